@@ -1,0 +1,1 @@
+//! Judging: observations in, verdicts out. Pure.

@@ -1,0 +1,11 @@
+//! The engine of shakedown: plan, timeline, faults, load, judge, and the sandbox that stands in for a cluster.
+//!
+//! Data flows once, from left to right: a scenario is planned against the cluster (`plan`, which changes nothing), the
+//! `timeline` is the only part that acts, through the drivers in `faults` and `load`; what they saw are plain
+//! `observe` data, which `judge` turns into verdicts without looking at anything else.
+
+pub mod judge;
+pub mod load;
+pub mod observe;
+pub mod policy;
+pub mod sandbox;

@@ -1,0 +1,78 @@
+//! Load: streams of requests on a schedule, and what came back.
+//!
+//! What belongs here: the engine that sends, its clock, the protocols (`http`, `openai`), and counting each request
+//! into the cell in which it was due. What does not: where a service is (`cluster` resolves it to an address), when
+//! phases begin (the timeline marks it), and whether an answer was good enough (`judge`).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use shakedown_schemas::scenario;
+
+use crate::observe::{LoadObservations, Marks};
+
+/// A load with its service resolved.
+#[derive(Debug, Clone)]
+pub struct PlannedLoad {
+    /// The load's name.
+    pub name: String,
+    /// The load as the scenario has it.
+    pub load: scenario::Load,
+    /// Where requests go.
+    pub endpoint: Endpoint,
+}
+
+/// Where requests go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The base URL, for the `Host` header, TLS and joining paths: `http://frontend:8000`.
+    pub base: String,
+    /// The addresses to connect to, tried in turn; empty to resolve the URL's host.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// Numbers for the live display: what happened since the last call.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Live {
+    /// The load's name.
+    pub load: String,
+    /// Requests that ended since the last call.
+    pub ended: u64,
+    /// Those of them that succeeded.
+    pub succeeded: u64,
+    /// Half of their latencies are at most this, ms.
+    pub p50_ms: Option<f64>,
+    /// 95 % of their latencies are at most this, ms.
+    pub p95_ms: Option<f64>,
+    /// 99 % of their latencies are at most this, ms.
+    pub p99_ms: Option<f64>,
+    /// Requests under way now.
+    pub in_flight: u64,
+}
+
+/// The load generator itself failed; this says nothing about the service.
+#[derive(Debug, thiserror::Error)]
+#[error("load `{load}`: {message}")]
+pub struct LoadError {
+    /// The load's name.
+    pub load: String,
+    /// What went wrong and what to do.
+    pub message: String,
+}
+
+/// Sends all loads of one scenario.
+#[async_trait]
+pub trait LoadDriver: Send {
+    /// Starts all loads; requests are due from `zero` on. Returns once the engine is ready to send.
+    async fn start(&mut self, zero: Instant, marks: Arc<Marks>) -> Result<(), LoadError>;
+
+    /// What happened since the last call, one entry per load.
+    fn live(&mut self) -> Vec<Live>;
+
+    /// Starts no more requests from now on, waits at most `grace` for those under way (never longer than their own
+    /// timeouts), counts the rest as unfinished, and hands over everything that was seen. `end_ns` of the last segment
+    /// is when this was called.
+    async fn finish(&mut self, grace: Duration) -> Result<Vec<LoadObservations>, LoadError>;
+}

@@ -1,0 +1,3 @@
+//! The program `shakedown`.
+
+fn main() {}

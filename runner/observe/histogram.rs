@@ -1,0 +1,137 @@
+//! A sparse histogram of microseconds with three significant digits, small enough to keep one per cell.
+//!
+//! The buckets are HdrHistogram's (log-linear, 2048 linear sub-buckets, then 1024 per doubling), so that a merged
+//! histogram converts to the standard form without loss. Values and counts are kept only where something was counted.
+
+use std::collections::BTreeMap;
+
+/// Counts of values in microseconds, exact to three significant digits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Histogram {
+    counts: BTreeMap<u32, u64>,
+    total: u64,
+}
+
+/// The bucket of a value.
+fn bucket(value: u64) -> u32 {
+    if value < 2048 {
+        return value as u32;
+    }
+    let shift = 63 - value.leading_zeros() - 10;
+    shift * 1024 + (value >> shift) as u32
+}
+
+/// The smallest value of a bucket, and how many values it holds.
+fn range(bucket: u32) -> (u64, u64) {
+    if bucket < 2048 {
+        return (u64::from(bucket), 1);
+    }
+    let shift = bucket / 1024 - 1;
+    (u64::from(bucket - shift * 1024) << shift, 1 << shift)
+}
+
+impl Histogram {
+    /// Counts a value.
+    pub fn record(&mut self, microseconds: u64) {
+        self.record_n(microseconds, 1);
+    }
+
+    /// Counts a value so many times.
+    pub fn record_n(&mut self, microseconds: u64, count: u64) {
+        if count > 0 {
+            *self.counts.entry(bucket(microseconds)).or_default() += count;
+            self.total += count;
+        }
+    }
+
+    /// Adds another histogram's counts to this one's.
+    pub fn merge(&mut self, other: &Self) {
+        for (bucket, count) in &other.counts {
+            *self.counts.entry(*bucket).or_default() += count;
+        }
+        self.total += other.total;
+    }
+
+    /// How many values were counted.
+    pub const fn len(&self) -> u64 {
+        self.total
+    }
+
+    /// True when nothing was counted.
+    pub const fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
+    /// The value at a quantile between 0 and 1, in microseconds: the smallest value such that at least this share of
+    /// the counts is at most it (the largest value of its bucket, as HdrHistogram reports it). None when empty.
+    pub fn quantile(&self, quantile: f64) -> Option<f64> {
+        let rank = ((quantile.clamp(0.0, 1.0) * self.total as f64) - 1e-9).ceil().max(1.0) as u64;
+        let mut seen = 0;
+        for (index, count) in &self.counts {
+            seen += count;
+            if seen >= rank {
+                let (low, width) = range(*index);
+                return Some((low + width - 1) as f64);
+            }
+        }
+        None
+    }
+
+    /// The mean, in microseconds. None when empty.
+    pub fn mean(&self) -> Option<f64> {
+        let sum: f64 = self.iter().map(|(value, count)| value * count as f64).sum();
+        (self.total > 0).then(|| sum / self.total as f64)
+    }
+
+    /// The smallest value, in microseconds.
+    pub fn min(&self) -> Option<f64> {
+        self.counts.keys().next().map(|index| range(*index).0 as f64)
+    }
+
+    /// The largest value, in microseconds.
+    pub fn max(&self) -> Option<f64> {
+        self.quantile(1.0)
+    }
+
+    /// The middle of each bucket that holds something and its count, in rising order.
+    pub fn iter(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
+        self.counts.iter().map(|(index, count)| {
+            let (low, width) = range(*index);
+            (low as f64 + (width - 1) as f64 / 2.0, *count)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_contiguous_and_hold_three_digits() {
+        let mut next = 0;
+        for index in 0..20_000 {
+            let (low, width) = range(index);
+            assert_eq!(low, next, "bucket {index}");
+            assert_eq!(bucket(low), index);
+            assert_eq!(bucket(low + width - 1), index);
+            assert!(low < 2048 || (width as f64) / (low as f64) <= 0.001, "bucket {index}");
+            next = low + width;
+        }
+    }
+
+    #[test]
+    fn agrees_with_hdrhistogram() {
+        let mut ours = Histogram::default();
+        let mut theirs = hdrhistogram::Histogram::<u64>::new(3).unwrap();
+        let mut value = 1_u64;
+        for step in 0..5000_u64 {
+            value = (value * 1103 + step * 7919) % 90_000_000;
+            ours.record(value);
+            theirs.record(value).unwrap();
+        }
+        for quantile in [0.0, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0] {
+            assert_eq!(ours.quantile(quantile).unwrap() as u64, theirs.value_at_quantile(quantile), "{quantile}");
+        }
+        assert_eq!(Histogram::default().quantile(0.5), None);
+    }
+}

@@ -1,0 +1,94 @@
+//! The scenario file: one type per thing that a person writes, in the order in which it is read. Only the shape is
+//! here; what must hold across fields is in `check`, and where a value stands in the file is known by `source`.
+//!
+//! Every variant is a map with one key (`partition: {...}`), so that positions in errors, the JSON Schema and the
+//! parser agree.
+
+mod expect;
+mod fault;
+mod load;
+mod selector;
+
+pub use expect::{Expectation, Latency, LatencyRatio, RecoveryTime, Requests, SuccessRate};
+pub use fault::{Direction, Fault, Partition, PortRange};
+pub use load::{Check, Http, Load, OpenAi, OpenAiEndpoint, Reach};
+pub use selector::{Expression, LabelSelector, Operator, Peer, PodSelector};
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units::Duration;
+
+/// The version of the scenario format that this program reads.
+pub const SCENARIO_VERSION: u32 = 1;
+
+/// One scenario: which load to send, which faults to inject, what must hold before, during and after them, and how
+/// fast the service must recover.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// The version of this format. Always `1`.
+    #[schemars(extend("const" = 1))]
+    pub version: u32,
+    /// The scenario's name, used in reports and file names: letters, digits, `-`, `_` and `.`.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), length(max = 100), extend("examples" = ["worker-loses-nats"]))]
+    pub name: String,
+    /// What the scenario shows, in a sentence or two, for the people who read its report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Words to select scenarios by (`--tag`, `--skip-tag`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("examples" = [["network-policy", "fast"]]))]
+    pub tags: Vec<String>,
+    /// Values for the template expressions (`{{ name }}`) in this file's strings. `--vars-file` and `--var` override
+    /// them.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub vars: IndexMap<String, serde_json::Value>,
+    /// The namespace of every selector, service and peer that names none. Without it, the namespace of `--namespace`
+    /// or of the kubeconfig's context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["dynamo"]))]
+    pub namespace: Option<String>,
+    /// The streams of requests that run through all phases, by name.
+    #[schemars(length(min = 1))]
+    pub load: IndexMap<String, Load>,
+    /// The stretches of the timeline, in order.
+    #[schemars(length(min = 1))]
+    pub phases: Vec<Phase>,
+}
+
+/// A named stretch of the timeline. A request belongs to the phase in which it was due to start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    /// The phase's name, unique in the file: letters, digits, `-`, `_` and `.`.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), length(max = 100), extend("examples" = ["baseline"]))]
+    pub name: String,
+    /// How long the phase lasts, counted from the moment when its faults (those without `after`) are proven to be
+    /// active.
+    pub duration: Duration,
+    /// The first part of the phase, in which requests are sent and recorded but left out of the phase's expectations.
+    #[serde(default, skip_serializing_if = "Duration::is_zero_ref")]
+    pub settle: Duration,
+    /// What is done to the cluster in this phase, by name. All of it is undone at the phase's end.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub faults: IndexMap<String, Fault>,
+    /// What must hold for the requests of this phase.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expect: Vec<Expectation>,
+}
+
+impl Duration {
+    pub(crate) fn is_zero_ref(value: &Self) -> bool {
+        value.is_zero()
+    }
+}
+
+impl Scenario {
+    /// True when no fault and no load needs a cluster: every load names a `url` and no phase has faults.
+    pub fn needs_no_cluster(&self) -> bool {
+        self.load.values().all(|load| load.service().is_none())
+            && self.phases.iter().all(|phase| phase.faults.is_empty())
+    }
+}

@@ -1,0 +1,167 @@
+//! Expectations: one variant per question that a phase can be asked. How each is answered is in the runner's judge.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Duration, Percent, Percentile};
+
+/// One check: a map with one key, the kind of expectation. `min` and `max` are both inclusive, and at least one of
+/// them is given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Expectation {
+    /// The share of the phase's requests that succeeded.
+    SuccessRate(SuccessRate),
+    /// A percentile of the phase's latency, counted from the moment when each request was due.
+    Latency(Latency),
+    /// A percentile of the phase's latency, divided by the same percentile of an earlier phase.
+    LatencyRatio(LatencyRatio),
+    /// From the confirmed removal of the faults before this phase to the start of the first window from which success
+    /// rate and latency stay within tolerance of the baseline for the whole `hold`.
+    RecoveryTime(RecoveryTime),
+    /// How many requests were due in the phase.
+    Requests(Requests),
+}
+
+impl Expectation {
+    /// The kind, as it is written in a scenario.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::SuccessRate(_) => "success_rate",
+            Self::Latency(_) => "latency",
+            Self::LatencyRatio(_) => "latency_ratio",
+            Self::RecoveryTime(_) => "recovery_time",
+            Self::Requests(_) => "requests",
+        }
+    }
+
+    /// The load that is asked; without it, each of them.
+    pub fn load(&self) -> Option<&str> {
+        match self {
+            Self::SuccessRate(it) => it.load.as_deref(),
+            Self::Latency(it) => it.load.as_deref(),
+            Self::LatencyRatio(it) => it.load.as_deref(),
+            Self::RecoveryTime(it) => it.load.as_deref(),
+            Self::Requests(it) => it.load.as_deref(),
+        }
+    }
+}
+
+/// Limits on the share of requests that succeeded.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SuccessRate {
+    /// At least this share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<Percent>,
+    /// At most this share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<Percent>,
+    /// Only this load. Default: each load is asked by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<String>,
+}
+
+/// Limits on a percentile of the latency.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Latency {
+    /// Which percentile.
+    pub percentile: Percentile,
+    /// At least this long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<Duration>,
+    /// At most this long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<Duration>,
+    /// Only this load. Default: each load is asked by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<String>,
+}
+
+/// Limits on a percentile of the latency, relative to an earlier phase of the same run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LatencyRatio {
+    /// Which percentile.
+    pub percentile: Percentile,
+    /// The earlier phase to compare with.
+    #[schemars(extend("examples" = ["baseline"]))]
+    pub to: String,
+    /// At least this many times as long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0), extend("examples" = [1.0]))]
+    pub min: Option<f64>,
+    /// At most this many times as long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0), extend("examples" = [3.0]))]
+    pub max: Option<f64>,
+    /// Only this load. Default: each load is asked by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<String>,
+}
+
+/// Limits on the time to recover.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecoveryTime {
+    /// At least this long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<Duration>,
+    /// At most this long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<Duration>,
+    /// How long the service must stay within tolerance to count as recovered. Default 5s.
+    #[serde(default = "RecoveryTime::default_hold")]
+    pub hold: Duration,
+    /// The phase to compare with. Default: the last phase without faults before the first fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The length of the windows that are judged, and so the resolution of the answer. Default 1s.
+    #[serde(default = "RecoveryTime::default_window")]
+    pub window: Duration,
+    /// How much lower than the baseline's success rate a window may be. Default 1%.
+    #[serde(default = "RecoveryTime::default_tolerance")]
+    pub tolerance: Percent,
+    /// How many times the baseline's p95 a window's p95 may be. Default 2.
+    #[serde(default = "RecoveryTime::default_latency_tolerance")]
+    #[schemars(range(min = 1.0))]
+    pub latency_tolerance: f64,
+    /// Only this load. Default: each load is asked by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<String>,
+}
+
+impl RecoveryTime {
+    fn default_hold() -> Duration {
+        Duration::from_secs(5)
+    }
+
+    fn default_window() -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn default_tolerance() -> Percent {
+        Percent::from_fraction(0.01)
+    }
+
+    fn default_latency_tolerance() -> f64 {
+        2.0
+    }
+}
+
+/// Limits on how many requests were due.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Requests {
+    /// At least so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [100]))]
+    pub min: Option<u64>,
+    /// At most so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<u64>,
+    /// Only this load. Default: each load is asked by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<String>,
+}

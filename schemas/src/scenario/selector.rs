@@ -1,0 +1,167 @@
+//! Which pods a fault acts on, and which peers are at the other end of its links.
+
+use std::fmt;
+
+use indexmap::IndexMap;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use super::fault::PortRange;
+use crate::units::Percent;
+
+/// Which pods. At least one of `name`, `prefix`, `labels` and `owner`; where several are given, all must hold.
+/// `count` or `percent` narrow the choice.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PodSelector {
+    /// The pod's whole name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["nats-0"]))]
+    pub name: Option<String>,
+    /// The beginning of the pods' names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["vllm-agg-0-vllmdecodeworker"]))]
+    pub prefix: Option<String>,
+    /// The pods' labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<LabelSelector>,
+    /// The workload that owns the pods, as `kind/name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["deployment/worker"]), regex(pattern = r"^[A-Za-z]+/[^/]+$|\{\{.*\}\}"))]
+    pub owner: Option<String>,
+    /// The pods' namespace. Default: the scenario's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Take so many of the matching pods, chosen by the run's seed. Fewer matching pods are an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1), extend("examples" = [1]))]
+    pub count: Option<u32>,
+    /// Take this share of the matching pods, rounded up, chosen by the run's seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<Percent>,
+}
+
+/// Labels that a pod must have: `{app: worker}`, or Kubernetes' own `matchLabels` and `matchExpressions`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct LabelSelector {
+    /// Each label must have this value.
+    #[serde(rename = "matchLabels", skip_serializing_if = "IndexMap::is_empty")]
+    pub match_labels: IndexMap<String, String>,
+    /// Each expression must hold.
+    #[serde(rename = "matchExpressions", skip_serializing_if = "Vec::is_empty")]
+    pub match_expressions: Vec<Expression>,
+}
+
+/// One condition on a label.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Expression {
+    /// The label's name.
+    pub key: String,
+    /// How its value is compared.
+    pub operator: Operator,
+    /// The values to compare with; none for `Exists` and `DoesNotExist`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+}
+
+/// How a label's value is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Operator {
+    /// The label has one of the values.
+    In,
+    /// The label is missing or has none of the values.
+    NotIn,
+    /// The label is there.
+    Exists,
+    /// The label is missing.
+    DoesNotExist,
+}
+
+impl<'de> Deserialize<'de> for LabelSelector {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Labels;
+        impl<'de> de::Visitor<'de> for Labels {
+            type Value = LabelSelector;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("labels such as `{app: worker}`, or `matchLabels` and `matchExpressions`")
+            }
+
+            fn visit_map<M: de::MapAccess<'de>>(self, mut map: M) -> Result<LabelSelector, M::Error> {
+                let mut selector = LabelSelector::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "matchLabels" => selector.match_labels.extend(map.next_value::<IndexMap<String, String>>()?),
+                        "matchExpressions" => selector.match_expressions = map.next_value()?,
+                        _ => {
+                            let value = map.next_value()?;
+                            selector.match_labels.insert(key, value);
+                        }
+                    }
+                }
+                Ok(selector)
+            }
+        }
+        deserializer.deserialize_map(Labels)
+    }
+}
+
+impl JsonSchema for LabelSelector {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "LabelSelector".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let expressions = generator.subschema_for::<Vec<Expression>>();
+        json_schema!({
+            "type": "object",
+            "description": "Labels that a pod must have: `{app: worker}`, or Kubernetes' own `matchLabels` and `matchExpressions`.",
+            "properties": {
+                "matchLabels": {
+                    "description": "Each label must have this value.",
+                    "type": "object",
+                    "additionalProperties": {"type": "string"},
+                },
+                "matchExpressions": expressions,
+            },
+            "additionalProperties": {"type": "string"},
+            "minProperties": 1,
+            "examples": [{"app": "worker"}],
+        })
+    }
+}
+
+impl LabelSelector {
+    /// True when it would match every pod.
+    pub fn is_empty(&self) -> bool {
+        self.match_labels.is_empty() && self.match_expressions.is_empty()
+    }
+}
+
+/// The other end of a link: exactly one of `service`, `pods`, `cidr` and `host`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// A Service by name: the pods behind it, and those that come to stand behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["nats"]))]
+    pub service: Option<String>,
+    /// Pods, by the same selectors as a fault's targets. `count` and `percent` are not for peers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<PodSelector>,
+    /// A block of addresses outside the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["203.0.113.0/24"]))]
+    pub cidr: Option<String>,
+    /// A host name outside the cluster, resolved when the plan is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["models.example.org"]))]
+    pub host: Option<String>,
+    /// The namespace of a `service`. Default: the scenario's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Only these ports of the peer; its other ports stay open. Without it, all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PortRange>,
+}

@@ -1,0 +1,467 @@
+//! Quantities as people write them: `30s`, `80%`, `20/s`. Every one needs its unit; a bare number is refused with the
+//! spelling that was probably meant. Each type keeps the text as written, so that a file, its schema and the reports
+//! show the same words.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// What is wrong with the text of a quantity, and how it is written instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct UnitError {
+    /// What is wrong, in one sentence.
+    pub message: String,
+    /// How to write it, where that can be guessed.
+    pub help: Option<String>,
+}
+
+impl UnitError {
+    fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { message: message.into(), help: Some(help.into()) }
+    }
+}
+
+/// A length of time, never negative: `250us`, `500ms`, `1.5s`, `30s`, `5m`, `1h`, `1m30s`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Duration(std::time::Duration);
+
+/// A share between 0 % and 100 %, written `99.9%`.
+#[derive(Clone, Copy, PartialEq, PartialOrd, Default)]
+pub struct Percent(f64);
+
+/// How often something starts: `20/s`, `300/m`, `10/h`. More than zero.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+pub struct Rate {
+    per_second: f64,
+}
+
+/// A percentile between `p1` and `p99.99`, or `max`-like tails written with decimals: `p50`, `p95`, `p99.9`.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+pub struct Percentile(f64);
+
+impl Duration {
+    /// No time at all.
+    pub const ZERO: Self = Self(std::time::Duration::ZERO);
+
+    /// A duration of whole seconds.
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(std::time::Duration::from_secs(seconds))
+    }
+
+    /// A duration of whole milliseconds.
+    pub const fn from_millis(milliseconds: u64) -> Self {
+        Self(std::time::Duration::from_millis(milliseconds))
+    }
+
+    /// The standard library's duration.
+    pub const fn get(self) -> std::time::Duration {
+        self.0
+    }
+
+    /// In seconds.
+    pub fn as_secs_f64(self) -> f64 {
+        self.0.as_secs_f64()
+    }
+
+    /// True for a duration of zero.
+    pub const fn is_zero(self) -> bool {
+        self.0.is_zero()
+    }
+}
+
+impl From<std::time::Duration> for Duration {
+    fn from(value: std::time::Duration) -> Self {
+        Self(value)
+    }
+}
+
+impl FromStr for Duration {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let trimmed = text.trim();
+        if trimmed.is_empty() {
+            return Err(UnitError::new("this duration is empty", "write a number and a unit, such as `30s`"));
+        }
+        if trimmed.starts_with('-') {
+            return Err(UnitError::new(
+                format!("the duration `{trimmed}` is negative"),
+                "durations count from zero upwards, such as `30s`",
+            ));
+        }
+        if trimmed.parse::<f64>().is_ok() {
+            return Err(UnitError::new(
+                format!("the duration `{trimmed}` has no unit"),
+                format!("write `{trimmed}s` for seconds or `{trimmed}ms` for milliseconds"),
+            ));
+        }
+        let bad = || {
+            UnitError::new(
+                format!("`{trimmed}` is not a duration"),
+                "write a number and one of `us`, `ms`, `s`, `m`, `h`, such as `500ms`, `30s` or `1m30s`",
+            )
+        };
+        let mut rest = trimmed;
+        let mut nanoseconds = 0.0_f64;
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(bad)?;
+            let number: f64 = rest[..digits].parse().map_err(|_| bad())?;
+            rest = &rest[digits..];
+            let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+            let scale = match rest[..letters].trim() {
+                "ns" => 1.0,
+                "us" | "µs" => 1e3,
+                "ms" => 1e6,
+                "s" => 1e9,
+                "m" => 60e9,
+                "h" => 3600e9,
+                _ => return Err(bad()),
+            };
+            nanoseconds += number * scale;
+            rest = &rest[letters..];
+        }
+        // A century of load is a typing error, and beyond it the arithmetic of instants overflows.
+        if nanoseconds > 100.0 * 365.0 * 86400e9 {
+            return Err(UnitError::new(
+                format!("the duration `{trimmed}` is longer than a century"),
+                "write a shorter one",
+            ));
+        }
+        Ok(Self(std::time::Duration::from_nanos(nanoseconds.round() as u64)))
+    }
+}
+
+impl fmt::Display for Duration {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanoseconds = self.0.as_nanos();
+        const UNITS: [(u128, &str); 5] =
+            [(3_600_000_000_000, "h"), (60_000_000_000, "m"), (1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")];
+        if nanoseconds == 0 {
+            return out.write_str("0s");
+        }
+        let mut rest = nanoseconds;
+        for (scale, unit) in UNITS {
+            if rest >= scale {
+                write!(out, "{}{unit}", rest / scale)?;
+                rest %= scale;
+            }
+        }
+        if rest > 0 { write!(out, "{rest}ns") } else { Ok(()) }
+    }
+}
+
+impl Percent {
+    /// From a fraction between 0 and 1.
+    pub const fn from_fraction(fraction: f64) -> Self {
+        Self(fraction)
+    }
+
+    /// As a fraction between 0 and 1.
+    pub const fn fraction(self) -> f64 {
+        self.0
+    }
+}
+
+impl FromStr for Percent {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let trimmed = text.trim();
+        let Some(number) = trimmed.strip_suffix('%') else {
+            return Err(match trimmed.parse::<f64>() {
+                Ok(value) if value > 0.0 && value <= 1.0 => UnitError::new(
+                    format!("the percentage `{trimmed}` has no `%`"),
+                    format!("write `{}%`", short(value * 100.0)),
+                ),
+                Ok(_) => {
+                    UnitError::new(format!("the percentage `{trimmed}` has no `%`"), format!("write `{trimmed}%`"))
+                }
+                Err(_) => UnitError::new(
+                    format!("`{trimmed}` is not a percentage"),
+                    "write a number and `%`, such as `99.9%`",
+                ),
+            });
+        };
+        let value: f64 = number.trim().parse().map_err(|_| {
+            UnitError::new(format!("`{trimmed}` is not a percentage"), "write a number and `%`, such as `99.9%`")
+        })?;
+        if !(0.0..=100.0).contains(&value) {
+            return Err(UnitError::new(
+                format!("the percentage `{trimmed}` is outside 0% to 100%"),
+                "for more than the whole, use a ratio such as `max: 3`",
+            ));
+        }
+        Ok(Self(value / 100.0))
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}%", short(self.0 * 100.0))
+    }
+}
+
+impl Rate {
+    /// From a number per second; more than zero.
+    pub const fn per_second(value: f64) -> Self {
+        Self { per_second: value }
+    }
+
+    /// How many per second.
+    pub const fn get(self) -> f64 {
+        self.per_second
+    }
+}
+
+impl FromStr for Rate {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let trimmed = text.trim();
+        let Some((number, unit)) = trimmed.split_once('/') else {
+            return Err(if trimmed.parse::<f64>().is_ok() {
+                UnitError::new(
+                    format!("the rate `{trimmed}` has no unit"),
+                    format!("write `{trimmed}/s` for so many per second"),
+                )
+            } else {
+                UnitError::new(
+                    format!("`{trimmed}` is not a rate"),
+                    "write a number per second, minute or hour, such as `20/s`",
+                )
+            });
+        };
+        let bad = || {
+            UnitError::new(
+                format!("`{trimmed}` is not a rate"),
+                "write a number per second, minute or hour, such as `20/s`",
+            )
+        };
+        let number: f64 = number.trim().parse().map_err(|_| bad())?;
+        let seconds = match unit.trim() {
+            "s" | "sec" => 1.0,
+            "m" | "min" => 60.0,
+            "h" => 3600.0,
+            _ => return Err(bad()),
+        };
+        if !number.is_finite() || number <= 0.0 {
+            return Err(UnitError::new(
+                format!("the rate `{trimmed}` is not more than zero"),
+                "leave the load out to send nothing",
+            ));
+        }
+        if number / seconds > 1e6 {
+            return Err(UnitError::new(
+                format!("the rate `{trimmed}` is more than a million a second"),
+                "write a smaller rate",
+            ));
+        }
+        Ok(Self { per_second: number / seconds })
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rate = self.per_second;
+        if rate >= 1.0 || rate == 0.0 {
+            write!(out, "{}/s", short(rate))
+        } else if rate * 60.0 >= 1.0 {
+            write!(out, "{}/m", short(rate * 60.0))
+        } else {
+            write!(out, "{}/h", short(rate * 3600.0))
+        }
+    }
+}
+
+impl Percentile {
+    /// From a number of percent, such as 95.0.
+    pub const fn new(percent: f64) -> Self {
+        Self(percent)
+    }
+
+    /// As a fraction between 0 and 1, such as 0.95.
+    pub const fn fraction(self) -> f64 {
+        self.0 / 100.0
+    }
+
+    /// In percent, such as 95.0.
+    pub const fn percent(self) -> f64 {
+        self.0
+    }
+}
+
+impl FromStr for Percentile {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let trimmed = text.trim();
+        let help = "write `p` and a number between 1 and 99.99, such as `p50`, `p95` or `p99.9`";
+        let Some(number) = trimmed.strip_prefix(['p', 'P']) else {
+            return Err(UnitError::new(
+                format!("`{trimmed}` is not a percentile"),
+                if trimmed.parse::<f64>().is_ok() { format!("write `p{trimmed}`") } else { help.to_owned() },
+            ));
+        };
+        let value: f64 =
+            number.parse().map_err(|_| UnitError::new(format!("`{trimmed}` is not a percentile"), help))?;
+        if !(1.0..=99.99).contains(&value) {
+            return Err(UnitError::new(format!("the percentile `{trimmed}` is outside p1 to p99.99"), help));
+        }
+        Ok(Self(value))
+    }
+}
+
+impl fmt::Display for Percentile {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "p{}", short(self.0))
+    }
+}
+
+/// A number without needless zeros: at most six decimals.
+pub fn short(value: f64) -> String {
+    let text = format!("{value:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Text in and out, one schema with a pattern: all quantities do the same.
+macro_rules! text_quantity {
+    ($type:ty, $name:literal, $pattern:literal, $description:literal, $examples:expr) => {
+        impl fmt::Debug for $type {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, out)
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Text;
+                impl de::Visitor<'_> for Text {
+                    type Value = $type;
+
+                    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        out.write_str($description)
+                    }
+
+                    fn visit_str<E: de::Error>(self, text: &str) -> Result<$type, E> {
+                        // The help travels behind a line break: the parser of scenario files splits it off again.
+                        text.parse::<$type>().map_err(|error| match error.help {
+                            Some(help) => E::custom(format_args!("{}\n{help}", error.message)),
+                            None => E::custom(error.message),
+                        })
+                    }
+
+                    // A bare number reads as its own text, so that it meets the message about the missing unit.
+                    fn visit_u64<E: de::Error>(self, value: u64) -> Result<$type, E> {
+                        self.visit_str(&value.to_string())
+                    }
+
+                    fn visit_i64<E: de::Error>(self, value: i64) -> Result<$type, E> {
+                        self.visit_str(&value.to_string())
+                    }
+
+                    fn visit_f64<E: de::Error>(self, value: f64) -> Result<$type, E> {
+                        self.visit_str(&value.to_string())
+                    }
+                }
+                deserializer.deserialize_any(Text)
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({
+                    "type": "string",
+                    "pattern": $pattern,
+                    "description": $description,
+                    "examples": $examples,
+                })
+            }
+        }
+    };
+}
+
+text_quantity!(
+    Duration,
+    "Duration",
+    r"^\s*([0-9]+(\.[0-9]+)?\s*(ns|us|µs|ms|s|m|h))+\s*$|\{\{.*\}\}",
+    "a length of time with its unit (`us`, `ms`, `s`, `m`, `h`), such as `500ms`, `30s` or `1m30s`",
+    ["500ms", "30s", "5m", "1m30s"]
+);
+text_quantity!(
+    Percent,
+    "Percent",
+    r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$|\{\{.*\}\}",
+    "a percentage between `0%` and `100%`",
+    ["80%", "99.9%"]
+);
+text_quantity!(
+    Rate,
+    "Rate",
+    r"^\s*[0-9]+(\.[0-9]+)?\s*/\s*(s|sec|m|min|h)\s*$|\{\{.*\}\}",
+    "how often requests start, per second, minute or hour, such as `20/s`",
+    ["20/s", "300/m"]
+);
+text_quantity!(
+    Percentile,
+    "Percentile",
+    r"^\s*[pP][0-9]{1,2}(\.[0-9]+)?\s*$|\{\{.*\}\}",
+    "a percentile between `p1` and `p99.99`",
+    ["p50", "p95", "p99.9"]
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_need_a_unit_and_read_back() {
+        for (text, nanoseconds, shown) in [
+            ("500ms", 500_000_000, "500ms"),
+            ("1.5s", 1_500_000_000, "1s500ms"),
+            ("1m30s", 90_000_000_000, "1m30s"),
+            ("250us", 250_000, "250us"),
+            ("2h", 7_200_000_000_000, "2h"),
+            (" 30 s ", 30_000_000_000, "30s"),
+        ] {
+            let duration: Duration = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(duration.get().as_nanos(), nanoseconds, "{text}");
+            assert_eq!(duration.to_string(), shown);
+            assert_eq!(shown.parse::<Duration>().unwrap(), duration);
+        }
+        for text in ["", "10", "-3s", "3 parsecs", "s", "1e400h", "5s-3s", "900000000h"] {
+            text.parse::<Duration>().expect_err(text);
+        }
+        assert_eq!(
+            "10".parse::<Duration>().unwrap_err().help.unwrap(),
+            "write `10s` for seconds or `10ms` for milliseconds"
+        );
+    }
+
+    #[test]
+    fn percentages_rates_and_percentiles() {
+        assert_eq!("99.9%".parse::<Percent>().unwrap().to_string(), "99.9%");
+        assert_eq!("0.8".parse::<Percent>().unwrap_err().help.unwrap(), "write `80%`");
+        "101%".parse::<Percent>().unwrap_err();
+        "-1%".parse::<Percent>().unwrap_err();
+        assert_eq!("300/m".parse::<Rate>().unwrap().get(), 5.0);
+        assert_eq!("20".parse::<Rate>().unwrap_err().help.unwrap(), "write `20/s` for so many per second");
+        "0/s".parse::<Rate>().unwrap_err();
+        "nan/s".parse::<Rate>().unwrap_err();
+        assert_eq!("p99.9".parse::<Percentile>().unwrap().fraction(), 0.999);
+        assert_eq!("95".parse::<Percentile>().unwrap_err().help.unwrap(), "write `p95`");
+        "p100".parse::<Percentile>().unwrap_err();
+    }
+}
