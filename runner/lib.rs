@@ -4,7 +4,9 @@
 //! `timeline` is the only part that acts, through the drivers in `faults` and `load`; what they saw are plain
 //! `observe` data, which `judge` turns into verdicts without looking at anything else.
 
+pub mod cluster;
 pub mod judge;
+pub mod labels;
 pub mod load;
 pub mod observe;
 pub mod policy;

@@ -1,0 +1,29 @@
+//! `shakedown schema`: the JSON Schemas of the file formats.
+
+use std::path::Path;
+
+use super::args::{Schema, SchemaName};
+use super::{Failure, exit};
+
+/// Prints a schema, or writes all of them into a checkout.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn schema(args: &Schema) -> Result<u8, Failure> {
+    if args.write {
+        for (file, make) in shakedown_schemas::json_schema::FILES {
+            let path = Path::new("schemas").join(file);
+            std::fs::write(&path, shakedown_schemas::json_schema::text(&make()))
+                .map_err(|error| Failure::environment(format!("could not write {}: {error}", path.display())))?;
+            println!("{}", path.display());
+        }
+        return Ok(exit::PASSED);
+    }
+    let schema = match args.which {
+        SchemaName::Scenario => shakedown_schemas::json_schema::scenario_schema(),
+        SchemaName::Result => shakedown_schemas::json_schema::result_schema(),
+        SchemaName::Event => shakedown_schemas::json_schema::event_schema(),
+    };
+    print!("{}", shakedown_schemas::json_schema::text(&schema));
+    Ok(exit::PASSED)
+}

@@ -1,0 +1,95 @@
+//! Finding and removing what runs left in a cluster, by the labels that everything of ours carries. It needs no memory
+//! of the run that left it.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::cluster::{Cluster, ClusterError, Kind, ObjectKey};
+use crate::labels;
+
+/// Something of ours in a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Item {
+    /// An object that a run created.
+    Object(ObjectKey),
+    /// A label that a run put on an object of somebody else.
+    Mark(ObjectKey, String),
+}
+
+impl Item {
+    /// The kubectl command that removes it.
+    pub fn command(&self) -> String {
+        match self {
+            Self::Object(key) => key.delete_command(),
+            Self::Mark(key, label) => unmark_command(key, label),
+        }
+    }
+}
+
+/// The kubectl command that takes a label off.
+pub fn unmark_command(key: &ObjectKey, label: &str) -> String {
+    let namespace = if key.namespace.is_empty() { String::new() } else { format!("-n {} ", key.namespace) };
+    format!("kubectl {namespace}label {} {} {label}-", key.kind.kubectl(), key.name)
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Object(key) => write!(out, "{key}"),
+            Self::Mark(key, label) => write!(out, "the label {label} of {key}"),
+        }
+    }
+}
+
+/// Everything of ours in all namespaces, of one run or of all of them, in the order in which it is to be removed.
+///
+/// # Errors
+/// When the cluster refuses or does not answer.
+pub async fn find(cluster: &Cluster, run: Option<&str>) -> Result<Vec<Item>, ClusterError> {
+    let mut selector = format!("{}={}", labels::MANAGED_BY, labels::MANAGER);
+    if let Some(run) = run {
+        selector.push_str(&format!(",{}={run}", labels::RUN));
+    }
+    let mut found = Vec::new();
+    for kind in Kind::CREATED {
+        for object in cluster.list(kind, "", Some(&selector)).await? {
+            found.push(Item::Object(key_of(kind, &object)));
+        }
+    }
+    for kind in [Kind::Pod, Kind::Namespace] {
+        for object in cluster.list(kind, "", None).await? {
+            let marks = object["metadata"]["labels"].as_object().into_iter().flatten();
+            for (label, value) in marks {
+                if label.starts_with(labels::MARK_PREFIX) && run.is_none_or(|run| value == run) {
+                    found.push(Item::Mark(key_of(kind, &object), label.clone()));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Removes it. What is gone already is fine.
+///
+/// # Errors
+/// When the cluster refuses or does not answer.
+pub async fn remove(cluster: &Cluster, item: &Item) -> Result<(), ClusterError> {
+    match item {
+        Item::Object(key) => cluster.delete(key).await,
+        Item::Mark(key, label) => match cluster.label(key, label, None).await {
+            Err(error) if error.is_not_found() => Ok(()),
+            other => other,
+        },
+    }
+}
+
+fn key_of(kind: Kind, object: &Value) -> ObjectKey {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    ObjectKey {
+        kind,
+        namespace: text(&object["metadata"]["namespace"]).unwrap_or_default(),
+        name: text(&object["metadata"]["name"]).unwrap_or_default(),
+        uid: text(&object["metadata"]["uid"]),
+    }
+}
