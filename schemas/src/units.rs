@@ -194,7 +194,9 @@ impl FromStr for Percent {
                 "for more than the whole, use a ratio such as `max: 3`",
             ));
         }
-        Ok(Self(value / 100.0))
+        // Not `value / 100.0`: that makes 99.9% a little more than 0.999, and 999 of 1000 would miss it.
+        let fraction = (value * 1e6).round() / 1e8;
+        Ok(Self(fraction))
     }
 }
 
@@ -284,7 +286,8 @@ impl Percentile {
 
     /// As a fraction between 0 and 1, such as 0.95.
     pub const fn fraction(self) -> f64 {
-        self.0 / 100.0
+        // Through a whole number, so that p99.9 is the same 0.999 as in a source text, and not the next number above.
+        ((self.0 * 1e6 + 0.5) as u64) as f64 / 1e8
     }
 
     /// In percent, such as 95.0.
@@ -453,6 +456,7 @@ mod tests {
     #[test]
     fn percentages_rates_and_percentiles() {
         assert_eq!("99.9%".parse::<Percent>().unwrap().to_string(), "99.9%");
+        assert_eq!("99.9%".parse::<Percent>().unwrap().fraction(), 0.999);
         assert_eq!("0.8".parse::<Percent>().unwrap_err().help.unwrap(), "write `80%`");
         "101%".parse::<Percent>().unwrap_err();
         "-1%".parse::<Percent>().unwrap_err();
