@@ -30,8 +30,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Runs a bus until `stop` is cancelled.
 ///
 /// # Errors
-/// If its port cannot be listened on.
+/// If a setting is not valid, or its port cannot be listened on.
 pub async fn bus(net: Net, config: BusConfig, stop: CancellationToken) -> io::Result<()> {
+    config.check()?;
     let listener = net.listen(config.port).await?;
     info!(port = config.port, "the bus listens");
     let config = Arc::new(config);

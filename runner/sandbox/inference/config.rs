@@ -2,6 +2,8 @@
 //!
 //! What belongs here: plain data. What does not: reading flags and variables (the command line does that).
 
+use std::io;
+
 use serde::{Deserialize, Serialize};
 use shakedown_schemas::units::Duration;
 
@@ -30,6 +32,16 @@ impl Default for BusConfig {
             max_payload: 1 << 20,
             ping_interval: Duration::from_secs(5),
         }
+    }
+}
+
+impl BusConfig {
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// A setting that the program cannot work with.
+    pub fn check(&self) -> io::Result<()> {
+        positive("ping_interval", self.ping_interval)
     }
 }
 
@@ -89,6 +101,26 @@ impl Default for WorkerConfig {
     }
 }
 
+impl WorkerConfig {
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// A setting that the program cannot work with.
+    pub fn check(&self) -> io::Result<()> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if self.id.is_empty() || !self.id.chars().all(plain) {
+            return Err(invalid(format!("`id` must be of letters, digits, `-` and `_`, and `{}` is not", self.id)));
+        }
+        if !(0.0..=1.0).contains(&self.jitter) {
+            return Err(invalid(format!("`jitter` must be between 0 and 1, and {} is not", self.jitter)));
+        }
+        if self.slots == 0 || self.slots > LIMIT || self.queue > LIMIT {
+            return Err(invalid(format!("`slots` must be between 1 and {LIMIT}, and `queue` at most {LIMIT}")));
+        }
+        positive("heartbeat", self.heartbeat)
+    }
+}
+
 /// Settings of the frontend.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -137,4 +169,29 @@ impl Default for FrontendConfig {
             max_tokens: 4096,
         }
     }
+}
+
+impl FrontendConfig {
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// A setting that the program cannot work with.
+    pub fn check(&self) -> io::Result<()> {
+        if self.max_requests > LIMIT || self.max_connections > LIMIT {
+            return Err(invalid(format!("`max_requests` and `max_connections` must be at most {LIMIT}")));
+        }
+        positive("heartbeat_timeout", self.heartbeat_timeout)?;
+        positive("response_timeout", self.response_timeout)
+    }
+}
+
+/// More than this many of anything at once is a typing error.
+const LIMIT: usize = 1 << 20;
+
+fn positive(name: &str, value: Duration) -> io::Result<()> {
+    if value.is_zero() { Err(invalid(format!("`{name}` must be longer than zero"))) } else { Ok(()) }
+}
+
+fn invalid(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message)
 }

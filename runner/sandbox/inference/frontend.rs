@@ -32,15 +32,16 @@ const EXPIRY: Duration = Duration::from_millis(50);
 /// Runs a frontend until `stop` is cancelled.
 ///
 /// # Errors
-/// If one of its ports cannot be listened on.
+/// If a setting is not valid, or one of its ports cannot be listened on.
 pub async fn frontend(net: Net, config: FrontendConfig, stop: CancellationToken) -> io::Result<()> {
+    config.check()?;
     let api = net.listen(config.port).await?;
     let responses = net.listen(config.response_port).await?;
     let (bus, driver) = client(net.clone(), ClientConfig::new(&config.bus, "frontend"));
     let frontend = Arc::new(Frontend {
         response_port: responses.local_addr()?.port(),
         own_address: config.advertise.clone().or_else(|| net.address().map(|address| address.to_string())),
-        permits: Arc::new(Semaphore::new(config.max_requests.min(Semaphore::MAX_PERMITS))),
+        permits: Arc::new(Semaphore::new(config.max_requests)),
         registry: Mutex::new(Registry::new(config.heartbeat_timeout.get(), config.sidelined.get())),
         expected: Expected::default(),
         bus,

@@ -22,7 +22,6 @@ use tracing::{debug, info, warn};
 use self::pace::{Pace, text};
 use super::WorkerConfig;
 use super::nats::client::{Client, ClientConfig, client, split_address};
-use super::nats::subject;
 use super::protocol::{Frame, Heartbeat, Lines, Request, decode, encode, heartbeat_subject, lines, request_subject};
 use super::{http as server, protocol};
 use crate::sandbox::net::Net;
@@ -35,16 +34,13 @@ const MAX_HEALTH: usize = 64;
 /// Runs a worker until `stop` is cancelled; then it takes leave, and ends what it has begun within the configured time.
 ///
 /// # Errors
-/// If its health port cannot be listened on, or its name cannot be part of a subject.
+/// If a setting is not valid, or its health port cannot be listened on.
 pub async fn worker(net: Net, config: WorkerConfig, stop: CancellationToken) -> io::Result<()> {
-    if config.id.contains('.') || !subject::is_literal(&config.id) {
-        let message = format!("a worker's name must be one word without dots, and `{}` is not", config.id);
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-    }
+    config.check()?;
     let health = net.listen(config.health_port).await?;
     let (bus, driver) = client(net.clone(), ClientConfig::new(&config.bus, &config.id));
     let worker = Arc::new(Worker {
-        slots: Semaphore::new(config.slots.max(1)),
+        slots: Semaphore::new(config.slots),
         taken: AtomicUsize::new(0),
         life: rand::random(),
         net,
@@ -179,7 +175,7 @@ impl Worker {
             _ => return server::json(StatusCode::NOT_FOUND, &json!({"error": "ask /health or /ready"})),
         };
         let taken = self.taken.load(Ordering::Relaxed);
-        let running = self.config.slots.max(1) - self.slots.available_permits();
+        let running = self.config.slots - self.slots.available_permits();
         let state = json!({
             "id": self.config.id,
             "model": self.config.model,

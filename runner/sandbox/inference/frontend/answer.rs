@@ -102,7 +102,7 @@ impl Frontend {
             frontend: Arc::clone(self),
             id: id.clone(),
             assigned,
-            asked: now,
+            asked: Some(now),
             connection: Connection::Expected(connection),
             _permit: permit,
         };
@@ -121,32 +121,32 @@ pub(super) struct Answer {
     frontend: Arc<Frontend>,
     id: String,
     assigned: Assigned,
-    /// When the worker was last given something to do: the request, or room for a further token.
-    asked: Instant,
+    /// When the request was handed to the bus, until its first token is waited for.
+    asked: Option<Instant>,
     connection: Connection,
     _permit: OwnedSemaphorePermit,
 }
 
 enum Connection {
     Expected(oneshot::Receiver<Lines>),
-    Open(Lines),
+    Open(Box<Lines>),
 }
 
 impl Answer {
     /// The next token; `None` when the answer is complete.
     pub(super) async fn next(&mut self) -> Result<Option<String>, Failure> {
-        let deadline = self.asked + self.frontend.config.response_timeout.get();
+        // Later waits begin when the client has room for the next token: its own slowness is not the worker's.
+        let since = self.asked.take().unwrap_or_else(Instant::now);
+        let deadline = since + self.frontend.config.response_timeout.get();
         let gone = self.assigned.gone.clone();
         let frame = tokio::select! {
             // What arrived counts, even if the worker was dropped at the same moment.
             biased;
             frame = self.connection.frame() => frame?,
             () = gone.cancelled() => return Err(Failure::Gone),
-            () = sleep_until(deadline) => return Err(self.timed_out()),
+            () = sleep_until(deadline) => return Err(self.timed_out(since)),
         };
-        let now = Instant::now();
-        self.asked = now;
-        self.frontend.registry().spoke(&self.assigned.worker, now);
+        self.frontend.registry().spoke(&self.assigned.worker, Instant::now());
         match frame {
             Frame::Token(text) => Ok(Some(text)),
             Frame::End => Ok(None),
@@ -155,9 +155,9 @@ impl Answer {
         }
     }
 
-    fn timed_out(&self) -> Failure {
+    fn timed_out(&self, since: Instant) -> Failure {
         let (worker, now) = (&self.assigned.worker, Instant::now());
-        if self.frontend.registry().timed_out(worker, now - self.asked, now) {
+        if self.frontend.registry().timed_out(worker, now - since, now) {
             warn!(worker, "a worker does not answer and is set aside");
         }
         Failure::TimedOut
@@ -174,7 +174,7 @@ impl Connection {
     async fn frame(&mut self) -> Result<Frame, Failure> {
         if let Self::Expected(connection) = self {
             // The sender goes only to `greet`, which sends at once.
-            *self = Self::Open(connection.await.map_err(|_| Failure::Broken)?);
+            *self = Self::Open(Box::new(connection.await.map_err(|_| Failure::Broken)?));
         }
         let Self::Open(lines) = self else { return Err(Failure::Broken) };
         match lines.next().await {

@@ -12,7 +12,7 @@ const DEFAULT_TOKENS: u32 = 16;
 #[derive(Debug, Deserialize)]
 pub(super) struct CompletionRequest {
     pub(super) model: String,
-    pub(super) prompt: Prompt,
+    pub(super) prompt: Value,
     pub(super) max_tokens: Option<u32>,
     #[serde(default)]
     pub(super) stream: Option<bool>,
@@ -29,14 +29,6 @@ pub(super) struct ChatRequest {
     #[serde(default)]
     pub(super) stream: Option<bool>,
     pub(super) stream_options: Option<StreamOptions>,
-}
-
-/// One text, or several that are answered as one.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Prompt {
-    One(String),
-    Many(Vec<String>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -83,10 +75,7 @@ impl Asked {
                 Self {
                     kind,
                     model: request.model,
-                    prompt: match request.prompt {
-                        Prompt::One(text) => text,
-                        Prompt::Many(texts) => texts.join("\n"),
-                    },
+                    prompt: prompt(&request.prompt).ok_or("`prompt` must be a text or a list of texts")?,
                     max_tokens: request.max_tokens.unwrap_or(DEFAULT_TOKENS),
                     stream: request.stream.unwrap_or(false),
                     include_usage: request.stream_options.is_some_and(|options| options.include_usage),
@@ -126,6 +115,15 @@ impl Asked {
             "completion_tokens": tokens,
             "total_tokens": prompt.saturating_add(tokens),
         })
+    }
+}
+
+/// One text, or several that are answered as one.
+fn prompt(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(texts) => Some(texts.iter().map(Value::as_str).collect::<Option<Vec<_>>>()?.join("\n")),
+        _ => None,
     }
 }
 

@@ -28,7 +28,7 @@ impl Pace {
         Self {
             first: config.time_to_first_token.get(),
             next: config.inter_token.get(),
-            jitter: if config.jitter.is_finite() { config.jitter.clamp(0.0, 1.0) } else { 0.0 },
+            jitter: config.jitter,
             random: StdRng::seed_from_u64(seed),
         }
     }
