@@ -1,1 +1,4 @@
 //! The embedded cluster.
+
+pub mod inference;
+pub mod net;
