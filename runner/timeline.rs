@@ -5,6 +5,8 @@
 //! module returns.
 
 mod fault;
+#[cfg(test)]
+mod tests;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

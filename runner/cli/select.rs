@@ -16,7 +16,7 @@ use super::{Failure, exit};
 /// With exit code 2 when a path does not exist or a file is not valid (all errors of all files are printed), with exit
 /// code 5 when nothing is left.
 pub fn scenarios(selection: &Selection, style: Style) -> Result<Vec<Document>, Failure> {
-    let overrides = overrides(selection)?;
+    let overrides = overrides(selection, style)?;
     let mut documents = Vec::new();
     let mut broken = 0;
     let mut errors = 0;
@@ -69,16 +69,21 @@ fn wanted(selection: &Selection, tags: &[String]) -> bool {
     (selection.tag.is_empty() || has(&selection.tag)) && !has(&selection.skip_tag)
 }
 
-fn overrides(selection: &Selection) -> Result<Overrides, Failure> {
+fn overrides(selection: &Selection, style: Style) -> Result<Overrides, Failure> {
     let mut overrides = Overrides::default();
     for path in &selection.vars_files {
         let name = path.display().to_string();
         let bytes = std::fs::read(path)
             .map_err(|error| Failure::usage(format!("could not read the variables in `{name}`: {error}")))?;
-        overrides.add_file(&name, &bytes).map_err(Failure::usage)?;
+        overrides.add_file(&name, &bytes).map_err(|diagnostics| {
+            for diagnostic in &diagnostics {
+                eprint_block(&diagnostic.render(style.colored()));
+            }
+            Failure::usage(format!("`{name}` is no file of variables"))
+        })?;
     }
     for pair in &selection.vars {
-        overrides.add_pair(pair).map_err(Failure::usage)?;
+        overrides.add_var(pair).map_err(Failure::usage)?;
     }
     Ok(overrides)
 }
