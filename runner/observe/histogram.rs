@@ -3,12 +3,13 @@
 //! The buckets are HdrHistogram's (log-linear, 2048 linear sub-buckets, then 1024 per doubling), so that a merged
 //! histogram converts to the standard form without loss. Values and counts are kept only where something was counted.
 
-use std::collections::BTreeMap;
-
 /// Counts of values in microseconds, exact to three significant digits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Histogram {
-    counts: BTreeMap<u32, u64>,
+    // Two vectors side by side instead of a map: a histogram per cell is small, so inserting by moving a few entries is
+    // quicker than walking a tree, and an entry takes 12 bytes.
+    buckets: Vec<u32>,
+    counts: Vec<u64>,
     total: u64,
 }
 
@@ -38,18 +39,49 @@ impl Histogram {
 
     /// Counts a value so many times.
     pub fn record_n(&mut self, microseconds: u64, count: u64) {
-        if count > 0 {
-            *self.counts.entry(bucket(microseconds)).or_default() += count;
-            self.total += count;
+        if count == 0 {
+            return;
         }
+        let bucket = bucket(microseconds);
+        match self.buckets.binary_search(&bucket) {
+            Ok(at) => self.counts[at] += count,
+            Err(at) => {
+                self.buckets.insert(at, bucket);
+                self.counts.insert(at, count);
+            }
+        }
+        self.total += count;
     }
 
     /// Adds another histogram's counts to this one's.
     pub fn merge(&mut self, other: &Self) {
-        for (bucket, count) in &other.counts {
-            *self.counts.entry(*bucket).or_default() += count;
+        if other.is_empty() {
+            return;
         }
+        let mut buckets = Vec::with_capacity(self.buckets.len().max(other.buckets.len()));
+        let mut counts = Vec::with_capacity(buckets.capacity());
+        let mut theirs = other.entries().peekable();
+        for (bucket, count) in self.entries() {
+            while let Some((lower, count)) = theirs.next_if(|(other, _)| *other < bucket) {
+                buckets.push(lower);
+                counts.push(count);
+            }
+            let same = theirs.next_if(|(other, _)| *other == bucket).map_or(0, |(_, count)| count);
+            buckets.push(bucket);
+            counts.push(count + same);
+        }
+        for (bucket, count) in theirs {
+            buckets.push(bucket);
+            counts.push(count);
+        }
+        self.buckets = buckets;
+        self.counts = counts;
         self.total += other.total;
+    }
+
+    /// The buckets that hold something and their counts, in rising order.
+    fn entries(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        self.buckets.iter().copied().zip(self.counts.iter().copied())
     }
 
     /// How many values were counted.
@@ -67,10 +99,10 @@ impl Histogram {
     pub fn quantile(&self, quantile: f64) -> Option<f64> {
         let rank = ((quantile.clamp(0.0, 1.0) * self.total as f64) - 1e-9).ceil().max(1.0) as u64;
         let mut seen = 0;
-        for (index, count) in &self.counts {
+        for (index, count) in self.entries() {
             seen += count;
             if seen >= rank {
-                let (low, width) = range(*index);
+                let (low, width) = range(index);
                 return Some((low + width - 1) as f64);
             }
         }
@@ -85,7 +117,7 @@ impl Histogram {
 
     /// The smallest value, in microseconds.
     pub fn min(&self) -> Option<f64> {
-        self.counts.keys().next().map(|index| range(*index).0 as f64)
+        self.buckets.first().map(|index| range(*index).0 as f64)
     }
 
     /// The largest value, in microseconds.
@@ -95,9 +127,9 @@ impl Histogram {
 
     /// The middle of each bucket that holds something and its count, in rising order.
     pub fn iter(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
-        self.counts.iter().map(|(index, count)| {
-            let (low, width) = range(*index);
-            (low as f64 + (width - 1) as f64 / 2.0, *count)
+        self.entries().map(|(index, count)| {
+            let (low, width) = range(index);
+            (low as f64 + (width - 1) as f64 / 2.0, count)
         })
     }
 }
@@ -133,5 +165,22 @@ mod tests {
             assert_eq!(ours.quantile(quantile).unwrap() as u64, theirs.value_at_quantile(quantile), "{quantile}");
         }
         assert_eq!(Histogram::default().quantile(0.5), None);
+    }
+
+    #[test]
+    fn merging_parts_gives_the_whole() {
+        let mut whole = Histogram::default();
+        let mut parts = [Histogram::default(), Histogram::default(), Histogram::default()];
+        for step in 0..3000_u64 {
+            let value = step * step * 7919 % 1_000_003;
+            whole.record(value);
+            parts[(step % 3) as usize].record(value);
+        }
+        let mut merged = Histogram::default();
+        for part in &parts {
+            merged.merge(part);
+        }
+        assert_eq!(merged, whole);
+        assert_eq!(merged.len(), 3000);
     }
 }

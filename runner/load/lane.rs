@@ -1,0 +1,455 @@
+//! One load on one engine thread: which requests are due, which wait, and which connection takes the next one. Touches
+//! no socket itself; `connection` does.
+//!
+//! Requests that are due and find no idle connection wait in one queue, in order. Whatever becomes free first, an
+//! answered connection or a new one, takes the request that waits longest. New connections are opened a few at a time,
+//! because one connection per waiting request makes a service (and the engine) that is late for a moment collapse.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::connection;
+use super::record::{Ledger, Record};
+use super::schedule::Schedule;
+use super::target::Target;
+use crate::observe::Failure;
+
+/// So many connections may be in the making at once, per load and thread. One that takes longer than
+/// [`connection::YOUNG`] is waiting for the network, costs nothing, and no longer counts.
+const MAX_YOUNG: usize = 32;
+
+/// A closed-loop worker that could not connect waits so long before it tries again. Otherwise a service that is down
+/// would be asked without pause, and its refusals would outnumber every other answer.
+const PAUSE_NS: u64 = 10_000_000;
+
+/// How long no new connection is tried after the process ran out of file descriptors.
+const NO_FILES_NS: u64 = 50_000_000;
+
+/// A request that is due.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Job {
+    pub(super) due_ns: u64,
+    lateness_us: Option<u32>,
+    in_flight: u32,
+    /// Handed to an idle connection the moment it was released, so that the sending itself is the engine's delay too.
+    direct: bool,
+    /// Was given to a connection that turned out to be dead before anything was written.
+    resent: bool,
+}
+
+/// One connection, as the lane sees it.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    job: Cell<Option<Job>>,
+    first_token_us: Cell<Option<u32>>,
+    waker: RefCell<Option<Waker>>,
+    index: Cell<usize>,
+}
+
+impl Slot {
+    /// Waits until there is a request to send.
+    pub(super) async fn wait(&self) {
+        std::future::poll_fn(|context| {
+            if self.job.get().is_some() {
+                return Poll::Ready(());
+            }
+            let mut waker = self.waker.borrow_mut();
+            match &mut *waker {
+                Some(waker) => waker.clone_from(context.waker()),
+                None => *waker = Some(context.waker().clone()),
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// The request under way.
+    pub(super) fn job(&self) -> Option<Job> {
+        self.job.get()
+    }
+
+    fn give(&self, job: Job) {
+        self.first_token_us.set(None);
+        self.job.set(Some(job));
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// What several threads show of one load: a number each, so that none waits for another.
+#[derive(Debug)]
+pub(super) struct Gauges {
+    in_flight: Vec<Padded>,
+    pub(super) resent: AtomicU64,
+}
+
+/// On a cache line of its own (two, because processors fetch them in pairs).
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Padded(AtomicU64);
+
+impl Gauges {
+    pub(super) fn new(parts: usize) -> Self {
+        Self { in_flight: (0..parts).map(|_| Padded::default()).collect(), resent: AtomicU64::new(0) }
+    }
+
+    /// Requests under way now.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.in_flight.iter().map(|part| part.0.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// What a lane needs to begin.
+#[derive(Debug)]
+pub(super) struct LaneStart {
+    pub(super) target: Arc<Target>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) gauges: Arc<Gauges>,
+    /// Which of the load's lanes this is.
+    pub(super) part: usize,
+    /// How many requests it may have under way at once.
+    pub(super) limit: usize,
+    /// The open loop's schedule; none for a closed loop, whose workers are as many as `limit`.
+    pub(super) schedule: Option<Schedule>,
+    pub(super) zero: Instant,
+}
+
+/// One load on one thread.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) target: Arc<Target>,
+    ledger: Arc<Ledger>,
+    gauges: Arc<Gauges>,
+    part: usize,
+    limit: usize,
+    zero: Instant,
+    timeout_ns: u64,
+    state: RefCell<State>,
+    /// Tells the pacer that a worker wants to be woken.
+    pub(super) pacer: tokio::sync::Notify,
+    pub(super) resolved: RefCell<Option<(Instant, Vec<SocketAddr>)>>,
+}
+
+#[derive(Debug)]
+struct State {
+    schedule: Option<Schedule>,
+    /// Due and not yet with a connection, in order of being due.
+    waiting: VecDeque<Job>,
+    /// Issued and not ended.
+    open: usize,
+    slots: Vec<Rc<Slot>>,
+    idle: Vec<Rc<Slot>>,
+    /// Connections that are being made; those of them that count against [`MAX_YOUNG`].
+    connecting: usize,
+    young: usize,
+    /// When closed-loop workers that pause go on.
+    pausing: VecDeque<u64>,
+    no_files_until_ns: u64,
+    next_address: usize,
+    stop_ns: u64,
+    records: Vec<Record>,
+}
+
+impl Lane {
+    pub(super) fn new(start: LaneStart) -> Rc<Self> {
+        let closed = start.schedule.is_none();
+        let timeout_ns = nanoseconds(start.target.timeout);
+        Rc::new(Self {
+            ledger: start.ledger,
+            gauges: start.gauges,
+            part: start.part,
+            limit: start.limit,
+            zero: start.zero,
+            timeout_ns,
+            state: RefCell::new(State {
+                schedule: start.schedule,
+                waiting: VecDeque::new(),
+                open: 0,
+                slots: Vec::new(),
+                idle: Vec::new(),
+                connecting: 0,
+                young: 0,
+                pausing: if closed { std::iter::repeat_n(0, start.limit).collect() } else { VecDeque::new() },
+                no_files_until_ns: 0,
+                // The threads begin with different addresses.
+                next_address: start.part,
+                stop_ns: u64::MAX,
+                records: Vec::new(),
+            }),
+            pacer: tokio::sync::Notify::new(),
+            resolved: RefCell::new(None),
+            target: start.target,
+        })
+    }
+
+    /// Nanoseconds since the load's start.
+    pub(super) fn now_ns(&self) -> u64 {
+        nanoseconds(self.zero.elapsed())
+    }
+
+    /// When a request has taken too long.
+    pub(super) fn deadline(&self, job: &Job) -> Instant {
+        self.zero + Duration::from_nanos(job.due_ns.saturating_add(self.timeout_ns))
+    }
+
+    /// Requests that are due from `stop_ns` on are not issued.
+    pub(super) fn stop(&self, stop_ns: u64) {
+        self.state.borrow_mut().stop_ns = stop_ns;
+    }
+
+    /// What the pacer does at each tick: issues what is due, gives up what waited too long, and hands out the rest.
+    pub(super) fn tick(self: &Rc<Self>, now_ns: u64) {
+        let mut state = self.state.borrow_mut();
+        let end_ns = state.stop_ns.min(now_ns.saturating_add(1));
+        while let Some(due_ns) = state.schedule.as_mut().and_then(|schedule| schedule.take_before(end_ns)) {
+            self.issue(&mut state, due_ns, Some(micros(now_ns - due_ns)));
+        }
+        while state.pausing.front().is_some_and(|at| *at <= now_ns) {
+            state.pausing.pop_front();
+            if now_ns < state.stop_ns {
+                self.issue(&mut state, now_ns, None);
+            }
+        }
+        let no_connection = state.slots.len() >= self.limit || now_ns < state.no_files_until_ns;
+        while state.waiting.front().is_some_and(|job| self.is_over(job, now_ns)) {
+            if let Some(job) = state.waiting.pop_front() {
+                let failure = if no_connection { Failure::NotSent } else { Failure::Timeout };
+                self.end(&mut state, &job, None, Some(failure), now_ns);
+            }
+        }
+        drop(state);
+        self.pump(true);
+    }
+
+    /// When the pacer must come again, in nanoseconds since the load's start.
+    pub(super) fn next_tick_ns(&self) -> u64 {
+        let state = self.state.borrow();
+        let due = state.schedule.as_ref().map(Schedule::due_ns).filter(|due| *due < state.stop_ns);
+        let over = state.waiting.front().map(|job| job.due_ns.saturating_add(self.timeout_ns));
+        let pause = state.pausing.front().copied();
+        [due, over, pause].into_iter().flatten().min().unwrap_or(u64::MAX)
+    }
+
+    /// True when all requests that were issued have ended.
+    pub(super) fn is_drained(&self) -> bool {
+        self.state.borrow().open == 0
+    }
+
+    /// Gives up everything that is under way.
+    pub(super) fn halt(&self, now_ns: u64) {
+        let mut state = self.state.borrow_mut();
+        state.stop_ns = state.stop_ns.min(now_ns);
+        let slots = std::mem::take(&mut state.slots);
+        for slot in &slots {
+            if let Some(job) = slot.job.take() {
+                self.end(&mut state, &job, slot.first_token_us.get(), Some(Failure::Unfinished), now_ns);
+            }
+        }
+        while let Some(job) = state.waiting.pop_front() {
+            self.end(&mut state, &job, None, Some(Failure::Unfinished), now_ns);
+        }
+        state.idle.clear();
+    }
+
+    /// Hands the requests that ended over to the ledger.
+    pub(super) fn flush(&self, now_ns: u64) {
+        self.ledger.take(&mut self.state.borrow_mut().records, now_ns);
+    }
+
+    fn is_over(&self, job: &Job, now_ns: u64) -> bool {
+        now_ns >= job.due_ns.saturating_add(self.timeout_ns)
+    }
+
+    fn issue(&self, state: &mut State, due_ns: u64, lateness_us: Option<u32>) {
+        state.open += 1;
+        self.show(state);
+        let in_flight = u32::try_from(self.gauges.in_flight()).unwrap_or(u32::MAX);
+        state.waiting.push_back(Job { due_ns, lateness_us, in_flight, direct: false, resent: false });
+    }
+
+    fn show(&self, state: &State) {
+        // Those beyond the limit wait here; they are not under way.
+        self.gauges.in_flight[self.part].0.store(state.open.min(self.limit) as u64, Ordering::Relaxed);
+    }
+
+    /// Counts a request that ended. A closed-loop worker issues its next one.
+    fn end(&self, state: &mut State, job: &Job, first_token_us: Option<u32>, failure: Option<Failure>, now_ns: u64) {
+        state.records.push(Record {
+            due_ns: job.due_ns,
+            latency_us: micros(now_ns.saturating_sub(job.due_ns)),
+            first_token_us,
+            lateness_us: job.lateness_us,
+            in_flight: job.in_flight,
+            failure,
+        });
+        state.open -= 1;
+        if state.schedule.is_none() && now_ns < state.stop_ns {
+            match failure {
+                Some(Failure::Dns | Failure::Refused | Failure::Connect | Failure::Tls) => {
+                    state.pausing.push_back(now_ns + PAUSE_NS);
+                    self.pacer.notify_one();
+                }
+                _ => self.issue(state, now_ns, None),
+            }
+        }
+        self.show(state);
+    }
+
+    /// Gives waiting requests to idle connections, the one used last first, and opens new ones while some still wait.
+    fn pump(self: &Rc<Self>, direct: bool) {
+        let mut state = self.state.borrow_mut();
+        while !state.waiting.is_empty() {
+            let Some(slot) = state.idle.pop() else { break };
+            if let Some(mut job) = state.waiting.pop_front() {
+                job.direct = direct;
+                slot.give(job);
+            }
+        }
+        if state.connecting >= state.waiting.len()
+            || state.no_files_until_ns > 0 && self.now_ns() < state.no_files_until_ns
+        {
+            return;
+        }
+        while state.connecting < state.waiting.len() && state.slots.len() < self.limit && state.young < MAX_YOUNG {
+            self.open(&mut state, None);
+        }
+    }
+
+    fn open(self: &Rc<Self>, state: &mut State, job: Option<Job>) {
+        let slot = Rc::new(Slot { job: Cell::new(job), index: Cell::new(state.slots.len()), ..Slot::default() });
+        state.slots.push(Rc::clone(&slot));
+        state.connecting += 1;
+        state.young += 1;
+        tokio::task::spawn_local(connection::run(Rc::clone(self), slot));
+    }
+
+    /// A connection in the making takes longer: another may be tried meanwhile.
+    pub(super) fn connecting_is_slow(self: &Rc<Self>) {
+        self.state.borrow_mut().young -= 1;
+        self.pump(false);
+    }
+
+    /// A connection was made.
+    pub(super) fn connected(&self, was_young: bool) {
+        let mut state = self.state.borrow_mut();
+        state.connecting -= 1;
+        state.young -= usize::from(was_young);
+    }
+
+    /// A connection could not be made. The request that waits longest fails with it: it was opened for its sake.
+    /// Without a `failure` nobody does.
+    pub(super) fn connect_failed(self: &Rc<Self>, slot: &Slot, was_young: bool, failure: Option<Failure>) {
+        self.connected(was_young);
+        let now_ns = self.now_ns();
+        let mut state = self.state.borrow_mut();
+        let job = slot.job.take().or_else(|| failure.and_then(|_| state.waiting.pop_front()));
+        if let Some(job) = job {
+            self.end(&mut state, &job, None, Some(failure.unwrap_or(Failure::Timeout)), now_ns);
+        }
+        drop(state);
+        self.closed(slot);
+    }
+
+    /// No connection could be made because the process has no file descriptor left. That is no fault of the service:
+    /// requests wait for a connection as they do at the limit.
+    pub(super) fn out_of_files(self: &Rc<Self>, slot: &Slot, was_young: bool) {
+        self.connected(was_young);
+        let mut state = self.state.borrow_mut();
+        state.no_files_until_ns = self.now_ns() + NO_FILES_NS;
+        if let Some(job) = slot.job.take() {
+            state.waiting.push_front(job);
+        }
+        drop(state);
+        self.closed(slot);
+    }
+
+    /// The address for the next connection, of several in turn.
+    pub(super) fn turn(&self) -> usize {
+        let mut state = self.state.borrow_mut();
+        state.next_address = state.next_address.wrapping_add(1);
+        state.next_address
+    }
+
+    /// The connection is free: it takes the request that waits longest, or becomes idle.
+    pub(super) fn free(&self, slot: &Rc<Slot>) {
+        let mut state = self.state.borrow_mut();
+        match state.waiting.pop_front() {
+            Some(job) => slot.give(job),
+            None => state.idle.push(Rc::clone(slot)),
+        }
+    }
+
+    /// The connection begins to send its request.
+    pub(super) fn sending(&self, slot: &Slot) {
+        if let Some(job) = slot.job.get().filter(|job| job.direct) {
+            let late = self.now_ns().saturating_sub(job.due_ns);
+            slot.job.set(Some(Job { direct: false, lateness_us: job.lateness_us.map(|_| micros(late)), ..job }));
+        }
+    }
+
+    /// The first token of a stream has come.
+    pub(super) fn first_token(&self, slot: &Slot) {
+        if let (Some(job), None) = (slot.job.get(), slot.first_token_us.get()) {
+            slot.first_token_us.set(Some(micros(self.now_ns().saturating_sub(job.due_ns))));
+        }
+    }
+
+    /// The connection's request ended.
+    pub(super) fn answered(self: &Rc<Self>, slot: &Slot, failure: Option<Failure>) {
+        let Some(job) = slot.job.take() else { return };
+        let now_ns = self.now_ns();
+        // An answer whose last byte is read after the timeout came too late, whoever noticed first.
+        let failure = if self.is_over(&job, now_ns) { Some(Failure::Timeout) } else { failure };
+        let mut state = self.state.borrow_mut();
+        self.end(&mut state, &job, slot.first_token_us.take(), failure, now_ns);
+        if state.records.len() >= 4096 {
+            drop(state);
+            self.flush(now_ns);
+        }
+    }
+
+    /// The connection was dead before a byte of the request was written: the server had closed it while it was idle,
+    /// which is no failure of the service. The request goes out once more, on a new connection.
+    pub(super) fn resend(self: &Rc<Self>, slot: &Slot) {
+        let Some(job) = slot.job.get() else { return };
+        if job.resent {
+            return self.answered(slot, Some(Failure::Reset));
+        }
+        slot.job.set(None);
+        self.gauges.resent.fetch_add(1, Ordering::Relaxed);
+        self.open(&mut self.state.borrow_mut(), Some(Job { resent: true, direct: false, ..job }));
+    }
+
+    /// The connection is gone.
+    pub(super) fn closed(self: &Rc<Self>, slot: &Slot) {
+        self.answered(slot, Some(Failure::Reset));
+        let mut state = self.state.borrow_mut();
+        if let Some(at) = state.idle.iter().position(|idle| std::ptr::eq(&**idle, slot)) {
+            state.idle.swap_remove(at);
+        }
+        let at = slot.index.get();
+        if state.slots.get(at).is_some_and(|known| std::ptr::eq(&**known, slot)) {
+            state.slots.swap_remove(at);
+            if let Some(moved) = state.slots.get(at) {
+                moved.index.set(at);
+            }
+        }
+        drop(state);
+        self.pump(false);
+    }
+}
+
+fn micros(nanoseconds: u64) -> u32 {
+    u32::try_from(nanoseconds / 1000).unwrap_or(u32::MAX)
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
