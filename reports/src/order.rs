@@ -1,0 +1,86 @@
+//! What every report shows first: which of a scenario's answers need a reader's eyes, and facts in one line.
+
+use shakedown_schemas::result::{ExpectationResult, FaultResult, PodRef, ScenarioResult, Verdict};
+
+use crate::text::shell_word;
+use crate::words;
+
+/// How early a verdict is shown: failures first, then errors, then what could not be told.
+pub(crate) const fn rank(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Fail => 0,
+        Verdict::Error => 1,
+        Verdict::Inconclusive => 2,
+        Verdict::Pass => 3,
+    }
+}
+
+/// The expectations, failures first, in the order of the file otherwise.
+pub(crate) fn expectations(scenario: &ScenarioResult) -> Vec<&ExpectationResult> {
+    let mut list: Vec<_> = scenario.expectations.iter().collect();
+    list.sort_by_key(|it| rank(it.verdict));
+    list
+}
+
+/// The sentence of a scenario's verdict without the verdict's own word, which stands beside it already.
+pub(crate) fn sentence(scenario: &ScenarioResult) -> &str {
+    let reason = scenario.reason.as_str();
+    let word = [words::verdict(scenario.verdict), scenario.verdict.word()];
+    let rest = word.iter().find_map(|word| reason.strip_prefix(word)?.strip_prefix(": "));
+    rest.unwrap_or(reason)
+}
+
+/// True when a scenario has more than one load, so that an expectation must say which it asks.
+pub(crate) fn names_loads(scenario: &ScenarioResult) -> bool {
+    scenario.loads.len().max(scenario.series.len()) > 1
+}
+
+/// The names of pods, the first few of many.
+pub(crate) fn pods(pods: &[PodRef], limit: usize) -> String {
+    let names: Vec<&str> = pods.iter().take(limit).map(|pod| pod.name.as_str()).collect();
+    match pods.len().saturating_sub(limit) {
+        0 if pods.is_empty() => "no pod".to_owned(),
+        0 => names.join(", "),
+        rest => format!("{} and {rest} more", names.join(", ")),
+    }
+}
+
+/// The worse of a fault's two verdicts, for one line about it.
+pub(crate) fn fault_verdict(fault: &FaultResult) -> Verdict {
+    fault.injection.max(fault.undo)
+}
+
+/// The command line as a shell reads it.
+pub(crate) fn command(words: &[String]) -> String {
+    words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// The value of a variable as people write it: texts without quotes.
+pub(crate) fn variable(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// What a reader must know about how the numbers came about, in sentences: a modelled network, a port-forward.
+pub(crate) fn notes(scenario: &ScenarioResult) -> Vec<String> {
+    let mut notes = Vec::new();
+    if scenario.cluster.as_ref().is_some_and(|cluster| cluster.sandbox) {
+        notes.push(
+            "This was a rehearsal in the sandbox: pods and their network were modelled in one process. The requests, \
+             their latencies and the verdict are measured, but no cluster was touched."
+                .to_owned(),
+        );
+    }
+    for load in scenario.loads.iter().filter(|load| load.reach == "port-forward") {
+        let again = match load.reconnects {
+            0 => String::new(),
+            1 => " It had to be made anew once.".to_owned(),
+            n => format!(" It had to be made anew {n} times."),
+        };
+        notes.push(format!(
+            "Load {} went through a port-forward of the API server, which adds latency of its own to every \
+             request.{again}",
+            load.name
+        ));
+    }
+    notes
+}
