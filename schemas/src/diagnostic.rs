@@ -155,7 +155,7 @@ fn floor(text: &str, mut at: usize) -> usize {
     at
 }
 
-/// Errors before warnings? No: by place in the file, as people read it; problems without a place come first.
+/// By place in the file, as people read it; problems without a place come first.
 pub(crate) fn sort(diagnostics: &mut [Diagnostic]) {
     diagnostics.sort_by_key(|it| (it.span.map_or(0, |span| span.offset + 1), it.severity, it.code));
 }
@@ -173,7 +173,7 @@ pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 }
 
 /// `did you mean ...`, or else the list of what is known, where that is short.
-pub(crate) fn suggestion<'a>(word: &str, known: &[&'a str], what: &str) -> Option<String> {
+pub(crate) fn suggestion(word: &str, known: &[&str], what: &str) -> Option<String> {
     if let Some(meant) = closest(word, known.iter().copied()) {
         return Some(format!("did you mean `{meant}`?"));
     }

@@ -241,7 +241,8 @@ fn node_of(value: &serde_json::Value, span: Span) -> Node {
     Node { span, value }
 }
 
-fn json(value: Value) -> serde_json::Value {
+/// A part of the tree as JSON.
+pub(crate) fn json(value: Value) -> serde_json::Value {
     match value {
         Value::Null | Value::Gone | Value::Hole(_) => serde_json::Value::Null,
         Value::Bool(value) => value.into(),

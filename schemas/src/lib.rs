@@ -13,6 +13,7 @@ mod check;
 pub mod diagnostic;
 mod document;
 pub mod event;
+pub mod json_schema;
 pub mod result;
 pub mod scenario;
 mod source;

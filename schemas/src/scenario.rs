@@ -51,7 +51,7 @@ pub struct Scenario {
     #[schemars(extend("examples" = ["dynamo"]))]
     pub namespace: Option<String>,
     /// The streams of requests that run through all phases, by name.
-    #[schemars(length(min = 1))]
+    #[schemars(extend("minProperties" = 1))]
     pub load: IndexMap<String, Load>,
     /// The stretches of the timeline, in order.
     #[schemars(length(min = 1))]

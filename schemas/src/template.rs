@@ -93,6 +93,7 @@ impl<'t> Templates<'t> {
         Some(out)
     }
 
+    #[expect(clippy::result_large_err, reason = "one caller, which unpacks it at once")]
     fn expression(&mut self, source: &str, vars: &Vars) -> Result<String, Diagnostic> {
         let expression = self
             .environment

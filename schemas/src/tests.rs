@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::Code;
-use crate::{Overrides, parse};
+use crate::{Overrides, document, json_schema, parse, source};
 
 fn cases(folder: &str) -> Vec<(String, PathBuf)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests-cases").join(folder);
@@ -44,5 +44,31 @@ fn invalid_files_give_the_recorded_problems() {
         insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false, snapshot_path => "../tests-cases/invalid" }, {
             insta::assert_snapshot!(name.clone(), text.join("\n\n"));
         });
+    }
+}
+
+/// The file as JSON, before any template is rendered: what an editor checks against the schema.
+fn as_json(bytes: &[u8]) -> Option<serde_json::Value> {
+    let tree = source::parse(source::text(bytes).ok()?).ok()?;
+    Some(document::json(tree.value))
+}
+
+#[test]
+fn the_schema_takes_what_the_parser_takes_and_finds_structural_errors() {
+    let schema = jsonschema::validator_for(&json_schema::scenario_schema()).expect("the scenario's schema");
+    for (name, path) in cases("valid") {
+        let json = as_json(&fs::read(&path).expect("a case")).expect("a valid file is YAML");
+        let errors: Vec<String> =
+            schema.iter_errors(&json).map(|error| format!("{error} at {}", error.instance_path())).collect();
+        assert!(errors.is_empty(), "{name}: {errors:#?}");
+    }
+    let structural = [Code::UnknownKey, Code::MissingKey, Code::WrongType, Code::UnknownKind, Code::NotOneKind];
+    for (name, path) in cases("invalid") {
+        let bytes = fs::read(&path).expect("a case");
+        let problems = parse(&name, &bytes, &Overrides::default()).err().unwrap_or_default();
+        let Some(json) = as_json(&bytes) else { continue };
+        if problems.iter().any(|problem| structural.contains(&problem.code)) {
+            assert!(!schema.is_valid(&json), "the schema takes {name}, the parser does not");
+        }
     }
 }

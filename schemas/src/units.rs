@@ -108,7 +108,7 @@ impl FromStr for Duration {
         let mut nanoseconds = 0.0_f64;
         while !rest.is_empty() {
             let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(bad)?;
-            let number: f64 = rest[..digits].parse().map_err(|_| bad())?;
+            let number = decimal(&rest[..digits]).ok_or_else(bad)?;
             rest = &rest[digits..];
             let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
             let scale = match rest[..letters].trim() {
@@ -185,7 +185,11 @@ impl FromStr for Percent {
                 ),
             });
         };
-        let value: f64 = number.trim().parse().map_err(|_| {
+        let value = number
+            .trim()
+            .strip_prefix('-')
+            .map_or_else(|| decimal(number.trim()), |positive| decimal(positive).map(|value| -value));
+        let value = value.ok_or_else(|| {
             UnitError::new(format!("`{trimmed}` is not a percentage"), "write a number and `%`, such as `99.9%`")
         })?;
         if !(0.0..=100.0).contains(&value) {
@@ -242,7 +246,7 @@ impl FromStr for Rate {
                 "write a number per second, minute or hour, such as `20/s`",
             )
         };
-        let number: f64 = number.trim().parse().map_err(|_| bad())?;
+        let number = decimal(number.trim()).ok_or_else(bad)?;
         let seconds = match unit.trim() {
             "s" | "sec" => 1.0,
             "m" | "min" => 60.0,
@@ -308,8 +312,7 @@ impl FromStr for Percentile {
                 if trimmed.parse::<f64>().is_ok() { format!("write `p{trimmed}`") } else { help.to_owned() },
             ));
         };
-        let value: f64 =
-            number.parse().map_err(|_| UnitError::new(format!("`{trimmed}` is not a percentile"), help))?;
+        let value = decimal(number).ok_or_else(|| UnitError::new(format!("`{trimmed}` is not a percentile"), help))?;
         if !(1.0..=99.99).contains(&value) {
             return Err(UnitError::new(format!("the percentile `{trimmed}` is outside p1 to p99.99"), help));
         }
@@ -321,6 +324,13 @@ impl fmt::Display for Percentile {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "p{}", short(self.0))
     }
+}
+
+/// A number as people write it, and as the patterns of the schema have it: digits, and perhaps a point and digits.
+fn decimal(text: &str) -> Option<f64> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if digits(whole) && digits(part) { text.parse().ok() } else { None }
 }
 
 /// A number without needless zeros: at most six decimals.
@@ -399,28 +409,28 @@ macro_rules! text_quantity {
 text_quantity!(
     Duration,
     "Duration",
-    r"^\s*([0-9]+(\.[0-9]+)?\s*(ns|us|µs|ms|s|m|h))+\s*$|\{\{.*\}\}",
+    r"^\s*([0-9]+(\.[0-9]+)?\s*(ns|us|µs|ms|s|m|h)\s*)+$",
     "a length of time with its unit (`us`, `ms`, `s`, `m`, `h`), such as `500ms`, `30s` or `1m30s`",
     ["500ms", "30s", "5m", "1m30s"]
 );
 text_quantity!(
     Percent,
     "Percent",
-    r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$|\{\{.*\}\}",
+    r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$",
     "a percentage between `0%` and `100%`",
     ["80%", "99.9%"]
 );
 text_quantity!(
     Rate,
     "Rate",
-    r"^\s*[0-9]+(\.[0-9]+)?\s*/\s*(s|sec|m|min|h)\s*$|\{\{.*\}\}",
+    r"^\s*[0-9]+(\.[0-9]+)?\s*/\s*(s|sec|m|min|h)\s*$",
     "how often requests start, per second, minute or hour, such as `20/s`",
     ["20/s", "300/m"]
 );
 text_quantity!(
     Percentile,
     "Percentile",
-    r"^\s*[pP][0-9]{1,2}(\.[0-9]+)?\s*$|\{\{.*\}\}",
+    r"^\s*[pP][0-9]+(\.[0-9]+)?\s*$",
     "a percentile between `p1` and `p99.99`",
     ["p50", "p95", "p99.9"]
 );

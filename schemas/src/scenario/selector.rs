@@ -27,7 +27,7 @@ pub struct PodSelector {
     pub labels: Option<LabelSelector>,
     /// The workload that owns the pods, as `kind/name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["deployment/worker"]), regex(pattern = r"^[A-Za-z]+/[^/]+$|\{\{.*\}\}"))]
+    #[schemars(extend("examples" = ["deployment/worker"]), regex(pattern = r"^[A-Za-z]+/[^/]+$"))]
     pub owner: Option<String>,
     /// The pods' namespace. Default: the scenario's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,7 +113,7 @@ impl JsonSchema for LabelSelector {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let expressions = generator.subschema_for::<Vec<Expression>>();
+        let expression = generator.subschema_for::<Expression>();
         json_schema!({
             "type": "object",
             "description": "Labels that a pod must have: `{app: worker}`, or Kubernetes' own `matchLabels` and `matchExpressions`.",
@@ -123,7 +123,11 @@ impl JsonSchema for LabelSelector {
                     "type": "object",
                     "additionalProperties": {"type": "string"},
                 },
-                "matchExpressions": expressions,
+                "matchExpressions": {
+                    "description": "Each expression must hold.",
+                    "type": "array",
+                    "items": expression,
+                },
             },
             "additionalProperties": {"type": "string"},
             "minProperties": 1,

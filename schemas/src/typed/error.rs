@@ -29,10 +29,10 @@ enum Kind {
     Custom(String),
     Missing(&'static str),
     UnknownKey(String, &'static [&'static str]),
-    UnknownKind(String, &'static [&'static str]),
-    NoKind(&'static str, &'static [&'static str]),
-    NotAKind(&'static str, &'static [&'static str]),
-    TwoKinds(&'static str, Vec<String>),
+    UnknownWord(String, &'static [&'static str]),
+    EmptyMap(&'static str, &'static [&'static str]),
+    NoMap(&'static str, &'static [&'static str]),
+    SeveralKeys(&'static str, Vec<String>),
 }
 
 impl Fault {
@@ -45,15 +45,15 @@ impl Fault {
     }
 
     pub(super) fn no_kind(name: &'static str, variants: &'static [&'static str]) -> Self {
-        Self::new(Kind::NoKind(name, variants))
+        Self::new(Kind::EmptyMap(name, variants))
     }
 
     pub(super) fn not_a_kind(name: &'static str, variants: &'static [&'static str]) -> Self {
-        Self::new(Kind::NotAKind(name, variants))
+        Self::new(Kind::NoMap(name, variants))
     }
 
     pub(super) fn two_kinds(name: &'static str, entries: &[Entry], second: &Entry) -> Self {
-        let mut fault = Self::new(Kind::TwoKinds(name, entries.iter().map(|entry| entry.key.clone()).collect()));
+        let mut fault = Self::new(Kind::SeveralKeys(name, entries.iter().map(|entry| entry.key.clone()).collect()));
         fault.0.span = Some(second.key_span);
         fault
     }
@@ -61,7 +61,7 @@ impl Fault {
     /// At this node, unless it already has a place.
     pub(super) fn or_at(mut self, node: &Node, owner: Span) -> Self {
         if self.0.span.is_none() {
-            let whole = matches!(self.0.kind, Kind::Missing(_) | Kind::NoKind(..))
+            let whole = matches!(self.0.kind, Kind::Missing(_) | Kind::EmptyMap(..))
                 || matches!(node.value, Value::Map(_) | Value::Seq(_));
             self.0.span = Some(if whole || node.span.len == 0 { owner } else { node.span });
             self.0.found = found(&node.value);
@@ -127,19 +127,19 @@ impl Fault {
                     .label("unknown key")
                     .maybe_help(suggestion(&key, known, "key here"))
             }
-            Kind::UnknownKind(word, known) => {
+            Kind::UnknownWord(word, known) => {
                 Diagnostic::error(Code::UnknownKind, format!("`{word}` is not one of the choices"))
                     .label("unknown word")
                     .maybe_help(suggestion(&word, known, "choice"))
             }
-            Kind::NoKind(name, variants) => Diagnostic::error(Code::NotOneKind, format!("{} is empty", noun(name)))
+            Kind::EmptyMap(name, variants) => Diagnostic::error(Code::NotOneKind, format!("{} is empty", noun(name)))
                 .help(format!("write a map with one key, its kind: {}", choices(variants))),
-            Kind::NotAKind(name, variants) => Diagnostic::error(
+            Kind::NoMap(name, variants) => Diagnostic::error(
                 Code::NotOneKind,
                 format!("expected {}, found {found}", if name.is_empty() { "a kind" } else { noun(name) }),
             )
             .help(choices(variants)),
-            Kind::TwoKinds(name, keys) => {
+            Kind::SeveralKeys(name, keys) => {
                 let keys: Vec<&str> = keys.iter().take(6).map(String::as_str).collect();
                 Diagnostic::error(
                     Code::NotOneKind,
@@ -283,6 +283,6 @@ impl de::Error for Fault {
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(Kind::UnknownKind(variant.to_owned(), expected))
+        Self::new(Kind::UnknownWord(variant.to_owned(), expected))
     }
 }
