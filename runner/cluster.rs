@@ -22,6 +22,8 @@ use std::sync::Arc;
 use shakedown_schemas::EventKind;
 use shakedown_schemas::result::ClusterInfo;
 
+use crate::journal::Journal;
+
 /// Where the cluster's side events go: retries, reconnects.
 pub type Notify = Arc<dyn Fn(EventKind) + Send + Sync>;
 
@@ -32,6 +34,7 @@ pub struct Cluster {
     info: ClusterInfo,
     default_namespace: String,
     notify: Notify,
+    journal: Option<Arc<Journal>>,
 }
 
 impl Cluster {
@@ -48,6 +51,12 @@ impl Cluster {
     /// The same connection, with its side events sent elsewhere.
     pub fn notifying(mut self, notify: Notify) -> Self {
         self.notify = notify;
+        self
+    }
+
+    /// The same connection, with every act written into a journal first.
+    pub fn journalled(mut self, journal: Arc<Journal>) -> Self {
+        self.journal = Some(journal);
         self
     }
 

@@ -8,8 +8,9 @@ use tokio::sync::watch;
 use crate::cluster::Cluster;
 use crate::events::Events;
 use crate::faults::fuse::Fuses;
+use crate::faults::{FaultDriver, FaultPlan};
 use crate::judge;
-use crate::load::Engine;
+use crate::load::{Engine, PlannedLoad};
 use crate::plan::{self, Options, Plan};
 use crate::timeline::{self, Outcome, Timeline};
 
@@ -69,23 +70,7 @@ async fn carry_out(
         events.emit(EventKind::TargetsChosen { fault: fault.name.clone(), pods });
     }
     let mut fuses = Fuses::default();
-    let mut ready = Ok(());
-    for (fault, driver) in &mut faults {
-        if let Err(error) = driver.preflight().await {
-            ready = Err(format!("fault {}: {error}", fault.name));
-            break;
-        }
-    }
-    if let Some(cluster) = cluster
-        && ready.is_ok()
-    {
-        for job in &jobs {
-            if let Err(error) = fuses.light(cluster, job).await {
-                ready = Err(format!("could not light the fuse: {error}\nhelp: --no-fuse injects without one"));
-                break;
-            }
-        }
-    }
+    let ready = prepare(cluster, &loads, &mut faults, &jobs, &mut fuses).await;
     if !faults.is_empty() && jobs.is_empty() {
         result.warnings.push("there was no fuse: the undo depended on the runner being alive (--no-fuse)".to_owned());
     }
@@ -94,14 +79,11 @@ async fn carry_out(
             events.emit(EventKind::Error { message: message.clone() });
             Outcome { errors: vec![message], ..Outcome::default() }
         }
-        Ok(()) => {
-            for (_, driver) in &mut faults {
-                driver.owned_by(&fuses);
-            }
+        Ok(engine) => {
             let timeline = Timeline {
                 scenario: &document.scenario,
                 faults,
-                load: Box::new(Engine::new(loads, options.seed)),
+                load: Box::new(engine),
                 events: events.clone(),
                 stop: stop.clone(),
             };
@@ -118,6 +100,32 @@ async fn carry_out(
         }
     }
     assemble(document, outcome, leftovers, options, result);
+}
+
+/// Everything that can still say no does so here, before any load is sent. Only the fuses are lit.
+async fn prepare(
+    cluster: Option<&Cluster>,
+    loads: &[PlannedLoad],
+    faults: &mut [(FaultPlan, Box<dyn FaultDriver>)],
+    jobs: &[serde_json::Value],
+    fuses: &mut Fuses,
+) -> Result<Engine, String> {
+    let engine = Engine::new(loads).map_err(|error| error.to_string())?;
+    for (fault, driver) in faults.iter_mut() {
+        driver.preflight().await.map_err(|error| format!("fault {}: {error}", fault.name))?;
+    }
+    if let Some(cluster) = cluster {
+        for job in jobs {
+            fuses
+                .light(cluster, job)
+                .await
+                .map_err(|error| format!("could not light the fuse: {error}\nhelp: --no-fuse injects without one"))?;
+        }
+    }
+    for (_, driver) in faults {
+        driver.owned_by(fuses);
+    }
+    Ok(engine)
 }
 
 /// What was seen becomes the result: the judge's answers beside the facts.

@@ -18,6 +18,17 @@ pub enum Item {
 }
 
 impl Item {
+    /// Whether both mean the same, whatever is known of the objects' UIDs.
+    pub fn same(&self, other: &Self) -> bool {
+        let (Self::Object(key) | Self::Mark(key, _)) = self;
+        let (Self::Object(its) | Self::Mark(its, _)) = other;
+        let label = |item: &Self| match item {
+            Self::Object(_) => None,
+            Self::Mark(_, label) => Some(label.clone()),
+        };
+        (key.kind, &key.namespace, &key.name) == (its.kind, &its.namespace, &its.name) && label(self) == label(other)
+    }
+
     /// The kubectl command that removes it.
     pub fn command(&self) -> String {
         match self {
@@ -78,7 +89,8 @@ pub async fn remove(cluster: &Cluster, item: &Item) -> Result<(), ClusterError> 
     match item {
         Item::Object(key) => cluster.delete(key).await,
         Item::Mark(key, label) => match cluster.label(key, label, None).await {
-            Err(error) if error.is_not_found() => Ok(()),
+            // Gone, or replaced by another object of that name: with it our label.
+            Err(ClusterError::NotFound(_) | ClusterError::Conflict { .. }) => Ok(()),
             other => other,
         },
     }

@@ -67,5 +67,5 @@ pub async fn connect(options: &ConnectOptions) -> Result<Cluster, ClusterError> 
         server,
         version,
     };
-    Ok(Cluster { client, info, default_namespace, notify: Arc::new(|_| {}) })
+    Ok(Cluster { client, info, default_namespace, notify: Arc::new(|_| {}), journal: None })
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::ApiResource;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shakedown_schemas::EventKind;
 
 use super::{Cluster, ClusterError};
+use crate::journal::Act;
 
 /// How long one request may take.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
@@ -17,7 +19,7 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 const RETRY_LIMIT: Duration = Duration::from_secs(20);
 
 /// The kinds of objects that the runner handles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// networking.k8s.io/v1 NetworkPolicy
     NetworkPolicy,
@@ -65,7 +67,7 @@ impl Kind {
 }
 
 /// An object, exactly.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectKey {
     /// Its kind.
     pub kind: Kind,
@@ -74,6 +76,7 @@ pub struct ObjectKey {
     /// Its name.
     pub name: String,
     /// Its UID, when only that very object is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
 }
 
@@ -154,11 +157,15 @@ impl Cluster {
         })?;
         let api = self.api(kind, namespace);
         let parameters = PostParams::default();
-        match self.repeated(&action, || api.create(&parameters, &typed)).await {
+        let key = ObjectKey { kind, namespace: namespace.to_owned(), name, uid: None };
+        let entry = self.intend(&action, &Act::Create(key.clone()))?;
+        let answer = self.repeated(&action, || api.create(&parameters, &typed)).await;
+        self.settle(entry, &answer);
+        match answer {
             Ok(created) => Ok(to_value(&created)),
             Err(ClusterError::Conflict { action, message }) => {
                 let label = &object["metadata"]["labels"][crate::labels::RUN];
-                match self.get(&ObjectKey { kind, namespace: namespace.to_owned(), name, uid: None }).await? {
+                match self.get(&key).await? {
                     Some(there) if there["metadata"]["labels"][crate::labels::RUN] == *label => Ok(there),
                     _ => Err(ClusterError::Conflict { action, message }),
                 }
@@ -204,18 +211,27 @@ impl Cluster {
     /// # Errors
     /// When the server refuses or does not answer.
     pub async fn delete(&self, key: &ObjectKey) -> Result<(), ClusterError> {
+        let action = format!("delete {key}");
+        // A journal that cannot be written must not keep us from undoing.
+        let entry = self.intend(&action, &Act::Delete(key.clone())).ok().flatten();
+        let answer = self.delete_now(&action, key).await;
+        self.settle(entry, &answer);
+        answer
+    }
+
+    async fn delete_now(&self, action: &str, key: &ObjectKey) -> Result<(), ClusterError> {
         let api = self.api(key.kind, &key.namespace);
         let mut parameters = DeleteParams::background();
         parameters.preconditions =
             key.uid.clone().map(|uid| Preconditions { uid: Some(uid), resource_version: None });
-        match self.repeated(&format!("delete {key}"), || api.delete(&key.name, &parameters)).await {
+        match self.repeated(action, || api.delete(&key.name, &parameters)).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_not_found() => Ok(()),
             // Another object has its name by now: ours is gone.
             Err(ClusterError::Conflict { .. }) if key.uid.is_some() => match self.get(key).await? {
                 None => Ok(()),
                 Some(_) => Err(ClusterError::Conflict {
-                    action: format!("delete {key}"),
+                    action: action.to_owned(),
                     message: "it changes all the time".to_owned(),
                 }),
             },
@@ -237,7 +253,31 @@ impl Cluster {
         let patch = Patch::Merge(json!({"metadata": metadata}));
         let parameters = PatchParams::default();
         let action = format!("label {key}");
-        self.repeated(&action, || api.patch(&key.name, &parameters, &patch)).await.map(|_| ())
+        let entry = match value {
+            Some(_) => self.intend(&action, &Act::Mark(key.clone(), label.to_owned()))?,
+            None => self.intend(&action, &Act::Unmark(key.clone(), label.to_owned())).ok().flatten(),
+        };
+        let answer = self.repeated(&action, || api.patch(&key.name, &parameters, &patch)).await.map(|_| ());
+        self.settle(entry, &answer);
+        answer
+    }
+
+    /// Writes an act into the journal, where there is one. Without that it must not be done.
+    fn intend(&self, action: &str, act: &Act) -> Result<Option<u64>, ClusterError> {
+        let Some(journal) = &self.journal else { return Ok(None) };
+        journal.intend(act).map(Some).map_err(|error| ClusterError::Other {
+            action: action.to_owned(),
+            message: format!("the journal could not be written first: {error}"),
+            transient: false,
+        })
+    }
+
+    fn settle<T>(&self, entry: Option<u64>, answer: &Result<T, ClusterError>) {
+        if let (Some(journal), Some(entry)) = (&self.journal, entry) {
+            // What is not there needs no undo, and its undo is done.
+            let error = answer.as_ref().err().filter(|error| !error.is_not_found());
+            journal.settle(entry, error.map(ToString::to_string));
+        }
     }
 }
 

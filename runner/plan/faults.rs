@@ -97,7 +97,12 @@ impl Planning<'_> {
         };
         let described = |error: String| PlanError::Scenario(format!("fault `{}`: {error}", self.name));
         let built = policy::build(&cut, &facts).map_err(|error| described(error.to_string()))?;
-        standing(&cut, &facts, &network).map_err(described)?;
+        // Policies that stand already decide whether ours can work at all.
+        let conflicts = policy::standing(&cut, &built, &facts);
+        if !conflicts.is_empty() {
+            let texts: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
+            return Err(described(texts.join("; ")));
+        }
         for label in &built.namespace_labels {
             marks.push(Mark {
                 object: ObjectKey {
@@ -278,14 +283,6 @@ impl Planning<'_> {
         addresses.sort();
         addresses.dedup();
         Ok(addresses)
-    }
-}
-
-/// Policies that stand already decide whether ours can work at all.
-fn standing(cut: &Cut, facts: &Facts<'_>, network: &Network) -> Result<(), String> {
-    match policy::standing(cut, facts, &network.policies) {
-        policy::Standing::Fine => Ok(()),
-        obstacle => Err(obstacle.to_string()),
     }
 }
 

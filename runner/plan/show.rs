@@ -31,10 +31,10 @@ pub fn show(document: &Document, plan: &Plan, cluster: Option<&Cluster>, seed: u
     if !plan.faults.is_empty() {
         out.push_str("\nobjects that will be created, and deleted again\n");
         for job in &plan.fuses {
-            _ = writeln!(out, "---\n{}", shakedown_reports::yaml(&fuse::record(job).manifest).trim_end());
+            _ = writeln!(out, "---\n{}", shakedown_reports::to_yaml(&fuse::record(job).manifest).trim_end());
         }
         for object in plan.faults.iter().flat_map(|(fault, _)| &fault.objects) {
-            _ = writeln!(out, "---\n{}", shakedown_reports::yaml(&object.manifest).trim_end());
+            _ = writeln!(out, "---\n{}", shakedown_reports::to_yaml(&object.manifest).trim_end());
         }
     }
     out.push('\n');
@@ -57,8 +57,8 @@ fn timeline(out: &mut String, scenario: &Scenario, plan: &Plan) {
             _ = writeln!(out, "  {begin:>7}    inject {} ({}, {}) {until}", fault.name, fault.kind, fault.engine);
         }
         for expectation in &phase.expect {
-            let text = serde_json::to_value(expectation).map(|value| shakedown_reports::yaml_inline(&value));
-            _ = writeln!(out, "             expect {}", text.unwrap_or_default());
+            let text = serde_json::to_string(expectation).unwrap_or_default();
+            _ = writeln!(out, "             expect {}", text.replace('"', "").replace(':', ": ").replace(',', ", "));
         }
         at += phase.duration.get();
     }

@@ -137,7 +137,7 @@ impl FaultRun {
         self.result.undoing_s = Some(zero.elapsed().as_secs_f64());
         self.enter(FaultState::Undoing, "");
         let begun = Instant::now();
-        let mut problem = String::new();
+        let mut problem;
         loop {
             match self.driver.undo().await {
                 Err(error) => problem = error.to_string(),
