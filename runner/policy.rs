@@ -1,7 +1,7 @@
 //! NetworkPolicy as pure functions: evaluating policies, and building the ones that cut exactly some links.
 //!
 //! What belongs here: what a set of policies allows ([`Cluster`]), the policies that a partition needs ([`build`],
-//! [`combine`]), and whether standing policies get in their way. What does not: a kube client, sockets, the clock, and
+//! [`combine`]), and whether standing policies get in their way ([`standing()`]). What does not: a kube client, sockets, the clock, and
 //! who labels which pod.
 
 mod blocks;
@@ -14,6 +14,9 @@ mod explain;
 mod labels;
 mod net;
 mod ports;
+#[cfg(test)]
+mod property;
+mod standing;
 mod terms;
 
 pub use build::build;
@@ -24,3 +27,4 @@ pub use explain::explain;
 pub use labels::{Labels, Selector};
 pub use net::{Cidr, CidrError};
 pub use ports::{PortSet, Protocol};
+pub use standing::{Conflict, ConflictKind, standing};

@@ -261,12 +261,14 @@ impl Builder<'_> {
     }
 }
 
-fn targets<'a>(cut: &'a Cut, facts: &Facts<'a>) -> impl Iterator<Item = &'a Pod> {
+/// The cut's targets, as far as the cluster knows them.
+pub(super) fn targets<'a>(cut: &'a Cut, facts: &Facts<'a>) -> impl Iterator<Item = &'a Pod> {
     let pods = facts.cluster.pods().iter();
     pods.filter(|pod| pod.namespace == cut.namespace && cut.targets.contains(&pod.name))
 }
 
-fn peer_pods<'a>(block: &'a Block, facts: &Facts<'a>) -> impl Iterator<Item = &'a Pod> {
+/// The pods that a block means now.
+pub(super) fn peer_pods<'a>(block: &'a Block, facts: &Facts<'a>) -> impl Iterator<Item = &'a Pod> {
     facts.cluster.pods().iter().filter(move |pod| match &block.peer {
         Peer::Addresses(_) => false,
         Peer::Pods { namespace, selector, unmarked, .. } => {

@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 use super::compiled::{Policy, Remote, Rule};
+use super::cut::Way;
 use super::labels::Labels;
 use super::ports::Protocol;
 
@@ -224,6 +225,16 @@ impl Cluster {
         let (from, to) = (self.end(&connection.from), self.end(&connection.to));
         self.egress_verdict(from, to, connection) != Verdict::NoRule
             && self.ingress_verdict(from, to, connection) != Verdict::NoRule
+    }
+
+    /// The policies that select a pod of this cluster for a direction.
+    pub(super) fn selecting(&self, pod: &Pod, way: Way) -> impl Iterator<Item = &Policy> {
+        let places = match way {
+            Way::Egress => &self.egress,
+            Way::Ingress => &self.ingress,
+        };
+        let at = self.place(&pod.namespace, &pod.name);
+        at.into_iter().flat_map(|at| &places[at]).map(|policy| &self.policies[*policy])
     }
 
     fn place(&self, namespace: &str, name: &str) -> Option<usize> {

@@ -9,9 +9,10 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::cluster::{Pod, PolicyName};
+use super::cut::Way;
 use super::labels::{Labels, Selector};
 use super::net::Cidr;
-use super::ports::Protocol;
+use super::ports::{PortSet, Protocol};
 
 /// One policy, ready to be asked.
 #[derive(Debug, Clone)]
@@ -87,6 +88,16 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// Its rules for a direction; none when it leaves that alone.
+    pub(super) fn rules(&self, way: Way) -> Option<&[Rule]> {
+        match way {
+            Way::Egress => self.egress.as_deref(),
+            Way::Ingress => self.ingress.as_deref(),
+        }
+    }
+}
+
 impl Rule {
     pub(super) fn egress(rule: &NetworkPolicyEgressRule) -> Self {
         Self::new(rule.to.as_deref(), rule.ports.as_deref())
@@ -116,7 +127,24 @@ impl Rule {
         port: u16,
     ) -> bool {
         self.ports.as_ref().is_none_or(|ports| ports.iter().any(|entry| entry.matches(accepting, protocol, port)))
-            && self.peers.as_ref().is_none_or(|peers| peers.iter().any(|peer| peer.matches(own_namespace, remote)))
+            && self.names(own_namespace, remote)
+    }
+
+    /// True when `remote` is one of the rule's peers.
+    pub(super) fn names(&self, own_namespace: &str, remote: Remote<'_>) -> bool {
+        self.peers.as_ref().is_none_or(|peers| peers.iter().any(|peer| peer.matches(own_namespace, remote)))
+    }
+
+    /// The rule's ports, with the names that `accepting` gives to some of its own.
+    pub(super) fn port_set(&self, accepting: Option<&Pod>) -> PortSet {
+        self.ports.as_ref().map_or_else(PortSet::all, |ports| {
+            ports.iter().fold(PortSet::none(), |set, port| set.or(&port.set(accepting)))
+        })
+    }
+
+    /// True when a port is given by name.
+    pub(super) fn names_ports(&self) -> bool {
+        self.ports.iter().flatten().any(|port| matches!(port, Port::Named(..)))
     }
 }
 
@@ -157,7 +185,70 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// True when it holds an address of the block.
+    pub(super) fn reaches(&self, block: Cidr) -> bool {
+        match self {
+            Self::Block { cidr, except } => {
+                let shared = if cidr.contains(block) { block } else { *cidr };
+                cidr.overlaps(block) && !except.iter().any(|hole| hole.contains(shared))
+            }
+            Self::Pods { .. } | Self::Nothing => false,
+        }
+    }
+
+    /// True when it could select a pod of that namespace that the selector matches.
+    pub(super) fn may_select(&self, own: &str, namespace: &str, labels: &Labels, selector: &Selector) -> bool {
+        match self {
+            Self::Pods { namespaces, pods } => {
+                namespaces.as_ref().map_or_else(|| own == namespace, |allowed| allowed.matches(labels))
+                    && !pods.and(selector).is_void()
+            }
+            // Pods may get an address of the block.
+            Self::Block { .. } => true,
+            Self::Nothing => false,
+        }
+    }
+
+    /// True when `wider`, of a policy in the same namespace, holds all that this one holds.
+    pub(super) fn within(&self, wider: &Self, own_namespace: &Labels) -> bool {
+        match (self, wider) {
+            (Self::Nothing, _) => true,
+            (Self::Pods { namespaces, pods }, Self::Pods { namespaces: more, pods: wider }) => {
+                let held = match (namespaces, more) {
+                    (None, None) => true,
+                    (None, Some(more)) => more.matches(own_namespace),
+                    (Some(_), None) => false,
+                    (Some(some), Some(more)) => some.within(more),
+                };
+                held && pods.within(wider)
+            }
+            (Self::Block { cidr, except }, Self::Block { cidr: more, except: holes }) => {
+                more.contains(*cidr)
+                    && holes
+                        .iter()
+                        .filter(|hole| hole.overlaps(*cidr))
+                        .all(|hole| except.iter().any(|mine| mine.contains(*hole)))
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Port {
+    fn set(&self, accepting: Option<&Pod>) -> PortSet {
+        match self {
+            Self::Nothing => PortSet::none(),
+            Self::Whole(protocol) => PortSet::whole(*protocol),
+            Self::Range(protocol, first, last) => PortSet::range(*protocol, *first, *last),
+            Self::Named(protocol, name) => accepting
+                .iter()
+                .flat_map(|pod| &pod.ports)
+                .filter(|port| port.name.as_ref() == Some(name) && port.protocol == *protocol)
+                .fold(PortSet::none(), |set, port| set.or(&PortSet::range(*protocol, port.number, port.number))),
+        }
+    }
+
     fn new(port: &NetworkPolicyPort) -> Self {
         let Some(protocol) = Protocol::from_name(port.protocol.as_deref()) else { return Self::Nothing };
         match &port.port {

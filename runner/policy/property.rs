@@ -1,0 +1,293 @@
+//! The law that the whole module stands for, on generated clusters: a cut closes exactly the links that it names, and
+//! every other link stays as it was. `world` generates; the judge here knows labels, blocks and ports only by the
+//! scenario's words and shares no code with the builder.
+
+mod world;
+
+use std::net::IpAddr;
+
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseResult;
+use shakedown_schemas::scenario::{LabelSelector, Operator};
+
+use super::*;
+use world::{Meant, PartSpec, World, worlds};
+
+const TARGET: &str = "shakedown.test/target";
+const NAMESPACE: &str = "shakedown.test/namespace";
+
+/// One end of the links that are checked.
+#[derive(Debug, Clone)]
+enum End {
+    Pod(Pod),
+    Address(IpAddr),
+}
+
+impl End {
+    fn endpoint(&self) -> Endpoint<'_> {
+        match self {
+            Self::Pod(pod) => Endpoint::Pod { namespace: &pod.namespace, name: &pod.name },
+            Self::Address(ip) => Endpoint::Address(*ip),
+        }
+    }
+
+    /// The pod, when policies can select it.
+    fn pod(&self) -> Option<&Pod> {
+        match self {
+            Self::Pod(pod) if !pod.host_network => Some(pod),
+            _ => None,
+        }
+    }
+
+    /// The addresses outside the pod network that it stands for.
+    fn addresses(&self) -> &[IpAddr] {
+        match self {
+            Self::Pod(pod) if pod.host_network => &pod.ips,
+            Self::Pod(_) => &[],
+            Self::Address(ip) => std::slice::from_ref(ip),
+        }
+    }
+
+    fn is(&self, other: &Pod) -> bool {
+        self.pod().is_some_and(|pod| pod.namespace == other.namespace && pod.name == other.name)
+    }
+}
+
+fn selected(selector: &LabelSelector, labels: &Labels) -> bool {
+    selector.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+        && selector.match_expressions.iter().all(|expression| {
+            let value = labels.get(&expression.key);
+            let among = value.is_some_and(|value| expression.values.contains(value));
+            match expression.operator {
+                Operator::In => among,
+                Operator::NotIn => !among,
+                Operator::Exists => value.is_some(),
+                Operator::DoesNotExist => value.is_none(),
+            }
+        })
+}
+
+/// True when `end` is the peer that the scenario means.
+fn is_peer(meant: &Meant, end: &End, opened_by_target: bool) -> bool {
+    match meant {
+        Meant::Labels { namespace, labels, service_ip } => {
+            end.pod().is_some_and(|pod| pod.namespace == *namespace && selected(labels, &pod.labels))
+                || (opened_by_target && service_ip.is_some_and(|ip| end.addresses().contains(&ip)))
+        }
+        Meant::Names { namespace, names } => end.pod().is_some_and(|pod| {
+            // A replacement has the old pod's name and a suffix.
+            let stem = pod.name.split('+').next().unwrap_or_default();
+            pod.namespace == *namespace && names.iter().any(|name| name == stem)
+        }),
+        Meant::Cidr(text) => {
+            let cidr: Cidr = text.parse().expect("a block");
+            end.addresses().iter().any(|ip| cidr.has(*ip))
+        }
+    }
+}
+
+/// True when one of the partitions names this link.
+fn is_named(parts: &[PartSpec], from: &End, to: &End, protocol: Protocol, port: u16) -> bool {
+    let target = |part: &PartSpec, end: &End| {
+        end.pod().is_some_and(|pod| pod.namespace == part.namespace && part.targets.contains(&pod.name))
+    };
+    parts.iter().any(|part| {
+        part.blocks.iter().any(|block| {
+            let ports = block.ports.is_empty()
+                || block.ports.iter().any(|range| {
+                    let same = if range.udp { Protocol::Udp } else { Protocol::Tcp };
+                    same == protocol && (range.first..=range.last).contains(&port)
+                });
+            let out = block.direction.has_egress() && target(part, from) && is_peer(&block.meant, to, true);
+            // What a node opens to its own pods is out of reach of every policy.
+            let own_node = to.pod().is_some_and(|pod| from.addresses().iter().any(|ip| pod.node_ips.contains(ip)));
+            let into =
+                block.direction.has_ingress() && target(part, to) && is_peer(&block.meant, from, false) && !own_node;
+            ports && (out || into)
+        })
+    })
+}
+
+/// The cluster with the marks that the driver puts on, and the policies that the builder makes.
+struct After {
+    policies: Vec<NetworkPolicy>,
+    namespace_labels: Vec<NamespaceLabel>,
+    groups: Vec<Group>,
+    conflicts: Vec<Conflict>,
+    /// What stays open of ports that cannot be told apart by ranges.
+    undeclared: Vec<PortSet>,
+}
+
+fn inject(world: &World, before: &Cluster, other_ports: OtherPorts) -> Result<After, BuildError> {
+    let parts: Vec<Part> = world.parts.iter().map(PartSpec::part).collect();
+    let groups = combine(&parts);
+    let facts = Facts {
+        cluster: before,
+        pod_cidrs: &world.pod_cidrs(),
+        nodes: &world.nodes(),
+        other_ports,
+        namespace_key: NAMESPACE,
+    };
+    let mut after = After {
+        groups,
+        policies: Vec::new(),
+        namespace_labels: Vec::new(),
+        conflicts: Vec::new(),
+        undeclared: Vec::new(),
+    };
+    for (at, group) in after.groups.iter().enumerate() {
+        let cut = Cut {
+            namespace: group.namespace.clone(),
+            label: (TARGET.into(), format!("g{at}")),
+            targets: group.targets.clone(),
+            blocks: group.blocks.clone(),
+        };
+        let built = build(&cut, &facts)?;
+        after.conflicts.extend(standing(&cut, &built, &facts));
+        after.namespace_labels.extend(built.namespace_labels);
+        after.undeclared.extend(built.limits.into_iter().filter_map(|limit| match limit {
+            Limit::UndeclaredPorts { open, .. } => Some(open),
+            _ => None,
+        }));
+        after.policies.push(NetworkPolicy {
+            metadata: ObjectMeta {
+                namespace: Some(group.namespace.clone()),
+                name: Some(format!("cut-{at}")),
+                ..ObjectMeta::default()
+            },
+            spec: Some(built.spec),
+        });
+    }
+    Ok(after)
+}
+
+/// Puts the driver's labels on pods and namespaces.
+fn mark(world: &World, after: &After, pods: &mut [Pod], namespaces: &mut std::collections::BTreeMap<String, Labels>) {
+    for pod in pods {
+        let group =
+            after.groups.iter().position(|group| group.namespace == pod.namespace && group.targets.contains(&pod.name));
+        pod.labels.extend(group.map(|at| (TARGET.to_owned(), format!("g{at}"))));
+        for block in world.parts.iter().flat_map(|part| &part.blocks) {
+            if matches!(block.meant, Meant::Names { .. }) && is_peer(&block.meant, &End::Pod(pod.clone()), false) {
+                pod.labels.insert(block.mark_key(), "yes".into());
+            }
+        }
+    }
+    for label in &after.namespace_labels {
+        if let Some(labels) = namespaces.get_mut(&label.namespace) {
+            labels.insert(label.key.clone(), label.value.clone());
+        }
+    }
+}
+
+/// A cluster as a plugin sees it: in one kind, address blocks match pods, in the other they never do.
+fn seen(
+    world: &World,
+    pods: &[Pod],
+    namespaces: &std::collections::BTreeMap<String, Labels>,
+    policies: &[NetworkPolicy],
+) -> Cluster {
+    let mut pods = pods.to_vec();
+    if !world.blocks_match_pods {
+        pods.iter_mut().filter(|pod| !pod.host_network).for_each(|pod| pod.ips.clear());
+    }
+    Cluster::new(pods, namespaces.clone(), policies)
+}
+
+fn check(mut world: World, other_ports: OtherPorts) -> TestCaseResult {
+    let build_all = |world: &World| {
+        let before = Cluster::new(world.pods(), world.namespaces(), &world.standing);
+        inject(world, &before, other_ports)
+    };
+    let mut after = build_all(&world);
+    if let Err(BuildError::HostNetworkPeer { .. }) = after {
+        // Right to refuse; the same world without such pods must work.
+        prop_assert!(world.pods().iter().any(|pod| pod.host_network));
+        world.drop_host_network();
+        after = build_all(&world);
+    }
+    let after = match after {
+        Err(BuildError::Void(_)) => return Ok(()),
+        Err(BuildError::NeedsEndPort { .. }) if other_ports != OtherPorts::Ranges => return Ok(()),
+        other => other.expect("nothing in the generated worlds forbids a policy"),
+    };
+    let mut all_policies = world.standing.clone();
+    all_policies.extend(after.policies.iter().cloned());
+
+    let mut pods = world.pods();
+    let mut namespaces = world.namespaces();
+    // Behind the builder's back: replaced peers, and pods of a namespace that did not exist.
+    if world.pods_are_known_by_range() || !world.blocks_match_pods {
+        pods.extend(world.newcomers());
+        namespaces.insert("later".into(), Labels::new());
+    }
+    let before = seen(&world, &pods, &namespaces, &world.standing);
+    mark(&world, &after, &mut pods, &mut namespaces);
+    let cut = seen(&world, &pods, &namespaces, &all_policies);
+
+    let ends: Vec<End> =
+        pods.iter().cloned().map(End::Pod).chain(world.addresses().into_iter().map(End::Address)).collect();
+    let mut kept_open = false;
+    for from in &ends {
+        for to in &ends {
+            let same = to.pod().is_some_and(|pod| from.is(pod));
+            if same || (from.pod().is_none() && to.pod().is_none()) {
+                continue;
+            }
+            for (protocol, port) in world.ports() {
+                let connection = Connection { from: from.endpoint(), to: to.endpoint(), protocol, port };
+                let (was, is) = (before.permits(&connection), cut.permits(&connection));
+                let named = is_named(&world.parts, from, to, protocol, port);
+                if !named && after.undeclared.iter().any(|open| !open.has(protocol, port)) {
+                    // The builder said that it cannot leave this port open.
+                    continue;
+                }
+                kept_open |= named && is;
+                if after.conflicts.is_empty() {
+                    prop_assert!(
+                        is == (was && !named),
+                        "{connection:?}: named {named}, before {was}, now {:?}\n{}",
+                        cut.allows(&connection),
+                        serde_json::to_string(&after.policies).unwrap_or_default()
+                    );
+                }
+            }
+        }
+    }
+    let _ = kept_open;
+    Ok(())
+}
+
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(cases(5000))]
+
+    #[test]
+    fn one_partition_cuts_exactly_what_it_names(world in worlds(1, false)) {
+        check(world, OtherPorts::Ranges)?;
+    }
+
+    #[test]
+    fn several_partitions_cut_exactly_what_they_name(world in worlds(3, false)) {
+        check(world, OtherPorts::Ranges)?;
+    }
+
+    #[test]
+    fn among_standing_policies_a_partition_is_exact_or_refused(world in worlds(2, true)) {
+        check(world, OtherPorts::Ranges)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(1000))]
+
+    #[test]
+    fn without_port_ranges_a_partition_is_exact_but_for_its_limits(world in worlds(2, false)) {
+        check(world, OtherPorts::Declared)?;
+    }
+}

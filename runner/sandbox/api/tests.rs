@@ -1,0 +1,1 @@
+//! The API as the ordinary client sees it.
