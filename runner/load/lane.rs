@@ -217,10 +217,11 @@ impl Lane {
                 self.issue(&mut state, now_ns, None);
             }
         }
-        let no_connection = state.slots.len() >= self.limit || now_ns < state.no_files_until_ns;
+        // One that waits for a connection in the making has the network to blame, any other our own limit.
+        let is_ours = state.connecting == 0;
         while state.waiting.front().is_some_and(|job| self.is_over(job, now_ns)) {
             if let Some(job) = state.waiting.pop_front() {
-                let failure = if no_connection { Failure::NotSent } else { Failure::Timeout };
+                let failure = if is_ours { Failure::NotSent } else { Failure::Timeout };
                 self.end(&mut state, &job, None, Some(failure), now_ns);
             }
         }
