@@ -164,13 +164,16 @@ fn render(mut tree: Node, overrides: &Overrides, templates: &mut Templates<'_>) 
     let shared: Vars = overrides.files.iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect();
     let given: Vars = overrides.vars.iter().cloned().collect();
     for (name, key_span, mut node) in declared {
+        // A variable may be made from those before it. Where it is overridden, what it names counts as used all the
+        // same, and what is wrong with it does not matter.
+        let errors = templates.errors.len();
+        templates.render(&mut node, &values);
         let value = match given.get(&name).or_else(|| shared.get(&name)) {
-            Some(value) => value.clone(),
-            None => {
-                // A variable may be made from those before it.
-                templates.render(&mut node, &values);
-                json(node.value)
+            Some(value) => {
+                templates.errors.truncate(errors);
+                value.clone()
             }
+            None => json(node.value),
         };
         spans.insert(name.clone(), key_span);
         values.insert(name, value);

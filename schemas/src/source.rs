@@ -258,12 +258,11 @@ fn problem(error: &Error, text: &str) -> Diagnostic {
     };
     let Some(location) = error.location().filter(|location| location.line() > 0) else { return diagnostic };
     let mut at = span(location, text);
-    // A tab that indents is found at the end of the line before it.
-    let here = text[at.offset..].split('\n').next().unwrap_or_default();
-    if diagnostic.message.contains("a tab") && !here.starts_with('\t') {
-        if let Some(tab) = text[at.offset..].find('\t') {
-            at = place(text, at.offset + tab, 1);
-        }
+    // A tab that indents is found behind itself, or at the end of the line before it.
+    if diagnostic.message.contains("a tab") {
+        let line = text[..at.offset].rfind('\n').map_or(0, |newline| newline + 1);
+        let tab = text[line..].find('\t').map(|tab| line + tab);
+        at = tab.map_or(at, |tab| place(text, tab, 1));
     }
     diagnostic.at(at)
 }

@@ -214,3 +214,36 @@ fn lines_of_phases_faults_and_expectations_are_known() {
     assert!(at("phases[1].expect[1]").starts_with("- latency_ratio:"));
     assert!(at("load.completions").starts_with("completions:"));
 }
+
+#[test]
+fn damaged_files_never_panic_and_the_schema_takes_what_still_parses() {
+    let schema = jsonschema::validator_for(&json_schema::scenario_schema()).expect("the scenario's schema");
+    for (name, path) in cases("valid") {
+        let text = fs::read_to_string(&path).expect("a case");
+        let lines: Vec<&str> = text.lines().collect();
+        let mut variants: Vec<Vec<u8>> = Vec::new();
+        for at in 0..lines.len() {
+            variants.push([&lines[..at], &lines[at + 1..]].concat().join("\n").into_bytes());
+            variants.push([&lines[..at], &[lines[at]], &lines[at..]].concat().join("\n").into_bytes());
+        }
+        for (at, byte) in (0..text.len()).step_by(11).zip(b"\0:{}[]&*-\t\n\"'%\xff5x".iter().cycle()) {
+            variants.push(text.as_bytes()[..at].to_vec());
+            let mut changed = text.clone().into_bytes();
+            changed[at] = *byte;
+            variants.push(changed);
+        }
+        for bytes in variants {
+            match parse(&name, &bytes, &Overrides::default()) {
+                Ok(_) => {
+                    let json = as_json(&bytes).expect("a valid file is YAML");
+                    let source = String::from_utf8_lossy(&bytes);
+                    assert!(schema.is_valid(&json), "the parser takes this, the schema does not:\n{source}");
+                }
+                Err(problems) => {
+                    assert!(problems.iter().any(Diagnostic::is_error));
+                    problems.iter().for_each(|problem| assert!(problem.render(false).contains(problem.code.id())));
+                }
+            }
+        }
+    }
+}
