@@ -137,9 +137,20 @@ impl Excerpt {
         let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
         let line_end = if text[first..line_end].ends_with('\r') { line_end - 1 } else { line_end }.max(start);
         let end = floor(text, (span.offset + span.len).clamp(start, line_end));
+        if line_end - first > LONG_LINE {
+            // Of a long line, what is around the place.
+            let begin = floor(text, start.saturating_sub(LONG_LINE / 3).max(first));
+            let end = floor(text, end.min(start + LONG_LINE / 3));
+            let stop = floor(text, (end + LONG_LINE / 3).min(line_end));
+            return Self {
+                text: text[begin..stop].to_owned(),
+                first_line: span.line.max(1) as usize,
+                range: start - begin..end - begin,
+            };
+        }
         // A line before it shows what the place belongs to.
         let before = text[..first.saturating_sub(1)].rfind('\n').map_or(0, |at| at + 1).min(first);
-        let begin = if first - before > 400 { first } else { before };
+        let begin = if first - before > LONG_LINE { first } else { before };
         Self {
             first_line: span.line.max(1) as usize - usize::from(begin < first),
             range: start - begin..end - begin,
@@ -147,6 +158,9 @@ impl Excerpt {
         }
     }
 }
+
+/// A line of more bytes than this is not drawn whole.
+const LONG_LINE: usize = 600;
 
 fn floor(text: &str, mut at: usize) -> usize {
     while !text.is_char_boundary(at) {

@@ -51,7 +51,7 @@ impl Overrides {
         let (name, value) =
             assignment.split_once('=').ok_or_else(|| format!("`{assignment}` has no `=`: write `--var name=value`"))?;
         let name = name.trim();
-        if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
+        if !is_variable(name) {
             return Err(format!("`{name}` is not the name of a variable: write `--var name=value`"));
         }
         self.vars.push((name.to_owned(), json(source::scalar(value))));
@@ -131,6 +131,14 @@ pub fn parse(file: &str, bytes: &[u8], overrides: &Overrides) -> Result<Document
     }
 }
 
+/// True for a name that a template expression can name.
+fn is_variable(name: &str) -> bool {
+    const WORDS: [&str; 12] = ["true", "True", "false", "False", "none", "None", "and", "or", "not", "in", "is", "if"];
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && !WORDS.contains(&name)
+}
+
 fn not_a_map(tree: &Node) -> Diagnostic {
     let what = match tree.value {
         Value::Seq(_) => "a list",
@@ -156,13 +164,16 @@ fn render(mut tree: Node, overrides: &Overrides, templates: &mut Templates<'_>) 
     let shared: Vars = overrides.files.iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect();
     let given: Vars = overrides.vars.iter().cloned().collect();
     for (name, key_span, mut node) in declared {
+        // A variable may be made from those before it. Where it is overridden, what it names counts as used all the
+        // same, and what is wrong with it does not matter.
+        let errors = templates.errors.len();
+        templates.render(&mut node, &values);
         let value = match given.get(&name).or_else(|| shared.get(&name)) {
-            Some(value) => value.clone(),
-            None => {
-                // A variable may be made from those before it.
-                templates.render(&mut node, &values);
-                json(node.value)
+            Some(value) => {
+                templates.errors.truncate(errors);
+                value.clone()
             }
+            None => json(node.value),
         };
         spans.insert(name.clone(), key_span);
         values.insert(name, value);
@@ -171,7 +182,13 @@ fn render(mut tree: Node, overrides: &Overrides, templates: &mut Templates<'_>) 
     templates.render(&mut tree, &all);
 
     for (name, span) in &spans {
-        if !templates.used.contains(name) {
+        if !is_variable(name) {
+            problems.push(
+                Diagnostic::error(Code::Name, format!("`{name}` cannot be the name of a variable"))
+                    .at(*span)
+                    .help("names of variables have letters, digits and `_`, and begin with a letter"),
+            );
+        } else if !templates.used.contains(name) {
             problems.push(
                 Diagnostic::warning(Code::UnusedVariable, format!("the variable `{name}` is never used"))
                     .at(*span)

@@ -221,9 +221,6 @@ mod tests {
         for (file, generate) in FILES {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
             let fresh = text(&generate());
-            if std::env::var_os("SHAKEDOWN_WRITE_SCHEMAS").is_some() {
-                fs::write(&path, &fresh).expect("the schema's file");
-            }
             let checked_in = fs::read_to_string(&path).unwrap_or_default();
             assert!(checked_in == fresh, "schemas/{file} is stale; refresh it with `{REFRESH}`");
         }
@@ -258,6 +255,19 @@ mod tests {
             }
             Value::Array(list) => list.iter().for_each(|value| described(value, path, bare)),
             _ => {}
+        }
+    }
+
+    #[test]
+    fn every_value_of_a_scenario_has_an_example_or_a_default() {
+        let schema = scenario_schema();
+        let definitions = schema["$defs"].as_object().expect("definitions").iter();
+        for (name, definition) in definitions.map(|(name, it)| (name.as_str(), it)).chain([("Scenario", &schema)]) {
+            for (key, property) in definition["properties"].as_object().into_iter().flatten() {
+                let container = ["object", "array"].iter().any(|it| property["type"] == *it);
+                let shown = ["$ref", "examples", "default"].iter().any(|it| property.get(it).is_some());
+                assert!(container || shown || key == "version", "{name}.{key} has no example");
+            }
         }
     }
 

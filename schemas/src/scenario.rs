@@ -36,6 +36,7 @@ pub struct Scenario {
     pub name: String,
     /// What the scenario shows, in a sentence or two, for the people who read its report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["One worker of three is cut off from NATS; the others carry the load."]))]
     pub description: Option<String>,
     /// Words to select scenarios by (`--tag`, `--skip-tag`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -67,10 +67,9 @@ pub(crate) fn parse(text: &str) -> Result<Node, Box<Diagnostic>> {
     let tree: Spanned<Tree> =
         serde_saphyr::from_str_with_options(text, options).map_err(|error| Box::new(problem(&error, text)))?;
     let node = tree.place(text);
-    if node.value == Value::Null && !text.lines().any(|line| !line.trim().is_empty() && !line.trim().starts_with('#')) {
-        return Err(Box::new(
-            Diagnostic::error(Code::Documents, "the file is empty").help("`shakedown init` writes one to begin with"),
-        ));
+    if node.value == Value::Null {
+        let problem = Diagnostic::error(Code::Documents, "the file has no content");
+        return Err(Box::new(problem.help("`shakedown init` writes a first scenario")));
     }
     Ok(node)
 }
@@ -257,43 +256,71 @@ fn problem(error: &Error, text: &str) -> Diagnostic {
         }
         _ => syntax(&plain, text, error.location()),
     };
-    match error.location() {
-        Some(location) if location.line() > 0 => diagnostic.at(span(location, text)),
-        _ => diagnostic,
+    let Some(location) = error.location().filter(|location| location.line() > 0) else { return diagnostic };
+    let mut at = span(location, text);
+    // A tab that indents is found behind itself, or at the end of the line before it.
+    if diagnostic.message.contains("a tab") {
+        let line = text[..at.offset].rfind('\n').map_or(0, |newline| newline + 1);
+        let tab = text[line..].find('\t').map(|tab| line + tab);
+        at = tab.map_or(at, |tab| place(text, tab, 1));
     }
+    diagnostic.at(at)
 }
 
 /// Errors that the library tells apart only by their words.
 fn syntax(plain: &str, text: &str, location: Option<Location>) -> Diagnostic {
     let plain = plain.trim();
-    let at = location.map(|location| span(location, text).offset).unwrap_or(0);
+    let has = |words: &str| plain.contains(words);
+    let at = location.map_or(0, |location| span(location, text).offset);
     let line = text[..at].rfind('\n').map_or(text, |newline| &text[newline + 1..]);
     let line = line.lines().next().unwrap_or_default();
-    if plain.contains("imits breached") || plain.contains("recursion limit") || plain.contains("alias") {
-        return Diagnostic::error(Code::Limit, format!("the file is too complex to read: {}", lower(plain)))
-            .help("nest less deeply, and use fewer anchors and aliases");
+
+    if has("Depth") || has("recursion limit") {
+        return Diagnostic::error(Code::Limit, format!("maps and lists are nested more than {MAX_DEPTH} deep"))
+            .help("a scenario needs about ten levels");
     }
-    if plain.contains("ecursive reference") {
+    if has("imits breached") || has("alias") && has("xceeded") || has("xpansion") {
+        return Diagnostic::error(Code::Limit, "the file's anchors and aliases expand to too much")
+            .help(format!("write values out: a scenario may have {MAX_NODES} of them"));
+    }
+    if has("ecursive reference") {
         return Diagnostic::error(Code::Limit, "an alias refers to a value that it is part of")
             .help("write the value out instead");
     }
-    if plain.contains("unknown value") || plain.contains("unknown anchor") {
+    if has("unknown value") || has("unknown anchor") {
         return Diagnostic::error(Code::Syntax, "the alias refers to an anchor that does not come before it")
             .help("a text that begins with `*` needs quotes");
     }
     let error = |message: &str| Diagnostic::error(Code::Syntax, format!("the file is not YAML: {message}"));
-    if line.contains("{{") && !line.contains("\"{{") && plain.contains("expected") {
-        return error("a key must be text").help("a template expression needs quotes: `key: \"{{ name }}\"`");
-    }
-    if plain.contains("tab") && line.contains('\t')
-        || text[at..].lines().nth(1).is_some_and(|next| next.starts_with('\t'))
-    {
+    let next_has_tab = text[at..].split('\n').nth(1).is_some_and(|next| next.starts_with('\t'));
+    if line.contains('\t') || next_has_tab {
         return error("a tab stands where only spaces may be").help("indent with spaces");
     }
-    if plain.contains("string scalar") {
-        return error("a key must be text");
+    if has("string scalar") && line.contains("{{") {
+        return error("a key must be text").help("a template expression needs quotes: `key: \"{{ name }}\"`");
     }
-    error(&lower(plain))
+    if has("unexpected character") {
+        let what = text[at..].chars().next().map_or(String::new(), |it| format!(" `{}`", it.escape_default()));
+        return error(&format!("it has the character{what}"))
+            .help("is this a text file? If it is, remove the character");
+    }
+    let help = if has("mapping values") {
+        Some("a text that holds `: ` needs quotes; a key stands on a line of its own")
+    } else if has("unclosed quote") {
+        Some("close it with the same quote")
+    } else if has("unclosed bracket") {
+        Some("close it, or put the text into quotes")
+    } else if has("unsupported tag") {
+        Some("remove the tag: what a value is follows from its key")
+    } else if has("document start") {
+        Some("is this the right file? A scenario begins with `version: 1`")
+    } else if has("block collection") || has("block mapping") || has("indent") {
+        Some("the elements of one list, and the keys of one map, begin at the same column")
+    } else {
+        None
+    };
+    let problem = if has("string scalar") { error("a key must be text") } else { error(&lower(plain)) };
+    problem.maybe_help(help.map(str::to_owned))
 }
 
 fn lower(message: &str) -> String {

@@ -52,7 +52,7 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
 fn load(path: &str, scenario: &Scenario, expectation: &Expectation, findings: &mut Findings<'_>) {
     if let Some(name) = expectation.load() {
         // A load that is itself wrong is there all the same.
-        let there = scenario.load.contains_key(name) || findings.map.damaged("load");
+        let there = scenario.load.contains_key(name) || findings.map.gone("load");
         if !there {
             let known: Vec<&str> = scenario.load.keys().map(String::as_str).collect();
             findings.push(&format!("{path}.load"), unknown(Code::UnknownLoad, "load", name, &known));

@@ -1,7 +1,7 @@
 //! Draws a problem with annotate-snippets. Everything that comes from a file or a command line is made harmless first.
 
 use annotate_snippets::renderer::DecorStyle;
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippet};
 
 use super::{Diagnostic, Severity};
 
@@ -10,25 +10,42 @@ pub(super) fn draw(diagnostic: &Diagnostic, color: bool) -> String {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let mut group = level.primary_title(harmless(&diagnostic.message)).id(diagnostic.code.id());
-    let mut elements = Vec::new();
+    let mut elements: Vec<Element<'_>> = Vec::new();
     let file = harmless(&diagnostic.file);
     if let Some(excerpt) = &diagnostic.excerpt {
         let (text, range) = visible(&excerpt.text, excerpt.range.clone());
         let annotation = AnnotationKind::Primary.span(range).label(diagnostic.label.as_deref().map(harmless));
-        elements.push(annotate_snippets::Element::from(
-            Snippet::source(text).path(file).line_start(excerpt.first_line).fold(false).annotation(annotation),
-        ));
+        let snippet = Snippet::source(text).path(file).line_start(excerpt.first_line).fold(false);
+        elements.push(snippet.annotation(annotation).into());
     } else if !file.is_empty() {
-        elements.push(annotate_snippets::Origin::path(file).into());
+        elements.push(Origin::path(file).into());
     }
     if let Some(help) = &diagnostic.help {
         elements.push(Level::HELP.message(harmless(help)).into());
     }
-    let _ = &mut group;
-    let group = group.elements(elements);
+    let group = level.primary_title(harmless(&diagnostic.message)).id(diagnostic.code.id()).elements(elements);
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-    renderer.decor_style(DecorStyle::Ascii).render(&[group])
+    let drawn = renderer.decor_style(DecorStyle::Ascii).render(&[group]);
+    match diagnostic.span {
+        Some(span) => with_column(&drawn, span.column),
+        None => drawn,
+    }
+}
+
+/// The library counts the columns of the line as it is drawn: with escapes, without what was cut off. The second line
+/// of the drawing names the place, and gets the column of the file.
+fn with_column(drawn: &str, column: u32) -> String {
+    let place = drawn.find('\n').map(|at| at + 1).and_then(|begin| {
+        let end = drawn[begin..].find('\n').map_or(drawn.len(), |at| begin + at);
+        drawn[begin..end].rfind(':').map(|at| begin + at + 1)
+    });
+    match place {
+        Some(at) => {
+            let rest = drawn[at..].trim_start_matches(|c: char| c.is_ascii_digit());
+            format!("{}{column}{rest}", &drawn[..at])
+        }
+        None => drawn.to_owned(),
+    }
 }
 
 /// Text without characters that a terminal acts on, each shown as its escape.

@@ -59,6 +59,7 @@ pub struct SuccessRate {
     pub max: Option<Percent>,
     /// Only this load. Default: each load is asked by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["completions"]))]
     pub load: Option<String>,
 }
 
@@ -76,6 +77,7 @@ pub struct Latency {
     pub max: Option<Duration>,
     /// Only this load. Default: each load is asked by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["completions"]))]
     pub load: Option<String>,
 }
 
@@ -98,6 +100,7 @@ pub struct LatencyRatio {
     pub max: Option<f64>,
     /// Only this load. Default: each load is asked by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["completions"]))]
     pub load: Option<String>,
 }
 
@@ -116,6 +119,7 @@ pub struct RecoveryTime {
     pub hold: Duration,
     /// The phase to compare with. Default: the last phase without faults before the first fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["baseline"]))]
     pub to: Option<String>,
     /// The length of the windows that are judged, and so the resolution of the answer. Default 1s.
     #[serde(default = "RecoveryTime::default_window")]
@@ -129,6 +133,7 @@ pub struct RecoveryTime {
     pub latency_tolerance: f64,
     /// Only this load. Default: each load is asked by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["completions"]))]
     pub load: Option<String>,
 }
 
@@ -160,8 +165,10 @@ pub struct Requests {
     pub min: Option<u64>,
     /// At most so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [10_000]))]
     pub max: Option<u64>,
     /// Only this load. Default: each load is asked by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["completions"]))]
     pub load: Option<String>,
 }

@@ -31,6 +31,7 @@ pub struct PodSelector {
     pub owner: Option<String>,
     /// The pods' namespace. Default: the scenario's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["dynamo"]))]
     pub namespace: Option<String>,
     /// Take so many of the matching pods, chosen by the run's seed. Fewer matching pods are an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,6 +58,7 @@ pub struct LabelSelector {
 #[serde(deny_unknown_fields)]
 pub struct Expression {
     /// The label's name.
+    #[schemars(extend("examples" = ["app.kubernetes.io/name"]))]
     pub key: String,
     /// How its value is compared.
     pub operator: Operator,
@@ -164,6 +166,7 @@ pub struct Peer {
     pub host: Option<String>,
     /// The namespace of a `service`. Default: the scenario's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["bus"]))]
     pub namespace: Option<String>,
     /// Only these ports of the peer; its other ports stay open. Without it, all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
