@@ -54,6 +54,11 @@ impl Cluster {
         self
     }
 
+    /// Says what happened, to whoever listens.
+    pub fn tell(&self, event: EventKind) {
+        (self.notify)(event);
+    }
+
     /// The same connection, with every act written into a journal first.
     pub fn journalled(mut self, journal: Arc<Journal>) -> Self {
         self.journal = Some(journal);

@@ -1,9 +1,12 @@
 //! One scenario from its file to its result: plan, timeline, judge, in this order and nothing else.
 
+use std::time::Duration;
+
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{Leftover, ScenarioResult, Verdict};
 use shakedown_schemas::{Document, EventKind};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 use crate::events::Events;
@@ -11,27 +14,39 @@ use crate::faults::fuse::Fuses;
 use crate::faults::{FaultDriver, FaultPlan};
 use crate::judge;
 use crate::load::{Engine, PlannedLoad};
+use crate::lock::{Holder, Locks};
 use crate::plan::{self, Options, Plan};
-use crate::timeline::{self, Outcome, Timeline};
+use crate::timeline::{self, Outcome, Stop, Timeline};
 
 /// The signal that asks the run to end, once there is one.
-pub type Stop = watch::Receiver<Option<&'static str>>;
+pub type Signal = watch::Receiver<Option<&'static str>>;
+
+/// What holds for all scenarios of a run.
+pub struct Context<'a> {
+    /// The cluster, where one is needed.
+    pub cluster: Option<&'a Cluster>,
+    /// Who we are, for those who wait for us.
+    pub holder: &'a Holder,
+    /// How long to wait for another run in the same namespace.
+    pub wait_lock: Duration,
+    /// The signal that asks the run to end.
+    pub signal: Signal,
+}
 
 /// Runs one scenario. Whatever happens, there is a result that says so.
 pub async fn execute(
     document: &Document,
-    cluster: Option<&Cluster>,
+    context: &Context<'_>,
     options: &Options,
     events: &Events,
-    stop: &Stop,
 ) -> ScenarioResult {
-    let mut result = empty(document, cluster, options);
+    let mut result = empty(document, context.cluster, options);
     events.emit(EventKind::ScenarioStarted { file: document.file.clone() });
-    let cluster = cluster.map(|cluster| {
+    let cluster = context.cluster.map(|cluster| {
         let events = events.clone();
         cluster.clone().notifying(std::sync::Arc::new(move |kind| events.emit(kind)))
     });
-    let mut signal = stop.clone();
+    let mut signal = context.signal.clone();
     let planned = tokio::select! {
         planned = plan::plan(document, cluster.as_ref(), options) => planned.map_err(|error| error.to_string()),
         Ok(signal) = signal.wait_for(Option::is_some) => Err(format!("interrupted by {}", signal.unwrap_or("a signal"))),
@@ -41,7 +56,7 @@ pub async fn execute(
             events.emit(EventKind::Error { message: message.clone() });
             result.errors.push(message);
         }
-        Ok(plan) => carry_out(document, cluster.as_ref(), plan, options, events, stop, &mut result).await,
+        Ok(plan) => carry_out(document, context, cluster.as_ref(), plan, options, events, &mut result).await,
     }
     (result.verdict, result.reason) = judge::scenario_verdict(&result);
     events.emit(EventKind::ScenarioEnded { verdict: result.verdict, reason: result.reason.clone() });
@@ -51,11 +66,11 @@ pub async fn execute(
 
 async fn carry_out(
     document: &Document,
+    context: &Context<'_>,
     cluster: Option<&Cluster>,
     plan: Plan,
     options: &Options,
     events: &Events,
-    stop: &Stop,
     result: &mut ScenarioResult,
 ) {
     let Plan { namespace, loads, load_infos, forwards, mut faults, fuses: jobs } = plan;
@@ -69,8 +84,8 @@ async fn carry_out(
         let pods = fault.targets.iter().map(|pod| pod.name.clone()).collect();
         events.emit(EventKind::TargetsChosen { fault: fault.name.clone(), pods });
     }
-    let mut fuses = Fuses::default();
-    let ready = prepare(cluster, &loads, &mut faults, &jobs, &mut fuses).await;
+    let mut guard = cluster.map(|cluster| Guard { fuses: Fuses::default(), locks: Locks::new(cluster.clone()) });
+    let ready = prepare(context, cluster, &loads, &mut faults, &jobs, guard.as_mut()).await;
     if !faults.is_empty() && jobs.is_empty() {
         result.warnings.push("there was no fuse: the undo depended on the runner being alive (--no-fuse)".to_owned());
     }
@@ -85,14 +100,15 @@ async fn carry_out(
                 faults,
                 load: Box::new(engine),
                 events: events.clone(),
-                stop: stop.clone(),
+                stop: stops(context.signal.clone(), guard.as_ref().map(|guard| guard.locks.lost())),
             };
             timeline::run(timeline).await
         }
     };
     let mut leftovers = outcome.leftovers.clone();
-    if let Some(cluster) = cluster {
-        leftovers.extend(fuses.remove(cluster).await);
+    if let (Some(cluster), Some(mut guard)) = (cluster, guard) {
+        leftovers.extend(guard.locks.release(context.holder).await);
+        leftovers.extend(guard.fuses.remove(cluster).await);
     }
     for (load, forward) in result.loads.iter_mut().zip(&forwards) {
         if let Some(forward) = forward {
@@ -102,28 +118,81 @@ async fn carry_out(
     assemble(document, outcome, leftovers, options, result);
 }
 
-/// Everything that can still say no does so here, before any load is sent. Only the fuses are lit.
+/// What protects the cluster while a scenario runs.
+struct Guard {
+    fuses: Fuses,
+    locks: Locks,
+}
+
+/// One channel for everything that ends a run early. The task ends with its listeners.
+fn stops(mut signal: Signal, lost: Option<watch::Receiver<Option<String>>>) -> watch::Receiver<Option<Stop>> {
+    let (sender, receiver) = watch::channel(None);
+    tokio::spawn(async move {
+        let lost = async {
+            match lost {
+                Some(mut lost) => match lost.wait_for(Option::is_some).await {
+                    Ok(reason) => reason.clone().unwrap_or_default(),
+                    Err(_) => std::future::pending().await,
+                },
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Ok(name) = signal.wait_for(Option::is_some) => {
+                _ = sender.send(Some(Stop::Signal(name.unwrap_or("a signal"))));
+            }
+            reason = lost => {
+                _ = sender.send(Some(Stop::Because(reason)));
+            }
+            () = sender.closed() => {}
+        }
+        // The receiver looks at the last value only while there is a sender.
+        sender.closed().await;
+    });
+    receiver
+}
+
+/// Everything that can still say no does so here, before any load is sent. Only fuses and locks are made.
 async fn prepare(
+    context: &Context<'_>,
     cluster: Option<&Cluster>,
     loads: &[PlannedLoad],
     faults: &mut [(FaultPlan, Box<dyn FaultDriver>)],
     jobs: &[serde_json::Value],
-    fuses: &mut Fuses,
+    guard: Option<&mut Guard>,
 ) -> Result<Engine, String> {
     let engine = Engine::new(loads).map_err(|error| error.to_string())?;
     for (fault, driver) in faults.iter_mut() {
         driver.preflight().await.map_err(|error| format!("fault {}: {error}", fault.name))?;
     }
-    if let Some(cluster) = cluster {
-        for job in jobs {
-            fuses
-                .light(cluster, job)
-                .await
-                .map_err(|error| format!("could not light the fuse: {error}\nhelp: --no-fuse injects without one"))?;
+    let (Some(cluster), Some(guard)) = (cluster, guard) else { return Ok(engine) };
+    let mut namespaces: Vec<&String> = faults.iter().flat_map(|(fault, _)| &fault.namespaces).collect();
+    namespaces.sort();
+    namespaces.dedup();
+    let until = Instant::now() + context.wait_lock;
+    // In one order for all runs, so that no two of them wait for each other.
+    for namespace in &namespaces {
+        // Only the waiting gives way to a signal: an act that was cut off could still arrive after its undo.
+        let mut signal = context.signal.clone();
+        tokio::select! {
+            free = guard.locks.wait(namespace, context.holder, until) => free.map_err(|error| error.to_string())?,
+            Ok(name) = signal.wait_for(Option::is_some) => {
+                return Err(format!("interrupted by {}", name.unwrap_or("a signal")));
+            }
         }
     }
+    for job in jobs {
+        guard
+            .fuses
+            .light(cluster, job)
+            .await
+            .map_err(|error| format!("could not light the fuse: {error}\nhelp: --no-fuse injects without one"))?;
+    }
+    for namespace in &namespaces {
+        guard.locks.take(namespace, context.holder, &guard.fuses).await.map_err(|error| error.to_string())?;
+    }
     for (_, driver) in faults {
-        driver.owned_by(fuses);
+        driver.owned_by(&guard.fuses);
     }
     Ok(engine)
 }

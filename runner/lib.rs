@@ -13,6 +13,7 @@ pub mod journal;
 pub mod judge;
 pub mod labels;
 pub mod load;
+pub mod lock;
 pub mod observe;
 pub mod plan;
 pub mod policy;

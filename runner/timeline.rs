@@ -32,8 +32,8 @@ const PROGRESS: Duration = Duration::from_millis(500);
 /// How long the load engine has to get ready.
 const LEAD: Duration = Duration::from_millis(100);
 
-/// How long requests that are under way get to end when a run is interrupted.
-const INTERRUPTED_GRACE: Duration = Duration::from_millis(500);
+/// How long requests that are under way get to end when a run is to end early.
+const STOPPED_GRACE: Duration = Duration::from_millis(500);
 
 /// A scenario that is ready to run.
 pub struct Timeline<'a> {
@@ -45,8 +45,27 @@ pub struct Timeline<'a> {
     pub load: Box<dyn LoadDriver>,
     /// Where events go. Its clock starts with the load.
     pub events: Events,
-    /// The signal that asks the run to end, once there is one.
-    pub stop: watch::Receiver<Option<&'static str>>,
+    /// Why the run is to end early, once it is.
+    pub stop: watch::Receiver<Option<Stop>>,
+}
+
+/// Why a run is to end early.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// A signal, by name.
+    Signal(&'static str),
+    /// A reason of our own, in words.
+    Because(String),
+}
+
+impl Stop {
+    /// The reason in words.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Signal(signal) => format!("interrupted by {signal}"),
+            Self::Because(reason) => reason.clone(),
+        }
+    }
 }
 
 /// What happened.
@@ -60,8 +79,6 @@ pub struct Outcome {
     pub errors: Vec<String>,
     /// What could not be removed.
     pub leftovers: Vec<Leftover>,
-    /// The signal that ended the run early.
-    pub interrupted: Option<&'static str>,
     /// From the load's start to the end of the last undo.
     pub duration: Duration,
 }
@@ -97,7 +114,7 @@ struct Run<'a> {
     faults: Vec<FaultRun>,
     load: Box<dyn LoadDriver>,
     events: Events,
-    stop: watch::Receiver<Option<&'static str>>,
+    stop: watch::Receiver<Option<Stop>>,
     marks: Arc<Marks>,
     zero: Instant,
     spans: Vec<PhaseSpan>,
@@ -280,8 +297,8 @@ impl Run<'_> {
         // The undo comes before the load's last answers: a fault must not stand while we wait for a slow stream.
         self.undo(|_| true).await;
         let duration = self.zero.elapsed();
-        let interrupted = *self.stop.borrow();
-        let grace = if interrupted.is_some() { INTERRUPTED_GRACE } else { Duration::MAX };
+        let stopped = self.stop.borrow().clone();
+        let grace = if stopped.is_some() { STOPPED_GRACE } else { Duration::MAX };
         let loads = match self.load.finish(grace).await {
             Ok(loads) => loads,
             Err(error) => {
@@ -289,15 +306,12 @@ impl Run<'_> {
                 Vec::new()
             }
         };
-        if let Some(signal) = interrupted {
-            self.errors.push(format!("interrupted by {signal}"));
-        }
+        self.errors.extend(stopped.iter().map(Stop::text));
         Outcome {
             observations: Observations { phases: self.spans, loads },
             leftovers: self.faults.iter().flat_map(FaultRun::leftovers).collect(),
             faults: self.faults.into_iter().map(FaultRun::into_result).collect(),
             errors: self.errors,
-            interrupted,
             duration,
         }
     }

@@ -136,6 +136,9 @@ pub struct Safety {
     /// Inject without a fuse: if the runner dies, its faults stay.
     #[arg(long, env = "SHAKEDOWN_NO_FUSE")]
     pub no_fuse: bool,
+    /// How long to wait for another run in the same namespace.
+    #[arg(long, value_name = "DURATION", default_value = "0s", env = "SHAKEDOWN_WAIT_LOCK")]
+    pub wait_lock: Duration,
 }
 
 /// `plan`
@@ -182,16 +185,21 @@ pub struct Report {
 
 /// `cleanup`
 #[derive(Debug, ClapArgs)]
-#[command(group(clap::ArgGroup::new("which").required(true).args(["run", "all"])))]
 pub struct Cleanup {
+    /// A run's result folder, or its journal. Default: shakedown-results/latest.
+    #[arg(value_name = "RESULTS", conflicts_with_all = ["run", "all", "older_than"])]
+    pub results: Option<PathBuf>,
     #[command(flatten)]
     pub target: Target,
-    /// Everything of this run.
+    /// Everything of this run, found by its labels.
     #[arg(long, value_name = "RUN-ID")]
     pub run: Option<String>,
-    /// Everything of every run, also of those that are going on.
-    #[arg(long)]
+    /// Everything of every run that is not going on, found by labels.
+    #[arg(long, conflicts_with = "run")]
     pub all: bool,
+    /// Everything of every run that is not going on and began longer ago than this, found by labels.
+    #[arg(long, value_name = "DURATION", conflicts_with_all = ["run", "all"])]
+    pub older_than: Option<Duration>,
     /// Change nothing; exit with 6 when something is left.
     #[arg(long)]
     pub check: bool,

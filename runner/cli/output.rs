@@ -3,11 +3,13 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use shakedown_schemas::{Event, RunResult};
 
 use super::Failure;
 use crate::events::Listener;
+use crate::journal::{self, Journal};
 
 /// The folder of all results, beside the working folder.
 const RESULTS: &str = "shakedown-results";
@@ -58,6 +60,15 @@ impl Output {
             Failure::environment(format!("could not write {}: {error}", self.path("events.ndjson").display()))
         })?;
         Ok(Recorder { file: BufWriter::new(file), failed: false })
+    }
+
+    /// The journal of the run's acts.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn journal(&self) -> Result<Arc<Journal>, Failure> {
+        let describe = |error| Failure::environment(format!("could not write {}: {error}", self.path(journal::FILE).display()));
+        Journal::open(&self.folder).map(Arc::new).map_err(describe)
     }
 
     /// Writes `result.json` and everything that is rendered from it, and points `latest` to the folder.

@@ -4,15 +4,16 @@ use std::process::Command;
 use std::time::Instant;
 
 use shakedown_schemas::result::{RESULT_VERSION, RunInfo, RunResult, Verdict};
-use shakedown_schemas::{Document, EventKind};
+use shakedown_schemas::EventKind;
 
 use super::args;
 use super::console::{Console, Style};
 use super::output::Output;
 use super::{Failure, exit, sandbox, select, signals, summary};
 use crate::events::{Events, Listener};
-use crate::execute::{self, Stop};
+use crate::execute::{self, Context, Signal};
 use crate::judge;
+use crate::lock::Holder;
 use crate::plan::Options;
 
 /// Runs, writes the reports, and prints the verdict.
@@ -47,6 +48,21 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
             Err(Failure { message: "interrupted before anything was done".to_owned(), code: signals::code(signal.unwrap_or_default()) })
         }
     }?;
+    let cluster = match environment.cluster() {
+        Some(cluster) => Some(cluster.clone().journalled(output.journal()?)),
+        None => None,
+    };
+    let holder = Holder {
+        run: result.run.id.clone(),
+        host: result.run.host.clone(),
+        ci_job_url: result.run.ci_job_url.clone(),
+    };
+    let context = Context {
+        cluster: cluster.as_ref(),
+        holder: &holder,
+        wait_lock: args.safety.wait_lock.get(),
+        signal: stop.clone(),
+    };
     for (serial, document) in documents.iter().enumerate() {
         if stop.borrow().is_some() || args.fail_fast && result.verdict != Verdict::Pass {
             break;
@@ -58,7 +74,8 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
             namespace: args.target.namespace.clone(),
             fuse_margin: (!args.safety.no_fuse).then(|| args.safety.fuse_margin.get()),
         };
-        let scenario = one(document, &environment, &options, &events, &stop).await;
+        let events = events.scenario(&document.scenario.name);
+        let scenario = execute::execute(document, &context, &options, &events).await;
         result.verdict = result.verdict.max(scenario.verdict);
         result.scenarios.push(scenario);
         // After every scenario, so that a crash of the next one loses nothing.
@@ -80,19 +97,8 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
     Ok(result.exit_code)
 }
 
-async fn one(
-    document: &Document,
-    environment: &sandbox::Environment,
-    options: &Options,
-    events: &Events,
-    stop: &Stop,
-) -> shakedown_schemas::result::ScenarioResult {
-    let events = events.scenario(&document.scenario.name);
-    execute::execute(document, environment.cluster(), options, &events, stop).await
-}
-
 /// Brings the totals up to date.
-fn seal(result: &mut RunResult, begun: Instant, events: &Events, stop: &Stop) {
+fn seal(result: &mut RunResult, begun: Instant, events: &Events, stop: &Signal) {
     let interrupted = *stop.borrow();
     result.run.duration_s = begun.elapsed().as_secs_f64();
     result.run.interrupted = interrupted.map(str::to_owned);

@@ -25,6 +25,8 @@ pub enum Kind {
     NetworkPolicy,
     /// batch/v1 Job
     Job,
+    /// coordination.k8s.io/v1 Lease
+    Lease,
     /// v1 Pod
     Pod,
     /// v1 Namespace
@@ -33,12 +35,13 @@ pub enum Kind {
 
 impl Kind {
     /// The kinds that a run creates in namespaces, in the order in which they are removed.
-    pub const CREATED: [Self; 2] = [Self::NetworkPolicy, Self::Job];
+    pub const CREATED: [Self; 3] = [Self::NetworkPolicy, Self::Lease, Self::Job];
 
     const fn parts(self) -> (&'static str, &'static str, &'static str, &'static str) {
         match self {
             Self::NetworkPolicy => ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),
             Self::Job => ("batch", "v1", "Job", "jobs"),
+            Self::Lease => ("coordination.k8s.io", "v1", "Lease", "leases"),
             Self::Pod => ("", "v1", "Pod", "pods"),
             Self::Namespace => ("", "v1", "Namespace", "namespaces"),
         }
@@ -172,6 +175,23 @@ impl Cluster {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Puts an object in place of the one of the same name and version. Sent once: a second time would meet its own
+    /// change.
+    ///
+    /// # Errors
+    /// `Conflict` when it is another version by now; else when the server refuses or does not answer.
+    pub async fn replace(&self, key: &ObjectKey, object: &Value) -> Result<Value, ClusterError> {
+        let action = format!("replace {key}");
+        let typed: DynamicObject = serde_json::from_value(object.clone()).map_err(|error| ClusterError::Other {
+            action: action.clone(),
+            message: error.to_string(),
+            transient: false,
+        })?;
+        let api = self.api(key.kind, &key.namespace);
+        let replaced = self.once(&action, api.replace(&key.name, &PostParams::default(), &typed)).await?;
+        Ok(to_value(&replaced))
     }
 
     /// Reads an object; none when it is not there, or is another one than the key's UID says.

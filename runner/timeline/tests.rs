@@ -11,7 +11,7 @@ use shakedown_schemas::scenario::Scenario;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Outcome, Timeline, run};
+use super::{Outcome, Stop, Timeline, run};
 use crate::events::Events;
 use crate::faults::{FaultDriver, FaultError, FaultPlan, Finding, fuse::Fuses};
 use crate::load::{Live, LoadDriver, LoadError};
@@ -164,7 +164,7 @@ async fn play(phases: &str, faults: &[(&'static str, Behaviour)], interrupt_at: 
     if let Some(at) = interrupt_at {
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs_f64(at + 0.1)).await;
-            _ = sender.send(Some("SIGINT"));
+            _ = sender.send(Some(Stop::Signal("SIGINT")));
             std::future::pending::<()>().await;
         });
     }
@@ -231,7 +231,7 @@ async fn faults_start_after_and_last_for() {
 async fn a_signal_undoes_at_once_and_cuts_the_load_short() {
     let case = play(&three_phases(FAULT), &[("cut", Behaviour::Works)], Some(12.0)).await;
     assert_eq!(case.log.text(), "10.0 inject cut\n12.0 undo cut\n12.2 load is cut short");
-    assert_eq!(case.outcome.interrupted, Some("SIGINT"));
+    assert_eq!(case.outcome.errors, ["interrupted by SIGINT"]);
     assert!(!case.outcome.observations.phases[1].complete);
     assert_eq!(case.outcome.observations.phases.len(), 2, "the last phase never began");
 }
