@@ -9,6 +9,8 @@ mod api;
 mod clock;
 mod controllers;
 mod error;
+pub mod inference;
+pub mod net;
 mod object;
 mod patch;
 mod registry;
