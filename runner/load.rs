@@ -17,6 +17,7 @@ mod sse;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -19,8 +19,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep_until, timeout, timeout_at};
+use tokio_rustls::client::TlsStream;
 
 use super::answer::Answer;
 use super::lane::{Lane, Slot};
@@ -60,26 +62,39 @@ pub(super) async fn run(lane: Rc<Lane>, slot: Rc<Slot>) {
         None => return lane.connect_failed(&slot, was_young, None),
     };
     lane.connected(was_young);
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(MAX_BUFFER);
-    if let Ok((sender, connection)) = builder.handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await {
-        if slot.job().is_none() {
-            lane.free(&slot);
-        }
-        let signal = Arc::new(Signal::default());
-        Joint {
-            driver: Box::pin(drive(Rc::clone(&lane), Rc::clone(&slot), sender)),
-            connection: Some(connection),
-            deadline: Box::pin(sleep_until(Instant::now().into())),
-            armed: false,
-            waker: Waker::from(Arc::clone(&signal)),
-            signal,
-            lane: Rc::clone(&lane),
-            slot: Rc::clone(&slot),
-        }
-        .await;
+    match stream {
+        Stream::Plain(stream) => serve(&lane, &slot, stream).await,
+        Stream::Tls(stream) => serve(&lane, &slot, stream).await,
     }
     lane.closed(&slot);
+}
+
+/// Serves the lane's requests on a connection until it ends.
+async fn serve<T: AsyncRead + AsyncWrite + Unpin>(lane: &Rc<Lane>, slot: &Rc<Slot>, stream: T) {
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(MAX_BUFFER);
+    let Ok((sender, connection)) = builder.handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await else { return };
+    if slot.job().is_none() {
+        lane.free(slot);
+    }
+    let signal = Arc::new(Signal::default());
+    Joint {
+        driver: Box::pin(drive(Rc::clone(lane), Rc::clone(slot), sender)),
+        connection: Some(connection),
+        deadline: Box::pin(sleep_until(Instant::now().into())),
+        armed: false,
+        waker: Waker::from(Arc::clone(&signal)),
+        signal,
+        lane: Rc::clone(lane),
+        slot: Rc::clone(slot),
+    }
+    .await;
+}
+
+/// What requests go over.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 enum NoConnection {
@@ -110,7 +125,7 @@ fn is_out_of_files(_: &io::Error) -> bool {
     false
 }
 
-async fn connect(lane: &Lane) -> Result<TcpStream, NoConnection> {
+async fn connect(lane: &Lane) -> Result<Stream, NoConnection> {
     let turn = lane.turn();
     let given = &lane.target.addresses;
     let stream = if given.is_empty() {
@@ -133,7 +148,10 @@ async fn connect(lane: &Lane) -> Result<TcpStream, NoConnection> {
         TcpStream::connect(given[turn % given.len()]).await?
     };
     stream.set_nodelay(true)?;
-    Ok(stream)
+    match &lane.target.tls {
+        None => Ok(Stream::Plain(stream)),
+        Some(tls) => tls.agree(stream).await.map(Stream::Tls).map_err(NoConnection::Failed),
+    }
 }
 
 async fn resolve(lane: &Lane) -> Result<Vec<SocketAddr>, NoConnection> {
@@ -260,14 +278,12 @@ fn failure_of(error: &hyper::Error, stage: Stage) -> Failure {
     }
 }
 
-type Connection = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
-
 /// Polls hyper's connection and the driver of its requests together in one task, until both are waiting for the
 /// network. In tasks of their own each request would cost several wake-ups.
-struct Joint<D> {
+struct Joint<D, T: AsyncRead + AsyncWrite + Unpin> {
     driver: Pin<Box<D>>,
     /// None once it ended.
-    connection: Option<Connection>,
+    connection: Option<http1::Connection<TokioIo<T>, Full<Bytes>>>,
     /// Fires at the latest when the request under way has taken too long. Requests on one connection have ever later
     /// deadlines, so it is set anew only when it has fired: once per timeout, not once per request.
     deadline: Pin<Box<Sleep>>,
@@ -298,7 +314,7 @@ impl Wake for Signal {
     }
 }
 
-impl<D: Future<Output = ()>> Joint<D> {
+impl<D: Future<Output = ()>, T: AsyncRead + AsyncWrite + Unpin> Joint<D, T> {
     /// True when the request under way has taken too long.
     fn is_over(&mut self, context: &mut Context<'_>) -> bool {
         loop {
@@ -342,7 +358,7 @@ impl<D: Future<Output = ()>> Joint<D> {
     }
 }
 
-impl<D: Future<Output = ()>> Future for Joint<D> {
+impl<D: Future<Output = ()>, T: AsyncRead + AsyncWrite + Unpin> Future for Joint<D, T> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {

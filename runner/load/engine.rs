@@ -40,10 +40,15 @@ impl Engine {
     /// Checks and prepares the loads. Sends nothing.
     ///
     /// # Errors
-    /// When a load cannot be sent: a URL, method, header or path that HTTP does not allow, or a URL with `https`.
+    /// When a load cannot be sent: a URL, method, path or header that HTTP does not allow, or `https` on a system without
+    /// trusted roots.
     pub fn new(loads: &[PlannedLoad]) -> Result<Self, LoadError> {
-        let targets = loads.iter().map(|load| Target::new(load).map(Arc::new)).collect::<Result<_, _>>()?;
-        Ok(Self { targets, running: None })
+        Ok(Self::of(loads.iter().map(Target::new).collect::<Result<_, _>>()?))
+    }
+
+    /// An engine for these targets.
+    pub(super) fn of(targets: Vec<Target>) -> Self {
+        Self { targets: targets.into_iter().map(Arc::new).collect(), running: None }
     }
 
     /// Requests that were sent once more because the server had closed the idle connection that they were first given

@@ -12,6 +12,7 @@ use serde_json::json;
 use shakedown_schemas::scenario::{Check, OpenAi, OpenAiEndpoint};
 
 use super::scan::Needle;
+use super::tls::Tls;
 use super::{LoadError, PlannedLoad};
 
 /// How many requests may be under way at once when the scenario does not say.
@@ -50,6 +51,7 @@ pub(super) struct Target {
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) host: String,
     pub(super) port: u16,
+    pub(super) tls: Option<Tls>,
     /// The statuses that count as success; empty for 200 to 299.
     pub(super) statuses: Vec<u16>,
     pub(super) contains: Option<Needle>,
@@ -63,7 +65,7 @@ impl Target {
     /// Checks a load and prepares its request.
     ///
     /// # Errors
-    /// When the load cannot be sent: a URL, method, header or address that HTTP does not allow, or TLS.
+    /// When the load cannot be sent: a URL, method, path or header that HTTP does not allow, or TLS without any root.
     pub(super) fn new(planned: &PlannedLoad) -> Result<Self, LoadError> {
         let error = |message: String| LoadError { load: planned.name.clone(), message };
         let load = &planned.load;
@@ -71,15 +73,11 @@ impl Target {
         let base_uri: Uri = base.parse().map_err(|cause| {
             error(format!("`{base}` is not a URL ({cause}): write one such as `http://127.0.0.1:8080`"))
         })?;
-        match base_uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => {
-                return Err(error(format!(
-                    "`{base}` asks for TLS, which the load engine does not speak yet: use the service's `http` port"
-                )));
-            }
-            _ => return Err(error(format!("`{base}` must begin with `http://`"))),
-        }
+        let is_tls = match base_uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(error(format!("`{base}` must begin with `http://` or `https://`"))),
+        };
         let authority = base_uri.authority().ok_or_else(|| error(format!("`{base}` names no host")))?;
         let request = match (&load.http, &load.openai) {
             (Some(http), None) => Request {
@@ -126,6 +124,7 @@ impl Target {
             }
             headers.insert(name, HeaderValue::from_str(value).map_err(|_| bad())?);
         }
+        let host = authority.host().trim_matches(['[', ']']).to_owned();
         let check = request.check.cloned().unwrap_or(Check { status: Vec::new(), contains: None });
         Ok(Self {
             name: planned.name.clone(),
@@ -137,8 +136,9 @@ impl Target {
                 Pace::Closed(workers) => workers,
             },
             addresses: planned.endpoint.addresses.clone(),
-            host: authority.host().trim_matches(['[', ']']).to_owned(),
-            port: authority.port_u16().unwrap_or(80),
+            tls: if is_tls { Some(Tls::new(&host).map_err(error)?) } else { None },
+            host,
+            port: authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
             statuses: check.status,
             contains: check.contains.as_deref().map(Needle::new),
             method: request.method,
@@ -228,7 +228,7 @@ mod tests {
             json!({"http": http, "rate": "1/s"})
         };
         for (base, load, words) in [
-            ("https://x", http(json!({})), "asks for TLS"),
+            ("ftp://x", http(json!({})), "must begin with `http://`"),
             ("x:80", http(json!({})), "must begin with `http://`"),
             ("http://x", http(json!({"method": "G T"})), "not an HTTP method"),
             ("http://x", http(json!({"path": "/a b"})), "not a path"),

@@ -1,6 +1,7 @@
 //! The engine against a server of our own that misbehaves on demand: each outcome by its name, and the counts exactly.
 
 mod server;
+mod tls;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
