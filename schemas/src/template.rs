@@ -14,6 +14,9 @@ use crate::source::{Node, Span, Value, place};
 /// The longest text that an expression may produce, in bytes.
 const MAX_RENDERED: usize = 1 << 20;
 
+/// The longest expression, in bytes. minijinja calls itself for every operator, and a stack has an end.
+const MAX_EXPRESSION: usize = 1000;
+
 /// Values by name.
 pub(crate) type Vars = IndexMap<String, serde_json::Value>;
 
@@ -44,6 +47,10 @@ impl<'t> Templates<'t> {
         let globals: Vec<String> = environment.globals().map(|(name, _)| name.to_owned()).collect();
         for name in globals {
             environment.remove_global(&name);
+        }
+        // These make text of any length from a number.
+        for name in ["indent", "format", "tojson", "batch", "slice"] {
+            environment.remove_filter(name);
         }
         Self { text, environment, used: BTreeSet::new(), errors: Vec::new() }
     }
@@ -95,6 +102,10 @@ impl<'t> Templates<'t> {
 
     #[expect(clippy::result_large_err, reason = "one caller, which unpacks it at once")]
     fn expression(&mut self, source: &str, vars: &Vars) -> Result<String, Diagnostic> {
+        if source.len() > MAX_EXPRESSION {
+            let message = format!("this template expression is longer than {MAX_EXPRESSION} bytes");
+            return Err(Diagnostic::error(Code::Template, message).help("put values under `vars`"));
+        }
         let expression = self
             .environment
             .compile_expression(source)
@@ -261,6 +272,20 @@ mod tests {
         ] {
             let error = render(text).expect_err(text);
             assert!(error.contains(message), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_expression_takes_the_stack_or_the_memory() {
+        let deep =
+            [format!("{}1", "-".repeat(900)), format!("{}1", "not ".repeat(240)), format!("1{}", "+1".repeat(490))];
+        for source in deep.iter().map(String::as_str).chain(["'a' * 100000000000", "'a' | indent(10000000000)"]) {
+            // Whether it is computed or refused is not the point: it comes back.
+            let _ = render(&format!("{{{{ {source} }}}}"));
+        }
+        for long in ["not ".repeat(20_000), "[]".to_owned() + &"|list".repeat(20_000), "(".repeat(20_000)] {
+            let error = render(&format!("{{{{ {long} }}}}")).expect_err("a long expression");
+            assert!(error.contains("longer than"), "{error}");
         }
     }
 }

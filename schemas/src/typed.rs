@@ -7,7 +7,7 @@ mod recover;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, VariantAccess, Visitor};
 
-pub(crate) use error::Fault;
+pub(crate) use error::ReadError;
 pub(crate) use recover::{Reading, read};
 
 use crate::source::{Entry, Node, Span, Step, Value, scalar};
@@ -29,15 +29,15 @@ impl<'t> Reader<'t> {
     }
 
     /// Gives an error that has no place yet the place of this node.
-    fn locate<T>(self, result: Result<T, Fault>) -> Result<T, Fault> {
-        result.map_err(|fault| fault.or_at(self.node, self.owner))
+    fn locate<T>(self, result: Result<T, ReadError>) -> Result<T, ReadError> {
+        result.map_err(|error| error.or_at(self.node, self.owner))
     }
 
-    fn expected<T>(self, what: impl Into<String>) -> Result<T, Fault> {
-        self.locate(Err(Fault::wrong_type(what)))
+    fn expected<T>(self, what: impl Into<String>) -> Result<T, ReadError> {
+        self.locate(Err(ReadError::wrong_type(what)))
     }
 
-    fn any<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn any<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match &self.node.value {
             Value::Null => visitor.visit_unit(),
             Value::Bool(value) => visitor.visit_bool(*value),
@@ -52,7 +52,7 @@ impl<'t> Reader<'t> {
     }
 
     /// A scalar that a template produced is read as plain YAML here, because something other than text is asked for.
-    fn scalar<'de, V: Visitor<'de>>(self, visitor: V, what: &str, stand_in: i128) -> Result<V::Value, Fault> {
+    fn scalar<'de, V: Visitor<'de>>(self, visitor: V, what: &str, stand_in: i128) -> Result<V::Value, ReadError> {
         let read;
         let value = match &self.node.value {
             Value::Hole(_) => return self.locate(integer(stand_in, visitor)),
@@ -66,12 +66,12 @@ impl<'t> Reader<'t> {
             Value::Int(value) => integer(*value, visitor),
             Value::Float(value) => visitor.visit_f64(*value),
             Value::Bool(value) => visitor.visit_bool(*value),
-            _ => Err(Fault::wrong_type(what)),
+            _ => Err(ReadError::wrong_type(what)),
         })
     }
 }
 
-fn integer<'de, V: Visitor<'de>>(value: i128, visitor: V) -> Result<V::Value, Fault> {
+fn integer<'de, V: Visitor<'de>>(value: i128, visitor: V) -> Result<V::Value, ReadError> {
     if let Ok(value) = u64::try_from(value) {
         visitor.visit_u64(value)
     } else if let Ok(value) = i64::try_from(value) {
@@ -92,20 +92,20 @@ pub(crate) fn head(node: &Node) -> Span {
 
 macro_rules! numbers {
     ($($method:ident, $what:literal;)*) => {
-        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
             self.scalar(visitor, $what, 1)
         })*
     };
 }
 
 impl<'de> Deserializer<'de> for Reader<'_> {
-    type Error = Fault;
+    type Error = ReadError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         self.locate(self.any(visitor))
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         if let Value::Hole(_) = self.node.value {
             return visitor.visit_bool(false);
         }
@@ -127,7 +127,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         deserialize_f64, "a number";
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match &self.node.value {
             Value::String(text) | Value::Rendered(text) => self.locate(visitor.visit_str(text)),
             Value::Hole(_) => self.locate(visitor.visit_str("x")),
@@ -135,44 +135,44 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         }
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         self.deserialize_str(visitor)
     }
 
     // A key whose value was forgotten is never "nothing was asked for": `count:` would silently mean all pods.
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         self.deserialize_any(visitor)
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ReadError> {
         self.deserialize_any(visitor)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ReadError> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match &self.node.value {
             Value::Seq(nodes) => self.locate(visitor.visit_seq(Elements { nodes: nodes.iter().enumerate() })),
             Value::Hole(_) => self.locate(visitor.visit_seq(Elements { nodes: [].iter().enumerate() })),
@@ -180,7 +180,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         }
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ReadError> {
         self.deserialize_seq(visitor)
     }
 
@@ -189,11 +189,11 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         _: &'static str,
         _: usize,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, ReadError> {
         self.deserialize_seq(visitor)
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match &self.node.value {
             Value::Map(entries) => self.locate(visitor.visit_map(Entries { entries: entries.iter(), value: None })),
             Value::Hole(_) => self.locate(visitor.visit_map(Entries { entries: [].iter(), value: None })),
@@ -206,7 +206,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         _: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, ReadError> {
         match &self.node.value {
             Value::Map(_) | Value::Hole(_) => self.deserialize_map(visitor),
             _ => self.expected(format!(
@@ -221,7 +221,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         name: &'static str,
         variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, ReadError> {
         match &self.node.value {
             Value::String(text) | Value::Rendered(text) => {
                 self.locate(visitor.visit_enum(Variant { reader: self, name: text, content: None }))
@@ -230,14 +230,14 @@ impl<'de> Deserializer<'de> for Reader<'_> {
                 [entry] => {
                     self.locate(visitor.visit_enum(Variant { reader: self, name: &entry.key, content: Some(entry) }))
                 }
-                [] => self.locate(Err(Fault::no_kind(name, variants))),
-                [_, second, ..] => Err(Fault::two_kinds(name, entries, second)),
+                [] => self.locate(Err(ReadError::no_kind(name, variants))),
+                [_, second, ..] => Err(ReadError::two_kinds(name, entries, second)),
             },
-            _ => self.locate(Err(Fault::not_a_kind(name, variants))),
+            _ => self.locate(Err(ReadError::not_a_kind(name, variants))),
         }
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         visitor.visit_unit()
     }
 }
@@ -248,15 +248,15 @@ struct Elements<'t> {
 }
 
 impl<'de> SeqAccess<'de> for Elements<'_> {
-    type Error = Fault;
+    type Error = ReadError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadError> {
         match self.nodes.find(|(_, node)| node.value != Value::Gone) {
             None => Ok(None),
             Some((index, node)) => seed
                 .deserialize(Reader { node, owner: head(node) })
                 .map(Some)
-                .map_err(|fault| fault.within(Step::Index(index))),
+                .map_err(|error| error.within(Step::Index(index))),
         }
     }
 }
@@ -267,21 +267,22 @@ struct Entries<'t> {
 }
 
 impl<'de> MapAccess<'de> for Entries<'_> {
-    type Error = Fault;
+    type Error = ReadError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
         let Some(entry) = self.entries.next() else { return Ok(None) };
         self.value = Some(entry);
-        let key: de::value::StrDeserializer<'_, Fault> = de::IntoDeserializer::into_deserializer(entry.key.as_str());
-        seed.deserialize(key).map(Some).map_err(|fault| fault.at_key(entry).within(Step::Key(entry.key.clone())))
+        let key: de::value::StrDeserializer<'_, ReadError> =
+            de::IntoDeserializer::into_deserializer(entry.key.as_str());
+        seed.deserialize(key).map(Some).map_err(|error| error.at_key(entry).within(Step::Key(entry.key.clone())))
     }
 
-    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Fault> {
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, ReadError> {
         let Some(entry) = self.value.take() else {
             return Err(de::Error::custom("a value was asked for before its key"));
         };
         seed.deserialize(Reader { node: &entry.node, owner: entry.key_span })
-            .map_err(|fault| fault.within(Step::Key(entry.key.clone())))
+            .map_err(|error| error.within(Step::Key(entry.key.clone())))
     }
 }
 
@@ -293,48 +294,52 @@ struct Variant<'t> {
 }
 
 impl<'de, 't> de::EnumAccess<'de> for Variant<'t> {
-    type Error = Fault;
+    type Error = ReadError;
     type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Fault> {
-        let name: de::value::StrDeserializer<'_, Fault> = de::IntoDeserializer::into_deserializer(self.name);
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), ReadError> {
+        let name: de::value::StrDeserializer<'_, ReadError> = de::IntoDeserializer::into_deserializer(self.name);
         match (seed.deserialize(name), self.content) {
             (Ok(variant), _) => Ok((variant, self)),
             // Not `within`: without its one key nothing is left, so the whole is taken out.
-            (Err(fault), Some(entry)) => Err(fault.at_key(entry)),
-            (Err(fault), None) => Err(fault.or_at(self.reader.node, self.reader.owner)),
+            (Err(error), Some(entry)) => Err(error.at_key(entry)),
+            (Err(error), None) => Err(error.or_at(self.reader.node, self.reader.owner)),
         }
     }
 }
 
 impl<'de> VariantAccess<'de> for Variant<'_> {
-    type Error = Fault;
+    type Error = ReadError;
 
-    fn unit_variant(self) -> Result<(), Fault> {
+    fn unit_variant(self) -> Result<(), ReadError> {
         match self.content {
             None => Ok(()),
             Some(_) => self.reader.expected(format!("the word `{}` alone", self.name)),
         }
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, ReadError> {
         match self.content {
             Some(entry) => seed
                 .deserialize(Reader { node: &entry.node, owner: entry.key_span })
-                .map_err(|fault| fault.within(Step::Key(entry.key.clone()))),
+                .map_err(|error| error.within(Step::Key(entry.key.clone()))),
             None => self.reader.expected(format!("a map with the key `{}`", self.name)),
         }
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Fault> {
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, ReadError> {
         self.reader.expected("a kind with a map")
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
         match self.content {
             Some(entry) => Reader { node: &entry.node, owner: entry.key_span }
                 .deserialize_struct("", fields, visitor)
-                .map_err(|fault| fault.within(Step::Key(entry.key.clone()))),
+                .map_err(|error| error.within(Step::Key(entry.key.clone()))),
             None => self.reader.expected(format!("a map with the key `{}`", self.name)),
         }
     }

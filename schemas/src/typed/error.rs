@@ -9,7 +9,7 @@ use crate::source::{Entry, Node, Span, Step, Value};
 
 /// What went wrong, where. It travels up through the readers, each of which adds its step to the path.
 #[derive(Debug)]
-pub(crate) struct Fault(Box<Inner>);
+pub(crate) struct ReadError(Box<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -35,7 +35,7 @@ enum Kind {
     SeveralKeys(&'static str, Vec<String>),
 }
 
-impl Fault {
+impl ReadError {
     fn new(kind: Kind) -> Self {
         Self(Box::new(Inner { kind, span: None, found: String::new(), hint: None, steps: Vec::new() }))
     }
@@ -253,15 +253,15 @@ fn humane(expected: &str) -> String {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ReadError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{:?}", self.0.kind)
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for ReadError {}
 
-impl de::Error for Fault {
+impl de::Error for ReadError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self::new(Kind::Custom(message.to_string()))
     }

@@ -4,7 +4,7 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{Fault, Reader, STAND_INS};
+use super::{ReadError, Reader, STAND_INS};
 use crate::diagnostic::Diagnostic;
 use crate::source::{Node, Step, Value};
 
@@ -35,8 +35,8 @@ pub(crate) fn read<T: DeserializeOwned>(tree: Node) -> Reading<T> {
                 reading.value = Some(value);
                 break;
             }
-            Err(fault) => {
-                if !reading.repair(fault) || reading.errors.len() >= MAX_ERRORS {
+            Err(error) => {
+                if !reading.repair(error) || reading.errors.len() >= MAX_ERRORS {
                     break;
                 }
             }
@@ -48,20 +48,20 @@ pub(crate) fn read<T: DeserializeOwned>(tree: Node) -> Reading<T> {
 impl<T> Reading<T> {
     /// Writes the error down, unless it follows from an earlier one, and changes the tree so that it does not come
     /// again. False when nothing can be done.
-    fn repair(&mut self, fault: Fault) -> bool {
-        let mut path = fault.path();
+    fn repair(&mut self, error: ReadError) -> bool {
+        let mut path = error.path();
         if let Some(hole) = self.hole_on(&path) {
             // A stand-in did not fit: try the next one, and after the last take out what needs it.
             return self.next_stand_in(hole);
         }
-        let missing = fault.missing();
+        let missing = error.missing();
         if let Some(key) = missing {
             path.push(Step::Key(key.to_owned()));
         }
         let follows = self.damage.contains(&path);
         if !follows {
             self.damage.push(path.clone());
-            self.errors.push(fault.into_diagnostic());
+            self.errors.push(error.into_diagnostic());
         }
         match missing {
             Some(key) => self.put_stand_in(&path[..path.len() - 1], key),
