@@ -7,6 +7,8 @@
 mod bar;
 mod quantiles;
 mod slots;
+#[cfg(test)]
+mod tests;
 mod timeline;
 mod view;
 

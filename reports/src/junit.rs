@@ -265,3 +265,111 @@ fn moment(scenario: &ScenarioResult, seconds: f64) -> Option<String> {
 fn duration(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    fn read(result: &RunResult) -> Report {
+        let xml = junit(result).unwrap();
+        Report::deserialize_from_str(&xml).unwrap_or_else(|error| panic!("{error}\n{xml}"))
+    }
+
+    fn worst(suite: &TestSuite) -> Verdict {
+        match (suite.failures, suite.errors) {
+            (0, 0) => Verdict::Pass,
+            (_, 0) => Verdict::Fail,
+            _ => Verdict::Error,
+        }
+    }
+
+    #[test]
+    fn golden() {
+        insta::assert_snapshot!("junit_failing", junit(&sample::failing()).unwrap());
+        insta::assert_snapshot!("junit_errored", junit(&sample::errored()).unwrap());
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let report = read(&sample::suite());
+        assert_eq!(report.test_suites.len(), 3);
+        let failing = &report.test_suites[1];
+        assert_eq!((failing.tests, failing.failures, failing.errors, failing.skipped), (7, 2, 0, 0));
+        let first = &failing.test_cases[0];
+        assert_eq!(&*first.name, "partition: p95 at most 3 times baseline");
+        assert_eq!(first.classname.as_deref(), Some("single-worker"));
+        assert_eq!(first.extra.get("line").map(|line| &**line), Some("39"));
+        let TestCaseStatus::NonSuccess { kind, message, description, .. } = &first.status else {
+            panic!("a breached expectation is a failure")
+        };
+        assert_eq!(*kind, NonSuccessKind::Failure);
+        assert_eq!(message.as_deref(), Some("p95 rose to 3.8 times baseline's (3.4 to 4.3), allowed 3"));
+        assert!(description.as_ref().unwrap().contains("interval: 3.4x to 4.3x"));
+        assert!(failing.system_out.as_ref().unwrap().contains("[[ATTACHMENT|report.html]]"));
+    }
+
+    #[test]
+    fn a_suite_is_green_only_when_its_scenario_passed() {
+        for result in [
+            sample::passing(),
+            sample::failing(),
+            sample::inconclusive(),
+            sample::errored(),
+            sample::stillborn(),
+            sample::suite(),
+        ] {
+            let report = read(&result);
+            for (suite, scenario) in report.test_suites.iter().zip(&result.scenarios) {
+                assert!(suite.tests > 0 && suite.skipped == 0, "{}", scenario.reason);
+                let expected = match scenario.verdict {
+                    Verdict::Inconclusive => Verdict::Error,
+                    other => other,
+                };
+                assert_eq!(worst(suite), expected, "{}", scenario.reason);
+            }
+        }
+        let mut nothing = sample::stillborn();
+        nothing.scenarios.clear();
+        assert_eq!(read(&nothing).errors, 1);
+    }
+
+    #[test]
+    fn a_verdict_that_no_case_shows_has_a_case_of_its_own() {
+        let mut result = sample::passing();
+        for verdict in [Verdict::Fail, Verdict::Inconclusive, Verdict::Error] {
+            result.scenarios[0].verdict = verdict;
+            let report = read(&result);
+            assert_eq!(report.failures + report.errors, 1, "{verdict:?}");
+            assert_eq!(&*report.test_suites[0].test_cases.last().unwrap().name, "run");
+        }
+        result.scenarios[0].expectations.clear();
+        result.scenarios[0].faults.clear();
+        result.scenarios[0].verdict = Verdict::Pass;
+        assert_eq!(read(&result).tests, 1);
+    }
+
+    #[test]
+    fn cases_have_names_of_their_own() {
+        let mut result = sample::hour();
+        let all = result.scenarios[0].expectations.clone();
+        result.scenarios[0].expectations.extend(all);
+        let report = read(&result);
+        let names: BTreeSet<&str> = report.test_suites[0].test_cases.iter().map(|case| &*case.name).collect();
+        assert_eq!(names.len(), report.tests);
+        assert!(names.contains("partition: p95 at most 3 times baseline [completions]"), "{names:#?}");
+        assert!(names.contains("partition: p95 at most 3 times baseline [completions] (2)"), "{names:#?}");
+    }
+
+    #[test]
+    fn hostile_text_changes_nothing() {
+        let xml = junit(&sample::hostile()).unwrap();
+        let forbidden = |c: char| (c.is_control() && c != '\n' && c != '\t') || ('\u{fffe}'..='\u{ffff}').contains(&c);
+        assert!(!xml.contains(forbidden) && !xml.contains("]]>") && !xml.contains("</script>"));
+        assert!(xml.len() < 200_000, "{}", xml.len());
+        let (hostile, errored) = (read(&sample::hostile()), read(&sample::errored()));
+        assert_eq!(hostile.test_suites.len(), errored.test_suites.len());
+        assert_eq!(hostile.test_suites[0].tests, 8);
+        assert_eq!(junit(&sample::hostile()).unwrap(), xml, "the same result gives the same bytes");
+    }
+}

@@ -283,3 +283,63 @@ fn fence(text: &str) -> String {
     let fence = "`".repeat(longest.max(2) + 1);
     format!("{fence}text\n{}\n{fence}\n", text.trim_end())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn golden() {
+        insta::assert_snapshot!("markdown_failing", markdown(&sample::failing()));
+        insta::assert_snapshot!("markdown_errored", markdown(&sample::errored()));
+        insta::assert_snapshot!("markdown_suite", markdown(&sample::suite()));
+    }
+
+    #[test]
+    fn every_row_of_a_table_has_all_its_cells() {
+        for result in [sample::suite(), sample::hostile(), sample::hour(), sample::stillborn()] {
+            let text = markdown(&result);
+            let mut columns = 0;
+            for line in text.lines() {
+                if !line.starts_with('|') {
+                    columns = 0;
+                    continue;
+                }
+                let bars = line.replace("\\|", "").matches('|').count();
+                assert!(columns == 0 || columns == bars, "{line}");
+                columns = bars;
+            }
+        }
+    }
+
+    #[test]
+    fn hostile_text_is_only_text() {
+        let text = markdown(&sample::hostile());
+        let outside: String = text.split("```").step_by(2).collect();
+        for markup in ["<script", "</script", "<img", "`$(id)", "\u{1b}", "\0", "\u{202e}"] {
+            assert!(!outside.contains(markup), "{markup}");
+        }
+        assert!(!text.contains(['\u{1b}', '\0', '\u{202e}', '\r']));
+        assert_eq!(markdown(&sample::hostile()), text, "the same result gives the same bytes");
+    }
+
+    #[test]
+    fn always_less_than_a_mebibyte() {
+        let mut result = sample::hostile();
+        let scenario = &mut result.scenarios[0];
+        let one = scenario.expectations[0].clone();
+        scenario.expectations.extend(std::iter::repeat_n(one, 5000));
+        let scenario = result.scenarios[0].clone();
+        result.scenarios.extend(std::iter::repeat_n(scenario, 20));
+        let text = markdown(&result);
+        assert!(text.len() < 1 << 20, "{}", text.len());
+        assert!(text.contains("did not fit here"));
+    }
+
+    #[test]
+    fn fences_are_longer_than_what_they_hold() {
+        assert_eq!(fence("a ``` b"), "````text\na ``` b\n````\n");
+        assert_eq!(sparkline(&[Some(0.0), None, Some(1.0)], 0.0, 1.0), "▁ █");
+    }
+}

@@ -125,7 +125,8 @@ pub fn series(load: &str, length: u64, rate: u64, (start, end): (f64, f64)) -> L
 /// What a load's requests show between two moments of its series, with a matching histogram.
 pub fn phase_load(series: &LoadSeries, from: f64, to: f64) -> PhaseLoad {
     let points: Vec<&Point> = series.points.iter().filter(|p| p.t_s >= from && p.t_s < to).collect();
-    let mut histogram = hdrhistogram::Histogram::<u64>::new(3).expect("three digits are allowed");
+    let mut histogram =
+        hdrhistogram::Histogram::<u64>::new_with_max(60_000_000, 3).expect("a minute and three digits are allowed");
     let mut errors: IndexMap<String, u64> = IndexMap::new();
     let (mut requests, mut succeeded) = (0, 0);
     for (index, point) in points.iter().enumerate() {
@@ -577,9 +578,7 @@ pub fn stillborn() -> RunResult {
     scenario.reason = "error: the cluster cannot be reached".to_owned();
     scenario.errors = vec!["GET https://10.0.0.1:6443/version: connection refused".to_owned()];
     scenario.cluster = None;
-    for list in [&mut scenario.phases].into_iter() {
-        list.clear();
-    }
+    scenario.phases.clear();
     scenario.faults.clear();
     scenario.series.clear();
     scenario.leftovers.clear();
@@ -618,6 +617,7 @@ pub fn hour() -> RunResult {
     scenario.recoveries[0].onset_s = Some(1201.0);
     scenario.recoveries[0].failover_s = Some(1209.0);
     scenario.recoveries[0].removed_s = Some(2400.4);
+    scenario.recoveries[0].first_success_s = Some(2400.43);
     scenario.recoveries[0].recovered_s = Some(2404.4);
     let mut second = scenario.loads[0].clone();
     second.name = "embeddings".to_owned();

@@ -8,7 +8,7 @@ use std::fmt::{Display, Write as _};
 
 /// The width of a character of the charts' 11 px text, in pixels: on the wide side, so that text fits where it is
 /// measured to fit.
-const CHARACTER: f64 = 6.2;
+const CHARACTER: f64 = 6.7;
 
 /// From values to pixels, on a straight or a logarithmic axis.
 #[derive(Debug, Clone, Copy)]
@@ -295,7 +295,7 @@ mod tests {
     fn text_is_escaped_and_fits() {
         assert_eq!(escape("<a href=\"x\">&'"), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;");
         assert_eq!(fit("baseline", 100.0), "baseline");
-        assert_eq!(fit("baseline", 40.0), "basel…");
+        assert_eq!(fit("baseline", 40.3), "basel…");
         assert_eq!(fit("baseline", 10.0), "");
         assert_eq!(px(12.0), "12");
         assert_eq!(px(-0.04), "0");

@@ -23,10 +23,10 @@ pub fn seconds(value: f64) -> String {
         format!("{}s", digits(size))
     } else if size.round() < 3600.0 {
         let whole = size.round() as u64;
-        format!("{}m{:02}s", whole / 60, whole % 60)
+        parts(whole / 60, "m", whole % 60, "s")
     } else {
         let whole = (size / 60.0).round() as u64;
-        format!("{}h{:02}m", whole / 60, whole % 60)
+        parts(whole / 60, "h", whole % 60, "m")
     };
     format!("{sign}{text}")
 }
@@ -180,6 +180,11 @@ fn digits(value: f64) -> String {
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
+/// A number of large units and of small ones, without the small ones where there are none: `2m05s`, `2m`.
+fn parts(large: u64, unit: &str, small: u64, small_unit: &str) -> String {
+    if small == 0 { format!("{large}{unit}") } else { format!("{large}{unit}{small:02}{small_unit}") }
+}
+
 /// Cuts zeros after the decimal point, and the point.
 fn trim_zeros(text: &str) -> &str {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
@@ -200,9 +205,9 @@ mod tests {
             (1.84, "1.84s"),
             (9.999, "10s"),
             (42.5, "42.5s"),
-            (59.96, "1m00s"),
+            (59.96, "1m"),
             (125.4, "2m05s"),
-            (3599.6, "1h00m"),
+            (3599.6, "1h"),
             (3725.0, "1h02m"),
             (-2.5, "-2.5s"),
             (f64::NAN, "–"),

@@ -26,7 +26,7 @@ pub(crate) fn quantiles(phases: &[PhaseResult], load: &str, class: &str, width: 
     if curves.is_empty() || !lowest.is_finite() {
         return String::new();
     }
-    let (x, y) = ((48.0, width - 12.0), (196.0, 22.0));
+    let (x, y) = ((48.0, width - 12.0), (260.0, 22.0));
     // Drawn by what is left above: 50 %, 10 %, 1 %. The logarithm gives each nine the same room.
     let across = Scale::log(thinnest, 1.0, (x.1, x.0));
     let up = if highest / lowest > 20.0 {
@@ -36,7 +36,7 @@ pub(crate) fn quantiles(phases: &[PhaseResult], load: &str, class: &str, width: 
     };
     let label =
         format!("Latency of load {load} by quantile, one line for each phase. The percentiles are in the table.");
-    let mut svg = Svg::new(class, width, 236.0, &label);
+    let mut svg = Svg::new(class, width, 300.0, &label);
     let title = if up.is_log() { "Latency by quantile (logarithmic axis)" } else { "Latency by quantile" };
     svg.text("panel-title", x.0, 12.0, Anchor::Start, title);
     for tick in up.ticks(4) {
@@ -75,10 +75,12 @@ fn curve(load: &PhaseLoad) -> Vec<(f64, f64)> {
     if let Some(histogram) = load.latency_hdr.as_deref().and_then(decode) {
         let tail = (1.0 / histogram.len() as f64).max(1e-5);
         let steps = 90;
-        return (0..=steps)
+        let mut points: Vec<(f64, f64)> = (0..steps)
             .map(|k| tail.powf(f64::from(k) / f64::from(steps)))
             .map(|above| (above, histogram.value_at_quantile(1.0 - above) as f64 / 1e3))
             .collect();
+        points.push((tail, histogram.max() as f64 / 1e3));
+        return points;
     }
     load.stats.latency.as_ref().map(points).unwrap_or_default()
 }

@@ -149,7 +149,8 @@ fn bands(svg: &mut Svg, scenario: &ScenarioResult, time: Scale, bottom: f64) {
 /// is being undone.
 fn fault_bar(svg: &mut Svg, fault: &FaultResult, time: Scale, y: f64, end: f64) {
     let Some(from) = fault.injecting_s else { return };
-    let undone = fault.undone_s.or(fault.undoing_s).unwrap_or(end);
+    // What was never confirmed to be gone may still act.
+    let undone = fault.undone_s.unwrap_or(end);
     let proven = fault.proven_s.or(fault.injected_s).unwrap_or(undone);
     let undoing = fault.undoing_s.unwrap_or(undone);
     let text = format!("{} → {}", fault.name, order::pods(&fault.targets, 2));

@@ -28,7 +28,10 @@ pub(crate) struct View {
     title: String,
     verdict: Badge,
     many: bool,
+    index: Vec<IndexRow>,
     summary: String,
+    run: String,
+    started: String,
     facts: Vec<(&'static str, String)>,
     scenarios: Vec<ScenarioView>,
     events: Vec<EventRow>,
@@ -46,6 +49,15 @@ impl Badge {
     const fn new(verdict: Verdict) -> Self {
         Self { class: verdict.word(), word: words::verdict(verdict), symbol: words::symbol(verdict) }
     }
+}
+
+/// A scenario in the table at the top.
+#[derive(Debug, Serialize)]
+struct IndexRow {
+    id: String,
+    name: String,
+    verdict: Badge,
+    sentence: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -139,6 +151,8 @@ struct FaultView {
     state: String,
     injection: Badge,
     undo: Badge,
+    proven: String,
+    undone: String,
     problem: Option<String>,
     targets: Vec<[String; 5]>,
     targets_left_out: usize,
@@ -205,8 +219,6 @@ impl View {
             _ => format!("{}: {}", words::verdict(result.verdict), words::plural(scenarios.len(), "scenario")),
         };
         let mut facts = vec![
-            ("Run", run.id.clone()),
-            ("Started", clock(run.started_at)),
             ("Took", words::seconds(run.duration_s)),
             ("Exit code", format!("{} ({})", result.exit_code, words::exit_code(result.exit_code))),
             ("Seed", run.seed.to_string()),
@@ -226,12 +238,33 @@ impl View {
             title,
             verdict: Badge::new(result.verdict),
             many: scenarios.len() != 1,
+            index: index(result),
             summary: summary(result),
+            run: run.id.clone(),
+            started: clock(run.started_at),
             facts,
             scenarios,
-            events: result.events.iter().take(ROWS).filter_map(event_row).collect(),
+            events: result.events.iter().take(ROWS).map(event_row).collect(),
         })
     }
+}
+
+/// The scenarios, failures first.
+fn index(result: &RunResult) -> Vec<IndexRow> {
+    let mut list: Vec<_> = result.scenarios.iter().enumerate().collect();
+    list.sort_by_key(|(_, it)| order::rank(it.verdict));
+    let row = |(index, it): (usize, &ScenarioResult)| IndexRow {
+        id: anchor(index),
+        name: it.name.clone(),
+        verdict: Badge::new(it.verdict),
+        sentence: order::sentence(it).to_owned(),
+    };
+    list.into_iter().map(row).collect()
+}
+
+/// The fragment by which a scenario is linked to.
+fn anchor(index: usize) -> String {
+    format!("s{}", index + 1)
 }
 
 /// How many scenarios came to which verdict, the worst first.
@@ -255,7 +288,7 @@ fn summary(result: &RunResult) -> String {
 
 impl ScenarioView {
     fn new(result: &RunResult, it: &ScenarioResult, index: usize) -> Result<Self, RenderError> {
-        let id = format!("s{}", index + 1);
+        let id = anchor(index);
         let mut facts =
             vec![("File", it.file.clone()), ("Started", clock(it.started_at)), ("Took", words::seconds(it.duration_s))];
         if let Some(cluster) = &it.cluster {
@@ -295,7 +328,7 @@ impl ScenarioView {
             faults: it.faults.iter().map(fault_view).collect(),
             recoveries: recoveries(it),
             events_left_out: events.len() - shown.len(),
-            events: shown.into_iter().filter_map(event_row).collect(),
+            events: shown.into_iter().map(event_row).collect(),
             command: order::command(&result.run.command),
             seed: result.run.seed,
             vars: it.vars.iter().map(|(name, value)| (name.clone(), order::variable(value))).collect(),
@@ -466,7 +499,7 @@ fn comparison(scenario: &ScenarioResult, name: &str) -> Comparison {
         phases: heads.collect(),
         rows,
         reference: scenario.phases.first().map(|phase| phase.name.clone()).unwrap_or_default(),
-        wide: quantiles(&scenario.phases, name, "chart wide", 720.0),
+        wide: quantiles(&scenario.phases, name, "chart wide", 560.0),
         narrow: quantiles(&scenario.phases, name, "chart narrow", 358.0),
     }
 }
@@ -494,6 +527,8 @@ fn fault_view(it: &FaultResult) -> FaultView {
         state: it.state.word().to_owned(),
         injection: Badge::new(it.injection),
         undo: Badge::new(it.undo),
+        proven: it.proven_s.map_or("not proven".to_owned(), |at| format!("proven at {}", words::moment(at))),
+        undone: it.undone_s.map_or("removal not confirmed".to_owned(), |at| format!("undone at {}", words::moment(at))),
         problem: it.problem.clone(),
         targets: it
             .targets
@@ -589,7 +624,7 @@ fn clock(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-fn event_row(event: &Event) -> Option<EventRow> {
+fn event_row(event: &Event) -> EventRow {
     let joined =
         |first: &str, second: &str| if second.is_empty() { first.to_owned() } else { format!("{first}: {second}") };
     let (kind, text) = match &event.kind {
@@ -618,10 +653,10 @@ fn event_row(event: &Event) -> Option<EventRow> {
             ("run", format!("{}, exit code {exit_code}", words::verdict(*verdict)))
         }
     };
-    Some(EventRow {
+    EventRow {
         at: event.elapsed_s.map(words::moment).unwrap_or_default(),
         clock: event.at.strftime("%H:%M:%S").to_string(),
         kind,
         text,
-    })
+    }
 }
