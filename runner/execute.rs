@@ -125,31 +125,30 @@ struct Guard {
 }
 
 /// One channel for everything that ends a run early. The task ends with its listeners.
-fn stops(mut signal: Signal, lost: Option<watch::Receiver<Option<String>>>) -> watch::Receiver<Option<Stop>> {
+fn stops(signal: Signal, lost: Option<watch::Receiver<Option<String>>>) -> watch::Receiver<Option<Stop>> {
     let (sender, receiver) = watch::channel(None);
     tokio::spawn(async move {
-        let lost = async {
-            match lost {
-                Some(mut lost) => match lost.wait_for(Option::is_some).await {
-                    Ok(reason) => reason.clone().unwrap_or_default(),
-                    Err(_) => std::future::pending().await,
-                },
-                None => std::future::pending().await,
-            }
+        let stop = tokio::select! {
+            name = first(Some(signal)) => Stop::Signal(name),
+            reason = first(lost) => Stop::Because(reason),
+            () = sender.closed() => return,
         };
-        tokio::select! {
-            Ok(name) = signal.wait_for(Option::is_some) => {
-                _ = sender.send(Some(Stop::Signal(name.unwrap_or("a signal"))));
-            }
-            reason = lost => {
-                _ = sender.send(Some(Stop::Because(reason)));
-            }
-            () = sender.closed() => {}
-        }
-        // The receiver looks at the last value only while there is a sender.
+        _ = sender.send(Some(stop));
+        // A channel without a sender would read as "nobody can ask us to stop".
         sender.closed().await;
     });
     receiver
+}
+
+/// The first value, which may never come.
+async fn first<T: Clone>(receiver: Option<watch::Receiver<Option<T>>>) -> T {
+    if let Some(mut receiver) = receiver {
+        let value = receiver.wait_for(Option::is_some).await.ok().and_then(|value| value.clone());
+        if let Some(value) = value {
+            return value;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Everything that can still say no does so here, before any load is sent. Only fuses and locks are made.

@@ -65,6 +65,7 @@ enum Step {
 /// One line of the journal.
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
+    run: String,
     seq: u64,
     at: jiff::Timestamp,
     step: Step,
@@ -80,17 +81,18 @@ struct Line {
 /// An open journal.
 #[derive(Debug)]
 pub struct Journal {
+    run: String,
     inner: Mutex<(File, u64)>,
 }
 
 impl Journal {
-    /// Opens the journal of a run's folder, at its end.
+    /// Opens the journal of a run in its folder, at its end.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn open(folder: &Path) -> std::io::Result<Self> {
+    pub fn open(folder: &Path, run: &str) -> std::io::Result<Self> {
         let file = File::options().create(true).append(true).open(folder.join(FILE))?;
-        Ok(Self { inner: Mutex::new((file, 0)) })
+        Ok(Self { run: run.to_owned(), inner: Mutex::new((file, 0)) })
     }
 
     /// Writes down that an act is about to be done, and returns its number. Only when this returns may it be done.
@@ -102,7 +104,7 @@ impl Journal {
         inner.1 += 1;
         let seq = inner.1;
         let undo = act.undo().map(|item| item.command());
-        let line = Line { seq, at: jiff::Timestamp::now(), step: Step::Intent, act: Some(act.clone()), undo, error: None };
+        let line = self.line(seq, Step::Intent, Some(act.clone()), undo, None);
         append(&mut inner.0, &line)?;
         Ok(seq)
     }
@@ -110,8 +112,12 @@ impl Journal {
     /// Writes down how an act ended. A journal that cannot say so only makes the cleanup try what is done already.
     pub fn settle(&self, seq: u64, error: Option<String>) {
         let step = if error.is_some() { Step::Failed } else { Step::Done };
-        let line = Line { seq, at: jiff::Timestamp::now(), step, act: None, undo: None, error };
+        let line = self.line(seq, step, None, None, error);
         _ = append(&mut self.lock().0, &line);
+    }
+
+    fn line(&self, seq: u64, step: Step, act: Option<Act>, undo: Option<String>, error: Option<String>) -> Line {
+        Line { run: self.run.clone(), seq, at: jiff::Timestamp::now(), step, act, undo, error }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, (File, u64)> {
@@ -127,14 +133,14 @@ fn append(file: &mut File, line: &Line) -> std::io::Result<()> {
     file.sync_data()
 }
 
-/// What a journal says may still be in the cluster: everything that was begun and whose undo is not known to be done,
-/// the latest first. A torn last line is passed over: its act was never begun.
+/// What a journal says may still be in the cluster, each with its run: everything that was begun and whose undo is not
+/// known to be done, the latest first. A torn last line is passed over: its act was never begun.
 ///
 /// # Errors
 /// When a line other than the last is not one of a journal.
-pub fn outstanding(text: &str) -> Result<Vec<Item>, String> {
+pub fn outstanding(text: &str) -> Result<Vec<(String, Item)>, String> {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let mut acts: BTreeMap<u64, (Act, bool)> = BTreeMap::new();
+    let mut acts: BTreeMap<(String, u64), (Act, bool)> = BTreeMap::new();
     for (index, line) in lines.iter().enumerate() {
         let line: Line = match serde_json::from_str(line) {
             Ok(line) => line,
@@ -143,23 +149,23 @@ pub fn outstanding(text: &str) -> Result<Vec<Item>, String> {
         };
         match (line.act, line.step) {
             (Some(act), Step::Intent) => {
-                acts.insert(line.seq, (act, false));
+                acts.insert((line.run, line.seq), (act, false));
             }
             (_, Step::Done) => {
-                if let Some((_, done)) = acts.get_mut(&line.seq) {
+                if let Some((_, done)) = acts.get_mut(&(line.run, line.seq)) {
                     *done = true;
                 }
             }
             _ => {}
         }
     }
-    let mut left: Vec<Item> = Vec::new();
-    for (act, done) in acts.into_values() {
-        if let Some(item) = act.undo() {
-            left.push(item);
-        }
+    let mut left: Vec<(String, Item)> = Vec::new();
+    for ((run, _), (act, done)) in acts {
         if let (Some(item), true) = (act.undoes(), done) {
-            left.retain(|known| !known.same(&item));
+            left.retain(|(its, known)| *its != run || !known.same(&item));
+        }
+        if let Some(item) = act.undo() {
+            left.push((run, item));
         }
     }
     left.reverse();
@@ -179,30 +185,36 @@ mod tests {
         std::fs::read_to_string(folder.join(FILE)).unwrap()
     }
 
+    fn left(folder: &Path) -> Vec<Item> {
+        let (runs, items): (Vec<String>, Vec<Item>) = outstanding(&read(folder)).unwrap().into_iter().unzip();
+        assert!(runs.iter().all(|run| run == "r"));
+        items
+    }
+
     #[test]
     fn what_was_begun_and_not_undone_is_outstanding() {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(folder.path()).unwrap();
+        let journal = Journal::open(folder.path(), "r").unwrap();
         let pod = ObjectKey { kind: Kind::Pod, ..key("pod") };
         let mark = journal.intend(&Act::Mark(pod.clone(), "l".into())).unwrap();
-        assert_eq!(outstanding(&read(folder.path())).unwrap(), [Item::Mark(pod.clone(), "l".into())], "before its end");
+        assert_eq!(left(folder.path()), [Item::Mark(pod.clone(), "l".into())], "before its end");
         journal.settle(mark, None);
         let made = journal.intend(&Act::Create(key("a"))).unwrap();
         journal.settle(made, Some("no answer".into()));
         let both = [Item::Object(key("a")), Item::Mark(pod.clone(), "l".into())];
-        assert_eq!(outstanding(&read(folder.path())).unwrap(), both, "a failed act may have been done");
+        assert_eq!(left(folder.path()), both, "a failed act may have been done");
         let gone = journal.intend(&Act::Delete(ObjectKey { uid: Some("u".into()), ..key("a") })).unwrap();
-        assert_eq!(outstanding(&read(folder.path())).unwrap(), both, "an undo counts when it is done");
+        assert_eq!(left(folder.path()), both, "an undo counts when it is done");
         journal.settle(gone, None);
         let off = journal.intend(&Act::Unmark(pod, "l".into())).unwrap();
         journal.settle(off, None);
-        assert_eq!(outstanding(&read(folder.path())).unwrap(), []);
+        assert_eq!(left(folder.path()), []);
     }
 
     #[test]
     fn a_torn_last_line_is_passed_over_and_another_is_not() {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(folder.path()).unwrap();
+        let journal = Journal::open(folder.path(), "r").unwrap();
         journal.intend(&Act::Create(key("a"))).unwrap();
         let text = read(folder.path());
         assert_eq!(outstanding(&format!("{text}{{\"seq\": 2, \"a")).unwrap().len(), 1);
@@ -212,7 +224,7 @@ mod tests {
     #[test]
     fn every_entry_says_how_it_is_undone_by_hand() {
         let folder = tempfile::tempdir().unwrap();
-        Journal::open(folder.path()).unwrap().intend(&Act::Create(key("a"))).unwrap();
+        Journal::open(folder.path(), "r").unwrap().intend(&Act::Create(key("a"))).unwrap();
         assert!(read(folder.path()).contains(r#""undo":"kubectl -n n delete networkpolicy a""#));
     }
 }

@@ -58,6 +58,14 @@ impl fmt::Display for Item {
 /// # Errors
 /// When the cluster refuses or does not answer.
 pub async fn find(cluster: &Cluster, run: Option<&str>) -> Result<Vec<Item>, ClusterError> {
+    Ok(find_with_runs(cluster, run).await?.into_iter().map(|(_, item)| item).collect())
+}
+
+/// The same, each with the run that it is of.
+///
+/// # Errors
+/// When the cluster refuses or does not answer.
+pub async fn find_with_runs(cluster: &Cluster, run: Option<&str>) -> Result<Vec<(String, Item)>, ClusterError> {
     let mut selector = format!("{}={}", labels::MANAGED_BY, labels::MANAGER);
     if let Some(run) = run {
         selector.push_str(&format!(",{}={run}", labels::RUN));
@@ -65,20 +73,47 @@ pub async fn find(cluster: &Cluster, run: Option<&str>) -> Result<Vec<Item>, Clu
     let mut found = Vec::new();
     for kind in Kind::CREATED {
         for object in cluster.list(kind, "", Some(&selector)).await? {
-            found.push(Item::Object(key_of(kind, &object)));
+            let run = object["metadata"]["labels"][labels::RUN].as_str().unwrap_or_default().to_owned();
+            found.push((run, Item::Object(key_of(kind, &object))));
         }
     }
     for kind in [Kind::Pod, Kind::Namespace] {
         for object in cluster.list(kind, "", None).await? {
-            let marks = object["metadata"]["labels"].as_object().into_iter().flatten();
-            for (label, value) in marks {
+            for (label, value) in object["metadata"]["labels"].as_object().into_iter().flatten() {
+                let value = value.as_str().unwrap_or_default();
                 if label.starts_with(labels::MARK_PREFIX) && run.is_none_or(|run| value == run) {
-                    found.push(Item::Mark(key_of(kind, &object), label.clone()));
+                    found.push((value.to_owned(), Item::Mark(key_of(kind, &object), label.clone())));
                 }
             }
         }
     }
     Ok(found)
+}
+
+/// Those of the items that are really there, and of that run: a name alone may be another run's by now.
+///
+/// # Errors
+/// When the cluster refuses or does not answer.
+pub async fn existing(cluster: &Cluster, items: Vec<(String, Item)>) -> Result<Vec<Item>, ClusterError> {
+    let mut there = Vec::new();
+    for (run, item) in items {
+        let (key, label) = match &item {
+            Item::Object(key) => (key, labels::RUN),
+            Item::Mark(key, label) => (key, label.as_str()),
+        };
+        if cluster.get(key).await?.is_some_and(|object| object["metadata"]["labels"][label] == run.as_str()) {
+            there.push(item);
+        }
+    }
+    Ok(there)
+}
+
+/// The locks of all namespaces.
+///
+/// # Errors
+/// When the cluster refuses or does not answer.
+pub async fn leases(cluster: &Cluster) -> Result<Vec<Value>, ClusterError> {
+    cluster.list(Kind::Lease, "", Some(&format!("{}={}", labels::MANAGED_BY, labels::MANAGER))).await
 }
 
 /// Removes it. What is gone already is fine.

@@ -66,9 +66,9 @@ impl Output {
     ///
     /// # Errors
     /// When the file cannot be opened.
-    pub fn journal(&self) -> Result<Arc<Journal>, Failure> {
+    pub fn journal(&self, run: &str) -> Result<Arc<Journal>, Failure> {
         let describe = |error| Failure::environment(format!("could not write {}: {error}", self.path(journal::FILE).display()));
-        Journal::open(&self.folder).map(Arc::new).map_err(describe)
+        Journal::open(&self.folder, run).map(Arc::new).map_err(describe)
     }
 
     /// Writes `result.json` and everything that is rendered from it, and points `latest` to the folder.

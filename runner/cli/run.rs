@@ -49,7 +49,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
         }
     }?;
     let cluster = match environment.cluster() {
-        Some(cluster) => Some(cluster.clone().journalled(output.journal()?)),
+        Some(cluster) => Some(cluster.clone().journalled(output.journal(&result.run.id)?)),
         None => None,
     };
     let holder = Holder {
