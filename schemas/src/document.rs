@@ -117,6 +117,7 @@ pub fn parse(file: &str, bytes: &[u8], overrides: &Overrides) -> Result<Document
     }
     diagnostic::sort(&mut found);
     found.dedup();
+    shorten(&mut found);
     let found: Vec<Diagnostic> = found.into_iter().map(|problem| problem.in_file(file, text)).collect();
     match reading.value {
         Some(scenario) if !found.iter().any(Diagnostic::is_error) => Ok(Document {
@@ -128,6 +129,22 @@ pub fn parse(file: &str, bytes: &[u8], overrides: &Overrides) -> Result<Document
             spans: map.into_spans(),
         }),
         _ => Err(found),
+    }
+}
+
+/// Keeps what a person can read in one go.
+fn shorten(found: &mut Vec<Diagnostic>) {
+    const SHOWN: usize = 100;
+    let more = found.len().saturating_sub(SHOWN);
+    if more > 0 {
+        let errors = found[SHOWN..].iter().filter(|it| it.is_error()).count();
+        found.truncate(SHOWN);
+        let message = format!("{more} more problems of this file are not shown, {errors} of them errors");
+        found.push(if errors > 0 {
+            Diagnostic::error(Code::More, message)
+        } else {
+            Diagnostic::warning(Code::More, message)
+        });
     }
 }
 

@@ -279,9 +279,13 @@ fn syntax(plain: &str, text: &str, location: Option<Location>) -> Diagnostic {
         return Diagnostic::error(Code::Limit, format!("maps and lists are nested more than {MAX_DEPTH} deep"))
             .help("a scenario needs about ten levels");
     }
+    if has("Nodes") {
+        let message = format!("the file has more than {MAX_NODES} values, counting each that an alias repeats");
+        return Diagnostic::error(Code::Limit, message).help("use fewer aliases, or make several scenarios of it");
+    }
     if has("imits breached") || has("alias") && has("xceeded") || has("xpansion") {
         return Diagnostic::error(Code::Limit, "the file's anchors and aliases expand to too much")
-            .help(format!("write values out: a scenario may have {MAX_NODES} of them"));
+            .help("write the values out instead");
     }
     if has("ecursive reference") {
         return Diagnostic::error(Code::Limit, "an alias refers to a value that it is part of")

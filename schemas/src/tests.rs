@@ -125,6 +125,28 @@ fn very_many_errors_and_very_long_lines_stay_bearable() {
 }
 
 #[test]
+fn big_files_are_read_in_bearable_time() {
+    let begin = std::time::Instant::now();
+    let phases = |count: usize, phase: &dyn Fn(usize) -> String| {
+        let mut text = format!("{HEAD}phases:\n");
+        (0..count).for_each(|number| text.push_str(&phase(number)));
+        assert!(text.len() < crate::MAX_BYTES);
+        text
+    };
+    let good =
+        phases(8_000, &|number| format!("- {{name: p{number}, duration: 1s, expect: [{{requests: {{min: 1}}}}]}}\n"));
+    parse("good.yaml", good.as_bytes(), &Overrides::default()).expect("a scenario");
+    let templates = phases(2_000, &|_| "- {name: \"{{ a }}\", duration: \"{{ b }}\"}\n".to_owned());
+    let types = phases(2_000, &|number| format!("- {{name: p{number}, duration: 1, expect: 3}}\n"));
+    let limits =
+        phases(2_000, &|number| format!("- {{name: p{number}, duration: 0s, expect: [{{requests: {{}}}}]}}\n"));
+    for (text, shown) in [(templates, 101), (types, 60), (limits, 101)] {
+        assert_eq!(problems(&text).len(), shown);
+    }
+    assert!(begin.elapsed() < std::time::Duration::from_secs(60), "{:?}", begin.elapsed());
+}
+
+#[test]
 fn nothing_of_a_file_acts_on_the_terminal() {
     let name = "\u{1b}]0;title\u{7}\u{202e}\u{9b}31m";
     let text = format!("{HEAD}phases: [{{name: \"{}\", duration: 1s}}]\n\"\\e[2J{name}\": 1\n", "\\e[31m\\a\\u202e");

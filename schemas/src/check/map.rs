@@ -13,6 +13,12 @@ pub(crate) struct Map {
     gone: BTreeSet<String>,
 }
 
+/// What is wrong, for quick questions.
+struct Damage<'d> {
+    paths: BTreeSet<Vec<Step>>,
+    parents: BTreeSet<&'d [Step]>,
+}
+
 struct Place {
     /// The key that the value belongs to; for an element of a list, its beginning.
     key: Span,
@@ -25,20 +31,22 @@ impl Map {
     /// were taken out.
     pub(crate) fn new(tree: &Node, damage: &[Vec<Step>]) -> Self {
         let mut map = Self { places: BTreeMap::new(), gone: BTreeSet::new() };
-        let key = head(tree);
-        map.walk(tree, key, String::new(), &mut Vec::new(), damage);
+        let parents = damage.iter().filter_map(|path| path.split_last()).map(|(_, parent)| parent).collect();
+        let damage = Damage { paths: damage.iter().cloned().collect(), parents };
+        map.walk(tree, head(tree), String::new(), &mut Vec::new(), &damage);
         map
     }
 
-    fn walk(&mut self, node: &Node, key: Span, name: String, path: &mut Vec<Step>, damage: &[Vec<Step>]) {
+    fn walk(&mut self, node: &Node, key: Span, name: String, path: &mut Vec<Step>, damage: &Damage<'_>) {
         let value = match node.value {
             // Of a long map or list its key is shown, or the beginning of its first line.
             Value::Map(_) | Value::Seq(_) => key,
             _ => node.span,
         };
-        let damaged = damage.iter().any(|wrong| wrong.starts_with(path));
+        // In their order, the paths that begin with this one come right after it.
+        let damaged = damage.paths.range(path.clone()..).next().is_some_and(|wrong| wrong.starts_with(path));
         let child = |step: &str| if name.is_empty() { step.to_owned() } else { format!("{name}.{step}") };
-        if damage.iter().any(|wrong| wrong.len() == path.len() + 1 && wrong.starts_with(path)) {
+        if damage.parents.contains(path.as_slice()) {
             self.gone.insert(name.clone());
         }
         match &node.value {

@@ -48,7 +48,7 @@ pub(crate) struct Entry {
 }
 
 /// A step from a node to one within it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {
     Key(String),
     Index(usize),
