@@ -152,7 +152,8 @@ async fn a_client_that_leaves_frees_the_workers_slot() {
     let mut town = Town::new();
     town.bus(BusConfig::default());
     town.frontend(FrontendConfig::default());
-    town.worker("w0", pace(1, 1000));
+    // By its next token it would notice as well, but that is far away.
+    town.worker("w0", pace(1, 60_000));
     town.await_workers(1).await;
     let host = town.ip("w0").to_string();
     let running = async || {
