@@ -79,6 +79,13 @@ impl Histogram {
         self.total += other.total;
     }
 
+    /// Forgets all counts, and keeps the memory for new ones.
+    pub fn clear(&mut self) {
+        self.buckets.clear();
+        self.counts.clear();
+        self.total = 0;
+    }
+
     /// The buckets that hold something and their counts, in rising order.
     fn entries(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
         self.buckets.iter().copied().zip(self.counts.iter().copied())
