@@ -160,6 +160,8 @@ impl State {
             while let Some(record) = records.next_if(|record| record.due_ns < end) {
                 counted.add(&record);
             }
+            counted.cell.latency.pack();
+            counted.cell.first_token.pack();
         }
     }
 }
