@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use super::connection;
 use super::record::{Ledger, Record};
 use super::schedule::Schedule;
+use super::shard::Control;
 use super::slot::{Gauges, Job, Slot, count_lateness, micros};
 use super::target::Target;
 use crate::observe::{Failure, Histogram};
@@ -58,8 +59,7 @@ pub(super) struct Lane {
     zero: Instant,
     timeout_ns: u64,
     state: RefCell<State>,
-    /// Tells the pacer that a worker wants to be woken.
-    pub(super) pacer: tokio::sync::Notify,
+    control: Arc<Control>,
     pub(super) resolved: RefCell<Option<(Instant, Vec<SocketAddr>)>>,
 }
 
@@ -85,7 +85,7 @@ struct State {
 }
 
 impl Lane {
-    pub(super) fn new(start: LaneStart) -> Rc<Self> {
+    pub(super) fn new(start: LaneStart, control: Arc<Control>) -> Rc<Self> {
         let closed = start.schedule.is_none();
         let timeout_ns = nanoseconds(start.target.timeout);
         Rc::new(Self {
@@ -111,7 +111,7 @@ impl Lane {
                 records: Vec::new(),
                 lateness: Histogram::default(),
             }),
-            pacer: tokio::sync::Notify::new(),
+            control,
             resolved: RefCell::new(None),
             target: start.target,
         })
@@ -242,7 +242,7 @@ impl Lane {
             match failure {
                 Some(Failure::Dns | Failure::Refused | Failure::Connect | Failure::Tls) => {
                     state.pausing.push_back(now_ns + PAUSE_NS);
-                    self.pacer.notify_one();
+                    self.control.wake();
                 }
                 _ => self.issue(state, now_ns),
             }
