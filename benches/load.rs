@@ -13,6 +13,7 @@ mod support;
 use std::time::Duration;
 
 use serde_json::Value;
+use support::tokens::{TOKENS, Tokens};
 use support::{Measured, Nginx, measure, median, range, tool};
 
 /// What this program was asked to do.
@@ -28,6 +29,7 @@ fn main() {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--child" => return support::child::run(&words.collect::<Vec<_>>()),
+            "--tokens" => return support::tokens::run(),
             "--rounds" => options.rounds = number(words.next()) as usize,
             "--seconds" => options.seconds = number(words.next()),
             "--only" => options.only = words.next(),
@@ -47,6 +49,9 @@ fn main() {
     }
     if is_wanted("stall") {
         stall(&options);
+    }
+    if is_wanted("streams") {
+        streams(&options);
     }
     if is_wanted("memory") {
         memory();
@@ -80,7 +85,7 @@ fn interleaved(contenders: &[Contender], rounds: usize, nginx: &Nginx) -> Vec<Ve
     let mut measured: Vec<Vec<Measured>> = contenders.iter().map(|_| Vec::new()).collect();
     for _ in 0..rounds {
         for ((_, command), into) in contenders.iter().zip(&mut measured) {
-            into.push(measure(command, nginx));
+            into.push(measure(command, Some(nginx)));
         }
     }
     measured
@@ -168,7 +173,7 @@ fn stall(options: &Options) {
             let (_, command) = ours(&nginx.url(), 10, &["rate", &rate.to_string(), "limit", &limit.to_string()]);
             let round = std::thread::scope(|scope| {
                 scope.spawn(|| nginx.stop_for(Duration::from_secs(4), Duration::from_secs(2)));
-                measure(&command, &nginx)
+                measure(&command, Some(&nginx))
             });
             let told = |key: &str| round.told(key).map_or("-".to_owned(), |value| format!("{value:.1}"));
             println!(
@@ -186,11 +191,34 @@ fn stall(options: &Options) {
     }
 }
 
+fn streams(options: &Options) {
+    println!("\ntoken streams, {TOKENS} tokens each, the first after 50 ms, then one every 10 ms\n");
+    println!("| at once | streams | CPU µs/token | first token p50 / p99 ms | end p50 ms (true: 1040) | peak MiB |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    let server = Tokens::start();
+    for at_once in [100, 300] {
+        for _ in 0..options.rounds {
+            let (_, command) = ours(&server.url(), options.seconds, &["streams", &at_once.to_string()]);
+            let round = measure(&command, None);
+            let told = |key: &str| round.told(key).unwrap_or(f64::NAN);
+            println!(
+                "| {at_once} | {} | {:.2} | {:.1} / {:.1} | {:.1} | {:.0} |",
+                told("succeeded"),
+                round.cpu_seconds * 1e6 / (told("succeeded") * TOKENS as f64),
+                told("first_token_p50_ms"),
+                told("first_token_p99_ms"),
+                told("p50_ms"),
+                round.peak_mib,
+            );
+        }
+    }
+}
+
 fn memory() {
     println!("\nmemory over time, 5000 requests/s\n\n| seconds | peak MiB |\n| --- | --- |");
     let nginx = Nginx::start();
     for seconds in [10, 60] {
         let (_, command) = ours(&nginx.url(), seconds, &["rate", "5000"]);
-        println!("| {seconds} | {:.1} |", measure(&command, &nginx).peak_mib);
+        println!("| {seconds} | {:.1} |", measure(&command, Some(&nginx)).peak_mib);
     }
 }

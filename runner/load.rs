@@ -8,11 +8,14 @@ mod answer;
 mod clock;
 mod connection;
 mod engine;
+mod exchange;
+mod joint;
 mod lane;
 mod record;
 mod scan;
 mod schedule;
 mod shard;
+mod slot;
 mod sse;
 mod target;
 #[cfg(test)]

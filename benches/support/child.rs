@@ -7,7 +7,7 @@ use serde_json::json;
 use shakedown::load::{Endpoint, Engine, LoadDriver, PlannedLoad};
 use shakedown::observe::{Cell, Mark, Marks, Part};
 
-/// `URL SECONDS closed WORKERS` or `URL SECONDS rate PER_SECOND [limit IN_FLIGHT]`.
+/// `URL SECONDS closed WORKERS`, `URL SECONDS rate PER_SECOND [limit IN_FLIGHT]` or `URL SECONDS streams WORKERS`.
 pub fn run(words: &[String]) {
     let [url, seconds, options @ ..] = words else { panic!("the child needs a URL and a number of seconds") };
     let seconds: u64 = seconds.parse().expect("a number of seconds");
@@ -20,6 +20,10 @@ pub fn run(words: &[String]) {
             "rate" => {
                 rate = Some(value);
                 load["rate"] = format!("{value}/s").into();
+            }
+            "streams" => {
+                let stream = json!({"url": url, "model": "m", "prompt": "p", "max_tokens": 100, "stream": true});
+                load = json!({"openai": stream, "concurrency": value});
             }
             "limit" => load["max_in_flight"] = value.into(),
             other => panic!("unknown option {other}"),
@@ -53,6 +57,9 @@ pub fn run(words: &[String]) {
             "outcomes": rate.map(|_| total.requests()),
             "failed": total.failed.iter().map(|(failure, count)| format!("{failure} {count}")).collect::<Vec<_>>(),
             "in_flight": total.in_flight,
+            "succeeded": total.succeeded,
+            "first_token_p50_ms": milliseconds(total.first_token.quantile(0.5)),
+            "first_token_p99_ms": milliseconds(total.first_token.quantile(0.99)),
             "p50_ms": milliseconds(total.latency.quantile(0.5)),
             "p90_ms": milliseconds(total.latency.quantile(0.9)),
             "p99_ms": milliseconds(total.latency.quantile(0.99)),

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-use super::lane::{Gauges, LaneStart};
+use super::lane::LaneStart;
 use super::record::Ledger;
 use super::schedule::Schedule;
 use super::shard::{self, Control};
+use super::slot::Gauges;
 use super::target::{Pace, Target};
 use super::{Live, LoadDriver, LoadError, PlannedLoad};
 use crate::observe::{LoadObservations, Marks};

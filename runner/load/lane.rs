@@ -5,20 +5,22 @@
 //! answered connection or a new one, takes the request that waits longest. New connections are opened a few at a time,
 //! because one connection per waiting request makes a service (and the engine) that is late for a moment collapse.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Poll, Waker};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::connection;
 use super::record::{Ledger, Record};
 use super::schedule::Schedule;
+use super::shard::Control;
+use super::slot::{Gauges, Job, Slot, count_lateness, micros};
 use super::target::Target;
-use crate::observe::Failure;
+use crate::observe::{Failure, Histogram};
 
 /// So many connections may be in the making at once, per load and thread. One that takes longer than
 /// [`connection::YOUNG`] is waiting for the network, costs nothing, and no longer counts.
@@ -30,81 +32,6 @@ const PAUSE_NS: u64 = 10_000_000;
 
 /// How long no new connection is tried after the process ran out of file descriptors.
 const NO_FILES_NS: u64 = 50_000_000;
-
-/// A request that is due.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Job {
-    pub(super) due_ns: u64,
-    lateness_us: Option<u32>,
-    in_flight: u32,
-    /// Handed to an idle connection the moment it was released, so that the sending itself is the engine's delay too.
-    direct: bool,
-    /// Was given to a connection that turned out to be dead before anything was written.
-    resent: bool,
-}
-
-/// One connection, as the lane sees it.
-#[derive(Debug, Default)]
-pub(super) struct Slot {
-    job: Cell<Option<Job>>,
-    first_token_us: Cell<Option<u32>>,
-    waker: RefCell<Option<Waker>>,
-    index: Cell<usize>,
-}
-
-impl Slot {
-    /// Waits until there is a request to send.
-    pub(super) async fn wait(&self) {
-        std::future::poll_fn(|context| {
-            if self.job.get().is_some() {
-                return Poll::Ready(());
-            }
-            let mut waker = self.waker.borrow_mut();
-            match &mut *waker {
-                Some(waker) => waker.clone_from(context.waker()),
-                None => *waker = Some(context.waker().clone()),
-            }
-            Poll::Pending
-        })
-        .await;
-    }
-
-    /// The request under way.
-    pub(super) fn job(&self) -> Option<Job> {
-        self.job.get()
-    }
-
-    fn give(&self, job: Job) {
-        self.first_token_us.set(None);
-        self.job.set(Some(job));
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
-        }
-    }
-}
-
-/// What several threads show of one load: a number each, so that none waits for another.
-#[derive(Debug)]
-pub(super) struct Gauges {
-    in_flight: Vec<Padded>,
-    pub(super) resent: AtomicU64,
-}
-
-/// On a cache line of its own (two, because processors fetch them in pairs).
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Padded(AtomicU64);
-
-impl Gauges {
-    pub(super) fn new(parts: usize) -> Self {
-        Self { in_flight: (0..parts).map(|_| Padded::default()).collect(), resent: AtomicU64::new(0) }
-    }
-
-    /// Requests under way now.
-    pub(super) fn in_flight(&self) -> u64 {
-        self.in_flight.iter().map(|part| part.0.load(Ordering::Relaxed)).sum()
-    }
-}
 
 /// What a lane needs to begin.
 #[derive(Debug)]
@@ -132,8 +59,7 @@ pub(super) struct Lane {
     zero: Instant,
     timeout_ns: u64,
     state: RefCell<State>,
-    /// Tells the pacer that a worker wants to be woken.
-    pub(super) pacer: tokio::sync::Notify,
+    control: Arc<Control>,
     pub(super) resolved: RefCell<Option<(Instant, Vec<SocketAddr>)>>,
 }
 
@@ -155,10 +81,11 @@ struct State {
     next_address: usize,
     stop_ns: u64,
     records: Vec<Record>,
+    lateness: Histogram,
 }
 
 impl Lane {
-    pub(super) fn new(start: LaneStart) -> Rc<Self> {
+    pub(super) fn new(start: LaneStart, control: Arc<Control>) -> Rc<Self> {
         let closed = start.schedule.is_none();
         let timeout_ns = nanoseconds(start.target.timeout);
         Rc::new(Self {
@@ -182,8 +109,9 @@ impl Lane {
                 next_address: start.part,
                 stop_ns: u64::MAX,
                 records: Vec::new(),
+                lateness: Histogram::default(),
             }),
-            pacer: tokio::sync::Notify::new(),
+            control,
             resolved: RefCell::new(None),
             target: start.target,
         })
@@ -208,13 +136,15 @@ impl Lane {
     pub(super) fn tick(self: &Rc<Self>, now_ns: u64) {
         let mut state = self.state.borrow_mut();
         let end_ns = state.stop_ns.min(now_ns.saturating_add(1));
+        let mut issued = 0;
         while let Some(due_ns) = state.schedule.as_mut().and_then(|schedule| schedule.take_before(end_ns)) {
-            self.issue(&mut state, due_ns, Some(micros(now_ns - due_ns)));
+            self.issue(&mut state, due_ns);
+            issued += 1;
         }
         while state.pausing.front().is_some_and(|at| *at <= now_ns) {
             state.pausing.pop_front();
             if now_ns < state.stop_ns {
-                self.issue(&mut state, now_ns, None);
+                self.issue(&mut state, now_ns);
             }
         }
         // One that waits for a connection in the making has the network to blame, any other our own limit.
@@ -226,7 +156,14 @@ impl Lane {
             }
         }
         drop(state);
-        self.pump(true);
+        self.pump();
+        // Those that an idle connection took are as late as it sends them. The others wait for a connection, which is
+        // the service's time, so the engine's delay ends here.
+        let mut state = self.state.borrow_mut();
+        let State { waiting, lateness, .. } = &mut *state;
+        for job in waiting.iter_mut().rev().take(issued) {
+            count_lateness(lateness, job, now_ns);
+        }
     }
 
     /// When the pacer must come again, in nanoseconds since the load's start.
@@ -249,7 +186,8 @@ impl Lane {
         state.stop_ns = state.stop_ns.min(now_ns);
         let slots = std::mem::take(&mut state.slots);
         for slot in &slots {
-            if let Some(job) = slot.job.take() {
+            if let Some(mut job) = slot.job.take() {
+                count_lateness(&mut state.lateness, &mut job, now_ns);
                 self.end(&mut state, &job, slot.first_token_us.get(), Some(Failure::Unfinished), now_ns);
             }
         }
@@ -261,32 +199,41 @@ impl Lane {
 
     /// Hands the requests that ended over to the ledger.
     pub(super) fn flush(&self, now_ns: u64) {
-        self.ledger.take(&mut self.state.borrow_mut().records, now_ns);
+        let State { records, lateness, .. } = &mut *self.state.borrow_mut();
+        self.ledger.take(records, lateness, now_ns);
     }
 
     fn is_over(&self, job: &Job, now_ns: u64) -> bool {
         now_ns >= job.due_ns.saturating_add(self.timeout_ns)
     }
 
-    fn issue(&self, state: &mut State, due_ns: u64, lateness_us: Option<u32>) {
+    fn issue(&self, state: &mut State, due_ns: u64) {
         state.open += 1;
         self.show(state);
+        // In a closed loop a request is due when it is sent.
+        let lateness_open = state.schedule.is_some();
         let in_flight = u32::try_from(self.gauges.in_flight()).unwrap_or(u32::MAX);
-        state.waiting.push_back(Job { due_ns, lateness_us, in_flight, direct: false, resent: false });
+        state.waiting.push_back(Job { due_ns, in_flight, lateness_open, resent: false });
     }
 
     fn show(&self, state: &State) {
         // Those beyond the limit wait here; they are not under way.
-        self.gauges.in_flight[self.part].0.store(state.open.min(self.limit) as u64, Ordering::Relaxed);
+        self.gauges.show(self.part, state.open.min(self.limit));
     }
 
     /// Counts a request that ended. A closed-loop worker issues its next one.
-    fn end(&self, state: &mut State, job: &Job, first_token_us: Option<u32>, failure: Option<Failure>, now_ns: u64) {
+    fn end(
+        &self,
+        state: &mut State,
+        job: &Job,
+        first_token_us: Option<NonZeroU32>,
+        failure: Option<Failure>,
+        now_ns: u64,
+    ) {
         state.records.push(Record {
             due_ns: job.due_ns,
             latency_us: micros(now_ns.saturating_sub(job.due_ns)),
             first_token_us,
-            lateness_us: job.lateness_us,
             in_flight: job.in_flight,
             failure,
         });
@@ -295,27 +242,24 @@ impl Lane {
             match failure {
                 Some(Failure::Dns | Failure::Refused | Failure::Connect | Failure::Tls) => {
                     state.pausing.push_back(now_ns + PAUSE_NS);
-                    self.pacer.notify_one();
+                    self.control.wake();
                 }
-                _ => self.issue(state, now_ns, None),
+                _ => self.issue(state, now_ns),
             }
         }
         self.show(state);
     }
 
     /// Gives waiting requests to idle connections, the one used last first, and opens new ones while some still wait.
-    fn pump(self: &Rc<Self>, direct: bool) {
+    fn pump(self: &Rc<Self>) {
         let mut state = self.state.borrow_mut();
         while !state.waiting.is_empty() {
             let Some(slot) = state.idle.pop() else { break };
-            if let Some(mut job) = state.waiting.pop_front() {
-                job.direct = direct;
+            if let Some(job) = state.waiting.pop_front() {
                 slot.give(job);
             }
         }
-        if state.connecting >= state.waiting.len()
-            || state.no_files_until_ns > 0 && self.now_ns() < state.no_files_until_ns
-        {
+        if state.no_files_until_ns > 0 && self.now_ns() < state.no_files_until_ns {
             return;
         }
         while state.connecting < state.waiting.len() && state.slots.len() < self.limit && state.young < MAX_YOUNG {
@@ -324,7 +268,7 @@ impl Lane {
     }
 
     fn open(self: &Rc<Self>, state: &mut State, job: Option<Job>) {
-        let slot = Rc::new(Slot { job: Cell::new(job), index: Cell::new(state.slots.len()), ..Slot::default() });
+        let slot = Rc::new(Slot::new(job, state.slots.len()));
         state.slots.push(Rc::clone(&slot));
         state.connecting += 1;
         state.young += 1;
@@ -334,7 +278,7 @@ impl Lane {
     /// A connection in the making takes longer: another may be tried meanwhile.
     pub(super) fn connecting_is_slow(self: &Rc<Self>) {
         self.state.borrow_mut().young -= 1;
-        self.pump(false);
+        self.pump();
     }
 
     /// A connection was made.
@@ -389,16 +333,16 @@ impl Lane {
 
     /// The connection begins to send its request.
     pub(super) fn sending(&self, slot: &Slot) {
-        if let Some(job) = slot.job.get().filter(|job| job.direct) {
-            let late = self.now_ns().saturating_sub(job.due_ns);
-            slot.job.set(Some(Job { direct: false, lateness_us: job.lateness_us.map(|_| micros(late)), ..job }));
+        if let Some(mut job) = slot.job.get().filter(|job| job.lateness_open) {
+            count_lateness(&mut self.state.borrow_mut().lateness, &mut job, self.now_ns());
+            slot.job.set(Some(job));
         }
     }
 
     /// The first token of a stream has come.
     pub(super) fn first_token(&self, slot: &Slot) {
         if let (Some(job), None) = (slot.job.get(), slot.first_token_us.get()) {
-            slot.first_token_us.set(Some(micros(self.now_ns().saturating_sub(job.due_ns))));
+            slot.first_token_us.set(NonZeroU32::new(micros(self.now_ns().saturating_sub(job.due_ns)).max(1)));
         }
     }
 
@@ -425,7 +369,7 @@ impl Lane {
         }
         slot.job.set(None);
         self.gauges.resent.fetch_add(1, Ordering::Relaxed);
-        self.open(&mut self.state.borrow_mut(), Some(Job { resent: true, direct: false, ..job }));
+        self.open(&mut self.state.borrow_mut(), Some(Job { resent: true, ..job }));
     }
 
     /// The connection is gone.
@@ -443,12 +387,8 @@ impl Lane {
             }
         }
         drop(state);
-        self.pump(false);
+        self.pump();
     }
-}
-
-fn micros(nanoseconds: u64) -> u32 {
-    u32::try_from(nanoseconds / 1000).unwrap_or(u32::MAX)
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

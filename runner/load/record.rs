@@ -5,14 +5,15 @@
 //! memory. Everything here is pure apart from one lock.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::observe::{CELL_NS, Cell, Failure, Histogram, LoadObservations, Mark, Marks, Part, Segment};
 
 /// Marks may be set this long after the moment that they mark; requests wait so long before they are counted.
-pub(super) const HOLD_NS: u64 = 1_000_000_000;
+pub(super) const HOLD_NS: u64 = 2_000_000_000;
 
-/// A request that ended.
+/// A request that ended. 24 bytes, because thousands of them are kept for a moment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Record {
     /// When it was due, in nanoseconds since the load's start.
@@ -20,9 +21,7 @@ pub(super) struct Record {
     /// From the due moment to the end, in microseconds; beyond an hour it stays at the largest value.
     pub(super) latency_us: u32,
     /// From the due moment to the first token.
-    pub(super) first_token_us: Option<u32>,
-    /// How late the engine was.
-    pub(super) lateness_us: Option<u32>,
+    pub(super) first_token_us: Option<NonZeroU32>,
     /// Requests under way when it was due, with it.
     pub(super) in_flight: u32,
     /// Why it failed; none for a success.
@@ -70,9 +69,11 @@ impl Ledger {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Takes over the requests that ended, and empties the list.
-    pub(super) fn take(&self, records: &mut Vec<Record>, now_ns: u64) {
+    /// Takes over the requests that ended and how late requests were sent, and empties both.
+    pub(super) fn take(&self, records: &mut Vec<Record>, lateness: &mut Histogram, now_ns: u64) {
         let mut state = self.state();
+        state.lateness.merge(lateness);
+        lateness.clear();
         for record in records.iter() {
             state.live.ended += 1;
             if record.failure.is_none() {
@@ -80,9 +81,6 @@ impl Ledger {
             }
             if is_timed(record.failure) {
                 state.live.latency.record(record.latency_us.into());
-            }
-            if let Some(lateness) = record.lateness_us {
-                state.lateness.record(lateness.into());
             }
         }
         state.held[0].append(records);
@@ -162,6 +160,8 @@ impl State {
             while let Some(record) = records.next_if(|record| record.due_ns < end) {
                 counted.add(&record);
             }
+            counted.cell.latency.pack();
+            counted.cell.first_token.pack();
         }
     }
 }
@@ -180,7 +180,7 @@ impl Counted {
             cell.latency.record(record.latency_us.into());
         }
         if let Some(first_token) = record.first_token_us {
-            cell.first_token.record(first_token.into());
+            cell.first_token.record(first_token.get().into());
         }
         cell.in_flight = cell.in_flight.max(record.in_flight.into());
     }
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     fn record(due_ns: u64) -> Record {
-        Record { due_ns, latency_us: 5, first_token_us: None, lateness_us: Some(1), in_flight: 3, failure: None }
+        Record { due_ns, latency_us: 5, first_token_us: None, in_flight: 3, failure: None }
     }
 
     fn mark(at_ns: u64, phase: usize, part: Part) -> Mark {
@@ -229,7 +229,9 @@ mod tests {
                     .filter(|due| (**due + took) / 100_000_000 == now / 100_000_000)
                     .map(|due| record(*due))
                     .collect();
-                ledger.take(&mut ended, now + 99_999_999);
+                let mut lateness = Histogram::default();
+                lateness.record_n(1, ended.len() as u64);
+                ledger.take(&mut ended, &mut lateness, now + 99_999_999);
             }
             for (phase, at) in open_cuts {
                 marks.begin(mark(at, phase + 1, Part::Judged));
@@ -254,7 +256,7 @@ mod tests {
         let ledger = Ledger::new(Arc::new(Marks::default()));
         let failures = [None, Some(Failure::Refused), Some(Failure::Timeout), Some(Failure::Status(503))];
         let mut records: Vec<_> = failures.map(|failure| Record { failure, ..record(7) }).into();
-        ledger.take(&mut records, 10);
+        ledger.take(&mut records, &mut Histogram::default(), 10);
         assert!(records.is_empty());
         let live = ledger.live();
         assert_eq!((live.ended, live.succeeded, live.latency.len()), (4, 1, 2));
@@ -271,7 +273,7 @@ mod tests {
         let marks = Arc::new(Marks::default());
         let ledger = Ledger::new(Arc::clone(&marks));
         marks.begin(mark(500, 0, Part::Judged));
-        ledger.take(&mut vec![record(100), record(499), record(500)], 10);
+        ledger.take(&mut vec![record(100), record(499), record(500)], &mut Histogram::default(), 10);
         let seen = ledger.close("load", 1000);
         let counts: Vec<_> =
             seen.segments.iter().map(|segment| (segment.mark.part, segment.cells[0].succeeded)).collect();

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use futures::future::{Either, select, select_all};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::LocalSet;
 
@@ -22,7 +21,7 @@ const MIN_TICK_NS: u64 = 50_000;
 /// How often a thread that has been stopped looks whether its last requests have ended.
 const DRAIN_TICK_NS: u64 = 2_000_000;
 
-/// How the engine tells a thread to stop.
+/// How the engine tells a thread to stop, and how a lane tells its pacer to look at the time again.
 #[derive(Debug)]
 pub(super) struct Control {
     /// Requests due from here on are not sent.
@@ -41,6 +40,11 @@ impl Control {
     pub(super) fn stop(&self, stop_ns: u64, halt_ns: u64) {
         self.halt_ns.store(halt_ns, Ordering::SeqCst);
         self.stop_ns.store(stop_ns, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Wakes the pacer.
+    pub(super) fn wake(&self) {
         self.changed.notify_one();
     }
 }
@@ -72,8 +76,8 @@ pub(super) fn run(
     runtime.shutdown_background();
 }
 
-async fn pace(mut clock: Clock, starts: Vec<LaneStart>, zero: Instant, control: &Control) {
-    let lanes: Vec<Rc<Lane>> = starts.into_iter().map(Lane::new).collect();
+async fn pace(mut clock: Clock, starts: Vec<LaneStart>, zero: Instant, control: &Arc<Control>) {
+    let lanes: Vec<Rc<Lane>> = starts.into_iter().map(|start| Lane::new(start, Arc::clone(control))).collect();
     let mut next_flush_ns = FLUSH_NS;
     loop {
         let stop_ns = control.stop_ns.load(Ordering::SeqCst);
@@ -107,9 +111,10 @@ async fn pace(mut clock: Clock, starts: Vec<LaneStart>, zero: Instant, control: 
                 zero + Duration::from_nanos(wake_ns)
             }
         };
-        let asked = select_all(lanes.iter().map(|lane| Box::pin(lane.pacer.notified())));
-        let changed = std::pin::pin!(control.changed.notified());
-        let time = std::pin::pin!(clock.until(wake_at));
-        if let Either::Right(_) = select(time, select(asked, changed)).await {}
+        tokio::select! {
+            biased;
+            () = control.changed.notified() => {}
+            () = clock.until(wake_at) => {}
+        }
     }
 }

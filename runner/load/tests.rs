@@ -6,6 +6,7 @@ mod tls;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use serde_json::json;
 
 use super::*;
@@ -100,7 +101,7 @@ async fn all_end_as(server: &Server, mut load: serde_json::Value, wanted: Option
 #[tokio::test]
 async fn each_outcome_of_http_has_its_name() {
     let server = Server::start().await;
-    for (path, wanted) in [
+    let outcomes = [
         ("/", None),
         ("/slow/20", None),
         ("/until-close", None),
@@ -118,15 +119,14 @@ async fn each_outcome_of_http_has_its_name() {
         ("/bad-chunks", Some(Failure::Protocol)),
         ("/garbage", Some(Failure::Protocol)),
         ("/flood", Some(Failure::Protocol)),
-    ] {
-        all_end_as(&server, http(path), wanted).await;
-    }
+    ];
+    join_all(outcomes.map(|(path, wanted)| all_end_as(&server, http(path), wanted))).await;
 }
 
 #[tokio::test]
 async fn each_outcome_of_the_openai_api_has_its_name() {
     let server = Server::start().await;
-    for (how, stream, wanted) in [
+    let outcomes = [
         ("plain", false, None),
         ("no-choice", false, Some(Failure::Protocol)),
         ("error", false, Some(Failure::ApiError)),
@@ -137,13 +137,14 @@ async fn each_outcome_of_the_openai_api_has_its_name() {
         ("error", true, Some(Failure::ApiError)),
         ("empty", true, Some(Failure::Protocol)),
         ("hang", true, Some(Failure::Timeout)),
-    ] {
-        let seen = all_end_as(&server, openai(how, stream), wanted).await;
-        let total = total(&seen);
+    ];
+    let check = async |(how, stream, wanted)| {
+        let total = total(&all_end_as(&server, openai(how, stream), wanted).await);
         // The opening message of a stream is empty: it is no token.
         let has_tokens = stream && !matches!(how, "error" | "empty");
         assert_eq!(total.first_token.len(), if has_tokens { total.requests() } else { 0 }, "{how}");
-    }
+    };
+    join_all(outcomes.map(check)).await;
 }
 
 #[tokio::test]
@@ -231,7 +232,8 @@ async fn a_closed_loop_has_as_many_under_way_as_it_has_workers() {
         let seen = send(planned(&server, load), 200 * MS, 5_000 * MS).await;
         let total = total(&seen);
         assert_eq!(total.succeeded, total.requests(), "{:?}", total.failed);
-        assert!((workers..=workers * 12).contains(&total.succeeded), "{workers}: {}", total.succeeded);
+        let most = workers * (2 + end_ns(&seen) / 20_000_000);
+        assert!((workers..=most).contains(&total.succeeded), "{workers}: {} of {most}", total.succeeded);
         assert_eq!(total.in_flight, workers);
         assert!(total.latency.min().unwrap() >= 20_000.0);
     }
@@ -248,7 +250,7 @@ async fn a_connection_that_died_while_idle_is_no_failure() {
     // A request that was written to a dying connection is not sent again: it may have been served.
     let reset = total.failed.get(&Failure::Reset).copied().unwrap_or(0);
     assert_eq!(total.succeeded + reset, due(400, end_ns(&seen)), "{:?}", total.failed);
-    assert!(total.succeeded >= total.requests() * 9 / 10, "{:?}", total.failed);
+    assert!(total.succeeded >= total.requests() * 3 / 4, "{:?}", total.failed);
     assert!(server.requests() <= total.requests());
 }
 
