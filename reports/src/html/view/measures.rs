@@ -53,10 +53,9 @@ pub(super) fn chart(scenario: &ScenarioResult, series: &LoadSeries, id: String) 
     let wide = timeline(scenario, series, WIDE);
     let narrow = timeline(scenario, series, NARROW);
     let slots = Slots::new(series, WIDE.slots);
-    let rows: Vec<_> =
-        slots.slots.iter().map(|slot| json!([tenth(slot.from), tenth(slot.to), readout(slot, &slots)])).collect();
+    let row = |slot: &Slot| json!([tenth(slot.from), tenth(slot.to), readout(scenario, slot, &slots)]);
+    let rows: Vec<_> = slots.slots.iter().map(row).collect();
     let data = json!({
-        "phases": scenario.phases.iter().map(|p| json!([tenth(p.start_s), tenth(p.end_s), p.name])).collect::<Vec<_>>(),
         "wide": {"x": wide.x, "t": wide.t},
         "narrow": {"x": narrow.x, "t": narrow.t},
         "rows": rows,
@@ -73,7 +72,8 @@ pub(super) fn chart(scenario: &ScenarioResult, series: &LoadSeries, id: String) 
         has_faults: !scenario.faults.is_empty(),
         merged: (longest > 1).then(|| {
             format!(
-                "Each step holds up to {longest} windows of {}; lines reach from the lowest to the highest of them.",
+                "Each step holds up to {longest} windows of {}; lines reach from the lowest to the \
+                 highest of them, and what is read is the worst.",
                 words::seconds(series.window_s)
             )
         }),
@@ -87,7 +87,7 @@ fn tenth(value: f64) -> f64 {
 }
 
 /// What pointing at a slot says.
-fn readout(slot: &Slot, slots: &Slots) -> String {
+fn readout(scenario: &ScenarioResult, slot: &Slot, slots: &Slots) -> String {
     let span = |name: &str, span: Option<Span>| span.map(|it| format!("{name} {}", words::millis(it.high)));
     let mut parts = vec![
         format!("{} requests due", words::rate(slot.rate(slot.requests))),
@@ -100,7 +100,10 @@ fn readout(slot: &Slot, slots: &Slots) -> String {
     for (kind, count) in slots.kinds.iter().zip(&slot.errors).filter(|(_, count)| **count > 0) {
         parts.push(format!("{count} {kind}"));
     }
-    parts.join(" · ")
+    let middle = (slot.from + slot.to) / 2.0;
+    let phase = scenario.phases.iter().find(|phase| (phase.start_s..phase.end_s).contains(&middle));
+    let phase = phase.map(|phase| format!(", {}", phase.name)).unwrap_or_default();
+    format!("{} to {}{phase}: {}", words::moment(slot.from), words::moment(slot.to), parts.join(" · "))
 }
 
 fn table_row(slot: &Slot, slots: &Slots) -> Vec<String> {
