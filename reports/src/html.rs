@@ -5,6 +5,7 @@
 //! lets run only the one script and the one style sheet that it was made with.
 
 mod bar;
+mod panels;
 mod quantiles;
 mod slots;
 #[cfg(test)]

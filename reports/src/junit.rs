@@ -211,7 +211,7 @@ fn properties(result: &RunResult, scenario: &ScenarioResult) -> Vec<(String, Str
     add("verdict", scenario.verdict.word().to_owned());
     add("reason", scenario.reason.clone());
     add("tool_version", run.tool_version.clone());
-    add("command", order::command(&run.command));
+    add("command", order::command(run));
     if let Some(sha) = &run.git_sha {
         add("git_sha", sha.clone());
     }

@@ -26,6 +26,9 @@ pub fn markdown(result: &RunResult) -> String {
         if out.len() + section.len() > LIMIT {
             left_out += 1;
         } else {
+            if !out.is_empty() {
+                out.push('\n');
+            }
             out.push_str(&section);
         }
     }
@@ -104,11 +107,12 @@ fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
     }
     out.push_str(&expectations(scenario));
     out.push_str(&faults(scenario));
+    out.push_str(&recoveries(scenario));
     for series in &scenario.series {
         out.push_str(&chart(scenario, series));
     }
     out.push_str("### Run it again\n\n");
-    out.push_str(&fence(&order::command(&result.run.command)));
+    out.push_str(&fence(&order::command(&result.run)));
     out.push_str(&format!("\nseed {}", result.run.seed));
     if !scenario.vars.is_empty() {
         let vars = scenario.vars.iter().take(40);
@@ -175,7 +179,19 @@ fn faults(scenario: &ScenarioResult) -> String {
     out
 }
 
-/// Two lines of blocks over the run's time, and one that says which phase is when.
+fn recoveries(scenario: &ScenarioResult) -> String {
+    let mut out = String::new();
+    for it in scenario.recoveries.iter().take(100) {
+        let load = if order::names_loads(scenario) { format!(", load {}", inline(&it.load)) } else { String::new() };
+        out.push_str(&format!("- Around {}{load}: {}.\n", inline(&it.phase), order::recovery(it)));
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    out
+}
+
+/// Two lines of blocks over the run's time, and above them which phase was when and when faults stood.
 fn chart(scenario: &ScenarioResult, series: &LoadSeries) -> String {
     let Some(end) = series.points.iter().map(|p| p.t_s + p.length_s).reduce(f64::max).filter(|end| *end > 0.0) else {
         return String::new();
@@ -207,6 +223,18 @@ fn chart(scenario: &ScenarioResult, series: &LoadSeries) -> String {
         }
     }
     let mut text = format!("phase    {}\n", phases.into_iter().collect::<String>().trim_end());
+    let standing = |from: f64, to: f64| {
+        scenario
+            .faults
+            .iter()
+            .any(|it| it.injecting_s.is_some_and(|start| start < to) && it.undone_s.is_none_or(|gone| gone > from))
+    };
+    let width = end / COLUMNS as f64;
+    let faults = (0..COLUMNS).map(|k| if standing(k as f64 * width, (k + 1) as f64 * width) { '━' } else { ' ' });
+    let faults: String = faults.collect();
+    if !faults.trim().is_empty() {
+        text.push_str(&format!("faults   {}\n", faults.trim_end()));
+    }
     if let Some(lowest) = lowest {
         text.push_str(&format!("success  {}  lowest {}\n", sparkline(&success, floor, 1.0), words::fraction(lowest)));
     }
@@ -329,9 +357,9 @@ mod tests {
         let mut result = sample::hostile();
         let scenario = &mut result.scenarios[0];
         let one = scenario.expectations[0].clone();
-        scenario.expectations.extend(std::iter::repeat_n(one, 5000));
+        scenario.expectations.extend(std::iter::repeat_n(one, 600));
         let scenario = result.scenarios[0].clone();
-        result.scenarios.extend(std::iter::repeat_n(scenario, 20));
+        result.scenarios.extend(std::iter::repeat_n(scenario, 5));
         let text = markdown(&result);
         assert!(text.len() < 1 << 20, "{}", text.len());
         assert!(text.contains("did not fit here"));

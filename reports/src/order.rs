@@ -1,6 +1,6 @@
 //! What every report shows first: which of a scenario's answers need a reader's eyes, and facts in one line.
 
-use shakedown_schemas::result::{ExpectationResult, FaultResult, PodRef, ScenarioResult, Verdict};
+use shakedown_schemas::result::{ExpectationResult, FaultResult, PodRef, Recovery, RunInfo, ScenarioResult, Verdict};
 
 use crate::text::shell_word;
 use crate::words;
@@ -50,9 +50,14 @@ pub(crate) fn fault_verdict(fault: &FaultResult) -> Verdict {
     fault.injection.max(fault.undo)
 }
 
-/// The command line as a shell reads it.
-pub(crate) fn command(words: &[String]) -> String {
-    words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ")
+/// The command line as a shell reads it, with the seed that was used, so that it chooses the same again.
+pub(crate) fn command(run: &RunInfo) -> String {
+    let mut words: Vec<String> = run.command.iter().map(|word| shell_word(word)).collect();
+    let seeded = run.command.iter().any(|word| word == "--seed" || word.starts_with("--seed="));
+    if !seeded && !words.is_empty() {
+        words.push(format!("--seed {}", run.seed));
+    }
+    words.join(" ")
 }
 
 /// The value of a variable as people write it: texts without quotes.
@@ -65,8 +70,8 @@ pub(crate) fn notes(scenario: &ScenarioResult) -> Vec<String> {
     let mut notes = Vec::new();
     if scenario.cluster.as_ref().is_some_and(|cluster| cluster.sandbox) {
         notes.push(
-            "This was a rehearsal in the sandbox: pods and their network were modelled in one process. The requests, \
-             their latencies and the verdict are measured, but no cluster was touched."
+            "This was a rehearsal in the sandbox: pods and their network were modelled in one process. It shows what \
+             the scenario does, not how a real cluster fares."
                 .to_owned(),
         );
     }
@@ -83,4 +88,26 @@ pub(crate) fn notes(scenario: &ScenarioResult) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// How the service failed and recovered around a phase, in one sentence.
+pub(crate) fn recovery(it: &Recovery) -> String {
+    let onset = match it.onset_s {
+        Some(at) => format!("out of tolerance from {}", words::moment(at)),
+        None => "no request noticed the fault".to_owned(),
+    };
+    let failover = match it.failover_s {
+        Some(at) => format!(", failover at {} while the fault stood", words::moment(at)),
+        None => String::new(),
+    };
+    let recovered = match (it.removed_s, it.recovered_s) {
+        (Some(removed), Some(at)) => {
+            format!(", recovered {} after the removal was confirmed", words::seconds((at - removed).max(0.0)))
+        }
+        (Some(_), None) => ", not recovered within the run".to_owned(),
+        (None, _) => ", its removal was never confirmed".to_owned(),
+    };
+    let failed = words::count(it.failed_requests as f64);
+    let out = words::seconds(it.out_of_tolerance_s);
+    format!("{onset}{failover}{recovered}; {out} out of tolerance, {failed} failed requests")
 }

@@ -16,8 +16,7 @@ for (const figure of document.querySelectorAll("figure.timeline")) {
     index = Math.max(0, Math.min(data.rows.length - 1, next));
     const [from, to, text] = data.rows[index];
     const middle = (from + to) / 2;
-    const phase = data.phases.find(([start, end]) => middle >= start && middle < end);
-    readout.textContent = `${from}s to ${to}s${phase ? ` (${phase[2]})` : ""}: ${text}`;
+    readout.textContent = text;
     for (const name of ["wide", "narrow"]) {
       const { x, t } = data[name];
       const at = x[0] + ((middle - t[0]) / (t[1] - t[0])) * (x[1] - x[0]);
