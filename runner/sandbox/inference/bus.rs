@@ -63,13 +63,16 @@ pub async fn bus(net: Net, config: BusConfig, stop: CancellationToken) -> io::Re
 /// Serves one client until it goes away or has to.
 async fn serve(stream: Stream, from: SocketAddr, config: Arc<BusConfig>, hub: Arc<Hub>) {
     let outbox = hub.join();
-    let mut client = Client { hub: &hub, config: &config, outbox: &outbox, verbose: true, unanswered: 0 };
+    let out = BytesMut::new();
+    let mut client = Client { hub: &hub, config: &config, outbox: &outbox, out, verbose: true, unanswered: 0 };
     let (mut reader, mut writer) = tokio::io::split(stream);
     match client.run(&mut reader, &mut writer).await {
         Ok(()) => debug!(%from, "a client left"),
         Err(error) => {
             warn!(%from, %error, "a client was dropped");
-            let mut last = BytesMut::new();
+            // After what it was sent before, or it could not tell this from the middle of a message.
+            let mut last = client.out;
+            last.unsplit(outbox.rest());
             wire::write(&Op::Err(error.to_string()), &mut last);
             let _ = timeout(FAREWELL, writer.write_all_buf(&mut last)).await;
         }
@@ -81,6 +84,8 @@ struct Client<'a> {
     hub: &'a Hub,
     config: &'a BusConfig,
     outbox: &'a Outbox,
+    /// What is being written.
+    out: BytesMut,
     verbose: bool,
     /// PINGs without any answer since.
     unanswered: u32,
@@ -98,8 +103,8 @@ impl Client<'_> {
             max_payload: self.config.max_payload,
             ..Info::default()
         };
-        let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
-        wire::write(&Op::Info(Box::new(info)), &mut out);
+        let mut input = BytesMut::new();
+        wire::write(&Op::Info(Box::new(info)), &mut self.out);
         let period = self.config.ping_interval.get();
         let mut ping = interval_at(tokio::time::Instant::now() + period, period);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -114,8 +119,8 @@ impl Client<'_> {
                         self.handle(op)?;
                     }
                 }
-                written = writer.write(&out), if !out.is_empty() => out.advance(written?),
-                waiting = self.outbox.take(), if out.is_empty() => out = waiting,
+                written = writer.write(&self.out), if !self.out.is_empty() => self.out.advance(written?),
+                waiting = self.outbox.take(), if self.out.is_empty() => self.out = waiting,
                 () = self.outbox.overflowed() => return Err(io::Error::other("Slow Consumer")),
                 _ = ping.tick() => {
                     if self.unanswered >= 2 {

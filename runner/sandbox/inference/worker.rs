@@ -15,7 +15,7 @@ use http::StatusCode;
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -152,8 +152,11 @@ impl Worker {
         // The semaphore is never closed.
         let Ok(_slot) = self.slots.acquire().await else { return Ok(()) };
         let mut pace = Pace::new(&self.config, &request.id);
+        // Each token has its time from the start: a timer's rounding must not add up over an answer.
+        let mut due = Instant::now();
         for index in 0..request.max_tokens {
-            sleep(pace.before(index)).await;
+            due += pace.before(index);
+            sleep_until(due).await;
             send(sink, &Frame::Token(text(&request.prompt, index))).await?;
         }
         send(sink, &Frame::End).await?;

@@ -66,14 +66,17 @@ impl Outbox {
         self.changed.notify_one();
     }
 
+    /// Takes what there is.
+    pub(super) fn rest(&self) -> BytesMut {
+        std::mem::take(&mut *self.waiting())
+    }
+
     /// Waits for something and takes all of it.
     pub(super) async fn take(&self) -> BytesMut {
         loop {
-            {
-                let mut waiting = self.waiting();
-                if !waiting.is_empty() {
-                    return std::mem::take(&mut *waiting);
-                }
+            let waiting = self.rest();
+            if !waiting.is_empty() {
+                return waiting;
             }
             self.changed.notified().await;
         }

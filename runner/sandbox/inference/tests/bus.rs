@@ -138,8 +138,8 @@ async fn a_client_that_breaks_the_rules_is_told_and_dropped() {
         ("MSG a 1 0\r\n\r\n", "Unknown Protocol Operation"),
     ] {
         let mut typist = Typist::quiet(&host, 4222).await;
-        typist.say(text).await;
-        assert_eq!(typist.last_words().await, format!("-ERR '{error}'\r\n"));
+        typist.say(&format!("PING\r\n{text}")).await;
+        assert_eq!(typist.last_words().await, format!("PONG\r\n-ERR '{error}'\r\n"));
     }
     let (mut one, mut two) = (Typist::quiet(&host, 4222).await, Typist::quiet(&host, 4222).await);
     assert!(one.lines().await.is_empty() && two.lines().await.is_empty());

@@ -152,7 +152,8 @@ async fn a_client_that_leaves_frees_the_workers_slot() {
     let mut town = Town::new();
     town.bus(BusConfig::default());
     town.frontend(FrontendConfig::default());
-    town.worker("w0", pace(1, 1000));
+    // By its next token it would notice as well, but that is far away.
+    town.worker("w0", pace(1, 60_000));
     town.await_workers(1).await;
     let host = town.ip("w0").to_string();
     let running = async || {
@@ -217,4 +218,37 @@ async fn settings_that_cannot_work_are_refused() {
     let config: WorkerConfig = serde_json::from_value(json!({"id": "w7", "inter_token": "7ms"})).unwrap();
     assert_eq!((config.inter_token, config.slots), (Written::from_millis(7), 8));
     assert!(serde_json::from_value::<WorkerConfig>(json!({"inter_tokens": "7ms"})).is_err());
+}
+
+#[tokio::test]
+async fn the_same_programs_run_on_a_host() {
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (port, api) = (free(), free());
+    let bus = format!("127.0.0.1:{port}");
+    let net = crate::sandbox::net::Net::host();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let (bus_config, worker_config, frontend_config) = (
+        BusConfig { port, ..BusConfig::default() },
+        WorkerConfig { bus: bus.clone(), health_port: 0, ..WorkerConfig::default() },
+        // Where workers reach it, it learns from its connection to the bus.
+        FrontendConfig { bus, port: api, response_port: 0, ..FrontendConfig::default() },
+    );
+    let programs = tokio::spawn({
+        let (net, stop) = (net.clone(), stop.clone());
+        async move {
+            tokio::try_join!(
+                crate::sandbox::inference::bus(net.clone(), bus_config, stop.clone()),
+                crate::sandbox::inference::worker(net.clone(), worker_config, stop.clone()),
+                crate::sandbox::inference::frontend(net, frontend_config, stop),
+            )
+        }
+    });
+    until("it listens", async || net.connect("127.0.0.1", api).await.is_ok()).await;
+    until("it answers", async || {
+        let answer = request("127.0.0.1", api, Method::POST, "/v1/completions", &completion(3, false)).await;
+        answer.status() == StatusCode::OK
+    })
+    .await;
+    stop.cancel();
+    timeout(LIMIT, programs).await.expect("they do not stop").unwrap().unwrap();
 }
