@@ -317,3 +317,6 @@ fn kubernetes_ports(ports: &PortSet, ranges: bool) -> Option<Vec<NetworkPolicyPo
     }
     Some(entries)
 }
+
+#[cfg(test)]
+mod tests;

@@ -186,26 +186,32 @@ impl Peer {
 }
 
 impl Peer {
-    /// True when it holds an address of the block.
-    pub(super) fn reaches(&self, block: Cidr) -> bool {
+    /// True when it holds an address of the block that is not in one of the pods' ranges.
+    pub(super) fn reaches(&self, block: Cidr, pods: &[Cidr]) -> bool {
         match self {
             Self::Block { cidr, except } => {
                 let shared = if cidr.contains(block) { block } else { *cidr };
-                cidr.overlaps(block) && !except.iter().any(|hole| hole.contains(shared))
+                cidr.overlaps(block) && !except.iter().chain(pods).any(|hole| hole.contains(shared))
             }
             Self::Pods { .. } | Self::Nothing => false,
         }
     }
 
-    /// True when it could select a pod of that namespace that the selector matches.
-    pub(super) fn may_select(&self, own: &str, namespace: &str, labels: &Labels, selector: &Selector) -> bool {
+    /// True when it could select a pod of that namespace that the selector matches, with an address in one of `ranges`;
+    /// without ranges, with any address.
+    pub(super) fn may_select(
+        &self,
+        own: &str,
+        (namespace, labels): (&str, &Labels),
+        selector: &Selector,
+        ranges: &[Cidr],
+    ) -> bool {
         match self {
             Self::Pods { namespaces, pods } => {
                 namespaces.as_ref().map_or_else(|| own == namespace, |allowed| allowed.matches(labels))
                     && !pods.and(selector).is_void()
             }
-            // Pods may get an address of the block.
-            Self::Block { .. } => true,
+            Self::Block { .. } => ranges.is_empty() || ranges.iter().any(|range| self.reaches(*range, &[])),
             Self::Nothing => false,
         }
     }

@@ -110,20 +110,19 @@ fn keeps_open(policy: &Policy, block: &Block, target: &Pod, way: Way, facts: &Fa
     match &block.peer {
         Peer::Addresses(cidrs) => rules.iter().any(|rule| {
             on_ports(rule, None)
-                && rule
-                    .peers
-                    .as_ref()
-                    .is_none_or(|peers| peers.iter().any(|peer| cidrs.iter().any(|cidr| peer.reaches(*cidr))))
+                && rule.peers.as_ref().is_none_or(|peers| {
+                    peers.iter().any(|peer| cidrs.iter().any(|cidr| peer.reaches(*cidr, facts.pod_cidrs)))
+                })
         }),
         Peer::Pods { namespace, selector, .. } => {
             let is_other = |pod: &&Pod| pod.namespace != target.namespace || pod.name != target.name;
             let pods: Vec<&Pod> = peer_pods(block, facts).filter(is_other).collect();
             let labels = facts.cluster.namespaces().get(namespace).unwrap_or(&no_labels);
             let may_come = rules.iter().any(|rule| {
-                rule.peers
-                    .as_ref()
-                    .is_none_or(|peers| peers.iter().any(|peer| peer.may_select(own, namespace, labels, selector)))
-                    && (way == Way::Egress && rule.names_ports() || on_ports(rule, None))
+                rule.peers.as_ref().is_none_or(|peers| {
+                    let home = (namespace.as_str(), labels);
+                    peers.iter().any(|peer| peer.may_select(own, home, selector, facts.pod_cidrs))
+                }) && (way == Way::Egress && rule.names_ports() || on_ports(rule, None))
             });
             (may_come && (foresee || pods.is_empty()))
                 || pods.into_iter().any(|pod| {
@@ -153,3 +152,6 @@ fn covered(ours: &NetworkPolicySpec, way: Way, policies: &[&Policy], own_namespa
         })
     })
 }
+
+#[cfg(test)]
+mod tests;
