@@ -3,19 +3,23 @@
 //!
 //! What does not belong here: which objects a fault needs (`faults`), and when they come and go (`timeline`).
 
+mod access;
 mod connect;
 mod error;
 mod network;
 mod objects;
 mod pods;
 mod reach;
+mod watch;
 
+pub use access::Access;
 pub use connect::{ConnectOptions, connect};
 pub use error::ClusterError;
-pub use network::Network;
+pub use network::{Network, endpoint_ips};
 pub use objects::{Kind, ObjectKey};
-pub use pods::choose;
+pub use pods::{choose, pod_ref};
 pub use reach::{PortForward, Reached, ServiceAddress, parse_service};
+pub use watch::Change;
 
 use std::sync::Arc;
 

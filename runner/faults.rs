@@ -4,7 +4,9 @@
 //! on is the plan's. Adding an engine is one file here, one arm in `plan::faults`, and its tests.
 
 pub mod fuse;
+pub mod effect;
 pub mod partition;
+pub mod witness;
 
 use async_trait::async_trait;
 use shakedown_schemas::result::{Leftover, ObjectRecord, PodRef, Proof};
@@ -38,6 +40,8 @@ pub struct FaultPlan {
     pub after: std::time::Duration,
     /// How long it lasts; none for the rest of the phase.
     pub lasts: Option<std::time::Duration>,
+    /// What has to show that it acts.
+    pub effect: effect::Wanted,
 }
 
 /// Something that was looked at, and whether it is as it should be.
@@ -60,6 +64,12 @@ pub enum FaultError {
     /// A target is not there any more.
     #[error("{0}")]
     TargetGone(String),
+    /// What makes the fault was removed by somebody else.
+    #[error("{0}")]
+    Gone(String),
+    /// The engine cannot do it.
+    #[error("{0}")]
+    Impossible(String),
 }
 
 /// Carries out one fault. The calls come in this order, `undo` and `prove_undone` also after a failed `inject`, any
@@ -72,13 +82,30 @@ pub trait FaultDriver: Send {
     /// Whether it can be injected now, without changing anything.
     async fn preflight(&mut self) -> Result<(), FaultError>;
 
+    /// Gets ready what takes time (a witness), once there are fuses and before any load is sent. After an error, some of
+    /// it may be there, and `dismiss` removes it.
+    async fn prepare(&mut self) -> Result<(), FaultError> {
+        Ok(())
+    }
+
+    /// Removes what `prepare` made when the fault is never injected.
+    async fn dismiss(&mut self) -> Result<(), FaultError> {
+        Ok(())
+    }
+
     /// Creates what makes the fault. After an error, some of it may be there.
     async fn inject(&mut self) -> Result<(), FaultError>;
 
     /// Looks for evidence that the fault is applied and that it acts. Findings that do not hold mean "not proven".
     async fn prove(&mut self) -> Result<Vec<Finding>, FaultError>;
 
-    /// Removes everything that `inject` did or may have done.
+    /// Looks once more, right before the undo, at what happened while the fault stood. Findings that do not hold take
+    /// the proof away.
+    async fn settle(&mut self) -> Result<Vec<Finding>, FaultError> {
+        Ok(Vec::new())
+    }
+
+    /// Removes everything that `prepare` and `inject` did or may have done.
     async fn undo(&mut self) -> Result<(), FaultError>;
 
     /// Reads back that everything is gone.

@@ -73,16 +73,21 @@ pub async fn find_with_runs(cluster: &Cluster, run: Option<&str>) -> Result<Vec<
     let mut found = Vec::new();
     for kind in Kind::CREATED {
         for object in cluster.list(kind, "", Some(&selector)).await? {
+            // The fuse's own pod goes with its Job, and would come back without it.
+            let owners = object["metadata"]["ownerReferences"].as_array();
+            if kind == Kind::Pod && owners.into_iter().flatten().any(|owner| owner["controller"] == true) {
+                continue;
+            }
             let run = object["metadata"]["labels"][labels::RUN].as_str().unwrap_or_default().to_owned();
             found.push((run, Item::Object(key_of(kind, &object))));
         }
     }
     for kind in [Kind::Pod, Kind::Namespace] {
         for object in cluster.list(kind, "", None).await? {
-            for (label, value) in object["metadata"]["labels"].as_object().into_iter().flatten() {
-                let value = value.as_str().unwrap_or_default();
-                if label.starts_with(labels::MARK_PREFIX) && run.is_none_or(|run| value == run) {
-                    found.push((value.to_owned(), Item::Mark(key_of(kind, &object), label.clone())));
+            for label in object["metadata"]["labels"].as_object().into_iter().flatten().map(|(label, _)| label) {
+                let Some(its) = labels::mark_run(label) else { continue };
+                if run.is_none_or(|run| its == run) {
+                    found.push((its.to_owned(), Item::Mark(key_of(kind, &object), label.clone())));
                 }
             }
         }
@@ -98,10 +103,17 @@ pub async fn existing(cluster: &Cluster, items: Vec<(String, Item)>) -> Result<V
     let mut there = Vec::new();
     for (run, item) in items {
         let (key, label) = match &item {
-            Item::Object(key) => (key, labels::RUN),
-            Item::Mark(key, label) => (key, label.as_str()),
+            Item::Object(key) => (key, None),
+            Item::Mark(key, label) => (key, Some(label)),
         };
-        if cluster.get(key).await?.is_some_and(|object| object["metadata"]["labels"][label] == run.as_str()) {
+        let Some(object) = cluster.get(key).await? else { continue };
+        let there_labels = &object["metadata"]["labels"];
+        // A mark's key is its run's own; an object of that name may be another run's.
+        let ours = match label {
+            Some(label) => !there_labels[label].is_null(),
+            None => there_labels[labels::RUN] == run.as_str(),
+        };
+        if ours {
             there.push(item);
         }
     }

@@ -108,15 +108,17 @@ impl Cluster {
             Err(ClusterError::NotFound(_)) => return Ok(Vec::new()),
             other => other?,
         };
-        let addresses = object["subsets"].as_array().into_iter().flatten().flat_map(|subset| {
-            ["addresses", "notReadyAddresses"]
-                .into_iter()
-                .flat_map(|key| subset[key].as_array().into_iter().flatten())
-                .filter_map(|address| address["ip"].as_str()?.parse().ok())
-                .collect::<Vec<IpAddr>>()
-        });
-        Ok(addresses.collect())
+        Ok(endpoint_ips(&object))
     }
+}
+
+/// The addresses in an Endpoints object, ready or not.
+pub fn endpoint_ips(object: &Value) -> Vec<IpAddr> {
+    let subsets = object["subsets"].as_array().into_iter().flatten();
+    let addresses = subsets.flat_map(|subset| {
+        ["addresses", "notReadyAddresses"].into_iter().flat_map(|key| subset[key].as_array().into_iter().flatten())
+    });
+    addresses.filter_map(|address| address["ip"].as_str()?.parse().ok()).collect()
 }
 
 fn typed<T: DeserializeOwned>(objects: Vec<Value>) -> Vec<T> {

@@ -31,11 +31,15 @@ pub enum Kind {
     Pod,
     /// v1 Namespace
     Namespace,
+    /// v1 Endpoints
+    Endpoints,
+    /// apps/v1 ReplicaSet
+    ReplicaSet,
 }
 
 impl Kind {
     /// The kinds that a run creates in namespaces, in the order in which they are removed.
-    pub const CREATED: [Self; 3] = [Self::NetworkPolicy, Self::Lease, Self::Job];
+    pub const CREATED: [Self; 4] = [Self::NetworkPolicy, Self::Pod, Self::Lease, Self::Job];
 
     const fn parts(self) -> (&'static str, &'static str, &'static str, &'static str) {
         match self {
@@ -44,6 +48,8 @@ impl Kind {
             Self::Lease => ("coordination.k8s.io", "v1", "Lease", "leases"),
             Self::Pod => ("", "v1", "Pod", "pods"),
             Self::Namespace => ("", "v1", "Namespace", "namespaces"),
+            Self::Endpoints => ("", "v1", "Endpoints", "endpoints"),
+            Self::ReplicaSet => ("apps", "v1", "ReplicaSet", "replicasets"),
         }
     }
 
@@ -99,7 +105,7 @@ impl fmt::Display for ObjectKey {
 }
 
 impl Cluster {
-    fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+    pub(super) fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
         if namespace.is_empty() {
             Api::all_with(self.client.clone(), &kind.resource())
         } else {
@@ -301,6 +307,6 @@ impl Cluster {
     }
 }
 
-fn to_value(object: &DynamicObject) -> Value {
+pub(super) fn to_value(object: &DynamicObject) -> Value {
     serde_json::to_value(object).unwrap_or_default()
 }

@@ -10,7 +10,7 @@ mod load;
 mod selector;
 
 pub use expect::{Expectation, Latency, LatencyRatio, RecoveryTime, Requests, SuccessRate};
-pub use fault::{Direction, Fault, Partition, PortRange};
+pub use fault::{Direction, Fault, Partition, PortRange, Prove};
 pub use load::{Check, Http, Load, OpenAi, OpenAiEndpoint, Reach};
 pub use selector::{Expression, LabelSelector, Operator, Peer, PodSelector};
 
