@@ -8,62 +8,138 @@ mod admission;
 mod api;
 mod clock;
 mod controllers;
+mod dns;
 mod error;
 pub mod inference;
 pub mod net;
+mod node;
 mod object;
 mod patch;
+pub mod program;
+mod proxy;
 mod registry;
 mod resource;
 mod selector;
 mod store;
+pub mod topology;
 mod typed;
 mod validate;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Context;
-use serde_json::json;
+use anyhow::{Context, bail};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use addresses::Addresses;
 use clock::Clock;
-use controllers::{garbage, jobs, namespaces};
+use controllers::{deployments, endpoints, garbage, jobs, links, namespaces, stateful_sets};
 use registry::{Registry, WriteOptions};
-use resource::NAMESPACES;
+use resource::{NAMESPACES, PODS};
 use store::Store;
+pub use topology::Topology;
+
+/// How long all pods may take to become ready.
+const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// A running cluster. Dropping it ends everything in it.
 #[derive(Debug)]
 pub struct Sandbox {
     server: String,
-    #[cfg_attr(not(test), expect(dead_code, reason = "tests look at objects directly"))]
+    namespace: String,
     registry: Arc<Registry>,
     tasks: JoinSet<()>,
 }
 
 impl Sandbox {
-    /// Starts a cluster.
+    /// Starts a cluster on a free port, and returns when all pods of the topology are ready and the frontends know their
+    /// workers.
     ///
     /// # Errors
-    /// When no loopback address or port can be had.
-    pub async fn start() -> anyhow::Result<Self> {
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no port for the sandbox's API server")?;
-        let server = format!("http://{}", listener.local_addr()?);
+    /// A topology that could not run, no free port or loopback addresses, or pods that are not ready in time.
+    pub async fn start(topology: Topology) -> anyhow::Result<Self> {
+        Self::start_on(topology, 0).await
+    }
+
+    /// Like [`Sandbox::start`], with the API server on this port; 0 takes a free one.
+    ///
+    /// # Errors
+    /// As [`Sandbox::start`].
+    pub async fn start_on(topology: Topology, port: u16) -> anyhow::Result<Self> {
+        topology.check()?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            .await
+            .with_context(|| format!("the sandbox's API server cannot listen on 127.0.0.1:{port}"))?;
+        let address = listener.local_addr().context("the sandbox's API server has no address")?;
         let registry = Arc::new(Registry { store: Store::new(Clock::new()), addresses: Addresses::claim()? });
-        for name in ["default", "kube-system", "kube-public", "kube-node-lease", "dynamo"] {
-            let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        let mut sandbox = Self {
+            server: format!("http://{address}"),
+            namespace: topology.namespace.clone(),
+            registry: registry.clone(),
+            tasks: JoinSet::new(),
+        };
+        node::Node::register(&registry)?;
+        for namespace in topology.namespace_objects() {
             registry.create(&NAMESPACES, "", namespace, WriteOptions::default())?;
         }
-        let mut tasks = JoinSet::new();
-        tasks.spawn(api::serve(listener, registry.clone()));
-        tasks.spawn(controllers::run(registry.clone(), namespaces::reconcile));
-        tasks.spawn(controllers::run(registry.clone(), garbage::reconcile));
-        tasks.spawn(controllers::run(registry.clone(), jobs::reconcile));
-        Ok(Self { server, registry, tasks })
+        sandbox.run(listener);
+        for object in topology.objects() {
+            let kind = resource::find_kind(object::text(&object, "/apiVersion"), object::text(&object, "/kind"));
+            let kind = kind.context("the topology made an object of a kind that is not served")?;
+            let namespace = object::namespace(&object).to_string();
+            registry.create(kind, &namespace, object, WriteOptions::default())?;
+        }
+        sandbox.wait_until_ready(&topology).await?;
+        Ok(sandbox)
+    }
+
+    fn run(&mut self, listener: TcpListener) {
+        let registry = &self.registry;
+        let ruled = net::Links::new();
+        let mut plugin = links::Plugin::new(ruled.clone());
+        let dns = Arc::new(dns::Dns(registry.clone()));
+        self.tasks.spawn(api::serve(listener, registry.clone()));
+        self.tasks.spawn(controllers::run(registry.clone(), move |registry| plugin.reconcile(registry)));
+        self.tasks.spawn(node::run(registry.clone(), ruled, dns));
+        self.tasks.spawn(proxy::run(registry.clone()));
+        for reconcile in [
+            namespaces::reconcile,
+            garbage::reconcile,
+            jobs::reconcile,
+            deployments::reconcile,
+            stateful_sets::reconcile,
+            endpoints::reconcile,
+        ] {
+            self.tasks.spawn(controllers::run(registry.clone(), reconcile));
+        }
+    }
+
+    async fn wait_until_ready(&self, topology: &Topology) -> anyhow::Result<()> {
+        let deadline = Instant::now() + START_LIMIT;
+        let wanted: usize = topology.workloads.iter().map(|w| w.replicas as usize).sum();
+        let mut latest = self.registry.store.subscribe();
+        loop {
+            latest.borrow_and_update();
+            let pods = self.registry.store.list(&PODS, "");
+            let ready = pods.iter().filter(|pod| object::condition(pod, "Ready") == Some("True")).count();
+            if ready >= wanted {
+                return Ok(());
+            }
+            if tokio::time::timeout_at(deadline, latest.changed()).await.is_err() {
+                let late: Vec<String> = pods
+                    .iter()
+                    .filter(|pod| object::condition(pod, "Ready") != Some("True"))
+                    .map(|pod| format!("{}: {}", object::name(pod), pod["status"]["containerStatuses"][0]["state"]))
+                    .collect();
+                bail!(
+                    "{ready} of {wanted} pods of the sandbox are ready after {START_LIMIT:?}; not: {}",
+                    late.join(", ")
+                );
+            }
+        }
     }
 
     /// Where the API answers: `http://127.0.0.1:<port>`.
@@ -71,13 +147,14 @@ impl Sandbox {
         &self.server
     }
 
-    /// A kubeconfig (YAML) for this cluster, as kubectl and kube take it. Its current namespace is `dynamo`.
+    /// A kubeconfig (YAML) for this cluster, as kubectl and kube take it. Its current namespace is the topology's.
     pub fn kubeconfig(&self) -> String {
+        let (server, namespace) = (self.server(), &self.namespace);
         format!(
-            "apiVersion: v1\nkind: Config\nclusters:\n- name: sandbox\n  cluster:\n    server: {}\nusers:\n- name: sandbox\n  \
-             user: {{}}\ncontexts:\n- name: sandbox\n  context:\n    cluster: sandbox\n    user: sandbox\n    namespace: dynamo\n\
-             current-context: sandbox\n",
-            self.server
+            "apiVersion: v1\nkind: Config\ncurrent-context: sandbox\n\
+             clusters:\n- name: sandbox\n  cluster:\n    server: {server}\n\
+             users:\n- name: sandbox\n  user: {{}}\n\
+             contexts:\n- name: sandbox\n  context:\n    cluster: sandbox\n    user: sandbox\n    namespace: {namespace}\n"
         )
     }
 

@@ -15,6 +15,9 @@ use crate::{RenderError, order, words};
 /// The longest body of a case; CI systems cut or refuse much longer ones.
 const BODY: usize = 20_000;
 
+/// GitLab shows the file beside a case whose output says so.
+const ATTACHMENT: &str = "[[ATTACHMENT|report.html]]";
+
 /// The run as JUnit XML. Readable by Jenkins, GitLab, GitHub actions and Azure.
 pub fn junit(result: &RunResult) -> Result<String, RenderError> {
     let result = tamed(result);
@@ -75,10 +78,11 @@ fn suite(result: &RunResult, scenario: &ScenarioResult) -> TestSuite {
     }
     if let Some(mut case) = run_case(scenario, &class, suite.failures, suite.errors) {
         place(&mut case, scenario, None);
+        case.set_time(duration(scenario.duration_s));
         suite.add_test_case(case);
     }
     suite.set_system_out(format!(
-        "{}: {}\n{}\n[[ATTACHMENT|report.html]]\n",
+        "{}: {}\n{}\n{ATTACHMENT}\n",
         words::verdict(scenario.verdict),
         order::sentence(scenario),
         order::notes(scenario).join("\n"),
@@ -122,7 +126,9 @@ fn case(name: &str, class: &str, verdict: Verdict, reason: &str, body: &str) -> 
         Some(kind) => {
             let mut status = TestCaseStatus::non_success(kind);
             status.set_message(one_line(reason)).set_type(verdict.word()).set_description(body);
-            TestCase::new(name, status)
+            let mut case = TestCase::new(name, status);
+            case.set_system_out(ATTACHMENT);
+            case
         }
     };
     case.set_classname(class);

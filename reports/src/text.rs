@@ -105,15 +105,13 @@ fn skip_escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
         Some(']' | 'P' | 'X' | '^' | '_') => {
             chars.next();
             // A string ends at BEL or ST; one that never ends must not swallow the text behind it.
-            let mut ahead = chars.clone().take(2048);
-            let mut length = 0;
-            while let Some(c) = ahead.next() {
-                length += 1;
-                if c == '\u{7}' || (c == '\u{1b}' && ahead.next() == Some('\\')) {
-                    let skip = if c == '\u{7}' { length } else { length + 1 };
-                    chars.by_ref().take(skip).for_each(drop);
+            let mut previous = ' ';
+            for (index, c) in chars.clone().take(256).enumerate() {
+                if c == '\u{7}' || (previous == '\u{1b}' && c == '\\') {
+                    chars.by_ref().take(index + 1).for_each(drop);
                     return;
                 }
+                previous = c;
             }
         }
         Some('@'..='~') => {
@@ -144,6 +142,7 @@ mod tests {
             ("\u{1b}[31mred\u{1b}[0m", "red"),
             ("\u{1b}]8;;http://x\u{7}link\u{1b}]8;;\u{1b}\\", "link"),
             ("\u{1b}]never ends", "never ends"),
+            ("\u{1b}]0;a\u{1b}X title\u{7}behind", "behind"),
             ("\u{9b}1mbold", "bold"),
             ("a\0b\u{8}c", "a␀b␈c"),
             ("abc\u{202e}fed", "abc‹U+202E›fed"),

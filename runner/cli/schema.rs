@@ -11,12 +11,8 @@ use super::{Failure, exit};
 /// When a file cannot be written.
 pub fn schema(args: &Schema) -> Result<u8, Failure> {
     if args.write {
-        for (file, make) in shakedown_schemas::json_schema::FILES {
-            let path = Path::new("schemas").join(file);
-            std::fs::write(&path, shakedown_schemas::json_schema::text(&make()))
-                .map_err(|error| Failure::environment(format!("could not write {}: {error}", path.display())))?;
-            println!("{}", path.display());
-        }
+        let written = shakedown_schemas::json_schema::write(Path::new("schemas"));
+        written.map_err(|error| Failure::environment(format!("could not write the schemas: {error}")))?;
         return Ok(exit::PASSED);
     }
     let schema = match args.which {

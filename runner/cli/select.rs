@@ -1,7 +1,8 @@
 //! Which scenarios a command means: files, folders and globs, parsed and filtered by tag.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use shakedown_schemas::{Document, Overrides};
@@ -22,7 +23,7 @@ pub fn scenarios(selection: &Selection, style: Style) -> Result<Vec<Document>, F
     let mut errors = 0;
     for path in files(&selection.paths)? {
         let name = path.display().to_string();
-        let bytes = std::fs::read(&path).map_err(|error| {
+        let bytes = read(&path).map_err(|error| {
             Failure::usage(format!("could not read `{name}`: {error}\nhelp: check the path and its permissions"))
         })?;
         match shakedown_schemas::parse(&name, &bytes, &overrides) {
@@ -58,6 +59,13 @@ pub fn scenarios(selection: &Selection, style: Style) -> Result<Vec<Document>, F
         });
     }
     Ok(selected)
+}
+
+/// A file's bytes, and no more than the parser needs to see that it is too long.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(shakedown_schemas::MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn eprint_block(text: &str) {

@@ -47,7 +47,7 @@ pub(super) async fn run(lane: Rc<Lane>, slot: Rc<Slot>) {
         Some(Err(NoConnection::Failed(failure))) => return lane.connect_failed(&slot, was_young, Some(failure)),
         None => return lane.connect_failed(&slot, was_young, None),
     };
-    lane.connected(was_young);
+    lane.connected(&slot, was_young);
     match stream {
         Stream::Plain(stream) => serve(&lane, &slot, stream).await,
         Stream::Tls(stream) => serve(&lane, &slot, stream).await,

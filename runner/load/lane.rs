@@ -72,7 +72,7 @@ struct State {
     open: usize,
     slots: Vec<Rc<Slot>>,
     idle: Vec<Rc<Slot>>,
-    /// Connections that are being made; those of them that count against [`MAX_YOUNG`].
+    /// Connections that are being made for those that wait, and all that count against [`MAX_YOUNG`].
     connecting: usize,
     young: usize,
     /// When closed-loop workers that pause go on.
@@ -270,7 +270,7 @@ impl Lane {
     fn open(self: &Rc<Self>, state: &mut State, job: Option<Job>) {
         let slot = Rc::new(Slot::new(job, state.slots.len()));
         state.slots.push(Rc::clone(&slot));
-        state.connecting += 1;
+        state.connecting += usize::from(job.is_none());
         state.young += 1;
         tokio::task::spawn_local(connection::run(Rc::clone(self), slot));
     }
@@ -282,19 +282,21 @@ impl Lane {
     }
 
     /// A connection was made.
-    pub(super) fn connected(&self, was_young: bool) {
+    pub(super) fn connected(&self, slot: &Slot, was_young: bool) {
         let mut state = self.state.borrow_mut();
-        state.connecting -= 1;
+        state.connecting -= usize::from(slot.job().is_none());
         state.young -= usize::from(was_young);
     }
 
     /// A connection could not be made. The request that waits longest fails with it: it was opened for its sake.
     /// Without a `failure` nobody does.
     pub(super) fn connect_failed(self: &Rc<Self>, slot: &Slot, was_young: bool, failure: Option<Failure>) {
-        self.connected(was_young);
+        self.connected(slot, was_young);
         let now_ns = self.now_ns();
         let mut state = self.state.borrow_mut();
-        let job = slot.job.take().or_else(|| failure.and_then(|_| state.waiting.pop_front()));
+        // Unless the others in the making are enough for all that wait: an answered connection took it instead.
+        let is_needed = failure.is_some() && state.waiting.len() > state.connecting;
+        let job = slot.job.take().or_else(|| if is_needed { state.waiting.pop_front() } else { None });
         if let Some(job) = job {
             self.end(&mut state, &job, None, Some(failure.unwrap_or(Failure::Timeout)), now_ns);
         }
@@ -305,7 +307,7 @@ impl Lane {
     /// No connection could be made because the process has no file descriptor left. That is no fault of the service:
     /// requests wait for a connection as they do at the limit.
     pub(super) fn out_of_files(self: &Rc<Self>, slot: &Slot, was_young: bool) {
-        self.connected(was_young);
+        self.connected(slot, was_young);
         let mut state = self.state.borrow_mut();
         state.no_files_until_ns = self.now_ns() + NO_FILES_NS;
         if let Some(job) = slot.job.take() {

@@ -8,11 +8,12 @@ use std::fmt;
 
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 
-use super::build::{peer_pods, targets};
+use super::build::{node_addresses, peer_pods, targets};
 use super::cluster::{Pod, PolicyName};
 use super::compiled::{self, Policy, Remote, Rule};
 use super::cut::{Block, Built, Cut, Facts, Peer, Way};
 use super::labels::Labels;
+use super::net::Cidr;
 use super::ports::PortSet;
 
 /// Why a cut must not be made among the policies that stand.
@@ -103,6 +104,11 @@ fn keeps_open(policy: &Policy, block: &Block, target: &Pod, way: Way, facts: &Fa
     let rules = policy.rules(way).unwrap_or_default();
     let own = policy.name.namespace.as_str();
     let no_labels = Labels::new();
+    // A node may have an address in a range of pods.
+    let nodes = node_addresses(facts);
+    let reaches = |peer: &compiled::Peer, cidr: Cidr| {
+        peer.reaches(cidr, facts.pod_cidrs) || nodes.iter().any(|node| cidr.contains(*node) && peer.reaches(*node, &[]))
+    };
     let on_ports = |rule: &Rule, remote: Option<&Pod>| {
         let accepting = if way == Way::Egress { remote } else { Some(target) };
         !rule.port_set(accepting).and(&block.ports).is_none()
@@ -110,9 +116,10 @@ fn keeps_open(policy: &Policy, block: &Block, target: &Pod, way: Way, facts: &Fa
     match &block.peer {
         Peer::Addresses(cidrs) => rules.iter().any(|rule| {
             on_ports(rule, None)
-                && rule.peers.as_ref().is_none_or(|peers| {
-                    peers.iter().any(|peer| cidrs.iter().any(|cidr| peer.reaches(*cidr, facts.pod_cidrs)))
-                })
+                && rule
+                    .peers
+                    .as_ref()
+                    .is_none_or(|peers| peers.iter().any(|peer| cidrs.iter().any(|cidr| reaches(peer, *cidr))))
         }),
         Peer::Pods { namespace, selector, .. } => {
             let is_other = |pod: &&Pod| pod.namespace != target.namespace || pod.name != target.name;

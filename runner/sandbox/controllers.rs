@@ -3,10 +3,17 @@
 //! What belongs here: one file per controller, each with one function that can be called again and again (`reconcile`)
 //! and that returns when it wants to be called next even if nothing changes. What does not: requests (`api`).
 
+pub(crate) mod deployments;
+pub(crate) mod endpoints;
 pub(crate) mod events;
 pub(crate) mod garbage;
 pub(crate) mod jobs;
+pub(crate) mod links;
 pub(crate) mod namespaces;
+mod pods;
+pub(crate) mod stateful_sets;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -268,6 +268,17 @@ fn an_hour_stays_below_a_megabyte_and_keeps_its_worst_second() {
 }
 
 #[test]
+fn a_day_is_no_larger_than_an_hour() {
+    let mut result = sample::hour();
+    let scenario = &mut result.scenarios[0];
+    scenario.series = vec![sample::series("completions", 86_400, 1000, (1200.0, 2400.0))];
+    scenario.series[0].points[80_000].succeeded = 0;
+    let text = html(&result).unwrap();
+    assert!(text.len() < 1_000_000, "{} bytes", text.len());
+    assert!(text.contains("success 0%"), "its worst second is still read");
+}
+
+#[test]
 fn a_result_with_nothing_in_it_has_a_page() {
     let page_of = |result: &RunResult| page(result).text;
     assert!(page_of(&sample::stillborn()).contains("the cluster cannot be reached"));

@@ -182,6 +182,9 @@ fn what_no_policy_can_do_is_refused_with_the_reason() {
     assert!(refused(apps("nowhere", "x")).contains("`nowhere` does not exist"));
     assert!(refused(Peer::Addresses(vec![cidr("10.244.0.12/32")])).contains("addresses of pods"));
     assert!(refused(Peer::Addresses(vec![cidr("10.244.7.0/24")])).contains("addresses of pods"));
+    let selector = Selector::label("app", "nats").and(&Selector::not_label("app", "nats"));
+    let never = Peer::Pods { namespace: "bus".into(), selector, unmarked: BTreeSet::new(), service_ips: Vec::new() };
+    assert!(refused(never).contains("can never match a pod"));
     assert_eq!(built(Vec::new(), OtherPorts::Ranges), Err(BuildError::Nothing));
     let mut on_node = cut(vec![block(apps("bus", "nats"), all(), Direction::Both)]);
     (on_node.namespace, on_node.targets) = ("ops".into(), ["proxy".to_owned()].into());

@@ -91,6 +91,11 @@ impl BlockSpec {
         format!("shakedown.test/peer-{}", self.number)
     }
 
+    /// True when its peers are told by a mark of the run's.
+    pub(super) fn marks(&self) -> bool {
+        matches!(self.meant, Meant::Names { .. })
+    }
+
     fn block(&self) -> Block {
         let peer = match &self.meant {
             Meant::Labels { namespace, labels, service_ip } => Peer::Pods {
@@ -244,9 +249,14 @@ fn selectors() -> impl Strategy<Value = LabelSelector> {
             Expression { key: key.to_owned(), operator, values }
         });
     (vec((select(&KEYS[..]), select(&VALUES[..2])), 0..=2), vec(expression, 0..=2)).prop_map(
-        |(labels, match_expressions)| LabelSelector {
-            match_labels: labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
-            match_expressions,
+        |(labels, match_expressions)| {
+            let match_labels = labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+            let mut selector = LabelSelector { match_labels, match_expressions };
+            if Selector::from(&selector).is_void() {
+                // The builder refuses labels that contradict each other.
+                selector.match_expressions.clear();
+            }
+            selector
         },
     )
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{earlier, events};
+use super::{earlier, events, pods};
 use crate::sandbox::object;
-use crate::sandbox::registry::{DeleteOptions, Propagation, Registry, WriteOptions};
+use crate::sandbox::registry::{DeleteOptions, Propagation, Registry};
 use crate::sandbox::resource::{JOBS, PODS};
 use crate::sandbox::store::Key;
 
@@ -61,15 +61,15 @@ fn advance(registry: &Registry, job: &Value) -> Option<Duration> {
         start => start.to_string(),
     };
     let uid = object::uid(job);
-    let pods: Vec<Arc<Value>> = registry
+    let owned: Vec<Arc<Value>> = registry
         .store
         .list(&PODS, object::namespace(job))
         .into_iter()
         .filter(|pod| object::controller_uid(pod) == Some(uid))
         .collect();
-    let in_phase = |phase: &str| pods.iter().filter(|p| object::text(p, "/status/phase") == phase).count() as i64;
+    let in_phase = |phase: &str| owned.iter().filter(|p| object::text(p, "/status/phase") == phase).count() as i64;
     let (succeeded, failed) = (in_phase("Succeeded"), in_phase("Failed"));
-    let active: Vec<&Arc<Value>> = pods
+    let active: Vec<&Arc<Value>> = owned
         .iter()
         .filter(|p| !matches!(object::text(p, "/status/phase"), "Succeeded" | "Failed") && !object::is_terminating(p))
         .collect();
@@ -91,7 +91,7 @@ fn advance(registry: &Registry, job: &Value) -> Option<Duration> {
     };
     if let Some((kind, reason, message)) = tally.verdict {
         for pod in &active {
-            delete_pod(registry, job, pod);
+            pods::delete(registry, job, COMPONENT, pod);
         }
         tally.failed += if kind == "Failed" { tally.active } else { 0 };
         (tally.active, tally.ready) = (0, 0);
@@ -100,7 +100,7 @@ fn advance(registry: &Registry, job: &Value) -> Option<Duration> {
     } else {
         let parallelism = object::number(job, "/spec/parallelism").unwrap_or(1);
         for _ in tally.active..parallelism.min(wanted - succeeded) {
-            tally.active += i64::from(create_pod(registry, job));
+            tally.active += i64::from(pods::create(registry, job, COMPONENT, pod(job)));
         }
     }
     registry.modify(&Key::of(&JOBS, job), uid, |job| tally.write(job, &clock.stamp()));
@@ -145,29 +145,8 @@ impl Tally {
     }
 }
 
-fn create_pod(registry: &Registry, job: &Value) -> bool {
-    let mut pod = job["spec"]["template"].clone();
-    pod["apiVersion"] = "v1".into();
-    pod["kind"] = "Pod".into();
-    let meta = object::meta_mut(&mut pod);
-    meta.insert("generateName".into(), format!("{}-", object::name(job)).into());
-    meta.insert("ownerReferences".into(), json!([object::controller_reference("batch/v1", "Job", job)]));
-    match registry.create(&PODS, object::namespace(job), pod, WriteOptions::default()) {
-        Ok(written) => {
-            let message = format!("Created pod: {}", object::name(&written.object));
-            events::emit(registry, job, COMPONENT, false, "SuccessfulCreate", &message);
-            true
-        }
-        Err(error) => {
-            events::emit(registry, job, COMPONENT, true, "FailedCreate", &format!("Error creating: {error}"));
-            false
-        }
-    }
-}
-
-fn delete_pod(registry: &Registry, job: &Value, pod: &Value) {
-    if registry.delete(&Key::of(&PODS, pod), &DeleteOptions::of(object::uid(pod))).is_ok() {
-        let message = format!("Deleted pod: {}", object::name(pod));
-        events::emit(registry, job, COMPONENT, false, "SuccessfulDelete", &message);
-    }
+fn pod(job: &Value) -> Value {
+    let mut pod = pods::from_template(&JOBS, job);
+    object::meta_mut(&mut pod).insert("generateName".into(), format!("{}-", object::name(job)).into());
+    pod
 }

@@ -6,7 +6,7 @@ use shakedown_schemas::result::{FaultResult, Proof, ScenarioResult};
 
 use super::{Badge, ROWS};
 use crate::text::tame;
-use crate::{words, yaml};
+use crate::{order, words, yaml};
 
 /// Characters of all objects of one fault as YAML.
 const YAML: usize = 60_000;
@@ -24,6 +24,7 @@ pub(super) struct FaultView {
     proven: String,
     undone: String,
     problem: Option<String>,
+    worst: &'static str,
     targets: Vec<[String; 5]>,
     targets_left_out: usize,
     peers: Vec<String>,
@@ -82,6 +83,7 @@ pub(super) fn fault_view(it: &FaultResult) -> FaultView {
         proven: it.proven_s.map_or("not proven".to_owned(), |at| format!("proven at {}", words::moment(at))),
         undone: it.undone_s.map_or("removal not confirmed".to_owned(), |at| format!("undone at {}", words::moment(at))),
         problem: it.problem.clone(),
+        worst: order::fault_verdict(it).word(),
         targets: it
             .targets
             .iter()

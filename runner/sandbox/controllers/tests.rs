@@ -1,0 +1,1 @@
+//! The controllers under a paused clock, without HTTP.
