@@ -34,12 +34,7 @@ pub struct Context<'a> {
 }
 
 /// Runs one scenario. Whatever happens, there is a result that says so.
-pub async fn execute(
-    document: &Document,
-    context: &Context<'_>,
-    options: &Options,
-    events: &Events,
-) -> ScenarioResult {
+pub async fn execute(document: &Document, context: &Context<'_>, options: &Options, events: &Events) -> ScenarioResult {
     let mut result = empty(document, context.cluster, options);
     events.emit(EventKind::ScenarioStarted { file: document.file.clone() });
     let cluster = context.cluster.map(|cluster| {

@@ -3,8 +3,8 @@
 use std::process::Command;
 use std::time::Instant;
 
-use shakedown_schemas::result::{RESULT_VERSION, RunInfo, RunResult, Verdict};
 use shakedown_schemas::EventKind;
+use shakedown_schemas::result::{RESULT_VERSION, RunInfo, RunResult, Verdict};
 
 use super::args;
 use super::console::{Console, Style};
@@ -52,11 +52,8 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
         Some(cluster) => Some(cluster.clone().journalled(output.journal(&result.run.id)?)),
         None => None,
     };
-    let holder = Holder {
-        run: result.run.id.clone(),
-        host: result.run.host.clone(),
-        ci_job_url: result.run.ci_job_url.clone(),
-    };
+    let holder =
+        Holder { run: result.run.id.clone(), host: result.run.host.clone(), ci_job_url: result.run.ci_job_url.clone() };
     let context = Context {
         cluster: cluster.as_ref(),
         holder: &holder,
@@ -160,6 +157,11 @@ fn git_sha() -> Option<String> {
 fn ci_job_url() -> Option<String> {
     let var = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     var("CI_JOB_URL").or_else(|| var("BUILD_URL")).or_else(|| {
-        Some(format!("{}/{}/actions/runs/{}", var("GITHUB_SERVER_URL")?, var("GITHUB_REPOSITORY")?, var("GITHUB_RUN_ID")?))
+        Some(format!(
+            "{}/{}/actions/runs/{}",
+            var("GITHUB_SERVER_URL")?,
+            var("GITHUB_REPOSITORY")?,
+            var("GITHUB_RUN_ID")?
+        ))
     })
 }

@@ -193,9 +193,9 @@ impl Planning<'_> {
                 self.pods(pods, &namespace, marks).await?,
             )
         } else if let Some(cidr) = &peer.cidr {
-            let parsed: Cidr = cidr.parse().map_err(|error: policy::CidrError| {
-                PlanError::Scenario(format!("fault `{}`: {error}", self.name))
-            })?;
+            let parsed: Cidr = cidr
+                .parse()
+                .map_err(|error: policy::CidrError| PlanError::Scenario(format!("fault `{}`: {error}", self.name)))?;
             (format!("addresses {cidr}"), Peer::Addresses(vec![parsed]))
         } else {
             let host = peer.host.as_deref().unwrap_or_default();
