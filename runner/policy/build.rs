@@ -5,7 +5,6 @@
 //! algebra is in `terms` and `blocks`; here it meets the cluster and becomes Kubernetes' types.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
@@ -124,7 +123,7 @@ impl Builder<'_> {
 
     fn check_addresses(&mut self, block: &Block, cidr: Cidr) -> Result<(), BuildError> {
         let pods = || self.facts.cluster.pods().iter().filter(|pod| !pod.host_network).flat_map(|pod| &pod.ips);
-        let node = self.facts.nodes.iter().any(|node| Cidr::host(*node) == cidr);
+        let node = node_addresses(self.facts).contains(&cidr);
         let in_range = self.facts.pod_cidrs.iter().any(|range| range.contains(cidr)) && !node;
         if in_range || pods().any(|ip| Cidr::host(*ip) == cidr) {
             return Err(BuildError::PodAddresses { peer: block.described.clone(), cidr });
@@ -161,7 +160,7 @@ impl Builder<'_> {
         }
         let mut allowed = Allowed::new();
         self.allow_pods(&pods, &mut allowed)?;
-        let nodes: Vec<Cidr> = self.facts.nodes.iter().map(|ip| Cidr::host(*ip)).collect();
+        let nodes: Vec<Cidr> = node_addresses(self.facts).into_iter().collect();
         for open in blocks::complement(&self.families(), &peer_addresses, &nodes, &addresses) {
             let except: Vec<String> = open.except.iter().map(ToString::to_string).collect();
             allowed.entry(open.ports).or_default().push(NetworkPolicyPeer {
@@ -229,7 +228,7 @@ impl Builder<'_> {
     /// The address families that the cluster uses; both when that cannot be told. Some plugins refuse the other one.
     fn families(&self) -> Vec<Cidr> {
         let pods = self.facts.cluster.pods().iter().flat_map(|pod| &pod.ips);
-        let known = pods.chain(self.facts.nodes).map(|ip: &IpAddr| Cidr::host(*ip).is_v6());
+        let known = pods.chain(self.facts.nodes).map(|ip| Cidr::host(*ip).is_v6());
         let known: BTreeSet<bool> = known.chain(self.facts.pod_cidrs.iter().map(|range| range.is_v6())).collect();
         [Cidr::V4, Cidr::V6].into_iter().filter(|all| known.is_empty() || known.contains(&all.is_v6())).collect()
     }
@@ -275,6 +274,13 @@ pub(super) fn peer_pods<'a>(block: &'a Block, facts: &Facts<'a>) -> impl Iterato
             pod.namespace == *namespace && (selector.matches(&pod.labels) || unmarked.contains(&pod.name))
         }
     })
+}
+
+/// The addresses of nodes: those that are given, and those that pods tell.
+pub(super) fn node_addresses(facts: &Facts<'_>) -> BTreeSet<Cidr> {
+    let pods = facts.cluster.pods().iter();
+    let told = pods.flat_map(|pod| pod.node_ips.iter().chain(pod.ips.iter().filter(|_| pod.host_network)));
+    facts.nodes.iter().chain(told).map(|ip| Cidr::host(*ip)).collect()
 }
 
 /// How many ports must be listed one by one, when there are no ranges.
