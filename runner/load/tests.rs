@@ -60,7 +60,7 @@ const MS: Duration = Duration::from_millis(1);
 #[tokio::test]
 async fn a_healthy_server_answers_everything() {
     let server = Server::start().await;
-    let seen = send(planned(&server, json!({"http": {}, "rate": "500/s"})), 400 * MS, 2000 * MS).await;
+    let seen = send(planned(&server, json!({"http": {}, "rate": "500/s"})), 400 * MS, 20_000 * MS).await;
     let total = total(&seen);
     assert_eq!(total.succeeded, due(500, end_ns(&seen)), "{:?}", total.failed);
     assert_eq!(total.requests(), total.succeeded);
@@ -69,24 +69,26 @@ async fn a_healthy_server_answers_everything() {
     assert_eq!(server.requests(), total.succeeded);
 }
 
-/// The load of a path, with a short timeout and a rate at which nothing queues.
+/// The load of a path, at a rate at which nothing queues.
 fn http(path: &str) -> serde_json::Value {
-    json!({"http": {"path": path}, "rate": "100/s", "timeout": "200ms"})
+    json!({"http": {"path": path}, "rate": "100/s"})
 }
 
 fn openai(how: &str, stream: bool) -> serde_json::Value {
     let kind = json!({"model": "m", "prompt": "p", "stream": stream, "check": {"contains": "hello there"}});
-    json!({"openai": kind, "base": how, "rate": "100/s", "timeout": "300ms"})
+    json!({"openai": kind, "base": how, "rate": "100/s"})
 }
 
 /// Sends a load of which every request must end alike, and gives what was seen.
 async fn all_end_as(server: &Server, mut load: serde_json::Value, wanted: Option<Failure>) -> LoadObservations {
     let base = load.as_object_mut().unwrap().remove("base");
+    // Short only where it is waited for: on a busy machine a good answer takes its time too.
+    load["timeout"] = if wanted == Some(Failure::Timeout) { "200ms" } else { "20s" }.into();
     let mut planned = planned(server, load.clone());
     if let Some(base) = &base {
         planned.endpoint.base = format!("http://server.test/{}", base.as_str().unwrap());
     }
-    let seen = send(planned, 100 * MS, 2000 * MS).await;
+    let seen = send(planned, 100 * MS, 20_000 * MS).await;
     let total = total(&seen);
     let issued = due(100, end_ns(&seen));
     assert_eq!(total.requests(), issued, "{load}");
