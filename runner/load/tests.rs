@@ -167,7 +167,7 @@ async fn nobody_there_and_no_such_name() {
                 load: serde_json::from_value(load).unwrap(),
                 endpoint: Endpoint { base: format!("http://{host}"), addresses: addresses.clone() },
             };
-            let seen = send(planned, 100 * MS, 10_000 * MS).await;
+            let seen = send(planned, 100 * MS, 20_000 * MS).await;
             let total = total(&seen);
             assert_eq!(total.failed, [(wanted, total.requests())].into(), "{host}");
             assert!(total.requests() > 0 && total.latency.is_empty());
@@ -231,7 +231,7 @@ async fn a_closed_loop_has_as_many_under_way_as_it_has_workers() {
     let server = Server::start().await;
     for workers in [1_u64, 5, 40] {
         let load = json!({"http": {"path": "/slow/20"}, "concurrency": workers});
-        let seen = send(planned(&server, load), 200 * MS, 5_000 * MS).await;
+        let seen = send(planned(&server, load), 200 * MS, 20_000 * MS).await;
         let total = total(&seen);
         assert_eq!(total.succeeded, total.requests(), "{:?}", total.failed);
         let most = workers * (2 + end_ns(&seen) / 20_000_000);
@@ -247,7 +247,7 @@ async fn a_closed_loop_has_as_many_under_way_as_it_has_workers() {
 async fn a_connection_that_died_while_idle_is_no_failure() {
     let server = Server::start().await;
     let load = json!({"http": {"path": "/close-when-idle"}, "rate": "400/s"});
-    let seen = send(planned(&server, load), 300 * MS, 5_000 * MS).await;
+    let seen = send(planned(&server, load), 300 * MS, 20_000 * MS).await;
     let total = total(&seen);
     // A request that was written to a dying connection is not sent again: it may have been served.
     let reset = total.failed.get(&Failure::Reset).copied().unwrap_or(0);
@@ -317,7 +317,7 @@ async fn a_stall_is_seen_as_long_as_it_was() {
 async fn the_schedule_is_kept_by_several_threads_together() {
     let server = Server::start().await;
     let load = json!({"http": {"path": "/"}, "rate": "4500/s"});
-    let seen = send(planned(&server, load), 300 * MS, 10_000 * MS).await;
+    let seen = send(planned(&server, load), 300 * MS, 20_000 * MS).await;
     let total = total(&seen);
     assert_eq!(total.succeeded, due(4500, end_ns(&seen)), "{:?}", total.failed);
     assert_eq!(seen.lateness.len(), total.requests());
