@@ -53,7 +53,8 @@ pub async fn execute(document: &Document, context: &Context<'_>, options: &Optio
         }
         Ok(plan) => carry_out(document, context, cluster.as_ref(), plan, options, events, &mut result).await,
     }
-    (result.verdict, result.reason) = judge::scenario_verdict(&result.expectations, &result.faults, &result.errors, &result.leftovers);
+    (result.verdict, result.reason) =
+        judge::scenario_verdict(&result.expectations, &result.faults, &result.errors, &result.leftovers);
     events.emit(EventKind::ScenarioEnded { verdict: result.verdict, reason: result.reason.clone() });
     result.events = events.log();
     result

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::json;
-use shakedown_schemas::result::{LatencyStats, LoadSeries, PhaseLoad, ScenarioResult};
+use shakedown_schemas::result::{LatencyStats, LoadSeries, PhaseLoad, PhaseResult, ScenarioResult};
 
 use crate::html::quantiles::{phase_class, quantiles};
 use crate::html::slots::{Slot, Slots, Span};
@@ -153,8 +153,9 @@ fn comparison(scenario: &ScenarioResult, name: &str) -> Comparison {
         let first = columns.get(baseline).copied().flatten().and_then(get);
         let cells = columns.iter().enumerate().map(|(index, load)| {
             let Some(value) = load.and_then(get) else { return Cell { value: "–".to_owned(), ..Cell::default() } };
-            let ratio =
-                first.filter(|first| compare && index != baseline && *first > 0.0).map(|first| words::times(value / first));
+            let ratio = first
+                .filter(|first| compare && index != baseline && *first > 0.0)
+                .map(|first| words::times(value / first));
             Cell { value: show(value), ratio: ratio.unwrap_or_default() }
         });
         (title.to_owned(), cells.collect::<Vec<_>>())
