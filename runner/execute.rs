@@ -60,6 +60,15 @@ pub async fn execute(document: &Document, context: &Context<'_>, options: &Optio
     result
 }
 
+/// The result of a scenario that could not even be planned.
+pub fn refused(document: &Document, options: &Options, message: &str) -> ScenarioResult {
+    let mut result = empty(document, None, options);
+    result.errors.push(message.to_owned());
+    (result.verdict, result.reason) =
+        judge::scenario_verdict(&result.expectations, &result.faults, &result.errors, &result.leftovers);
+    result
+}
+
 async fn carry_out(
     document: &Document,
     context: &Context<'_>,
