@@ -53,7 +53,8 @@ pub async fn execute(document: &Document, context: &Context<'_>, options: &Optio
         }
         Ok(plan) => carry_out(document, context, cluster.as_ref(), plan, options, events, &mut result).await,
     }
-    (result.verdict, result.reason) = judge::scenario_verdict(&result);
+    (result.verdict, result.reason) =
+        judge::scenario_verdict(&result.expectations, &result.faults, &result.errors, &result.leftovers);
     events.emit(EventKind::ScenarioEnded { verdict: result.verdict, reason: result.reason.clone() });
     result.events = events.log();
     result
@@ -203,7 +204,7 @@ fn assemble(
     let observations = &outcome.observations;
     let line = |path: &str| document.line(path);
     result.expectations = judge::expectations(scenario, observations, options.seed, &line);
-    result.phases = judge::phases(scenario, observations);
+    result.phases = judge::phases(observations);
     result.series = judge::series(observations);
     result.recoveries = judge::recoveries(scenario, observations);
     result.duration_s = outcome.duration.as_secs_f64();

@@ -131,3 +131,6 @@ pub fn closed_loop_warning(load: &str) -> String {
          success rate and percentiles look better than what clients on a schedule (`rate`) would have seen"
     )
 }
+
+#[cfg(test)]
+mod tests;

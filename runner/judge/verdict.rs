@@ -85,3 +85,6 @@ pub fn exit_code(scenarios: &[ScenarioResult]) -> u8 {
         0
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,7 +137,7 @@ impl Planning<'_> {
             phase: 0,
             kind: "partition",
             engine: "network-policy",
-            description: describe(&cut, &built),
+            description: describe(&cut, &facts, &built),
             targets: self.targets.clone(),
             peers: cut.blocks.iter().map(|block| block.described.clone()).collect(),
             objects: vec![record(&object)],
@@ -286,8 +286,8 @@ impl Planning<'_> {
     }
 }
 
-fn describe(cut: &Cut, built: &policy::Built) -> String {
-    let mut text = policy::explain(cut);
+fn describe(cut: &Cut, facts: &Facts<'_>, built: &policy::Built) -> String {
+    let mut text = policy::explain(cut, facts);
     for limit in &built.limits {
         text.push_str("; ");
         text.push_str(&limit.to_string());
