@@ -1,12 +1,12 @@
 //! kubectl against one cluster, as a user would type it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::process::{Finished, Running, run};
+use super::process::{Finished, run};
 
 /// How long one call may take; those that wait for something say so themselves.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -70,11 +70,6 @@ impl Kubectl {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), object.to_string()).expect("a temporary file");
         self.run(&["create", "-f", file.path().to_str().expect("a path in UTF-8")]);
-    }
-
-    /// Follows something, such as `get --watch`.
-    pub fn follow(&self, args: &[&str]) -> Running {
-        Running::start(self.command(args).stdin(Stdio::null()))
     }
 }
 
