@@ -31,6 +31,11 @@ const MAX_YOUNG: usize = 4;
 const GROWTH_NS: u64 = 1_000_000;
 const GROWTH_AT_ONCE: u64 = 32;
 
+/// When the pacer is late by this much, the engine has too little of the processor. Then requests wait for the engine,
+/// not for the service, and more connections would only cost more: for a moment there are none.
+const BUSY_NS: u64 = 1_000_000;
+const BUSY_PAUSE_NS: u64 = 5_000_000;
+
 /// A closed-loop worker that could not connect waits so long before it tries again. Otherwise a service that is down
 /// would be asked without pause, and its refusals would outnumber every other answer.
 const PAUSE_NS: u64 = 10_000_000;
@@ -157,8 +162,12 @@ impl Lane {
     }
 
     /// What the pacer does at each tick: issues what is due, gives up what waited too long, and hands out the rest.
-    pub(super) fn tick(self: &Rc<Self>, now_ns: u64) {
+    /// `lag_ns` says how much later it comes than it wanted to.
+    pub(super) fn tick(self: &Rc<Self>, now_ns: u64, lag_ns: u64) {
         let mut state = self.state.borrow_mut();
+        if lag_ns >= BUSY_NS && state.most_slots as u64 >= GROWTH_AT_ONCE {
+            state.may_grow_ns = state.may_grow_ns.max(now_ns + BUSY_PAUSE_NS + GROWTH_AT_ONCE * GROWTH_NS);
+        }
         let end_ns = state.stop_ns.min(now_ns.saturating_add(1));
         let mut issued = 0;
         while let Some(due_ns) = state.schedule.as_mut().and_then(|schedule| schedule.take_before(end_ns)) {

@@ -80,6 +80,7 @@ pub(super) fn run(
 async fn pace(mut clock: Clock, starts: Vec<LaneStart>, zero: Instant, control: &Arc<Control>) {
     let lanes: Vec<Rc<Lane>> = starts.into_iter().map(|start| Lane::new(start, Arc::clone(control))).collect();
     let mut next_flush_ns = FLUSH_NS;
+    let mut wanted_ns = u64::MAX;
     loop {
         let stop_ns = control.stop_ns.load(Ordering::SeqCst);
         let wake_at = match Instant::now().checked_duration_since(zero) {
@@ -88,7 +89,7 @@ async fn pace(mut clock: Clock, starts: Vec<LaneStart>, zero: Instant, control: 
                 let now_ns = since_zero.map_or(0, |since| since.as_nanos() as u64);
                 for lane in &lanes {
                     lane.stop(stop_ns);
-                    lane.tick(now_ns);
+                    lane.tick(now_ns, now_ns.saturating_sub(wanted_ns));
                 }
                 let mut wake_ns = lanes.iter().map(|lane| lane.next_tick_ns()).min().unwrap_or(u64::MAX);
                 if now_ns >= next_flush_ns {
@@ -109,6 +110,7 @@ async fn pace(mut clock: Clock, starts: Vec<LaneStart>, zero: Instant, control: 
                     }
                     wake_ns = wake_ns.min(halt_ns).min(now_ns + DRAIN_TICK_NS);
                 }
+                wanted_ns = wake_ns;
                 zero + Duration::from_nanos(wake_ns)
             }
         };
