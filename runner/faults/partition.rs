@@ -71,12 +71,7 @@ impl NetworkPolicyPartition {
 
 /// The key of a pod, exactly.
 pub fn pod_key(pod: &PodRef) -> ObjectKey {
-    ObjectKey {
-        kind: Kind::Pod,
-        namespace: pod.namespace.clone(),
-        name: pod.name.clone(),
-        uid: Some(pod.uid.clone()),
-    }
+    ObjectKey { kind: Kind::Pod, namespace: pod.namespace.clone(), name: pod.name.clone(), uid: Some(pod.uid.clone()) }
 }
 
 #[async_trait]
@@ -120,8 +115,28 @@ impl FaultDriver for NetworkPolicyPartition {
     }
 
     async fn prove(&mut self) -> Result<Vec<Finding>, FaultError> {
+<<<<<<< HEAD
         let mut findings = self.switch.look(self.part).await?;
         if self.switch.marked(self.part).is_empty() {
+=======
+        let policy = self.cluster.get(&self.key).await?;
+        let as_sent = policy.as_ref().is_some_and(|policy| includes(&policy["spec"], &self.policy["spec"]));
+        let mut findings = vec![Finding {
+            shows: Proof::Applied,
+            holds: as_sent,
+            detail: match (&policy, as_sent) {
+                (Some(_), true) => format!("{} is there as sent", self.key),
+                (Some(_), false) => {
+                    format!("{} is not as it was sent: the API server or somebody changed it", self.key)
+                }
+                (None, _) => format!("{} is not there", self.key),
+            },
+        }];
+        for pod in &self.targets {
+            let object = self.target(pod).await?;
+            let marks: Vec<&Mark> = self.marks.iter().filter(|mark| mark.object == pod_key(pod)).collect();
+            let marked = marks.iter().all(|mark| object["metadata"]["labels"][&mark.label] == mark.value.as_str());
+>>>>>>> main
             findings.push(Finding {
                 shows: Proof::Applied,
                 holds: false,
@@ -203,7 +218,8 @@ mod tests {
     #[test]
     fn a_policy_is_as_sent_when_only_defaults_were_added() {
         let sent = json!({"egress": [{"ports": [{"port": 53}]}], "policyTypes": ["Egress"]});
-        let with_default = json!({"egress": [{"ports": [{"port": 53, "protocol": "TCP"}]}], "policyTypes": ["Egress"], "x": 1});
+        let with_default =
+            json!({"egress": [{"ports": [{"port": 53, "protocol": "TCP"}]}], "policyTypes": ["Egress"], "x": 1});
         assert!(includes(&with_default, &sent));
         let widened = json!({"egress": [{"ports": [{"port": 53}]}, {}], "policyTypes": ["Egress"]});
         assert!(!includes(&widened, &sent));
