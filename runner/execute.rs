@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{Leftover, ScenarioResult, Verdict};
 use shakedown_schemas::{Document, EventKind};
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 use crate::cluster::Cluster;
 use crate::events::Events;
 use crate::faults::fuse::Fuses;
+use crate::faults::effect::{self, Wanted};
 use crate::faults::{FaultDriver, FaultPlan};
 use crate::judge;
 use crate::load::{Engine, PlannedLoad};
@@ -90,6 +92,7 @@ async fn carry_out(
         events.emit(EventKind::TargetsChosen { fault: fault.name.clone(), pods });
     }
     let mut guard = cluster.map(|cluster| Guard { fuses: Fuses::default(), locks: Locks::new(cluster.clone()) });
+    let wanted: Vec<Wanted> = faults.iter().map(|(fault, _)| fault.effect.clone()).collect();
     let ready = prepare(context, cluster, &loads, &mut faults, &jobs, guard.as_mut()).await;
     if !faults.is_empty() && jobs.is_empty() {
         result.warnings.push("there was no fuse: the undo depended on the runner being alive (--no-fuse)".to_owned());
@@ -121,6 +124,18 @@ async fn carry_out(
         }
     }
     assemble(document, outcome, leftovers, options, result);
+    conclude(document, &wanted, result);
+}
+
+/// What shows that the faults acted, now that the requests can be asked as well.
+fn conclude(document: &Document, wanted: &[Wanted], result: &mut ScenarioResult) {
+    let phases = &document.scenario.phases;
+    let faults = phases.iter().flat_map(|phase| phase.faults.values().map(move |fault| (phase, fault)));
+    for ((fault, wanted), (phase, asked)) in result.faults.iter_mut().zip(wanted).zip(faults) {
+        let shakedown_schemas::scenario::Fault::Partition(partition) = asked;
+        let traffic = effect::traffic(&phase.name, &result.recoveries);
+        result.warnings.extend(effect::conclude(fault, wanted, partition.direction, &traffic));
+    }
 }
 
 /// What protects the cluster while a scenario runs.
@@ -195,10 +210,20 @@ async fn prepare(
     for namespace in &namespaces {
         guard.locks.take(namespace, context.holder, &guard.fuses).await.map_err(|error| error.to_string())?;
     }
-    for (_, driver) in faults {
+    for (_, driver) in faults.iter_mut() {
         driver.owned_by(&guard.fuses);
     }
-    Ok(engine)
+    let ready = join_all(faults.iter_mut().map(|(_, driver)| driver.prepare())).await;
+    let problems = faults.iter().zip(ready).filter_map(|((fault, _), ready)| Some((fault.name.clone(), ready.err()?)));
+    let problems: Vec<String> = problems.map(|(name, error)| format!("fault {name}: {error}")).collect();
+    if problems.is_empty() {
+        return Ok(engine);
+    }
+    for (_, driver) in faults {
+        // What is not removed here, the fuse removes.
+        _ = driver.dismiss().await;
+    }
+    Err(problems.join("\n"))
 }
 
 /// What was seen becomes the result: the judge's answers beside the facts.

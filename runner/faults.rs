@@ -4,8 +4,10 @@
 //! on is the plan's. Adding an engine is one file here, one arm in `plan::faults`, and its tests.
 
 pub mod fuse;
+pub mod canary;
 pub mod effect;
 pub mod partition;
+pub mod probe;
 pub mod witness;
 
 use async_trait::async_trait;

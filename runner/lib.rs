@@ -11,6 +11,7 @@ pub mod execute;
 pub mod faults;
 pub mod journal;
 pub mod judge;
+pub mod known;
 pub mod labels;
 pub mod load;
 pub mod lock;

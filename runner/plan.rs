@@ -16,6 +16,7 @@ use shakedown_schemas::scenario::Scenario;
 
 use crate::cluster::{Cluster, ClusterError, PortForward, WitnessImage};
 use crate::faults::{FaultDriver, FaultPlan, fuse};
+use crate::known::Enforcement;
 use crate::load::PlannedLoad;
 
 pub use show::show;
@@ -42,8 +43,8 @@ pub struct Options {
 pub struct Proof {
     /// The image that witnesses run.
     pub image: Option<WitnessImage>,
-    /// How it is known that the cluster enforces NetworkPolicy, in words.
-    pub enforced: Option<String>,
+    /// Whether the cluster is known to enforce NetworkPolicy.
+    pub enforcement: Option<Enforcement>,
 }
 
 /// Everything that a run will do.

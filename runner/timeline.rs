@@ -299,6 +299,7 @@ impl Run<'_> {
     async fn end(mut self) -> Outcome {
         // The undo comes before the load's last answers: a fault must not stand while we wait for a slow stream.
         self.undo(|_| true).await;
+        join_all(self.faults.iter_mut().filter(|fault| fault.is_planned()).map(FaultRun::dismiss)).await;
         let duration = self.zero.elapsed();
         let stopped = self.stop.borrow().clone();
         let grace = if stopped.is_some() { STOPPED_GRACE } else { Duration::MAX };

@@ -115,28 +115,8 @@ impl FaultDriver for NetworkPolicyPartition {
     }
 
     async fn prove(&mut self) -> Result<Vec<Finding>, FaultError> {
-<<<<<<< HEAD
         let mut findings = self.switch.look(self.part).await?;
         if self.switch.marked(self.part).is_empty() {
-=======
-        let policy = self.cluster.get(&self.key).await?;
-        let as_sent = policy.as_ref().is_some_and(|policy| includes(&policy["spec"], &self.policy["spec"]));
-        let mut findings = vec![Finding {
-            shows: Proof::Applied,
-            holds: as_sent,
-            detail: match (&policy, as_sent) {
-                (Some(_), true) => format!("{} is there as sent", self.key),
-                (Some(_), false) => {
-                    format!("{} is not as it was sent: the API server or somebody changed it", self.key)
-                }
-                (None, _) => format!("{} is not there", self.key),
-            },
-        }];
-        for pod in &self.targets {
-            let object = self.target(pod).await?;
-            let marks: Vec<&Mark> = self.marks.iter().filter(|mark| mark.object == pod_key(pod)).collect();
-            let marked = marks.iter().all(|mark| object["metadata"]["labels"][&mark.label] == mark.value.as_str());
->>>>>>> main
             findings.push(Finding {
                 shows: Proof::Applied,
                 holds: false,

@@ -267,7 +267,7 @@ fn established(rounds: &[Round], cut_after: u64, since: Duration) -> Option<Find
 }
 
 /// Why a pod does not run, and whether there is no hope.
-fn pod_trouble(pod: &Value) -> Option<(String, bool)> {
+pub fn pod_trouble(pod: &Value) -> Option<(String, bool)> {
     if pod["status"]["phase"] == "Failed" {
         let message = pod["status"]["message"].as_str().or(pod["status"]["reason"].as_str()).unwrap_or("its program ended");
         return Some((message.to_owned(), true));

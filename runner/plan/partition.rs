@@ -9,7 +9,7 @@ use serde_json::Value;
 use shakedown_schemas::result::{ObjectRecord, PodRef};
 use shakedown_schemas::scenario::{self, Partition, Phase, PodSelector, Prove};
 
-use super::words::{port_text, selector_text};
+use super::words::selector_text;
 use super::{Options, PlanError};
 use crate::cluster::{Cluster, Network};
 use crate::faults::effect::Wanted;
@@ -18,6 +18,7 @@ use crate::faults::partition::{
 };
 use crate::faults::witness::{self, Witness};
 use crate::faults::{FaultDriver, FaultPlan};
+use crate::known::Enforcement;
 use crate::labels;
 use crate::policy::{self, Block, Cidr, Peer, PortSet, Protocol, Selector};
 
@@ -147,12 +148,7 @@ fn fault_plan(
     let keys: Vec<_> = scheme.groups_of(at).map(|group| scheme.policy_key(group)).collect();
     let only = scheme.desired(&alone, &nobody.0, &nobody.1).map_err(|error| refused(error.to_string()))?;
     let part = &scheme.parts()[at];
-    let mut description = policy::explain(&policy::Cut {
-        namespace: part.namespace.clone(),
-        label: (String::new(), String::new()),
-        targets: part.targets.iter().map(|pod| pod.name.clone()).collect(),
-        blocks: part.blocks.clone(),
-    });
+    let mut description = scheme.explain(at);
     let mut together: Vec<&str> = states.iter().flatten().filter(|other| **other != at && shares(scheme, at, **other))
         .map(|other| scheme.parts()[*other].name.as_str()).collect();
     together.sort_unstable();
@@ -171,7 +167,7 @@ fn fault_plan(
         engine: "network-policy",
         description,
         targets: wish.targets.clone(),
-        peers: part.blocks.iter().map(|block| block.described.clone()).collect(),
+        peers: part.blocks.iter().map(peer_text).collect(),
         objects: keys.iter().filter_map(|key| desired.policies.get(key)).map(record).collect(),
         marks: only.marks.iter().map(|mark| format!("label  {} with {}={}", mark.object, mark.label, mark.value)).collect(),
         namespaces,
@@ -179,6 +175,10 @@ fn fault_plan(
         lasts: wish.partition.lasts.map(|lasts| lasts.get()),
         effect: Wanted::Applied,
     })
+}
+
+fn peer_text(block: &Block) -> String {
+    if block.ports.is_all() { block.described.clone() } else { format!("{}, ports {}", block.described, block.ports) }
 }
 
 fn shares(scheme: &Scheme, one: usize, other: usize) -> bool {
@@ -195,6 +195,15 @@ fn witness(
     options: &Options,
 ) -> Result<(Option<Witness>, Wanted), PlanError> {
     let prove = wish.partition.prove;
+    if let Some(known) = options.proof.enforcement.as_ref().filter(|known| !known.enforced && prove != Prove::Applied) {
+        return Err(PlanError::Scenario(format!(
+            "fault `{}`: the policy would do nothing, because {}\nhelp: a network plugin such as Calico or Cilium enforces \
+             policies; `shakedown doctor` looks again after a change; Chaos Mesh's partition needs no plugin",
+            wish.name,
+            known.sentence()
+        )));
+    }
+    let enforced = options.proof.enforcement.as_ref().map(Enforcement::sentence);
     let endpoints = found.endpoints.get(&at).cloned().unwrap_or_default();
     let group = wish.targets.first().and_then(|pod| Some((pod, scheme.group_of(&pod.namespace, &pod.name)?)));
     let missing = match (&options.proof.image, group) {
@@ -217,7 +226,7 @@ fn witness(
                 endpoints,
                 image,
             };
-            let auto = Wanted::Auto { enforced: options.proof.enforced.clone(), no_witness: None };
+            let auto = Wanted::Auto { enforced, no_witness: None };
             return Ok(match prove {
                 Prove::Auto => (Some(Witness::new(cluster.clone(), order)), auto),
                 Prove::Witness => (Some(Witness::new(cluster.clone(), order)), Wanted::Witness),
@@ -227,9 +236,7 @@ fn witness(
         }
     };
     match prove {
-        Prove::Auto => {
-            Ok((None, Wanted::Auto { enforced: options.proof.enforced.clone(), no_witness: Some(missing) }))
-        }
+        Prove::Auto => Ok((None, Wanted::Auto { enforced, no_witness: Some(missing) })),
         Prove::Traffic => Ok((None, Wanted::Traffic)),
         Prove::Applied => Ok((None, Wanted::Applied)),
         Prove::Witness => {

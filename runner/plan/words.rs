@@ -1,6 +1,6 @@
-//! Selectors and ports in words, for plans, reports and errors.
+//! Selectors in words, for plans, reports and errors.
 
-use shakedown_schemas::scenario::{LabelSelector, PodSelector, PortRange};
+use shakedown_schemas::scenario::{LabelSelector, PodSelector};
 
 /// A selector for people.
 pub(super) fn selector_text(selector: &PodSelector) -> String {
@@ -23,8 +23,4 @@ fn label_text(selector: &LabelSelector) -> String {
         format!("{} {:?}{values}", it.key, it.operator)
     });
     equal.chain(others).collect::<Vec<_>>().join(", ")
-}
-
-pub(super) fn port_text(ports: &[PortRange]) -> String {
-    ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -12,6 +12,8 @@ use crate::faults::{FaultDriver, FaultError, FaultPlan, Finding};
 
 /// How long a fault has to be proven, and to be proven gone.
 const PROOF_LIMIT: Duration = Duration::from_secs(10);
+/// How long a fault is looked at before its undo.
+const SETTLE_LIMIT: Duration = Duration::from_secs(3);
 /// How long an undo is tried.
 const UNDO_LIMIT: Duration = Duration::from_secs(60);
 /// The pause between two tries.
@@ -132,8 +134,39 @@ impl FaultRun {
         message
     }
 
+    /// Looks once more whether it stood until now. The undo does not wait for an answer that does not come.
+    async fn settle(&mut self, zero: Instant) {
+        let findings = match tokio::time::timeout(SETTLE_LIMIT, self.driver.settle()).await {
+            Ok(Ok(findings)) => findings,
+            Ok(Err(error)) => return self.warn(&format!("could not be looked at again at its end: {error}")),
+            Err(_) => return self.warn("could not be looked at again at its end: no answer in time"),
+        };
+        let holds = findings.iter().all(|finding| finding.holds);
+        if !holds && self.result.injection == Verdict::Pass {
+            self.result.injection = Verdict::Inconclusive;
+            let details = detail(&findings, false);
+            self.result.problem = Some(format!("it did not stand until its end: {details}"));
+            self.warn(&format!("did not stand until its end: {details}"));
+        }
+        self.note(zero.elapsed().as_secs_f64(), findings);
+    }
+
+    fn warn(&self, text: &str) {
+        self.events.emit(EventKind::Warning { message: format!("fault {} {text}", self.plan.name) });
+    }
+
+    /// Removes what was made ready for a fault that was never injected.
+    pub(super) async fn dismiss(&mut self) {
+        if let Err(error) = self.driver.dismiss().await {
+            self.warn(&format!("left something that was made ready for it: {error}"));
+        }
+    }
+
     /// Undoes until it is proven gone or the time is up; true when it is gone.
     pub(super) async fn undo(&mut self, zero: Instant) -> bool {
+        if self.is_standing() {
+            self.settle(zero).await;
+        }
         self.result.undoing_s = Some(zero.elapsed().as_secs_f64());
         self.enter(FaultState::Undoing, "");
         let begun = Instant::now();

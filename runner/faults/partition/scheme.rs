@@ -170,6 +170,18 @@ impl Scheme {
         cuts.map(|cut| policy::build(&cut, &self.facts()).map(|built| (cut, built))).collect()
     }
 
+    /// What a partition cuts and what it leaves, in a sentence.
+    pub fn explain(&self, part: usize) -> String {
+        let part = &self.parts[part];
+        let cut = Cut {
+            namespace: part.namespace.clone(),
+            label: (String::new(), String::new()),
+            targets: part.targets.iter().map(|pod| pod.name.clone()).collect(),
+            blocks: part.blocks.clone(),
+        };
+        policy::explain(&cut, &self.facts())
+    }
+
     /// Why the partition must not be made among the policies that stand already.
     pub fn conflicts(&self, cut: &Cut, built: &Built) -> Vec<policy::Conflict> {
         policy::standing(cut, built, &self.facts())
