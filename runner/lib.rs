@@ -4,8 +4,19 @@
 //! `timeline` is the only part that acts, through the drivers in `faults` and `load`; what they saw are plain
 //! `observe` data, which `judge` turns into verdicts without looking at anything else.
 
+pub mod cli;
+pub mod cluster;
+pub mod events;
+pub mod execute;
+pub mod faults;
+pub mod journal;
 pub mod judge;
+pub mod labels;
 pub mod load;
+pub mod lock;
 pub mod observe;
+pub mod plan;
 pub mod policy;
 pub mod sandbox;
+pub mod sweep;
+pub mod timeline;

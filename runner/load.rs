@@ -4,6 +4,24 @@
 //! into the cell in which it was due. What does not: where a service is (`cluster` resolves it to an address), when
 //! phases begin (the timeline marks it), and whether an answer was good enough (`judge`).
 
+mod answer;
+mod clock;
+mod connection;
+mod engine;
+mod exchange;
+mod joint;
+mod lane;
+mod record;
+mod scan;
+mod schedule;
+mod shard;
+mod slot;
+mod sse;
+mod target;
+#[cfg(test)]
+mod tests;
+mod tls;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +30,8 @@ use async_trait::async_trait;
 use shakedown_schemas::scenario;
 
 use crate::observe::{LoadObservations, Marks};
+
+pub use engine::Engine;
 
 /// A load with its service resolved.
 #[derive(Debug, Clone)]

@@ -1,3 +1,7 @@
-//! The program `shakedown`.
+//! The program `shakedown`. Everything is in the library; this only hands over the command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shakedown::cli::main()
+}

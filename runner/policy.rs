@@ -1,1 +1,32 @@
 //! NetworkPolicy as pure functions: evaluating policies, and building the ones that cut exactly some links.
+//!
+//! What belongs here: what a set of policies allows ([`Cluster`]), the policies that a partition needs ([`build`],
+//! [`combine`]), and whether standing policies get in their way ([`standing()`]). What does not: a kube client, sockets, the clock, and
+//! who labels which pod.
+
+mod blocks;
+mod build;
+mod cluster;
+mod combine;
+mod compiled;
+mod cut;
+mod explain;
+mod labels;
+mod net;
+mod ports;
+#[cfg(test)]
+mod property;
+mod service;
+mod standing;
+mod terms;
+
+pub use build::build;
+pub use cluster::{Cluster, Connection, ContainerPort, Decision, Endpoint, Pod, PolicyName, Side, Why};
+pub use combine::{Group, Part, combine};
+pub use cut::{Block, BuildError, Built, Cut, Facts, Limit, MAX_TERMS, NamespaceLabel, OtherPorts, Peer, Way};
+pub use explain::explain;
+pub use labels::{Labels, Selector};
+pub use net::{Cidr, CidrError};
+pub use ports::{PortSet, Protocol};
+pub use service::service_peer;
+pub use standing::{Conflict, ConflictKind, standing};

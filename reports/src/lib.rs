@@ -1,2 +1,40 @@
 //! Reports: a result in, the bytes of JUnit, HTML and Markdown files out. Pure functions of the result, so that the
 //! same result always gives the same bytes. No tokio, no kube, no reqwest.
+//!
+//! Every report starts from a copy of the result in which all texts are tame (see `tame`), and escapes every text for
+//! its own format on top of that. [`words`] holds the one way in which numbers become text, [`sentences`] what all reports
+//! say alike, and [`text`] what makes a text safe to show; the terminal uses them too.
+
+mod annotations;
+mod html;
+mod junit;
+mod markdown;
+#[cfg(any(test, feature = "testing"))]
+pub mod sample;
+pub mod sentences;
+mod svg;
+mod tame;
+pub mod text;
+pub mod words;
+mod yaml;
+
+pub use annotations::github_annotations;
+pub use html::html;
+pub use junit::junit;
+pub use markdown::markdown;
+pub use tame::tamed;
+pub use yaml::to_yaml;
+
+/// A report could not be made. That is a defect of this program: every result can be rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// The HTML template failed.
+    #[error("the HTML report could not be rendered: {0}")]
+    Template(#[from] minijinja::Error),
+    /// The XML could not be written.
+    #[error("the JUnit report could not be written: {0}")]
+    Xml(#[from] quick_junit::SerializeError),
+    /// The data of a chart could not be written as JSON.
+    #[error("the data of a chart could not be written: {0}")]
+    Json(#[from] serde_json::Error),
+}

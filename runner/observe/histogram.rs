@@ -3,13 +3,71 @@
 //! The buckets are HdrHistogram's (log-linear, 2048 linear sub-buckets, then 1024 per doubling), so that a merged
 //! histogram converts to the standard form without loss. Values and counts are kept only where something was counted.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
 /// Counts of values in microseconds, exact to three significant digits.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// New counts go into two sorted vectors; [`Histogram::pack`] moves them to two or three bytes each. The counts are
+/// the sum of both forms.
+#[derive(Clone, Default)]
 pub struct Histogram {
-    counts: BTreeMap<u32, u64>,
+    buckets: Vec<u32>,
+    counts: Vec<u64>,
+    /// Pairs of the step from the bucket before and the count, as LEB128 numbers, in rising order.
+    packed: Box<[u8]>,
     total: u64,
+}
+
+impl PartialEq for Histogram {
+    fn eq(&self, other: &Self) -> bool {
+        self.total == other.total && self.entries().eq(other.entries())
+    }
+}
+
+impl Eq for Histogram {}
+
+impl fmt::Debug for Histogram {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_map().entries(self.iter()).finish()
+    }
+}
+
+/// Two rising lists of buckets and counts as one.
+fn merged(
+    left: impl Iterator<Item = (u32, u64)>,
+    right: impl Iterator<Item = (u32, u64)>,
+) -> impl Iterator<Item = (u32, u64)> {
+    let (mut left, mut right) = (left.peekable(), right.peekable());
+    std::iter::from_fn(move || match (left.peek().copied(), right.peek().copied()) {
+        (Some((low, _)), Some((high, _))) if low < high => left.next(),
+        (Some((low, count)), Some((high, more))) if low == high => {
+            left.next();
+            right.next();
+            Some((low, count + more))
+        }
+        (_, Some(_)) => right.next(),
+        _ => left.next(),
+    })
+}
+
+fn write_number(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn read_number(bytes: &mut impl Iterator<Item = u8>) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..).step_by(7) {
+        let byte = bytes.next()?;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            break;
+        }
+    }
+    Some(number)
 }
 
 /// The bucket of a value.
@@ -38,18 +96,59 @@ impl Histogram {
 
     /// Counts a value so many times.
     pub fn record_n(&mut self, microseconds: u64, count: u64) {
-        if count > 0 {
-            *self.counts.entry(bucket(microseconds)).or_default() += count;
-            self.total += count;
+        if count == 0 {
+            return;
         }
+        let bucket = bucket(microseconds);
+        match self.buckets.binary_search(&bucket) {
+            Ok(at) => self.counts[at] += count,
+            Err(at) => {
+                self.buckets.insert(at, bucket);
+                self.counts.insert(at, count);
+            }
+        }
+        self.total += count;
     }
 
     /// Adds another histogram's counts to this one's.
     pub fn merge(&mut self, other: &Self) {
-        for (bucket, count) in &other.counts {
-            *self.counts.entry(*bucket).or_default() += count;
+        if other.is_empty() {
+            return;
         }
+        let (buckets, counts) = merged(self.entries(), other.entries()).unzip();
+        (self.buckets, self.counts, self.packed) = (buckets, counts, Box::default());
         self.total += other.total;
+    }
+
+    /// Makes it small, for histograms that are kept in great number: a run of an hour has 14,400 cells.
+    pub fn pack(&mut self) {
+        let mut bytes = Vec::new();
+        let mut before = 0;
+        for (bucket, count) in self.entries() {
+            write_number(&mut bytes, u64::from(bucket - before));
+            write_number(&mut bytes, count);
+            before = bucket;
+        }
+        (self.buckets, self.counts, self.packed) = (Vec::new(), Vec::new(), bytes.into());
+    }
+
+    /// Forgets all counts, and keeps the memory for new ones.
+    pub fn clear(&mut self) {
+        self.buckets.clear();
+        self.counts.clear();
+        self.packed = Box::default();
+        self.total = 0;
+    }
+
+    /// The buckets that hold something and their counts, in rising order.
+    fn entries(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        let mut bytes = self.packed.iter().copied();
+        let mut bucket = 0;
+        let packed = std::iter::from_fn(move || {
+            bucket += read_number(&mut bytes)? as u32;
+            Some((bucket, read_number(&mut bytes)?))
+        });
+        merged(self.buckets.iter().copied().zip(self.counts.iter().copied()), packed)
     }
 
     /// How many values were counted.
@@ -67,10 +166,10 @@ impl Histogram {
     pub fn quantile(&self, quantile: f64) -> Option<f64> {
         let rank = ((quantile.clamp(0.0, 1.0) * self.total as f64) - 1e-9).ceil().max(1.0) as u64;
         let mut seen = 0;
-        for (index, count) in &self.counts {
+        for (index, count) in self.entries() {
             seen += count;
             if seen >= rank {
-                let (low, width) = range(*index);
+                let (low, width) = range(index);
                 return Some((low + width - 1) as f64);
             }
         }
@@ -85,7 +184,7 @@ impl Histogram {
 
     /// The smallest value, in microseconds.
     pub fn min(&self) -> Option<f64> {
-        self.counts.keys().next().map(|index| range(*index).0 as f64)
+        self.entries().next().map(|(index, _)| range(index).0 as f64)
     }
 
     /// The largest value, in microseconds.
@@ -95,9 +194,9 @@ impl Histogram {
 
     /// The middle of each bucket that holds something and its count, in rising order.
     pub fn iter(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
-        self.counts.iter().map(|(index, count)| {
-            let (low, width) = range(*index);
-            (low as f64 + (width - 1) as f64 / 2.0, *count)
+        self.entries().map(|(index, count)| {
+            let (low, width) = range(index);
+            (low as f64 + (width - 1) as f64 / 2.0, count)
         })
     }
 }
@@ -133,5 +232,45 @@ mod tests {
             assert_eq!(ours.quantile(quantile).unwrap() as u64, theirs.value_at_quantile(quantile), "{quantile}");
         }
         assert_eq!(Histogram::default().quantile(0.5), None);
+    }
+
+    #[test]
+    fn merging_parts_gives_the_whole() {
+        let mut whole = Histogram::default();
+        let mut parts = [Histogram::default(), Histogram::default(), Histogram::default()];
+        for step in 0..3000_u64 {
+            let value = step * step * 7919 % 1_000_003;
+            whole.record(value);
+            parts[(step % 3) as usize].record(value);
+        }
+        let mut merged = Histogram::default();
+        for part in &parts {
+            merged.merge(part);
+        }
+        assert_eq!(merged, whole);
+        assert_eq!(merged.len(), 3000);
+    }
+
+    #[test]
+    fn packing_changes_nothing_but_the_size() {
+        let mut plain = Histogram::default();
+        let mut packed = Histogram::default();
+        for step in 0..2000_u64 {
+            let (value, count) = (step * step * 7919 % 90_000_000, 1 + step % 300);
+            plain.record_n(value, count);
+            packed.record_n(value, count);
+            if step % 100 == 0 {
+                packed.pack();
+            }
+        }
+        assert_eq!(packed, plain);
+        packed.pack();
+        assert_eq!(packed, plain);
+        assert_eq!(packed.quantile(0.9), plain.quantile(0.9));
+        assert_eq!((packed.min(), packed.max(), packed.mean()), (plain.min(), plain.max(), plain.mean()));
+        packed.merge(&plain);
+        assert_eq!(packed.len(), 2 * plain.len());
+        packed.clear();
+        assert_eq!(packed, Histogram::default());
     }
 }

@@ -4,12 +4,28 @@
 //! What belongs here: types, their units and limits, parsing with positions, checks that need nothing but the file,
 //! and the JSON Schemas that are generated from the types. What does not: anything that runs, opens a socket or
 //! knows a cluster.
+//!
+//! A scenario file goes through four stages, each of which knows nothing of the next: `source` (YAML to a tree with
+//! places), `template` (expressions in the tree's strings), `typed` (the tree to serde's types, past all errors) and
+//! `check` (what must hold across fields). [`parse`] runs them all.
 
+mod check;
+pub mod diagnostic;
+mod document;
 pub mod event;
+pub mod json_schema;
 pub mod result;
 pub mod scenario;
+mod source;
+mod template;
+#[cfg(test)]
+mod tests;
+mod typed;
 pub mod units;
 
+pub use diagnostic::{Diagnostic, Severity};
+pub use document::{Document, Overrides, parse};
 pub use event::{Event, EventKind};
 pub use result::RunResult;
 pub use scenario::Scenario;
+pub use source::{MAX_BYTES, Span};

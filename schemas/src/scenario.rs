@@ -36,6 +36,7 @@ pub struct Scenario {
     pub name: String,
     /// What the scenario shows, in a sentence or two, for the people who read its report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["One worker of three is cut off from NATS; the others carry the load."]))]
     pub description: Option<String>,
     /// Words to select scenarios by (`--tag`, `--skip-tag`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -51,7 +52,7 @@ pub struct Scenario {
     #[schemars(extend("examples" = ["dynamo"]))]
     pub namespace: Option<String>,
     /// The streams of requests that run through all phases, by name.
-    #[schemars(length(min = 1))]
+    #[schemars(extend("minProperties" = 1))]
     pub load: IndexMap<String, Load>,
     /// The stretches of the timeline, in order.
     #[schemars(length(min = 1))]

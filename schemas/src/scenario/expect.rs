@@ -90,6 +90,7 @@ pub struct SuccessRate {
     pub confidence: Option<Percent>,
     /// Only this load. Default: each load is asked by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["completions"]))]
     pub load: Option<String>,
 }
 
@@ -119,6 +120,7 @@ pub struct Latency {
     pub confidence: Option<Percent>,
     /// Only this load. Default: each load is asked by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["completions"]))]
     pub load: Option<String>,
 }
 
@@ -158,6 +160,7 @@ pub struct LatencyRatio {
     pub confidence: Option<Percent>,
     /// Only this load. Default: each load is asked by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["completions"]))]
     pub load: Option<String>,
 }
 
@@ -176,6 +179,7 @@ pub struct RecoveryTime {
     pub hold: Duration,
     /// The phase to compare with. Default: the last phase without faults before the first fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["baseline"]))]
     pub to: Option<String>,
     /// The length of the windows that are judged, and so the resolution of the answer. Default 1s.
     #[serde(default = "RecoveryTime::default_window")]
@@ -189,6 +193,7 @@ pub struct RecoveryTime {
     pub latency_tolerance: f64,
     /// Only this load. Default: each load is asked by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["completions"]))]
     pub load: Option<String>,
 }
 
@@ -235,8 +240,10 @@ pub struct Requests {
     pub min: Option<u64>,
     /// At most so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [10_000]))]
     pub max: Option<u64>,
     /// Only this load. Default: each load is asked by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["completions"]))]
     pub load: Option<String>,
 }

@@ -120,8 +120,9 @@ impl FromStr for PortRange {
             },
         };
         let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
-        let first: u16 = first.trim().parse().map_err(|_| bad())?;
-        let last: u16 = last.trim().parse().map_err(|_| bad())?;
+        // `parse` alone would take `+80`.
+        let port = |text: &str| text.trim().parse::<u16>().ok().filter(|_| !text.contains('+')).ok_or_else(bad);
+        let (first, last) = (port(first)?, port(last)?);
         if first == 0 || last < first {
             return Err(bad());
         }
@@ -187,7 +188,7 @@ impl JsonSchema for PortRange {
             "description": "A port, a range with both ends included, or either with a protocol. TCP unless it says otherwise.",
             "anyOf": [
                 {"type": "integer", "minimum": 1, "maximum": 65535},
-                {"type": "string", "pattern": r"^[0-9]{1,5}(-[0-9]{1,5})?(/([tT][cC][pP]|[uU][dD][pP]))?$|\{\{.*\}\}"},
+                {"type": "string", "pattern": r"^\s*[0-9]+\s*(-\s*[0-9]+\s*)?(/([tT][cC][pP]|[uU][dD][pP]))?\s*$"},
             ],
             "examples": [4222, "4222-4224", "53/udp"],
         })

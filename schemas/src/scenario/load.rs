@@ -108,6 +108,7 @@ pub struct Http {
     pub headers: IndexMap<String, String>,
     /// The request's body, as it is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["{\"amount\": 1}"]))]
     pub body: Option<String>,
     /// What makes an answer a success. Without it, any status from 200 to 299.
     #[serde(default, skip_serializing_if = "Option::is_none")]

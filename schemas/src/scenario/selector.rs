@@ -27,10 +27,11 @@ pub struct PodSelector {
     pub labels: Option<LabelSelector>,
     /// The workload that owns the pods, as `kind/name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["deployment/worker"]), regex(pattern = r"^[A-Za-z]+/[^/]+$|\{\{.*\}\}"))]
+    #[schemars(extend("examples" = ["deployment/worker"]), regex(pattern = r"^[A-Za-z]+/[^/]+$"))]
     pub owner: Option<String>,
     /// The pods' namespace. Default: the scenario's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["dynamo"]))]
     pub namespace: Option<String>,
     /// Take so many of the matching pods, chosen by the run's seed. Fewer matching pods are an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,6 +58,7 @@ pub struct LabelSelector {
 #[serde(deny_unknown_fields)]
 pub struct Expression {
     /// The label's name.
+    #[schemars(extend("examples" = ["app.kubernetes.io/name"]))]
     pub key: String,
     /// How its value is compared.
     pub operator: Operator,
@@ -113,7 +115,7 @@ impl JsonSchema for LabelSelector {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let expressions = generator.subschema_for::<Vec<Expression>>();
+        let expression = generator.subschema_for::<Expression>();
         json_schema!({
             "type": "object",
             "description": "Labels that a pod must have: `{app: worker}`, or Kubernetes' own `matchLabels` and `matchExpressions`.",
@@ -123,7 +125,11 @@ impl JsonSchema for LabelSelector {
                     "type": "object",
                     "additionalProperties": {"type": "string"},
                 },
-                "matchExpressions": expressions,
+                "matchExpressions": {
+                    "description": "Each expression must hold.",
+                    "type": "array",
+                    "items": expression,
+                },
             },
             "additionalProperties": {"type": "string"},
             "minProperties": 1,
@@ -160,6 +166,7 @@ pub struct Peer {
     pub host: Option<String>,
     /// The namespace of a `service`. Default: the scenario's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["bus"]))]
     pub namespace: Option<String>,
     /// Only these ports of the peer; its other ports stay open. Without it, all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

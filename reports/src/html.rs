@@ -1,0 +1,55 @@
+//! The HTML report: one file that needs no network, reads well without JavaScript, and better with it.
+//!
+//! What belongs here: putting the page together. What it says is in `view`, what it draws in `timeline`, `quantiles`
+//! and `bar`, how it looks in the templates. Nothing in the page loads anything: the policy in its head forbids it, and
+//! lets run only the one script and the one style sheet that it was made with.
+
+mod bar;
+mod panels;
+mod quantiles;
+mod slots;
+#[cfg(test)]
+mod tests;
+mod timeline;
+mod view;
+
+use base64::Engine as _;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior, context};
+use sha2::{Digest, Sha256};
+use shakedown_schemas::result::RunResult;
+
+use crate::RenderError;
+use crate::tame::tamed;
+
+const PAGE: &str = include_str!("../templates/report.html");
+const SCENARIO: &str = include_str!("../templates/scenario.html");
+const STYLE: &str = include_str!("../templates/report.css");
+const SCRIPT: &str = include_str!("../templates/report.js");
+
+/// The run as one self-contained HTML page.
+///
+/// # Errors
+/// Only by a defect of the templates: every result can be rendered.
+pub fn html(result: &RunResult) -> Result<String, RenderError> {
+    let view = view::View::new(&tamed(result))?;
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    environment.add_template("report.html", PAGE)?;
+    environment.add_template("scenario.html", SCENARIO)?;
+    let context = context! {
+        view => Serde(&view),
+        style => STYLE,
+        style_hash => source_hash(STYLE),
+        script => SCRIPT,
+        script_hash => source_hash(SCRIPT),
+    };
+    Ok(environment.get_template("report.html")?.render(context)?)
+}
+
+/// How a content security policy names a script or a style sheet by what it contains.
+fn source_hash(text: &str) -> String {
+    format!("sha256-{}", base64::engine::general_purpose::STANDARD.encode(Sha256::digest(text)))
+}

@@ -1,0 +1,215 @@
+//! The panels of a timeline: requests by outcome, success rate, latency, and requests in flight.
+
+use shakedown_schemas::result::{PhaseResult, ScenarioResult, Unit};
+
+use super::slots::{Slot, Slots, Span};
+use crate::svg::{Anchor, Path, Scale, Svg, nice_end};
+use crate::words;
+
+/// The place of one panel.
+pub(crate) struct Area {
+    /// Its left and its right edge.
+    pub(crate) x: [f64; 2],
+    /// Its upper and its lower edge.
+    pub(crate) y: [f64; 2],
+    pub(crate) time: Scale,
+}
+
+impl Area {
+    /// The title, and the grid with the words of its ticks.
+    fn grid(&self, svg: &mut Svg, title: &str, scale: Scale, ticks: &[f64], name: impl Fn(f64) -> String) {
+        svg.text("panel-title", self.x[0], self.y[0] - 7.0, Anchor::Start, title);
+        for tick in ticks {
+            let y = scale.at(*tick);
+            svg.line("grid", [self.x[0], y, self.x[1], y]);
+            svg.text("tick-label", self.x[0] - 6.0, y + 3.5, Anchor::End, &name(*tick));
+        }
+    }
+
+    fn vertical(&self) -> (f64, f64) {
+        (self.y[1], self.y[0])
+    }
+}
+
+/// Requests that were due per second, stacked by how they ended.
+pub(crate) fn requests(svg: &mut Svg, area: &Area, slots: &Slots) {
+    let highest = slots.slots.iter().map(|slot| slot.rate(slot.requests)).fold(0.0, f64::max);
+    let scale = Scale::linear(0.0, nice_end(highest, 4), area.vertical());
+    area.grid(svg, "Requests due per second, by outcome", scale, &scale.ticks(4), words::count);
+    // The whole stack first, then the stack without its topmost layer, and so on: each layer covers the one below.
+    for top in (0..=slots.kinds.len()).rev() {
+        let sum = |slot: &Slot| slot.succeeded + slot.errors.iter().take(top).sum::<u64>();
+        let class = if top == 0 { "succeeded".to_owned() } else { format!("error-{}", top - 1) };
+        svg.path(&format!("area {class}"), &steps(area, scale, slots, |slot| slot.rate(sum(slot))));
+    }
+    // Requests that are neither are under the line of all that were due.
+    svg.path("due", &outline(area, scale, slots));
+}
+
+/// Steps down to zero and back between stretches without windows.
+fn steps(area: &Area, scale: Scale, slots: &Slots, value: impl Fn(&Slot) -> f64) -> Path {
+    let mut path = Path::default();
+    let mut last: Option<&Slot> = None;
+    let base = scale.at(0.0);
+    for slot in &slots.slots {
+        let joins = last.is_some_and(|last| slot.from - last.to < 1e-6 + 0.02 * slot.length());
+        if !joins {
+            if last.is_some() {
+                path.upright(base);
+                path.close();
+            }
+            path.start(area.time.at(slot.from), base);
+        }
+        path.upright(scale.at(value(slot)));
+        path.across(area.time.at(slot.to));
+        last = Some(slot);
+    }
+    if last.is_some() {
+        path.upright(base);
+        path.close();
+    }
+    path
+}
+
+fn outline(area: &Area, scale: Scale, slots: &Slots) -> Path {
+    let mut path = Path::default();
+    let mut last = f64::NEG_INFINITY;
+    for slot in &slots.slots {
+        let (from, y) = (area.time.at(slot.from), scale.at(slot.rate(slot.requests)));
+        if slot.from - last < 1e-6 + 0.02 * slot.length() {
+            path.upright(y);
+        } else {
+            path.start(from, y);
+        }
+        path.across(area.time.at(slot.to));
+        last = slot.to;
+    }
+    path
+}
+
+pub(crate) fn success(svg: &mut Svg, area: &Area, slots: &Slots, scenario: &ScenarioResult, load: &str) {
+    let limits = limits(scenario, load, "success_rate");
+    let values = slots.slots.iter().filter_map(|slot| slot.success).map(|span| span.low);
+    let lowest = values.chain(limits.iter().map(|limit| limit.value)).fold(1.0, f64::min);
+    // From below the lowest value, so that one percent less can be seen; from zero where it falls far.
+    let floor = [0.99, 0.95, 0.9, 0.8, 0.5].into_iter().find(|floor| lowest > *floor).unwrap_or(0.0);
+    let scale = Scale::linear(floor, 1.0, area.vertical());
+    let middle = (1.0 + floor) / 2.0;
+    let title = if floor > 0.0 {
+        format!("Success rate (axis from {})", words::fraction(floor))
+    } else {
+        "Success rate".to_owned()
+    };
+    area.grid(svg, &title, scale, &[floor, middle, 1.0], words::fraction);
+    draw_limits(svg, area, scale, &limits);
+    draw_line(svg, area, scale, slots, "line success", |slot| slot.success);
+}
+
+pub(crate) fn latency(svg: &mut Svg, area: &Area, slots: &Slots, scenario: &ScenarioResult, load: &str) {
+    let limits = limits(scenario, load, "latency");
+    let spans = || slots.slots.iter().flat_map(|slot| [slot.p50, slot.p95, slot.p99]).flatten();
+    let lowest = spans().map(|span| span.low).filter(|low| *low > 0.0).fold(f64::INFINITY, f64::min);
+    let highest = spans().map(|span| span.high).fold(0.0, f64::max);
+    let most_limit = limits.iter().map(|limit| limit.value * 1e3).filter(|limit| *limit < highest * 4.0);
+    let top = most_limit.fold(highest, f64::max);
+    // A logarithmic axis where a straight one would press most of the lines to the floor.
+    let log = lowest.is_finite() && top / lowest > 20.0;
+    let (scale, title) = if log {
+        let high = 10_f64.powf(top.log10().ceil()).min(top * 2.0);
+        (Scale::log(lowest * 0.8, high, area.vertical()), "Latency (logarithmic axis)")
+    } else {
+        (Scale::linear(0.0, nice_end(top, 4), area.vertical()), "Latency")
+    };
+    area.grid(svg, title, scale, &scale.ticks(4), words::millis);
+    let limits: Vec<Limit> = limits
+        .into_iter()
+        .map(|limit| Limit { value: limit.value * 1e3, ..limit })
+        .filter(|it| it.value <= top)
+        .collect();
+    draw_limits(svg, area, scale, &limits);
+    for (class, pick) in [
+        ("line p99", (|slot| slot.p99) as fn(&Slot) -> Option<Span>),
+        ("line p95", |slot| slot.p95),
+        ("line p50", |slot| slot.p50),
+    ] {
+        draw_line(svg, area, scale, slots, class, pick);
+    }
+}
+
+pub(crate) fn in_flight(svg: &mut Svg, area: &Area, slots: &Slots) {
+    let highest = slots.slots.iter().filter_map(|slot| slot.in_flight).map(|span| span.high).fold(0.0, f64::max);
+    let scale = Scale::linear(0.0, nice_end(highest, 2), area.vertical());
+    area.grid(svg, "Requests in flight", scale, &scale.ticks(2), words::count);
+    svg.path("area in-flight", &steps(area, scale, slots, |slot| slot.in_flight.map_or(0.0, |span| span.high)));
+}
+
+/// A line through the slots, at the middle of each; broken where there are none. A slot of several windows is an
+/// upright stroke from its lowest to its highest.
+fn draw_line(
+    svg: &mut Svg,
+    area: &Area,
+    scale: Scale,
+    slots: &Slots,
+    class: &str,
+    pick: impl Fn(&Slot) -> Option<Span>,
+) {
+    let mut path = Path::default();
+    let mut last: Option<f64> = None;
+    for (index, slot) in slots.slots.iter().enumerate() {
+        let Some(span) = pick(slot) else {
+            last = None;
+            continue;
+        };
+        let x = area.time.at((slot.from + slot.to) / 2.0);
+        let (low, high) = (scale.at(span.low), scale.at(span.high));
+        let joins = last.is_some_and(|end| slot.from - end < 1e-6 + 0.5 * slot.length());
+        if joins {
+            path.to(x, high);
+        } else {
+            path.start(x, high);
+            // A slot alone has no line; a short one makes it visible.
+            let next = slots.slots.get(index + 1).filter(|next| next.from - slot.to < 0.5 * slot.length());
+            if next.and_then(&pick).is_none() {
+                path.to(x + 1.5, high);
+            }
+        }
+        if (low - high).abs() > 0.3 {
+            path.to(x, low);
+        }
+        last = Some(slot.to);
+    }
+    svg.path(class, &path);
+}
+
+/// A limit over the part of a phase that is judged.
+struct Limit {
+    from: f64,
+    to: f64,
+    value: f64,
+    title: String,
+}
+
+/// The limits that expectations of a kind set for a load.
+fn limits(scenario: &ScenarioResult, load: &str, kind: &str) -> Vec<Limit> {
+    let phase_of = |name: &str| scenario.phases.iter().find(|phase: &&PhaseResult| phase.name == name);
+    let mut list = Vec::new();
+    for it in scenario.expectations.iter().filter(|it| it.kind == kind && it.load == load) {
+        if !matches!(it.unit, Unit::Fraction | Unit::Seconds) {
+            continue;
+        }
+        let Some(phase) = phase_of(&it.phase) else { continue };
+        for value in [it.min, it.max].into_iter().flatten() {
+            let title = format!("limit: {} ({})", it.limit_text, it.title);
+            list.push(Limit { from: phase.judged_from_s, to: phase.judged_to_s, value, title });
+        }
+    }
+    list
+}
+
+fn draw_limits(svg: &mut Svg, area: &Area, scale: Scale, limits: &[Limit]) {
+    for limit in limits {
+        let (from, to, y) = (area.time.at(limit.from), area.time.at(limit.to), scale.at(limit.value));
+        svg.line("limit", [from, y, to, y]);
+        svg.titled_rect("catch", [from, y - 3.0, to - from, 6.0], &limit.title);
+    }
+}

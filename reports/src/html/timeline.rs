@@ -1,0 +1,196 @@
+//! The timeline of one load: one axis of time, and over it phases, faults, requests by outcome, success rate, latency
+//! and requests in flight. Drawn twice, for wide and for narrow screens.
+
+use shakedown_schemas::result::{FaultResult, LoadSeries, Recovery, ScenarioResult};
+
+use super::panels::{Area, in_flight, latency, requests, success};
+use super::slots::Slots;
+use crate::svg::{Anchor, Scale, Svg, fit, text_width, time_ticks};
+use crate::{sentences, words};
+
+/// What a drawing is made for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frame {
+    pub(crate) class: &'static str,
+    pub(crate) width: f64,
+    /// The most slots that it draws.
+    pub(crate) slots: usize,
+    /// Ticks on the axis of time.
+    pub(crate) time_ticks: usize,
+}
+
+/// For screens and paper.
+pub(crate) const WIDE: Frame = Frame { class: "chart wide", width: 1060.0, slots: 530, time_ticks: 9 };
+/// For phones.
+pub(crate) const NARROW: Frame = Frame { class: "chart narrow", width: 358.0, slots: 160, time_ticks: 4 };
+
+const LEFT: f64 = 48.0;
+const RIGHT: f64 = 10.0;
+const GAP: f64 = 30.0;
+
+/// One drawing and where its axis of time is, for reading values by pointing.
+pub(crate) struct Timeline {
+    pub(crate) svg: String,
+    /// Pixels of the axis' ends.
+    pub(crate) x: [f64; 2],
+    /// Seconds at the axis' ends.
+    pub(crate) t: [f64; 2],
+}
+
+/// The seconds at which a scenario's axis of time ends: the last of its phases, undos and windows.
+pub(crate) fn end_of(scenario: &ScenarioResult, series: &LoadSeries) -> f64 {
+    let phases = scenario.phases.iter().map(|phase| phase.end_s);
+    let faults = scenario.faults.iter().flat_map(|fault| [fault.undone_s, fault.undoing_s]).flatten();
+    let points = series.points.iter().map(|point| point.t_s + point.length_s);
+    phases.chain(faults).chain(points).filter(|t| t.is_finite()).fold(1.0, f64::max)
+}
+
+/// Draws the timeline of one load.
+pub(crate) fn timeline(scenario: &ScenarioResult, series: &LoadSeries, frame: Frame) -> Timeline {
+    let slots = Slots::new(series, frame.slots);
+    let end = end_of(scenario, series);
+    let x = [LEFT, frame.width - RIGHT];
+    let time = Scale::linear(0.0, end, (x[0], x[1]));
+    let moments = moments(scenario, &series.load);
+    let rows = label_rows(&moments, time, frame);
+
+    let lanes = 24.0 + scenario.faults.len() as f64 * 26.0 + if scenario.faults.is_empty() { 0.0 } else { 4.0 };
+    let marks = if moments.is_empty() { 0.0 } else { rows.iter().max().map_or(0, |row| row + 1) as f64 * 14.0 + 4.0 };
+    let top = lanes + marks;
+    let panels = [("requests", 110.0), ("success", 80.0), ("latency", 150.0), ("in flight", 56.0)];
+    let bottom = top + panels.iter().map(|(_, height)| height + GAP).sum::<f64>();
+    let height = bottom + 22.0;
+
+    let label = format!(
+        "Timeline of load {} over {}: requests per second by outcome, success rate, latency percentiles and requests \
+         in flight, with phases and faults. The same values are in the table below it.",
+        series.load,
+        words::seconds(end)
+    );
+    let mut svg = Svg::new(frame.class, frame.width, height, &label);
+    bands(&mut svg, scenario, time, bottom);
+    for (row, fault) in scenario.faults.iter().enumerate() {
+        fault_bar(&mut svg, fault, time, 24.0 + row as f64 * 26.0, end);
+    }
+    for ((at, class, text), row) in moments.iter().zip(&rows) {
+        let (x, y) = (time.at(*at), lanes + *row as f64 * 14.0 + 11.0);
+        svg.line(&format!("mark {class}"), [x, y - 9.0, x, bottom - 4.0]);
+        let anchor = if x + 6.0 + text_width(text) > frame.width { Anchor::End } else { Anchor::Start };
+        svg.text("mark-label", if anchor == Anchor::Start { x + 4.0 } else { x - 4.0 }, y, anchor, text);
+    }
+
+    let mut y = top;
+    for (panel, panel_height) in panels {
+        let area = Area { x, y: [y + GAP - 8.0, y + GAP - 8.0 + panel_height], time };
+        match panel {
+            "requests" => requests(&mut svg, &area, &slots),
+            "success" => success(&mut svg, &area, &slots, scenario, &series.load),
+            "latency" => latency(&mut svg, &area, &slots, scenario, &series.load),
+            _ => in_flight(&mut svg, &area, &slots),
+        }
+        y += panel_height + GAP;
+    }
+    for t in time_ticks(end, frame.time_ticks) {
+        let at = time.at(t);
+        svg.line("tick", [at, bottom - 4.0, at, bottom]);
+        let label = words::seconds(t);
+        let anchor = if at + text_width(&label) / 2.0 > frame.width { Anchor::End } else { Anchor::Middle };
+        svg.text("tick-label", at, bottom + 12.0, anchor, &label);
+    }
+    svg.line("cursor", [-10.0, lanes, -10.0, bottom - 4.0]);
+    Timeline { svg: svg.finish(), x, t: [0.0, end] }
+}
+
+/// Phases as bands: those with faults are shaded; a line under the name marks the part that is judged.
+fn bands(svg: &mut Svg, scenario: &ScenarioResult, time: Scale, bottom: f64) {
+    for phase in &scenario.phases {
+        let (from, to) = (time.at(phase.start_s), time.at(phase.end_s));
+        let faulty = scenario.faults.iter().any(|fault| fault.phase == phase.name);
+        svg.rect(if faulty { "band faulty" } else { "band" }, [from, 0.0, to - from, bottom - 4.0]);
+        svg.line("edge", [from, 0.0, from, bottom - 4.0]);
+        svg.text("band-label", from + 5.0, 12.0, Anchor::Start, &fit(&phase.name, to - from - 6.0));
+        let (judged_from, judged_to) = (time.at(phase.judged_from_s), time.at(phase.judged_to_s));
+        let title = format!(
+            "{}: {} to {}, judged from {} to {}",
+            phase.name,
+            words::moment(phase.start_s),
+            words::moment(phase.end_s),
+            words::moment(phase.judged_from_s),
+            words::moment(phase.judged_to_s)
+        );
+        svg.titled_rect("judged", [judged_from + 1.0, 17.0, judged_to - judged_from - 2.0, 2.5], &title);
+    }
+}
+
+/// A fault: its name and targets, and under them a bar that is light until it is proven and from the moment when it
+/// is being undone.
+fn fault_bar(svg: &mut Svg, fault: &FaultResult, time: Scale, y: f64, end: f64) {
+    let Some(from) = fault.injecting_s else { return };
+    // What was never confirmed to be gone may still act.
+    let undone = fault.undone_s.unwrap_or(end);
+    let proven = fault.proven_s.or(fault.injected_s).unwrap_or(undone);
+    let undoing = fault.undoing_s.unwrap_or(undone);
+    let text = format!("{} → {}", fault.name, sentences::pods(&fault.targets, 2));
+    let title = format!(
+        "fault {}: {}, injecting {}, {}, {}",
+        fault.name,
+        fault.state.word(),
+        words::moment(from),
+        fault.proven_s.map_or("not proven".to_owned(), |t| format!("proven {}", words::moment(t))),
+        fault.undone_s.map_or("removal not confirmed".to_owned(), |t| format!("undone {}", words::moment(t))),
+    );
+    let (x0, x1) = (time.at(from), time.at(undone));
+    let right = time.at(end);
+    let (room_right, room_left) = (right - x0, x1 - time.at(0.0));
+    let wanted = text_width(&text);
+    // The name stands over its bar; where there is more room to the left of the bar's end, it ends there.
+    if wanted <= room_right || room_right >= room_left {
+        svg.text("fault-label", x0, y + 11.0, Anchor::Start, &fit(&text, room_right));
+    } else {
+        svg.text("fault-label", x1, y + 11.0, Anchor::End, &fit(&text, room_left));
+    }
+    svg.titled_rect("fault-edge", [x0, y + 15.0, x1 - x0, 7.0], &title);
+    let certain = if fault.proven_s.is_some() { "fault-bar" } else { "fault-unproven" };
+    svg.rect(certain, [time.at(proven), y + 15.0, time.at(undoing) - time.at(proven), 7.0]);
+    if let Some(t) = fault.proven_s {
+        svg.circle("proven", time.at(t), y + 18.5, 3.0);
+    }
+    if let Some(t) = fault.undone_s {
+        svg.circle("undone", time.at(t), y + 18.5, 3.0);
+    }
+}
+
+/// Onset, failover and recovery as one load's requests saw them.
+fn moments(scenario: &ScenarioResult, load: &str) -> Vec<(f64, &'static str, String)> {
+    let mut list = Vec::new();
+    for Recovery { onset_s, failover_s, recovered_s, .. } in scenario.recoveries.iter().filter(|it| it.load == load) {
+        for (at, class, word) in
+            [(onset_s, "onset", "onset"), (failover_s, "failover", "failover"), (recovered_s, "recovered", "recovered")]
+        {
+            if let Some(at) = at {
+                list.push((*at, class, format!("{word} {}", words::moment(*at))));
+            }
+        }
+    }
+    list.sort_by(|a, b| a.0.total_cmp(&b.0));
+    list
+}
+
+/// The row of each label, so that none covers another.
+fn label_rows(moments: &[(f64, &'static str, String)], time: Scale, frame: Frame) -> Vec<usize> {
+    let mut taken: Vec<Vec<(f64, f64)>> = Vec::new();
+    moments
+        .iter()
+        .map(|(at, _, text)| {
+            let (x, width) = (time.at(*at), text_width(text) + 8.0);
+            let (from, to) = if x + width > frame.width { (x - width, x) } else { (x, x + width) };
+            let free = taken.iter().position(|row| row.iter().all(|(a, b)| to < *a || from > *b));
+            let row = free.unwrap_or(taken.len().min(5));
+            if row == taken.len() {
+                taken.push(Vec::new());
+            }
+            taken[row].push((from, to));
+            row
+        })
+        .collect()
+}

@@ -1,0 +1,190 @@
+//! What was done and what happened: faults with their evidence, failure and recovery, events.
+
+use serde::Serialize;
+use shakedown_schemas::event::{Event, EventKind};
+use shakedown_schemas::result::{FaultResult, Proof, ScenarioResult};
+
+use super::{Badge, ROWS};
+use crate::text::tame;
+use crate::{sentences, words, yaml};
+
+/// Characters of all objects of one fault as YAML.
+const YAML: usize = 60_000;
+
+#[derive(Debug, Serialize)]
+pub(super) struct FaultView {
+    name: String,
+    kind: String,
+    engine: String,
+    phase: String,
+    description: String,
+    state: String,
+    injection: Badge,
+    undo: Badge,
+    proven: String,
+    undone: String,
+    problem: Option<String>,
+    worst: &'static str,
+    targets: Vec<[String; 5]>,
+    targets_left_out: usize,
+    peers: Vec<String>,
+    times: Vec<(&'static str, String)>,
+    evidence: Vec<EvidenceRow>,
+    objects: Vec<(String, String)>,
+    line: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct EvidenceRow {
+    at: String,
+    shows: &'static str,
+    holds: bool,
+    detail: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct RecoveryRow {
+    load: String,
+    phase: String,
+    facts: Vec<(&'static str, String)>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct EventRow {
+    at: String,
+    clock: String,
+    kind: &'static str,
+    text: String,
+}
+
+pub(super) fn fault_view(it: &FaultResult) -> FaultView {
+    let moment = |at: Option<f64>| at.map_or("never".to_owned(), words::moment);
+    let mut budget = YAML;
+    let objects = it
+        .objects
+        .iter()
+        .map(|object| {
+            let manifest = yaml::to_yaml(&object.manifest);
+            let manifest = tame(&manifest, budget).into_owned();
+            budget = budget.saturating_sub(manifest.len());
+            (format!("{} {}/{}", object.kind, object.namespace, object.name), manifest)
+        })
+        .take(50)
+        .collect();
+    FaultView {
+        name: it.name.clone(),
+        kind: it.kind.clone(),
+        engine: it.engine.clone(),
+        phase: it.phase.clone(),
+        description: it.description.clone(),
+        state: it.state.word().to_owned(),
+        injection: Badge::new(it.injection),
+        undo: Badge::new(it.undo),
+        proven: it.proven_s.map_or("not proven".to_owned(), |at| format!("proven at {}", words::moment(at))),
+        undone: it.undone_s.map_or("removal not confirmed".to_owned(), |at| format!("undone at {}", words::moment(at))),
+        problem: it.problem.clone(),
+        worst: sentences::fault_verdict(it).word(),
+        targets: it
+            .targets
+            .iter()
+            .take(ROWS)
+            .map(|pod| {
+                let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "–".to_owned());
+                [pod.namespace.clone(), pod.name.clone(), or_dash(&pod.node), or_dash(&pod.ip), pod.uid.clone()]
+            })
+            .collect(),
+        targets_left_out: it.targets.len().saturating_sub(ROWS),
+        peers: it.peers.iter().take(ROWS).cloned().collect(),
+        times: vec![
+            ("injecting", moment(it.injecting_s)),
+            ("injected", moment(it.injected_s)),
+            ("proven", moment(it.proven_s)),
+            ("undoing", moment(it.undoing_s)),
+            ("undone, confirmed", moment(it.undone_s)),
+        ],
+        evidence: it
+            .evidence
+            .iter()
+            .take(ROWS)
+            .map(|evidence| EvidenceRow {
+                at: words::moment(evidence.at_s),
+                shows: match evidence.shows {
+                    Proof::Applied => "applied",
+                    Proof::Effective => "effective",
+                    Proof::Removed => "removed",
+                },
+                holds: evidence.holds,
+                detail: evidence.detail.clone(),
+            })
+            .collect(),
+        objects,
+        line: it.line,
+    }
+}
+
+pub(super) fn recoveries(scenario: &ScenarioResult) -> Vec<RecoveryRow> {
+    let rows = scenario.recoveries.iter().map(|it| {
+        let moment = |at: Option<f64>, none: &str| at.map_or(none.to_owned(), words::moment);
+        let since = |at: Option<f64>| match (it.removed_s, at) {
+            (Some(removed), Some(at)) => format!(" ({} after the removal)", words::seconds((at - removed).max(0.0))),
+            _ => String::new(),
+        };
+        let facts = vec![
+            ("Onset", moment(it.onset_s, "no request noticed")),
+            ("Failover while the fault stood", moment(it.failover_s, "none")),
+            ("Removal confirmed", moment(it.removed_s, "never")),
+            ("First success after it", moment(it.first_success_s, "none") + &since(it.first_success_s)),
+            ("Recovered", moment(it.recovered_s, "not within the run") + &since(it.recovered_s)),
+            ("Out of tolerance", words::seconds(it.out_of_tolerance_s)),
+            ("Failed requests", words::count(it.failed_requests as f64)),
+            ("Resolution", words::seconds(it.resolution_s)),
+        ];
+        RecoveryRow { load: it.load.clone(), phase: it.phase.clone(), facts }
+    });
+    rows.collect()
+}
+
+/// The first and the last of a list that is too long to show.
+pub(super) fn first_and_last<'a>(events: &[&'a Event]) -> Vec<&'a Event> {
+    if events.len() <= ROWS {
+        return events.to_vec();
+    }
+    events[..ROWS / 2].iter().chain(&events[events.len() - ROWS / 2..]).copied().collect()
+}
+
+pub(super) fn event_row(event: &Event) -> EventRow {
+    let joined =
+        |first: &str, second: &str| if second.is_empty() { first.to_owned() } else { format!("{first}: {second}") };
+    let (kind, text) = match &event.kind {
+        EventKind::RunStarted { run, seed } => ("run", format!("run {run} started, seed {seed}")),
+        EventKind::ScenarioStarted { file } => ("scenario", format!("started from {file}")),
+        EventKind::Reached { load, how } => ("load", format!("{load} reached its service: {how}")),
+        EventKind::TargetsChosen { fault, pods } => {
+            let rest = pods.len().saturating_sub(10);
+            let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+            let shown: Vec<&str> = pods.iter().take(10).map(String::as_str).collect();
+            ("fault", format!("{fault}: targets {}{more}", shown.join(", ")))
+        }
+        EventKind::LoadStarted => ("load", "started; the timeline's zero".to_owned()),
+        EventKind::PhaseStarted { phase, planned_s } => {
+            ("phase", format!("{phase} began, {} planned", words::seconds(*planned_s)))
+        }
+        EventKind::PhaseEnded { phase } => ("phase", format!("{phase} ended")),
+        EventKind::Fault { fault, state, detail } => ("fault", joined(&format!("{fault} {}", state.word()), detail)),
+        EventKind::Cluster { message } => ("cluster", message.clone()),
+        EventKind::ApiRetry { request, error, attempt } => ("retry", format!("{request}, try {attempt}: {error}")),
+        EventKind::Warning { message } => ("warning", message.clone()),
+        EventKind::Error { message } => ("error", message.clone()),
+        EventKind::Interrupted { signal } => ("interrupted", signal.clone()),
+        EventKind::ScenarioEnded { verdict, reason } => ("scenario", joined(words::verdict(*verdict), reason)),
+        EventKind::RunEnded { verdict, exit_code } => {
+            ("run", format!("{}, exit code {exit_code}", words::verdict(*verdict)))
+        }
+    };
+    EventRow {
+        at: event.elapsed_s.map(words::moment).unwrap_or_default(),
+        clock: event.at.strftime("%H:%M:%S").to_string(),
+        kind,
+        text,
+    }
+}

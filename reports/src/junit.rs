@@ -1,0 +1,381 @@
+//! JUnit: a suite for each scenario; a case for each expectation, each injection and each undo. A breached expectation
+//! is a failure; what is inconclusive or went wrong is an error. Nothing is ever skipped, and no scenario that did not
+//! pass is ever a green suite.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
+use shakedown_schemas::result::{ExpectationResult, FaultResult, Proof, RunResult, ScenarioResult, Verdict};
+
+use crate::tame::tamed;
+use crate::text::one_line;
+use crate::{RenderError, sentences, words};
+
+/// The longest body of a case; CI systems cut or refuse much longer ones.
+const BODY: usize = 20_000;
+
+/// GitLab shows the file beside a case whose output says so.
+const ATTACHMENT: &str = "[[ATTACHMENT|report.html]]";
+
+/// The run as JUnit XML. Readable by Jenkins, GitLab, GitHub actions and Azure.
+pub fn junit(result: &RunResult) -> Result<String, RenderError> {
+    let result = tamed(result);
+    let mut report = Report::new("shakedown");
+    report.timestamp = result.run.started_at.to_string().parse().ok();
+    report.set_time(duration(result.run.duration_s));
+    for scenario in &result.scenarios {
+        report.add_test_suite(suite(&result, scenario));
+    }
+    if result.scenarios.is_empty() {
+        let mut suite = TestSuite::new("shakedown");
+        let reason = format!("no scenario ran: {}", words::exit_code(result.exit_code));
+        suite.add_test_case(case("run", "shakedown", result.verdict.max(Verdict::Error), &reason, &reason));
+        report.add_test_suite(suite);
+    }
+    Ok(report.to_string()?)
+}
+
+fn suite(result: &RunResult, scenario: &ScenarioResult) -> TestSuite {
+    let mut suite = TestSuite::new(one_line(&scenario.name));
+    suite.timestamp = scenario.started_at.to_string().parse().ok();
+    suite.set_time(duration(scenario.duration_s));
+    suite.extra.insert("file".into(), one_line(&scenario.file).into());
+    if !result.run.host.is_empty() {
+        suite.extra.insert("hostname".into(), one_line(&result.run.host).into());
+    }
+    for (name, value) in properties(result, scenario) {
+        suite.add_property(Property::new(one_line(&name), value));
+    }
+
+    let class = class(scenario);
+    let mut names = BTreeSet::new();
+    for it in sentences::expectations(scenario) {
+        let name = unique(&mut names, expectation_name(scenario, it));
+        let mut case = case(&name, &class, it.verdict, &it.reason, &expectation_body(it));
+        if let Some(phase) = scenario.phases.iter().find(|phase| phase.name == it.phase) {
+            case.set_time(duration(phase.end_s - phase.start_s));
+            case.timestamp = moment(scenario, phase.start_s).and_then(|text| text.parse().ok());
+        }
+        place(&mut case, scenario, it.line);
+        suite.add_test_case(case);
+    }
+    for it in &scenario.faults {
+        for (verb, verdict, from, to) in [
+            ("inject", it.injection, it.injecting_s, it.proven_s.or(it.injected_s)),
+            ("undo", it.undo, it.undoing_s, it.undone_s),
+        ] {
+            let name = unique(&mut names, format!("{verb}: {}", one_line(&it.name)));
+            let (reason, body) = fault_texts(it, verb == "undo", verdict);
+            let mut case = case(&name, &class, verdict, &reason, &body);
+            if let Some(from) = from {
+                case.timestamp = moment(scenario, from).and_then(|text| text.parse().ok());
+                case.set_time(duration(to.map_or(0.0, |to| to - from)));
+            }
+            place(&mut case, scenario, it.line);
+            suite.add_test_case(case);
+        }
+    }
+    if let Some(mut case) = run_case(scenario, &class, suite.failures, suite.errors) {
+        place(&mut case, scenario, None);
+        case.set_time(duration(scenario.duration_s));
+        suite.add_test_case(case);
+    }
+    suite.set_system_out(format!(
+        "{}: {}\n{}\n{ATTACHMENT}\n",
+        words::verdict(scenario.verdict),
+        sentences::sentence(scenario),
+        sentences::notes(scenario).join("\n"),
+    ));
+    suite
+}
+
+/// The case `run`: what went wrong with the scenario as a whole, and whatever makes its verdict that no other case
+/// shows.
+fn run_case(scenario: &ScenarioResult, class: &str, failures: usize, errors: usize) -> Option<TestCase> {
+    let shown = match scenario.verdict {
+        Verdict::Pass => !(scenario.expectations.is_empty() && scenario.faults.is_empty()),
+        Verdict::Fail => failures > 0,
+        Verdict::Inconclusive | Verdict::Error => errors > 0,
+    };
+    if shown && scenario.errors.is_empty() && scenario.leftovers.is_empty() {
+        return None;
+    }
+    let broken = !scenario.errors.is_empty() || !scenario.leftovers.is_empty();
+    let verdict = if broken { Verdict::Error } else { scenario.verdict };
+    let mut body = scenario.errors.join("\n");
+    for it in &scenario.leftovers {
+        body.push_str(&format!("\nleft behind: {} ({})\nremove it with: {}", it.what, it.error, it.command));
+    }
+    Some(case("run", class, verdict, &scenario.reason, body.trim()))
+}
+
+fn case(name: &str, class: &str, verdict: Verdict, reason: &str, body: &str) -> TestCase {
+    let body: String = body.chars().take(BODY).collect();
+    let kind = match verdict {
+        Verdict::Pass => None,
+        Verdict::Fail => Some(NonSuccessKind::Failure),
+        Verdict::Inconclusive | Verdict::Error => Some(NonSuccessKind::Error),
+    };
+    let mut case = match kind {
+        None => {
+            let mut case = TestCase::new(name, TestCaseStatus::success());
+            case.set_system_out(format!("{reason}\n{body}"));
+            case
+        }
+        Some(kind) => {
+            let mut status = TestCaseStatus::non_success(kind);
+            status.set_message(one_line(reason)).set_type(verdict.word()).set_description(body);
+            let mut case = TestCase::new(name, status);
+            case.set_system_out(ATTACHMENT);
+            case
+        }
+    };
+    case.set_classname(class);
+    case
+}
+
+/// The lines under an expectation's answer.
+fn expectation_body(it: &ExpectationResult) -> String {
+    let mut lines = vec![
+        format!("verdict: {}", it.verdict.word()),
+        format!("observed: {}", it.observed_text),
+        format!("limit: {}", it.limit_text),
+    ];
+    if let Some(interval) = it.interval {
+        lines.push(format!("interval: {}", words::interval(it.unit, interval)));
+    }
+    lines.push(format!("requests: {}", it.samples));
+    if it.censored {
+        lines.push("censored: the true value is at least the observed one".to_owned());
+    }
+    lines.extend(it.terms.iter().map(|(name, value)| format!("{name}: {value}")));
+    lines.push(format!("phase: {}", it.phase));
+    lines.push(format!("load: {}", it.load));
+    lines.join("\n")
+}
+
+/// The sentence about an injection or an undo, and the lines of evidence under it.
+fn fault_texts(it: &FaultResult, undo: bool, verdict: Verdict) -> (String, String) {
+    let done = if undo { "undone, confirmed by reading back" } else { "applied and proven" };
+    let not = if undo { "its removal is not confirmed" } else { "it is not proven that it acts" };
+    let reason = match (verdict, &it.problem) {
+        (Verdict::Pass, _) => format!("{}: {done}", it.name),
+        (_, Some(problem)) => format!("{}: {not}: {problem}", it.name),
+        (_, None) => format!("{}: {not}", it.name),
+    };
+    let mut lines = vec![it.description.clone(), format!("targets: {}", sentences::pods(&it.targets, 20))];
+    for evidence in it.evidence.iter().filter(|evidence| (evidence.shows == Proof::Removed) == undo) {
+        let holds = if evidence.holds { "holds" } else { "does not hold" };
+        let shows = match evidence.shows {
+            Proof::Applied => "applied",
+            Proof::Effective => "effective",
+            Proof::Removed => "removed",
+        };
+        lines.push(format!("{} {shows}, {holds}: {}", words::moment(evidence.at_s), evidence.detail));
+    }
+    (reason, lines.join("\n"))
+}
+
+/// The title with its phase, and with its load where there are several.
+fn expectation_name(scenario: &ScenarioResult, it: &ExpectationResult) -> String {
+    let load = if sentences::names_loads(scenario) { format!(" [{}]", it.load) } else { String::new() };
+    one_line(&format!("{}: {}{load}", it.phase, it.title))
+}
+
+/// A name that no other case of the suite has: CI systems merge cases with equal names.
+fn unique(names: &mut BTreeSet<String>, name: String) -> String {
+    let mut candidate = name.clone();
+    let mut number = 2;
+    while !names.insert(candidate.clone()) {
+        candidate = format!("{name} ({number})");
+        number += 1;
+    }
+    candidate
+}
+
+/// The stem of the scenario's file; its name where there is none. Dots would read as packages.
+fn class(scenario: &ScenarioResult) -> String {
+    let file = scenario.file.rsplit(['/', '\\']).next().unwrap_or_default();
+    let stem = file.strip_suffix(".yaml").or_else(|| file.strip_suffix(".yml")).unwrap_or(file);
+    one_line(if stem.is_empty() { &scenario.name } else { stem }).replace('.', "_")
+}
+
+fn place(case: &mut TestCase, scenario: &ScenarioResult, line: Option<u32>) {
+    case.extra.insert("file".into(), one_line(&scenario.file).into());
+    if let Some(line) = line {
+        case.extra.insert("line".into(), line.to_string().into());
+    }
+}
+
+fn properties(result: &RunResult, scenario: &ScenarioResult) -> Vec<(String, String)> {
+    let run = &result.run;
+    let mut list: Vec<(String, String)> = Vec::new();
+    let mut add = |name: &str, value: String| list.push((name.to_owned(), value));
+    add("run_id", run.id.clone());
+    add("seed", run.seed.to_string());
+    add("verdict", scenario.verdict.word().to_owned());
+    add("reason", scenario.reason.clone());
+    add("tool_version", run.tool_version.clone());
+    add("command", sentences::command(run));
+    if let Some(sha) = &run.git_sha {
+        add("git_sha", sha.clone());
+    }
+    if let Some(url) = &run.ci_job_url {
+        add("ci_job_url", url.clone());
+    }
+    if let Some(cluster) = &scenario.cluster {
+        add("cluster.server", cluster.server.clone());
+        add("cluster.version", cluster.version.clone());
+        add("cluster.sandbox", cluster.sandbox.to_string());
+        if let Some(context) = &cluster.context {
+            add("cluster.context", context.clone());
+        }
+    }
+    add("namespace", scenario.namespace.clone());
+    for phase in &scenario.phases {
+        for load in &phase.loads {
+            let prefix = format!("{}.{}", phase.name, load.load);
+            add(&format!("{prefix}.requests"), load.stats.requests.to_string());
+            add(&format!("{prefix}.throughput_per_s"), format!("{:.3}", load.stats.throughput));
+            if let Some(rate) = load.stats.success_rate() {
+                add(&format!("{prefix}.success_rate"), format!("{rate:.6}"));
+            }
+            if let Some(latency) = &load.stats.latency {
+                for (name, value) in [
+                    ("p50_ms", latency.p50_ms),
+                    ("p95_ms", latency.p95_ms),
+                    ("p99_ms", latency.p99_ms),
+                    ("max_ms", latency.max_ms),
+                ] {
+                    add(&format!("{prefix}.{name}"), format!("{value:.3}"));
+                }
+            }
+        }
+    }
+    for it in &scenario.recoveries {
+        if let (Some(removed), Some(recovered)) = (it.removed_s, it.recovered_s) {
+            add(&format!("{}.{}.recovery_s", it.phase, it.load), format!("{:.3}", recovered - removed));
+        }
+    }
+    list
+}
+
+/// The wall clock of a moment on the scenario's timeline.
+fn moment(scenario: &ScenarioResult, seconds: f64) -> Option<String> {
+    let offset = jiff::SignedDuration::try_from_secs_f64(seconds).ok()?;
+    Some(scenario.started_at.checked_add(offset).ok()?.to_string())
+}
+
+/// Seconds as a duration; what is no length of time is zero.
+fn duration(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    fn read(result: &RunResult) -> Report {
+        let xml = junit(result).unwrap();
+        Report::deserialize_from_str(&xml).unwrap_or_else(|error| panic!("{error}\n{xml}"))
+    }
+
+    fn worst(suite: &TestSuite) -> Verdict {
+        match (suite.failures, suite.errors) {
+            (0, 0) => Verdict::Pass,
+            (_, 0) => Verdict::Fail,
+            _ => Verdict::Error,
+        }
+    }
+
+    #[test]
+    fn golden() {
+        insta::assert_snapshot!("junit_failing", junit(&sample::failing()).unwrap());
+        insta::assert_snapshot!("junit_errored", junit(&sample::errored()).unwrap());
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let report = read(&sample::suite());
+        assert_eq!(report.test_suites.len(), 3);
+        let failing = &report.test_suites[1];
+        assert_eq!((failing.tests, failing.failures, failing.errors, failing.skipped), (7, 2, 0, 0));
+        let first = &failing.test_cases[0];
+        assert_eq!(&*first.name, "partition: p95 at most 3 times baseline");
+        assert_eq!(first.classname.as_deref(), Some("single-worker"));
+        assert_eq!(first.extra.get("line").map(|line| &**line), Some("39"));
+        let TestCaseStatus::NonSuccess { kind, message, description, .. } = &first.status else {
+            panic!("a breached expectation is a failure")
+        };
+        assert_eq!(*kind, NonSuccessKind::Failure);
+        assert_eq!(message.as_deref(), Some("p95 rose to 3.8 times baseline's (3.4 to 4.3), allowed 3"));
+        assert!(description.as_ref().unwrap().contains("interval: 3.4x to 4.3x"));
+        assert!(failing.system_out.as_ref().unwrap().contains("[[ATTACHMENT|report.html]]"));
+    }
+
+    #[test]
+    fn a_suite_is_green_only_when_its_scenario_passed() {
+        for result in [
+            sample::passing(),
+            sample::failing(),
+            sample::inconclusive(),
+            sample::errored(),
+            sample::stillborn(),
+            sample::suite(),
+        ] {
+            let report = read(&result);
+            for (suite, scenario) in report.test_suites.iter().zip(&result.scenarios) {
+                assert!(suite.tests > 0 && suite.skipped == 0, "{}", scenario.reason);
+                let expected = match scenario.verdict {
+                    Verdict::Inconclusive => Verdict::Error,
+                    other => other,
+                };
+                assert_eq!(worst(suite), expected, "{}", scenario.reason);
+            }
+        }
+        let mut nothing = sample::stillborn();
+        nothing.scenarios.clear();
+        assert_eq!(read(&nothing).errors, 1);
+    }
+
+    #[test]
+    fn a_verdict_that_no_case_shows_has_a_case_of_its_own() {
+        let mut result = sample::passing();
+        for verdict in [Verdict::Fail, Verdict::Inconclusive, Verdict::Error] {
+            result.scenarios[0].verdict = verdict;
+            let report = read(&result);
+            assert_eq!(report.failures + report.errors, 1, "{verdict:?}");
+            assert_eq!(&*report.test_suites[0].test_cases.last().unwrap().name, "run");
+        }
+        result.scenarios[0].expectations.clear();
+        result.scenarios[0].faults.clear();
+        result.scenarios[0].verdict = Verdict::Pass;
+        assert_eq!(read(&result).tests, 1);
+    }
+
+    #[test]
+    fn cases_have_names_of_their_own() {
+        let mut result = sample::hour();
+        let all = result.scenarios[0].expectations.clone();
+        result.scenarios[0].expectations.extend(all);
+        let report = read(&result);
+        let names: BTreeSet<&str> = report.test_suites[0].test_cases.iter().map(|case| &*case.name).collect();
+        assert_eq!(names.len(), report.tests);
+        assert!(names.contains("partition: p95 at most 3 times baseline [completions]"), "{names:#?}");
+        assert!(names.contains("partition: p95 at most 3 times baseline [completions] (2)"), "{names:#?}");
+    }
+
+    #[test]
+    fn hostile_text_changes_nothing() {
+        let xml = junit(&sample::hostile()).unwrap();
+        let forbidden = |c: char| (c.is_control() && c != '\n' && c != '\t') || ('\u{fffe}'..='\u{ffff}').contains(&c);
+        assert!(!xml.contains(forbidden) && !xml.contains("]]>") && !xml.contains("</script>"));
+        assert!(xml.len() < 200_000, "{}", xml.len());
+        let (hostile, errored) = (read(&sample::hostile()), read(&sample::errored()));
+        assert_eq!(hostile.test_suites.len(), errored.test_suites.len());
+        assert_eq!(hostile.test_suites[0].tests, 8);
+        assert_eq!(junit(&sample::hostile()).unwrap(), xml, "the same result gives the same bytes");
+    }
+}

@@ -1,0 +1,374 @@
+//! Markdown for a step summary or a comment on a merge request: the verdict, the expectations, the faults, a chart of
+//! text, what was left behind, and how to run it again.
+
+use shakedown_schemas::result::{LoadSeries, RunResult, ScenarioResult, Verdict};
+
+use crate::tame::tamed;
+use crate::text::one_line;
+use crate::{sentences, words};
+
+/// GitHub refuses step summaries from 1 MiB on; the rest is for the note that something is left out.
+const LIMIT: usize = 1_000_000;
+
+/// Columns of the text chart.
+const COLUMNS: usize = 60;
+
+/// The run as Markdown, always less than 1 MiB.
+pub fn markdown(result: &RunResult) -> String {
+    let result = tamed(result);
+    let mut out = String::new();
+    if result.scenarios.len() != 1 {
+        out.push_str(&index(&result));
+    }
+    let mut left_out = 0;
+    for scenario in &result.scenarios {
+        let section = section(&result, scenario);
+        if out.len() + section.len() > LIMIT {
+            left_out += 1;
+        } else {
+            if !out.is_empty() {
+                out.push('\n');
+            }
+            out.push_str(&section);
+        }
+    }
+    if left_out > 0 {
+        out.push_str(&format!(
+            "\n{} did not fit here; the HTML report has all.\n",
+            words::plural(left_out, "scenario")
+        ));
+    }
+    let run = &result.run;
+    let mut facts = vec![
+        format!("run {}", code(&run.id)),
+        format!("{} in {}", run.started_at, words::seconds(run.duration_s)),
+        format!("seed {}", run.seed),
+        format!("shakedown {}", inline(&run.tool_version)),
+        format!("exit code {} ({})", result.exit_code, words::exit_code(result.exit_code)),
+    ];
+    if let Some(sha) = &run.git_sha {
+        facts.insert(1, format!("commit {}", code(&sha.chars().take(12).collect::<String>())));
+    }
+    if let Some(signal) = &run.interrupted {
+        facts.push(format!("interrupted by {}", inline(signal)));
+    }
+    out.push_str(&format!("\n<sub>{}</sub>\n", facts.join(" · ")));
+    out
+}
+
+fn index(result: &RunResult) -> String {
+    let mut out = format!("## {}\n\n", badge(result.verdict));
+    if result.scenarios.is_empty() {
+        out.push_str(&format!("No scenario ran: {}.\n", words::exit_code(result.exit_code)));
+        return out;
+    }
+    out.push_str("| Verdict | Scenario | Why |\n| --- | --- | --- |\n");
+    let mut scenarios: Vec<_> = result.scenarios.iter().collect();
+    scenarios.sort_by_key(|scenario| sentences::rank(scenario.verdict));
+    for (row, it) in scenarios.iter().enumerate() {
+        if out.len() > LIMIT / 2 {
+            out.push_str(&format!("| … | {} more | |\n", scenarios.len() - row));
+            break;
+        }
+        let row = [badge(it.verdict), inline(&it.name), inline(sentences::sentence(it))];
+        out.push_str(&format!("| {} |\n", row.join(" | ")));
+    }
+    out.push('\n');
+    out
+}
+
+fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
+    let mut out = format!(
+        "## {}: {}\n\n**{}**\n\n",
+        badge(scenario.verdict),
+        inline(&scenario.name),
+        inline(sentences::sentence(scenario))
+    );
+    for note in sentences::notes(scenario) {
+        out.push_str(&format!("> {}\n\n", inline(&note)));
+    }
+    if !scenario.leftovers.is_empty() {
+        out.push_str("### Left behind in the cluster\n\n");
+        for it in &scenario.leftovers {
+            out.push_str(&format!(
+                "- {} ({}). Remove it with:\n\n{}\n",
+                inline(&it.what),
+                inline(&it.error),
+                fence(&it.command)
+            ));
+        }
+    }
+    for (title, list) in [("Errors", &scenario.errors), ("Warnings", &scenario.warnings)] {
+        if !list.is_empty() {
+            out.push_str(&format!("### {title}\n\n"));
+            list.iter().take(50).for_each(|it| out.push_str(&format!("- {}\n", inline(it))));
+            out.push('\n');
+        }
+    }
+    out.push_str(&expectations(scenario));
+    out.push_str(&faults(scenario));
+    out.push_str(&recoveries(scenario));
+    for series in &scenario.series {
+        out.push_str(&chart(scenario, series));
+    }
+    out.push_str("### Run it again\n\n");
+    out.push_str(&fence(&sentences::command(&result.run)));
+    out.push_str(&format!("\nseed {}", result.run.seed));
+    if !scenario.vars.is_empty() {
+        let vars = scenario.vars.iter().take(40);
+        let vars: Vec<_> = vars.map(|(name, value)| code(&format!("{name}={}", sentences::variable(value)))).collect();
+        out.push_str(&format!(", variables {}", vars.join(", ")));
+    }
+    out.push_str(&format!(", file {}\n", code(&scenario.file)));
+    out
+}
+
+fn expectations(scenario: &ScenarioResult) -> String {
+    if scenario.expectations.is_empty() {
+        return "No expectation was answered.\n\n".to_owned();
+    }
+    let loads = sentences::names_loads(scenario);
+    let mut out = String::from("| Verdict | Phase | Expectation | Observed | Interval | Limit | n | Why |\n");
+    out.push_str("| --- | --- | --- | ---: | --- | --- | ---: | --- |\n");
+    let list = sentences::expectations(scenario);
+    for (row, it) in list.iter().enumerate() {
+        if out.len() > LIMIT / 4 {
+            out.push_str(&format!("| … | | {} more | | | | | |\n", list.len() - row));
+            break;
+        }
+        let title = if loads { format!("{} [{}]", it.title, it.load) } else { it.title.clone() };
+        let interval = it.interval.map(|interval| words::interval(it.unit, interval)).unwrap_or_default();
+        let cells = [
+            badge(it.verdict),
+            inline(&it.phase),
+            inline(&title),
+            inline(&it.observed_text),
+            inline(&interval),
+            inline(&it.limit_text),
+            words::count(it.samples as f64),
+            inline(&it.reason),
+        ];
+        out.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+    out.push('\n');
+    out
+}
+
+fn faults(scenario: &ScenarioResult) -> String {
+    let mut out = String::new();
+    for it in scenario.faults.iter().take(100) {
+        let times = match (it.injecting_s, it.undone_s) {
+            (Some(from), Some(to)) => format!(", {} to {}", words::moment(from), words::moment(to)),
+            (Some(from), None) => format!(", from {}", words::moment(from)),
+            _ => String::new(),
+        };
+        let injected = if it.injection == Verdict::Pass { "proven" } else { "**not proven**" };
+        let undone = if it.undo == Verdict::Pass { "undone" } else { "**not undone**" };
+        let problem = it.problem.as_ref().map(|problem| format!(" ({})", inline(problem))).unwrap_or_default();
+        out.push_str(&format!(
+            "- Fault {} in {} on {}: {injected}, {undone}{times}. {}{problem}\n",
+            code(&it.name),
+            inline(&it.phase),
+            inline(&sentences::pods(&it.targets, 5)),
+            inline(&it.description),
+        ));
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    out
+}
+
+fn recoveries(scenario: &ScenarioResult) -> String {
+    let mut out = String::new();
+    for it in scenario.recoveries.iter().take(100) {
+        let load =
+            if sentences::names_loads(scenario) { format!(", load {}", inline(&it.load)) } else { String::new() };
+        out.push_str(&format!("- Around {}{load}: {}.\n", inline(&it.phase), sentences::recovery(it)));
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    out
+}
+
+/// Two lines of blocks over the run's time, and above them which phase was when and when faults stood.
+fn chart(scenario: &ScenarioResult, series: &LoadSeries) -> String {
+    let Some(end) = series.points.iter().map(|p| p.t_s + p.length_s).reduce(f64::max).filter(|end| *end > 0.0) else {
+        return String::new();
+    };
+    let mut success: Vec<Option<f64>> = vec![None; COLUMNS];
+    let mut p95: Vec<Option<f64>> = vec![None; COLUMNS];
+    for point in &series.points {
+        let column = ((point.t_s / end * COLUMNS as f64).max(0.0) as usize).min(COLUMNS - 1);
+        // The worst window of a column is shown: an average would hide what the reader looks for.
+        if point.requests > 0 {
+            let rate = point.succeeded as f64 / point.requests as f64;
+            success[column] = Some(success[column].map_or(rate, |lowest: f64| lowest.min(rate)));
+        }
+        if let Some(value) = point.p95_ms {
+            p95[column] = Some(p95[column].map_or(value, |highest: f64| highest.max(value)));
+        }
+    }
+    let lowest = success.iter().flatten().copied().reduce(f64::min);
+    let highest = p95.iter().flatten().copied().reduce(f64::max);
+    // Success is drawn from its lowest value, so that one percent less is seen; latency from zero.
+    let floor = lowest.map_or(0.0, |lowest| (2.0 * lowest - 1.0).max(0.0));
+    let mut phases = vec![' '; COLUMNS];
+    for phase in &scenario.phases {
+        let column = |t: f64| ((t / end * COLUMNS as f64).round().max(0.0) as usize).min(COLUMNS);
+        let (from, to) = (column(phase.start_s), column(phase.end_s));
+        let label: Vec<char> = format!("|{}", one_line(&phase.name)).chars().collect();
+        for (k, c) in label.into_iter().enumerate().take_while(|(k, _)| from + k < to) {
+            phases[from + k] = c;
+        }
+    }
+    let mut text = format!("phase    {}\n", phases.into_iter().collect::<String>().trim_end());
+    let standing = |from: f64, to: f64| {
+        scenario
+            .faults
+            .iter()
+            .any(|it| it.injecting_s.is_some_and(|start| start < to) && it.undone_s.is_none_or(|gone| gone > from))
+    };
+    let width = end / COLUMNS as f64;
+    let faults = (0..COLUMNS).map(|k| if standing(k as f64 * width, (k + 1) as f64 * width) { '━' } else { ' ' });
+    let faults: String = faults.collect();
+    if !faults.trim().is_empty() {
+        text.push_str(&format!("faults   {}\n", faults.trim_end()));
+    }
+    if let Some(lowest) = lowest {
+        text.push_str(&format!("success  {}  lowest {}\n", sparkline(&success, floor, 1.0), words::fraction(lowest)));
+    }
+    if let Some(highest) = highest {
+        text.push_str(&format!("p95      {}  highest {}\n", sparkline(&p95, 0.0, highest), words::millis(highest)));
+    }
+    text.push_str(&format!("         0s{:>width$}\n", words::seconds(end), width = COLUMNS - 2));
+    format!("Load {}, its worst window in each column:\n\n{}\n", inline(&series.load), fence(&text))
+}
+
+fn sparkline(values: &[Option<f64>], low: f64, high: f64) -> String {
+    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let block = |value: f64| {
+        let share = if high > low { (value - low) / (high - low) } else { 1.0 };
+        BLOCKS[((share * 7.0).round().clamp(0.0, 7.0)) as usize]
+    };
+    values.iter().map(|value| value.map_or(' ', block)).collect()
+}
+
+fn badge(verdict: Verdict) -> String {
+    let sign = match verdict {
+        Verdict::Pass => "✅",
+        Verdict::Fail => "❌",
+        Verdict::Inconclusive => "❔",
+        Verdict::Error => "⚠️",
+    };
+    format!("{sign} {}", words::verdict(verdict))
+}
+
+/// Text within a line or a cell: nothing in it is markup, a mention or an entity.
+fn inline(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in one_line(text).chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            // GitHub reads mentions in the rendered text; an empty comment between keeps a name from being one.
+            '@' => out.push_str("@<!-- -->"),
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '#' | '|' | '~' | '$' | '!' => {
+                out.push('\\');
+                out.push(c);
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// A code span. Backticks and bars have no escape in there that all readers know, so the span's are HTML.
+fn code(text: &str) -> String {
+    let mut out = String::from("<code>");
+    for c in one_line(text).chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            c if c.is_ascii_punctuation() && !"-./:=,".contains(c) => out.push_str(&format!("&#{};", c as u32)),
+            _ => out.push(c),
+        }
+    }
+    out.push_str("</code>");
+    out
+}
+
+/// A block of text as it is, within a fence longer than any run of backticks in it.
+fn fence(text: &str) -> String {
+    let mut longest = 0;
+    let mut run = 0;
+    for c in text.chars() {
+        run = if c == '`' { run + 1 } else { 0 };
+        longest = longest.max(run);
+    }
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}text\n{}\n{fence}\n", text.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn golden() {
+        insta::assert_snapshot!("markdown_failing", markdown(&sample::failing()));
+        insta::assert_snapshot!("markdown_errored", markdown(&sample::errored()));
+        insta::assert_snapshot!("markdown_suite", markdown(&sample::suite()));
+    }
+
+    #[test]
+    fn every_row_of_a_table_has_all_its_cells() {
+        for result in [sample::suite(), sample::hostile(), sample::hour(), sample::stillborn()] {
+            let text = markdown(&result);
+            let mut columns = 0;
+            for line in text.lines() {
+                if !line.starts_with('|') {
+                    columns = 0;
+                    continue;
+                }
+                let bars = line.replace("\\|", "").matches('|').count();
+                assert!(columns == 0 || columns == bars, "{line}");
+                columns = bars;
+            }
+        }
+    }
+
+    #[test]
+    fn hostile_text_is_only_text() {
+        let text = markdown(&sample::hostile());
+        let outside: String = text.split("```").step_by(2).collect();
+        for markup in ["<script", "</script", "<img", "`$(id)", "\u{1b}", "\0", "\u{202e}"] {
+            assert!(!outside.contains(markup), "{markup}");
+        }
+        assert!(!text.contains(['\u{1b}', '\0', '\u{202e}', '\r']));
+        assert_eq!(markdown(&sample::hostile()), text, "the same result gives the same bytes");
+    }
+
+    #[test]
+    fn always_less_than_a_mebibyte() {
+        let mut result = sample::hostile();
+        let scenario = &mut result.scenarios[0];
+        let one = scenario.expectations[0].clone();
+        scenario.expectations.extend(std::iter::repeat_n(one, 600));
+        let scenario = result.scenarios[0].clone();
+        result.scenarios.extend(std::iter::repeat_n(scenario, 5));
+        let text = markdown(&result);
+        assert!(text.len() < 1 << 20, "{}", text.len());
+        assert!(text.contains("did not fit here"));
+    }
+
+    #[test]
+    fn fences_are_longer_than_what_they_hold() {
+        assert_eq!(fence("a ``` b"), "````text\na ``` b\n````\n");
+        assert_eq!(sparkline(&[Some(0.0), None, Some(1.0)], 0.0, 1.0), "▁ █");
+    }
+}

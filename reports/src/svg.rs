@@ -1,0 +1,304 @@
+//! Small SVG drawings as text: scales with nice ticks, elements, and paths. Pure, and about nothing but geometry; what
+//! is drawn is in `html`.
+//!
+//! Colours are never set here: each element has a class, and the page's style sheet knows what it looks like in light
+//! and dark. Inline styles would need a weaker content security policy.
+
+use std::fmt::{Display, Write as _};
+
+/// The width of a character of the charts' 11 px text, in pixels: on the wide side, so that text fits where it is
+/// measured to fit.
+const CHARACTER: f64 = 6.7;
+
+/// From values to pixels, on a straight or a logarithmic axis.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scale {
+    domain: (f64, f64),
+    range: (f64, f64),
+    log: bool,
+}
+
+impl Scale {
+    /// A straight axis. A domain without width gets one.
+    pub(crate) fn linear(low: f64, high: f64, range: (f64, f64)) -> Self {
+        let high = if high > low { high } else { low + 1.0 };
+        Self { domain: (low, high), range, log: false }
+    }
+
+    /// A logarithmic axis; `low` must be more than zero.
+    pub(crate) fn log(low: f64, high: f64, range: (f64, f64)) -> Self {
+        let low = low.max(1e-9);
+        let high = if high > low { high } else { low * 10.0 };
+        Self { domain: (low, high), range, log: true }
+    }
+
+    /// The pixel of a value; values beyond the domain stay at its ends.
+    pub(crate) fn at(&self, value: f64) -> f64 {
+        let (low, high) = self.domain;
+        let value = if value.is_finite() { value.clamp(low, high) } else { low };
+        let share = if self.log { (value / low).ln() / (high / low).ln() } else { (value - low) / (high - low) };
+        self.range.0 + share * (self.range.1 - self.range.0)
+    }
+
+    /// True for a logarithmic axis.
+    pub(crate) const fn is_log(&self) -> bool {
+        self.log
+    }
+
+    /// Round values within the domain, about as many as asked.
+    pub(crate) fn ticks(&self, about: usize) -> Vec<f64> {
+        let (low, high) = self.domain;
+        if !self.log {
+            return linear_ticks(low, high, nice_step((high - low) / about.max(1) as f64));
+        }
+        let decades = |multiples: &[f64]| -> Vec<f64> {
+            let first = low.log10().floor() as i32;
+            let last = high.log10().ceil() as i32;
+            (first..=last)
+                .flat_map(|power| multiples.iter().map(move |multiple| multiple * 10_f64.powi(power)))
+                .filter(|value| (low * (1.0 - 1e-9)..=high * (1.0 + 1e-9)).contains(value))
+                .collect()
+        };
+        let all: Vec<Vec<f64>> = [&[1.0, 2.0, 5.0][..], &[1.0, 3.0], &[1.0]].into_iter().map(decades).collect();
+        let fits = all.iter().find(|ticks| ticks.len() <= about + 1);
+        fits.or(all.last()).cloned().unwrap_or_default()
+    }
+}
+
+/// Round moments for an axis of time in seconds, about as many as asked: steps that clocks have.
+pub(crate) fn time_ticks(length: f64, about: usize) -> Vec<f64> {
+    const STEPS: [f64; 16] =
+        [1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 21600.0];
+    let wanted = length / about.max(1) as f64;
+    let step = if wanted < 1.0 {
+        nice_step(wanted)
+    } else {
+        STEPS.into_iter().find(|step| *step >= wanted).unwrap_or_else(|| (wanted / 86400.0).ceil() * 86400.0)
+    };
+    linear_ticks(0.0, length, step)
+}
+
+/// The smallest of 1, 2, 2.5 or 5 times a power of ten that is at least `step`.
+fn nice_step(step: f64) -> f64 {
+    if !step.is_finite() || step <= 0.0 {
+        return 1.0;
+    }
+    let power = 10_f64.powf(step.log10().floor());
+    [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|it| it * power).find(|it| *it >= step * 0.999).unwrap_or(10.0 * power)
+}
+
+fn linear_ticks(low: f64, high: f64, step: f64) -> Vec<f64> {
+    let first = (low / step - 1e-9).ceil() as i64;
+    let last = (high / step + 1e-9).floor() as i64;
+    // A domain so far from zero that steps vanish in its rounding has no ticks rather than endless ones.
+    if last.saturating_sub(first) > 1000 { Vec::new() } else { (first..=last).map(|k| k as f64 * step).collect() }
+}
+
+/// The end of an axis that begins at zero and holds `value`: the next round one.
+pub(crate) fn nice_end(value: f64, about: usize) -> f64 {
+    let step = nice_step(value / about.max(1) as f64);
+    ((value / step - 1e-9).ceil() * step).max(step)
+}
+
+/// A coordinate with at most one decimal.
+pub(crate) fn px(value: f64) -> String {
+    let tenths = (value * 10.0).round() as i64;
+    if tenths % 10 == 0 { (tenths / 10).to_string() } else { format!("{:.1}", tenths as f64 / 10.0) }
+}
+
+/// About how wide a text is drawn, in pixels.
+pub(crate) fn text_width(text: &str) -> f64 {
+    text.chars().count() as f64 * CHARACTER
+}
+
+/// The text, cut to a width in pixels; empty where not even a few characters fit.
+pub(crate) fn fit(text: &str, width: f64) -> String {
+    let most = (width / CHARACTER).floor().max(0.0) as usize;
+    if text.chars().count() <= most {
+        text.to_owned()
+    } else if most < 4 {
+        String::new()
+    } else {
+        text.chars().take(most - 1).chain(['…']).collect()
+    }
+}
+
+/// Text made safe for the content and the attributes of elements.
+pub(crate) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// The side of a point at which a text stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Anchor {
+    /// The text begins at the point.
+    Start,
+    /// The text's middle is the point.
+    Middle,
+    /// The text ends at the point.
+    End,
+}
+
+/// A drawing under way.
+#[derive(Debug)]
+pub(crate) struct Svg {
+    out: String,
+}
+
+impl Svg {
+    /// Begins a drawing of a size in pixels that scales with its box. The label is what a screen reader says.
+    pub(crate) fn new(class: &str, width: f64, height: f64, label: &str) -> Self {
+        let out = format!(
+            r#"<svg class="{class}" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" aria-label="{label}">"#,
+            w = px(width),
+            h = px(height),
+            label = escape(label),
+        );
+        Self { out }
+    }
+
+    /// Ends the drawing.
+    pub(crate) fn finish(mut self) -> String {
+        self.out.push_str("</svg>");
+        self.out
+    }
+
+    /// A rectangle; one without area is left out.
+    pub(crate) fn rect(&mut self, class: &str, [x, y, width, height]: [f64; 4]) {
+        if width > 0.0 && height > 0.0 {
+            self.empty("rect", class, &[("x", &px(x)), ("y", &px(y)), ("width", &px(width)), ("height", &px(height))]);
+        }
+    }
+
+    /// A rectangle that says more when it is pointed at.
+    pub(crate) fn titled_rect(&mut self, class: &str, [x, y, width, height]: [f64; 4], title: &str) {
+        let (x, y, width, height) = (px(x), px(y), px(width.max(1.0)), px(height));
+        let _ = write!(
+            self.out,
+            r#"<rect class="{class}" x="{x}" y="{y}" width="{width}" height="{height}"><title>{}</title></rect>"#,
+            escape(title)
+        );
+    }
+
+    /// A straight line.
+    pub(crate) fn line(&mut self, class: &str, [x1, y1, x2, y2]: [f64; 4]) {
+        self.empty("line", class, &[("x1", &px(x1)), ("y1", &px(y1)), ("x2", &px(x2)), ("y2", &px(y2))]);
+    }
+
+    /// A dot.
+    pub(crate) fn circle(&mut self, class: &str, x: f64, y: f64, radius: f64) {
+        self.empty("circle", class, &[("cx", &px(x)), ("cy", &px(y)), ("r", &px(radius))]);
+    }
+
+    /// A path; an empty one is left out.
+    pub(crate) fn path(&mut self, class: &str, path: &Path) {
+        if !path.data.is_empty() {
+            self.empty("path", class, &[("d", &path.data)]);
+        }
+    }
+
+    /// A text. Empty ones are left out.
+    pub(crate) fn text(&mut self, class: &str, x: f64, y: f64, anchor: Anchor, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        let anchor = match anchor {
+            Anchor::Start => "",
+            Anchor::Middle => r#" text-anchor="middle""#,
+            Anchor::End => r#" text-anchor="end""#,
+        };
+        let _ =
+            write!(self.out, r#"<text class="{class}" x="{}" y="{}"{anchor}>{}</text>"#, px(x), px(y), escape(text));
+    }
+
+    fn empty(&mut self, tag: &str, class: &str, attributes: &[(&str, &dyn Display)]) {
+        let _ = write!(self.out, r#"<{tag} class="{class}""#);
+        for (name, value) in attributes {
+            let _ = write!(self.out, r#" {name}="{value}""#);
+        }
+        self.out.push_str("/>");
+    }
+}
+
+/// The data of a path.
+#[derive(Debug, Default)]
+pub(crate) struct Path {
+    data: String,
+}
+
+impl Path {
+    /// Begins a line at a point.
+    pub(crate) fn start(&mut self, x: f64, y: f64) {
+        let _ = write!(self.data, "M{} {}", px(x), px(y));
+    }
+
+    /// Draws on to a point.
+    pub(crate) fn to(&mut self, x: f64, y: f64) {
+        let _ = write!(self.data, "L{} {}", px(x), px(y));
+    }
+
+    /// Draws on, level, to a place.
+    pub(crate) fn across(&mut self, x: f64) {
+        let _ = write!(self.data, "H{}", px(x));
+    }
+
+    /// Draws on, upright, to a height.
+    pub(crate) fn upright(&mut self, y: f64) {
+        let _ = write!(self.data, "V{}", px(y));
+    }
+
+    /// Closes the line to an area.
+    pub(crate) fn close(&mut self) {
+        self.data.push('Z');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_within_the_axis() {
+        assert_eq!(Scale::linear(0.0, 20.0, (0.0, 1.0)).ticks(4), [0.0, 5.0, 10.0, 15.0, 20.0]);
+        assert_eq!(Scale::linear(0.93, 1.0, (0.0, 1.0)).ticks(4).len(), 4);
+        assert_eq!(Scale::log(1.0, 100.0, (0.0, 1.0)).ticks(4), [1.0, 3.0, 10.0, 30.0, 100.0]);
+        assert_eq!(Scale::log(1.0, 1e6, (0.0, 1.0)).ticks(6).len(), 7);
+        assert_eq!(time_ticks(121.0, 6), [0.0, 30.0, 60.0, 90.0, 120.0]);
+        assert_eq!(time_ticks(3600.0, 8).len(), 7);
+        assert_eq!(time_ticks(1e9, 8).len(), 8);
+        assert_eq!(nice_end(19.0, 4), 20.0);
+        assert_eq!(nice_end(0.0, 4), 1.0);
+    }
+
+    #[test]
+    fn scales_stay_within_their_range() {
+        let scale = Scale::log(1.0, 100.0, (200.0, 0.0));
+        assert_eq!(scale.at(10.0), 100.0);
+        assert_eq!(scale.at(0.0), 200.0);
+        assert_eq!(scale.at(f64::NAN), 200.0);
+        assert_eq!(Scale::linear(5.0, 5.0, (0.0, 10.0)).at(6.0), 10.0);
+        assert!(Scale::linear(0.0, f64::MAX, (0.0, 10.0)).at(1.0).is_finite());
+    }
+
+    #[test]
+    fn text_is_escaped_and_fits() {
+        assert_eq!(escape("<a href=\"x\">&'"), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;");
+        assert_eq!(fit("baseline", 100.0), "baseline");
+        assert_eq!(fit("baseline", 40.3), "basel…");
+        assert_eq!(fit("baseline", 10.0), "");
+        assert_eq!(px(12.0), "12");
+        assert_eq!(px(-0.04), "0");
+        assert_eq!(px(3.25), "3.3");
+    }
+}

@@ -1,0 +1,94 @@
+//! The command line: arguments in, exit code out. Each command is one file; what they share (choosing scenarios,
+//! writing outputs, the console) is beside them.
+//!
+//! Results go to stdout, progress and complaints to stderr.
+
+mod args;
+mod cleanup;
+mod console;
+pub mod exit;
+mod list;
+mod output;
+mod plan;
+mod report;
+mod run;
+mod sandbox;
+mod schema;
+mod select;
+mod signals;
+mod summary;
+mod validate;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+/// A command could not do its work: a message that says what to do, and the exit code.
+#[derive(Debug)]
+pub struct Failure {
+    /// What went wrong, with a `help:` line where there is help.
+    pub message: String,
+    /// The exit code.
+    pub code: u8,
+}
+
+impl Failure {
+    /// Something about the environment: exit code 3.
+    pub fn environment(error: impl std::fmt::Display) -> Self {
+        Self { message: error.to_string(), code: exit::ENVIRONMENT }
+    }
+
+    /// Something about how the command was called: exit code 2.
+    pub fn usage(error: impl std::fmt::Display) -> Self {
+        Self { message: error.to_string(), code: exit::USAGE }
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    // Clap's own exit code for usage errors is 2, as ours; help and version are 0.
+    let args = Args::parse();
+    // One provider for all TLS in the process; a second install is refused and does no harm.
+    _ = rustls::crypto::ring::default_provider().install_default();
+    let style = console::Style::new(args.color);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&style, &Failure::environment(format!("could not start: {error}"))),
+    };
+    let result = runtime.block_on(async {
+        match args.command {
+            Command::Run(run) => run::run(run, style, args.quiet, args.verbose).await,
+            Command::Plan(plan) => plan::plan(plan, style).await,
+            Command::Validate(validate) => validate::validate(&validate, style),
+            Command::List(list) => list::list(&list, style),
+            Command::Report(report) => report::report(&report),
+            Command::Cleanup(cleanup) => cleanup::cleanup(cleanup).await,
+            Command::Sandbox(sandbox) => sandbox::sandbox(sandbox).await,
+            Command::Schema(schema) => schema::schema(&schema),
+            Command::Completions { shell } => {
+                clap_complete::generate(
+                    shell,
+                    &mut <Args as clap::CommandFactory>::command(),
+                    "shakedown",
+                    &mut std::io::stdout(),
+                );
+                Ok(exit::PASSED)
+            }
+            Command::Pod(pod) => sandbox::pod(pod).await,
+        }
+    });
+    // Tasks of an interrupted command (a port-forward, a sandbox) end with the process.
+    runtime.shutdown_background();
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => complain(&style, &failure),
+    }
+}
+
+fn complain(style: &console::Style, failure: &Failure) -> ExitCode {
+    _ = writeln!(std::io::stderr(), "{}: {}", style.red("error"), failure.message);
+    ExitCode::from(failure.code)
+}

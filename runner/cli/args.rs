@@ -1,0 +1,273 @@
+//! The arguments, exactly as typed. What they mean (which files, which cluster) is found out by the commands.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use shakedown_schemas::units::Duration;
+
+/// Run chaos scenarios against a service on Kubernetes and gate on their verdicts.
+///
+/// Every flag can also be given by an environment variable. Exit codes: 0 passed, 1 an expectation failed, 2 usage or
+/// an invalid scenario, 3 the environment, 4 inconclusive, 5 nothing selected, 6 something was left behind in the
+/// cluster, 130 and 143 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "shakedown", version, propagate_version = true)]
+pub struct Args {
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, default_value = "auto", env = "SHAKEDOWN_COLOR")]
+    pub color: Color,
+    /// Show only results and errors.
+    #[arg(short, long, global = true, env = "SHAKEDOWN_QUIET")]
+    pub quiet: bool,
+    /// Show more: every event, every retry.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set or TERM is `dumb`.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run scenarios and write their verdicts and reports.
+    Run(Run),
+    /// Show what `run` would do: targets, timeline and every object. Changes nothing.
+    Plan(Plan),
+    /// Check scenario files without a cluster.
+    Validate(Validate),
+    /// List the scenarios that would run.
+    List(List),
+    /// Render the reports of an earlier run again.
+    Report(Report),
+    /// Remove what earlier runs left in the cluster.
+    Cleanup(Cleanup),
+    /// Start the embedded sandbox cluster alone and print its kubeconfig.
+    Sandbox(Sandbox),
+    /// Print the JSON Schemas of the file formats.
+    Schema(Schema),
+    /// Print a script that completes this program's arguments in a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Run one program of the sandbox's inference deployment (in a pod).
+    #[command(hide = true)]
+    Pod(Pod),
+}
+
+/// Which scenarios.
+#[derive(Debug, ClapArgs)]
+pub struct Selection {
+    /// Scenario files, folders of them, or globs.
+    #[arg(required = true, value_name = "FILE|FOLDER|GLOB")]
+    pub paths: Vec<String>,
+    /// Only scenarios with this tag (any of several).
+    #[arg(long, value_name = "TAG", env = "SHAKEDOWN_TAG", value_delimiter = ',')]
+    pub tag: Vec<String>,
+    /// No scenarios with this tag.
+    #[arg(long, value_name = "TAG", env = "SHAKEDOWN_SKIP_TAG", value_delimiter = ',')]
+    pub skip_tag: Vec<String>,
+    /// Set a variable of the scenarios: NAME=VALUE.
+    #[arg(long = "var", value_name = "NAME=VALUE")]
+    pub vars: Vec<String>,
+    /// Read variables from a YAML file.
+    #[arg(long = "vars-file", value_name = "FILE", env = "SHAKEDOWN_VARS_FILE")]
+    pub vars_files: Vec<PathBuf>,
+}
+
+/// Which cluster.
+#[derive(Debug, ClapArgs)]
+pub struct Target {
+    /// Run against the embedded sandbox cluster instead of a real one.
+    #[arg(long, env = "SHAKEDOWN_SANDBOX")]
+    pub sandbox: bool,
+    /// The sandbox's topology, a YAML file.
+    #[arg(long, value_name = "FILE", env = "SHAKEDOWN_SANDBOX_TOPOLOGY", requires = "sandbox")]
+    pub sandbox_topology: Option<PathBuf>,
+    /// The kubeconfig's path.
+    #[arg(long, value_name = "FILE", env = "SHAKEDOWN_KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context.
+    #[arg(long, env = "SHAKEDOWN_CONTEXT")]
+    pub context: Option<String>,
+    /// The namespace of scenarios that name none.
+    #[arg(short, long, env = "SHAKEDOWN_NAMESPACE")]
+    pub namespace: Option<String>,
+}
+
+/// `run`
+#[derive(Debug, ClapArgs)]
+pub struct Run {
+    #[command(flatten)]
+    pub selection: Selection,
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub safety: Safety,
+    /// The folder for the results. Default: shakedown-results/RUN-ID.
+    #[arg(long, value_name = "DIR", env = "SHAKEDOWN_OUT")]
+    pub out: Option<PathBuf>,
+    /// The seed of everything that is chosen by chance. Default: a new one, printed.
+    #[arg(long, env = "SHAKEDOWN_SEED")]
+    pub seed: Option<u64>,
+    /// Do not begin another scenario after one that did not pass.
+    #[arg(long, env = "SHAKEDOWN_FAIL_FAST")]
+    pub fail_fast: bool,
+}
+
+/// What protects the cluster.
+#[derive(Debug, ClapArgs)]
+pub struct Safety {
+    /// How long after the planned end of the last fault the cluster itself removes every fault.
+    #[arg(long, value_name = "DURATION", default_value = "60s", env = "SHAKEDOWN_FUSE_MARGIN")]
+    pub fuse_margin: Duration,
+    /// Inject without a fuse: if the runner dies, its faults stay.
+    #[arg(long, env = "SHAKEDOWN_NO_FUSE")]
+    pub no_fuse: bool,
+    /// How long to wait for another run in the same namespace.
+    #[arg(long, value_name = "DURATION", default_value = "0s", env = "SHAKEDOWN_WAIT_LOCK")]
+    pub wait_lock: Duration,
+}
+
+/// `plan`
+#[derive(Debug, ClapArgs)]
+pub struct Plan {
+    #[command(flatten)]
+    pub selection: Selection,
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub safety: Safety,
+    /// The seed of everything that is chosen by chance. Default: a new one, printed.
+    #[arg(long, env = "SHAKEDOWN_SEED")]
+    pub seed: Option<u64>,
+}
+
+/// `validate`
+#[derive(Debug, ClapArgs)]
+pub struct Validate {
+    #[command(flatten)]
+    pub selection: Selection,
+}
+
+/// `list`
+#[derive(Debug, ClapArgs)]
+pub struct List {
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `report`
+#[derive(Debug, ClapArgs)]
+pub struct Report {
+    /// A result.json.
+    #[arg(value_name = "RESULT.json")]
+    pub result: PathBuf,
+    /// The folder for the reports.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `cleanup`
+#[derive(Debug, ClapArgs)]
+pub struct Cleanup {
+    /// A run's result folder, or its journal. Default: shakedown-results/latest.
+    #[arg(value_name = "RESULTS", conflicts_with_all = ["run", "all", "older_than"])]
+    pub results: Option<PathBuf>,
+    #[command(flatten)]
+    pub target: Target,
+    /// Everything of this run, found by its labels.
+    #[arg(long, value_name = "RUN-ID")]
+    pub run: Option<String>,
+    /// Everything of every run that is not going on, found by labels.
+    #[arg(long, conflicts_with = "run")]
+    pub all: bool,
+    /// Everything of every run that is not going on and began longer ago than this, found by labels.
+    #[arg(long, value_name = "DURATION", conflicts_with_all = ["run", "all"])]
+    pub older_than: Option<Duration>,
+    /// Change nothing; exit with 6 when something is left.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// `sandbox`
+#[derive(Debug, ClapArgs)]
+pub struct Sandbox {
+    /// The topology, a YAML file.
+    #[arg(long, value_name = "FILE", env = "SHAKEDOWN_SANDBOX_TOPOLOGY")]
+    pub topology: Option<PathBuf>,
+    /// Write the kubeconfig to this file instead of printing it.
+    #[arg(long, value_name = "FILE")]
+    pub write_kubeconfig: Option<PathBuf>,
+    /// Print the default topology and end.
+    #[arg(long)]
+    pub print_topology: bool,
+}
+
+/// `schema`
+#[derive(Debug, ClapArgs)]
+pub struct Schema {
+    /// Which format.
+    #[arg(value_enum, default_value = "scenario")]
+    pub which: SchemaName,
+    /// Write all of them to the folder `schemas` of a checkout.
+    #[arg(long, hide = true)]
+    pub write: bool,
+}
+
+/// A file format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaName {
+    /// The scenario files.
+    Scenario,
+    /// `result.json`.
+    Result,
+    /// A line of `events.ndjson`.
+    Event,
+}
+
+/// `pod`
+#[derive(Debug, ClapArgs)]
+pub struct Pod {
+    /// Which program.
+    #[command(subcommand)]
+    pub program: PodProgram,
+}
+
+/// A program of the inference deployment.
+#[derive(Debug, Subcommand)]
+pub enum PodProgram {
+    /// The frontend with the OpenAI API.
+    Frontend {
+        /// Its configuration, JSON.
+        #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
+        config: String,
+    },
+    /// A worker.
+    Worker {
+        /// Its configuration, JSON.
+        #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
+        config: String,
+    },
+    /// The bus.
+    Bus {
+        /// Its configuration, JSON.
+        #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
+        config: String,
+    },
+}

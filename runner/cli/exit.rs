@@ -1,0 +1,20 @@
+//! The exit codes. They are an API: scripts depend on them.
+
+/// Every scenario passed.
+pub const PASSED: u8 = 0;
+/// An expectation failed.
+pub const FAILED: u8 = 1;
+/// Usage, or an invalid scenario.
+pub const USAGE: u8 = 2;
+/// The environment: cluster unreachable, permission denied, load generator failed.
+pub const ENVIRONMENT: u8 = 3;
+/// Inconclusive.
+pub const INCONCLUSIVE: u8 = 4;
+/// Nothing selected.
+pub const NOTHING_SELECTED: u8 = 5;
+/// Something was left behind in the cluster; never masked by another code.
+pub const LEFTOVERS: u8 = 6;
+/// Interrupted by SIGINT, after undoing everything.
+pub const INTERRUPTED: u8 = 130;
+/// Interrupted by SIGTERM, after undoing everything.
+pub const TERMINATED: u8 = 143;

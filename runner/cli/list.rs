@@ -1,0 +1,38 @@
+//! `shakedown list`: the scenarios that `run` would run, with their tags.
+
+use serde_json::json;
+
+use super::args::List;
+use super::console::Style;
+use super::{Failure, exit, select};
+
+/// Prints one line per scenario.
+///
+/// # Errors
+/// With exit code 2 when a file is not valid, with 5 when nothing is selected.
+pub fn list(args: &List, style: Style) -> Result<u8, Failure> {
+    let documents = select::scenarios(&args.selection, style)?;
+    if args.json {
+        let rows: Vec<_> = documents
+            .iter()
+            .map(|document| {
+                let scenario = &document.scenario;
+                json!({
+                    "name": scenario.name,
+                    "file": document.file,
+                    "tags": scenario.tags,
+                    "description": scenario.description,
+                    "duration_s": scenario.phases.iter().map(|phase| phase.duration.as_secs_f64()).sum::<f64>(),
+                })
+            })
+            .collect();
+        println!("{:#}", json!(rows));
+        return Ok(exit::PASSED);
+    }
+    let width = documents.iter().map(|document| document.scenario.name.len()).max().unwrap_or_default();
+    for document in &documents {
+        let scenario = &document.scenario;
+        println!("{:width$}  {}  [{}]", scenario.name, document.file, scenario.tags.join(", "));
+    }
+    Ok(exit::PASSED)
+}

@@ -1,0 +1,168 @@
+//! The result folder: every file is written whole or not at all, also when the run fails or is interrupted.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use shakedown_schemas::{Event, RunResult};
+
+use super::Failure;
+use crate::events::Listener;
+use crate::journal::{self, Journal};
+
+/// The folder of all results, beside the working folder.
+const RESULTS: &str = "shakedown-results";
+
+/// A run's folder.
+#[derive(Debug, Clone)]
+pub struct Output {
+    folder: PathBuf,
+    linked: bool,
+}
+
+impl Output {
+    /// Makes the folder and writes a file into it, so that a full disk or a missing permission is known before anything
+    /// is done to a cluster.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn create(out: Option<&Path>, run: &str) -> Result<Self, Failure> {
+        let folder = out.map_or_else(|| Path::new(RESULTS).join(run), Path::to_owned);
+        let output = Self { folder, linked: out.is_none() };
+        let describe = |error| {
+            Failure::environment(format!(
+                "could not write to the result folder `{}`: {error}\nhelp: make room or choose another folder with --out",
+                output.folder.display()
+            ))
+        };
+        fs::create_dir_all(&output.folder).map_err(describe)?;
+        output.write("events.ndjson", b"").map_err(describe)?;
+        Ok(output)
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A file in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// A listener that appends every event to `events.ndjson`.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn recorder(&self) -> Result<Recorder, Failure> {
+        let file = File::options().append(true).open(self.path("events.ndjson")).map_err(|error| {
+            Failure::environment(format!("could not write {}: {error}", self.path("events.ndjson").display()))
+        })?;
+        Ok(Recorder { file: BufWriter::new(file), failed: false })
+    }
+
+    /// The journal of the run's acts.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn journal(&self, run: &str) -> Result<Arc<Journal>, Failure> {
+        let describe =
+            |error| Failure::environment(format!("could not write {}: {error}", self.path(journal::FILE).display()));
+        Journal::open(&self.folder, run).map(Arc::new).map_err(describe)
+    }
+
+    /// Writes `result.json` and everything that is rendered from it, and points `latest` to the folder.
+    ///
+    /// # Errors
+    /// With the first file that could not be rendered or written; the others are tried all the same.
+    pub fn write_result(&self, result: &RunResult) -> Result<(), Failure> {
+        let mut problems = Vec::new();
+        let mut keep = |name: &str, bytes: Result<Vec<u8>, String>| {
+            let written = bytes.and_then(|bytes| self.write(name, &bytes).map_err(|error| error.to_string()));
+            if let Err(error) = written {
+                problems.push(format!("{}: {error}", self.path(name).display()));
+            }
+        };
+        keep("result.json", result_json(result));
+        for (name, bytes) in rendered(result) {
+            keep(name, bytes);
+        }
+        if self.linked {
+            self.link_latest();
+        }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::environment(format!(
+                "could not write every report:\n  {}\nhelp: make room; `shakedown report {} --out DIR` renders them again",
+                problems.join("\n  "),
+                self.path("result.json").display()
+            )))
+        }
+    }
+
+    /// A file beside the final one, synced and renamed: readers see the old bytes or the new ones.
+    fn write(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+        let path = self.path(name);
+        let partial = self.path(&format!(".{name}.partial"));
+        let result = (|| {
+            let mut file = File::create(&partial)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&partial, &path)
+        })();
+        if result.is_err() {
+            _ = fs::remove_file(&partial);
+        }
+        result
+    }
+
+    /// `shakedown-results/latest` is a convenience: a system without symbolic links goes without.
+    fn link_latest(&self) {
+        #[cfg(unix)]
+        if let (Some(parent), Some(name)) = (self.folder.parent(), self.folder.file_name()) {
+            let partial = parent.join(".latest.partial");
+            _ = fs::remove_file(&partial);
+            if std::os::unix::fs::symlink(name, &partial).is_ok() {
+                _ = fs::rename(&partial, parent.join("latest"));
+            }
+        }
+    }
+}
+
+/// The result as text, the source of every report.
+///
+/// # Errors
+/// When a number has no form in JSON.
+pub fn result_json(result: &RunResult) -> Result<Vec<u8>, String> {
+    let mut text = serde_json::to_vec_pretty(result).map_err(|error| error.to_string())?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// Every report that is rendered from a result, by file name.
+pub fn rendered(result: &RunResult) -> Vec<(&'static str, Result<Vec<u8>, String>)> {
+    vec![
+        ("report.html", shakedown_reports::html(result).map(String::into_bytes).map_err(|error| error.to_string())),
+        ("junit.xml", shakedown_reports::junit(result).map(String::into_bytes).map_err(|error| error.to_string())),
+        ("summary.md", Ok(shakedown_reports::markdown(result).into_bytes())),
+    ]
+}
+
+/// Appends events to a file, line by line.
+pub struct Recorder {
+    file: BufWriter<File>,
+    failed: bool,
+}
+
+impl Listener for Recorder {
+    fn event(&mut self, event: &Event) {
+        // A disk that fills up during the run must not end it: the result holds the events as well.
+        if self.failed {
+            return;
+        }
+        let line = serde_json::to_string(event).unwrap_or_default();
+        self.failed = writeln!(self.file, "{line}").and_then(|()| self.file.flush()).is_err();
+    }
+}

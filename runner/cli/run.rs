@@ -1,0 +1,167 @@
+//! `shakedown run`: runs the selected scenarios one after the other and writes their verdicts.
+
+use std::process::Command;
+use std::time::Instant;
+
+use shakedown_schemas::EventKind;
+use shakedown_schemas::result::{RESULT_VERSION, RunInfo, RunResult, Verdict};
+
+use super::args;
+use super::console::{Console, Style};
+use super::output::Output;
+use super::{Failure, exit, sandbox, select, signals, summary};
+use crate::events::{Events, Listener};
+use crate::execute::{self, Context, Signal};
+use crate::judge;
+use crate::lock::Holder;
+use crate::plan::Options;
+
+/// Runs, writes the reports, and prints the verdict.
+///
+/// # Errors
+/// When nothing could be begun, or the reports could not be written. Everything else is in the result.
+pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Result<u8, Failure> {
+    let documents = select::scenarios(&args.selection, style)?;
+    let begun = Instant::now();
+    let mut result = RunResult {
+        format_version: RESULT_VERSION,
+        run: info(args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()))),
+        verdict: Verdict::Pass,
+        exit_code: exit::PASSED,
+        scenarios: Vec::new(),
+        events: Vec::new(),
+    };
+    let output = Output::create(args.out.as_deref(), &result.run.id)?;
+    let mut listeners: Vec<Box<dyn Listener>> = vec![Box::new(output.recorder()?)];
+    if !quiet {
+        listeners.push(Box::new(Console::new(style, verbose)));
+    }
+    let events = Events::new(listeners);
+    let stop = signals::listen(&result.run.id);
+    events.emit(EventKind::RunStarted { run: result.run.id.clone(), seed: result.run.seed });
+
+    let needed = documents.iter().any(|document| !document.scenario.needs_no_cluster());
+    let mut signal = stop.clone();
+    let environment = tokio::select! {
+        environment = sandbox::Environment::open(&args.target, needed) => environment,
+        Ok(signal) = signal.wait_for(Option::is_some) => {
+            Err(Failure { message: "interrupted before anything was done".to_owned(), code: signals::code(signal.unwrap_or_default()) })
+        }
+    }?;
+    let cluster = match environment.cluster() {
+        Some(cluster) => Some(cluster.clone().journalled(output.journal(&result.run.id)?)),
+        None => None,
+    };
+    let holder =
+        Holder { run: result.run.id.clone(), host: result.run.host.clone(), ci_job_url: result.run.ci_job_url.clone() };
+    let context = Context {
+        cluster: cluster.as_ref(),
+        holder: &holder,
+        wait_lock: args.safety.wait_lock.get(),
+        signal: stop.clone(),
+    };
+    for (serial, document) in documents.iter().enumerate() {
+        if stop.borrow().is_some() || args.fail_fast && result.verdict != Verdict::Pass {
+            break;
+        }
+        let options = Options {
+            run: result.run.id.clone(),
+            serial,
+            seed: result.run.seed,
+            namespace: args.target.namespace.clone(),
+            fuse_margin: (!args.safety.no_fuse).then(|| args.safety.fuse_margin.get()),
+        };
+        let events = events.scenario(&document.scenario.name);
+        let scenario = execute::execute(document, &context, &options, &events).await;
+        result.verdict = result.verdict.max(scenario.verdict);
+        result.scenarios.push(scenario);
+        // After every scenario, so that a crash of the next one loses nothing.
+        seal(&mut result, begun, &events, &stop);
+        if serial + 1 < documents.len() {
+            output.write_result(&result)?;
+        }
+    }
+    environment.close().await;
+    if let Some(signal) = *stop.borrow() {
+        events.emit(EventKind::Interrupted { signal: signal.to_owned() });
+    }
+    seal(&mut result, begun, &events, &stop);
+    events.emit(EventKind::RunEnded { verdict: result.verdict, exit_code: result.exit_code });
+    result.events = events.log();
+    let written = output.write_result(&result);
+    print!("{}", summary::text(&result, &output, style.for_stdout()));
+    written?;
+    Ok(result.exit_code)
+}
+
+/// Brings the totals up to date.
+fn seal(result: &mut RunResult, begun: Instant, events: &Events, stop: &Signal) {
+    let interrupted = *stop.borrow();
+    result.run.duration_s = begun.elapsed().as_secs_f64();
+    result.run.interrupted = interrupted.map(str::to_owned);
+    result.exit_code = judge::exit_code(&result.scenarios);
+    if let Some(signal) = interrupted {
+        result.verdict = Verdict::Error;
+        if result.exit_code != exit::LEFTOVERS {
+            result.exit_code = signals::code(signal);
+        }
+    }
+    result.events = events.log();
+}
+
+fn info(seed: u64) -> RunInfo {
+    let started_at = jiff::Timestamp::now();
+    RunInfo {
+        id: run_id(started_at),
+        started_at,
+        duration_s: 0.0,
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        command: std::env::args().collect(),
+        seed,
+        host: host(),
+        git_sha: git_sha(),
+        ci_job_url: ci_job_url(),
+        interrupted: None,
+    }
+}
+
+/// A name that sorts by time, fits a label's value and an object's name, and does not meet another run's.
+pub(super) fn run_id(at: jiff::Timestamp) -> String {
+    const LETTERS: &[u8] = b"bcdfghjkmnpqrstvwxz23456789";
+    let random = (0..5).map(|_| char::from(LETTERS[usize::from(rand::random::<u8>()) % LETTERS.len()]));
+    format!("{}-{}", at.strftime("%Y%m%d-%H%M%S"), random.collect::<String>())
+}
+
+fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .map(|name| name.trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// The commit under test, as CI systems tell it, else as git does.
+fn git_sha() -> Option<String> {
+    for variable in ["GITHUB_SHA", "CI_COMMIT_SHA", "GIT_COMMIT", "BUILD_SOURCEVERSION"] {
+        if let Ok(sha) = std::env::var(variable)
+            && !sha.is_empty()
+        {
+            return Some(sha);
+        }
+    }
+    let output = Command::new("git").args(["rev-parse", "HEAD"]).output().ok()?;
+    let sha = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !sha.is_empty()).then_some(sha)
+}
+
+fn ci_job_url() -> Option<String> {
+    let var = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    var("CI_JOB_URL").or_else(|| var("BUILD_URL")).or_else(|| {
+        Some(format!(
+            "{}/{}/actions/runs/{}",
+            var("GITHUB_SERVER_URL")?,
+            var("GITHUB_REPOSITORY")?,
+            var("GITHUB_RUN_ID")?
+        ))
+    })
+}

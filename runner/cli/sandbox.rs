@@ -1,0 +1,131 @@
+//! `shakedown sandbox`, the hidden `shakedown pod`, and what all commands share about clusters: a real one by kubectl's
+//! rules, or the embedded one.
+
+use std::io::Write;
+use std::path::Path;
+
+use super::args::{self, PodProgram, Target};
+use super::{Failure, exit};
+use crate::cluster::{self, Cluster, ConnectOptions};
+use crate::sandbox::{Sandbox, Topology, inference};
+
+/// The cluster that a command acts on, if it needs one.
+pub struct Environment {
+    cluster: Option<Cluster>,
+    sandbox: Option<Sandbox>,
+}
+
+impl Environment {
+    /// Connects to the cluster, or starts the sandbox. Without need, nothing is done.
+    ///
+    /// # Errors
+    /// When the sandbox cannot start (exit code 3), its topology is not valid (2), or the cluster does not answer (3).
+    pub async fn open(target: &Target, needed: bool) -> Result<Self, Failure> {
+        if !needed {
+            return Ok(Self { cluster: None, sandbox: None });
+        }
+        let mut options = ConnectOptions {
+            kubeconfig: target.kubeconfig.clone(),
+            context: target.context.clone(),
+            ..Default::default()
+        };
+        let sandbox = if target.sandbox {
+            let sandbox = start(target.sandbox_topology.as_deref()).await?;
+            options = ConnectOptions { kubeconfig_text: Some(sandbox.kubeconfig()), ..Default::default() };
+            Some(sandbox)
+        } else {
+            None
+        };
+        let cluster = cluster::connect(&options).await.map_err(Failure::environment)?;
+        Ok(Self { cluster: Some(cluster), sandbox })
+    }
+
+    /// The connection, where there is one.
+    pub const fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
+    }
+
+    /// Stops the sandbox.
+    pub async fn close(self) {
+        if let Some(sandbox) = self.sandbox {
+            sandbox.stop().await;
+        }
+    }
+}
+
+async fn start(topology: Option<&Path>) -> Result<Sandbox, Failure> {
+    let topology = match topology {
+        None => Topology::default(),
+        Some(path) => {
+            let name = path.display();
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Failure::usage(format!("could not read the topology `{name}`: {error}")))?;
+            Topology::parse(&text).map_err(|error| Failure::usage(format!("topology `{name}`: {error}")))?
+        }
+    };
+    Sandbox::start(topology)
+        .await
+        .map_err(|error| Failure::environment(format!("the sandbox did not start: {error:#}")))
+}
+
+/// Runs the sandbox until a signal ends it.
+///
+/// # Errors
+/// When it cannot start, or the kubeconfig cannot be written.
+pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
+    if args.print_topology {
+        print!("{}", Topology::DEFAULT);
+        return Ok(exit::PASSED);
+    }
+    let mut stop = super::signals::listen("RUN-ID");
+    let sandbox = start(args.topology.as_deref()).await?;
+    let kubeconfig = sandbox.kubeconfig();
+    match &args.write_kubeconfig {
+        Some(path) => {
+            std::fs::write(path, &kubeconfig)
+                .map_err(|error| Failure::environment(format!("could not write {}: {error}", path.display())))?;
+            eprintln!(
+                "the sandbox serves on {}; look around with\n  kubectl --kubeconfig {} get pods\nCtrl-C ends it",
+                sandbox.server(),
+                path.display()
+            );
+        }
+        None => {
+            print!("{kubeconfig}");
+            _ = std::io::stdout().flush();
+            eprintln!(
+                "the sandbox serves on {}; --write-kubeconfig FILE keeps its kubeconfig; Ctrl-C ends it",
+                sandbox.server()
+            );
+        }
+    }
+    _ = stop.wait_for(Option::is_some).await;
+    sandbox.stop().await;
+    Ok(exit::PASSED)
+}
+
+/// Runs one program of the inference deployment until a signal ends it.
+///
+/// # Errors
+/// When its configuration is not valid, or it cannot listen.
+pub async fn pod(args: args::Pod) -> Result<u8, Failure> {
+    let mut stop = super::signals::listen("RUN-ID");
+    let token = tokio_util::sync::CancellationToken::new();
+    let end = token.clone();
+    tokio::spawn(async move {
+        _ = stop.wait_for(Option::is_some).await;
+        end.cancel();
+    });
+    let net = crate::sandbox::net::Net::host();
+    let (PodProgram::Frontend { config } | PodProgram::Worker { config } | PodProgram::Bus { config }) = &args.program;
+    let wrong = |error: serde_json::Error| Failure::usage(format!("--config is not valid: {error}"));
+    let ended = match &args.program {
+        PodProgram::Frontend { .. } => {
+            inference::frontend(net, serde_json::from_str(config).map_err(wrong)?, token).await
+        }
+        PodProgram::Worker { .. } => inference::worker(net, serde_json::from_str(config).map_err(wrong)?, token).await,
+        PodProgram::Bus { .. } => inference::bus(net, serde_json::from_str(config).map_err(wrong)?, token).await,
+    };
+    ended.map_err(Failure::environment)?;
+    Ok(exit::PASSED)
+}

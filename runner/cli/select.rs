@@ -1,0 +1,148 @@
+//! Which scenarios a command means: files, folders and globs, parsed and filtered by tag.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use shakedown_schemas::{Document, Overrides};
+
+use super::args::Selection;
+use super::console::Style;
+use super::{Failure, exit};
+
+/// Parses all files that are meant and filters them.
+///
+/// # Errors
+/// With exit code 2 when a path does not exist or a file is not valid (all errors of all files are printed), with exit
+/// code 5 when nothing is left.
+pub fn scenarios(selection: &Selection, style: Style) -> Result<Vec<Document>, Failure> {
+    let overrides = overrides(selection, style)?;
+    let mut documents = Vec::new();
+    let mut broken = 0;
+    let mut errors = 0;
+    for path in files(&selection.paths)? {
+        let name = path.display().to_string();
+        let bytes = read(&path).map_err(|error| {
+            Failure::usage(format!("could not read `{name}`: {error}\nhelp: check the path and its permissions"))
+        })?;
+        match shakedown_schemas::parse(&name, &bytes, &overrides) {
+            Ok(document) => {
+                for warning in &document.warnings {
+                    eprint_block(&warning.render(style.colored()));
+                }
+                documents.push(document);
+            }
+            Err(diagnostics) => {
+                broken += 1;
+                errors += diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
+                for diagnostic in &diagnostics {
+                    eprint_block(&diagnostic.render(style.colored()));
+                }
+            }
+        }
+    }
+    if broken > 0 {
+        return Err(Failure::usage(format!(
+            "{errors} {} in {broken} {}; nothing was done",
+            if errors == 1 { "error" } else { "errors" },
+            if broken == 1 { "file" } else { "files" }
+        )));
+    }
+    let selected: Vec<Document> =
+        documents.into_iter().filter(|document| wanted(selection, &document.scenario.tags)).collect();
+    if selected.is_empty() {
+        return Err(Failure {
+            message: "no scenario is selected\nhelp: `shakedown list` shows the scenarios of a folder with their tags"
+                .to_owned(),
+            code: exit::NOTHING_SELECTED,
+        });
+    }
+    Ok(selected)
+}
+
+/// A file's bytes, and no more than the parser needs to see that it is too long.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(shakedown_schemas::MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn eprint_block(text: &str) {
+    _ = writeln!(std::io::stderr(), "{}\n", text.trim_end());
+}
+
+fn wanted(selection: &Selection, tags: &[String]) -> bool {
+    let has = |wanted: &[String]| wanted.iter().any(|tag| tags.contains(tag));
+    (selection.tag.is_empty() || has(&selection.tag)) && !has(&selection.skip_tag)
+}
+
+fn overrides(selection: &Selection, style: Style) -> Result<Overrides, Failure> {
+    let mut overrides = Overrides::default();
+    for path in &selection.vars_files {
+        let name = path.display().to_string();
+        let bytes = std::fs::read(path)
+            .map_err(|error| Failure::usage(format!("could not read the variables in `{name}`: {error}")))?;
+        overrides.add_file(&name, &bytes).map_err(|diagnostics| {
+            for diagnostic in &diagnostics {
+                eprint_block(&diagnostic.render(style.colored()));
+            }
+            Failure::usage(format!("`{name}` is no file of variables"))
+        })?;
+    }
+    for pair in &selection.vars {
+        overrides.add_var(pair).map_err(Failure::usage)?;
+    }
+    Ok(overrides)
+}
+
+/// The files that paths mean, each once, in the order of the command line and by name within a folder.
+fn files(paths: &[String]) -> Result<Vec<PathBuf>, Failure> {
+    let mut found = Vec::new();
+    for text in paths {
+        let path = Path::new(text);
+        if path.is_dir() {
+            let before = found.len();
+            folder(path, &mut found)?;
+            if found.len() == before {
+                return Err(Failure {
+                    message: format!("no scenario files (*.yaml, *.yml) in the folder `{text}`"),
+                    code: exit::NOTHING_SELECTED,
+                });
+            }
+        } else if path.exists() {
+            found.push(path.to_owned());
+        } else if text.contains(['*', '?', '[']) {
+            let matches =
+                glob::glob(text).map_err(|error| Failure::usage(format!("`{text}` is not a glob: {error}")))?;
+            let before = found.len();
+            found.extend(matches.filter_map(Result::ok).filter(|path| path.is_file()));
+            if found.len() == before {
+                return Err(Failure { message: format!("no file matches `{text}`"), code: exit::NOTHING_SELECTED });
+            }
+        } else {
+            return Err(Failure::usage(format!("there is no file or folder `{text}`")));
+        }
+    }
+    let mut seen = BTreeSet::new();
+    found.retain(|path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
+    Ok(found)
+}
+
+fn folder(path: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    let unreadable = |error| Failure::usage(format!("could not read the folder `{}`: {error}", path.display()));
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(path)
+        .map_err(unreadable)?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')))
+        .collect();
+    entries.sort();
+    for entry in entries {
+        if entry.is_dir() {
+            folder(&entry, found)?;
+        } else if entry.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+            found.push(entry);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! The end of a run, on stdout: the verdict, every expectation with its observed value, what became of the faults, and
+//! where the reports are. It fits a screen for a scenario of ordinary size.
+
+use std::fmt::Write;
+
+use shakedown_reports::words;
+use shakedown_schemas::RunResult;
+use shakedown_schemas::result::{Recovery, ScenarioResult, Verdict};
+
+use super::console::{Style, clean};
+use super::output::Output;
+
+/// The summary as text.
+pub fn text(result: &RunResult, output: &Output, style: Style) -> String {
+    let mut out = String::new();
+    for scenario in &result.scenarios {
+        out.push('\n');
+        one(&mut out, scenario, style);
+    }
+    if result.scenarios.len() > 1 {
+        _ = writeln!(out, "\n{} scenarios: {}", result.scenarios.len(), counts(result));
+    }
+    _ = writeln!(out, "\nreports: {}", output.folder().display());
+    for (what, file) in [("look at", "report.html"), ("for CI", "junit.xml"), ("everything", "result.json")] {
+        _ = writeln!(out, "  {what:10}  {}", output.path(file).display());
+    }
+    clean(&out)
+}
+
+fn one(out: &mut String, scenario: &ScenarioResult, style: Style) {
+    _ = writeln!(out, "{}  {}", style.verdict(scenario.verdict), style.bold(&scenario.name));
+    _ = writeln!(out, "  {}", scenario.reason);
+    let several = scenario.loads.len() > 1;
+    let title = |phase: &str, title: &str, load: &str| {
+        if several { format!("{phase}: {title} [{load}]") } else { format!("{phase}: {title}") }
+    };
+    let rows: Vec<(Verdict, String, String)> = scenario
+        .expectations
+        .iter()
+        .map(|it| (it.verdict, title(&it.phase, &it.title, &it.load), observed(it)))
+        .collect();
+    let width = rows.iter().map(|(_, title, _)| title.chars().count()).max().unwrap_or_default();
+    for (verdict, title, observed) in rows {
+        let pad = " ".repeat(12 - verdict.word().len());
+        _ = writeln!(out, "  {}{pad}  {title:width$}  {observed}", style.verdict(verdict));
+    }
+    for fault in &scenario.faults {
+        let targets: Vec<&str> = fault.targets.iter().map(|pod| pod.name.as_str()).collect();
+        let verdict = fault.injection.max(fault.undo);
+        let pad = " ".repeat(12 - verdict.word().len());
+        let mut line = format!("fault {} on {}: {}", fault.name, targets.join(", "), fault.state.word());
+        if let Some(problem) = &fault.problem {
+            _ = write!(line, " ({problem})");
+        }
+        _ = writeln!(out, "  {}{pad}  {line}", style.verdict(verdict));
+    }
+    for recovery in &scenario.recoveries {
+        let load = if several { format!(" [{}]", recovery.load) } else { String::new() };
+        if let Some(text) = course(recovery) {
+            _ = writeln!(out, "  {}: {text}{load}", recovery.phase);
+        }
+    }
+    for error in &scenario.errors {
+        _ = writeln!(out, "  {}: {}", style.red("error"), error.replace('\n', "\n    "));
+    }
+    for warning in &scenario.warnings {
+        _ = writeln!(out, "  warning: {warning}");
+    }
+    for left in &scenario.leftovers {
+        _ = writeln!(out, "  {}: {} ({})\n    {}", style.red("left behind"), left.what, left.error, left.command);
+    }
+    if scenario.cluster.as_ref().is_some_and(|cluster| cluster.sandbox) {
+        _ = writeln!(out, "  this was a rehearsal: the sandbox models pods and their network in one process");
+    }
+}
+
+/// How the service failed and recovered around a fault phase; none when nothing was noticed.
+fn course(it: &Recovery) -> Option<String> {
+    let onset = it.onset_s?;
+    let mut text = format!("out of tolerance from {}", words::moment(onset));
+    match it.failover_s {
+        Some(failover) => _ = write!(text, ", failed over after {}", words::seconds(failover - onset)),
+        None => text.push_str(", no failover while the fault stood"),
+    }
+    match (it.recovered_s, it.removed_s) {
+        (Some(recovered), Some(removed)) => {
+            _ = write!(text, ", recovered {} after the removal", words::seconds((recovered - removed).max(0.0)));
+        }
+        _ => text.push_str(", not seen to recover"),
+    }
+    _ = write!(text, "; {}", words::plural(it.failed_requests as usize, "failed request"));
+    Some(text)
+}
+
+fn observed(it: &shakedown_schemas::result::ExpectationResult) -> String {
+    let mut text = format!("{}, {}", it.observed_text, it.limit_text);
+    if it.verdict != Verdict::Pass {
+        _ = write!(text, ": {}", it.reason);
+    }
+    text
+}
+
+fn counts(result: &RunResult) -> String {
+    [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive, Verdict::Error]
+        .into_iter()
+        .filter_map(|verdict| {
+            let count = result.scenarios.iter().filter(|scenario| scenario.verdict == verdict).count();
+            (count > 0).then(|| format!("{count} {}", verdict.word()))
+        })
+        .collect::<Vec<_>>()
+        .join(", ")
+}

@@ -1,0 +1,16 @@
+//! `shakedown validate`: checks scenario files without a cluster.
+
+use super::args::Validate;
+use super::console::Style;
+use super::{Failure, exit, select};
+
+/// Prints all errors of all files, or one line per valid file.
+///
+/// # Errors
+/// With exit code 2 when a file is not valid.
+pub fn validate(args: &Validate, style: Style) -> Result<u8, Failure> {
+    for document in select::scenarios(&args.selection, style)? {
+        println!("{}: {} is valid", document.file, document.scenario.name);
+    }
+    Ok(exit::PASSED)
+}

@@ -1,0 +1,74 @@
+//! The cluster: the only module that imports kube. It connects, reads, and carries out single acts on objects, each
+//! bounded in time and retried where that is safe.
+//!
+//! What does not belong here: which objects a fault needs (`faults`), and when they come and go (`timeline`).
+
+mod connect;
+mod error;
+mod network;
+mod objects;
+mod pods;
+mod reach;
+
+pub use connect::{ConnectOptions, connect};
+pub use error::ClusterError;
+pub use network::Network;
+pub use objects::{Kind, ObjectKey};
+pub use pods::choose;
+pub use reach::{PortForward, Reached, ServiceAddress, parse_service};
+
+use std::sync::Arc;
+
+use shakedown_schemas::EventKind;
+use shakedown_schemas::result::ClusterInfo;
+
+use crate::journal::Journal;
+
+/// Where the cluster's side events go: retries, reconnects.
+pub type Notify = Arc<dyn Fn(EventKind) + Send + Sync>;
+
+/// A connection to one cluster.
+#[derive(Clone)]
+pub struct Cluster {
+    client: kube::Client,
+    info: ClusterInfo,
+    default_namespace: String,
+    notify: Notify,
+    journal: Option<Arc<Journal>>,
+}
+
+impl Cluster {
+    /// What the reports say of it.
+    pub const fn info(&self) -> &ClusterInfo {
+        &self.info
+    }
+
+    /// The namespace of the kubeconfig's context, or `default`.
+    pub fn default_namespace(&self) -> &str {
+        &self.default_namespace
+    }
+
+    /// The same connection, with its side events sent elsewhere.
+    pub fn notifying(mut self, notify: Notify) -> Self {
+        self.notify = notify;
+        self
+    }
+
+    /// Says what happened, to whoever listens.
+    pub fn tell(&self, event: EventKind) {
+        (self.notify)(event);
+    }
+
+    /// The same connection, with every act written into a journal first.
+    pub fn journalled(mut self, journal: Arc<Journal>) -> Self {
+        self.journal = Some(journal);
+        self
+    }
+
+    /// The server's version as two numbers; none where it does not say (self-built servers leave them empty and only
+    /// fill the whole version).
+    pub fn version(&self) -> Option<(u32, u32)> {
+        let mut parts = self.info.version.trim_start_matches('v').split('.');
+        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    }
+}

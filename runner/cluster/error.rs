@@ -1,0 +1,109 @@
+//! What can go wrong with a cluster, in words that say what to do.
+
+use std::time::Duration;
+
+/// A request to the cluster failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// No cluster is configured.
+    #[error(
+        "no cluster is configured: {0}\nhelp: set KUBECONFIG or give --kubeconfig and --context, or use --sandbox to run without a cluster"
+    )]
+    NotConfigured(String),
+    /// The API server does not answer.
+    #[error(
+        "the cluster at {server} does not answer: {cause}\nhelp: check that it runs and that `kubectl --request-timeout 5s version` answers, or use --sandbox to run without a cluster"
+    )]
+    Unreachable {
+        /// The API server's address.
+        server: String,
+        /// The cause.
+        cause: String,
+    },
+    /// The API server refuses who we are or what we want.
+    #[error(
+        "the cluster does not let us {action}: {message}\nhelp: `kubectl auth can-i` tells what this account may do; give it a Role that allows this"
+    )]
+    Forbidden {
+        /// What was tried.
+        action: String,
+        /// The server's words.
+        message: String,
+    },
+    /// What was asked for is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// It is there already, or somebody else changed it.
+    #[error("could not {action}: {message}")]
+    Conflict {
+        /// What was tried.
+        action: String,
+        /// The server's words.
+        message: String,
+    },
+    /// The answer took too long.
+    #[error("could not {action}: the API server did not answer within {limit:?}")]
+    Timeout {
+        /// What was tried.
+        action: String,
+        /// How long we waited.
+        limit: Duration,
+    },
+    /// Anything else that the server or the connection says.
+    #[error("could not {action}: {message}")]
+    Other {
+        /// What was tried.
+        action: String,
+        /// The server's or the connection's words.
+        message: String,
+        /// Whether the same request may succeed later.
+        transient: bool,
+    },
+}
+
+impl ClusterError {
+    /// Puts kube's error into our words. `action` completes "could not ...".
+    pub(super) fn from_kube(action: &str, error: &kube::Error) -> Self {
+        let action = action.to_owned();
+        match error {
+            kube::Error::Api(status) => {
+                let message = if status.message.is_empty() { status.reason.clone() } else { status.message.clone() };
+                match status.code {
+                    401 | 403 => Self::Forbidden { action, message },
+                    404 => Self::NotFound(message),
+                    409 => Self::Conflict { action, message },
+                    code => Self::Other { action, message, transient: code == 429 || code >= 500 },
+                }
+            }
+            kube::Error::SerdeError(_) | kube::Error::BuildRequest(_) => {
+                Self::Other { action, message: error.to_string(), transient: false }
+            }
+            other => Self::Other { action, message: chain(other), transient: true },
+        }
+    }
+
+    /// Whether the same request may succeed when it is sent again.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Timeout { .. } | Self::Other { transient: true, .. })
+    }
+
+    /// Whether the object is not there.
+    pub const fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound(_))
+    }
+}
+
+/// An error with its causes: the cause is usually what helps.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    text
+}

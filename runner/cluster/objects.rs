@@ -1,0 +1,305 @@
+//! Single acts on objects: create, read, delete, label. Each is bounded in time; what may safely be sent again is sent
+//! again a few times when the server is overloaded or the connection breaks, and every such retry is an event.
+
+use std::fmt;
+use std::time::Duration;
+
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::ApiResource;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use shakedown_schemas::EventKind;
+
+use super::{Cluster, ClusterError};
+use crate::journal::Act;
+
+/// How long one request may take.
+const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+/// How long a request that may be repeated is repeated.
+const RETRY_LIMIT: Duration = Duration::from_secs(20);
+
+/// The kinds of objects that the runner handles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    /// networking.k8s.io/v1 NetworkPolicy
+    NetworkPolicy,
+    /// batch/v1 Job
+    Job,
+    /// coordination.k8s.io/v1 Lease
+    Lease,
+    /// v1 Pod
+    Pod,
+    /// v1 Namespace
+    Namespace,
+}
+
+impl Kind {
+    /// The kinds that a run creates in namespaces, in the order in which they are removed.
+    pub const CREATED: [Self; 3] = [Self::NetworkPolicy, Self::Lease, Self::Job];
+
+    const fn parts(self) -> (&'static str, &'static str, &'static str, &'static str) {
+        match self {
+            Self::NetworkPolicy => ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),
+            Self::Job => ("batch", "v1", "Job", "jobs"),
+            Self::Lease => ("coordination.k8s.io", "v1", "Lease", "leases"),
+            Self::Pod => ("", "v1", "Pod", "pods"),
+            Self::Namespace => ("", "v1", "Namespace", "namespaces"),
+        }
+    }
+
+    fn resource(self) -> ApiResource {
+        let (group, version, kind, plural) = self.parts();
+        ApiResource::from_gvk_with_plural(&kube::core::GroupVersionKind::gvk(group, version, kind), plural)
+    }
+
+    /// The API version, such as `networking.k8s.io/v1`.
+    pub fn api_version(self) -> String {
+        let (group, version, ..) = self.parts();
+        if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+    }
+
+    /// The kind's name, such as `NetworkPolicy`.
+    pub const fn name(self) -> &'static str {
+        self.parts().2
+    }
+
+    /// The resource as kubectl names it, such as `networkpolicy`.
+    pub fn kubectl(self) -> String {
+        self.parts().2.to_ascii_lowercase()
+    }
+}
+
+/// An object, exactly.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ObjectKey {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace; empty for a kind that has none.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID, when only that very object is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+}
+
+impl ObjectKey {
+    /// The command that removes it.
+    pub fn delete_command(&self) -> String {
+        let namespace = if self.namespace.is_empty() { String::new() } else { format!("-n {} ", self.namespace) };
+        format!("kubectl {namespace}delete {} {}", self.kind.kubectl(), self.name)
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.kind.kubectl(), self.name)?;
+        if self.namespace.is_empty() { Ok(()) } else { write!(out, " in namespace {}", self.namespace) }
+    }
+}
+
+impl Cluster {
+    fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+        if namespace.is_empty() {
+            Api::all_with(self.client.clone(), &kind.resource())
+        } else {
+            Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
+        }
+    }
+
+    /// One request, bounded in time.
+    pub(super) async fn once<T>(
+        &self,
+        action: &str,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, ClusterError> {
+        match tokio::time::timeout(REQUEST_LIMIT, request).await {
+            Err(_) => Err(ClusterError::Timeout { action: action.to_owned(), limit: REQUEST_LIMIT }),
+            Ok(Err(error)) => Err(ClusterError::from_kube(action, &error)),
+            Ok(Ok(value)) => Ok(value),
+        }
+    }
+
+    /// A request that does no harm when it is sent twice.
+    pub(super) async fn repeated<T, F, R>(&self, action: &str, mut request: F) -> Result<T, ClusterError>
+    where
+        F: FnMut() -> R,
+        R: Future<Output = Result<T, kube::Error>>,
+    {
+        let begun = tokio::time::Instant::now();
+        let mut pause = Duration::from_millis(200);
+        for attempt in 1.. {
+            match self.once(action, request()).await {
+                Err(error) if error.is_transient() && begun.elapsed() + pause < RETRY_LIMIT => {
+                    (self.notify)(EventKind::ApiRetry {
+                        request: action.to_owned(),
+                        error: error.to_string(),
+                        attempt,
+                    });
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(5));
+                }
+                answer => return answer,
+            }
+        }
+        unreachable!("the loop only ends by returning")
+    }
+
+    /// Creates an object and returns it as the server keeps it. An object of the same name that carries the same run
+    /// label is taken for the answer to an earlier try of this very request.
+    ///
+    /// # Errors
+    /// When the server refuses it or does not answer.
+    pub async fn create(&self, kind: Kind, namespace: &str, object: &Value) -> Result<Value, ClusterError> {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let action = format!("create {} {name} in namespace {namespace}", kind.kubectl());
+        let typed: DynamicObject = serde_json::from_value(object.clone()).map_err(|error| ClusterError::Other {
+            action: action.clone(),
+            message: error.to_string(),
+            transient: false,
+        })?;
+        let api = self.api(kind, namespace);
+        let parameters = PostParams::default();
+        let key = ObjectKey { kind, namespace: namespace.to_owned(), name, uid: None };
+        let entry = self.intend(&action, &Act::Create(key.clone()))?;
+        let answer = self.repeated(&action, || api.create(&parameters, &typed)).await;
+        self.settle(entry, &answer);
+        match answer {
+            Ok(created) => Ok(to_value(&created)),
+            Err(ClusterError::Conflict { action, message }) => {
+                let label = &object["metadata"]["labels"][crate::labels::RUN];
+                match self.get(&key).await? {
+                    Some(there) if there["metadata"]["labels"][crate::labels::RUN] == *label => Ok(there),
+                    _ => Err(ClusterError::Conflict { action, message }),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts an object in place of the one of the same name and version. Sent once: a second time would meet its own
+    /// change.
+    ///
+    /// # Errors
+    /// `Conflict` when it is another version by now; else when the server refuses or does not answer.
+    pub async fn replace(&self, key: &ObjectKey, object: &Value) -> Result<Value, ClusterError> {
+        let action = format!("replace {key}");
+        let typed: DynamicObject = serde_json::from_value(object.clone()).map_err(|error| ClusterError::Other {
+            action: action.clone(),
+            message: error.to_string(),
+            transient: false,
+        })?;
+        let api = self.api(key.kind, &key.namespace);
+        let replaced = self.once(&action, api.replace(&key.name, &PostParams::default(), &typed)).await?;
+        Ok(to_value(&replaced))
+    }
+
+    /// Reads an object; none when it is not there, or is another one than the key's UID says.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {
+        let api = self.api(key.kind, &key.namespace);
+        match self.repeated(&format!("read {key}"), || api.get(&key.name)).await {
+            Ok(object) => {
+                let same = key.uid.is_none() || key.uid == object.metadata.uid;
+                Ok(same.then(|| to_value(&object)))
+            }
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lists the objects of a kind; all namespaces when `namespace` is empty.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn list(&self, kind: Kind, namespace: &str, labels: Option<&str>) -> Result<Vec<Value>, ClusterError> {
+        let api = self.api(kind, namespace);
+        let mut parameters = ListParams::default();
+        if let Some(labels) = labels {
+            parameters = parameters.labels(labels);
+        }
+        let place = if namespace.is_empty() { "all namespaces".to_owned() } else { format!("namespace {namespace}") };
+        let action = format!("list {} in {place}", kind.parts().3);
+        let list = self.repeated(&action, || api.list(&parameters)).await?;
+        Ok(list.items.iter().map(to_value).collect())
+    }
+
+    /// Deletes an object, and what it owns with it. One that is gone already is fine.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn delete(&self, key: &ObjectKey) -> Result<(), ClusterError> {
+        let action = format!("delete {key}");
+        // A journal that cannot be written must not keep us from undoing.
+        let entry = self.intend(&action, &Act::Delete(key.clone())).ok().flatten();
+        let answer = self.delete_now(&action, key).await;
+        self.settle(entry, &answer);
+        answer
+    }
+
+    async fn delete_now(&self, action: &str, key: &ObjectKey) -> Result<(), ClusterError> {
+        let api = self.api(key.kind, &key.namespace);
+        let mut parameters = DeleteParams::background();
+        parameters.preconditions = key.uid.clone().map(|uid| Preconditions { uid: Some(uid), resource_version: None });
+        match self.repeated(action, || api.delete(&key.name, &parameters)).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
+            // Another object has its name by now: ours is gone.
+            Err(ClusterError::Conflict { .. }) if key.uid.is_some() => match self.get(key).await? {
+                None => Ok(()),
+                Some(_) => Err(ClusterError::Conflict {
+                    action: action.to_owned(),
+                    message: "it changes all the time".to_owned(),
+                }),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sets a label on an object, or takes it off with no value. With a UID in the key, another object of the same
+    /// name is left alone (`Conflict`).
+    ///
+    /// # Errors
+    /// When the object is not there, the server refuses, or it does not answer.
+    pub async fn label(&self, key: &ObjectKey, label: &str, value: Option<&str>) -> Result<(), ClusterError> {
+        let api = self.api(key.kind, &key.namespace);
+        let mut metadata = json!({"labels": {label: value}});
+        if let Some(uid) = &key.uid {
+            metadata["uid"] = json!(uid);
+        }
+        let patch = Patch::Merge(json!({"metadata": metadata}));
+        let parameters = PatchParams::default();
+        let action = format!("label {key}");
+        let entry = match value {
+            Some(_) => self.intend(&action, &Act::Mark(key.clone(), label.to_owned()))?,
+            None => self.intend(&action, &Act::Unmark(key.clone(), label.to_owned())).ok().flatten(),
+        };
+        let answer = self.repeated(&action, || api.patch(&key.name, &parameters, &patch)).await.map(|_| ());
+        self.settle(entry, &answer);
+        answer
+    }
+
+    /// Writes an act into the journal, where there is one. Without that it must not be done.
+    fn intend(&self, action: &str, act: &Act) -> Result<Option<u64>, ClusterError> {
+        let Some(journal) = &self.journal else { return Ok(None) };
+        journal.intend(act).map(Some).map_err(|error| ClusterError::Other {
+            action: action.to_owned(),
+            message: format!("the journal could not be written first: {error}"),
+            transient: false,
+        })
+    }
+
+    fn settle<T>(&self, entry: Option<u64>, answer: &Result<T, ClusterError>) {
+        if let (Some(journal), Some(entry)) = (&self.journal, entry) {
+            // What is not there needs no undo, and its undo is done.
+            let error = answer.as_ref().err().filter(|error| !error.is_not_found());
+            journal.settle(entry, error.map(ToString::to_string));
+        }
+    }
+}
+
+fn to_value(object: &DynamicObject) -> Value {
+    serde_json::to_value(object).unwrap_or_default()
+}

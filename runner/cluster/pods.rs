@@ -1,0 +1,252 @@
+//! Finding the pods that a selector means.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use shakedown_schemas::result::PodRef;
+use shakedown_schemas::scenario::{Expression, LabelSelector, Operator, PodSelector};
+
+use super::{Cluster, ClusterError, Kind};
+
+impl Cluster {
+    /// The pods that a selector matches and that run now, in order of their names, not yet narrowed by `count` or
+    /// `percent`. Pods that end or are being deleted do not count.
+    ///
+    /// # Errors
+    /// When the namespace does not exist, or the server refuses or does not answer.
+    pub async fn matching_pods(
+        &self,
+        selector: &PodSelector,
+        default_namespace: &str,
+    ) -> Result<Vec<PodRef>, ClusterError> {
+        let namespace = selector.namespace.as_deref().unwrap_or(default_namespace);
+        let pods = self.list(Kind::Pod, namespace, None).await?;
+        let owners = match &selector.owner {
+            Some(owner) => Some(self.owner_uids(owner, namespace).await?),
+            None => None,
+        };
+        let mut found: Vec<PodRef> = pods
+            .iter()
+            .filter(|pod| runs(pod) && matches(pod, selector))
+            .filter(|pod| owners.as_ref().is_none_or(|owners| owned_by(pod, owners)))
+            .map(pod_ref)
+            .collect();
+        found.sort();
+        if found.is_empty() {
+            self.require_namespace(namespace).await?;
+        }
+        Ok(found)
+    }
+
+    /// An error when a namespace does not exist. An account that may not read namespaces is believed.
+    ///
+    /// # Errors
+    /// When the namespace does not exist or the server does not answer.
+    pub async fn require_namespace(&self, namespace: &str) -> Result<(), ClusterError> {
+        let key =
+            super::ObjectKey { kind: Kind::Namespace, namespace: String::new(), name: namespace.to_owned(), uid: None };
+        match self.get(&key).await {
+            Ok(Some(_)) | Err(ClusterError::Forbidden { .. }) => Ok(()),
+            Ok(None) => Err(ClusterError::NotFound(format!(
+                "there is no namespace `{namespace}` in this cluster\nhelp: `kubectl get namespaces` lists them; \
+                 `namespace:` in the scenario or --namespace on the command line chooses one"
+            ))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The UIDs of the objects through which a workload owns its pods: its own, and for a Deployment those of its
+    /// ReplicaSets.
+    async fn owner_uids(&self, owner: &str, namespace: &str) -> Result<BTreeSet<String>, ClusterError> {
+        let (kind, name) = owner.split_once('/').unwrap_or(("deployment", owner));
+        let kind = kind.to_ascii_lowercase();
+        let plural = match kind.as_str() {
+            "deployment" | "deployments" | "deploy" => "deployments",
+            "replicaset" | "replicasets" | "rs" => "replicasets",
+            "statefulset" | "statefulsets" | "sts" => "statefulsets",
+            "daemonset" | "daemonsets" | "ds" => "daemonsets",
+            _ => {
+                return Err(ClusterError::NotFound(format!(
+                    "`{owner}`: owners of this kind are not known\nhelp: write deployment/NAME, replicaset/NAME, \
+                     statefulset/NAME or daemonset/NAME, or select by labels"
+                )));
+            }
+        };
+        let workload = self
+            .raw(&format!("read {owner}"), &format!("/apis/apps/v1/namespaces/{namespace}/{plural}/{name}"))
+            .await
+            .map_err(|error| match error {
+                ClusterError::NotFound(_) => ClusterError::NotFound(format!(
+                    "there is no {owner} in namespace `{namespace}`\nhelp: `kubectl -n {namespace} get {plural}` lists them"
+                )),
+                other => other,
+            })?;
+        let uid = workload["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+        let mut uids = BTreeSet::from([uid]);
+        if plural == "deployments" {
+            let sets =
+                self.raw("list replicasets", &format!("/apis/apps/v1/namespaces/{namespace}/replicasets")).await?;
+            for set in sets["items"].as_array().into_iter().flatten() {
+                if owned_by(set, &uids.clone()) {
+                    uids.extend(set["metadata"]["uid"].as_str().map(str::to_owned));
+                }
+            }
+        }
+        Ok(uids)
+    }
+
+    /// A GET of a path, as JSON.
+    pub(super) async fn raw(&self, action: &str, path: &str) -> Result<Value, ClusterError> {
+        self.repeated(action, || async {
+            let request = http::Request::get(path)
+                .body(Vec::new())
+                .map_err(|error| kube::Error::BuildRequest(kube::core::request::Error::BuildRequest(error)))?;
+            self.client.request::<Value>(request).await
+        })
+        .await
+    }
+}
+
+fn runs(pod: &Value) -> bool {
+    pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null()
+}
+
+fn owned_by(object: &Value, owners: &BTreeSet<String>) -> bool {
+    object["metadata"]["ownerReferences"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|owner| owner["uid"].as_str().is_some_and(|uid| owners.contains(uid)))
+}
+
+fn pod_ref(pod: &Value) -> PodRef {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    PodRef {
+        namespace: text(&pod["metadata"]["namespace"]).unwrap_or_default(),
+        name: text(&pod["metadata"]["name"]).unwrap_or_default(),
+        uid: text(&pod["metadata"]["uid"]).unwrap_or_default(),
+        node: text(&pod["spec"]["nodeName"]),
+        ip: text(&pod["status"]["podIP"]),
+    }
+}
+
+fn matches(pod: &Value, selector: &PodSelector) -> bool {
+    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+    selector.name.as_deref().is_none_or(|wanted| name == wanted)
+        && selector.prefix.as_deref().is_none_or(|prefix| name.starts_with(prefix))
+        && selector.labels.as_ref().is_none_or(|labels| has_labels(&pod["metadata"]["labels"], labels))
+}
+
+fn has_labels(labels: &Value, selector: &LabelSelector) -> bool {
+    selector.match_labels.iter().all(|(key, value)| labels[key.as_str()] == value.as_str())
+        && selector.match_expressions.iter().all(|Expression { key, operator, values }| {
+            let value = labels[key.as_str()].as_str();
+            match operator {
+                Operator::In => value.is_some_and(|value| values.iter().any(|wanted| wanted == value)),
+                Operator::NotIn => value.is_none_or(|value| values.iter().all(|unwanted| unwanted != value)),
+                Operator::Exists => value.is_some(),
+                Operator::DoesNotExist => value.is_none(),
+            }
+        })
+}
+
+/// Narrows pods by `count` or `percent` (rounded up). The choice depends on the seed, the fault's name and the pods'
+/// order by name only, so that the same seed chooses the same ones where names are stable.
+///
+/// # Errors
+/// When there are fewer pods than `count` asks for.
+pub fn choose(pods: &[PodRef], selector: &PodSelector, seed: u64, fault: &str) -> Result<Vec<PodRef>, String> {
+    let wanted = match (selector.count, selector.percent) {
+        (Some(count), _) => count as usize,
+        (None, Some(percent)) => (pods.len() as f64 * percent.fraction() - 1e-9).ceil().max(0.0) as usize,
+        (None, None) => return Ok(pods.to_vec()),
+    };
+    if pods.len() < wanted {
+        return Err(format!(
+            "fault `{fault}` wants {wanted} pods and only {} match: {}",
+            pods.len(),
+            pods.iter().map(|pod| pod.name.as_str()).collect::<Vec<_>>().join(", ")
+        ));
+    }
+    let salt = fault.bytes().fold(seed, |hash, byte| mix(hash ^ u64::from(byte)));
+    let mut ranked: Vec<(u64, &PodRef)> =
+        pods.iter().enumerate().map(|(index, pod)| (mix(salt ^ mix(index as u64 + 1)), pod)).collect();
+    ranked.sort();
+    let mut chosen: Vec<PodRef> = ranked.into_iter().take(wanted).map(|(_, pod)| pod.clone()).collect();
+    chosen.sort();
+    Ok(chosen)
+}
+
+/// SplitMix64's output function (Steele, Lea, Flood 2014): the same everywhere and for ever, which a library's
+/// generator does not promise across its versions.
+const fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use shakedown_schemas::units::Percent;
+
+    use super::*;
+
+    fn pods(count: usize) -> Vec<PodRef> {
+        (0..count)
+            .map(|index| PodRef {
+                namespace: "n".into(),
+                name: format!("pod-{index}"),
+                uid: index.to_string(),
+                node: None,
+                ip: None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_choice_follows_the_seed_and_the_fault() {
+        let one = PodSelector { count: Some(1), ..PodSelector::default() };
+        let chosen = choose(&pods(5), &one, 1, "a").unwrap();
+        assert_eq!(chosen.len(), 1);
+        assert_eq!(chosen, choose(&pods(5), &one, 1, "a").unwrap());
+        let by_seed: BTreeSet<_> = (0..50).map(|seed| choose(&pods(5), &one, seed, "a").unwrap()).collect();
+        assert_eq!(by_seed.len(), 5, "every pod has its turn");
+        let by_fault: BTreeSet<_> =
+            (0..50).map(|fault| choose(&pods(5), &one, 1, &fault.to_string()).unwrap()).collect();
+        assert_eq!(by_fault.len(), 5);
+    }
+
+    #[test]
+    fn percentages_round_up_and_too_few_pods_are_an_error() {
+        let share =
+            |text: &str| PodSelector { percent: Some(text.parse::<Percent>().unwrap()), ..PodSelector::default() };
+        for (text, of, expected) in [("50%", 4, 2), ("50%", 3, 2), ("1%", 3, 1), ("100%", 3, 3), ("33.3%", 3, 1)] {
+            assert_eq!(choose(&pods(of), &share(text), 7, "f").unwrap().len(), expected, "{text} of {of}");
+        }
+        let five = PodSelector { count: Some(5), ..PodSelector::default() };
+        assert!(choose(&pods(2), &five, 7, "f").unwrap_err().contains("wants 5 pods and only 2 match: pod-0, pod-1"));
+    }
+
+    #[test]
+    fn selectors_match_by_name_prefix_and_labels() {
+        let pod = json!({"metadata": {"name": "web-1", "labels": {"app": "web", "tier": "a"}}});
+        let selector = |text: &str| serde_json::from_str::<PodSelector>(text).unwrap();
+        for (text, expected) in [
+            (r#"{"name": "web-1"}"#, true),
+            (r#"{"name": "web"}"#, false),
+            (r#"{"prefix": "web"}"#, true),
+            (r#"{"labels": {"app": "web"}}"#, true),
+            (r#"{"labels": {"app": "web", "tier": "b"}}"#, false),
+            (r#"{"prefix": "db", "labels": {"app": "web"}}"#, false),
+            (r#"{"labels": {"matchExpressions": [{"key": "tier", "operator": "In", "values": ["a", "b"]}]}}"#, true),
+            (r#"{"labels": {"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["a"]}]}}"#, false),
+            (r#"{"labels": {"matchExpressions": [{"key": "x", "operator": "NotIn", "values": ["a"]}]}}"#, true),
+            (r#"{"labels": {"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}}"#, true),
+            (r#"{"labels": {"matchExpressions": [{"key": "x", "operator": "Exists"}]}}"#, false),
+        ] {
+            assert_eq!(matches(&pod, &selector(text)), expected, "{text}");
+        }
+    }
+}

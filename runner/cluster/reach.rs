@@ -1,0 +1,320 @@
+//! Reaching a Service from where the runner is: directly where its addresses answer, else by a port-forward through
+//! the API server.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::Value;
+use shakedown_schemas::EventKind;
+use shakedown_schemas::scenario::Reach;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Cluster, ClusterError};
+
+/// How long an address has to answer a connection before it counts as out of reach.
+const DIRECT_LIMIT: Duration = Duration::from_secs(2);
+
+/// A service as a scenario writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceAddress {
+    /// The Service's name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its port, a number or a name.
+    pub port: String,
+}
+
+/// Reads `name:port` or `name.namespace:port`.
+///
+/// # Errors
+/// When the port is missing.
+pub fn parse_service(text: &str, default_namespace: &str) -> Result<ServiceAddress, String> {
+    let (host, port) = text
+        .rsplit_once(':')
+        .filter(|(host, port)| !host.is_empty() && !port.is_empty())
+        .ok_or_else(|| format!("`{text}` has no port: write `name:port`, such as `{text}:80`"))?;
+    let (name, namespace) = host.split_once('.').unwrap_or((host, default_namespace));
+    // `name.namespace.svc.cluster.local` is what a pod would write.
+    let namespace = namespace.split('.').next().unwrap_or(namespace);
+    Ok(ServiceAddress { name: name.to_owned(), namespace: namespace.to_owned(), port: port.to_owned() })
+}
+
+/// How a service is reached.
+pub struct Reached {
+    /// The addresses to connect to.
+    pub addresses: Vec<SocketAddr>,
+    /// The `Host` to send: the service's own name and port.
+    pub host: String,
+    /// `direct` or `port-forward`.
+    pub how: &'static str,
+    /// The port-forward, which lasts as long as this is kept.
+    pub forward: Option<PortForward>,
+}
+
+/// A listener on loopback whose connections go through the API server to a ready pod of a service. When the pod goes
+/// away, the next connection goes to another one.
+pub struct PortForward {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// How often a connection had to look for another pod.
+    pub reconnects: Arc<AtomicU64>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Cluster {
+    /// Finds the way to a service.
+    ///
+    /// # Errors
+    /// When the service or its port does not exist, nothing stands behind it, or it cannot be reached in the way asked
+    /// for.
+    pub async fn reach(&self, service: &ServiceAddress, reach: Reach) -> Result<Reached, ClusterError> {
+        let ServiceAddress { name, namespace, .. } = service;
+        let path = format!("/api/v1/namespaces/{namespace}/services/{name}");
+        let object = match self.raw(&format!("read service {name}"), &path).await {
+            Err(ClusterError::NotFound(_)) => {
+                self.require_namespace(namespace).await?;
+                return Err(ClusterError::NotFound(format!(
+                    "there is no service `{name}` in namespace `{namespace}`\nhelp: `kubectl -n {namespace} get services` lists them"
+                )));
+            }
+            other => other?,
+        };
+        let port = service_port(&object, service)?;
+        let number = port["port"].as_u64().unwrap_or_default() as u16;
+        let host = format!("{name}:{number}");
+        if reach != Reach::PortForward {
+            let mut addresses = cluster_addresses(&object, number);
+            if addresses.is_empty() {
+                addresses = self.endpoint_addresses(service, port).await?;
+            }
+            if let Some(address) = first_that_answers(&addresses).await {
+                return Ok(Reached { addresses: vec![address], host, how: "direct", forward: None });
+            }
+            if reach == Reach::Direct {
+                return Err(ClusterError::NotFound(format!(
+                    "service `{name}` in namespace `{namespace}` does not answer directly from here ({})\nhelp: check that \
+                     its pods are ready (`kubectl -n {namespace} get endpoints {name}`), or use `reach: port-forward`",
+                    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                )));
+            }
+        }
+        let forward = self.forward(service.clone(), port.clone()).await?;
+        Ok(Reached { addresses: vec![forward.address], host, how: "port-forward", forward: Some(forward) })
+    }
+
+    /// The pods behind a service's port: names, addresses and the port's number there.
+    async fn endpoints(
+        &self,
+        service: &ServiceAddress,
+        port: &Value,
+    ) -> Result<Vec<(String, SocketAddr)>, ClusterError> {
+        let ServiceAddress { name, namespace, .. } = service;
+        let path = format!("/api/v1/namespaces/{namespace}/endpoints/{name}");
+        let object = match self.raw(&format!("read the endpoints of service {name}"), &path).await {
+            Err(ClusterError::NotFound(_)) => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut found = Vec::new();
+        for subset in object["subsets"].as_array().into_iter().flatten() {
+            let ports = subset["ports"].as_array().into_iter().flatten();
+            let Some(target) =
+                ports.clone().find(|candidate| candidate["name"] == port["name"]).or(ports.clone().next())
+            else {
+                continue;
+            };
+            let number = target["port"].as_u64().unwrap_or_default() as u16;
+            for address in subset["addresses"].as_array().into_iter().flatten() {
+                let ip = address["ip"].as_str().and_then(|ip| ip.parse().ok());
+                if let (Some(ip), Some(pod)) = (ip, address["targetRef"]["name"].as_str()) {
+                    found.push((pod.to_owned(), SocketAddr::new(ip, number)));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn endpoint_addresses(
+        &self,
+        service: &ServiceAddress,
+        port: &Value,
+    ) -> Result<Vec<SocketAddr>, ClusterError> {
+        Ok(self.endpoints(service, port).await?.into_iter().map(|(_, address)| address).collect())
+    }
+
+    async fn forward(&self, service: ServiceAddress, port: Value) -> Result<PortForward, ClusterError> {
+        let ServiceAddress { name, namespace, .. } = service.clone();
+        let other = |error: std::io::Error| ClusterError::Other {
+            action: "listen on loopback for a port-forward".to_owned(),
+            message: error.to_string(),
+            transient: false,
+        };
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(other)?;
+        let address = listener.local_addr().map_err(other)?;
+        let reconnects = Arc::new(AtomicU64::new(0));
+        let forwarder =
+            Forwarder { cluster: self.clone(), service, port, reconnects: reconnects.clone(), pod: Default::default() };
+        if self.endpoints(&forwarder.service, &forwarder.port).await?.is_empty() {
+            return Err(ClusterError::NotFound(format!(
+                "no ready pod stands behind service `{name}` in namespace `{namespace}`\nhelp: \
+                 `kubectl -n {namespace} get endpoints {name}` shows what does"
+            )));
+        }
+        if !forwarder.answers().await {
+            return Err(ClusterError::NotFound(format!(
+                "service `{name}` in namespace `{namespace}` refuses every connection, directly and through a \
+                 port-forward\nhelp: check that its pods listen on the service's targetPort (`kubectl -n {namespace} \
+                 describe service {name}`) and that this account may create pods/portforward"
+            )));
+        }
+        let task = AbortOnDropHandle::new(tokio::spawn(Arc::new(forwarder).serve(listener)));
+        Ok(PortForward { address, reconnects, _task: task })
+    }
+}
+
+struct Forwarder {
+    cluster: Cluster,
+    service: ServiceAddress,
+    port: Value,
+    reconnects: Arc<AtomicU64>,
+    /// The pod that answered last, and the port's number there.
+    pod: tokio::sync::Mutex<Option<(String, u16)>>,
+}
+
+impl Forwarder {
+    async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let mut connections = tokio::task::JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => {
+                    if let Ok((socket, _)) = accepted {
+                        // A connection that cannot be carried is closed: the load sees it as a failed request.
+                        connections.spawn(self.clone().carry(socket));
+                    }
+                }
+                Some(_) = connections.join_next() => {}
+            }
+        }
+    }
+
+    async fn carry(self: Arc<Self>, mut socket: TcpStream) {
+        _ = socket.set_nodelay(true);
+        if let Some(mut stream) = self.open().await {
+            _ = tokio::io::copy_bidirectional(&mut socket, &mut stream).await;
+        }
+    }
+
+    /// Whether a connection stays open: where nobody listens, the kubelet closes it at once. (An HTTP server waits for
+    /// the request, so silence is the good answer.)
+    async fn answers(&self) -> bool {
+        use tokio::io::AsyncReadExt;
+        let Some(mut stream) = self.open().await else { return false };
+        !matches!(tokio::time::timeout(Duration::from_millis(500), stream.read_u8()).await, Ok(Err(_)))
+    }
+
+    /// A stream to the last pod that answered, else to the first ready one that does.
+    async fn open(&self) -> Option<impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + use<>> {
+        let mut current = self.pod.lock().await;
+        if let Some((pod, port)) = current.clone() {
+            if let Some(stream) = self.open_to(&pod, port).await {
+                return Some(stream);
+            }
+            self.reconnects.fetch_add(1, Ordering::Relaxed);
+            (self.cluster.notify)(EventKind::Cluster {
+                message: format!(
+                    "the port-forward to service {} lost pod {pod} and looks for another",
+                    self.service.name
+                ),
+            });
+            *current = None;
+        }
+        for (pod, address) in self.cluster.endpoints(&self.service, &self.port).await.ok()? {
+            if let Some(stream) = self.open_to(&pod, address.port()).await {
+                *current = Some((pod, address.port()));
+                return Some(stream);
+            }
+        }
+        None
+    }
+
+    async fn open_to(
+        &self,
+        pod: &str,
+        port: u16,
+    ) -> Option<impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + use<>> {
+        let pods: kube::Api<Pod> = kube::Api::namespaced(self.cluster.client.clone(), &self.service.namespace);
+        let opened = tokio::time::timeout(Duration::from_secs(5), pods.portforward(pod, &[port])).await;
+        let mut forwarder = opened.ok()?.ok()?;
+        forwarder.take_stream(port)
+    }
+}
+
+fn service_port<'a>(object: &'a Value, service: &ServiceAddress) -> Result<&'a Value, ClusterError> {
+    let ports = object["spec"]["ports"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let number: Option<u64> = service.port.parse().ok();
+    ports
+        .iter()
+        .find(|port| match number {
+            Some(number) => port["port"].as_u64() == Some(number),
+            None => port["name"] == service.port.as_str(),
+        })
+        .ok_or_else(|| {
+            let known: Vec<String> = ports
+                .iter()
+                .map(|port| match port["name"].as_str() {
+                    Some(name) => format!("{} ({name})", port["port"]),
+                    None => port["port"].to_string(),
+                })
+                .collect();
+            ClusterError::NotFound(format!(
+                "service `{}` in namespace `{}` has no port `{}`; it has {}",
+                service.name,
+                service.namespace,
+                service.port,
+                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+            ))
+        })
+}
+
+fn cluster_addresses(object: &Value, port: u16) -> Vec<SocketAddr> {
+    object["spec"]["clusterIP"]
+        .as_str()
+        .and_then(|ip| ip.parse().ok())
+        .map(|ip| SocketAddr::new(ip, port))
+        .into_iter()
+        .collect()
+}
+
+/// The first address that accepts a connection. A refusal is an answer too: the address is in reach and nobody listens,
+/// which is the service's failure, not the way's.
+async fn first_that_answers(addresses: &[SocketAddr]) -> Option<SocketAddr> {
+    for address in addresses {
+        if let Ok(Ok(_)) = tokio::time::timeout(DIRECT_LIMIT, TcpStream::connect(address)).await {
+            return Some(*address);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_are_named_with_their_port() {
+        let parsed = |text| parse_service(text, "here").unwrap();
+        let address = |name: &str, namespace: &str, port: &str| ServiceAddress {
+            name: name.into(),
+            namespace: namespace.into(),
+            port: port.into(),
+        };
+        assert_eq!(parsed("shop:80"), address("shop", "here", "80"));
+        assert_eq!(parsed("shop.there:http"), address("shop", "there", "http"));
+        assert_eq!(parsed("shop.there.svc.cluster.local:80"), address("shop", "there", "80"));
+        assert!(parse_service("shop", "here").unwrap_err().contains("shop:80"));
+    }
+}

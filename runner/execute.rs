@@ -1,0 +1,260 @@
+//! One scenario from its file to its result: plan, timeline, judge, in this order and nothing else.
+
+use std::time::Duration;
+
+use shakedown_schemas::event::FaultState;
+use shakedown_schemas::result::{Leftover, ScenarioResult, Verdict};
+use shakedown_schemas::{Document, EventKind};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::cluster::Cluster;
+use crate::events::Events;
+use crate::faults::fuse::Fuses;
+use crate::faults::{FaultDriver, FaultPlan};
+use crate::judge;
+use crate::load::{Engine, PlannedLoad};
+use crate::lock::{Holder, Locks};
+use crate::plan::{self, Options, Plan};
+use crate::timeline::{self, Outcome, Stop, Timeline};
+
+/// The signal that asks the run to end, once there is one.
+pub type Signal = watch::Receiver<Option<&'static str>>;
+
+/// What holds for all scenarios of a run.
+pub struct Context<'a> {
+    /// The cluster, where one is needed.
+    pub cluster: Option<&'a Cluster>,
+    /// Who we are, for those who wait for us.
+    pub holder: &'a Holder,
+    /// How long to wait for another run in the same namespace.
+    pub wait_lock: Duration,
+    /// The signal that asks the run to end.
+    pub signal: Signal,
+}
+
+/// Runs one scenario. Whatever happens, there is a result that says so.
+pub async fn execute(document: &Document, context: &Context<'_>, options: &Options, events: &Events) -> ScenarioResult {
+    let mut result = empty(document, context.cluster, options);
+    events.emit(EventKind::ScenarioStarted { file: document.file.clone() });
+    let cluster = context.cluster.map(|cluster| {
+        let events = events.clone();
+        cluster.clone().notifying(std::sync::Arc::new(move |kind| events.emit(kind)))
+    });
+    let mut signal = context.signal.clone();
+    let planned = tokio::select! {
+        planned = plan::plan(document, cluster.as_ref(), options) => planned.map_err(|error| error.to_string()),
+        Ok(signal) = signal.wait_for(Option::is_some) => Err(format!("interrupted by {}", signal.unwrap_or("a signal"))),
+    };
+    match planned {
+        Err(message) => {
+            events.emit(EventKind::Error { message: message.clone() });
+            result.errors.push(message);
+        }
+        Ok(plan) => carry_out(document, context, cluster.as_ref(), plan, options, events, &mut result).await,
+    }
+    (result.verdict, result.reason) =
+        judge::scenario_verdict(&result.expectations, &result.faults, &result.errors, &result.leftovers);
+    events.emit(EventKind::ScenarioEnded { verdict: result.verdict, reason: result.reason.clone() });
+    result.events = events.log();
+    result
+}
+
+async fn carry_out(
+    document: &Document,
+    context: &Context<'_>,
+    cluster: Option<&Cluster>,
+    plan: Plan,
+    options: &Options,
+    events: &Events,
+    result: &mut ScenarioResult,
+) {
+    let Plan { namespace, loads, load_infos, forwards, mut faults, fuses: jobs } = plan;
+    result.namespace = namespace;
+    result.loads = load_infos;
+    for load in &result.loads {
+        let how = format!("{}, {} ({})", load.target, load.address, load.reach);
+        events.emit(EventKind::Reached { load: load.name.clone(), how });
+    }
+    for (fault, _) in &faults {
+        let pods = fault.targets.iter().map(|pod| pod.name.clone()).collect();
+        events.emit(EventKind::TargetsChosen { fault: fault.name.clone(), pods });
+    }
+    let mut guard = cluster.map(|cluster| Guard { fuses: Fuses::default(), locks: Locks::new(cluster.clone()) });
+    let ready = prepare(context, cluster, &loads, &mut faults, &jobs, guard.as_mut()).await;
+    if !faults.is_empty() && jobs.is_empty() {
+        result.warnings.push("there was no fuse: the undo depended on the runner being alive (--no-fuse)".to_owned());
+    }
+    let outcome = match ready {
+        Err(message) => {
+            events.emit(EventKind::Error { message: message.clone() });
+            Outcome { errors: vec![message], ..Outcome::default() }
+        }
+        Ok(engine) => {
+            let timeline = Timeline {
+                scenario: &document.scenario,
+                faults,
+                load: Box::new(engine),
+                events: events.clone(),
+                stop: stops(context.signal.clone(), guard.as_ref().map(|guard| guard.locks.lost())),
+            };
+            timeline::run(timeline).await
+        }
+    };
+    let mut leftovers = outcome.leftovers.clone();
+    if let (Some(cluster), Some(mut guard)) = (cluster, guard) {
+        leftovers.extend(guard.locks.release(context.holder).await);
+        leftovers.extend(guard.fuses.remove(cluster).await);
+    }
+    for (load, forward) in result.loads.iter_mut().zip(&forwards) {
+        if let Some(forward) = forward {
+            load.reconnects = forward.reconnects.load(std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+    assemble(document, outcome, leftovers, options, result);
+}
+
+/// What protects the cluster while a scenario runs.
+struct Guard {
+    fuses: Fuses,
+    locks: Locks,
+}
+
+/// One channel for everything that ends a run early. The task ends with its listeners.
+fn stops(signal: Signal, lost: Option<watch::Receiver<Option<String>>>) -> watch::Receiver<Option<Stop>> {
+    let (sender, receiver) = watch::channel(None);
+    tokio::spawn(async move {
+        let stop = tokio::select! {
+            name = first(Some(signal)) => Stop::Signal(name),
+            reason = first(lost) => Stop::Because(reason),
+            () = sender.closed() => return,
+        };
+        _ = sender.send(Some(stop));
+        // A channel without a sender would read as "nobody can ask us to stop".
+        sender.closed().await;
+    });
+    receiver
+}
+
+/// The first value, which may never come.
+async fn first<T: Clone>(receiver: Option<watch::Receiver<Option<T>>>) -> T {
+    if let Some(mut receiver) = receiver {
+        let value = receiver.wait_for(Option::is_some).await.ok().and_then(|value| value.clone());
+        if let Some(value) = value {
+            return value;
+        }
+    }
+    std::future::pending().await
+}
+
+/// Everything that can still say no does so here, before any load is sent. Only fuses and locks are made.
+async fn prepare(
+    context: &Context<'_>,
+    cluster: Option<&Cluster>,
+    loads: &[PlannedLoad],
+    faults: &mut [(FaultPlan, Box<dyn FaultDriver>)],
+    jobs: &[serde_json::Value],
+    guard: Option<&mut Guard>,
+) -> Result<Engine, String> {
+    let engine = Engine::new(loads).map_err(|error| error.to_string())?;
+    for (fault, driver) in faults.iter_mut() {
+        driver.preflight().await.map_err(|error| format!("fault {}: {error}", fault.name))?;
+    }
+    let (Some(cluster), Some(guard)) = (cluster, guard) else { return Ok(engine) };
+    let mut namespaces: Vec<&String> = faults.iter().flat_map(|(fault, _)| &fault.namespaces).collect();
+    namespaces.sort();
+    namespaces.dedup();
+    let until = Instant::now() + context.wait_lock;
+    // In one order for all runs, so that no two of them wait for each other.
+    for namespace in &namespaces {
+        // Only the waiting gives way to a signal: an act that was cut off could still arrive after its undo.
+        let mut signal = context.signal.clone();
+        tokio::select! {
+            free = guard.locks.wait(namespace, context.holder, until) => free.map_err(|error| error.to_string())?,
+            Ok(name) = signal.wait_for(Option::is_some) => {
+                return Err(format!("interrupted by {}", name.unwrap_or("a signal")));
+            }
+        }
+    }
+    for job in jobs {
+        guard
+            .fuses
+            .light(cluster, job)
+            .await
+            .map_err(|error| format!("could not light the fuse: {error}\nhelp: --no-fuse injects without one"))?;
+    }
+    for namespace in &namespaces {
+        guard.locks.take(namespace, context.holder, &guard.fuses).await.map_err(|error| error.to_string())?;
+    }
+    for (_, driver) in faults {
+        driver.owned_by(&guard.fuses);
+    }
+    Ok(engine)
+}
+
+/// What was seen becomes the result: the judge's answers beside the facts.
+fn assemble(
+    document: &Document,
+    outcome: Outcome,
+    leftovers: Vec<Leftover>,
+    options: &Options,
+    result: &mut ScenarioResult,
+) {
+    let scenario = &document.scenario;
+    let observations = &outcome.observations;
+    let line = |path: &str| document.line(path);
+    result.expectations = judge::expectations(scenario, observations, options.seed, &line);
+    result.phases = judge::phases(observations);
+    result.series = judge::series(observations);
+    result.recoveries = judge::recoveries(scenario, observations);
+    result.duration_s = outcome.duration.as_secs_f64();
+    result.errors.extend(outcome.errors);
+    result.leftovers = leftovers;
+    result.faults = outcome.faults;
+    for fault in &mut result.faults {
+        for (index, phase) in scenario.phases.iter().enumerate() {
+            if phase.faults.contains_key(&fault.name) {
+                fault.phase = phase.name.clone();
+                fault.line = document.line(&format!("phases[{index}].faults.{}", fault.name));
+            }
+        }
+        if fault.state == FaultState::Planned && result.errors.is_empty() {
+            fault.injection = Verdict::Inconclusive;
+        }
+    }
+    for load in result.loads.iter().filter(|load| load.reach == "port-forward") {
+        result.warnings.push(format!(
+            "load {} went through a port-forward by the API server, which adds latency of its own{}",
+            load.name,
+            if load.reconnects > 0 { format!(" and was made anew {} times", load.reconnects) } else { String::new() }
+        ));
+    }
+}
+
+fn empty(document: &Document, cluster: Option<&Cluster>, options: &Options) -> ScenarioResult {
+    let scenario = &document.scenario;
+    ScenarioResult {
+        name: scenario.name.clone(),
+        description: scenario.description.clone(),
+        file: document.file.clone(),
+        tags: scenario.tags.clone(),
+        verdict: Verdict::Error,
+        reason: String::new(),
+        started_at: jiff::Timestamp::now(),
+        duration_s: 0.0,
+        cluster: cluster.map(|cluster| cluster.info().clone()),
+        namespace: scenario.namespace.clone().or_else(|| options.namespace.clone()).unwrap_or_default(),
+        vars: document.vars.clone(),
+        source: document.text.clone(),
+        loads: Vec::new(),
+        phases: Vec::new(),
+        faults: Vec::new(),
+        expectations: Vec::new(),
+        series: Vec::new(),
+        recoveries: Vec::new(),
+        errors: Vec::new(),
+        warnings: document.warnings.iter().map(|warning| warning.message.clone()).collect(),
+        leftovers: Vec::new(),
+        events: Vec::new(),
+    }
+}

@@ -1,0 +1,89 @@
+//! Faults: how each kind and engine is injected, proven, undone and proven to be undone.
+//!
+//! A driver acts on the cluster and on nothing else; when it does so is the timeline's business, and which pods it acts
+//! on is the plan's. Adding an engine is one file here, one arm in `plan::faults`, and its tests.
+
+pub mod fuse;
+pub mod partition;
+
+use async_trait::async_trait;
+use shakedown_schemas::result::{Leftover, ObjectRecord, PodRef, Proof};
+
+use crate::cluster::ClusterError;
+
+/// What a plan says of a fault: everything that is known before anything is done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FaultPlan {
+    /// The fault's name.
+    pub name: String,
+    /// The index of its phase.
+    pub phase: usize,
+    /// Its kind, such as `partition`.
+    pub kind: &'static str,
+    /// How it is done, such as `network-policy`.
+    pub engine: &'static str,
+    /// What it does and what it leaves, in one sentence.
+    pub description: String,
+    /// The pods that it acts on.
+    pub targets: Vec<PodRef>,
+    /// The other ends, in words.
+    pub peers: Vec<String>,
+    /// What will be created.
+    pub objects: Vec<ObjectRecord>,
+    /// What will be done to objects of others, in words.
+    pub marks: Vec<String>,
+    /// The namespaces in which objects will be created.
+    pub namespaces: Vec<String>,
+    /// How long after its phase's faults are due it is injected.
+    pub after: std::time::Duration,
+    /// How long it lasts; none for the rest of the phase.
+    pub lasts: Option<std::time::Duration>,
+}
+
+/// Something that was looked at, and whether it is as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What it shows.
+    pub shows: Proof,
+    /// Whether it holds.
+    pub holds: bool,
+    /// What was seen, in words.
+    pub detail: String,
+}
+
+/// A fault could not be injected, looked at or undone.
+#[derive(Debug, thiserror::Error)]
+pub enum FaultError {
+    /// The cluster refused or did not answer.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// A target is not there any more.
+    #[error("{0}")]
+    TargetGone(String),
+}
+
+/// Carries out one fault. The calls come in this order, `undo` and `prove_undone` also after a failed `inject`, any
+/// number of times, and from a fresh state (then there is nothing to undo).
+#[async_trait]
+pub trait FaultDriver: Send {
+    /// Tells the driver the owner for everything that it creates in a namespace: the fuse.
+    fn owned_by(&mut self, fuses: &fuse::Fuses);
+
+    /// Whether it can be injected now, without changing anything.
+    async fn preflight(&mut self) -> Result<(), FaultError>;
+
+    /// Creates what makes the fault. After an error, some of it may be there.
+    async fn inject(&mut self) -> Result<(), FaultError>;
+
+    /// Looks for evidence that the fault is applied and that it acts. Findings that do not hold mean "not proven".
+    async fn prove(&mut self) -> Result<Vec<Finding>, FaultError>;
+
+    /// Removes everything that `inject` did or may have done.
+    async fn undo(&mut self) -> Result<(), FaultError>;
+
+    /// Reads back that everything is gone.
+    async fn prove_undone(&mut self) -> Result<Vec<Finding>, FaultError>;
+
+    /// What is, or may be, still there.
+    fn leftovers(&self) -> Vec<Leftover>;
+}

@@ -1,0 +1,230 @@
+//! The journal: before each act on a cluster, what is about to be done and how it is undone, on disk and synced; after
+//! it, how it ended. With it, a run whose process is gone can be undone to the letter, and a run that lives can show
+//! that nothing was done which it did not write down first.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Mutex;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::ObjectKey;
+use crate::sweep::Item;
+
+/// The journal's file in a run's folder.
+pub const FILE: &str = "journal.ndjson";
+
+/// One thing done to a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// An object is created.
+    Create(ObjectKey),
+    /// An object is deleted.
+    Delete(ObjectKey),
+    /// A label is put on somebody else's object.
+    Mark(ObjectKey, String),
+    /// That label is taken off.
+    Unmark(ObjectKey, String),
+}
+
+impl Act {
+    /// What undoes it, where there is something to undo.
+    fn undo(&self) -> Option<Item> {
+        match self {
+            Self::Create(key) => Some(Item::Object(key.clone())),
+            Self::Mark(key, label) => Some(Item::Mark(key.clone(), label.clone())),
+            Self::Delete(_) | Self::Unmark(..) => None,
+        }
+    }
+
+    /// What it undoes itself.
+    fn undoes(&self) -> Option<Item> {
+        match self {
+            Self::Delete(key) => Some(Item::Object(key.clone())),
+            Self::Unmark(key, label) => Some(Item::Mark(key.clone(), label.clone())),
+            Self::Create(_) | Self::Mark(..) => None,
+        }
+    }
+}
+
+/// Where an act is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Step {
+    /// It is about to be done.
+    Intent,
+    /// It is done.
+    Done,
+    /// It failed: it may or may not have been done.
+    Failed,
+}
+
+/// One line of the journal.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    run: String,
+    seq: u64,
+    at: jiff::Timestamp,
+    step: Step,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    act: Option<Act>,
+    /// The command that undoes it by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    undo: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// An open journal.
+#[derive(Debug)]
+pub struct Journal {
+    run: String,
+    inner: Mutex<(File, u64)>,
+}
+
+impl Journal {
+    /// Opens the journal of a run in its folder, at its end.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn open(folder: &Path, run: &str) -> std::io::Result<Self> {
+        let file = File::options().create(true).append(true).open(folder.join(FILE))?;
+        Ok(Self { run: run.to_owned(), inner: Mutex::new((file, 0)) })
+    }
+
+    /// Writes down that an act is about to be done, and returns its number. Only when this returns may it be done.
+    ///
+    /// # Errors
+    /// When it could not be written and synced.
+    pub fn intend(&self, act: &Act) -> std::io::Result<u64> {
+        let mut inner = self.lock();
+        inner.1 += 1;
+        let seq = inner.1;
+        let undo = act.undo().map(|item| item.command());
+        let line = self.line(seq, Step::Intent, Some(act.clone()), undo, None);
+        append(&mut inner.0, &line)?;
+        Ok(seq)
+    }
+
+    /// Writes down how an act ended. A journal that cannot say so only makes the cleanup try what is done already.
+    pub fn settle(&self, seq: u64, error: Option<String>) {
+        let step = if error.is_some() { Step::Failed } else { Step::Done };
+        let line = self.line(seq, step, None, None, error);
+        _ = append(&mut self.lock().0, &line);
+    }
+
+    fn line(&self, seq: u64, step: Step, act: Option<Act>, undo: Option<String>, error: Option<String>) -> Line {
+        Line { run: self.run.clone(), seq, at: jiff::Timestamp::now(), step, act, undo, error }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, (File, u64)> {
+        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn append(file: &mut File, line: &Line) -> std::io::Result<()> {
+    let mut text = serde_json::to_vec(line)?;
+    text.push(b'\n');
+    // One write, so that a crash leaves a whole line or a torn last one, which reading passes over.
+    file.write_all(&text)?;
+    file.sync_data()
+}
+
+/// What a journal says may still be in the cluster, each with its run: everything that was begun and whose undo is not
+/// known to be done, the latest first. A torn last line is passed over: its act was never begun.
+///
+/// # Errors
+/// When a line other than the last is not one of a journal.
+pub fn outstanding(text: &str) -> Result<Vec<(String, Item)>, String> {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let mut acts: BTreeMap<(String, u64), (Act, bool)> = BTreeMap::new();
+    for (index, line) in lines.iter().enumerate() {
+        let line: Line = match serde_json::from_str(line) {
+            Ok(line) => line,
+            Err(_) if index + 1 == lines.len() => break,
+            Err(error) => return Err(format!("line {} is not one of a journal: {error}", index + 1)),
+        };
+        match (line.act, line.step) {
+            (Some(act), Step::Intent) => {
+                acts.insert((line.run, line.seq), (act, false));
+            }
+            (_, Step::Done) => {
+                if let Some((_, done)) = acts.get_mut(&(line.run, line.seq)) {
+                    *done = true;
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut left: Vec<(String, Item)> = Vec::new();
+    for ((run, _), (act, done)) in acts {
+        if let (Some(item), true) = (act.undoes(), done) {
+            left.retain(|(its, known)| *its != run || !known.same(&item));
+        }
+        if let Some(item) = act.undo() {
+            left.push((run, item));
+        }
+    }
+    left.reverse();
+    Ok(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Kind;
+
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey { kind: Kind::NetworkPolicy, namespace: "n".into(), name: name.into(), uid: None }
+    }
+
+    fn read(folder: &Path) -> String {
+        std::fs::read_to_string(folder.join(FILE)).unwrap()
+    }
+
+    fn left(folder: &Path) -> Vec<Item> {
+        let (runs, items): (Vec<String>, Vec<Item>) = outstanding(&read(folder)).unwrap().into_iter().unzip();
+        assert!(runs.iter().all(|run| run == "r"));
+        items
+    }
+
+    #[test]
+    fn what_was_begun_and_not_undone_is_outstanding() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(folder.path(), "r").unwrap();
+        let pod = ObjectKey { kind: Kind::Pod, ..key("pod") };
+        let mark = journal.intend(&Act::Mark(pod.clone(), "l".into())).unwrap();
+        assert_eq!(left(folder.path()), [Item::Mark(pod.clone(), "l".into())], "before its end");
+        journal.settle(mark, None);
+        let made = journal.intend(&Act::Create(key("a"))).unwrap();
+        journal.settle(made, Some("no answer".into()));
+        let both = [Item::Object(key("a")), Item::Mark(pod.clone(), "l".into())];
+        assert_eq!(left(folder.path()), both, "a failed act may have been done");
+        let gone = journal.intend(&Act::Delete(ObjectKey { uid: Some("u".into()), ..key("a") })).unwrap();
+        assert_eq!(left(folder.path()), both, "an undo counts when it is done");
+        journal.settle(gone, None);
+        let off = journal.intend(&Act::Unmark(pod, "l".into())).unwrap();
+        journal.settle(off, None);
+        assert_eq!(left(folder.path()), []);
+    }
+
+    #[test]
+    fn a_torn_last_line_is_passed_over_and_another_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(folder.path(), "r").unwrap();
+        journal.intend(&Act::Create(key("a"))).unwrap();
+        let text = read(folder.path());
+        assert_eq!(outstanding(&format!("{text}{{\"seq\": 2, \"a")).unwrap().len(), 1);
+        assert!(outstanding(&format!("nonsense\n{text}")).unwrap_err().contains("line 1"));
+    }
+
+    #[test]
+    fn every_entry_says_how_it_is_undone_by_hand() {
+        let folder = tempfile::tempdir().unwrap();
+        Journal::open(folder.path(), "r").unwrap().intend(&Act::Create(key("a"))).unwrap();
+        assert!(read(folder.path()).contains(r#""undo":"kubectl -n n delete networkpolicy a""#));
+    }
+}

@@ -1,0 +1,297 @@
+//! Whether an answer is a success: reads its head and its body piece by piece, and knows nothing of connections and
+//! time. Never keeps more than a bounded part of a body.
+
+use http::header::{CONTENT_TYPE, HeaderMap};
+use http::{StatusCode, header};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::scan::Scan;
+use super::sse;
+use super::target::{Kind, Target};
+use crate::observe::Failure;
+
+/// A plain answer of the OpenAI API is parsed as a whole, and must be smaller than this.
+const MAX_JSON: usize = 8 << 20;
+
+/// One answer, as far as it was read.
+#[derive(Debug)]
+pub(super) struct Answer {
+    failure: Option<Failure>,
+    body: Body,
+    scan: Scan,
+}
+
+#[derive(Debug)]
+enum Body {
+    /// Only searched.
+    Text,
+    Json(Vec<u8>),
+    Events(Box<Events>),
+}
+
+#[derive(Debug, Default)]
+struct Events {
+    parser: sse::Parser,
+    has_token: bool,
+    has_end_mark: bool,
+}
+
+impl Answer {
+    /// An answer with this head.
+    pub(super) fn new(target: &Target, status: StatusCode, headers: &HeaderMap) -> Self {
+        let good = match target.statuses.as_slice() {
+            [] => status.is_success(),
+            statuses => statuses.contains(&status.as_u16()),
+        };
+        let is_json = || {
+            let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], header::HeaderValue::as_bytes);
+            kind.to_ascii_lowercase().starts_with(b"application/json")
+        };
+        let body = match target.kind {
+            Kind::Http => Body::Text,
+            Kind::Json => Body::Json(Vec::new()),
+            // A server that cannot stream answers with one object; it says what went wrong.
+            Kind::Stream if is_json() => Body::Json(Vec::new()),
+            Kind::Stream => Body::Events(Box::default()),
+        };
+        Self { failure: (!good).then_some(Failure::Status(status.as_u16())), body, scan: Scan::default() }
+    }
+
+    /// Takes the next piece of the body.
+    pub(super) fn piece(&mut self, target: &Target, piece: &[u8]) {
+        if self.failure.is_some() {
+            return;
+        }
+        match &mut self.body {
+            Body::Text => {
+                if let Some(needle) = &target.contains {
+                    self.scan.feed(needle, piece);
+                }
+            }
+            Body::Json(body) if body.len() + piece.len() > MAX_JSON => self.failure = Some(Failure::Protocol),
+            Body::Json(body) => body.extend_from_slice(piece),
+            Body::Events(events) => {
+                let Events { parser, has_token, has_end_mark } = &mut **events;
+                let (scan, failure) = (&mut self.scan, &mut self.failure);
+                let fed = parser.feed(piece, |data| {
+                    if *has_end_mark || failure.is_some() {
+                        return;
+                    }
+                    if data == b"[DONE]" {
+                        *has_end_mark = true;
+                        return;
+                    }
+                    match read_object(target, data, scan) {
+                        Ok(object) => *has_token |= object.has_text,
+                        Err(error) => *failure = Some(error),
+                    }
+                });
+                if fed.is_err() {
+                    self.failure = Some(Failure::Protocol);
+                }
+            }
+        }
+    }
+
+    /// True once a stream has brought a token.
+    pub(super) fn has_token(&self) -> bool {
+        matches!(&self.body, Body::Events(events) if events.has_token)
+    }
+
+    /// True once nothing that may still come can change the outcome.
+    pub(super) fn is_decided(&self) -> bool {
+        self.failure.is_some() || matches!(&self.body, Body::Events(events) if events.has_end_mark)
+    }
+
+    /// The outcome of an answer whose body came to its end, or that is decided.
+    pub(super) fn outcome(mut self, target: &Target) -> Option<Failure> {
+        if self.failure.is_some() {
+            return self.failure;
+        }
+        match &self.body {
+            Body::Text => {}
+            Body::Events(events) => {
+                if !events.has_end_mark {
+                    return Some(Failure::BrokenStream);
+                }
+                if !events.has_token {
+                    return Some(Failure::Protocol);
+                }
+            }
+            Body::Json(body) => {
+                match read_object(target, body, &mut self.scan) {
+                    Ok(_) if target.kind == Kind::Stream => return Some(Failure::BrokenStream),
+                    Ok(object) if object.choices == 0 => return Some(Failure::Protocol),
+                    Ok(_) => {}
+                    Err(failure) => return Some(failure),
+                };
+            }
+        }
+        let found = target.contains.as_ref().is_none_or(|needle| self.scan.found(needle));
+        (!found).then_some(Failure::Check)
+    }
+}
+
+/// An answer or an event of the API: <https://platform.openai.com/docs/api-reference>, the parts that count here.
+#[derive(Deserialize)]
+struct Object {
+    #[serde(default)]
+    choices: Option<Vec<Choice>>,
+    #[serde(default)]
+    error: Option<IgnoredAny>,
+    /// Some servers say `"object": "error"` instead.
+    #[serde(default)]
+    object: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    #[serde(default, alias = "delta")]
+    message: Option<Message>,
+    #[serde(default)]
+    text: Option<String>,
+}
+
+/// A message, or the part of one that an event adds.
+#[derive(Deserialize)]
+struct Message {
+    #[serde(default)]
+    content: Option<String>,
+    #[serde(default, alias = "reasoning")]
+    reasoning_content: Option<String>,
+    #[serde(default)]
+    tool_calls: Option<Vec<IgnoredAny>>,
+}
+
+/// What one object brought.
+struct Read {
+    choices: usize,
+    /// Text of the answer, of its reasoning, or a call of a tool. The empty message that opens a stream is none.
+    has_text: bool,
+}
+
+fn read_object(target: &Target, json: &[u8], scan: &mut Scan) -> Result<Read, Failure> {
+    let object: Object = serde_json::from_slice(json).map_err(|_| Failure::Protocol)?;
+    if object.error.is_some() || object.object.as_deref() == Some("error") {
+        return Err(Failure::ApiError);
+    }
+    let choices = object.choices.unwrap_or_default();
+    let mut has_text = false;
+    for choice in &choices {
+        let message = choice.message.as_ref();
+        let texts = [choice.text.as_deref(), message.and_then(|message| message.content.as_deref())];
+        for text in texts.into_iter().flatten().filter(|text| !text.is_empty()) {
+            has_text = true;
+            if let Some(needle) = &target.contains {
+                scan.feed(needle, text.as_bytes());
+            }
+        }
+        has_text |= message.is_some_and(|message| {
+            message.reasoning_content.as_ref().is_some_and(|text| !text.is_empty())
+                || message.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty())
+        });
+    }
+    Ok(Read { choices: choices.len(), has_text })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::{Endpoint, PlannedLoad};
+    use super::*;
+
+    fn target(load: serde_json::Value) -> Target {
+        let mut load = load;
+        load["rate"] = "1/s".into();
+        Target::new(&PlannedLoad {
+            name: "load".to_owned(),
+            load: serde_json::from_value(load).unwrap(),
+            endpoint: Endpoint { base: "http://x".to_owned(), addresses: Vec::new() },
+        })
+        .unwrap()
+    }
+
+    fn openai(stream: bool) -> Target {
+        let check = json!({"contains": "hello"});
+        target(json!({"openai": {"url": "http://x", "model": "m", "prompt": "p", "stream": stream, "check": check}}))
+    }
+
+    fn outcome(target: &Target, status: u16, kind: &str, body: &str) -> Option<Failure> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, kind.parse().unwrap());
+        let mut answer = Answer::new(target, StatusCode::from_u16(status).unwrap(), &headers);
+        for piece in body.as_bytes().chunks(7) {
+            answer.piece(target, piece);
+        }
+        answer.outcome(target)
+    }
+
+    const SSE: &str = "text/event-stream";
+    const JSON: &str = "Application/JSON; charset=utf-8";
+
+    #[test]
+    fn http_by_status_and_text() {
+        let plain = target(json!({"http": {"url": "http://x"}}));
+        assert_eq!(outcome(&plain, 204, "", ""), None);
+        assert_eq!(outcome(&plain, 302, "", ""), Some(Failure::Status(302)));
+        let checked =
+            target(json!({"http": {"url": "http://x", "check": {"status": [200, 404], "contains": "all good"}}}));
+        assert_eq!(outcome(&checked, 404, "", "... all good ..."), None);
+        assert_eq!(outcome(&checked, 200, "", "... all bad ..."), Some(Failure::Check));
+        assert_eq!(outcome(&checked, 201, "", "all good"), Some(Failure::Status(201)));
+    }
+
+    #[test]
+    fn a_plain_answer_needs_a_choice() {
+        let target = openai(false);
+        assert_eq!(outcome(&target, 200, JSON, r#"{"choices":[{"message":{"content":"hello"}}]}"#), None);
+        assert_eq!(outcome(&target, 200, JSON, r#"{"choices":[{"text":"hello"}],"error":null}"#), None);
+        for (body, failure) in [
+            (r#"{"choices":[{"message":{"content":"bye"}}]}"#, Failure::Check),
+            (r#"{"choices":[]}"#, Failure::Protocol),
+            (r#"{"choices":[{"#, Failure::Protocol),
+            ("", Failure::Protocol),
+            (r#"{"error":{"message":"overloaded"}}"#, Failure::ApiError),
+            (r#"{"object":"error","message":"overloaded"}"#, Failure::ApiError),
+        ] {
+            assert_eq!(outcome(&target, 200, JSON, body), Some(failure), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_stream_needs_a_token_and_its_end_mark() {
+        let target = openai(true);
+        let role = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
+        let hel = "data: {\"choices\":[{\"delta\":{\"content\":\"hel\"}}]}\n\n";
+        let lo = "data: {\"choices\":[{\"delta\":{\"content\":\"lo\"}}]}\n\n";
+        let usage = "data: {\"choices\":[],\"usage\":{\"completion_tokens\":2}}\n\n";
+        let done = "data: [DONE]\n\n";
+        assert_eq!(outcome(&target, 200, SSE, &[role, hel, lo, usage, done].concat()), None);
+        for (body, failure) in [
+            ([role, hel, lo].concat(), Failure::BrokenStream),
+            ([role, done].concat(), Failure::Protocol),
+            ([hel, done].concat(), Failure::Check),
+            ([hel, "data: {\"error\":{\"message\":\"worker lost\"}}\n\n", done].concat(), Failure::ApiError),
+            ([hel, "data: {oops\n\n", done].concat(), Failure::Protocol),
+            (String::new(), Failure::BrokenStream),
+        ] {
+            assert_eq!(outcome(&target, 200, SSE, &body), Some(failure), "{body}");
+        }
+        assert_eq!(outcome(&target, 200, JSON, r#"{"error":{"message":"no"}}"#), Some(Failure::ApiError));
+        assert_eq!(outcome(&target, 200, JSON, r#"{"choices":[{"text":"hello"}]}"#), Some(Failure::BrokenStream));
+    }
+
+    #[test]
+    fn the_first_token_is_the_first_that_is_not_empty() {
+        let target = openai(true);
+        let mut answer = Answer::new(&target, StatusCode::OK, &HeaderMap::new());
+        answer.piece(&target, b"data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n");
+        assert!(!answer.has_token());
+        answer.piece(&target, b"data: {\"choices\":[{\"delta\":{\"reasoning_content\":\"hm\"}}]}\n\n");
+        assert!(answer.has_token() && !answer.is_decided());
+        answer.piece(&target, b"data: [DONE]\n\n");
+        assert!(answer.is_decided());
+    }
+}

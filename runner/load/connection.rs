@@ -1,0 +1,153 @@
+//! How a connection is made: the name resolved, TCP, TLS. hyper speaks HTTP on it; there is no pool, no redirect and no
+//! retry beneath.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{timeout, timeout_at};
+use tokio_rustls::client::TlsStream;
+
+use super::exchange::drive;
+use super::joint::Joint;
+use super::lane::Lane;
+use super::slot::Slot;
+use crate::observe::Failure;
+
+/// A connection that takes longer than this to be made is waiting for the network.
+pub(super) const YOUNG: Duration = Duration::from_millis(5);
+
+/// The most that hyper reads ahead, and the most that the headers of an answer may take.
+const MAX_BUFFER: usize = 64 << 10;
+
+/// How long the addresses of a name are used before it is resolved again.
+const RESOLVE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Makes a connection and serves the lane's requests on it until it ends.
+pub(super) async fn run(lane: Rc<Lane>, slot: Rc<Slot>) {
+    let mut attempt = Box::pin(connect(&lane));
+    let (made, was_young) = match timeout(YOUNG, &mut attempt).await {
+        Ok(made) => (Some(made), true),
+        Err(_) => {
+            lane.connecting_is_slow();
+            let deadline = slot.job().map_or_else(|| Instant::now() + lane.target.timeout, |job| lane.deadline(&job));
+            (timeout_at(deadline.into(), attempt).await.ok(), false)
+        }
+    };
+    let stream = match made {
+        Some(Ok(stream)) => stream,
+        Some(Err(NoConnection::OutOfFiles)) => return lane.out_of_files(&slot, was_young),
+        Some(Err(NoConnection::Failed(failure))) => return lane.connect_failed(&slot, was_young, Some(failure)),
+        None => return lane.connect_failed(&slot, was_young, None),
+    };
+    lane.connected(&slot, was_young);
+    match stream {
+        Stream::Plain(stream) => serve(&lane, &slot, stream).await,
+        Stream::Tls(stream) => serve(&lane, &slot, stream).await,
+    }
+    lane.closed(&slot);
+}
+
+/// Serves the lane's requests on a connection until it ends.
+async fn serve<T: AsyncRead + AsyncWrite + Unpin>(lane: &Rc<Lane>, slot: &Rc<Slot>, stream: T) {
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(MAX_BUFFER);
+    let Ok((sender, connection)) = builder.handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await else { return };
+    if slot.job().is_none() {
+        lane.free(slot);
+    }
+    let driver = drive(Rc::clone(lane), Rc::clone(slot), sender);
+    Joint::new(Rc::clone(lane), Rc::clone(slot), connection, driver).await;
+}
+
+/// What requests go over.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+enum NoConnection {
+    /// By the service or the network.
+    Failed(Failure),
+    /// This process may open no more files.
+    OutOfFiles,
+}
+
+impl From<io::Error> for NoConnection {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Failed(Failure::Refused),
+            _ if is_out_of_files(&error) => Self::OutOfFiles,
+            _ => Self::Failed(Failure::Connect),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_out_of_files(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+#[cfg(not(unix))]
+fn is_out_of_files(_: &io::Error) -> bool {
+    false
+}
+
+async fn connect(lane: &Lane) -> Result<Stream, NoConnection> {
+    let turn = lane.turn();
+    let given = &lane.target.addresses;
+    let stream = if given.is_empty() {
+        // A name's addresses are ways to the same service: as every client does, try the next when one fails.
+        let resolved = resolve(lane).await?;
+        let mut last = NoConnection::Failed(Failure::Dns);
+        let mut made = None;
+        for address in &resolved {
+            match TcpStream::connect(address).await {
+                Ok(stream) => {
+                    made = Some(stream);
+                    break;
+                }
+                Err(error) => last = error.into(),
+            }
+        }
+        made.ok_or(last)?
+    } else {
+        // These are a service's pods: like its virtual address, one that refuses is a failure that clients see.
+        TcpStream::connect(given[turn % given.len()]).await?
+    };
+    stream.set_nodelay(true)?;
+    match &lane.target.tls {
+        None => Ok(Stream::Plain(stream)),
+        Some(tls) => tls.agree(stream).await.map(Stream::Tls).map_err(NoConnection::Failed),
+    }
+}
+
+async fn resolve(lane: &Lane) -> Result<Vec<SocketAddr>, NoConnection> {
+    let target = &lane.target;
+    if let Ok(ip) = target.host.parse() {
+        return Ok(vec![SocketAddr::new(ip, target.port)]);
+    }
+    if let Some((at, addresses)) = &*lane.resolved.borrow()
+        && at.elapsed() < RESOLVE_AGAIN
+    {
+        return Ok(addresses.clone());
+    }
+    let addresses: Vec<_> = match tokio::net::lookup_host((target.host.as_str(), target.port)).await {
+        Ok(found) => found.collect(),
+        Err(error) if is_out_of_files(&error) => return Err(NoConnection::OutOfFiles),
+        Err(_) => return Err(NoConnection::Failed(Failure::Dns)),
+    };
+    if addresses.is_empty() {
+        return Err(NoConnection::Failed(Failure::Dns));
+    }
+    *lane.resolved.borrow_mut() = Some((Instant::now(), addresses.clone()));
+    Ok(addresses)
+}

@@ -1,0 +1,107 @@
+//! A request on its way, and the small things that the lane, its connections and the engine's other threads share.
+
+use std::cell::{Cell, RefCell};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Poll, Waker};
+
+use crate::observe::Histogram;
+
+/// A request that is due.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Job {
+    /// In nanoseconds since the load's start.
+    pub(super) due_ns: u64,
+    /// Requests under way when it was issued, with it.
+    pub(super) in_flight: u32,
+    /// How late the engine sends it is still to be counted.
+    pub(super) lateness_open: bool,
+    /// Was given to a connection that turned out to be dead before anything was written.
+    pub(super) resent: bool,
+}
+
+/// One connection, as the lane sees it.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    pub(super) job: Cell<Option<Job>>,
+    pub(super) first_token_us: Cell<Option<NonZeroU32>>,
+    waker: RefCell<Option<Waker>>,
+    pub(super) index: Cell<usize>,
+}
+
+impl Slot {
+    /// A connection that has a request to send already, or none yet; `index` is its place in the lane's list.
+    pub(super) fn new(job: Option<Job>, index: usize) -> Self {
+        Self { job: Cell::new(job), index: Cell::new(index), ..Self::default() }
+    }
+
+    /// Waits until there is a request to send.
+    pub(super) async fn wait(&self) {
+        std::future::poll_fn(|context| {
+            if self.job.get().is_some() {
+                return Poll::Ready(());
+            }
+            let mut waker = self.waker.borrow_mut();
+            match &mut *waker {
+                Some(waker) => waker.clone_from(context.waker()),
+                None => *waker = Some(context.waker().clone()),
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// The request under way.
+    pub(super) fn job(&self) -> Option<Job> {
+        self.job.get()
+    }
+
+    /// Gives it a request to send.
+    pub(super) fn give(&self, job: Job) {
+        self.first_token_us.set(None);
+        self.job.set(Some(job));
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// What several threads show of one load: a number each, so that none waits for another.
+#[derive(Debug)]
+pub(super) struct Gauges {
+    in_flight: Vec<Padded>,
+    pub(super) resent: AtomicU64,
+}
+
+/// On a cache line of its own (two, because processors fetch them in pairs).
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Padded(AtomicU64);
+
+impl Gauges {
+    pub(super) fn new(parts: usize) -> Self {
+        Self { in_flight: (0..parts).map(|_| Padded::default()).collect(), resent: AtomicU64::new(0) }
+    }
+
+    /// Shows how many requests of a part are under way.
+    pub(super) fn show(&self, part: usize, in_flight: usize) {
+        self.in_flight[part].0.store(in_flight as u64, Ordering::Relaxed);
+    }
+
+    /// Requests under way now.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.in_flight.iter().map(|part| part.0.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// Counts how late the engine is with a request, once.
+pub(super) fn count_lateness(lateness: &mut Histogram, job: &mut Job, now_ns: u64) {
+    if std::mem::take(&mut job.lateness_open) {
+        lateness.record(now_ns.saturating_sub(job.due_ns) / 1000);
+    }
+}
+
+/// Nanoseconds in whole microseconds; beyond an hour it stays at the largest value.
+pub(super) fn micros(nanoseconds: u64) -> u32 {
+    u32::try_from(nanoseconds / 1000).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,336 @@
+//! The engine against a server of our own that misbehaves on demand: each outcome by its name, and the counts exactly.
+
+mod server;
+mod tls;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use serde_json::json;
+
+use super::*;
+use crate::observe::{Cell, Failure, LoadObservations, Mark, Part};
+use server::Server;
+
+/// Loads of one server by name, each as the scenario has it (without `url`).
+fn planned(server: &Server, load: serde_json::Value) -> PlannedLoad {
+    let mut load = load;
+    for kind in ["http", "openai"] {
+        if let Some(kind) = load.get_mut(kind) {
+            kind["url"] = "http://ignored".into();
+        }
+    }
+    PlannedLoad {
+        name: "load".to_owned(),
+        load: serde_json::from_value(load).unwrap(),
+        endpoint: Endpoint { base: "http://server.test".to_owned(), addresses: vec![server.address()] },
+    }
+}
+
+/// Sends a load for so long, and waits for the rest of it for at most `grace`.
+async fn send(planned: PlannedLoad, duration: Duration, grace: Duration) -> LoadObservations {
+    let mut engine = Engine::new(&[planned]).unwrap();
+    let marks = Arc::new(Marks::default());
+    marks.begin(Mark { at_ns: 0, phase: 0, part: Part::Judged });
+    engine.start(Instant::now(), marks).await.unwrap();
+    tokio::time::sleep(duration).await;
+    engine.finish(grace).await.unwrap().remove(0)
+}
+
+fn total(seen: &LoadObservations) -> Cell {
+    let mut total = Cell::default();
+    for cell in seen.segments.iter().flat_map(|segment| &segment.cells) {
+        total.merge(cell);
+    }
+    total
+}
+
+fn end_ns(seen: &LoadObservations) -> u64 {
+    seen.segments.last().unwrap().end_ns
+}
+
+/// Requests of a constant rate that are due before `end_ns`.
+fn due(rate: u64, end_ns: u64) -> u64 {
+    (end_ns * rate).div_ceil(1_000_000_000)
+}
+
+const MS: Duration = Duration::from_millis(1);
+
+#[tokio::test]
+async fn a_healthy_server_answers_everything() {
+    let server = Server::start().await;
+    let seen = send(planned(&server, json!({"http": {}, "rate": "500/s"})), 400 * MS, 20_000 * MS).await;
+    let total = total(&seen);
+    assert_eq!(total.succeeded, due(500, end_ns(&seen)), "{:?}", total.failed);
+    assert_eq!(total.requests(), total.succeeded);
+    assert_eq!(total.latency.len(), total.succeeded);
+    assert_eq!(seen.lateness.len(), total.succeeded);
+    assert_eq!(server.requests(), total.succeeded);
+}
+
+/// The load of a path, at a rate at which nothing queues.
+fn http(path: &str) -> serde_json::Value {
+    json!({"http": {"path": path}, "rate": "100/s"})
+}
+
+fn openai(how: &str, stream: bool) -> serde_json::Value {
+    let kind = json!({"model": "m", "prompt": "p", "stream": stream, "check": {"contains": "hello there"}});
+    json!({"openai": kind, "base": how, "rate": "100/s"})
+}
+
+/// Sends a load of which every request must end alike, and gives what was seen.
+async fn all_end_as(server: &Server, mut load: serde_json::Value, wanted: Option<Failure>) -> LoadObservations {
+    let base = load.as_object_mut().unwrap().remove("base");
+    // Short only where it is waited for: on a busy machine a good answer takes its time too.
+    load["timeout"] = if wanted == Some(Failure::Timeout) { "200ms" } else { "20s" }.into();
+    let mut planned = planned(server, load.clone());
+    if let Some(base) = &base {
+        planned.endpoint.base = format!("http://server.test/{}", base.as_str().unwrap());
+    }
+    let seen = send(planned, 100 * MS, 20_000 * MS).await;
+    let total = total(&seen);
+    let issued = due(100, end_ns(&seen));
+    assert_eq!(total.requests(), issued, "{load}");
+    let named = match wanted {
+        None => total.succeeded,
+        Some(failure) => total.failed.get(&failure).copied().unwrap_or(0),
+    };
+    assert_eq!(named, issued, "{load} {base:?}: {} succeeded, {:?}", total.succeeded, total.failed);
+    seen
+}
+
+#[tokio::test]
+async fn each_outcome_of_http_has_its_name() {
+    let server = Server::start().await;
+    let outcomes = [
+        ("/", None),
+        ("/slow/20", None),
+        ("/until-close", None),
+        ("/status/204", None),
+        ("/status/503", Some(Failure::Status(503))),
+        ("/status/302", Some(Failure::Status(302))),
+        ("/never", Some(Failure::Timeout)),
+        ("/never-ends", Some(Failure::Timeout)),
+        ("/drip", Some(Failure::Timeout)),
+        ("/close", Some(Failure::Reset)),
+        ("/reset", Some(Failure::Reset)),
+        ("/reset-in-body", Some(Failure::Reset)),
+        ("/short", Some(Failure::BrokenStream)),
+        ("/cut-chunks", Some(Failure::BrokenStream)),
+        ("/bad-chunks", Some(Failure::Protocol)),
+        ("/garbage", Some(Failure::Protocol)),
+        ("/flood", Some(Failure::Protocol)),
+    ];
+    join_all(outcomes.map(|(path, wanted)| all_end_as(&server, http(path), wanted))).await;
+}
+
+#[tokio::test]
+async fn each_outcome_of_the_openai_api_has_its_name() {
+    let server = Server::start().await;
+    let outcomes = [
+        ("plain", false, None),
+        ("no-choice", false, Some(Failure::Protocol)),
+        ("error", false, Some(Failure::ApiError)),
+        ("stream", true, None),
+        ("no-done", true, Some(Failure::BrokenStream)),
+        ("cut", true, Some(Failure::BrokenStream)),
+        ("mid-error", true, Some(Failure::ApiError)),
+        ("error", true, Some(Failure::ApiError)),
+        ("empty", true, Some(Failure::Protocol)),
+        ("hang", true, Some(Failure::Timeout)),
+    ];
+    let check = async |(how, stream, wanted)| {
+        let total = total(&all_end_as(&server, openai(how, stream), wanted).await);
+        // The opening message of a stream is empty: it is no token.
+        let has_tokens = stream && !matches!(how, "error" | "empty");
+        assert_eq!(total.first_token.len(), if has_tokens { total.requests() } else { 0 }, "{how}");
+    };
+    join_all(outcomes.map(check)).await;
+}
+
+#[tokio::test]
+async fn nobody_there_and_no_such_name() {
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = closed.local_addr().unwrap();
+    drop(closed);
+    for (host, addresses, wanted) in [
+        ("server.test".to_owned(), vec![address], Failure::Refused),
+        (format!("127.0.0.1:{}", address.port()), Vec::new(), Failure::Refused),
+        ("no-such-name.invalid".to_owned(), Vec::new(), Failure::Dns),
+    ] {
+        for pace in [json!({"rate": "100/s"}), json!({"concurrency": 2})] {
+            let mut load = json!({"http": {"url": "http://ignored"}, "timeout": "10s"});
+            load.as_object_mut().unwrap().extend(pace.as_object().unwrap().clone());
+            let planned = PlannedLoad {
+                name: "load".to_owned(),
+                load: serde_json::from_value(load).unwrap(),
+                endpoint: Endpoint { base: format!("http://{host}"), addresses: addresses.clone() },
+            };
+            let seen = send(planned, 100 * MS, 20_000 * MS).await;
+            let total = total(&seen);
+            assert_eq!(total.failed, [(wanted, total.requests())].into(), "{host}");
+            assert!(total.requests() > 0 && total.latency.is_empty());
+            // A worker that is refused pauses: a service that is down is not asked as fast as the processor can.
+            assert!(total.requests() <= 2 * (2 + end_ns(&seen) / 10_000_000), "{}", total.requests());
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_under_way_at_the_end_is_unfinished() {
+    let server = Server::start().await;
+    let mut load = http("/never");
+    load["timeout"] = "60s".into();
+    let seen = send(planned(&server, load), 100 * MS, 50 * MS).await;
+    let total = total(&seen);
+    assert_eq!(total.failed, [(Failure::Unfinished, due(100, end_ns(&seen)))].into());
+    // They count at the time that they had taken.
+    assert_eq!(total.latency.len(), total.requests());
+    assert!(total.latency.min().unwrap() >= 49_000.0);
+}
+
+#[tokio::test]
+async fn a_large_body_is_searched_and_not_kept() {
+    let server = Server::start().await;
+    let load = |text| json!({"http": {"path": "/huge", "check": {"contains": text}}, "concurrency": 1});
+    for (text, wanted) in [("zzneedle", None), ("needles", Some(Failure::Check))] {
+        let seen = send(planned(&server, load(text)), 10 * MS, 60_000 * MS).await;
+        let total = total(&seen);
+        let named = wanted.map_or(total.succeeded, |failure| total.failed.get(&failure).copied().unwrap_or(0));
+        assert!(named > 0 && named == total.requests(), "{:?}", total.failed);
+    }
+}
+
+#[tokio::test]
+async fn at_the_limit_requests_wait_and_are_timed_from_when_they_were_due() {
+    let server = Server::start().await;
+    // Two at once, 50 ms each: 40 a second, asked 100 a second.
+    let load = json!({"http": {"path": "/slow/50"}, "rate": "100/s", "max_in_flight": 2, "timeout": "10s"});
+    let seen = send(planned(&server, load), 500 * MS, 20_000 * MS).await;
+    let all = total(&seen);
+    assert_eq!(all.succeeded, due(100, end_ns(&seen)), "{:?}", all.failed);
+    assert_eq!(server.most_at_once(), 2);
+    assert_eq!((all.in_flight, server.connections()), (2, 2));
+    // The last of n requests is answered after n / 40 seconds at the earliest, and was due after n / 100.
+    let least = all.succeeded as f64 * (1.0 / 40.0 - 1.0 / 100.0) * 1e6;
+    assert!(all.latency.max().unwrap() > least * 0.9, "{:?} {least}", all.latency.max());
+
+    let load = json!({"http": {"path": "/never"}, "rate": "2000/s", "max_in_flight": 3, "timeout": "150ms"});
+    let seen = send(planned(&server, load), 100 * MS, 20_000 * MS).await;
+    let all = total(&seen);
+    // Three are sent and never answered; the rest wait behind them until their own time is over, or nearly.
+    assert_eq!(all.requests(), due(2000, end_ns(&seen)));
+    let of = |failure| all.failed.get(&failure).copied().unwrap_or(0);
+    assert_eq!(of(Failure::Timeout) + of(Failure::NotSent), all.requests(), "{:?}", all.failed);
+    assert!(of(Failure::Timeout) >= 3 && of(Failure::NotSent) >= 1, "{:?}", all.failed);
+}
+
+#[tokio::test]
+async fn a_closed_loop_has_as_many_under_way_as_it_has_workers() {
+    let server = Server::start().await;
+    for workers in [1_u64, 5, 40] {
+        let load = json!({"http": {"path": "/slow/20"}, "concurrency": workers});
+        let seen = send(planned(&server, load), 200 * MS, 20_000 * MS).await;
+        let total = total(&seen);
+        assert_eq!(total.succeeded, total.requests(), "{:?}", total.failed);
+        let most = workers * (2 + end_ns(&seen) / 20_000_000);
+        assert!((workers..=most).contains(&total.succeeded), "{workers}: {} of {most}", total.succeeded);
+        assert_eq!(total.in_flight, workers);
+        assert!(total.latency.min().unwrap() >= 20_000.0);
+    }
+    assert_eq!(server.most_at_once(), 40);
+    assert_eq!(server.connections(), 46);
+}
+
+#[tokio::test]
+async fn a_connection_that_died_while_idle_is_no_failure() {
+    let server = Server::start().await;
+    let load = json!({"http": {"path": "/close-when-idle"}, "rate": "400/s"});
+    let seen = send(planned(&server, load), 300 * MS, 20_000 * MS).await;
+    let total = total(&seen);
+    // A request that was written to a dying connection is not sent again: it may have been served.
+    let reset = total.failed.get(&Failure::Reset).copied().unwrap_or(0);
+    assert_eq!(total.succeeded + reset, due(400, end_ns(&seen)), "{:?}", total.failed);
+    assert!(total.succeeded >= total.requests() * 3 / 4, "{:?}", total.failed);
+    assert!(server.requests() <= total.requests());
+}
+
+#[tokio::test]
+async fn requests_belong_to_the_stretch_in_which_they_were_due() {
+    let server = Server::start().await;
+    let load = json!({"http": {"path": "/slow/150"}, "rate": "200/s"});
+    let mut engine = Engine::new(&[planned(&server, load)]).unwrap();
+    let marks = Arc::new(Marks::default());
+    let zero = Instant::now();
+    marks.begin(Mark { at_ns: 0, phase: 0, part: Part::Judged });
+    engine.start(zero, Arc::clone(&marks)).await.unwrap();
+    let mut begins = vec![0];
+    for (phase, part) in [(1, Part::Injecting), (1, Part::Judged), (2, Part::Judged)] {
+        tokio::time::sleep(103 * MS).await;
+        let at_ns = zero.elapsed().as_nanos() as u64;
+        marks.begin(Mark { at_ns, phase, part });
+        begins.push(at_ns);
+    }
+    tokio::time::sleep(50 * MS).await;
+    let seen = engine.finish(5_000 * MS).await.unwrap().remove(0);
+    begins.push(end_ns(&seen));
+    assert_eq!(seen.segments.len(), 4);
+    for (segment, bounds) in seen.segments.iter().zip(begins.windows(2)) {
+        assert_eq!((segment.mark.at_ns, segment.end_ns), (bounds[0], bounds[1]));
+        let wanted = due(200, bounds[1]) - due(200, bounds[0]);
+        assert_eq!(segment.cells.iter().map(Cell::requests).sum::<u64>(), wanted);
+    }
+}
+
+#[tokio::test]
+async fn a_stall_is_seen_as_long_as_it_was() {
+    let server = Server::start().await;
+    let load = json!({"http": {"path": "/"}, "rate": "400/s"});
+    let mut engine = Engine::new(&[planned(&server, load)]).unwrap();
+    engine.start(Instant::now(), Arc::new(Marks::default())).await.unwrap();
+    tokio::time::sleep(700 * MS).await;
+    let frozen = Instant::now();
+    server.freeze(true);
+    tokio::time::sleep(500 * MS).await;
+    server.freeze(false);
+    let stall = frozen.elapsed().as_secs_f64();
+    tokio::time::sleep(800 * MS).await;
+    let live = engine.live().remove(0);
+    assert!(live.ended > 0 && live.p99_ms.unwrap() > 100.0);
+    let seen = engine.finish(5_000 * MS).await.unwrap().remove(0);
+    let total = total(&seen);
+    let duration = end_ns(&seen) as f64 / 1e9;
+    assert_eq!(total.succeeded, due(400, end_ns(&seen)), "{:?}", total.failed);
+    // A request due at t of the stall waits for the rest of it, so the share 1 - q of the slowest waits at least
+    // stall - (1 - q) * duration. How much more depends on what else the processor does; the benchmark measures it.
+    for quantile in [0.8, 0.9, 0.99] {
+        let wanted = stall - (1.0 - quantile) * duration;
+        let got = total.latency.quantile(quantile).unwrap() / 1e6;
+        assert!(got >= 0.9 * wanted - 0.01, "p{quantile}: {got} instead of {wanted}");
+    }
+    assert!(total.latency.quantile(0.5).unwrap() / 1e6 < stall / 2.0, "the stall is made longer than it was");
+    assert!(total.latency.max().unwrap() / 1e6 >= stall * 0.98 - 0.005);
+}
+
+#[tokio::test]
+async fn the_schedule_is_kept_by_several_threads_together() {
+    let server = Server::start().await;
+    let load = json!({"http": {"path": "/"}, "rate": "4500/s"});
+    let seen = send(planned(&server, load), 300 * MS, 20_000 * MS).await;
+    let total = total(&seen);
+    assert_eq!(total.succeeded, due(4500, end_ns(&seen)), "{:?}", total.failed);
+    assert_eq!(seen.lateness.len(), total.requests());
+    assert_eq!(server.requests(), total.requests());
+}
+
+#[tokio::test]
+async fn an_engine_that_is_given_up_stops() {
+    let server = Server::start().await;
+    let mut engine = Engine::new(&[planned(&server, http("/"))]).unwrap();
+    assert!(engine.live().is_empty());
+    assert!(engine.finish(Duration::ZERO).await.is_err());
+    engine.start(Instant::now() + Duration::from_secs(3600), Arc::default()).await.unwrap();
+    let running = engine.finish(Duration::ZERO).await.unwrap();
+    assert_eq!(total(&running[0]).requests(), 0);
+}

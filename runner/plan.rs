@@ -1,0 +1,107 @@
+//! Planning: a scenario and a cluster in, everything that the run will do out. It reads and changes nothing, so that
+//! `shakedown plan` shows exactly what `shakedown run` does.
+
+mod faults;
+mod loads;
+mod show;
+
+use std::time::Duration;
+
+use serde_json::Value;
+use shakedown_schemas::Document;
+use shakedown_schemas::result::LoadInfo;
+use shakedown_schemas::scenario::Scenario;
+
+use crate::cluster::{Cluster, ClusterError, PortForward};
+use crate::faults::{FaultDriver, FaultPlan, fuse};
+use crate::load::PlannedLoad;
+
+pub use show::show;
+
+/// What a plan depends on beside the scenario and the cluster.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The run's id.
+    pub run: String,
+    /// The scenario's number in the run, from 0.
+    pub serial: usize,
+    /// The seed of everything that is chosen by chance.
+    pub seed: u64,
+    /// The namespace of scenarios that name none.
+    pub namespace: Option<String>,
+    /// How long after the planned end of the last fault the fuse burns down; none for no fuse.
+    pub fuse_margin: Option<Duration>,
+}
+
+/// Everything that a run will do.
+pub struct Plan {
+    /// The default namespace.
+    pub namespace: String,
+    /// The loads with their addresses.
+    pub loads: Vec<PlannedLoad>,
+    /// The loads as the reports show them.
+    pub load_infos: Vec<LoadInfo>,
+    /// The port-forwards that loads go through, by the load's position.
+    pub forwards: Vec<Option<PortForward>>,
+    /// The faults, each with the driver that carries it out.
+    pub faults: Vec<(FaultPlan, Box<dyn FaultDriver>)>,
+    /// The fuses, one Job per namespace with faults.
+    pub fuses: Vec<Value>,
+}
+
+/// A scenario cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The cluster refused, did not answer, or lacks something that the scenario names.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The scenario does not fit the cluster.
+    #[error("{0}")]
+    Scenario(String),
+}
+
+/// Makes the plan of a scenario.
+///
+/// # Errors
+/// When a service, a namespace or a target is not there, cannot be reached, or does not fit what the scenario asks for.
+pub async fn plan(document: &Document, cluster: Option<&Cluster>, options: &Options) -> Result<Plan, PlanError> {
+    let scenario = &document.scenario;
+    let namespace = scenario
+        .namespace
+        .clone()
+        .or_else(|| options.namespace.clone())
+        .or_else(|| cluster.map(|cluster| cluster.default_namespace().to_owned()))
+        .unwrap_or_default();
+    let mut faults = Vec::new();
+    // Targets before loads: what no pod matches is said before anything connects anywhere.
+    for (phase, it) in scenario.phases.iter().enumerate() {
+        for (name, fault) in &it.faults {
+            let cluster = cluster.ok_or_else(|| PlanError::Scenario(format!("fault `{name}` needs a cluster")))?;
+            faults.push(faults::plan(name, phase, fault, cluster, &namespace, options).await?);
+        }
+    }
+    let reached = loads::plan(scenario, cluster, &namespace).await?;
+    let fuses = match options.fuse_margin {
+        Some(margin) => fuses(scenario, &faults, margin, options),
+        None => Vec::new(),
+    };
+    Ok(Plan { namespace, loads: reached.loads, load_infos: reached.infos, forwards: reached.forwards, faults, fuses })
+}
+
+/// One fuse per namespace in which something will be created. Its clock starts before the load does.
+fn fuses(
+    scenario: &Scenario,
+    faults: &[(FaultPlan, Box<dyn FaultDriver>)],
+    margin: Duration,
+    options: &Options,
+) -> Vec<Value> {
+    let Some(last) = faults.iter().map(|(fault, _)| fault.phase).max() else { return Vec::new() };
+    let planned: Duration = scenario.phases[..=last].iter().map(|phase| phase.duration.get()).sum();
+    let mut namespaces: Vec<&String> = faults.iter().flat_map(|(fault, _)| &fault.namespaces).collect();
+    namespaces.sort();
+    namespaces.dedup();
+    namespaces
+        .into_iter()
+        .map(|namespace| fuse::job(&options.run, options.serial, namespace, planned + margin))
+        .collect()
+}

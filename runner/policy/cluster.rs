@@ -1,0 +1,390 @@
+//! What a set of NetworkPolicies allows: the evaluator. It knows pods, namespaces and policies as plain data and answers
+//! for one connection at a time, quickly enough to be asked for every one.
+//!
+//! The rules are those of the NetworkPolicy API: a pod that no policy selects for a direction is open in it; one that
+//! is selected may do what any of those policies allows, and nothing else; a connection needs the egress of its source
+//! and the ingress of its destination. What the API leaves to plugins is a choice here, said where it is made.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+
+use super::compiled::{Policy, Remote, Rule};
+use super::cut::Way;
+use super::labels::Labels;
+use super::ports::Protocol;
+
+/// A pod, as far as the network is concerned.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pod {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: Labels,
+    /// Its addresses, one per family; its node's when `host_network`.
+    pub ips: Vec<IpAddr>,
+    /// The ports that its containers declare.
+    pub ports: Vec<ContainerPort>,
+    /// True when it uses its node's network: no policy selects it, and others see it as its node.
+    pub host_network: bool,
+    /// Its node's addresses, where known: what the node itself opens to the pod (probes) is always allowed.
+    pub node_ips: Vec<IpAddr>,
+}
+
+/// A port that a container declares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerPort {
+    /// Its name, where it has one.
+    pub name: Option<String>,
+    /// Its number, 1 to 65535.
+    pub number: u16,
+    /// Its protocol.
+    pub protocol: Protocol,
+}
+
+/// One end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint<'a> {
+    /// A pod by name. One that the cluster does not know is selected by no policy and named by no rule.
+    Pod {
+        /// Its namespace.
+        namespace: &'a str,
+        /// Its name.
+        name: &'a str,
+    },
+    /// An address. A pod's address means the pod.
+    Address(IpAddr),
+}
+
+/// A connection that somebody opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection<'a> {
+    /// Who opens it.
+    pub from: Endpoint<'a>,
+    /// Who accepts it, after a Service's translation.
+    pub to: Endpoint<'a>,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// The port at the accepting end, after a Service's translation.
+    pub port: u16,
+}
+
+/// A policy by name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PolicyName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for PolicyName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Why one end allows a connection or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// No policy selects this end for the direction, or it is no pod that a policy can select.
+    NotIsolated,
+    /// Both ends are the same pod; that is always allowed.
+    SamePod,
+    /// The other end is the pod's own node; what a node opens to its pods is always allowed.
+    OwnNode,
+    /// A rule allows it.
+    Rule {
+        /// The policy that has the rule.
+        policy: PolicyName,
+        /// Which of the policy's rules for the direction, from 0.
+        index: usize,
+    },
+    /// Policies select this end, and no rule of theirs allows it.
+    NoRule,
+}
+
+/// What one end says about a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Side {
+    /// The policies that select this end for the direction.
+    pub policies: Vec<PolicyName>,
+    /// Why it allows the connection or not.
+    pub why: Why,
+}
+
+impl Side {
+    /// True when this end allows the connection.
+    pub fn allows(&self) -> bool {
+        self.why != Why::NoRule
+    }
+}
+
+/// Whether a connection is allowed, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// What the end that opens it says.
+    pub egress: Side,
+    /// What the end that accepts it says.
+    pub ingress: Side,
+}
+
+impl Decision {
+    /// True when both ends allow the connection.
+    pub fn is_allowed(&self) -> bool {
+        self.egress.allows() && self.ingress.allows()
+    }
+}
+
+/// Pods, namespaces and policies at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Cluster {
+    pods: Vec<Pod>,
+    namespaces: BTreeMap<String, Labels>,
+    policies: Vec<Policy>,
+    by_name: BTreeMap<String, BTreeMap<String, usize>>,
+    by_address: BTreeMap<IpAddr, usize>,
+    /// For each pod, the policies that select it for egress and for ingress, as places in `policies`.
+    egress: Vec<Vec<usize>>,
+    ingress: Vec<Vec<usize>>,
+}
+
+/// One end, looked up.
+#[derive(Clone, Copy)]
+struct End<'a> {
+    /// The pod's place, when the end is a pod that policies can select.
+    pod: Option<usize>,
+    addresses: &'a [IpAddr],
+}
+
+impl Cluster {
+    /// Prepares a cluster for questions. Pods that have ended hold no address any more: leave them out.
+    pub fn new(pods: Vec<Pod>, namespaces: BTreeMap<String, Labels>, policies: &[NetworkPolicy]) -> Self {
+        let mut cluster = Self { pods, namespaces, ..Self::default() };
+        for (at, pod) in cluster.pods.iter().enumerate() {
+            cluster.by_name.entry(pod.namespace.clone()).or_default().insert(pod.name.clone(), at);
+            if !pod.host_network {
+                cluster.by_address.extend(pod.ips.iter().map(|ip| (ip.to_canonical(), at)));
+            }
+        }
+        cluster.set_policies(policies);
+        cluster
+    }
+
+    /// The same pods and namespaces under other policies.
+    pub fn set_policies(&mut self, policies: &[NetworkPolicy]) {
+        self.policies = policies.iter().map(Policy::new).collect();
+        self.policies.sort_by(|a, b| a.name.cmp(&b.name));
+        let selecting = |pod: &Pod, applies: fn(&Policy) -> bool| {
+            (0..self.policies.len())
+                .filter(|at| {
+                    let policy = &self.policies[*at];
+                    applies(policy)
+                        && !pod.host_network
+                        && policy.name.namespace == pod.namespace
+                        && policy.selector.matches(&pod.labels)
+                })
+                .collect::<Vec<_>>()
+        };
+        let egress = self.pods.iter().map(|pod| selecting(pod, |policy| policy.egress.is_some())).collect();
+        let ingress = self.pods.iter().map(|pod| selecting(pod, |policy| policy.ingress.is_some())).collect();
+        (self.egress, self.ingress) = (egress, ingress);
+    }
+
+    /// The pods.
+    pub fn pods(&self) -> &[Pod] {
+        &self.pods
+    }
+
+    /// The namespaces and their labels.
+    pub const fn namespaces(&self) -> &BTreeMap<String, Labels> {
+        &self.namespaces
+    }
+
+    /// The pod of that name.
+    pub fn pod(&self, namespace: &str, name: &str) -> Option<&Pod> {
+        self.place(namespace, name).map(|at| &self.pods[at])
+    }
+
+    /// Whether a connection is allowed, and by or against which policies.
+    pub fn allows(&self, connection: &Connection<'_>) -> Decision {
+        let (from, to) = (self.end(&connection.from), self.end(&connection.to));
+        Decision {
+            egress: self.side(from.pod, &self.egress, self.egress_verdict(from, to, connection)),
+            ingress: self.side(to.pod, &self.ingress, self.ingress_verdict(from, to, connection)),
+        }
+    }
+
+    /// `allows` without the reasons: for those who ask often.
+    pub fn permits(&self, connection: &Connection<'_>) -> bool {
+        let (from, to) = (self.end(&connection.from), self.end(&connection.to));
+        self.egress_verdict(from, to, connection) != Verdict::NoRule
+            && self.ingress_verdict(from, to, connection) != Verdict::NoRule
+    }
+
+    /// The policies that select a pod of this cluster for a direction.
+    pub(super) fn selecting(&self, pod: &Pod, way: Way) -> impl Iterator<Item = &Policy> {
+        let places = match way {
+            Way::Egress => &self.egress,
+            Way::Ingress => &self.ingress,
+        };
+        let at = self.place(&pod.namespace, &pod.name);
+        at.into_iter().flat_map(|at| &places[at]).map(|policy| &self.policies[*policy])
+    }
+
+    fn place(&self, namespace: &str, name: &str) -> Option<usize> {
+        self.by_name.get(namespace)?.get(name).copied()
+    }
+
+    fn end<'a>(&'a self, endpoint: &'a Endpoint<'a>) -> End<'a> {
+        match endpoint {
+            Endpoint::Pod { namespace, name } => {
+                let Some(at) = self.place(namespace, name) else { return End { pod: None, addresses: &[] } };
+                let pod = &self.pods[at];
+                End { pod: (!pod.host_network).then_some(at), addresses: &pod.ips }
+            }
+            Endpoint::Address(address) => End {
+                pod: self.by_address.get(&address.to_canonical()).copied(),
+                addresses: std::slice::from_ref(address),
+            },
+        }
+    }
+
+    fn remote<'a>(&'a self, end: End<'a>) -> Remote<'a> {
+        static NO_LABELS: Labels = Labels::new();
+        Remote {
+            pod: end.pod.map(|at| {
+                let pod = &self.pods[at];
+                (pod, self.namespaces.get(&pod.namespace).unwrap_or(&NO_LABELS))
+            }),
+            addresses: end.addresses,
+        }
+    }
+
+    fn egress_verdict(&self, from: End<'_>, to: End<'_>, connection: &Connection<'_>) -> Verdict {
+        let Some(at) = from.pod else { return Verdict::NotIsolated };
+        if to.pod == Some(at) {
+            return Verdict::SamePod;
+        }
+        let accepting = to.pod.map(|at| &self.pods[at]);
+        self.ask(at, &self.egress, |policy| policy.egress.as_deref(), self.remote(to), accepting, connection)
+    }
+
+    fn ingress_verdict(&self, from: End<'_>, to: End<'_>, connection: &Connection<'_>) -> Verdict {
+        let Some(at) = to.pod else { return Verdict::NotIsolated };
+        if from.pod == Some(at) {
+            return Verdict::SamePod;
+        }
+        let pod = &self.pods[at];
+        // The API promises this for what a node opens to its pods; the other way is judged by the rules here, as most
+        // plugins do.
+        if from.pod.is_none()
+            && from
+                .addresses
+                .iter()
+                .any(|address| pod.node_ips.iter().any(|node| node.to_canonical() == address.to_canonical()))
+        {
+            return Verdict::OwnNode;
+        }
+        self.ask(at, &self.ingress, |policy| policy.ingress.as_deref(), self.remote(from), Some(pod), connection)
+    }
+
+    fn ask(
+        &self,
+        subject: usize,
+        selecting: &[Vec<usize>],
+        rules: fn(&Policy) -> Option<&[Rule]>,
+        remote: Remote<'_>,
+        accepting: Option<&Pod>,
+        connection: &Connection<'_>,
+    ) -> Verdict {
+        if selecting[subject].is_empty() {
+            return Verdict::NotIsolated;
+        }
+        for &policy in &selecting[subject] {
+            let own = self.policies[policy].name.namespace.as_str();
+            for (rule, entry) in rules(&self.policies[policy]).unwrap_or_default().iter().enumerate() {
+                if entry.allows(own, remote, accepting, connection.protocol, connection.port) {
+                    return Verdict::Rule { policy, rule };
+                }
+            }
+        }
+        Verdict::NoRule
+    }
+
+    fn side(&self, pod: Option<usize>, selecting: &[Vec<usize>], verdict: Verdict) -> Side {
+        let name = |at: &usize| self.policies[*at].name.clone();
+        Side {
+            policies: pod.map(|at| selecting[at].iter().map(name).collect()).unwrap_or_default(),
+            why: match verdict {
+                Verdict::NotIsolated => Why::NotIsolated,
+                Verdict::SamePod => Why::SamePod,
+                Verdict::OwnNode => Why::OwnNode,
+                Verdict::NoRule => Why::NoRule,
+                Verdict::Rule { policy, rule } => Why::Rule { policy: name(&policy), index: rule },
+            },
+        }
+    }
+}
+
+/// `Why`, without names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    NotIsolated,
+    SamePod,
+    OwnNode,
+    Rule { policy: usize, rule: usize },
+    NoRule,
+}
+
+impl Pod {
+    /// From the API's object; none for one that has ended or has no address yet.
+    pub fn from_kubernetes(object: &core::Pod) -> Option<Self> {
+        let spec = object.spec.as_ref()?;
+        let status = object.status.as_ref()?;
+        if !matches!(status.phase.as_deref(), Some("Pending" | "Running" | "Unknown")) {
+            return None;
+        }
+        let mut ips: Vec<IpAddr> = Vec::new();
+        let plural = status.pod_ips.iter().flatten().map(|entry| entry.ip.as_str());
+        for ip in status.pod_ip.as_deref().into_iter().chain(plural).filter_map(|text| text.parse().ok()) {
+            if !ips.contains(&ip) {
+                ips.push(ip);
+            }
+        }
+        if ips.is_empty() {
+            return None;
+        }
+        let plural = status.host_ips.iter().flatten().map(|entry| entry.ip.as_str());
+        let node_ips = status.host_ip.as_deref().into_iter().chain(plural).filter_map(|text| text.parse().ok());
+        // A sidecar is an init container that goes on running.
+        let sidecars =
+            spec.init_containers.iter().flatten().filter(|one| one.restart_policy.as_deref() == Some("Always"));
+        let ports = spec.containers.iter().chain(sidecars).flat_map(|container| container.ports.iter().flatten());
+        Some(Self {
+            namespace: object.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
+            name: object.metadata.name.clone().unwrap_or_default(),
+            labels: object.metadata.labels.clone().unwrap_or_default(),
+            ips,
+            ports: ports
+                .filter_map(|port| {
+                    Some(ContainerPort {
+                        name: port.name.clone(),
+                        number: u16::try_from(port.container_port).ok()?,
+                        protocol: Protocol::from_name(port.protocol.as_deref())?,
+                    })
+                })
+                .collect(),
+            host_network: spec.host_network.unwrap_or(false),
+            node_ips: node_ips.collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+//! Several partitions at once: which pods need which policy, when policies only ever add up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::cut::Block;
+
+/// One partition that is active, or about to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Its targets' namespace.
+    pub namespace: String,
+    /// Its targets' names.
+    pub targets: BTreeSet<String>,
+    /// What they lose.
+    pub blocks: Vec<Block>,
+}
+
+/// Pods that are targets of the same partitions: they share one label and one policy, and have no other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// The pods' namespace.
+    pub namespace: String,
+    /// The pods' names.
+    pub targets: BTreeSet<String>,
+    /// The partitions that they are targets of, as places in what was given.
+    pub parts: Vec<usize>,
+    /// What they lose altogether.
+    pub blocks: Vec<Block>,
+}
+
+/// Sorts the targets of several partitions into groups, so that each pod is in one group only. Two policies on one pod
+/// would each allow what the other one is to cut. When the set of active partitions changes, create the new groups'
+/// policies first, then move each pod by changing its label's value: in one step it leaves one policy for the next.
+pub fn combine(parts: &[Part]) -> Vec<Group> {
+    let mut by_pod: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
+    for (at, part) in parts.iter().enumerate() {
+        for target in &part.targets {
+            by_pod.entry((&part.namespace, target)).or_default().push(at);
+        }
+    }
+    let mut groups: BTreeMap<(&str, Vec<usize>), BTreeSet<String>> = BTreeMap::new();
+    for ((namespace, pod), of) in by_pod {
+        groups.entry((namespace, of)).or_default().insert(pod.to_owned());
+    }
+    groups
+        .into_iter()
+        .map(|((namespace, of), targets)| {
+            let blocks: BTreeSet<&Block> = of.iter().flat_map(|part| &parts[*part].blocks).collect();
+            let blocks = blocks.into_iter().cloned().collect();
+            Group { namespace: namespace.to_owned(), targets, parts: of, blocks }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(namespace: &str, targets: &[&str]) -> Part {
+        let targets = targets.iter().map(|name| (*name).to_owned()).collect();
+        Part { namespace: namespace.into(), targets, blocks: Vec::new() }
+    }
+
+    #[test]
+    fn every_pod_is_in_one_group() {
+        let parts = [part("shop", &["a", "b"]), part("shop", &["b", "c"]), part("bus", &["b"])];
+        let shown: Vec<String> = combine(&parts)
+            .into_iter()
+            .map(|group| format!("{} {:?} {:?}", group.namespace, group.parts, group.targets))
+            .collect();
+        let expected = [r#"bus [2] {"b"}"#, r#"shop [0] {"a"}"#, r#"shop [0, 1] {"b"}"#, r#"shop [1] {"c"}"#];
+        assert_eq!(shown, expected);
+    }
+}

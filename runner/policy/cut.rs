@@ -1,0 +1,282 @@
+//! What is to be cut, what is known of the cluster, and what the builder answers: plain data.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+
+use k8s_openapi::api::networking::v1::NetworkPolicySpec;
+use shakedown_schemas::scenario::Direction;
+
+use super::cluster::Cluster;
+use super::labels::Selector;
+use super::net::Cidr;
+use super::ports::PortSet;
+
+/// Links to cut between some pods of one namespace and some peers. At any time a pod may be a target of one cut only,
+/// because policies add up: two cuts of the same pod would each allow what the other one blocks. [`super::combine`]
+/// makes one cut of several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// The targets' namespace; the policy goes there.
+    pub namespace: String,
+    /// The run-scoped label that marks the targets and nothing else, key and value.
+    pub label: (String, String),
+    /// The targets' names now. A replacement that gets the label is cut off as well.
+    pub targets: BTreeSet<String>,
+    /// What the targets lose.
+    pub blocks: Vec<Block>,
+}
+
+/// One peer that the targets lose.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Block {
+    /// As the scenario names it, for people: "service `nats`".
+    pub described: String,
+    /// The other end of the links.
+    pub peer: Peer,
+    /// The ports that are cut, at the end that accepts the connection. The others stay open.
+    pub ports: PortSet,
+    /// Cut connections that the targets open.
+    pub egress: bool,
+    /// Cut connections that the targets accept.
+    pub ingress: bool,
+}
+
+impl Block {
+    /// A block in a scenario's direction.
+    pub fn new(described: impl Into<String>, peer: Peer, ports: PortSet, direction: Direction) -> Self {
+        let (egress, ingress) = (direction.has_egress(), direction.has_ingress());
+        Self { described: described.into(), peer, ports, egress, ingress }
+    }
+
+    /// True when it is cut in that direction.
+    pub const fn applies(&self, way: Way) -> bool {
+        match way {
+            Way::Egress => self.egress,
+            Way::Ingress => self.ingress,
+        }
+    }
+}
+
+/// One of the two directions of a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// Connections that the targets open.
+    Egress,
+    /// Connections that the targets accept.
+    Ingress,
+}
+
+impl Way {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::Egress, Self::Ingress];
+
+    /// As `policyTypes` writes it.
+    pub const fn policy_type(self) -> &'static str {
+        match self {
+            Self::Egress => "Egress",
+            Self::Ingress => "Ingress",
+        }
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Egress => "egress",
+            Self::Ingress => "ingress",
+        })
+    }
+}
+
+/// The other end of the links that are cut.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Peer {
+    /// Pods of one namespace: those that the selector matches, now and later. For a service, its own selector. Pods
+    /// that no labels tell from others (by name, prefix or owner) are marked with a run-scoped label for this.
+    Pods {
+        /// Their namespace.
+        namespace: String,
+        /// Their labels.
+        selector: Selector,
+        /// Pods that are meant and do not match yet, because their mark is put on later.
+        unmarked: BTreeSet<String>,
+        /// The service's own addresses. Most plugins judge a connection behind the service's translation and never see
+        /// them; for the others they are cut as well, on the same port numbers.
+        service_ips: Vec<IpAddr>,
+    },
+    /// Addresses outside the cluster, and nodes.
+    Addresses(Vec<Cidr>),
+}
+
+/// How the other ports of a peer are kept open when it is blocked on some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherPorts {
+    /// By ranges. Needs `endPort`: Kubernetes 1.22 or later (on by default there), or an API server that keeps the
+    /// field when it is asked. An older one drops it without a word, and a range would shrink to its first port.
+    Ranges,
+    /// Without `endPort`: the ports that the accepting pods' containers declare, one by one. Their undeclared ports
+    /// are cut as well, and [`Limit::UndeclaredPorts`] says so. For addresses, which declare nothing, an error.
+    Declared,
+    /// Without `endPort`: an error, unless so few ports are left that they can be listed.
+    Refuse,
+}
+
+/// What the builder needs to know about the cluster.
+#[derive(Debug, Clone)]
+pub struct Facts<'a> {
+    /// Pods and namespaces as they are.
+    pub cluster: &'a Cluster,
+    /// All blocks from which pods get their addresses; empty when unknown.
+    pub pod_cidrs: &'a [Cidr],
+    /// The nodes' addresses, as far as known.
+    pub nodes: &'a [IpAddr],
+    /// How other ports are kept open.
+    pub other_ports: OtherPorts,
+    /// The run-scoped label key for namespaces that no label of theirs tells from the others.
+    pub namespace_key: &'a str,
+}
+
+/// The policy that makes a cut, and what must be known about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Built {
+    /// The policy.
+    pub spec: NetworkPolicySpec,
+    /// Labels that these namespaces must carry before the policy is created and until it is deleted.
+    pub namespace_labels: Vec<NamespaceLabel>,
+    /// Where the policy cannot be exact.
+    pub limits: Vec<Limit>,
+}
+
+/// A run-scoped label that a namespace must carry.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NamespaceLabel {
+    /// The namespace.
+    pub namespace: String,
+    /// The label's key.
+    pub key: String,
+    /// The label's value.
+    pub value: String,
+}
+
+/// Where a policy cannot be exact.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Limit {
+    /// More ports are cut than were named: see [`OtherPorts::Declared`].
+    UndeclaredPorts {
+        /// The peer, as the scenario names it.
+        peer: String,
+        /// The direction.
+        way: Way,
+        /// The ports that stay open.
+        open: PortSet,
+    },
+    /// Where pods get their addresses from is unknown, so a plugin that matches pods by address blocks, as the API
+    /// allows, would let replaced peers through: watch the peers and build anew.
+    PodRangesUnknown,
+    /// A blocked peer's address is in none of the known pod ranges: they are incomplete, with the same effect.
+    OutsidePodRanges(IpAddr),
+    /// Pods have addresses in this blocked range; they are selected by labels and stay open.
+    PodsInRange(Cidr),
+    /// What a target's own node opens to it cannot be cut by any policy.
+    OwnNode(IpAddr),
+    /// A policy that names ports says nothing about ICMP: most plugins drop it between the targets and this peer.
+    Icmp(String),
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UndeclaredPorts { peer, way, open } => {
+                let whose = match way {
+                    Way::Egress => format!("{peer} stays open on"),
+                    Way::Ingress => format!("the targets stay open for {peer} on"),
+                };
+                if open.is_none() {
+                    write!(out, "no other port is declared, so {peer} is cut off on all ports ({way})")?;
+                } else {
+                    write!(out, "{whose} {open}, the ports that the pods declare; undeclared ports are cut as well")?;
+                }
+                out.write_str(", because this API server does not know `endPort`")
+            }
+            Self::PodRangesUnknown => out.write_str(
+                "the cluster's pod address ranges are unknown: with a network plugin that matches pods by address \
+                 blocks, a replaced peer is blocked only once the policy is built anew",
+            ),
+            Self::OutsidePodRanges(address) => write!(
+                out,
+                "the peer's address {address} is in none of the known pod ranges: with a network plugin that matches \
+                 pods by address blocks, a replaced peer is blocked only once the policy is built anew",
+            ),
+            Self::PodsInRange(cidr) => {
+                write!(out, "pods with addresses in {cidr} stay open: a `cidr` means addresses outside the cluster")
+            }
+            Self::OwnNode(address) => {
+                write!(out, "a target runs on the node {address}; what a node opens to its own pods cannot be cut")
+            }
+            Self::Icmp(peer) => write!(out, "ping between the targets and {peer} may be cut as well"),
+        }
+    }
+}
+
+/// Why a cut cannot be expressed as a NetworkPolicy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// Nothing is to be cut.
+    #[error("nothing is to be cut: name a peer and at least one port")]
+    Nothing,
+    /// The peer's selector contradicts itself.
+    #[error("{0} can never match a pod: its labels contradict each other")]
+    Void(String),
+    /// A peer's namespace does not exist.
+    #[error("the namespace `{0}` does not exist")]
+    UnknownNamespace(String),
+    /// A target is on its node's network.
+    #[error(
+        "the target {0} uses its node's network (hostNetwork), and no NetworkPolicy selects such a pod; use Chaos \
+         Mesh's partition, or another target"
+    )]
+    HostNetworkTarget(String),
+    /// A peer is on its node's network.
+    #[error(
+        "{peer} includes the pod {pod}, which uses its node's network (hostNetwork): a NetworkPolicy cannot tell it \
+         from its node; block the node's address with `cidr`, or use Chaos Mesh's partition"
+    )]
+    HostNetworkPeer {
+        /// The peer, as the scenario names it.
+        peer: String,
+        /// The pod.
+        pod: String,
+    },
+    /// Addresses that belong to pods.
+    #[error("{peer} is {cidr}, which are addresses of pods; name the pods with `service` or `pods` instead")]
+    PodAddresses {
+        /// The peer, as the scenario names it.
+        peer: String,
+        /// The block.
+        cidr: Cidr,
+    },
+    /// The cluster does not know port ranges.
+    #[error(
+        "{peer} is to be blocked on {ports} only, and its other ports can stay open only as ranges (`endPort`), which \
+         this API server does not know (Kubernetes before 1.22): block all its ports, or use Chaos Mesh's partition"
+    )]
+    NeedsEndPort {
+        /// The peer, as the scenario names it.
+        peer: String,
+        /// The ports that were to be blocked.
+        ports: PortSet,
+    },
+    /// The allow-list would be too long.
+    #[error(
+        "the allow-list around the blocked peers of namespace `{namespace}` needs more than {MAX_TERMS} combinations of \
+         labels; block fewer peers at once, or by fewer labels"
+    )]
+    TooManyTerms {
+        /// The peers' namespace.
+        namespace: String,
+    },
+}
+
+/// The most pod selectors that one namespace's allow-list may need.
+pub const MAX_TERMS: usize = 256;

@@ -1,0 +1,403 @@
+//! The law that the whole module stands for, on generated clusters: a cut closes exactly the links that it names, and
+//! every other link stays as it was. `world` generates; the judge here knows labels, blocks and ports only by the
+//! scenario's words and shares no code with the builder.
+
+mod world;
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use proptest::prelude::*;
+use proptest::test_runner::{TestCaseResult, TestRunner};
+use serde_json::json;
+use shakedown_schemas::scenario::{Direction, LabelSelector, Operator, PortRange};
+
+use super::*;
+use world::{Meant, PartSpec, World, worlds};
+
+const TARGET: &str = "shakedown.test/target";
+const NAMESPACE: &str = "shakedown.test/namespace";
+
+/// One end of the links that are checked.
+#[derive(Debug, Clone)]
+enum End {
+    Pod(Pod),
+    Address(IpAddr),
+}
+
+impl End {
+    fn endpoint(&self) -> Endpoint<'_> {
+        match self {
+            Self::Pod(pod) => Endpoint::Pod { namespace: &pod.namespace, name: &pod.name },
+            Self::Address(ip) => Endpoint::Address(*ip),
+        }
+    }
+
+    /// The pod, when policies can select it.
+    fn pod(&self) -> Option<&Pod> {
+        match self {
+            Self::Pod(pod) if !pod.host_network => Some(pod),
+            _ => None,
+        }
+    }
+
+    /// The addresses outside the pod network that it stands for.
+    fn addresses(&self) -> &[IpAddr] {
+        match self {
+            Self::Pod(pod) if pod.host_network => &pod.ips,
+            Self::Pod(_) => &[],
+            Self::Address(ip) => std::slice::from_ref(ip),
+        }
+    }
+
+    fn is(&self, other: &Pod) -> bool {
+        self.pod().is_some_and(|pod| pod.namespace == other.namespace && pod.name == other.name)
+    }
+}
+
+fn selected(selector: &LabelSelector, labels: &Labels) -> bool {
+    selector.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+        && selector.match_expressions.iter().all(|expression| {
+            let value = labels.get(&expression.key);
+            let among = value.is_some_and(|value| expression.values.contains(value));
+            match expression.operator {
+                Operator::In => among,
+                Operator::NotIn => !among,
+                Operator::Exists => value.is_some(),
+                Operator::DoesNotExist => value.is_none(),
+            }
+        })
+}
+
+/// True when `end` is the peer that the scenario means.
+fn is_peer(meant: &Meant, end: &End, opened_by_target: bool) -> bool {
+    match meant {
+        Meant::Labels { namespace, labels, service_ip } => {
+            end.pod().is_some_and(|pod| pod.namespace == *namespace && selected(labels, &pod.labels))
+                || (opened_by_target && service_ip.is_some_and(|ip| end.addresses().contains(&ip)))
+        }
+        Meant::Names { namespace, names } => end.pod().is_some_and(|pod| {
+            // A replacement has the old pod's name and a suffix.
+            let stem = pod.name.split('+').next().unwrap_or_default();
+            pod.namespace == *namespace && names.iter().any(|name| name == stem)
+        }),
+        Meant::Cidr(text) => {
+            let cidr: Cidr = text.parse().expect("a block");
+            end.addresses().iter().any(|ip| cidr.has(*ip))
+        }
+    }
+}
+
+/// One block of a partition, with the ends that it is about looked up.
+struct Named {
+    ports: Vec<PortRange>,
+    direction: Direction,
+    /// By end: is it a target, a peer that targets connect to, a peer that connects to targets?
+    target: Vec<bool>,
+    peer_to: Vec<bool>,
+    peer_from: Vec<bool>,
+}
+
+impl Named {
+    fn all(parts: &[PartSpec], ends: &[End]) -> Vec<Self> {
+        let each = |test: &dyn Fn(&End) -> bool| ends.iter().map(test).collect::<Vec<bool>>();
+        let blocks = parts.iter().flat_map(|part| part.blocks.iter().map(move |block| (part, block)));
+        let named = blocks.map(|(part, block)| Self {
+            ports: block.ports.clone(),
+            direction: block.direction,
+            target: each(&|end| {
+                let mine = |pod: &Pod| pod.namespace == part.namespace && part.targets.contains(&pod.name);
+                end.pod().is_some_and(mine)
+            }),
+            peer_to: each(&|end| is_peer(&block.meant, end, true)),
+            peer_from: each(&|end| is_peer(&block.meant, end, false)),
+        });
+        named.collect()
+    }
+
+    /// True when it names the link from one end to another, by their places.
+    fn names(&self, from: usize, to: usize, from_own_node: bool, protocol: Protocol, port: u16) -> bool {
+        let in_range = |range: &PortRange| {
+            let same = if range.udp { Protocol::Udp } else { Protocol::Tcp };
+            same == protocol && (range.first..=range.last).contains(&port)
+        };
+        let out = self.direction.has_egress() && self.target[from] && self.peer_to[to];
+        // What a node opens to its own pods is out of reach of every policy.
+        let into = self.direction.has_ingress() && self.target[to] && self.peer_from[from] && !from_own_node;
+        (out || into) && (self.ports.is_empty() || self.ports.iter().any(in_range))
+    }
+}
+
+/// The cluster with the marks that the driver puts on, and the policies that the builder makes.
+struct After {
+    policies: Vec<NetworkPolicy>,
+    namespace_labels: Vec<NamespaceLabel>,
+    groups: Vec<Group>,
+    conflicts: Vec<Conflict>,
+    /// What stays open of ports that cannot be told apart by ranges.
+    undeclared: Vec<PortSet>,
+}
+
+fn inject(world: &World, other_ports: OtherPorts) -> Result<After, BuildError> {
+    let before = Cluster::new(world.pods(), world.namespaces(), &world.standing);
+    let parts: Vec<Part> = world.parts.iter().map(PartSpec::part).collect();
+    let groups = combine(&parts);
+    let facts = Facts {
+        cluster: &before,
+        pod_cidrs: &world.pod_cidrs(),
+        nodes: &world.nodes(),
+        other_ports,
+        namespace_key: NAMESPACE,
+    };
+    let mut after = After {
+        groups,
+        policies: Vec::new(),
+        namespace_labels: Vec::new(),
+        conflicts: Vec::new(),
+        undeclared: Vec::new(),
+    };
+    for (at, group) in after.groups.iter().enumerate() {
+        let cut = Cut {
+            namespace: group.namespace.clone(),
+            label: (TARGET.into(), format!("g{at}")),
+            targets: group.targets.clone(),
+            blocks: group.blocks.clone(),
+        };
+        let built = build(&cut, &facts)?;
+        after.conflicts.extend(standing(&cut, &built, &facts));
+        after.namespace_labels.extend(built.namespace_labels);
+        after.undeclared.extend(built.limits.into_iter().filter_map(|limit| match limit {
+            Limit::UndeclaredPorts { open, .. } => Some(open),
+            _ => None,
+        }));
+        after.policies.push(NetworkPolicy {
+            metadata: ObjectMeta {
+                namespace: Some(group.namespace.clone()),
+                name: Some(format!("cut-{at}")),
+                ..ObjectMeta::default()
+            },
+            spec: Some(built.spec),
+        });
+    }
+    Ok(after)
+}
+
+/// Puts the driver's labels on pods and namespaces.
+fn mark(world: &World, after: &After, pods: &mut [Pod], namespaces: &mut BTreeMap<String, Labels>) {
+    for pod in pods {
+        let group =
+            after.groups.iter().position(|group| group.namespace == pod.namespace && group.targets.contains(&pod.name));
+        pod.labels.extend(group.map(|at| (TARGET.to_owned(), format!("g{at}"))));
+        for block in world.parts.iter().flat_map(|part| &part.blocks) {
+            if block.marks() && is_peer(&block.meant, &End::Pod(pod.clone()), false) {
+                pod.labels.insert(block.mark_key(), "yes".into());
+            }
+        }
+    }
+    for label in &after.namespace_labels {
+        if let Some(labels) = namespaces.get_mut(&label.namespace) {
+            labels.insert(label.key.clone(), label.value.clone());
+        }
+    }
+}
+
+/// A cluster as a plugin sees it: in one kind, address blocks match pods, in the other they never do.
+fn as_seen(world: &World, pods: &[Pod], namespaces: &BTreeMap<String, Labels>, policies: &[NetworkPolicy]) -> Cluster {
+    let mut pods = pods.to_vec();
+    if !world.blocks_match_pods {
+        pods.iter_mut().filter(|pod| !pod.host_network).for_each(|pod| pod.ips.clear());
+    }
+    Cluster::new(pods, namespaces.clone(), policies)
+}
+
+/// What the checked cases held, so that none of the laws is kept by checking nothing.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Cases in which every link was compared.
+    exact: Cell<u32>,
+    /// Those of them in which a link that was open is closed.
+    cut: Cell<u32>,
+    /// Cases that are not refused, with a standing policy that selects some pod.
+    among_policies: Cell<u32>,
+    /// Cases that are refused because of a standing policy.
+    refused: Cell<u32>,
+    /// Cases in which the builder itself refuses.
+    impossible: Cell<u32>,
+}
+
+fn count(cell: &Cell<u32>) -> TestCaseResult {
+    cell.set(cell.get() + 1);
+    Ok(())
+}
+
+fn check(mut world: World, other_ports: OtherPorts, seen: &Seen) -> TestCaseResult {
+    let mut after = inject(&world, other_ports);
+    if let Err(BuildError::HostNetworkPeer { .. }) = after {
+        // Right to refuse; the same world without such pods must work.
+        prop_assert!(world.pods().iter().any(|pod| pod.host_network));
+        world.drop_host_network();
+        after = inject(&world, other_ports);
+    }
+    let after = match after {
+        Err(BuildError::NeedsEndPort { .. }) if other_ports != OtherPorts::Ranges => {
+            return count(&seen.impossible);
+        }
+        other => other.expect("nothing in the generated worlds forbids a policy"),
+    };
+    let mut policies = world.standing.clone();
+    policies.extend(after.policies.iter().cloned());
+
+    let mut pods = world.pods();
+    let mut namespaces = world.namespaces();
+    // Behind the builder's back: replaced peers, and pods of a namespace that did not exist.
+    if world.has_newcomers() {
+        pods.extend(world.newcomers());
+        namespaces.insert("later".into(), Labels::new());
+    }
+    let before = as_seen(&world, &pods, &namespaces, &world.standing);
+    mark(&world, &after, &mut pods, &mut namespaces);
+    let now = as_seen(&world, &pods, &namespaces, &policies);
+
+    let ends: Vec<End> =
+        pods.iter().cloned().map(End::Pod).chain(world.addresses().into_iter().map(End::Address)).collect();
+    let blocks = Named::all(&world.parts, &ends);
+    let pairs = (0..ends.len()).flat_map(|from| (0..ends.len()).map(move |to| (from, to)));
+    let mut cut = false;
+    for (at, (from, to)) in pairs.map(|(from, to)| ((from, to), (&ends[from], &ends[to]))) {
+        let same = to.pod().is_some_and(|pod| from.is(pod));
+        if same || (from.pod().is_none() && to.pod().is_none()) {
+            continue;
+        }
+        let own_node = to.pod().is_some_and(|pod| from.addresses().iter().any(|ip| pod.node_ips.contains(ip)));
+        for (protocol, port) in world.ports() {
+            let connection = Connection { from: from.endpoint(), to: to.endpoint(), protocol, port };
+            let named = blocks.iter().any(|block| block.names(at.0, at.1, own_node, protocol, port));
+            if !named && after.undeclared.iter().any(|open| !open.has(protocol, port)) {
+                // The builder said that it cannot leave this port open.
+                continue;
+            }
+            let (was, is) = (before.permits(&connection), now.permits(&connection));
+            cut |= was && !is;
+            if after.conflicts.is_empty() {
+                prop_assert!(
+                    is == (was && !named),
+                    "{connection:?}: named {named}, before {was}, now {:?}\n{}",
+                    now.allows(&connection),
+                    serde_json::to_string(&after.policies).unwrap_or_default()
+                );
+            }
+        }
+    }
+    if !after.conflicts.is_empty() {
+        return count(&seen.refused);
+    }
+    count(&seen.exact)?;
+    if cut {
+        count(&seen.cut)?;
+    }
+    let selected = |pod: &Pod| {
+        let on = before.allows(&Connection {
+            from: Endpoint::Pod { namespace: &pod.namespace, name: &pod.name },
+            to: Endpoint::Pod { namespace: &pod.namespace, name: &pod.name },
+            protocol: Protocol::Tcp,
+            port: 1,
+        });
+        !on.egress.policies.is_empty() || !on.ingress.policies.is_empty()
+    };
+    if before.pods().iter().any(selected) {
+        count(&seen.among_policies)?;
+    }
+    Ok(())
+}
+
+/// Checks the law on so many worlds.
+fn law(cases: u32, worlds: impl Strategy<Value = World>, other_ports: OtherPorts) -> Seen {
+    let seen = Seen::default();
+    run(cases, worlds, |world| check(world, other_ports, &seen));
+    seen
+}
+
+fn run<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value) -> TestCaseResult) {
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    if let Err(failure) = TestRunner::new(config).run(&strategy, test) {
+        panic!("{failure}");
+    }
+}
+
+/// A policy like ours with one thing changed: what standing policies look like that are nearly as wide as ours.
+fn nearly(spec: &NetworkPolicySpec, change: u8, at: usize) -> NetworkPolicySpec {
+    let mut spec = serde_json::to_value(spec).expect("JSON");
+    spec["podSelector"] = json!({});
+    let rules = ["egress", "ingress"].into_iter().filter(|way| spec[way].is_array()).collect::<Vec<_>>();
+    let way = rules[at % rules.len()];
+    let list = if way == "egress" { "to" } else { "from" };
+    let count = spec[way].as_array().map_or(0, Vec::len);
+    let rule = &mut spec[way][at % count];
+    let peers = rule[list].as_array_mut().expect("peers");
+    let (place, several) = (at % peers.len(), peers.len() > 1);
+    let peer = peers[place].as_object_mut().expect("a peer");
+    match change {
+        0 => {}
+        1 if several => drop(peers.remove(place)),
+        2 if peer.contains_key("podSelector") => drop(peer.remove("namespaceSelector")),
+        3 if peer.contains_key("namespaceSelector") => drop(peer.remove("podSelector")),
+        4 if peer.contains_key("podSelector") => drop(peer.insert("namespaceSelector".into(), json!({}))),
+        5 if peer.contains_key("podSelector") => {
+            peer.insert("podSelector".into(), json!({"matchExpressions": [{"key": "app", "operator": "Exists"}]}));
+        }
+        6 if peer.contains_key("ipBlock") => {
+            let whole = peer["ipBlock"]["cidr"] == "0.0.0.0/0";
+            peer["ipBlock"]["except"] = if whole { json!(["198.51.100.0/24"]) } else { json!(null) };
+        }
+        7 => rule["ports"] = json!([{"port": 4222}]),
+        _ => rule["ports"] = json!(null),
+    }
+    serde_json::from_value(spec).expect("a policy")
+}
+
+#[test]
+fn one_partition_cuts_exactly_what_it_names() {
+    let seen = law(5000, worlds(1, false), OtherPorts::Ranges);
+    assert!(seen.exact.get() == 5000 && seen.cut.get() > 2500, "{seen:?}");
+}
+
+#[test]
+fn several_partitions_cut_exactly_what_they_name() {
+    let seen = law(5000, worlds(3, false), OtherPorts::Ranges);
+    assert!(seen.exact.get() == 5000 && seen.cut.get() > 2500, "{seen:?}");
+}
+
+#[test]
+fn among_standing_policies_a_partition_is_exact_or_refused() {
+    let seen = law(4000, worlds(2, true), OtherPorts::Ranges);
+    assert!(seen.cut.get() > 1000 && seen.refused.get() > 500 && seen.among_policies.get() > 500, "{seen:?}");
+}
+
+#[test]
+fn without_port_ranges_a_partition_is_exact_but_for_its_limits() {
+    let seen = law(1000, worlds(2, false), OtherPorts::Declared);
+    assert!(seen.cut.get() > 300, "{seen:?}");
+}
+
+#[test]
+fn among_policies_that_are_nearly_as_wide_a_partition_is_exact_or_refused() {
+    let seen = Seen::default();
+    run(5000, (worlds(1, false), 0..=8_u8, any::<usize>()), |(mut world, change, at)| {
+        // Labels that the driver puts on mean nothing to somebody else's policy.
+        let marks = world.parts.iter().flat_map(|part| &part.blocks).any(|block| block.marks());
+        let after = match inject(&world, OtherPorts::Ranges) {
+            Ok(after) if after.namespace_labels.is_empty() && !marks => after,
+            _ => return count(&seen.impossible),
+        };
+        world.standing = after.policies;
+        for policy in &mut world.standing {
+            policy.metadata.name = Some("standing".into());
+            policy.spec = policy.spec.as_ref().map(|spec| nearly(spec, change, at));
+        }
+        check(world, OtherPorts::Ranges, &seen)
+    });
+    assert!(seen.among_policies.get() > 300 && seen.refused.get() > 300, "{seen:?}");
+}

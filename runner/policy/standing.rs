@@ -1,0 +1,193 @@
+//! Standing policies: whether those that select the targets already would defeat a cut, or be widened by it.
+//!
+//! Policies add up. One that allows a link keeps it open whatever ours says; and on a target that a policy isolates,
+//! ours, which allows all but a few links, would open what is closed. What does not belong here: what to do about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use k8s_openapi::api::networking::v1::NetworkPolicySpec;
+
+use super::build::{node_addresses, peer_pods, targets};
+use super::cluster::{Pod, PolicyName};
+use super::compiled::{self, Policy, Remote, Rule};
+use super::cut::{Block, Built, Cut, Facts, Peer, Way};
+use super::labels::{Labels, Selector};
+use super::net::Cidr;
+use super::ports::PortSet;
+
+/// Why a cut must not be made among the policies that stand.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Conflict {
+    /// What would happen.
+    pub kind: ConflictKind,
+    /// The direction, seen from the target.
+    pub way: Way,
+    /// The targets that the policies select, as `namespace/name`.
+    pub targets: BTreeSet<String>,
+    /// The policies that stand in the way.
+    pub policies: BTreeSet<PolicyName>,
+}
+
+/// What would happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConflictKind {
+    /// The standing policies allow a link that is to be cut, so it would stay open.
+    WouldKeepOpen,
+    /// The standing policies isolate the target, and ours would open links that are closed.
+    WouldWiden,
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let join = |parts: Vec<String>| parts.join(", ");
+        let policies = join(self.policies.iter().map(|name| format!("`{name}`")).collect());
+        let targets = join(self.targets.iter().cloned().collect());
+        let way = self.way;
+        match self.kind {
+            ConflictKind::WouldKeepOpen => write!(
+                out,
+                "the {way} of {targets} is allowed by {policies}, and NetworkPolicies only add permissions: the links \
+                 would stay open; use Chaos Mesh's partition",
+            ),
+            ConflictKind::WouldWiden => write!(
+                out,
+                "the {way} of {targets} is isolated by {policies}, and NetworkPolicies only add permissions: a second \
+                 one would open what is closed; use Chaos Mesh's partition",
+            ),
+        }
+    }
+}
+
+/// Why the cut must not be made among the policies of `facts.cluster`, which must not include the run's own. Empty
+/// when nothing speaks against it. Exact, except that a union of rules that only together allow all that ours allows
+/// counts as being widened.
+pub fn standing(cut: &Cut, built: &Built, facts: &Facts<'_>) -> Vec<Conflict> {
+    let mut found: BTreeMap<(ConflictKind, Way, BTreeSet<PolicyName>), BTreeSet<String>> = BTreeMap::new();
+    for target in targets(cut, facts) {
+        for way in Way::BOTH {
+            let policies: Vec<&Policy> = facts.cluster.selecting(target, way).collect();
+            if policies.is_empty() || !cut.blocks.iter().any(|block| block.applies(way)) {
+                continue;
+            }
+            let mut note = |kind, names: BTreeSet<PolicyName>| {
+                found.entry((kind, way, names)).or_default().insert(format!("{}/{}", target.namespace, target.name));
+            };
+            let no_labels = Labels::new();
+            let own = facts.cluster.namespaces().get(&cut.namespace).unwrap_or(&no_labels);
+            let widens = !covered(&built.spec, way, &policies, own);
+            let open: BTreeSet<PolicyName> = policies
+                .iter()
+                .filter(|policy| {
+                    // A policy that is not widened is refused only here, so pods that may come count as well.
+                    cut.blocks.iter().any(|block| keeps_open(policy, block, target, way, facts, !widens))
+                })
+                .map(|policy| policy.name.clone())
+                .collect();
+            if !open.is_empty() {
+                note(ConflictKind::WouldKeepOpen, open);
+            }
+            if widens {
+                note(ConflictKind::WouldWiden, policies.iter().map(|policy| policy.name.clone()).collect());
+            }
+        }
+    }
+    found.into_iter().map(|((kind, way, policies), targets)| Conflict { kind, way, targets, policies }).collect()
+}
+
+/// True when the policy allows a link between the target and the block's peer. Pods that may come to match the block
+/// count when `foresee`, or when there are none now.
+fn keeps_open(policy: &Policy, block: &Block, target: &Pod, way: Way, facts: &Facts<'_>, foresee: bool) -> bool {
+    if !block.applies(way) {
+        return false;
+    }
+    let link = Link { policy, block, target, way, facts };
+    match &block.peer {
+        Peer::Addresses(cidrs) => link.is_open_to_addresses(cidrs),
+        Peer::Pods { namespace, selector, service_ips, .. } => {
+            let service: Vec<Cidr> =
+                service_ips.iter().filter(|_| way == Way::Egress).map(|ip| Cidr::host(*ip)).collect();
+            link.is_open_to_addresses(&service) || link.is_open_to_pods(namespace, selector, foresee)
+        }
+    }
+}
+
+/// What may stay open: the links between a target and a block's peer, as far as one policy allows them.
+#[derive(Clone, Copy)]
+struct Link<'a> {
+    policy: &'a Policy,
+    block: &'a Block,
+    target: &'a Pod,
+    way: Way,
+    facts: &'a Facts<'a>,
+}
+
+impl Link<'_> {
+    fn rules(&self) -> &[Rule] {
+        self.policy.rules(self.way).unwrap_or_default()
+    }
+
+    /// True when the rule allows a port that is to be cut.
+    fn is_on_ports(&self, rule: &Rule, remote: Option<&Pod>) -> bool {
+        let accepting = if self.way == Way::Egress { remote } else { Some(self.target) };
+        !rule.port_set(accepting).and(&self.block.ports).is_none()
+    }
+
+    fn is_open_to_addresses(&self, cidrs: &[Cidr]) -> bool {
+        // A node may have an address in a range of pods.
+        let nodes = node_addresses(self.facts);
+        let reaches = |peer: &compiled::Peer, cidr: Cidr| {
+            peer.reaches(cidr, self.facts.pod_cidrs)
+                || nodes.iter().any(|node| cidr.contains(*node) && peer.reaches(*node, &[]))
+        };
+        let names = |rule: &Rule| {
+            let peers = rule.peers.as_ref();
+            peers.is_none_or(|peers| peers.iter().any(|peer| cidrs.iter().any(|cidr| reaches(peer, *cidr))))
+        };
+        !cidrs.is_empty() && self.rules().iter().any(|rule| self.is_on_ports(rule, None) && names(rule))
+    }
+
+    fn is_open_to_pods(&self, namespace: &str, selector: &Selector, foresee: bool) -> bool {
+        let (facts, own) = (self.facts, self.policy.name.namespace.as_str());
+        let no_labels = Labels::new();
+        let labels = facts.cluster.namespaces().get(namespace).unwrap_or(&no_labels);
+        let is_other = |pod: &&Pod| pod.namespace != self.target.namespace || pod.name != self.target.name;
+        let pods: Vec<&Pod> = peer_pods(self.block, facts).filter(is_other).collect();
+        let may_select = |peer: &compiled::Peer| peer.may_select(own, (namespace, labels), selector, facts.pod_cidrs);
+        let may_come = || {
+            self.rules().iter().any(|rule| {
+                // What a pod that is yet to come calls its ports is unknown.
+                let on_ports = self.is_on_ports(rule, None) || (self.way == Way::Egress && rule.names_ports());
+                on_ports && rule.peers.as_ref().is_none_or(|peers| peers.iter().any(may_select))
+            })
+        };
+        let is_open = |pod: &Pod| {
+            let remote = Remote { pod: Some((pod, labels)), addresses: &pod.ips };
+            self.rules().iter().any(|rule| rule.names(own, remote) && self.is_on_ports(rule, Some(pod)))
+        };
+        pods.iter().any(|pod| is_open(pod)) || ((foresee || pods.is_empty()) && may_come())
+    }
+}
+
+/// True when everything that our policy allows is allowed by one of the standing rules already.
+fn covered(ours: &NetworkPolicySpec, way: Way, policies: &[&Policy], own_namespace: &Labels) -> bool {
+    let ours = match way {
+        Way::Egress => ours.egress.iter().flatten().map(Rule::egress).collect::<Vec<_>>(),
+        Way::Ingress => ours.ingress.iter().flatten().map(Rule::ingress).collect(),
+    };
+    let theirs = || policies.iter().flat_map(|policy| policy.rules(way).unwrap_or_default());
+    ours.iter().all(|rule| {
+        let ports: PortSet = rule.port_set(None);
+        let all_protocols = rule.ports.is_none();
+        let wide_enough =
+            |other: &&Rule| other.ports.is_none() || (!all_protocols && ports.within(&other.port_set(None)));
+        rule.peers.iter().flatten().all(|peer: &compiled::Peer| {
+            theirs().filter(wide_enough).any(|other| {
+                other.peers.as_ref().is_none_or(|peers| peers.iter().any(|wider| peer.within(wider, own_namespace)))
+            })
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests;

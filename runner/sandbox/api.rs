@@ -1,0 +1,240 @@
+//! The API server: HTTP on loopback in front of the registry.
+//!
+//! What belongs here: connections, bodies, content types, and handing a request to the right verb. What does not: what
+//! a verb does (`verbs`, `watch`) and the rules of objects (`registry`).
+
+mod discovery;
+mod format;
+mod options;
+mod route;
+mod table;
+#[cfg(test)]
+mod tests;
+mod verbs;
+mod watch;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use http::header::{CONTENT_TYPE, HeaderValue, WARNING};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::error::ApiError;
+use super::patch;
+use super::registry::Registry;
+use format::Form;
+use options::{ListOptions, Query};
+use route::Route;
+use verbs::{Answer, Verbs};
+
+/// The longest body that is read, as etcd's limit makes it on a real cluster.
+const BODY_LIMIT: usize = 3 << 20;
+
+type Body = BoxBody<Bytes, Infallible>;
+
+/// Serves until it is dropped, which also ends all connections.
+pub(crate) async fn serve(listener: TcpListener, registry: Arc<Registry>) {
+    let address: Arc<str> = listener.local_addr().map(|a| a.to_string()).unwrap_or_default().into();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    // Watches send small lines that somebody waits for.
+                    let _ = stream.set_nodelay(true);
+                    let (registry, address) = (registry.clone(), address.clone());
+                    connections.spawn(async move {
+                        let service = service_fn(move |request| answer(registry.clone(), address.clone(), request));
+                        let connection = auto::Builder::new(TokioExecutor::new());
+                        if let Err(error) = connection.serve_connection(TokioIo::new(stream), service).await {
+                            tracing::debug!(error, "a connection to the sandbox's API server ended badly");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the sandbox's API server cannot accept a connection");
+                    // Most often too many open files: give them time to be closed.
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                }
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+        }
+    }
+}
+
+async fn answer(
+    registry: Arc<Registry>,
+    address: Arc<str>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let path = request.uri().path().to_string();
+    if let Some(response) = plain(&path) {
+        return Ok(response);
+    }
+    if let Some(found) = discovery::answer(&path, &address) {
+        return Ok(if request.method() == Method::GET {
+            send(Answer::ok(found))
+        } else {
+            refuse(&ApiError::method_not_allowed())
+        });
+    }
+    if path.trim_matches('/') == "apis/authorization.k8s.io/v1/selfsubjectaccessreviews" {
+        return Ok(review(request).await.map_or_else(|error| refuse(&error), send));
+    }
+    let Some(route) = Route::parse(&path) else { return Ok(text(StatusCode::NOT_FOUND, "404 page not found\n")) };
+    Ok(about_objects(registry, route, request).await.unwrap_or_else(|error| refuse(&error)))
+}
+
+fn plain(path: &str) -> Option<Response<Body>> {
+    matches!(path, "/healthz" | "/livez" | "/readyz").then(|| text(StatusCode::OK, "ok"))
+}
+
+/// The sandbox knows no users: everything is allowed.
+async fn review(request: Request<Incoming>) -> Result<Answer, ApiError> {
+    if request.method() != Method::POST {
+        return Err(ApiError::method_not_allowed());
+    }
+    let (parts, body) = request.into_parts();
+    let mut review = read(&parts.headers, body).await?;
+    if review["spec"]
+        .as_object()
+        .is_none_or(|spec| !spec.contains_key("resourceAttributes") && !spec.contains_key("nonResourceAttributes"))
+    {
+        return Err(ApiError::unprocessable(
+            "SelfSubjectAccessReview.authorization.k8s.io \"\" is invalid: spec.resourceAttributes: Invalid value: exactly \
+             one of nonResourceAttributes or resourceAttributes must be specified",
+        ));
+    }
+    review["status"] = json!({"allowed": true, "reason": "the sandbox allows everything"});
+    Ok(Answer { code: 201, body: review, warnings: Vec::new() })
+}
+
+async fn about_objects(
+    registry: Arc<Registry>,
+    route: Route,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, ApiError> {
+    let query = Query::of(request.uri());
+    let (parts, body) = request.into_parts();
+    if parts.method == Method::GET && route.subresource.as_deref() == Some("log") {
+        return log(&registry, &route);
+    }
+    let form = Form::of(&parts.headers, query.get("includeObject"))?;
+    let is_read = parts.method == Method::GET && route.subresource.is_none();
+    if is_read && (route.name.is_none() || query.is_on("watch")) {
+        let options = ListOptions::parse(route.resource, &query)?;
+        if options.watch {
+            return Ok(stream(watch::start(registry, route, options, form)));
+        }
+        let verbs = Verbs { registry: &registry, route: &route, query: &query, form };
+        return verbs.list(&options).map(send);
+    }
+    let verbs = Verbs { registry: &registry, route: &route, query: &query, form };
+    let answer = match parts.method {
+        Method::GET => verbs.get(),
+        Method::POST => verbs.create(read(&parts.headers, body).await?),
+        Method::PUT => verbs.update(read(&parts.headers, body).await?),
+        Method::PATCH => {
+            let kind = patch::Kind::from_content_type(&media_type(&parts.headers))
+                .ok_or_else(|| ApiError::unsupported_media_type(patch::Kind::ACCEPTED))?;
+            verbs.patch(kind, parse(kind == patch::Kind::Apply, &collect(body).await?)?)
+        }
+        Method::DELETE => {
+            let body = collect(body).await?;
+            let body = if body.is_empty() { Value::Null } else { parse(is_yaml(&parts.headers), &body)? };
+            match route.name {
+                Some(_) => verbs.delete(&body),
+                None => verbs.delete_all(&ListOptions::parse(route.resource, &query)?, &body),
+            }
+        }
+        _ => Err(ApiError::method_not_allowed()),
+    };
+    answer.map(send)
+}
+
+/// Programs of the sandbox write no logs of their own; what the log would tell is in the pod's events.
+fn log(registry: &Registry, route: &Route) -> Result<Response<Body>, ApiError> {
+    let name = route.name.as_deref().unwrap_or_default();
+    match registry.store.get(route.resource, &route.namespace, name) {
+        Some(_) => Ok(text(StatusCode::OK, "")),
+        None => Err(ApiError::not_found(route.resource, name)),
+    }
+}
+
+async fn collect(body: Incoming) -> Result<Bytes, ApiError> {
+    match Limited::new(body, BODY_LIMIT).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::too_large()),
+        Err(error) => Err(ApiError::bad_request(format!("the body of the request could not be read: {error}"))),
+    }
+}
+
+async fn read(headers: &HeaderMap, body: Incoming) -> Result<Value, ApiError> {
+    let media_type = media_type(headers);
+    if !matches!(media_type.as_str(), "" | "application/json" | "application/yaml") {
+        return Err(ApiError::unsupported_media_type("application/json, application/yaml"));
+    }
+    parse(is_yaml(headers), &collect(body).await?)
+}
+
+fn is_yaml(headers: &HeaderMap) -> bool {
+    media_type(headers) == "application/yaml"
+}
+
+fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn parse(yaml: bool, body: &Bytes) -> Result<Value, ApiError> {
+    let refused = |error: String| ApiError::bad_request(format!("the object provided is unrecognized: {error}"));
+    if yaml {
+        let text = std::str::from_utf8(body).map_err(|e| refused(e.to_string()))?;
+        return serde_saphyr::from_str(text).map_err(|e| refused(e.to_string()));
+    }
+    serde_json::from_slice(body).map_err(|e| refused(e.to_string()))
+}
+
+fn send(answer: Answer) -> Response<Body> {
+    let mut response = respond(answer.code, "application/json", answer.body.to_string());
+    for warning in answer.warnings {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            response.headers_mut().append(WARNING, value);
+        }
+    }
+    response
+}
+
+fn refuse(error: &ApiError) -> Response<Body> {
+    respond(error.code, "application/json", error.to_status().to_string())
+}
+
+fn text(code: StatusCode, body: &str) -> Response<Body> {
+    respond(code.as_u16(), "text/plain; charset=utf-8", body.to_string())
+}
+
+fn respond(code: u16, content_type: &'static str, body: String) -> Response<Body> {
+    let mut response = Response::new(Full::new(Bytes::from(body)).boxed());
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn stream(lines: impl futures::Stream<Item = Bytes> + Send + Sync + 'static) -> Response<Body> {
+    let body = StreamBody::new(lines.map(|line| Ok::<_, Infallible>(Frame::data(line))));
+    let mut response = Response::new(BodyExt::boxed(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,32 @@
+//! A small LLM-serving deployment: something real to break. Three programs over [`Net`](super::net::Net), which run as
+//! tasks of the sandbox's pods and, unchanged, as pods of a real cluster.
+//!
+//! - [`frontend`] speaks the OpenAI API and hands requests to workers;
+//! - [`worker`] answers them with made-up text at configured service times;
+//! - [`bus`] is a NATS server, small; Debian's `nats-server` does as well.
+//!
+//! Workers send heartbeats over the bus and take requests from it; an answer goes straight back, over a connection that
+//! the worker opens to the frontend. So a cut between worker and bus, and one between worker and frontend, each have an
+//! onset, a failover and a recovery of their own.
+//!
+//! What belongs here: the programs and what they say to each other. What does not: pods, services and policies (the
+//! rest of the sandbox), the command line, and load.
+//!
+//! Each program is a future that runs until its token is cancelled. It owns every task that it starts: dropping the
+//! future is the same as SIGKILL.
+
+mod bus;
+mod config;
+mod frontend;
+mod http;
+mod nats;
+mod protocol;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use bus::bus;
+pub use config::{BusConfig, FrontendConfig, WorkerConfig};
+pub use frontend::frontend;
+pub use worker::worker;

@@ -1,0 +1,197 @@
+//! The settings of the three programs, with defaults that fit a laptop.
+//!
+//! What belongs here: plain data. What does not: reading flags and variables (the command line does that).
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+use shakedown_schemas::units::Duration;
+
+/// Settings of the bus.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BusConfig {
+    /// Where clients connect.
+    pub port: u16,
+    /// How many clients there may be; more are turned away.
+    pub max_clients: usize,
+    /// How many bytes may wait for one client; one that falls further behind is dropped.
+    pub max_pending: usize,
+    /// The largest message, bytes.
+    pub max_payload: usize,
+    /// How often a silent client is asked whether it is there; after two unanswered questions it is dropped.
+    pub ping_interval: Duration,
+}
+
+impl Default for BusConfig {
+    fn default() -> Self {
+        Self {
+            port: 4222,
+            max_clients: 1024,
+            max_pending: 8 << 20,
+            max_payload: 1 << 20,
+            ping_interval: Duration::from_secs(5),
+        }
+    }
+}
+
+impl BusConfig {
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// A setting that the program cannot work with.
+    pub fn check(&self) -> io::Result<()> {
+        positive("ping_interval", self.ping_interval)
+    }
+}
+
+/// Settings of a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkerConfig {
+    /// The worker's name among all workers of the deployment: a word without dots. Its pod's name fits.
+    pub id: String,
+    /// The model that it says it serves.
+    pub model: String,
+    /// The bus: `host:port`.
+    pub bus: String,
+    /// Where `GET /health` and `GET /ready` answer.
+    pub health_port: u16,
+    /// Whether `/ready` fails while the worker has no bus. Off, as in most deployments: then a cut from the bus does not
+    /// restart or unlist the pod.
+    pub ready_needs_bus: bool,
+    /// From taking a request to its first token.
+    pub time_to_first_token: Duration,
+    /// From each token to the next.
+    pub inter_token: Duration,
+    /// Each of the two times varies by up to this share of itself, either way: 0 to 1.
+    pub jitter: f64,
+    /// Makes the jitter repeatable; the worker's name is mixed in.
+    pub seed: u64,
+    /// How many requests are answered at the same time.
+    pub slots: usize,
+    /// How many more may wait for a slot; further ones are refused.
+    pub queue: usize,
+    /// How often the worker says that it is there.
+    pub heartbeat: Duration,
+    /// How long a connection to a frontend may take.
+    pub connect_timeout: Duration,
+    /// How long requests under way may go on after the worker was told to stop.
+    pub drain: Duration,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self {
+            id: "worker".into(),
+            model: "Qwen/Qwen3-0.6B".into(),
+            bus: "nats:4222".into(),
+            health_port: 9090,
+            ready_needs_bus: false,
+            time_to_first_token: Duration::from_millis(20),
+            inter_token: Duration::from_millis(4),
+            jitter: 0.1,
+            seed: 0,
+            slots: 8,
+            queue: 256,
+            heartbeat: Duration::from_millis(500),
+            connect_timeout: Duration::from_secs(1),
+            drain: Duration::from_secs(2),
+        }
+    }
+}
+
+impl WorkerConfig {
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// A setting that the program cannot work with.
+    pub fn check(&self) -> io::Result<()> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if self.id.is_empty() || !self.id.chars().all(plain) {
+            return Err(invalid(format!("`id` must be of letters, digits, `-` and `_`, and `{}` is not", self.id)));
+        }
+        if !(0.0..=1.0).contains(&self.jitter) {
+            return Err(invalid(format!("`jitter` must be between 0 and 1, and {} is not", self.jitter)));
+        }
+        if self.slots == 0 || self.slots > LIMIT || self.queue > LIMIT {
+            return Err(invalid(format!("`slots` must be between 1 and {LIMIT}, and `queue` at most {LIMIT}")));
+        }
+        positive("heartbeat", self.heartbeat)
+    }
+}
+
+/// Settings of the frontend.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FrontendConfig {
+    /// The model that is served; requests for another are refused.
+    pub model: String,
+    /// The bus: `host:port`.
+    pub bus: String,
+    /// Where the OpenAI API answers.
+    pub port: u16,
+    /// Where workers connect to send their answers; 0 takes a free port.
+    pub response_port: u16,
+    /// The address at which workers reach this frontend. Without it: the pod's address in the sandbox, elsewhere the
+    /// address that the connection to the bus has at this end.
+    pub advertise: Option<String>,
+    /// A worker that was silent for this long is dropped, and its requests fail.
+    pub heartbeat_timeout: Duration,
+    /// How long a worker may take to its first token, and from each to the next.
+    pub response_timeout: Duration,
+    /// How long a worker gets no requests after it let one of them time out without sending anything to anybody.
+    pub sidelined: Duration,
+    /// How many HTTP connections there may be; more wait to be accepted.
+    pub max_connections: usize,
+    /// How many requests may be under way; more are refused with 503.
+    pub max_requests: usize,
+    /// The largest request body, bytes.
+    pub max_body: usize,
+    /// The most tokens that a request may ask for.
+    pub max_tokens: u32,
+}
+
+impl Default for FrontendConfig {
+    fn default() -> Self {
+        Self {
+            model: "Qwen/Qwen3-0.6B".into(),
+            bus: "nats:4222".into(),
+            port: 8000,
+            response_port: 8001,
+            advertise: None,
+            heartbeat_timeout: Duration::from_secs(2),
+            response_timeout: Duration::from_secs(3),
+            sidelined: Duration::from_secs(4),
+            max_connections: 4096,
+            max_requests: 4096,
+            max_body: 1 << 20,
+            max_tokens: 4096,
+        }
+    }
+}
+
+impl FrontendConfig {
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// A setting that the program cannot work with.
+    pub fn check(&self) -> io::Result<()> {
+        if self.max_requests > LIMIT || self.max_connections > LIMIT {
+            return Err(invalid(format!("`max_requests` and `max_connections` must be at most {LIMIT}")));
+        }
+        positive("heartbeat_timeout", self.heartbeat_timeout)?;
+        positive("response_timeout", self.response_timeout)
+    }
+}
+
+/// More than this many of anything at once is a typing error.
+const LIMIT: usize = 1 << 20;
+
+fn positive(name: &str, value: Duration) -> io::Result<()> {
+    if value.is_zero() { Err(invalid(format!("`{name}` must be longer than zero"))) } else { Ok(()) }
+}
+
+fn invalid(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}

@@ -1,0 +1,7 @@
+//! The deployment on real sockets, through links that the tests open and block.
+
+mod bus;
+mod cuts;
+mod harness;
+mod real_bus;
+mod serving;

@@ -1,0 +1,198 @@
+//! A worker: it takes requests from the bus and sends made-up tokens back, as slowly as a model would.
+//!
+//! What belongs here: heartbeats, slots, answers, health. What does not: how messages look (`protocol`) and how long
+//! things take (`worker::pace`).
+
+mod pace;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use futures::{SinkExt, StreamExt};
+use http::StatusCode;
+use serde_json::json;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use self::pace::{Pace, text};
+use super::WorkerConfig;
+use super::nats::client::{Client, ClientConfig, client, split_address};
+use super::protocol::{Frame, Heartbeat, Lines, Request, decode, encode, heartbeat_subject, lines, request_subject};
+use super::{http as server, protocol};
+use crate::sandbox::net::Net;
+
+/// How many refusals may be on their way at the same time; further requests are dropped without a word.
+const MAX_REFUSALS: usize = 64;
+/// How many connections may ask for the worker's health.
+const MAX_HEALTH: usize = 64;
+
+/// Runs a worker until `stop` is cancelled; then it takes leave, and ends what it has begun within the configured time.
+///
+/// # Errors
+/// If a setting is not valid, or its health port cannot be listened on.
+pub async fn worker(net: Net, config: WorkerConfig, stop: CancellationToken) -> io::Result<()> {
+    config.check()?;
+    let health = net.listen(config.health_port).await?;
+    let (bus, driver) = client(net.clone(), ClientConfig::new(&config.bus, &config.id));
+    let worker = Arc::new(Worker {
+        slots: Semaphore::new(config.slots),
+        taken: AtomicUsize::new(0),
+        life: rand::random(),
+        net,
+        bus,
+        config,
+    });
+    let mut background = JoinSet::new();
+    background.spawn(driver);
+    let asked = Arc::clone(&worker);
+    background.spawn(server::serve(health, MAX_HEALTH, move |request| {
+        let answer = asked.health(request.uri().path());
+        async move { answer }
+    }));
+    info!(id = worker.config.id, "the worker is up");
+    worker.work(stop).await;
+    Ok(())
+}
+
+struct Worker {
+    net: Net,
+    bus: Client,
+    config: WorkerConfig,
+    life: u64,
+    slots: Semaphore,
+    /// Requests that hold a slot or wait for one.
+    taken: AtomicUsize,
+}
+
+impl Worker {
+    async fn work(self: &Arc<Self>, stop: CancellationToken) {
+        // The name was checked: this is a valid subject.
+        let Some(mut requests) = self.bus.subscribe(&request_subject(&self.config.id), None) else { return };
+        let mut answers = JoinSet::new();
+        let mut beat = interval(self.config.heartbeat.get());
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut bus = self.bus.state();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = beat.tick() => self.heartbeat(false),
+                Ok(()) = bus.changed() => self.heartbeat(false),
+                Some(_) = answers.join_next() => {}
+                Some(message) = requests.next() => match decode::<Request>(&message.payload) {
+                    Some(request) if self.taken.load(Ordering::Relaxed) < self.config.slots + self.config.queue => {
+                        self.taken.fetch_add(1, Ordering::Relaxed);
+                        let worker = Arc::clone(self);
+                        answers.spawn(async move {
+                            worker.answer(request).await;
+                            worker.taken.fetch_sub(1, Ordering::Relaxed);
+                        });
+                    }
+                    Some(request) if answers.len() < self.config.slots + self.config.queue + MAX_REFUSALS => {
+                        let worker = Arc::clone(self);
+                        answers.spawn(async move { worker.refuse(request).await });
+                    }
+                    Some(request) => warn!(request = request.id, "far too many requests: one was dropped"),
+                    None => warn!("a message on the request subject is no request"),
+                },
+            }
+        }
+        self.heartbeat(true);
+        drop(requests);
+        let _ = timeout(self.config.drain.get(), async { while answers.join_next().await.is_some() {} }).await;
+    }
+
+    fn heartbeat(&self, leaving: bool) {
+        let heartbeat = Heartbeat {
+            worker: self.config.id.clone(),
+            life: self.life,
+            model: self.config.model.clone(),
+            subject: request_subject(&self.config.id),
+            leaving,
+        };
+        let payload = Bytes::from(encode(&heartbeat));
+        if let Err(error) = self.bus.publish(&heartbeat_subject(&self.config.id), None, payload) {
+            debug!(id = self.config.id, %error, "no heartbeat");
+        }
+    }
+
+    async fn call_back(&self, request: &Request) -> io::Result<Lines> {
+        let (host, port) = split_address(&request.respond_to)?;
+        let stream = timeout(self.config.connect_timeout.get(), self.net.connect(host, port))
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let mut lines = lines(stream);
+        let hello = Frame::Hello { request: request.id.clone(), worker: self.config.id.clone() };
+        send(&mut lines, &hello).await?;
+        Ok(lines)
+    }
+
+    async fn answer(&self, request: Request) {
+        let answered = async {
+            let (mut sink, mut incoming) = self.call_back(&request).await?.split();
+            // The frontend sends nothing: whatever arrives is the end, and nobody wants the rest of the answer.
+            tokio::select! {
+                done = self.generate(&request, &mut sink) => done,
+                _ = incoming.next() => Err(io::ErrorKind::ConnectionAborted.into()),
+            }
+        };
+        if let Err(error) = answered.await {
+            debug!(id = self.config.id, request = request.id, %error, "an answer was not delivered");
+        }
+    }
+
+    async fn generate<S>(&self, request: &Request, sink: &mut S) -> io::Result<()>
+    where
+        S: futures::Sink<String, Error = tokio_util::codec::LinesCodecError> + Unpin,
+    {
+        // The semaphore is never closed.
+        let Ok(_slot) = self.slots.acquire().await else { return Ok(()) };
+        let mut pace = Pace::new(&self.config, &request.id);
+        // Each token has its time from the start: a timer's rounding must not add up over an answer.
+        let mut due = Instant::now();
+        for index in 0..request.max_tokens {
+            due += pace.before(index);
+            sleep_until(due).await;
+            send(sink, &Frame::Token(text(&request.prompt, index))).await?;
+        }
+        send(sink, &Frame::End).await?;
+        sink.close().await.map_err(io::Error::other)
+    }
+
+    async fn refuse(&self, request: Request) {
+        if let Ok(mut lines) = self.call_back(&request).await {
+            let _ = send(&mut lines, &Frame::Overloaded).await;
+        }
+    }
+
+    fn health(&self, path: &str) -> http::Response<server::Body> {
+        let connected = self.bus.is_connected();
+        let status = match path {
+            "/health" | "/live" => StatusCode::OK,
+            "/ready" if connected || !self.config.ready_needs_bus => StatusCode::OK,
+            "/ready" => StatusCode::SERVICE_UNAVAILABLE,
+            _ => return server::json(StatusCode::NOT_FOUND, &json!({"error": "ask /health or /ready"})),
+        };
+        let taken = self.taken.load(Ordering::Relaxed);
+        let running = self.config.slots - self.slots.available_permits();
+        let state = json!({
+            "id": self.config.id,
+            "model": self.config.model,
+            "bus": if connected { "connected" } else { "disconnected" },
+            "running": running,
+            "waiting": taken.saturating_sub(running),
+        });
+        server::json(status, &state)
+    }
+}
+
+async fn send<S>(sink: &mut S, frame: &Frame) -> io::Result<()>
+where
+    S: futures::Sink<String, Error = tokio_util::codec::LinesCodecError> + Unpin,
+{
+    sink.send(protocol::encode(frame)).await.map_err(io::Error::other)
+}

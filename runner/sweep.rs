@@ -1,0 +1,142 @@
+//! Finding and removing what runs left in a cluster, by the labels that everything of ours carries. It needs no memory
+//! of the run that left it.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::cluster::{Cluster, ClusterError, Kind, ObjectKey};
+use crate::labels;
+
+/// Something of ours in a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Item {
+    /// An object that a run created.
+    Object(ObjectKey),
+    /// A label that a run put on an object of somebody else.
+    Mark(ObjectKey, String),
+}
+
+impl Item {
+    /// Whether both mean the same, whatever is known of the objects' UIDs.
+    pub fn same(&self, other: &Self) -> bool {
+        let (Self::Object(key) | Self::Mark(key, _)) = self;
+        let (Self::Object(its) | Self::Mark(its, _)) = other;
+        let label = |item: &Self| match item {
+            Self::Object(_) => None,
+            Self::Mark(_, label) => Some(label.clone()),
+        };
+        (key.kind, &key.namespace, &key.name) == (its.kind, &its.namespace, &its.name) && label(self) == label(other)
+    }
+
+    /// The kubectl command that removes it.
+    pub fn command(&self) -> String {
+        match self {
+            Self::Object(key) => key.delete_command(),
+            Self::Mark(key, label) => unmark_command(key, label),
+        }
+    }
+}
+
+/// The kubectl command that takes a label off.
+pub fn unmark_command(key: &ObjectKey, label: &str) -> String {
+    let namespace = if key.namespace.is_empty() { String::new() } else { format!("-n {} ", key.namespace) };
+    format!("kubectl {namespace}label {} {} {label}-", key.kind.kubectl(), key.name)
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Object(key) => write!(out, "{key}"),
+            Self::Mark(key, label) => write!(out, "the label {label} of {key}"),
+        }
+    }
+}
+
+/// Everything of ours in all namespaces, of one run or of all of them, in the order in which it is to be removed.
+///
+/// # Errors
+/// When the cluster refuses or does not answer.
+pub async fn find(cluster: &Cluster, run: Option<&str>) -> Result<Vec<Item>, ClusterError> {
+    Ok(find_with_runs(cluster, run).await?.into_iter().map(|(_, item)| item).collect())
+}
+
+/// The same, each with the run that it is of.
+///
+/// # Errors
+/// When the cluster refuses or does not answer.
+pub async fn find_with_runs(cluster: &Cluster, run: Option<&str>) -> Result<Vec<(String, Item)>, ClusterError> {
+    let mut selector = format!("{}={}", labels::MANAGED_BY, labels::MANAGER);
+    if let Some(run) = run {
+        selector.push_str(&format!(",{}={run}", labels::RUN));
+    }
+    let mut found = Vec::new();
+    for kind in Kind::CREATED {
+        for object in cluster.list(kind, "", Some(&selector)).await? {
+            let run = object["metadata"]["labels"][labels::RUN].as_str().unwrap_or_default().to_owned();
+            found.push((run, Item::Object(key_of(kind, &object))));
+        }
+    }
+    for kind in [Kind::Pod, Kind::Namespace] {
+        for object in cluster.list(kind, "", None).await? {
+            for (label, value) in object["metadata"]["labels"].as_object().into_iter().flatten() {
+                let value = value.as_str().unwrap_or_default();
+                if label.starts_with(labels::MARK_PREFIX) && run.is_none_or(|run| value == run) {
+                    found.push((value.to_owned(), Item::Mark(key_of(kind, &object), label.clone())));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Those of the items that are really there, and of that run: a name alone may be another run's by now.
+///
+/// # Errors
+/// When the cluster refuses or does not answer.
+pub async fn existing(cluster: &Cluster, items: Vec<(String, Item)>) -> Result<Vec<Item>, ClusterError> {
+    let mut there = Vec::new();
+    for (run, item) in items {
+        let (key, label) = match &item {
+            Item::Object(key) => (key, labels::RUN),
+            Item::Mark(key, label) => (key, label.as_str()),
+        };
+        if cluster.get(key).await?.is_some_and(|object| object["metadata"]["labels"][label] == run.as_str()) {
+            there.push(item);
+        }
+    }
+    Ok(there)
+}
+
+/// The locks of all namespaces.
+///
+/// # Errors
+/// When the cluster refuses or does not answer.
+pub async fn leases(cluster: &Cluster) -> Result<Vec<Value>, ClusterError> {
+    cluster.list(Kind::Lease, "", Some(&format!("{}={}", labels::MANAGED_BY, labels::MANAGER))).await
+}
+
+/// Removes it. What is gone already is fine.
+///
+/// # Errors
+/// When the cluster refuses or does not answer.
+pub async fn remove(cluster: &Cluster, item: &Item) -> Result<(), ClusterError> {
+    match item {
+        Item::Object(key) => cluster.delete(key).await,
+        Item::Mark(key, label) => match cluster.label(key, label, None).await {
+            // Gone, or replaced by another object of that name: with it our label.
+            Err(ClusterError::NotFound(_) | ClusterError::Conflict { .. }) => Ok(()),
+            other => other,
+        },
+    }
+}
+
+fn key_of(kind: Kind, object: &Value) -> ObjectKey {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    ObjectKey {
+        kind,
+        namespace: text(&object["metadata"]["namespace"]).unwrap_or_default(),
+        name: text(&object["metadata"]["name"]).unwrap_or_default(),
+        uid: text(&object["metadata"]["uid"]),
+    }
+}

@@ -1,0 +1,321 @@
+//! The timeline: the only part that acts. It runs the phases in order, tells the drivers when to inject and when to
+//! undo, marks the boundaries for the load, and writes down what happened. It decides nothing about verdicts.
+//!
+//! Whatever ends a run early (a failed injection, a signal, a panic), every fault that was begun is undone before this
+//! module returns.
+
+mod fault;
+#[cfg(test)]
+mod tests;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::join_all;
+use shakedown_schemas::EventKind;
+use shakedown_schemas::result::{FaultResult, Leftover};
+use shakedown_schemas::scenario::Scenario;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::events::{Events, Progress};
+use crate::faults::{FaultDriver, FaultPlan};
+use crate::load::LoadDriver;
+use crate::observe::{Mark, Marks, Observations, Part, PhaseSpan};
+use fault::FaultRun;
+
+/// How often the live display is refreshed.
+const PROGRESS: Duration = Duration::from_millis(500);
+
+/// How long the load engine has to get ready.
+const LEAD: Duration = Duration::from_millis(100);
+
+/// How long requests that are under way get to end when a run is to end early.
+const STOPPED_GRACE: Duration = Duration::from_millis(500);
+
+/// A scenario that is ready to run.
+pub struct Timeline<'a> {
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// Its faults, each with the driver that carries it out.
+    pub faults: Vec<(FaultPlan, Box<dyn FaultDriver>)>,
+    /// Its load.
+    pub load: Box<dyn LoadDriver>,
+    /// Where events go. Its clock starts with the load.
+    pub events: Events,
+    /// Why the run is to end early, once it is.
+    pub stop: watch::Receiver<Option<Stop>>,
+}
+
+/// Why a run is to end early.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// A signal, by name.
+    Signal(&'static str),
+    /// A reason of our own, in words.
+    Because(String),
+}
+
+impl Stop {
+    /// The reason in words.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Signal(signal) => format!("interrupted by {signal}"),
+            Self::Because(reason) => reason.clone(),
+        }
+    }
+}
+
+/// What happened.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What was seen.
+    pub observations: Observations,
+    /// What became of the faults, in the order of the plan.
+    pub faults: Vec<FaultResult>,
+    /// What went wrong with the run itself, in words.
+    pub errors: Vec<String>,
+    /// What could not be removed.
+    pub leftovers: Vec<Leftover>,
+    /// From the load's start to the end of the last undo.
+    pub duration: Duration,
+}
+
+/// Runs a scenario from its load's start to its last undo.
+pub async fn run(timeline: Timeline<'_>) -> Outcome {
+    let Timeline { scenario, faults, load, events, stop } = timeline;
+    let mut run = Run {
+        scenario,
+        faults: faults.into_iter().map(|(plan, driver)| FaultRun::new(plan, driver, events.clone())).collect(),
+        load,
+        events,
+        stop,
+        marks: Arc::default(),
+        zero: Instant::now(),
+        spans: Vec::new(),
+        errors: Vec::new(),
+    };
+    // A panic in a driver or in this module must not leave a fault in the cluster.
+    if let Err(panic) = AssertUnwindSafe(run.phases()).catch_unwind().await {
+        let message = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no message".to_owned());
+        run.fail(format!("shakedown itself failed: {message}\nhelp: this is a bug; the faults are being undone"));
+    }
+    run.end().await
+}
+
+struct Run<'a> {
+    scenario: &'a Scenario,
+    faults: Vec<FaultRun>,
+    load: Box<dyn LoadDriver>,
+    events: Events,
+    stop: watch::Receiver<Option<Stop>>,
+    marks: Arc<Marks>,
+    zero: Instant,
+    spans: Vec<PhaseSpan>,
+    errors: Vec<String>,
+}
+
+/// Why a phase went no further.
+#[derive(Debug)]
+enum Early {
+    Interrupted,
+    Failed,
+}
+
+impl Run<'_> {
+    fn now_ns(&self) -> u64 {
+        self.zero.elapsed().as_nanos() as u64
+    }
+
+    fn fail(&mut self, message: String) {
+        self.events.emit(EventKind::Error { message: message.clone() });
+        self.errors.push(message);
+    }
+
+    async fn phases(&mut self) {
+        // A moment ahead, so that the engine is up when its first request is due.
+        self.zero = Instant::now() + LEAD;
+        self.events.start_clock(self.zero);
+        if let Err(error) = self.load.start(self.zero.into_std(), self.marks.clone()).await {
+            self.fail(error.to_string());
+            return;
+        }
+        tokio::time::sleep_until(self.zero).await;
+        self.events.emit(EventKind::LoadStarted);
+        for index in 0..self.scenario.phases.len() {
+            if self.stop.borrow().is_some() {
+                return;
+            }
+            let ended = self.phase(index).await;
+            self.events.emit(EventKind::PhaseEnded { phase: self.scenario.phases[index].name.clone() });
+            if ended.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn phase(&mut self, index: usize) -> Result<(), Early> {
+        let phase = &self.scenario.phases[index];
+        let has_faults = self.faults.iter().any(|fault| fault.plan.phase == index);
+        let at_once = self.faults.iter().any(|fault| fault.plan.phase == index && fault.plan.after.is_zero());
+        // Where the one before it ended, so that no request is due between two phases.
+        let start_ns = self.spans.last().map_or(0, |span| span.end_ns);
+        self.events
+            .emit(EventKind::PhaseStarted { phase: phase.name.clone(), planned_s: phase.duration.as_secs_f64() });
+        let mut span = PhaseSpan {
+            name: phase.name.clone(),
+            start_ns,
+            active_ns: start_ns,
+            planned_ns: phase.duration.get().as_nanos() as u64,
+            has_faults,
+            ..PhaseSpan::default()
+        };
+        let mut result = Ok(());
+        if at_once {
+            self.marks.begin(Mark { at_ns: start_ns, phase: index, part: Part::Injecting });
+            result = self.inject(|fault| fault.plan.phase == index && fault.plan.after.is_zero()).await;
+            span.active_ns = self.now_ns();
+        }
+        if result.is_ok() {
+            let settled_ns = span.active_ns + phase.settle.get().as_nanos() as u64;
+            if settled_ns > span.active_ns {
+                self.marks.begin(Mark { at_ns: span.active_ns, phase: index, part: Part::Settling });
+            }
+            self.marks.begin(Mark { at_ns: settled_ns, phase: index, part: Part::Judged });
+            span.judged_from_ns = settled_ns;
+            result = self.wait(index, span.active_ns, phase.duration.get()).await;
+        } else {
+            span.judged_from_ns = span.active_ns;
+        }
+        span.judged_to_ns = self.now_ns();
+        span.judged_from_ns = span.judged_from_ns.min(span.judged_to_ns);
+        span.complete = result.is_ok();
+        span.end_ns = span.judged_to_ns;
+        if has_faults {
+            self.marks.begin(Mark { at_ns: span.judged_to_ns, phase: index, part: Part::Undoing });
+            let clean = self.undo(|fault| fault.plan.phase == index).await;
+            let last =
+                self.faults.iter().filter(|fault| fault.plan.phase == index).filter_map(FaultRun::undone_ns).max();
+            span.removed_ns = last.filter(|_| clean);
+            span.end_ns = self.now_ns();
+        }
+        self.spans.push(span);
+        result
+    }
+
+    /// Keeps to the phase's own schedule until it is over: faults that come later or end earlier.
+    async fn wait(&mut self, index: usize, active_ns: u64, planned: Duration) -> Result<(), Early> {
+        let active = self.zero + Duration::from_nanos(active_ns);
+        let end = active + planned;
+        loop {
+            let next_inject = self
+                .faults
+                .iter()
+                .filter(|fault| fault.plan.phase == index && fault.is_planned())
+                .map(|fault| active + fault.plan.after)
+                .min();
+            let next_undo = self
+                .faults
+                .iter()
+                .filter(|fault| fault.plan.phase == index && fault.is_standing())
+                .filter_map(|fault| Some(active + fault.plan.after + fault.plan.lasts?))
+                .min();
+            let next = [Some(end), next_inject, next_undo].into_iter().flatten().min().unwrap_or(end);
+            self.idle_until(index, next, end).await?;
+            let now = Instant::now();
+            if now >= end {
+                return Ok(());
+            }
+            let due = |at: Duration| active + at <= now;
+            self.undo(|fault| {
+                fault.plan.phase == index
+                    && fault.is_standing()
+                    && fault.plan.lasts.is_some_and(|lasts| due(fault.plan.after + lasts))
+            })
+            .await;
+            self.inject(|fault| fault.plan.phase == index && fault.is_planned() && due(fault.plan.after)).await?;
+        }
+    }
+
+    /// Waits for a moment, shows progress meanwhile, and gives way to a signal.
+    async fn idle_until(&mut self, index: usize, until: Instant, phase_end: Instant) -> Result<(), Early> {
+        loop {
+            let tick = (Instant::now() + PROGRESS).min(until);
+            tokio::select! {
+                biased;
+                stopped = self.stop.wait_for(Option::is_some) => {
+                    if stopped.is_ok() {
+                        return Err(Early::Interrupted);
+                    }
+                    // Nobody is left who could ask us to stop.
+                    tokio::time::sleep_until(tick).await;
+                }
+                () = tokio::time::sleep_until(tick) => {}
+            }
+            self.events.progress(Progress {
+                phase: self.scenario.phases[index].name.clone(),
+                phase_number: index + 1,
+                phases: self.scenario.phases.len(),
+                elapsed: self.zero.elapsed(),
+                left: phase_end.saturating_duration_since(Instant::now()),
+                loads: self.load.live(),
+                faults: self.faults.iter().filter(|fault| fault.is_standing()).map(FaultRun::state_text).collect(),
+            });
+            if Instant::now() >= until {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn inject(&mut self, which: impl Fn(&FaultRun) -> bool) -> Result<(), Early> {
+        let zero = self.zero;
+        // Never dropped half-way: a request that was cut off here could still arrive there after the undo.
+        let results =
+            join_all(self.faults.iter_mut().filter(|fault| which(fault)).map(|fault| fault.inject(zero))).await;
+        let mut result = Ok(());
+        for message in results.into_iter().filter_map(Result::err) {
+            self.fail(message);
+            result = Err(Early::Failed);
+        }
+        result
+    }
+
+    /// Undoes the faults that were begun, all at once; true when all of them are proven to be gone.
+    async fn undo(&mut self, which: impl Fn(&FaultRun) -> bool) -> bool {
+        let zero = self.zero;
+        let clean = join_all(
+            self.faults.iter_mut().filter(|fault| which(fault) && fault.needs_undo()).map(|fault| fault.undo(zero)),
+        )
+        .await;
+        clean.into_iter().all(|clean| clean)
+    }
+
+    async fn end(mut self) -> Outcome {
+        // The undo comes before the load's last answers: a fault must not stand while we wait for a slow stream.
+        self.undo(|_| true).await;
+        let duration = self.zero.elapsed();
+        let stopped = self.stop.borrow().clone();
+        let grace = if stopped.is_some() { STOPPED_GRACE } else { Duration::MAX };
+        let loads = match self.load.finish(grace).await {
+            Ok(loads) => loads,
+            Err(error) => {
+                self.fail(error.to_string());
+                Vec::new()
+            }
+        };
+        self.errors.extend(stopped.iter().map(Stop::text));
+        Outcome {
+            observations: Observations { phases: self.spans, loads },
+            leftovers: self.faults.iter().flat_map(FaultRun::leftovers).collect(),
+            faults: self.faults.into_iter().map(FaultRun::into_result).collect(),
+            errors: self.errors,
+            duration,
+        }
+    }
+}

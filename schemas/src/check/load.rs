@@ -1,0 +1,271 @@
+//! Checks of one load: what is sent, where to, and how often.
+
+use indexmap::IndexMap;
+
+use super::{Findings, dns_label};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::scenario::{Check, Load, Reach};
+
+/// The largest `concurrency` and `max_in_flight`: each is a socket, and a process has 65535 ports for them at best.
+const MAX_AT_ONCE: u32 = 100_000;
+
+pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
+    match (&load.http, &load.openai) {
+        (None, None) => findings.push(
+            path,
+            Diagnostic::error(Code::ExactlyOne, "this load does not say what to send")
+                .help("write `http: {service: \"shop:80\"}` or `openai: {service: \"frontend:8000\", ...}`"),
+        ),
+        (Some(_), Some(_)) => findings.push_at_key(
+            &format!("{path}.openai"),
+            Diagnostic::error(Code::ExactlyOne, "this load has both `http` and `openai`")
+                .help("keep one, or make two loads of it"),
+        ),
+        _ => {}
+    }
+    match (load.rate, load.concurrency) {
+        (None, None) => findings.push(
+            path,
+            Diagnostic::error(Code::ExactlyOne, "this load does not say how often to send")
+                .help("write `rate: 20/s` (open loop), or `concurrency: 8` (closed loop)"),
+        ),
+        (Some(_), Some(_)) => findings.push_at_key(
+            &format!("{path}.concurrency"),
+            Diagnostic::error(Code::ExactlyOne, "this load has both `rate` and `concurrency`").help(
+                "keep `rate` for requests on a schedule, or `concurrency` for workers that wait for their answers",
+            ),
+        ),
+        _ => {}
+    }
+    at_once(&format!("{path}.concurrency"), "concurrency", load.concurrency, findings);
+    at_once(&format!("{path}.max_in_flight"), "max_in_flight", load.max_in_flight, findings);
+    if load.max_in_flight.is_some() && load.concurrency.is_some() && load.rate.is_none() && !findings.map.gone(path) {
+        findings.push_at_key(
+            &format!("{path}.max_in_flight"),
+            Diagnostic::error(Code::LoadLimit, "`max_in_flight` is for `rate`")
+                .help("remove it: `concurrency` already says how many requests are under way"),
+        );
+    }
+    if load.timeout.is_zero() {
+        findings.push(
+            &format!("{path}.timeout"),
+            Diagnostic::error(Code::ZeroDuration, "this timeout leaves no time for an answer")
+                .help("write `timeout: 30s`"),
+        );
+    }
+    if let Some(http) = &load.http {
+        let path = format!("{path}.http");
+        target(&path, http.service.as_deref(), http.url.as_deref(), http.reach, findings);
+        request(&path, &http.method, &http.path, findings);
+        headers(&path, &http.headers, findings);
+        answer(&path, http.check.as_ref(), findings);
+    }
+    if let Some(openai) = &load.openai {
+        let path = format!("{path}.openai");
+        target(&path, openai.service.as_deref(), openai.url.as_deref(), openai.reach, findings);
+        headers(&path, &openai.headers, findings);
+        answer(&path, openai.check.as_ref(), findings);
+        if openai.model.is_empty() {
+            findings.push(
+                &format!("{path}.model"),
+                Diagnostic::error(Code::NothingThere, "the model's name is empty")
+                    .help("write it as the server knows it"),
+            );
+        }
+        if openai.max_tokens == 0 {
+            findings.push(
+                &format!("{path}.max_tokens"),
+                Diagnostic::error(Code::LoadLimit, "an answer needs at least one token").help("write `max_tokens: 16`"),
+            );
+        }
+    }
+}
+
+fn at_once(path: &str, key: &str, value: Option<u32>, findings: &mut Findings<'_>) {
+    if let Some(value) = value.filter(|value| !(1..=MAX_AT_ONCE).contains(value)) {
+        findings.push(
+            path,
+            Diagnostic::error(Code::LoadLimit, format!("`{key}` is {value}, outside 1 to {MAX_AT_ONCE}"))
+                .help(format!("write `{key}: 8`")),
+        );
+    }
+}
+
+fn target(path: &str, service: Option<&str>, url: Option<&str>, reach: Option<Reach>, findings: &mut Findings<'_>) {
+    match (service, url) {
+        (None, None) => findings.push(
+            path,
+            Diagnostic::error(Code::ExactlyOne, "this load does not say whom to ask")
+                .help("write `service: name:port` for a service of the cluster, or `url: http://host:port`"),
+        ),
+        (Some(_), Some(_)) => findings.push_at_key(
+            &format!("{path}.url"),
+            Diagnostic::error(Code::ExactlyOne, "this load has both `service` and `url`").help("keep one of them"),
+        ),
+        (Some(text), None) => service_address(&format!("{path}.service"), text, findings),
+        (None, Some(text)) => {
+            url_address(&format!("{path}.url"), text, findings);
+            if reach.is_some() {
+                findings.push_at_key(
+                    &format!("{path}.reach"),
+                    Diagnostic::error(Code::ExactlyOne, "`reach` is for `service`; a `url` is always asked directly")
+                        .help("remove it"),
+                );
+            }
+        }
+    }
+}
+
+/// `name:port` or `name.namespace:port`, the port by number or name.
+fn service_address(path: &str, text: &str, findings: &mut Findings<'_>) {
+    if text.contains("://") {
+        return findings.push(
+            path,
+            Diagnostic::error(Code::Service, "a service is named, and this is a URL")
+                .help(format!("write `url: {text}`")),
+        );
+    }
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return findings.push(
+            path,
+            Diagnostic::error(Code::Service, format!("the service `{text}` has no port"))
+                .help(format!("write `{text}:80`")),
+        );
+    };
+    let numbered = port.bytes().all(|b| b.is_ascii_digit());
+    let good_port = if numbered {
+        port.parse::<u16>().is_ok_and(|port| port > 0)
+    } else {
+        port.len() <= 15 && super::is_dns_label(port)
+    };
+    if !good_port {
+        findings.push(
+            path,
+            Diagnostic::error(Code::Service, format!("`{port}` is not a port"))
+                .help("write a number from 1 to 65535, or the name that the service gives to its port"),
+        );
+    }
+    let parts: Vec<&str> = host.split('.').collect();
+    match parts.as_slice() {
+        [name] => dns_label(name, "service", path, findings),
+        [name, namespace] => {
+            dns_label(name, "service", path, findings);
+            dns_label(namespace, "namespace", path, findings);
+        }
+        _ => findings.push(
+            path,
+            Diagnostic::error(Code::Service, format!("`{host}` is not a service"))
+                .help("write `name:port`, or `name.namespace:port`; use `url` for any other host"),
+        ),
+    }
+}
+
+fn url_address(path: &str, text: &str, findings: &mut Findings<'_>) {
+    let lower = text.to_ascii_lowercase();
+    let Some(rest) = lower.strip_prefix("http://").or_else(|| lower.strip_prefix("https://")) else {
+        return findings.push(
+            path,
+            Diagnostic::error(Code::Url, format!("`{text}` is not an HTTP URL")).help(if text.contains("://") {
+                "use `http://` or `https://`".to_owned()
+            } else {
+                format!("write `http://{text}`")
+            }),
+        );
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host_port = authority.rsplit('@').next().unwrap_or_default();
+    let (host, port) = match host_port.strip_prefix('[') {
+        // An IPv6 address stands in brackets.
+        Some(rest) => match rest.split_once(']') {
+            Some((address, port)) if address.parse::<std::net::Ipv6Addr>().is_ok() => (address, port.strip_prefix(':')),
+            _ => ("", None),
+        },
+        None => match host_port.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (host_port, None),
+        },
+    };
+    let bad_host = host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control());
+    if bad_host || port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
+        findings.push(
+            path,
+            Diagnostic::error(Code::Url, format!("`{text}` is not an HTTP URL")).help("write `http://host:port`"),
+        );
+    } else if authority.contains('@') {
+        findings.push(
+            path,
+            Diagnostic::error(Code::Url, "a URL with a password would stand in every report")
+                .help("send it as a header, such as `headers: {Authorization: \"{{ token }}\"}`"),
+        );
+    } else if rest.contains(['?', '#']) {
+        findings
+            .push(path, Diagnostic::error(Code::Url, "a base URL has no `?` or `#`").help("put the query into `path`"));
+    }
+}
+
+/// What RFC 9110 calls a token: methods and the names of headers.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+fn request(path: &str, method: &str, target: &str, findings: &mut Findings<'_>) {
+    if !is_token(method) {
+        findings.push(
+            &format!("{path}.method"),
+            Diagnostic::error(Code::Request, format!("`{method}` is not an HTTP method")).help("write `method: GET`"),
+        );
+    } else if method.bytes().any(|b| b.is_ascii_lowercase()) {
+        findings.push(
+            &format!("{path}.method"),
+            Diagnostic::error(Code::Request, format!("methods are written in capitals, and this is `{method}`"))
+                .help(format!("write `method: {}`", method.to_ascii_uppercase())),
+        );
+    }
+    if !target.starts_with('/') || target.chars().any(|c| c.is_whitespace() || c.is_control() || c == '#') {
+        findings.push(
+            &format!("{path}.path"),
+            Diagnostic::error(Code::Request, format!("`{target}` is not the path of a request"))
+                .help("a path begins with `/` and has no spaces, such as `/checkout?step=1`"),
+        );
+    }
+}
+
+fn headers(path: &str, headers: &IndexMap<String, String>, findings: &mut Findings<'_>) {
+    for (name, value) in headers {
+        let path = format!("{path}.headers.{name}");
+        if !is_token(name) {
+            findings
+                .push_at_key(&path, Diagnostic::error(Code::Request, format!("`{name}` is not the name of a header")));
+        }
+        if value.chars().any(char::is_control) {
+            findings.push(
+                &path,
+                Diagnostic::error(
+                    Code::Request,
+                    format!("the header `{name}` has a line break or another control character"),
+                )
+                .help("write it on one line"),
+            );
+        }
+    }
+}
+
+fn answer(path: &str, check: Option<&Check>, findings: &mut Findings<'_>) {
+    let Some(check) = check else { return };
+    for (index, status) in check.status.iter().enumerate() {
+        if !(200..=599).contains(status) {
+            findings.push(
+                &format!("{path}.check.status[{index}]"),
+                Diagnostic::error(Code::Request, format!("no answer ends with status {status}"))
+                    .help("write one from 200 to 599"),
+            );
+        }
+    }
+    if check.contains.as_deref() == Some("") {
+        findings.push(
+            &format!("{path}.check.contains"),
+            Diagnostic::error(Code::NothingThere, "every body contains the empty text")
+                .help("write text, or remove the key"),
+        );
+    }
+}

@@ -1,0 +1,64 @@
+//! Checks of the phases: names, durations, and the names of their faults.
+
+use std::collections::BTreeMap;
+
+use super::{Findings, fault, key_name, name};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::scenario::Scenario;
+
+pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
+    let mut phases: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut faults: BTreeMap<&str, (&str, u32)> = BTreeMap::new();
+    for (index, phase) in scenario.phases.iter().enumerate() {
+        let path = format!("phases[{index}]");
+        let key = format!("{path}.name");
+        name(&phase.name, "phase's name", &key, findings);
+        let line = findings.map.value(&key).map_or(0, |span| span.line);
+        if let Some(first) = phases.get(phase.name.as_str()) {
+            findings.push(
+                &key,
+                Diagnostic::error(
+                    Code::DuplicateName,
+                    format!("the phase `{}` is already on line {first}", phase.name),
+                )
+                .help("give each phase a name of its own: expectations refer to it"),
+            );
+        } else if !findings.map.damaged(&key) {
+            phases.insert(&phase.name, line);
+        }
+        if phase.duration.is_zero() {
+            findings.push(
+                &format!("{path}.duration"),
+                Diagnostic::error(Code::ZeroDuration, "this phase lasts no time").help("write `duration: 30s`"),
+            );
+        } else if phase.settle >= phase.duration && !findings.map.damaged(&format!("{path}.duration")) {
+            findings.push(
+                &format!("{path}.settle"),
+                Diagnostic::error(
+                    Code::Settle,
+                    format!("settling for {} leaves nothing of a phase of {}", phase.settle, phase.duration),
+                )
+                .help("settle for less, or lengthen the phase"),
+            );
+        }
+        for (fault_name, it) in &phase.faults {
+            let path = format!("{path}.faults.{fault_name}");
+            key_name(fault_name, "fault", &path, findings);
+            match faults.get(fault_name.as_str()) {
+                Some((phase, line)) => findings.push_at_key(
+                    &path,
+                    Diagnostic::error(
+                        Code::DuplicateName,
+                        format!("the fault `{fault_name}` is already in the phase `{phase}`, on line {line}"),
+                    )
+                    .help("give each fault of the file a name of its own: reports speak of them by name"),
+                ),
+                None => {
+                    let line = findings.map.key(&path).map_or(0, |span| span.line);
+                    faults.insert(fault_name, (&phase.name, line));
+                }
+            }
+            fault::check(&path, phase, it, findings);
+        }
+    }
+}

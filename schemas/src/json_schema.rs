@@ -1,0 +1,298 @@
+//! The JSON Schemas (draft 2020-12) of the public formats, generated from the types. They are checked in, for editors
+//! and for other programs; a test says when they are stale, and `cargo run -- schema --write` refreshes them.
+//!
+//! The scenario's schema takes every file that the parser takes, so wherever a template may stand it allows one. It
+//! finds what can be found without looking from one part of the file to another; the rest is in `check`.
+
+use std::path::Path;
+
+use schemars::generate::SchemaSettings;
+use schemars::transform::{RecursiveTransform, Transform, transform_subschemas};
+use schemars::{JsonSchema, Schema};
+use serde_json::{Map, Value, json};
+
+use crate::{Event, RunResult, Scenario};
+
+/// Makes one of the schemas.
+pub type Generate = fn() -> Value;
+
+/// The files in `schemas/` that hold the schemas, and what they hold.
+pub const FILES: [(&str, Generate); 3] = [
+    ("scenario.schema.json", scenario_schema),
+    ("result.schema.json", result_schema),
+    ("event.schema.json", event_schema),
+];
+
+/// The command that writes the files anew.
+pub const REFRESH: &str = "cargo run -- schema --write";
+
+/// The schema of a scenario file.
+pub fn scenario_schema() -> Value {
+    let mut schema = generate::<Scenario>("shakedown scenario", "urn:shakedown:schema:scenario:1");
+    RecursiveTransform(without_null).transform(&mut schema);
+    Templates.transform(&mut schema);
+    let mut value = schema.to_value();
+    if let Some(definitions) = value.get_mut("$defs").and_then(Value::as_object_mut) {
+        definitions.insert(
+            "Template".to_owned(),
+            json!({
+                "description": "Text with template expressions, which gives the value when the file is read.",
+                "type": "string",
+                "pattern": r"\{\{[\s\S]*\}\}",
+                "examples": ["{{ name }}"],
+            }),
+        );
+        choices(definitions);
+    }
+    value
+}
+
+/// The schema of `result.json`.
+pub fn result_schema() -> Value {
+    generate::<RunResult>("shakedown result", "urn:shakedown:schema:result:1").to_value()
+}
+
+/// The schema of one line of `events.ndjson`.
+pub fn event_schema() -> Value {
+    generate::<Event>("shakedown event", "urn:shakedown:schema:event:1").to_value()
+}
+
+/// Writes the files anew into a folder, which is `schemas` of a checkout.
+///
+/// # Errors
+/// What the file system says.
+pub fn write(folder: &Path) -> std::io::Result<()> {
+    FILES.iter().try_for_each(|(file, generate)| std::fs::write(folder.join(file), text(&generate())))
+}
+
+/// The text of a schema's file.
+pub fn text(schema: &Value) -> String {
+    format!("{schema:#}\n")
+}
+
+fn generate<T: JsonSchema>(title: &str, id: &str) -> Schema {
+    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
+    RecursiveTransform(one_line).transform(&mut schema);
+    let Some(generated) = schema.as_object_mut().map(std::mem::take) else { return schema };
+    let mut object = Map::new();
+    // First what the file is, then what is in it.
+    object.insert("$schema".to_owned(), generated.get("$schema").cloned().unwrap_or_default());
+    object.insert("$id".to_owned(), id.into());
+    object.insert("title".to_owned(), title.into());
+    object.insert("description".to_owned(), generated.get("description").cloned().unwrap_or_default());
+    object
+        .extend(generated.into_iter().filter(|(key, _)| !matches!(key.as_str(), "$schema" | "title" | "description")));
+    object.into()
+}
+
+/// Where a sentence of a doc comment is broken is of no concern to its readers.
+fn one_line(schema: &mut Schema) {
+    if let Some(Value::String(text)) = schema.get_mut("description") {
+        *text = text.replace("\n\n", "\0").replace('\n', " ").replace('\0', "\n\n");
+    }
+}
+
+/// In a scenario a key without a value is an error, so `null` is not among the types.
+fn without_null(schema: &mut Schema) {
+    let Some(object) = schema.as_object_mut() else { return };
+    if let Some(Value::Array(types)) = object.get_mut("type") {
+        types.retain(|it| it != "null");
+        if let [one] = types.as_slice() {
+            let one = one.clone();
+            object.insert("type".to_owned(), one);
+        }
+    }
+    let single = match object.get_mut("anyOf") {
+        Some(Value::Array(options)) => {
+            options.retain(|option| option.get("type").is_none_or(|it| it != "null"));
+            match options.as_slice() {
+                [Value::Object(one)] => Some(one.clone()),
+                _ => None,
+            }
+        }
+        _ => None,
+    };
+    if let Some(single) = single {
+        object.remove("anyOf");
+        for (key, value) in single {
+            object.entry(key).or_insert(value);
+        }
+    }
+    if object.get("default") == Some(&Value::Null) {
+        object.remove("default");
+    }
+}
+
+/// Allows a template wherever a value is narrower than any text.
+struct Templates;
+
+/// What says something about the value, and not about its meaning.
+const NARROWING: [&str; 14] = [
+    "type",
+    "format",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "const",
+    "enum",
+    "oneOf",
+    "anyOf",
+    "pattern",
+    "minLength",
+    "maxLength",
+    "multipleOf",
+];
+
+impl Transform for Templates {
+    fn transform(&mut self, schema: &mut Schema) {
+        transform_subschemas(self, schema);
+        let Some(object) = schema.as_object_mut() else { return };
+        if !is_narrow(object) {
+            return;
+        }
+        let mut narrow = Map::new();
+        for key in NARROWING {
+            if let Some(value) = object.remove(key) {
+                narrow.insert(key.to_owned(), value);
+            }
+        }
+        let template = json!({"$ref": "#/$defs/Template"});
+        object.insert("anyOf".to_owned(), json!([narrow, template]));
+    }
+}
+
+/// True for a number, a truth value, one of some words, or text with a pattern.
+fn is_narrow(schema: &Map<String, Value>) -> bool {
+    let has = |key: &str| schema.contains_key(key);
+    match schema.get("type").and_then(Value::as_str) {
+        Some("integer" | "number" | "boolean") => true,
+        Some("string") => has("pattern") || has("enum") || has("const") && !has("description") || has("minLength"),
+        // A list of words, each with its description.
+        None => ["oneOf", "anyOf"]
+            .iter()
+            .any(|key| schema.get(*key).and_then(Value::as_array).is_some_and(|options| options.iter().any(is_word))),
+        _ => false,
+    }
+}
+
+fn is_word(option: &Value) -> bool {
+    option.get("type").is_some_and(|it| it == "string")
+        && (option.get("const").is_some() || option.get("enum").is_some())
+}
+
+/// What must be given in these types, beside the keys that are always needed. `check` says the same in words.
+fn choices(definitions: &mut Map<String, Value>) {
+    let one_of =
+        |keys: &[&str]| json!({"oneOf": keys.iter().map(|key| json!({"required": [key]})).collect::<Vec<_>>()});
+    let some_of =
+        |keys: &[&str]| json!({"anyOf": keys.iter().map(|key| json!({"required": [key]})).collect::<Vec<_>>()});
+    let limits = || some_of(&["min", "max"]);
+    let rules = [
+        ("Load", vec![one_of(&["http", "openai"]), one_of(&["rate", "concurrency"])]),
+        ("Http", vec![one_of(&["service", "url"])]),
+        ("OpenAi", vec![one_of(&["service", "url"])]),
+        ("Peer", vec![one_of(&["service", "pods", "cidr", "host"])]),
+        (
+            "PodSelector",
+            vec![some_of(&["name", "prefix", "labels", "owner"]), json!({"not": {"required": ["count", "percent"]}})],
+        ),
+        ("SuccessRate", vec![limits()]),
+        ("Latency", vec![limits()]),
+        ("LatencyRatio", vec![limits()]),
+        ("RecoveryTime", vec![limits()]),
+        ("Requests", vec![limits()]),
+    ];
+    for (name, rules) in rules {
+        if let Some(definition) = definitions.get_mut(name).and_then(Value::as_object_mut) {
+            definition.insert("allOf".to_owned(), Value::Array(rules));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn checked_in_schemas_are_fresh() {
+        for (file, generate) in FILES {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+            let fresh = text(&generate());
+            let checked_in = fs::read_to_string(&path).unwrap_or_default();
+            assert!(checked_in == fresh, "schemas/{file} is stale; refresh it with `{REFRESH}`");
+        }
+    }
+
+    #[test]
+    fn schemas_are_valid_and_every_property_is_described() {
+        for (file, generate) in FILES {
+            let schema = generate();
+            jsonschema::draft202012::meta::validate(&schema).unwrap_or_else(|error| panic!("{file}: {error}"));
+            let mut bare = Vec::new();
+            described(&schema, "", &mut bare);
+            assert!(bare.is_empty(), "{file}: no description at {bare:#?}");
+        }
+    }
+
+    fn described(schema: &Value, path: &str, bare: &mut Vec<String>) {
+        match schema {
+            Value::Object(object) => {
+                for (key, value) in object {
+                    let path = format!("{path}/{key}");
+                    if let (true, Some(properties)) = (key == "properties", value.as_object()) {
+                        for (name, property) in properties {
+                            let tag = property.get("const").is_some();
+                            if property.get("description").is_none() && !tag && property.get("$ref").is_none() {
+                                bare.push(format!("{path}/{name}"));
+                            }
+                        }
+                    }
+                    described(value, &path, bare);
+                }
+            }
+            Value::Array(list) => list.iter().for_each(|value| described(value, path, bare)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_value_of_a_scenario_has_an_example_or_a_default() {
+        let schema = scenario_schema();
+        let definitions = schema["$defs"].as_object().expect("definitions").iter();
+        for (name, definition) in definitions.map(|(name, it)| (name.as_str(), it)).chain([("Scenario", &schema)]) {
+            for (key, property) in definition["properties"].as_object().into_iter().flatten() {
+                let container = ["object", "array"].iter().any(|it| property["type"] == *it);
+                let shown = ["$ref", "examples", "default"].iter().any(|it| property.get(it).is_some());
+                assert!(container || shown || key == "version", "{name}.{key} has no example");
+            }
+        }
+    }
+
+    #[test]
+    fn a_result_fits_its_schema() {
+        let result = json!({
+            "format_version": 1,
+            "run": {
+                "id": "r1", "started_at": "2026-01-31T12:00:00Z", "duration_s": 1.5, "tool_version": "0.1.0",
+                "command": ["shakedown", "run"], "seed": 7, "host": "h"
+            },
+            "verdict": "inconclusive", "exit_code": 4, "scenarios": [],
+            "events": [
+                {"at": "2026-01-31T12:00:00Z", "event": "run_started", "run": "r1", "seed": 7},
+                {"at": "2026-01-31T12:00:01Z", "event": "load_started", "elapsed_s": 0.0, "scenario": "x"}
+            ],
+        });
+        let typed: RunResult = serde_json::from_value(result).expect("a result");
+        let written = serde_json::to_value(&typed).expect("a result is JSON");
+        jsonschema::validate(&result_schema(), &written).unwrap_or_else(|error| panic!("{error}"));
+        let events = jsonschema::validator_for(&event_schema()).expect("a schema");
+        for event in &typed.events {
+            let event = serde_json::to_value(event).expect("an event is JSON");
+            assert!(events.is_valid(&event), "{event}");
+        }
+        assert!(!events.is_valid(&json!({"at": "2026-01-31T12:00:00Z", "event": "nothing_known"})));
+    }
+}

@@ -1,0 +1,291 @@
+//! Template expressions in string values: `{{ name }}`, with minijinja's filters. They are computed on the tree after
+//! the YAML was read, so that they can neither break its structure nor lose its positions. Only expressions: the
+//! statements of the template language (`{% ... %}`) are refused, because a scenario is data.
+
+use std::collections::BTreeSet;
+
+use indexmap::IndexMap;
+use minijinja::value::{Serde, ValueKind};
+use minijinja::{Environment, ErrorKind, UndefinedBehavior};
+
+use crate::diagnostic::{Code, Diagnostic, closest, words};
+use crate::source::{Node, Span, Value, place};
+
+/// The longest text that an expression may produce, in bytes.
+const MAX_RENDERED: usize = 1 << 20;
+
+/// The longest expression, in bytes. minijinja calls itself for every operator, and a stack has an end.
+const MAX_EXPRESSION: usize = 1000;
+
+/// Values by name.
+pub(crate) type Vars = IndexMap<String, serde_json::Value>;
+
+/// Renders templates and remembers which variables they name.
+pub(crate) struct Templates<'t> {
+    text: &'t str,
+    environment: Environment<'static>,
+    /// The variables that expressions named, known or not.
+    pub used: BTreeSet<String>,
+    pub errors: Vec<Diagnostic>,
+}
+
+/// A piece of a string value.
+#[derive(Debug, PartialEq)]
+enum Piece<'s> {
+    Text(&'s str),
+    /// What stands between the braces, and where it begins in the string.
+    Expression(&'s str),
+    /// A statement, or braces that are not closed, with what is wrong.
+    Bad(&'static str, &'static str),
+}
+
+impl<'t> Templates<'t> {
+    pub(crate) fn new(text: &'t str) -> Self {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        // Functions such as `namespace` would answer for a variable of that name that is missing.
+        let globals: Vec<String> = environment.globals().map(|(name, _)| name.to_owned()).collect();
+        for name in globals {
+            environment.remove_global(&name);
+        }
+        // These make text of any length from a number.
+        for name in ["indent", "format", "tojson", "batch", "slice"] {
+            environment.remove_filter(name);
+        }
+        Self { text, environment, used: BTreeSet::new(), errors: Vec::new() }
+    }
+
+    /// Renders every string of the tree in place. A string that cannot be rendered becomes an error and a stand-in, so
+    /// that nothing else is said about it.
+    pub(crate) fn render(&mut self, node: &mut Node, vars: &Vars) {
+        match &mut node.value {
+            Value::String(text) if text.contains("{{") || text.contains("{%") => {
+                let text = std::mem::take(text);
+                node.value = match self.string(&text, node.span, vars) {
+                    Some(rendered) => Value::Rendered(rendered),
+                    None => Value::Hole(0),
+                };
+            }
+            Value::Seq(nodes) => nodes.iter_mut().for_each(|node| self.render(node, vars)),
+            Value::Map(entries) => entries.iter_mut().for_each(|entry| self.render(&mut entry.node, vars)),
+            _ => {}
+        }
+    }
+
+    /// One string, or none after an error at its place.
+    pub(crate) fn string(&mut self, text: &str, span: Span, vars: &Vars) -> Option<String> {
+        let mut out = String::with_capacity(text.len());
+        for piece in pieces(text) {
+            match piece {
+                Piece::Text(text) => out.push_str(text),
+                Piece::Bad(message, help) => {
+                    self.errors.push(Diagnostic::error(Code::Template, message).at(span).help(help));
+                    return None;
+                }
+                Piece::Expression(expression) => match self.expression(expression, vars) {
+                    Ok(text) => out.push_str(&text),
+                    Err(diagnostic) => {
+                        let at = self.inner(expression, span);
+                        self.errors.push(diagnostic.at(at));
+                        return None;
+                    }
+                },
+            }
+            if out.len() > MAX_RENDERED {
+                let message = format!("this template produces more than {MAX_RENDERED} bytes");
+                self.errors.push(Diagnostic::error(Code::Template, message).at(span));
+                return None;
+            }
+        }
+        Some(out)
+    }
+
+    #[expect(clippy::result_large_err, reason = "one caller, which unpacks it at once")]
+    fn expression(&mut self, source: &str, vars: &Vars) -> Result<String, Diagnostic> {
+        if source.len() > MAX_EXPRESSION {
+            let message = format!("this template expression is longer than {MAX_EXPRESSION} bytes");
+            return Err(Diagnostic::error(Code::Template, message).help("put values under `vars`"));
+        }
+        let expression = self
+            .environment
+            .compile_expression(source)
+            .map_err(|error| failed("this template expression cannot be read", &error))?;
+        let named = expression.undeclared_variables(false);
+        self.used.extend(named.iter().cloned());
+        let undefined = || -> Option<Diagnostic> {
+            let mut missing: Vec<&str> =
+                named.iter().map(String::as_str).filter(|name| !vars.contains_key(*name)).collect();
+            missing.sort_by_key(|name| source.find(name));
+            missing.first().map(|name| undefined_variable(name, vars))
+        };
+        let value = expression.eval(Serde(vars)).map_err(|error| match error.kind() {
+            ErrorKind::UndefinedError | ErrorKind::UnknownFunction => {
+                undefined().unwrap_or_else(|| failed("this template expression has no value", &error))
+            }
+            _ => failed("this template expression cannot be computed", &error),
+        })?;
+        match value.kind() {
+            ValueKind::Undefined => Err(undefined().unwrap_or_else(|| {
+                Diagnostic::error(Code::UndefinedVariable, "this template expression has no value")
+                    .help("a variable that it names has no such part")
+            })),
+            ValueKind::None => Ok("null".to_owned()),
+            ValueKind::Bool => Ok(if value.is_true() { "true" } else { "false" }.to_owned()),
+            ValueKind::Number | ValueKind::String => Ok(value.to_string()),
+            kind => Err(Diagnostic::error(
+                Code::Template,
+                format!("this template expression gives a {kind}; only single values can stand in text"),
+            )
+            .help("a list can be joined: `{{ list | join(\",\") }}`")),
+        }
+    }
+
+    /// The place of an expression within its string, where the file shows it as it is.
+    fn inner(&self, expression: &str, span: Span) -> Span {
+        let raw = self.text.get(span.offset..span.offset + span.len).unwrap_or_default();
+        match raw.find(expression) {
+            Some(at) if !expression.trim().is_empty() => {
+                let leading = expression.len() - expression.trim_start().len();
+                place(self.text, span.offset + at + leading, expression.trim().len())
+            }
+            _ => span,
+        }
+    }
+}
+
+fn undefined_variable(name: &str, vars: &Vars) -> Diagnostic {
+    let hint = format!("give it a value under `vars`, or with `--var {name}=value`");
+    let known: Vec<&str> = vars.keys().map(String::as_str).collect();
+    let help = match closest(name, known.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`? Otherwise {hint}"),
+        None if known.is_empty() || known.len() > 20 => hint,
+        None => format!("{hint}; known are {}", words(&known)),
+    };
+    Diagnostic::error(Code::UndefinedVariable, format!("the variable `{name}` is not defined"))
+        .label("no such variable")
+        .help(help)
+}
+
+fn failed(what: &str, error: &minijinja::Error) -> Diagnostic {
+    let why = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    Diagnostic::error(Code::Template, format!("{what}: {why}"))
+        .help("write an expression such as `{{ name }}` or `{{ name | default(\"x\") }}`")
+}
+
+/// Cuts a string at its expressions.
+fn pieces(text: &str) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("{{").into_iter().chain(rest.find("{%")).min() {
+        if at > 0 {
+            pieces.push(Piece::Text(&rest[..at]));
+        }
+        let inside = &rest[at + 2..];
+        if rest[at..].starts_with("{%") {
+            pieces.push(Piece::Bad(
+                "template statements (`{% ... %}`) cannot be used in a scenario",
+                "use an expression, such as `{{ a if b else c }}`; to send these characters, write `{{ \"{%\" }}`",
+            ));
+            return pieces;
+        }
+        let Some(end) = closing(inside) else {
+            pieces.push(Piece::Bad(
+                "a template expression begins with `{{` and never ends",
+                "close it with `}}`; to send these characters, write `{{ \"{{\" }}`",
+            ));
+            return pieces;
+        };
+        pieces.push(Piece::Expression(&inside[..end]));
+        rest = &inside[end + 2..];
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece::Text(rest));
+    }
+    pieces
+}
+
+/// Where the braces close that were opened before this text, passing over quoted text and inner braces.
+fn closing(text: &str) -> Option<usize> {
+    let mut quote = None;
+    let mut depth = 0_usize;
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match (quote, character) {
+            (Some(_), '\\') => {
+                characters.next();
+            }
+            (Some(open), _) if open == character => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(character),
+            (None, '{') => depth += 1,
+            (None, '}') if depth > 0 => depth -= 1,
+            (None, '}') if text[at..].starts_with("}}") => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(text: &str) -> Result<String, String> {
+        let vars: Vars = serde_json::from_str(r#"{"a": "x", "n": 3, "on": true, "list": [1, 2], "map": {"k": "v"}}"#)
+            .expect("the variables of the test");
+        let mut templates = Templates::new(text);
+        let out = templates.string(text, Span::default(), &vars);
+        out.ok_or_else(|| templates.errors.pop().map(|error| error.message).unwrap_or_default())
+    }
+
+    #[test]
+    fn expressions_are_replaced_and_the_rest_is_left_alone() {
+        for (text, rendered) in [
+            ("{{ a }}", "x"),
+            ("{{a}}-{{ n }}", "x-3"),
+            ("{{ n * 2 }}", "6"),
+            ("{{ on }}", "true"),
+            ("{{ missing | default('d') }}", "d"),
+            ("{{ list | join(',') }}", "1,2"),
+            ("{{ map.k }}", "v"),
+            ("{{ {'k': {'l': 1}}.k.l }}", "1"),
+            ("{{ '}}' }}", "}}"),
+            ("{{ '{%' }}", "{%"),
+            ("{# kept #} {{ a }} }} {", "{# kept #} x }} {"),
+        ] {
+            assert_eq!(render(text).as_deref(), Ok(rendered), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_rendered_says_why() {
+        for (text, message) in [
+            ("{{ missing }}", "the variable `missing` is not defined"),
+            ("{{ namespace }}", "the variable `namespace` is not defined"),
+            ("{{ range(3) }}", "the variable `range` is not defined"),
+            ("{{ map.nothing }}", "has no value"),
+            ("{{ a", "never ends"),
+            ("{% if a %}b{% endif %}", "statements"),
+            ("{{ list }}", "only single values"),
+            ("{{ }}", "cannot be read"),
+            ("{{ a + }}", "cannot be read"),
+        ] {
+            let error = render(text).expect_err(text);
+            assert!(error.contains(message), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_expression_takes_the_stack_or_the_memory() {
+        let deep =
+            [format!("{}1", "-".repeat(900)), format!("{}1", "not ".repeat(240)), format!("1{}", "+1".repeat(490))];
+        for source in deep.iter().map(String::as_str).chain(["'a' * 100000000000", "'a' | indent(10000000000)"]) {
+            // Whether it is computed or refused is not the point: it comes back.
+            let _ = render(&format!("{{{{ {source} }}}}"));
+        }
+        for long in ["not ".repeat(20_000), "[]".to_owned() + &"|list".repeat(20_000), "(".repeat(20_000)] {
+            let error = render(&format!("{{{{ {long} }}}}")).expect_err("a long expression");
+            assert!(error.contains("longer than"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Every file of `tests-cases`: the valid ones parse, the invalid ones give exactly the problems that are recorded
+//! beside them. `INSTA_UPDATE=always cargo test -p shakedown-schemas` records them anew; look at the difference.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::diagnostic::Code;
+use crate::{Diagnostic, Overrides, document, json_schema, parse, source};
+
+fn cases(folder: &str) -> Vec<(String, PathBuf)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests-cases").join(folder);
+    let mut cases: Vec<(String, PathBuf)> = fs::read_dir(&folder)
+        .expect("the folder of cases")
+        .map(|entry| entry.expect("an entry of the folder").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .map(|path| (path.file_stem().expect("a name").to_string_lossy().into_owned(), path))
+        .collect();
+    cases.sort();
+    assert!(!cases.is_empty(), "no case in {}", folder.display());
+    cases
+}
+
+#[test]
+fn valid_files_parse() {
+    for (name, path) in cases("valid") {
+        let bytes = fs::read(&path).expect("a case");
+        match parse(&name, &bytes, &Overrides::default()) {
+            // The design's own example asks for a ratio of 1.2, which draws its warning.
+            Ok(document) => assert!(document.warnings.iter().all(|it| it.code == Code::TightRatio), "{name}"),
+            Err(problems) => panic!("{name}:\n{}", problems.iter().map(|it| it.render(false)).collect::<String>()),
+        }
+    }
+}
+
+#[test]
+fn invalid_files_give_the_recorded_problems() {
+    for (name, path) in cases("invalid") {
+        let bytes = fs::read(&path).expect("a case");
+        let problems = match parse(&format!("{name}.yaml"), &bytes, &Overrides::default()) {
+            Ok(document) => document.warnings,
+            Err(problems) => problems,
+        };
+        let text: Vec<String> = problems.iter().map(|problem| problem.render(false)).collect();
+        insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false, snapshot_path => "../tests-cases/invalid" }, {
+            insta::assert_snapshot!(name.clone(), text.join("\n\n"));
+        });
+    }
+}
+
+/// The file as JSON, before any template is rendered: what an editor checks against the schema.
+fn as_json(bytes: &[u8]) -> Option<serde_json::Value> {
+    let tree = source::parse(source::text(bytes).ok()?).ok()?;
+    Some(document::json(tree.value))
+}
+
+#[test]
+fn the_schema_takes_what_the_parser_takes_and_finds_structural_errors() {
+    let schema = jsonschema::validator_for(&json_schema::scenario_schema()).expect("the scenario's schema");
+    for (name, path) in cases("valid") {
+        let json = as_json(&fs::read(&path).expect("a case")).expect("a valid file is YAML");
+        let errors: Vec<String> =
+            schema.iter_errors(&json).map(|error| format!("{error} at {}", error.instance_path())).collect();
+        assert!(errors.is_empty(), "{name}: {errors:#?}");
+    }
+    let structural = [Code::UnknownKey, Code::MissingKey, Code::WrongType, Code::UnknownKind, Code::NotOneKind];
+    for (name, path) in cases("invalid") {
+        let bytes = fs::read(&path).expect("a case");
+        let problems = parse(&name, &bytes, &Overrides::default()).err().unwrap_or_default();
+        let Some(json) = as_json(&bytes) else { continue };
+        if problems.iter().any(|problem| structural.contains(&problem.code)) {
+            assert!(!schema.is_valid(&json), "the schema takes {name}, the parser does not");
+        }
+    }
+}
+
+fn problems(text: &str) -> Vec<Diagnostic> {
+    parse("case.yaml", text.as_bytes(), &Overrides::default()).expect_err("an invalid file")
+}
+
+const HEAD: &str = "version: 1\nname: x\nload: {main: {http: {url: \"http://127.0.0.1:1\"}, rate: 20/s}}\n";
+
+#[test]
+fn a_huge_file_is_refused_before_it_is_read() {
+    let begin = std::time::Instant::now();
+    let huge = vec![b'['; 50 << 20];
+    let problems = parse("huge.yaml", &huge, &Overrides::default()).expect_err("50 MB");
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].code, Code::Unreadable);
+    assert!(begin.elapsed() < std::time::Duration::from_secs(5));
+}
+
+#[test]
+fn deep_nesting_is_refused_and_not_recursed_into() {
+    let flow = format!("{HEAD}phases: {}", "[".repeat(10_000));
+    let block: String = (0..10_000).map(|depth| format!("{}a:\n", " ".repeat(depth.min(40)))).collect();
+    let maps = format!("{HEAD}vars: {}1{}", "{a: ".repeat(10_000), "}".repeat(10_000));
+    let lists = format!("{HEAD}vars: {{a: {}}}", "- ".repeat(10_000));
+    for text in [flow, block, maps, lists] {
+        assert_eq!(problems(&text).len(), 1);
+    }
+    let staircase: String = (0..1_000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+    assert_eq!(problems(&staircase)[0].code, Code::Limit);
+}
+
+#[test]
+fn exploding_anchors_are_refused_quickly() {
+    let begin = std::time::Instant::now();
+    let mut text = String::from("vars:\n  a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..12 {
+        let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
+        text.push_str(&format!("  a{level}: &a{level} [{aliases}]\n"));
+    }
+    let found = problems(&format!("{text}{HEAD}phases: []\n"));
+    assert_eq!(found.iter().map(|it| it.code).collect::<Vec<_>>(), [Code::Limit]);
+    assert!(begin.elapsed() < std::time::Duration::from_secs(20));
+}
+
+#[test]
+fn very_many_errors_and_very_long_lines_stay_bearable() {
+    let keys: Vec<String> = (0..5_000).map(|number| format!("key{number}: 1")).collect();
+    let found = problems(&format!("{HEAD}phases: [{{{}}}]\n", keys.join(", ")));
+    assert!((10..=100).contains(&found.len()), "{}", found.len());
+    let drawn: String = found.iter().map(|it| it.render(false)).collect();
+    assert!(drawn.len() < 100_000, "{}", drawn.len());
+}
+
+#[test]
+fn big_files_are_read_in_bearable_time() {
+    let begin = std::time::Instant::now();
+    let phases = |count: usize, phase: &dyn Fn(usize) -> String| {
+        let mut text = format!("{HEAD}phases:\n");
+        (0..count).for_each(|number| text.push_str(&phase(number)));
+        assert!(text.len() < crate::MAX_BYTES);
+        text
+    };
+    let good =
+        phases(8_000, &|number| format!("- {{name: p{number}, duration: 1s, expect: [{{requests: {{min: 1}}}}]}}\n"));
+    parse("good.yaml", good.as_bytes(), &Overrides::default()).expect("a scenario");
+    let templates = phases(2_000, &|_| "- {name: \"{{ a }}\", duration: \"{{ b }}\"}\n".to_owned());
+    let types = phases(2_000, &|number| format!("- {{name: p{number}, duration: 1, expect: 3}}\n"));
+    let limits =
+        phases(2_000, &|number| format!("- {{name: p{number}, duration: 0s, expect: [{{requests: {{}}}}]}}\n"));
+    for (text, shown) in [(templates, 101), (types, 60), (limits, 101)] {
+        assert_eq!(problems(&text).len(), shown);
+    }
+    assert!(begin.elapsed() < std::time::Duration::from_secs(60), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn nothing_of_a_file_acts_on_the_terminal() {
+    let name = "\u{1b}]0;title\u{7}\u{202e}\u{9b}31m";
+    let text = format!("{HEAD}phases: [{{name: \"{}\", duration: 1s}}]\n\"\\e[2J{name}\": 1\n", "\\e[31m\\a\\u202e");
+    for color in [false, true] {
+        let found = match parse(&format!("{name}.yaml"), text.as_bytes(), &Overrides::default()) {
+            Ok(_) => panic!("an invalid name"),
+            Err(found) => found,
+        };
+        for problem in found {
+            // Our own styles are the only escapes that are left.
+            let mut drawn = problem.render(color);
+            while let Some(at) = drawn.find("\u{1b}[") {
+                assert!(color);
+                let end = drawn[at..].find('m').expect("a style") + at;
+                assert!(drawn[at + 2..end].bytes().all(|b| b.is_ascii_digit() || b == b';'), "{drawn:?}");
+                drawn.replace_range(at..=end, "");
+            }
+            assert!(!drawn.contains(|c: char| c.is_control() && c != '\n' || c == '\u{202e}'), "{drawn:?}");
+        }
+    }
+}
+
+#[test]
+fn places_count_bytes_and_characters_rightly() {
+    let text = "version: 1\r\nname: x\r\ndescription: \"😀é\" # 😀\r\nload: {\"😀\": {http: {url: \"http://h\"}, rate: 20}}\r\nphases: []\r\n";
+    let found = problems(text);
+    let rate = found.iter().find(|it| it.code == Code::InvalidValue).expect("the rate without a unit");
+    let span = rate.span.expect("a place");
+    assert_eq!(&text[span.offset..span.offset + span.len], "20");
+    assert_eq!((span.line, span.column), (4, 45));
+}
+
+#[test]
+fn variables_come_from_the_file_then_the_vars_files_then_the_command_line() {
+    let text = "version: 1\nname: \"{{ a }}-{{ b }}-{{ c }}-{{ d }}\"\nvars: {a: file, b: file, c: file, n: 3}\n\
+                load: {main: {http: {url: \"http://h\"}, concurrency: \"{{ n }}\"}}\nphases: [{name: p, duration: 1s}]\n";
+    let mut overrides = Overrides::default();
+    overrides.add_file("one.yaml", b"b: shared\nc: shared\nother: 1\nd: only-shared\n").expect("a vars file");
+    overrides.add_var("c=line").expect("a variable");
+    overrides.add_var("n=5").expect("a variable");
+    let document = parse("x.yaml", text.as_bytes(), &overrides).expect("a scenario");
+    assert_eq!(document.scenario.name, "file-shared-line-only-shared");
+    assert_eq!(document.scenario.load["main"].concurrency, Some(5));
+    assert_eq!(
+        serde_json::to_string(&document.vars).expect("JSON"),
+        r#"{"a":"file","b":"shared","c":"line","n":5,"d":"only-shared"}"#
+    );
+    assert_eq!(document.scenario.vars["n"], 5);
+    assert_eq!(document.line("phases[0]"), Some(5));
+    assert_eq!(document.line("load.main"), Some(4));
+    assert_eq!(document.line("nothing"), None);
+
+    overrides.add_var("cc=1").expect("a variable");
+    let found = parse("x.yaml", text.as_bytes(), &overrides).expect_err("an unknown variable");
+    assert_eq!(found[0].code, Code::UnknownOverride);
+    assert_eq!(found[0].help.as_deref(), Some("did you mean `c`?"));
+    for wrong in ["a", "=1", "a-b=1", "true=1"] {
+        Overrides::default().add_var(wrong).expect_err(wrong);
+    }
+    for wrong in ["- a\n", "a: [\n", "", "a: 1\na: 2\n"] {
+        Overrides::default().add_file("vars.yaml", wrong.as_bytes()).expect_err(wrong);
+    }
+}
+
+#[test]
+fn a_rendered_value_never_changes_the_structure() {
+    for value in ["a\", evil: \"b", "{x: 1}", "[1]", "x\nname: y", "&a b", "*a", "{{ a }}", "---"] {
+        let mut overrides = Overrides::default();
+        overrides.vars.push(("a".to_owned(), value.into()));
+        let text = format!("{HEAD}description: \"{{{{ a }}}}\"\nphases: [{{name: p, duration: 1s}}]\nvars: {{a: x}}\n");
+        let document = parse("x.yaml", text.as_bytes(), &overrides).expect(value);
+        assert_eq!(document.scenario.description.as_deref(), Some(value));
+        assert_eq!(document.scenario.phases.len(), 1);
+    }
+}
+
+#[test]
+fn lines_of_phases_faults_and_expectations_are_known() {
+    let (name, path) = cases("valid").into_iter().find(|(name, _)| name == "design").expect("the design's example");
+    let document = parse(&name, &fs::read(path).expect("a case"), &Overrides::default()).expect("a scenario");
+    let at = |path: &str| {
+        let line = document.line(path).unwrap_or_else(|| panic!("{path}"));
+        document.text.lines().nth(line as usize - 1).unwrap_or_default().trim().to_owned()
+    };
+    assert!(at("phases[1]").starts_with("- name: partition"));
+    assert!(at("phases[1].faults.nats-cut").starts_with("nats-cut:"));
+    assert!(at("phases[1].expect[1]").starts_with("- latency_ratio:"));
+    assert!(at("load.completions").starts_with("completions:"));
+}
+
+#[test]
+fn damaged_files_never_panic_and_the_schema_takes_what_still_parses() {
+    let schema = jsonschema::validator_for(&json_schema::scenario_schema()).expect("the scenario's schema");
+    for (name, path) in cases("valid") {
+        let text = fs::read_to_string(&path).expect("a case");
+        let lines: Vec<&str> = text.lines().collect();
+        let mut variants: Vec<Vec<u8>> = Vec::new();
+        for at in 0..lines.len() {
+            variants.push([&lines[..at], &lines[at + 1..]].concat().join("\n").into_bytes());
+            variants.push([&lines[..at], &[lines[at]], &lines[at..]].concat().join("\n").into_bytes());
+        }
+        for (at, byte) in (0..text.len()).step_by(11).zip(b"\0:{}[]&*-\t\n\"'%\xff5x".iter().cycle()) {
+            variants.push(text.as_bytes()[..at].to_vec());
+            let mut changed = text.clone().into_bytes();
+            changed[at] = *byte;
+            variants.push(changed);
+        }
+        for bytes in variants {
+            match parse(&name, &bytes, &Overrides::default()) {
+                Ok(_) => {
+                    let json = as_json(&bytes).expect("a valid file is YAML");
+                    let source = String::from_utf8_lossy(&bytes);
+                    assert!(schema.is_valid(&json), "the parser takes this, the schema does not:\n{source}");
+                }
+                Err(problems) => {
+                    assert!(problems.iter().any(Diagnostic::is_error));
+                    problems.iter().for_each(|problem| assert!(problem.render(false).contains(problem.code.id())));
+                }
+            }
+        }
+    }
+}

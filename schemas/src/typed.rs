@@ -1,0 +1,346 @@
+//! Reads serde's derived types from the tree, so that every error knows its place exactly: the key that does not
+//! exist, the value of the wrong type, the map in which a key is missing. What is done about an error, and how all
+//! errors of a file come out at once, is in `recover`.
+
+mod error;
+mod recover;
+
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, VariantAccess, Visitor};
+
+pub(crate) use error::ReadError;
+pub(crate) use recover::{Reading, read};
+
+use crate::source::{Entry, Node, Span, Step, Value, scalar};
+
+/// What stands for a value that is missing or wrong, tried one after the other until one of them reads: serde does
+/// not say which type it wants. The first is so long that no other time in the file looks too long beside it.
+pub(crate) const STAND_INS: [&str; 5] = ["8760h", "50%", "p50", "1/s", "1"];
+
+/// One node, about to be read. `owner` is the key or list element that it belongs to, for the place of missing keys.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'t> {
+    node: &'t Node,
+    owner: Span,
+}
+
+impl<'t> Reader<'t> {
+    pub(crate) fn new(root: &'t Node) -> Self {
+        Self { node: root, owner: head(root) }
+    }
+
+    /// Gives an error that has no place yet the place of this node.
+    fn locate<T>(self, result: Result<T, ReadError>) -> Result<T, ReadError> {
+        result.map_err(|error| error.or_at(self.node, self.owner))
+    }
+
+    fn expected<T>(self, what: impl Into<String>) -> Result<T, ReadError> {
+        self.locate(Err(ReadError::wrong_type(what)))
+    }
+
+    fn any<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        match &self.node.value {
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(value) => visitor.visit_bool(*value),
+            Value::Int(value) => integer(*value, visitor),
+            Value::Float(value) => visitor.visit_f64(*value),
+            Value::String(text) | Value::Rendered(text) => visitor.visit_str(text),
+            Value::Seq(nodes) => visitor.visit_seq(Elements { nodes: nodes.iter().enumerate() }),
+            Value::Map(entries) => visitor.visit_map(Entries { entries: entries.iter(), value: None }),
+            Value::Hole(index) => visitor.visit_str(STAND_INS.get(*index).copied().unwrap_or("x")),
+            Value::Gone => visitor.visit_unit(),
+        }
+    }
+
+    /// A scalar that a template produced is read as plain YAML here, because something other than text is asked for.
+    fn scalar<'de, V: Visitor<'de>>(self, visitor: V, what: &str, stand_in: i128) -> Result<V::Value, ReadError> {
+        let read;
+        let value = match &self.node.value {
+            Value::Hole(_) => return self.locate(integer(stand_in, visitor)),
+            Value::Rendered(text) => {
+                read = scalar(text.trim());
+                &read
+            }
+            value => value,
+        };
+        self.locate(match value {
+            Value::Int(value) => integer(*value, visitor),
+            Value::Float(value) => visitor.visit_f64(*value),
+            Value::Bool(value) => visitor.visit_bool(*value),
+            _ => Err(ReadError::wrong_type(what)),
+        })
+    }
+}
+
+fn integer<'de, V: Visitor<'de>>(value: i128, visitor: V) -> Result<V::Value, ReadError> {
+    if let Ok(value) = u64::try_from(value) {
+        visitor.visit_u64(value)
+    } else if let Ok(value) = i64::try_from(value) {
+        visitor.visit_i64(value)
+    } else {
+        visitor.visit_i128(value)
+    }
+}
+
+/// The place to show for a whole node: the value itself where it is short, else its beginning.
+pub(crate) fn head(node: &Node) -> Span {
+    match &node.value {
+        Value::Map(entries) => entries.first().map_or(node.span, |entry| entry.key_span),
+        Value::Seq(nodes) => nodes.first().map_or(node.span, head),
+        _ => node.span,
+    }
+}
+
+macro_rules! numbers {
+    ($($method:ident, $what:literal;)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+            self.scalar(visitor, $what, 1)
+        })*
+    };
+}
+
+impl<'de> Deserializer<'de> for Reader<'_> {
+    type Error = ReadError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        self.locate(self.any(visitor))
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        if let Value::Hole(_) = self.node.value {
+            return visitor.visit_bool(false);
+        }
+        self.scalar(visitor, "`true` or `false`", 0)
+    }
+
+    numbers! {
+        deserialize_i8, "a whole number";
+        deserialize_i16, "a whole number";
+        deserialize_i32, "a whole number";
+        deserialize_i64, "a whole number";
+        deserialize_i128, "a whole number";
+        deserialize_u8, "a whole number";
+        deserialize_u16, "a whole number";
+        deserialize_u32, "a whole number";
+        deserialize_u64, "a whole number";
+        deserialize_u128, "a whole number";
+        deserialize_f32, "a number";
+        deserialize_f64, "a number";
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        match &self.node.value {
+            Value::String(text) | Value::Rendered(text) => self.locate(visitor.visit_str(text)),
+            Value::Hole(_) => self.locate(visitor.visit_str("x")),
+            _ => self.expected("text"),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        self.deserialize_str(visitor)
+    }
+
+    // A key whose value was forgotten is never "nothing was asked for": `count:` would silently mean all pods.
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ReadError> {
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ReadError> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        match &self.node.value {
+            Value::Seq(nodes) => self.locate(visitor.visit_seq(Elements { nodes: nodes.iter().enumerate() })),
+            Value::Hole(_) => self.locate(visitor.visit_seq(Elements { nodes: [].iter().enumerate() })),
+            _ => self.expected("a list"),
+        }
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ReadError> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        match &self.node.value {
+            Value::Map(entries) => self.locate(visitor.visit_map(Entries { entries: entries.iter(), value: None })),
+            Value::Hole(_) => self.locate(visitor.visit_map(Entries { entries: [].iter(), value: None })),
+            _ => self.expected("a map (`key: value`)"),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        match &self.node.value {
+            Value::Map(_) | Value::Hole(_) => self.deserialize_map(visitor),
+            _ => self.expected(format!(
+                "a map with keys such as {}",
+                crate::diagnostic::words(&fields[..fields.len().min(3)])
+            )),
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        match &self.node.value {
+            Value::String(text) | Value::Rendered(text) => {
+                self.locate(visitor.visit_enum(Variant { reader: self, name: text, content: None }))
+            }
+            Value::Map(entries) => match entries.as_slice() {
+                [entry] => {
+                    self.locate(visitor.visit_enum(Variant { reader: self, name: &entry.key, content: Some(entry) }))
+                }
+                [] => self.locate(Err(ReadError::no_kind(name, variants))),
+                [_, second, ..] => Err(ReadError::two_kinds(name, entries, second)),
+            },
+            _ => self.locate(Err(ReadError::not_a_kind(name, variants))),
+        }
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        visitor.visit_unit()
+    }
+}
+
+/// The elements of a list; those that were taken out are passed over.
+struct Elements<'t> {
+    nodes: std::iter::Enumerate<std::slice::Iter<'t, Node>>,
+}
+
+impl<'de> SeqAccess<'de> for Elements<'_> {
+    type Error = ReadError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadError> {
+        match self.nodes.find(|(_, node)| node.value != Value::Gone) {
+            None => Ok(None),
+            Some((index, node)) => seed
+                .deserialize(Reader { node, owner: head(node) })
+                .map(Some)
+                .map_err(|error| error.within(Step::Index(index))),
+        }
+    }
+}
+
+struct Entries<'t> {
+    entries: std::slice::Iter<'t, Entry>,
+    value: Option<&'t Entry>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = ReadError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
+        let Some(entry) = self.entries.next() else { return Ok(None) };
+        self.value = Some(entry);
+        let key: de::value::StrDeserializer<'_, ReadError> =
+            de::IntoDeserializer::into_deserializer(entry.key.as_str());
+        seed.deserialize(key).map(Some).map_err(|error| error.at_key(entry).within(Step::Key(entry.key.clone())))
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, ReadError> {
+        let Some(entry) = self.value.take() else {
+            return Err(de::Error::custom("a value was asked for before its key"));
+        };
+        seed.deserialize(Reader { node: &entry.node, owner: entry.key_span })
+            .map_err(|error| error.within(Step::Key(entry.key.clone())))
+    }
+}
+
+/// A kind: a word alone, or a map with one key and what the kind needs.
+struct Variant<'t> {
+    reader: Reader<'t>,
+    name: &'t str,
+    content: Option<&'t Entry>,
+}
+
+impl<'de, 't> de::EnumAccess<'de> for Variant<'t> {
+    type Error = ReadError;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), ReadError> {
+        let name: de::value::StrDeserializer<'_, ReadError> = de::IntoDeserializer::into_deserializer(self.name);
+        match (seed.deserialize(name), self.content) {
+            (Ok(variant), _) => Ok((variant, self)),
+            // Not `within`: without its one key nothing is left, so the whole is taken out.
+            (Err(error), Some(entry)) => Err(error.at_key(entry)),
+            (Err(error), None) => Err(error.or_at(self.reader.node, self.reader.owner)),
+        }
+    }
+}
+
+impl<'de> VariantAccess<'de> for Variant<'_> {
+    type Error = ReadError;
+
+    fn unit_variant(self) -> Result<(), ReadError> {
+        match self.content {
+            None => Ok(()),
+            Some(_) => self.reader.expected(format!("the word `{}` alone", self.name)),
+        }
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, ReadError> {
+        match self.content {
+            Some(entry) => seed
+                .deserialize(Reader { node: &entry.node, owner: entry.key_span })
+                .map_err(|error| error.within(Step::Key(entry.key.clone()))),
+            None => self.reader.expected(format!("a map with the key `{}`", self.name)),
+        }
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, ReadError> {
+        self.reader.expected("a kind with a map")
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        match self.content {
+            Some(entry) => Reader { node: &entry.node, owner: entry.key_span }
+                .deserialize_struct("", fields, visitor)
+                .map_err(|error| error.within(Step::Key(entry.key.clone()))),
+            None => self.reader.expected(format!("a map with the key `{}`", self.name)),
+        }
+    }
+}
