@@ -1,1 +1,36 @@
-//! Judging: observations in, verdicts out. Pure.
+//! Judging: observations in, verdicts out. Pure: no clock, no socket, no chance beyond the seed that is given, so that
+//! the same observations give the same bytes.
+//!
+//! What belongs here: the rules by which an expectation holds, fails or cannot be told, the statistics behind them,
+//! recovery from the requests themselves, and the verdict and exit code that follow. What does not: how requests were
+//! counted (`observe`), whether a fault was applied (its driver proves that), and how any of it looks (the reports).
+//!
+//! The rules, each explained where it is:
+//! - a phase's expectations judge the requests that were due in its judged part, and nothing else;
+//! - too few requests are inconclusive (`samples`), as are phases that never began or ended early;
+//! - success rates have Wilson's interval (`numbers`), percentiles and ratios a block bootstrap's (`bootstrap`);
+//! - recovery is the settling time of windows of requests (`recovery`).
+
+mod answer;
+mod bootstrap;
+mod counts;
+mod expectations;
+mod limits;
+mod numbers;
+mod percentiles;
+mod recovery;
+mod samples;
+mod stats;
+pub mod testing;
+mod text;
+mod verdict;
+
+pub use expectations::{closed_loop_warning, expectations};
+pub use recovery::recoveries;
+pub use stats::{phases, series, stats};
+pub use verdict::{exit_code, scenario_verdict};
+
+/// Nanoseconds in seconds.
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
+}

@@ -47,6 +47,25 @@ impl Expectation {
     }
 }
 
+/// What is held against an expectation's limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Decide {
+    /// The observed value, once there are enough requests. The interval is printed beside it.
+    #[default]
+    Point,
+    /// The whole interval: it passes when all of it is within the limits, fails when none of it is, and is
+    /// inconclusive in between.
+    Interval,
+}
+
+impl Decide {
+    /// True for the default.
+    pub const fn is_point(&self) -> bool {
+        matches!(self, Self::Point)
+    }
+}
+
 /// Limits on the share of requests that succeeded.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -57,6 +76,18 @@ pub struct SuccessRate {
     /// At most this share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<Percent>,
+    /// How many requests the answer needs at least. Default: as many as the question takes, see the judge's rules; with
+    /// fewer the answer is `inconclusive`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1), extend("examples" = [300]))]
+    pub min_samples: Option<u64>,
+    /// What is held against the limits: the observed value, or its whole interval. Default `point`.
+    #[serde(default, skip_serializing_if = "Decide::is_point")]
+    pub decide: Decide,
+    /// The confidence level of the interval. Default 95%.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["99%"]))]
+    pub confidence: Option<Percent>,
     /// Only this load. Default: each load is asked by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["completions"]))]
@@ -75,6 +106,18 @@ pub struct Latency {
     /// At most this long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<Duration>,
+    /// How many requests the answer needs at least. Default: as many as the question takes, see the judge's rules; with
+    /// fewer the answer is `inconclusive`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1), extend("examples" = [300]))]
+    pub min_samples: Option<u64>,
+    /// What is held against the limits: the observed value, or its whole interval. Default `point`.
+    #[serde(default, skip_serializing_if = "Decide::is_point")]
+    pub decide: Decide,
+    /// The confidence level of the interval. Default 95%.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["99%"]))]
+    pub confidence: Option<Percent>,
     /// Only this load. Default: each load is asked by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["completions"]))]
@@ -98,6 +141,23 @@ pub struct LatencyRatio {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0), extend("examples" = [3.0]))]
     pub max: Option<f64>,
+    /// A value of this percentile that is good whatever the ratio says, so that a tiny baseline does not fail a run: with
+    /// `or_below: 50ms`, 3 ms after 1 ms passes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["50ms"]))]
+    pub or_below: Option<Duration>,
+    /// How many requests the answer needs at least. Default: as many as the question takes, see the judge's rules; with
+    /// fewer the answer is `inconclusive`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1), extend("examples" = [300]))]
+    pub min_samples: Option<u64>,
+    /// What is held against the limits: the observed value, or its whole interval. Default `point`.
+    #[serde(default, skip_serializing_if = "Decide::is_point")]
+    pub decide: Decide,
+    /// The confidence level of the interval. Default 95%.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["99%"]))]
+    pub confidence: Option<Percent>,
     /// Only this load. Default: each load is asked by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["completions"]))]
@@ -135,6 +195,21 @@ pub struct RecoveryTime {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["completions"]))]
     pub load: Option<String>,
+}
+
+impl Default for RecoveryTime {
+    fn default() -> Self {
+        Self {
+            min: None,
+            max: None,
+            hold: Self::default_hold(),
+            to: None,
+            window: Self::default_window(),
+            tolerance: Self::default_tolerance(),
+            latency_tolerance: Self::default_latency_tolerance(),
+            load: None,
+        }
+    }
 }
 
 impl RecoveryTime {

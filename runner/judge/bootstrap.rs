@@ -1,0 +1,295 @@
+//! Intervals for percentiles and their ratios by a moving-block bootstrap over time windows.
+//!
+//! Requests are not independent: those of one second share a queue, a garbage collection, a noisy neighbour. So whole
+//! windows are drawn, in blocks of neighbouring windows (Künsch 1989; the circular form of Politis and Romano 1992),
+//! and a percentile of the drawn requests is taken each time. The chance is a fixed generator with a given seed: the
+//! same observations give the same numbers on every machine and with every version of every dependency.
+
+use std::collections::BTreeSet;
+
+use super::numbers::{normal_quantile, student_quantile};
+use super::stats::Placed;
+use crate::observe::{CELL_NS, Histogram};
+
+/// How often a phase is drawn anew.
+const RESAMPLES: usize = 1000;
+
+/// More windows than this are merged, so that an hour costs no more than some minutes do.
+const MOST_WINDOWS: usize = 200;
+
+/// The length of a block, in seconds, where the phase is long enough for it.
+const BLOCK_S: f64 = 10.0;
+
+/// The fewest blocks that a phase is cut into, and so the fewest windows that an interval can be made of.
+const FEWEST_BLOCKS: usize = 6;
+
+/// SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).
+#[derive(Debug, Clone)]
+pub(super) struct Chance(u64);
+
+impl Chance {
+    /// A generator for one question: the run's seed and the question's words.
+    pub(super) fn new(seed: u64, words: &[&str]) -> Self {
+        // FNV-1a over the words, with a separator that no word holds.
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ seed;
+        for byte in words.iter().flat_map(|word| word.bytes().chain([0xff])) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        Self(hash)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `bound`, which is more than zero and small: the bias of the plain product is below 2^-40.
+    fn below(&mut self, bound: usize) -> usize {
+        ((u128::from(self.next()) * bound as u128) >> 64) as usize
+    }
+}
+
+/// The values of one phase, window by window, ready to be drawn many times.
+///
+/// Row `v` of `cumulative` holds for each window how many of its values are at most `values[v]`. With the windows'
+/// weights a draw's percentile is then found by bisection over rows, whatever the number of requests.
+#[derive(Debug, Clone)]
+pub(super) struct Windows {
+    values: Vec<f64>,
+    cumulative: Vec<u32>,
+    width: usize,
+    window_s: f64,
+}
+
+impl Windows {
+    /// Merges cells into windows of a second, or longer ones where there would be too many. A rest shorter than half
+    /// a window joins the last one.
+    pub(super) fn new<'a>(
+        cells: impl Iterator<Item = Placed<'a>>,
+        pick: fn(&crate::observe::Cell) -> &Histogram,
+    ) -> Self {
+        let cells: Vec<&Histogram> = cells.map(|placed| pick(placed.cell)).collect();
+        let per_second = (1_000_000_000 / CELL_NS) as usize;
+        let chunk = per_second * cells.len().div_ceil(per_second * MOST_WINDOWS).max(1);
+        let mut windows: Vec<Histogram> = Vec::new();
+        for part in cells.chunks(chunk) {
+            let mut sum = Histogram::default();
+            part.iter().for_each(|cell| sum.merge(cell));
+            match windows.last_mut() {
+                Some(last) if part.len() * 2 < chunk => last.merge(&sum),
+                _ => windows.push(sum),
+            }
+        }
+        Self::of(&windows, chunk as f64 / per_second as f64)
+    }
+
+    fn of(windows: &[Histogram], window_s: f64) -> Self {
+        // Values come from buckets, so equal values are equal bit by bit, and positive ones sort by their bits.
+        let distinct: BTreeSet<u64> =
+            windows.iter().flat_map(|it| it.iter().map(|(value, _)| value.to_bits())).collect();
+        let values: Vec<f64> = distinct.into_iter().map(f64::from_bits).collect();
+        let width = windows.len();
+        let mut cumulative = vec![0_u32; values.len() * width];
+        for (window, histogram) in windows.iter().enumerate() {
+            let mut counts = histogram.iter().peekable();
+            let mut seen = 0_u32;
+            for (row, value) in values.iter().enumerate() {
+                if let Some((_, count)) = counts.next_if(|(next, _)| next == value) {
+                    seen = seen.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+                }
+                cumulative[row * width + window] = seen;
+            }
+        }
+        Self { values, cumulative, width, window_s }
+    }
+
+    /// How many windows there are.
+    pub(super) const fn len(&self) -> usize {
+        self.width
+    }
+
+    fn at_most(&self, row: usize, weights: &[u32]) -> u64 {
+        let row = &self.cumulative[row * self.width..(row + 1) * self.width];
+        row.iter().zip(weights).map(|(count, weight)| u64::from(*count) * u64::from(*weight)).sum()
+    }
+
+    /// The percentile of the values with each window's values taken `weights` times.
+    fn quantile(&self, weights: &[u32], quantile: f64) -> Option<f64> {
+        let last = self.values.len().checked_sub(1)?;
+        let total = self.at_most(last, weights);
+        if total == 0 {
+            return None;
+        }
+        let rank = ((quantile * total as f64) - 1e-9).ceil().max(1.0) as u64;
+        let (mut low, mut high) = (0, last);
+        while low < high {
+            let middle = (low + high) / 2;
+            if self.at_most(middle, weights) >= rank { high = middle } else { low = middle + 1 }
+        }
+        Some(self.values[low])
+    }
+
+    /// How many windows a block has.
+    fn block(&self) -> usize {
+        let wanted = (BLOCK_S / self.window_s).round() as usize;
+        wanted.min(self.width / FEWEST_BLOCKS).max(1)
+    }
+
+    fn draw(&self, chance: &mut Chance, weights: &mut [u32]) {
+        weights.fill(0);
+        let block = self.block();
+        let mut drawn = 0;
+        while drawn < self.width {
+            let start = chance.below(self.width);
+            for offset in 0..block.min(self.width - drawn) {
+                weights[(start + offset) % self.width] += 1;
+            }
+            drawn += block;
+        }
+    }
+}
+
+/// The interval of a percentile, in the values' unit. None where there are too few windows to tell.
+pub(super) fn percentile(windows: &Windows, quantile: f64, confidence: f64, mut chance: Chance) -> Option<[f64; 2]> {
+    if windows.len() < FEWEST_BLOCKS {
+        return None;
+    }
+    let mut weights = vec![0; windows.len()];
+    let draws = (0..RESAMPLES).filter_map(|_| {
+        windows.draw(&mut chance, &mut weights);
+        windows.quantile(&weights, quantile).map(f64::ln)
+    });
+    expanded(draws.collect(), windows.len() / windows.block(), confidence)
+}
+
+/// The interval of one phase's percentile divided by another's. None where either has too few windows to tell.
+pub(super) fn ratio(
+    over: &Windows,
+    under: &Windows,
+    quantile: f64,
+    confidence: f64,
+    mut chance: Chance,
+) -> Option<[f64; 2]> {
+    if over.len().min(under.len()) < FEWEST_BLOCKS {
+        return None;
+    }
+    let (mut over_weights, mut under_weights) = (vec![0; over.len()], vec![0; under.len()]);
+    let draws = (0..RESAMPLES).filter_map(|_| {
+        over.draw(&mut chance, &mut over_weights);
+        under.draw(&mut chance, &mut under_weights);
+        Some(over.quantile(&over_weights, quantile)?.ln() - under.quantile(&under_weights, quantile)?.ln())
+    });
+    let blocks = (over.len() / over.block()).min(under.len() / under.block());
+    expanded(draws.collect(), blocks, confidence)
+}
+
+/// The middle `confidence` of the draws, stretched on both sides of the median.
+///
+/// The plain percentile interval is too narrow for few blocks, as a normal interval with an estimated variance is:
+/// it is stretched by `t / z` with one degree of freedom less than blocks, and by `sqrt(m / (m - 1))` for the variance
+/// itself (Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician 69(4), 2015).
+/// Draws are logarithms, so that the interval of a ratio is the same in both directions.
+fn expanded(mut draws: Vec<f64>, blocks: usize, confidence: f64) -> Option<[f64; 2]> {
+    if draws.len() < RESAMPLES / 2 || blocks < 2 {
+        return None;
+    }
+    draws.sort_by(f64::total_cmp);
+    let at = |share: f64| draws[((share * draws.len() as f64) as usize).min(draws.len() - 1)];
+    let tail = (1.0 - confidence) / 2.0;
+    let freedom = u32::try_from(blocks - 1).unwrap_or(u32::MAX);
+    let student = student_quantile(1.0 - tail, freedom) / normal_quantile(1.0 - tail);
+    let stretch = student * (blocks as f64 / (blocks - 1) as f64).sqrt();
+    let median = at(0.5);
+    let side = |edge: f64| (median + (edge - median) * stretch).exp();
+    Some([side(at(tail)), side(at(1.0 - tail))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::stats::judged;
+    use crate::judge::testing::Timeline;
+    use proptest::prelude::*;
+
+    fn windows(rate: f64, seconds: f64, ms: impl FnMut(u64) -> f64) -> Windows {
+        let mut ms = ms;
+        let observations = Timeline::new(rate).phase("p", seconds).answer(|it| it.ok_in(ms(it.index))).observe();
+        Windows::new(judged(&observations.loads[0], 0), |cell| &cell.latency)
+    }
+
+    /// Log-normal latencies: exp(sigma * z) around 100 ms.
+    fn log_normal(chance: &mut Chance, sigma: f64) -> f64 {
+        let uniform = (chance.next() >> 11) as f64 / (1_u64 << 53) as f64;
+        100.0 * (sigma * normal_quantile(uniform.clamp(1e-9, 1.0 - 1e-9))).exp()
+    }
+
+    #[test]
+    fn unit_weights_give_the_histograms_percentile() {
+        let all = windows(50.0, 20.0, |index| 10.0 + (index * 37 % 100) as f64);
+        assert_eq!(all.len(), 20);
+        let mut histogram = Histogram::default();
+        (0..1000_u64).for_each(|index| histogram.record((10_000 + (index * 37 % 100) * 1000) as u64));
+        for quantile in [0.01, 0.5, 0.95, 0.99] {
+            let (ours, exact) = (all.quantile(&[1; 20], quantile).unwrap(), histogram.quantile(quantile).unwrap());
+            assert!((ours / exact - 1.0).abs() < 0.001, "{ours} {exact}");
+        }
+        assert_eq!(all.quantile(&[0; 20], 0.5), None);
+    }
+
+    #[test]
+    fn long_phases_are_merged() {
+        let hour = windows(2.0, 3600.0, |_| 10.0);
+        assert_eq!((hour.len(), hour.window_s), (200, 18.0));
+        assert_eq!(hour.block(), 1);
+        let minute = windows(2.0, 60.0, |_| 10.0);
+        assert_eq!((minute.len(), minute.block()), (60, 10));
+        assert_eq!(windows(2.0, 20.25, |_| 10.0).len(), 20, "a rest of a quarter joins the last window");
+        assert_eq!(windows(4.0, 20.75, |_| 10.0).len(), 21);
+    }
+
+    #[test]
+    fn a_constant_has_an_interval_without_width() {
+        let all = windows(20.0, 30.0, |_| 50.0);
+        let [low, high] = percentile(&all, 0.95, 0.95, Chance::new(1, &[])).unwrap();
+        assert!((low - high).abs() < 1e-6 && (low / 50_000.0 - 1.0).abs() < 0.001);
+        assert_eq!(percentile(&windows(20.0, 5.0, |_| 50.0), 0.95, 0.95, Chance::new(1, &[])), None);
+    }
+
+    /// The large-sample interval of a ratio of medians of log-normals is known: its half-width is
+    /// `1.96 * sqrt(2) * sigma * sqrt(pi / 2) / sqrt(n)` in logarithms.
+    #[test]
+    fn the_interval_of_a_ratio_has_the_analytic_width() {
+        let mut chance = Chance::new(7, &["sample"]);
+        let over = windows(50.0, 200.0, |_| 2.0 * log_normal(&mut chance, 0.5));
+        let under = windows(50.0, 200.0, |_| log_normal(&mut chance, 0.5));
+        let [low, high] = ratio(&over, &under, 0.5, 0.95, Chance::new(7, &["draw"])).unwrap();
+        assert!(low < 2.0 && 2.0 < high, "{low} to {high}");
+        let half = (high / low).ln() / 2.0;
+        let analytic = 1.96 * 2.0_f64.sqrt() * 0.5 * (std::f64::consts::PI / 2.0).sqrt() / 10_000.0_f64.sqrt();
+        assert!((0.7..1.6).contains(&(half / analytic)), "{half} against {analytic}");
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_bits_and_another_does_not() {
+        let mut chance = Chance::new(3, &["x"]);
+        let all = windows(20.0, 30.0, |_| log_normal(&mut chance, 0.5));
+        let interval = |seed| percentile(&all, 0.95, 0.95, Chance::new(seed, &["a"])).unwrap().map(f64::to_bits);
+        assert_eq!(interval(1), interval(1));
+        assert_ne!(interval(1), interval(2));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+        #[test]
+        fn more_confidence_is_never_narrower(seed in 0_u64..1000, sigma in 0.1_f64..1.0) {
+            let mut chance = Chance::new(seed, &["y"]);
+            let all = windows(20.0, 24.0, |_| log_normal(&mut chance, sigma));
+            let at = |confidence| percentile(&all, 0.9, confidence, Chance::new(seed, &[])).unwrap();
+            let ([low, high], [wide_low, wide_high]) = (at(0.8), at(0.95));
+            prop_assert!(wide_low <= low && low <= high && high <= wide_high);
+        }
+    }
+}

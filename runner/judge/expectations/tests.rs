@@ -1,0 +1,237 @@
+//! Each kind of expectation in both directions, and what cannot be told.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::judge::testing::{Outcome, Request, Timeline};
+
+fn scenario(expect: serde_json::Value) -> Scenario {
+    serde_json::from_value(json!({
+        "version": 1,
+        "name": "test",
+        "load": {"load": {"http": {"url": "http://127.0.0.1:1"}, "rate": "20/s"}},
+        "phases": [{"name": "baseline", "duration": "20s"}, {"name": "cut", "duration": "20s", "expect": [expect]}],
+    }))
+    .unwrap()
+}
+
+/// 20 s of baseline at 10 ms, then so many seconds in which requests end as given.
+fn observe(seconds: f64, mut answer: impl FnMut(Request<'_>) -> Outcome) -> Observations {
+    Timeline::new(20.0)
+        .phase("baseline", 20.0)
+        .phase("cut", seconds)
+        .answer(move |it| if it.phase == "baseline" { it.ok_in(10.0) } else { answer(it) })
+        .observe()
+}
+
+fn judge(observations: &Observations, expect: serde_json::Value) -> ExpectationResult {
+    expectations(&scenario(expect), observations, 1, &|path| (path == "phases[1].expect[0]").then_some(12)).remove(0)
+}
+
+#[track_caller]
+fn check(result: &ExpectationResult, verdict: Verdict, reason: &str) {
+    assert_eq!((result.verdict, result.reason.as_str()), (verdict, reason));
+}
+
+#[test]
+fn success_rates() {
+    let observations = observe(20.0, |it| if it.index % 10 == 0 { it.refused() } else { it.ok_in(10.0) });
+    let pass = judge(&observations, json!({"success_rate": {"min": "80%"}}));
+    check(
+        &pass,
+        Verdict::Pass,
+        "40 requests failed (40 connection_refused): 90% of 400 requests succeeded (86.67% to 92.57%), expected at least 80%",
+    );
+    assert_eq!((pass.title.as_str(), pass.observed_text.as_str()), ("success rate at least 80%", "90%"));
+    assert_eq!((pass.samples, pass.line, pass.min), (400, Some(12), Some(0.8)));
+    assert_eq!(judge(&observations, json!({"success_rate": {"min": "90%"}})).verdict, Verdict::Pass);
+    assert_eq!(judge(&observations, json!({"success_rate": {"min": "91%"}})).verdict, Verdict::Fail);
+    assert_eq!(judge(&observations, json!({"success_rate": {"max": "95%"}})).verdict, Verdict::Pass);
+    assert_eq!(judge(&observations, json!({"success_rate": {"max": "50%"}})).verdict, Verdict::Fail);
+}
+
+#[test]
+fn an_interval_that_holds_the_limit_decides_nothing() {
+    let observations = observe(20.0, |it| if it.index % 10 == 0 { it.refused() } else { it.ok_in(10.0) });
+    let expect = |min: &str| json!({"success_rate": {"min": min, "decide": "interval"}});
+    assert_eq!(judge(&observations, expect("86%")).verdict, Verdict::Pass);
+    assert_eq!(judge(&observations, expect("93%")).verdict, Verdict::Fail);
+    let open = judge(&observations, expect("88%"));
+    assert_eq!(open.verdict, Verdict::Inconclusive);
+    assert!(open.reason.ends_with("; a phase about 3 times as long would tell"), "{}", open.reason);
+    let sure = json!({"success_rate": {"min": "86%", "decide": "interval", "confidence": "99.9%"}});
+    assert_eq!(judge(&observations, sure).verdict, Verdict::Inconclusive);
+}
+
+#[test]
+fn few_requests_are_inconclusive_unless_they_refute() {
+    let few = observe(2.0, |it| it.ok_in(10.0));
+    let result = judge(&few, json!({"success_rate": {"min": "99%"}}));
+    check(
+        &result,
+        Verdict::Inconclusive,
+        "`cut` has 40 requests, and `at least 99%` needs 100: lengthen the phase, raise the load, or set `min_samples`",
+    );
+    assert_eq!(judge(&few, json!({"success_rate": {"min": "99%", "min_samples": 40}})).verdict, Verdict::Pass);
+    assert_eq!(judge(&few, json!({"success_rate": {"min": "80%", "min_samples": 41}})).verdict, Verdict::Inconclusive);
+    let refused = observe(0.5, |it| it.refused());
+    assert_eq!(judge(&refused, json!({"success_rate": {"min": "80%"}})).verdict, Verdict::Fail);
+    assert_eq!(judge(&refused, json!({"success_rate": {"max": "20%"}})).verdict, Verdict::Inconclusive);
+    let slow = observe(2.0, |it| it.ok_in(500.0));
+    assert_eq!(judge(&slow, json!({"latency": {"percentile": "p95", "max": "100ms"}})).verdict, Verdict::Fail);
+    assert_eq!(judge(&slow, json!({"latency": {"percentile": "p95", "max": "1s"}})).verdict, Verdict::Inconclusive);
+    let ratio = |max: f64| json!({"latency_ratio": {"percentile": "p95", "to": "baseline", "max": max}});
+    assert_eq!(judge(&slow, ratio(3.0)).verdict, Verdict::Fail);
+    assert_eq!(judge(&slow, ratio(60.0)).verdict, Verdict::Inconclusive);
+}
+
+#[test]
+fn no_requests_are_never_a_pass() {
+    let nothing = observe(0.0, |it| it.ok_in(10.0));
+    for expect in [
+        json!({"success_rate": {"max": "100%"}}),
+        json!({"latency": {"percentile": "p50", "max": "1h"}}),
+        json!({"latency_ratio": {"percentile": "p50", "to": "baseline", "max": 1e9}}),
+    ] {
+        assert_eq!(judge(&nothing, expect.clone()).verdict, Verdict::Inconclusive, "{expect}");
+    }
+    assert_eq!(judge(&nothing, json!({"requests": {"min": 1}})).verdict, Verdict::Fail);
+    let refused = observe(20.0, |it| it.refused());
+    let result = judge(&refused, json!({"latency": {"percentile": "p95", "max": "1s"}}));
+    check(
+        &result,
+        Verdict::Inconclusive,
+        "no request of `cut` has a latency: 400 of 400 requests failed (400 connection_refused)",
+    );
+}
+
+#[test]
+fn latencies() {
+    let observations = observe(20.0, |it| it.ok_in(if it.index % 10 == 0 { 300.0 } else { 20.0 }));
+    let at = |percentile: &str, limit: &str, value: &str| json!({"latency": {"percentile": percentile, limit: value}});
+    assert_eq!(judge(&observations, at("p50", "max", "25ms")).verdict, Verdict::Pass);
+    assert_eq!(judge(&observations, at("p95", "max", "25ms")).verdict, Verdict::Fail);
+    assert_eq!(judge(&observations, at("p95", "min", "250ms")).verdict, Verdict::Pass);
+    assert_eq!(judge(&observations, at("p50", "min", "250ms")).verdict, Verdict::Fail);
+    let p95 = judge(&observations, at("p95", "max", "25ms"));
+    check(&p95, Verdict::Fail, "p95 was 300ms (300ms to 300ms), allowed 25ms");
+    assert_eq!(judge(&observations, at("p99.9", "max", "1s")).verdict, Verdict::Inconclusive, "400 carry no p99.9");
+}
+
+#[test]
+fn a_percentile_among_requests_that_were_given_up_cannot_pass() {
+    let observations = observe(20.0, |it| if it.index % 10 == 0 { it.timeout() } else { it.ok_in(20.0) });
+    let at = |max: &str| json!({"latency": {"percentile": "p95", "max": max}});
+    let high = judge(&observations, at("60s"));
+    assert_eq!(
+        (high.verdict, high.censored, high.observed_text.as_str()),
+        (Verdict::Inconclusive, true, "at least 30s")
+    );
+    assert_eq!(judge(&observations, at("10s")).verdict, Verdict::Fail);
+    let median = judge(&observations, json!({"latency": {"percentile": "p50", "max": "25ms"}}));
+    assert_eq!((median.verdict, median.censored), (Verdict::Pass, false));
+}
+
+#[test]
+fn ratios() {
+    let ratio = |max: f64| json!({"latency_ratio": {"percentile": "p95", "to": "baseline", "max": max}});
+    let doubled = observe(20.0, |it| it.ok_in(20.0));
+    let result = judge(&doubled, ratio(3.0));
+    check(&result, Verdict::Pass, "p95 rose to 2 times the baseline (2 to 2), expected at most 3");
+    assert_eq!(result.title, "p95 at most 3 times baseline");
+    assert_eq!(result.terms["cut p95"], "20ms (400 requests)");
+    assert_eq!(result.terms["baseline p95"], "10ms (400 requests)");
+    let failed = judge(&doubled, ratio(1.5));
+    check(&failed, Verdict::Fail, "p95 rose to 2 times the baseline (2 to 2), allowed 1.5");
+    let floor =
+        |floor: &str| json!({"latency_ratio": {"percentile": "p95", "to": "baseline", "max": 1.5, "or_below": floor}});
+    assert_eq!(judge(&doubled, floor("50ms")).verdict, Verdict::Pass);
+    assert_eq!(judge(&doubled, floor("50ms")).terms["decided by"], "or_below 50ms");
+    assert_eq!(judge(&doubled, floor("15ms")).verdict, Verdict::Fail);
+    let min = json!({"latency_ratio": {"percentile": "p95", "to": "baseline", "min": 3.0, "or_below": "50ms"}});
+    assert_eq!(judge(&doubled, min).verdict, Verdict::Fail, "the floor is about `max` only");
+    let missing = json!({"latency_ratio": {"percentile": "p95", "to": "later", "max": 3.0}});
+    assert_eq!(judge(&doubled, missing).verdict, Verdict::Inconclusive);
+}
+
+#[test]
+fn requests_are_counted_exactly() {
+    let observations = observe(20.0, |it| it.refused());
+    for (expect, verdict) in [
+        (json!({"min": 400}), Verdict::Pass),
+        (json!({"min": 401}), Verdict::Fail),
+        (json!({"max": 400}), Verdict::Pass),
+        (json!({"max": 399}), Verdict::Fail),
+    ] {
+        assert_eq!(judge(&observations, json!({"requests": expect.clone()})).verdict, verdict, "{expect}");
+    }
+    let result = judge(&observations, json!({"requests": {"max": 399}}));
+    check(&result, Verdict::Fail, "400 requests were due, allowed 399");
+}
+
+#[test]
+fn phases_that_never_began_or_ended_early_are_inconclusive() {
+    let mut observations = observe(20.0, |it| it.refused());
+    observations.phases[1].complete = false;
+    observations.phases[1].planned_ns = 60_000_000_000;
+    let result = judge(&observations, json!({"success_rate": {"min": "99%"}}));
+    assert_eq!(result.verdict, Verdict::Inconclusive);
+    assert!(
+        result.reason.starts_with("`cut` ended after 20s of 60s; until then: 400 requests failed"),
+        "{}",
+        result.reason
+    );
+    observations.phases[1].complete = true;
+    observations.phases[0].complete = false;
+    let ratio = json!({"latency_ratio": {"percentile": "p95", "to": "baseline", "max": 3.0}});
+    assert_eq!(judge(&observations, ratio).verdict, Verdict::Inconclusive);
+    observations.phases.truncate(1);
+    let result = judge(&observations, json!({"requests": {"min": 1}}));
+    check(&result, Verdict::Inconclusive, "`cut` never began");
+    observations.loads.clear();
+    observations.phases.push(observations.phases[0].clone());
+    check(&judge(&observations, json!({"requests": {"min": 1}})), Verdict::Inconclusive, "load `load` sent nothing");
+}
+
+#[test]
+fn each_load_is_asked_by_itself_unless_one_is_named() {
+    let mut two = scenario(json!({"requests": {"min": 1}}));
+    let load = two.load["load"].clone();
+    two.load.insert("other".to_owned(), load);
+    let mut observations = observe(20.0, |it| it.ok_in(1.0));
+    let mut other = observations.loads[0].clone();
+    other.name = "other".to_owned();
+    other.segments.clear();
+    observations.loads.push(other);
+    let results = expectations(&two, &observations, 1, &|_| None);
+    let answers: Vec<_> = results.iter().map(|it| (it.load.as_str(), it.verdict)).collect();
+    assert_eq!(answers, [("load", Verdict::Pass), ("other", Verdict::Fail)]);
+    if let Expectation::Requests(it) = &mut two.phases[1].expect[0] {
+        it.load = Some("other".to_owned());
+    }
+    assert_eq!(expectations(&two, &observations, 1, &|_| None).len(), 1);
+}
+
+#[test]
+fn the_same_observations_give_the_same_bytes() {
+    let observations = observe(20.0, |it| it.ok_in(20.0 + (it.index * 7919 % 101) as f64));
+    let expect = json!({"latency_ratio": {"percentile": "p95", "to": "baseline", "max": 20.0}});
+    let bytes = || serde_json::to_string(&judge(&observations, expect.clone())).unwrap();
+    assert_eq!(bytes(), bytes());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    /// More failures never turn a fail into a pass, and neither does a stricter limit.
+    #[test]
+    fn success_is_monotone(every in 1_u64..40, limit in 1_u32..100, seconds in 1_u32..20) {
+        let rank = |verdict| match verdict { Verdict::Pass => 2, Verdict::Inconclusive => 1, _ => 0 };
+        let at = |every: u64, limit: u32| {
+            let observations = observe(f64::from(seconds), |it| if it.index % every == 0 { it.refused() } else { it.ok_in(10.0) });
+            rank(judge(&observations, json!({"success_rate": {"min": format!("{limit}%")}})).verdict)
+        };
+        prop_assert!(at(every, limit) <= at(every * 2, limit));
+        prop_assert!(at(every, limit) >= at(every, limit + 1));
+    }
+}

@@ -1,0 +1,154 @@
+//! Limits, and how an observed value or its interval is held against them.
+
+use shakedown_schemas::result::Verdict;
+use shakedown_schemas::scenario::Decide;
+
+/// What rounding may move a value by before a limit counts as missed.
+const SLACK: f64 = 1e-9;
+
+/// An inclusive range; a side without a limit is open.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Limits {
+    /// The smallest value that passes.
+    pub(super) min: Option<f64>,
+    /// The largest value that passes.
+    pub(super) max: Option<f64>,
+}
+
+impl Limits {
+    /// True when the value is at least the smallest that passes.
+    pub(super) fn high_enough(&self, value: f64) -> bool {
+        self.min.is_none_or(|min| value >= min - SLACK * min.abs().max(1.0))
+    }
+
+    /// True when the value is at most the largest that passes.
+    pub(super) fn low_enough(&self, value: f64) -> bool {
+        self.max.is_none_or(|max| value <= max + SLACK * max.abs().max(1.0))
+    }
+
+    /// True when the value passes.
+    pub(super) fn hold(&self, value: f64) -> bool {
+        self.high_enough(value) && self.low_enough(value)
+    }
+
+    /// The answer for a value, or for its interval where that is asked.
+    pub(super) fn judge(&self, decide: Decide, value: f64, interval: Option<[f64; 2]>) -> Verdict {
+        match (decide, interval) {
+            (Decide::Point, _) if self.hold(value) => Verdict::Pass,
+            (Decide::Point, _) => Verdict::Fail,
+            (Decide::Interval, None) => Verdict::Inconclusive,
+            (Decide::Interval, Some([low, high])) => {
+                if self.hold(low) && self.hold(high) {
+                    Verdict::Pass
+                } else if !self.high_enough(high) || !self.low_enough(low) {
+                    Verdict::Fail
+                } else {
+                    Verdict::Inconclusive
+                }
+            }
+        }
+    }
+
+    /// The limits in words: `at least 80%`, `at most 3`, `80% to 90%`.
+    pub(super) fn text(&self, show: impl Fn(f64) -> String) -> String {
+        match (self.min, self.max) {
+            (Some(min), Some(max)) => format!("{} to {}", show(min), show(max)),
+            (Some(min), None) => format!("at least {}", show(min)),
+            (None, Some(max)) => format!("at most {}", show(max)),
+            (None, None) => "any".to_owned(),
+        }
+    }
+
+    /// The limit that a sentence about this value ends with: the one that it misses, else all of them.
+    pub(super) fn against(&self, value: f64, show: impl Fn(f64) -> String) -> String {
+        match (self.min, self.max) {
+            (_, Some(max)) if !self.low_enough(value) => format!("allowed {}", show(max)),
+            (Some(min), _) if !self.high_enough(value) => format!("expected at least {}", show(min)),
+            _ => format!("expected {}", self.text(show)),
+        }
+    }
+
+    /// How many times as long a phase would have to be for its interval to come to lie on one side, when the interval
+    /// shrinks with the root of the time. None when the value lies (nearly) on a limit: no length decides that.
+    pub(super) fn advice(&self, value: f64, interval: [f64; 2]) -> Option<f64> {
+        let factor = |limit: f64| {
+            let distance = (limit - value).abs();
+            let half = if limit < value { value - interval[0] } else { interval[1] - value };
+            (half / distance).powi(2)
+        };
+        let inside = |limit: &f64| interval[0] <= *limit && *limit <= interval[1];
+        let worst = [self.min, self.max].into_iter().flatten().filter(inside).map(factor).fold(1.0, f64::max);
+        (worst.is_finite() && worst <= 100.0).then_some(worst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn limits(min: Option<f64>, max: Option<f64>) -> Limits {
+        Limits { min, max }
+    }
+
+    #[test]
+    fn both_limits_are_inclusive() {
+        let both = limits(Some(1.0), Some(2.0));
+        for (value, verdict) in [
+            (1.0, Verdict::Pass),
+            (2.0, Verdict::Pass),
+            (1.5, Verdict::Pass),
+            (0.99, Verdict::Fail),
+            (2.01, Verdict::Fail),
+        ] {
+            assert_eq!(both.judge(Decide::Point, value, None), verdict, "{value}");
+        }
+        let rounding = limits(Some(99.9 / 100.0), None);
+        assert!(rounding.hold(999.0 / 1000.0));
+    }
+
+    #[test]
+    fn an_interval_decides_only_as_a_whole() {
+        let both = limits(Some(1.0), Some(2.0));
+        for (interval, verdict) in [
+            ([1.0, 2.0], Verdict::Pass),
+            ([0.9, 1.5], Verdict::Inconclusive),
+            ([1.5, 2.1], Verdict::Inconclusive),
+            ([0.5, 0.9], Verdict::Fail),
+            ([2.1, 3.0], Verdict::Fail),
+            ([0.5, 3.0], Verdict::Inconclusive),
+        ] {
+            assert_eq!(both.judge(Decide::Interval, 1.5, Some(interval)), verdict, "{interval:?}");
+        }
+        assert_eq!(both.judge(Decide::Interval, 1.5, None), Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn limits_in_words() {
+        let show = |value: f64| format!("{value}s");
+        assert_eq!(limits(Some(1.0), None).text(show), "at least 1s");
+        assert_eq!(limits(Some(1.0), Some(2.0)).text(show), "1s to 2s");
+        assert_eq!(limits(Some(1.0), Some(2.0)).against(3.0, show), "allowed 2s");
+        assert_eq!(limits(Some(1.0), Some(2.0)).against(0.5, show), "expected at least 1s");
+        assert_eq!(limits(None, Some(2.0)).against(0.5, show), "expected at most 2s");
+    }
+
+    #[test]
+    fn advice_follows_the_root_of_the_time() {
+        assert_eq!(limits(None, Some(3.0)).advice(2.0, [0.0, 4.0]), Some(4.0));
+        assert_eq!(limits(None, Some(2.0)).advice(2.0, [0.0, 4.0]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn an_interval_is_never_bolder_than_its_point(
+            min in proptest::option::of(0.0_f64..5.0), max in proptest::option::of(0.0_f64..5.0),
+            value in 0.0_f64..5.0, below in 0.0_f64..2.0, above in 0.0_f64..2.0,
+        ) {
+            let limits = limits(min, max);
+            let interval = limits.judge(Decide::Interval, value, Some([value - below, value + above]));
+            let point = limits.judge(Decide::Point, value, None);
+            prop_assert!(interval == Verdict::Inconclusive || interval == point);
+        }
+    }
+}

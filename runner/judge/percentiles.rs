@@ -1,0 +1,163 @@
+//! Expectations about percentiles: `latency`, and `latency_ratio` against an earlier phase.
+
+use shakedown_schemas::result::{Unit, Verdict};
+use shakedown_schemas::scenario::{Latency, LatencyRatio};
+use shakedown_schemas::units::Percentile;
+
+use super::answer::{Answer, Asked, Rules};
+use super::bootstrap::{self, Chance, Windows};
+use super::limits::Limits;
+use super::{samples, stats, text};
+use crate::observe::{Cell, Failure, Histogram};
+
+/// A percentile of one phase and what it rests on.
+struct Term {
+    phase: String,
+    values: Histogram,
+    windows: Windows,
+    /// Seconds; none of nothing.
+    value: Option<f64>,
+    /// True when the value is a request that was given up: the true one is at least as long.
+    censored: bool,
+    /// Why there may be nothing, in words.
+    failures: String,
+}
+
+impl Term {
+    fn new(asked: &Asked<'_>, phase: usize, percentile: Percentile) -> Self {
+        let pick: fn(&Cell) -> &Histogram = |cell| &cell.latency;
+        let total = stats::total(asked.load, phase);
+        let values = pick(&total).clone();
+        let given_up: u64 =
+            [Failure::Timeout, Failure::Unfinished].iter().filter_map(|failure| total.failed.get(failure)).sum();
+        let rank = (percentile.fraction() * values.len() as f64 - 1e-9).ceil() as u64;
+        Self {
+            phase: asked.phase_name(phase).to_owned(),
+            windows: Windows::new(stats::judged(asked.load, phase), pick),
+            value: values.quantile(percentile.fraction()).map(|microseconds| microseconds / 1e6),
+            // Requests that were given up took longer than (nearly) all others did.
+            censored: given_up > 0 && rank > values.len() - given_up.min(values.len()),
+            failures: asked.failures(&total),
+            values,
+        }
+    }
+
+    fn text(&self) -> String {
+        let sign = if self.censored { "at least " } else { "" };
+        self.value.map_or_else(|| "nothing".to_owned(), |value| format!("{sign}{}", text::seconds(value)))
+    }
+
+    fn explained(&self) -> String {
+        format!("{} ({})", self.text(), text::requests(self.values.len()))
+    }
+
+    /// Values above so many seconds.
+    fn above(&self, seconds: f64) -> u64 {
+        self.values.iter().filter(|(microseconds, _)| *microseconds > seconds * 1e6).map(|(_, count)| count).sum()
+    }
+
+    /// True when so few requests already contradict the limits: an exact test of the share beyond each.
+    fn refutes(&self, percentile: Percentile, limits: Limits, confidence: f64) -> bool {
+        let (n, share) = (self.values.len(), percentile.fraction());
+        // At most `max` at percentile p says that at least p of the values are; at least `min`, that 1 - p are above.
+        let over = limits.max.is_some_and(|max| samples::too_few(n - self.above(max), n, share, confidence));
+        let under = limits.min.is_some_and(|min| samples::too_few(self.above(min), n, 1.0 - share, confidence));
+        over || under
+    }
+
+    fn nothing(&self) -> Answer {
+        Answer::inconclusive(format!("no request of `{}` has a latency{}", self.phase, self.failures))
+    }
+}
+
+/// `latency`: a percentile of the phase, in seconds.
+pub(super) fn latency(asked: &Asked<'_>, it: &Latency) -> Answer {
+    let limits = Limits { min: it.min.map(|it| it.as_secs_f64()), max: it.max.map(|it| it.as_secs_f64()) };
+    let rules = Rules::new(it.decide, it.confidence, it.min_samples, samples::percentile(it.percentile.fraction()));
+    let term = Term::new(asked, asked.phase, it.percentile);
+    let Some(value) = term.value else { return term.nothing() };
+    let chance = Chance::new(asked.seed, &["latency", asked.path, &asked.load.name]);
+    let interval = bootstrap::percentile(&term.windows, it.percentile.fraction(), rules.confidence, chance)
+        .map(|interval| around(interval.map(|microseconds| microseconds / 1e6), value));
+    let fact = format!("{} was {}", it.percentile, term.text());
+    let mut answer = Answer::new(Unit::Seconds, limits, text::seconds).observed(value, term.text(), interval);
+    answer.samples = term.values.len();
+    answer.censored = term.censored;
+    answer.term("requests", term.values.len().to_string());
+    if !rules.enough(term.values.len()) {
+        let refuted = term.refutes(it.percentile, limits, rules.confidence);
+        return answer.small(&rules, &fact, it.percentile, &[(&term.phase, term.values.len())], refuted);
+    }
+    if term.censored && limits.low_enough(value) && limits.max.is_some() {
+        let why = format!("{fact}: the requests there were given up, so that the limit cannot be checked");
+        return answer.verdict(Verdict::Inconclusive, why);
+    }
+    answer.decide(&rules, &fact)
+}
+
+/// `latency_ratio`: a percentile of the phase divided by the same percentile of an earlier one.
+pub(super) fn latency_ratio(asked: &Asked<'_>, it: &LatencyRatio) -> Answer {
+    let limits = Limits { min: it.min, max: it.max };
+    let rules = Rules::new(it.decide, it.confidence, it.min_samples, samples::percentile(it.percentile.fraction()));
+    let baseline = match asked.complete_phase(&it.to) {
+        Ok(phase) => Term::new(asked, phase, it.percentile),
+        Err(why) => return Answer::inconclusive(why),
+    };
+    let term = Term::new(asked, asked.phase, it.percentile);
+    let (Some(over), Some(under)) = (term.value, baseline.value) else {
+        return if baseline.value.is_none() { baseline.nothing() } else { term.nothing() };
+    };
+    // The histogram's finest grain is a microsecond: a baseline below it has no ratio.
+    let value = over / under.max(1e-6);
+    let chance = Chance::new(asked.seed, &["latency_ratio", asked.path, &asked.load.name]);
+    let interval =
+        bootstrap::ratio(&term.windows, &baseline.windows, it.percentile.fraction(), rules.confidence, chance)
+            .map(|interval| around(interval, value));
+    let moved = match value {
+        ratio if ratio >= 1.05 => "rose to",
+        ratio if ratio <= 0.95 => "fell to",
+        _ => "stayed at",
+    };
+    let sign = if term.censored { "at least " } else { "" };
+    let fact = format!("{} {moved} {sign}{} times the {}", it.percentile, text::digits(value), it.to);
+    let shown = format!("{}{}x", if term.censored { "at least " } else { "" }, text::digits(value));
+    let mut answer = Answer::new(Unit::Times, limits, text::digits).observed(value, shown, interval);
+    answer.samples = term.values.len().min(baseline.values.len());
+    answer.censored = term.censored;
+    answer.term(&format!("{} {}", term.phase, it.percentile), term.explained());
+    answer.term(&format!("{} {}", baseline.phase, it.percentile), baseline.explained());
+    if !rules.enough(answer.samples) {
+        // Against a baseline that is itself known well enough, a few requests can already be too slow.
+        let known = rules.enough(baseline.values.len()) && !baseline.censored;
+        let floor = it.or_below.map_or(0.0, |floor| floor.as_secs_f64());
+        let absolute =
+            Limits { min: limits.min.map(|min| min * under), max: limits.max.map(|max| (max * under).max(floor)) };
+        let refuted = known && term.refutes(it.percentile, absolute, rules.confidence);
+        let counts = [(term.phase.as_str(), term.values.len()), (baseline.phase.as_str(), baseline.values.len())];
+        return answer.small(&rules, &fact, it.percentile, &counts, refuted);
+    }
+    if baseline.censored {
+        let why = format!("{fact}, but the {}'s {} are requests that were given up", it.to, it.percentile);
+        return answer.verdict(Verdict::Inconclusive, why);
+    }
+    if let Some(floor) = it.or_below
+        && !term.censored
+        && over <= floor.as_secs_f64()
+        && limits.high_enough(value)
+    {
+        answer.term("decided by", format!("or_below {floor}"));
+        let why = format!("{fact}, and {} is {}, below {floor}", it.percentile, term.text());
+        return answer.verdict(Verdict::Pass, why);
+    }
+    if term.censored && limits.low_enough(value) && limits.max.is_some() {
+        let why = format!("{fact}: the requests there were given up, so that the limit cannot be checked");
+        return answer.verdict(Verdict::Inconclusive, why);
+    }
+    answer.decide(&rules, &fact)
+}
+
+/// The interval with the observed value in it: draws come from the middle of each bucket and the observed value from
+/// its end, half a thousandth apart.
+fn around([low, high]: [f64; 2], value: f64) -> [f64; 2] {
+    [low.min(value), high.max(value)]
+}

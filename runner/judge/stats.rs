@@ -1,0 +1,236 @@
+//! Counting: cells become the statistics of phases and the points of series. Nothing here judges.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
+use indexmap::IndexMap;
+use shakedown_schemas::result::{LatencyStats, LoadSeries, PhaseLoad, PhaseResult, Point, Stats};
+
+use super::seconds;
+use crate::observe::{CELL_NS, Cell, Failure, Histogram, LoadObservations, Mark, Observations, Part, PhaseSpan};
+
+/// The most points of a load's series.
+const MOST_POINTS: usize = 1200;
+
+/// A cell with its place in time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Placed<'a> {
+    /// When it begins, in nanoseconds since the load's start.
+    pub(super) start_ns: u64,
+    /// The segment that it belongs to.
+    pub(super) mark: Mark,
+    /// Its requests.
+    pub(super) cell: &'a Cell,
+}
+
+/// All cells of a load, in order of time.
+pub(super) fn cells(load: &LoadObservations) -> impl Iterator<Item = Placed<'_>> {
+    load.segments.iter().flat_map(|segment| {
+        segment.cells.iter().zip(0_u64..).map(move |(cell, index)| Placed {
+            start_ns: segment.mark.at_ns + index * CELL_NS,
+            mark: segment.mark,
+            cell,
+        })
+    })
+}
+
+/// The cells of a load that the expectations of a phase judge.
+pub(super) fn judged(load: &LoadObservations, phase: usize) -> impl Iterator<Item = Placed<'_>> {
+    cells(load).filter(move |placed| placed.mark.phase == phase && placed.mark.part == Part::Judged)
+}
+
+/// The requests of a load that the expectations of a phase judge, in one cell.
+pub(super) fn total(load: &LoadObservations, phase: usize) -> Cell {
+    let mut sum = Cell::default();
+    for placed in judged(load, phase) {
+        sum.merge(placed.cell);
+    }
+    sum
+}
+
+/// How long the judged part of a phase is, in seconds.
+pub(super) fn judged_seconds(span: &PhaseSpan) -> f64 {
+    seconds(span.judged_to_ns.saturating_sub(span.judged_from_ns))
+}
+
+/// The phases as they were, with what each load's judged requests show.
+pub fn phases(observations: &Observations) -> Vec<PhaseResult> {
+    let phase = |(index, span): (usize, &PhaseSpan)| PhaseResult {
+        name: span.name.clone(),
+        start_s: seconds(span.start_ns),
+        active_s: seconds(span.active_ns),
+        judged_from_s: seconds(span.judged_from_ns),
+        judged_to_s: seconds(span.judged_to_ns),
+        end_s: seconds(span.end_ns),
+        planned_s: seconds(span.planned_ns),
+        loads: observations
+            .loads
+            .iter()
+            .map(|load| {
+                let sum = total(load, index);
+                PhaseLoad {
+                    load: load.name.clone(),
+                    stats: stats(&sum, judged_seconds(span)),
+                    latency_hdr: hdr(&sum.latency),
+                }
+            })
+            .collect(),
+    };
+    observations.phases.iter().enumerate().map(phase).collect()
+}
+
+/// Counts and percentiles of the requests that were due within so many seconds.
+pub fn stats(requests: &Cell, seconds: f64) -> Stats {
+    Stats {
+        requests: requests.requests(),
+        succeeded: requests.succeeded,
+        errors: errors(&requests.failed),
+        throughput: if seconds > 0.0 { requests.requests() as f64 / seconds } else { 0.0 },
+        latency: latency(&requests.latency),
+        time_to_first_token: latency(&requests.first_token),
+    }
+}
+
+/// Failures by name, the most frequent first.
+pub(super) fn errors(failed: &BTreeMap<Failure, u64>) -> IndexMap<String, u64> {
+    let mut sorted: Vec<_> = failed.iter().filter(|(_, count)| **count > 0).collect();
+    sorted.sort_by_key(|(failure, count)| (std::cmp::Reverse(**count), **failure));
+    sorted.into_iter().map(|(failure, count)| (failure.to_string(), *count)).collect()
+}
+
+/// Percentiles in milliseconds; none of nothing.
+fn latency(histogram: &Histogram) -> Option<LatencyStats> {
+    let at = |quantile| histogram.quantile(quantile).map(|microseconds| microseconds / 1e3);
+    Some(LatencyStats {
+        count: histogram.len(),
+        mean_ms: histogram.mean()? / 1e3,
+        min_ms: histogram.min()? / 1e3,
+        p50_ms: at(0.5)?,
+        p90_ms: at(0.9)?,
+        p95_ms: at(0.95)?,
+        p99_ms: at(0.99)?,
+        p999_ms: at(0.999)?,
+        max_ms: at(1.0)?,
+    })
+}
+
+/// A histogram in HdrHistogram's own exchange format (V2, DEFLATE, base64), so that other tools can merge and plot it.
+fn hdr(histogram: &Histogram) -> Option<String> {
+    let most = histogram.max()? as u64;
+    let mut standard = hdrhistogram::Histogram::<u64>::new_with_max(most.max(2), 3).ok()?;
+    for (value, count) in histogram.iter() {
+        standard.record_n(value as u64, count).ok()?;
+    }
+    let mut bytes = Vec::new();
+    V2DeflateSerializer::new().serialize(&standard, &mut bytes).ok()?;
+    Some(base64::engine::general_purpose::STANDARD.encode(bytes))
+}
+
+/// What each load's requests show over time: windows of a second that begin anew with every part of every phase, or
+/// longer ones where a load would have more than about 1,200 of them.
+pub fn series(observations: &Observations) -> Vec<LoadSeries> {
+    observations.loads.iter().map(load_series).collect()
+}
+
+fn load_series(load: &LoadObservations) -> LoadSeries {
+    let lengths = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
+    let points = |length: u64| -> usize {
+        let nanoseconds = length * 1_000_000_000;
+        load.segments.iter().map(|it| it.end_ns.saturating_sub(it.mark.at_ns).div_ceil(nanoseconds) as usize).sum()
+    };
+    let window = lengths.into_iter().find(|length| points(*length) <= MOST_POINTS).unwrap_or(3600);
+    let per_window = (window * 1_000_000_000 / CELL_NS) as usize;
+    let mut series = LoadSeries { load: load.name.clone(), window_s: window as f64, points: Vec::new() };
+    for segment in &load.segments {
+        for (cells, index) in segment.cells.chunks(per_window).zip(0_u64..) {
+            let mut sum = Cell::default();
+            for cell in cells {
+                sum.merge(cell);
+            }
+            let start_ns = segment.mark.at_ns + index * window * 1_000_000_000;
+            let end_ns = (start_ns + window * 1_000_000_000).min(segment.end_ns);
+            if sum.requests() > 0 {
+                series.points.push(point(&sum, start_ns, end_ns));
+            }
+        }
+    }
+    series
+}
+
+fn point(requests: &Cell, start_ns: u64, end_ns: u64) -> Point {
+    let at = |quantile| requests.latency.quantile(quantile).map(|microseconds| microseconds / 1e3);
+    Point {
+        t_s: seconds(start_ns),
+        length_s: seconds(end_ns.saturating_sub(start_ns)),
+        requests: requests.requests(),
+        succeeded: requests.succeeded,
+        errors: errors(&requests.failed),
+        p50_ms: at(0.5),
+        p95_ms: at(0.95),
+        p99_ms: at(0.99),
+        max_ms: at(1.0),
+        in_flight: requests.in_flight,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::testing::Timeline;
+
+    #[test]
+    fn a_phase_counts_only_its_judged_requests() {
+        let observations = Timeline::new(20.0)
+            .phase("baseline", 10.0)
+            .fault_phase("cut", 10.0)
+            .settle(2.0)
+            .answer(|request| request.ok_in(if request.phase == "baseline" { 10.0 } else { 30.0 }))
+            .observe();
+        let phases = phases(&observations);
+        assert_eq!(phases.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["baseline", "cut"]);
+        let cut = &phases[1];
+        assert_eq!(cut.loads[0].stats.requests, 160);
+        assert_eq!(cut.loads[0].stats.throughput, 20.0);
+        assert_eq!(cut.loads[0].stats.latency.unwrap().p95_ms.round(), 30.0);
+        assert_eq!(cut.judged_from_s - cut.active_s, 2.0);
+        assert_eq!(phases[0].loads[0].stats.latency.unwrap().count, 200);
+    }
+
+    #[test]
+    fn the_exchange_histogram_reads_back() {
+        let mut histogram = Histogram::default();
+        for value in 1..=2000_u64 {
+            histogram.record(value * 37);
+        }
+        let text = hdr(&histogram).unwrap();
+        let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
+        let read: hdrhistogram::Histogram<u64> =
+            hdrhistogram::serialization::Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
+        assert_eq!(read.len(), 2000);
+        for quantile in [0.5, 0.95, 0.999] {
+            assert_eq!(read.value_at_quantile(quantile), histogram.quantile(quantile).unwrap() as u64);
+        }
+        assert_eq!(hdr(&Histogram::default()), None);
+    }
+
+    #[test]
+    fn series_hold_every_request_once_and_stay_short() {
+        for (seconds, window) in [(60.0, 1.0), (3000.0, 5.0)] {
+            let observations =
+                Timeline::new(2.0).phase("baseline", seconds).answer(|request| request.ok_in(5.0)).observe();
+            let series = series(&observations);
+            assert_eq!(series[0].window_s, window);
+            assert!(series[0].points.len() <= MOST_POINTS);
+            assert_eq!(series[0].points.iter().map(|it| it.requests).sum::<u64>(), (seconds * 2.0) as u64);
+            assert_eq!(series[0].points[1].t_s, window);
+        }
+    }
+
+    #[test]
+    fn failures_are_named_the_most_frequent_first() {
+        let failed = BTreeMap::from([(Failure::Timeout, 2), (Failure::Status(503), 7), (Failure::Check, 0)]);
+        let names: Vec<_> = errors(&failed).into_iter().collect();
+        assert_eq!(names, [("http_503".to_owned(), 7), ("timeout".to_owned(), 2)]);
+    }
+}

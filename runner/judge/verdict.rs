@@ -1,0 +1,90 @@
+//! From answers to one verdict, one sentence and one exit code.
+
+use shakedown_schemas::event::FaultState;
+use shakedown_schemas::result::{ExpectationResult, FaultResult, Leftover, ScenarioResult, Verdict};
+
+use super::text;
+
+/// The verdict of a scenario and the sentence that says why: the worst of its expectations, its faults' injections
+/// and removals, the run's own errors and what it left behind. A scenario that expected nothing is inconclusive.
+pub fn scenario_verdict(
+    expectations: &[ExpectationResult],
+    faults: &[FaultResult],
+    errors: &[String],
+    leftovers: &[Leftover],
+) -> (Verdict, String) {
+    let mut findings: Vec<(Verdict, String)> = Vec::new();
+    findings.extend(leftovers.iter().map(|it| (Verdict::Error, format!("{} was left behind: {}", it.what, it.error))));
+    findings.extend(errors.iter().map(|error| (Verdict::Error, error.clone())));
+    for fault in faults {
+        let problem = fault.problem.as_ref().map_or_else(String::new, |problem| format!(": {problem}"));
+        let name = &fault.name;
+        let injection = match fault.injection {
+            Verdict::Pass => None,
+            Verdict::Inconclusive => Some(format!("the fault `{name}` could not be proven{problem}")),
+            Verdict::Fail | Verdict::Error => Some(format!("the fault `{name}` could not be injected{problem}")),
+        };
+        findings.extend(injection.map(|sentence| (fault.injection, sentence)));
+        if fault.undo != Verdict::Pass {
+            findings.push((fault.undo, format!("the removal of the fault `{name}` was not confirmed{problem}")));
+        }
+    }
+    let several = expectations.iter().any(|it| it.load != expectations[0].load);
+    for it in expectations.iter().filter(|it| it.verdict != Verdict::Pass) {
+        let load = if several { format!(" of load `{}`", it.load) } else { String::new() };
+        findings.push((it.verdict, format!("`{}`{load}: {}", it.phase, it.reason)));
+    }
+    let worst = findings.iter().map(|(verdict, _)| *verdict).max().unwrap_or_default();
+    if worst == Verdict::Pass {
+        return if expectations.is_empty() {
+            (Verdict::Inconclusive, "inconclusive: the scenario expects nothing".to_owned())
+        } else {
+            (Verdict::Pass, passed(expectations.len() as u64, faults.len() as u64))
+        };
+    }
+    let word = match worst {
+        Verdict::Fail => "failed",
+        other => other.word(),
+    };
+    let mut worst_ones = findings.iter().filter(|(verdict, _)| *verdict == worst);
+    let first = worst_ones.next().map_or("", |(_, sentence)| sentence.as_str());
+    let more = match worst_ones.count() as u64 {
+        0 => String::new(),
+        count => format!("; and {count} more"),
+    };
+    (worst, format!("{word}: {first}{more}"))
+}
+
+fn passed(expectations: u64, faults: u64) -> String {
+    let hold = if expectations == 1 { "holds" } else { "hold" };
+    let held = format!("{} {hold}", text::counted(expectations, "expectation"));
+    match faults {
+        0 => format!("passed: {held}"),
+        count => format!("passed: {held}, {} applied and undone", text::counted(count, "fault")),
+    }
+}
+
+/// The exit code of a command that ran these scenarios: the first of 6 (something was left behind), 3 (error),
+/// 1 (fail) and 4 (inconclusive) that occurred, else 0; 5 when there was none. An interruption has its own code, which
+/// the command line knows.
+pub fn exit_code(scenarios: &[ScenarioResult]) -> u8 {
+    let left =
+        |it: &ScenarioResult| !it.leftovers.is_empty() || it.faults.iter().any(|fault| fault.state == FaultState::Left);
+    let any = |verdict| scenarios.iter().any(|it| it.verdict == verdict);
+    if scenarios.is_empty() {
+        5
+    } else if scenarios.iter().any(left) {
+        6
+    } else if any(Verdict::Error) {
+        3
+    } else if any(Verdict::Fail) {
+        1
+    } else if any(Verdict::Inconclusive) {
+        4
+    } else {
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests;

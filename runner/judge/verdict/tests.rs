@@ -1,0 +1,128 @@
+//! One verdict from many answers, in both directions.
+
+use serde_json::json;
+use shakedown_schemas::result::Unit;
+
+use super::*;
+
+fn expectation(verdict: Verdict, reason: &str) -> ExpectationResult {
+    ExpectationResult {
+        phase: "partition".to_owned(),
+        load: "load".to_owned(),
+        kind: "latency_ratio".to_owned(),
+        title: String::new(),
+        verdict,
+        observed: None,
+        observed_text: String::new(),
+        unit: Unit::Times,
+        interval: None,
+        censored: false,
+        samples: 0,
+        min: None,
+        max: None,
+        limit_text: String::new(),
+        reason: reason.to_owned(),
+        terms: indexmap::IndexMap::new(),
+        line: None,
+    }
+}
+
+fn fault(injection: Verdict, undo: Verdict) -> FaultResult {
+    FaultResult {
+        name: "nats-cut".to_owned(),
+        phase: "partition".to_owned(),
+        kind: "partition".to_owned(),
+        engine: "network-policy".to_owned(),
+        description: String::new(),
+        targets: vec![],
+        peers: vec![],
+        objects: vec![],
+        state: FaultState::Undone,
+        injecting_s: None,
+        injected_s: None,
+        proven_s: None,
+        undoing_s: None,
+        undone_s: None,
+        evidence: vec![],
+        injection,
+        undo,
+        problem: None,
+        line: None,
+    }
+}
+
+fn leftover() -> Leftover {
+    Leftover { what: "networkpolicy/x".to_owned(), command: "kubectl delete".to_owned(), error: "timeout".to_owned() }
+}
+
+const GOOD: Verdict = Verdict::Pass;
+
+#[test]
+fn everything_good_passes_and_says_what_was_done() {
+    let held = [expectation(GOOD, ""), expectation(GOOD, "")];
+    let (verdict, reason) = scenario_verdict(&held, &[fault(GOOD, GOOD)], &[], &[]);
+    assert_eq!((verdict, reason.as_str()), (GOOD, "passed: 2 expectations hold, 1 fault applied and undone"));
+    assert_eq!(scenario_verdict(&held[..1], &[], &[], &[]).1, "passed: 1 expectation holds");
+}
+
+#[test]
+fn nothing_expected_is_not_a_pass() {
+    assert_eq!(scenario_verdict(&[], &[fault(GOOD, GOOD)], &[], &[]).0, Verdict::Inconclusive);
+}
+
+#[test]
+fn the_worst_wins_and_is_named() {
+    let fail = expectation(Verdict::Fail, "p95 rose to 3.8 times the baseline (3.4 to 4.3), allowed 3");
+    let unsure = expectation(Verdict::Inconclusive, "too few");
+    let (verdict, reason) = scenario_verdict(&[unsure.clone(), fail.clone(), fail.clone()], &[], &[], &[]);
+    assert_eq!(verdict, Verdict::Fail);
+    let expected = "failed: `partition`: p95 rose to 3.8 times the baseline (3.4 to 4.3), allowed 3; and 1 more";
+    assert_eq!(reason, expected);
+
+    let unproven = fault(Verdict::Inconclusive, GOOD);
+    let (verdict, reason) = scenario_verdict(&[expectation(GOOD, "")], &[unproven], &[], &[]);
+    assert_eq!(
+        (verdict, reason.as_str()),
+        (Verdict::Inconclusive, "inconclusive: the fault `nats-cut` could not be proven")
+    );
+
+    let (verdict, _) = scenario_verdict(std::slice::from_ref(&fail), &[fault(GOOD, Verdict::Error)], &[], &[]);
+    assert_eq!(verdict, Verdict::Error);
+    let (verdict, reason) = scenario_verdict(&[fail], &[], &["the cluster is gone".to_owned()], &[]);
+    assert_eq!((verdict, reason.as_str()), (Verdict::Error, "error: the cluster is gone"));
+    assert_eq!(scenario_verdict(&[expectation(GOOD, "")], &[], &[], &[leftover()]).0, Verdict::Error);
+}
+
+#[test]
+fn several_loads_are_told_apart() {
+    let other = ExpectationResult { load: "other".to_owned(), ..expectation(Verdict::Fail, "slow") };
+    let (_, reason) = scenario_verdict(&[expectation(GOOD, ""), other], &[], &[], &[]);
+    assert_eq!(reason, "failed: `partition` of load `other`: slow");
+}
+
+fn ended(verdict: Verdict, leftovers: Vec<Leftover>) -> ScenarioResult {
+    let mut result: ScenarioResult = serde_json::from_value(json!({
+        "name": "s", "file": "s.yaml", "verdict": "pass", "reason": "", "started_at": "2026-01-31T12:00:00Z",
+        "duration_s": 1.0, "loads": [], "phases": [], "faults": [], "expectations": [], "series": [],
+    }))
+    .unwrap();
+    result.verdict = verdict;
+    result.leftovers = leftovers;
+    result
+}
+
+#[test]
+fn the_first_of_the_codes_decides() {
+    use Verdict::{Error, Fail, Inconclusive, Pass};
+    let code =
+        |verdicts: &[Verdict]| exit_code(&verdicts.iter().map(|verdict| ended(*verdict, vec![])).collect::<Vec<_>>());
+    assert_eq!(code(&[Pass, Pass]), 0);
+    assert_eq!(code(&[Pass, Inconclusive]), 4);
+    assert_eq!(code(&[Inconclusive, Fail, Pass]), 1);
+    assert_eq!(code(&[Fail, Error, Inconclusive]), 3);
+    assert_eq!(code(&[]), 5);
+    assert_eq!(exit_code(&[ended(Error, vec![]), ended(Error, vec![leftover()])]), 6);
+    let mut left = ended(Error, vec![]);
+    left.faults.push(FaultResult { state: FaultState::Left, ..fault(GOOD, Error) });
+    assert_eq!(exit_code(&[left]), 6);
+}
