@@ -17,6 +17,7 @@ mod object;
 mod patch;
 pub mod program;
 mod proxy;
+mod ready;
 mod registry;
 mod resource;
 mod selector;
@@ -27,23 +28,18 @@ mod validate;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use addresses::Addresses;
 use clock::Clock;
 use controllers::{deployments, endpoints, garbage, jobs, links, namespaces, stateful_sets};
 use registry::{Registry, WriteOptions};
-use resource::{NAMESPACES, PODS};
+use resource::NAMESPACES;
 use store::Store;
 pub use topology::Topology;
-
-/// How long all pods may take to become ready.
-const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// A running cluster. Dropping it ends everything in it.
 #[derive(Debug)]
@@ -92,7 +88,7 @@ impl Sandbox {
             let namespace = object::namespace(&object).to_string();
             registry.create(kind, &namespace, object, WriteOptions::default())?;
         }
-        sandbox.wait_until_ready(&topology).await?;
+        ready::wait(&registry, &topology).await?;
         Ok(sandbox)
     }
 
@@ -114,31 +110,6 @@ impl Sandbox {
             endpoints::reconcile,
         ] {
             self.tasks.spawn(controllers::run(registry.clone(), reconcile));
-        }
-    }
-
-    async fn wait_until_ready(&self, topology: &Topology) -> anyhow::Result<()> {
-        let deadline = Instant::now() + START_LIMIT;
-        let wanted: usize = topology.workloads.iter().map(|w| w.replicas as usize).sum();
-        let mut latest = self.registry.store.subscribe();
-        loop {
-            latest.borrow_and_update();
-            let pods = self.registry.store.list(&PODS, "");
-            let ready = pods.iter().filter(|pod| object::condition(pod, "Ready") == Some("True")).count();
-            if ready >= wanted {
-                return Ok(());
-            }
-            if tokio::time::timeout_at(deadline, latest.changed()).await.is_err() {
-                let late: Vec<String> = pods
-                    .iter()
-                    .filter(|pod| object::condition(pod, "Ready") != Some("True"))
-                    .map(|pod| format!("{}: {}", object::name(pod), pod["status"]["containerStatuses"][0]["state"]))
-                    .collect();
-                bail!(
-                    "{ready} of {wanted} pods of the sandbox are ready after {START_LIMIT:?}; not: {}",
-                    late.join(", ")
-                );
-            }
         }
     }
 

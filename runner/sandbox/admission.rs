@@ -123,9 +123,29 @@ fn complete_pod(spec: &mut Map<String, Value>) {
             default_to(container, "terminationMessagePath", "/dev/termination-log");
             default_to(container, "terminationMessagePolicy", "File");
             for port in container.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
-                port.as_object_mut().map(|port| default_to(port, "protocol", "TCP"));
+                complete_port(port);
+            }
+            for kind in ["readinessProbe", "livenessProbe", "startupProbe"] {
+                container.get_mut(kind).and_then(Value::as_object_mut).map(complete_probe);
             }
         }
+    }
+}
+
+fn complete_port(port: &mut Value) {
+    if let Some(port) = port.as_object_mut() {
+        default_to(port, "protocol", "TCP");
+    }
+}
+
+fn complete_probe(probe: &mut Map<String, Value>) {
+    for (key, value) in [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
+    {
+        default_to(probe, key, value);
+    }
+    if let Some(get) = probe.get_mut("httpGet").and_then(Value::as_object_mut) {
+        default_to(get, "path", "/");
+        default_to(get, "scheme", "HTTP");
     }
 }
 
@@ -155,7 +175,7 @@ fn complete_policy(spec: &mut Map<String, Value>) {
     for direction in ["ingress", "egress"] {
         for rule in spec.get_mut(direction).and_then(Value::as_array_mut).into_iter().flatten() {
             for port in rule.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
-                port.as_object_mut().map(|port| default_to(port, "protocol", "TCP"));
+                complete_port(port);
             }
         }
     }

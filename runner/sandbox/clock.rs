@@ -37,11 +37,6 @@ impl Clock {
         time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 
-    /// The time now with microseconds, as leases and events carry it.
-    pub fn micro_stamp(&self) -> String {
-        self.now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
-    }
-
     /// How long from now until `seconds` after the time stamp; zero when that has passed or cannot be read.
     pub fn until(&self, stamp: &str, seconds: i64) -> Duration {
         let Ok(start) = stamp.parse::<Timestamp>() else { return Duration::ZERO };

@@ -65,11 +65,6 @@ impl ApiError {
         Self::new(404, "NotFound", format!("{} {name:?} not found", resource.qualified())).about(resource, name)
     }
 
-    /// 404: no such path.
-    pub fn no_such_path() -> Self {
-        Self::new(404, "NotFound", "the server could not find the requested resource".into())
-    }
-
     /// 409: the name is taken.
     pub fn already_exists(resource: &Resource, name: &str) -> Self {
         Self::new(409, "AlreadyExists", format!("{} {name:?} already exists", resource.qualified()))
@@ -158,11 +153,6 @@ impl ApiError {
     /// 422: a patch that does not fit the object.
     pub fn unprocessable(message: impl Into<String>) -> Self {
         Self::new(422, "Invalid", message.into())
-    }
-
-    /// 429: try later; an eviction that a disruption budget does not allow now.
-    pub fn too_many_requests(message: impl Into<String>) -> Self {
-        Self::new(429, "TooManyRequests", message.into())
     }
 
     /// 504: a version that does not exist yet.

@@ -57,6 +57,8 @@ impl Node {
         let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE, "labels": labels}});
         let node = registry.create(&NODES, "", node, WriteOptions::default())?.object;
         let now = registry.store.clock.stamp();
+        let processors = std::thread::available_parallelism().map_or(1, usize::from).to_string();
+        let capacity = json!({"cpu": processors, "memory": "8Gi", "pods": "110"});
         registry.modify(&Key::new(&NODES, "", NODE), object::uid(&node), |node| {
             node["status"] = json!({
                 "addresses": [{"type": "InternalIP", "address": ADDRESS}, {"type": "Hostname", "address": NODE}],
@@ -65,7 +67,7 @@ impl Node {
                 "nodeInfo": {"kubeletVersion": "v1.33.0+shakedown-sandbox", "kubeProxyVersion": "", "machineID": "",
                     "systemUUID": "", "bootID": "", "kernelVersion": "", "osImage": "", "operatingSystem": "linux",
                     "containerRuntimeVersion": "tasks://1", "architecture": std::env::consts::ARCH},
-                "capacity": {"pods": "186"}, "allocatable": {"pods": "186"},
+                "capacity": capacity, "allocatable": capacity,
             });
         });
         Ok(())

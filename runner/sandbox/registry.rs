@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-pub(crate) use delete::{DeleteOptions, Deleted, Propagation};
+pub(crate) use delete::{DeleteOptions, Propagation};
 
 use super::addresses::Addresses;
 use super::error::{ApiError, Cause};
@@ -187,8 +187,10 @@ impl Registry {
         let object = if options.dry_run {
             Arc::new(next)
         } else {
-            let stored = tx.put(key.clone(), next);
-            if gone { self.forget(tx, key).unwrap_or(stored) } else { stored }
+            match gone.then(|| self.forget(tx, key, Some(next.clone()))).flatten() {
+                Some(last) => last,
+                None => tx.put(key.clone(), next),
+            }
         };
         Ok(Written { object, created: false, warnings })
     }
@@ -235,9 +237,12 @@ impl Registry {
         }
     }
 
-    /// Removes the object from the store and gives its address back.
-    fn forget(&self, tx: &mut Transaction<'_>, key: &Key) -> Option<Arc<Value>> {
-        let last = tx.remove(key)?;
+    /// Removes the object from the store, with this last state if one is given, and gives its address back.
+    fn forget(&self, tx: &mut Transaction<'_>, key: &Key, last: Option<Value>) -> Option<Arc<Value>> {
+        let last = match last {
+            Some(last) => tx.remove_as(key, last),
+            None => tx.remove(key),
+        }?;
         for pointer in ["/spec/clusterIP", "/status/podIP"] {
             if let Ok(address) = object::text(&last, pointer).parse() {
                 self.addresses.release(address);

@@ -223,9 +223,14 @@ impl Inner {
 
     /// Removes the object; returns its last state with the version of the deletion.
     pub fn remove(&mut self, key: &Key) -> Option<Arc<Value>> {
+        let last = Value::clone(self.objects.get(key)?);
+        self.remove_as(key, last)
+    }
+
+    /// Removes the object, whose last state is to be this one.
+    pub fn remove_as(&mut self, key: &Key, mut last: Value) -> Option<Arc<Value>> {
         let before = self.objects.remove(key)?;
         self.revision += 1;
-        let mut last = Value::clone(&before);
         object::meta_mut(&mut last).insert("resourceVersion".into(), self.revision.to_string().into());
         let after = Arc::new(last);
         let change = Change {

@@ -137,7 +137,8 @@ impl Topology {
         Ok(())
     }
 
-    fn namespace_of<'a>(&'a self, workload: &'a Workload) -> &'a str {
+    /// The namespace of a workload.
+    pub(crate) fn namespace_of<'a>(&'a self, workload: &'a Workload) -> &'a str {
         workload.namespace.as_deref().unwrap_or(&self.namespace)
     }
 

@@ -60,8 +60,6 @@ fn find_unknown(given: &Value, known: &Value, path: String, unknown: &mut Vec<St
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 match known.get(key) {
                     Some(inner) => find_unknown(value, inner, path, unknown),
-                    // The types leave empty maps out in a few places; nothing is lost with them.
-                    None if value.as_object().is_some_and(serde_json::Map::is_empty) => {}
                     None => unknown.push(path),
                 }
             }

@@ -70,7 +70,7 @@ impl Registry {
             if options.dry_run {
                 return Ok(Deleted { object: current, gone: true, warning });
             }
-            let object = self.forget(&mut tx, key).unwrap_or(current);
+            let object = self.forget(&mut tx, key, None).unwrap_or(current);
             return Ok(Deleted { object, gone: true, warning });
         }
         mark(&tx, key.resource, &mut next, grace);
