@@ -9,6 +9,7 @@ mod network;
 mod objects;
 mod pods;
 mod reach;
+mod transport;
 
 pub use connect::{ConnectOptions, connect};
 pub use error::ClusterError;

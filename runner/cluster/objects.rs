@@ -13,10 +13,12 @@ use shakedown_schemas::EventKind;
 use super::{Cluster, ClusterError};
 use crate::journal::Act;
 
-/// How long one request may take.
-const REQUEST_LIMIT: Duration = Duration::from_secs(10);
-/// How long a request that may be repeated is repeated.
+/// How long one request may take. Short enough that ten seconds of silence leave time for a second try.
+const REQUEST_LIMIT: Duration = Duration::from_secs(8);
+/// How long a request that may be repeated is repeated: no try begins later than this.
 const RETRY_LIMIT: Duration = Duration::from_secs(20);
+/// How many objects are asked for at a time.
+const PAGE: u32 = 500;
 
 /// The kinds of objects that the runner handles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -129,18 +131,15 @@ impl Cluster {
         let begun = tokio::time::Instant::now();
         let mut pause = Duration::from_millis(200);
         for attempt in 1.. {
-            match self.once(action, request()).await {
-                Err(error) if error.is_transient() && begun.elapsed() + pause < RETRY_LIMIT => {
-                    (self.notify)(EventKind::ApiRetry {
-                        request: action.to_owned(),
-                        error: error.to_string(),
-                        attempt,
-                    });
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(5));
-                }
-                answer => return answer,
+            let answer = self.once(action, request()).await;
+            let Err(error) = &answer else { return answer };
+            let wait = pause.max(error.wait());
+            if !error.is_transient() || begun.elapsed() + wait >= RETRY_LIMIT {
+                return answer;
             }
+            (self.notify)(EventKind::ApiRetry { request: action.to_owned(), error: error.to_string(), attempt });
+            tokio::time::sleep(wait).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
         }
         unreachable!("the loop only ends by returning")
     }
@@ -153,28 +152,26 @@ impl Cluster {
     pub async fn create(&self, kind: Kind, namespace: &str, object: &Value) -> Result<Value, ClusterError> {
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let action = format!("create {} {name} in namespace {namespace}", kind.kubectl());
-        let typed: DynamicObject = serde_json::from_value(object.clone()).map_err(|error| ClusterError::Other {
-            action: action.clone(),
-            message: error.to_string(),
-            transient: false,
-        })?;
+        let typed = typed(&action, object)?;
         let api = self.api(kind, namespace);
         let parameters = PostParams::default();
         let key = ObjectKey { kind, namespace: namespace.to_owned(), name, uid: None };
         let entry = self.intend(&action, &Act::Create(key.clone()))?;
-        let answer = self.repeated(&action, || api.create(&parameters, &typed)).await;
-        self.settle(entry, &answer);
-        match answer {
+        let answer = match self.repeated(&action, || api.create(&parameters, &typed)).await {
             Ok(created) => Ok(to_value(&created)),
-            Err(ClusterError::Conflict { action, message }) => {
-                let label = &object["metadata"]["labels"][crate::labels::RUN];
-                match self.get(&key).await? {
-                    Some(there) if there["metadata"]["labels"][crate::labels::RUN] == *label => Ok(there),
-                    _ => Err(ClusterError::Conflict { action, message }),
-                }
-            }
+            Err(ClusterError::Conflict { action, message }) => self.created_before(&key, object).await.and_then(|there| {
+                there.ok_or(ClusterError::Conflict { action, message })
+            }),
             Err(error) => Err(error),
-        }
+        };
+        self.settle(entry, &answer);
+        answer
+    }
+
+    /// The object of that name if it is of the same run: an earlier try of this very request whose answer was lost.
+    async fn created_before(&self, key: &ObjectKey, object: &Value) -> Result<Option<Value>, ClusterError> {
+        let run = |object: &Value| object["metadata"]["labels"][crate::labels::RUN].clone();
+        Ok(self.get(key).await?.filter(|there| run(there) == run(object) && !run(there).is_null()))
     }
 
     /// Puts an object in place of the one of the same name and version. Sent once: a second time would meet its own
@@ -184,11 +181,7 @@ impl Cluster {
     /// `Conflict` when it is another version by now; else when the server refuses or does not answer.
     pub async fn replace(&self, key: &ObjectKey, object: &Value) -> Result<Value, ClusterError> {
         let action = format!("replace {key}");
-        let typed: DynamicObject = serde_json::from_value(object.clone()).map_err(|error| ClusterError::Other {
-            action: action.clone(),
-            message: error.to_string(),
-            transient: false,
-        })?;
+        let typed = typed(&action, object)?;
         let api = self.api(key.kind, &key.namespace);
         let replaced = self.once(&action, api.replace(&key.name, &PostParams::default(), &typed)).await?;
         Ok(to_value(&replaced))
@@ -222,8 +215,63 @@ impl Cluster {
         }
         let place = if namespace.is_empty() { "all namespaces".to_owned() } else { format!("namespace {namespace}") };
         let action = format!("list {} in {place}", kind.parts().3);
-        let list = self.repeated(&action, || api.list(&parameters)).await?;
-        Ok(list.items.iter().map(to_value).collect())
+        let mut objects = Vec::new();
+        let mut parameters = parameters.limit(PAGE);
+        loop {
+            let page = match self.repeated(&action, || api.list(&parameters)).await {
+                Ok(page) => page,
+                // The list is older than what the server remembers: all of it once more, and at once.
+                Err(ClusterError::Expired(_)) if parameters.limit.is_some() => {
+                    objects.clear();
+                    parameters = ListParams { limit: None, continue_token: None, ..parameters };
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            objects.extend(page.items.iter().map(to_value));
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => parameters.continue_token = Some(token),
+                None => return Ok(objects),
+            }
+        }
+    }
+
+    /// What the server would make of an object, without creating it: with its defaults, its admission and its quota.
+    ///
+    /// # Errors
+    /// When the server would refuse it, or does not answer.
+    pub async fn would_create(&self, kind: Kind, namespace: &str, object: &Value) -> Result<Value, ClusterError> {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let action = format!("try to create {} {name} in namespace {namespace}", kind.kubectl());
+        let typed = typed(&action, object)?;
+        let api = self.api(kind, namespace);
+        let parameters = PostParams { dry_run: true, ..PostParams::default() };
+        self.repeated(&action, || api.create(&parameters, &typed)).await.map(|object| to_value(&object))
+    }
+
+    /// Whether this account may do something with a kind of objects.
+    ///
+    /// # Errors
+    /// When the server refuses the question or does not answer.
+    pub async fn may(&self, verb: &str, kind: Kind, namespace: &str) -> Result<bool, ClusterError> {
+        let (group, _, _, resource) = kind.parts();
+        let question = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {"namespace": namespace, "verb": verb, "group": group, "resource": resource}},
+        })
+        .to_string();
+        let action = format!("ask whether we may {verb} {resource} in namespace {namespace}");
+        let answer = self
+            .repeated(&action, || async {
+                let request = http::Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
+                    .header(http::header::CONTENT_TYPE, "application/json")
+                    .body(question.clone().into_bytes())
+                    .map_err(|error| kube::Error::BuildRequest(kube::core::request::Error::BuildRequest(error)))?;
+                self.client.request::<Value>(request).await
+            })
+            .await?;
+        Ok(answer["status"]["allowed"] == true)
     }
 
     /// Deletes an object, and what it owns with it. One that is gone already is fine.
@@ -299,6 +347,14 @@ impl Cluster {
             journal.settle(entry, error.map(ToString::to_string));
         }
     }
+}
+
+fn typed(action: &str, object: &Value) -> Result<DynamicObject, ClusterError> {
+    serde_json::from_value(object.clone()).map_err(|error| ClusterError::Other {
+        action: action.to_owned(),
+        message: error.to_string(),
+        transient: false,
+    })
 }
 
 fn to_value(object: &DynamicObject) -> Value {
