@@ -16,6 +16,7 @@ mod net;
 mod ports;
 #[cfg(test)]
 mod property;
+mod service;
 mod standing;
 mod terms;
 
@@ -27,4 +28,5 @@ pub use explain::explain;
 pub use labels::{Labels, Selector};
 pub use net::{Cidr, CidrError};
 pub use ports::{PortSet, Protocol};
+pub use service::service_peer;
 pub use standing::{Conflict, ConflictKind, standing};

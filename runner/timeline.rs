@@ -164,7 +164,8 @@ impl Run<'_> {
         let phase = &self.scenario.phases[index];
         let has_faults = self.faults.iter().any(|fault| fault.plan.phase == index);
         let at_once = self.faults.iter().any(|fault| fault.plan.phase == index && fault.plan.after.is_zero());
-        let start_ns = self.now_ns();
+        // Where the one before it ended, so that no request is due between two phases.
+        let start_ns = self.spans.last().map_or(0, |span| span.end_ns);
         self.events
             .emit(EventKind::PhaseStarted { phase: phase.name.clone(), planned_s: phase.duration.as_secs_f64() });
         let mut span = PhaseSpan {

@@ -15,6 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("error", sample::errored()),
         ("stillborn", sample::stillborn()),
         ("suite", sample::suite()),
+        ("busy", sample::busy()),
         ("hour", sample::hour()),
         ("hostile", sample::hostile()),
     ] {

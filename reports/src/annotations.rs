@@ -2,7 +2,7 @@
 
 use shakedown_schemas::result::{RunResult, Verdict};
 
-use crate::order;
+use crate::sentences;
 use crate::tame::tamed;
 use crate::text::one_line;
 
@@ -16,7 +16,7 @@ pub fn github_annotations(result: &RunResult) -> Vec<String> {
     let mut found: Vec<(u8, String)> = Vec::new();
     for scenario in &result.scenarios {
         let mut add = |verdict: Verdict, line: Option<u32>, title: &str, message: &str| {
-            found.push((order::rank(verdict), command(&scenario.file, line, title, message)));
+            found.push((sentences::rank(verdict), command(&scenario.file, line, title, message)));
         };
         for it in scenario.expectations.iter().filter(|it| it.verdict != Verdict::Pass) {
             add(it.verdict, it.line, &format!("{}: {}", it.phase, it.title), &it.reason);
@@ -38,7 +38,7 @@ pub fn github_annotations(result: &RunResult) -> Vec<String> {
             add(Verdict::Error, None, &scenario.name, it);
         }
         let silent = scenario.expectations.iter().all(|it| it.verdict == Verdict::Pass)
-            && scenario.faults.iter().all(|it| order::fault_verdict(it) == Verdict::Pass)
+            && scenario.faults.iter().all(|it| sentences::fault_verdict(it) == Verdict::Pass)
             && scenario.leftovers.is_empty()
             && scenario.errors.is_empty();
         if silent && scenario.verdict != Verdict::Pass {

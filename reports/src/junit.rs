@@ -10,7 +10,7 @@ use shakedown_schemas::result::{ExpectationResult, FaultResult, Proof, RunResult
 
 use crate::tame::tamed;
 use crate::text::one_line;
-use crate::{RenderError, order, words};
+use crate::{RenderError, sentences, words};
 
 /// The longest body of a case; CI systems cut or refuse much longer ones.
 const BODY: usize = 20_000;
@@ -50,7 +50,7 @@ fn suite(result: &RunResult, scenario: &ScenarioResult) -> TestSuite {
 
     let class = class(scenario);
     let mut names = BTreeSet::new();
-    for it in order::expectations(scenario) {
+    for it in sentences::expectations(scenario) {
         let name = unique(&mut names, expectation_name(scenario, it));
         let mut case = case(&name, &class, it.verdict, &it.reason, &expectation_body(it));
         if let Some(phase) = scenario.phases.iter().find(|phase| phase.name == it.phase) {
@@ -84,8 +84,8 @@ fn suite(result: &RunResult, scenario: &ScenarioResult) -> TestSuite {
     suite.set_system_out(format!(
         "{}: {}\n{}\n{ATTACHMENT}\n",
         words::verdict(scenario.verdict),
-        order::sentence(scenario),
-        order::notes(scenario).join("\n"),
+        sentences::sentence(scenario),
+        sentences::notes(scenario).join("\n"),
     ));
     suite
 }
@@ -164,7 +164,7 @@ fn fault_texts(it: &FaultResult, undo: bool, verdict: Verdict) -> (String, Strin
         (_, Some(problem)) => format!("{}: {not}: {problem}", it.name),
         (_, None) => format!("{}: {not}", it.name),
     };
-    let mut lines = vec![it.description.clone(), format!("targets: {}", order::pods(&it.targets, 20))];
+    let mut lines = vec![it.description.clone(), format!("targets: {}", sentences::pods(&it.targets, 20))];
     for evidence in it.evidence.iter().filter(|evidence| (evidence.shows == Proof::Removed) == undo) {
         let holds = if evidence.holds { "holds" } else { "does not hold" };
         let shows = match evidence.shows {
@@ -179,7 +179,7 @@ fn fault_texts(it: &FaultResult, undo: bool, verdict: Verdict) -> (String, Strin
 
 /// The title with its phase, and with its load where there are several.
 fn expectation_name(scenario: &ScenarioResult, it: &ExpectationResult) -> String {
-    let load = if order::names_loads(scenario) { format!(" [{}]", it.load) } else { String::new() };
+    let load = if sentences::names_loads(scenario) { format!(" [{}]", it.load) } else { String::new() };
     one_line(&format!("{}: {}{load}", it.phase, it.title))
 }
 
@@ -217,7 +217,7 @@ fn properties(result: &RunResult, scenario: &ScenarioResult) -> Vec<(String, Str
     add("verdict", scenario.verdict.word().to_owned());
     add("reason", scenario.reason.clone());
     add("tool_version", run.tool_version.clone());
-    add("command", order::command(run));
+    add("command", sentences::command(run));
     if let Some(sha) = &run.git_sha {
         add("git_sha", sha.clone());
     }

@@ -2,18 +2,19 @@
 //! same result always gives the same bytes. No tokio, no kube, no reqwest.
 //!
 //! Every report starts from a copy of the result in which all texts are tame (see `tame`), and escapes every text for
-//! its own format on top of that. [`words`] holds the one way in which numbers become text; the terminal uses it too.
+//! its own format on top of that. [`words`] holds the one way in which numbers become text, [`sentences`] what all reports
+//! say alike, and [`text`] what makes a text safe to show; the terminal uses them too.
 
 mod annotations;
 mod html;
 mod junit;
 mod markdown;
-mod order;
 #[cfg(any(test, feature = "testing"))]
 pub mod sample;
+pub mod sentences;
 mod svg;
 mod tame;
-mod text;
+pub mod text;
 pub mod words;
 mod yaml;
 
@@ -21,6 +22,7 @@ pub use annotations::github_annotations;
 pub use html::html;
 pub use junit::junit;
 pub use markdown::markdown;
+pub use tame::tamed;
 pub use yaml::to_yaml;
 
 /// A report could not be made. That is a defect of this program: every result can be rendered.

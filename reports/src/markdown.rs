@@ -5,7 +5,7 @@ use shakedown_schemas::result::{LoadSeries, RunResult, ScenarioResult, Verdict};
 
 use crate::tame::tamed;
 use crate::text::one_line;
-use crate::{order, words};
+use crate::{sentences, words};
 
 /// GitHub refuses step summaries from 1 MiB on; the rest is for the note that something is left out.
 const LIMIT: usize = 1_000_000;
@@ -64,13 +64,13 @@ fn index(result: &RunResult) -> String {
     }
     out.push_str("| Verdict | Scenario | Why |\n| --- | --- | --- |\n");
     let mut scenarios: Vec<_> = result.scenarios.iter().collect();
-    scenarios.sort_by_key(|scenario| order::rank(scenario.verdict));
+    scenarios.sort_by_key(|scenario| sentences::rank(scenario.verdict));
     for (row, it) in scenarios.iter().enumerate() {
         if out.len() > LIMIT / 2 {
             out.push_str(&format!("| … | {} more | |\n", scenarios.len() - row));
             break;
         }
-        let row = [badge(it.verdict), inline(&it.name), inline(order::sentence(it))];
+        let row = [badge(it.verdict), inline(&it.name), inline(sentences::sentence(it))];
         out.push_str(&format!("| {} |\n", row.join(" | ")));
     }
     out.push('\n');
@@ -82,9 +82,9 @@ fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
         "## {}: {}\n\n**{}**\n\n",
         badge(scenario.verdict),
         inline(&scenario.name),
-        inline(order::sentence(scenario))
+        inline(sentences::sentence(scenario))
     );
-    for note in order::notes(scenario) {
+    for note in sentences::notes(scenario) {
         out.push_str(&format!("> {}\n\n", inline(&note)));
     }
     if !scenario.leftovers.is_empty() {
@@ -112,11 +112,11 @@ fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
         out.push_str(&chart(scenario, series));
     }
     out.push_str("### Run it again\n\n");
-    out.push_str(&fence(&order::command(&result.run)));
+    out.push_str(&fence(&sentences::command(&result.run)));
     out.push_str(&format!("\nseed {}", result.run.seed));
     if !scenario.vars.is_empty() {
         let vars = scenario.vars.iter().take(40);
-        let vars: Vec<_> = vars.map(|(name, value)| code(&format!("{name}={}", order::variable(value)))).collect();
+        let vars: Vec<_> = vars.map(|(name, value)| code(&format!("{name}={}", sentences::variable(value)))).collect();
         out.push_str(&format!(", variables {}", vars.join(", ")));
     }
     out.push_str(&format!(", file {}\n", code(&scenario.file)));
@@ -127,10 +127,10 @@ fn expectations(scenario: &ScenarioResult) -> String {
     if scenario.expectations.is_empty() {
         return "No expectation was answered.\n\n".to_owned();
     }
-    let loads = order::names_loads(scenario);
+    let loads = sentences::names_loads(scenario);
     let mut out = String::from("| Verdict | Phase | Expectation | Observed | Interval | Limit | n | Why |\n");
     out.push_str("| --- | --- | --- | ---: | --- | --- | ---: | --- |\n");
-    let list = order::expectations(scenario);
+    let list = sentences::expectations(scenario);
     for (row, it) in list.iter().enumerate() {
         if out.len() > LIMIT / 4 {
             out.push_str(&format!("| … | | {} more | | | | | |\n", list.len() - row));
@@ -169,7 +169,7 @@ fn faults(scenario: &ScenarioResult) -> String {
             "- Fault {} in {} on {}: {injected}, {undone}{times}. {}{problem}\n",
             code(&it.name),
             inline(&it.phase),
-            inline(&order::pods(&it.targets, 5)),
+            inline(&sentences::pods(&it.targets, 5)),
             inline(&it.description),
         ));
     }
@@ -182,8 +182,9 @@ fn faults(scenario: &ScenarioResult) -> String {
 fn recoveries(scenario: &ScenarioResult) -> String {
     let mut out = String::new();
     for it in scenario.recoveries.iter().take(100) {
-        let load = if order::names_loads(scenario) { format!(", load {}", inline(&it.load)) } else { String::new() };
-        out.push_str(&format!("- Around {}{load}: {}.\n", inline(&it.phase), order::recovery(it)));
+        let load =
+            if sentences::names_loads(scenario) { format!(", load {}", inline(&it.load)) } else { String::new() };
+        out.push_str(&format!("- Around {}{load}: {}.\n", inline(&it.phase), sentences::recovery(it)));
     }
     if !out.is_empty() {
         out.push('\n');

@@ -217,6 +217,58 @@ pub fn suite() -> RunResult {
     result
 }
 
+/// Eight short phases with faults in half of them, names that are longer than their bands, a stretch without any
+/// request, latencies over three decades and seven kinds of errors.
+pub fn busy() -> RunResult {
+    let mut result = failing();
+    let scenario = &mut result.scenarios[0];
+    let mut load = series("completions", 160, 20, (40.0, 60.0));
+    for point in &mut load.points {
+        let second = point.t_s as u64;
+        let factor = if (100..110).contains(&second) { 180.0 } else { 1.0 };
+        for value in [&mut point.p50_ms, &mut point.p95_ms, &mut point.p99_ms, &mut point.max_ms] {
+            *value = value.map(|ms| ms * factor);
+        }
+        if second.is_multiple_of(20) {
+            point.succeeded -= 7;
+            for kind in ["timeout", "http_500", "http_503", "connection_reset", "dns", "tls", "check"] {
+                *point.errors.entry(kind.to_owned()).or_default() += 1;
+            }
+        }
+    }
+    load.points.retain(|point| !(70.0..78.0).contains(&point.t_s));
+    let all = vec![load];
+    scenario.phases.clear();
+    scenario.faults.clear();
+    for k in 0..8_u8 {
+        let start = f64::from(k) * 20.0;
+        let name = format!("phase-{k}-with-a-name-that-is-long");
+        scenario.phases.push(phase(&name, [start, start, start + 2.0, start + 19.0, start + 20.0], 20.0, &all));
+        if k % 2 == 1 {
+            let mut it = fault(start + 1.0, start + 18.0);
+            it.name = format!("cut-{k}");
+            it.phase = name;
+            scenario.faults.push(it);
+        }
+    }
+    let one = scenario.recoveries[0].clone();
+    scenario.recoveries = scenario
+        .faults
+        .iter()
+        .map(|it| Recovery {
+            phase: it.phase.clone(),
+            onset_s: it.injected_s.map(|t| t + 1.0),
+            failover_s: it.injected_s.map(|t| t + 4.0),
+            removed_s: it.undone_s,
+            recovered_s: it.undone_s.map(|t| t + 2.0),
+            ..one.clone()
+        })
+        .collect();
+    scenario.series = all;
+    scenario.duration_s = 160.0;
+    result
+}
+
 /// An hour of windows of one second with two loads, as a soak test leaves it.
 pub fn hour() -> RunResult {
     let mut result = failing();

@@ -1,12 +1,18 @@
 //! One sentence on what a cut cuts and what it leaves, for plans and reports.
 
-use super::cut::{Block, Cut, Way};
+use super::build::peer_pods;
+use super::cut::{Block, Cut, Facts, OtherPorts, Peer, Way};
+use super::labels::Selector;
+use super::ports::Protocol;
 
 /// How many pods are named before the rest is only counted.
 const NAMED: usize = 3;
 
+/// The label of the cluster's DNS, whatever serves it.
+const DNS: (&str, &str) = ("k8s-app", "kube-dns");
+
 /// One sentence on what the cut cuts and what it leaves. Where the policy is not exact, its `limits` say so.
-pub fn explain(cut: &Cut) -> String {
+pub fn explain(cut: &Cut, facts: &Facts<'_>) -> String {
     let both: Vec<&Block> = cut.blocks.iter().filter(|block| block.egress && block.ingress).collect();
     let out: Vec<&Block> = cut.blocks.iter().filter(|block| block.egress && !block.ingress).collect();
     let into: Vec<&Block> = cut.blocks.iter().filter(|block| block.ingress && !block.egress).collect();
@@ -18,19 +24,33 @@ pub fn explain(cut: &Cut) -> String {
             cuts.push(format!("{verb} {}", list(blocks.iter().map(|block| peer(block)).collect())));
         }
     }
-    let untouched = Way::BOTH.into_iter().find(|way| !cut.blocks.iter().any(|block| block.applies(*way)));
-    let untouched = match untouched {
-        Some(Way::Egress) => ", and everything that they open",
-        Some(Way::Ingress) => ", and everything that they accept",
-        None => "",
-    };
-    let ports = if cut.blocks.iter().any(|block| !block.ports.is_all()) { " the peers' other ports," } else { "" };
-    format!(
-        "For {}, cuts {}; everything else stays as it is: DNS,{ports} all other pods in all namespaces, the API server, \
-         nodes and external addresses{untouched}.",
-        targets(cut),
-        list(cuts)
-    )
+    let mut left = Vec::new();
+    if !cut.blocks.iter().any(|block| is_dns(block, facts)) {
+        left.push("DNS");
+    }
+    if cut.blocks.iter().any(|block| !block.ports.is_all()) {
+        let declared = facts.other_ports == OtherPorts::Declared;
+        left.push(if declared { "the peers' other declared ports" } else { "the peers' other ports" });
+    }
+    left.push("all other pods in all namespaces");
+    if cut.blocks.iter().any(|block| matches!(block.peer, Peer::Addresses(_))) {
+        left.push("all other addresses");
+    } else {
+        left.extend(["the API server", "nodes", "external addresses"]);
+    }
+    match Way::BOTH.into_iter().find(|way| !cut.blocks.iter().any(|block| block.applies(*way))) {
+        Some(Way::Egress) => left.push("everything that the targets open"),
+        Some(Way::Ingress) => left.push("everything that the targets accept"),
+        None => {}
+    }
+    let left = list(left.into_iter().map(str::to_owned).collect());
+    format!("For {}, cuts {}; everything else stays as it is: {left}.", targets(cut), list(cuts))
+}
+
+/// True when the block cuts the targets off from a pod of the cluster's DNS.
+fn is_dns(block: &Block, facts: &Facts<'_>) -> bool {
+    let asked = [Protocol::Udp, Protocol::Tcp].into_iter().any(|protocol| block.ports.has(protocol, 53));
+    block.egress && asked && peer_pods(block, facts).any(|pod| Selector::label(DNS.0, DNS.1).matches(&pod.labels))
 }
 
 fn peer(block: &Block) -> String {

@@ -235,7 +235,7 @@ fn check(mut world: World, other_ports: OtherPorts, seen: &Seen) -> TestCaseResu
     let mut pods = world.pods();
     let mut namespaces = world.namespaces();
     // Behind the builder's back: replaced peers, and pods of a namespace that did not exist.
-    if world.pods_are_known_by_range() || !world.blocks_match_pods {
+    if world.has_newcomers() {
         pods.extend(world.newcomers());
         namespaces.insert("later".into(), Labels::new());
     }

@@ -12,7 +12,7 @@ use super::build::{node_addresses, peer_pods, targets};
 use super::cluster::{Pod, PolicyName};
 use super::compiled::{self, Policy, Remote, Rule};
 use super::cut::{Block, Built, Cut, Facts, Peer, Way};
-use super::labels::Labels;
+use super::labels::{Labels, Selector};
 use super::net::Cidr;
 use super::ports::PortSet;
 
@@ -101,42 +101,71 @@ fn keeps_open(policy: &Policy, block: &Block, target: &Pod, way: Way, facts: &Fa
     if !block.applies(way) {
         return false;
     }
-    let rules = policy.rules(way).unwrap_or_default();
-    let own = policy.name.namespace.as_str();
-    let no_labels = Labels::new();
-    // A node may have an address in a range of pods.
-    let nodes = node_addresses(facts);
-    let reaches = |peer: &compiled::Peer, cidr: Cidr| {
-        peer.reaches(cidr, facts.pod_cidrs) || nodes.iter().any(|node| cidr.contains(*node) && peer.reaches(*node, &[]))
-    };
-    let on_ports = |rule: &Rule, remote: Option<&Pod>| {
-        let accepting = if way == Way::Egress { remote } else { Some(target) };
-        !rule.port_set(accepting).and(&block.ports).is_none()
-    };
+    let link = Link { policy, block, target, way, facts };
     match &block.peer {
-        Peer::Addresses(cidrs) => rules.iter().any(|rule| {
-            on_ports(rule, None)
-                && rule
-                    .peers
-                    .as_ref()
-                    .is_none_or(|peers| peers.iter().any(|peer| cidrs.iter().any(|cidr| reaches(peer, *cidr))))
-        }),
-        Peer::Pods { namespace, selector, .. } => {
-            let is_other = |pod: &&Pod| pod.namespace != target.namespace || pod.name != target.name;
-            let pods: Vec<&Pod> = peer_pods(block, facts).filter(is_other).collect();
-            let labels = facts.cluster.namespaces().get(namespace).unwrap_or(&no_labels);
-            let may_come = rules.iter().any(|rule| {
-                rule.peers.as_ref().is_none_or(|peers| {
-                    let home = (namespace.as_str(), labels);
-                    peers.iter().any(|peer| peer.may_select(own, home, selector, facts.pod_cidrs))
-                }) && (way == Way::Egress && rule.names_ports() || on_ports(rule, None))
-            });
-            (may_come && (foresee || pods.is_empty()))
-                || pods.into_iter().any(|pod| {
-                    let remote = Remote { pod: Some((pod, labels)), addresses: &pod.ips };
-                    rules.iter().any(|rule| rule.names(own, remote) && on_ports(rule, Some(pod)))
-                })
+        Peer::Addresses(cidrs) => link.is_open_to_addresses(cidrs),
+        Peer::Pods { namespace, selector, service_ips, .. } => {
+            let service: Vec<Cidr> =
+                service_ips.iter().filter(|_| way == Way::Egress).map(|ip| Cidr::host(*ip)).collect();
+            link.is_open_to_addresses(&service) || link.is_open_to_pods(namespace, selector, foresee)
         }
+    }
+}
+
+/// What may stay open: the links between a target and a block's peer, as far as one policy allows them.
+#[derive(Clone, Copy)]
+struct Link<'a> {
+    policy: &'a Policy,
+    block: &'a Block,
+    target: &'a Pod,
+    way: Way,
+    facts: &'a Facts<'a>,
+}
+
+impl Link<'_> {
+    fn rules(&self) -> &[Rule] {
+        self.policy.rules(self.way).unwrap_or_default()
+    }
+
+    /// True when the rule allows a port that is to be cut.
+    fn is_on_ports(&self, rule: &Rule, remote: Option<&Pod>) -> bool {
+        let accepting = if self.way == Way::Egress { remote } else { Some(self.target) };
+        !rule.port_set(accepting).and(&self.block.ports).is_none()
+    }
+
+    fn is_open_to_addresses(&self, cidrs: &[Cidr]) -> bool {
+        // A node may have an address in a range of pods.
+        let nodes = node_addresses(self.facts);
+        let reaches = |peer: &compiled::Peer, cidr: Cidr| {
+            peer.reaches(cidr, self.facts.pod_cidrs)
+                || nodes.iter().any(|node| cidr.contains(*node) && peer.reaches(*node, &[]))
+        };
+        let names = |rule: &Rule| {
+            let peers = rule.peers.as_ref();
+            peers.is_none_or(|peers| peers.iter().any(|peer| cidrs.iter().any(|cidr| reaches(peer, *cidr))))
+        };
+        !cidrs.is_empty() && self.rules().iter().any(|rule| self.is_on_ports(rule, None) && names(rule))
+    }
+
+    fn is_open_to_pods(&self, namespace: &str, selector: &Selector, foresee: bool) -> bool {
+        let (facts, own) = (self.facts, self.policy.name.namespace.as_str());
+        let no_labels = Labels::new();
+        let labels = facts.cluster.namespaces().get(namespace).unwrap_or(&no_labels);
+        let is_other = |pod: &&Pod| pod.namespace != self.target.namespace || pod.name != self.target.name;
+        let pods: Vec<&Pod> = peer_pods(self.block, facts).filter(is_other).collect();
+        let may_select = |peer: &compiled::Peer| peer.may_select(own, (namespace, labels), selector, facts.pod_cidrs);
+        let may_come = || {
+            self.rules().iter().any(|rule| {
+                // What a pod that is yet to come calls its ports is unknown.
+                let on_ports = self.is_on_ports(rule, None) || (self.way == Way::Egress && rule.names_ports());
+                on_ports && rule.peers.as_ref().is_none_or(|peers| peers.iter().any(may_select))
+            })
+        };
+        let is_open = |pod: &Pod| {
+            let remote = Remote { pod: Some((pod, labels)), addresses: &pod.ips };
+            self.rules().iter().any(|rule| rule.names(own, remote) && self.is_on_ports(rule, Some(pod)))
+        };
+        pods.iter().any(|pod| is_open(pod)) || ((foresee || pods.is_empty()) && may_come())
     }
 }
 

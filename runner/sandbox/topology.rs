@@ -87,7 +87,7 @@ fn default_start() -> Duration {
 impl Default for Topology {
     /// A frontend, three workers and a bus.
     fn default() -> Self {
-        match Self::parse(include_str!("topology.yaml")) {
+        match Self::parse(Self::DEFAULT) {
             Ok(topology) => topology,
             Err(error) => unreachable!("the embedded topology is tested: {error:#}"),
         }
@@ -95,6 +95,9 @@ impl Default for Topology {
 }
 
 impl Topology {
+    /// The default topology's file.
+    pub const DEFAULT: &str = include_str!("topology.yaml");
+
     /// Reads a topology from YAML.
     ///
     /// # Errors

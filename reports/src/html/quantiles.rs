@@ -8,6 +8,11 @@ use shakedown_schemas::result::{LatencyStats, PhaseLoad, PhaseResult};
 use crate::svg::{Anchor, Path, Scale, Svg, nice_end};
 use crate::words;
 
+/// The class that colours a phase: six colours, then the same six dashed.
+pub(crate) fn phase_class(index: usize) -> String {
+    format!("phase-{}{}", index % 6, if index % 12 < 6 { "" } else { " dashed" })
+}
+
 /// Draws the distributions of one load; empty without any.
 pub(crate) fn quantiles(phases: &[PhaseResult], load: &str, class: &str, width: f64) -> String {
     let curves: Vec<(usize, Vec<(f64, f64)>)> = phases
@@ -65,7 +70,7 @@ pub(crate) fn quantiles(phases: &[PhaseResult], load: &str, class: &str, width: 
                 path.to(across.at(*tail), up.at(*ms));
             }
         }
-        svg.path(&format!("line phase-{}", index % 6), &path);
+        svg.path(&format!("line {}", phase_class(*index)), &path);
     }
     svg.finish()
 }

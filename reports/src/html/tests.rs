@@ -144,7 +144,9 @@ fn page(result: &RunResult) -> Page {
 
 #[test]
 fn every_number_of_an_expectation_is_on_the_page() {
-    for result in [sample::passing(), sample::failing(), sample::inconclusive(), sample::suite(), sample::hour()] {
+    for result in
+        [sample::passing(), sample::failing(), sample::inconclusive(), sample::suite(), sample::busy(), sample::hour()]
+    {
         let page = page(&result);
         for it in result.scenarios.iter().flat_map(|scenario| &scenario.expectations) {
             let interval = it.interval.map(|interval| words::interval(it.unit, interval)).unwrap_or_default();

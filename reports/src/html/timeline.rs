@@ -6,7 +6,7 @@ use shakedown_schemas::result::{FaultResult, LoadSeries, Recovery, ScenarioResul
 use super::panels::{Area, in_flight, latency, requests, success};
 use super::slots::Slots;
 use crate::svg::{Anchor, Scale, Svg, fit, text_width, time_ticks};
-use crate::{order, words};
+use crate::{sentences, words};
 
 /// What a drawing is made for.
 #[derive(Debug, Clone, Copy)]
@@ -130,7 +130,7 @@ fn fault_bar(svg: &mut Svg, fault: &FaultResult, time: Scale, y: f64, end: f64) 
     let undone = fault.undone_s.unwrap_or(end);
     let proven = fault.proven_s.or(fault.injected_s).unwrap_or(undone);
     let undoing = fault.undoing_s.unwrap_or(undone);
-    let text = format!("{} → {}", fault.name, order::pods(&fault.targets, 2));
+    let text = format!("{} → {}", fault.name, sentences::pods(&fault.targets, 2));
     let title = format!(
         "fault {}: {}, injecting {}, {}, {}",
         fault.name,

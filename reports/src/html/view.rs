@@ -12,7 +12,7 @@ use self::measures::{ChartView, Comparison, chart, comparisons};
 use self::story::{EventRow, FaultView, RecoveryRow, event_row, fault_view, first_and_last, recoveries};
 use super::bar::interval_bar;
 use crate::text::one_line;
-use crate::{RenderError, order, words};
+use crate::{RenderError, sentences, words};
 
 /// Rows of a table that may be long, such as events; the rest is counted.
 const ROWS: usize = 300;
@@ -165,12 +165,12 @@ impl View {
 /// The scenarios, failures first.
 fn index(result: &RunResult) -> Vec<IndexRow> {
     let mut list: Vec<_> = result.scenarios.iter().enumerate().collect();
-    list.sort_by_key(|(_, it)| order::rank(it.verdict));
+    list.sort_by_key(|(_, it)| sentences::rank(it.verdict));
     let row = |(index, it): (usize, &ScenarioResult)| IndexRow {
         id: anchor(index),
         name: it.name.clone(),
         verdict: Badge::new(it.verdict),
-        sentence: order::sentence(it).to_owned(),
+        sentence: sentences::sentence(it).to_owned(),
     };
     list.into_iter().map(row).collect()
 }
@@ -228,23 +228,23 @@ impl ScenarioView {
             name: it.name.clone(),
             description: it.description.clone().unwrap_or_default(),
             verdict: Badge::new(it.verdict),
-            sentence: order::sentence(it).to_owned(),
+            sentence: sentences::sentence(it).to_owned(),
             facts,
-            notes: order::notes(it),
+            notes: sentences::notes(it),
             errors: it.errors.clone(),
             warnings: it.warnings.clone(),
             leftovers: it.leftovers.iter().map(|l| (l.what.clone(), l.error.clone(), l.command.clone())).collect(),
-            expectations: order::expectations(it).into_iter().map(expectation_row).collect(),
-            names_loads: order::names_loads(it),
+            expectations: sentences::expectations(it).into_iter().map(expectation_row).collect(),
+            names_loads: sentences::names_loads(it),
             charts,
             comparisons: comparisons(it),
             faults: it.faults.iter().map(fault_view).collect(),
             recoveries: recoveries(it),
             events_left_out: events.len() - shown.len(),
             events: shown.into_iter().map(event_row).collect(),
-            command: order::command(&result.run),
+            command: sentences::command(&result.run),
             seed: result.run.seed,
-            vars: it.vars.iter().map(|(name, value)| (name.clone(), order::variable(value))).collect(),
+            vars: it.vars.iter().map(|(name, value)| (name.clone(), sentences::variable(value))).collect(),
             loads: loads(it),
             file: it.file.clone(),
             source: source(it),
@@ -289,7 +289,7 @@ fn loads(scenario: &ScenarioResult) -> Vec<LoadRow> {
 /// The scenario's text, each line with the worst verdict of what it asked.
 fn source(scenario: &ScenarioResult) -> Vec<SourceLine> {
     let asked = scenario.expectations.iter().map(|it| (it.line, it.verdict));
-    let faults = scenario.faults.iter().map(|it| (it.line, order::fault_verdict(it)));
+    let faults = scenario.faults.iter().map(|it| (it.line, sentences::fault_verdict(it)));
     let answers: Vec<(usize, Verdict)> =
         asked.chain(faults).filter_map(|(line, verdict)| Some((line? as usize, verdict))).collect();
     let lines = scenario.source.lines().enumerate().map(|(index, text)| {

@@ -228,13 +228,40 @@ fn unknown_pod_ranges_leave_out_the_peers_addresses_and_say_so() {
 
 #[test]
 fn a_sentence_says_what_is_cut_and_what_is_left() {
-    let both = block(apps("bus", "nats"), ports(&["4222"]), Direction::Both);
+    let cluster = cluster();
+    let facts = Facts {
+        cluster: &cluster,
+        pod_cidrs: &[],
+        nodes: &[],
+        other_ports: OtherPorts::Ranges,
+        namespace_key: "shakedown.test/namespace",
+    };
+    let sentence = |block: Block| explain(&cut(vec![block]), &facts);
     assert_eq!(
-        explain(&cut(vec![both])),
+        sentence(block(apps("bus", "nats"), ports(&["4222"]), Direction::Both)),
         "For shop/web-0, cuts connections in both directions with service `nats` on port 4222; everything else stays as \
          it is: DNS, the peers' other ports, all other pods in all namespaces, the API server, nodes and external \
          addresses."
     );
-    let out = block(apps("bus", "nats"), ports(&[]), Direction::Egress);
-    assert!(explain(&cut(vec![out])).ends_with("external addresses, and everything that they accept."));
+    let out = sentence(block(apps("bus", "nats"), ports(&[]), Direction::Egress));
+    assert!(out.contains("cuts connections to service") && out.ends_with("and everything that the targets accept."));
+    let outside = Peer::Addresses(vec![cidr("203.0.113.0/24")]);
+    let into = sentence(Block::new("203.0.113.0/24", outside, ports(&[]), Direction::Ingress));
+    assert!(into.ends_with("all other addresses and everything that the targets open."), "{into}");
+}
+
+#[test]
+fn a_cut_from_the_clusters_dns_does_not_claim_that_dns_stays() {
+    let mut dns = pod("ops", "dns", "10.244.0.13", "dns");
+    dns.labels.insert("k8s-app".into(), "kube-dns".into());
+    let cluster = Cluster::new(vec![dns], [("ops".to_owned(), BTreeMap::new())].into(), &[]);
+    let facts = Facts {
+        cluster: &cluster,
+        pod_cidrs: &[],
+        nodes: &[],
+        other_ports: OtherPorts::Ranges,
+        namespace_key: "shakedown.test/namespace",
+    };
+    let dns = |texts: &[&str]| explain(&cut(vec![block(apps("ops", "dns"), ports(texts), Direction::Both)]), &facts);
+    assert!(!dns(&["53/udp"]).contains("DNS") && dns(&["9153"]).contains("DNS"));
 }

@@ -29,6 +29,7 @@ pub(super) struct World {
     pub(super) standing: Vec<NetworkPolicy>,
     pub(super) parts: Vec<PartSpec>,
     port_offset: usize,
+    later: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -167,8 +168,9 @@ impl World {
         self.pods.iter_mut().for_each(|pod| pod.host_network = false);
     }
 
-    pub(super) fn pods_are_known_by_range(&self) -> bool {
-        self.ranges != Ranges::Unknown
+    /// True when pods come later, and the policy can know that they are pods.
+    pub(super) fn has_newcomers(&self) -> bool {
+        self.later && (self.ranges != Ranges::Unknown || !self.blocks_match_pods)
     }
 
     pub(super) fn pod_cidrs(&self) -> Vec<Cidr> {
@@ -338,8 +340,8 @@ fn standing() -> impl Strategy<Value = Vec<NetworkPolicy>> {
 pub(super) fn worlds(most: usize, with_standing: bool) -> impl Strategy<Value = World> {
     let ranges = select(vec![Ranges::Known, Ranges::Known, Ranges::KnownWithNodes, Ranges::Unknown]);
     let standing = if with_standing { standing().boxed() } else { Just(Vec::new()).boxed() };
-    (namespace_labels(), pods(), any::<(bool, bool)>(), ranges, standing, parts(most), 0..6_usize).prop_map(
-        |(namespaces, pods, (dual_stack, blocks_match_pods), ranges, standing, parts, port_offset)| {
+    (namespace_labels(), pods(), any::<(bool, bool, bool)>(), ranges, standing, parts(most), 0..6_usize).prop_map(
+        |(namespaces, pods, (dual_stack, blocks_match_pods, later), ranges, standing, parts, port_offset)| {
             let targets: Vec<usize> = (0..pods.len()).filter(|at| !pods[*at].host_network).collect();
             let parts = parts.into_iter().map(|(pick, others, mut blocks)| {
                 let first = targets[pick % targets.len()];
@@ -361,7 +363,7 @@ pub(super) fn worlds(most: usize, with_standing: bool) -> impl Strategy<Value = 
                 }
             });
             let parts = parts.collect();
-            World { namespaces, pods, dual_stack, ranges, blocks_match_pods, standing, parts, port_offset }
+            World { namespaces, pods, dual_stack, ranges, blocks_match_pods, standing, parts, port_offset, later }
         },
     )
 }

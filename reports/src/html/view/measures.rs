@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::json;
 use shakedown_schemas::result::{LatencyStats, LoadSeries, PhaseLoad, ScenarioResult};
 
-use crate::html::quantiles::quantiles;
+use crate::html::quantiles::{phase_class, quantiles};
 use crate::html::slots::{Slot, Slots, Span};
 use crate::html::timeline::{NARROW, WIDE, timeline};
 use crate::{RenderError, words};
@@ -39,7 +39,7 @@ pub(super) struct Comparison {
 #[derive(Debug, Serialize)]
 pub(super) struct PhaseHead {
     name: String,
-    index: usize,
+    class: String,
     during: String,
 }
 
@@ -178,7 +178,7 @@ fn comparison(scenario: &ScenarioResult, name: &str) -> Comparison {
     }
     let heads = scenario.phases.iter().enumerate().map(|(index, phase)| PhaseHead {
         name: phase.name.clone(),
-        index: index % 6,
+        class: phase_class(index),
         during: format!("{} to {}", words::moment(phase.judged_from_s), words::moment(phase.judged_to_s)),
     });
     Comparison {

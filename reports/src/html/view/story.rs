@@ -6,7 +6,7 @@ use shakedown_schemas::result::{FaultResult, Proof, ScenarioResult};
 
 use super::{Badge, ROWS};
 use crate::text::tame;
-use crate::{order, words, yaml};
+use crate::{sentences, words, yaml};
 
 /// Characters of all objects of one fault as YAML.
 const YAML: usize = 60_000;
@@ -83,7 +83,7 @@ pub(super) fn fault_view(it: &FaultResult) -> FaultView {
         proven: it.proven_s.map_or("not proven".to_owned(), |at| format!("proven at {}", words::moment(at))),
         undone: it.undone_s.map_or("removal not confirmed".to_owned(), |at| format!("undone at {}", words::moment(at))),
         problem: it.problem.clone(),
-        worst: order::fault_verdict(it).word(),
+        worst: sentences::fault_verdict(it).word(),
         targets: it
             .targets
             .iter()

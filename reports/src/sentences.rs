@@ -1,4 +1,7 @@
-//! What every report shows first: which of a scenario's answers need a reader's eyes, and facts in one line.
+//! Facts of a result in one line, and in which order they are shown: the same in every report and on the terminal.
+//!
+//! What belongs here: sentences that more than one report says. What does not: how a number is written (`words`) and
+//! any markup. Texts of the result come out as they are; every report tames and escapes them.
 
 use shakedown_schemas::result::{ExpectationResult, FaultResult, PodRef, Recovery, RunInfo, ScenarioResult, Verdict};
 
@@ -6,7 +9,7 @@ use crate::text::shell_word;
 use crate::words;
 
 /// How early a verdict is shown: failures first, then errors, then what could not be told.
-pub(crate) const fn rank(verdict: Verdict) -> u8 {
+pub const fn rank(verdict: Verdict) -> u8 {
     match verdict {
         Verdict::Fail => 0,
         Verdict::Error => 1,
@@ -16,14 +19,14 @@ pub(crate) const fn rank(verdict: Verdict) -> u8 {
 }
 
 /// The expectations, failures first, in the order of the file otherwise.
-pub(crate) fn expectations(scenario: &ScenarioResult) -> Vec<&ExpectationResult> {
+pub fn expectations(scenario: &ScenarioResult) -> Vec<&ExpectationResult> {
     let mut list: Vec<_> = scenario.expectations.iter().collect();
     list.sort_by_key(|it| rank(it.verdict));
     list
 }
 
 /// The sentence of a scenario's verdict without the verdict's own word, which stands beside it already.
-pub(crate) fn sentence(scenario: &ScenarioResult) -> &str {
+pub fn sentence(scenario: &ScenarioResult) -> &str {
     let reason = scenario.reason.as_str();
     let word = [words::verdict(scenario.verdict), scenario.verdict.word()];
     let rest = word.iter().find_map(|word| reason.strip_prefix(word)?.strip_prefix(": "));
@@ -31,12 +34,12 @@ pub(crate) fn sentence(scenario: &ScenarioResult) -> &str {
 }
 
 /// True when a scenario has more than one load, so that an expectation must say which it asks.
-pub(crate) fn names_loads(scenario: &ScenarioResult) -> bool {
+pub fn names_loads(scenario: &ScenarioResult) -> bool {
     scenario.loads.len().max(scenario.series.len()) > 1
 }
 
 /// The names of pods, the first few of many.
-pub(crate) fn pods(pods: &[PodRef], limit: usize) -> String {
+pub fn pods(pods: &[PodRef], limit: usize) -> String {
     let names: Vec<&str> = pods.iter().take(limit).map(|pod| pod.name.as_str()).collect();
     match pods.len().saturating_sub(limit) {
         0 if pods.is_empty() => "no pod".to_owned(),
@@ -46,12 +49,12 @@ pub(crate) fn pods(pods: &[PodRef], limit: usize) -> String {
 }
 
 /// The worse of a fault's two verdicts, for one line about it.
-pub(crate) fn fault_verdict(fault: &FaultResult) -> Verdict {
+pub fn fault_verdict(fault: &FaultResult) -> Verdict {
     fault.injection.max(fault.undo)
 }
 
 /// The command line as a shell reads it, with the seed that was used, so that it chooses the same again.
-pub(crate) fn command(run: &RunInfo) -> String {
+pub fn command(run: &RunInfo) -> String {
     let mut words: Vec<String> = run.command.iter().map(|word| shell_word(word)).collect();
     let seeded = run.command.iter().any(|word| word == "--seed" || word.starts_with("--seed="));
     if !seeded && !words.is_empty() {
@@ -61,12 +64,12 @@ pub(crate) fn command(run: &RunInfo) -> String {
 }
 
 /// The value of a variable as people write it: texts without quotes.
-pub(crate) fn variable(value: &serde_json::Value) -> String {
+pub fn variable(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// What a reader must know about how the numbers came about, in sentences: a modelled network, a port-forward.
-pub(crate) fn notes(scenario: &ScenarioResult) -> Vec<String> {
+pub fn notes(scenario: &ScenarioResult) -> Vec<String> {
     let mut notes = Vec::new();
     if scenario.cluster.as_ref().is_some_and(|cluster| cluster.sandbox) {
         notes.push(
@@ -91,7 +94,7 @@ pub(crate) fn notes(scenario: &ScenarioResult) -> Vec<String> {
 }
 
 /// How the service failed and recovered around a phase, in one sentence.
-pub(crate) fn recovery(it: &Recovery) -> String {
+pub fn recovery(it: &Recovery) -> String {
     let onset = match it.onset_s {
         Some(at) => format!("out of tolerance from {}", words::moment(at)),
         None => "no request noticed the fault".to_owned(),
