@@ -37,7 +37,7 @@ pub enum Kind {
 
 impl Kind {
     /// The kinds that a run creates in namespaces, in the order in which they are removed.
-    pub const CREATED: [Self; 3] = [Self::NetworkPolicy, Self::Lease, Self::Job];
+    pub const CREATED: [Self; 4] = [Self::NetworkPolicy, Self::Pod, Self::Lease, Self::Job];
 
     const fn parts(self) -> (&'static str, &'static str, &'static str, &'static str) {
         match self {
@@ -198,6 +198,19 @@ impl Cluster {
                 let same = key.uid.is_none() || key.uid == object.metadata.uid;
                 Ok(same.then(|| to_value(&object)))
             }
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same, asked once: for those who ask again in their own rhythm.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn get_once(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {
+        let api = self.api(key.kind, &key.namespace);
+        match self.once(&format!("read {key}"), api.get(&key.name)).await {
+            Ok(object) => Ok((key.uid.is_none() || key.uid == object.metadata.uid).then(|| to_value(&object))),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
