@@ -49,12 +49,7 @@ pub struct Events {
 impl Events {
     /// A stream with these listeners.
     pub fn new(listeners: Vec<Box<dyn Listener>>) -> Self {
-        Self {
-            scenario: None,
-            zero: Arc::default(),
-            log: Arc::default(),
-            listeners: Arc::new(Mutex::new(listeners)),
-        }
+        Self { scenario: None, zero: Arc::default(), log: Arc::default(), listeners: Arc::new(Mutex::new(listeners)) }
     }
 
     /// The same stream for the events of one scenario, which has a clock and a log of its own.

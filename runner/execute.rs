@@ -34,12 +34,7 @@ pub struct Context<'a> {
 }
 
 /// Runs one scenario. Whatever happens, there is a result that says so.
-pub async fn execute(
-    document: &Document,
-    context: &Context<'_>,
-    options: &Options,
-    events: &Events,
-) -> ScenarioResult {
+pub async fn execute(document: &Document, context: &Context<'_>, options: &Options, events: &Events) -> ScenarioResult {
     let mut result = empty(document, context.cluster, options);
     events.emit(EventKind::ScenarioStarted { file: document.file.clone() });
     let cluster = context.cluster.map(|cluster| {
@@ -58,9 +53,19 @@ pub async fn execute(
         }
         Ok(plan) => carry_out(document, context, cluster.as_ref(), plan, options, events, &mut result).await,
     }
-    (result.verdict, result.reason) = judge::scenario_verdict(&result);
+    (result.verdict, result.reason) =
+        judge::scenario_verdict(&result.expectations, &result.faults, &result.errors, &result.leftovers);
     events.emit(EventKind::ScenarioEnded { verdict: result.verdict, reason: result.reason.clone() });
     result.events = events.log();
+    result
+}
+
+/// The result of a scenario that could not even be planned.
+pub fn refused(document: &Document, options: &Options, message: &str) -> ScenarioResult {
+    let mut result = empty(document, None, options);
+    result.errors.push(message.to_owned());
+    (result.verdict, result.reason) =
+        judge::scenario_verdict(&result.expectations, &result.faults, &result.errors, &result.leftovers);
     result
 }
 
@@ -208,7 +213,7 @@ fn assemble(
     let observations = &outcome.observations;
     let line = |path: &str| document.line(path);
     result.expectations = judge::expectations(scenario, observations, options.seed, &line);
-    result.phases = judge::phases(scenario, observations);
+    result.phases = judge::phases(observations);
     result.series = judge::series(observations);
     result.recoveries = judge::recoveries(scenario, observations);
     result.duration_s = outcome.duration.as_secs_f64();

@@ -85,7 +85,8 @@ pub struct LoadError {
 /// Sends all loads of one scenario.
 #[async_trait]
 pub trait LoadDriver: Send {
-    /// Starts all loads; requests are due from `zero` on. Returns once the engine is ready to send.
+    /// Starts all loads; requests are due from `zero` on. Returns once the engine is ready to send. A mark must be set at
+    /// most 2 s after the moment that it marks: until then requests are kept one by one, later by the cell.
     async fn start(&mut self, zero: Instant, marks: Arc<Marks>) -> Result<(), LoadError>;
 
     /// What happened since the last call, one entry per load.

@@ -85,14 +85,7 @@ pub async fn plan(document: &Document, cluster: Option<&Cluster>, options: &Opti
         Some(margin) => fuses(scenario, &faults, margin, options),
         None => Vec::new(),
     };
-    Ok(Plan {
-        namespace,
-        loads: reached.loads,
-        load_infos: reached.infos,
-        forwards: reached.forwards,
-        faults,
-        fuses,
-    })
+    Ok(Plan { namespace, loads: reached.loads, load_infos: reached.infos, forwards: reached.forwards, faults, fuses })
 }
 
 /// One fuse per namespace in which something will be created. Its clock starts before the load does.

@@ -134,3 +134,6 @@ impl Sandbox {
         self.tasks.shutdown().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

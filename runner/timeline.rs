@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::join_all;
+use shakedown_schemas::EventKind;
 use shakedown_schemas::result::{FaultResult, Leftover};
 use shakedown_schemas::scenario::Scenario;
-use shakedown_schemas::EventKind;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -200,7 +200,8 @@ impl Run<'_> {
         if has_faults {
             self.marks.begin(Mark { at_ns: span.judged_to_ns, phase: index, part: Part::Undoing });
             let clean = self.undo(|fault| fault.plan.phase == index).await;
-            let last = self.faults.iter().filter(|fault| fault.plan.phase == index).filter_map(FaultRun::undone_ns).max();
+            let last =
+                self.faults.iter().filter(|fault| fault.plan.phase == index).filter_map(FaultRun::undone_ns).max();
             span.removed_ns = last.filter(|_| clean);
             span.end_ns = self.now_ns();
         }
@@ -275,7 +276,8 @@ impl Run<'_> {
     async fn inject(&mut self, which: impl Fn(&FaultRun) -> bool) -> Result<(), Early> {
         let zero = self.zero;
         // Never dropped half-way: a request that was cut off here could still arrive there after the undo.
-        let results = join_all(self.faults.iter_mut().filter(|fault| which(fault)).map(|fault| fault.inject(zero))).await;
+        let results =
+            join_all(self.faults.iter_mut().filter(|fault| which(fault)).map(|fault| fault.inject(zero))).await;
         let mut result = Ok(());
         for message in results.into_iter().filter_map(Result::err) {
             self.fail(message);

@@ -121,9 +121,7 @@ fn eprintln_safe(text: &str) {
 
 /// Names come from files and clusters: what they hold must not move the cursor.
 pub fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() && c != '\n' && c != '\x1b' { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\x1b' { '\u{fffd}' } else { c }).collect()
 }
 
 impl Listener for Console {
@@ -148,7 +146,11 @@ impl Listener for Console {
                     FaultState::Failed | FaultState::Left => style.red(state.word()),
                     _ => style.bold(state.word()),
                 };
-                if detail.is_empty() { format!("fault {fault}: {word}") } else { format!("fault {fault}: {word} ({detail})") }
+                if detail.is_empty() {
+                    format!("fault {fault}: {word}")
+                } else {
+                    format!("fault {fault}: {word} ({detail})")
+                }
             }
             EventKind::Cluster { message } => message.clone(),
             EventKind::ApiRetry { request, error, attempt } => {

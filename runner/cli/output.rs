@@ -67,7 +67,8 @@ impl Output {
     /// # Errors
     /// When the file cannot be opened.
     pub fn journal(&self, run: &str) -> Result<Arc<Journal>, Failure> {
-        let describe = |error| Failure::environment(format!("could not write {}: {error}", self.path(journal::FILE).display()));
+        let describe =
+            |error| Failure::environment(format!("could not write {}: {error}", self.path(journal::FILE).display()));
         Journal::open(&self.folder, run).map(Arc::new).map_err(describe)
     }
 

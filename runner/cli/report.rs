@@ -13,7 +13,8 @@ use super::{Failure, exit};
 /// With exit code 2 when the file is no result, with 3 when the reports cannot be written.
 pub fn report(args: &Report) -> Result<u8, Failure> {
     let name = args.result.display();
-    let text = std::fs::read(&args.result).map_err(|error| Failure::usage(format!("could not read `{name}`: {error}")))?;
+    let text =
+        std::fs::read(&args.result).map_err(|error| Failure::usage(format!("could not read `{name}`: {error}")))?;
     let result: RunResult = serde_json::from_slice(&text).map_err(|error| {
         Failure::usage(format!("`{name}` is not a result of shakedown: {error}\nhelp: give the result.json of a run"))
     })?;

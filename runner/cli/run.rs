@@ -3,8 +3,8 @@
 use std::process::Command;
 use std::time::Instant;
 
-use shakedown_schemas::result::{RESULT_VERSION, RunInfo, RunResult, Verdict};
 use shakedown_schemas::EventKind;
+use shakedown_schemas::result::{RESULT_VERSION, RunInfo, RunResult, Verdict};
 
 use super::args;
 use super::console::{Console, Style};
@@ -23,9 +23,10 @@ use crate::plan::Options;
 pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Result<u8, Failure> {
     let documents = select::scenarios(&args.selection, style)?;
     let begun = Instant::now();
+    let info = info(args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())));
     let mut result = RunResult {
         format_version: RESULT_VERSION,
-        run: info(args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()))),
+        run: info.clone(),
         verdict: Verdict::Pass,
         exit_code: exit::PASSED,
         scenarios: Vec::new(),
@@ -40,6 +41,13 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
     let stop = signals::listen(&result.run.id);
     events.emit(EventKind::RunStarted { run: result.run.id.clone(), seed: result.run.seed });
 
+    let options = |serial| Options {
+        run: info.id.clone(),
+        serial,
+        seed: info.seed,
+        namespace: args.target.namespace.clone(),
+        fuse_margin: (!args.safety.no_fuse).then(|| args.safety.fuse_margin.get()),
+    };
     let needed = documents.iter().any(|document| !document.scenario.needs_no_cluster());
     let mut signal = stop.clone();
     let environment = tokio::select! {
@@ -47,16 +55,28 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
         Ok(signal) = signal.wait_for(Option::is_some) => {
             Err(Failure { message: "interrupted before anything was done".to_owned(), code: signals::code(signal.unwrap_or_default()) })
         }
-    }?;
+    };
+    let environment = match environment {
+        Ok(environment) => environment,
+        Err(failure) => {
+            // CI reads the reports, also when there was no cluster to run against.
+            let refused = documents.iter().enumerate();
+            result.scenarios =
+                refused.map(|(serial, it)| execute::refused(it, &options(serial), &failure.message)).collect();
+            seal(&mut result, begun, &events, &stop);
+            (result.verdict, result.exit_code) = (Verdict::Error, failure.code);
+            events.emit(EventKind::RunEnded { verdict: result.verdict, exit_code: result.exit_code });
+            result.events = events.log();
+            output.write_result(&result)?;
+            return Err(failure);
+        }
+    };
     let cluster = match environment.cluster() {
         Some(cluster) => Some(cluster.clone().journalled(output.journal(&result.run.id)?)),
         None => None,
     };
-    let holder = Holder {
-        run: result.run.id.clone(),
-        host: result.run.host.clone(),
-        ci_job_url: result.run.ci_job_url.clone(),
-    };
+    let holder =
+        Holder { run: result.run.id.clone(), host: result.run.host.clone(), ci_job_url: result.run.ci_job_url.clone() };
     let context = Context {
         cluster: cluster.as_ref(),
         holder: &holder,
@@ -67,15 +87,8 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
         if stop.borrow().is_some() || args.fail_fast && result.verdict != Verdict::Pass {
             break;
         }
-        let options = Options {
-            run: result.run.id.clone(),
-            serial,
-            seed: result.run.seed,
-            namespace: args.target.namespace.clone(),
-            fuse_margin: (!args.safety.no_fuse).then(|| args.safety.fuse_margin.get()),
-        };
         let events = events.scenario(&document.scenario.name);
-        let scenario = execute::execute(document, &context, &options, &events).await;
+        let scenario = execute::execute(document, &context, &options(serial), &events).await;
         result.verdict = result.verdict.max(scenario.verdict);
         result.scenarios.push(scenario);
         // After every scenario, so that a crash of the next one loses nothing.
@@ -161,6 +174,11 @@ fn git_sha() -> Option<String> {
 fn ci_job_url() -> Option<String> {
     let var = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     var("CI_JOB_URL").or_else(|| var("BUILD_URL")).or_else(|| {
-        Some(format!("{}/{}/actions/runs/{}", var("GITHUB_SERVER_URL")?, var("GITHUB_REPOSITORY")?, var("GITHUB_RUN_ID")?))
+        Some(format!(
+            "{}/{}/actions/runs/{}",
+            var("GITHUB_SERVER_URL")?,
+            var("GITHUB_REPOSITORY")?,
+            var("GITHUB_RUN_ID")?
+        ))
     })
 }

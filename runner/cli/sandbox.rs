@@ -24,8 +24,11 @@ impl Environment {
         if !needed {
             return Ok(Self { cluster: None, sandbox: None });
         }
-        let mut options =
-            ConnectOptions { kubeconfig: target.kubeconfig.clone(), context: target.context.clone(), ..Default::default() };
+        let mut options = ConnectOptions {
+            kubeconfig: target.kubeconfig.clone(),
+            context: target.context.clone(),
+            ..Default::default()
+        };
         let sandbox = if target.sandbox {
             let sandbox = start(target.sandbox_topology.as_deref()).await?;
             options = ConnectOptions { kubeconfig_text: Some(sandbox.kubeconfig()), ..Default::default() };
@@ -60,7 +63,9 @@ async fn start(topology: Option<&Path>) -> Result<Sandbox, Failure> {
             Topology::parse(&text).map_err(|error| Failure::usage(format!("topology `{name}`: {error}")))?
         }
     };
-    Sandbox::start(topology).await.map_err(|error| Failure::environment(format!("the sandbox did not start: {error:#}")))
+    Sandbox::start(topology)
+        .await
+        .map_err(|error| Failure::environment(format!("the sandbox did not start: {error:#}")))
 }
 
 /// Runs the sandbox until a signal ends it.
@@ -88,7 +93,10 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
         None => {
             print!("{kubeconfig}");
             _ = std::io::stdout().flush();
-            eprintln!("the sandbox serves on {}; --write-kubeconfig FILE keeps its kubeconfig; Ctrl-C ends it", sandbox.server());
+            eprintln!(
+                "the sandbox serves on {}; --write-kubeconfig FILE keeps its kubeconfig; Ctrl-C ends it",
+                sandbox.server()
+            );
         }
     }
     _ = stop.wait_for(Option::is_some).await;

@@ -113,14 +113,12 @@ fn files(paths: &[String]) -> Result<Vec<PathBuf>, Failure> {
         } else if path.exists() {
             found.push(path.to_owned());
         } else if text.contains(['*', '?', '[']) {
-            let matches = glob::glob(text).map_err(|error| Failure::usage(format!("`{text}` is not a glob: {error}")))?;
+            let matches =
+                glob::glob(text).map_err(|error| Failure::usage(format!("`{text}` is not a glob: {error}")))?;
             let before = found.len();
             found.extend(matches.filter_map(Result::ok).filter(|path| path.is_file()));
             if found.len() == before {
-                return Err(Failure {
-                    message: format!("no file matches `{text}`"),
-                    code: exit::NOTHING_SELECTED,
-                });
+                return Err(Failure { message: format!("no file matches `{text}`"), code: exit::NOTHING_SELECTED });
             }
         } else {
             return Err(Failure::usage(format!("there is no file or folder `{text}`")));

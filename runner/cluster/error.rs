@@ -6,10 +6,14 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     /// No cluster is configured.
-    #[error("no cluster is configured: {0}\nhelp: set KUBECONFIG or give --kubeconfig and --context, or use --sandbox to run without a cluster")]
+    #[error(
+        "no cluster is configured: {0}\nhelp: set KUBECONFIG or give --kubeconfig and --context, or use --sandbox to run without a cluster"
+    )]
     NotConfigured(String),
     /// The API server does not answer.
-    #[error("the cluster at {server} does not answer: {cause}\nhelp: check that it runs and that `kubectl --request-timeout 5s version` answers, or use --sandbox to run without a cluster")]
+    #[error(
+        "the cluster at {server} does not answer: {cause}\nhelp: check that it runs and that `kubectl --request-timeout 5s version` answers, or use --sandbox to run without a cluster"
+    )]
     Unreachable {
         /// The API server's address.
         server: String,
@@ -17,7 +21,9 @@ pub enum ClusterError {
         cause: String,
     },
     /// The API server refuses who we are or what we want.
-    #[error("the cluster does not let us {action}: {message}\nhelp: `kubectl auth can-i` tells what this account may do; give it a Role that allows this")]
+    #[error(
+        "the cluster does not let us {action}: {message}\nhelp: `kubectl auth can-i` tells what this account may do; give it a Role that allows this"
+    )]
     Forbidden {
         /// What was tried.
         action: String,

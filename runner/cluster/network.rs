@@ -91,7 +91,10 @@ impl Cluster {
     /// # Errors
     /// When the server refuses or does not answer.
     pub async fn service(&self, namespace: &str, name: &str) -> Result<Option<Value>, ClusterError> {
-        match self.raw(&format!("read service {name}"), &format!("/api/v1/namespaces/{namespace}/services/{name}")).await {
+        match self
+            .raw(&format!("read service {name}"), &format!("/api/v1/namespaces/{namespace}/services/{name}"))
+            .await
+        {
             Ok(service) => Ok(Some(service)),
             Err(ClusterError::NotFound(_)) => Ok(None),
             Err(error) => Err(error),

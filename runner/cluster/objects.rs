@@ -303,8 +303,7 @@ impl Cluster {
     async fn delete_now(&self, action: &str, key: &ObjectKey) -> Result<(), ClusterError> {
         let api = self.api(key.kind, &key.namespace);
         let mut parameters = DeleteParams::background();
-        parameters.preconditions =
-            key.uid.clone().map(|uid| Preconditions { uid: Some(uid), resource_version: None });
+        parameters.preconditions = key.uid.clone().map(|uid| Preconditions { uid: Some(uid), resource_version: None });
         match self.repeated(action, || api.delete(&key.name, &parameters)).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_not_found() => Ok(()),

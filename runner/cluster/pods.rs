@@ -43,12 +43,8 @@ impl Cluster {
     /// # Errors
     /// When the namespace does not exist or the server does not answer.
     pub async fn require_namespace(&self, namespace: &str) -> Result<(), ClusterError> {
-        let key = super::ObjectKey {
-            kind: Kind::Namespace,
-            namespace: String::new(),
-            name: namespace.to_owned(),
-            uid: None,
-        };
+        let key =
+            super::ObjectKey { kind: Kind::Namespace, namespace: String::new(), name: namespace.to_owned(), uid: None };
         match self.get(&key).await {
             Ok(Some(_)) | Err(ClusterError::Forbidden { .. }) => Ok(()),
             Ok(None) => Err(ClusterError::NotFound(format!(
@@ -88,9 +84,8 @@ impl Cluster {
         let uid = workload["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
         let mut uids = BTreeSet::from([uid]);
         if plural == "deployments" {
-            let sets = self
-                .raw("list replicasets", &format!("/apis/apps/v1/namespaces/{namespace}/replicasets"))
-                .await?;
+            let sets =
+                self.raw("list replicasets", &format!("/apis/apps/v1/namespaces/{namespace}/replicasets")).await?;
             for set in sets["items"].as_array().into_iter().flatten() {
                 if owned_by(set, &uids.clone()) {
                     uids.extend(set["metadata"]["uid"].as_str().map(str::to_owned));
@@ -225,7 +220,8 @@ mod tests {
 
     #[test]
     fn percentages_round_up_and_too_few_pods_are_an_error() {
-        let share = |text: &str| PodSelector { percent: Some(text.parse::<Percent>().unwrap()), ..PodSelector::default() };
+        let share =
+            |text: &str| PodSelector { percent: Some(text.parse::<Percent>().unwrap()), ..PodSelector::default() };
         for (text, of, expected) in [("50%", 4, 2), ("50%", 3, 2), ("1%", 3, 1), ("100%", 3, 3), ("33.3%", 3, 1)] {
             assert_eq!(choose(&pods(of), &share(text), 7, "f").unwrap().len(), expected, "{text} of {of}");
         }

@@ -108,7 +108,11 @@ impl Cluster {
     }
 
     /// The pods behind a service's port: names, addresses and the port's number there.
-    async fn endpoints(&self, service: &ServiceAddress, port: &Value) -> Result<Vec<(String, SocketAddr)>, ClusterError> {
+    async fn endpoints(
+        &self,
+        service: &ServiceAddress,
+        port: &Value,
+    ) -> Result<Vec<(String, SocketAddr)>, ClusterError> {
         let ServiceAddress { name, namespace, .. } = service;
         let path = format!("/api/v1/namespaces/{namespace}/endpoints/{name}");
         let object = match self.raw(&format!("read the endpoints of service {name}"), &path).await {
@@ -118,7 +122,8 @@ impl Cluster {
         let mut found = Vec::new();
         for subset in object["subsets"].as_array().into_iter().flatten() {
             let ports = subset["ports"].as_array().into_iter().flatten();
-            let Some(target) = ports.clone().find(|candidate| candidate["name"] == port["name"]).or(ports.clone().next())
+            let Some(target) =
+                ports.clone().find(|candidate| candidate["name"] == port["name"]).or(ports.clone().next())
             else {
                 continue;
             };
@@ -133,7 +138,11 @@ impl Cluster {
         Ok(found)
     }
 
-    async fn endpoint_addresses(&self, service: &ServiceAddress, port: &Value) -> Result<Vec<SocketAddr>, ClusterError> {
+    async fn endpoint_addresses(
+        &self,
+        service: &ServiceAddress,
+        port: &Value,
+    ) -> Result<Vec<SocketAddr>, ClusterError> {
         Ok(self.endpoints(service, port).await?.into_iter().map(|(_, address)| address).collect())
     }
 

@@ -63,12 +63,7 @@ impl NetworkPolicyPartition {
 
 /// The key of a pod, exactly.
 pub fn pod_key(pod: &PodRef) -> ObjectKey {
-    ObjectKey {
-        kind: Kind::Pod,
-        namespace: pod.namespace.clone(),
-        name: pod.name.clone(),
-        uid: Some(pod.uid.clone()),
-    }
+    ObjectKey { kind: Kind::Pod, namespace: pod.namespace.clone(), name: pod.name.clone(), uid: Some(pod.uid.clone()) }
 }
 
 #[async_trait]
@@ -116,7 +111,9 @@ impl FaultDriver for NetworkPolicyPartition {
             holds: as_sent,
             detail: match (&policy, as_sent) {
                 (Some(_), true) => format!("{} is there as sent", self.key),
-                (Some(_), false) => format!("{} is not as it was sent: the API server or somebody changed it", self.key),
+                (Some(_), false) => {
+                    format!("{} is not as it was sent: the API server or somebody changed it", self.key)
+                }
                 (None, _) => format!("{} is not there", self.key),
             },
         }];
@@ -216,7 +213,8 @@ mod tests {
     #[test]
     fn a_policy_is_as_sent_when_only_defaults_were_added() {
         let sent = json!({"egress": [{"ports": [{"port": 53}]}], "policyTypes": ["Egress"]});
-        let with_default = json!({"egress": [{"ports": [{"port": 53, "protocol": "TCP"}]}], "policyTypes": ["Egress"], "x": 1});
+        let with_default =
+            json!({"egress": [{"ports": [{"port": 53, "protocol": "TCP"}]}], "policyTypes": ["Egress"], "x": 1});
         assert!(includes(&with_default, &sent));
         let widened = json!({"egress": [{"ports": [{"port": 53}]}, {}], "policyTypes": ["Egress"]});
         assert!(!includes(&widened, &sent));

@@ -167,16 +167,31 @@ impl Answer {
         self.term("decided by", rule);
         self.term("requests needed", rules.needed.to_string());
         if self.verdict == Verdict::Inconclusive {
-            let advice = match self.interval {
-                None => "; the phase is too short for an interval, which takes at least six seconds".to_owned(),
-                Some(interval) => match self.limits.advice(value, interval) {
-                    Some(factor) => format!("; a phase about {} times as long would tell", text::digits(factor.ceil())),
-                    None => "; it is too near the limit for any length to tell".to_owned(),
-                },
-            };
+            let advice = self.advice();
             self.reason.push_str(&advice);
         }
         self
+    }
+
+    /// Inconclusive although the observed value misses the limits, and why.
+    pub(super) fn unsure(mut self, rules: &Rules, fact: &str, why: &str) -> Self {
+        self.term("requests needed", rules.needed.to_string());
+        self.term("decided by", why.to_owned());
+        self.verdict = Verdict::Inconclusive;
+        self.reason = format!("{}; {why}{}", self.sentence(fact), self.advice());
+        self
+    }
+
+    /// How much longer the phase would have to be, for the end of a sentence.
+    fn advice(&self) -> String {
+        let value = self.observed.unwrap_or_default();
+        match self.interval {
+            None => "; the phase is too short for an interval, which takes at least six seconds".to_owned(),
+            Some(interval) => match self.limits.advice(value, interval) {
+                Some(factor) => format!("; a phase about {} times as long would tell", text::digits(factor.ceil())),
+                None => "; it is too near the limit for any length to tell".to_owned(),
+            },
+        }
     }
 
     /// There are fewer requests than the question needs: inconclusive, unless even those refute it.

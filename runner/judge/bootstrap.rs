@@ -18,10 +18,13 @@ const RESAMPLES: usize = 1000;
 const MOST_WINDOWS: usize = 200;
 
 /// The length of a block, in seconds, where the phase is long enough for it.
-const BLOCK_S: f64 = 10.0;
+const BLOCK_S: f64 = 20.0;
 
 /// The fewest blocks that a phase is cut into, and so the fewest windows that an interval can be made of.
 const FEWEST_BLOCKS: usize = 6;
+
+/// How many times the variance of independent requests a phase must show to count as drifting.
+const DRIFT: f64 = 2.0;
 
 /// SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).
 #[derive(Debug, Clone)]
@@ -44,6 +47,16 @@ impl Chance {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
+    }
+
+    /// A number between 0 and 1, neither included.
+    pub(super) fn uniform(&mut self) -> f64 {
+        ((self.next() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
+    }
+
+    /// A standard normal number (Box and Muller, 1958).
+    pub(super) fn normal(&mut self) -> f64 {
+        (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
     /// A number below `bound`, which is more than zero and small: the bias of the plain product is below 2^-40.
@@ -152,17 +165,96 @@ impl Windows {
     }
 }
 
+/// One phase's percentile, drawn many times, and how far those draws can be trusted.
+struct Draws {
+    logarithms: Vec<f64>,
+    variance: f64,
+    /// What the variance of the draws is to be multiplied with.
+    missed: f64,
+    freedom: f64,
+}
+
+impl Draws {
+    fn new(windows: &Windows, quantile: f64, chance: &mut Chance) -> Option<Self> {
+        if windows.len() < FEWEST_BLOCKS {
+            return None;
+        }
+        let mut weights = vec![0; windows.len()];
+        let logarithms: Vec<f64> = (0..RESAMPLES)
+            .filter_map(|_| {
+                windows.draw(chance, &mut weights);
+                windows.quantile(&weights, quantile).map(f64::ln)
+            })
+            .collect();
+        // A draw of nothing but windows without a value is left out; where that is the rule, there is no interval.
+        if logarithms.len() < RESAMPLES / 2 {
+            return None;
+        }
+        let n = logarithms.len() as f64;
+        let mean = logarithms.iter().sum::<f64>() / n;
+        let variance = logarithms.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n;
+        let blocks = (windows.len() / windows.block()) as f64;
+        let missed = windows.missed_variance(quantile) * blocks / (blocks - 1.0);
+        Some(Self { logarithms, variance, missed, freedom: blocks - 1.0 })
+    }
+}
+
+impl Windows {
+    /// The long-run variance of a series of windows, from overlapping blocks: the mean square of a block's sum, per
+    /// window.
+    fn long_run_variance(above: &[f64], block: usize) -> f64 {
+        let width = above.len();
+        let sum = |start: usize| (0..block).map(|offset| above[(start + offset) % width]).sum::<f64>();
+        let squares: f64 = (0..width).map(|start| sum(start).powi(2)).sum();
+        // The mean was taken out of the same windows, which takes this share of a block's variance with it.
+        squares / (block * width) as f64 / (1.0 - block as f64 / width as f64)
+    }
+
+    /// For each window how many more of its values lie above the percentile than their share, and the variance that
+    /// this would have if all values were independent.
+    fn above(&self, quantile: f64) -> Option<(Vec<f64>, f64)> {
+        let value = self.quantile(&vec![1; self.width], quantile)?;
+        let row = self.values.partition_point(|other| *other < value);
+        let counts =
+            |row: usize| self.cumulative[row * self.width..(row + 1) * self.width].iter().map(|it| f64::from(*it));
+        let totals: Vec<f64> = counts(self.values.len() - 1).collect();
+        let over: Vec<f64> = counts(row).zip(&totals).map(|(at_most, total)| total - at_most).collect();
+        let all: f64 = totals.iter().sum();
+        let share = over.iter().sum::<f64>() / all;
+        let excess = over.iter().zip(&totals).map(|(over, total)| over - share * total).collect();
+        Some((excess, share * (1.0 - share) * all / self.width as f64))
+    }
+
+    /// How many times the variance between blocks is what it would be between longer ones.
+    ///
+    /// Blocks cut the correlation at their ends, so that their variance is too small by a share that falls with their
+    /// length `b` as `1/b`. Blocks of a third of the length miss three times as much: `2 V(b) - V(b/3)` is more than
+    /// corrected for small samples (the "lugsail" of Vats and Flegal, "Lugsail lag windows for estimating time-average
+    /// covariance matrices", Biometrika 109(3), 2022). Never less than one.
+    fn missed_variance(&self, quantile: f64) -> f64 {
+        let Some((excess, _)) = self.above(quantile) else { return 1.0 };
+        let long = Self::long_run_variance(&excess, self.block());
+        let short = Self::long_run_variance(&excess, (self.block() / 3).max(1));
+        if long > 0.0 { (2.0 - short / long).max(1.0) } else { 1.0 }
+    }
+
+    /// How many times the variance of independent requests the phase shows around a percentile, when that is so much
+    /// that the service was drifting from second to second. None when it was steady, or when that cannot be told.
+    pub(super) fn drift(&self, quantile: f64) -> Option<f64> {
+        if self.len() < FEWEST_BLOCKS {
+            return None;
+        }
+        let (excess, independent) = self.above(quantile)?;
+        let long = Self::long_run_variance(&excess, self.block());
+        let factor = long * self.missed_variance(quantile) / independent;
+        (independent > 0.0 && factor >= DRIFT).then_some(factor)
+    }
+}
+
 /// The interval of a percentile, in the values' unit. None where there are too few windows to tell.
 pub(super) fn percentile(windows: &Windows, quantile: f64, confidence: f64, mut chance: Chance) -> Option<[f64; 2]> {
-    if windows.len() < FEWEST_BLOCKS {
-        return None;
-    }
-    let mut weights = vec![0; windows.len()];
-    let draws = (0..RESAMPLES).filter_map(|_| {
-        windows.draw(&mut chance, &mut weights);
-        windows.quantile(&weights, quantile).map(f64::ln)
-    });
-    expanded(draws.collect(), windows.len() / windows.block(), confidence)
+    let draws = Draws::new(windows, quantile, &mut chance)?;
+    Some(stretched(draws.logarithms, draws.missed, draws.freedom, confidence))
 }
 
 /// The interval of one phase's percentile divided by another's. None where either has too few windows to tell.
@@ -173,38 +265,33 @@ pub(super) fn ratio(
     confidence: f64,
     mut chance: Chance,
 ) -> Option<[f64; 2]> {
-    if over.len().min(under.len()) < FEWEST_BLOCKS {
-        return None;
+    let over = Draws::new(over, quantile, &mut chance)?;
+    let under = Draws::new(under, quantile, &mut chance)?;
+    // Each phase's draws are independent of the other's, so that any pairing of them is a draw of the ratio.
+    let pairs = over.logarithms.iter().zip(&under.logarithms).map(|(over, under)| over - under).collect();
+    let (a, b) = (over.variance, under.variance);
+    if a + b <= 0.0 {
+        return Some(stretched(pairs, 1.0, over.freedom + under.freedom, confidence));
     }
-    let (mut over_weights, mut under_weights) = (vec![0; over.len()], vec![0; under.len()]);
-    let draws = (0..RESAMPLES).filter_map(|_| {
-        over.draw(&mut chance, &mut over_weights);
-        under.draw(&mut chance, &mut under_weights);
-        Some(over.quantile(&over_weights, quantile)?.ln() - under.quantile(&under_weights, quantile)?.ln())
-    });
-    let blocks = (over.len() / over.block()).min(under.len() / under.block());
-    expanded(draws.collect(), blocks, confidence)
+    // The degrees of freedom of a sum of two estimated variances: Welch 1947, Satterthwaite 1946.
+    let freedom = (a + b).powi(2) / (a * a / over.freedom + b * b / under.freedom);
+    Some(stretched(pairs, (a * over.missed + b * under.missed) / (a + b), freedom, confidence))
 }
 
 /// The middle `confidence` of the draws, stretched on both sides of the median.
 ///
 /// The plain percentile interval is too narrow for few blocks, as a normal interval with an estimated variance is:
-/// it is stretched by `t / z` with one degree of freedom less than blocks, and by `sqrt(m / (m - 1))` for the variance
-/// itself (Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician 69(4), 2015).
+/// it is stretched by `t / z` with the blocks' degrees of freedom, and by the root of what the blocks' variance misses
+/// (Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician 69(4), 2015, for the first).
 /// Draws are logarithms, so that the interval of a ratio is the same in both directions.
-fn expanded(mut draws: Vec<f64>, blocks: usize, confidence: f64) -> Option<[f64; 2]> {
-    if draws.len() < RESAMPLES / 2 || blocks < 2 {
-        return None;
-    }
+fn stretched(mut draws: Vec<f64>, missed: f64, freedom: f64, confidence: f64) -> [f64; 2] {
     draws.sort_by(f64::total_cmp);
     let at = |share: f64| draws[((share * draws.len() as f64) as usize).min(draws.len() - 1)];
     let tail = (1.0 - confidence) / 2.0;
-    let freedom = u32::try_from(blocks - 1).unwrap_or(u32::MAX);
-    let student = student_quantile(1.0 - tail, freedom) / normal_quantile(1.0 - tail);
-    let stretch = student * (blocks as f64 / (blocks - 1) as f64).sqrt();
+    let student = student_quantile(1.0 - tail, freedom as u32) / normal_quantile(1.0 - tail);
     let median = at(0.5);
-    let side = |edge: f64| (median + (edge - median) * stretch).exp();
-    Some([side(at(tail)), side(at(1.0 - tail))])
+    let side = |edge: f64| (median + (edge - median) * student * missed.sqrt()).exp();
+    [side(at(tail)), side(at(1.0 - tail))]
 }
 
 #[cfg(test)]
@@ -222,8 +309,7 @@ mod tests {
 
     /// Log-normal latencies: exp(sigma * z) around 100 ms.
     fn log_normal(chance: &mut Chance, sigma: f64) -> f64 {
-        let uniform = (chance.next() >> 11) as f64 / (1_u64 << 53) as f64;
-        100.0 * (sigma * normal_quantile(uniform.clamp(1e-9, 1.0 - 1e-9))).exp()
+        100.0 * (sigma * chance.normal()).exp()
     }
 
     #[test]
@@ -231,7 +317,7 @@ mod tests {
         let all = windows(50.0, 20.0, |index| 10.0 + (index * 37 % 100) as f64);
         assert_eq!(all.len(), 20);
         let mut histogram = Histogram::default();
-        (0..1000_u64).for_each(|index| histogram.record((10_000 + (index * 37 % 100) * 1000) as u64));
+        (0..1000_u64).for_each(|index| histogram.record(10_000 + (index * 37 % 100) * 1000));
         for quantile in [0.01, 0.5, 0.95, 0.99] {
             let (ours, exact) = (all.quantile(&[1; 20], quantile).unwrap(), histogram.quantile(quantile).unwrap());
             assert!((ours / exact - 1.0).abs() < 0.001, "{ours} {exact}");

@@ -153,6 +153,21 @@ pub(super) fn latency_ratio(asked: &Asked<'_>, it: &LatencyRatio) -> Answer {
         let why = format!("{fact}: the requests there were given up, so that the limit cannot be checked");
         return answer.verdict(Verdict::Inconclusive, why);
     }
+    // A service that already drifts when nothing is done to it moves a ratio by itself: then only the interval can
+    // tell a change from the drift.
+    let drift = baseline.windows.drift(it.percentile.fraction());
+    if let Some(factor) = drift {
+        let words = format!("{} times the variance of independent requests", text::digits(factor));
+        answer.term(&format!("{} drifts", baseline.phase), words);
+    }
+    let touches = interval.is_none_or(|[low, high]| limits.low_enough(low) && limits.high_enough(high));
+    if drift.is_some() && touches && !limits.hold(value) {
+        return answer.unsure(
+            &rules,
+            &fact,
+            &format!("the {} drifts by itself, and the interval reaches the limit", it.to),
+        );
+    }
     answer.decide(&rules, &fact)
 }
 

@@ -128,7 +128,8 @@ fn hdr(histogram: &Histogram) -> Option<String> {
 }
 
 /// What each load's requests show over time: windows of a second that begin anew with every part of every phase, or
-/// longer ones where a load would have more than about 1,200 of them.
+/// longer ones where a load would have more than about 1,200 of them. A rest shorter than half a window belongs to the
+/// window before it.
 pub fn series(observations: &Observations) -> Vec<LoadSeries> {
     observations.loads.iter().map(load_series).collect()
 }
@@ -141,7 +142,7 @@ fn load_series(load: &LoadObservations) -> LoadSeries {
     };
     let window = lengths.into_iter().find(|length| points(*length) <= MOST_POINTS).unwrap_or(3600);
     let per_window = (window * 1_000_000_000 / CELL_NS) as usize;
-    let mut series = LoadSeries { load: load.name.clone(), window_s: window as f64, points: Vec::new() };
+    let mut windows: Vec<(u64, u64, Cell)> = Vec::new();
     for segment in &load.segments {
         for (cells, index) in segment.cells.chunks(per_window).zip(0_u64..) {
             let mut sum = Cell::default();
@@ -150,12 +151,22 @@ fn load_series(load: &LoadObservations) -> LoadSeries {
             }
             let start_ns = segment.mark.at_ns + index * window * 1_000_000_000;
             let end_ns = (start_ns + window * 1_000_000_000).min(segment.end_ns);
-            if sum.requests() > 0 {
-                series.points.push(point(&sum, start_ns, end_ns));
+            match windows.last_mut() {
+                // One request in a rest of a millisecond would read as a thousand a second.
+                Some(last) if (end_ns.saturating_sub(start_ns)) * 2 < window * 1_000_000_000 => {
+                    last.1 = end_ns.max(last.1);
+                    last.2.merge(&sum);
+                }
+                _ => windows.push((start_ns, end_ns, sum)),
             }
         }
     }
-    series
+    let points = windows.iter().filter(|(_, _, sum)| sum.requests() > 0);
+    LoadSeries {
+        load: load.name.clone(),
+        window_s: window as f64,
+        points: points.map(|(start_ns, end_ns, sum)| point(sum, *start_ns, *end_ns)).collect(),
+    }
 }
 
 fn point(requests: &Cell, start_ns: u64, end_ns: u64) -> Point {

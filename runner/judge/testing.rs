@@ -1,6 +1,8 @@
 //! Synthetic observations: a timeline of phases, requests on an exact schedule, and a rule that says how each ends.
 //! For tests and simulations; no run uses it.
 
+pub mod shapes;
+
 use crate::observe::{CELL_NS, Cell, Failure, LoadObservations, Mark, Observations, Part, PhaseSpan, Segment};
 
 /// One request of a synthetic load.

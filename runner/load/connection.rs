@@ -22,7 +22,7 @@ use super::slot::Slot;
 use crate::observe::Failure;
 
 /// A connection that takes longer than this to be made is waiting for the network.
-pub(super) const YOUNG: Duration = Duration::from_millis(20);
+pub(super) const YOUNG: Duration = Duration::from_millis(5);
 
 /// The most that hyper reads ahead, and the most that the headers of an answer may take.
 const MAX_BUFFER: usize = 64 << 10;

@@ -23,8 +23,18 @@ use super::target::Target;
 use crate::observe::{Failure, Histogram};
 
 /// So many connections may be in the making at once, per load and thread. One that takes longer than
-/// [`connection::YOUNG`] is waiting for the network, costs nothing, and no longer counts.
-const MAX_YOUNG: usize = 32;
+/// [`connection::YOUNG`] is waiting for the network, costs nothing, and no longer counts. Few, because an engine that
+/// is late for a moment would otherwise answer with hundreds of connections, which make it later still.
+const MAX_YOUNG: usize = 4;
+
+/// An open loop may have a connection more than it ever had so often, and so many at once.
+const GROWTH_NS: u64 = 1_000_000;
+const GROWTH_AT_ONCE: u64 = 32;
+
+/// When the pacer is late by this much, the engine has too little of the processor. Then requests wait for the engine,
+/// not for the service, and more connections would only cost more: for a moment there are none.
+const BUSY_NS: u64 = 1_000_000;
+const BUSY_PAUSE_NS: u64 = 5_000_000;
 
 /// A closed-loop worker that could not connect waits so long before it tries again. Otherwise a service that is down
 /// would be asked without pause, and its refusals would outnumber every other answer.
@@ -78,10 +88,27 @@ struct State {
     /// When closed-loop workers that pause go on.
     pausing: VecDeque<u64>,
     no_files_until_ns: u64,
+    /// The most connections that there were at once, and when that many may be one more if none is saved up.
+    most_slots: usize,
+    may_grow_ns: u64,
     next_address: usize,
     stop_ns: u64,
     records: Vec<Record>,
     lateness: Histogram,
+}
+
+impl State {
+    /// True when another connection would be one more than there ever were in an open loop. Replacing those that a
+    /// server closes is not limited, and a closed loop has as many as it has workers.
+    fn is_growing(&self) -> bool {
+        self.schedule.is_some() && self.slots.len() >= self.most_slots
+    }
+
+    /// From when on another connection may be opened.
+    fn may_open_ns(&self) -> u64 {
+        let may_grow_ns = self.may_grow_ns.saturating_sub(GROWTH_AT_ONCE * GROWTH_NS);
+        if self.is_growing() { self.no_files_until_ns.max(may_grow_ns) } else { self.no_files_until_ns }
+    }
 }
 
 impl Lane {
@@ -105,6 +132,8 @@ impl Lane {
                 young: 0,
                 pausing: if closed { std::iter::repeat_n(0, start.limit).collect() } else { VecDeque::new() },
                 no_files_until_ns: 0,
+                most_slots: 0,
+                may_grow_ns: 0,
                 // The threads begin with different addresses.
                 next_address: start.part,
                 stop_ns: u64::MAX,
@@ -133,8 +162,12 @@ impl Lane {
     }
 
     /// What the pacer does at each tick: issues what is due, gives up what waited too long, and hands out the rest.
-    pub(super) fn tick(self: &Rc<Self>, now_ns: u64) {
+    /// `lag_ns` says how much later it comes than it wanted to.
+    pub(super) fn tick(self: &Rc<Self>, now_ns: u64, lag_ns: u64) {
         let mut state = self.state.borrow_mut();
+        if lag_ns >= BUSY_NS && state.most_slots as u64 >= GROWTH_AT_ONCE {
+            state.may_grow_ns = state.may_grow_ns.max(now_ns + BUSY_PAUSE_NS + GROWTH_AT_ONCE * GROWTH_NS);
+        }
         let end_ns = state.stop_ns.min(now_ns.saturating_add(1));
         let mut issued = 0;
         while let Some(due_ns) = state.schedule.as_mut().and_then(|schedule| schedule.take_before(end_ns)) {
@@ -172,7 +205,9 @@ impl Lane {
         let due = state.schedule.as_ref().map(Schedule::due_ns).filter(|due| *due < state.stop_ns);
         let over = state.waiting.front().map(|job| job.due_ns.saturating_add(self.timeout_ns));
         let pause = state.pausing.front().copied();
-        [due, over, pause].into_iter().flatten().min().unwrap_or(u64::MAX)
+        let wants_more = state.connecting < state.waiting.len() && state.slots.len() < self.limit;
+        let open = (wants_more && state.young < MAX_YOUNG).then(|| state.may_open_ns());
+        [due, over, pause, open].into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 
     /// True when all requests that were issued have ended.
@@ -259,10 +294,18 @@ impl Lane {
                 slot.give(job);
             }
         }
-        if state.no_files_until_ns > 0 && self.now_ns() < state.no_files_until_ns {
+        if state.connecting >= state.waiting.len() {
             return;
         }
-        while state.connecting < state.waiting.len() && state.slots.len() < self.limit && state.young < MAX_YOUNG {
+        let now_ns = self.now_ns();
+        while state.connecting < state.waiting.len()
+            && state.slots.len() < self.limit
+            && state.young < MAX_YOUNG
+            && now_ns >= state.may_open_ns()
+        {
+            if state.is_growing() {
+                state.may_grow_ns = state.may_grow_ns.max(now_ns) + GROWTH_NS;
+            }
             self.open(&mut state, None);
         }
     }
@@ -270,6 +313,7 @@ impl Lane {
     fn open(self: &Rc<Self>, state: &mut State, job: Option<Job>) {
         let slot = Rc::new(Slot::new(job, state.slots.len()));
         state.slots.push(Rc::clone(&slot));
+        state.most_slots = state.most_slots.max(state.slots.len());
         state.connecting += usize::from(job.is_none());
         state.young += 1;
         tokio::task::spawn_local(connection::run(Rc::clone(self), slot));
@@ -281,7 +325,7 @@ impl Lane {
         self.pump();
     }
 
-    /// A connection was made.
+    /// A connection is no longer in the making.
     pub(super) fn connected(&self, slot: &Slot, was_young: bool) {
         let mut state = self.state.borrow_mut();
         state.connecting -= usize::from(slot.job().is_none());
@@ -325,12 +369,14 @@ impl Lane {
     }
 
     /// The connection is free: it takes the request that waits longest, or becomes idle.
-    pub(super) fn free(&self, slot: &Rc<Slot>) {
+    pub(super) fn free(self: &Rc<Self>, slot: &Rc<Slot>) {
         let mut state = self.state.borrow_mut();
         match state.waiting.pop_front() {
             Some(job) => slot.give(job),
-            None => state.idle.push(Rc::clone(slot)),
+            None => return state.idle.push(Rc::clone(slot)),
         }
+        drop(state);
+        self.pump();
     }
 
     /// The connection begins to send its request.

@@ -60,7 +60,7 @@ const MS: Duration = Duration::from_millis(1);
 #[tokio::test]
 async fn a_healthy_server_answers_everything() {
     let server = Server::start().await;
-    let seen = send(planned(&server, json!({"http": {}, "rate": "500/s"})), 400 * MS, 2000 * MS).await;
+    let seen = send(planned(&server, json!({"http": {}, "rate": "500/s"})), 400 * MS, 20_000 * MS).await;
     let total = total(&seen);
     assert_eq!(total.succeeded, due(500, end_ns(&seen)), "{:?}", total.failed);
     assert_eq!(total.requests(), total.succeeded);
@@ -69,24 +69,26 @@ async fn a_healthy_server_answers_everything() {
     assert_eq!(server.requests(), total.succeeded);
 }
 
-/// The load of a path, with a short timeout and a rate at which nothing queues.
+/// The load of a path, at a rate at which nothing queues.
 fn http(path: &str) -> serde_json::Value {
-    json!({"http": {"path": path}, "rate": "100/s", "timeout": "200ms"})
+    json!({"http": {"path": path}, "rate": "100/s"})
 }
 
 fn openai(how: &str, stream: bool) -> serde_json::Value {
     let kind = json!({"model": "m", "prompt": "p", "stream": stream, "check": {"contains": "hello there"}});
-    json!({"openai": kind, "base": how, "rate": "100/s", "timeout": "300ms"})
+    json!({"openai": kind, "base": how, "rate": "100/s"})
 }
 
 /// Sends a load of which every request must end alike, and gives what was seen.
 async fn all_end_as(server: &Server, mut load: serde_json::Value, wanted: Option<Failure>) -> LoadObservations {
     let base = load.as_object_mut().unwrap().remove("base");
+    // Short only where it is waited for: on a busy machine a good answer takes its time too.
+    load["timeout"] = if wanted == Some(Failure::Timeout) { "200ms" } else { "20s" }.into();
     let mut planned = planned(server, load.clone());
     if let Some(base) = &base {
         planned.endpoint.base = format!("http://server.test/{}", base.as_str().unwrap());
     }
-    let seen = send(planned, 100 * MS, 2000 * MS).await;
+    let seen = send(planned, 100 * MS, 20_000 * MS).await;
     let total = total(&seen);
     let issued = due(100, end_ns(&seen));
     assert_eq!(total.requests(), issued, "{load}");
@@ -165,7 +167,7 @@ async fn nobody_there_and_no_such_name() {
                 load: serde_json::from_value(load).unwrap(),
                 endpoint: Endpoint { base: format!("http://{host}"), addresses: addresses.clone() },
             };
-            let seen = send(planned, 100 * MS, 10_000 * MS).await;
+            let seen = send(planned, 100 * MS, 20_000 * MS).await;
             let total = total(&seen);
             assert_eq!(total.failed, [(wanted, total.requests())].into(), "{host}");
             assert!(total.requests() > 0 && total.latency.is_empty());
@@ -229,7 +231,7 @@ async fn a_closed_loop_has_as_many_under_way_as_it_has_workers() {
     let server = Server::start().await;
     for workers in [1_u64, 5, 40] {
         let load = json!({"http": {"path": "/slow/20"}, "concurrency": workers});
-        let seen = send(planned(&server, load), 200 * MS, 5_000 * MS).await;
+        let seen = send(planned(&server, load), 200 * MS, 20_000 * MS).await;
         let total = total(&seen);
         assert_eq!(total.succeeded, total.requests(), "{:?}", total.failed);
         let most = workers * (2 + end_ns(&seen) / 20_000_000);
@@ -245,7 +247,7 @@ async fn a_closed_loop_has_as_many_under_way_as_it_has_workers() {
 async fn a_connection_that_died_while_idle_is_no_failure() {
     let server = Server::start().await;
     let load = json!({"http": {"path": "/close-when-idle"}, "rate": "400/s"});
-    let seen = send(planned(&server, load), 300 * MS, 5_000 * MS).await;
+    let seen = send(planned(&server, load), 300 * MS, 20_000 * MS).await;
     let total = total(&seen);
     // A request that was written to a dying connection is not sent again: it may have been served.
     let reset = total.failed.get(&Failure::Reset).copied().unwrap_or(0);
@@ -315,7 +317,7 @@ async fn a_stall_is_seen_as_long_as_it_was() {
 async fn the_schedule_is_kept_by_several_threads_together() {
     let server = Server::start().await;
     let load = json!({"http": {"path": "/"}, "rate": "4500/s"});
-    let seen = send(planned(&server, load), 300 * MS, 10_000 * MS).await;
+    let seen = send(planned(&server, load), 300 * MS, 20_000 * MS).await;
     let total = total(&seen);
     assert_eq!(total.succeeded, due(4500, end_ns(&seen)), "{:?}", total.failed);
     assert_eq!(seen.lateness.len(), total.requests());

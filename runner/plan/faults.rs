@@ -137,7 +137,7 @@ impl Planning<'_> {
             phase: 0,
             kind: "partition",
             engine: "network-policy",
-            description: describe(&cut, &built),
+            description: describe(&cut, &facts, &built),
             targets: self.targets.clone(),
             peers: cut.blocks.iter().map(|block| block.described.clone()).collect(),
             objects: vec![record(&object)],
@@ -193,9 +193,9 @@ impl Planning<'_> {
                 self.pods(pods, &namespace, marks).await?,
             )
         } else if let Some(cidr) = &peer.cidr {
-            let parsed: Cidr = cidr.parse().map_err(|error: policy::CidrError| {
-                PlanError::Scenario(format!("fault `{}`: {error}", self.name))
-            })?;
+            let parsed: Cidr = cidr
+                .parse()
+                .map_err(|error: policy::CidrError| PlanError::Scenario(format!("fault `{}`: {error}", self.name)))?;
             (format!("addresses {cidr}"), Peer::Addresses(vec![parsed]))
         } else {
             let host = peer.host.as_deref().unwrap_or_default();
@@ -286,8 +286,8 @@ impl Planning<'_> {
     }
 }
 
-fn describe(cut: &Cut, built: &policy::Built) -> String {
-    let mut text = policy::explain(cut);
+fn describe(cut: &Cut, facts: &Facts<'_>, built: &policy::Built) -> String {
+    let mut text = policy::explain(cut, facts);
     for limit in &built.limits {
         text.push_str("; ");
         text.push_str(&limit.to_string());

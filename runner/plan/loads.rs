@@ -64,8 +64,8 @@ async fn by_service(
     namespace: &str,
 ) -> Result<Way, PlanError> {
     let cluster = cluster.ok_or_else(|| PlanError::Scenario(format!("load `{name}` needs a cluster")))?;
-    let address = parse_service(service, namespace)
-        .map_err(|error| PlanError::Scenario(format!("load `{name}`: {error}")))?;
+    let address =
+        parse_service(service, namespace).map_err(|error| PlanError::Scenario(format!("load `{name}`: {error}")))?;
     let reached = cluster.reach(&address, load.reach()).await?;
     Ok(Way {
         target: format!("service {}:{} in namespace {}", address.name, address.port, address.namespace),

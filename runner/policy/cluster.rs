@@ -5,7 +5,7 @@
 //! is selected may do what any of those policies allows, and nothing else; a connection needs the egress of its source
 //! and the ingress of its destination. What the API leaves to plugins is a choice here, said where it is made.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -147,8 +147,8 @@ pub struct Cluster {
     pods: Vec<Pod>,
     namespaces: BTreeMap<String, Labels>,
     policies: Vec<Policy>,
-    by_name: HashMap<String, HashMap<String, usize>>,
-    by_address: HashMap<IpAddr, usize>,
+    by_name: BTreeMap<String, BTreeMap<String, usize>>,
+    by_address: BTreeMap<IpAddr, usize>,
     /// For each pod, the policies that select it for egress and for ingress, as places in `policies`.
     egress: Vec<Vec<usize>>,
     ingress: Vec<Vec<usize>>,

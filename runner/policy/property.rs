@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseResult, TestRunner};
 use serde_json::json;
-use shakedown_schemas::scenario::{LabelSelector, Operator};
+use shakedown_schemas::scenario::{Direction, LabelSelector, Operator, PortRange};
 
 use super::*;
 use world::{Meant, PartSpec, World, worlds};
@@ -91,26 +91,44 @@ fn is_peer(meant: &Meant, end: &End, opened_by_target: bool) -> bool {
     }
 }
 
-/// True when one of the partitions names this link.
-fn is_named(parts: &[PartSpec], from: &End, to: &End, protocol: Protocol, port: u16) -> bool {
-    let target = |part: &PartSpec, end: &End| {
-        end.pod().is_some_and(|pod| pod.namespace == part.namespace && part.targets.contains(&pod.name))
-    };
-    parts.iter().any(|part| {
-        part.blocks.iter().any(|block| {
-            let ports = block.ports.is_empty()
-                || block.ports.iter().any(|range| {
-                    let same = if range.udp { Protocol::Udp } else { Protocol::Tcp };
-                    same == protocol && (range.first..=range.last).contains(&port)
-                });
-            let out = block.direction.has_egress() && target(part, from) && is_peer(&block.meant, to, true);
-            // What a node opens to its own pods is out of reach of every policy.
-            let own_node = to.pod().is_some_and(|pod| from.addresses().iter().any(|ip| pod.node_ips.contains(ip)));
-            let into =
-                block.direction.has_ingress() && target(part, to) && is_peer(&block.meant, from, false) && !own_node;
-            ports && (out || into)
-        })
-    })
+/// One block of a partition, with the ends that it is about looked up.
+struct Named {
+    ports: Vec<PortRange>,
+    direction: Direction,
+    /// By end: is it a target, a peer that targets connect to, a peer that connects to targets?
+    target: Vec<bool>,
+    peer_to: Vec<bool>,
+    peer_from: Vec<bool>,
+}
+
+impl Named {
+    fn all(parts: &[PartSpec], ends: &[End]) -> Vec<Self> {
+        let each = |test: &dyn Fn(&End) -> bool| ends.iter().map(test).collect::<Vec<bool>>();
+        let blocks = parts.iter().flat_map(|part| part.blocks.iter().map(move |block| (part, block)));
+        let named = blocks.map(|(part, block)| Self {
+            ports: block.ports.clone(),
+            direction: block.direction,
+            target: each(&|end| {
+                let mine = |pod: &Pod| pod.namespace == part.namespace && part.targets.contains(&pod.name);
+                end.pod().is_some_and(mine)
+            }),
+            peer_to: each(&|end| is_peer(&block.meant, end, true)),
+            peer_from: each(&|end| is_peer(&block.meant, end, false)),
+        });
+        named.collect()
+    }
+
+    /// True when it names the link from one end to another, by their places.
+    fn names(&self, from: usize, to: usize, from_own_node: bool, protocol: Protocol, port: u16) -> bool {
+        let in_range = |range: &PortRange| {
+            let same = if range.udp { Protocol::Udp } else { Protocol::Tcp };
+            same == protocol && (range.first..=range.last).contains(&port)
+        };
+        let out = self.direction.has_egress() && self.target[from] && self.peer_to[to];
+        // What a node opens to its own pods is out of reach of every policy.
+        let into = self.direction.has_ingress() && self.target[to] && self.peer_from[from] && !from_own_node;
+        (out || into) && (self.ports.is_empty() || self.ports.iter().any(in_range))
+    }
 }
 
 /// The cluster with the marks that the driver puts on, and the policies that the builder makes.
@@ -245,15 +263,18 @@ fn check(mut world: World, other_ports: OtherPorts, seen: &Seen) -> TestCaseResu
 
     let ends: Vec<End> =
         pods.iter().cloned().map(End::Pod).chain(world.addresses().into_iter().map(End::Address)).collect();
+    let blocks = Named::all(&world.parts, &ends);
+    let pairs = (0..ends.len()).flat_map(|from| (0..ends.len()).map(move |to| (from, to)));
     let mut cut = false;
-    for (from, to) in ends.iter().flat_map(|from| ends.iter().map(move |to| (from, to))) {
+    for (at, (from, to)) in pairs.map(|(from, to)| ((from, to), (&ends[from], &ends[to]))) {
         let same = to.pod().is_some_and(|pod| from.is(pod));
         if same || (from.pod().is_none() && to.pod().is_none()) {
             continue;
         }
+        let own_node = to.pod().is_some_and(|pod| from.addresses().iter().any(|ip| pod.node_ips.contains(ip)));
         for (protocol, port) in world.ports() {
             let connection = Connection { from: from.endpoint(), to: to.endpoint(), protocol, port };
-            let named = is_named(&world.parts, from, to, protocol, port);
+            let named = blocks.iter().any(|block| block.names(at.0, at.1, own_node, protocol, port));
             if !named && after.undeclared.iter().any(|open| !open.has(protocol, port)) {
                 // The builder said that it cannot leave this port open.
                 continue;

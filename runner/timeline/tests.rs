@@ -102,7 +102,11 @@ impl FaultDriver for FakeFault {
     }
 
     fn leftovers(&self) -> Vec<Leftover> {
-        vec![Leftover { what: self.name.to_owned(), command: "kubectl delete it".to_owned(), error: "stuck".to_owned() }]
+        vec![Leftover {
+            what: self.name.to_owned(),
+            command: "kubectl delete it".to_owned(),
+            error: "stuck".to_owned(),
+        }]
     }
 }
 
@@ -136,7 +140,9 @@ struct Case {
 
 /// Runs phases given as YAML-like JSON with fakes for their faults.
 async fn play(phases: &str, faults: &[(&'static str, Behaviour)], interrupt_at: Option<f64>) -> Case {
-    let text = format!(r#"{{"version": 1, "name": "t", "load": {{"l": {{"http": {{"url": "http://x"}}, "rate": "1/s"}}}}, "phases": {phases}}}"#);
+    let text = format!(
+        r#"{{"version": 1, "name": "t", "load": {{"l": {{"http": {{"url": "http://x"}}, "rate": "1/s"}}}}, "phases": {phases}}}"#
+    );
     let scenario: Scenario = serde_json::from_str(&text).unwrap();
     let log = Log::new();
     let mut drivers: Vec<(FaultPlan, Box<dyn FaultDriver>)> = Vec::new();
@@ -179,10 +185,8 @@ async fn play(phases: &str, faults: &[(&'static str, Behaviour)], interrupt_at: 
     })
     .await;
     let marks = marks.lock().unwrap().as_ref().map(|marks| marks.all()).unwrap_or_default();
-    let marks = marks
-        .into_iter()
-        .map(|mark| ((mark.at_ns as f64 / 1e8).round() / 10.0, mark.phase, mark.part))
-        .collect();
+    let marks =
+        marks.into_iter().map(|mark| ((mark.at_ns as f64 / 1e8).round() / 10.0, mark.phase, mark.part)).collect();
     Case { log, outcome, marks }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::json;
-use shakedown_schemas::result::{LatencyStats, LoadSeries, PhaseLoad, ScenarioResult};
+use shakedown_schemas::result::{LatencyStats, LoadSeries, PhaseLoad, PhaseResult, ScenarioResult};
 
 use crate::html::quantiles::{phase_class, quantiles};
 use crate::html::slots::{Slot, Slots, Span};
@@ -127,7 +127,7 @@ fn table_row(slot: &Slot, slots: &Slots) -> Vec<String> {
     ]
 }
 
-/// One table for each load: phases as columns, measures as rows, and how each compares with the first phase.
+/// One table for each load: phases as columns, measures as rows, and how each compares with the baseline.
 pub(super) fn comparisons(scenario: &ScenarioResult) -> Vec<Comparison> {
     let mut names: Vec<&str> = Vec::new();
     for load in scenario.phases.iter().flat_map(|phase| &phase.loads) {
@@ -138,15 +138,24 @@ pub(super) fn comparisons(scenario: &ScenarioResult) -> Vec<Comparison> {
     names.into_iter().map(|name| comparison(scenario, name)).collect()
 }
 
+/// The phase that the others are compared with: the last one before the first with faults, as the judge has it; the
+/// first one where there is none.
+fn baseline(scenario: &ScenarioResult) -> usize {
+    let has_faults = |phase: &PhaseResult| scenario.faults.iter().any(|fault| fault.phase == phase.name);
+    scenario.phases.iter().position(has_faults).unwrap_or(0).saturating_sub(1)
+}
+
 fn comparison(scenario: &ScenarioResult, name: &str) -> Comparison {
+    let baseline = baseline(scenario);
     let columns: Vec<Option<&PhaseLoad>> =
         scenario.phases.iter().map(|phase| phase.loads.iter().find(|load| load.load == name)).collect();
     let row = |title: &str, compare: bool, get: &dyn Fn(&PhaseLoad) -> Option<f64>, show: fn(f64) -> String| {
-        let first = columns.first().copied().flatten().and_then(get);
+        let first = columns.get(baseline).copied().flatten().and_then(get);
         let cells = columns.iter().enumerate().map(|(index, load)| {
             let Some(value) = load.and_then(get) else { return Cell { value: "–".to_owned(), ..Cell::default() } };
-            let ratio =
-                first.filter(|first| compare && index > 0 && *first > 0.0).map(|first| words::times(value / first));
+            let ratio = first
+                .filter(|first| compare && index != baseline && *first > 0.0)
+                .map(|first| words::times(value / first));
             Cell { value: show(value), ratio: ratio.unwrap_or_default() }
         });
         (title.to_owned(), cells.collect::<Vec<_>>())
@@ -185,7 +194,7 @@ fn comparison(scenario: &ScenarioResult, name: &str) -> Comparison {
         load: name.to_owned(),
         phases: heads.collect(),
         rows,
-        reference: scenario.phases.first().map(|phase| phase.name.clone()).unwrap_or_default(),
+        reference: scenario.phases.get(baseline).map(|phase| phase.name.clone()).unwrap_or_default(),
         wide: quantiles(&scenario.phases, name, "chart wide", 560.0),
         narrow: quantiles(&scenario.phases, name, "chart narrow", 358.0),
     }

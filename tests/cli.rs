@@ -1,0 +1,331 @@
+//! The command line without any cluster: reading files, saying what is wrong with them, and the exit codes that scripts
+//! depend on.
+
+use std::time::Duration;
+
+use shakedown_schemas::result::Verdict;
+
+use crate::support::process::{Running, run};
+use crate::support::server::{closed_port, serve};
+use crate::support::shakedown::{BINARY, Shakedown};
+use crate::support::{none_of, root, scenario, skipped};
+
+/// Bad input must be refused well within this, whatever it is.
+const REFUSED: Duration = Duration::from_secs(10);
+
+/// A scenario that needs no cluster, against this URL.
+fn url_scenario(url: &str) -> String {
+    format!(
+        "version: 1
+name: plain
+load:
+  pages:
+    http: {{url: '{url}'}}
+    rate: 100/s
+    timeout: 2s
+phases:
+  - name: only
+    duration: 2s
+    expect:
+      - success_rate: {{min: 90%}}
+"
+    )
+}
+
+/// A scenario with a fault, which needs a cluster.
+fn cluster_scenario() -> String {
+    std::fs::read_to_string(scenario("quickstart.yaml")).expect("the quickstart")
+}
+
+#[test]
+fn every_shipped_scenario_is_valid_and_in_the_index() {
+    let shakedown = Shakedown::new();
+    let folder = root().join("scenarios");
+    let listed = shakedown.run(&["list", "--json", folder.to_str().expect("UTF-8")]).expect_code(0);
+    let listed: serde_json::Value = serde_json::from_str(&listed.stdout).expect("JSON");
+    let index = std::fs::read_to_string(folder.join("README.md")).expect("the index");
+    let schema = std::fs::read_to_string(root().join("schemas/scenario.schema.json")).expect("the schema");
+    let schema = jsonschema::validator_for(&serde_json::from_str(&schema).expect("JSON")).expect("a schema");
+    let mut problems = Vec::new();
+    for it in listed.as_array().expect("a list") {
+        let file = it["file"].as_str().expect("a file");
+        let name = file.rsplit('/').next().unwrap_or_default();
+        if !index.contains(&format!("({name})")) {
+            problems.push(format!("{name} is not in the index"));
+        }
+        shakedown.run(&["validate", file]).expect_code(0).expect_stdout(&["is valid"]);
+        let text = std::fs::read_to_string(file).expect("a scenario");
+        let value: serde_json::Value = serde_saphyr::from_str(&text).expect("YAML");
+        problems
+            .extend(schema.iter_errors(&value).map(|error| format!("{name}: {error} at {}", error.instance_path())));
+    }
+    assert!(listed.as_array().is_some_and(|all| all.len() >= 6), "{listed}");
+    none_of(&problems);
+}
+
+#[test]
+fn all_errors_of_all_files_come_at_once_with_their_places() {
+    let shakedown = Shakedown::new();
+    let good = cluster_scenario();
+    shakedown.file("typo.yaml", good.replace("duration: 12s", "duraton: 12s"));
+    shakedown.file("unit.yaml", good.replace("duration: 12s", "duration: 12"));
+    shakedown.file("later.yaml", good.replace("to: baseline", "to: basline"));
+    shakedown.file("negative.yaml", good.replace("duration: 12s", "duration: -12s"));
+    let line = |part: &str| 1 + good.lines().position(|line| line.contains(part)).expect("the line");
+    let (duration, ratio) = (line("duration: 12s"), line("to: baseline"));
+    let finished = shakedown
+        .run(&["validate", "typo.yaml", "unit.yaml", "later.yaml", "negative.yaml"])
+        .expect_code(2)
+        .expect_stderr(&["in 4 files", "duraton: 12s", "`duration`", "`baseline`"]);
+    for (file, line) in [("typo", duration), ("unit", duration), ("later", ratio), ("negative", duration)] {
+        let place = format!("{file}.yaml:{line}:");
+        assert!(finished.stderr.contains(&place), "no error points to {place}\n{finished}");
+    }
+    assert_eq!(finished.stdout, "", "a file that is not valid is not called valid");
+}
+
+#[test]
+fn an_empty_fault_and_an_unknown_variable_are_errors() {
+    let shakedown = Shakedown::new();
+    let text = cluster_scenario();
+    let begin = text.find("      nats-cut:").expect("the fault");
+    let end = text[begin..].find("    expect:").expect("its end") + begin;
+    shakedown.file("empty.yaml", format!("{}      nats-cut: {{}}\n{}", &text[..begin], &text[end..]));
+    shakedown.run(&["validate", "empty.yaml"]).expect_code(2).expect_stderr(&["empty.yaml:", "nats-cut"]);
+    let quickstart = scenario("quickstart.yaml");
+    shakedown.run(&["validate", &quickstart, "--var", "wroker=x"]).expect_code(2).expect_stderr(&["wroker", "worker"]);
+    shakedown.run(&["validate", &quickstart, "--var", "worker"]).expect_code(2).expect_stderr(&["NAME=VALUE"]);
+}
+
+#[test]
+fn variables_come_from_the_file_then_the_vars_file_then_the_command_line() {
+    let shakedown = Shakedown::new();
+    let text = url_scenario("http://127.0.0.1:1").replace("load:", "vars: {name: a}\nload:");
+    shakedown.file("named.yaml", text.replace("name: plain", "name: 'is-{{ name }}'"));
+    shakedown.file("vars.yaml", "name: b\n");
+    for (args, name) in [
+        (vec![], "is-a"),
+        (vec!["--vars-file", "vars.yaml"], "is-b"),
+        (vec!["--vars-file", "vars.yaml", "--var", "name=c"], "is-c"),
+    ] {
+        shakedown.run(&[&["list", "named.yaml"], &args[..]].concat()).expect_code(0).expect_stdout(&[name]);
+    }
+}
+
+#[test]
+fn files_that_are_no_scenarios_are_refused_at_once() {
+    let shakedown = Shakedown::new();
+    let bomb = {
+        let mut text = "version: 1\nname: bomb\na0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned();
+        for level in 1..12 {
+            let before = format!("*a{}", level - 1);
+            text += &format!("a{level}: &a{level} [{}]\n", [before.as_str(); 9].join(", "));
+        }
+        text
+    };
+    let huge = cluster_scenario() + &"# nothing of interest\n".repeat((50 << 20) / 22);
+    shakedown.file("empty.yaml", "");
+    shakedown.file("comment.yaml", "# later\n");
+    shakedown.file("not.yaml", "{ this: is: not [ yaml\n");
+    shakedown.file("binary.yaml", [0_u8, 159, 146, 150, 255, 254, 0, 1]);
+    shakedown.file("list.yaml", "- version: 1\n");
+    shakedown.file("bomb.yaml", bomb);
+    shakedown.file("huge.yaml", huge);
+    for (file, part) in [
+        ("missing.yaml", "missing.yaml"),
+        ("empty.yaml", "empty"),
+        ("comment.yaml", "empty"),
+        ("not.yaml", "not.yaml:1"),
+        ("binary.yaml", "UTF-8"),
+        ("list.yaml", "list.yaml:1"),
+        ("bomb.yaml", "bomb.yaml"),
+        ("huge.yaml", "bytes"),
+    ] {
+        for command in ["validate", "run"] {
+            let finished = shakedown.run(&[command, file]).expect_code(2).expect_stderr(&[part]);
+            assert!(finished.took < REFUSED, "{command} {file} took {:?}", finished.took);
+            assert!(finished.stderr.len() < 5000, "{command} {file} says {} bytes", finished.stderr.len());
+        }
+    }
+    assert!(!shakedown.path("shakedown-results").exists(), "nothing ran, so there are no results");
+}
+
+#[test]
+fn nothing_selected_is_exit_code_5() {
+    let shakedown = Shakedown::new();
+    let folder = root().join("scenarios").display().to_string();
+    std::fs::create_dir(shakedown.path("none")).expect("a folder");
+    for args in [
+        vec!["run", &folder, "--tag", "no-such-tag"],
+        vec!["list", &folder, "--skip-tag", "network-policy"],
+        vec!["list", "none"],
+        vec!["list", "none/*.yaml"],
+    ] {
+        let finished = shakedown.run(&args).expect_code(5);
+        assert!(finished.stdout.is_empty() && !finished.stderr.is_empty(), "{finished}");
+    }
+    let fast = shakedown.run(&["list", &folder, "--tag", "fast"]).expect_code(0);
+    assert!(fast.stdout.contains("quickstart") && !fast.stdout.contains("block-pods"), "{fast}");
+}
+
+#[test]
+fn schemas_are_printed_as_they_are_checked_in() {
+    let shakedown = Shakedown::new();
+    for which in ["scenario", "result", "event"] {
+        let printed = shakedown.run(&["schema", which]).expect_code(0).stdout;
+        let path = root().join(format!("schemas/{which}.schema.json"));
+        let kept = std::fs::read_to_string(path).expect("a schema");
+        assert!(printed == kept, "schemas/{which}.schema.json is not fresh: run `shakedown schema --write`");
+    }
+}
+
+#[test]
+fn usage_errors_are_exit_code_2_and_help_is_0() {
+    let shakedown = Shakedown::new();
+    for args in
+        [vec![], vec!["run"], vec!["no-such-command"], vec!["run", "x.yaml", "--no-such-flag"], vec!["report", "x"]]
+    {
+        shakedown.run(&args).expect_code(2);
+    }
+    shakedown.run(&["--help"]).expect_code(0).expect_stdout(&["run", "plan", "validate", "report"]);
+    shakedown.run(&["--version"]).expect_code(0).expect_stdout(&[env!("CARGO_PKG_VERSION")]);
+    shakedown.run(&["completions", "bash"]).expect_code(0).expect_stdout(&["shakedown"]);
+}
+
+#[test]
+fn a_cluster_that_does_not_answer_is_exit_code_3() {
+    let port = closed_port();
+    let shakedown = Shakedown::new();
+    shakedown.file(
+        "kubeconfig",
+        format!(
+            "{{apiVersion: v1, kind: Config, current-context: c, users: [{{name: u, user: {{token: t}}}}],
+             clusters: [{{name: k, cluster: {{server: 'https://127.0.0.1:{port}'}}}}],
+             contexts: [{{name: c, context: {{cluster: k, user: u}}}}]}}"
+        ),
+    );
+    let shakedown = shakedown.env("KUBECONFIG", "kubeconfig");
+    let address = format!("127.0.0.1:{port}");
+    let quickstart = scenario("quickstart.yaml");
+    for args in [vec!["plan", &quickstart], vec!["cleanup", "--all"], vec!["run", &quickstart, "--out", "out"]] {
+        let finished = shakedown.run(&args).expect_code(3).expect_stderr(&[&address, "does not answer", "help:"]);
+        assert!(finished.took < REFUSED, "{args:?} took {:?}", finished.took);
+    }
+    let reports = shakedown.reports("out");
+    assert_eq!((reports.result.exit_code, reports.result.verdict), (3, Verdict::Error), "{}", reports.found());
+    assert!(!reports.junit_failures().is_empty(), "a CI system sees that nothing was tested");
+    assert!(reports.text("report.html").contains("does not answer"), "the page says why");
+}
+
+#[test]
+fn no_kubeconfig_at_all_is_exit_code_3_and_names_the_sandbox() {
+    let shakedown = Shakedown::new();
+    let quickstart = scenario("quickstart.yaml");
+    shakedown.run(&["plan", &quickstart]).expect_code(3).expect_stderr(&["no cluster is configured", "--sandbox"]);
+    let nowhere = shakedown.run(&["plan", &quickstart, "--kubeconfig", "nowhere"]).expect_code(3);
+    assert!(nowhere.stderr.contains("nowhere"), "{nowhere}");
+}
+
+#[test]
+fn a_url_needs_no_cluster() {
+    let shakedown = Shakedown::new();
+    shakedown.file("plain.yaml", url_scenario(&serve()));
+    shakedown.run(&["run", "plain.yaml", "--out", "out"]).expect_code(0);
+    let reports = shakedown.reports("out");
+    let requests = reports.expectation("only", "success_rate").samples;
+    // 100/s for 2 s: the number is the schedule's, whatever the machine is busy with.
+    assert_eq!(requests, 200, "{}", reports.found());
+    assert_eq!(reports.junit_failures(), Vec::<String>::new());
+}
+
+#[test]
+fn a_service_that_refuses_every_connection_fails_and_is_said_to() {
+    let shakedown = Shakedown::new();
+    shakedown.file("plain.yaml", url_scenario(&format!("http://127.0.0.1:{}", closed_port())));
+    shakedown.run(&["run", "plain.yaml", "--out", "out"]).expect_code(1).expect_stdout(&["fail", "success_rate"]);
+    let reports = shakedown.reports("out");
+    let stats = &reports.phase("only").loads[0].stats;
+    assert_eq!((stats.requests, stats.succeeded), (200, 0));
+    assert!(stats.errors.keys().all(|name| name.contains("connect")), "{:?}", stats.errors);
+}
+
+#[test]
+fn several_files_run_one_after_the_other_and_the_worst_decides() {
+    let shakedown = Shakedown::new();
+    let good = url_scenario(&serve());
+    shakedown.file("suite/a.yaml", &good);
+    shakedown.file(
+        "suite/b.yaml",
+        url_scenario(&format!("http://127.0.0.1:{}", closed_port())).replace("name: plain", "name: refused"),
+    );
+    shakedown.file("suite/c.yaml", good.replace("name: plain", "name: third"));
+    shakedown.run(&["run", "suite", "--out", "out"]).expect_code(1);
+    let reports = shakedown.reports("out");
+    let verdicts: Vec<_> = reports.result.scenarios.iter().map(|it| (it.name.as_str(), it.verdict)).collect();
+    assert_eq!(verdicts, [("plain", Verdict::Pass), ("refused", Verdict::Fail), ("third", Verdict::Pass)]);
+    assert_eq!(reports.junit.test_suites.len(), 3);
+    shakedown.run(&["run", "suite", "--out", "fast", "--fail-fast"]).expect_code(1);
+    assert_eq!(shakedown.reports("fast").result.scenarios.len(), 2, "the third did not begin");
+}
+
+#[test]
+fn without_out_the_results_have_the_runs_id_and_latest_points_to_them() {
+    let shakedown = Shakedown::new();
+    shakedown.file("plain.yaml", url_scenario(&serve()));
+    shakedown.run(&["run", "plain.yaml"]).expect_code(0);
+    let reports = shakedown.reports("shakedown-results/latest");
+    let id = &reports.result.run.id;
+    assert_eq!(shakedown.reports(&format!("shakedown-results/{id}")).result, reports.result);
+}
+
+#[test]
+fn a_result_folder_that_cannot_be_written_ends_the_run_before_it_begins() {
+    let shakedown = Shakedown::new();
+    shakedown.file("plain.yaml", url_scenario(&serve()));
+    shakedown.file("taken", "a file");
+    for out in ["taken", "taken/below", "/proc/results"] {
+        let finished = shakedown.run(&["run", "plain.yaml", "--out", out]).expect_code(3);
+        assert!(finished.stderr.contains(out) && finished.stderr.contains("help:"), "{finished}");
+        assert!(!finished.stderr.contains("phase only"), "it began all the same\n{finished}");
+    }
+    assert_eq!(std::fs::read_to_string(shakedown.path("taken")).expect("the file"), "a file");
+}
+
+/// A disk of its own, so small that it fills up. It is mounted where only the child sees it.
+#[test]
+fn a_full_disk_is_exit_code_3() {
+    let shakedown = Shakedown::new();
+    shakedown.file("plain.yaml", url_scenario(&serve()));
+    std::fs::create_dir(shakedown.path("disk")).expect("a folder");
+    let on_disk = |size: &str, before: &str| {
+        let script = format!(
+            "mount -t tmpfs -o size={size} none disk && {before} \"$0\" \"$@\"; code=$?; ls -A disk/out >&2; exit $code"
+        );
+        let mut command = shakedown.command("unshare");
+        let user = if rustix::process::geteuid().is_root() { "-m" } else { "-Urm" };
+        command.args([user, "sh", "-c", &script, BINARY, "run", "plain.yaml", "--out", "disk/out"]);
+        Running::start(&mut command).finish(REFUSED * 3)
+    };
+    let mut probe = shakedown.command("unshare");
+    let user = if rustix::process::geteuid().is_root() { "-m" } else { "-Urm" };
+    if run(probe.args([user, "mount", "-t", "tmpfs", "none", "disk"]), REFUSED).code() != 0 {
+        return skipped("a_full_disk_is_exit_code_3", "no disk can be mounted here");
+    }
+    // Full from the start: nothing may begin.
+    let full = on_disk("64k", "{ cat /dev/zero >disk/filled; true; } 2>&-;").expect_code(3);
+    assert!(full.stderr.contains("help:") && !full.stderr.contains("phase only"), "{full}");
+    // Full at the end: the run has been, its reports do not fit, and no half of one is left.
+    let late = on_disk("16k", "").expect_code(3).expect_stderr(&["phase only", "could not write", "help:"]);
+    assert!(!late.stderr.contains(".partial"), "{late}");
+}
+
+#[test]
+fn a_report_of_something_else_is_exit_code_2() {
+    let shakedown = Shakedown::new();
+    shakedown.file("other.json", "{\"hello\": 1}");
+    shakedown.file("broken.json", "{");
+    for file in ["other.json", "broken.json", "missing.json"] {
+        shakedown.run(&["report", file, "--out", "out"]).expect_code(2).expect_stderr(&[file]);
+    }
+    assert!(!shakedown.path("out").exists());
+}

@@ -1,0 +1,271 @@
+//! Whole runs against the embedded sandbox: every stage of the pipeline, through the binary, with no cluster.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use shakedown_schemas::EventKind;
+use shakedown_schemas::event::FaultState;
+use shakedown_schemas::result::Verdict;
+
+use crate::support::kubectl::{Kubectl, name};
+use crate::support::process::{Finished, Running};
+use crate::support::reports::{FILES, Reports};
+use crate::support::shakedown::Shakedown;
+use crate::support::{leftovers, none_of, root, scenario, skipped};
+
+/// How long any run here may take.
+const LIMIT: Duration = Duration::from_secs(180);
+/// The variables that make a scenario short and its phases still long enough to judge.
+const SHORT: [&str; 8] = ["--var", "rate=40/s", "--var", "baseline=8s", "--var", "fault=12s", "--var", "recovery=14s"];
+
+fn run(shakedown: &Shakedown, args: &[&str]) -> Finished {
+    shakedown.start(&[&["run", "--sandbox", "--out", "out"], args].concat()).finish(LIMIT)
+}
+
+/// A sandbox that stands alone, so that it can be looked at after a run against it.
+struct Standing {
+    process: Running,
+    kubeconfig: String,
+}
+
+impl Standing {
+    fn start(shakedown: &Shakedown) -> Self {
+        let kubeconfig = shakedown.path("kubeconfig").display().to_string();
+        let process = shakedown.start(&["sandbox", "--write-kubeconfig", &kubeconfig]);
+        process.stderr_line("the sandbox serves on", Duration::from_secs(30));
+        Self { process, kubeconfig }
+    }
+
+    fn end(self) {
+        self.process.signal(Signal::INT);
+        self.process.finish(Duration::from_secs(20)).expect_code(0);
+    }
+}
+
+#[test]
+fn quickstart_passes_within_a_minute_and_leaves_every_report() {
+    let shakedown = Shakedown::new();
+    let finished = run(&shakedown, &[&scenario("quickstart.yaml")]).expect_code(0);
+    assert!(finished.took < Duration::from_secs(60), "{finished}");
+    let reports = shakedown.reports("out");
+    for it in &reports.scenario().expectations {
+        assert!(finished.stdout.contains(&it.observed_text), "stdout lacks {}\n{finished}", it.observed_text);
+    }
+    assert!(finished.stdout.contains("report.html") && finished.stdout.contains("rehearsal"), "{finished}");
+    assert!(finished.stderr.contains("phase partition"), "progress is shown\n{finished}");
+
+    assert_eq!(reports.result.verdict, Verdict::Pass, "{}", reports.found());
+    reports.expect_proven_and_undone();
+    the_partition_was_felt(&reports);
+    let recovery = reports.expectation("recovery", "recovery_time");
+    assert!(!recovery.censored && recovery.observed.is_some_and(|seconds| (0.0..=10.0).contains(&seconds)));
+    assert!(reports.expectation("partition", "success_rate").observed.is_some_and(|rate| (0.8..1.0).contains(&rate)));
+    assert!(reports.scenario().cluster.as_ref().is_some_and(|cluster| cluster.sandbox));
+    the_events_tell_the_story(&reports);
+    the_reports_agree(&reports);
+
+    let again = shakedown.path("again").display().to_string();
+    shakedown.run(&["report", "out/result.json", "--out", &again]).expect_code(0);
+    for file in FILES.into_iter().filter(|file| *file != "events.ndjson") {
+        assert!(
+            reports.bytes(file) == std::fs::read(shakedown.path("again").join(file)).expect("a report"),
+            "{file} differs"
+        );
+    }
+}
+
+/// A cut that no request notices is no test: some requests to the worker that is cut off must have failed.
+#[track_caller]
+fn the_partition_was_felt(reports: &Reports) {
+    let baseline = &reports.phase("baseline").loads[0].stats;
+    let partition = &reports.phase("partition").loads[0].stats;
+    assert_eq!(baseline.succeeded, baseline.requests, "{baseline:?}");
+    assert!(partition.succeeded < partition.requests, "{partition:?}");
+    let onset = reports.scenario().recoveries.first().and_then(|recovery| recovery.onset_s);
+    assert!(onset >= reports.fault().injected_s, "the onset {onset:?} is not after the injection");
+}
+
+#[track_caller]
+fn the_events_tell_the_story(reports: &Reports) {
+    let mut states = Vec::new();
+    for event in &reports.events {
+        if let EventKind::Fault { state, .. } = &event.kind {
+            states.push(*state);
+        }
+    }
+    let story =
+        [FaultState::Injecting, FaultState::Injected, FaultState::Proven, FaultState::Undoing, FaultState::Undone];
+    assert_eq!(states, story);
+    assert!(matches!(reports.events.first().map(|event| &event.kind), Some(EventKind::RunStarted { .. })));
+    let ended = reports.events.last().map(|event| &event.kind);
+    assert!(matches!(ended, Some(EventKind::RunEnded { exit_code: 0, .. })), "{ended:?}");
+}
+
+#[track_caller]
+fn the_reports_agree(reports: &Reports) {
+    let scenario = reports.scenario();
+    let suite = &reports.junit.test_suites[0];
+    assert_eq!(suite.name.as_str(), scenario.name);
+    assert_eq!(suite.test_cases.len(), scenario.expectations.len() + 2 * scenario.faults.len());
+    assert_eq!(reports.junit_failures(), Vec::<String>::new());
+    let (html, markdown) = (reports.text("report.html"), reports.text("summary.md"));
+    for text in [&html, &markdown] {
+        assert!(text.contains(&scenario.name) && text.to_lowercase().contains("pass"));
+    }
+    // Whatever a page can load, it loads by one of these; the URLs in its text are no loads.
+    for load in ["src=\"http", "href=\"http", "url(http", "@import", "<link", "<iframe", "fetch(", "XMLHttpRequest"] {
+        assert!(!html.contains(load), "the page loads something: {load}");
+    }
+}
+
+#[test]
+fn every_shipped_scenario_has_its_verdict() {
+    let expected = [
+        ("block-nats.yaml", 0),
+        ("block-pods.yaml", 0),
+        ("block-nats-and-pods.yaml", 0),
+        ("fault-tolerance.yaml", 0),
+        ("recovery-speed.yaml", 0),
+    ];
+    // The quickstart has a test of its own.
+    let mut shipped: Vec<String> = std::fs::read_dir(root().join("scenarios"))
+        .expect("the scenarios")
+        .map(|entry| entry.expect("a file").file_name().to_string_lossy().into_owned())
+        .filter(|name| name.ends_with(".yaml") && name != "quickstart.yaml")
+        .collect();
+    shipped.retain(|name| expected.iter().all(|(known, _)| known != name));
+    assert!(shipped.is_empty(), "no verdict is expected of {shipped:?}");
+    // At the same time: most of a run is waiting.
+    let problems: Vec<String> = std::thread::scope(|scope| {
+        let runs: Vec<_> =
+            expected.map(|(file, code)| scope.spawn(move || verdict_is(file, code))).into_iter().collect();
+        runs.into_iter()
+            .filter_map(|run| run.join().unwrap_or_else(|_| Some("a run did not end well".into())))
+            .collect()
+    });
+    none_of(&problems);
+}
+
+/// What is wrong with the run of a shipped scenario, if anything is.
+fn verdict_is(file: &str, code: i32) -> Option<String> {
+    let shakedown = Shakedown::new();
+    let finished = run(&shakedown, &[&[scenario(file).as_str()], &SHORT[..]].concat());
+    if finished.code() != code {
+        return Some(format!("{file}: {finished}"));
+    }
+    let reports = shakedown.reports("out");
+    reports.expect_proven_and_undone();
+    the_partition_was_felt(&reports);
+    None
+}
+
+#[test]
+fn with_a_single_worker_the_same_file_fails_and_says_why() {
+    let shakedown = Shakedown::new();
+    let topology = shakedown.run(&["sandbox", "--print-topology"]).expect_code(0).stdout;
+    assert!(topology.contains("replicas: 3"), "{topology}");
+    shakedown.file("one.yaml", topology.replace("replicas: 3", "replicas: 1"));
+    let finished = run(&shakedown, &["--sandbox-topology", "one.yaml", &scenario("quickstart.yaml")]).expect_code(1);
+    let reports = shakedown.reports("out");
+    let rate = reports.expectation("partition", "success_rate");
+    assert_eq!(rate.verdict, Verdict::Fail, "{}", reports.found());
+    assert!(rate.observed.is_some_and(|rate| rate < 0.5), "{}", reports.found());
+    assert!(finished.stdout.contains(&rate.reason), "stdout does not say why\n{finished}");
+    assert!(reports.junit_failures().iter().any(|name| name.contains("partition")), "{:?}", reports.junit_failures());
+    reports.expect_proven_and_undone();
+}
+
+#[test]
+fn interrupted_in_the_middle_of_a_fault_it_undoes_everything_and_reports() {
+    let shakedown = Shakedown::new();
+    let standing = Standing::start(&shakedown);
+    let quickstart = scenario("quickstart.yaml");
+    for (signal, code, out) in [(Signal::INT, 130, "int"), (Signal::TERM, 143, "term")] {
+        let args = ["run", "--kubeconfig", &standing.kubeconfig, "--out", out, &quickstart];
+        let running = shakedown.start(&args);
+        running.stderr_line("fault nats-cut: proven", LIMIT);
+        shakedown.run(&["cleanup", "--all", "--check", "--kubeconfig", &standing.kubeconfig]).expect_code(6);
+        running.signal(signal);
+        let finished = running.finish(Duration::from_secs(30)).expect_code(code);
+        let reports = shakedown.reports(out);
+        assert_eq!(reports.result.exit_code, code as u8);
+        assert!(reports.result.run.interrupted.is_some() && reports.result.verdict == Verdict::Error);
+        assert_eq!(reports.fault().state, FaultState::Undone, "{finished}");
+        assert!(reports.scenario().leftovers.is_empty());
+        assert!(!reports.junit_failures().is_empty(), "an interrupted run is no green suite");
+        shakedown.run(&["cleanup", "--all", "--check", "--kubeconfig", &standing.kubeconfig]).expect_code(0);
+    }
+    standing.end();
+}
+
+#[test]
+fn what_is_not_there_is_exit_code_3_before_any_load() {
+    let shakedown = Shakedown::new();
+    let standing = Standing::start(&shakedown);
+    let quickstart = scenario("quickstart.yaml");
+    for (var, parts) in [
+        ("namespace=nowhere", ["nowhere", "help:"]),
+        ("worker=nobody", ["nobody", "help:"]),
+        ("frontend=nothing:8000", ["nothing", "help:"]),
+    ] {
+        let out = var.split('=').next().unwrap_or_default();
+        let args = ["--kubeconfig", &standing.kubeconfig, "--var", var, &quickstart];
+        shakedown.run(&[&["plan"], &args[..]].concat()).expect_code(3).expect_stderr(&parts);
+        let finished =
+            shakedown.run(&[&["run", "--out", out], &args[..]].concat()).expect_code(3).expect_stderr(&parts);
+        assert!(!finished.stderr.contains("phase "), "load was sent\n{finished}");
+        let reports = shakedown.reports(out);
+        assert_eq!(reports.result.verdict, Verdict::Error);
+        assert!(reports.scenario().phases.is_empty() && !reports.junit_failures().is_empty());
+    }
+    shakedown.run(&["cleanup", "--all", "--check", "--kubeconfig", &standing.kubeconfig]).expect_code(0);
+    standing.end();
+}
+
+#[test]
+fn kubectl_can_look_around_and_a_plan_changes_nothing() {
+    let shakedown = Shakedown::new();
+    let standing = Standing::start(&shakedown);
+    let Some(kubectl) = Kubectl::find(&shakedown.path("kubeconfig")) else {
+        standing.end();
+        return skipped("kubectl_can_look_around_and_a_plan_changes_nothing", "kubectl is not installed");
+    };
+    let worker = "vllm-agg-0-vllmdecodeworker";
+    kubectl.run(&["-n", "dynamo", "wait", "pods", "--all", "--for=condition=Ready", "--timeout=60s"]);
+    let pods = kubectl.items(&["pods", "-n", "dynamo"]);
+    let workers: Vec<_> = pods.iter().filter(|pod| name(pod).starts_with(worker)).collect();
+    assert_eq!((pods.len(), workers.len()), (5, 3), "{pods:?}");
+    let table = kubectl.run(&["-n", "dynamo", "get", "pods,services"]);
+    assert!(table.contains("service/nats") && table.contains("Running"), "{table}");
+
+    let versions = |kubectl: &Kubectl| -> Vec<String> {
+        let kinds = "pods,services,endpoints,networkpolicies,jobs,namespaces";
+        let objects = kubectl.items(&[kinds, "-A"]);
+        objects.iter().map(|it| format!("{} {} {}", it["kind"], name(it), it["metadata"]["labels"])).collect()
+    };
+    let before = versions(&kubectl);
+    let args = ["plan", "--seed", "7", "--kubeconfig", &standing.kubeconfig, &scenario("quickstart.yaml")];
+    let first = shakedown.run(&args).expect_code(0).expect_stdout(&["NetworkPolicy", "Job", "partition", "seed     7"]);
+    let chosen: Vec<_> = workers.iter().filter(|pod| first.stdout.contains(name(pod))).collect();
+    assert_eq!(chosen.len(), 1, "one worker is chosen\n{first}");
+    assert!(first.stdout.contains(chosen[0]["metadata"]["uid"].as_str().expect("a UID")), "{first}");
+    assert_eq!(versions(&kubectl), before, "a plan changes nothing");
+
+    // What the plan names is what a run with the same seed takes, and what kubectl sees while it lasts.
+    let quickstart = scenario("quickstart.yaml");
+    let running =
+        shakedown.start(&["run", "--seed", "7", "--out", "out", "--kubeconfig", &standing.kubeconfig, &quickstart]);
+    let proven = running.stderr_line("fault nats-cut: proven", LIMIT);
+    let targets = running.stderr_line("fault nats-cut: targets", LIMIT);
+    assert!(targets.ends_with(name(chosen[0])), "{targets}; planned: {}; {proven}", name(chosen[0]));
+    let policies = kubectl.items(&["networkpolicies", "-n", "dynamo", "-l", leftovers::MANAGED]);
+    let jobs = kubectl.items(&["jobs", "-n", "dynamo", "-l", leftovers::MANAGED]);
+    assert_eq!((policies.len(), jobs.len()), (1, 1));
+    running.signal(Signal::INT);
+    running.finish(Duration::from_secs(30)).expect_code(130);
+    let run = shakedown.reports("out").result.run.id;
+    assert_eq!(policies[0]["metadata"]["labels"][leftovers::RUN], run.as_str());
+    assert_eq!(policies[0]["metadata"]["ownerReferences"][0]["uid"], jobs[0]["metadata"]["uid"]);
+    none_of(&leftovers::find(&kubectl, "dynamo", &run));
+    standing.end();
+}

@@ -1,0 +1,41 @@
+//! What the tests share: starting the program, reading what it wrote, and the test cluster.
+//!
+//! What belongs here: means. What does not: assertions about shakedown, which belong to the tests.
+
+pub mod deployment;
+pub mod kubectl;
+pub mod leftovers;
+pub mod process;
+pub mod reports;
+pub mod server;
+pub mod shakedown;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The checkout's root.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A file of the folder `scenarios`.
+pub fn scenario(name: &str) -> String {
+    root().join("scenarios").join(name).display().to_string()
+}
+
+/// A program of that name in `PATH`.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+/// Says that a test did nothing, and why; past the capture of a passing test's output, so that everybody reads it.
+pub fn skipped(test: &str, why: &str) {
+    _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+}
+
+/// Fails with all of the problems at once, if there are any.
+#[track_caller]
+pub fn none_of(problems: &[String]) {
+    assert!(problems.is_empty(), "\n- {}", problems.join("\n- "));
+}

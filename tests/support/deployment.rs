@@ -1,0 +1,266 @@
+//! The test cluster, and the inference deployment on it: real pods, Debian's real nats-server, a namespace of its own
+//! for each test.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::Hasher;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::kubectl::{Kubectl, name};
+use super::process::run;
+use super::shakedown::BINARY;
+
+/// The variable that allows the tests to use the cluster.
+const ALLOWED: &str = "SHAKEDOWN_CLUSTER_TESTS";
+/// The frontend's name, as in the sandbox's default topology.
+pub const FRONTEND: &str = "vllm-agg-0-frontend";
+/// The workers' name, as in the sandbox's default topology.
+pub const WORKER: &str = "vllm-agg-0-vllmdecodeworker";
+
+/// A running cluster with the images that the tests need.
+#[derive(Debug)]
+pub struct TestCluster {
+    pub kubectl: Kubectl,
+    program: String,
+    bus: String,
+}
+
+impl TestCluster {
+    /// The cluster, started once for all tests; else why there is none.
+    pub fn get() -> Result<&'static Self, &'static str> {
+        static CLUSTER: OnceLock<Result<TestCluster, &'static str>> = OnceLock::new();
+        CLUSTER.get_or_init(Self::start).as_ref().map_err(|why| *why)
+    }
+
+    fn start() -> Result<Self, &'static str> {
+        let scripts = super::root().join("../shared/cluster");
+        if !scripts.join("up").is_file() {
+            return Err("there is no ../shared/cluster/up");
+        }
+        if std::env::var(ALLOWED).as_deref() != Ok("1") {
+            return Err("SHAKEDOWN_CLUSTER_TESTS is not 1; .ci/run sets it");
+        }
+        let bus = super::program("nats-server").or_else(|| existing("/usr/sbin/nats-server"));
+        let bus = bus.ok_or("nats-server is not installed; .ci/run installs it")?;
+        // The first time on a machine, Kubernetes is built.
+        let up = run(&mut Command::new(scripts.join("up")), Duration::from_secs(1200)).expect_code(0);
+        let kubeconfig = up.stdout.lines().last().unwrap_or_default().to_owned();
+        let kubectl = Kubectl::find(Path::new(&kubeconfig)).ok_or("kubectl is not installed")?;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Ok(Self {
+            kubectl,
+            program: load_image(&scripts, "shakedown-test", &stripped(folder.path())),
+            bus: load_image(&scripts, "nats-test", &bus),
+        })
+    }
+}
+
+fn existing(path: &str) -> Option<PathBuf> {
+    Some(PathBuf::from(path)).filter(|path| path.is_file())
+}
+
+/// The binary without what only a debugger reads: every container of the cluster gets a copy of its image.
+fn stripped(folder: &Path) -> PathBuf {
+    let target = folder.join("shakedown");
+    let strip = Command::new("strip").arg("-o").arg(&target).arg(BINARY).status();
+    if !strip.is_ok_and(|status| status.success()) {
+        std::fs::copy(BINARY, &target).expect("a copy of the binary");
+    }
+    target
+}
+
+/// Packs a program as an image whose name changes with its content: others may use the cluster with their own.
+fn load_image(scripts: &Path, prefix: &str, program: &Path) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&std::fs::read(program).expect("a program"));
+    let image = format!("{prefix}-{:x}", hasher.finish());
+    run(Command::new(scripts.join("load-image")).arg(&image).arg(program), Duration::from_secs(120)).expect_code(0);
+    format!("docker.io/local/{image}:1")
+}
+
+/// A namespace with the inference deployment. It goes with this value.
+pub struct Inference {
+    pub cluster: &'static TestCluster,
+    pub namespace: String,
+}
+
+impl Inference {
+    /// Makes a namespace with a bus, a frontend and so many workers, and waits until the frontend knows them all.
+    #[track_caller]
+    pub fn new(cluster: &'static TestCluster, workers: usize) -> Self {
+        static SERIAL: AtomicU32 = AtomicU32::new(0);
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let namespace = format!("shakedown-test-{}-{serial}", std::process::id());
+        let this = Self { cluster, namespace };
+        let kubectl = &cluster.kubectl;
+        kubectl.run(&["create", "namespace", &this.namespace]);
+        for (service, port) in [("nats", 4222), (FRONTEND, 8000)] {
+            this.create(service_object(service, port));
+        }
+        // There is no DNS in this cluster: programs are told the service's address.
+        let bus = format!("{}:4222", this.address("nats"));
+        this.create(this.bus_object());
+        this.create(this.program_object(FRONTEND, "Frontend", 1, "frontend", 8000, &json!({"bus": bus})));
+        let config = json!({"bus": bus, "id": "$(POD_NAME)"});
+        this.create(this.program_object(WORKER, "VllmDecodeWorker", workers, "worker", 9090, &config));
+        for workload in
+            ["statefulset/nats".to_owned(), format!("deployment/{FRONTEND}"), format!("deployment/{WORKER}")]
+        {
+            this.kubectl(&["rollout", "status", &workload, "--timeout=120s"]);
+        }
+        this.wait_for_workers(workers);
+        this
+    }
+
+    fn create(&self, mut object: Value) {
+        object["metadata"]["namespace"] = self.namespace.clone().into();
+        self.cluster.kubectl.create(&object);
+    }
+
+    /// kubectl in this namespace.
+    #[track_caller]
+    pub fn kubectl(&self, args: &[&str]) -> String {
+        self.cluster.kubectl.run(&[&["-n", &self.namespace], args].concat())
+    }
+
+    /// Objects of this namespace.
+    #[track_caller]
+    pub fn items(&self, args: &[&str]) -> Vec<Value> {
+        self.cluster.kubectl.items(&[&["-n", &self.namespace], args].concat())
+    }
+
+    /// A service's address.
+    #[track_caller]
+    pub fn address(&self, service: &str) -> String {
+        self.kubectl(&["get", "service", service, "-o", "jsonpath={.spec.clusterIP}"])
+    }
+
+    /// The workers' pods.
+    #[track_caller]
+    pub fn workers(&self) -> Vec<String> {
+        self.items(&["pods", "-l", &format!("app={WORKER}")]).iter().map(|pod| name(pod).to_owned()).collect()
+    }
+
+    /// How many workers the frontend gives requests to.
+    pub fn live_workers(&self) -> usize {
+        let path = format!("/api/v1/namespaces/{}/services/{FRONTEND}:8000/proxy/health", self.namespace);
+        let answer = self.cluster.kubectl.try_run(&["get", "--raw", &path]);
+        let health: Value = serde_json::from_str(&answer.stdout).unwrap_or_default();
+        let workers = health["workers"].as_array().cloned().unwrap_or_default();
+        workers.iter().filter(|worker| worker["state"] == "live").count()
+    }
+
+    /// Waits until the frontend gives requests to so many workers. Asking takes time enough to need no pause.
+    #[track_caller]
+    pub fn wait_for_workers(&self, count: usize) {
+        let begun = Instant::now();
+        while self.live_workers() != count {
+            assert!(begun.elapsed() < Duration::from_secs(60), "the frontend knows {} workers", self.live_workers());
+        }
+    }
+
+    /// Whether a new connection from inside a pod to this address comes about within 2 s.
+    #[track_caller]
+    pub fn connects(&self, pod: &str, address: &str, port: u16) -> bool {
+        let port = port.to_string();
+        let args = ["-n", &self.namespace, "exec", pod, "--", "/bin/busybox", "nc", "-w", "2", address, &port];
+        self.cluster.kubectl.try_run(&args).code() == 0
+    }
+
+    fn bus_object(&self) -> Value {
+        json!({
+            "apiVersion": "apps/v1",
+            "kind": "StatefulSet",
+            "metadata": {"name": "nats"},
+            "spec": {
+                "serviceName": "nats",
+                "replicas": 1,
+                "selector": {"matchLabels": {"app": "nats"}},
+                "template": {
+                    "metadata": {"labels": {"app": "nats", "app.kubernetes.io/name": "nats"}},
+                    "spec": {
+                        "terminationGracePeriodSeconds": 1,
+                        "containers": [{
+                            "name": "nats",
+                            "image": self.cluster.bus,
+                            "imagePullPolicy": "Never",
+                            "args": ["-p", "4222"],
+                            "readinessProbe": {"tcpSocket": {"port": 4222}, "periodSeconds": 1},
+                        }],
+                    },
+                },
+            },
+        })
+    }
+
+    fn program_object(
+        &self,
+        name: &str,
+        component: &str,
+        replicas: usize,
+        program: &str,
+        port: u16,
+        config: &Value,
+    ) -> Value {
+        json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": name},
+            "spec": {
+                "replicas": replicas,
+                "selector": {"matchLabels": {"app": name}},
+                "template": {
+                    "metadata": {"labels": {
+                        "app": name,
+                        "app.kubernetes.io/name": name,
+                        "nvidia.com/dynamo-component": component,
+                    }},
+                    "spec": {
+                        "terminationGracePeriodSeconds": 3,
+                        "containers": [{
+                            "name": program,
+                            "image": self.cluster.program,
+                            "imagePullPolicy": "Never",
+                            "args": ["pod", program, "--config", config.to_string()],
+                            "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+                            "readinessProbe": {"httpGet": {"path": "/health", "port": port}, "periodSeconds": 1},
+                        }],
+                    },
+                },
+            },
+        })
+    }
+
+    /// What the pods were doing, for a test that fails.
+    fn show(&self) {
+        let kubectl = |args: &[&str]| self.cluster.kubectl.try_run(&[&["-n", &self.namespace], args].concat()).stdout;
+        eprintln!("{}", kubectl(&["get", "all,networkpolicies", "-o", "wide", "--show-labels"]));
+        eprintln!("{}", kubectl(&["get", "events", "--sort-by=.lastTimestamp"]));
+        for app in ["nats", FRONTEND, WORKER] {
+            eprintln!("{}", kubectl(&["logs", "-l", &format!("app={app}"), "--prefix", "--tail=30"]));
+        }
+    }
+}
+
+impl Drop for Inference {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.show();
+        }
+        self.cluster.kubectl.try_run(&["delete", "namespace", &self.namespace, "--wait=false"]);
+    }
+}
+
+fn service_object(name: &str, port: u16) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"selector": {"app": name}, "ports": [{"name": "main", "port": port}]},
+    })
+}
