@@ -3,6 +3,7 @@
 //!
 //! What does not belong here: which objects a fault needs (`faults`), and when they come and go (`timeline`).
 
+mod access;
 mod connect;
 mod error;
 mod network;
@@ -11,6 +12,7 @@ mod pods;
 mod reach;
 mod transport;
 
+pub use access::Access;
 pub use connect::{ConnectOptions, connect};
 pub use error::ClusterError;
 pub use network::Network;

@@ -78,10 +78,10 @@ pub async fn find(cluster: &Cluster, run: Option<&str>, namespace: &str) -> Resu
             _ => cluster.list(kind, namespace, None).await?,
         };
         for object in objects {
-            for (label, value) in object["metadata"]["labels"].as_object().into_iter().flatten() {
-                let value = value.as_str().unwrap_or_default();
-                if label.starts_with(labels::MARK_PREFIX) && run.is_none_or(|run| value == run) {
-                    found.push((value.to_owned(), Item::Mark(key_of(kind, &object), label.clone())));
+            for label in object["metadata"]["labels"].as_object().into_iter().flatten().map(|(label, _)| label) {
+                let Some(its) = labels::mark_run(label) else { continue };
+                if run.is_none_or(|run| its == run) {
+                    found.push((its.to_owned(), Item::Mark(key_of(kind, &object), label.clone())));
                 }
             }
         }
@@ -130,11 +130,17 @@ pub async fn existing(cluster: &Cluster, items: Vec<(String, Item)>) -> Result<V
     let mut there = Vec::new();
     for (run, item) in items {
         let (key, label) = match &item {
-            Item::Object(key) => (key, labels::RUN),
-            Item::Mark(key, label) => (key, label.as_str()),
+            Item::Object(key) => (key, None),
+            Item::Mark(key, label) => (key, Some(label)),
         };
         let Some(object) = cluster.get(key).await? else { continue };
-        if object["metadata"]["labels"][label] == run.as_str() {
+        let there_labels = &object["metadata"]["labels"];
+        // A mark's key is its run's own; an object of that name may be another run's.
+        let ours = match label {
+            Some(label) => !there_labels[label].is_null(),
+            None => there_labels[labels::RUN] == run.as_str(),
+        };
+        if ours {
             let key = key_of(key.kind, &object);
             let item = match item {
                 Item::Object(_) => Item::Object(key),

@@ -33,6 +33,10 @@ pub enum Kind {
     Pod,
     /// v1 Namespace
     Namespace,
+    /// v1 Endpoints
+    Endpoints,
+    /// apps/v1 ReplicaSet
+    ReplicaSet,
 }
 
 impl Kind {
@@ -46,6 +50,8 @@ impl Kind {
             Self::Lease => ("coordination.k8s.io", "v1", "Lease", "leases"),
             Self::Pod => ("", "v1", "Pod", "pods"),
             Self::Namespace => ("", "v1", "Namespace", "namespaces"),
+            Self::Endpoints => ("", "v1", "Endpoints", "endpoints"),
+            Self::ReplicaSet => ("apps", "v1", "ReplicaSet", "replicasets"),
         }
     }
 
@@ -101,7 +107,7 @@ impl fmt::Display for ObjectKey {
 }
 
 impl Cluster {
-    fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+    pub(super) fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
         if namespace.is_empty() {
             Api::all_with(self.client.clone(), &kind.resource())
         } else {
@@ -249,44 +255,6 @@ impl Cluster {
         }
     }
 
-    /// What the server would make of an object, without creating it: with its defaults, its admission and its quota.
-    ///
-    /// # Errors
-    /// When the server would refuse it, or does not answer.
-    pub async fn would_create(&self, kind: Kind, namespace: &str, object: &Value) -> Result<Value, ClusterError> {
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
-        let action = format!("try to create {} {name} in namespace {namespace}", kind.kubectl());
-        let typed = typed(&action, object)?;
-        let api = self.api(kind, namespace);
-        let parameters = PostParams { dry_run: true, ..PostParams::default() };
-        self.repeated(&action, || api.create(&parameters, &typed)).await.map(|object| to_value(&object))
-    }
-
-    /// Whether this account may do something with a kind of objects.
-    ///
-    /// # Errors
-    /// When the server refuses the question or does not answer.
-    pub async fn may(&self, verb: &str, kind: Kind, namespace: &str) -> Result<bool, ClusterError> {
-        let (group, _, _, resource) = kind.parts();
-        let question = json!({
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {"namespace": namespace, "verb": verb, "group": group, "resource": resource}},
-        })
-        .to_string();
-        let action = format!("ask whether we may {verb} {resource} in namespace {namespace}");
-        let answer = self
-            .repeated(&action, || async {
-                let request = http::Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
-                    .header(http::header::CONTENT_TYPE, "application/json")
-                    .body(question.clone().into_bytes())
-                    .map_err(|error| kube::Error::BuildRequest(kube::core::request::Error::BuildRequest(error)))?;
-                self.client.request::<Value>(request).await
-            })
-            .await?;
-        Ok(answer["status"]["allowed"] == true)
-    }
-
     /// Deletes an object, and what it owns with it. One that is gone already is fine.
     ///
     /// # Errors
@@ -369,6 +337,6 @@ fn typed(action: &str, object: &Value) -> Result<DynamicObject, ClusterError> {
     })
 }
 
-fn to_value(object: &DynamicObject) -> Value {
+pub(super) fn to_value(object: &DynamicObject) -> Value {
     serde_json::to_value(object).unwrap_or_default()
 }
