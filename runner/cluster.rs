@@ -11,6 +11,7 @@ mod objects;
 mod own;
 mod pods;
 mod reach;
+mod transport;
 mod watch;
 
 pub use access::Access;

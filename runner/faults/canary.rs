@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::fuse::{self, Fuses};
+use super::fuse::{self, FuseError, Fuses};
 use super::probe::Round;
 use super::witness::{pod, pod_trouble};
 use crate::cluster::{Cluster, ClusterError, Kind, ObjectKey, WitnessImage};
@@ -35,6 +35,9 @@ pub enum CanaryError {
     /// The cluster refused or did not answer.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// Its fuse could not be lit.
+    #[error(transparent)]
+    Fuse(#[from] FuseError),
     /// Its pods do not run or do not meet.
     #[error("{0}")]
     Silent(String),

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::inference::{self, BusConfig, FrontendConfig, WorkerConfig};
 use super::net::Net;
+use crate::faults::probe::{self, ProbeConfig};
 
 /// A program of the inference deployment with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,8 @@ pub enum Program {
     Frontend(FrontendConfig),
     /// Answers requests.
     Worker(WorkerConfig),
+    /// Tries to connect, and prints what it can reach.
+    Probe(ProbeConfig),
 }
 
 impl Program {
@@ -35,6 +38,7 @@ impl Program {
             Self::Bus(_) => "bus",
             Self::Frontend(_) => "frontend",
             Self::Worker(_) => "worker",
+            Self::Probe(_) => "probe",
         }
     }
 
@@ -44,13 +48,14 @@ impl Program {
     /// A sentence that says what is wrong: no such program, no such flag, or a value that cannot be read.
     pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Self, String> {
         let mut words = words.iter().map(AsRef::as_ref);
-        let name = words.next().ok_or("no program is named; there are bus, frontend and worker")?;
+        let name = words.next().ok_or("no program is named; there are bus, frontend, probe and worker")?;
         let rest: Vec<&str> = words.collect();
         match name {
             "bus" => settings(&rest).map(Self::Bus),
             "frontend" => settings(&rest).map(Self::Frontend),
             "worker" => settings(&rest).map(Self::Worker),
-            other => Err(format!("there is no program `{other}`; there are bus, frontend and worker")),
+            "probe" => settings(&rest).map(Self::Probe),
+            other => Err(format!("there is no program `{other}`; there are bus, frontend, probe and worker")),
         }
     }
 
@@ -60,19 +65,21 @@ impl Program {
             Self::Bus(config) => flags(config),
             Self::Frontend(config) => flags(config),
             Self::Worker(config) => flags(config),
+            Self::Probe(config) => flags(config),
         };
         std::iter::once(self.name().to_string()).chain(flags).collect()
     }
 
-    /// Runs the program until `stop` is cancelled.
+    /// Runs the program until `stop` is cancelled. What it prints goes to `print`, line by line.
     ///
     /// # Errors
     /// A setting that is not valid, or a port that cannot be listened on.
-    pub async fn run(self, net: Net, stop: CancellationToken) -> io::Result<()> {
+    pub async fn run(self, net: Net, print: impl Fn(String) + Send, stop: CancellationToken) -> io::Result<()> {
         match self {
             Self::Bus(config) => inference::bus(net, config, stop).await,
             Self::Frontend(config) => inference::frontend(net, config, stop).await,
             Self::Worker(config) => inference::worker(net, config, stop).await,
+            Self::Probe(config) => probe::run(net, config, print, stop).await,
         }
     }
 }
