@@ -352,8 +352,10 @@ impl Connection {
         let mut flushes: Vec<oneshot::Sender<()>> = Vec::new();
         loop {
             if self.out.is_empty() {
-                // Whoever no longer waits does not care.
-                flushes.drain(..).for_each(|done| drop(done.send(())));
+                for done in flushes.drain(..) {
+                    // An error says that nobody waits any more.
+                    let _ = done.send(());
+                }
             }
             tokio::select! {
                 read = self.reader.read_buf(&mut self.input) => match read {
