@@ -67,7 +67,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
             (result.verdict, result.exit_code) = (Verdict::Error, failure.code);
             events.emit(EventKind::RunEnded { verdict: result.verdict, exit_code: result.exit_code });
             result.events = events.log();
-            output.write_result(&result)?;
+            output.write_result(&result).and(output.write_events(&result))?;
             return Err(failure);
         }
     };
@@ -104,7 +104,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
     seal(&mut result, begun, &events, &stop);
     events.emit(EventKind::RunEnded { verdict: result.verdict, exit_code: result.exit_code });
     result.events = events.log();
-    let written = output.write_result(&result);
+    let written = output.write_result(&result).and(output.write_events(&result));
     print!("{}", summary::text(&result, &output, style.for_stdout()));
     written?;
     Ok(result.exit_code)
@@ -148,7 +148,8 @@ pub(super) fn run_id(at: jiff::Timestamp) -> String {
     format!("{}-{}", at.strftime("%Y%m%d-%H%M%S"), random.collect::<String>())
 }
 
-fn host() -> String {
+/// The machine's name.
+pub(super) fn host() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .ok()
         .or_else(|| std::env::var("HOSTNAME").ok())
