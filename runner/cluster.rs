@@ -3,13 +3,16 @@
 //!
 //! What does not belong here: which objects a fault needs (`faults`), and when they come and go (`timeline`).
 
+mod access;
 mod connect;
 mod error;
 mod network;
 mod objects;
 mod pods;
 mod reach;
+mod transport;
 
+pub use access::Access;
 pub use connect::{ConnectOptions, connect};
 pub use error::ClusterError;
 pub use network::Network;

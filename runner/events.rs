@@ -1,6 +1,7 @@
 //! The run's one stream of events, on its way from the timeline, the drivers and the command line to those who listen:
 //! the console, the file `events.ndjson`, and the result. Listeners do not talk back.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -71,17 +72,16 @@ impl Events {
     pub fn emit(&self, kind: EventKind) {
         let elapsed_s = lock(&self.zero).map(|zero| zero.elapsed().as_secs_f64());
         let event = Event { at: jiff::Timestamp::now(), scenario: self.scenario.clone(), elapsed_s, kind };
-        for listener in lock(&self.listeners).iter_mut() {
-            listener.event(&event);
-        }
+        // A listener that panics must not end the run, and least of all its undo.
+        lock(&self.listeners).retain_mut(|listener| catch_unwind(AssertUnwindSafe(|| listener.event(&event))).is_ok());
         lock(&self.log).push(event);
     }
 
     /// Shows the numbers.
     pub fn progress(&self, progress: Progress) {
-        for listener in lock(&self.listeners).iter_mut() {
-            listener.progress(self.scenario.as_deref().unwrap_or_default(), &progress);
-        }
+        let scenario = self.scenario.as_deref().unwrap_or_default();
+        lock(&self.listeners)
+            .retain_mut(|listener| catch_unwind(AssertUnwindSafe(|| listener.progress(scenario, &progress))).is_ok());
     }
 
     /// What was said so far through this scenario's clones.

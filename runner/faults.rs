@@ -72,13 +72,30 @@ pub trait FaultDriver: Send {
     /// Whether it can be injected now, without changing anything.
     async fn preflight(&mut self) -> Result<(), FaultError>;
 
+    /// Gets ready what takes time (a witness), once there are fuses and before any load is sent. After an error, some of
+    /// it may be there, and `dismiss` removes it.
+    async fn prepare(&mut self) -> Result<(), FaultError> {
+        Ok(())
+    }
+
+    /// Removes what `prepare` made when the fault is never injected.
+    async fn dismiss(&mut self) -> Result<(), FaultError> {
+        Ok(())
+    }
+
     /// Creates what makes the fault. After an error, some of it may be there.
     async fn inject(&mut self) -> Result<(), FaultError>;
 
     /// Looks for evidence that the fault is applied and that it acts. Findings that do not hold mean "not proven".
     async fn prove(&mut self) -> Result<Vec<Finding>, FaultError>;
 
-    /// Removes everything that `inject` did or may have done.
+    /// Looks once more, right before the undo, at what happened while the fault stood. Findings that do not hold take
+    /// the proof away.
+    async fn settle(&mut self) -> Result<Vec<Finding>, FaultError> {
+        Ok(Vec::new())
+    }
+
+    /// Removes everything that `prepare` and `inject` did or may have done.
     async fn undo(&mut self) -> Result<(), FaultError>;
 
     /// Reads back that everything is gone.

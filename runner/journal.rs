@@ -3,8 +3,8 @@
 //! that nothing was done which it did not write down first.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -86,12 +86,33 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal of a run in its folder, at its end.
+    /// Opens the journal of a run in its folder, at its end, and keeps it locked until it is dropped.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// When the file cannot be written, or another run that lives writes to it.
     pub fn open(folder: &Path, run: &str) -> std::io::Result<Self> {
-        let file = File::options().create(true).append(true).open(folder.join(FILE))?;
+        let mut file = File::options().create(true).read(true).append(true).open(folder.join(FILE))?;
+        match file.try_lock() {
+            // A file system without locks costs only what the lock is for.
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(std::io::Error::other("another run writes to this folder: choose another one with --out"));
+            }
+        }
+        // The torn last line of a run that was killed must not spoil our first one.
+        if file.seek(SeekFrom::End(0))? > 0 {
+            let mut last = [0];
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+            if last != *b"\n" {
+                file.write_all(b"\n")?;
+            }
+        }
+        file.sync_all()?;
+        // The file's name is on disk only when its folder is.
+        if let Ok(folder) = File::open(folder) {
+            _ = folder.sync_all();
+        }
         Ok(Self { run: run.to_owned(), inner: Mutex::new((file, 0)) })
     }
 
@@ -133,18 +154,30 @@ fn append(file: &mut File, line: &Line) -> std::io::Result<()> {
     file.sync_data()
 }
 
-/// What a journal says may still be in the cluster, each with its run: everything that was begun and whose undo is not
-/// known to be done, the latest first. A torn last line is passed over: its act was never begun.
+/// Whether the process that writes a journal still lives. Only meaningful on the machine where it was written.
 ///
 /// # Errors
-/// When a line other than the last is not one of a journal.
+/// When the file cannot be read.
+pub fn is_written(path: &Path) -> std::io::Result<bool> {
+    match File::open(path)?.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// What a journal says may still be in the cluster, each with its run: everything that was begun and whose undo is not
+/// known to be done, the latest first. A torn line is passed over: the act of a torn intent was never begun, and a torn
+/// end only makes the cleanup look.
+///
+/// # Errors
+/// When a line is not one of a journal.
 pub fn outstanding(text: &str) -> Result<Vec<(String, Item)>, String> {
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let mut acts: BTreeMap<(String, u64), (Act, bool)> = BTreeMap::new();
-    for (index, line) in lines.iter().enumerate() {
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let line: Line = match serde_json::from_str(line) {
             Ok(line) => line,
-            Err(_) if index + 1 == lines.len() => break,
+            Err(error) if error.is_eof() && line.starts_with('{') => continue,
             Err(error) => return Err(format!("line {} is not one of a journal: {error}", index + 1)),
         };
         match (line.act, line.step) {
@@ -212,13 +245,34 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_last_line_is_passed_over_and_another_is_not() {
+    fn a_torn_line_is_passed_over_and_nonsense_is_not() {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(folder.path(), "r").unwrap();
-        journal.intend(&Act::Create(key("a"))).unwrap();
+        Journal::open(folder.path(), "r").unwrap().intend(&Act::Create(key("a"))).unwrap();
+        let path = folder.path().join(FILE);
+        // Killed in the middle of a line, at every byte of it; then another run writes to the same folder.
+        let whole = std::fs::read(&path).unwrap();
+        for length in 1..whole.len() {
+            let mut torn = whole.clone();
+            torn.extend(&whole[..length]);
+            std::fs::write(&path, torn).unwrap();
+            assert_eq!(outstanding(&read(folder.path())).unwrap().len(), 1, "{length}");
+            Journal::open(folder.path(), "s").unwrap().intend(&Act::Create(key("b"))).unwrap();
+            let left = outstanding(&read(folder.path())).unwrap();
+            assert_eq!(left.iter().map(|(run, _)| run.as_str()).collect::<Vec<_>>(), ["s", "r"], "{length}");
+        }
         let text = read(folder.path());
-        assert_eq!(outstanding(&format!("{text}{{\"seq\": 2, \"a")).unwrap().len(), 1);
         assert!(outstanding(&format!("nonsense\n{text}")).unwrap_err().contains("line 1"));
+    }
+
+    #[test]
+    fn a_journal_is_locked_while_its_run_lives() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let journal = Journal::open(folder.path(), "r").unwrap();
+        assert!(is_written(&path).unwrap());
+        assert!(Journal::open(folder.path(), "s").unwrap_err().to_string().contains("--out"));
+        drop(journal);
+        assert!(!is_written(&path).unwrap());
     }
 
     #[test]

@@ -11,6 +11,19 @@ pub const FAULT: &str = "shakedown.dev/fault";
 /// The beginning of the labels that are put on objects of others (pods, namespaces) while a fault lasts.
 pub const MARK_PREFIX: &str = "mark.shakedown.dev/";
 
+/// The label by which a run marks something: `role` tells its marks apart, `name` is for people.
+pub fn mark(run: &str, serial: usize, role: &str, name: &str) -> String {
+    let name: String = name_part(name).chars().take(24).collect();
+    let name = name.trim_end_matches('-');
+    let dash = if name.is_empty() { "" } else { "-" };
+    format!("{MARK_PREFIX}{run}.{serial}.{role}{dash}{name}")
+}
+
+/// The run whose mark a label is.
+pub fn mark_run(label: &str) -> Option<&str> {
+    label.strip_prefix(MARK_PREFIX)?.split('.').next()
+}
+
 /// A name as a label's value: what a value may not hold becomes `-`, and it is cut at 63 characters.
 pub fn value(name: &str) -> String {
     let text: String =
@@ -27,4 +40,20 @@ pub fn name_part(name: &str) -> String {
         .take(40)
         .collect();
     text.trim_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_valid_labels_and_tell_their_run() {
+        for name in ["nats-cut", "", "ÄÖÜ", "a-very-long-name-of-a-fault-that-goes-on", "twenty-three-letters-xy-", "A b"] {
+            let label = mark("20260301-105959-abcde", 17, "t3", name);
+            let key = label.strip_prefix(MARK_PREFIX).unwrap();
+            assert!(key.len() <= 63 && key.ends_with(|c: char| c.is_ascii_alphanumeric()), "{key}");
+            assert_eq!(mark_run(&label), Some("20260301-105959-abcde"));
+        }
+        assert_eq!(mark_run("app"), None);
+    }
 }

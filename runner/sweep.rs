@@ -29,6 +29,11 @@ impl Item {
         (key.kind, &key.namespace, &key.name) == (its.kind, &its.namespace, &its.name) && label(self) == label(other)
     }
 
+    /// Whether it acts on others. A label that nothing selects does not.
+    pub const fn acts(&self) -> bool {
+        matches!(self, Self::Object(_))
+    }
+
     /// The kubectl command that removes it.
     pub fn command(&self) -> String {
         match self {
@@ -53,36 +58,30 @@ impl fmt::Display for Item {
     }
 }
 
-/// Everything of ours in all namespaces, of one run or of all of them, in the order in which it is to be removed.
+/// Everything of ours in a namespace (in all of them when it is empty), of one run or of all of them, each with its run,
+/// in the order in which it is to be removed.
 ///
 /// # Errors
 /// When the cluster refuses or does not answer.
-pub async fn find(cluster: &Cluster, run: Option<&str>) -> Result<Vec<Item>, ClusterError> {
-    Ok(find_with_runs(cluster, run).await?.into_iter().map(|(_, item)| item).collect())
-}
-
-/// The same, each with the run that it is of.
-///
-/// # Errors
-/// When the cluster refuses or does not answer.
-pub async fn find_with_runs(cluster: &Cluster, run: Option<&str>) -> Result<Vec<(String, Item)>, ClusterError> {
-    let mut selector = format!("{}={}", labels::MANAGED_BY, labels::MANAGER);
-    if let Some(run) = run {
-        selector.push_str(&format!(",{}={run}", labels::RUN));
-    }
-    let mut found = Vec::new();
-    for kind in Kind::CREATED {
-        for object in cluster.list(kind, "", Some(&selector)).await? {
-            let run = object["metadata"]["labels"][labels::RUN].as_str().unwrap_or_default().to_owned();
-            found.push((run, Item::Object(key_of(kind, &object))));
-        }
-    }
+pub async fn find(cluster: &Cluster, run: Option<&str>, namespace: &str) -> Result<Vec<(String, Item)>, ClusterError> {
+    let mut found = objects(cluster, run, namespace).await?;
     for kind in [Kind::Pod, Kind::Namespace] {
-        for object in cluster.list(kind, "", None).await? {
-            for (label, value) in object["metadata"]["labels"].as_object().into_iter().flatten() {
-                let value = value.as_str().unwrap_or_default();
-                if label.starts_with(labels::MARK_PREFIX) && run.is_none_or(|run| value == run) {
-                    found.push((value.to_owned(), Item::Mark(key_of(kind, &object), label.clone())));
+        let objects = match kind {
+            // An account of one namespace may be allowed to read that one by its name.
+            Kind::Namespace if !namespace.is_empty() => {
+                let key = ObjectKey { kind, namespace: String::new(), name: namespace.to_owned(), uid: None };
+                match cluster.get(&key).await {
+                    Err(ClusterError::Forbidden { .. }) => Vec::new(),
+                    object => object?.into_iter().collect(),
+                }
+            }
+            _ => cluster.list(kind, namespace, None).await?,
+        };
+        for object in objects {
+            for label in object["metadata"]["labels"].as_object().into_iter().flatten().map(|(label, _)| label) {
+                let Some(its) = labels::mark_run(label) else { continue };
+                if run.is_none_or(|run| its == run) {
+                    found.push((its.to_owned(), Item::Mark(key_of(kind, &object), label.clone())));
                 }
             }
         }
@@ -90,30 +89,75 @@ pub async fn find_with_runs(cluster: &Cluster, run: Option<&str>) -> Result<Vec<
     Ok(found)
 }
 
-/// Those of the items that are really there, and of that run: a name alone may be another run's by now.
+/// The objects that runs created, without the marks on objects of others.
 ///
 /// # Errors
 /// When the cluster refuses or does not answer.
-pub async fn existing(cluster: &Cluster, items: Vec<(String, Item)>) -> Result<Vec<Item>, ClusterError> {
+pub async fn objects(
+    cluster: &Cluster,
+    run: Option<&str>,
+    namespace: &str,
+) -> Result<Vec<(String, Item)>, ClusterError> {
+    let mut selector = format!("{}={}", labels::MANAGED_BY, labels::MANAGER);
+    if let Some(run) = run {
+        selector.push_str(&format!(",{}={run}", labels::RUN));
+    }
+    let mut found = Vec::new();
+    for kind in Kind::CREATED {
+        for object in cluster.list(kind, namespace, Some(&selector)).await? {
+            // Every object of ours says of which run it is. Others of that manager (our own deployment, for one) do not.
+            let Some(run) = object["metadata"]["labels"][labels::RUN].as_str() else { continue };
+            // A fuse's pod goes with its fuse.
+            if kind != Kind::Pod || controller(&object) != Some("Job") {
+                found.push((run.to_owned(), Item::Object(key_of(kind, &object))));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn controller(object: &Value) -> Option<&str> {
+    let owners = object["metadata"]["ownerReferences"].as_array()?;
+    owners.iter().find(|owner| owner["controller"] == true)?["kind"].as_str()
+}
+
+/// Those of the items that are really there, and of that run: a name alone may be another run's by now. Each comes back
+/// with its UID, so that nothing else is removed in its place.
+///
+/// # Errors
+/// When the cluster refuses or does not answer.
+pub async fn existing(cluster: &Cluster, items: Vec<(String, Item)>) -> Result<Vec<(String, Item)>, ClusterError> {
     let mut there = Vec::new();
     for (run, item) in items {
         let (key, label) = match &item {
-            Item::Object(key) => (key, labels::RUN),
-            Item::Mark(key, label) => (key, label.as_str()),
+            Item::Object(key) => (key, None),
+            Item::Mark(key, label) => (key, Some(label)),
         };
-        if cluster.get(key).await?.is_some_and(|object| object["metadata"]["labels"][label] == run.as_str()) {
-            there.push(item);
+        let Some(object) = cluster.get(key).await? else { continue };
+        let there_labels = &object["metadata"]["labels"];
+        // A mark's key is its run's own; an object of that name may be another run's.
+        let ours = match label {
+            Some(label) => !there_labels[label].is_null(),
+            None => there_labels[labels::RUN] == run.as_str(),
+        };
+        if ours {
+            let key = key_of(key.kind, &object);
+            let item = match item {
+                Item::Object(_) => Item::Object(key),
+                Item::Mark(_, label) => Item::Mark(key, label),
+            };
+            there.push((run, item));
         }
     }
     Ok(there)
 }
 
-/// The locks of all namespaces.
+/// The locks in a namespace; of all of them when it is empty.
 ///
 /// # Errors
 /// When the cluster refuses or does not answer.
-pub async fn leases(cluster: &Cluster) -> Result<Vec<Value>, ClusterError> {
-    cluster.list(Kind::Lease, "", Some(&format!("{}={}", labels::MANAGED_BY, labels::MANAGER))).await
+pub async fn leases(cluster: &Cluster, namespace: &str) -> Result<Vec<Value>, ClusterError> {
+    cluster.list(Kind::Lease, namespace, Some(&format!("{}={}", labels::MANAGED_BY, labels::MANAGER))).await
 }
 
 /// Removes it. What is gone already is fine.

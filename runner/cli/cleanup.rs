@@ -8,11 +8,15 @@ use jiff::Timestamp;
 use shakedown_schemas::units::Duration;
 
 use super::args;
+use super::run::host;
 use super::sandbox::Environment;
 use super::{Failure, exit};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ClusterError};
 use crate::sweep::{self, Item};
 use crate::{journal, lock};
+
+/// The folder of all results, beside the working folder.
+const RESULTS: &str = "shakedown-results";
 
 /// Finds and removes, or only finds with `--check`.
 ///
@@ -20,25 +24,86 @@ use crate::{journal, lock};
 /// When there is no journal, the cluster does not answer, or it refuses.
 pub async fn cleanup(args: args::Cleanup) -> Result<u8, Failure> {
     let by_labels = args.run.is_some() || args.all || args.older_than.is_some();
-    let from_journal = if by_labels { None } else { Some(outstanding(args.results.as_deref())?) };
+    let journal = if by_labels { None } else { Journal::find(args.results.as_deref(), args.check)? };
     let environment = Environment::open(&args.target, true).await?;
     let Some(cluster) = environment.cluster() else { return Ok(exit::PASSED) };
-    let found = match from_journal {
-        Some(items) => sweep::existing(cluster, items).await.map_err(Failure::environment)?,
-        None => by_label(cluster, &args).await?,
-    };
-    if found.is_empty() {
-        println!("nothing is left");
-        return Ok(exit::PASSED);
+    let mut found = Found::default();
+    if let Some(journal) = &journal {
+        let there = sweep::existing(cluster, journal.outstanding.clone()).await.map_err(Failure::environment)?;
+        found.add(cluster, there, &journal.dead()?).await?;
     }
-    if args.check {
-        for item in &found {
-            println!("left: {item}\n  {}", item.command());
+    // A check with nothing named looks everywhere, beside what the journal says.
+    if by_labels || args.check && args.results.is_none() {
+        let there = by_label(cluster, &args).await?;
+        found.add(cluster, there, &BTreeSet::new()).await?;
+    }
+    if let Some(run) = args.run.as_ref().filter(|run| found.live.contains(*run)) {
+        return Err(Failure::environment(format!(
+            "run {run} is still going on: it renews its lock\nhelp: end it with Ctrl-C, which undoes everything"
+        )));
+    }
+    for run in &found.live {
+        eprintln!("run {run} is going on: what it holds is left alone");
+    }
+    if args.check { Ok(check(&found.items)) } else { Ok(remove(cluster, &found.items).await) }
+}
+
+/// What is left, of runs that are dead.
+#[derive(Default)]
+struct Found {
+    items: Vec<Item>,
+    live: BTreeSet<String>,
+}
+
+impl Found {
+    /// Adds what is of dead runs. `dead` are those that are known to be dead whatever their locks say.
+    async fn add(
+        &mut self,
+        cluster: &Cluster,
+        there: Vec<(String, Item)>,
+        dead: &BTreeSet<String>,
+    ) -> Result<(), Failure> {
+        let runs: BTreeSet<&str> = there.iter().map(|(run, _)| run.as_str()).collect();
+        if !runs.is_empty() {
+            let host = host();
+            // Only the locks of these runs are watched, until it is known which of them are renewed.
+            let doubtful = |lease: &serde_json::Value| {
+                let run = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
+                // A journal tells about the processes of the machine where it was written, and of no other.
+                runs.contains(run) && !(dead.contains(run) && lock::host(lease) == Some(&host))
+            };
+            let leases = || async {
+                let mut leases = everywhere(cluster, async |namespace| sweep::leases(cluster, namespace).await).await?;
+                leases.retain(doubtful);
+                Ok(leases)
+            };
+            self.live.extend(lock::live_runs(leases).await.map_err(Failure::environment)?);
         }
-        return Ok(exit::LEFTOVERS);
+        for (run, item) in there {
+            if !self.live.contains(&run) && !self.items.iter().any(|known| known.same(&item)) {
+                self.items.push(item);
+            }
+        }
+        Ok(())
     }
+}
+
+fn check(items: &[Item]) -> u8 {
+    for item in items.iter().filter(|item| item.acts()) {
+        println!("left: {item}\n  {}", item.command());
+    }
+    for item in items.iter().filter(|item| !item.acts()) {
+        println!("harmless: {item} (nothing selects it any more; `shakedown cleanup` takes it off)\n  {}", item.command());
+    }
+    if items.is_empty() {
+        println!("nothing is left");
+    }
+    if items.iter().any(Item::acts) { exit::LEFTOVERS } else { exit::PASSED }
+}
+
+async fn remove(cluster: &Cluster, items: &[Item]) -> u8 {
     let mut code = exit::PASSED;
-    for item in &found {
+    for item in items {
         match sweep::remove(cluster, item).await {
             Ok(()) => println!("removed: {item}"),
             Err(error) => {
@@ -47,48 +112,99 @@ pub async fn cleanup(args: args::Cleanup) -> Result<u8, Failure> {
             }
         }
     }
-    Ok(code)
+    if items.is_empty() {
+        println!("nothing is left");
+    }
+    code
 }
 
-/// What a journal says may still be there.
-fn outstanding(results: Option<&Path>) -> Result<Vec<(String, Item)>, Failure> {
-    let given = results.map_or_else(|| PathBuf::from("shakedown-results/latest"), Path::to_owned);
-    let path = if given.is_dir() { given.join(journal::FILE) } else { given };
-    let name = path.display();
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        Failure::usage(format!(
-            "could not read the journal `{name}`: {error}\nhelp: name a run's result folder, or use --run ID or --all to \
-             find what is left by its labels"
-        ))
-    })?;
-    journal::outstanding(&text).map_err(|error| Failure::usage(format!("`{name}`: {error}")))
+/// A journal, and what it says may still be there.
+struct Journal {
+    path: PathBuf,
+    outstanding: Vec<(String, Item)>,
+    runs: BTreeSet<String>,
 }
 
-/// What the labels say, without the live runs.
-async fn by_label(cluster: &Cluster, args: &args::Cleanup) -> Result<Vec<Item>, Failure> {
-    let found = sweep::find_with_runs(cluster, args.run.as_deref()).await.map_err(Failure::environment)?;
-    let leases = sweep::leases(cluster).await.map_err(Failure::environment)?;
+impl Journal {
+    /// The journal of the given folder or file, or of the latest run. With `optional`, none when there is no run.
+    fn find(given: Option<&Path>, optional: bool) -> Result<Option<Self>, Failure> {
+        let path = match given {
+            Some(path) if path.is_dir() => path.join(journal::FILE),
+            Some(path) => path.to_owned(),
+            None => match latest(Path::new(RESULTS)) {
+                Some(path) => path,
+                None if optional => return Ok(None),
+                None => {
+                    return Err(Failure::usage(format!(
+                        "there is no journal in `{RESULTS}`\nhelp: name a run's result folder, or use --run ID or --all to find \
+                         what is left by its labels"
+                    )));
+                }
+            },
+        };
+        let name = path.display();
+        let bytes = std::fs::read(&path).map_err(|error| {
+            Failure::usage(format!(
+                "could not read the journal `{name}`: {error}\nhelp: name a run's result folder, or use --run ID or --all \
+                 to find what is left by its labels"
+            ))
+        })?;
+        let text = String::from_utf8_lossy(&bytes);
+        let wrong = |error| Failure::usage(format!("`{name}`: {error}\nhelp: --all finds what is left by its labels"));
+        let outstanding = journal::outstanding(&text).map_err(wrong)?;
+        let runs = outstanding.iter().map(|(run, _)| run.clone()).collect();
+        Ok(Some(Self { path, outstanding, runs }))
+    }
+
+    /// The runs that are known to be dead, because the process that wrote this file is gone.
+    fn dead(&self) -> Result<BTreeSet<String>, Failure> {
+        match journal::is_written(&self.path) {
+            Ok(false) => Ok(self.runs.clone()),
+            Ok(true) => Err(Failure::environment(format!(
+                "the run that writes `{}` is still going on\nhelp: end it with Ctrl-C, which undoes everything",
+                self.path.display()
+            ))),
+            // A file system without locks leaves the question to the lock in the cluster.
+            Err(_) => Ok(BTreeSet::new()),
+        }
+    }
+}
+
+/// The journal of the latest run with one. The folders' names begin with the time; a run that was killed is in no link.
+fn latest(results: &Path) -> Option<PathBuf> {
+    let folders = std::fs::read_dir(results).ok()?;
+    let named = folders.filter_map(|entry| {
+        let entry = entry.ok().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))?;
+        Some((entry.file_name(), entry.path().join(journal::FILE)))
+    });
+    named.filter(|(_, path)| path.is_file()).max().map(|(_, path)| path)
+}
+
+/// What the labels say.
+async fn by_label(cluster: &Cluster, args: &args::Cleanup) -> Result<Vec<(String, Item)>, Failure> {
+    let run = args.run.as_deref();
+    let found = match &args.target.namespace {
+        Some(namespace) => sweep::find(cluster, run, namespace).await,
+        None => everywhere(cluster, async |namespace| sweep::find(cluster, run, namespace).await).await,
+    };
     let now = Timestamp::now();
-    let live: BTreeSet<String> = leases
-        .iter()
-        .filter(|lease| lock::is_live(lease, now))
-        .filter_map(|lease| lease["spec"]["holderIdentity"].as_str().map(str::to_owned))
-        .collect();
-    if let Some(run) = args.run.as_ref().filter(|run| live.contains(*run)) {
-        return Err(Failure::environment(format!(
-            "run {run} is still going on: it holds a lock that it renews\nhelp: end it with Ctrl-C, which undoes everything; \
-             when its process is gone, its lock runs out within half a minute"
-        )));
+    let old = |run: &str| args.older_than.is_none_or(|age| is_older(run, age, now));
+    Ok(found.map_err(Failure::environment)?.into_iter().filter(|(run, _)| old(run)).collect())
+}
+
+/// Looks in all namespaces; an account that may not look there, in its own.
+async fn everywhere<T>(
+    cluster: &Cluster,
+    look: impl AsyncFn(&str) -> Result<T, ClusterError>,
+) -> Result<T, ClusterError> {
+    match look("").await {
+        Err(ClusterError::Forbidden { .. }) => {
+            let own = cluster.default_namespace();
+            eprintln!("this account may not look into all namespaces: only `{own}` is looked at (--namespace chooses another)");
+            look(own).await
+        }
+        found => found,
     }
-    for run in &live {
-        eprintln!("run {run} is going on: what it holds is left alone");
-    }
-    Ok(found
-        .into_iter()
-        .filter(|(run, _)| !live.contains(run))
-        .filter(|(run, _)| args.older_than.is_none_or(|age| is_older(run, age, now)))
-        .map(|(_, item)| item)
-        .collect())
 }
 
 /// Whether a run began longer ago; its id begins with the time. One whose id does not say so counts as old.
@@ -109,5 +225,19 @@ mod tests {
         assert!(is_older("20260301-105959-abcde", hour, now));
         assert!(!is_older("20260301-110001-abcde", hour, now));
         assert!(is_older("by-hand", hour, now));
+    }
+
+    #[test]
+    fn the_latest_run_with_a_journal_is_found_without_a_link() {
+        let results = tempfile::tempdir().unwrap();
+        assert_eq!(latest(results.path()), None);
+        for (name, written) in [("20260301-100000-a", true), ("20260302-100000-b", true), ("20260303-100000-c", false)] {
+            let folder = results.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            if written {
+                std::fs::write(folder.join(journal::FILE), "").unwrap();
+            }
+        }
+        assert_eq!(latest(results.path()), Some(results.path().join("20260302-100000-b").join(journal::FILE)));
     }
 }

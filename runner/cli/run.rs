@@ -148,7 +148,8 @@ pub(super) fn run_id(at: jiff::Timestamp) -> String {
     format!("{}-{}", at.strftime("%Y%m%d-%H%M%S"), random.collect::<String>())
 }
 
-fn host() -> String {
+/// The machine's name.
+pub(super) fn host() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .ok()
         .or_else(|| std::env::var("HOSTNAME").ok())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use shakedown_schemas::result::ClusterInfo;
 
-use super::{Cluster, ClusterError, error::chain};
+use super::{Cluster, ClusterError, error::chain, transport};
 
 /// Which cluster, by kubectl's rules.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +25,31 @@ pub struct ConnectOptions {
 /// # Errors
 /// When no cluster is configured, it does not answer, or it refuses us.
 pub async fn connect(options: &ConnectOptions) -> Result<Cluster, ClusterError> {
+    let (config, context) = configuration(options).await?;
+    let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+    let default_namespace = config.default_namespace.clone();
+    let client = transport::client(options.clone(), config)?;
+    let unreachable = |cause: String| ClusterError::Unreachable { server: server.clone(), cause };
+    let version = match tokio::time::timeout(Duration::from_secs(10), client.apiserver_version()).await {
+        Err(_) => return Err(unreachable("no answer within 10 s".to_owned())),
+        Ok(Err(kube::Error::Api(status))) => {
+            return Err(ClusterError::from_kube("ask for its version", &kube::Error::Api(status)));
+        }
+        Ok(Err(error)) => return Err(unreachable(chain(&error))),
+        Ok(Ok(version)) => version.git_version,
+    };
+    let info = ClusterInfo {
+        sandbox: version.contains("shakedown-sandbox"),
+        context: context.filter(|_| !version.contains("shakedown-sandbox")),
+        server,
+        version,
+    };
+    Ok(Cluster { client, info, default_namespace, notify: Arc::new(|_| {}), journal: None })
+}
+
+/// Reads the configuration, and which context it is. It is read again when the server does not know us any more: files
+/// and plugins may have new credentials by then.
+pub(super) async fn configuration(options: &ConnectOptions) -> Result<(kube::Config, Option<String>), ClusterError> {
     let not_configured = |error: &dyn std::error::Error| ClusterError::NotConfigured(chain(error));
     let context = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
     let named = match (&options.kubeconfig_text, &options.kubeconfig) {
@@ -49,23 +74,5 @@ pub async fn connect(options: &ConnectOptions) -> Result<Cluster, ClusterError> 
     // Retries are ours: bounded, and visible in the events.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
-    let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
-    let default_namespace = config.default_namespace.clone();
-    let client = kube::Client::try_from(config).map_err(|error| not_configured(&error))?;
-    let unreachable = |cause: String| ClusterError::Unreachable { server: server.clone(), cause };
-    let version = match tokio::time::timeout(Duration::from_secs(10), client.apiserver_version()).await {
-        Err(_) => return Err(unreachable("no answer within 10 s".to_owned())),
-        Ok(Err(kube::Error::Api(status))) => {
-            return Err(ClusterError::from_kube("ask for its version", &kube::Error::Api(status)));
-        }
-        Ok(Err(error)) => return Err(unreachable(chain(&error))),
-        Ok(Ok(version)) => version.git_version,
-    };
-    let info = ClusterInfo {
-        sandbox: version.contains("shakedown-sandbox"),
-        context: shown_context.filter(|_| !version.contains("shakedown-sandbox")),
-        server,
-        version,
-    };
-    Ok(Cluster { client, info, default_namespace, notify: Arc::new(|_| {}), journal: None })
+    Ok((config, shown_context))
 }

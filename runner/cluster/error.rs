@@ -33,6 +33,9 @@ pub enum ClusterError {
     /// What was asked for is not there.
     #[error("{0}")]
     NotFound(String),
+    /// The server does not remember that far back.
+    #[error("{0}")]
+    Expired(String),
     /// It is there already, or somebody else changed it.
     #[error("could not {action}: {message}")]
     Conflict {
@@ -48,6 +51,16 @@ pub enum ClusterError {
         action: String,
         /// How long we waited.
         limit: Duration,
+    },
+    /// The server is overloaded, and says when to come back.
+    #[error("could not {action}: {message} (asked to wait for {} s)", wait.as_secs())]
+    Busy {
+        /// What was tried.
+        action: String,
+        /// The server's words.
+        message: String,
+        /// How long it asks us to wait.
+        wait: Duration,
     },
     /// Anything else that the server or the connection says.
     #[error("could not {action}: {message}")]
@@ -68,9 +81,13 @@ impl ClusterError {
         match error {
             kube::Error::Api(status) => {
                 let message = if status.message.is_empty() { status.reason.clone() } else { status.message.clone() };
+                if let Some(wait) = retry_after(status) {
+                    return Self::Busy { action, message, wait };
+                }
                 match status.code {
                     401 | 403 => Self::Forbidden { action, message },
                     404 => Self::NotFound(message),
+                    410 => Self::Expired(message),
                     409 => Self::Conflict { action, message },
                     code => Self::Other { action, message, transient: code == 429 || code >= 500 },
                 }
@@ -84,13 +101,28 @@ impl ClusterError {
 
     /// Whether the same request may succeed when it is sent again.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Timeout { .. } | Self::Other { transient: true, .. })
+        matches!(self, Self::Timeout { .. } | Self::Busy { .. } | Self::Other { transient: true, .. })
+    }
+
+    /// How long the server asks us to wait before the next try; zero when it does not say.
+    pub const fn wait(&self) -> Duration {
+        match self {
+            Self::Busy { wait, .. } => *wait,
+            _ => Duration::ZERO,
+        }
     }
 
     /// Whether the object is not there.
     pub const fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound(_))
     }
+}
+
+/// What an overloaded server says about when to come back; `transport` puts the header `Retry-After` there.
+fn retry_after(status: &kube::core::Status) -> Option<Duration> {
+    let seconds = status.details.as_ref()?.retry_after_seconds;
+    let overloaded = status.code == 429 || status.code >= 500;
+    (overloaded && seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
 }
 
 /// An error with its causes: the cause is usually what helps.

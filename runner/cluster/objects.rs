@@ -13,10 +13,12 @@ use shakedown_schemas::EventKind;
 use super::{Cluster, ClusterError};
 use crate::journal::Act;
 
-/// How long one request may take.
-const REQUEST_LIMIT: Duration = Duration::from_secs(10);
-/// How long a request that may be repeated is repeated.
+/// How long one request may take. Short enough that ten seconds of silence leave time for a second try.
+const REQUEST_LIMIT: Duration = Duration::from_secs(8);
+/// How long a request that may be repeated is repeated: no try begins later than this.
 const RETRY_LIMIT: Duration = Duration::from_secs(20);
+/// How many objects are asked for at a time.
+const PAGE: u32 = 500;
 
 /// The kinds of objects that the runner handles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,11 +33,15 @@ pub enum Kind {
     Pod,
     /// v1 Namespace
     Namespace,
+    /// v1 Endpoints
+    Endpoints,
+    /// apps/v1 ReplicaSet
+    ReplicaSet,
 }
 
 impl Kind {
     /// The kinds that a run creates in namespaces, in the order in which they are removed.
-    pub const CREATED: [Self; 3] = [Self::NetworkPolicy, Self::Lease, Self::Job];
+    pub const CREATED: [Self; 4] = [Self::NetworkPolicy, Self::Pod, Self::Lease, Self::Job];
 
     const fn parts(self) -> (&'static str, &'static str, &'static str, &'static str) {
         match self {
@@ -44,6 +50,8 @@ impl Kind {
             Self::Lease => ("coordination.k8s.io", "v1", "Lease", "leases"),
             Self::Pod => ("", "v1", "Pod", "pods"),
             Self::Namespace => ("", "v1", "Namespace", "namespaces"),
+            Self::Endpoints => ("", "v1", "Endpoints", "endpoints"),
+            Self::ReplicaSet => ("apps", "v1", "ReplicaSet", "replicasets"),
         }
     }
 
@@ -99,7 +107,7 @@ impl fmt::Display for ObjectKey {
 }
 
 impl Cluster {
-    fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+    pub(super) fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
         if namespace.is_empty() {
             Api::all_with(self.client.clone(), &kind.resource())
         } else {
@@ -129,18 +137,15 @@ impl Cluster {
         let begun = tokio::time::Instant::now();
         let mut pause = Duration::from_millis(200);
         for attempt in 1.. {
-            match self.once(action, request()).await {
-                Err(error) if error.is_transient() && begun.elapsed() + pause < RETRY_LIMIT => {
-                    (self.notify)(EventKind::ApiRetry {
-                        request: action.to_owned(),
-                        error: error.to_string(),
-                        attempt,
-                    });
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(5));
-                }
-                answer => return answer,
+            let answer = self.once(action, request()).await;
+            let Err(error) = &answer else { return answer };
+            let wait = pause.max(error.wait());
+            if !error.is_transient() || begun.elapsed() + wait >= RETRY_LIMIT {
+                return answer;
             }
+            (self.notify)(EventKind::ApiRetry { request: action.to_owned(), error: error.to_string(), attempt });
+            tokio::time::sleep(wait).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
         }
         unreachable!("the loop only ends by returning")
     }
@@ -153,28 +158,26 @@ impl Cluster {
     pub async fn create(&self, kind: Kind, namespace: &str, object: &Value) -> Result<Value, ClusterError> {
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let action = format!("create {} {name} in namespace {namespace}", kind.kubectl());
-        let typed: DynamicObject = serde_json::from_value(object.clone()).map_err(|error| ClusterError::Other {
-            action: action.clone(),
-            message: error.to_string(),
-            transient: false,
-        })?;
+        let typed = typed(&action, object)?;
         let api = self.api(kind, namespace);
         let parameters = PostParams::default();
         let key = ObjectKey { kind, namespace: namespace.to_owned(), name, uid: None };
         let entry = self.intend(&action, &Act::Create(key.clone()))?;
-        let answer = self.repeated(&action, || api.create(&parameters, &typed)).await;
-        self.settle(entry, &answer);
-        match answer {
+        let answer = match self.repeated(&action, || api.create(&parameters, &typed)).await {
             Ok(created) => Ok(to_value(&created)),
-            Err(ClusterError::Conflict { action, message }) => {
-                let label = &object["metadata"]["labels"][crate::labels::RUN];
-                match self.get(&key).await? {
-                    Some(there) if there["metadata"]["labels"][crate::labels::RUN] == *label => Ok(there),
-                    _ => Err(ClusterError::Conflict { action, message }),
-                }
-            }
+            Err(ClusterError::Conflict { action, message }) => self.created_before(&key, object).await.and_then(|there| {
+                there.ok_or(ClusterError::Conflict { action, message })
+            }),
             Err(error) => Err(error),
-        }
+        };
+        self.settle(entry, &answer);
+        answer
+    }
+
+    /// The object of that name if it is of the same run: an earlier try of this very request whose answer was lost.
+    async fn created_before(&self, key: &ObjectKey, object: &Value) -> Result<Option<Value>, ClusterError> {
+        let run = |object: &Value| object["metadata"]["labels"][crate::labels::RUN].clone();
+        Ok(self.get(key).await?.filter(|there| run(there) == run(object) && !run(there).is_null()))
     }
 
     /// Puts an object in place of the one of the same name and version. Sent once: a second time would meet its own
@@ -184,11 +187,7 @@ impl Cluster {
     /// `Conflict` when it is another version by now; else when the server refuses or does not answer.
     pub async fn replace(&self, key: &ObjectKey, object: &Value) -> Result<Value, ClusterError> {
         let action = format!("replace {key}");
-        let typed: DynamicObject = serde_json::from_value(object.clone()).map_err(|error| ClusterError::Other {
-            action: action.clone(),
-            message: error.to_string(),
-            transient: false,
-        })?;
+        let typed = typed(&action, object)?;
         let api = self.api(key.kind, &key.namespace);
         let replaced = self.once(&action, api.replace(&key.name, &PostParams::default(), &typed)).await?;
         Ok(to_value(&replaced))
@@ -210,6 +209,19 @@ impl Cluster {
         }
     }
 
+    /// The same, asked once: for those who ask again in their own rhythm.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn get_once(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {
+        let api = self.api(key.kind, &key.namespace);
+        match self.once(&format!("read {key}"), api.get(&key.name)).await {
+            Ok(object) => Ok((key.uid.is_none() || key.uid == object.metadata.uid).then(|| to_value(&object))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Lists the objects of a kind; all namespaces when `namespace` is empty.
     ///
     /// # Errors
@@ -222,8 +234,25 @@ impl Cluster {
         }
         let place = if namespace.is_empty() { "all namespaces".to_owned() } else { format!("namespace {namespace}") };
         let action = format!("list {} in {place}", kind.parts().3);
-        let list = self.repeated(&action, || api.list(&parameters)).await?;
-        Ok(list.items.iter().map(to_value).collect())
+        let mut objects = Vec::new();
+        let mut parameters = parameters.limit(PAGE);
+        loop {
+            let page = match self.repeated(&action, || api.list(&parameters)).await {
+                Ok(page) => page,
+                // The list is older than what the server remembers: all of it once more, and at once.
+                Err(ClusterError::Expired(_)) if parameters.limit.is_some() => {
+                    objects.clear();
+                    parameters = ListParams { limit: None, continue_token: None, ..parameters };
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            objects.extend(page.items.iter().map(to_value));
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => parameters.continue_token = Some(token),
+                None => return Ok(objects),
+            }
+        }
     }
 
     /// Deletes an object, and what it owns with it. One that is gone already is fine.
@@ -300,6 +329,14 @@ impl Cluster {
     }
 }
 
-fn to_value(object: &DynamicObject) -> Value {
+fn typed(action: &str, object: &Value) -> Result<DynamicObject, ClusterError> {
+    serde_json::from_value(object.clone()).map_err(|error| ClusterError::Other {
+        action: action.to_owned(),
+        message: error.to_string(),
+        transient: false,
+    })
+}
+
+pub(super) fn to_value(object: &DynamicObject) -> Value {
     serde_json::to_value(object).unwrap_or_default()
 }

@@ -7,14 +7,31 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use serde_json::{Value, json};
 use shakedown_schemas::result::{Leftover, ObjectRecord};
+use tokio::time::Instant;
 
-use crate::cluster::{Cluster, ClusterError, Kind, ObjectKey};
+use crate::cluster::{Access, Cluster, ClusterError, Kind, ObjectKey};
 use crate::labels;
 
+/// How long the Job controller has to start a fuse's clock.
+const START_LIMIT: Duration = Duration::from_secs(15);
+/// How often it is looked at.
+const POLL: Duration = Duration::from_millis(100);
 /// The scheduler that nobody serves.
 const NO_SCHEDULER: &str = "shakedown-fuse";
+
+/// A fuse could not be lit.
+#[derive(Debug, thiserror::Error)]
+pub enum FuseError {
+    /// The cluster refused or did not answer.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// It would not burn down.
+    #[error("{0}")]
+    NotHonoured(String),
+}
 
 /// The fuses of one scenario, one per namespace.
 #[derive(Debug, Clone, Default)]
@@ -44,7 +61,17 @@ pub fn job(run: &str, serial: usize, namespace: &str, deadline: Duration) -> Val
                     "schedulerName": NO_SCHEDULER,
                     "restartPolicy": "Never",
                     "automountServiceAccountToken": false,
-                    "containers": [{"name": "fuse", "image": "shakedown.invalid/never-pulled"}],
+                    // What strict admission and quotas ask of every pod; this one never runs.
+                    "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+                    "containers": [{
+                        "name": "fuse",
+                        "image": "shakedown.invalid/never-pulled",
+                        "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+                        "resources": {
+                            "requests": {"cpu": "1m", "memory": "1Mi"},
+                            "limits": {"cpu": "1m", "memory": "1Mi"},
+                        },
+                    }],
                 },
             },
         },
@@ -63,16 +90,23 @@ pub fn record(job: &Value) -> ObjectRecord {
 }
 
 impl Fuses {
-    /// Lights a namespace's fuse.
+    /// Lights a namespace's fuse and makes sure that it burns: the server keeps its deadline and its time to live, and
+    /// the Job controller has started its clock. The TTL controller and the garbage collector run in the same process as
+    /// the Job controller, and are on by default in every version that keeps `ttlSecondsAfterFinished`.
     ///
     /// # Errors
-    /// When the server refuses or does not answer.
-    pub async fn light(&mut self, cluster: &Cluster, job: &Value) -> Result<(), ClusterError> {
+    /// When it would not burn down, or the server refuses or does not answer.
+    pub async fn light(&mut self, cluster: &Cluster, job: &Value) -> Result<(), FuseError> {
         let record = record(job);
         let mut key = ObjectKey { kind: Kind::Job, namespace: record.namespace.clone(), name: record.name, uid: None };
+        allowed(cluster, &key.namespace).await?;
         // Noted before it is sent: an answer that never comes back may still have created it.
         self.made.insert(record.namespace.clone(), (key.clone(), Value::Null));
         let created = cluster.create(Kind::Job, &record.namespace, job).await?;
+        if let Some(problem) = dropped(job, &created) {
+            let version = &cluster.info().version;
+            return Err(FuseError::NotHonoured(format!("this cluster ({version}) {problem}")));
+        }
         key.uid = created["metadata"]["uid"].as_str().map(str::to_owned);
         let owner = json!({
             "apiVersion": "batch/v1",
@@ -82,8 +116,8 @@ impl Fuses {
             "blockOwnerDeletion": false,
             "controller": false,
         });
-        self.made.insert(record.namespace, (key, owner));
-        Ok(())
+        self.made.insert(record.namespace, (key.clone(), owner));
+        started(cluster, &key).await
     }
 
     /// The owner reference for what is created in a namespace, where a fuse burns there.
@@ -103,5 +137,69 @@ impl Fuses {
         }
         self.made = remaining;
         left
+    }
+}
+
+/// Whether this account may light and remove a fuse. A server that does not answer such questions says so when it is lit.
+async fn allowed(cluster: &Cluster, namespace: &str) -> Result<(), FuseError> {
+    let verbs = ["create", "get", "delete"];
+    let asked = verbs.map(|verb| cluster.may(Access { group: "batch", resource: "jobs", verb }, namespace));
+    let answers = try_join_all(asked).await?;
+    let missing: Vec<&str> =
+        verbs.into_iter().zip(answers).filter(|(_, may)| *may == Some(false)).map(|(verb, _)| verb).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(FuseError::NotHonoured(format!(
+        "this account may not {} jobs in namespace {namespace}: give it a Role with these verbs on `jobs` in the group `batch`",
+        missing.join(", ")
+    )))
+}
+
+/// What the server did not keep of a fuse: an old server drops fields that its feature gates turn off, without a word.
+fn dropped(sent: &Value, kept: &Value) -> Option<&'static str> {
+    let differs = |field: &str| sent["spec"][field] != kept["spec"][field];
+    if differs("ttlSecondsAfterFinished") {
+        Some(
+            "does not delete Jobs that have ended: `ttlSecondsAfterFinished` needs Kubernetes 1.21, or the feature gate \
+             TTLAfterFinished in an older one",
+        )
+    } else if differs("activeDeadlineSeconds") {
+        Some("does not keep a Job's deadline as it was sent: an admission webhook changes it")
+    } else {
+        None
+    }
+}
+
+/// Waits until the Job controller has started the clock.
+async fn started(cluster: &Cluster, key: &ObjectKey) -> Result<(), FuseError> {
+    let begun = Instant::now();
+    loop {
+        let job = cluster.get(key).await?;
+        if job.as_ref().is_some_and(|job| job["status"]["startTime"].is_string()) {
+            return Ok(());
+        }
+        if job.is_none() || begun.elapsed() >= START_LIMIT {
+            let what = if job.is_none() { "was removed at once" } else { "was not started by any Job controller" };
+            return Err(FuseError::NotHonoured(format!("{key} {what} (within {} s)", START_LIMIT.as_secs())));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_drops_a_field_is_found_out() {
+        let sent = job("r", 0, "n", Duration::from_millis(6200));
+        assert_eq!(sent["spec"]["activeDeadlineSeconds"], 7);
+        assert_eq!(dropped(&sent, &sent), None);
+        let mut kept = sent.clone();
+        kept["spec"]["activeDeadlineSeconds"] = json!(600);
+        assert!(dropped(&sent, &kept).unwrap().contains("deadline"));
+        kept["spec"].as_object_mut().unwrap().remove("ttlSecondsAfterFinished");
+        assert!(dropped(&sent, &kept).unwrap().contains("TTLAfterFinished"));
     }
 }

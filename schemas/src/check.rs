@@ -6,6 +6,7 @@ mod fault;
 mod load;
 mod map;
 mod phase;
+mod safety;
 
 pub(crate) use map::Map;
 
@@ -27,6 +28,7 @@ pub(crate) fn scenario(scenario: &Scenario, map: &Map) -> Vec<Diagnostic> {
     }
     phase::check(scenario, &mut findings);
     expect::check(scenario, &mut findings);
+    safety::check(scenario, &mut findings);
     findings.found
 }
 

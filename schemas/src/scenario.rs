@@ -7,11 +7,13 @@
 mod expect;
 mod fault;
 mod load;
+mod safety;
 mod selector;
 
 pub use expect::{Decide, Expectation, Latency, LatencyRatio, RecoveryTime, Requests, SuccessRate};
 pub use fault::{Direction, Fault, Partition, PortRange};
 pub use load::{Check, Http, Load, OpenAi, OpenAiEndpoint, Reach};
+pub use safety::{BlastRadius, StopCondition, StopHttp, StopLatency, StopSuccessRate};
 pub use selector::{Expression, LabelSelector, Operator, Peer, PodSelector};
 
 use indexmap::IndexMap;
@@ -54,6 +56,15 @@ pub struct Scenario {
     /// The streams of requests that run through all phases, by name.
     #[schemars(extend("minProperties" = 1))]
     pub load: IndexMap<String, Load>,
+    /// When to end early, watched through all phases. As soon as one of them holds, every fault is undone and the
+    /// verdict is `fail`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub abort_if: Vec<StopCondition>,
+    /// How far the faults of one phase may reach; a plan that reaches further is refused. Without it, a fault that would
+    /// take every pod of a workload is refused unless its selector says so with `name`, `count` or a `percent` below
+    /// 100 %.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blast_radius: Option<BlastRadius>,
     /// The stretches of the timeline, in order.
     #[schemars(length(min = 1))]
     pub phases: Vec<Phase>,
@@ -75,6 +86,9 @@ pub struct Phase {
     /// What is done to the cluster in this phase, by name. All of it is undone at the phase's end.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub faults: IndexMap<String, Fault>,
+    /// When to end early, watched in this phase only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub abort_if: Vec<StopCondition>,
     /// What must hold for the requests of this phase.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<Expectation>,

@@ -160,7 +160,7 @@ fn service_address(path: &str, text: &str, findings: &mut Findings<'_>) {
     }
 }
 
-fn url_address(path: &str, text: &str, findings: &mut Findings<'_>) {
+pub(super) fn url_address(path: &str, text: &str, findings: &mut Findings<'_>) {
     let lower = text.to_ascii_lowercase();
     let Some(rest) = lower.strip_prefix("http://").or_else(|| lower.strip_prefix("https://")) else {
         return findings.push(

@@ -1,0 +1,86 @@
+//! What this account may do, what the server would make of an object, and what a pod printed: questions that change
+//! nothing.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DynamicObject, LogParams, PostParams};
+use serde_json::{Value, json};
+
+use super::{Cluster, ClusterError, Kind};
+
+/// One thing that an account may or may not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// The API group; empty for the core group.
+    pub group: &'static str,
+    /// The resource, such as `pods`, or `pods/log`.
+    pub resource: &'static str,
+    /// The verb, such as `create`.
+    pub verb: &'static str,
+}
+
+impl Cluster {
+    /// Whether this account may do something in a namespace (everywhere, when it is empty); none where the server does
+    /// not answer such questions.
+    ///
+    /// # Errors
+    /// When the server does not answer at all.
+    pub async fn may(&self, access: Access, namespace: &str) -> Result<Option<bool>, ClusterError> {
+        let (resource, subresource) = access.resource.split_once('/').unwrap_or((access.resource, ""));
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {
+                "group": access.group,
+                "resource": resource,
+                "subresource": subresource,
+                "verb": access.verb,
+                "namespace": namespace,
+            }},
+        });
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        match self.post("ask what this account may do", path, &review).await {
+            Ok(answer) => Ok(answer["status"]["allowed"].as_bool()),
+            Err(ClusterError::NotFound(_) | ClusterError::Forbidden { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the server would make of an object, without keeping it.
+    ///
+    /// # Errors
+    /// When the server refuses the object or does not answer.
+    pub async fn rehearse(&self, kind: Kind, namespace: &str, object: &Value) -> Result<Value, ClusterError> {
+        let action = format!("rehearse the creation of {} in namespace {namespace}", kind.kubectl());
+        let typed: DynamicObject = serde_json::from_value(object.clone()).map_err(|error| ClusterError::Other {
+            action: action.clone(),
+            message: error.to_string(),
+            transient: false,
+        })?;
+        let api = self.api(kind, namespace);
+        let parameters = PostParams { dry_run: true, ..PostParams::default() };
+        let made = self.repeated(&action, || api.create(&parameters, &typed)).await?;
+        Ok(super::objects::to_value(&made))
+    }
+
+    /// The last lines that a pod printed.
+    ///
+    /// # Errors
+    /// When the pod is not there or has not begun, or the server refuses or does not answer.
+    pub async fn pod_log(&self, namespace: &str, name: &str, lines: u32) -> Result<String, ClusterError> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let parameters = LogParams { tail_lines: Some(i64::from(lines)), ..LogParams::default() };
+        self.once(&format!("read the log of pod {name}"), api.logs(name, &parameters)).await
+    }
+
+    /// A POST that does no harm when it is sent twice.
+    async fn post(&self, action: &str, path: &str, body: &Value) -> Result<Value, ClusterError> {
+        self.repeated(action, || async {
+            let request = http::Request::post(path)
+                .header(http::header::CONTENT_TYPE, "application/json")
+                .body(body.to_string().into_bytes())
+                .map_err(|error| kube::Error::BuildRequest(kube::core::request::Error::BuildRequest(error)))?;
+            self.client.request::<Value>(request).await
+        })
+        .await
+    }
+}
