@@ -16,7 +16,10 @@ use crate::support::{leftovers, none_of, root, scenario, skipped};
 /// How long any run here may take.
 const LIMIT: Duration = Duration::from_secs(180);
 /// The variables that make a scenario short and its phases still long enough to judge.
-const SHORT: [&str; 8] = ["--var", "rate=40/s", "--var", "baseline=8s", "--var", "fault=12s", "--var", "recovery=14s"];
+const SHORT: [&str; 8] = ["--var", "rate=20/s", "--var", "baseline=8s", "--var", "fault=12s", "--var", "recovery=20s"];
+/// How many runs at the same time a machine of two cores can carry beside the other tests: most of a run is waiting,
+/// but a sandbox that has to wait for the processor breaks off answers as a real service would.
+const AT_ONCE: usize = 3;
 
 fn run(shakedown: &Shakedown, args: &[&str]) -> Finished {
     shakedown.start(&[&["run", "--sandbox", "--out", "out"], args].concat()).finish(LIMIT)
@@ -44,7 +47,7 @@ impl Standing {
 
 #[test]
 fn quickstart_passes_within_a_minute_and_leaves_every_report() {
-    let shakedown = Shakedown::new();
+    let shakedown = Shakedown::alone();
     let finished = run(&shakedown, &[&scenario("quickstart.yaml")]).expect_code(0);
     assert!(finished.took < Duration::from_secs(60), "{finished}");
     let reports = shakedown.reports("out");
@@ -66,7 +69,7 @@ fn quickstart_passes_within_a_minute_and_leaves_every_report() {
 
     let again = shakedown.path("again").display().to_string();
     shakedown.run(&["report", "out/result.json", "--out", &again]).expect_code(0);
-    for file in FILES.into_iter().filter(|file| *file != "events.ndjson") {
+    for file in FILES {
         assert!(
             reports.bytes(file) == std::fs::read(shakedown.path("again").join(file)).expect("a report"),
             "{file} differs"
@@ -81,8 +84,11 @@ fn the_partition_was_felt(reports: &Reports) {
     let partition = &reports.phase("partition").loads[0].stats;
     assert_eq!(baseline.succeeded, baseline.requests, "{baseline:?}");
     assert!(partition.succeeded < partition.requests, "{partition:?}");
-    let onset = reports.scenario().recoveries.first().and_then(|recovery| recovery.onset_s);
-    assert!(onset >= reports.fault().injected_s, "the onset {onset:?} is not after the injection");
+    let recovery = reports.scenario().recoveries.first().expect("the course of the fault");
+    let onset = recovery.onset_s.unwrap_or_else(|| panic!("no window was out of tolerance: {recovery:?}"));
+    // The window in which it began holds the injection or comes after it.
+    let injecting = reports.fault().injecting_s.expect("the injection");
+    assert!(onset + recovery.resolution_s >= injecting, "{recovery:?}, injected at {injecting}");
 }
 
 #[track_caller]
@@ -135,14 +141,13 @@ fn every_shipped_scenario_has_its_verdict() {
         .collect();
     shipped.retain(|name| expected.iter().all(|(known, _)| known != name));
     assert!(shipped.is_empty(), "no verdict is expected of {shipped:?}");
-    // At the same time: most of a run is waiting.
-    let problems: Vec<String> = std::thread::scope(|scope| {
-        let runs: Vec<_> =
-            expected.map(|(file, code)| scope.spawn(move || verdict_is(file, code))).into_iter().collect();
-        runs.into_iter()
-            .filter_map(|run| run.join().unwrap_or_else(|_| Some("a run did not end well".into())))
-            .collect()
-    });
+    let mut problems = Vec::new();
+    for batch in expected.chunks(AT_ONCE) {
+        std::thread::scope(|scope| {
+            let runs: Vec<_> = batch.iter().map(|(file, code)| scope.spawn(|| verdict_is(file, *code))).collect();
+            problems.extend(runs.into_iter().filter_map(|run| run.join().unwrap_or_else(|_| Some("see above".into()))));
+        });
+    }
     none_of(&problems);
 }
 
@@ -184,7 +189,9 @@ fn interrupted_in_the_middle_of_a_fault_it_undoes_everything_and_reports() {
         let args = ["run", "--kubeconfig", &standing.kubeconfig, "--out", out, &quickstart];
         let running = shakedown.start(&args);
         running.stderr_line("fault nats-cut: proven", LIMIT);
-        shakedown.run(&["cleanup", "--all", "--check", "--kubeconfig", &standing.kubeconfig]).expect_code(6);
+        // While the fault stands, there is something to find.
+        let standing_fault = shakedown.run(&["cleanup", out, "--check", "--kubeconfig", &standing.kubeconfig]);
+        standing_fault.expect_code(6).expect_stdout(&["networkpolicy/", "job/"]);
         running.signal(signal);
         let finished = running.finish(Duration::from_secs(30)).expect_code(code);
         let reports = shakedown.reports(out);

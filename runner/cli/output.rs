@@ -13,6 +13,11 @@ use crate::journal::{self, Journal};
 
 /// The folder of all results, beside the working folder.
 const RESULTS: &str = "shakedown-results";
+/// The room that the reports of an ordinary run take, in bytes.
+const ROOM: usize = 256 << 10;
+
+/// The file of all events.
+const EVENTS: &str = "events.ndjson";
 
 /// A run's folder.
 #[derive(Debug, Clone)]
@@ -22,8 +27,8 @@ pub struct Output {
 }
 
 impl Output {
-    /// Makes the folder and writes a file into it, so that a full disk or a missing permission is known before anything
-    /// is done to a cluster.
+    /// Makes the folder and fills as much of it as the reports will take, so that a full disk or a missing permission is
+    /// known before anything is done to a cluster.
     ///
     /// # Errors
     /// When that fails.
@@ -37,7 +42,9 @@ impl Output {
             ))
         };
         fs::create_dir_all(&output.folder).map_err(describe)?;
-        output.write("events.ndjson", b"").map_err(describe)?;
+        output.write(".room", &vec![0; ROOM]).map_err(describe)?;
+        fs::remove_file(output.path(".room")).map_err(describe)?;
+        output.write(EVENTS, b"").map_err(describe)?;
         Ok(output)
     }
 
@@ -56,8 +63,8 @@ impl Output {
     /// # Errors
     /// When the file cannot be opened.
     pub fn recorder(&self) -> Result<Recorder, Failure> {
-        let file = File::options().append(true).open(self.path("events.ndjson")).map_err(|error| {
-            Failure::environment(format!("could not write {}: {error}", self.path("events.ndjson").display()))
+        let file = File::options().append(true).open(self.path(EVENTS)).map_err(|error| {
+            Failure::environment(format!("could not write {}: {error}", self.path(EVENTS).display()))
         })?;
         Ok(Recorder { file: BufWriter::new(file), failed: false })
     }
@@ -100,6 +107,19 @@ impl Output {
                 self.path("result.json").display()
             )))
         }
+    }
+
+    /// Writes `events.ndjson` anew from a result that is complete: a recorder that still has it open writes to nowhere.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_events(&self, result: &RunResult) -> Result<(), Failure> {
+        let mut events: Vec<&Event> =
+            result.events.iter().chain(result.scenarios.iter().flat_map(|scenario| &scenario.events)).collect();
+        events.sort_by_key(|event| event.at);
+        let text: String = events.into_iter().map(line).collect();
+        self.write(EVENTS, text.as_bytes())
+            .map_err(|error| Failure::environment(format!("could not write {}: {error}", self.path(EVENTS).display())))
     }
 
     /// A file beside the final one, synced and renamed: readers see the old bytes or the new ones.
@@ -162,7 +182,13 @@ impl Listener for Recorder {
         if self.failed {
             return;
         }
-        let line = serde_json::to_string(event).unwrap_or_default();
-        self.failed = writeln!(self.file, "{line}").and_then(|()| self.file.flush()).is_err();
+        self.failed = self.file.write_all(line(event).as_bytes()).and_then(|()| self.file.flush()).is_err();
     }
+}
+
+/// An event as a line of `events.ndjson`.
+fn line(event: &Event) -> String {
+    let mut line = serde_json::to_string(event).unwrap_or_default();
+    line.push('\n');
+    line
 }

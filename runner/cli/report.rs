@@ -27,6 +27,7 @@ pub fn report(args: &Report) -> Result<u8, Failure> {
     }
     let output = Output::create(Some(&args.out), &result.run.id)?;
     output.write_result(&result)?;
+    output.write_events(&result)?;
     println!("{}", output.folder().display());
     Ok(exit::PASSED)
 }

@@ -67,7 +67,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
             (result.verdict, result.exit_code) = (Verdict::Error, failure.code);
             events.emit(EventKind::RunEnded { verdict: result.verdict, exit_code: result.exit_code });
             result.events = events.log();
-            output.write_result(&result)?;
+            output.write_result(&result).and(output.write_events(&result))?;
             return Err(failure);
         }
     };
@@ -105,7 +105,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
     seal(&mut result, begun, &events, &stop);
     events.emit(EventKind::RunEnded { verdict: result.verdict, exit_code: result.exit_code });
     result.events = events.log();
-    let written = output.write_result(&result);
+    let written = output.write_result(&result).and(output.write_events(&result));
     print!("{}", summary::text(&result, &output, style.for_stdout()));
     written?;
     Ok(result.exit_code)

@@ -8,6 +8,8 @@ use super::kubectl::Kubectl;
 pub const MANAGED: &str = "app.kubernetes.io/managed-by=shakedown";
 /// The label with the run's id.
 pub const RUN: &str = "shakedown.dev/run";
+/// Everything that it may create, and what its Jobs create.
+const KINDS: &str = "networkpolicies,jobs,pods,leases";
 /// The beginning of the labels that it puts on objects of others.
 const MARK: &str = "mark.shakedown.dev/";
 
@@ -16,8 +18,8 @@ const MARK: &str = "mark.shakedown.dev/";
 pub fn find(kubectl: &Kubectl, namespace: &str, run: &str) -> Vec<String> {
     let of_run = format!("{RUN}={run}");
     let mut found = Vec::new();
-    found.extend(kubectl.items(&["networkpolicies,jobs,pods", "-n", namespace, "-l", MANAGED]));
-    found.extend(kubectl.items(&["networkpolicies,jobs,pods", "-A", "-l", &of_run]));
+    found.extend(kubectl.items(&[KINDS, "-n", namespace, "-l", MANAGED]));
+    found.extend(kubectl.items(&[KINDS, "-A", "-l", &of_run]));
     let mut left: Vec<String> = found.iter().map(shown).collect();
     let marked = [kubectl.items(&["pods", "-A"]), kubectl.items(&["namespaces"])].concat();
     left.extend(

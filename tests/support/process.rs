@@ -146,6 +146,11 @@ impl Running {
         })
     }
 
+    /// Its process id.
+    pub fn id(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
     /// Sends a signal to this process and to no other.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid, signal).unwrap_or_else(|error| panic!("could not signal {:?}: {error}", self.pid));

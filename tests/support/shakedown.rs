@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -15,17 +16,36 @@ const SHORT: Duration = Duration::from_secs(60);
 /// The binary, built by cargo for this test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_shakedown");
 
+/// Who uses the machine: a test that compares latencies closely needs it for itself, the others share it.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+#[expect(dead_code, reason = "held, not read: a test uses the machine for as long as it has one of these")]
+enum Turn {
+    Shared(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
+
 /// A folder in which the program runs; it goes with this value.
 pub struct Shakedown {
+    _turn: Turn,
     folder: TempDir,
     environment: Vec<(String, String)>,
 }
 
 impl Shakedown {
-    /// A new folder.
+    /// A new folder, while other tests run. A test has one at a time.
     pub fn new() -> Self {
+        Self::with(Turn::Shared(MACHINE.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// A new folder, while no other test uses the program.
+    pub fn alone() -> Self {
+        Self::with(Turn::Alone(MACHINE.write().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn with(turn: Turn) -> Self {
         let folder = TempDir::with_prefix("shakedown-test-").expect("a temporary folder");
-        Self { folder, environment: Vec::new() }
+        Self { _turn: turn, folder, environment: Vec::new() }
     }
 
     /// Sets a variable of its environment.
