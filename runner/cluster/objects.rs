@@ -165,9 +165,10 @@ impl Cluster {
         let entry = self.intend(&action, &Act::Create(key.clone()))?;
         let answer = match self.repeated(&action, || api.create(&parameters, &typed)).await {
             Ok(created) => Ok(to_value(&created)),
-            Err(ClusterError::Conflict { action, message }) => self.created_before(&key, object).await.and_then(|there| {
-                there.ok_or(ClusterError::Conflict { action, message })
-            }),
+            Err(ClusterError::Conflict { action, message }) => self
+                .created_before(&key, object)
+                .await
+                .and_then(|there| there.ok_or(ClusterError::Conflict { action, message })),
             Err(error) => Err(error),
         };
         self.settle(entry, &answer);
