@@ -136,6 +136,9 @@ pub struct Safety {
     /// Inject without a fuse: if the runner dies, its faults stay.
     #[arg(long, env = "SHAKEDOWN_NO_FUSE")]
     pub no_fuse: bool,
+    /// How long the undo of a fault is tried before it counts as left behind. The fuse goes on where this ends.
+    #[arg(long, value_name = "DURATION", default_value = "60s", env = "SHAKEDOWN_UNDO_TIMEOUT")]
+    pub undo_timeout: Duration,
     /// How long to wait for another run in the same namespace.
     #[arg(long, value_name = "DURATION", default_value = "0s", env = "SHAKEDOWN_WAIT_LOCK")]
     pub wait_lock: Duration,
@@ -186,7 +189,7 @@ pub struct Report {
 /// `cleanup`
 #[derive(Debug, ClapArgs)]
 pub struct Cleanup {
-    /// A run's result folder, or its journal. Default: shakedown-results/latest.
+    /// A run's result folder, or its journal. Default: the latest run in shakedown-results.
     #[arg(value_name = "RESULTS", conflicts_with_all = ["run", "all", "older_than"])]
     pub results: Option<PathBuf>,
     #[command(flatten)]
@@ -200,7 +203,8 @@ pub struct Cleanup {
     /// Everything of every run that is not going on and began longer ago than this, found by labels.
     #[arg(long, value_name = "DURATION", conflicts_with_all = ["run", "all"])]
     pub older_than: Option<Duration>,
-    /// Change nothing; exit with 6 when something is left.
+    /// Change nothing; exit with 6 when something is left that acts. Labels on pods that nothing selects any more are
+    /// listed and do no harm. With nothing else named, every namespace is looked at, beside what the latest journal says.
     #[arg(long)]
     pub check: bool,
 }

@@ -81,6 +81,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
         cluster: cluster.as_ref(),
         holder: &holder,
         wait_lock: args.safety.wait_lock.get(),
+        undo_limit: args.safety.undo_timeout.get(),
         signal: stop.clone(),
     };
     for (serial, document) in documents.iter().enumerate() {

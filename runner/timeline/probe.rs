@@ -1,0 +1,81 @@
+//! Asking a neighbour again and again whether it answers, beside everything else that happens.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use shakedown_schemas::scenario::StopHttp;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::task::AbortOnDropHandle;
+
+/// A neighbour that is being asked, until this is dropped.
+pub(super) struct Probe {
+    seen: Arc<Mutex<Seen>>,
+    _asking: AbortOnDropHandle<()>,
+}
+
+/// What the neighbour answered.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    /// Since when no answer was good.
+    pub(super) bad_since: Instant,
+    /// How many answers were not good since then.
+    pub(super) bad: u64,
+    /// What was wrong with the last of them.
+    pub(super) problem: String,
+}
+
+impl Probe {
+    /// Begins to ask, now.
+    pub(super) fn start(of: &StopHttp) -> Self {
+        let seen = Arc::new(Mutex::new(Seen { bad_since: Instant::now(), bad: 0, problem: String::new() }));
+        let asking = ask(of.url.clone(), of.every.get(), of.timeout.get(), seen.clone());
+        Self { seen, _asking: AbortOnDropHandle::new(tokio::spawn(asking)) }
+    }
+
+    pub(super) fn seen(&self) -> Seen {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+async fn ask(url: String, every: Duration, timeout: Duration, seen: Arc<Mutex<Seen>>) {
+    let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    let client = builder.timeout(timeout).build();
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let answer = match &client {
+            Ok(client) => client.get(&url).send().await.map_err(reqwest::Error::without_url),
+            Err(error) => return note(&seen, Some(format!("it cannot be asked: {error}"))),
+        };
+        note(
+            &seen,
+            match answer {
+                Ok(answer) if answer.status().as_u16() < 400 => None,
+                Ok(answer) => Some(format!("it answered {}", answer.status().as_u16())),
+                Err(error) if error.is_timeout() => Some(format!("no answer within {timeout:?}")),
+                Err(error) => Some(chain(&error)),
+            },
+        );
+    }
+}
+
+fn note(seen: &Mutex<Seen>, problem: Option<String>) {
+    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    match problem {
+        None => *seen = Seen { bad_since: Instant::now(), bad: 0, problem: String::new() },
+        Some(problem) => {
+            seen.bad += 1;
+            seen.problem = problem;
+        }
+    }
+}
+
+/// The innermost cause says what happened.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
