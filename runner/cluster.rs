@@ -13,6 +13,7 @@ mod pods;
 mod reach;
 mod transport;
 mod watch;
+mod workloads;
 
 pub use access::Access;
 pub use connect::{ConnectOptions, connect};
@@ -25,6 +26,7 @@ pub use reach::{PortForward, Reached, ServiceAddress, parse_service};
 pub use watch::Change;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use shakedown_schemas::EventKind;
 use shakedown_schemas::result::ClusterInfo;
@@ -34,6 +36,9 @@ use crate::journal::Journal;
 /// Where the cluster's side events go: retries, reconnects.
 pub type Notify = Arc<dyn Fn(EventKind) + Send + Sync>;
 
+/// How long a request that may be repeated is repeated.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// A connection to one cluster.
 #[derive(Clone)]
 pub struct Cluster {
@@ -42,6 +47,8 @@ pub struct Cluster {
     default_namespace: String,
     notify: Notify,
     journal: Option<Arc<Journal>>,
+    /// How long a request that may be repeated is repeated: no try begins later than this.
+    patience: Duration,
 }
 
 impl Cluster {
@@ -58,6 +65,12 @@ impl Cluster {
     /// The same connection, with its side events sent elsewhere.
     pub fn notifying(mut self, notify: Notify) -> Self {
         self.notify = notify;
+        self
+    }
+
+    /// The same connection, with requests repeated for so long.
+    pub const fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 

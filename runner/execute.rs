@@ -1,24 +1,26 @@
 //! One scenario from its file to its result: plan, timeline, judge, in this order and nothing else.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::future::join_all;
+use futures::FutureExt;
 use shakedown_schemas::event::FaultState;
-use shakedown_schemas::result::{Leftover, ScenarioResult, Verdict};
+use shakedown_schemas::result::{ExpectationResult, Leftover, ScenarioResult, Verdict};
 use shakedown_schemas::{Document, EventKind};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 use crate::events::Events;
-use crate::faults::fuse::Fuses;
 use crate::faults::effect::{self, Wanted};
 use crate::faults::{FaultDriver, FaultPlan};
+use crate::guard::Guard;
 use crate::judge;
 use crate::load::{Engine, PlannedLoad};
-use crate::lock::{Holder, Locks};
+use crate::lock::Holder;
 use crate::plan::{self, Options, Plan};
-use crate::timeline::{self, Outcome, Stop, Timeline};
+use crate::timeline::{self, Breach, Outcome, Stop, Timeline};
 
 /// The signal that asks the run to end, once there is one.
 pub type Signal = watch::Receiver<Option<&'static str>>;
@@ -31,6 +33,8 @@ pub struct Context<'a> {
     pub holder: &'a Holder,
     /// How long to wait for another run in the same namespace.
     pub wait_lock: Duration,
+    /// How long the undo of a fault is tried.
+    pub undo_limit: Duration,
     /// The signal that asks the run to end.
     pub signal: Signal,
 }
@@ -53,7 +57,10 @@ pub async fn execute(document: &Document, context: &Context<'_>, options: &Optio
             events.emit(EventKind::Error { message: message.clone() });
             result.errors.push(message);
         }
-        Ok(plan) => carry_out(document, context, cluster.as_ref(), plan, options, events, &mut result).await,
+        Ok(plan) => {
+            let guard = cluster.as_ref().map(Guard::new);
+            carry_out(document, context, guard, plan, options, events, &mut result).await;
+        }
     }
     (result.verdict, result.reason) =
         judge::scenario_verdict(&result.expectations, &result.faults, &result.errors, &result.leftovers);
@@ -74,7 +81,7 @@ pub fn refused(document: &Document, options: &Options, message: &str) -> Scenari
 async fn carry_out(
     document: &Document,
     context: &Context<'_>,
-    cluster: Option<&Cluster>,
+    mut guard: Option<Guard>,
     plan: Plan,
     options: &Options,
     events: &Events,
@@ -91,32 +98,26 @@ async fn carry_out(
         let pods = fault.targets.iter().map(|pod| pod.name.clone()).collect();
         events.emit(EventKind::TargetsChosen { fault: fault.name.clone(), pods });
     }
-    let mut guard = cluster.map(|cluster| Guard { fuses: Fuses::default(), locks: Locks::new(cluster.clone()) });
-    let wanted: Vec<Wanted> = faults.iter().map(|(fault, _)| fault.effect.clone()).collect();
-    let ready = prepare(context, cluster, &loads, &mut faults, &jobs, guard.as_mut()).await;
     if !faults.is_empty() && jobs.is_empty() {
         result.warnings.push("there was no fuse: the undo depended on the runner being alive (--no-fuse)".to_owned());
     }
-    let outcome = match ready {
-        Err(message) => {
-            events.emit(EventKind::Error { message: message.clone() });
-            Outcome { errors: vec![message], ..Outcome::default() }
+    let wanted: Vec<Wanted> = faults.iter().map(|(fault, _)| fault.effect.clone()).collect();
+    // Whatever fails in here, what was put up is taken down.
+    let acting = act(document, context, guard.as_mut(), &loads, &mut faults, &jobs, events);
+    let mut outcome = AssertUnwindSafe(acting)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|panic| Outcome { errors: vec![timeline::panicked(panic.as_ref())], ..Outcome::default() });
+    let mut leftovers = std::mem::take(&mut outcome.leftovers);
+    if let Some(guard) = guard {
+        let remains = guard.stand_down(context.holder).await;
+        leftovers.extend(remains.leftovers);
+        if let Some(error) = remains.unknown {
+            let run = &options.run;
+            outcome.errors.push(format!(
+                "it is not known whether something is left: {error}\nhelp: `shakedown cleanup --check --run {run}` looks again"
+            ));
         }
-        Ok(engine) => {
-            let timeline = Timeline {
-                scenario: &document.scenario,
-                faults,
-                load: Box::new(engine),
-                events: events.clone(),
-                stop: stops(context.signal.clone(), guard.as_ref().map(|guard| guard.locks.lost())),
-            };
-            timeline::run(timeline).await
-        }
-    };
-    let mut leftovers = outcome.leftovers.clone();
-    if let (Some(cluster), Some(mut guard)) = (cluster, guard) {
-        leftovers.extend(guard.locks.release(context.holder).await);
-        leftovers.extend(guard.fuses.remove(cluster).await);
     }
     for (load, forward) in result.loads.iter_mut().zip(&forwards) {
         if let Some(forward) = forward {
@@ -138,10 +139,39 @@ fn conclude(document: &Document, wanted: &[Wanted], result: &mut ScenarioResult)
     }
 }
 
-/// What protects the cluster while a scenario runs.
-struct Guard {
-    fuses: Fuses,
-    locks: Locks,
+/// Gets everything ready and runs the timeline.
+async fn act(
+    document: &Document,
+    context: &Context<'_>,
+    mut guard: Option<&mut Guard>,
+    loads: &[PlannedLoad],
+    faults: &mut Vec<(FaultPlan, Box<dyn FaultDriver>)>,
+    jobs: &[serde_json::Value],
+    events: &Events,
+) -> Outcome {
+    let ready = prepare(context, loads, faults, jobs, guard.as_deref_mut()).await;
+    let engine = match ready {
+        Ok(engine) => engine,
+        Err(message) => {
+            events.emit(EventKind::Error { message: message.clone() });
+            let mut errors = vec![message];
+            for (fault, driver) in faults {
+                if let Err(error) = driver.dismiss().await {
+                    errors.push(format!("what fault {} had got ready could not be removed: {error}", fault.name));
+                }
+            }
+            return Outcome { errors, ..Outcome::default() };
+        }
+    };
+    timeline::run(Timeline {
+        scenario: &document.scenario,
+        faults: std::mem::take(faults),
+        load: Box::new(engine),
+        events: events.clone(),
+        stop: stops(context.signal.clone(), guard.map(|guard| guard.lost())),
+        undo_limit: context.undo_limit,
+    })
+    .await
 }
 
 /// One channel for everything that ends a run early. The task ends with its listeners.
@@ -171,10 +201,10 @@ async fn first<T: Clone>(receiver: Option<watch::Receiver<Option<T>>>) -> T {
     std::future::pending().await
 }
 
-/// Everything that can still say no does so here, before any load is sent. Only fuses and locks are made.
+/// Everything that can still say no does so here, before any load is sent. Only fuses and locks are made, and what faults
+/// need to be ready.
 async fn prepare(
     context: &Context<'_>,
-    cluster: Option<&Cluster>,
     loads: &[PlannedLoad],
     faults: &mut [(FaultPlan, Box<dyn FaultDriver>)],
     jobs: &[serde_json::Value],
@@ -184,46 +214,20 @@ async fn prepare(
     for (fault, driver) in faults.iter_mut() {
         driver.preflight().await.map_err(|error| format!("fault {}: {error}", fault.name))?;
     }
-    let (Some(cluster), Some(guard)) = (cluster, guard) else { return Ok(engine) };
-    let mut namespaces: Vec<&String> = faults.iter().flat_map(|(fault, _)| &fault.namespaces).collect();
-    namespaces.sort();
-    namespaces.dedup();
+    let Some(guard) = guard else { return Ok(engine) };
+    let namespaces = faults.iter().flat_map(|(fault, _)| fault.namespaces.clone()).collect();
     let until = Instant::now() + context.wait_lock;
-    // In one order for all runs, so that no two of them wait for each other.
-    for namespace in &namespaces {
-        // Only the waiting gives way to a signal: an act that was cut off could still arrive after its undo.
-        let mut signal = context.signal.clone();
-        tokio::select! {
-            free = guard.locks.wait(namespace, context.holder, until) => free.map_err(|error| error.to_string())?,
-            Ok(name) = signal.wait_for(Option::is_some) => {
-                return Err(format!("interrupted by {}", name.unwrap_or("a signal")));
-            }
-        }
-    }
-    for job in jobs {
-        guard
-            .fuses
-            .light(cluster, job)
-            .await
-            .map_err(|error| format!("could not light the fuse: {error}\nhelp: --no-fuse injects without one"))?;
-    }
-    for namespace in &namespaces {
-        guard.locks.take(namespace, context.holder, &guard.fuses).await.map_err(|error| error.to_string())?;
-    }
+    guard
+        .put_up(namespaces, jobs, context.holder, until, &mut context.signal.clone())
+        .await
+        .map_err(|error| error.to_string())?;
     for (_, driver) in faults.iter_mut() {
-        driver.owned_by(&guard.fuses);
+        driver.owned_by(guard.fuses());
     }
     let ready = join_all(faults.iter_mut().map(|(_, driver)| driver.prepare())).await;
     let problems = faults.iter().zip(ready).filter_map(|((fault, _), ready)| Some((fault.name.clone(), ready.err()?)));
     let problems: Vec<String> = problems.map(|(name, error)| format!("fault {name}: {error}")).collect();
-    if problems.is_empty() {
-        return Ok(engine);
-    }
-    for (_, driver) in faults {
-        // What is not removed here, the fuse removes.
-        _ = driver.dismiss().await;
-    }
-    Err(problems.join("\n"))
+    if problems.is_empty() { Ok(engine) } else { Err(problems.join("\n")) }
 }
 
 /// What was seen becomes the result: the judge's answers beside the facts.
@@ -238,6 +242,11 @@ fn assemble(
     let observations = &outcome.observations;
     let line = |path: &str| document.line(path);
     result.expectations = judge::expectations(scenario, observations, options.seed, &line);
+    if let Some(breach) = outcome.breach {
+        let line = document.line(&breach.path);
+        // First, because everything that follows from the early end is less to the point.
+        result.expectations.insert(0, stopped(breach, line));
+    }
     result.phases = judge::phases(observations);
     result.series = judge::series(observations);
     result.recoveries = judge::recoveries(scenario, observations);
@@ -262,6 +271,29 @@ fn assemble(
             load.name,
             if load.reconnects > 0 { format!(" and was made anew {} times", load.reconnects) } else { String::new() }
         ));
+    }
+}
+
+/// A stop condition that held, as an expectation that failed.
+fn stopped(breach: Breach, line: Option<u32>) -> ExpectationResult {
+    ExpectationResult {
+        phase: breach.phase,
+        load: breach.load,
+        kind: "abort_if".to_owned(),
+        title: breach.title,
+        verdict: Verdict::Fail,
+        observed: breach.observed,
+        observed_text: breach.observed_text,
+        unit: breach.unit,
+        interval: None,
+        censored: false,
+        samples: breach.samples,
+        min: None,
+        max: None,
+        limit_text: breach.limit_text,
+        reason: format!("a stop condition held: {}", breach.reason),
+        terms: indexmap::IndexMap::new(),
+        line,
     }
 }
 

@@ -48,7 +48,9 @@ mod tests {
 
     #[test]
     fn marks_are_valid_labels_and_tell_their_run() {
-        for name in ["nats-cut", "", "ÄÖÜ", "a-very-long-name-of-a-fault-that-goes-on", "twenty-three-letters-xy-", "A b"] {
+        for name in
+            ["nats-cut", "", "ÄÖÜ", "a-very-long-name-of-a-fault-that-goes-on", "twenty-three-letters-xy-", "A b"]
+        {
             let label = mark("20260301-105959-abcde", 17, "t3", name);
             let key = label.strip_prefix(MARK_PREFIX).unwrap();
             assert!(key.len() <= 63 && key.ends_with(|c: char| c.is_ascii_alphanumeric()), "{key}");

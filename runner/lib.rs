@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod events;
 pub mod execute;
 pub mod faults;
+pub mod guard;
 pub mod journal;
 pub mod judge;
 pub mod known;

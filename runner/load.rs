@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use shakedown_schemas::scenario;
 
-use crate::observe::{LoadObservations, Marks};
+use crate::observe::{Histogram, LoadObservations, Marks};
 
 pub use engine::Engine;
 
@@ -68,6 +68,8 @@ pub struct Live {
     pub p95_ms: Option<f64>,
     /// 99 % of their latencies are at most this, ms.
     pub p99_ms: Option<f64>,
+    /// Their latencies, in microseconds, for those who look at longer stretches.
+    pub latency: Histogram,
     /// Requests under way now.
     pub in_flight: u64,
 }

@@ -190,14 +190,14 @@ impl Locks {
     }
 
     /// Gives all locks back. One that is not ours any more is left alone.
-    pub async fn release(self, me: &Holder) -> Vec<Leftover> {
+    pub async fn release(&mut self, cluster: &Cluster, me: &Holder) -> Vec<Leftover> {
         let mut left = Vec::new();
-        for (key, renewal) in self.held {
+        for (key, renewal) in std::mem::take(&mut self.held) {
             drop(renewal);
-            let result = match self.cluster.get(&key).await {
+            let result = match cluster.get(&key).await {
                 Ok(Some(lease)) if state(&lease, me, Timestamp::now()) == State::Ours => {
                     let uid = lease["metadata"]["uid"].as_str().map(str::to_owned);
-                    self.cluster.delete(&ObjectKey { uid, ..key.clone() }).await
+                    cluster.delete(&ObjectKey { uid, ..key.clone() }).await
                 }
                 Ok(_) => Ok(()),
                 Err(error) => Err(error),

@@ -5,9 +5,12 @@
 //! module returns.
 
 mod fault;
+mod probe;
 #[cfg(test)]
 mod tests;
+mod watchdog;
 
+use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,9 +25,12 @@ use tokio::time::Instant;
 
 use crate::events::{Events, Progress};
 use crate::faults::{FaultDriver, FaultPlan};
-use crate::load::LoadDriver;
-use crate::observe::{Mark, Marks, Observations, Part, PhaseSpan};
+use crate::load::{LoadDriver, LoadError};
+use crate::observe::{LoadObservations, Mark, Marks, Observations, Part, PhaseSpan};
 use fault::FaultRun;
+use watchdog::Watchdog;
+
+pub use watchdog::Breach;
 
 /// How often the live display is refreshed.
 const PROGRESS: Duration = Duration::from_millis(500);
@@ -47,6 +53,8 @@ pub struct Timeline<'a> {
     pub events: Events,
     /// Why the run is to end early, once it is.
     pub stop: watch::Receiver<Option<Stop>>,
+    /// How long the undo of a fault is tried.
+    pub undo_limit: Duration,
 }
 
 /// Why a run is to end early.
@@ -77,6 +85,8 @@ pub struct Outcome {
     pub faults: Vec<FaultResult>,
     /// What went wrong with the run itself, in words.
     pub errors: Vec<String>,
+    /// The stop condition that ended the run, where one did.
+    pub breach: Option<Breach>,
     /// What could not be removed.
     pub leftovers: Vec<Leftover>,
     /// From the load's start to the end of the last undo.
@@ -85,13 +95,17 @@ pub struct Outcome {
 
 /// Runs a scenario from its load's start to its last undo.
 pub async fn run(timeline: Timeline<'_>) -> Outcome {
-    let Timeline { scenario, faults, load, events, stop } = timeline;
+    let Timeline { scenario, faults, load, events, stop, undo_limit } = timeline;
     let mut run = Run {
         scenario,
         faults: faults.into_iter().map(|(plan, driver)| FaultRun::new(plan, driver, events.clone())).collect(),
         load,
         events,
         stop,
+        undo_limit,
+        watchdog: Watchdog::new(scenario),
+        breach: None,
+        loads: None,
         marks: Arc::default(),
         zero: Instant::now(),
         spans: Vec::new(),
@@ -99,14 +113,16 @@ pub async fn run(timeline: Timeline<'_>) -> Outcome {
     };
     // A panic in a driver or in this module must not leave a fault in the cluster.
     if let Err(panic) = AssertUnwindSafe(run.phases()).catch_unwind().await {
-        let message = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "no message".to_owned());
-        run.fail(format!("shakedown itself failed: {message}\nhelp: this is a bug; the faults are being undone"));
+        run.fail(panicked(panic.as_ref()));
     }
     run.end().await
+}
+
+/// What a panic says, as an error of the run.
+pub fn panicked(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+    format!("shakedown itself failed: {text}\nhelp: this is a bug; everything that was begun is undone")
 }
 
 struct Run<'a> {
@@ -115,6 +131,11 @@ struct Run<'a> {
     load: Box<dyn LoadDriver>,
     events: Events,
     stop: watch::Receiver<Option<Stop>>,
+    undo_limit: Duration,
+    watchdog: Watchdog,
+    breach: Option<Breach>,
+    /// What the load saw, once it was ended.
+    loads: Option<Result<Vec<LoadObservations>, LoadError>>,
     marks: Arc<Marks>,
     zero: Instant,
     spans: Vec<PhaseSpan>,
@@ -124,7 +145,7 @@ struct Run<'a> {
 /// Why a phase went no further.
 #[derive(Debug)]
 enum Early {
-    Interrupted,
+    Stopped,
     Failed,
 }
 
@@ -148,6 +169,7 @@ impl Run<'_> {
         }
         tokio::time::sleep_until(self.zero).await;
         self.events.emit(EventKind::LoadStarted);
+        self.watchdog.start();
         for index in 0..self.scenario.phases.len() {
             if self.stop.borrow().is_some() {
                 return;
@@ -162,6 +184,7 @@ impl Run<'_> {
 
     async fn phase(&mut self, index: usize) -> Result<(), Early> {
         let phase = &self.scenario.phases[index];
+        self.watchdog.enter(index);
         let has_faults = self.faults.iter().any(|fault| fault.plan.phase == index);
         let at_once = self.faults.iter().any(|fault| fault.plan.phase == index && fault.plan.after.is_zero());
         // Where the one before it ended, so that no request is due between two phases.
@@ -251,22 +274,29 @@ impl Run<'_> {
                 biased;
                 stopped = self.stop.wait_for(Option::is_some) => {
                     if stopped.is_ok() {
-                        return Err(Early::Interrupted);
+                        return Err(Early::Stopped);
                     }
                     // Nobody is left who could ask us to stop.
                     tokio::time::sleep_until(tick).await;
                 }
                 () = tokio::time::sleep_until(tick) => {}
             }
+            let loads = self.load.live();
+            self.watchdog.see(&loads);
             self.events.progress(Progress {
                 phase: self.scenario.phases[index].name.clone(),
                 phase_number: index + 1,
                 phases: self.scenario.phases.len(),
                 elapsed: self.zero.elapsed(),
                 left: phase_end.saturating_duration_since(Instant::now()),
-                loads: self.load.live(),
+                loads,
                 faults: self.faults.iter().filter(|fault| fault.is_standing()).map(FaultRun::state_text).collect(),
             });
+            if let Some(breach) = self.watchdog.breach() {
+                self.events.emit(EventKind::Error { message: format!("stopped: {}", breach.reason) });
+                self.breach = Some(Breach { phase: self.scenario.phases[index].name.clone(), ..breach });
+                return Err(Early::Stopped);
+            }
             if Instant::now() >= until {
                 return Ok(());
             }
@@ -274,10 +304,11 @@ impl Run<'_> {
     }
 
     async fn inject(&mut self, which: impl Fn(&FaultRun) -> bool) -> Result<(), Early> {
-        let zero = self.zero;
+        let (zero, stop) = (self.zero, &self.stop);
+        let stopped = || stop.borrow().is_some();
         // Never dropped half-way: a request that was cut off here could still arrive there after the undo.
-        let results =
-            join_all(self.faults.iter_mut().filter(|fault| which(fault)).map(|fault| fault.inject(zero))).await;
+        let faults = self.faults.iter_mut().filter(|fault| which(fault));
+        let results = join_all(faults.map(|fault| fault.inject(zero, stopped))).await;
         let mut result = Ok(());
         for message in results.into_iter().filter_map(Result::err) {
             self.fail(message);
@@ -286,36 +317,47 @@ impl Run<'_> {
         result
     }
 
-    /// Undoes the faults that were begun, all at once; true when all of them are proven to be gone.
+    fn is_stopped(&self) -> bool {
+        self.breach.is_some() || self.stop.borrow().is_some()
+    }
+
+    /// Undoes the faults that were begun, all at once; true when all of them are proven to be gone. A run that is to
+    /// end early ends its load at the same time.
     async fn undo(&mut self, which: impl Fn(&FaultRun) -> bool) -> bool {
-        let zero = self.zero;
-        let clean = join_all(
-            self.faults.iter_mut().filter(|fault| which(fault) && fault.needs_undo()).map(|fault| fault.undo(zero)),
-        )
-        .await;
+        let (zero, limit, stopped) = (self.zero, self.undo_limit, self.is_stopped());
+        let faults = self.faults.iter_mut().filter(|fault| which(fault) && fault.needs_undo());
+        let undone = join_all(faults.map(|fault| fault.undo(zero, limit, stopped)));
+        let clean = if stopped && self.loads.is_none() {
+            let (clean, loads) = tokio::join!(undone, self.load.finish(STOPPED_GRACE));
+            self.loads = Some(loads);
+            clean
+        } else {
+            undone.await
+        };
         clean.into_iter().all(|clean| clean)
     }
 
     async fn end(mut self) -> Outcome {
         // The undo comes before the load's last answers: a fault must not stand while we wait for a slow stream.
         self.undo(|_| true).await;
-        join_all(self.faults.iter_mut().filter(|fault| fault.is_planned()).map(FaultRun::dismiss)).await;
+        let problems = join_all(self.faults.iter_mut().map(FaultRun::dismiss)).await;
+        self.errors.extend(problems.into_iter().flatten());
         let duration = self.zero.elapsed();
-        let stopped = self.stop.borrow().clone();
-        let grace = if stopped.is_some() { STOPPED_GRACE } else { Duration::MAX };
-        let loads = match self.load.finish(grace).await {
-            Ok(loads) => loads,
-            Err(error) => {
-                self.fail(error.to_string());
-                Vec::new()
-            }
+        let loads = match self.loads.take() {
+            Some(loads) => loads,
+            None => self.load.finish(Duration::MAX).await,
         };
-        self.errors.extend(stopped.iter().map(Stop::text));
+        let loads = loads.unwrap_or_else(|error| {
+            self.fail(error.to_string());
+            Vec::new()
+        });
+        self.errors.extend(self.stop.borrow().iter().map(Stop::text));
         Outcome {
             observations: Observations { phases: self.spans, loads },
             leftovers: self.faults.iter().flat_map(FaultRun::leftovers).collect(),
             faults: self.faults.into_iter().map(FaultRun::into_result).collect(),
             errors: self.errors,
+            breach: self.breach,
             duration,
         }
     }

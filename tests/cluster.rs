@@ -66,7 +66,7 @@ fn quickstart_passes_with_three_workers() {
     assert!(recovery.observed.is_some() && !recovery.censored, "{}", reports.found());
     assert!(inference.workers().contains(&reports.fault().targets[0].name));
     let cluster = reports.scenario().cluster.as_ref().expect("a cluster");
-    assert!(!cluster.sandbox && cluster.version.starts_with("v1."), "{cluster:?}");
+    assert!(!cluster.sandbox && cluster.version.starts_with('v'), "{cluster:?}");
     assert!(!finished.stdout.contains("rehearsal"), "{finished}");
     expect_clean(&shakedown, &inference, &reports);
     inference.wait_for_workers(3);

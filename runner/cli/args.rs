@@ -140,6 +140,9 @@ pub struct Safety {
     /// Inject without a fuse: if the runner dies, its faults stay.
     #[arg(long, env = "SHAKEDOWN_NO_FUSE")]
     pub no_fuse: bool,
+    /// How long the undo of a fault is tried before it counts as left behind. The fuse goes on where this ends.
+    #[arg(long, value_name = "DURATION", default_value = "60s", env = "SHAKEDOWN_UNDO_TIMEOUT")]
+    pub undo_timeout: Duration,
     /// How long to wait for another run in the same namespace.
     #[arg(long, value_name = "DURATION", default_value = "0s", env = "SHAKEDOWN_WAIT_LOCK")]
     pub wait_lock: Duration,
@@ -215,7 +218,7 @@ pub struct Report {
 /// `cleanup`
 #[derive(Debug, ClapArgs)]
 pub struct Cleanup {
-    /// A run's result folder, or its journal. Default: shakedown-results/latest.
+    /// A run's result folder, or its journal. Default: the latest run in shakedown-results.
     #[arg(value_name = "RESULTS", conflicts_with_all = ["run", "all", "older_than"])]
     pub results: Option<PathBuf>,
     #[command(flatten)]
@@ -229,7 +232,8 @@ pub struct Cleanup {
     /// Everything of every run that is not going on and began longer ago than this, found by labels.
     #[arg(long, value_name = "DURATION", conflicts_with_all = ["run", "all"])]
     pub older_than: Option<Duration>,
-    /// Change nothing; exit with 6 when something is left.
+    /// Change nothing; exit with 6 when something is left that acts. Labels on pods that nothing selects any more are
+    /// listed and do no harm. With nothing else named, every namespace is looked at, beside what the latest journal says.
     #[arg(long)]
     pub check: bool,
 }
@@ -301,11 +305,8 @@ pub enum PodProgram {
     },
     /// Tries to connect to endpoints again and again, and prints what it can reach: a partition's witness.
     Probe {
-        /// The endpoints, as HOST:PORT, separated by commas.
-        #[arg(long, default_value = "")]
-        to: String,
-        /// A port to listen on; 0 for none.
-        #[arg(long, default_value = "0")]
-        listen: u16,
+        /// Its configuration, JSON.
+        #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
+        config: String,
     },
 }

@@ -93,7 +93,10 @@ fn check(items: &[Item]) -> u8 {
         println!("left: {item}\n  {}", item.command());
     }
     for item in items.iter().filter(|item| !item.acts()) {
-        println!("harmless: {item} (nothing selects it any more; `shakedown cleanup` takes it off)\n  {}", item.command());
+        println!(
+            "harmless: {item} (nothing selects it any more; `shakedown cleanup` takes it off)\n  {}",
+            item.command()
+        );
     }
     if items.is_empty() {
         println!("nothing is left");
@@ -200,7 +203,9 @@ async fn everywhere<T>(
     match look("").await {
         Err(ClusterError::Forbidden { .. }) => {
             let own = cluster.default_namespace();
-            eprintln!("this account may not look into all namespaces: only `{own}` is looked at (--namespace chooses another)");
+            eprintln!(
+                "this account may not look into all namespaces: only `{own}` is looked at (--namespace chooses another)"
+            );
             look(own).await
         }
         found => found,
@@ -231,7 +236,8 @@ mod tests {
     fn the_latest_run_with_a_journal_is_found_without_a_link() {
         let results = tempfile::tempdir().unwrap();
         assert_eq!(latest(results.path()), None);
-        for (name, written) in [("20260301-100000-a", true), ("20260302-100000-b", true), ("20260303-100000-c", false)] {
+        for (name, written) in [("20260301-100000-a", true), ("20260302-100000-b", true), ("20260303-100000-c", false)]
+        {
             let folder = results.path().join(name);
             std::fs::create_dir(&folder).unwrap();
             if written {

@@ -39,7 +39,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
         listeners.push(Box::new(Console::new(style, verbose)));
     }
     let events = Events::new(listeners);
-    let stop = signals::listen(&result.run.id);
+    let stop = signals::listen(&last_words(&args.target, &output));
     events.emit(EventKind::RunStarted { run: result.run.id.clone(), seed: result.run.seed });
 
     let options = |serial| Options {
@@ -88,6 +88,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
         cluster: cluster.as_ref(),
         holder: &holder,
         wait_lock: args.safety.wait_lock.get(),
+        undo_limit: args.safety.undo_timeout.get(),
         signal: stop.clone(),
     };
     for (serial, document) in documents.iter().enumerate() {
@@ -130,6 +131,21 @@ async fn find_proof(
         named.or_else(|| cluster.map(Cluster::default_namespace))
     });
     proof::find(&args.proving, cluster.filter(|_| first.is_some()), run, namespace).await.map_err(Failure::environment)
+}
+
+/// What is said when a second signal ends the run before it could undo everything.
+fn last_words(target: &args::Target, output: &Output) -> String {
+    if target.sandbox {
+        return ", and the sandbox with it".to_owned();
+    }
+    let mut command = format!("shakedown cleanup {}", output.folder().display());
+    if let Some(path) = &target.kubeconfig {
+        command.push_str(&format!(" --kubeconfig {}", path.display()));
+    }
+    if let Some(context) = &target.context {
+        command.push_str(&format!(" --context {context}"));
+    }
+    format!(". What is left in the cluster goes when the fuse burns down, or now with\n  {command}")
 }
 
 /// Brings the totals up to date.

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::args::{self, PodProgram, Target};
 use super::{Failure, exit};
 use crate::cluster::{self, Cluster, ConnectOptions};
-use crate::faults::probe::{self, ProbeConfig};
+use crate::faults::probe;
 use crate::sandbox::{Sandbox, Topology, inference};
 
 /// The cluster that a command acts on, if it needs one.
@@ -78,7 +78,7 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
         print!("{}", Topology::DEFAULT);
         return Ok(exit::PASSED);
     }
-    let mut stop = super::signals::listen("RUN-ID");
+    let mut stop = super::signals::listen("");
     let sandbox = start(args.topology.as_deref()).await?;
     let kubeconfig = sandbox.kubeconfig();
     match &args.write_kubeconfig {
@@ -110,7 +110,7 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
 /// # Errors
 /// When its configuration is not valid, or it cannot listen.
 pub async fn pod(args: args::Pod) -> Result<u8, Failure> {
-    let mut stop = super::signals::listen("RUN-ID");
+    let mut stop = super::signals::listen("");
     let token = tokio_util::sync::CancellationToken::new();
     let end = token.clone();
     tokio::spawn(async move {
@@ -127,9 +127,9 @@ pub async fn pod(args: args::Pod) -> Result<u8, Failure> {
             inference::worker(net, serde_json::from_str(config).map_err(wrong)?, token).await
         }
         PodProgram::Bus { config } => inference::bus(net, serde_json::from_str(config).map_err(wrong)?, token).await,
-        PodProgram::Probe { to, listen } => {
+        PodProgram::Probe { config } => {
             let print = |line: String| _ = writeln!(std::io::stdout(), "{line}");
-            probe::run(net, ProbeConfig { to: to.clone(), listen: *listen }, print, token).await
+            probe::run(net, serde_json::from_str(config).map_err(wrong)?, print, token).await
         }
     };
     ended.map_err(Failure::environment)?;

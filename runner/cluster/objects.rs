@@ -15,8 +15,6 @@ use crate::journal::Act;
 
 /// How long one request may take. Short enough that ten seconds of silence leave time for a second try.
 const REQUEST_LIMIT: Duration = Duration::from_secs(8);
-/// How long a request that may be repeated is repeated: no try begins later than this.
-const RETRY_LIMIT: Duration = Duration::from_secs(20);
 /// How many objects are asked for at a time.
 const PAGE: u32 = 500;
 
@@ -140,7 +138,7 @@ impl Cluster {
             let answer = self.once(action, request()).await;
             let Err(error) = &answer else { return answer };
             let wait = pause.max(error.wait());
-            if !error.is_transient() || begun.elapsed() + wait >= RETRY_LIMIT {
+            if !error.is_transient() || begun.elapsed() + wait >= self.patience {
                 return answer;
             }
             (self.notify)(EventKind::ApiRetry { request: action.to_owned(), error: error.to_string(), attempt });
@@ -165,9 +163,10 @@ impl Cluster {
         let entry = self.intend(&action, &Act::Create(key.clone()))?;
         let answer = match self.repeated(&action, || api.create(&parameters, &typed)).await {
             Ok(created) => Ok(to_value(&created)),
-            Err(ClusterError::Conflict { action, message }) => self.created_before(&key, object).await.and_then(|there| {
-                there.ok_or(ClusterError::Conflict { action, message })
-            }),
+            Err(ClusterError::Conflict { action, message }) => self
+                .created_before(&key, object)
+                .await
+                .and_then(|there| there.ok_or(ClusterError::Conflict { action, message })),
             Err(error) => Err(error),
         };
         self.settle(entry, &answer);

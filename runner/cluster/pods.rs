@@ -127,7 +127,7 @@ impl Cluster {
     }
 }
 
-fn runs(pod: &Value) -> bool {
+pub(super) fn runs(pod: &Value) -> bool {
     pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null()
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::fuse::{self, FuseError, Fuses};
-use super::probe::Round;
+use super::probe::{ProbeConfig, Round};
 use super::witness::{pod, pod_trouble};
 use crate::cluster::{Cluster, ClusterError, Kind, ObjectKey, WitnessImage};
 use crate::known::Enforcement;
@@ -101,8 +101,8 @@ impl Canary<'_> {
     async fn ask(&self) -> Result<bool, CanaryError> {
         let deadline = Instant::now() + START_LIMIT;
         let listener = self.key(Kind::Pod, "listener");
-        let listen = format!("--listen={PORT}");
-        let object = pod(&listener.name, self.namespace, self.labels("listener"), self.image, &["pod", "probe", &listen]);
+        let probe = ProbeConfig { to: String::new(), listen: PORT };
+        let object = pod(&listener.name, self.namespace, self.labels("listener"), self.image, &probe);
         self.create(Kind::Pod, object).await?;
         let address = loop {
             let pod = self.cluster.get(&listener).await?.unwrap_or_default();
@@ -115,8 +115,8 @@ impl Canary<'_> {
         };
         let caller = self.key(Kind::Pod, "caller");
         let host = if address.contains(':') { format!("[{address}]") } else { address };
-        let to = format!("--to={host}:{PORT}");
-        let object = pod(&caller.name, self.namespace, self.labels("caller"), self.image, &["pod", "probe", &to]);
+        let probe = ProbeConfig { to: format!("{host}:{PORT}"), listen: 0 };
+        let object = pod(&caller.name, self.namespace, self.labels("caller"), self.image, &probe);
         self.create(Kind::Pod, object).await?;
         while !self.rounds(&caller).await.last().is_some_and(|round| !round.open.is_empty()) {
             let pod = self.cluster.get(&caller).await?.unwrap_or_default();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use shakedown_schemas::result::{Leftover, ObjectRecord, PodRef, Proof};
 use tokio::time::Instant;
 
-use super::probe::{Held, Round};
+use super::probe::{Held, ProbeConfig, Round};
 use super::{FaultError, Finding};
 use crate::cluster::{Cluster, ClusterError, Kind, ObjectKey, WitnessImage};
 use crate::labels;
@@ -294,7 +294,7 @@ fn manifest(order: Order<'_>) -> Value {
         &beside.namespace,
         labels,
         image,
-        &["pod", "probe", &format!("--to={}", endpoints.join(","))],
+        &ProbeConfig { to: endpoints.join(","), listen: 0 },
     );
     if let Some(node) = &beside.node {
         // The same node enforces the same: no scheduler is asked.
@@ -309,7 +309,7 @@ pub fn pod(
     namespace: &str,
     labels: BTreeMap<String, String>,
     image: &WitnessImage,
-    args: &[&str],
+    probe: &ProbeConfig,
 ) -> Value {
     let mut pod = json!({
         "apiVersion": "v1",
@@ -325,7 +325,7 @@ pub fn pod(
             "containers": [{
                 "name": "witness",
                 "image": image.image,
-                "args": args,
+                "args": ["pod", "probe", "--config", json!(probe).to_string()],
                 "resources": {
                     "requests": {"cpu": "10m", "memory": "16Mi"},
                     "limits": {"cpu": "200m", "memory": "64Mi"},

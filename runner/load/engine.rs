@@ -172,6 +172,7 @@ impl LoadDriver for Engine {
                     p50_ms: milliseconds(0.5),
                     p95_ms: milliseconds(0.95),
                     p99_ms: milliseconds(0.99),
+                    latency: counts.latency,
                     in_flight: gauges.in_flight(),
                 }
             })

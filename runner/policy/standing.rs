@@ -153,7 +153,13 @@ impl Link<'_> {
         let labels = facts.cluster.namespaces().get(namespace).unwrap_or(&no_labels);
         let is_other = |pod: &&Pod| pod.namespace != self.target.namespace || pod.name != self.target.name;
         let pods: Vec<&Pod> = peer_pods(self.block, facts).filter(is_other).collect();
-        let may_select = |peer: &compiled::Peer| peer.may_select(own, (namespace, labels), selector, facts.pod_cidrs);
+        // No pod gets the address of a node, even where both are of one range.
+        let nodes = node_addresses(facts);
+        let is_node =
+            |peer: &compiled::Peer| matches!(peer, compiled::Peer::Block { cidr, .. } if nodes.contains(cidr));
+        let may_select = |peer: &compiled::Peer| {
+            !is_node(peer) && peer.may_select(own, (namespace, labels), selector, facts.pod_cidrs)
+        };
         let may_come = || {
             self.rules().iter().any(|rule| {
                 // What a pod that is yet to come calls its ports is unknown.

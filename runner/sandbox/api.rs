@@ -6,6 +6,7 @@
 mod discovery;
 mod format;
 mod options;
+mod protobuf;
 mod route;
 mod table;
 #[cfg(test)]
@@ -18,7 +19,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use http::header::{CONTENT_TYPE, HeaderValue, WARNING};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, WARNING};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
@@ -80,7 +81,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path().to_string();
-    if let Some(response) = plain(&path) {
+    if let Some(response) = plain(&path, request.headers()) {
         return Ok(response);
     }
     if let Some(found) = discovery::answer(&path, &address) {
@@ -97,8 +98,16 @@ async fn answer(
     Ok(about_objects(registry, route, request).await.unwrap_or_else(|error| refuse(&error)))
 }
 
-fn plain(path: &str) -> Option<Response<Body>> {
-    matches!(path, "/healthz" | "/livez" | "/readyz").then(|| text(StatusCode::OK, "ok"))
+/// Answers that are not JSON.
+fn plain(path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
+    const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+    let accepted = || headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let wants_protobuf = || accepted().contains("proto-openapi.spec.v2");
+    match path {
+        "/healthz" | "/livez" | "/readyz" => Some(text(StatusCode::OK, "ok")),
+        "/openapi/v2" if wants_protobuf() => Some(respond(200, PROTOBUF, discovery::openapi_v2_protobuf())),
+        _ => None,
+    }
 }
 
 /// The sandbox knows no users: everything is allowed.
@@ -147,13 +156,15 @@ async fn about_objects(
         Method::POST => verbs.create(read(&parts.headers, body).await?),
         Method::PUT => verbs.update(read(&parts.headers, body).await?),
         Method::PATCH => {
-            let kind = patch::Kind::from_content_type(&media_type(&parts.headers))
+            let media_type = media_type(&parts.headers);
+            let kind = patch::Kind::from_content_type(&media_type)
                 .ok_or_else(|| ApiError::unsupported_media_type(patch::Kind::ACCEPTED))?;
-            verbs.patch(kind, parse(kind == patch::Kind::Apply, &collect(body).await?)?)
+            let form = if kind == patch::Kind::Apply { &media_type } else { "application/json" };
+            verbs.patch(kind, parse(form, &collect(body).await?)?)
         }
         Method::DELETE => {
             let body = collect(body).await?;
-            let body = if body.is_empty() { Value::Null } else { parse(is_yaml(&parts.headers), &body)? };
+            let body = if body.is_empty() { Value::Null } else { parse(&media_type(&parts.headers), &body)? };
             match route.name {
                 Some(_) => verbs.delete(&body),
                 None => verbs.delete_all(&ListOptions::parse(route.resource, &query)?, &body),
@@ -185,15 +196,7 @@ async fn collect(body: Incoming) -> Result<Bytes, ApiError> {
 }
 
 async fn read(headers: &HeaderMap, body: Incoming) -> Result<Value, ApiError> {
-    let media_type = media_type(headers);
-    if !matches!(media_type.as_str(), "" | "application/json" | "application/yaml") {
-        return Err(ApiError::unsupported_media_type("application/json, application/yaml"));
-    }
-    parse(is_yaml(headers), &collect(body).await?)
-}
-
-fn is_yaml(headers: &HeaderMap) -> bool {
-    media_type(headers) == "application/yaml"
+    parse(&media_type(headers), &collect(body).await?)
 }
 
 fn media_type(headers: &HeaderMap) -> String {
@@ -201,13 +204,18 @@ fn media_type(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-fn parse(yaml: bool, body: &Bytes) -> Result<Value, ApiError> {
+fn parse(media_type: &str, body: &Bytes) -> Result<Value, ApiError> {
     let refused = |error: String| ApiError::bad_request(format!("the object provided is unrecognized: {error}"));
-    if yaml {
-        let text = std::str::from_utf8(body).map_err(|e| refused(e.to_string()))?;
-        return serde_saphyr::from_str(text).map_err(|e| refused(e.to_string()));
+    let unsupported = || ApiError::unsupported_media_type("application/json, application/yaml");
+    match media_type {
+        "" | "application/json" => serde_json::from_slice(body).map_err(|e| refused(e.to_string())),
+        "application/yaml" | "application/apply-patch+yaml" => {
+            let text = std::str::from_utf8(body).map_err(|e| refused(e.to_string()))?;
+            serde_saphyr::from_str(text).map_err(|e| refused(e.to_string()))
+        }
+        "application/vnd.kubernetes.protobuf" => protobuf::read(body).ok_or_else(unsupported),
+        _ => Err(unsupported()),
     }
-    serde_json::from_slice(body).map_err(|e| refused(e.to_string()))
 }
 
 fn send(answer: Answer) -> Response<Body> {
@@ -229,8 +237,8 @@ fn text(code: StatusCode, body: &str) -> Response<Body> {
     respond(code.as_u16(), "text/plain; charset=utf-8", body.to_string())
 }
 
-fn respond(code: u16, content_type: &'static str, body: String) -> Response<Body> {
-    let mut response = Response::new(Full::new(Bytes::from(body)).boxed());
+fn respond(code: u16, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Full::new(body.into()).boxed());
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response

@@ -1,10 +1,10 @@
-//! The programs that containers of the sandbox can run, and how a container's command names them.
+//! The programs that containers of the sandbox can run, and how a container's command line names them.
 //!
 //! What belongs here: from a command line to settings, and back. What does not: what the programs do (`inference`),
 //! and when they run (`node`).
 //!
-//! A setting `heartbeat_timeout` is the flag `--heartbeat-timeout=2s`. The flags come from the settings' own types, so
-//! a setting that is added there is a flag here.
+//! The command line is that of the hidden command `shakedown pod`, so that the same pod runs here and, from an image
+//! with this program, on a real cluster: `shakedown pod worker --config '{"heartbeat":"500ms"}'`.
 
 use std::io;
 
@@ -42,32 +42,44 @@ impl Program {
         }
     }
 
-    /// The program that a command line names: `bus --port=4222`. Flags that are left out have their defaults.
+    /// The program that a command line names: `bus`, or `bus --config '{"port":4222}'`. Settings that are left out have
+    /// their defaults.
     ///
     /// # Errors
-    /// A sentence that says what is wrong: no such program, no such flag, or a value that cannot be read.
+    /// A sentence that says what is wrong: no such program, no such flag, no such setting, or a bad value.
     pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Self, String> {
-        let mut words = words.iter().map(AsRef::as_ref);
-        let name = words.next().ok_or("no program is named; there are bus, frontend, probe and worker")?;
-        let rest: Vec<&str> = words.collect();
-        match name {
-            "bus" => settings(&rest).map(Self::Bus),
-            "frontend" => settings(&rest).map(Self::Frontend),
-            "worker" => settings(&rest).map(Self::Worker),
-            "probe" => settings(&rest).map(Self::Probe),
+        let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+        let (name, flags) = words.split_first().ok_or("no program is named; there are bus, frontend, probe and worker")?;
+        let config = match flags {
+            [] => "{}",
+            ["--config", config] => config,
+            [flag] => flag
+                .strip_prefix("--config=")
+                .ok_or_else(|| format!("there is no flag `{flag}`, only --config with a value"))?,
+            _ => return Err(format!("there is no flag `{}`, only --config", flags.join(" "))),
+        };
+        match *name {
+            "bus" => settings(config).map(Self::Bus),
+            "frontend" => settings(config).map(Self::Frontend),
+            "worker" => settings(config).map(Self::Worker),
+            "probe" => settings(config).map(Self::Probe),
             other => Err(format!("there is no program `{other}`; there are bus, frontend, probe and worker")),
         }
     }
 
     /// The command line that `parse` reads back, with the settings that are not the default.
     pub fn to_args(&self) -> Vec<String> {
-        let flags = match self {
-            Self::Bus(config) => flags(config),
-            Self::Frontend(config) => flags(config),
-            Self::Worker(config) => flags(config),
-            Self::Probe(config) => flags(config),
+        let config = match self {
+            Self::Bus(config) => changes(config),
+            Self::Frontend(config) => changes(config),
+            Self::Worker(config) => changes(config),
+            Self::Probe(config) => changes(config),
         };
-        std::iter::once(self.name().to_string()).chain(flags).collect()
+        let mut words = vec![self.name().to_string()];
+        if !config.is_empty() {
+            words.extend(["--config".to_string(), Value::Object(config).to_string()]);
+        }
+        words
     }
 
     /// Runs the program until `stop` is cancelled. What it prints goes to `print`, line by line.
@@ -84,42 +96,14 @@ impl Program {
     }
 }
 
-fn settings<T: DeserializeOwned + Serialize + Default>(words: &[&str]) -> Result<T, String> {
-    let known = as_map(&T::default());
-    let mut given = Map::new();
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        let flag = word.strip_prefix("--").ok_or_else(|| format!("`{word}` is not a flag"))?;
-        let (flag, text) = match flag.split_once('=') {
-            Some((flag, text)) => (flag, text),
-            None => (flag, *words.next().ok_or_else(|| format!("`--{flag}` needs a value"))?),
-        };
-        let key = flag.replace('-', "_");
-        let default = known.get(&key).ok_or_else(|| {
-            let flags: Vec<String> = known.keys().map(|k| format!("--{}", k.replace('_', "-"))).collect();
-            format!("there is no flag `--{flag}`; there are {}", flags.join(", "))
-        })?;
-        // Only numbers and booleans have another form in settings than on the command line.
-        let value = match default {
-            Value::Number(_) | Value::Bool(_) => {
-                serde_json::from_str(text).map_err(|_| format!("`--{flag}={text}`: this is not like {default}"))?
-            }
-            _ => Value::from(text),
-        };
-        given.insert(key, value);
-    }
-    serde_json::from_value(Value::Object(given)).map_err(|error| error.to_string())
+fn settings<T: DeserializeOwned>(config: &str) -> Result<T, String> {
+    serde_json::from_str(config).map_err(|error| format!("--config is not valid: {error}"))
 }
 
-fn flags<T: Serialize + Default>(config: &T) -> Vec<String> {
+/// The settings that are not the default.
+fn changes<T: Serialize + Default>(config: &T) -> Map<String, Value> {
     let default = as_map(&T::default());
-    let changed = as_map(config).into_iter().filter(|(key, value)| default.get(key) != Some(value));
-    changed
-        .map(|(key, value)| {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_string);
-            format!("--{}={text}", key.replace('_', "-"))
-        })
-        .collect()
+    as_map(config).into_iter().filter(|(key, value)| default.get(key) != Some(value)).collect()
 }
 
 fn as_map<T: Serialize>(config: &T) -> Map<String, Value> {
@@ -138,22 +122,16 @@ mod tests {
         let config = WorkerConfig {
             id: "worker-7".into(),
             jitter: 0.25,
-            ready_needs_bus: true,
             heartbeat: shakedown_schemas::units::Duration::from_millis(250),
             ..WorkerConfig::default()
         };
         let program = Program::Worker(config);
         let args = program.to_args();
-        assert_eq!(args, ["worker", "--id=worker-7", "--ready-needs-bus=true", "--jitter=0.25", "--heartbeat=250ms"]);
+        assert_eq!(args, ["worker", "--config", r#"{"id":"worker-7","jitter":0.25,"heartbeat":"250ms"}"#]);
         assert_eq!(Program::parse(&args).unwrap(), program);
         assert_eq!(Program::parse(&["bus"]).unwrap(), Program::Bus(BusConfig::default()));
-    }
-
-    #[test]
-    fn flags_can_be_two_words() {
-        let parsed = Program::parse(&["frontend", "--port", "81", "--advertise", "10.0.0.1"]).unwrap();
-        let expected = FrontendConfig { port: 81, advertise: Some("10.0.0.1".into()), ..FrontendConfig::default() };
-        assert_eq!(parsed, Program::Frontend(expected));
+        let frontend = Program::Frontend(FrontendConfig { port: 81, ..FrontendConfig::default() });
+        assert_eq!(Program::parse(&["frontend", r#"--config={"port":81}"#]).unwrap(), frontend);
     }
 
     #[test]
@@ -161,11 +139,11 @@ mod tests {
         for (words, part) in [
             (vec![], "no program is named"),
             (vec!["nginx"], "no program `nginx`"),
-            (vec!["bus", "--prot=1"], "no flag `--prot`; there are --port"),
-            (vec!["bus", "--port"], "needs a value"),
-            (vec!["bus", "--port=many"], "not like 4222"),
-            (vec!["bus", "4222"], "not a flag"),
-            (vec!["worker", "--heartbeat=5"], "5"),
+            (vec!["bus", "--port=1"], "no flag `--port=1`"),
+            (vec!["bus", "--config"], "no flag `--config`"),
+            (vec!["bus", "--config", r#"{"prot":1}"#], "prot"),
+            (vec!["bus", "--config", "many"], "--config is not valid"),
+            (vec!["worker", "--config", r#"{"heartbeat":5}"#], "--config is not valid"),
         ] {
             let error = Program::parse(&words).unwrap_err();
             assert!(error.contains(part), "{words:?}: {error}");

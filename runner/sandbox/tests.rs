@@ -171,6 +171,24 @@ async fn deleted_pods_are_replaced_and_serve() {
     sandbox.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_deleted_takes_leave_at_once() {
+    let mut topology = quick(2);
+    for workload in &mut topology.workloads {
+        if let Program::Frontend(config) = &mut workload.program {
+            // Longer than the test: only a farewell can make the frontend drop the worker.
+            config.heartbeat_timeout = units::Duration::from_secs(600);
+        }
+    }
+    let sandbox = Sandbox::start(topology).await.unwrap();
+    let client = client(&sandbox).await;
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let leaving = worker_pods(&client).await.remove(0).name_any();
+    pods.delete(&leaving, &DeleteParams::default()).await.unwrap();
+    until("the worker has taken leave", || async { !workers(&client).await.contains(&leaving) }).await;
+    sandbox.stop().await;
+}
+
 #[tokio::test]
 async fn a_service_without_ready_pods_refuses_connections() {
     let sandbox = Sandbox::start(quick(0)).await.unwrap();
@@ -202,7 +220,7 @@ async fn pods_of_users_run_known_programs_and_others_say_why_not() {
     let mine = pod(
         "mine",
         json!({"containers": [{"name": "c", "image": "shakedown:latest",
-        "command": ["shakedown", "program"], "args": ["worker", "--id=mine", "--heartbeat=50ms"]}]}),
+        "command": ["shakedown", "pod"], "args": ["worker", "--config", "{\"id\":\"mine\",\"heartbeat\":\"50ms\"}"]}]}),
     );
     let other = pod("other", json!({"containers": [{"name": "c", "image": "nginx"}]}));
     let nobody = pod("nobody", json!({"schedulerName": "nobody", "containers": [{"name": "c", "image": "x"}]}));

@@ -185,19 +185,19 @@ impl Topology {
     fn owner(&self, workload: &Workload) -> Value {
         let ports: Vec<Value> =
             workload.ports().into_iter().map(|(name, port)| json!({"name": name, "containerPort": port})).collect();
-        let mut args = workload.program.to_args();
+        let mut program = workload.program.clone();
         let mut env = json!([]);
-        if matches!(workload.program, Program::Worker(_)) {
+        if let Program::Worker(config) = &mut program {
+            // The kubelet puts the variable's value in its place, here and on a real node.
+            config.id = "$(POD_NAME)".into();
             env = json!([{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]);
-            args.retain(|arg| !arg.starts_with("--id="));
-            args.push("--id=$(POD_NAME)".into());
         }
         let container = json!({
             "name": workload.program.name(),
             "image": IMAGE,
             "imagePullPolicy": "Never",
-            "command": ["shakedown", "program"],
-            "args": args,
+            "command": ["shakedown", "pod"],
+            "args": program.to_args(),
             "env": env,
             "ports": ports,
             "readinessProbe": workload.probe(),

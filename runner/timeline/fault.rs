@@ -1,7 +1,9 @@
 //! One fault on its way through a run: its state, its times and its evidence.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::FutureExt;
 use shakedown_schemas::EventKind;
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{Evidence, FaultResult, Leftover, Verdict};
@@ -12,12 +14,12 @@ use crate::faults::{FaultDriver, FaultError, FaultPlan, Finding};
 
 /// How long a fault has to be proven, and to be proven gone.
 const PROOF_LIMIT: Duration = Duration::from_secs(10);
-/// How long a fault is looked at before its undo.
-const SETTLE_LIMIT: Duration = Duration::from_secs(3);
-/// How long an undo is tried.
-const UNDO_LIMIT: Duration = Duration::from_secs(60);
+/// How long the look right before an undo may take: the undo must not wait for a server that is in trouble.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause between two tries of an undo.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 pub(super) struct FaultRun {
     pub(super) plan: FaultPlan,
@@ -84,8 +86,9 @@ impl FaultRun {
         }
     }
 
-    /// Injects and proves. An unproven fault stands all the same: what it did is for the judge.
-    pub(super) async fn inject(&mut self, zero: Instant) -> Result<(), String> {
+    /// Injects and proves. An unproven fault stands all the same: what it did is for the judge. Once `stopped` says so,
+    /// no more proof is looked for.
+    pub(super) async fn inject(&mut self, zero: Instant, stopped: impl Fn() -> bool) -> Result<(), String> {
         self.result.injecting_s = Some(zero.elapsed().as_secs_f64());
         self.enter(FaultState::Injecting, "");
         if let Err(error) = self.driver.inject().await {
@@ -122,6 +125,10 @@ impl FaultRun {
                 }
                 Err(_) => {}
             }
+            if stopped() {
+                self.result.problem = Some("not proven: the run was stopped first".to_owned());
+                return Ok(());
+            }
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -134,70 +141,91 @@ impl FaultRun {
         message
     }
 
-    /// Looks once more whether it stood until now. The undo does not wait for an answer that does not come.
+    /// Looks once more at a fault that was proven, right before its undo: one that did not last proves nothing.
     async fn settle(&mut self, zero: Instant) {
-        let findings = match tokio::time::timeout(SETTLE_LIMIT, self.driver.settle()).await {
-            Ok(Ok(findings)) => findings,
-            Ok(Err(error)) => return self.warn(&format!("could not be looked at again at its end: {error}")),
-            Err(_) => return self.warn("could not be looked at again at its end: no answer in time"),
+        let looked = tokio::time::timeout(SETTLE_LIMIT, AssertUnwindSafe(self.driver.settle()).catch_unwind()).await;
+        let problem = match looked {
+            Ok(Ok(Ok(findings))) => {
+                let lasted = findings.iter().all(|finding| finding.holds);
+                let details = detail(&findings, lasted);
+                self.note(zero.elapsed().as_secs_f64(), findings);
+                if lasted {
+                    return;
+                }
+                details
+            }
+            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Err(_)) => PANIC.to_owned(),
+            Err(_) => "no answer in time".to_owned(),
         };
-        let holds = findings.iter().all(|finding| finding.holds);
-        if !holds && self.result.injection == Verdict::Pass {
-            self.result.injection = Verdict::Inconclusive;
-            let details = detail(&findings, false);
-            self.result.problem = Some(format!("it did not stand until its end: {details}"));
-            self.warn(&format!("did not stand until its end: {details}"));
-        }
-        self.note(zero.elapsed().as_secs_f64(), findings);
+        self.result.injection = Verdict::Inconclusive;
+        self.result.problem = Some(format!("not proven to have lasted until its end: {problem}"));
     }
 
-    fn warn(&self, text: &str) {
-        self.events.emit(EventKind::Warning { message: format!("fault {} {text}", self.plan.name) });
-    }
-
-    /// Removes what was made ready for a fault that was never injected.
-    pub(super) async fn dismiss(&mut self) {
-        if let Err(error) = self.driver.dismiss().await {
-            self.warn(&format!("left something that was made ready for it: {error}"));
-        }
-    }
-
-    /// Undoes until it is proven gone or the time is up; true when it is gone.
-    pub(super) async fn undo(&mut self, zero: Instant) -> bool {
-        if self.is_standing() {
+    /// Undoes until it is proven gone or the limit is over; true when it is gone.
+    pub(super) async fn undo(&mut self, zero: Instant, limit: Duration, stopped: bool) -> bool {
+        if self.state == FaultState::Proven && !stopped {
             self.settle(zero).await;
         }
         self.result.undoing_s = Some(zero.elapsed().as_secs_f64());
         self.enter(FaultState::Undoing, "");
-        let begun = Instant::now();
-        let mut problem;
-        loop {
-            match self.driver.undo().await {
-                Err(error) => problem = error.to_string(),
-                Ok(()) => match self.driver.prove_undone().await {
-                    Err(error) => problem = error.to_string(),
-                    Ok(findings) => {
-                        let gone = findings.iter().all(|finding| finding.holds);
-                        let details = detail(&findings, gone);
-                        if gone {
-                            let at_s = zero.elapsed().as_secs_f64();
-                            self.note(at_s, findings);
-                            self.result.undone_s = Some(at_s);
-                            self.enter(FaultState::Undone, &details);
-                            return true;
-                        }
-                        problem = details;
+        let deadline = Instant::now() + limit;
+        let mut problem = "there was no time for it".to_owned();
+        let mut pause = PAUSE;
+        for attempt in 1.. {
+            let tried = AssertUnwindSafe(try_undo(&mut self.driver)).catch_unwind();
+            let mut wait = pause;
+            match tokio::time::timeout_at(deadline, tried).await {
+                Ok(Ok(Ok(findings))) => {
+                    let gone = findings.iter().all(|finding| finding.holds);
+                    let details = detail(&findings, gone);
+                    if gone {
+                        let at_s = zero.elapsed().as_secs_f64();
+                        self.note(at_s, findings);
+                        self.result.undone_s = Some(at_s);
+                        self.enter(FaultState::Undone, &details);
+                        return true;
                     }
-                },
+                    problem = details;
+                }
+                Ok(Ok(Err(error))) => {
+                    if let FaultError::Cluster(error) = &error {
+                        wait = wait.max(error.wait());
+                    }
+                    problem = error.to_string();
+                }
+                // What panicked once may work the next time, and what it left undone must not stay.
+                Ok(Err(_)) => problem = PANIC.to_owned(),
+                Err(_) => {}
             }
-            if begun.elapsed() >= UNDO_LIMIT {
-                self.result.undo = Verdict::Error;
-                self.result.problem = Some(problem.clone());
-                self.enter(FaultState::Left, &problem);
-                return false;
+            if Instant::now() + wait >= deadline {
+                break;
             }
-            tokio::time::sleep(PAUSE).await;
+            self.events.emit(EventKind::ApiRetry {
+                request: format!("undo fault {}", self.plan.name),
+                error: problem.clone(),
+                attempt,
+            });
+            tokio::time::sleep(wait).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
+        self.result.undo = Verdict::Error;
+        self.result.problem = Some(problem.clone());
+        self.enter(FaultState::Left, &problem);
+        false
+    }
+
+    /// Removes what was got ready for a fault that was never injected; the problem where that fails.
+    pub(super) async fn dismiss(&mut self) -> Option<String> {
+        if self.state != FaultState::Planned {
+            return None;
+        }
+        let problem = match AssertUnwindSafe(self.driver.dismiss()).catch_unwind().await {
+            Ok(Ok(())) => return None,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => PANIC.to_owned(),
+        };
+        Some(format!("what fault {} had got ready could not be removed: {problem}", self.plan.name))
     }
 
     pub(super) fn leftovers(&self) -> Vec<Leftover> {
@@ -211,6 +239,14 @@ impl FaultRun {
         }
         self.result
     }
+}
+
+const PANIC: &str = "shakedown itself failed there (this is a bug)";
+
+/// Undoes, and reads back what is there.
+async fn try_undo(driver: &mut Box<dyn FaultDriver>) -> Result<Vec<Finding>, FaultError> {
+    driver.undo().await?;
+    driver.prove_undone().await
 }
 
 /// What the findings say: all of them, or those that do not hold.

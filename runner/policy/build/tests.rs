@@ -227,6 +227,21 @@ fn unknown_pod_ranges_leave_out_the_peers_addresses_and_say_so() {
 }
 
 #[test]
+fn nodes_that_only_pods_tell_of_stay_open_inside_a_range_of_pods() {
+    let (cluster, pod_cidrs) = (cluster(), [cidr("10.244.0.0/16"), cidr("192.168.0.0/16")]);
+    let facts = Facts {
+        cluster: &cluster,
+        pod_cidrs: &pod_cidrs,
+        nodes: &[],
+        other_ports: OtherPorts::Ranges,
+        namespace_key: "shakedown.test/namespace",
+    };
+    let nats = cut(vec![block(apps("bus", "nats"), ports(&[]), Direction::Egress)]);
+    let text = serde_json::to_string(&build(&nats, &facts).expect("a policy").spec).expect("JSON");
+    assert!(text.contains(r#"{"ipBlock":{"cidr":"192.168.0.1/32"}}"#), "{text}");
+}
+
+#[test]
 fn a_sentence_says_what_is_cut_and_what_is_left() {
     let cluster = cluster();
     let facts = Facts {

@@ -189,24 +189,40 @@ impl World {
 
     /// The addresses that links go to and come from, besides pods.
     pub(super) fn addresses(&self) -> Vec<IpAddr> {
-        let mut all = vec!["203.0.113.5", "203.0.113.77", "198.51.100.1", "192.168.0.1", "192.168.0.2", "10.96.0.10"];
+        let mut all = vec![
+            "203.0.113.5",
+            "203.0.113.77",
+            "203.7.7.7",
+            "198.51.100.1",
+            "192.168.0.1",
+            "192.168.0.2",
+            "10.96.0.10",
+        ];
+        if self.ranges == Ranges::KnownWithNodes {
+            // Outside here, and in the range of pods in the other worlds.
+            all.push("10.244.0.200");
+        }
         if self.dual_stack {
             all.extend(["2001:db8::1", "2a00::1"]);
         }
         all.into_iter().map(ip).collect()
     }
 
-    /// Some of the ports at which blocks, standing policies and neither begin or end.
-    pub(super) fn ports(&self) -> impl Iterator<Item = (Protocol, u16)> + use<> {
-        let all = [
+    /// Ports at which blocks, standing policies and neither begin or end.
+    pub(super) const fn all_ports() -> [(Protocol, u16); 6] {
+        [
             (Protocol::Tcp, 4222),
             (Protocol::Udp, 53),
             (Protocol::Tcp, 80),
             (Protocol::Sctp, 4222),
-            (Protocol::Tcp, 4222),
+            (Protocol::Tcp, 65535),
             (Protocol::Udp, 4222),
-        ];
-        let offset = self.port_offset;
+        ]
+    }
+
+    /// Some of them.
+    pub(super) fn ports(&self) -> impl Iterator<Item = (Protocol, u16)> + use<> {
+        let (all, offset) = (Self::all_ports(), self.port_offset);
         (0..3).map(move |step| all[(offset + step * 2) % all.len()])
     }
 }

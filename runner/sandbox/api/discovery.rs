@@ -7,6 +7,8 @@ use crate::sandbox::resource::{RESOURCES, Resource};
 /// The version by which a runner tells a sandbox from a cluster.
 pub(super) const VERSION: &str = "v1.33.0+shakedown-sandbox";
 
+const TITLE: &str = "shakedown sandbox";
+
 /// Groups that have a virtual kind only: (group, version, plural, kind).
 const VIRTUAL: &[(&str, &str, &str, &str)] =
     &[("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")];
@@ -36,6 +38,7 @@ pub(super) fn answer(path: &str, address: &str) -> Option<Value> {
         ["apis", group, version] => {
             groups().into_iter().find(|(g, v)| g == group && v == version).map(|(g, v)| resources(g, v))
         }
+        ["openapi", "v2"] => Some(json!({"swagger": "2.0", "info": {"title": TITLE, "version": VERSION}, "paths": {}})),
         ["openapi", "v3"] => Some(openapi_index()),
         ["openapi", "v3", "api", "v1"] => Some(openapi("", "v1")),
         ["openapi", "v3", "apis", group, version] => {
@@ -157,5 +160,18 @@ fn openapi(group: &str, version: &str) -> Value {
         });
         paths.insert(format!("{root}{namespace}/{}/{{name}}", resource.plural), json!({"patch": patch}));
     }
-    json!({"openapi": "3.0.0", "info": {"title": "shakedown sandbox", "version": VERSION}, "paths": paths})
+    json!({"openapi": "3.0.0", "info": {"title": TITLE, "version": VERSION}, "paths": paths})
+}
+
+/// The same as `/openapi/v2` in the only form that kubectl before 1.29 takes. Without schemas it checks nothing itself.
+pub(super) fn openapi_v2_protobuf() -> Vec<u8> {
+    // Fields of gnostic's `openapi.v2`: Document has swagger = 1, info = 2, paths = 8; Info has title = 1, version = 2.
+    let info = [field(1, TITLE.as_bytes()), field(2, VERSION.as_bytes())].concat();
+    [field(1, b"2.0"), field(2, &info), field(8, b"")].concat()
+}
+
+/// A field of protobuf's wire type 2. Everything here is shorter than 128 bytes, so that one byte holds each length.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(bytes.len()).unwrap_or(0);
+    [&[number << 3 | 2, length], bytes].concat()
 }

@@ -103,7 +103,12 @@ impl Worker {
         }
         self.heartbeat(true);
         drop(requests);
-        let _ = timeout(self.config.drain.get(), async { while answers.join_next().await.is_some() {} }).await;
+        let _ = timeout(self.config.drain.get(), async {
+            // Without this, a worker that has nothing else to do would be gone before its farewell is.
+            self.bus.flush().await;
+            while answers.join_next().await.is_some() {}
+        })
+        .await;
     }
 
     fn heartbeat(&self, leaving: bool) {

@@ -175,7 +175,7 @@ fn program(pod: &Value, container: &Value, ip: Ipv4Addr) -> Result<Program, Stri
     let shown = || {
         let image = object::text(container, "/image");
         format!(
-            "the sandbox runs only its own programs (command `shakedown program bus`, `frontend` or `worker`), not image \
+            "the sandbox runs only its own programs (command `shakedown pod bus`, `frontend` or `worker`), not image \
              {image:?} with command {words:?}"
         )
     };
@@ -186,7 +186,7 @@ fn program(pod: &Value, container: &Value, ip: Ipv4Addr) -> Result<Program, Stri
         _ => return Err(shown()),
     };
     match rest {
-        [first, rest @ ..] if first == "program" || first == "pod" => Program::parse(rest),
+        [first, rest @ ..] if first == "pod" => Program::parse(rest),
         _ => Err(shown()),
     }
 }
@@ -256,7 +256,7 @@ mod tests {
     fn a_worker_is_named_after_its_pod() {
         let pod = json!({"metadata": {"name": "w-1"}});
         let container = json!({
-            "command": ["/usr/bin/shakedown", "program"], "args": ["worker", "--id=$(POD_NAME)"],
+            "command": ["/usr/bin/shakedown", "pod"], "args": ["worker", "--config", "{\"id\":\"$(POD_NAME)\"}"],
             "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
         });
         let expected = Program::Worker(WorkerConfig { id: "w-1".into(), ..WorkerConfig::default() });
@@ -268,7 +268,7 @@ mod tests {
         let container = json!({"image": "nginx", "command": ["nginx"]});
         let why = program(&json!({}), &container, IP).unwrap_err();
         assert!(why.contains("only its own programs") && why.contains("nginx"), "{why}");
-        let container = json!({"image": "shakedown:latest", "args": ["program", "database"]});
+        let container = json!({"image": "shakedown:latest", "args": ["pod", "database"]});
         assert!(program(&json!({}), &container, IP).unwrap_err().contains("no program `database`"));
     }
 }

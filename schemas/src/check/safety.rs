@@ -11,7 +11,13 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
     for (index, phase) in scenario.phases.iter().enumerate() {
         let path = format!("phases[{index}]");
         let duration = format!("{path}.duration");
-        conditions(&format!("{path}.abort_if"), &phase.abort_if, scenario, ("phase", phase.duration, &duration), findings);
+        conditions(
+            &format!("{path}.abort_if"),
+            &phase.abort_if,
+            scenario,
+            ("phase", phase.duration, &duration),
+            findings,
+        );
     }
     if let Some(radius) = &scenario.blast_radius {
         blast_radius(radius, findings);
@@ -60,7 +66,8 @@ fn one(path: &str, condition: &StopCondition, findings: &mut Findings<'_>) {
     match condition {
         StopCondition::SuccessRate(it) if it.below.fraction() <= 0.0 => findings.push(
             &format!("{path}.below"),
-            Diagnostic::error(Code::StopCondition, "no share is below 0 %: this never stops").help("write `below: 50%`"),
+            Diagnostic::error(Code::StopCondition, "no share is below 0 %: this never stops")
+                .help("write `below: 50%`"),
         ),
         StopCondition::Latency(it) if it.above.is_zero() => findings.push(
             &format!("{path}.above"),

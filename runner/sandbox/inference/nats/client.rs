@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
@@ -98,8 +98,15 @@ struct Shared {
     subscriptions: Mutex<BTreeMap<u64, Entry>>,
     next_sid: AtomicU64,
     max_payload: AtomicU64,
-    commands: mpsc::Sender<Op>,
+    commands: mpsc::Sender<Command>,
     state: watch::Sender<State>,
+}
+
+/// What the handle asks of the future that does the work.
+enum Command {
+    Send(Op),
+    /// Say when everything before this has been handed to the kernel.
+    Flush(oneshot::Sender<()>),
 }
 
 struct Entry {
@@ -156,10 +163,19 @@ impl Client {
             return Err(PublishError::Disconnected);
         }
         let op = Op::Pub { subject: subject.to_owned(), reply: reply.map(str::to_owned), payload };
-        self.shared.commands.try_send(op).map_err(|error| match error {
+        self.shared.commands.try_send(Command::Send(op)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => PublishError::Busy,
             mpsc::error::TrySendError::Closed(_) => PublishError::Disconnected,
         })
+    }
+
+    /// Returns when all that was published before has left this program, or cannot any more.
+    pub async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        if self.is_connected() && self.shared.commands.send(Command::Flush(done)).await.is_ok() {
+            // An error says that the connection was lost, and the messages with it.
+            let _ = flushed.await;
+        }
     }
 
     /// Listens to what is published to `subject`, which may have wildcards, on this connection and all later ones. Of
@@ -220,7 +236,7 @@ impl Shared {
     }
 
     fn command(&self, op: Op) {
-        if self.commands.try_send(op).is_err() {
+        if self.commands.try_send(Command::Send(op)).is_err() {
             warn!("too many operations wait for the bus: one was dropped");
         }
     }
@@ -235,7 +251,7 @@ impl Shared {
     }
 }
 
-async fn drive(net: Net, config: ClientConfig, shared: Arc<Shared>, mut commands: mpsc::Receiver<Op>) {
+async fn drive(net: Net, config: ClientConfig, shared: Arc<Shared>, mut commands: mpsc::Receiver<Command>) {
     loop {
         match timeout(config.connect_timeout, Connection::open(&net, &config)).await {
             Ok(Ok(mut connection)) => {
@@ -324,11 +340,23 @@ impl Connection {
     }
 
     /// Works until the connection is dead; says why it is.
-    async fn run(&mut self, config: &ClientConfig, shared: &Shared, commands: &mut mpsc::Receiver<Op>) -> io::Error {
+    async fn run(
+        &mut self,
+        config: &ClientConfig,
+        shared: &Shared,
+        commands: &mut mpsc::Receiver<Command>,
+    ) -> io::Error {
         let mut heard = Instant::now();
         let mut ping = interval(config.ping_interval);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut flushes: Vec<oneshot::Sender<()>> = Vec::new();
         loop {
+            if self.out.is_empty() {
+                for done in flushes.drain(..) {
+                    // An error says that nobody waits any more.
+                    let _ = done.send(());
+                }
+            }
             tokio::select! {
                 read = self.reader.read_buf(&mut self.input) => match read {
                     Ok(0) => return io::ErrorKind::UnexpectedEof.into(),
@@ -344,7 +372,10 @@ impl Connection {
                     Ok(bytes) => self.out.advance(bytes),
                     Err(error) => return error,
                 },
-                Some(op) = commands.recv(), if self.out.len() < MAX_OUT => wire::write(&op, &mut self.out),
+                Some(command) = commands.recv(), if self.out.len() < MAX_OUT => match command {
+                    Command::Send(op) => wire::write(&op, &mut self.out),
+                    Command::Flush(done) => flushes.push(done),
+                },
                 _ = ping.tick(), if self.out.len() < MAX_OUT => wire::write(&Op::Ping, &mut self.out),
                 () = sleep_until(heard + config.dead_after) => {
                     return io::Error::new(io::ErrorKind::TimedOut, "it answers no PING");

@@ -1,0 +1,171 @@
+//! What protects a cluster while a scenario acts on it: the locks and fuses of its namespaces, put up before anything
+//! else and taken down last, with a look at what is left then.
+//!
+//! What does not belong here: how a fault is undone (`faults`) and when (`timeline`).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::Value;
+use shakedown_schemas::result::Leftover;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::cluster::{Cluster, ClusterError};
+use crate::faults::fuse::Fuses;
+use crate::lock::{Holder, LockError, Locks};
+use crate::sweep::{self, Item};
+
+/// How long the last acts are repeated: whatever they do not reach, the fuse does.
+const PATIENCE: Duration = Duration::from_secs(6);
+/// How long the cluster has to collect what depends on a fuse that is gone.
+const COLLECTION: Duration = Duration::from_secs(15);
+/// What is still there after this is not waited for any longer, but removed.
+const HURRY: Duration = Duration::from_secs(2);
+/// How often it is looked at.
+const POLL: Duration = Duration::from_millis(250);
+
+/// The locks and fuses of one scenario.
+pub struct Guard {
+    cluster: Cluster,
+    fuses: Fuses,
+    locks: Locks,
+    namespaces: BTreeSet<String>,
+}
+
+/// The cluster could not be protected.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardError {
+    /// A signal came while we waited for a lock.
+    #[error("interrupted by {0}")]
+    Interrupted(&'static str),
+    /// A lock could not be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A fuse could not be lit.
+    #[error("could not light the fuse: {0}\nhelp: --no-fuse injects without one")]
+    Fuse(#[from] crate::faults::fuse::FuseError),
+}
+
+/// What is known at the end.
+#[derive(Debug, Default)]
+pub struct Remains {
+    /// What could not be removed.
+    pub leftovers: Vec<Leftover>,
+    /// Why it is not known whether something is left.
+    pub unknown: Option<String>,
+}
+
+impl Guard {
+    /// Nothing is put up yet.
+    pub fn new(cluster: &Cluster) -> Self {
+        Self {
+            fuses: Fuses::default(),
+            locks: Locks::new(cluster.clone()),
+            cluster: cluster.clone(),
+            namespaces: BTreeSet::new(),
+        }
+    }
+
+    /// Waits for the locks of these namespaces, lights the fuses, and takes the locks. After an error some of it may be
+    /// there; `stand_down` removes it.
+    ///
+    /// # Errors
+    /// When another run holds a lock until `until`, a signal comes first, a fuse would not burn down, or the cluster
+    /// refuses or does not answer.
+    pub async fn put_up(
+        &mut self,
+        namespaces: BTreeSet<String>,
+        jobs: &[Value],
+        holder: &Holder,
+        until: Instant,
+        signal: &mut watch::Receiver<Option<&'static str>>,
+    ) -> Result<(), GuardError> {
+        // In one order for all runs, so that no two of them wait for each other.
+        for namespace in &namespaces {
+            // Only the waiting gives way to a signal: an act that was cut off could still arrive after its undo.
+            tokio::select! {
+                free = self.locks.wait(namespace, holder, until) => free?,
+                Ok(name) = signal.wait_for(Option::is_some) => {
+                    return Err(GuardError::Interrupted(name.unwrap_or("a signal")));
+                }
+            }
+        }
+        self.namespaces = namespaces;
+        for job in jobs {
+            self.fuses.light(&self.cluster, job).await?;
+        }
+        for namespace in &self.namespaces {
+            self.locks.take(namespace, holder, &self.fuses).await?;
+        }
+        Ok(())
+    }
+
+    /// The fuses that burn.
+    pub const fn fuses(&self) -> &Fuses {
+        &self.fuses
+    }
+
+    /// Why a lock was lost, once one is.
+    pub fn lost(&self) -> watch::Receiver<Option<String>> {
+        self.locks.lost()
+    }
+
+    /// Gives the locks back, removes the fuses, and makes sure that nothing of this run is left: a request whose answer
+    /// was lost may have been carried out late, and what depends on a fuse is collected a moment after it.
+    pub async fn stand_down(mut self, holder: &Holder) -> Remains {
+        let cluster = self.cluster.clone().with_patience(PATIENCE);
+        let mut leftovers = self.locks.release(&cluster, holder).await;
+        leftovers.extend(self.fuses.remove(&cluster).await);
+        if self.namespaces.is_empty() {
+            return Remains { leftovers, unknown: None };
+        }
+        match tokio::time::timeout(COLLECTION, collected(&cluster, &holder.run, &self.namespaces)).await {
+            Ok(Ok(())) => Remains { leftovers, unknown: None },
+            Ok(Err(error)) => Remains { leftovers, unknown: Some(error.to_string()) },
+            Err(_) => match rest(&cluster, &holder.run, &self.namespaces).await {
+                Ok(items) => {
+                    let known: BTreeSet<String> = leftovers.iter().map(|left| left.what.clone()).collect();
+                    let rest = items.iter().filter(|item| !known.contains(&item.to_string())).map(|item| Leftover {
+                        what: item.to_string(),
+                        command: item.command(),
+                        error: format!("it was deleted, and is there after {} s", COLLECTION.as_secs()),
+                    });
+                    leftovers.extend(rest.collect::<Vec<_>>());
+                    Remains { leftovers, unknown: None }
+                }
+                Err(error) => Remains { leftovers, unknown: Some(error.to_string()) },
+            },
+        }
+    }
+}
+
+/// Waits until nothing of a run is left, and lends a hand when that takes long.
+async fn collected(cluster: &Cluster, run: &str, namespaces: &BTreeSet<String>) -> Result<(), ClusterError> {
+    let begun = Instant::now();
+    loop {
+        let items = rest(cluster, run, namespaces).await?;
+        if items.is_empty() {
+            return Ok(());
+        }
+        if begun.elapsed() >= HURRY {
+            for item in &items {
+                sweep::remove(cluster, item).await?;
+            }
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// What is there of a run. An account that may not list has had its faults proven gone one by one.
+async fn rest(cluster: &Cluster, run: &str, namespaces: &BTreeSet<String>) -> Result<Vec<Item>, ClusterError> {
+    let mut items = Vec::new();
+    for namespace in namespaces {
+        match sweep::objects(cluster, Some(run), namespace).await {
+            Ok(found) => items.extend(found.into_iter().map(|(_, item)| item)),
+            Err(ClusterError::Forbidden { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(items)
+}

@@ -1,0 +1,126 @@
+//! Asking a neighbour again and again whether it answers, beside everything else that happens.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use shakedown_schemas::scenario::StopHttp;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::task::AbortOnDropHandle;
+
+/// A neighbour that is being asked, until this is dropped.
+pub(super) struct Probe {
+    seen: Arc<Mutex<Seen>>,
+    _asking: AbortOnDropHandle<()>,
+}
+
+/// What the neighbour answered.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    /// Since when no answer was good.
+    pub(super) bad_since: Instant,
+    /// How many answers were not good since then.
+    pub(super) bad: u64,
+    /// What was wrong with the last of them.
+    pub(super) problem: String,
+}
+
+impl Probe {
+    /// Begins to ask, now.
+    pub(super) fn start(of: &StopHttp) -> Self {
+        let seen = Arc::new(Mutex::new(Seen { bad_since: Instant::now(), bad: 0, problem: String::new() }));
+        let asking = ask(of.url.clone(), of.every.get(), of.timeout.get(), seen.clone());
+        Self { seen, _asking: AbortOnDropHandle::new(tokio::spawn(asking)) }
+    }
+
+    pub(super) fn seen(&self) -> Seen {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+async fn ask(url: String, every: Duration, timeout: Duration, seen: Arc<Mutex<Seen>>) {
+    let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    let client = builder.timeout(timeout).build();
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let answer = match &client {
+            Ok(client) => client.get(&url).send().await.map_err(reqwest::Error::without_url),
+            Err(error) => return note(&seen, Some(format!("it cannot be asked: {error}"))),
+        };
+        note(
+            &seen,
+            match answer {
+                Ok(answer) if answer.status().as_u16() < 400 => None,
+                Ok(answer) => Some(format!("it answered {}", answer.status().as_u16())),
+                Err(error) if error.is_timeout() => Some(format!("no answer within {timeout:?}")),
+                Err(error) => Some(chain(&error)),
+            },
+        );
+    }
+}
+
+fn note(seen: &Mutex<Seen>, problem: Option<String>) {
+    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    match problem {
+        None => *seen = Seen { bad_since: Instant::now(), bad: 0, problem: String::new() },
+        Some(problem) => {
+            seen.bad += 1;
+            seen.problem = problem;
+        }
+    }
+}
+
+/// The innermost cause says what happened.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_neighbour_is_bad_until_it_answers_well() {
+        _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let of = StopHttp {
+            url: format!("http://{address}/healthz"),
+            every: shakedown_schemas::units::Duration::from_millis(5),
+            timeout: shakedown_schemas::units::Duration::from_secs(5),
+            lasts: shakedown_schemas::units::Duration::from_secs(1),
+        };
+        let (answers, mut wanted) = tokio::sync::mpsc::channel::<&str>(1);
+        let server = AbortOnDropHandle::new(tokio::spawn(async move {
+            while let Some(answer) = wanted.recv().await {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                _ = stream.read(&mut [0; 1024]).await;
+                _ = stream.write_all(answer.as_bytes()).await;
+            }
+        }));
+        let probe = Probe::start(&of);
+        let until = async |bad: bool| {
+            while (probe.seen().bad > 0) != bad {
+                tokio::task::yield_now().await;
+            }
+            probe.seen()
+        };
+        answers
+            .send("HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+            .await
+            .unwrap();
+        assert_eq!(until(true).await.problem, "it answered 503");
+        answers.send("HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await.unwrap();
+        until(false).await;
+        drop(server);
+        assert!(!until(true).await.problem.is_empty(), "nobody listens any more");
+    }
+}
