@@ -7,5 +7,6 @@
 mod browser;
 mod cli;
 mod cluster;
+mod partition;
 mod sandbox;
 mod support;
