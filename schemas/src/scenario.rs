@@ -9,7 +9,9 @@ mod fault;
 mod load;
 mod selector;
 
-pub use expect::{Decide, Expectation, Latency, LatencyRatio, RecoveryTime, Requests, SuccessRate};
+pub use expect::{
+    CountLimits, Decide, Errors, Expectation, Latency, LatencyRatio, RecoveryTime, Requests, SuccessRate,
+};
 pub use fault::{Direction, Fault, Partition, PortRange};
 pub use load::{Check, Http, Load, OpenAi, OpenAiEndpoint, Reach};
 pub use selector::{Expression, LabelSelector, Operator, Peer, PodSelector};
