@@ -11,6 +11,7 @@ mod objects;
 mod pods;
 mod reach;
 mod transport;
+mod workloads;
 
 pub use access::Access;
 pub use connect::{ConnectOptions, connect};

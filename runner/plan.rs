@@ -1,6 +1,7 @@
 //! Planning: a scenario and a cluster in, everything that the run will do out. It reads and changes nothing, so that
 //! `shakedown plan` shows exactly what `shakedown run` does.
 
+mod blast;
 mod faults;
 mod loads;
 mod show;
@@ -16,6 +17,7 @@ use crate::cluster::{Cluster, ClusterError, PortForward};
 use crate::faults::{FaultDriver, FaultPlan, fuse};
 use crate::load::PlannedLoad;
 
+pub use blast::Workload;
 pub use show::show;
 
 /// What a plan depends on beside the scenario and the cluster.
@@ -80,6 +82,9 @@ pub async fn plan(document: &Document, cluster: Option<&Cluster>, options: &Opti
             faults.push(faults::plan(name, phase, fault, cluster, &namespace, options).await?);
         }
     }
+    if let Some(cluster) = cluster {
+        blast::check(scenario, &faults, cluster).await?;
+    }
     let reached = loads::plan(scenario, cluster, &namespace).await?;
     let fuses = match options.fuse_margin {
         Some(margin) => fuses(scenario, &faults, margin, options),
@@ -95,8 +100,12 @@ fn fuses(
     margin: Duration,
     options: &Options,
 ) -> Vec<Value> {
-    let Some(last) = faults.iter().map(|(fault, _)| fault.phase).max() else { return Vec::new() };
-    let planned: Duration = scenario.phases[..=last].iter().map(|phase| phase.duration.get()).sum();
+    let end = |fault: &FaultPlan| -> Duration {
+        let before: Duration = scenario.phases[..fault.phase].iter().map(|phase| phase.duration.get()).sum();
+        let phase = scenario.phases[fault.phase].duration.get();
+        before + fault.lasts.map_or(phase, |lasts| (fault.after + lasts).min(phase))
+    };
+    let Some(planned) = faults.iter().map(|(fault, _)| end(fault)).max() else { return Vec::new() };
     let mut namespaces: Vec<&String> = faults.iter().flat_map(|(fault, _)| &fault.namespaces).collect();
     namespaces.sort();
     namespaces.dedup();

@@ -38,7 +38,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
         listeners.push(Box::new(Console::new(style, verbose)));
     }
     let events = Events::new(listeners);
-    let stop = signals::listen(&result.run.id);
+    let stop = signals::listen(&last_words(&args.target, &output));
     events.emit(EventKind::RunStarted { run: result.run.id.clone(), seed: result.run.seed });
 
     let options = |serial| Options {
@@ -109,6 +109,21 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
     print!("{}", summary::text(&result, &output, style.for_stdout()));
     written?;
     Ok(result.exit_code)
+}
+
+/// What is said when a second signal ends the run before it could undo everything.
+fn last_words(target: &args::Target, output: &Output) -> String {
+    if target.sandbox {
+        return ", and the sandbox with it".to_owned();
+    }
+    let mut command = format!("shakedown cleanup {}", output.folder().display());
+    if let Some(path) = &target.kubeconfig {
+        command.push_str(&format!(" --kubeconfig {}", path.display()));
+    }
+    if let Some(context) = &target.context {
+        command.push_str(&format!(" --context {context}"));
+    }
+    format!(". What is left in the cluster goes when the fuse burns down, or now with\n  {command}")
 }
 
 /// Brings the totals up to date.

@@ -77,7 +77,7 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
         print!("{}", Topology::DEFAULT);
         return Ok(exit::PASSED);
     }
-    let mut stop = super::signals::listen("RUN-ID");
+    let mut stop = super::signals::listen("");
     let sandbox = start(args.topology.as_deref()).await?;
     let kubeconfig = sandbox.kubeconfig();
     match &args.write_kubeconfig {
@@ -109,7 +109,7 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
 /// # Errors
 /// When its configuration is not valid, or it cannot listen.
 pub async fn pod(args: args::Pod) -> Result<u8, Failure> {
-    let mut stop = super::signals::listen("RUN-ID");
+    let mut stop = super::signals::listen("");
     let token = tokio_util::sync::CancellationToken::new();
     let end = token.clone();
     tokio::spawn(async move {

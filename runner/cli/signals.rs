@@ -1,22 +1,22 @@
 //! SIGINT and SIGTERM: the first asks the run to end and undo, the second ends the process at once.
 
+use std::io::Write;
+
 use tokio::sync::watch;
 
 use super::exit;
 
-/// Listens from now on. The receiver holds the first signal's name once there is one.
-pub fn listen(run: &str) -> watch::Receiver<Option<&'static str>> {
+/// Listens from now on. The receiver holds the first signal's name once there is one. `last_words` are said at the
+/// second.
+pub fn listen(last_words: &str) -> watch::Receiver<Option<&'static str>> {
     let (sender, receiver) = watch::channel(None);
-    let run = run.to_owned();
+    let last_words = last_words.to_owned();
     let mut signals = Signals::new();
     tokio::spawn(async move {
         let first = signals.next().await;
         _ = sender.send(Some(first));
         let second = signals.next().await;
-        eprintln!(
-            "{second} again: ended at once. What is left in the cluster goes when the fuse burns down, or now with\n  \
-             shakedown cleanup --run {run}"
-        );
+        _ = writeln!(std::io::stderr(), "{second} again: ended at once{last_words}");
         std::process::exit(i32::from(code(second)));
     });
     receiver

@@ -107,7 +107,7 @@ impl Cluster {
     }
 }
 
-fn runs(pod: &Value) -> bool {
+pub(super) fn runs(pod: &Value) -> bool {
     pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null()
 }
 

@@ -1,6 +1,7 @@
 //! The timeline with fakes that write a log, on paused time: what happens, in which order, and when.
 
 use std::panic::panic_any;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -47,6 +48,9 @@ enum Behaviour {
     NeverProven,
     StaysAtFirst,
     NeverGone,
+    PanicsInUndo,
+    DoesNotLast,
+    HangsInUndo,
 }
 
 struct FakeFault {
@@ -54,6 +58,8 @@ struct FakeFault {
     log: Log,
     behaviour: Behaviour,
     undone: u32,
+    /// Whether the service suffers now.
+    harm: Arc<AtomicBool>,
 }
 
 fn finding(shows: Proof, holds: bool) -> Vec<Finding> {
@@ -68,7 +74,17 @@ impl FaultDriver for FakeFault {
         Ok(())
     }
 
+    async fn dismiss(&mut self) -> Result<(), FaultError> {
+        self.log.add(format!("dismiss {}", self.name));
+        Ok(())
+    }
+
+    async fn settle(&mut self) -> Result<Vec<Finding>, FaultError> {
+        Ok(finding(Proof::Effective, self.behaviour != Behaviour::DoesNotLast))
+    }
+
     async fn inject(&mut self) -> Result<(), FaultError> {
+        self.harm.store(true, Ordering::Relaxed);
         self.log.add(format!("inject {}", self.name));
         tokio::time::sleep(Duration::from_millis(500)).await;
         match self.behaviour {
@@ -88,7 +104,12 @@ impl FaultDriver for FakeFault {
     async fn undo(&mut self) -> Result<(), FaultError> {
         self.undone += 1;
         self.log.add(format!("undo {}", self.name));
-        Ok(())
+        self.harm.store(false, Ordering::Relaxed);
+        match self.behaviour {
+            Behaviour::PanicsInUndo if self.undone == 1 => panic_any("boom"),
+            Behaviour::HangsInUndo => std::future::pending().await,
+            _ => Ok(()),
+        }
     }
 
     async fn prove_undone(&mut self) -> Result<Vec<Finding>, FaultError> {
@@ -112,6 +133,7 @@ impl FaultDriver for FakeFault {
 
 struct FakeLoad {
     log: Log,
+    harm: Arc<AtomicBool>,
     marks: Arc<Mutex<Option<Arc<Marks>>>>,
 }
 
@@ -123,7 +145,10 @@ impl LoadDriver for FakeLoad {
     }
 
     fn live(&mut self) -> Vec<Live> {
-        Vec::new()
+        let harm = self.harm.load(Ordering::Relaxed);
+        let mut live = Live { load: "l".into(), ended: 10, succeeded: if harm { 4 } else { 10 }, ..Live::default() };
+        live.latency.record_n(if harm { 3_000_000 } else { 20_000 }, 10);
+        vec![live]
     }
 
     async fn finish(&mut self, grace: Duration) -> Result<Vec<LoadObservations>, LoadError> {
@@ -140,11 +165,23 @@ struct Case {
 
 /// Runs phases given as YAML-like JSON with fakes for their faults.
 async fn play(phases: &str, faults: &[(&'static str, Behaviour)], interrupt_at: Option<f64>) -> Case {
+    play_until("[]", phases, faults, interrupt_at).await
+}
+
+/// The same with stop conditions of the whole scenario.
+async fn play_until(
+    abort_if: &str,
+    phases: &str,
+    faults: &[(&'static str, Behaviour)],
+    interrupt_at: Option<f64>,
+) -> Case {
     let text = format!(
-        r#"{{"version": 1, "name": "t", "load": {{"l": {{"http": {{"url": "http://x"}}, "rate": "1/s"}}}}, "phases": {phases}}}"#
+        r#"{{"version": 1, "name": "t", "load": {{"l": {{"http": {{"url": "http://x"}}, "rate": "1/s"}}}},
+             "abort_if": {abort_if}, "phases": {phases}}}"#
     );
     let scenario: Scenario = serde_json::from_str(&text).unwrap();
     let log = Log::new();
+    let harm = Arc::new(AtomicBool::new(false));
     let mut drivers: Vec<(FaultPlan, Box<dyn FaultDriver>)> = Vec::new();
     for (phase, it) in scenario.phases.iter().enumerate() {
         for (name, fault) in &it.faults {
@@ -163,7 +200,8 @@ async fn play(phases: &str, faults: &[(&'static str, Behaviour)], interrupt_at: 
                 after: fault.after().get(),
                 lasts: fault.lasts().map(|lasts| lasts.get()),
             };
-            drivers.push((plan, Box::new(FakeFault { name, log: log.clone(), behaviour, undone: 0 })));
+            drivers
+                .push((plan, Box::new(FakeFault { name, log: log.clone(), behaviour, undone: 0, harm: harm.clone() })));
         }
     }
     let (sender, stop) = watch::channel(None);
@@ -175,13 +213,14 @@ async fn play(phases: &str, faults: &[(&'static str, Behaviour)], interrupt_at: 
         });
     }
     let marks = Arc::new(Mutex::new(None));
-    let load = Box::new(FakeLoad { log: log.clone(), marks: marks.clone() });
+    let load = Box::new(FakeLoad { log: log.clone(), harm, marks: marks.clone() });
     let outcome = run(Timeline {
         scenario: &scenario,
         faults: drivers,
         load,
         events: Events::new(Vec::new()).scenario("t"),
         stop,
+        undo_limit: Duration::from_secs(60),
     })
     .await;
     let marks = marks.lock().unwrap().as_ref().map(|marks| marks.all()).unwrap_or_default();
@@ -232,9 +271,9 @@ async fn faults_start_after_and_last_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_signal_undoes_at_once_and_cuts_the_load_short() {
+async fn a_signal_undoes_and_ends_the_load_at_once() {
     let case = play(&three_phases(FAULT), &[("cut", Behaviour::Works)], Some(12.0)).await;
-    assert_eq!(case.log.text(), "10.0 inject cut\n12.0 undo cut\n12.2 load is cut short");
+    assert_eq!(case.log.text(), "10.0 inject cut\n12.0 undo cut\n12.0 load is cut short");
     assert_eq!(case.outcome.errors, ["interrupted by SIGINT"]);
     assert!(!case.outcome.observations.phases[1].complete);
     assert_eq!(case.outcome.observations.phases.len(), 2, "the last phase never began");
@@ -243,7 +282,7 @@ async fn a_signal_undoes_at_once_and_cuts_the_load_short() {
 #[tokio::test(start_paused = true)]
 async fn a_signal_during_the_injection_waits_for_it_and_undoes() {
     let case = play(&three_phases(FAULT), &[("cut", Behaviour::Works)], Some(10.2)).await;
-    assert_eq!(case.log.text(), "10.0 inject cut\n10.5 undo cut\n10.7 load is cut short");
+    assert_eq!(case.log.text(), "10.0 inject cut\n10.5 undo cut\n10.5 load is cut short");
 }
 
 #[tokio::test(start_paused = true)]
@@ -294,4 +333,79 @@ async fn several_faults_are_injected_and_undone_together() {
     );
     let case = play(&phases, &[("a", Behaviour::Works), ("b", Behaviour::FailsToInject)], None).await;
     assert_eq!(case.log.text(), "0.0 inject a\n0.0 inject b\n0.5 undo a\n0.5 undo b\n0.7 load ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_ends_the_search_for_a_proof() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::NeverProven)], Some(12.1)).await;
+    assert!(case.log.text().starts_with("10.0 inject cut\n12."), "{}", case.log.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_was_never_injected_is_dismissed() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::Works)], Some(3.0)).await;
+    assert_eq!(case.log.text(), "3.0 load is cut short\n3.0 dismiss cut");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undo_that_panics_is_tried_again() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::PanicsInUndo)], None).await;
+    assert_eq!(case.outcome.faults[0].state, FaultState::Undone);
+    assert_eq!(case.log.text().matches("undo cut").count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undo_that_hangs_ends_at_its_limit() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::HangsInUndo)], None).await;
+    assert_eq!(case.outcome.faults[0].state, FaultState::Left);
+    assert!((100.0..101.5).contains(&case.outcome.duration.as_secs_f64()), "{:?}", case.outcome.duration);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_did_not_last_loses_its_proof() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::DoesNotLast)], None).await;
+    let fault = &case.outcome.faults[0];
+    assert_eq!((fault.injection, fault.undo), (Verdict::Inconclusive, Verdict::Pass));
+    assert!(fault.problem.as_deref().unwrap().contains("lasted"), "{fault:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_condition_undoes_once_it_held_for_long_enough() {
+    let faults = [("cut", Behaviour::Works)];
+    let rate = r#"[{"success_rate": {"below": "50%", "for": "4s"}}]"#;
+    let case = play_until(rate, &three_phases(FAULT), &faults, None).await;
+    // 4 of 10 succeed from 10.5 on: after 4 s the share of the last 4 s is below a half, and not much earlier.
+    let breach = case.outcome.breach.expect("a breach");
+    assert_eq!((breach.phase.as_str(), breach.load.as_str()), ("during", "l"));
+    assert_eq!(breach.path, "abort_if[0].success_rate");
+    let undone: f64 = case.log.text().lines().nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!((13.0..=14.6).contains(&undone), "{}", case.log.text());
+    assert!(case.log.text().contains("load is cut short"), "{}", case.log.text());
+    assert!(case.outcome.errors.is_empty(), "an early stop is no error");
+    assert_eq!(case.outcome.observations.phases.len(), 2);
+
+    let latency = r#"[{"latency": {"percentile": "p50", "above": "2s", "for": "4s"}}]"#;
+    let case = play_until(latency, &three_phases(FAULT), &faults, None).await;
+    assert!(case.outcome.breach.expect("a breach").reason.starts_with("p50 of load `l` was"));
+    for never in [
+        r#"[{"success_rate": {"below": "40%", "for": "4s"}}]"#,
+        r#"[{"success_rate": {"below": "50%", "for": "35s"}}]"#,
+        r#"[{"latency": {"percentile": "p50", "above": "4s", "for": "4s"}}]"#,
+    ] {
+        assert_eq!(play_until(never, &three_phases(FAULT), &faults, None).await.outcome.breach, None, "{never}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_phase_watches_only_itself() {
+    let phases = |phase: usize| {
+        let mut phases: serde_json::Value = serde_json::from_str(&three_phases(FAULT)).unwrap();
+        phases[phase]["abort_if"] = serde_json::json!([{"success_rate": {"below": "50%", "for": "4s"}}]);
+        phases.to_string()
+    };
+    let faults = [("cut", Behaviour::Works)];
+    assert_eq!(play(&phases(0), &faults, None).await.outcome.breach, None);
+    assert_eq!(play(&phases(2), &faults, None).await.outcome.breach, None);
+    let breach = play(&phases(1), &faults, None).await.outcome.breach.expect("a breach");
+    assert_eq!(breach.path, "phases[1].abort_if[0].success_rate");
 }
