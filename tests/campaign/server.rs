@@ -70,10 +70,16 @@ impl Server {
     /// A namespace with pods that run as far as the API server knows: nobody schedules them, and their status is ours.
     pub async fn namespace(&self, name: &str, pods: &[&str]) {
         let labels = json!({OURS: "true"});
-        self.create("/api/v1/namespaces", json!({"metadata": {"name": name, "labels": labels}})).await;
+        self.create(
+            "/api/v1/namespaces",
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}),
+        )
+        .await;
         for (index, pod) in pods.iter().enumerate() {
             let path = format!("/api/v1/namespaces/{name}/pods");
             let object = json!({
+                "apiVersion": "v1",
+                "kind": "Pod",
                 "metadata": {"name": pod, "labels": {"app": pod}},
                 "spec": {
                     "schedulerName": "nobody",
