@@ -6,10 +6,12 @@
 mod args;
 mod cleanup;
 mod console;
+mod doctor;
 pub mod exit;
 mod list;
 mod output;
 mod plan;
+mod proof;
 mod report;
 mod run;
 mod sandbox;
@@ -66,6 +68,7 @@ pub fn main() -> ExitCode {
             Command::List(list) => list::list(&list, style),
             Command::Report(report) => report::report(&report),
             Command::Cleanup(cleanup) => cleanup::cleanup(cleanup).await,
+            Command::Doctor(doctor) => doctor::doctor(doctor).await,
             Command::Sandbox(sandbox) => sandbox::sandbox(sandbox).await,
             Command::Schema(schema) => schema::schema(&schema),
             Command::Completions { shell } => {

@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::future::join_all;
 use futures::FutureExt;
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{ExpectationResult, Leftover, ScenarioResult, Verdict};
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 use crate::events::Events;
+use crate::faults::effect::{self, Wanted};
 use crate::faults::{FaultDriver, FaultPlan};
 use crate::guard::Guard;
 use crate::judge;
@@ -99,6 +101,7 @@ async fn carry_out(
     if !faults.is_empty() && jobs.is_empty() {
         result.warnings.push("there was no fuse: the undo depended on the runner being alive (--no-fuse)".to_owned());
     }
+    let wanted: Vec<Wanted> = faults.iter().map(|(fault, _)| fault.effect.clone()).collect();
     // Whatever fails in here, what was put up is taken down.
     let acting = act(document, context, guard.as_mut(), &loads, &mut faults, &jobs, events);
     let mut outcome = AssertUnwindSafe(acting)
@@ -122,6 +125,18 @@ async fn carry_out(
         }
     }
     assemble(document, outcome, leftovers, options, result);
+    conclude(document, &wanted, result);
+}
+
+/// What shows that the faults acted, now that the requests can be asked as well.
+fn conclude(document: &Document, wanted: &[Wanted], result: &mut ScenarioResult) {
+    let phases = &document.scenario.phases;
+    let faults = phases.iter().flat_map(|phase| phase.faults.values().map(move |fault| (phase, fault)));
+    for ((fault, wanted), (phase, asked)) in result.faults.iter_mut().zip(wanted).zip(faults) {
+        let shakedown_schemas::scenario::Fault::Partition(partition) = asked;
+        let traffic = effect::traffic(&phase.name, &result.recoveries);
+        result.warnings.extend(effect::conclude(fault, wanted, partition.direction, &traffic));
+    }
 }
 
 /// Gets everything ready and runs the timeline.
@@ -206,11 +221,13 @@ async fn prepare(
         .put_up(namespaces, jobs, context.holder, until, &mut context.signal.clone())
         .await
         .map_err(|error| error.to_string())?;
-    for (fault, driver) in faults {
+    for (_, driver) in faults.iter_mut() {
         driver.owned_by(guard.fuses());
-        driver.prepare().await.map_err(|error| format!("fault {}: {error}", fault.name))?;
     }
-    Ok(engine)
+    let ready = join_all(faults.iter_mut().map(|(_, driver)| driver.prepare())).await;
+    let problems = faults.iter().zip(ready).filter_map(|((fault, _), ready)| Some((fault.name.clone(), ready.err()?)));
+    let problems: Vec<String> = problems.map(|(name, error)| format!("fault {name}: {error}")).collect();
+    if problems.is_empty() { Ok(engine) } else { Err(problems.join("\n")) }
 }
 
 /// What was seen becomes the result: the judge's answers beside the facts.

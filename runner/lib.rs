@@ -12,6 +12,7 @@ pub mod faults;
 pub mod guard;
 pub mod journal;
 pub mod judge;
+pub mod known;
 pub mod labels;
 pub mod load;
 pub mod lock;

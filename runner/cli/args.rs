@@ -53,6 +53,8 @@ pub enum Command {
     Report(Report),
     /// Remove what earlier runs left in the cluster.
     Cleanup(Cleanup),
+    /// Find out whether a cluster is fit for scenarios: version, permissions, fuse, and whether policies are enforced.
+    Doctor(Doctor),
     /// Start the embedded sandbox cluster alone and print its kubeconfig.
     Sandbox(Sandbox),
     /// Print the JSON Schemas of the file formats.
@@ -116,6 +118,8 @@ pub struct Run {
     pub target: Target,
     #[command(flatten)]
     pub safety: Safety,
+    #[command(flatten)]
+    pub proving: Proving,
     /// The folder for the results. Default: shakedown-results/RUN-ID.
     #[arg(long, value_name = "DIR", env = "SHAKEDOWN_OUT")]
     pub out: Option<PathBuf>,
@@ -144,6 +148,29 @@ pub struct Safety {
     pub wait_lock: Duration,
 }
 
+/// What shows that faults act.
+#[derive(Debug, ClapArgs)]
+pub struct Proving {
+    /// An image whose entry point is this program, for the pods that witness partitions. Default: our own, in a cluster.
+    #[arg(long, value_name = "IMAGE", env = "SHAKEDOWN_WITNESS_IMAGE")]
+    pub witness_image: Option<String>,
+    /// The same for the canary that finds out whether policies are enforced. Default: the witnesses' image.
+    #[arg(long, value_name = "IMAGE", env = "SHAKEDOWN_CANARY_IMAGE")]
+    pub canary_image: Option<String>,
+    /// Do not create canary pods.
+    #[arg(long, env = "SHAKEDOWN_NO_CANARY")]
+    pub no_canary: bool,
+}
+
+/// `doctor`
+#[derive(Debug, ClapArgs)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub proving: Proving,
+}
+
 /// `plan`
 #[derive(Debug, ClapArgs)]
 pub struct Plan {
@@ -153,6 +180,8 @@ pub struct Plan {
     pub target: Target,
     #[command(flatten)]
     pub safety: Safety,
+    #[command(flatten)]
+    pub proving: Proving,
     /// The seed of everything that is chosen by chance. Default: a new one, printed.
     #[arg(long, env = "SHAKEDOWN_SEED")]
     pub seed: Option<u64>,
@@ -270,6 +299,12 @@ pub enum PodProgram {
     },
     /// The bus.
     Bus {
+        /// Its configuration, JSON.
+        #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
+        config: String,
+    },
+    /// Tries to connect to endpoints again and again, and prints what it can reach: a partition's witness.
+    Probe {
         /// Its configuration, JSON.
         #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
         config: String,

@@ -3,7 +3,7 @@
 use super::args;
 use super::console::Style;
 use super::sandbox::Environment;
-use super::{Failure, exit, run, select};
+use super::{Failure, exit, proof, run, select};
 use crate::plan::{self, Options};
 
 /// Prints the plan of every selected scenario.
@@ -16,6 +16,7 @@ pub async fn plan(args: args::Plan, style: Style) -> Result<u8, Failure> {
     let environment = Environment::open(&args.target, needed).await?;
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let id = run::run_id(jiff::Timestamp::now());
+    let proof = proof::known(&args.proving, environment.cluster()).await.map_err(Failure::environment)?;
     let mut problems = Vec::new();
     for (serial, document) in documents.iter().enumerate() {
         let options = Options {
@@ -24,6 +25,7 @@ pub async fn plan(args: args::Plan, style: Style) -> Result<u8, Failure> {
             seed,
             namespace: args.target.namespace.clone(),
             fuse_margin: (!args.safety.no_fuse).then(|| args.safety.fuse_margin.get()),
+            proof: proof.clone(),
         };
         match plan::plan(document, environment.cluster(), &options).await {
             Ok(planned) => print!("{}", plan::show(document, &planned, environment.cluster(), seed)),

@@ -3,18 +3,19 @@
 use std::process::Command;
 use std::time::Instant;
 
-use shakedown_schemas::EventKind;
+use shakedown_schemas::{Document, EventKind};
 use shakedown_schemas::result::{RESULT_VERSION, RunInfo, RunResult, Verdict};
 
 use super::args;
 use super::console::{Console, Style};
 use super::output::Output;
-use super::{Failure, exit, sandbox, select, signals, summary};
+use super::{Failure, exit, proof, sandbox, select, signals, summary};
+use crate::cluster::Cluster;
 use crate::events::{Events, Listener};
 use crate::execute::{self, Context, Signal};
 use crate::judge;
 use crate::lock::Holder;
-use crate::plan::Options;
+use crate::plan::{Options, Proof};
 
 /// Runs, writes the reports, and prints the verdict.
 ///
@@ -47,6 +48,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
         seed: info.seed,
         namespace: args.target.namespace.clone(),
         fuse_margin: (!args.safety.no_fuse).then(|| args.safety.fuse_margin.get()),
+        proof: Proof::default(),
     };
     let needed = documents.iter().any(|document| !document.scenario.needs_no_cluster());
     let mut signal = stop.clone();
@@ -75,6 +77,11 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
         Some(cluster) => Some(cluster.clone().journalled(output.journal(&result.run.id)?)),
         None => None,
     };
+    let (proof, complaint) = find_proof(&args, &documents, cluster.as_ref(), &info.id).await?;
+    if let Some(message) = complaint {
+        events.emit(EventKind::Warning { message });
+    }
+    let options = |serial| Options { proof: proof.clone(), ..options(serial) };
     let holder =
         Holder { run: result.run.id.clone(), host: result.run.host.clone(), ci_job_url: result.run.ci_job_url.clone() };
     let context = Context {
@@ -109,6 +116,21 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
     print!("{}", summary::text(&result, &output, style.for_stdout()));
     written?;
     Ok(result.exit_code)
+}
+
+/// What can show that partitions act, where there are any.
+async fn find_proof(
+    args: &args::Run,
+    documents: &[Document],
+    cluster: Option<&Cluster>,
+    run: &str,
+) -> Result<(Proof, Option<String>), Failure> {
+    let first = documents.iter().find(|document| document.scenario.phases.iter().any(|it| !it.faults.is_empty()));
+    let namespace = first.and_then(|document| {
+        let named = document.scenario.namespace.as_deref().or(args.target.namespace.as_deref());
+        named.or_else(|| cluster.map(Cluster::default_namespace))
+    });
+    proof::find(&args.proving, cluster.filter(|_| first.is_some()), run, namespace).await.map_err(Failure::environment)
 }
 
 /// What is said when a second signal ends the run before it could undo everything.

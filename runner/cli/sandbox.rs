@@ -7,6 +7,7 @@ use std::path::Path;
 use super::args::{self, PodProgram, Target};
 use super::{Failure, exit};
 use crate::cluster::{self, Cluster, ConnectOptions};
+use crate::faults::probe;
 use crate::sandbox::{Sandbox, Topology, inference};
 
 /// The cluster that a command acts on, if it needs one.
@@ -117,14 +118,19 @@ pub async fn pod(args: args::Pod) -> Result<u8, Failure> {
         end.cancel();
     });
     let net = crate::sandbox::net::Net::host();
-    let (PodProgram::Frontend { config } | PodProgram::Worker { config } | PodProgram::Bus { config }) = &args.program;
     let wrong = |error: serde_json::Error| Failure::usage(format!("--config is not valid: {error}"));
     let ended = match &args.program {
-        PodProgram::Frontend { .. } => {
+        PodProgram::Frontend { config } => {
             inference::frontend(net, serde_json::from_str(config).map_err(wrong)?, token).await
         }
-        PodProgram::Worker { .. } => inference::worker(net, serde_json::from_str(config).map_err(wrong)?, token).await,
-        PodProgram::Bus { .. } => inference::bus(net, serde_json::from_str(config).map_err(wrong)?, token).await,
+        PodProgram::Worker { config } => {
+            inference::worker(net, serde_json::from_str(config).map_err(wrong)?, token).await
+        }
+        PodProgram::Bus { config } => inference::bus(net, serde_json::from_str(config).map_err(wrong)?, token).await,
+        PodProgram::Probe { config } => {
+            let print = |line: String| _ = writeln!(std::io::stdout(), "{line}");
+            probe::run(net, serde_json::from_str(config).map_err(wrong)?, print, token).await
+        }
     };
     ended.map_err(Failure::environment)?;
     Ok(exit::PASSED)

@@ -13,7 +13,7 @@ mod selector;
 pub use expect::{
     CountLimits, Decide, Errors, Expectation, Latency, LatencyRatio, RecoveryTime, Requests, SuccessRate,
 };
-pub use fault::{Direction, Fault, Partition, PortRange};
+pub use fault::{Direction, Fault, Partition, PortRange, Prove};
 pub use load::{Check, Http, Load, OpenAi, OpenAiEndpoint, Reach};
 pub use safety::{BlastRadius, StopCondition, StopHttp, StopLatency, StopSuccessRate};
 pub use selector::{Expression, LabelSelector, Operator, Peer, PodSelector};
