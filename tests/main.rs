@@ -5,6 +5,7 @@
 //! (kubectl, a browser, the test cluster) says that it skipped.
 
 mod browser;
+mod campaign;
 mod cli;
 mod cluster;
 mod partition;

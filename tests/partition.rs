@@ -35,6 +35,7 @@ fn cutting(shop: &Shop, seconds: u32, faults: &str) -> String {
         "version: 1
 name: links
 namespace: {}
+blast_radius: {{max_percent: 100%}}
 load: {{nobody: {{http: {{url: 'http://127.0.0.1:1'}}, rate: 5/s}}}}
 phases:
   - {{name: before, duration: 1s}}
