@@ -9,6 +9,7 @@ mod network;
 mod objects;
 mod pods;
 mod reach;
+mod secrets;
 
 pub use connect::{ConnectOptions, connect};
 pub use error::ClusterError;
@@ -16,6 +17,7 @@ pub use network::Network;
 pub use objects::{Kind, ObjectKey};
 pub use pods::choose;
 pub use reach::{PortForward, Reached, ServiceAddress, parse_service};
+pub use secrets::secrets;
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use shakedown_reports::Redactor;
 use shakedown_schemas::{Event, EventKind};
 use tokio::time::Instant;
 
@@ -44,12 +45,25 @@ pub struct Events {
     zero: Arc<Mutex<Option<Instant>>>,
     log: Arc<Mutex<Vec<Event>>>,
     listeners: Arc<Mutex<Vec<Box<dyn Listener>>>>,
+    redactor: Redactor,
 }
 
 impl Events {
     /// A stream with these listeners.
     pub fn new(listeners: Vec<Box<dyn Listener>>) -> Self {
-        Self { scenario: None, zero: Arc::default(), log: Arc::default(), listeners: Arc::new(Mutex::new(listeners)) }
+        Self {
+            scenario: None,
+            zero: Arc::default(),
+            log: Arc::default(),
+            listeners: Arc::new(Mutex::new(listeners)),
+            redactor: Redactor::default(),
+        }
+    }
+
+    /// The same stream, with secrets taken out of everything before anybody hears of it.
+    pub fn redacted(mut self, redactor: Redactor) -> Self {
+        self.redactor = redactor;
+        self
     }
 
     /// The same stream for the events of one scenario, which has a clock and a log of its own.
@@ -59,6 +73,7 @@ impl Events {
             zero: Arc::default(),
             log: Arc::default(),
             listeners: self.listeners.clone(),
+            redactor: self.redactor.clone(),
         }
     }
 
@@ -70,7 +85,8 @@ impl Events {
     /// Says what happened, now.
     pub fn emit(&self, kind: EventKind) {
         let elapsed_s = lock(&self.zero).map(|zero| zero.elapsed().as_secs_f64());
-        let event = Event { at: jiff::Timestamp::now(), scenario: self.scenario.clone(), elapsed_s, kind };
+        let mut event = Event { at: jiff::Timestamp::now(), scenario: self.scenario.clone(), elapsed_s, kind };
+        self.redactor.event(&mut event);
         for listener in lock(&self.listeners).iter_mut() {
             listener.event(&event);
         }
@@ -78,7 +94,13 @@ impl Events {
     }
 
     /// Shows the numbers.
-    pub fn progress(&self, progress: Progress) {
+    pub fn progress(&self, mut progress: Progress) {
+        for text in [&mut progress.phase].into_iter().chain(&mut progress.faults) {
+            *text = self.redactor.text(text);
+        }
+        for load in &mut progress.loads {
+            load.load = self.redactor.text(&load.load);
+        }
         for listener in lock(&self.listeners).iter_mut() {
             listener.progress(self.scenario.as_deref().unwrap_or_default(), &progress);
         }

@@ -264,6 +264,8 @@ fn empty(document: &Document, cluster: Option<&Cluster>, options: &Options) -> S
         errors: Vec::new(),
         warnings: document.warnings.iter().map(|warning| warning.message.clone()).collect(),
         leftovers: Vec::new(),
+        pod_events: Vec::new(),
+        logs: Vec::new(),
         events: Vec::new(),
     }
 }

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod cluster;
 pub mod events;
 pub mod execute;
+pub mod export;
 pub mod faults;
 pub mod journal;
 pub mod judge;

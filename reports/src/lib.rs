@@ -9,12 +9,14 @@ mod annotations;
 mod html;
 mod junit;
 mod markdown;
+mod redact;
 #[cfg(any(test, feature = "testing"))]
 pub mod sample;
 pub mod sentences;
 mod svg;
 mod tame;
 pub mod text;
+mod texts;
 pub mod words;
 mod yaml;
 
@@ -22,6 +24,7 @@ pub use annotations::github_annotations;
 pub use html::html;
 pub use junit::junit;
 pub use markdown::markdown;
+pub use redact::{MASK, Redactor, SHORTEST};
 pub use tame::tamed;
 pub use yaml::to_yaml;
 

@@ -85,6 +85,10 @@ pub struct Selection {
     /// Read variables from a YAML file.
     #[arg(long = "vars-file", value_name = "FILE", env = "SHAKEDOWN_VARS_FILE")]
     pub vars_files: Vec<PathBuf>,
+    /// Set a variable whose value is never written or shown: NAME=VALUE, or NAME to take the value from the
+    /// environment variable of that name.
+    #[arg(long = "secret", value_name = "NAME[=VALUE]")]
+    pub secrets: Vec<String>,
 }
 
 /// Which cluster.
@@ -125,6 +129,25 @@ pub struct Run {
     /// Do not begin another scenario after one that did not pass.
     #[arg(long, env = "SHAKEDOWN_FAIL_FAST")]
     pub fail_fast: bool,
+    /// Do not look at the environment for a CI system: no annotations, no step summary.
+    #[arg(long, env = "SHAKEDOWN_NO_CI_DETECT")]
+    pub no_ci_detect: bool,
+    #[command(flatten)]
+    pub exports: Exports,
+}
+
+/// Where else the result goes.
+#[derive(Debug, Default, ClapArgs)]
+pub struct Exports {
+    /// Send a trace and metrics to an OpenTelemetry collector: OTLP over HTTP in JSON, such as http://localhost:4318.
+    #[arg(long, value_name = "ENDPOINT", env = "SHAKEDOWN_OTLP")]
+    pub otlp: Option<String>,
+    /// Write metrics for the textfile collector of Prometheus' node exporter.
+    #[arg(long, value_name = "FILE", env = "SHAKEDOWN_PROMETHEUS_TEXTFILE")]
+    pub prometheus_textfile: Option<PathBuf>,
+    /// POST a summary as JSON to this URL at the end (several are allowed).
+    #[arg(long, value_name = "URL", env = "SHAKEDOWN_NOTIFY", value_delimiter = ' ')]
+    pub notify: Vec<String>,
 }
 
 /// What protects the cluster.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use shakedown_reports::Redactor;
 use shakedown_schemas::units::Duration;
 
 use super::args;
@@ -18,10 +19,10 @@ use crate::{journal, lock};
 ///
 /// # Errors
 /// When there is no journal, the cluster does not answer, or it refuses.
-pub async fn cleanup(args: args::Cleanup) -> Result<u8, Failure> {
+pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Failure> {
     let by_labels = args.run.is_some() || args.all || args.older_than.is_some();
     let from_journal = if by_labels { None } else { Some(outstanding(args.results.as_deref())?) };
-    let environment = Environment::open(&args.target, true).await?;
+    let environment = Environment::open(&args.target, true, redactor).await?;
     let Some(cluster) = environment.cluster() else { return Ok(exit::PASSED) };
     let found = match from_journal {
         Some(items) => sweep::existing(cluster, items).await.map_err(Failure::environment)?,

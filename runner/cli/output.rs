@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use shakedown_reports::Redactor;
 use shakedown_schemas::{Event, RunResult};
 
 use super::Failure;
@@ -19,6 +20,7 @@ const RESULTS: &str = "shakedown-results";
 pub struct Output {
     folder: PathBuf,
     linked: bool,
+    redactor: Redactor,
 }
 
 impl Output {
@@ -27,9 +29,9 @@ impl Output {
     ///
     /// # Errors
     /// When that fails.
-    pub fn create(out: Option<&Path>, run: &str) -> Result<Self, Failure> {
+    pub fn create(out: Option<&Path>, run: &str, redactor: &Redactor) -> Result<Self, Failure> {
         let folder = out.map_or_else(|| Path::new(RESULTS).join(run), Path::to_owned);
-        let output = Self { folder, linked: out.is_none() };
+        let output = Self { folder, linked: out.is_none(), redactor: redactor.clone() };
         let describe = |error| {
             Failure::environment(format!(
                 "could not write to the result folder `{}`: {error}\nhelp: make room or choose another folder with --out",
@@ -72,11 +74,12 @@ impl Output {
         Journal::open(&self.folder, run).map(Arc::new).map_err(describe)
     }
 
-    /// Writes `result.json` and everything that is rendered from it, and points `latest` to the folder.
+    /// Writes, without secrets, `result.json` and everything that is rendered from it, and points `latest` to the folder.
     ///
     /// # Errors
     /// With the first file that could not be rendered or written; the others are tried all the same.
     pub fn write_result(&self, result: &RunResult) -> Result<(), Failure> {
+        let result = &self.redactor.result(result);
         let mut problems = Vec::new();
         let mut keep = |name: &str, bytes: Result<Vec<u8>, String>| {
             let written = bytes.and_then(|bytes| self.write(name, &bytes).map_err(|error| error.to_string()));

@@ -1,5 +1,6 @@
 //! `shakedown report`: renders the reports of a result again, byte for byte as the run did.
 
+use shakedown_reports::Redactor;
 use shakedown_schemas::RunResult;
 use shakedown_schemas::result::RESULT_VERSION;
 
@@ -11,7 +12,7 @@ use super::{Failure, exit};
 ///
 /// # Errors
 /// With exit code 2 when the file is no result, with 3 when the reports cannot be written.
-pub fn report(args: &Report) -> Result<u8, Failure> {
+pub fn report(args: &Report, redactor: &Redactor) -> Result<u8, Failure> {
     let name = args.result.display();
     let text =
         std::fs::read(&args.result).map_err(|error| Failure::usage(format!("could not read `{name}`: {error}")))?;
@@ -25,7 +26,7 @@ pub fn report(args: &Report) -> Result<u8, Failure> {
             result.format_version, result.run.tool_version
         )));
     }
-    let output = Output::create(Some(&args.out), &result.run.id)?;
+    let output = Output::create(Some(&args.out), &result.run.id, redactor)?;
     output.write_result(&result)?;
     println!("{}", output.folder().display());
     Ok(exit::PASSED)

@@ -3,13 +3,15 @@
 use std::process::Command;
 use std::time::Instant;
 
+use shakedown_reports::Redactor;
 use shakedown_schemas::EventKind;
 use shakedown_schemas::result::{RESULT_VERSION, RunInfo, RunResult, Verdict};
 
 use super::args;
 use super::console::{Console, Style};
+use super::finish::{self, Summary};
 use super::output::Output;
-use super::{Failure, exit, sandbox, select, signals, summary};
+use super::{Failure, exit, sandbox, select, signals};
 use crate::events::{Events, Listener};
 use crate::execute::{self, Context, Signal};
 use crate::judge;
@@ -20,8 +22,8 @@ use crate::plan::Options;
 ///
 /// # Errors
 /// When nothing could be begun, or the reports could not be written. Everything else is in the result.
-pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Result<u8, Failure> {
-    let documents = select::scenarios(&args.selection, style)?;
+pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redactor: &Redactor) -> Result<u8, Failure> {
+    let documents = select::scenarios(&args.selection, style, redactor)?;
     let begun = Instant::now();
     let info = info(args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())));
     let mut result = RunResult {
@@ -32,12 +34,12 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
         scenarios: Vec::new(),
         events: Vec::new(),
     };
-    let output = Output::create(args.out.as_deref(), &result.run.id)?;
+    let output = Output::create(args.out.as_deref(), &result.run.id, redactor)?;
     let mut listeners: Vec<Box<dyn Listener>> = vec![Box::new(output.recorder()?)];
     if !quiet {
         listeners.push(Box::new(Console::new(style, verbose)));
     }
-    let events = Events::new(listeners);
+    let events = Events::new(listeners).redacted(redactor.clone());
     let stop = signals::listen(&result.run.id);
     events.emit(EventKind::RunStarted { run: result.run.id.clone(), seed: result.run.seed });
 
@@ -51,7 +53,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
     let needed = documents.iter().any(|document| !document.scenario.needs_no_cluster());
     let mut signal = stop.clone();
     let environment = tokio::select! {
-        environment = sandbox::Environment::open(&args.target, needed) => environment,
+        environment = sandbox::Environment::open(&args.target, needed, redactor) => environment,
         Ok(signal) = signal.wait_for(Option::is_some) => {
             Err(Failure { message: "interrupted before anything was done".to_owned(), code: signals::code(signal.unwrap_or_default()) })
         }
@@ -67,7 +69,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
             (result.verdict, result.exit_code) = (Verdict::Error, failure.code);
             events.emit(EventKind::RunEnded { verdict: result.verdict, exit_code: result.exit_code });
             result.events = events.log();
-            output.write_result(&result)?;
+            finish::finish(&redactor.result(&result), &output, &args, style, Summary::Hidden).await?;
             return Err(failure);
         }
     };
@@ -104,9 +106,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
     seal(&mut result, begun, &events, &stop);
     events.emit(EventKind::RunEnded { verdict: result.verdict, exit_code: result.exit_code });
     result.events = events.log();
-    let written = output.write_result(&result);
-    print!("{}", summary::text(&result, &output, style.for_stdout()));
-    written?;
+    finish::finish(&redactor.result(&result), &output, &args, style, Summary::Shown).await?;
     Ok(result.exit_code)
 }
 
