@@ -10,6 +10,7 @@ mod objects;
 mod pods;
 mod reach;
 mod secrets;
+mod story;
 
 pub use connect::{ConnectOptions, connect};
 pub use error::ClusterError;

@@ -16,6 +16,7 @@ use crate::judge;
 use crate::load::{Engine, PlannedLoad};
 use crate::lock::{Holder, Locks};
 use crate::plan::{self, Options, Plan};
+use crate::story;
 use crate::timeline::{self, Outcome, Stop, Timeline};
 
 /// The signal that asks the run to end, once there is one.
@@ -89,6 +90,14 @@ async fn carry_out(
         let pods = fault.targets.iter().map(|pod| pod.name.clone()).collect();
         events.emit(EventKind::TargetsChosen { fault: fault.name.clone(), pods });
     }
+    let before = match cluster {
+        Some(cluster) => {
+            let namespaces = faults.iter().flat_map(|(fault, _)| &fault.namespaces).cloned();
+            let namespaces = namespaces.chain([result.namespace.clone()]).filter(|it| !it.is_empty());
+            Some((cluster, story::Before::look(cluster, namespaces.collect()).await))
+        }
+        None => None,
+    };
     let mut guard = cluster.map(|cluster| Guard { fuses: Fuses::default(), locks: Locks::new(cluster.clone()) });
     let ready = prepare(context, cluster, &loads, &mut faults, &jobs, guard.as_mut()).await;
     if !faults.is_empty() && jobs.is_empty() {
@@ -121,6 +130,12 @@ async fn carry_out(
         }
     }
     assemble(document, outcome, leftovers, options, result);
+    if let Some((cluster, before)) = before
+        && context.signal.borrow().is_none()
+    {
+        result.events = events.log();
+        before.tell(cluster, result).await;
+    }
 }
 
 /// What protects the cluster while a scenario runs.

@@ -19,5 +19,6 @@ pub mod observe;
 pub mod plan;
 pub mod policy;
 pub mod sandbox;
+pub mod story;
 pub mod sweep;
 pub mod timeline;

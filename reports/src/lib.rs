@@ -6,6 +6,7 @@
 //! say alike, and [`text`] what makes a text safe to show; the terminal uses them too.
 
 mod annotations;
+mod history;
 mod html;
 mod junit;
 mod markdown;
@@ -21,6 +22,7 @@ pub mod words;
 mod yaml;
 
 pub use annotations::github_annotations;
+pub use history::history;
 pub use html::html;
 pub use junit::junit;
 pub use markdown::markdown;

@@ -199,8 +199,14 @@ pub struct List {
 #[derive(Debug, ClapArgs)]
 pub struct Report {
     /// A result.json.
-    #[arg(value_name = "RESULT.json")]
-    pub result: PathBuf,
+    #[arg(value_name = "RESULT.json", required_unless_present = "history", conflicts_with = "history")]
+    pub result: Option<PathBuf>,
+    /// Show how every expectation fared over the runs whose result.json are below this folder.
+    #[arg(long, value_name = "DIR")]
+    pub history: Option<PathBuf>,
+    /// How many runs of each scenario the history shows, counted from the newest.
+    #[arg(long, value_name = "N", default_value = "30")]
+    pub last: std::num::NonZeroUsize,
     /// The folder for the reports.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
