@@ -169,3 +169,38 @@ impl Listener for Recorder {
         self.failed = writeln!(self.file, "{line}").and_then(|()| self.file.flush()).is_err();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Events;
+    use shakedown_reports::sample;
+    use shakedown_schemas::EventKind;
+
+    /// A secret in every text of a result and in an event is in no file.
+    #[test]
+    fn no_file_holds_a_planted_secret() {
+        let secret = "hunter2/and more";
+        let planted = serde_json::to_string(&sample::failing()).unwrap();
+        let planted = planted.replace("nats", secret).replace("completions", secret);
+        let result: RunResult = serde_json::from_str(&planted).unwrap();
+        let redactor = Redactor::default();
+        assert!(redactor.learn(secret));
+        let folder = tempfile::tempdir().unwrap();
+        let output = Output::create(Some(folder.path()), "run", &redactor).unwrap();
+        let events = Events::new(vec![Box::new(output.recorder().unwrap())]).redacted(redactor);
+        events.emit(EventKind::Warning { message: format!("sent {secret}") });
+        output.write_result(&result).unwrap();
+        let mut files = 0;
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(!text.contains(secret), "{} holds the secret", path.display());
+            // Markdown escapes the brackets of the mask.
+            assert!(text.contains("redacted"), "{} never held it", path.display());
+            files += 1;
+        }
+        assert_eq!(files, 5);
+        assert!(!serde_json::to_string(&events.log()).unwrap().contains(secret));
+    }
+}
