@@ -11,6 +11,8 @@ mod objects;
 mod own;
 mod pods;
 mod reach;
+mod secrets;
+mod story;
 mod transport;
 mod watch;
 mod workloads;
@@ -23,6 +25,7 @@ pub use objects::{Kind, ObjectKey};
 pub use own::WitnessImage;
 pub use pods::{choose, pod_ref};
 pub use reach::{PortForward, Reached, ServiceAddress, parse_service};
+pub use secrets::secrets;
 pub use watch::Change;
 
 use std::sync::Arc;

@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use shakedown_reports::Redactor;
+
 use super::sandbox::Environment;
 use super::{Failure, args, exit, proof, run};
 use crate::cluster::{Access, Cluster, ClusterError, Kind};
@@ -72,8 +74,8 @@ const fn access(group: &'static str, resource: &'static str, verb: &'static str)
 ///
 /// # Errors
 /// When there is no cluster to look at.
-pub async fn doctor(args: args::Doctor) -> Result<u8, Failure> {
-    let environment = Environment::open(&args.target, true).await?;
+pub async fn doctor(args: args::Doctor, redactor: &Redactor) -> Result<u8, Failure> {
+    let environment = Environment::open(&args.target, true, redactor).await?;
     let Some(cluster) = environment.cluster() else { return Ok(exit::PASSED) };
     let namespace = args.target.namespace.clone().unwrap_or_else(|| cluster.default_namespace().to_owned());
     let mut findings = vec![version(cluster)];
