@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use shakedown_schemas::result::{Leftover, ObjectRecord, PodRef, Proof};
 use tokio::time::Instant;
 
-use super::probe::{Held, ProbeConfig, Round};
+use super::probe::{Held, LOST_AFTER, ProbeConfig, Round};
 use super::{FaultError, Finding};
 use crate::cluster::{Cluster, ClusterError, Kind, ObjectKey, WitnessImage};
 use crate::labels;
@@ -26,9 +26,8 @@ const ROUNDS: usize = 2;
 const LINES: u32 = 60;
 /// The most endpoints that a witness tries.
 const MOST: usize = 8;
-/// An established connection that lives so long after the cut is left open: its keepalive probes go unanswered for
-/// [`super::probe::LOST_AFTER`] otherwise.
-const KEPT_AFTER: Duration = Duration::from_secs(6);
+/// An established connection that lives so long after the cut is left open: its end would be known by then.
+const KEPT_AFTER: Duration = LOST_AFTER.saturating_add(Duration::from_secs(2));
 
 /// How evidence begins that says that established connections go on.
 pub const KEPT: &str = "established connections are left open";
