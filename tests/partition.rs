@@ -277,11 +277,12 @@ fn what_becomes_of_established_connections_is_recognised() {
     };
     let keeps = std::env::var(KEEPS).is_ok_and(|value| value == "1");
     let shakedown = Shakedown::new();
+    let (namespace, file) = (format!("namespace={}", inference.namespace), scenario("block-nats.yaml"));
     let args = [
         ["run", "--out", "out"].as_slice(),
         &["--kubeconfig", inference.cluster.kubectl.kubeconfig(), "--witness-image", &inference.cluster.program],
-        &["--var", &format!("namespace={}", inference.namespace), "--var", "rate=20/s", "--var", "baseline=8s"],
-        &["--var", "fault=12s", "--var", "recovery=20s", &scenario("block-nats.yaml")],
+        &["--var", &namespace, "--var", "rate=20/s", "--var", "baseline=8s"],
+        &["--var", "fault=12s", "--var", "recovery=20s", &file],
     ]
     .concat();
     let finished = shakedown.start(&args).finish(LIMIT);
