@@ -5,7 +5,9 @@
 //! (kubectl, a browser, the test cluster) says that it skipped.
 
 mod browser;
+mod campaign;
 mod cli;
 mod cluster;
+mod partition;
 mod sandbox;
 mod support;

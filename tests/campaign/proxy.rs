@@ -1,0 +1,211 @@
+//! A proxy between the runner and an API server, which does to each call what a script says: the bad days of a server
+//! and of a network, and the exact moments at which a process is killed.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::server::Server;
+
+/// One call of the runner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Its number among all calls, from 0.
+    pub number: usize,
+    /// Its number among the acts that stand in the journal, from 0; none for others.
+    pub act: Option<usize>,
+    /// Method and path.
+    pub what: String,
+}
+
+/// What is done to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// It is carried out and answered.
+    Forward,
+    /// It never arrives; whoever waits for this is told.
+    HoldBefore,
+    /// It is carried out, and its answer never comes back; whoever waits for this is told.
+    HoldAfter,
+    /// It is not carried out, and answered with this status.
+    Refuse(StatusCode),
+    /// The connection ends, before it is carried out.
+    Reset,
+    /// It is carried out, and the connection ends before its answer.
+    ResetAfter,
+    /// It is carried out so much later, whether anybody still waits for it or not.
+    Late(Duration),
+    /// It is never carried out and never answered.
+    Silence,
+}
+
+type Answer = Response<UnsyncBoxBody<Bytes, std::io::Error>>;
+type Script = Arc<dyn Fn(&Call) -> Deed + Send + Sync>;
+
+/// A proxy that works until it is dropped.
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _serving: AbortOnDropHandle<()>,
+}
+
+struct Shared {
+    server: Server,
+    script: Script,
+    calls: Mutex<Vec<Call>>,
+    acts: AtomicUsize,
+    held: watch::Sender<bool>,
+}
+
+impl Proxy {
+    pub async fn start(server: &Server, script: impl Fn(&Call) -> Deed + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port of loopback");
+        let address = listener.local_addr().expect("an address");
+        let shared = Arc::new(Shared {
+            server: server.clone(),
+            script: Arc::new(script),
+            calls: Mutex::default(),
+            acts: AtomicUsize::new(0),
+            held: watch::Sender::new(false),
+        });
+        let serving = AbortOnDropHandle::new(tokio::spawn(serve(listener, shared.clone())));
+        Self { address, shared, _serving: serving }
+    }
+
+    /// Writes a kubeconfig that leads through this proxy.
+    pub fn write_kubeconfig(&self, path: &Path) {
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+             clusters: [{{name: c, cluster: {{server: \"http://{}\"}}}}]\n\
+             users: [{{name: u, user: {{}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n",
+            self.address
+        );
+        std::fs::write(path, text).expect("a kubeconfig");
+    }
+
+    /// Waits until a call is held.
+    pub async fn held(&self) {
+        _ = self.shared.held.subscribe().wait_for(|held| *held).await;
+    }
+
+    /// The calls so far.
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { return };
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            let service = service_fn(move |request| answer(shared.clone(), request));
+            _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+/// An act changes something that has to be undone, or undoes it. A renewed lock and a question are none.
+fn is_act(request: &Request<Incoming>) -> bool {
+    let changes = matches!(*request.method(), Method::POST | Method::DELETE | Method::PATCH);
+    changes && !request.uri().path().contains("accessreviews")
+}
+
+async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer, std::io::Error> {
+    let act = is_act(&request).then(|| shared.acts.fetch_add(1, Ordering::SeqCst));
+    let call = {
+        let mut calls = shared.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let what = format!("{} {}", request.method(), request.uri().path());
+        let call = Call { number: calls.len(), act, what };
+        calls.push(call.clone());
+        call
+    };
+    let deed = (shared.script)(&call);
+    let forward = async |request| forward(&shared.server, request).await;
+    match deed {
+        Deed::Forward => forward(request).await,
+        Deed::HoldBefore => {
+            shared.held.send_replace(true);
+            std::future::pending().await
+        }
+        Deed::HoldAfter => {
+            _ = forward(request).await;
+            shared.held.send_replace(true);
+            std::future::pending().await
+        }
+        Deed::Refuse(status) => Ok(refusal(status)),
+        Deed::Reset => Err(std::io::ErrorKind::ConnectionReset.into()),
+        Deed::ResetAfter => {
+            _ = forward(request).await;
+            Err(std::io::ErrorKind::ConnectionReset.into())
+        }
+        Deed::Late(delay) => {
+            let server = shared.server.clone();
+            // In a task of its own: a server that is slow carries a call out even when nobody waits for it any more.
+            let late = tokio::spawn(async move {
+                let (parts, body) = request.into_parts();
+                let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+                tokio::time::sleep(delay).await;
+                forward_bytes(&server, parts, body).await
+            });
+            late.await.map_err(std::io::Error::other)?
+        }
+        Deed::Silence => std::future::pending().await,
+    }
+}
+
+fn refusal(status: StatusCode) -> Answer {
+    let text = Full::new(Bytes::from(format!("the campaign answers {status}")));
+    let mut answer = Response::new(text.map_err(|never| match never {}).boxed_unsync());
+    *answer.status_mut() = status;
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        answer.headers_mut().insert("retry-after", hyper::header::HeaderValue::from_static("1"));
+    }
+    answer
+}
+
+async fn forward(server: &Server, request: Request<Incoming>) -> Result<Answer, std::io::Error> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+    forward_bytes(server, parts, body).await
+}
+
+async fn forward_bytes(
+    server: &Server,
+    parts: hyper::http::request::Parts,
+    body: Bytes,
+) -> Result<Answer, std::io::Error> {
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut request = server.client.request(parts.method, format!("{}{path}", server.url)).body(body);
+    for name in ["accept", "content-type", "user-agent"] {
+        if let Some(value) = parts.headers.get(name) {
+            request = request.header(name, value);
+        }
+    }
+    if let Some(token) = &server.token {
+        request = request.bearer_auth(token);
+    }
+    let answer = request.send().await.map_err(std::io::Error::other)?;
+    let mut response = Response::builder().status(answer.status());
+    for name in ["content-type", "retry-after"] {
+        if let Some(value) = answer.headers().get(name) {
+            response = response.header(name, value);
+        }
+    }
+    let frames = answer.bytes_stream().map_ok(Frame::data).map_err(std::io::Error::other);
+    response.body(StreamBody::new(frames).boxed_unsync()).map_err(std::io::Error::other)
+}
