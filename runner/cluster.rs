@@ -21,11 +21,12 @@ pub use objects::{Kind, ObjectKey};
 pub use pods::choose;
 pub use reach::{PortForward, Reached, ServiceAddress, parse_service};
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use shakedown_schemas::EventKind;
 use shakedown_schemas::result::ClusterInfo;
+use tokio::time::Instant;
 
 use crate::journal::Journal;
 
@@ -45,6 +46,8 @@ pub struct Cluster {
     journal: Option<Arc<Journal>>,
     /// How long a request that may be repeated is repeated: no try begins later than this.
     patience: Duration,
+    /// Until when an act whose answer never came may still be carried out.
+    unclear: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Cluster {
