@@ -8,18 +8,25 @@ mod connect;
 mod error;
 mod network;
 mod objects;
+mod own;
 mod pods;
 mod reach;
+mod secrets;
+mod story;
 mod transport;
+mod watch;
 mod workloads;
 
 pub use access::Access;
 pub use connect::{ConnectOptions, connect};
 pub use error::ClusterError;
-pub use network::Network;
+pub use network::{Network, endpoint_ips};
 pub use objects::{Kind, ObjectKey};
-pub use pods::choose;
+pub use own::WitnessImage;
+pub use pods::{choose, pod_ref};
 pub use reach::{PortForward, Reached, ServiceAddress, parse_service};
+pub use secrets::secrets;
+pub use watch::Change;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::future::join_all;
 use futures::FutureExt;
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{ExpectationResult, Leftover, ScenarioResult, Verdict};
@@ -12,12 +13,14 @@ use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 use crate::events::Events;
+use crate::faults::effect::{self, Wanted};
 use crate::faults::{FaultDriver, FaultPlan};
 use crate::guard::Guard;
 use crate::judge;
 use crate::load::{Engine, PlannedLoad};
 use crate::lock::Holder;
 use crate::plan::{self, Options, Plan};
+use crate::story;
 use crate::timeline::{self, Breach, Outcome, Stop, Timeline};
 
 /// The signal that asks the run to end, once there is one.
@@ -96,9 +99,18 @@ async fn carry_out(
         let pods = fault.targets.iter().map(|pod| pod.name.clone()).collect();
         events.emit(EventKind::TargetsChosen { fault: fault.name.clone(), pods });
     }
+    let before = match context.cluster {
+        Some(cluster) => {
+            let namespaces = faults.iter().flat_map(|(fault, _)| &fault.namespaces).cloned();
+            let namespaces = namespaces.chain([result.namespace.clone()]).filter(|it| !it.is_empty());
+            Some((cluster, story::Before::look(cluster, namespaces.collect()).await))
+        }
+        None => None,
+    };
     if !faults.is_empty() && jobs.is_empty() {
         result.warnings.push("there was no fuse: the undo depended on the runner being alive (--no-fuse)".to_owned());
     }
+    let wanted: Vec<Wanted> = faults.iter().map(|(fault, _)| fault.effect.clone()).collect();
     // Whatever fails in here, what was put up is taken down.
     let acting = act(document, context, guard.as_mut(), &loads, &mut faults, &jobs, events);
     let mut outcome = AssertUnwindSafe(acting)
@@ -122,6 +134,24 @@ async fn carry_out(
         }
     }
     assemble(document, outcome, leftovers, options, result);
+    conclude(document, &wanted, result);
+    if let Some((cluster, before)) = before
+        && context.signal.borrow().is_none()
+    {
+        result.events = events.log();
+        before.tell(cluster, result).await;
+    }
+}
+
+/// What shows that the faults acted, now that the requests can be asked as well.
+fn conclude(document: &Document, wanted: &[Wanted], result: &mut ScenarioResult) {
+    let phases = &document.scenario.phases;
+    let faults = phases.iter().flat_map(|phase| phase.faults.values().map(move |fault| (phase, fault)));
+    for ((fault, wanted), (phase, asked)) in result.faults.iter_mut().zip(wanted).zip(faults) {
+        let shakedown_schemas::scenario::Fault::Partition(partition) = asked;
+        let traffic = effect::traffic(&phase.name, &result.recoveries);
+        result.warnings.extend(effect::conclude(fault, wanted, partition.direction, &traffic));
+    }
 }
 
 /// Gets everything ready and runs the timeline.
@@ -206,11 +236,13 @@ async fn prepare(
         .put_up(namespaces, jobs, context.holder, until, &mut context.signal.clone())
         .await
         .map_err(|error| error.to_string())?;
-    for (fault, driver) in faults {
+    for (_, driver) in faults.iter_mut() {
         driver.owned_by(guard.fuses());
-        driver.prepare().await.map_err(|error| format!("fault {}: {error}", fault.name))?;
     }
-    Ok(engine)
+    let ready = join_all(faults.iter_mut().map(|(_, driver)| driver.prepare())).await;
+    let problems = faults.iter().zip(ready).filter_map(|((fault, _), ready)| Some((fault.name.clone(), ready.err()?)));
+    let problems: Vec<String> = problems.map(|(name, error)| format!("fault {name}: {error}")).collect();
+    if problems.is_empty() { Ok(engine) } else { Err(problems.join("\n")) }
 }
 
 /// What was seen becomes the result: the judge's answers beside the facts.
@@ -304,6 +336,8 @@ fn empty(document: &Document, cluster: Option<&Cluster>, options: &Options) -> S
         errors: Vec::new(),
         warnings: document.warnings.iter().map(|warning| warning.message.clone()).collect(),
         leftovers: Vec::new(),
+        pod_events: Vec::new(),
+        logs: Vec::new(),
         events: Vec::new(),
     }
 }

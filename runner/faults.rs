@@ -4,7 +4,11 @@
 //! on is the plan's. Adding an engine is one file here, one arm in `plan::faults`, and its tests.
 
 pub mod fuse;
+pub mod canary;
+pub mod effect;
 pub mod partition;
+pub mod probe;
+pub mod witness;
 
 use async_trait::async_trait;
 use shakedown_schemas::result::{Leftover, ObjectRecord, PodRef, Proof};
@@ -38,6 +42,8 @@ pub struct FaultPlan {
     pub after: std::time::Duration,
     /// How long it lasts; none for the rest of the phase.
     pub lasts: Option<std::time::Duration>,
+    /// What has to show that it acts.
+    pub effect: effect::Wanted,
 }
 
 /// Something that was looked at, and whether it is as it should be.
@@ -60,6 +66,12 @@ pub enum FaultError {
     /// A target is not there any more.
     #[error("{0}")]
     TargetGone(String),
+    /// What makes the fault was removed by somebody else.
+    #[error("{0}")]
+    Gone(String),
+    /// The engine cannot do it.
+    #[error("{0}")]
+    Impossible(String),
 }
 
 /// Carries out one fault. The calls come in this order, `undo` and `prove_undone` also after a failed `inject`, any

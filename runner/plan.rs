@@ -4,7 +4,9 @@
 mod blast;
 mod faults;
 mod loads;
+mod partition;
 mod show;
+mod words;
 
 use std::time::Duration;
 
@@ -13,8 +15,9 @@ use shakedown_schemas::Document;
 use shakedown_schemas::result::LoadInfo;
 use shakedown_schemas::scenario::Scenario;
 
-use crate::cluster::{Cluster, ClusterError, PortForward};
+use crate::cluster::{Cluster, ClusterError, PortForward, WitnessImage};
 use crate::faults::{FaultDriver, FaultPlan, fuse};
+use crate::known::Enforcement;
 use crate::load::PlannedLoad;
 
 pub use blast::Workload;
@@ -33,6 +36,17 @@ pub struct Options {
     pub namespace: Option<String>,
     /// How long after the planned end of the last fault the fuse burns down; none for no fuse.
     pub fuse_margin: Option<Duration>,
+    /// What can show that faults act.
+    pub proof: Proof,
+}
+
+/// What can show that faults act.
+#[derive(Debug, Clone, Default)]
+pub struct Proof {
+    /// The image that witnesses run.
+    pub image: Option<WitnessImage>,
+    /// Whether the cluster is known to enforce NetworkPolicy.
+    pub enforcement: Option<Enforcement>,
 }
 
 /// Everything that a run will do.
@@ -74,14 +88,8 @@ pub async fn plan(document: &Document, cluster: Option<&Cluster>, options: &Opti
         .or_else(|| options.namespace.clone())
         .or_else(|| cluster.map(|cluster| cluster.default_namespace().to_owned()))
         .unwrap_or_default();
-    let mut faults = Vec::new();
     // Targets before loads: what no pod matches is said before anything connects anywhere.
-    for (phase, it) in scenario.phases.iter().enumerate() {
-        for (name, fault) in &it.faults {
-            let cluster = cluster.ok_or_else(|| PlanError::Scenario(format!("fault `{name}` needs a cluster")))?;
-            faults.push(faults::plan(name, phase, fault, cluster, &namespace, options).await?);
-        }
-    }
+    let faults = faults::plan(scenario, cluster, &namespace, options).await?;
     if let Some(cluster) = cluster {
         blast::check(scenario, &faults, cluster).await?;
     }

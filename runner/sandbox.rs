@@ -11,6 +11,7 @@ mod controllers;
 mod dns;
 mod error;
 pub mod inference;
+mod logs;
 pub mod net;
 mod node;
 mod object;
@@ -36,6 +37,7 @@ use tokio::task::JoinSet;
 use addresses::Addresses;
 use clock::Clock;
 use controllers::{deployments, endpoints, garbage, jobs, links, namespaces, stateful_sets};
+use logs::Logs;
 use registry::{Registry, WriteOptions};
 use resource::NAMESPACES;
 use store::Store;
@@ -70,7 +72,7 @@ impl Sandbox {
             .await
             .with_context(|| format!("the sandbox's API server cannot listen on 127.0.0.1:{port}"))?;
         let address = listener.local_addr().context("the sandbox's API server has no address")?;
-        let registry = Arc::new(Registry { store: Store::new(Clock::new()), addresses: Addresses::claim()? });
+        let registry = Arc::new(Registry { store: Store::new(Clock::new()), addresses: Addresses::claim()?, logs: Logs::default() });
         let mut sandbox = Self {
             server: format!("http://{address}"),
             namespace: topology.namespace.clone(),

@@ -8,5 +8,6 @@ mod browser;
 mod campaign;
 mod cli;
 mod cluster;
+mod partition;
 mod sandbox;
 mod support;

@@ -165,7 +165,7 @@ fn verdict_is(file: &str, code: i32) -> Option<String> {
 }
 
 #[test]
-fn with_a_single_worker_the_same_file_fails_and_says_why() {
+fn a_single_worker_fails_the_same_file_and_the_run_says_why() {
     let shakedown = Shakedown::new();
     let topology = shakedown.run(&["sandbox", "--print-topology"]).expect_code(0).stdout;
     assert!(topology.contains("replicas: 3"), "{topology}");

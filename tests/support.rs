@@ -9,6 +9,7 @@ pub mod process;
 pub mod reports;
 pub mod server;
 pub mod shakedown;
+pub mod shop;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

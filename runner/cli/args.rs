@@ -53,6 +53,8 @@ pub enum Command {
     Report(Report),
     /// Remove what earlier runs left in the cluster.
     Cleanup(Cleanup),
+    /// Find out whether a cluster is fit for scenarios: version, permissions, fuse, and whether policies are enforced.
+    Doctor(Doctor),
     /// Start the embedded sandbox cluster alone and print its kubeconfig.
     Sandbox(Sandbox),
     /// Print the JSON Schemas of the file formats.
@@ -85,6 +87,10 @@ pub struct Selection {
     /// Read variables from a YAML file.
     #[arg(long = "vars-file", value_name = "FILE", env = "SHAKEDOWN_VARS_FILE")]
     pub vars_files: Vec<PathBuf>,
+    /// Set a variable whose value is never written or shown: NAME=VALUE, or NAME to take the value from the
+    /// environment variable of that name.
+    #[arg(long = "secret", value_name = "NAME[=VALUE]")]
+    pub secrets: Vec<String>,
 }
 
 /// Which cluster.
@@ -116,6 +122,8 @@ pub struct Run {
     pub target: Target,
     #[command(flatten)]
     pub safety: Safety,
+    #[command(flatten)]
+    pub proving: Proving,
     /// The folder for the results. Default: shakedown-results/RUN-ID.
     #[arg(long, value_name = "DIR", env = "SHAKEDOWN_OUT")]
     pub out: Option<PathBuf>,
@@ -125,6 +133,25 @@ pub struct Run {
     /// Do not begin another scenario after one that did not pass.
     #[arg(long, env = "SHAKEDOWN_FAIL_FAST")]
     pub fail_fast: bool,
+    /// Do not look at the environment for a CI system: no annotations, no step summary.
+    #[arg(long, env = "SHAKEDOWN_NO_CI_DETECT")]
+    pub no_ci_detect: bool,
+    #[command(flatten)]
+    pub exports: Exports,
+}
+
+/// Where else the result goes.
+#[derive(Debug, Default, ClapArgs)]
+pub struct Exports {
+    /// Send a trace and metrics to an OpenTelemetry collector: OTLP over HTTP in JSON, such as http://localhost:4318.
+    #[arg(long, value_name = "ENDPOINT", env = "SHAKEDOWN_OTLP")]
+    pub otlp: Option<String>,
+    /// Write metrics for the textfile collector of Prometheus' node exporter.
+    #[arg(long, value_name = "FILE", env = "SHAKEDOWN_PROMETHEUS_TEXTFILE")]
+    pub prometheus_textfile: Option<PathBuf>,
+    /// POST a summary as JSON to this URL at the end (several are allowed).
+    #[arg(long, value_name = "URL", env = "SHAKEDOWN_NOTIFY", value_delimiter = ' ')]
+    pub notify: Vec<String>,
 }
 
 /// What protects the cluster.
@@ -144,6 +171,29 @@ pub struct Safety {
     pub wait_lock: Duration,
 }
 
+/// What shows that faults act.
+#[derive(Debug, ClapArgs)]
+pub struct Proving {
+    /// An image whose entry point is this program, for the pods that witness partitions. Default: our own, in a cluster.
+    #[arg(long, value_name = "IMAGE", env = "SHAKEDOWN_WITNESS_IMAGE")]
+    pub witness_image: Option<String>,
+    /// The same for the canary that finds out whether policies are enforced. Default: the witnesses' image.
+    #[arg(long, value_name = "IMAGE", env = "SHAKEDOWN_CANARY_IMAGE")]
+    pub canary_image: Option<String>,
+    /// Do not create canary pods.
+    #[arg(long, env = "SHAKEDOWN_NO_CANARY")]
+    pub no_canary: bool,
+}
+
+/// `doctor`
+#[derive(Debug, ClapArgs)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub proving: Proving,
+}
+
 /// `plan`
 #[derive(Debug, ClapArgs)]
 pub struct Plan {
@@ -153,6 +203,8 @@ pub struct Plan {
     pub target: Target,
     #[command(flatten)]
     pub safety: Safety,
+    #[command(flatten)]
+    pub proving: Proving,
     /// The seed of everything that is chosen by chance. Default: a new one, printed.
     #[arg(long, env = "SHAKEDOWN_SEED")]
     pub seed: Option<u64>,
@@ -179,8 +231,14 @@ pub struct List {
 #[derive(Debug, ClapArgs)]
 pub struct Report {
     /// A result.json.
-    #[arg(value_name = "RESULT.json")]
-    pub result: PathBuf,
+    #[arg(value_name = "RESULT.json", required_unless_present = "history", conflicts_with = "history")]
+    pub result: Option<PathBuf>,
+    /// Show how every expectation fared over the runs whose result.json are below this folder.
+    #[arg(long, value_name = "DIR")]
+    pub history: Option<PathBuf>,
+    /// How many runs of each scenario the history shows, counted from the newest.
+    #[arg(long, value_name = "N", default_value = "30")]
+    pub last: std::num::NonZeroUsize,
     /// The folder for the reports.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -270,6 +328,12 @@ pub enum PodProgram {
     },
     /// The bus.
     Bus {
+        /// Its configuration, JSON.
+        #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
+        config: String,
+    },
+    /// Tries to connect to endpoints again and again, and prints what it can reach: a partition's witness.
+    Probe {
         /// Its configuration, JSON.
         #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
         config: String,

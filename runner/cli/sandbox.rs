@@ -4,9 +4,12 @@
 use std::io::Write;
 use std::path::Path;
 
+use shakedown_reports::Redactor;
+
 use super::args::{self, PodProgram, Target};
 use super::{Failure, exit};
 use crate::cluster::{self, Cluster, ConnectOptions};
+use crate::faults::probe;
 use crate::sandbox::{Sandbox, Topology, inference};
 
 /// The cluster that a command acts on, if it needs one.
@@ -20,7 +23,7 @@ impl Environment {
     ///
     /// # Errors
     /// When the sandbox cannot start (exit code 3), its topology is not valid (2), or the cluster does not answer (3).
-    pub async fn open(target: &Target, needed: bool) -> Result<Self, Failure> {
+    pub async fn open(target: &Target, needed: bool, redactor: &Redactor) -> Result<Self, Failure> {
         if !needed {
             return Ok(Self { cluster: None, sandbox: None });
         }
@@ -36,6 +39,7 @@ impl Environment {
         } else {
             None
         };
+        cluster::secrets(&options).iter().for_each(|secret| _ = redactor.learn(secret));
         let cluster = cluster::connect(&options).await.map_err(Failure::environment)?;
         Ok(Self { cluster: Some(cluster), sandbox })
     }
@@ -117,14 +121,19 @@ pub async fn pod(args: args::Pod) -> Result<u8, Failure> {
         end.cancel();
     });
     let net = crate::sandbox::net::Net::host();
-    let (PodProgram::Frontend { config } | PodProgram::Worker { config } | PodProgram::Bus { config }) = &args.program;
     let wrong = |error: serde_json::Error| Failure::usage(format!("--config is not valid: {error}"));
     let ended = match &args.program {
-        PodProgram::Frontend { .. } => {
+        PodProgram::Frontend { config } => {
             inference::frontend(net, serde_json::from_str(config).map_err(wrong)?, token).await
         }
-        PodProgram::Worker { .. } => inference::worker(net, serde_json::from_str(config).map_err(wrong)?, token).await,
-        PodProgram::Bus { .. } => inference::bus(net, serde_json::from_str(config).map_err(wrong)?, token).await,
+        PodProgram::Worker { config } => {
+            inference::worker(net, serde_json::from_str(config).map_err(wrong)?, token).await
+        }
+        PodProgram::Bus { config } => inference::bus(net, serde_json::from_str(config).map_err(wrong)?, token).await,
+        PodProgram::Probe { config } => {
+            let print = |line: String| _ = writeln!(std::io::stdout(), "{line}");
+            probe::run(net, serde_json::from_str(config).map_err(wrong)?, print, token).await
+        }
     };
     ended.map_err(Failure::environment)?;
     Ok(exit::PASSED)

@@ -1,12 +1,12 @@
 //! What the network of a cluster looks like, read as plain data for `policy`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Cluster, ClusterError, Kind};
 use crate::policy::{self, Cidr, Labels};
@@ -101,6 +101,28 @@ impl Cluster {
         }
     }
 
+    /// The TCP endpoints behind a Service, ready or not, with the ports at the pods.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn service_endpoints(&self, namespace: &str, name: &str) -> Result<Vec<SocketAddr>, ClusterError> {
+        let path = format!("/api/v1/namespaces/{namespace}/endpoints/{name}");
+        let object = match self.raw(&format!("read the endpoints of service {name}"), &path).await {
+            Err(ClusterError::NotFound(_)) => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut found = Vec::new();
+        for subset in object["subsets"].as_array().into_iter().flatten() {
+            let ports = subset["ports"].as_array().into_iter().flatten();
+            let tcp = ports.filter(|port| port["protocol"].as_str().is_none_or(|protocol| protocol == "TCP"));
+            let ports: Vec<u16> = tcp.filter_map(|port| u16::try_from(port["port"].as_u64()?).ok()).collect();
+            for ip in endpoint_ips(&json!({"subsets": [subset]})) {
+                found.extend(ports.iter().map(|port| SocketAddr::new(ip, *port)));
+            }
+        }
+        Ok(found)
+    }
+
     /// The addresses behind a Service.
     ///
     /// # Errors
@@ -111,15 +133,17 @@ impl Cluster {
             Err(ClusterError::NotFound(_)) => return Ok(Vec::new()),
             other => other?,
         };
-        let addresses = object["subsets"].as_array().into_iter().flatten().flat_map(|subset| {
-            ["addresses", "notReadyAddresses"]
-                .into_iter()
-                .flat_map(|key| subset[key].as_array().into_iter().flatten())
-                .filter_map(|address| address["ip"].as_str()?.parse().ok())
-                .collect::<Vec<IpAddr>>()
-        });
-        Ok(addresses.collect())
+        Ok(endpoint_ips(&object))
     }
+}
+
+/// The addresses in an Endpoints object, ready or not.
+pub fn endpoint_ips(object: &Value) -> Vec<IpAddr> {
+    let subsets = object["subsets"].as_array().into_iter().flatten();
+    let addresses = subsets.flat_map(|subset| {
+        ["addresses", "notReadyAddresses"].into_iter().flat_map(|key| subset[key].as_array().into_iter().flatten())
+    });
+    addresses.filter_map(|address| address["ip"].as_str()?.parse().ok()).collect()
 }
 
 fn typed<T: DeserializeOwned>(objects: Vec<Value>) -> Vec<T> {

@@ -38,6 +38,26 @@ impl Cluster {
         Ok(found)
     }
 
+    /// Whether a selector means this pod, whatever state it is in.
+    ///
+    /// # Errors
+    /// When the selector names an owner and the server refuses or does not answer.
+    pub async fn is_selected(
+        &self,
+        pod: &Value,
+        selector: &PodSelector,
+        default_namespace: &str,
+    ) -> Result<bool, ClusterError> {
+        let namespace = selector.namespace.as_deref().unwrap_or(default_namespace);
+        if pod["metadata"]["namespace"] != namespace || !matches(pod, selector) {
+            return Ok(false);
+        }
+        match &selector.owner {
+            Some(owner) => Ok(owned_by(pod, &self.owner_uids(owner, namespace).await?)),
+            None => Ok(true),
+        }
+    }
+
     /// An error when a namespace does not exist. An account that may not read namespaces is believed.
     ///
     /// # Errors
@@ -119,7 +139,8 @@ fn owned_by(object: &Value, owners: &BTreeSet<String>) -> bool {
         .any(|owner| owner["uid"].as_str().is_some_and(|uid| owners.contains(uid)))
 }
 
-fn pod_ref(pod: &Value) -> PodRef {
+/// A pod's identity.
+pub fn pod_ref(pod: &Value) -> PodRef {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     PodRef {
         namespace: text(&pod["metadata"]["namespace"]).unwrap_or_default(),

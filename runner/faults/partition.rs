@@ -1,17 +1,31 @@
-//! Partitions by NetworkPolicy: marks the targets with a run-scoped label, and creates a policy that selects that label
-//! and allows everything but the links to cut. How such a policy is made is in `policy`.
+//! Partitions by NetworkPolicy: mark the targets with a run-scoped label, and have a policy that selects that label allow
+//! everything but the links to cut. How such a policy is made is in `policy`.
+//!
+//! One driver per fault; all of a scenario's drivers act through one [`Switch`], because partitions that share a pod
+//! must share its policy.
+
+mod follow;
+mod scheme;
+mod switch;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::Value;
+use shakedown_schemas::EventKind;
 use shakedown_schemas::result::{Leftover, PodRef, Proof};
 
 use super::fuse::Fuses;
+use super::witness::Witness;
 use super::{FaultDriver, FaultError, Finding};
-use crate::cluster::{Cluster, ClusterError, Kind, ObjectKey};
-use crate::sweep::unmark_command;
+use crate::cluster::{Kind, ObjectKey};
+
+pub use follow::{ListedPeer, MarkedPeer, Watching, watch};
+pub use scheme::{Desired, Part, Scheme};
+pub use switch::Switch;
 
 /// A label that is put on an object of somebody else while the fault lasts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark {
     /// The object.
     pub object: ObjectKey,
@@ -21,43 +35,37 @@ pub struct Mark {
     pub value: String,
 }
 
-/// Cuts links with one NetworkPolicy.
+/// Cuts links with NetworkPolicies.
 pub struct NetworkPolicyPartition {
-    cluster: Cluster,
+    switch: Switch,
+    part: usize,
     targets: Vec<PodRef>,
-    /// Peers and namespaces first, the targets last: the policy acts on whoever is marked.
-    marks: Vec<Mark>,
-    policy: Value,
-    key: ObjectKey,
-    /// What was begun, so that undo knows what there may be.
-    marked: usize,
-    created: bool,
+    /// Whether a witness is demanded, or only taken where there is one.
+    demanded: bool,
+    witness: Option<Witness>,
+    begun: bool,
+    _watching: Arc<Watching>,
 }
 
 impl NetworkPolicyPartition {
-    /// A partition that is ready to be injected. `policy` is the whole object.
-    pub fn new(cluster: Cluster, targets: Vec<PodRef>, marks: Vec<Mark>, policy: Value) -> Self {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let key = ObjectKey {
-            kind: Kind::NetworkPolicy,
-            namespace: text(&policy["metadata"]["namespace"]),
-            name: text(&policy["metadata"]["name"]),
-            uid: None,
-        };
-        Self { cluster, targets, marks, policy, key, marked: 0, created: false }
+    /// A partition that is ready to be injected: the part of that number of the switch's scheme.
+    pub fn new(
+        switch: Switch,
+        part: usize,
+        targets: Vec<PodRef>,
+        witness: Option<Witness>,
+        demanded: bool,
+        watching: Arc<Watching>,
+    ) -> Self {
+        Self { switch, part, targets, demanded, witness, begun: false, _watching: watching }
     }
 
-    /// The target of that name and UID, as it is now.
-    async fn target(&self, pod: &PodRef) -> Result<Value, FaultError> {
-        let key = pod_key(pod);
-        match self.cluster.get(&key).await? {
-            Some(object) if object["metadata"]["deletionTimestamp"].is_null() => Ok(object),
-            _ => Err(FaultError::TargetGone(format!(
-                "target pod {}/{} (uid {}) is not there any more\nhelp: something replaces pods while the scenario runs; \
-                 wait until the workload is settled and run again",
-                pod.namespace, pod.name, pod.uid
-            ))),
+    /// An error when a target is gone and nobody is to stand in for it.
+    async fn check_targets(&self) -> Result<(), FaultError> {
+        for pod in self.targets.iter().filter(|pod| !self.switch.is_followed(pod)) {
+            self.switch.target(pod).await?;
         }
+        Ok(())
     }
 }
 
@@ -69,122 +77,94 @@ pub fn pod_key(pod: &PodRef) -> ObjectKey {
 #[async_trait]
 impl FaultDriver for NetworkPolicyPartition {
     fn owned_by(&mut self, fuses: &Fuses) {
-        if let Some(owner) = fuses.owner(&self.key.namespace) {
-            self.policy["metadata"]["ownerReferences"] = Value::Array(vec![owner.clone()]);
-        }
+        self.switch.owned_by(fuses);
     }
 
     async fn preflight(&mut self) -> Result<(), FaultError> {
-        for pod in &self.targets {
-            self.target(pod).await?;
+        self.check_targets().await
+    }
+
+    async fn prepare(&mut self) -> Result<(), FaultError> {
+        let Some(witness) = &mut self.witness else { return Ok(()) };
+        let owner = self.switch.owner(witness.namespace());
+        match witness.start(owner).await {
+            Ok(()) => Ok(()),
+            Err(error) if self.demanded => Err(error),
+            Err(error) => {
+                self.switch.cluster.tell(EventKind::Warning {
+                    message: format!("there is no witness, so the run's own requests have to show the effect: {error}"),
+                });
+                witness.remove().await?;
+                self.witness = None;
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     async fn inject(&mut self) -> Result<(), FaultError> {
-        for (index, mark) in self.marks.iter().enumerate() {
-            // Noted before it is sent: an answer that never comes back may still have done it.
-            self.marked = index + 1;
-            match self.cluster.label(&mark.object, &mark.label, Some(&mark.value)).await {
-                Ok(()) => {}
-                Err(ClusterError::NotFound(_) | ClusterError::Conflict { .. }) => {
-                    return Err(FaultError::TargetGone(format!(
-                        "{} is not there any more\nhelp: something replaces pods while the scenario runs; wait until the \
-                         workload is settled and run again",
-                        mark.object
-                    )));
-                }
-                Err(error) => return Err(error.into()),
-            }
+        self.check_targets().await?;
+        self.begun = true;
+        if let Some(witness) = &mut self.witness {
+            witness.before().await?;
         }
-        self.created = true;
-        let made = self.cluster.create(Kind::NetworkPolicy, &self.key.namespace, &self.policy).await?;
-        self.key.uid = made["metadata"]["uid"].as_str().map(str::to_owned);
+        self.switch.put_up(self.part).await?;
+        if let Some(witness) = &mut self.witness {
+            witness.cut_now().await;
+        }
         Ok(())
     }
 
     async fn prove(&mut self) -> Result<Vec<Finding>, FaultError> {
-        let policy = self.cluster.get(&self.key).await?;
-        let as_sent = policy.as_ref().is_some_and(|policy| includes(&policy["spec"], &self.policy["spec"]));
-        let mut findings = vec![Finding {
-            shows: Proof::Applied,
-            holds: as_sent,
-            detail: match (&policy, as_sent) {
-                (Some(_), true) => format!("{} is there as sent", self.key),
-                (Some(_), false) => {
-                    format!("{} is not as it was sent: the API server or somebody changed it", self.key)
-                }
-                (None, _) => format!("{} is not there", self.key),
-            },
-        }];
-        for pod in &self.targets {
-            let object = self.target(pod).await?;
-            let marks: Vec<&Mark> = self.marks.iter().filter(|mark| mark.object == pod_key(pod)).collect();
-            let marked = marks.iter().all(|mark| object["metadata"]["labels"][&mark.label] == mark.value.as_str());
+        let mut findings = self.switch.look(self.part).await?;
+        if self.switch.marked(self.part).is_empty() {
             findings.push(Finding {
                 shows: Proof::Applied,
-                holds: marked && !marks.is_empty(),
-                detail: format!(
-                    "pod {} {} the label that the policy selects",
-                    pod.name,
-                    if marked { "carries" } else { "lacks" }
-                ),
+                holds: false,
+                detail: "no target is there: they are gone, and nothing has replaced them yet".to_owned(),
             });
+        }
+        if let Some(witness) = &mut self.witness {
+            findings.push(witness.look().await?);
+        }
+        Ok(findings)
+    }
+
+    async fn settle(&mut self) -> Result<Vec<Finding>, FaultError> {
+        let mut findings = self.switch.conclude(self.part).await?;
+        if let Some(witness) = &mut self.witness {
+            findings.extend(witness.conclude().await);
         }
         Ok(findings)
     }
 
     async fn undo(&mut self) -> Result<(), FaultError> {
-        let mut problem = Ok(());
-        if self.created {
-            problem = self.cluster.delete(&self.key).await;
+        let taken = if self.begun { self.switch.take_down(self.part).await } else { Ok(()) };
+        if let Some(witness) = &mut self.witness {
+            witness.remove().await?;
         }
-        for mark in &self.marks[..self.marked] {
-            match self.cluster.label(&mark.object, &mark.label, None).await {
-                // Gone, or replaced by another object of that name: with it our label.
-                Ok(()) | Err(ClusterError::NotFound(_) | ClusterError::Conflict { .. }) => {}
-                Err(error) => problem = problem.and(Err(error)),
-            }
+        taken
+    }
+
+    async fn dismiss(&mut self) -> Result<(), FaultError> {
+        match &mut self.witness {
+            Some(witness) => witness.remove().await,
+            None => Ok(()),
         }
-        Ok(problem?)
     }
 
     async fn prove_undone(&mut self) -> Result<Vec<Finding>, FaultError> {
-        let mut findings = Vec::new();
-        if self.created {
-            // By name, not by UID: any policy of that name is ours.
-            let gone = self.cluster.get(&ObjectKey { uid: None, ..self.key.clone() }).await?.is_none();
-            findings.push(Finding {
-                shows: Proof::Removed,
-                holds: gone,
-                detail: format!("{} is {}", self.key, if gone { "gone" } else { "still there" }),
-            });
-        }
-        for mark in &self.marks[..self.marked] {
-            let object = self.cluster.get(&mark.object).await?;
-            let gone = object.is_none_or(|object| object["metadata"]["labels"][&mark.label].is_null());
-            findings.push(Finding {
-                shows: Proof::Removed,
-                holds: gone,
-                detail: format!("{} {} our label", mark.object, if gone { "is without" } else { "still carries" }),
-            });
+        let mut findings =
+            if self.begun { self.switch.look_for_rests(self.part).await? } else { Vec::new() };
+        if let Some(witness) = &mut self.witness {
+            findings.extend(witness.look_for_rests().await?);
         }
         Ok(findings)
     }
 
     fn leftovers(&self) -> Vec<Leftover> {
-        let error = "its removal could not be confirmed".to_owned();
-        let policy = self.created.then(|| Leftover {
-            what: self.key.to_string(),
-            command: self.key.delete_command(),
-            error: error.clone(),
-        });
-        let marks = self.marks[..self.marked].iter().map(|mark| Leftover {
-            what: format!("the label {} of {}", mark.label, mark.object),
-            command: unmark_command(&mark.object, &mark.label),
-            error: error.clone(),
-        });
-        policy.into_iter().chain(marks).collect()
+        let mut left = if self.begun { self.switch.leftovers(self.part) } else { Vec::new() };
+        left.extend(self.witness.iter().flat_map(Witness::leftovers));
+        left
     }
 }
 
@@ -204,6 +184,11 @@ fn includes(there: &Value, sent: &Value) -> bool {
     }
 }
 
+/// Whether both say the same, up to what the server leaves out.
+fn same(there: &Value, sent: &Value) -> bool {
+    includes(there, sent) && includes(sent, there)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -220,5 +205,13 @@ mod tests {
         assert!(!includes(&widened, &sent));
         let dropped = json!({"egress": [{"ports": [{}]}], "policyTypes": ["Egress"]});
         assert!(!includes(&dropped, &sent));
+    }
+
+    #[test]
+    fn a_rule_that_lost_its_ports_is_another_rule() {
+        let narrow = json!({"egress": [{"ports": [{"port": 53, "protocol": "TCP"}], "to": [{"podSelector": {}}]}]});
+        let wide = json!({"egress": [{"to": [{"podSelector": {}}]}], "ingress": []});
+        assert!(includes(&narrow, &wide) && !same(&narrow, &wide));
+        assert!(same(&json!({"egress": []}), &json!({"egress": [], "ingress": []})));
     }
 }

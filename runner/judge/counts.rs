@@ -1,13 +1,14 @@
 //! Expectations about counts of requests: `success_rate` and `requests`.
 
 use shakedown_schemas::result::{Unit, Verdict};
-use shakedown_schemas::scenario::{Requests, SuccessRate};
+use shakedown_schemas::scenario::{CountLimits, Errors, Requests, SuccessRate};
 use shakedown_schemas::units::Percent;
 
 use super::answer::{Answer, Asked, Rules, named};
 use super::limits::Limits;
 use super::numbers::wilson;
 use super::{samples, stats, text};
+use crate::observe::{Cell, Failure};
 
 /// `success_rate`: the share of the phase's requests that succeeded.
 pub(super) fn success_rate(asked: &Asked<'_>, it: &SuccessRate) -> Answer {
@@ -52,4 +53,56 @@ pub(super) fn requests(asked: &Asked<'_>, it: &Requests) -> Answer {
     answer.term("decided by", "the exact count".to_owned());
     let verdict = if limits.hold(n as f64) { Verdict::Pass } else { Verdict::Fail };
     answer.verdict(verdict, format!("{} were due, {}", text::requests(n), limits.against(n as f64, show)))
+}
+
+/// Limits on a count.
+pub(super) fn limits(it: CountLimits) -> Limits {
+    Limits { min: it.min.map(|min| min as f64), max: it.max.map(|max| max as f64) }
+}
+
+/// `errors`: how many failed, by kind. Exact counts; too few requests are inconclusive unless a limit is missed
+/// already, because "none of three timed out" says nothing.
+pub(super) fn errors(asked: &Asked<'_>, it: &Errors) -> Answer {
+    let total = stats::total(asked.load, asked.phase);
+    let n = total.requests();
+    let show = |value: f64| format!("{value}");
+    let counts: Vec<(&str, u64, Limits)> =
+        it.kinds().into_iter().map(|(kind, it)| (kind, failures(&total, kind), limits(it))).collect();
+    let sum: u64 = counts.iter().map(|(_, count, _)| count).sum();
+    let mut answer = Answer::new(Unit::Count, Limits::default(), show).observed(sum as f64, sum.to_string(), None);
+    answer.samples = n;
+    answer.term("decided by", "the exact count".to_owned());
+    let mut words = Vec::new();
+    for (kind, count, limits) in &counts {
+        answer.term(kind, count.to_string());
+        words.push(format!("{kind} {count}, {}", limits.against(*count as f64, show)));
+    }
+    let words = format!("of {}: {}", text::requests(n), words.join("; "));
+    if counts.iter().any(|(_, count, limits)| !limits.low_enough(*count as f64)) {
+        answer.verdict(Verdict::Fail, words)
+    } else if n < samples::FLOOR {
+        let why = format!("{words}; {} requests are needed to tell", samples::FLOOR);
+        answer.verdict(Verdict::Inconclusive, why)
+    } else if counts.iter().all(|(_, count, limits)| limits.hold(*count as f64)) {
+        answer.verdict(Verdict::Pass, words)
+    } else {
+        answer.verdict(Verdict::Fail, words)
+    }
+}
+
+/// How many failed in a way that a scenario has one name for.
+fn failures(requests: &Cell, kind: &str) -> u64 {
+    let of_kind = |failure: &Failure| match failure {
+        Failure::Timeout | Failure::Unfinished => kind == "timeout",
+        Failure::Dns | Failure::Refused | Failure::Connect | Failure::Tls => kind == "connection",
+        Failure::Reset => kind == "reset",
+        Failure::Status(400..=499) => kind == "http_4xx",
+        Failure::Status(500..=599) => kind == "http_5xx",
+        Failure::Status(_) => false,
+        Failure::BrokenStream | Failure::Protocol => kind == "broken_stream",
+        Failure::ApiError => kind == "api_error",
+        Failure::Check => kind == "check",
+        Failure::NotSent => kind == "not_sent",
+    };
+    requests.failed.iter().filter(|(failure, _)| kind == "any" || of_kind(failure)).map(|(_, count)| count).sum()
 }

@@ -7,6 +7,7 @@ use shakedown_schemas::units::{Percent, short};
 
 use super::answer::{Answer, Asked};
 use super::limits::Limits;
+use super::percentiles::Of;
 use super::{counts, percentiles, recovery, seconds, text};
 use crate::observe::Observations;
 
@@ -56,8 +57,11 @@ fn one(
     let mut answer = match expectation {
         Expectation::SuccessRate(it) => counts::success_rate(&asked, it),
         Expectation::Requests(it) => counts::requests(&asked, it),
-        Expectation::Latency(it) => percentiles::latency(&asked, it),
-        Expectation::LatencyRatio(it) => percentiles::latency_ratio(&asked, it),
+        Expectation::Latency(it) => percentiles::value(&asked, it, Of::Latency),
+        Expectation::LatencyRatio(it) => percentiles::ratio(&asked, it, Of::Latency),
+        Expectation::TimeToFirstToken(it) => percentiles::value(&asked, it, Of::FirstToken),
+        Expectation::TimeToFirstTokenRatio(it) => percentiles::ratio(&asked, it, Of::FirstToken),
+        Expectation::Errors(it) => counts::errors(&asked, it),
         Expectation::RecoveryTime(it) => recovery::recovery_time(&asked, it),
     };
     if !span.complete && answer.verdict != Verdict::Inconclusive {
@@ -101,15 +105,30 @@ fn question(expectation: &Expectation) -> (String, Unit, Limits, String) {
             let (limits, words) = of(limits, |value| Percent::from_fraction(value).to_string());
             (format!("success rate {words}"), Unit::Fraction, limits, words)
         }
-        Expectation::Latency(it) => {
+        Expectation::Latency(it) | Expectation::TimeToFirstToken(it) => {
             let limits = Limits { min: it.min.map(|it| it.as_secs_f64()), max: it.max.map(|it| it.as_secs_f64()) };
             let (limits, words) = of(limits, text::seconds);
-            (format!("{} {words}", it.percentile), Unit::Seconds, limits, words)
+            (format!("{}{} {words}", what(expectation), it.percentile), Unit::Seconds, limits, words)
         }
-        Expectation::LatencyRatio(it) => {
+        Expectation::LatencyRatio(it) | Expectation::TimeToFirstTokenRatio(it) => {
             let (limits, words) = of(Limits { min: it.min, max: it.max }, short);
             let floor = it.or_below.map_or_else(String::new, |floor| format!(", or at most {floor}"));
-            (format!("{} {words} times {}{floor}", it.percentile, it.to), Unit::Times, limits, words)
+            let title = format!("{}{} {words} times {}{floor}", what(expectation), it.percentile, it.to);
+            (title, Unit::Times, limits, words)
+        }
+        Expectation::Errors(it) => {
+            let kinds: Vec<String> = it
+                .kinds()
+                .into_iter()
+                .map(|(kind, limits)| format!("{kind} {}", counts::limits(limits).text(short)))
+                .collect();
+            let words = kinds.join(", ");
+            // Several kinds have several limits, which only words can hold.
+            let limits = match it.kinds().as_slice() {
+                [(_, one)] => counts::limits(*one),
+                _ => Limits::default(),
+            };
+            (format!("errors: {words}"), Unit::Count, limits, words)
         }
         Expectation::RecoveryTime(it) => {
             let limits = Limits { min: it.min.map(|it| it.as_secs_f64()), max: it.max.map(|it| it.as_secs_f64()) };
@@ -121,6 +140,14 @@ fn question(expectation: &Expectation) -> (String, Unit, Limits, String) {
             let (limits, words) = of(limits, short);
             (format!("{words} requests"), Unit::Count, limits, words)
         }
+    }
+}
+
+/// What a percentile is of, for the beginning of a title; nothing for the latency.
+fn what(expectation: &Expectation) -> &'static str {
+    match expectation {
+        Expectation::TimeToFirstToken(_) | Expectation::TimeToFirstTokenRatio(_) => "time to first token ",
+        _ => "",
     }
 }
 

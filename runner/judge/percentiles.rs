@@ -1,4 +1,4 @@
-//! Expectations about percentiles: `latency`, and `latency_ratio` against an earlier phase.
+//! Expectations about percentiles of latency and of the time to the first token, alone or against an earlier phase.
 
 use shakedown_schemas::result::{Unit, Verdict};
 use shakedown_schemas::scenario::{Latency, LatencyRatio};
@@ -10,8 +10,42 @@ use super::limits::Limits;
 use super::{samples, stats, text};
 use crate::observe::{Cell, Failure, Histogram};
 
+/// What a percentile is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// From the due moment to the end.
+    Latency,
+    /// From the due moment to the first token of a stream.
+    FirstToken,
+}
+
+impl Of {
+    const fn pick(self) -> fn(&Cell) -> &Histogram {
+        match self {
+            Self::Latency => |cell| &cell.latency,
+            Self::FirstToken => |cell| &cell.first_token,
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Latency => "latency",
+            Self::FirstToken => "first token",
+        }
+    }
+
+    /// The beginning of a sentence about a percentile.
+    fn fact(self, percentile: Percentile) -> String {
+        match self {
+            Self::Latency => percentile.to_string(),
+            Self::FirstToken => format!("time to first token {percentile}"),
+        }
+    }
+}
+
 /// A percentile of one phase and what it rests on.
 struct Term {
+    of: Of,
     phase: String,
     values: Histogram,
     windows: Windows,
@@ -24,19 +58,20 @@ struct Term {
 }
 
 impl Term {
-    fn new(asked: &Asked<'_>, phase: usize, percentile: Percentile) -> Self {
-        let pick: fn(&Cell) -> &Histogram = |cell| &cell.latency;
+    fn new(asked: &Asked<'_>, phase: usize, percentile: Percentile, of: Of) -> Self {
+        let pick = of.pick();
         let total = stats::total(asked.load, phase);
         let values = pick(&total).clone();
         let given_up: u64 =
             [Failure::Timeout, Failure::Unfinished].iter().filter_map(|failure| total.failed.get(failure)).sum();
         let rank = (percentile.fraction() * values.len() as f64 - 1e-9).ceil() as u64;
         Self {
+            of,
             phase: asked.phase_name(phase).to_owned(),
             windows: Windows::new(stats::judged(asked.load, phase), pick),
             value: values.quantile(percentile.fraction()).map(|microseconds| microseconds / 1e6),
             // Requests that were given up took longer than (nearly) all others did.
-            censored: given_up > 0 && rank > values.len() - given_up.min(values.len()),
+            censored: of == Of::Latency && given_up > 0 && rank > values.len() - given_up.min(values.len()),
             failures: asked.failures(&total),
             values,
         }
@@ -66,20 +101,20 @@ impl Term {
     }
 
     fn nothing(&self) -> Answer {
-        Answer::inconclusive(format!("no request of `{}` has a latency{}", self.phase, self.failures))
+        Answer::inconclusive(format!("no request of `{}` has a {}{}", self.phase, self.of.words(), self.failures))
     }
 }
 
-/// `latency`: a percentile of the phase, in seconds.
-pub(super) fn latency(asked: &Asked<'_>, it: &Latency) -> Answer {
+/// `latency` and `time_to_first_token`: a percentile of the phase, in seconds.
+pub(super) fn value(asked: &Asked<'_>, it: &Latency, of: Of) -> Answer {
     let limits = Limits { min: it.min.map(|it| it.as_secs_f64()), max: it.max.map(|it| it.as_secs_f64()) };
     let rules = Rules::new(it.decide, it.confidence, it.min_samples, samples::percentile(it.percentile.fraction()));
-    let term = Term::new(asked, asked.phase, it.percentile);
+    let term = Term::new(asked, asked.phase, it.percentile, of);
     let Some(value) = term.value else { return term.nothing() };
     let chance = Chance::new(asked.seed, &["latency", asked.path, &asked.load.name]);
     let interval = bootstrap::percentile(&term.windows, it.percentile.fraction(), rules.confidence, chance)
         .map(|interval| around(interval.map(|microseconds| microseconds / 1e6), value));
-    let fact = format!("{} was {}", it.percentile, term.text());
+    let fact = format!("{} was {}", of.fact(it.percentile), term.text());
     let mut answer = Answer::new(Unit::Seconds, limits, text::seconds).observed(value, term.text(), interval);
     answer.samples = term.values.len();
     answer.censored = term.censored;
@@ -95,15 +130,15 @@ pub(super) fn latency(asked: &Asked<'_>, it: &Latency) -> Answer {
     answer.decide(&rules, &fact)
 }
 
-/// `latency_ratio`: a percentile of the phase divided by the same percentile of an earlier one.
-pub(super) fn latency_ratio(asked: &Asked<'_>, it: &LatencyRatio) -> Answer {
+/// `latency_ratio` and `time_to_first_token_ratio`: a percentile of the phase divided by the same percentile of an earlier one.
+pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
     let limits = Limits { min: it.min, max: it.max };
     let rules = Rules::new(it.decide, it.confidence, it.min_samples, samples::percentile(it.percentile.fraction()));
     let baseline = match asked.complete_phase(&it.to) {
-        Ok(phase) => Term::new(asked, phase, it.percentile),
+        Ok(phase) => Term::new(asked, phase, it.percentile, of),
         Err(why) => return Answer::inconclusive(why),
     };
-    let term = Term::new(asked, asked.phase, it.percentile);
+    let term = Term::new(asked, asked.phase, it.percentile, of);
     let (Some(over), Some(under)) = (term.value, baseline.value) else {
         return if baseline.value.is_none() { baseline.nothing() } else { term.nothing() };
     };
@@ -119,7 +154,7 @@ pub(super) fn latency_ratio(asked: &Asked<'_>, it: &LatencyRatio) -> Answer {
         _ => "stayed at",
     };
     let sign = if term.censored { "at least " } else { "" };
-    let fact = format!("{} {moved} {sign}{} times the {}", it.percentile, text::digits(value), it.to);
+    let fact = format!("{} {moved} {sign}{} times the {}", of.fact(it.percentile), text::digits(value), it.to);
     let shown = format!("{}{}x", if term.censored { "at least " } else { "" }, text::digits(value));
     let mut answer = Answer::new(Unit::Times, limits, text::digits).observed(value, shown, interval);
     answer.samples = term.values.len().min(baseline.values.len());

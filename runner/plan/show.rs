@@ -33,7 +33,13 @@ pub fn show(document: &Document, plan: &Plan, cluster: Option<&Cluster>, seed: u
         for job in &plan.fuses {
             _ = writeln!(out, "---\n{}", shakedown_reports::to_yaml(&fuse::record(job).manifest).trim_end());
         }
+        let mut shown = Vec::new();
         for object in plan.faults.iter().flat_map(|(fault, _)| &fault.objects) {
+            // Partitions that begin together on the same pods begin with the same policy.
+            if shown.contains(&object) {
+                continue;
+            }
+            shown.push(object);
             _ = writeln!(out, "---\n{}", shakedown_reports::to_yaml(&object.manifest).trim_end());
         }
     }

@@ -37,6 +37,15 @@ impl Cidr {
         self.v6
     }
 
+    /// The address, when the block has only one.
+    pub fn single(self) -> Option<IpAddr> {
+        match (self.v6, self.length) {
+            (false, 32) => Some(IpAddr::from(((self.bits >> 96) as u32).to_be_bytes())),
+            (true, 128) => Some(IpAddr::from(self.bits.to_be_bytes())),
+            _ => None,
+        }
+    }
+
     /// True when the address lies in the block.
     pub fn has(self, address: IpAddr) -> bool {
         self.contains(Self::host(address))

@@ -32,6 +32,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::error::ApiError;
+use super::object;
 use super::patch;
 use super::registry::Registry;
 use format::Form;
@@ -137,7 +138,7 @@ async fn about_objects(
     let query = Query::of(request.uri());
     let (parts, body) = request.into_parts();
     if parts.method == Method::GET && route.subresource.as_deref() == Some("log") {
-        return log(&registry, &route);
+        return log(&registry, &route, &query);
     }
     let form = Form::of(&parts.headers, query.get("includeObject"))?;
     let is_read = parts.method == Method::GET && route.subresource.is_none();
@@ -174,11 +175,14 @@ async fn about_objects(
     answer.map(send)
 }
 
-/// Programs of the sandbox write no logs of their own; what the log would tell is in the pod's events.
-fn log(registry: &Registry, route: &Route) -> Result<Response<Body>, ApiError> {
+/// What a pod's program printed. The inference deployment prints nothing: what it would tell is in the pod's events.
+fn log(registry: &Registry, route: &Route, query: &Query) -> Result<Response<Body>, ApiError> {
     let name = route.name.as_deref().unwrap_or_default();
     match registry.store.get(route.resource, &route.namespace, name) {
-        Some(_) => Ok(text(StatusCode::OK, "")),
+        Some(pod) => {
+            let count = query.get("tailLines").and_then(|count| count.parse().ok()).unwrap_or(usize::MAX);
+            Ok(text(StatusCode::OK, &registry.logs.tail(object::uid(&pod), count)))
+        }
         None => Err(ApiError::not_found(route.resource, name)),
     }
 }

@@ -82,11 +82,13 @@ impl Node {
             let Some(pod) = pods.iter().find(|pod| object::uid(pod) == uid) else {
                 // Removed without grace: like SIGKILL.
                 life.abort();
+                registry.logs.forget(uid);
                 return false;
             };
             if object::is_terminating(pod) {
                 if life.is_finished() {
                     registry.finish_deletion(&Key::of(&PODS, pod), uid);
+                    registry.logs.forget(uid);
                     return false;
                 }
                 stop.cancel();

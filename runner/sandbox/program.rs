@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::inference::{self, BusConfig, FrontendConfig, WorkerConfig};
 use super::net::Net;
+use crate::faults::probe::{self, ProbeConfig};
 
 /// A program of the inference deployment with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,8 @@ pub enum Program {
     Frontend(FrontendConfig),
     /// Answers requests.
     Worker(WorkerConfig),
+    /// Tries to connect, and prints what it can reach.
+    Probe(ProbeConfig),
 }
 
 impl Program {
@@ -35,6 +38,7 @@ impl Program {
             Self::Bus(_) => "bus",
             Self::Frontend(_) => "frontend",
             Self::Worker(_) => "worker",
+            Self::Probe(_) => "probe",
         }
     }
 
@@ -45,7 +49,7 @@ impl Program {
     /// A sentence that says what is wrong: no such program, no such flag, no such setting, or a bad value.
     pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Self, String> {
         let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
-        let (name, flags) = words.split_first().ok_or("no program is named; there are bus, frontend and worker")?;
+        let (name, flags) = words.split_first().ok_or("no program is named; there are bus, frontend, probe and worker")?;
         let config = match flags {
             [] => "{}",
             ["--config", config] => config,
@@ -58,7 +62,8 @@ impl Program {
             "bus" => settings(config).map(Self::Bus),
             "frontend" => settings(config).map(Self::Frontend),
             "worker" => settings(config).map(Self::Worker),
-            other => Err(format!("there is no program `{other}`; there are bus, frontend and worker")),
+            "probe" => settings(config).map(Self::Probe),
+            other => Err(format!("there is no program `{other}`; there are bus, frontend, probe and worker")),
         }
     }
 
@@ -68,6 +73,7 @@ impl Program {
             Self::Bus(config) => changes(config),
             Self::Frontend(config) => changes(config),
             Self::Worker(config) => changes(config),
+            Self::Probe(config) => changes(config),
         };
         let mut words = vec![self.name().to_string()];
         if !config.is_empty() {
@@ -76,15 +82,16 @@ impl Program {
         words
     }
 
-    /// Runs the program until `stop` is cancelled.
+    /// Runs the program until `stop` is cancelled. What it prints goes to `print`, line by line.
     ///
     /// # Errors
     /// A setting that is not valid, or a port that cannot be listened on.
-    pub async fn run(self, net: Net, stop: CancellationToken) -> io::Result<()> {
+    pub async fn run(self, net: Net, print: impl Fn(String) + Send, stop: CancellationToken) -> io::Result<()> {
         match self {
             Self::Bus(config) => inference::bus(net, config, stop).await,
             Self::Frontend(config) => inference::frontend(net, config, stop).await,
             Self::Worker(config) => inference::worker(net, config, stop).await,
+            Self::Probe(config) => probe::run(net, config, print, stop).await,
         }
     }
 }

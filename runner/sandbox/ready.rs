@@ -71,6 +71,7 @@ async fn service(registry: &Registry, topology: &Topology, workload: &Workload) 
                 known_workers(&ip, config.port).await.is_some_and(|known| known >= workers(topology, workload))
             }
             Program::Bus(config) => TcpStream::connect((ip.as_str(), config.port)).await.is_ok(),
+            Program::Probe(_) => true,
             Program::Worker(config) => TcpStream::connect((ip.as_str(), config.health_port)).await.is_ok(),
         };
         if ready {

@@ -15,6 +15,7 @@ pub(crate) use delete::{DeleteOptions, Propagation};
 
 use super::addresses::Addresses;
 use super::error::{ApiError, Cause};
+use super::logs::Logs;
 use super::resource::{NAMESPACES, Resource};
 use super::store::{Key, Store, Transaction};
 use super::{admission, object, patch, typed, validate};
@@ -24,6 +25,7 @@ use super::{admission, object, patch, typed, validate};
 pub(crate) struct Registry {
     pub store: Store,
     pub addresses: Addresses,
+    pub logs: Logs,
 }
 
 /// What is done about fields that a kind does not have.

@@ -33,7 +33,7 @@ fn quick(workers: u32) -> Topology {
                 config.heartbeat = units::Duration::from_millis(50);
             }
             Program::Frontend(config) => config.heartbeat_timeout = units::Duration::from_millis(400),
-            Program::Bus(_) => {}
+            Program::Bus(_) | Program::Probe(_) => {}
         }
     }
     topology

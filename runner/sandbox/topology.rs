@@ -238,6 +238,8 @@ impl Workload {
             Program::Bus(config) => vec![("client", config.port)],
             Program::Frontend(config) => vec![("http", config.port), ("responses", config.response_port)],
             Program::Worker(config) => vec![("health", config.health_port)],
+            Program::Probe(config) if config.listen == 0 => Vec::new(),
+            Program::Probe(config) => vec![("listen", config.listen)],
         }
     }
 
@@ -246,6 +248,8 @@ impl Workload {
             Program::Bus(_) => json!({"tcpSocket": {"port": "client"}, "periodSeconds": 1}),
             Program::Frontend(_) => json!({"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 1}),
             Program::Worker(_) => json!({"httpGet": {"path": "/ready", "port": "health"}, "periodSeconds": 1}),
+            Program::Probe(config) if config.listen == 0 => Value::Null,
+            Program::Probe(_) => json!({"tcpSocket": {"port": "listen"}, "periodSeconds": 1}),
         }
     }
 }

@@ -199,6 +199,7 @@ async fn play_until(
                 namespaces: Vec::new(),
                 after: fault.after().get(),
                 lasts: fault.lasts().map(|lasts| lasts.get()),
+                effect: crate::faults::effect::Wanted::Applied,
             };
             drivers
                 .push((plan, Box::new(FakeFault { name, log: log.clone(), behaviour, undone: 0, harm: harm.clone() })));

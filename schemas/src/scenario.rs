@@ -10,8 +10,10 @@ mod load;
 mod safety;
 mod selector;
 
-pub use expect::{Decide, Expectation, Latency, LatencyRatio, RecoveryTime, Requests, SuccessRate};
-pub use fault::{Direction, Fault, Partition, PortRange};
+pub use expect::{
+    CountLimits, Decide, Errors, Expectation, Latency, LatencyRatio, RecoveryTime, Requests, SuccessRate,
+};
+pub use fault::{Direction, Fault, Partition, PortRange, Prove};
 pub use load::{Check, Http, Load, OpenAi, OpenAiEndpoint, Reach};
 pub use safety::{BlastRadius, StopCondition, StopHttp, StopLatency, StopSuccessRate};
 pub use selector::{Expression, LabelSelector, Operator, Peer, PodSelector};

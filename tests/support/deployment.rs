@@ -26,7 +26,7 @@ pub const WORKER: &str = "vllm-agg-0-vllmdecodeworker";
 #[derive(Debug)]
 pub struct TestCluster {
     pub kubectl: Kubectl,
-    program: String,
+    pub program: String,
     bus: String,
 }
 

@@ -101,7 +101,9 @@ impl Container {
     }
 
     async fn run_once(&self, program: Program, stop: &CancellationToken) -> io::Result<()> {
-        let run = program.run(self.net.clone(), stop.clone());
+        let (logs, uid) = (self.ground.registry.clone(), object::uid(&self.pod).to_owned());
+        let print = move |line| logs.logs.print(&uid, line);
+        let run = program.run(self.net.clone(), print, stop.clone());
         let watch = async {
             self.watch_readiness().await;
             std::future::pending().await

@@ -81,7 +81,17 @@ fn refresh(pod: &mut Value, now: &str) {
     let is_ready = unready.is_empty();
     object::map_mut(pod, "status").insert("phase".into(), phase.into());
     set_condition(pod, "ContainersReady", is_ready, why, now);
-    set_condition(pod, "Ready", is_ready, why, now);
+    let gates = object::list(pod, "/spec/readinessGates");
+    let shut = gates.iter().find_map(|gate| {
+        let condition = gate["conditionType"].as_str()?;
+        (object::condition(pod, condition) != Some("True")).then(|| {
+            format!("the status of pod readiness gate \"{condition}\" is not \"True\", but False")
+        })
+    });
+    match shut.filter(|_| is_ready) {
+        Some(message) => set_condition(pod, "Ready", false, Some(("ReadinessGatesNotReady", &message)), now),
+        None => set_condition(pod, "Ready", is_ready, why, now),
+    }
 }
 
 #[cfg(test)]

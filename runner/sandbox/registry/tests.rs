@@ -10,7 +10,7 @@ use crate::sandbox::resource::{DEPLOYMENTS, NAMESPACES, PODS, Resource, SERVICES
 use crate::sandbox::store::{Key, Store};
 
 fn registry() -> Registry {
-    let registry = Registry { store: Store::new(Clock::new()), addresses: Addresses::claim().unwrap() };
+    let registry = Registry { store: Store::new(Clock::new()), addresses: Addresses::claim().unwrap(), logs: Default::default() };
     create(&registry, &NAMESPACES, json!({"metadata": {"name": "a"}}));
     registry
 }

@@ -26,7 +26,7 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
                         always(&path, findings);
                     }
                 }
-                Expectation::Latency(it) => {
+                Expectation::Latency(it) | Expectation::TimeToFirstToken(it) => {
                     limits(
                         &path,
                         it.min.map(Duration::as_secs_f64),
@@ -36,7 +36,23 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
                     );
                     no_time(&format!("{path}.max"), it.max, "no answer takes no time", findings);
                 }
-                Expectation::LatencyRatio(it) => ratio(&path, scenario, index, it, findings),
+                Expectation::LatencyRatio(it) | Expectation::TimeToFirstTokenRatio(it) => {
+                    ratio(&path, scenario, index, it, findings)
+                }
+                Expectation::Errors(it) => {
+                    let kinds = it.kinds();
+                    if kinds.is_empty() {
+                        findings.push(
+                            &path,
+                            Diagnostic::error(Code::Limits, "`errors` names no kind of failure: nothing could fail")
+                                .help("write `errors: {any: {max: 0}}`"),
+                        );
+                    }
+                    for (kind, it) in kinds {
+                        let (min, max) = (it.min.map(|it| it as f64), it.max.map(|it| it as f64));
+                        limits(&format!("{path}.{kind}"), min, max, "0", findings);
+                    }
+                }
                 Expectation::RecoveryTime(it) => recovery(&path, scenario, index, it, findings),
                 Expectation::Requests(it) => {
                     limits(&path, it.min.map(|it| it as f64), it.max.map(|it| it as f64), "100", findings);

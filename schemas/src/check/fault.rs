@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Findings, dns_label};
 use crate::diagnostic::{Code, Diagnostic, words};
-use crate::scenario::{Fault, LabelSelector, Operator, Partition, Peer, Phase, PodSelector};
+use crate::scenario::{Fault, LabelSelector, Operator, Partition, Peer, Phase, PodSelector, Prove};
 
 pub(super) fn check(path: &str, phase: &Phase, fault: &Fault, findings: &mut Findings<'_>) {
     let path = format!("{path}.{}", fault.kind());
@@ -157,6 +157,13 @@ fn partition(path: &str, partition: &Partition, findings: &mut Findings<'_>) {
         findings.push(
             &format!("{path}.from"),
             Diagnostic::error(Code::Peer, "this partition cuts no link").help("write `from: [{service: nats}]`"),
+        );
+    }
+    if partition.prove == Prove::Witness && !partition.direction.has_egress() {
+        findings.push(
+            &format!("{path}.prove"),
+            Diagnostic::error(Code::Proof, "a witness connects to the peer, and this partition cuts only what the peer opens")
+                .help("write `prove: traffic`, or `direction: both`"),
         );
     }
     for (index, it) in partition.from.iter().enumerate() {

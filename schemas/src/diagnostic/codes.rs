@@ -59,6 +59,7 @@ codes! {
     Ports = "S054", "Ports where none can be.";
     SelfPartition = "S055", "A partition of pods from themselves.";
     Expression = "S056", "A label expression that says nothing.";
+    Proof = "S057", "A way to prove a fault that it cannot have.";
     ZeroDuration = "S060", "A phase, timeout or fault without any time.";
     Settle = "S061", "A settling time that leaves nothing of its phase.";
     FaultTime = "S062", "A fault that begins or ends outside its phase.";

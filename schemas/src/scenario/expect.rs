@@ -16,6 +16,13 @@ pub enum Expectation {
     Latency(Latency),
     /// A percentile of the phase's latency, divided by the same percentile of an earlier phase.
     LatencyRatio(LatencyRatio),
+    /// A percentile of the phase's times from the moment when a request was due to its first token. Only streams have
+    /// one, and only those that got that far.
+    TimeToFirstToken(Latency),
+    /// The same percentile, divided by that of an earlier phase.
+    TimeToFirstTokenRatio(LatencyRatio),
+    /// How many requests of the phase failed, by the kind of failure.
+    Errors(Errors),
     /// From the confirmed removal of the faults before this phase to the start of the first window from which success
     /// rate and latency stay within tolerance of the baseline for the whole `hold`.
     RecoveryTime(RecoveryTime),
@@ -30,6 +37,9 @@ impl Expectation {
             Self::SuccessRate(_) => "success_rate",
             Self::Latency(_) => "latency",
             Self::LatencyRatio(_) => "latency_ratio",
+            Self::TimeToFirstToken(_) => "time_to_first_token",
+            Self::TimeToFirstTokenRatio(_) => "time_to_first_token_ratio",
+            Self::Errors(_) => "errors",
             Self::RecoveryTime(_) => "recovery_time",
             Self::Requests(_) => "requests",
         }
@@ -39,8 +49,9 @@ impl Expectation {
     pub fn load(&self) -> Option<&str> {
         match self {
             Self::SuccessRate(it) => it.load.as_deref(),
-            Self::Latency(it) => it.load.as_deref(),
-            Self::LatencyRatio(it) => it.load.as_deref(),
+            Self::Latency(it) | Self::TimeToFirstToken(it) => it.load.as_deref(),
+            Self::LatencyRatio(it) | Self::TimeToFirstTokenRatio(it) => it.load.as_deref(),
+            Self::Errors(it) => it.load.as_deref(),
             Self::RecoveryTime(it) => it.load.as_deref(),
             Self::Requests(it) => it.load.as_deref(),
         }
@@ -246,4 +257,77 @@ pub struct Requests {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["completions"]))]
     pub load: Option<String>,
+}
+
+/// Limits on how many requests failed, for each kind of failure that is named. All of them must hold.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Errors {
+    /// Requests that failed, however they did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub any: Option<CountLimits>,
+    /// No end of the answer within the load's timeout, or still under way when the run was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<CountLimits>,
+    /// No connection: the name, the port, the network or TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<CountLimits>,
+    /// The connection ended before the answer did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset: Option<CountLimits>,
+    /// A status from 400 to 499 that does not count as success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_4xx: Option<CountLimits>,
+    /// A status from 500 to 599 that does not count as success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_5xx: Option<CountLimits>,
+    /// A stream without its end mark, a body cut short, or an answer that breaks the protocol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken_stream: Option<CountLimits>,
+    /// An answer that carries the API's error object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_error: Option<CountLimits>,
+    /// An answer that fails the request's `check`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<CountLimits>,
+    /// Due, and never sent: too many were under way until its timeout was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_sent: Option<CountLimits>,
+    /// Only this load. Default: each load is asked by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["completions"]))]
+    pub load: Option<String>,
+}
+
+impl Errors {
+    /// The kinds that have limits, by name, in the order of this type.
+    pub fn kinds(&self) -> Vec<(&'static str, CountLimits)> {
+        let all = [
+            ("any", self.any),
+            ("timeout", self.timeout),
+            ("connection", self.connection),
+            ("reset", self.reset),
+            ("http_4xx", self.http_4xx),
+            ("http_5xx", self.http_5xx),
+            ("broken_stream", self.broken_stream),
+            ("api_error", self.api_error),
+            ("check", self.check),
+            ("not_sent", self.not_sent),
+        ];
+        all.into_iter().filter_map(|(name, limits)| limits.map(|limits| (name, limits))).collect()
+    }
+}
+
+/// Limits on a number, both inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CountLimits {
+    /// At least so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [1]))]
+    pub min: Option<u64>,
+    /// At most so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [0]))]
+    pub max: Option<u64>,
 }

@@ -59,6 +59,12 @@ pub struct Partition {
     /// Which way the links are cut, seen from the target pods. Default `both`.
     #[serde(default)]
     pub direction: Direction,
+    /// Cut off the replacement as well when a target is replaced while the fault stands. Default: only report it.
+    #[serde(default)]
+    pub follow: bool,
+    /// What shows that the links are really cut. Default `auto`.
+    #[serde(default)]
+    pub prove: Prove,
     /// How long after the phase's start the fault is injected. Default: at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Duration>,
@@ -89,6 +95,35 @@ impl Direction {
     /// True when connections that the targets accept are meant.
     pub const fn has_ingress(self) -> bool {
         matches!(self, Self::Ingress | Self::Both)
+    }
+}
+
+/// What shows that a partition acts, beside its policy being in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Prove {
+    /// A witness where an image for it is known; else the policy counts where this cluster is known to enforce policies,
+    /// or where the run's own requests change. Without any of these the scenario is inconclusive.
+    #[default]
+    Auto,
+    /// A witness: a short-lived pod that could connect to the peer before, and cannot now. Needs an image
+    /// (`--witness-image`), and a partition that cuts what the targets open.
+    Witness,
+    /// The run's own requests: their success rate or latency leaves the baseline's band while the fault stands.
+    Traffic,
+    /// Nothing more: that the policy is in place is enough.
+    Applied,
+}
+
+impl Prove {
+    /// The way in a word, as a scenario writes it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Witness => "witness",
+            Self::Traffic => "traffic",
+            Self::Applied => "applied",
+        }
     }
 }
 

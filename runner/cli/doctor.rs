@@ -1,0 +1,254 @@
+//! `shakedown doctor`: whether a cluster is fit for scenarios, each finding with its remedy. It changes nothing but for
+//! the canary, which removes itself, and what it finds out about policies is remembered for `run`.
+
+use serde_json::Value;
+
+use shakedown_reports::Redactor;
+
+use super::sandbox::Environment;
+use super::{Failure, args, exit, proof, run};
+use crate::cluster::{Access, Cluster, ClusterError, Kind};
+use crate::faults::{canary, fuse};
+use crate::known;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Ok,
+    Warning,
+    Problem,
+}
+
+/// One thing that was looked at.
+struct Finding {
+    level: Level,
+    text: String,
+    help: Option<String>,
+}
+
+impl Finding {
+    fn ok(text: impl Into<String>) -> Self {
+        Self { level: Level::Ok, text: text.into(), help: None }
+    }
+
+    fn new(level: Level, text: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { level, text: text.into(), help: Some(help.into()) }
+    }
+}
+
+/// What a run needs, and what it can do without.
+const NEEDED: &[(bool, Access)] = &[
+    (true, access("", "pods", "get")),
+    (true, access("", "pods", "list")),
+    (true, access("", "pods", "patch")),
+    (false, access("", "pods", "watch")),
+    (true, access("", "services", "get")),
+    (true, access("", "endpoints", "get")),
+    (true, access("networking.k8s.io", "networkpolicies", "get")),
+    (true, access("networking.k8s.io", "networkpolicies", "list")),
+    (true, access("networking.k8s.io", "networkpolicies", "create")),
+    (true, access("networking.k8s.io", "networkpolicies", "update")),
+    (true, access("networking.k8s.io", "networkpolicies", "delete")),
+    (true, access("batch", "jobs", "get")),
+    (true, access("batch", "jobs", "create")),
+    (true, access("batch", "jobs", "delete")),
+    (true, access("coordination.k8s.io", "leases", "get")),
+    (true, access("coordination.k8s.io", "leases", "create")),
+    (true, access("coordination.k8s.io", "leases", "update")),
+    (true, access("coordination.k8s.io", "leases", "delete")),
+    (false, access("", "pods/portforward", "create")),
+    (false, access("", "pods", "create")),
+    (false, access("", "pods", "delete")),
+    (false, access("", "pods/log", "get")),
+    (false, access("apps", "replicasets", "get")),
+];
+
+/// What makes partitions more exact, in the whole cluster.
+const USEFUL: &[Access] = &[access("", "namespaces", "list"), access("", "nodes", "list"), access("", "pods", "list")];
+
+const fn access(group: &'static str, resource: &'static str, verb: &'static str) -> Access {
+    Access { group, resource, verb }
+}
+
+/// Looks at everything and prints it.
+///
+/// # Errors
+/// When there is no cluster to look at.
+pub async fn doctor(args: args::Doctor, redactor: &Redactor) -> Result<u8, Failure> {
+    let environment = Environment::open(&args.target, true, redactor).await?;
+    let Some(cluster) = environment.cluster() else { return Ok(exit::PASSED) };
+    let namespace = args.target.namespace.clone().unwrap_or_else(|| cluster.default_namespace().to_owned());
+    let mut findings = vec![version(cluster)];
+    findings.push(namespace_finding(cluster, &namespace).await.map_err(Failure::environment)?);
+    findings.extend(permissions(cluster, &namespace).await.map_err(Failure::environment)?);
+    findings.push(fuse_finding(cluster, &namespace).await);
+    findings.extend(enforcement(&args.proving, cluster, &namespace).await.map_err(Failure::environment)?);
+    for Finding { level, text, help } in &findings {
+        let word = match level {
+            Level::Ok => "ok     ",
+            Level::Warning => "warning",
+            Level::Problem => "problem",
+        };
+        println!("{word}  {text}");
+        if let Some(help) = help {
+            println!("         help: {help}");
+        }
+    }
+    let worst = findings.iter().map(|finding| finding.level).max();
+    environment.close().await;
+    Ok(if worst == Some(Level::Problem) { exit::ENVIRONMENT } else { exit::PASSED })
+}
+
+fn version(cluster: &Cluster) -> Finding {
+    let info = cluster.info();
+    let text = format!("Kubernetes {} at {}", info.version, info.server);
+    match cluster.version() {
+        Some(version) if version < (1, 20) => {
+            Finding::new(Level::Warning, text, "versions before 1.20 are not tested; 1.20 is the oldest that is")
+        }
+        Some(version) if version < (1, 22) => Finding::new(
+            Level::Warning,
+            format!("{text}: it does not know `endPort`"),
+            "a partition with `ports` keeps only the declared other ports of a peer open; 1.22 keeps all of them",
+        ),
+        _ => Finding::ok(text),
+    }
+}
+
+async fn namespace_finding(cluster: &Cluster, namespace: &str) -> Result<Finding, ClusterError> {
+    match cluster.require_namespace(namespace).await {
+        Ok(()) => Ok(Finding::ok(format!("namespace {namespace}"))),
+        Err(ClusterError::NotFound(_)) => Ok(Finding::new(
+            Level::Problem,
+            format!("there is no namespace {namespace}"),
+            "--namespace names the one that scenarios use",
+        )),
+        Err(error) => Err(error),
+    }
+}
+
+async fn permissions(cluster: &Cluster, namespace: &str) -> Result<Vec<Finding>, ClusterError> {
+    let mut findings = Vec::new();
+    let mut missing = Vec::new();
+    let mut optional = Vec::new();
+    for (needed, access) in NEEDED {
+        match cluster.may(*access, namespace).await? {
+            None => {
+                return Ok(vec![Finding::new(
+                    Level::Warning,
+                    "this API server does not say what an account may do",
+                    "a permission that is missing shows when it is needed",
+                )]);
+            }
+            Some(true) => {}
+            Some(false) if *needed => missing.push(name(access)),
+            Some(false) => optional.push(name(access)),
+        }
+    }
+    findings.push(if missing.is_empty() {
+        Finding::ok(format!("permissions in namespace {namespace}"))
+    } else {
+        let text = format!("in namespace {namespace} this account may not: {}", missing.join(", "));
+        Finding::new(Level::Problem, text, "give it a Role that allows these; the README lists what a run needs")
+    });
+    if !optional.is_empty() {
+        let text = format!("in namespace {namespace} this account may not: {}", optional.join(", "));
+        findings.push(Finding::new(
+            Level::Warning,
+            text,
+            "port-forwards need pods/portforward; witnesses need pods create and delete and pods/log get; replaced targets are \
+             noticed at once with pods watch, and told by their Deployment with replicasets get",
+        ));
+    }
+    let mut wide = Vec::new();
+    for access in USEFUL {
+        if cluster.may(*access, "").await? == Some(false) {
+            wide.push(name(access));
+        }
+    }
+    findings.push(if wide.is_empty() {
+        Finding::ok("namespaces, nodes and pods of the whole cluster can be read")
+    } else {
+        let text = format!("in the whole cluster this account may not: {}", wide.join(", "));
+        Finding::new(Level::Warning, text, "with these, partitions are exact towards other namespaces and nodes as well")
+    });
+    Ok(findings)
+}
+
+fn name(access: &Access) -> String {
+    let group = if access.group.is_empty() { String::new() } else { format!(".{}", access.group) };
+    format!("{} {}{group}", access.verb, access.resource)
+}
+
+/// The server is asked what it would make of a fuse: one that does not know `ttlSecondsAfterFinished` drops it.
+async fn fuse_finding(cluster: &Cluster, namespace: &str) -> Finding {
+    let job = fuse::job(&run::run_id(jiff::Timestamp::now()), 0, namespace, std::time::Duration::from_secs(60));
+    match cluster.rehearse(Kind::Job, namespace, &job).await {
+        Ok(made) if made["spec"]["ttlSecondsAfterFinished"] == Value::from(0) => {
+            Finding::ok("fuse: the server takes the Job that removes faults when the runner dies")
+        }
+        Ok(_) => Finding::new(
+            Level::Problem,
+            "fuse: the server drops ttlSecondsAfterFinished, so faults would outlive a runner that dies",
+            "before 1.21 the feature gate TTLAfterFinished has to be on; --no-fuse runs without",
+        ),
+        Err(error) => Finding::new(
+            Level::Problem,
+            format!("fuse: the server refuses the Job that removes faults: {error}"),
+            "allow it, or run with --no-fuse",
+        ),
+    }
+}
+
+/// Whether policies are enforced: by a canary, else from memory.
+async fn enforcement(
+    args: &args::Proving,
+    cluster: &Cluster,
+    namespace: &str,
+) -> Result<Vec<Finding>, ClusterError> {
+    const REMEDY: &str = "partitions by NetworkPolicy do nothing here: install a network plugin that enforces policies, such \
+                          as Calico or Cilium, or use Chaos Mesh's partition";
+    let tell = |known: &known::Enforcement| {
+        if known.enforced {
+            Finding::ok(known.sentence())
+        } else {
+            Finding::new(Level::Problem, known.sentence(), REMEDY)
+        }
+    };
+    let remembered = known::recall(cluster).await?;
+    if cluster.info().sandbox || args.no_canary {
+        return Ok(vec![remembered.as_ref().map_or_else(
+            || Finding::new(Level::Warning, "whether anything enforces NetworkPolicy is not known", "run it without --no-canary"),
+            tell,
+        )]);
+    }
+    let Some(image) = proof::canary_image(args, cluster).await else {
+        let help = "--canary-image names an image whose entry point is this program; two short-lived pods of it find out";
+        return Ok(vec![remembered.as_ref().map_or_else(
+            || Finding::new(Level::Warning, "whether anything enforces NetworkPolicy is not known", help),
+            tell,
+        )]);
+    };
+    match canary::sing(cluster, &run::run_id(jiff::Timestamp::now()), namespace, &image).await {
+        Ok(answer) => {
+            let mut findings = vec![tell(&answer)];
+            if let Err(why) = known::remember(cluster, &answer).await? {
+                findings.push(Finding::new(
+                    Level::Warning,
+                    "this answer could not be kept for later runs",
+                    why,
+                ));
+            }
+            Ok(findings)
+        }
+        Err(error) => Ok(vec![Finding::new(
+            Level::Warning,
+            format!("whether anything enforces NetworkPolicy could not be found out: {}", first_line(&error.to_string())),
+            error.to_string().lines().skip(1).collect::<Vec<_>>().join(" ").trim_start_matches("help: ").to_owned(),
+        )]),
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}

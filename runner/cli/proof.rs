@@ -1,0 +1,65 @@
+//! What can show that faults act, found before anything is planned: an image for witnesses, and whether the cluster is
+//! known to enforce NetworkPolicy.
+
+use super::args;
+use crate::cluster::{Cluster, WitnessImage};
+use crate::faults::canary;
+use crate::known;
+use crate::plan::Proof;
+
+/// What the sandbox's pods run: this program.
+const SANDBOX_IMAGE: &str = "shakedown-sandbox";
+
+/// The image for witnesses: the one that was named, else our own where we run in a pod.
+pub async fn image(args: &args::Proving, cluster: &Cluster) -> Option<WitnessImage> {
+    match &args.witness_image {
+        Some(image) => Some(WitnessImage::named(image)),
+        None if cluster.info().sandbox => Some(WitnessImage::named(SANDBOX_IMAGE)),
+        None => cluster.own_image().await,
+    }
+}
+
+/// The image for canaries.
+pub async fn canary_image(args: &args::Proving, cluster: &Cluster) -> Option<WitnessImage> {
+    match &args.canary_image {
+        Some(image) => Some(WitnessImage::named(image)),
+        None => image(args, cluster).await,
+    }
+}
+
+/// What is known without changing anything.
+///
+/// # Errors
+/// When the cluster does not answer.
+pub async fn known(args: &args::Proving, cluster: Option<&Cluster>) -> Result<Proof, String> {
+    let Some(cluster) = cluster else { return Ok(Proof::default()) };
+    let enforcement = known::recall(cluster).await.map_err(|error| error.to_string())?;
+    Ok(Proof { image: image(args, cluster).await, enforcement })
+}
+
+/// The same, and where it is not known whether policies are enforced, a canary finds out: unless that is not wanted, or
+/// there is no image for it. What goes wrong with it is no reason not to run: the faults are proven in other ways.
+///
+/// # Errors
+/// When the cluster does not answer.
+pub async fn find(
+    args: &args::Proving,
+    cluster: Option<&Cluster>,
+    run: &str,
+    namespace: Option<&str>,
+) -> Result<(Proof, Option<String>), String> {
+    let mut proof = known(args, cluster).await?;
+    let (Some(cluster), Some(namespace)) = (cluster, namespace) else { return Ok((proof, None)) };
+    if proof.enforcement.is_some() || args.no_canary {
+        return Ok((proof, None));
+    }
+    let Some(image) = canary_image(args, cluster).await else { return Ok((proof, None)) };
+    match canary::sing(cluster, run, namespace, &image).await {
+        Ok(answer) => {
+            _ = known::remember(cluster, &answer).await;
+            proof.enforcement = Some(answer);
+            Ok((proof, None))
+        }
+        Err(error) => Ok((proof, Some(format!("the canary did not find out whether policies are enforced: {error}")))),
+    }
+}

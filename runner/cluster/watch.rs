@@ -1,0 +1,73 @@
+//! Watching objects: what is there, and every change from then on, as plain data.
+//!
+//! Lists first and watches from there, which every server can (streaming lists need Kubernetes 1.32). A watch that
+//! breaks or expires begins again with a list. What the changes mean is for whoever watches.
+
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, stream};
+use kube::runtime::watcher::{self, Event};
+use serde_json::Value;
+
+use super::objects::to_value;
+use super::{Cluster, ClusterError, Kind};
+
+/// The pause before a watch that broke begins again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What a watch says.
+#[derive(Debug)]
+pub enum Change {
+    /// Everything that is there now. What was known before and is not in here is gone.
+    Listed(Vec<Value>),
+    /// An object came or changed.
+    Applied(Value),
+    /// An object is gone.
+    Deleted(Value),
+    /// The watch broke; it begins again by itself.
+    Broken(ClusterError),
+}
+
+impl Cluster {
+    /// The objects of a kind in a namespace, now and from now on. It never ends by itself.
+    pub fn watch(&self, kind: Kind, namespace: &str) -> impl Stream<Item = Change> + Send + 'static {
+        let api = self.api(kind, namespace);
+        let action = format!("watch {} in namespace {namespace}", kind.kubectl());
+        let events = watcher::watcher(api, watcher::Config::default()).boxed();
+        stream::unfold((events, Vec::new(), action), |(mut events, mut listed, action)| async move {
+            loop {
+                let change = match events.next().await? {
+                    Ok(Event::Init) => {
+                        listed.clear();
+                        continue;
+                    }
+                    Ok(Event::InitApply(object)) => {
+                        listed.push(to_value(&object));
+                        continue;
+                    }
+                    Ok(Event::InitDone) => Change::Listed(std::mem::take(&mut listed)),
+                    Ok(Event::Apply(object)) => Change::Applied(to_value(&object)),
+                    Ok(Event::Delete(object)) => Change::Deleted(to_value(&object)),
+                    Err(error) => {
+                        // The next poll asks the server again at once.
+                        tokio::time::sleep(PAUSE).await;
+                        Change::Broken(broken(&action, &error))
+                    }
+                };
+                return Some((change, (events, listed, action)));
+            }
+        })
+    }
+}
+
+fn broken(action: &str, error: &watcher::Error) -> ClusterError {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => ClusterError::from_kube(action, error),
+        watcher::Error::WatchError(status) => ClusterError::from_kube(action, &kube::Error::Api(status.clone())),
+        watcher::Error::NoResourceVersion => {
+            ClusterError::Other { action: action.to_owned(), message: error.to_string(), transient: true }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What has to show that a fault acts, and what to say when nothing does: pure, after the run, from the evidence and the
+//! run's own requests.
+
+use shakedown_schemas::result::{Evidence, FaultResult, Proof, Recovery, Verdict};
+use shakedown_schemas::scenario::Direction;
+
+use super::witness::KEPT;
+
+/// What has to show that a fault acts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nothing beside its objects being in place: the scenario says so, or its engine's own status is the proof.
+    Applied,
+    /// A witness.
+    Witness,
+    /// The run's own requests.
+    Traffic,
+    /// A witness; else that the cluster is known to enforce policies; else the run's own requests.
+    Auto {
+        /// How it is known that the cluster enforces policies, in words.
+        enforced: Option<String>,
+        /// Why there is no witness, in words.
+        no_witness: Option<String>,
+    },
+}
+
+/// What the run's own requests show in the phase of a fault.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Traffic {
+    /// They changed.
+    Changed {
+        /// The load.
+        load: String,
+        /// When, in seconds since the load's start.
+        at_s: f64,
+    },
+    /// They went on as before.
+    Unchanged,
+    /// There is nothing to compare with.
+    Unknown,
+}
+
+/// What the requests show in a phase.
+pub fn traffic(phase: &str, recoveries: &[Recovery]) -> Traffic {
+    let mut of_phase = recoveries.iter().filter(|recovery| recovery.phase == phase).peekable();
+    if of_phase.peek().is_none() {
+        return Traffic::Unknown;
+    }
+    let onsets = of_phase.filter_map(|recovery| Some((recovery.onset_s?, &recovery.load)));
+    match onsets.min_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((at_s, load)) => Traffic::Changed { load: load.clone(), at_s },
+        None => Traffic::Unchanged,
+    }
+}
+
+/// Brings a fault's verdict in line with what shows that it acts. The answer is a warning for the report, where the
+/// fault acts and the requests go on all the same.
+pub fn conclude(fault: &mut FaultResult, wanted: &Wanted, direction: Direction, traffic: &Traffic) -> Option<String> {
+    let effective = |holds: bool| move |it: &&Evidence| it.shows == Proof::Effective && it.holds == holds;
+    let refuted = fault.evidence.iter().any(|it| effective(false)(&it));
+    let shown = fault.evidence.iter().any(|it| effective(true)(&it) && !it.detail.starts_with(KEPT)) && !refuted;
+    let kept = fault.evidence.iter().any(|it| it.detail.starts_with(KEPT));
+    if fault.injection != Verdict::Pass {
+        if fault.injection == Verdict::Inconclusive && refuted {
+            explain(fault, enforcement_help());
+        }
+        return None;
+    }
+    let by_traffic = match (wanted, traffic) {
+        (Wanted::Traffic, _) => true,
+        (Wanted::Auto { enforced, .. }, _) => !shown && enforced.is_none(),
+        (Wanted::Applied | Wanted::Witness, _) => false,
+    };
+    if *wanted == Wanted::Witness && !shown {
+        fault.injection = Verdict::Inconclusive;
+        fault.problem = Some("not proven: no witness has shown that it acts".to_owned());
+        return None;
+    }
+    if by_traffic {
+        match traffic {
+            Traffic::Changed { load, at_s } => {
+                fault.evidence.push(Evidence {
+                    at_s: *at_s,
+                    shows: Proof::Effective,
+                    holds: true,
+                    detail: format!("the requests of load {load} changed at {at_s:.1} s, while the fault stood"),
+                });
+                fault.proven_s = Some(fault.proven_s.unwrap_or(*at_s).max(*at_s));
+            }
+            Traffic::Unchanged | Traffic::Unknown => {
+                fault.injection = Verdict::Inconclusive;
+                fault.problem = Some(unproven(wanted, direction, traffic, kept));
+            }
+        }
+        return None;
+    }
+    (*traffic == Traffic::Unchanged && shown).then(|| unnoticed(fault, direction, kept))
+}
+
+fn explain(fault: &mut FaultResult, help: &str) {
+    let problem = fault.problem.get_or_insert_with(String::new);
+    if !problem.contains(help) {
+        problem.push('\n');
+        problem.push_str(help);
+    }
+}
+
+const fn enforcement_help() -> &'static str {
+    "help: `shakedown doctor` finds out whether anything in this cluster enforces NetworkPolicy; a network plugin such as \
+     Calico or Cilium does, flannel alone does not"
+}
+
+/// Nothing shows that the fault acts.
+fn unproven(wanted: &Wanted, direction: Direction, traffic: &Traffic, kept: bool) -> String {
+    let mut text = match traffic {
+        Traffic::Unknown => {
+            "not proven: the policy was in place, and there is no phase before it whose requests could be compared".to_owned()
+        }
+        _ => "not proven: the policy was in place, and the run's own requests went on as before".to_owned(),
+    };
+    if let Wanted::Auto { no_witness: Some(why), .. } = wanted {
+        text.push_str(&format!("; there was no witness, because {why}"));
+    }
+    text.push_str("\nhelp: either nothing enforces NetworkPolicy here (`shakedown doctor` with --canary-image finds out), or ");
+    if kept {
+        text.push_str(KEPT_HELP);
+    } else {
+        text.push_str("the network plugin leaves established connections open, or the service does not need this link, or others carry the load");
+    }
+    text.push_str(wrong_way(direction));
+    text.push_str("; --witness-image proves the cut without any of that, and `prove: applied` does without a proof");
+    text
+}
+
+const KEPT_HELP: &str = "its network plugin leaves established connections open, and the link was in use: make its clients \
+                         connect anew during the phase (restart them, or limit how long they keep a connection), or use \
+                         Chaos Mesh's partition, which drops packets of every connection";
+
+/// The fault acts and nobody noticed.
+fn unnoticed(fault: &FaultResult, direction: Direction, kept: bool) -> String {
+    let name = &fault.name;
+    if kept {
+        format!("fault {name}: new connections are cut, the requests went on as before, and {KEPT}; {KEPT_HELP}")
+    } else {
+        format!(
+            "fault {name} acts, and the requests went on as before: the service does not need this link, or others carry the \
+             load{}",
+            wrong_way(direction)
+        )
+    }
+}
+
+const fn wrong_way(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Egress => {
+            "; the partition cuts only what the targets open (`direction: egress`): connections that the peers open to them \
+             still work"
+        }
+        Direction::Ingress => {
+            "; the partition cuts only what the targets accept (`direction: ingress`): connections that they open to the \
+             peers still work"
+        }
+        Direction::Both => "",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+use shakedown_schemas::event::FaultState;
+
+use super::*;
+
+fn fault(evidence: &[(Proof, bool, &str)], injection: Verdict) -> FaultResult {
+    FaultResult {
+        name: "cut".into(),
+        phase: "partition".into(),
+        kind: "partition".into(),
+        engine: "network-policy".into(),
+        description: String::new(),
+        targets: Vec::new(),
+        peers: Vec::new(),
+        objects: Vec::new(),
+        state: FaultState::Undone,
+        injecting_s: Some(1.0),
+        injected_s: Some(1.5),
+        proven_s: Some(2.0),
+        undoing_s: Some(9.0),
+        undone_s: Some(9.5),
+        evidence: evidence
+            .iter()
+            .map(|(shows, holds, detail)| Evidence { at_s: 2.0, shows: *shows, holds: *holds, detail: (*detail).into() })
+            .collect(),
+        injection,
+        undo: Verdict::Pass,
+        problem: None,
+        line: None,
+    }
+}
+
+const APPLIED: (Proof, bool, &str) = (Proof::Applied, true, "the policy is there as sent");
+const CUT: (Proof, bool, &str) = (Proof::Effective, true, "a witness cannot connect now");
+const LIVES_ON: (Proof, bool, &str) = (Proof::Effective, true, "established connections are left open by this plugin");
+const OPEN: (Proof, bool, &str) = (Proof::Effective, false, "a witness can still connect");
+
+fn auto(enforced: bool) -> Wanted {
+    Wanted::Auto {
+        enforced: enforced.then(|| "a canary showed it".to_owned()),
+        no_witness: Some("no image is known".to_owned()),
+    }
+}
+
+fn changed() -> Traffic {
+    Traffic::Changed { load: "main".into(), at_s: 4.0 }
+}
+
+/// The verdict, the problem and the warning of a fault that was applied.
+fn judged(wanted: &Wanted, evidence: &[(Proof, bool, &str)], traffic: &Traffic) -> (Verdict, String, String) {
+    let mut fault = fault(evidence, Verdict::Pass);
+    let warning = conclude(&mut fault, wanted, Direction::Both, traffic);
+    (fault.injection, fault.problem.unwrap_or_default(), warning.unwrap_or_default())
+}
+
+#[test]
+fn what_was_asked_for_has_to_be_shown() {
+    use Traffic::{Unchanged, Unknown};
+    let verdict = |wanted: &Wanted, evidence: &[_], traffic: &Traffic| judged(wanted, evidence, traffic).0;
+    for (wanted, evidence, traffic, expected) in [
+        (Wanted::Applied, &[APPLIED][..], Unchanged, Verdict::Pass),
+        (Wanted::Witness, &[APPLIED, CUT], Unchanged, Verdict::Pass),
+        (Wanted::Witness, &[APPLIED], changed(), Verdict::Inconclusive),
+        (Wanted::Traffic, &[APPLIED], changed(), Verdict::Pass),
+        (Wanted::Traffic, &[APPLIED], Unchanged, Verdict::Inconclusive),
+        (Wanted::Traffic, &[APPLIED], Unknown, Verdict::Inconclusive),
+        (auto(false), &[APPLIED, CUT], Unchanged, Verdict::Pass),
+        (auto(true), &[APPLIED], Unchanged, Verdict::Pass),
+        (auto(false), &[APPLIED], changed(), Verdict::Pass),
+        (auto(false), &[APPLIED], Unchanged, Verdict::Inconclusive),
+        (auto(false), &[APPLIED], Unknown, Verdict::Inconclusive),
+        (auto(false), &[APPLIED, LIVES_ON], Unchanged, Verdict::Inconclusive),
+    ] {
+        assert_eq!(verdict(&wanted, evidence, &traffic), expected, "{wanted:?} {evidence:?} {traffic:?}");
+    }
+}
+
+#[test]
+fn a_change_of_the_requests_becomes_evidence_with_its_time() {
+    let mut fault = fault(&[APPLIED], Verdict::Pass);
+    assert_eq!(conclude(&mut fault, &auto(false), Direction::Both, &changed()), None);
+    let last = fault.evidence.last().unwrap();
+    assert_eq!((last.at_s, last.shows, last.holds), (4.0, Proof::Effective, true));
+    assert_eq!(fault.proven_s, Some(4.0));
+}
+
+#[test]
+fn each_way_to_go_on_as_before_has_its_own_diagnosis() {
+    let problem = |wanted: &Wanted, evidence: &[_], traffic: &Traffic| judged(wanted, evidence, traffic).1;
+    let unknown = problem(&auto(false), &[APPLIED], &Traffic::Unchanged);
+    for part in ["went on as before", "no image is known", "shakedown doctor", "--witness-image", "prove: applied"] {
+        assert!(unknown.contains(part), "{part}: {unknown}");
+    }
+    assert!(problem(&auto(false), &[APPLIED], &Traffic::Unknown).contains("no phase before it"));
+    let (verdict, _, warning) = judged(&auto(false), &[APPLIED, CUT, LIVES_ON], &Traffic::Unchanged);
+    assert_eq!(verdict, Verdict::Pass);
+    for part in ["new connections are cut", "established connections are left open", "restart them", "Chaos Mesh"] {
+        assert!(warning.contains(part), "{part}: {warning}");
+    }
+    let warning = judged(&auto(false), &[APPLIED, CUT], &Traffic::Unchanged).2;
+    assert!(warning.contains("others carry the load"), "{warning}");
+}
+
+#[test]
+fn one_way_partitions_name_the_other_way() {
+    for (direction, part) in [(Direction::Egress, "what the targets open"), (Direction::Ingress, "what the targets accept")] {
+        let mut fault = fault(&[APPLIED], Verdict::Pass);
+        conclude(&mut fault, &auto(false), direction, &Traffic::Unchanged);
+        assert!(fault.problem.as_ref().is_some_and(|problem| problem.contains(part)), "{:?}", fault.problem);
+    }
+}
+
+#[test]
+fn a_witness_that_still_connects_says_that_nothing_enforces() {
+    let mut fault = fault(&[APPLIED, OPEN], Verdict::Inconclusive);
+    fault.problem = Some("not proven: a witness can still connect".to_owned());
+    assert_eq!(conclude(&mut fault, &auto(true), Direction::Both, &changed()), None);
+    assert_eq!(fault.injection, Verdict::Inconclusive, "a change of the requests does not outweigh it");
+    assert!(fault.problem.unwrap().contains("enforces NetworkPolicy"));
+}
+
+#[test]
+fn what_failed_stays_failed() {
+    let mut fault = fault(&[], Verdict::Error);
+    assert_eq!(conclude(&mut fault, &Wanted::Traffic, Direction::Both, &changed()), None);
+    assert_eq!((fault.injection, fault.evidence.len()), (Verdict::Error, 0));
+}
+
+#[test]
+fn the_earliest_change_of_any_load_counts() {
+    let recovery = |load: &str, phase: &str, onset_s| Recovery {
+        load: load.into(),
+        phase: phase.into(),
+        onset_s,
+        ..Recovery::default()
+    };
+    let all = [recovery("a", "p", None), recovery("b", "p", Some(7.0)), recovery("c", "p", Some(5.0)), recovery("a", "q", None)];
+    assert_eq!(traffic("p", &all), Traffic::Changed { load: "c".into(), at_s: 5.0 });
+    assert_eq!(traffic("q", &all), Traffic::Unchanged);
+    assert_eq!(traffic("r", &all), Traffic::Unknown);
+}

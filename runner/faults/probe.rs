@@ -1,0 +1,183 @@
+//! The program of witnesses and canaries (`shakedown pod probe`): tries again and again to connect to some endpoints and
+//! prints, one line of JSON per round, which of them it can reach.
+//!
+//! Beside that it holds one connection per endpoint open, with TCP keepalive: a plugin that cuts established connections
+//! lets the probes vanish, one that leaves them open answers them. No byte of data is sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::sandbox::net::Net;
+
+/// From one round to the next.
+const INTERVAL: Duration = Duration::from_millis(200);
+/// How long a connection may take.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// The pause between two keepalive probes, and before the first.
+const KEEPALIVE: Duration = Duration::from_secs(1);
+/// So many unanswered probes end a connection.
+const PROBES: u32 = 3;
+/// How long after a cut an established connection is known to be lost.
+pub const LOST_AFTER: Duration = Duration::from_secs(4);
+
+/// The settings of a probe.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProbeConfig {
+    /// The endpoints to try, as `host:port`, separated by commas.
+    pub to: String,
+    /// A port to listen on and accept connections; 0 for none.
+    pub listen: u16,
+}
+
+/// What one round saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Round {
+    /// Its number, from 1.
+    pub round: u64,
+    /// The endpoints that accepted a connection.
+    pub open: BTreeSet<String>,
+    /// Those that did not.
+    pub closed: BTreeSet<String>,
+    /// The connections that are held open, by endpoint.
+    #[serde(default)]
+    pub held: BTreeMap<String, Held>,
+}
+
+/// What became of a connection that is held open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Held {
+    /// It is open, as far as anybody can tell.
+    Alive,
+    /// Its probes went unanswered.
+    Lost {
+        /// The round in which that was known.
+        round: u64,
+    },
+    /// The other end closed it.
+    Ended {
+        /// The round in which that came.
+        round: u64,
+    },
+    /// It broke in another way, which says nothing.
+    Broken,
+}
+
+#[derive(Debug, Default)]
+struct Holding {
+    round: u64,
+    held: BTreeMap<String, Held>,
+}
+
+type Shared = Arc<Mutex<Holding>>;
+
+/// Tries until it is told to stop, and hands each round's line to `print`.
+///
+/// # Errors
+/// When it cannot listen, or an endpoint is not one.
+pub async fn run(
+    net: Net,
+    config: ProbeConfig,
+    print: impl Fn(String) + Send,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let listener = if config.listen == 0 { None } else { Some(net.listen(config.listen).await?) };
+    let endpoints = config
+        .to
+        .split(',')
+        .filter(|text| !text.is_empty())
+        .map(|text| {
+            let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+            let (host, port) = parts.ok_or_else(|| io::Error::other(format!("`{text}` is not host:port")))?;
+            Ok((text.to_owned(), host.trim_matches(['[', ']']).to_owned(), port))
+        })
+        .collect::<io::Result<Vec<_>>>()?;
+    let accept = async {
+        match &listener {
+            // Connections are taken and dropped: to be reached is all that is asked for.
+            Some(listener) => loop {
+                _ = listener.accept().await;
+            },
+            None => std::future::pending::<()>().await,
+        }
+    };
+    let rounds = async {
+        let shared = Shared::default();
+        let mut holding = tokio::task::JoinSet::new();
+        let mut ticks = tokio::time::interval(INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        for number in 1.. {
+            ticks.tick().await;
+            lock(&shared).round = number;
+            let tries = endpoints.iter().map(|(text, host, port)| {
+                let connect = tokio::time::timeout(PATIENCE, net.connect(host, *port));
+                async move { (text.clone(), matches!(connect.await, Ok(Ok(_)))) }
+            });
+            let mut round =
+                Round { round: number, open: BTreeSet::new(), closed: BTreeSet::new(), held: BTreeMap::new() };
+            for (text, open) in futures::future::join_all(tries).await {
+                if open { round.open.insert(text) } else { round.closed.insert(text) };
+            }
+            // In the sandbox all links are modelled: the kernel's keepalive would say nothing about them.
+            if net.address().is_none() {
+                for (text, host, port) in endpoints.iter().filter(|(text, ..)| round.open.contains(text)) {
+                    if !matches!(lock(&shared).held.get(text), Some(Held::Alive)) {
+                        lock(&shared).held.insert(text.clone(), Held::Alive);
+                        holding.spawn(hold(shared.clone(), text.clone(), host.clone(), *port));
+                    }
+                }
+            }
+            round.held = lock(&shared).held.clone();
+            print(serde_json::to_string(&round).unwrap_or_default());
+        }
+    };
+    tokio::select! {
+        () = accept => {}
+        () = rounds => {}
+        () = stop.cancelled() => {}
+    }
+    Ok(())
+}
+
+/// Holds a connection until it ends, and notes how.
+async fn hold(shared: Shared, text: String, host: String, port: u16) {
+    let ended = async {
+        let mut stream = tokio::time::timeout(PATIENCE, TcpStream::connect((host.as_str(), port)))
+            .await
+            .map_err(io::Error::other)??;
+        keep_alive(&stream)?;
+        let mut buffer = [0; 1024];
+        while stream.read(&mut buffer).await? > 0 {}
+        Ok::<(), io::Error>(())
+    }
+    .await;
+    let mut holding = lock(&shared);
+    let round = holding.round;
+    let became = match ended {
+        Ok(()) => Held::Ended { round },
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Held::Lost { round },
+        Err(_) => Held::Broken,
+    };
+    holding.held.insert(text, became);
+}
+
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    use rustix::net::sockopt;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE)?;
+    sockopt::set_tcp_keepcnt(stream, PROBES)?;
+    Ok(())
+}
+
+fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, Holding> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}

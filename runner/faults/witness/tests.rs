@@ -1,0 +1,88 @@
+use super::*;
+
+fn set(texts: &[&str]) -> BTreeSet<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+fn round(number: u64, open: &[&str]) -> Round {
+    Round { round: number, open: set(open), closed: BTreeSet::new(), held: BTreeMap::new() }
+}
+
+#[test]
+fn two_whole_rounds_without_what_was_open_are_a_cut() {
+    let before = set(&["a:1", "b:2"]);
+    let judged = |rounds: &[Round]| judge(&before, 10, rounds);
+    assert!(!judged(&[round(10, &[]), round(11, &[])]).holds, "one round of its own is too few");
+    assert!(judged(&[round(10, &["a:1"]), round(11, &[]), round(12, &[])]).holds);
+    assert!(judged(&[round(11, &["a:1"]), round(12, &[]), round(13, &["c:3"])]).holds, "others do not count");
+    let leaky = judged(&[round(11, &[]), round(12, &["b:2"])]);
+    assert!(!leaky.holds && leaky.detail.contains("b:2") && !leaky.detail.contains("a:1"), "{}", leaky.detail);
+}
+
+#[test]
+fn a_witness_that_reached_nobody_before_proves_nothing() {
+    let finding = judge(&BTreeSet::new(), 1, &[round(3, &[]), round(4, &[])]);
+    assert!(!finding.holds && finding.detail.contains("proves nothing"), "{}", finding.detail);
+}
+
+#[test]
+fn established_connections_tell_what_became_of_them() {
+    let rounds = |held: Held| {
+        let mut last = round(30, &[]);
+        last.held.insert("a:1".to_owned(), held);
+        vec![last]
+    };
+    let told = |held, seconds| established(&rounds(held), 10, Duration::from_secs(seconds)).map(|it| it.detail);
+    assert!(told(Held::Alive, 60).unwrap().starts_with(KEPT));
+    assert_eq!(told(Held::Alive, 2), None, "too early to tell");
+    assert!(told(Held::Ended { round: 20 }, 2).unwrap().starts_with(KEPT), "its end came through the cut");
+    assert_eq!(told(Held::Ended { round: 9 }, 60), None, "it ended before");
+    assert!(told(Held::Lost { round: 20 }, 60).unwrap().contains("cut as well"));
+    assert_eq!(told(Held::Broken, 60), None);
+    assert!(LOST_AFTER < KEPT_AFTER);
+}
+
+#[test]
+fn a_witness_is_selected_by_the_policy_and_by_nothing_else() {
+    let beside = PodRef {
+        namespace: "shop".into(),
+        name: "w-0".into(),
+        uid: "u".into(),
+        node: Some("node-1".into()),
+        ip: None,
+    };
+    let pod = manifest(Order {
+        run: "20260301-105959-abcde",
+        serial: 0,
+        part: 1,
+        fault: "cut",
+        label: ("mark.shakedown.dev/x".into(), "20260301-105959-abcde".into()),
+        beside: &beside,
+        endpoints: vec!["10.0.0.4:4222".into()],
+        image: &WitnessImage::named("example.org/shakedown:1"),
+    });
+    let labels = pod["metadata"]["labels"].as_object().unwrap();
+    assert_eq!(labels["mark.shakedown.dev/x"], "20260301-105959-abcde");
+    assert!(labels.keys().all(|key| key.contains("shakedown") || key == labels::MANAGED_BY), "{labels:?}");
+    assert_eq!(pod["spec"]["readinessGates"][0]["conditionType"], "shakedown.dev/never");
+    assert_eq!(pod["spec"]["nodeName"], "node-1");
+    let args: Vec<&str> =
+        pod["spec"]["containers"][0]["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert_eq!(args[..3], ["pod", "probe", "--config"]);
+    assert_eq!(
+        serde_json::from_str::<ProbeConfig>(args[3]).unwrap(),
+        ProbeConfig { to: "10.0.0.4:4222".into(), listen: 0 }
+    );
+}
+
+#[test]
+fn why_a_pod_does_not_run_is_said() {
+    let waiting = |reason: &str| {
+        json!({"status": {"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": reason, "message": "m"}}}]}})
+    };
+    assert_eq!(pod_trouble(&waiting("ImagePullBackOff")), Some(("ImagePullBackOff (m)".into(), true)));
+    assert_eq!(pod_trouble(&waiting("ContainerCreating")), Some(("ContainerCreating (m)".into(), false)));
+    let failed = json!({"status": {"phase": "Failed", "reason": "OutOfcpu"}});
+    assert_eq!(pod_trouble(&failed), Some(("OutOfcpu".into(), true)));
+    assert_eq!(pod_trouble(&json!({"status": {"phase": "Running"}})), None);
+}

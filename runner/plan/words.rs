@@ -1,0 +1,26 @@
+//! Selectors in words, for plans, reports and errors.
+
+use shakedown_schemas::scenario::{LabelSelector, PodSelector};
+
+/// A selector for people.
+pub(super) fn selector_text(selector: &PodSelector) -> String {
+    let mut parts = Vec::new();
+    for (what, value) in [("name", &selector.name), ("prefix", &selector.prefix), ("owner", &selector.owner)] {
+        if let Some(value) = value {
+            parts.push(format!("{what} `{value}`"));
+        }
+    }
+    if let Some(labels) = &selector.labels {
+        parts.push(format!("labels `{}`", label_text(labels)));
+    }
+    parts.join(" and ")
+}
+
+fn label_text(selector: &LabelSelector) -> String {
+    let equal = selector.match_labels.iter().map(|(key, value)| format!("{key}={value}"));
+    let others = selector.match_expressions.iter().map(|it| {
+        let values = if it.values.is_empty() { String::new() } else { format!(" ({})", it.values.join(", ")) };
+        format!("{} {:?}{values}", it.key, it.operator)
+    });
+    equal.chain(others).collect::<Vec<_>>().join(", ")
+}
