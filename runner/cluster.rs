@@ -28,11 +28,12 @@ pub use reach::{PortForward, Reached, ServiceAddress, parse_service};
 pub use secrets::secrets;
 pub use watch::Change;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use shakedown_schemas::EventKind;
 use shakedown_schemas::result::ClusterInfo;
+use tokio::time::Instant;
 
 use crate::journal::Journal;
 
@@ -52,6 +53,8 @@ pub struct Cluster {
     journal: Option<Arc<Journal>>,
     /// How long a request that may be repeated is repeated: no try begins later than this.
     patience: Duration,
+    /// Until when an act whose answer never came may still be carried out.
+    unclear: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Cluster {

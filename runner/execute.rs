@@ -119,7 +119,7 @@ async fn carry_out(
         .unwrap_or_else(|panic| Outcome { errors: vec![timeline::panicked(panic.as_ref())], ..Outcome::default() });
     let mut leftovers = std::mem::take(&mut outcome.leftovers);
     if let Some(guard) = guard {
-        let remains = guard.stand_down(context.holder).await;
+        let remains = guard.stand_down(context.holder, context.signal.borrow().is_some()).await;
         leftovers.extend(remains.leftovers);
         if let Some(error) = remains.unknown {
             let run = &options.run;
