@@ -277,7 +277,7 @@ fn what_becomes_of_established_connections_is_recognised() {
     };
     let keeps = std::env::var(KEEPS).is_ok_and(|value| value == "1");
     let shakedown = Shakedown::new();
-    let (namespace, file) = (format!("namespace={}", inference.namespace), scenario("block-nats.yaml"));
+    let (file, namespace) = (scenario("block-nats.yaml"), format!("namespace={}", inference.namespace));
     let args = [
         ["run", "--out", "out"].as_slice(),
         &["--kubeconfig", inference.cluster.kubectl.kubeconfig(), "--witness-image", &inference.cluster.program],
