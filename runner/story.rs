@@ -73,10 +73,14 @@ impl Before {
         story.targets = result.faults.iter().flat_map(|fault| &fault.targets).map(|pod| pod.uid.clone()).collect();
         let mut gaps = Vec::new();
         let mut after = BTreeMap::new();
+        let mut all_seen = true;
         for namespace in &self.namespaces {
             match cluster.list(Kind::Pod, namespace, None).await {
                 Ok(pods) => after.extend(pods.into_iter().map(|pod| (uid(&pod).to_owned(), pod))),
-                Err(error) => gaps.push(format!("the pods of {namespace} could not be looked at: {error}")),
+                Err(error) => {
+                    all_seen = false;
+                    gaps.push(format!("the pods of {namespace} could not be looked at: {error}"));
+                }
             }
             // A service that is a peer stands for the pods that it selects.
             match cluster.services(namespace).await {
@@ -90,7 +94,8 @@ impl Before {
                 Err(error) => gaps.push(format!("the events of {namespace} could not be read: {error}")),
             }
         }
-        if gaps.is_empty() {
+        // A pod that was not seen is not gone.
+        if all_seen {
             story.changes(&self.pods, &after);
         }
         let logs = logs(cluster, result, &story).await;
