@@ -239,9 +239,14 @@ impl Story {
         for (uid, pod) in before.iter().filter(|(uid, _)| !after.contains_key(*uid)) {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let (namespace, name) = (text(&pod["metadata"]["namespace"]), text(&pod["metadata"]["name"]));
-            // When it went is in the events, if anywhere; that it is gone is known at the end.
-            let detail = "gone when the scenario ended".to_owned();
-            self.add(Some(self.end_s), (&namespace, &name, uid), PodChange::Gone, "", detail, 1);
+            // When it was told to end is in the events, if anywhere; that it is gone is known at the end.
+            let told = self.events.iter().filter(|it| it.pod == name && it.namespace == namespace);
+            let told = told.filter(|it| it.reason == "Killing").map(|it| it.at_s).next_back();
+            let detail = match told {
+                Some(_) => "told to end; gone when the scenario ended".to_owned(),
+                None => "gone when the scenario ended".to_owned(),
+            };
+            self.add(told.or(Some(self.end_s)), (&namespace, &name, uid), PodChange::Gone, "", detail, 1);
         }
     }
 
