@@ -73,10 +73,14 @@ impl Before {
         story.targets = result.faults.iter().flat_map(|fault| &fault.targets).map(|pod| pod.uid.clone()).collect();
         let mut gaps = Vec::new();
         let mut after = BTreeMap::new();
+        let mut all_seen = true;
         for namespace in &self.namespaces {
             match cluster.list(Kind::Pod, namespace, None).await {
                 Ok(pods) => after.extend(pods.into_iter().map(|pod| (uid(&pod).to_owned(), pod))),
-                Err(error) => gaps.push(format!("the pods of {namespace} could not be looked at: {error}")),
+                Err(error) => {
+                    all_seen = false;
+                    gaps.push(format!("the pods of {namespace} could not be looked at: {error}"));
+                }
             }
             // A service that is a peer stands for the pods that it selects.
             match cluster.services(namespace).await {
@@ -90,7 +94,8 @@ impl Before {
                 Err(error) => gaps.push(format!("the events of {namespace} could not be read: {error}")),
             }
         }
-        if gaps.is_empty() {
+        // A pod that was not seen is not gone.
+        if all_seen {
             story.changes(&self.pods, &after);
         }
         let logs = logs(cluster, result, &story).await;
@@ -234,9 +239,14 @@ impl Story {
         for (uid, pod) in before.iter().filter(|(uid, _)| !after.contains_key(*uid)) {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let (namespace, name) = (text(&pod["metadata"]["namespace"]), text(&pod["metadata"]["name"]));
-            // When it went is in the events, if anywhere; that it is gone is known at the end.
-            let detail = "gone when the scenario ended".to_owned();
-            self.add(Some(self.end_s), (&namespace, &name, uid), PodChange::Gone, "", detail, 1);
+            // When it was told to end is in the events, if anywhere; that it is gone is known at the end.
+            let told = self.events.iter().filter(|it| it.pod == name && it.namespace == namespace);
+            let told = told.filter(|it| it.reason == "Killing").map(|it| it.at_s).next_back();
+            let detail = match told {
+                Some(_) => "told to end; gone when the scenario ended".to_owned(),
+                None => "gone when the scenario ended".to_owned(),
+            };
+            self.add(told.or(Some(self.end_s)), (&namespace, &name, uid), PodChange::Gone, "", detail, 1);
         }
     }
 

@@ -47,7 +47,7 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
         return;
     }
     _ = writeln!(out, "{}  {}", style.verdict(scenario.verdict), style.bold(&scenario.name));
-    _ = writeln!(out, "  {}", sentences::sentence(scenario));
+    _ = writeln!(out, "  {}", sentences::sentence(scenario).replace('\n', "\n    "));
     let several = scenario.loads.len() > 1;
     let title = |phase: &str, title: &str, load: &str| {
         if several { format!("{phase}: {title} [{load}]") } else { format!("{phase}: {title}") }
@@ -81,7 +81,8 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
             _ = writeln!(out, "  {}: {text}{load}", recovery.phase);
         }
     }
-    for error in &scenario.errors {
+    // The reason often is the error itself.
+    for error in scenario.errors.iter().filter(|error| !scenario.reason.contains(error.as_str())) {
         _ = writeln!(out, "  {}: {}", style.red("error"), error.replace('\n', "\n    "));
     }
     for warning in &scenario.warnings {
