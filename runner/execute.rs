@@ -3,8 +3,8 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use futures::future::join_all;
 use futures::FutureExt;
+use futures::future::join_all;
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{ExpectationResult, Leftover, ScenarioResult, Verdict};
 use shakedown_schemas::{Document, EventKind};

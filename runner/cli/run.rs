@@ -4,8 +4,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use shakedown_reports::Redactor;
-use shakedown_schemas::{Document, EventKind};
 use shakedown_schemas::result::{RESULT_VERSION, RunInfo, RunResult, Verdict};
+use shakedown_schemas::{Document, EventKind};
 
 use super::args;
 use super::console::{Console, Style};
