@@ -4,10 +4,12 @@
 //! Results go to stdout, progress and complaints to stderr.
 
 mod args;
+mod ci;
 mod cleanup;
 mod console;
 mod doctor;
 pub mod exit;
+mod finish;
 mod list;
 mod output;
 mod plan;
@@ -27,6 +29,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Args, Command};
+use shakedown_reports::Redactor;
 
 /// A command could not do its work: a message that says what to do, and the exit code.
 #[derive(Debug)]
@@ -56,19 +59,21 @@ pub fn main() -> ExitCode {
     // One provider for all TLS in the process; a second install is refused and does no harm.
     _ = rustls::crypto::ring::default_provider().install_default();
     let style = console::Style::new(args.color);
+    // What the commands learn to be secret is kept out of the last message, too.
+    let redactor = Redactor::default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&style, &Failure::environment(format!("could not start: {error}"))),
     };
     let result = runtime.block_on(async {
         match args.command {
-            Command::Run(run) => run::run(run, style, args.quiet, args.verbose).await,
-            Command::Plan(plan) => plan::plan(plan, style).await,
-            Command::Validate(validate) => validate::validate(&validate, style),
-            Command::List(list) => list::list(&list, style),
-            Command::Report(report) => report::report(&report),
-            Command::Cleanup(cleanup) => cleanup::cleanup(cleanup).await,
-            Command::Doctor(doctor) => doctor::doctor(doctor).await,
+            Command::Run(run) => run::run(run, style, args.quiet, args.verbose, &redactor).await,
+            Command::Plan(plan) => plan::plan(plan, style, &redactor).await,
+            Command::Validate(validate) => validate::validate(&validate, style, &redactor),
+            Command::List(list) => list::list(&list, style, &redactor),
+            Command::Report(report) => report::report(&report, &redactor),
+            Command::Cleanup(cleanup) => cleanup::cleanup(cleanup, &redactor).await,
+            Command::Doctor(doctor) => doctor::doctor(doctor, &redactor).await,
             Command::Sandbox(sandbox) => sandbox::sandbox(sandbox).await,
             Command::Schema(schema) => schema::schema(&schema),
             Command::Completions { shell } => {
@@ -87,7 +92,10 @@ pub fn main() -> ExitCode {
     runtime.shutdown_background();
     match result {
         Ok(code) => ExitCode::from(code),
-        Err(failure) => complain(&style, &failure),
+        Err(failure) => {
+            let message = redactor.text(&failure.message);
+            complain(&style, &Failure { message, ..failure })
+        }
     }
 }
 

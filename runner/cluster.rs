@@ -11,6 +11,8 @@ mod objects;
 mod own;
 mod pods;
 mod reach;
+mod secrets;
+mod story;
 mod transport;
 mod watch;
 mod workloads;
@@ -23,13 +25,15 @@ pub use objects::{Kind, ObjectKey};
 pub use own::WitnessImage;
 pub use pods::{choose, pod_ref};
 pub use reach::{PortForward, Reached, ServiceAddress, parse_service};
+pub use secrets::secrets;
 pub use watch::Change;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use shakedown_schemas::EventKind;
 use shakedown_schemas::result::ClusterInfo;
+use tokio::time::Instant;
 
 use crate::journal::Journal;
 
@@ -49,6 +53,8 @@ pub struct Cluster {
     journal: Option<Arc<Journal>>,
     /// How long a request that may be repeated is repeated: no try begins later than this.
     patience: Duration,
+    /// Until when an act whose answer never came may still be carried out.
+    unclear: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Cluster {

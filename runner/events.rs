@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use shakedown_reports::Redactor;
 use shakedown_schemas::{Event, EventKind};
 use tokio::time::Instant;
 
@@ -45,12 +46,25 @@ pub struct Events {
     zero: Arc<Mutex<Option<Instant>>>,
     log: Arc<Mutex<Vec<Event>>>,
     listeners: Arc<Mutex<Vec<Box<dyn Listener>>>>,
+    redactor: Redactor,
 }
 
 impl Events {
     /// A stream with these listeners.
     pub fn new(listeners: Vec<Box<dyn Listener>>) -> Self {
-        Self { scenario: None, zero: Arc::default(), log: Arc::default(), listeners: Arc::new(Mutex::new(listeners)) }
+        Self {
+            scenario: None,
+            zero: Arc::default(),
+            log: Arc::default(),
+            listeners: Arc::new(Mutex::new(listeners)),
+            redactor: Redactor::default(),
+        }
+    }
+
+    /// The same stream, with secrets taken out of everything before anybody hears of it.
+    pub fn redacted(mut self, redactor: Redactor) -> Self {
+        self.redactor = redactor;
+        self
     }
 
     /// The same stream for the events of one scenario, which has a clock and a log of its own.
@@ -60,6 +74,7 @@ impl Events {
             zero: Arc::default(),
             log: Arc::default(),
             listeners: self.listeners.clone(),
+            redactor: self.redactor.clone(),
         }
     }
 
@@ -71,14 +86,21 @@ impl Events {
     /// Says what happened, now.
     pub fn emit(&self, kind: EventKind) {
         let elapsed_s = lock(&self.zero).map(|zero| zero.elapsed().as_secs_f64());
-        let event = Event { at: jiff::Timestamp::now(), scenario: self.scenario.clone(), elapsed_s, kind };
+        let mut event = Event { at: jiff::Timestamp::now(), scenario: self.scenario.clone(), elapsed_s, kind };
+        self.redactor.event(&mut event);
         // A listener that panics must not end the run, and least of all its undo.
         lock(&self.listeners).retain_mut(|listener| catch_unwind(AssertUnwindSafe(|| listener.event(&event))).is_ok());
         lock(&self.log).push(event);
     }
 
     /// Shows the numbers.
-    pub fn progress(&self, progress: Progress) {
+    pub fn progress(&self, mut progress: Progress) {
+        for text in [&mut progress.phase].into_iter().chain(&mut progress.faults) {
+            *text = self.redactor.text(text);
+        }
+        for load in &mut progress.loads {
+            load.load = self.redactor.text(&load.load);
+        }
         let scenario = self.scenario.as_deref().unwrap_or_default();
         lock(&self.listeners)
             .retain_mut(|listener| catch_unwind(AssertUnwindSafe(|| listener.progress(scenario, &progress))).is_ok());

@@ -3,8 +3,8 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use futures::future::join_all;
 use futures::FutureExt;
+use futures::future::join_all;
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{ExpectationResult, Leftover, ScenarioResult, Verdict};
 use shakedown_schemas::{Document, EventKind};
@@ -20,6 +20,7 @@ use crate::judge;
 use crate::load::{Engine, PlannedLoad};
 use crate::lock::Holder;
 use crate::plan::{self, Options, Plan};
+use crate::story;
 use crate::timeline::{self, Breach, Outcome, Stop, Timeline};
 
 /// The signal that asks the run to end, once there is one.
@@ -98,6 +99,14 @@ async fn carry_out(
         let pods = fault.targets.iter().map(|pod| pod.name.clone()).collect();
         events.emit(EventKind::TargetsChosen { fault: fault.name.clone(), pods });
     }
+    let before = match context.cluster {
+        Some(cluster) => {
+            let namespaces = faults.iter().flat_map(|(fault, _)| &fault.namespaces).cloned();
+            let namespaces = namespaces.chain([result.namespace.clone()]).filter(|it| !it.is_empty());
+            Some((cluster, story::Before::look(cluster, namespaces.collect()).await))
+        }
+        None => None,
+    };
     if !faults.is_empty() && jobs.is_empty() {
         result.warnings.push("there was no fuse: the undo depended on the runner being alive (--no-fuse)".to_owned());
     }
@@ -110,7 +119,7 @@ async fn carry_out(
         .unwrap_or_else(|panic| Outcome { errors: vec![timeline::panicked(panic.as_ref())], ..Outcome::default() });
     let mut leftovers = std::mem::take(&mut outcome.leftovers);
     if let Some(guard) = guard {
-        let remains = guard.stand_down(context.holder).await;
+        let remains = guard.stand_down(context.holder, context.signal.borrow().is_some()).await;
         leftovers.extend(remains.leftovers);
         if let Some(error) = remains.unknown {
             let run = &options.run;
@@ -126,6 +135,12 @@ async fn carry_out(
     }
     assemble(document, outcome, leftovers, options, result);
     conclude(document, &wanted, result);
+    if let Some((cluster, before)) = before
+        && context.signal.borrow().is_none()
+    {
+        result.events = events.log();
+        before.tell(cluster, result).await;
+    }
 }
 
 /// What shows that the faults acted, now that the requests can be asked as well.
@@ -321,6 +336,8 @@ fn empty(document: &Document, cluster: Option<&Cluster>, options: &Options) -> S
         errors: Vec::new(),
         warnings: document.warnings.iter().map(|warning| warning.message.clone()).collect(),
         leftovers: Vec::new(),
+        pod_events: Vec::new(),
+        logs: Vec::new(),
         events: Vec::new(),
     }
 }

@@ -3,9 +3,9 @@
 //! A driver acts on the cluster and on nothing else; when it does so is the timeline's business, and which pods it acts
 //! on is the plan's. Adding an engine is one file here, one arm in `plan::faults`, and its tests.
 
-pub mod fuse;
 pub mod canary;
 pub mod effect;
+pub mod fuse;
 pub mod partition;
 pub mod probe;
 pub mod witness;

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
+use shakedown_schemas::EventKind;
 use shakedown_schemas::result::Leftover;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -24,6 +25,8 @@ const COLLECTION: Duration = Duration::from_secs(15);
 const HURRY: Duration = Duration::from_secs(2);
 /// How often it is looked at.
 const POLL: Duration = Duration::from_millis(250);
+/// How often it is looked at while nothing is there.
+const SLOW_POLL: Duration = Duration::from_secs(1);
 
 /// The locks and fuses of one scenario.
 pub struct Guard {
@@ -111,61 +114,95 @@ impl Guard {
         self.locks.lost()
     }
 
-    /// Gives the locks back, removes the fuses, and makes sure that nothing of this run is left: a request whose answer
-    /// was lost may have been carried out late, and what depends on a fuse is collected a moment after it.
-    pub async fn stand_down(mut self, holder: &Holder) -> Remains {
+    /// Gives the locks back, removes the fuses, and makes sure that nothing of this run is left: what depends on a fuse is
+    /// collected a moment after it, and an act whose answer never came may be carried out late. For that it waits, unless
+    /// `hurry` says that somebody waits for us.
+    pub async fn stand_down(mut self, holder: &Holder, hurry: bool) -> Remains {
         let cluster = self.cluster.clone().with_patience(PATIENCE);
         let mut leftovers = self.locks.release(&cluster, holder).await;
         leftovers.extend(self.fuses.remove(&cluster).await);
-        if self.namespaces.is_empty() {
+        let unclear = cluster.unclear_until();
+        if self.namespaces.is_empty() && unclear.is_none() {
             return Remains { leftovers, unknown: None };
         }
-        match tokio::time::timeout(COLLECTION, collected(&cluster, &holder.run, &self.namespaces)).await {
-            Ok(Ok(())) => Remains { leftovers, unknown: None },
-            Ok(Err(error)) => Remains { leftovers, unknown: Some(error.to_string()) },
-            Err(_) => match rest(&cluster, &holder.run, &self.namespaces).await {
-                Ok(items) => {
-                    let known: BTreeSet<String> = leftovers.iter().map(|left| left.what.clone()).collect();
-                    let rest = items.iter().filter(|item| !known.contains(&item.to_string())).map(|item| Leftover {
-                        what: item.to_string(),
-                        command: item.command(),
-                        error: format!("it was deleted, and is there after {} s", COLLECTION.as_secs()),
-                    });
-                    leftovers.extend(rest.collect::<Vec<_>>());
-                    Remains { leftovers, unknown: None }
-                }
-                Err(error) => Remains { leftovers, unknown: Some(error.to_string()) },
-            },
+        let places = Places { run: &holder.run, namespaces: &self.namespaces, unclear: unclear.is_some() };
+        let until = unclear.filter(|_| !hurry).unwrap_or_else(Instant::now);
+        if until > Instant::now() {
+            cluster.tell(EventKind::Cluster {
+                message: format!(
+                    "the answer to an act never came, and it may be carried out late: watching for {} s that nothing comes",
+                    (until - Instant::now()).as_secs()
+                ),
+            });
         }
+        let looked = match tokio::time::timeout_at(until + COLLECTION, places.collected(&cluster, until)).await {
+            Ok(result) => result.map(|()| Vec::new()),
+            Err(_) => places.rest(&cluster).await,
+        };
+        let mut unknown = None;
+        match looked {
+            Ok(items) => {
+                let known: BTreeSet<String> = leftovers.iter().map(|left| left.what.clone()).collect();
+                leftovers.extend(items.iter().filter(|item| !known.contains(&item.to_string())).map(|item| Leftover {
+                    what: item.to_string(),
+                    command: item.command(),
+                    error: format!("it was deleted, and is there after {} s", COLLECTION.as_secs()),
+                }));
+                if hurry && unclear.is_some() {
+                    unknown = Some("the answer to an act never came, and it may be carried out late".to_owned());
+                }
+            }
+            Err(error) => unknown = Some(error.to_string()),
+        }
+        Remains { leftovers, unknown }
     }
 }
 
-/// Waits until nothing of a run is left, and lends a hand when that takes long.
-async fn collected(cluster: &Cluster, run: &str, namespaces: &BTreeSet<String>) -> Result<(), ClusterError> {
-    let begun = Instant::now();
-    loop {
-        let items = rest(cluster, run, namespaces).await?;
-        if items.is_empty() {
-            return Ok(());
+/// Where something of a run may be.
+struct Places<'a> {
+    run: &'a str,
+    namespaces: &'a BTreeSet<String>,
+    /// Whether marks may have come late, too. Otherwise each was proven gone by its fault.
+    unclear: bool,
+}
+
+impl Places<'_> {
+    /// Waits until nothing is left at a moment not before `until`, and lends a hand when that takes long.
+    async fn collected(&self, cluster: &Cluster, until: Instant) -> Result<(), ClusterError> {
+        let begun = Instant::now();
+        loop {
+            let items = self.rest(cluster).await?;
+            if items.is_empty() && Instant::now() >= until {
+                return Ok(());
+            }
+            if begun.elapsed() >= HURRY {
+                for item in &items {
+                    sweep::remove(cluster, item).await?;
+                }
+            }
+            tokio::time::sleep(if items.is_empty() { SLOW_POLL } else { POLL }).await;
         }
-        if begun.elapsed() >= HURRY {
-            for item in &items {
-                sweep::remove(cluster, item).await?;
+    }
+
+    /// What is there. An account that may not list has had its faults proven gone one by one.
+    async fn rest(&self, cluster: &Cluster) -> Result<Vec<Item>, ClusterError> {
+        let mut found = Vec::new();
+        if self.unclear {
+            match sweep::find(cluster, Some(self.run), "").await {
+                Err(ClusterError::Forbidden { .. }) => {}
+                everywhere => return Ok(everywhere?.into_iter().map(|(_, item)| item).collect()),
             }
         }
-        tokio::time::sleep(POLL).await;
-    }
-}
-
-/// What is there of a run. An account that may not list has had its faults proven gone one by one.
-async fn rest(cluster: &Cluster, run: &str, namespaces: &BTreeSet<String>) -> Result<Vec<Item>, ClusterError> {
-    let mut items = Vec::new();
-    for namespace in namespaces {
-        match sweep::objects(cluster, Some(run), namespace).await {
-            Ok(found) => items.extend(found.into_iter().map(|(_, item)| item)),
-            Err(ClusterError::Forbidden { .. }) => {}
-            Err(error) => return Err(error),
+        for namespace in self.namespaces {
+            let here = match self.unclear {
+                true => sweep::find(cluster, Some(self.run), namespace).await,
+                false => sweep::objects(cluster, Some(self.run), namespace).await,
+            };
+            match here {
+                Err(ClusterError::Forbidden { .. }) => {}
+                here => found.extend(here?.into_iter().map(|(_, item)| item)),
+            }
         }
+        Ok(found)
     }
-    Ok(items)
 }

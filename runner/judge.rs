@@ -15,6 +15,7 @@ mod answer;
 mod bootstrap;
 mod counts;
 mod expectations;
+mod heat;
 mod limits;
 mod numbers;
 mod percentiles;

@@ -30,7 +30,11 @@ impl Enforcement {
 
     /// The answer in a sentence.
     pub fn sentence(&self) -> String {
-        let what = if self.enforced { "this cluster enforces NetworkPolicy" } else { "nothing in this cluster enforces NetworkPolicy" };
+        let what = if self.enforced {
+            "this cluster enforces NetworkPolicy"
+        } else {
+            "nothing in this cluster enforces NetworkPolicy"
+        };
         format!("{what} ({}, {})", self.how, self.at.strftime("%Y-%m-%d %H:%M UTC"))
     }
 }
@@ -65,8 +69,7 @@ pub async fn remember(cluster: &Cluster, answer: &Enforcement) -> Result<Result<
 
 /// The file of a cluster: by the UID of its oldest namespace, which no other cluster has.
 async fn path(cluster: &Cluster) -> Result<Option<PathBuf>, ClusterError> {
-    let key =
-        ObjectKey { kind: Kind::Namespace, namespace: String::new(), name: "kube-system".to_owned(), uid: None };
+    let key = ObjectKey { kind: Kind::Namespace, namespace: String::new(), name: "kube-system".to_owned(), uid: None };
     let object = match cluster.get(&key).await {
         Ok(object) => object,
         Err(ClusterError::Forbidden { .. }) => None,

@@ -72,7 +72,11 @@ impl Sandbox {
             .await
             .with_context(|| format!("the sandbox's API server cannot listen on 127.0.0.1:{port}"))?;
         let address = listener.local_addr().context("the sandbox's API server has no address")?;
-        let registry = Arc::new(Registry { store: Store::new(Clock::new()), addresses: Addresses::claim()?, logs: Logs::default() });
+        let registry = Arc::new(Registry {
+            store: Store::new(Clock::new()),
+            addresses: Addresses::claim()?,
+            logs: Logs::default(),
+        });
         let mut sandbox = Self {
             server: format!("http://{address}"),
             namespace: topology.namespace.clone(),

@@ -54,7 +54,16 @@ phases:
 fn start(shakedown: &Shakedown, shop: &Shop, text: &str) -> Running {
     let file = shakedown.file("links.yaml", text);
     let kubeconfig = shop.cluster.kubectl.kubeconfig();
-    shakedown.start(&["run", "--out", "out", "--kubeconfig", kubeconfig, "--witness-image", &shop.cluster.program, &file])
+    shakedown.start(&[
+        "run",
+        "--out",
+        "out",
+        "--kubeconfig",
+        kubeconfig,
+        "--witness-image",
+        &shop.cluster.program,
+        &file,
+    ])
 }
 
 /// The pod that a fault chose.
@@ -80,11 +89,10 @@ fn interrupt(running: Running, shakedown: &Shakedown, shop: &Shop) -> Finished {
 #[test]
 fn a_default_deny_namespace_is_refused_by_the_name_of_its_policy() {
     let shop = shop!("a_default_deny_namespace_is_refused_by_the_name_of_its_policy", &[("client", 1), ("server", 1)]);
-    let policy = |name: &str, spec: serde_json::Value| {
-        json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name}, "spec": spec})
-    };
+    let policy = |name: &str, spec: serde_json::Value| json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name}, "spec": spec});
     shop.create(policy("deny-everything", json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]})));
-    let allowed = json!({"podSelector": {"matchLabels": {"app": "server"}}, "ingress": [{"from": [{"podSelector": {}}]}]});
+    let allowed =
+        json!({"podSelector": {"matchLabels": {"app": "server"}}, "ingress": [{"from": [{"podSelector": {}}]}]});
     shop.create(policy("server-is-open", allowed));
     let shakedown = Shakedown::new();
     let faults = "      cut: {partition: {pods: {owner: deployment/client}, from: [{service: server}]}}";
@@ -239,21 +247,33 @@ fn partitions_that_overlap_on_a_pod_add_up_and_come_apart_again() {
     running.finish(LIMIT).expect_code(0);
     let reports = shakedown.reports("out");
     for fault in &reports.scenario().faults {
-        assert_eq!((fault.injection, fault.undo), (Verdict::Pass, Verdict::Pass), "{}: {:?}", fault.name, fault.problem);
+        assert_eq!(
+            (fault.injection, fault.undo),
+            (Verdict::Pass, Verdict::Pass),
+            "{}: {:?}",
+            fault.name,
+            fault.problem
+        );
     }
     expect_clean(&shop, &reports);
 }
 
 #[test]
 fn the_doctor_finds_out_that_policies_are_enforced_and_runs_remember_it() {
-    let shop = shop!("the_doctor_finds_out_that_policies_are_enforced_and_runs_remember_it", &[("client", 1), ("server", 1)]);
+    let shop =
+        shop!("the_doctor_finds_out_that_policies_are_enforced_and_runs_remember_it", &[("client", 1), ("server", 1)]);
     let shakedown = Shakedown::new();
     let kubeconfig = shop.cluster.kubectl.kubeconfig();
     let doctor = |more: &[&str]| {
         let args = ["doctor", "--kubeconfig", kubeconfig, "--namespace", &shop.namespace];
         shakedown.start(&[&args, more].concat()).finish(LIMIT).expect_code(0)
     };
-    doctor(&[]).expect_stdout(&["permissions in namespace", "fuse: the server takes", "is not known", "--canary-image"]);
+    doctor(&[]).expect_stdout(&[
+        "permissions in namespace",
+        "fuse: the server takes",
+        "is not known",
+        "--canary-image",
+    ]);
     doctor(&["--canary-image", &shop.cluster.program]).expect_stdout(&["this cluster enforces NetworkPolicy"]);
     assert!(shop.items(&["pods,networkpolicies,jobs", "-l", leftovers::MANAGED]).is_empty(), "the canary flew away");
     // No image, no witness: the remembered answer is enough, although nobody feels this fault.

@@ -5,6 +5,8 @@
 //! lets run only the one script and the one style sheet that it was made with.
 
 mod bar;
+mod heat;
+mod lanes;
 mod panels;
 mod quantiles;
 mod slots;
@@ -34,9 +36,7 @@ const SCRIPT: &str = include_str!("../templates/report.js");
 /// Only by a defect of the templates: every result can be rendered.
 pub fn html(result: &RunResult) -> Result<String, RenderError> {
     let view = view::View::new(&tamed(result))?;
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    let mut environment = environment()?;
     environment.add_template("report.html", PAGE)?;
     environment.add_template("scenario.html", SCENARIO)?;
     let context = context! {
@@ -49,7 +49,20 @@ pub fn html(result: &RunResult) -> Result<String, RenderError> {
     Ok(environment.get_template("report.html")?.render(context)?)
 }
 
+/// What renders all pages.
+pub(crate) fn environment<'a>() -> Result<Environment<'a>, minijinja::Error> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    Ok(environment)
+}
+
+/// The style sheet of all pages.
+pub(crate) const fn style() -> &'static str {
+    STYLE
+}
+
 /// How a content security policy names a script or a style sheet by what it contains.
-fn source_hash(text: &str) -> String {
+pub(crate) fn source_hash(text: &str) -> String {
     format!("sha256-{}", base64::engine::general_purpose::STANDARD.encode(Sha256::digest(text)))
 }

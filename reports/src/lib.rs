@@ -6,22 +6,27 @@
 //! say alike, and [`text`] what makes a text safe to show; the terminal uses them too.
 
 mod annotations;
+mod history;
 mod html;
 mod junit;
 mod markdown;
+mod redact;
 #[cfg(any(test, feature = "testing"))]
 pub mod sample;
 pub mod sentences;
 mod svg;
 mod tame;
 pub mod text;
+mod texts;
 pub mod words;
 mod yaml;
 
 pub use annotations::github_annotations;
+pub use history::history;
 pub use html::html;
 pub use junit::junit;
 pub use markdown::markdown;
+pub use redact::{MASK, Redactor, SHORTEST};
 pub use tame::tamed;
 pub use yaml::to_yaml;
 

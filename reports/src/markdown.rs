@@ -5,6 +5,7 @@ use shakedown_schemas::result::{LoadSeries, RunResult, ScenarioResult, Verdict};
 
 use crate::tame::tamed;
 use crate::text::one_line;
+use crate::words::sparkline;
 use crate::{sentences, words};
 
 /// GitHub refuses step summaries from 1 MiB on; the rest is for the note that something is left out.
@@ -244,15 +245,6 @@ fn chart(scenario: &ScenarioResult, series: &LoadSeries) -> String {
     }
     text.push_str(&format!("         0s{:>width$}\n", words::seconds(end), width = COLUMNS - 2));
     format!("Load {}, its worst window in each column:\n\n{}\n", inline(&series.load), fence(&text))
-}
-
-fn sparkline(values: &[Option<f64>], low: f64, high: f64) -> String {
-    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let block = |value: f64| {
-        let share = if high > low { (value - low) / (high - low) } else { 1.0 };
-        BLOCKS[((share * 7.0).round().clamp(0.0, 7.0)) as usize]
-    };
-    values.iter().map(|value| value.map_or(' ', block)).collect()
 }
 
 fn badge(verdict: Verdict) -> String {

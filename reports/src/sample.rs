@@ -73,6 +73,8 @@ pub fn passing() -> RunResult {
         errors: vec![],
         warnings: vec![],
         leftovers: vec![],
+        pod_events: parts::pod_events(start),
+        logs: parts::logs(start),
         events: events(start, end),
     };
     RunResult {
@@ -318,8 +320,20 @@ pub fn hostile() -> RunResult {
 
 /// Makes every free text hostile; enumerations, moments and the discriminants of events stay.
 fn poison(value: &mut Value, key: &str) {
-    const FIXED: [&str; 10] =
-        ["verdict", "started_at", "at", "unit", "state", "shows", "injection", "undo", "event", "exit_code"];
+    const FIXED: [&str; 12] = [
+        "verdict",
+        "started_at",
+        "at",
+        "unit",
+        "state",
+        "shows",
+        "injection",
+        "undo",
+        "event",
+        "exit_code",
+        "role",
+        "change",
+    ];
     const OPEN_MAPS: [&str; 4] = ["vars", "errors", "terms", "manifest"];
     match value {
         Value::String(text) if !FIXED.contains(&key) => {

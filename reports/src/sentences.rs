@@ -48,6 +48,18 @@ pub fn pods(pods: &[PodRef], limit: usize) -> String {
     }
 }
 
+/// A fault in one line: what was done to whom, and what was cut off from it.
+pub fn fault(it: &FaultResult) -> String {
+    let peers: Vec<&str> = it.peers.iter().take(2).map(String::as_str).collect();
+    let more = it.peers.len().saturating_sub(2);
+    let peers = match (peers.is_empty(), more) {
+        (true, _) => String::new(),
+        (false, 0) => format!(" from {}", peers.join(", ")),
+        (false, more) => format!(" from {} and {more} more", peers.join(", ")),
+    };
+    format!("{} of {}{peers}", it.kind, pods(&it.targets, 2))
+}
+
 /// The worse of a fault's two verdicts, for one line about it.
 pub fn fault_verdict(fault: &FaultResult) -> Verdict {
     fault.injection.max(fault.undo)

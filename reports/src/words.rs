@@ -127,6 +127,16 @@ pub fn plural(number: usize, noun: &str) -> String {
     format!("{} {noun}{}", count(number as f64), if number == 1 { "" } else { "s" })
 }
 
+/// Values as blocks of rising height between two ends; a space where there is none.
+pub fn sparkline(values: &[Option<f64>], low: f64, high: f64) -> String {
+    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let block = |value: f64| {
+        let share = if high > low { (value - low) / (high - low) } else { 1.0 };
+        BLOCKS[((share * 7.0).round().clamp(0.0, 7.0)) as usize]
+    };
+    values.iter().map(|value| value.map_or(' ', block)).collect()
+}
+
 /// The verdict as a past participle, the way a sentence begins.
 pub const fn verdict(verdict: Verdict) -> &'static str {
     match verdict {

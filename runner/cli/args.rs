@@ -87,6 +87,10 @@ pub struct Selection {
     /// Read variables from a YAML file.
     #[arg(long = "vars-file", value_name = "FILE", env = "SHAKEDOWN_VARS_FILE")]
     pub vars_files: Vec<PathBuf>,
+    /// Set a variable whose value is never written or shown: NAME=VALUE, or NAME to take the value from the
+    /// environment variable of that name.
+    #[arg(long = "secret", value_name = "NAME[=VALUE]")]
+    pub secrets: Vec<String>,
 }
 
 /// Which cluster.
@@ -129,6 +133,25 @@ pub struct Run {
     /// Do not begin another scenario after one that did not pass.
     #[arg(long, env = "SHAKEDOWN_FAIL_FAST")]
     pub fail_fast: bool,
+    /// Do not look at the environment for a CI system: no annotations, no step summary.
+    #[arg(long, env = "SHAKEDOWN_NO_CI_DETECT")]
+    pub no_ci_detect: bool,
+    #[command(flatten)]
+    pub exports: Exports,
+}
+
+/// Where else the result goes.
+#[derive(Debug, Default, ClapArgs)]
+pub struct Exports {
+    /// Send a trace and metrics to an OpenTelemetry collector: OTLP over HTTP in JSON, such as http://localhost:4318.
+    #[arg(long, value_name = "ENDPOINT", env = "SHAKEDOWN_OTLP")]
+    pub otlp: Option<String>,
+    /// Write metrics for the textfile collector of Prometheus' node exporter.
+    #[arg(long, value_name = "FILE", env = "SHAKEDOWN_PROMETHEUS_TEXTFILE")]
+    pub prometheus_textfile: Option<PathBuf>,
+    /// POST a summary as JSON to this URL at the end (several are allowed).
+    #[arg(long, value_name = "URL", env = "SHAKEDOWN_NOTIFY", value_delimiter = ' ')]
+    pub notify: Vec<String>,
 }
 
 /// What protects the cluster.
@@ -208,8 +231,14 @@ pub struct List {
 #[derive(Debug, ClapArgs)]
 pub struct Report {
     /// A result.json.
-    #[arg(value_name = "RESULT.json")]
-    pub result: PathBuf,
+    #[arg(value_name = "RESULT.json", required_unless_present = "history", conflicts_with = "history")]
+    pub result: Option<PathBuf>,
+    /// Show how every expectation fared over the runs whose result.json are below this folder.
+    #[arg(long, value_name = "DIR")]
+    pub history: Option<PathBuf>,
+    /// How many runs of each scenario the history shows, counted from the newest.
+    #[arg(long, value_name = "N", default_value = "30")]
+    pub last: std::num::NonZeroUsize,
     /// The folder for the reports.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,

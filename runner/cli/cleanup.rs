@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use shakedown_reports::Redactor;
 use shakedown_schemas::units::Duration;
 
 use super::args;
@@ -22,10 +23,10 @@ const RESULTS: &str = "shakedown-results";
 ///
 /// # Errors
 /// When there is no journal, the cluster does not answer, or it refuses.
-pub async fn cleanup(args: args::Cleanup) -> Result<u8, Failure> {
+pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Failure> {
     let by_labels = args.run.is_some() || args.all || args.older_than.is_some();
     let journal = if by_labels { None } else { Journal::find(args.results.as_deref(), args.check)? };
-    let environment = Environment::open(&args.target, true).await?;
+    let environment = Environment::open(&args.target, true, redactor).await?;
     let Some(cluster) = environment.cluster() else { return Ok(exit::PASSED) };
     let mut found = Found::default();
     if let Some(journal) = &journal {

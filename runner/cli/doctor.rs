@@ -1,7 +1,8 @@
 //! `shakedown doctor`: whether a cluster is fit for scenarios, each finding with its remedy. It changes nothing but for
 //! the canary, which removes itself, and what it finds out about policies is remembered for `run`.
 
-use serde_json::Value;
+
+use shakedown_reports::Redactor;
 
 use super::sandbox::Environment;
 use super::{Failure, args, exit, proof, run};
@@ -72,8 +73,8 @@ const fn access(group: &'static str, resource: &'static str, verb: &'static str)
 ///
 /// # Errors
 /// When there is no cluster to look at.
-pub async fn doctor(args: args::Doctor) -> Result<u8, Failure> {
-    let environment = Environment::open(&args.target, true).await?;
+pub async fn doctor(args: args::Doctor, redactor: &Redactor) -> Result<u8, Failure> {
+    let environment = Environment::open(&args.target, true, redactor).await?;
     let Some(cluster) = environment.cluster() else { return Ok(exit::PASSED) };
     let namespace = args.target.namespace.clone().unwrap_or_else(|| cluster.default_namespace().to_owned());
     let mut findings = vec![version(cluster)];
@@ -168,7 +169,11 @@ async fn permissions(cluster: &Cluster, namespace: &str) -> Result<Vec<Finding>,
         Finding::ok("namespaces, nodes and pods of the whole cluster can be read")
     } else {
         let text = format!("in the whole cluster this account may not: {}", wide.join(", "));
-        Finding::new(Level::Warning, text, "with these, partitions are exact towards other namespaces and nodes as well")
+        Finding::new(
+            Level::Warning,
+            text,
+            "with these, partitions are exact towards other namespaces and nodes as well",
+        )
     });
     Ok(findings)
 }
@@ -182,7 +187,7 @@ fn name(access: &Access) -> String {
 async fn fuse_finding(cluster: &Cluster, namespace: &str) -> Finding {
     let job = fuse::job(&run::run_id(jiff::Timestamp::now()), 0, namespace, std::time::Duration::from_secs(60));
     match cluster.rehearse(Kind::Job, namespace, &job).await {
-        Ok(made) if made["spec"]["ttlSecondsAfterFinished"] == Value::from(0) => {
+        Ok(made) if made["spec"]["ttlSecondsAfterFinished"] == 0 => {
             Finding::ok("fuse: the server takes the Job that removes faults when the runner dies")
         }
         Ok(_) => Finding::new(
@@ -199,11 +204,7 @@ async fn fuse_finding(cluster: &Cluster, namespace: &str) -> Finding {
 }
 
 /// Whether policies are enforced: by a canary, else from memory.
-async fn enforcement(
-    args: &args::Proving,
-    cluster: &Cluster,
-    namespace: &str,
-) -> Result<Vec<Finding>, ClusterError> {
+async fn enforcement(args: &args::Proving, cluster: &Cluster, namespace: &str) -> Result<Vec<Finding>, ClusterError> {
     const REMEDY: &str = "partitions by NetworkPolicy do nothing here: install a network plugin that enforces policies, such \
                           as Calico or Cilium, or use Chaos Mesh's partition";
     let tell = |known: &known::Enforcement| {
@@ -216,12 +217,19 @@ async fn enforcement(
     let remembered = known::recall(cluster).await?;
     if cluster.info().sandbox || args.no_canary {
         return Ok(vec![remembered.as_ref().map_or_else(
-            || Finding::new(Level::Warning, "whether anything enforces NetworkPolicy is not known", "run it without --no-canary"),
+            || {
+                Finding::new(
+                    Level::Warning,
+                    "whether anything enforces NetworkPolicy is not known",
+                    "run it without --no-canary",
+                )
+            },
             tell,
         )]);
     }
     let Some(image) = proof::canary_image(args, cluster).await else {
-        let help = "--canary-image names an image whose entry point is this program; two short-lived pods of it find out";
+        let help =
+            "--canary-image names an image whose entry point is this program; two short-lived pods of it find out";
         return Ok(vec![remembered.as_ref().map_or_else(
             || Finding::new(Level::Warning, "whether anything enforces NetworkPolicy is not known", help),
             tell,
@@ -231,17 +239,16 @@ async fn enforcement(
         Ok(answer) => {
             let mut findings = vec![tell(&answer)];
             if let Err(why) = known::remember(cluster, &answer).await? {
-                findings.push(Finding::new(
-                    Level::Warning,
-                    "this answer could not be kept for later runs",
-                    why,
-                ));
+                findings.push(Finding::new(Level::Warning, "this answer could not be kept for later runs", why));
             }
             Ok(findings)
         }
         Err(error) => Ok(vec![Finding::new(
             Level::Warning,
-            format!("whether anything enforces NetworkPolicy could not be found out: {}", first_line(&error.to_string())),
+            format!(
+                "whether anything enforces NetworkPolicy could not be found out: {}",
+                first_line(&error.to_string())
+            ),
             error.to_string().lines().skip(1).collect::<Vec<_>>().join(" ").trim_start_matches("help: ").to_owned(),
         )]),
     }

@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use shakedown_reports::Redactor;
+
 use super::args::List;
 use super::console::Style;
 use super::{Failure, exit, select};
@@ -10,8 +12,8 @@ use super::{Failure, exit, select};
 ///
 /// # Errors
 /// With exit code 2 when a file is not valid, with 5 when nothing is selected.
-pub fn list(args: &List, style: Style) -> Result<u8, Failure> {
-    let documents = select::scenarios(&args.selection, style)?;
+pub fn list(args: &List, style: Style, redactor: &Redactor) -> Result<u8, Failure> {
+    let documents = select::scenarios(&args.selection, style, redactor)?;
     if args.json {
         let rows: Vec<_> = documents
             .iter()

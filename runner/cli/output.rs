@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use shakedown_reports::Redactor;
 use shakedown_schemas::{Event, RunResult};
 
 use super::Failure;
@@ -24,6 +25,7 @@ const EVENTS: &str = "events.ndjson";
 pub struct Output {
     folder: PathBuf,
     linked: bool,
+    redactor: Redactor,
 }
 
 impl Output {
@@ -32,9 +34,9 @@ impl Output {
     ///
     /// # Errors
     /// When that fails.
-    pub fn create(out: Option<&Path>, run: &str) -> Result<Self, Failure> {
+    pub fn create(out: Option<&Path>, run: &str, redactor: &Redactor) -> Result<Self, Failure> {
         let folder = out.map_or_else(|| Path::new(RESULTS).join(run), Path::to_owned);
-        let output = Self { folder, linked: out.is_none() };
+        let output = Self { folder, linked: out.is_none(), redactor: redactor.clone() };
         let describe = |error| {
             Failure::environment(format!(
                 "could not write to the result folder `{}`: {error}\nhelp: make room or choose another folder with --out",
@@ -79,11 +81,12 @@ impl Output {
         Journal::open(&self.folder, run).map(Arc::new).map_err(describe)
     }
 
-    /// Writes `result.json` and everything that is rendered from it, and points `latest` to the folder.
+    /// Writes, without secrets, `result.json` and everything that is rendered from it, and points `latest` to the folder.
     ///
     /// # Errors
     /// With the first file that could not be rendered or written; the others are tried all the same.
     pub fn write_result(&self, result: &RunResult) -> Result<(), Failure> {
+        let result = &self.redactor.result(result);
         let mut problems = Vec::new();
         let mut keep = |name: &str, bytes: Result<Vec<u8>, String>| {
             let written = bytes.and_then(|bytes| self.write(name, &bytes).map_err(|error| error.to_string()));
@@ -191,4 +194,39 @@ fn line(event: &Event) -> String {
     let mut line = serde_json::to_string(event).unwrap_or_default();
     line.push('\n');
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Events;
+    use shakedown_reports::sample;
+    use shakedown_schemas::EventKind;
+
+    /// A secret in every text of a result and in an event is in no file.
+    #[test]
+    fn no_file_holds_a_planted_secret() {
+        let secret = "hunter2/and more";
+        let planted = serde_json::to_string(&sample::failing()).unwrap();
+        let planted = planted.replace("nats", secret).replace("completions", secret);
+        let result: RunResult = serde_json::from_str(&planted).unwrap();
+        let redactor = Redactor::default();
+        assert!(redactor.learn(secret));
+        let folder = tempfile::tempdir().unwrap();
+        let output = Output::create(Some(folder.path()), "run", &redactor).unwrap();
+        let events = Events::new(vec![Box::new(output.recorder().unwrap())]).redacted(redactor);
+        events.emit(EventKind::Warning { message: format!("sent {secret}") });
+        output.write_result(&result).unwrap();
+        let mut files = 0;
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(!text.contains(secret), "{} holds the secret", path.display());
+            // Markdown escapes the brackets of the mask.
+            assert!(text.contains("redacted"), "{} never held it", path.display());
+            files += 1;
+        }
+        assert_eq!(files, 5);
+        assert!(!serde_json::to_string(&events.log()).unwrap().contains(secret));
+    }
 }

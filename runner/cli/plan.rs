@@ -1,5 +1,7 @@
 //! `shakedown plan`: what `run` would do, resolved against the cluster. It changes nothing.
 
+use shakedown_reports::Redactor;
+
 use super::args;
 use super::console::Style;
 use super::sandbox::Environment;
@@ -10,10 +12,10 @@ use crate::plan::{self, Options};
 ///
 /// # Errors
 /// When a file is not valid (2), the cluster does not answer or a target is missing (3).
-pub async fn plan(args: args::Plan, style: Style) -> Result<u8, Failure> {
-    let documents = select::scenarios(&args.selection, style)?;
+pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result<u8, Failure> {
+    let documents = select::scenarios(&args.selection, style, redactor)?;
     let needed = documents.iter().any(|document| !document.scenario.needs_no_cluster());
-    let environment = Environment::open(&args.target, needed).await?;
+    let environment = Environment::open(&args.target, needed, redactor).await?;
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let id = run::run_id(jiff::Timestamp::now());
     let proof = proof::known(&args.proving, environment.cluster()).await.map_err(Failure::environment)?;
@@ -28,7 +30,7 @@ pub async fn plan(args: args::Plan, style: Style) -> Result<u8, Failure> {
             proof: proof.clone(),
         };
         match plan::plan(document, environment.cluster(), &options).await {
-            Ok(planned) => print!("{}", plan::show(document, &planned, environment.cluster(), seed)),
+            Ok(planned) => print!("{}", redactor.text(&plan::show(document, &planned, environment.cluster(), seed))),
             Err(error) => problems.push(format!("{}: {error}", document.file)),
         }
     }

@@ -1,5 +1,9 @@
-//! `shakedown report`: renders the reports of a result again, byte for byte as the run did.
+//! `shakedown report`: renders the reports of a result again, byte for byte as the run did, or how the expectations
+//! fared over many runs.
 
+use std::path::{Path, PathBuf};
+
+use shakedown_reports::Redactor;
 use shakedown_schemas::RunResult;
 use shakedown_schemas::result::RESULT_VERSION;
 
@@ -7,27 +11,118 @@ use super::args::Report;
 use super::output::Output;
 use super::{Failure, exit};
 
-/// Reads a result and writes its reports.
+/// The page of `--history`.
+const HISTORY: &str = "history.html";
+/// How deep below the folder results are looked for.
+const DEPTH: usize = 8;
+
+/// Reads results and writes their reports.
 ///
 /// # Errors
-/// With exit code 2 when the file is no result, with 3 when the reports cannot be written.
-pub fn report(args: &Report) -> Result<u8, Failure> {
-    let name = args.result.display();
-    let text =
-        std::fs::read(&args.result).map_err(|error| Failure::usage(format!("could not read `{name}`: {error}")))?;
-    let result: RunResult = serde_json::from_slice(&text).map_err(|error| {
-        Failure::usage(format!("`{name}` is not a result of shakedown: {error}\nhelp: give the result.json of a run"))
-    })?;
-    if result.format_version != RESULT_VERSION {
-        return Err(Failure::usage(format!(
-            "`{name}` has format version {}, and this program reads {RESULT_VERSION}\nhelp: use the version of shakedown \
-             that wrote it ({})",
-            result.format_version, result.run.tool_version
-        )));
+/// With exit code 2 when a file is no result, with 3 when the reports cannot be written, with 5 when there is none.
+pub fn report(args: &Report, redactor: &Redactor) -> Result<u8, Failure> {
+    match (&args.result, &args.history) {
+        (Some(path), _) => one(path, args, redactor),
+        (None, Some(folder)) => history(folder, args, redactor),
+        (None, None) => Err(Failure::usage("give the result.json of a run, or --history DIR")),
     }
-    let output = Output::create(Some(&args.out), &result.run.id)?;
+}
+
+fn one(path: &Path, args: &Report, redactor: &Redactor) -> Result<u8, Failure> {
+    let result = read(path).map_err(Failure::usage)?;
+    let output = Output::create(Some(&args.out), &result.run.id, redactor)?;
     output.write_result(&result)?;
     output.write_events(&result)?;
     println!("{}", output.folder().display());
     Ok(exit::PASSED)
+}
+
+fn read(path: &Path) -> Result<RunResult, String> {
+    let name = path.display();
+    let text = std::fs::read(path).map_err(|error| format!("could not read `{name}`: {error}"))?;
+    let result: RunResult = serde_json::from_slice(&text).map_err(|error| {
+        format!("`{name}` is not a result of shakedown: {error}\nhelp: give the result.json of a run")
+    })?;
+    if result.format_version != RESULT_VERSION {
+        return Err(format!(
+            "`{name}` has format version {}, and this program reads {RESULT_VERSION}\nhelp: use the version of shakedown \
+             that wrote it ({})",
+            result.format_version, result.run.tool_version
+        ));
+    }
+    Ok(result)
+}
+
+fn history(folder: &Path, args: &Report, redactor: &Redactor) -> Result<u8, Failure> {
+    let mut paths = Vec::new();
+    find(folder, DEPTH, &mut paths)
+        .map_err(|error| Failure::usage(format!("could not read the folder `{}`: {error}", folder.display())))?;
+    paths.sort();
+    let mut results = Vec::new();
+    for path in &paths {
+        // One broken file of many is no reason to show nothing.
+        match read(path) {
+            Ok(result) => results.push(redactor.result(&result)),
+            Err(error) => eprintln!("warning: left out: {}", super::console::clean(&error)),
+        }
+    }
+    if results.is_empty() {
+        return Err(Failure {
+            message: format!("there is no result.json of shakedown below `{}`", folder.display()),
+            code: exit::NOTHING_SELECTED,
+        });
+    }
+    let page = shakedown_reports::history(&results, args.last.get()).map_err(Failure::environment)?;
+    let path = args.out.join(HISTORY);
+    std::fs::create_dir_all(&args.out)
+        .and_then(|()| std::fs::write(&path, page))
+        .map_err(|error| Failure::environment(format!("could not write {}: {error}", path.display())))?;
+    println!("{}", path.display());
+    Ok(exit::PASSED)
+}
+
+/// All `result.json` below a folder. Links are not followed: `latest` is one of the folders beside it.
+fn find(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() && depth > 0 {
+            // A folder below that may not be read is left out.
+            _ = find(&entry.path(), depth - 1, found);
+        } else if kind.is_file() && entry.file_name() == "result.json" {
+            found.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shakedown_reports::sample;
+
+    #[test]
+    fn the_history_of_a_folder_leaves_out_what_is_no_result() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("a", serde_json::to_string(&sample::passing()).unwrap()),
+            ("b/deeper", serde_json::to_string(&sample::failing()).unwrap()),
+            ("c", "{}".to_owned()),
+        ] {
+            std::fs::create_dir_all(folder.path().join(name)).unwrap();
+            std::fs::write(folder.path().join(name).join("result.json"), text).unwrap();
+        }
+        let out = folder.path().join("out");
+        let args = |folder: &Path| Report {
+            result: None,
+            history: Some(folder.to_owned()),
+            last: std::num::NonZeroUsize::new(30).unwrap(),
+            out: out.clone(),
+        };
+        assert_eq!(report(&args(folder.path()), &Redactor::default()).unwrap(), exit::PASSED);
+        assert!(std::fs::read_to_string(out.join(HISTORY)).unwrap().contains("worker-loses-nats"));
+        let nothing = report(&args(&out), &Redactor::default()).unwrap_err();
+        assert_eq!(nothing.code, exit::NOTHING_SELECTED);
+        assert_eq!(report(&args(Path::new("/nowhere")), &Redactor::default()).unwrap_err().code, exit::USAGE);
+    }
 }

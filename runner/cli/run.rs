@@ -3,13 +3,15 @@
 use std::process::Command;
 use std::time::Instant;
 
-use shakedown_schemas::{Document, EventKind};
+use shakedown_reports::Redactor;
 use shakedown_schemas::result::{RESULT_VERSION, RunInfo, RunResult, Verdict};
+use shakedown_schemas::{Document, EventKind};
 
 use super::args;
 use super::console::{Console, Style};
+use super::finish::{self, Summary};
 use super::output::Output;
-use super::{Failure, exit, proof, sandbox, select, signals, summary};
+use super::{Failure, exit, proof, sandbox, select, signals};
 use crate::cluster::Cluster;
 use crate::events::{Events, Listener};
 use crate::execute::{self, Context, Signal};
@@ -21,8 +23,8 @@ use crate::plan::{Options, Proof};
 ///
 /// # Errors
 /// When nothing could be begun, or the reports could not be written. Everything else is in the result.
-pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Result<u8, Failure> {
-    let documents = select::scenarios(&args.selection, style)?;
+pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redactor: &Redactor) -> Result<u8, Failure> {
+    let documents = select::scenarios(&args.selection, style, redactor)?;
     let begun = Instant::now();
     let info = info(args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())));
     let mut result = RunResult {
@@ -33,12 +35,12 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
         scenarios: Vec::new(),
         events: Vec::new(),
     };
-    let output = Output::create(args.out.as_deref(), &result.run.id)?;
+    let output = Output::create(args.out.as_deref(), &result.run.id, redactor)?;
     let mut listeners: Vec<Box<dyn Listener>> = vec![Box::new(output.recorder()?)];
     if !quiet {
         listeners.push(Box::new(Console::new(style, verbose)));
     }
-    let events = Events::new(listeners);
+    let events = Events::new(listeners).redacted(redactor.clone());
     let stop = signals::listen(&last_words(&args.target, &output));
     events.emit(EventKind::RunStarted { run: result.run.id.clone(), seed: result.run.seed });
 
@@ -53,7 +55,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
     let needed = documents.iter().any(|document| !document.scenario.needs_no_cluster());
     let mut signal = stop.clone();
     let environment = tokio::select! {
-        environment = sandbox::Environment::open(&args.target, needed) => environment,
+        environment = sandbox::Environment::open(&args.target, needed, redactor) => environment,
         Ok(signal) = signal.wait_for(Option::is_some) => {
             Err(Failure { message: "interrupted before anything was done".to_owned(), code: signals::code(signal.unwrap_or_default()) })
         }
@@ -69,7 +71,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
             (result.verdict, result.exit_code) = (Verdict::Error, failure.code);
             events.emit(EventKind::RunEnded { verdict: result.verdict, exit_code: result.exit_code });
             result.events = events.log();
-            output.write_result(&result).and(output.write_events(&result))?;
+            finish::finish(&redactor.result(&result), &output, &args, style, Summary::Hidden).await?;
             return Err(failure);
         }
     };
@@ -112,9 +114,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8) -> Res
     seal(&mut result, begun, &events, &stop);
     events.emit(EventKind::RunEnded { verdict: result.verdict, exit_code: result.exit_code });
     result.events = events.log();
-    let written = output.write_result(&result).and(output.write_events(&result));
-    print!("{}", summary::text(&result, &output, style.for_stdout()));
-    written?;
+    finish::finish(&redactor.result(&result), &output, &args, style, Summary::Shown).await?;
     Ok(result.exit_code)
 }
 

@@ -4,6 +4,8 @@
 use std::io::Write;
 use std::path::Path;
 
+use shakedown_reports::Redactor;
+
 use super::args::{self, PodProgram, Target};
 use super::{Failure, exit};
 use crate::cluster::{self, Cluster, ConnectOptions};
@@ -21,7 +23,7 @@ impl Environment {
     ///
     /// # Errors
     /// When the sandbox cannot start (exit code 3), its topology is not valid (2), or the cluster does not answer (3).
-    pub async fn open(target: &Target, needed: bool) -> Result<Self, Failure> {
+    pub async fn open(target: &Target, needed: bool, redactor: &Redactor) -> Result<Self, Failure> {
         if !needed {
             return Ok(Self { cluster: None, sandbox: None });
         }
@@ -37,6 +39,7 @@ impl Environment {
         } else {
             None
         };
+        cluster::secrets(&options).iter().for_each(|secret| _ = redactor.learn(secret));
         let cluster = cluster::connect(&options).await.map_err(Failure::environment)?;
         Ok(Self { cluster: Some(cluster), sandbox })
     }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use shakedown_reports::{Redactor, SHORTEST};
 use shakedown_schemas::{Document, Overrides};
 
 use super::args::Selection;
@@ -16,8 +17,8 @@ use super::{Failure, exit};
 /// # Errors
 /// With exit code 2 when a path does not exist or a file is not valid (all errors of all files are printed), with exit
 /// code 5 when nothing is left.
-pub fn scenarios(selection: &Selection, style: Style) -> Result<Vec<Document>, Failure> {
-    let overrides = overrides(selection, style)?;
+pub fn scenarios(selection: &Selection, style: Style, redactor: &Redactor) -> Result<Vec<Document>, Failure> {
+    let overrides = overrides(selection, style, redactor)?;
     let mut documents = Vec::new();
     let mut broken = 0;
     let mut errors = 0;
@@ -29,15 +30,16 @@ pub fn scenarios(selection: &Selection, style: Style) -> Result<Vec<Document>, F
         match shakedown_schemas::parse(&name, &bytes, &overrides) {
             Ok(document) => {
                 for warning in &document.warnings {
-                    eprint_block(&warning.render(style.colored()));
+                    eprint_block(&redactor.text(&warning.render(style.colored())));
                 }
+                learn(redactor, &document);
                 documents.push(document);
             }
             Err(diagnostics) => {
                 broken += 1;
                 errors += diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
                 for diagnostic in &diagnostics {
-                    eprint_block(&diagnostic.render(style.colored()));
+                    eprint_block(&redactor.text(&diagnostic.render(style.colored())));
                 }
             }
         }
@@ -77,7 +79,36 @@ fn wanted(selection: &Selection, tags: &[String]) -> bool {
     (selection.tag.is_empty() || has(&selection.tag)) && !has(&selection.skip_tag)
 }
 
-fn overrides(selection: &Selection, style: Style) -> Result<Overrides, Failure> {
+/// What a scenario sends as a secret is one everywhere.
+fn learn(redactor: &Redactor, document: &Document) {
+    for load in document.scenario.load.values() {
+        let headers = [load.http.as_ref().map(|it| &it.headers), load.openai.as_ref().map(|it| &it.headers)];
+        for (name, value) in headers.into_iter().flatten().flatten() {
+            redactor.learn_header(name, value);
+        }
+        if let Some(url) = load.url() {
+            redactor.learn_url(url);
+        }
+    }
+}
+
+/// The name and the value of a `--secret`.
+fn secret(text: &str) -> Result<(String, String), Failure> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, value.to_owned()),
+        None => match std::env::var(text) {
+            Ok(value) => (text, value),
+            Err(_) => {
+                return Err(Failure::usage(format!(
+                    "--secret {text}: there is no environment variable of this name\nhelp: write --secret NAME=VALUE, or set it"
+                )));
+            }
+        },
+    };
+    Ok((name.trim().to_owned(), value))
+}
+
+fn overrides(selection: &Selection, style: Style, redactor: &Redactor) -> Result<Overrides, Failure> {
     let mut overrides = Overrides::default();
     for path in &selection.vars_files {
         let name = path.display().to_string();
@@ -85,13 +116,24 @@ fn overrides(selection: &Selection, style: Style) -> Result<Overrides, Failure> 
             .map_err(|error| Failure::usage(format!("could not read the variables in `{name}`: {error}")))?;
         overrides.add_file(&name, &bytes).map_err(|diagnostics| {
             for diagnostic in &diagnostics {
-                eprint_block(&diagnostic.render(style.colored()));
+                eprint_block(&redactor.text(&diagnostic.render(style.colored())));
             }
             Failure::usage(format!("`{name}` is no file of variables"))
         })?;
     }
     for pair in &selection.vars {
         overrides.add_var(pair).map_err(Failure::usage)?;
+    }
+    for text in &selection.secrets {
+        let (name, value) = secret(text)?;
+        // Not the whole argument in the message: it holds the value.
+        if !redactor.learn(&value) {
+            return Err(Failure::usage(format!(
+                "the value of --secret {name} is shorter than {SHORTEST} characters: it could not be kept out of the reports\n\
+                 help: give a longer one, or use --var"
+            )));
+        }
+        overrides.add_secret(&name, value).map_err(Failure::usage)?;
     }
     Ok(overrides)
 }

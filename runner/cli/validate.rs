@@ -1,5 +1,7 @@
 //! `shakedown validate`: checks scenario files without a cluster.
 
+use shakedown_reports::Redactor;
+
 use super::args::Validate;
 use super::console::Style;
 use super::{Failure, exit, select};
@@ -8,8 +10,8 @@ use super::{Failure, exit, select};
 ///
 /// # Errors
 /// With exit code 2 when a file is not valid.
-pub fn validate(args: &Validate, style: Style) -> Result<u8, Failure> {
-    for document in select::scenarios(&args.selection, style)? {
+pub fn validate(args: &Validate, style: Style, redactor: &Redactor) -> Result<u8, Failure> {
+    for document in select::scenarios(&args.selection, style, redactor)? {
         println!("{}: {} is valid", document.file, document.scenario.name);
     }
     Ok(exit::PASSED)

@@ -44,7 +44,15 @@ pub async fn connect(options: &ConnectOptions) -> Result<Cluster, ClusterError> 
         server,
         version,
     };
-    Ok(Cluster { client, info, default_namespace, notify: Arc::new(|_| {}), journal: None, patience: super::PATIENCE })
+    Ok(Cluster {
+        client,
+        info,
+        default_namespace,
+        notify: Arc::new(|_| {}),
+        journal: None,
+        patience: super::PATIENCE,
+        unclear: Arc::default(),
+    })
 }
 
 /// Reads the configuration, and which context it is. It is read again when the server does not know us any more: files

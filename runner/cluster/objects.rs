@@ -2,6 +2,7 @@
 //! again a few times when the server is overloaded or the connection breaks, and every such retry is an event.
 
 use std::fmt;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
@@ -9,12 +10,15 @@ use kube::core::ApiResource;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shakedown_schemas::EventKind;
+use tokio::time::Instant;
 
 use super::{Cluster, ClusterError};
 use crate::journal::Act;
 
 /// How long one request may take. Short enough that ten seconds of silence leave time for a second try.
 const REQUEST_LIMIT: Duration = Duration::from_secs(8);
+/// A request is carried out at most so long after we gave it up: an API server's own limit for a request.
+const LATEST: Duration = Duration::from_secs(60);
 /// How many objects are asked for at a time.
 const PAGE: u32 = 500;
 
@@ -127,16 +131,49 @@ impl Cluster {
     }
 
     /// A request that does no harm when it is sent twice.
-    pub(super) async fn repeated<T, F, R>(&self, action: &str, mut request: F) -> Result<T, ClusterError>
+    pub(super) async fn repeated<T, F, R>(&self, action: &str, request: F) -> Result<T, ClusterError>
     where
         F: FnMut() -> R,
         R: Future<Output = Result<T, kube::Error>>,
     {
-        let begun = tokio::time::Instant::now();
+        self.tried(action, request, |_| {}).await
+    }
+
+    /// The same for an act that has to be undone: a try without an answer may be carried out late, and is noted.
+    async fn acted<T, F, R>(&self, action: &str, request: F) -> Result<T, ClusterError>
+    where
+        F: FnMut() -> R,
+        R: Future<Output = Result<T, kube::Error>>,
+    {
+        let note = |error: &ClusterError| {
+            if matches!(error, ClusterError::Timeout { .. }) {
+                *self.unclear.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + LATEST);
+            }
+        };
+        self.tried(action, request, note).await
+    }
+
+    /// Until when a try of an act whose answer never came may still be carried out; none when there was no such try.
+    pub fn unclear_until(&self) -> Option<Instant> {
+        self.unclear.lock().unwrap_or_else(PoisonError::into_inner).filter(|until| *until > Instant::now())
+    }
+
+    async fn tried<T, F, R>(
+        &self,
+        action: &str,
+        mut request: F,
+        note: impl Fn(&ClusterError),
+    ) -> Result<T, ClusterError>
+    where
+        F: FnMut() -> R,
+        R: Future<Output = Result<T, kube::Error>>,
+    {
+        let begun = Instant::now();
         let mut pause = Duration::from_millis(200);
         for attempt in 1.. {
             let answer = self.once(action, request()).await;
             let Err(error) = &answer else { return answer };
+            note(error);
             let wait = pause.max(error.wait());
             if !error.is_transient() || begun.elapsed() + wait >= self.patience {
                 return answer;
@@ -161,7 +198,7 @@ impl Cluster {
         let parameters = PostParams::default();
         let key = ObjectKey { kind, namespace: namespace.to_owned(), name, uid: None };
         let entry = self.intend(&action, &Act::Create(key.clone()))?;
-        let answer = match self.repeated(&action, || api.create(&parameters, &typed)).await {
+        let answer = match self.acted(&action, || api.create(&parameters, &typed)).await {
             Ok(created) => Ok(to_value(&created)),
             Err(ClusterError::Conflict { action, message }) => self
                 .created_before(&key, object)
@@ -304,7 +341,12 @@ impl Cluster {
             Some(_) => self.intend(&action, &Act::Mark(key.clone(), label.to_owned()))?,
             None => self.intend(&action, &Act::Unmark(key.clone(), label.to_owned())).ok().flatten(),
         };
-        let answer = self.repeated(&action, || api.patch(&key.name, &parameters, &patch)).await.map(|_| ());
+        let patched = || api.patch(&key.name, &parameters, &patch);
+        let answer = match value {
+            Some(_) => self.acted(&action, patched).await,
+            None => self.repeated(&action, patched).await,
+        };
+        let answer = answer.map(|_| ());
         self.settle(entry, &answer);
         answer
     }

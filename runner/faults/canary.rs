@@ -118,9 +118,13 @@ impl Canary<'_> {
         let probe = ProbeConfig { to: format!("{host}:{PORT}"), listen: 0 };
         let object = pod(&caller.name, self.namespace, self.labels("caller"), self.image, &probe);
         self.create(Kind::Pod, object).await?;
-        while !self.rounds(&caller).await.last().is_some_and(|round| !round.open.is_empty()) {
+        while self.rounds(&caller).await.last().is_none_or(|round| round.open.is_empty()) {
             let pod = self.cluster.get(&caller).await?.unwrap_or_default();
-            self.check(&pod, deadline, "the pod that connects does not reach the other one, without any policy of ours")?;
+            self.check(
+                &pod,
+                deadline,
+                "the pod that connects does not reach the other one, without any policy of ours",
+            )?;
             tokio::time::sleep(PAUSE).await;
         }
         self.create(Kind::NetworkPolicy, self.policy()).await?;

@@ -114,14 +114,17 @@ const fn enforcement_help() -> &'static str {
 fn unproven(wanted: &Wanted, direction: Direction, traffic: &Traffic, kept: bool) -> String {
     let mut text = match traffic {
         Traffic::Unknown => {
-            "not proven: the policy was in place, and there is no phase before it whose requests could be compared".to_owned()
+            "not proven: the policy was in place, and there is no phase before it whose requests could be compared"
+                .to_owned()
         }
         _ => "not proven: the policy was in place, and the run's own requests went on as before".to_owned(),
     };
     if let Wanted::Auto { no_witness: Some(why), .. } = wanted {
         text.push_str(&format!("; there was no witness, because {why}"));
     }
-    text.push_str("\nhelp: either nothing enforces NetworkPolicy here (`shakedown doctor` with --canary-image finds out), or ");
+    text.push_str(
+        "\nhelp: either nothing enforces NetworkPolicy here (`shakedown doctor` with --canary-image finds out), or ",
+    );
     if kept {
         text.push_str(KEPT_HELP);
     } else {

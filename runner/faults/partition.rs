@@ -153,8 +153,7 @@ impl FaultDriver for NetworkPolicyPartition {
     }
 
     async fn prove_undone(&mut self) -> Result<Vec<Finding>, FaultError> {
-        let mut findings =
-            if self.begun { self.switch.look_for_rests(self.part).await? } else { Vec::new() };
+        let mut findings = if self.begun { self.switch.look_for_rests(self.part).await? } else { Vec::new() };
         if let Some(witness) = &mut self.witness {
             findings.extend(witness.look_for_rests().await?);
         }

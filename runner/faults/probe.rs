@@ -124,7 +124,11 @@ pub async fn run(
             let mut round =
                 Round { round: number, open: BTreeSet::new(), closed: BTreeSet::new(), held: BTreeMap::new() };
             for (text, open) in futures::future::join_all(tries).await {
-                if open { round.open.insert(text) } else { round.closed.insert(text) };
+                if open {
+                    round.open.insert(text)
+                } else {
+                    round.closed.insert(text)
+                };
             }
             // In the sandbox all links are modelled: the kernel's keepalive would say nothing about them.
             if net.address().is_none() {

@@ -233,7 +233,10 @@ fn judge(before: &BTreeSet<String>, cut_after: u64, rounds: &[Round]) -> Finding
     } else {
         finding(
             false,
-            format!("a witness with the targets' label can still connect to {}: nothing enforces the policy", join(&open)),
+            format!(
+                "a witness with the targets' label can still connect to {}: nothing enforces the policy",
+                join(&open)
+            ),
         )
     }
 }
@@ -268,13 +271,20 @@ fn established(rounds: &[Round], cut_after: u64, since: Duration) -> Option<Find
 /// Why a pod does not run, and whether there is no hope.
 pub fn pod_trouble(pod: &Value) -> Option<(String, bool)> {
     if pod["status"]["phase"] == "Failed" {
-        let message = pod["status"]["message"].as_str().or(pod["status"]["reason"].as_str()).unwrap_or("its program ended");
+        let message =
+            pod["status"]["message"].as_str().or(pod["status"]["reason"].as_str()).unwrap_or("its program ended");
         return Some((message.to_owned(), true));
     }
     let state = &pod["status"]["containerStatuses"][0]["state"]["waiting"];
     let reason = state["reason"].as_str()?;
-    let hopeless =
-        ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerError", "RunContainerError"];
+    let hopeless = [
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "CreateContainerError",
+        "RunContainerError",
+    ];
     let message = state["message"].as_str().map(|message| format!(" ({message})")).unwrap_or_default();
     Some((format!("{reason}{message}"), hopeless.contains(&reason)))
 }

@@ -166,6 +166,7 @@ fn load_series(load: &LoadObservations) -> LoadSeries {
         load: load.name.clone(),
         window_s: window as f64,
         points: points.map(|(start_ns, end_ns, sum)| point(sum, *start_ns, *end_ns)).collect(),
+        heat: super::heat::heat(load),
     }
 }
 

@@ -97,8 +97,7 @@ pub(super) async fn plan(
             plan.objects.push(witness.record());
         }
         let demanded = wish.partition.prove == Prove::Witness;
-        let driver =
-            NetworkPolicyPartition::new(switch.clone(), at, wish.targets, witness, demanded, watching.clone());
+        let driver = NetworkPolicyPartition::new(switch.clone(), at, wish.targets, witness, demanded, watching.clone());
         made.push((plan, Box::new(driver)));
     }
     Ok(made)
@@ -149,8 +148,12 @@ fn fault_plan(
     let only = scheme.desired(&alone, &nobody.0, &nobody.1).map_err(|error| refused(error.to_string()))?;
     let part = &scheme.parts()[at];
     let mut description = scheme.explain(at);
-    let mut together: Vec<&str> = states.iter().flatten().filter(|other| **other != at && shares(scheme, at, **other))
-        .map(|other| scheme.parts()[*other].name.as_str()).collect();
+    let mut together: Vec<&str> = states
+        .iter()
+        .flatten()
+        .filter(|other| **other != at && shares(scheme, at, **other))
+        .map(|other| scheme.parts()[*other].name.as_str())
+        .collect();
     together.sort_unstable();
     together.dedup();
     if !together.is_empty() {
@@ -169,7 +172,11 @@ fn fault_plan(
         targets: wish.targets.clone(),
         peers: part.blocks.iter().map(peer_text).collect(),
         objects: keys.iter().filter_map(|key| desired.policies.get(key)).map(record).collect(),
-        marks: only.marks.iter().map(|mark| format!("label  {} with {}={}", mark.object, mark.label, mark.value)).collect(),
+        marks: only
+            .marks
+            .iter()
+            .map(|mark| format!("label  {} with {}={}", mark.object, mark.label, mark.value))
+            .collect(),
         namespaces,
         after: own.begin,
         lasts: wish.partition.lasts.map(|lasts| lasts.get()),
@@ -213,7 +220,8 @@ fn witness(
         (None, _) => "no image for it is known (--witness-image)".to_owned(),
         (_, None) => "there is no target beside which it could run".to_owned(),
         _ if endpoints.is_empty() => {
-            "no port of the peers is known that it could try: name some in `ports`, or declare them in the pods".to_owned()
+            "no port of the peers is known that it could try: name some in `ports`, or declare them in the pods"
+                .to_owned()
         }
         (Some(image), Some((beside, group))) => {
             let order = witness::Order {
@@ -328,12 +336,14 @@ impl Reader<'_> {
                     if !selector.matches(&pod.labels) && !unmarked.contains(&pod.name) {
                         continue;
                     }
-                    let declared = pod.ports.iter().filter(|port| port.protocol == Protocol::Tcp).map(|port| port.number);
+                    let declared =
+                        pod.ports.iter().filter(|port| port.protocol == Protocol::Tcp).map(|port| port.number);
                     let tried: BTreeSet<u16> = declared
                         .filter(|port| block.ports.has(Protocol::Tcp, *port))
                         .chain(named.iter().copied())
                         .collect();
-                    endpoints.extend(pod.ips.iter().flat_map(|ip| tried.iter().map(|port| SocketAddr::new(*ip, *port))));
+                    endpoints
+                        .extend(pod.ips.iter().flat_map(|ip| tried.iter().map(|port| SocketAddr::new(*ip, *port))));
                 }
             }
             Peer::Pods { .. } => {}
@@ -417,7 +427,8 @@ impl Reader<'_> {
             )));
         }
         let role = format!("p{}-{number}", self.at);
-        let label = (labels::mark(&self.options.run, self.options.serial, &role, self.wish.name), self.options.run.clone());
+        let label =
+            (labels::mark(&self.options.run, self.options.serial, &role, self.wish.name), self.options.run.clone());
         for pod in &matching {
             marks.push(Mark { object: pod_key(pod), label: label.0.clone(), value: label.1.clone() });
         }

@@ -49,7 +49,8 @@ impl Program {
     /// A sentence that says what is wrong: no such program, no such flag, no such setting, or a bad value.
     pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Self, String> {
         let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
-        let (name, flags) = words.split_first().ok_or("no program is named; there are bus, frontend, probe and worker")?;
+        let (name, flags) =
+            words.split_first().ok_or("no program is named; there are bus, frontend, probe and worker")?;
         let config = match flags {
             [] => "{}",
             ["--config", config] => config,

@@ -57,6 +57,18 @@ impl Overrides {
         self.vars.push((name.to_owned(), json(source::scalar(value))));
         Ok(())
     }
+
+    /// Adds a variable of the command line whose value is a text, whatever it looks like.
+    ///
+    /// # Errors
+    /// A sentence for the user, when the name cannot be a variable's.
+    pub fn add_secret(&mut self, name: &str, value: String) -> Result<(), String> {
+        if !is_variable(name) {
+            return Err(format!("`{name}` is not the name of a variable: write `--secret name=value`"));
+        }
+        self.vars.push((name.to_owned(), serde_json::Value::String(value)));
+        Ok(())
+    }
 }
 
 /// A scenario file that can be run.

@@ -141,6 +141,12 @@ pub struct ScenarioResult {
     /// Objects that could not be removed, each with the command that removes it.
     #[serde(default)]
     pub leftovers: Vec<Leftover>,
+    /// What the cluster itself says of the pods, in order of time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pod_events: Vec<PodEvent>,
+    /// What the targets wrote around the faults.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<LogExcerpt>,
     /// What happened, in order.
     #[serde(default)]
     pub events: Vec<Event>,
@@ -360,6 +366,91 @@ pub struct Leftover {
     pub error: String,
 }
 
+/// Something that the cluster says of a pod, or that its status shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PodEvent {
+    /// When, in seconds since the load's start. The cluster's clock tells it, to the second.
+    pub at_s: f64,
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub pod: String,
+    /// What the pod is to the scenario.
+    pub role: PodRole,
+    /// What happened.
+    pub change: PodChange,
+    /// The cluster's word for it, such as `Unhealthy`; empty for what the status shows.
+    #[serde(default)]
+    pub reason: String,
+    /// What happened, in words.
+    pub detail: String,
+    /// How often it was said.
+    #[serde(default)]
+    pub count: u64,
+}
+
+/// What a pod is to a scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PodRole {
+    /// A fault acts on it.
+    Target,
+    /// It is the other end of a fault.
+    Peer,
+    /// Another pod of the same namespaces.
+    Other,
+}
+
+/// What happened to a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PodChange {
+    /// It came to be.
+    Created,
+    /// It became ready.
+    Ready,
+    /// It ceased to be ready.
+    NotReady,
+    /// A container started again.
+    Restarted,
+    /// It is gone.
+    Gone,
+    /// The cluster said something of it.
+    Normal,
+    /// The cluster warned.
+    Warning,
+}
+
+/// Some lines that a container wrote.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LogExcerpt {
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub pod: String,
+    /// The container's name.
+    pub container: String,
+    /// Around what, such as `fault nats-cut injected`.
+    pub around: String,
+    /// When that was, in seconds since the load's start.
+    pub at_s: f64,
+    /// The lines, as they were written; long ones are cut.
+    #[serde(default)]
+    pub lines: Vec<LogLine>,
+    /// Why there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
+}
+
+/// One line of a log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LogLine {
+    /// When it was written, in seconds since the load's start, by the cluster's clock.
+    pub at_s: f64,
+    /// The line.
+    pub text: String,
+}
+
 /// Something that shows that a fault was applied or removed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
@@ -454,6 +545,22 @@ pub struct LoadSeries {
     pub window_s: f64,
     /// The windows, in order, by the moment when their requests were due. One without requests is missing.
     pub points: Vec<Point>,
+    /// How the latencies lie over time; none without latencies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heat: Option<Heat>,
+}
+
+/// A map of latencies: time by latency, with the count of requests in each cell. It shows what percentiles hide, such
+/// as two groups of answers, a fast one and a slow one.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Heat {
+    /// The length of a column, in seconds.
+    pub column_s: f64,
+    /// The borders of the rows, in rising order, ms: row `k` holds latencies from border `k` to border `k + 1`.
+    pub edges_ms: Vec<f64>,
+    /// The cells that hold something, by column and then by row: the column from 0 at the load's start, the row, and
+    /// the count of latencies.
+    pub cells: Vec<(u32, u32, u64)>,
 }
 
 /// One window of one load.

@@ -17,7 +17,7 @@ pub(crate) struct Area {
 
 impl Area {
     /// The title, and the grid with the words of its ticks.
-    fn grid(&self, svg: &mut Svg, title: &str, scale: Scale, ticks: &[f64], name: impl Fn(f64) -> String) {
+    pub(crate) fn grid(&self, svg: &mut Svg, title: &str, scale: Scale, ticks: &[f64], name: impl Fn(f64) -> String) {
         svg.text("panel-title", self.x[0], self.y[0] - 7.0, Anchor::Start, title);
         for tick in ticks {
             let y = scale.at(*tick);
@@ -26,7 +26,7 @@ impl Area {
         }
     }
 
-    fn vertical(&self) -> (f64, f64) {
+    pub(crate) fn vertical(&self) -> (f64, f64) {
         (self.y[1], self.y[0])
     }
 }

@@ -3,6 +3,7 @@
 
 use shakedown_schemas::result::{FaultResult, LoadSeries, Recovery, ScenarioResult};
 
+use super::heat::heat;
 use super::panels::{Area, in_flight, latency, requests, success};
 use super::slots::Slots;
 use crate::svg::{Anchor, Scale, Svg, fit, text_width, time_ticks};
@@ -17,6 +18,13 @@ pub(crate) struct Frame {
     pub(crate) slots: usize,
     /// Ticks on the axis of time.
     pub(crate) time_ticks: usize,
+}
+
+impl Frame {
+    /// The pixels of the ends of its axis of time.
+    pub(crate) const fn across(&self) -> (f64, f64) {
+        (LEFT, self.width - RIGHT)
+    }
 }
 
 /// For screens and paper.
@@ -45,11 +53,16 @@ pub(crate) fn end_of(scenario: &ScenarioResult, series: &LoadSeries) -> f64 {
     phases.chain(faults).chain(points).filter(|t| t.is_finite()).fold(1.0, f64::max)
 }
 
+/// The same of all of its loads.
+pub(crate) fn end_of_scenario(scenario: &ScenarioResult) -> f64 {
+    scenario.series.iter().map(|series| end_of(scenario, series)).fold(scenario.duration_s.max(1.0), f64::max)
+}
+
 /// Draws the timeline of one load.
 pub(crate) fn timeline(scenario: &ScenarioResult, series: &LoadSeries, frame: Frame) -> Timeline {
     let slots = Slots::new(series, frame.slots);
     let end = end_of(scenario, series);
-    let x = [LEFT, frame.width - RIGHT];
+    let x = [frame.across().0, frame.across().1];
     let time = Scale::linear(0.0, end, (x[0], x[1]));
     let moments = moments(scenario, &series.load);
     let rows = label_rows(&moments, time, frame);
@@ -57,13 +70,17 @@ pub(crate) fn timeline(scenario: &ScenarioResult, series: &LoadSeries, frame: Fr
     let lanes = 24.0 + scenario.faults.len() as f64 * 26.0 + if scenario.faults.is_empty() { 0.0 } else { 4.0 };
     let marks = if moments.is_empty() { 0.0 } else { rows.iter().max().map_or(0, |row| row + 1) as f64 * 14.0 + 4.0 };
     let top = lanes + marks;
-    let panels = [("requests", 110.0), ("success", 80.0), ("latency", 150.0), ("in flight", 56.0)];
+    let mut panels = vec![("requests", 110.0), ("success", 80.0), ("latency", 150.0)];
+    if series.heat.is_some() {
+        panels.push(("heat", 120.0));
+    }
+    panels.push(("in flight", 56.0));
     let bottom = top + panels.iter().map(|(_, height)| height + GAP).sum::<f64>();
     let height = bottom + 22.0;
 
     let label = format!(
-        "Timeline of load {} over {}: requests per second by outcome, success rate, latency percentiles and requests \
-         in flight, with phases and faults. The same values are in the table below it.",
+        "Timeline of load {} over {}: requests per second by outcome, success rate, latency percentiles, a \
+         map of latencies and requests in flight, with phases and faults. The same values are in the table below it.",
         series.load,
         words::seconds(end)
     );
@@ -86,6 +103,7 @@ pub(crate) fn timeline(scenario: &ScenarioResult, series: &LoadSeries, frame: Fr
             "requests" => requests(&mut svg, &area, &slots),
             "success" => success(&mut svg, &area, &slots, scenario, &series.load),
             "latency" => latency(&mut svg, &area, &slots, scenario, &series.load),
+            "heat" => series.heat.iter().for_each(|it| heat(&mut svg, &area, it)),
             _ => in_flight(&mut svg, &area, &slots),
         }
         y += panel_height + GAP;

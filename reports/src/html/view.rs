@@ -9,7 +9,9 @@ use shakedown_schemas::event::Event;
 use shakedown_schemas::result::{ExpectationResult, RunResult, ScenarioResult, Verdict};
 
 use self::measures::{ChartView, Comparison, chart, comparisons};
-use self::story::{EventRow, FaultView, RecoveryRow, event_row, fault_view, first_and_last, recoveries};
+use self::story::{
+    EventRow, FaultView, PodStory, RecoveryRow, event_row, fault_view, first_and_last, pod_story, recoveries,
+};
 use super::bar::interval_bar;
 use crate::text::one_line;
 use crate::{RenderError, sentences, words};
@@ -73,6 +75,7 @@ struct ScenarioView {
     comparisons: Vec<Comparison>,
     faults: Vec<FaultView>,
     recoveries: Vec<RecoveryRow>,
+    pods: Option<PodStory>,
     events: Vec<EventRow>,
     events_left_out: usize,
     command: String,
@@ -240,6 +243,7 @@ impl ScenarioView {
             comparisons: comparisons(it),
             faults: it.faults.iter().map(fault_view).collect(),
             recoveries: recoveries(it),
+            pods: pod_story(it),
             events_left_out: events.len() - shown.len(),
             events: shown.into_iter().map(event_row).collect(),
             command: sentences::command(&result.run),

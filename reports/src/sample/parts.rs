@@ -5,8 +5,8 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 use shakedown_schemas::event::{Event, EventKind, FaultState};
 use shakedown_schemas::result::{
-    Evidence, ExpectationResult, FaultResult, LatencyStats, LoadSeries, ObjectRecord, PhaseLoad, PhaseResult, PodRef,
-    Point, Proof, Stats, Unit, Verdict,
+    Evidence, ExpectationResult, FaultResult, Heat, LatencyStats, LoadSeries, LogExcerpt, LogLine, ObjectRecord,
+    PhaseLoad, PhaseResult, PodChange, PodEvent, PodRef, PodRole, Point, Proof, Stats, Unit, Verdict,
 };
 
 /// The scenario that the samples claim to have run.
@@ -85,7 +85,7 @@ fn weather(t: f64, start: f64, end: f64) -> (f64, f64) {
 
 /// Windows of one second over `length` seconds at `rate` requests a second, with a fault between two moments.
 pub fn series(load: &str, length: u64, rate: u64, (start, end): (f64, f64)) -> LoadSeries {
-    let points = (0..length)
+    let points: Vec<Point> = (0..length)
         .map(|second| {
             let t = second as f64;
             let (share, factor) = weather(t, start, end);
@@ -113,7 +113,68 @@ pub fn series(load: &str, length: u64, rate: u64, (start, end): (f64, f64)) -> L
             }
         })
         .collect();
-    LoadSeries { load: load.to_owned(), window_s: 1.0, points }
+    let heat = heat(&points);
+    LoadSeries { load: load.to_owned(), window_s: 1.0, points, heat: Some(heat) }
+}
+
+/// A map of latencies of two groups: around the median, and around p95.
+fn heat(points: &[Point]) -> Heat {
+    let column_s = (points.len() as f64 / 60.0).ceil().max(1.0);
+    let edges_ms: Vec<f64> = (0..=40).map(|row| rounded(20.0 * 1.2_f64.powi(row))).collect();
+    let mut counts = std::collections::BTreeMap::new();
+    for point in points {
+        for (ms, share) in [(point.p50_ms, 2), (point.p95_ms, 8), (point.p99_ms, 40)] {
+            let row = edges_ms.windows(2).position(|edge| ms.is_some_and(|ms| (edge[0]..edge[1]).contains(&ms)));
+            if let Some(row) = row {
+                *counts.entry(((point.t_s / column_s) as u32, row as u32)).or_default() += point.requests / share;
+            }
+        }
+    }
+    let cells = counts.into_iter().filter(|(_, count)| *count > 0);
+    Heat { column_s, edges_ms, cells: cells.map(|((column, row), count)| (column, row, count)).collect() }
+}
+
+/// What the cluster says of the target and its peer.
+pub(super) fn pod_events(start: f64) -> Vec<PodEvent> {
+    let event = |at_s, role, change, reason: &str, detail: &str| PodEvent {
+        at_s,
+        namespace: "dynamo".to_owned(),
+        pod: if role == PodRole::Peer { "nats-0" } else { "vllm-agg-0-vllmdecodeworker-7c9f8-x2k4p" }.to_owned(),
+        role,
+        change,
+        reason: reason.to_owned(),
+        detail: detail.to_owned(),
+        count: 1,
+    };
+    vec![
+        event(start + 6.0, PodRole::Target, PodChange::Warning, "Unhealthy", "Readiness probe failed: HTTP 503"),
+        event(start + 7.0, PodRole::Target, PodChange::NotReady, "", "not ready: ContainersNotReady"),
+        event(start + 20.0, PodRole::Target, PodChange::Restarted, "", "container worker started again (1 restart)"),
+        event(start + 31.0, PodRole::Target, PodChange::Ready, "", "ready"),
+        event(start + 8.0, PodRole::Peer, PodChange::Normal, "Pulled", "Container image is present"),
+    ]
+}
+
+/// What the target wrote when the fault began.
+pub(super) fn logs(start: f64) -> Vec<LogExcerpt> {
+    let line = |at_s, text: &str| LogLine { at_s, text: text.to_owned() };
+    let excerpt = |container: &str, lines, missing| LogExcerpt {
+        namespace: "dynamo".to_owned(),
+        pod: "vllm-agg-0-vllmdecodeworker-7c9f8-x2k4p".to_owned(),
+        container: container.to_owned(),
+        around: "fault nats-cut injected".to_owned(),
+        at_s: start + 0.2,
+        lines,
+        missing,
+    };
+    vec![
+        excerpt(
+            "worker",
+            vec![line(start - 0.4, "served 20 requests"), line(start + 1.9, "ERROR nats: timed out")],
+            None,
+        ),
+        excerpt("sidecar", vec![], Some("the cluster does not let us read its log: pods/log is forbidden".to_owned())),
+    ]
 }
 
 /// What a load's requests show between two moments of its series, with a matching histogram.

@@ -20,7 +20,12 @@ fn fault(evidence: &[(Proof, bool, &str)], injection: Verdict) -> FaultResult {
         undone_s: Some(9.5),
         evidence: evidence
             .iter()
-            .map(|(shows, holds, detail)| Evidence { at_s: 2.0, shows: *shows, holds: *holds, detail: (*detail).into() })
+            .map(|(shows, holds, detail)| Evidence {
+                at_s: 2.0,
+                shows: *shows,
+                holds: *holds,
+                detail: (*detail).into(),
+            })
             .collect(),
         injection,
         undo: Verdict::Pass,
@@ -102,7 +107,9 @@ fn each_way_to_go_on_as_before_has_its_own_diagnosis() {
 
 #[test]
 fn one_way_partitions_name_the_other_way() {
-    for (direction, part) in [(Direction::Egress, "what the targets open"), (Direction::Ingress, "what the targets accept")] {
+    for (direction, part) in
+        [(Direction::Egress, "what the targets open"), (Direction::Ingress, "what the targets accept")]
+    {
         let mut fault = fault(&[APPLIED], Verdict::Pass);
         conclude(&mut fault, &auto(false), direction, &Traffic::Unchanged);
         assert!(fault.problem.as_ref().is_some_and(|problem| problem.contains(part)), "{:?}", fault.problem);
@@ -133,7 +140,12 @@ fn the_earliest_change_of_any_load_counts() {
         onset_s,
         ..Recovery::default()
     };
-    let all = [recovery("a", "p", None), recovery("b", "p", Some(7.0)), recovery("c", "p", Some(5.0)), recovery("a", "q", None)];
+    let all = [
+        recovery("a", "p", None),
+        recovery("b", "p", Some(7.0)),
+        recovery("c", "p", Some(5.0)),
+        recovery("a", "q", None),
+    ];
     assert_eq!(traffic("p", &all), Traffic::Changed { load: "c".into(), at_s: 5.0 });
     assert_eq!(traffic("q", &all), Traffic::Unchanged);
     assert_eq!(traffic("r", &all), Traffic::Unknown);

@@ -358,7 +358,9 @@ impl Follower {
         };
         let mut changed = false;
         for peer in self.listed.iter().filter(|peer| peer.namespace == namespace) {
-            let Some(object) = objects.iter().find(|it| it["metadata"]["name"] == peer.service.as_str()) else { continue };
+            let Some(object) = objects.iter().find(|it| it["metadata"]["name"] == peer.service.as_str()) else {
+                continue;
+            };
             let addresses: Vec<IpAddr> = crate::cluster::endpoint_ips(object);
             // Without any, the last ones stay cut: there is nothing else to mean.
             if !addresses.is_empty() {

@@ -323,9 +323,7 @@ impl Switch {
     pub fn is_followed(&self, pod: &PodRef) -> bool {
         let state = self.state();
         let group = state.scheme.group_of(&pod.namespace, &pod.name);
-        group.is_some_and(|group| {
-            state.scheme.parts_of(group).iter().any(|part| state.scheme.parts()[*part].follow)
-        })
+        group.is_some_and(|group| state.scheme.parts_of(group).iter().any(|part| state.scheme.parts()[*part].follow))
     }
 
     /// Looks once more, at the end of a partition's time, whether it stood until now: what does not hold takes the
@@ -426,7 +424,8 @@ impl Switch {
     pub fn leftovers(&self, part: usize) -> Vec<Leftover> {
         let error = "its removal could not be confirmed".to_owned();
         let state = self.state();
-        let keys: BTreeSet<ObjectKey> = state.scheme.groups_of(part).map(|group| state.scheme.policy_key(group)).collect();
+        let keys: BTreeSet<ObjectKey> =
+            state.scheme.groups_of(part).map(|group| state.scheme.policy_key(group)).collect();
         let wanted = state.desired(&state.standing).unwrap_or_default();
         let policies = state.policies.keys().filter(|key| keys.contains(key)).map(|key| Leftover {
             what: key.to_string(),

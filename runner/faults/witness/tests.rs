@@ -44,13 +44,8 @@ fn established_connections_tell_what_became_of_them() {
 
 #[test]
 fn a_witness_is_selected_by_the_policy_and_by_nothing_else() {
-    let beside = PodRef {
-        namespace: "shop".into(),
-        name: "w-0".into(),
-        uid: "u".into(),
-        node: Some("node-1".into()),
-        ip: None,
-    };
+    let beside =
+        PodRef { namespace: "shop".into(), name: "w-0".into(), uid: "u".into(), node: Some("node-1".into()), ip: None };
     let pod = manifest(Order {
         run: "20260301-105959-abcde",
         serial: 0,
@@ -77,9 +72,7 @@ fn a_witness_is_selected_by_the_policy_and_by_nothing_else() {
 
 #[test]
 fn why_a_pod_does_not_run_is_said() {
-    let waiting = |reason: &str| {
-        json!({"status": {"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": reason, "message": "m"}}}]}})
-    };
+    let waiting = |reason: &str| json!({"status": {"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": reason, "message": "m"}}}]}});
     assert_eq!(pod_trouble(&waiting("ImagePullBackOff")), Some(("ImagePullBackOff (m)".into(), true)));
     assert_eq!(pod_trouble(&waiting("ContainerCreating")), Some(("ContainerCreating (m)".into(), false)));
     let failed = json!({"status": {"phase": "Failed", "reason": "OutOfcpu"}});

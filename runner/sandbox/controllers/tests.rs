@@ -26,7 +26,11 @@ struct Cluster {
 
 impl Cluster {
     fn new() -> Self {
-        let registry = Arc::new(Registry { store: Store::new(Clock::new()), addresses: Addresses::claim().unwrap(), logs: Default::default() });
+        let registry = Arc::new(Registry {
+            store: Store::new(Clock::new()),
+            addresses: Addresses::claim().unwrap(),
+            logs: Default::default(),
+        });
         let mut tasks = JoinSet::new();
         for reconcile in [
             garbage::reconcile,

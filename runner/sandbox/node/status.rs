@@ -84,9 +84,8 @@ fn refresh(pod: &mut Value, now: &str) {
     let gates = object::list(pod, "/spec/readinessGates");
     let shut = gates.iter().find_map(|gate| {
         let condition = gate["conditionType"].as_str()?;
-        (object::condition(pod, condition) != Some("True")).then(|| {
-            format!("the status of pod readiness gate \"{condition}\" is not \"True\", but False")
-        })
+        (object::condition(pod, condition) != Some("True"))
+            .then(|| format!("the status of pod readiness gate \"{condition}\" is not \"True\", but False"))
     });
     match shut.filter(|_| is_ready) {
         Some(message) => set_condition(pod, "Ready", false, Some(("ReadinessGatesNotReady", &message)), now),

@@ -162,8 +162,11 @@ fn partition(path: &str, partition: &Partition, findings: &mut Findings<'_>) {
     if partition.prove == Prove::Witness && !partition.direction.has_egress() {
         findings.push(
             &format!("{path}.prove"),
-            Diagnostic::error(Code::Proof, "a witness connects to the peer, and this partition cuts only what the peer opens")
-                .help("write `prove: traffic`, or `direction: both`"),
+            Diagnostic::error(
+                Code::Proof,
+                "a witness connects to the peer, and this partition cuts only what the peer opens",
+            )
+            .help("write `prove: traffic`, or `direction: both`"),
         );
     }
     for (index, it) in partition.from.iter().enumerate() {

@@ -2,12 +2,16 @@
 
 use serde::Serialize;
 use shakedown_schemas::event::{Event, EventKind};
-use shakedown_schemas::result::{FaultResult, Proof, ScenarioResult};
+use shakedown_schemas::result::{FaultResult, LogExcerpt, PodEvent, Proof, ScenarioResult};
 
 use super::{Badge, ROWS};
+use crate::html::lanes;
+use crate::html::timeline::{NARROW, WIDE};
 use crate::text::tame;
 use crate::{sentences, words, yaml};
 
+/// Log excerpts.
+const LOGS: usize = 40;
 /// Characters of all objects of one fault as YAML.
 const YAML: usize = 60_000;
 
@@ -18,6 +22,8 @@ pub(super) struct FaultView {
     engine: String,
     phase: String,
     description: String,
+    /// What was done to whom, in a line.
+    brief: String,
     state: String,
     injection: Badge,
     undo: Badge,
@@ -77,6 +83,7 @@ pub(super) fn fault_view(it: &FaultResult) -> FaultView {
         engine: it.engine.clone(),
         phase: it.phase.clone(),
         description: it.description.clone(),
+        brief: sentences::fault(it),
         state: it.state.word().to_owned(),
         injection: Badge::new(it.injection),
         undo: Badge::new(it.undo),
@@ -120,6 +127,66 @@ pub(super) fn fault_view(it: &FaultResult) -> FaultView {
         objects,
         line: it.line,
     }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PodStory {
+    wide: String,
+    narrow: String,
+    rows: Vec<PodRow>,
+    left_out: usize,
+    logs: Vec<LogView>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PodRow {
+    at: String,
+    pod: String,
+    role: &'static str,
+    change: &'static str,
+    class: String,
+    text: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct LogView {
+    title: String,
+    lines: String,
+    note: Option<String>,
+}
+
+/// What the cluster says; none when it says nothing.
+pub(super) fn pod_story(scenario: &ScenarioResult) -> Option<PodStory> {
+    if scenario.pod_events.is_empty() && scenario.logs.is_empty() {
+        return None;
+    }
+    let row = |it: &PodEvent| PodRow {
+        at: words::moment(it.at_s),
+        pod: it.pod.clone(),
+        role: lanes::role(it.role),
+        change: lanes::change(it.change),
+        class: lanes::change(it.change).replace(' ', "-"),
+        text: match (it.reason.as_str(), it.count) {
+            ("", _) => it.detail.clone(),
+            (reason, 0 | 1) => format!("{reason}: {}", it.detail),
+            (reason, count) => format!("{reason}: {} ({count} times)", it.detail),
+        },
+    };
+    let log = |it: &LogExcerpt| LogView {
+        title: format!("{}/{} around {} ({})", it.pod, it.container, it.around, words::moment(it.at_s)),
+        lines: it.lines.iter().map(|line| format!("{:>9}  {}\n", words::moment(line.at_s), line.text)).collect(),
+        note: match &it.missing {
+            Some(missing) => Some(missing.clone()),
+            None => it.lines.is_empty().then(|| "nothing was written around it".to_owned()),
+        },
+    };
+    Some(PodStory {
+        wide: lanes::lanes(scenario, WIDE),
+        narrow: lanes::lanes(scenario, NARROW),
+        rows: scenario.pod_events.iter().take(ROWS).map(row).collect(),
+        left_out: scenario.pod_events.len().saturating_sub(ROWS),
+        logs: scenario.logs.iter().take(LOGS).map(log).collect(),
+    })
 }
 
 pub(super) fn recoveries(scenario: &ScenarioResult) -> Vec<RecoveryRow> {

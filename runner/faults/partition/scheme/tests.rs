@@ -24,7 +24,8 @@ fn cluster(named: bool) -> policy::Cluster {
         pod("bus", "bus", "10.0.0.4"),
         pod("store", "store", "10.0.0.5"),
     ];
-    let labels = if named { [("kubernetes.io/metadata.name".to_owned(), "shop".to_owned())].into() } else { BTreeMap::new() };
+    let labels =
+        if named { [("kubernetes.io/metadata.name".to_owned(), "shop".to_owned())].into() } else { BTreeMap::new() };
     policy::Cluster::new(pods, BTreeMap::from([("shop".to_owned(), labels)]), &[])
 }
 
@@ -112,13 +113,21 @@ fn a_policy_keeps_its_name_and_its_label_while_others_come_and_go() {
 fn names_never_collide_even_when_they_read_alike() {
     let mut other = part("NATS cut", &["w-1"], "store");
     other.targets.push(pod("w-2"));
-    let scheme = scheme(vec![part("nats-cut", &["w-0"], "bus"), part("nats_cut", &["w-1"], "bus"), other, part("ÄÖ", &["w-2"], "bus")]);
+    let scheme = scheme(vec![
+        part("nats-cut", &["w-0"], "bus"),
+        part("nats_cut", &["w-1"], "bus"),
+        other,
+        part("ÄÖ", &["w-2"], "bus"),
+    ]);
     let all = desired(&scheme, &[0, 1, 2, 3]);
     assert_eq!(all.policies.len(), 3, "{:?}", all.policies.keys());
     let labels: BTreeSet<_> = (0..3).map(|group| scheme.label(group).0).collect();
     assert_eq!(labels.len(), 3);
     for key in all.policies.keys() {
-        assert!(key.name.len() <= 253 && key.name.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()), "{key}");
+        assert!(
+            key.name.len() <= 253 && key.name.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()),
+            "{key}"
+        );
     }
 }
 
@@ -136,7 +145,8 @@ fn lost_targets_lose_their_mark_and_followers_get_it() {
 #[test]
 fn a_namespace_without_a_name_of_its_own_is_marked_while_a_partition_stands() {
     let network = (cluster(false), Vec::new(), Vec::new());
-    let scheme = Scheme::new("20260301-105959-abcde", 0, vec![part("a", &["w-0"], "bus")], network, OtherPorts::Declared);
+    let scheme =
+        Scheme::new("20260301-105959-abcde", 0, vec![part("a", &["w-0"], "bus")], network, OtherPorts::Declared);
     let wanted = desired(&scheme, &[0]);
     let namespaces: Vec<&Mark> = wanted.marks.iter().filter(|mark| mark.object.kind == Kind::Namespace).collect();
     assert_eq!(namespaces.len(), 1, "{:?}", wanted.marks);

@@ -1,0 +1,268 @@
+//! Secrets taken out of texts: the one place through which a result, an event and the terminal's text go before they
+//! leave the process.
+//!
+//! What belongs here: finding known secrets in a text, in the forms in which they travel, and texts that look like a
+//! secret wherever they are (an Authorization header, a password in a URL, a JSON web token). What does not: where
+//! secrets come from; the runner knows the command line, the scenario and the kubeconfig.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use base64::Engine as _;
+use shakedown_schemas::Event;
+use shakedown_schemas::result::RunResult;
+
+use crate::texts;
+
+/// What stands where a secret was.
+pub const MASK: &str = "[redacted]";
+/// Shorter values are no secrets: to take `on` out of every text would leave no text.
+pub const SHORTEST: usize = 4;
+
+/// Names of headers whose values are secrets; a name that holds one of these words counts.
+const HEADERS: [&str; 8] =
+    ["authorization", "cookie", "token", "secret", "password", "api-key", "apikey", "credential"];
+
+/// Takes secrets out of texts. Clones share what they know, so that a secret that is learned late is taken out
+/// everywhere from then on.
+#[derive(Debug, Clone, Default)]
+pub struct Redactor {
+    /// Longest first: a secret that holds another one goes as a whole.
+    known: Arc<RwLock<Vec<String>>>,
+}
+
+impl Redactor {
+    /// Learns a secret and the forms in which it travels: as it is, line by line, and as JSON, a URL and base64 write
+    /// it. False when it is too short to be one.
+    pub fn learn(&self, secret: &str) -> bool {
+        let secret = secret.trim();
+        if secret.chars().count() < SHORTEST {
+            return false;
+        }
+        let quoted = serde_json::to_string(secret).unwrap_or_default();
+        let mut forms = vec![
+            secret.to_owned(),
+            quoted.trim_matches('"').to_owned(),
+            secret.replace('\'', "''"),
+            percent_encoded(secret),
+            base64::engine::general_purpose::STANDARD.encode(secret),
+            base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(secret),
+        ];
+        forms.extend(secret.lines().map(|line| line.trim().to_owned()));
+        forms.retain(|form| form.chars().count() >= SHORTEST);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.extend(forms);
+        known.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
+        known.dedup();
+        true
+    }
+
+    /// Learns the value of a header, if the header's name says that it is a secret: the whole value, and what stands
+    /// behind its scheme.
+    pub fn learn_header(&self, name: &str, value: &str) {
+        let name = name.to_ascii_lowercase();
+        if HEADERS.iter().any(|word| name.contains(word)) {
+            self.learn(value);
+            if let Some((_, credentials)) = value.trim().split_once(' ') {
+                self.learn(credentials);
+            }
+        }
+    }
+
+    /// Learns the password that a URL carries, if there is one.
+    pub fn learn_url(&self, url: &str) {
+        if let Some((_, password)) = user_info(url).and_then(|(from, to)| url[from..to].split_once(':')) {
+            self.learn(password);
+        }
+    }
+
+    /// The text without secrets.
+    pub fn text(&self, text: &str) -> String {
+        let mut out = text.to_owned();
+        self.clean(&mut out);
+        out
+    }
+
+    fn clean(&self, text: &mut String) {
+        for secret in self.known.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            if text.contains(secret.as_str()) {
+                *text = text.replace(secret.as_str(), MASK);
+            }
+        }
+        mask_patterns(text);
+    }
+
+    /// Takes the secrets out of every text of a result.
+    pub fn result(&self, result: &RunResult) -> RunResult {
+        let mut out = result.clone();
+        texts::of_result(&mut out, &mut |text, _| self.clean(text));
+        out
+    }
+
+    /// Takes the secrets out of every text of an event.
+    pub fn event(&self, event: &mut Event) {
+        texts::of_event(event, &mut |text, _| self.clean(text));
+    }
+}
+
+/// The text as a part of a URL: everything but letters, digits and `-._~` by its bytes.
+fn percent_encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+/// Masks what looks like a secret.
+fn mask_patterns(text: &mut String) {
+    let mut ranges = Vec::new();
+    // Byte positions in the lower case of ASCII are those of the text itself.
+    let lower = text.to_ascii_lowercase();
+    for (at, word) in lower.match_indices("authorization") {
+        let from = at + word.len();
+        let rest = &text[from..];
+        let value = rest.trim_start_matches(['"', '\'', '`', ' ']);
+        let Some(value) = value.strip_prefix([':', '=']) else { continue };
+        let value = value.trim_start_matches([' ', '"', '\'', '`']);
+        let start = text.len() - value.len();
+        let length = value.find(['\n', '"', '\'', '`', ',', '}']).unwrap_or(value.len());
+        // What is made by a template holds no secret itself.
+        if !value[..length].contains("{{") {
+            ranges.push((start, start + length));
+        }
+    }
+    for (at, word) in lower.match_indices("bearer ") {
+        let from = at + word.len();
+        let length = token(&text[from..]);
+        if length >= 8 {
+            ranges.push((from, from + length));
+        }
+    }
+    for (at, _) in text.match_indices("eyJ") {
+        let length = token(&text[at..]);
+        if text[at..at + length].split('.').filter(|part| part.len() > 8).count() >= 3 {
+            ranges.push((at, at + length));
+        }
+    }
+    for (at, _) in text.match_indices("://") {
+        if let Some((from, to)) = user_info(&text[at..])
+            && let Some(colon) = text[at + from..at + to].find(':')
+        {
+            ranges.push((at + from + colon + 1, at + to));
+        }
+    }
+    ranges.retain(|(from, to)| from < to && &text[*from..*to] != MASK);
+    ranges.sort_unstable();
+    let mut joined: Vec<(usize, usize)> = Vec::new();
+    for (from, to) in ranges {
+        match joined.last_mut() {
+            Some(last) if from <= last.1 => last.1 = last.1.max(to),
+            _ => joined.push((from, to)),
+        }
+    }
+    for (from, to) in joined.iter().rev() {
+        text.replace_range(*from..*to, MASK);
+    }
+}
+
+/// How long the run of a token's characters is with which a text begins.
+fn token(text: &str) -> usize {
+    text.find(|c: char| !(c.is_ascii_alphanumeric() || "-._~+/=".contains(c))).unwrap_or(text.len())
+}
+
+/// Where `user:password` stands in a text that begins with a URL (or with its `://`).
+fn user_info(url: &str) -> Option<(usize, usize)> {
+    let from = url.find("://")? + 3;
+    let length = url[from..].find(|c: char| "/?# \n\"'<>".contains(c)).unwrap_or(url.len() - from);
+    let at = url[from..from + length].rfind('@')?;
+    Some((from, from + at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn a_secret_is_gone_in_every_form() {
+        let redactor = Redactor::default();
+        assert!(redactor.learn("pa\"ss/wörd"));
+        for text in ["pa\"ss/wörd", r#"{"a":"pa\"ss/wörd"}"#, "x?y=pa%22ss%2Fw%C3%B6rd", "cGEic3Mvd8O2cmQ="] {
+            assert!(redactor.text(text).contains(MASK), "{text}: {}", redactor.text(text));
+            assert!(!redactor.text(text).contains("rd"), "{text}");
+        }
+        assert_eq!(redactor.text("nothing to hide"), "nothing to hide");
+    }
+
+    #[test]
+    fn the_longest_secret_goes_first_and_short_ones_are_refused() {
+        let redactor = Redactor::default();
+        assert!(redactor.learn("hunter"));
+        assert!(redactor.learn("hunter2-and-more"));
+        assert_eq!(redactor.text("a hunter2-and-more b hunter c"), "a [redacted] b [redacted] c");
+        assert!(!redactor.learn("abc"));
+        assert!(!redactor.learn("  x  "));
+        assert_eq!(redactor.text("abc x"), "abc x");
+    }
+
+    #[test]
+    fn a_key_of_several_lines_is_gone_line_by_line() {
+        let redactor = Redactor::default();
+        redactor.learn("-----BEGIN KEY-----\nMIIEpAIBAAKC\n-----END KEY-----\n");
+        assert_eq!(redactor.text("    MIIEpAIBAAKC"), "    [redacted]");
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_goes_without_being_known() {
+        let redactor = Redactor::default();
+        for (text, clean) in [
+            ("GET / Authorization: Basic dXNlcjpwYXNz\nHost: x", "GET / Authorization: [redacted]\nHost: x"),
+            (r#"{"authorization":"Bearer abcdefgh.ijk"}"#, r#"{"authorization":"[redacted]"}"#),
+            ("sent bearer abcdefghijkl, refused", "sent bearer [redacted], refused"),
+            ("http://me:hidden@db:5432/x", "http://me:[redacted]@db:5432/x"),
+            ("authorization failed for the bearer of it", "authorization failed for the bearer of it"),
+            (r#"Authorization: "{{ scheme }} {{ token }}""#, r#"Authorization: "{{ scheme }} {{ token }}""#),
+            ("jwt eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.SflKxwRJSMeKKF2Q end", "jwt [redacted] end"),
+            ("http://10.0.0.1:6443/api", "http://10.0.0.1:6443/api"),
+        ] {
+            assert_eq!(redactor.text(text), clean);
+            assert_eq!(redactor.text(clean), clean, "a second time changes nothing");
+        }
+    }
+
+    #[test]
+    fn headers_and_urls_give_up_their_secrets() {
+        let redactor = Redactor::default();
+        redactor.learn_header("X-Api-Key", "k3y-of-mine");
+        redactor.learn_header("Authorization", "Bearer t0ken-of-mine");
+        redactor.learn_header("Accept", "text/html");
+        redactor.learn_url("https://me:s3cret@db/x");
+        let text = "k3y-of-mine t0ken-of-mine s3cret text/html";
+        assert_eq!(redactor.text(text), "[redacted] [redacted] [redacted] text/html");
+    }
+
+    /// Plants a secret into every text of a result, and looks for it in every report.
+    #[test]
+    fn no_report_holds_a_planted_secret() {
+        let secret = "sup3r-s3cret";
+        let text = serde_json::to_string(&sample::failing()).unwrap();
+        let mut planted = serde_json::from_str::<RunResult>(&text).unwrap();
+        texts::of_result(&mut planted, &mut |text, _| text.push_str(secret));
+        let redactor = Redactor::default();
+        redactor.learn(secret);
+        let clean = redactor.result(&planted);
+        let outputs = [
+            serde_json::to_string(&clean).unwrap(),
+            crate::html(&clean).unwrap(),
+            crate::junit(&clean).unwrap(),
+            crate::markdown(&clean),
+            crate::github_annotations(&clean).join("\n"),
+        ];
+        for (index, output) in outputs.iter().enumerate() {
+            assert!(!output.contains(secret), "output {index}");
+            assert!(output.contains(MASK), "output {index}");
+        }
+        assert!(crate::html(&planted).unwrap().contains(secret), "it is shown where nothing takes it out");
+    }
+}

@@ -1,0 +1,216 @@
+//! Every text of a result, each once: the one place that knows where they are. What is done to them is `tame`'s and
+//! `redact`'s.
+//!
+//! A new text field in the result needs a line here; a test of `tame` finds one that was forgotten.
+
+use indexmap::IndexMap;
+use serde_json::Value;
+use shakedown_schemas::event::{Event, EventKind};
+use shakedown_schemas::result::{
+    ExpectationResult, FaultResult, LoadSeries, PhaseResult, Recovery, RunResult, ScenarioResult, Stats,
+};
+
+use crate::text::{NAME, SENTENCE, SOURCE};
+
+/// What is done to a text; the number is how many characters of it a report shows at most.
+pub(crate) type Change<'a> = &'a mut dyn FnMut(&mut String, usize);
+
+/// Changes every text of a result.
+pub(crate) fn of_result(it: &mut RunResult, change: Change<'_>) {
+    let run = &mut it.run;
+    for text in [&mut run.id, &mut run.tool_version, &mut run.host] {
+        change(text, NAME);
+    }
+    for text in [&mut run.git_sha, &mut run.ci_job_url, &mut run.interrupted].into_iter().flatten() {
+        change(text, NAME);
+    }
+    run.command.iter_mut().for_each(|word| change(word, SENTENCE));
+    it.events.iter_mut().for_each(|event| of_event(event, change));
+    it.scenarios.iter_mut().for_each(|it| scenario(it, change));
+}
+
+fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
+    for text in [&mut it.name, &mut it.file, &mut it.namespace] {
+        change(text, NAME);
+    }
+    if let Some(text) = &mut it.description {
+        change(text, SENTENCE);
+    }
+    change(&mut it.reason, SENTENCE);
+    it.tags.iter_mut().for_each(|tag| change(tag, NAME));
+    if let Some(cluster) = &mut it.cluster {
+        change(&mut cluster.server, NAME);
+        change(&mut cluster.version, NAME);
+        if let Some(context) = &mut cluster.context {
+            change(context, NAME);
+        }
+    }
+    keys(&mut it.vars, change);
+    it.vars.values_mut().for_each(|value| json(value, change));
+    change(&mut it.source, SOURCE);
+    for load in &mut it.loads {
+        for text in
+            [&mut load.name, &mut load.kind, &mut load.target, &mut load.schedule, &mut load.reach, &mut load.address]
+        {
+            change(text, NAME);
+        }
+    }
+    it.phases.iter_mut().for_each(|it| phase(it, change));
+    it.faults.iter_mut().for_each(|it| fault(it, change));
+    it.expectations.iter_mut().for_each(|it| expectation(it, change));
+    it.series.iter_mut().for_each(|it| series(it, change));
+    for Recovery { load, phase, .. } in &mut it.recoveries {
+        change(load, NAME);
+        change(phase, NAME);
+    }
+    it.errors.iter_mut().chain(&mut it.warnings).for_each(|text| change(text, SENTENCE));
+    for leftover in &mut it.leftovers {
+        for text in [&mut leftover.what, &mut leftover.command, &mut leftover.error] {
+            change(text, SENTENCE);
+        }
+    }
+    story(it, change);
+    it.events.iter_mut().for_each(|it| of_event(it, change));
+}
+
+fn story(it: &mut ScenarioResult, change: Change<'_>) {
+    for event in &mut it.pod_events {
+        for text in [&mut event.namespace, &mut event.pod, &mut event.reason] {
+            change(text, NAME);
+        }
+        change(&mut event.detail, SENTENCE);
+    }
+    for excerpt in &mut it.logs {
+        for text in [&mut excerpt.namespace, &mut excerpt.pod, &mut excerpt.container, &mut excerpt.around] {
+            change(text, NAME);
+        }
+        excerpt.lines.iter_mut().for_each(|line| change(&mut line.text, SENTENCE));
+        if let Some(text) = &mut excerpt.missing {
+            change(text, SENTENCE);
+        }
+    }
+}
+
+fn phase(it: &mut PhaseResult, change: Change<'_>) {
+    change(&mut it.name, NAME);
+    for load in &mut it.loads {
+        change(&mut load.load, NAME);
+        let Stats { errors, .. } = &mut load.stats;
+        keys(errors, change);
+        // The histogram in base64 is decoded, never shown.
+    }
+}
+
+fn series(it: &mut LoadSeries, change: Change<'_>) {
+    change(&mut it.load, NAME);
+    for point in &mut it.points {
+        keys(&mut point.errors, change);
+    }
+}
+
+fn fault(it: &mut FaultResult, change: Change<'_>) {
+    for text in [&mut it.name, &mut it.phase, &mut it.kind, &mut it.engine] {
+        change(text, NAME);
+    }
+    change(&mut it.description, SENTENCE);
+    if let Some(text) = &mut it.problem {
+        change(text, SENTENCE);
+    }
+    for pod in &mut it.targets {
+        for text in [&mut pod.namespace, &mut pod.name, &mut pod.uid] {
+            change(text, NAME);
+        }
+        for text in [&mut pod.node, &mut pod.ip].into_iter().flatten() {
+            change(text, NAME);
+        }
+    }
+    it.peers.iter_mut().for_each(|text| change(text, SENTENCE));
+    for object in &mut it.objects {
+        for text in [&mut object.api_version, &mut object.kind, &mut object.namespace, &mut object.name] {
+            change(text, NAME);
+        }
+        json(&mut object.manifest, change);
+    }
+    it.evidence.iter_mut().for_each(|evidence| change(&mut evidence.detail, SENTENCE));
+}
+
+fn expectation(it: &mut ExpectationResult, change: Change<'_>) {
+    for text in [&mut it.phase, &mut it.load, &mut it.kind, &mut it.title, &mut it.observed_text, &mut it.limit_text] {
+        change(text, NAME);
+    }
+    change(&mut it.reason, SENTENCE);
+    keys(&mut it.terms, change);
+    it.terms.values_mut().for_each(|text| change(text, NAME));
+}
+
+/// Changes every text of an event.
+pub(crate) fn of_event(it: &mut Event, change: Change<'_>) {
+    if let Some(text) = &mut it.scenario {
+        change(text, NAME);
+    }
+    match &mut it.kind {
+        EventKind::RunStarted { run, .. } => change(run, NAME),
+        EventKind::ScenarioStarted { file } => change(file, NAME),
+        EventKind::Reached { load, how } => {
+            change(load, NAME);
+            change(how, SENTENCE);
+        }
+        EventKind::TargetsChosen { fault, pods } => {
+            change(fault, NAME);
+            pods.iter_mut().for_each(|pod| change(pod, NAME));
+        }
+        EventKind::PhaseStarted { phase, .. } | EventKind::PhaseEnded { phase } => change(phase, NAME),
+        EventKind::Fault { fault, detail, .. } => {
+            change(fault, NAME);
+            change(detail, SENTENCE);
+        }
+        EventKind::Cluster { message } | EventKind::Warning { message } | EventKind::Error { message } => {
+            change(message, SENTENCE);
+        }
+        EventKind::ApiRetry { request, error, .. } => {
+            change(request, SENTENCE);
+            change(error, SENTENCE);
+        }
+        EventKind::Interrupted { signal } => change(signal, NAME),
+        EventKind::ScenarioEnded { reason, .. } => change(reason, SENTENCE),
+        EventKind::LoadStarted | EventKind::RunEnded { .. } => {}
+    }
+}
+
+/// Changes the keys of a map, keeping its order. Keys that become equal keep the last value.
+fn keys<V>(map: &mut IndexMap<String, V>, change: Change<'_>) {
+    *map = std::mem::take(map)
+        .into_iter()
+        .map(|(mut key, value)| {
+            change(&mut key, NAME);
+            (key, value)
+        })
+        .collect();
+}
+
+fn json(value: &mut Value, change: Change<'_>) {
+    match value {
+        Value::String(text) => change(text, SENTENCE),
+        Value::Array(list) => list.iter_mut().for_each(|item| json(item, change)),
+        Value::Object(map) => {
+            *map = std::mem::take(map)
+                .into_iter()
+                .map(|(mut key, mut value)| {
+                    json(&mut value, change);
+                    change(&mut key, NAME);
+                    (key, value)
+                })
+                .collect();
+        }
+        // A secret of digits may have been read as a number.
+        Value::Number(number) => {
+            let plain = number.to_string();
+            let mut text = plain.clone();
+            change(&mut text, NAME);
+            if text != plain {
+                *value = Value::String(text);
+            }
+        }
+        Value::Null | Value::Bool(_) => {}
+    }
+}

@@ -1,0 +1,148 @@
+//! What a CI system is told beside the result folder: GitHub actions get annotations on the lines of the scenario files
+//! and a step summary. Recognized by the variables that the system itself sets.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Component, Path, PathBuf};
+
+use shakedown_reports::words;
+use shakedown_schemas::RunResult;
+
+/// GitHub refuses the summary of a step from 1 MiB on, all commands of the step together.
+const SUMMARY: u64 = 1 << 20;
+
+/// The CI system that runs us.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ci {
+    /// Commands on stdout are read.
+    annotates: bool,
+    /// Markdown that is appended to this file is shown.
+    summary: Option<PathBuf>,
+    /// The folder that the paths of annotations count from.
+    workspace: Option<PathBuf>,
+}
+
+impl Ci {
+    /// By the environment.
+    pub fn detect() -> Self {
+        Self::from(|name| std::env::var_os(name).filter(|value| !value.is_empty()))
+    }
+
+    fn from(var: impl Fn(&str) -> Option<OsString>) -> Self {
+        Self {
+            annotates: var("GITHUB_ACTIONS").is_some_and(|value| value == "true"),
+            summary: var("GITHUB_STEP_SUMMARY").map(PathBuf::from),
+            workspace: var("GITHUB_WORKSPACE").map(PathBuf::from),
+        }
+    }
+
+    /// The lines that make annotations of what did not pass; none elsewhere.
+    pub fn annotations(&self, result: &RunResult) -> Vec<String> {
+        if !self.annotates {
+            return Vec::new();
+        }
+        let mut result = result.clone();
+        let here = std::env::current_dir().unwrap_or_default();
+        for scenario in &mut result.scenarios {
+            scenario.file = relative(&scenario.file, &here, self.workspace.as_deref());
+        }
+        shakedown_reports::github_annotations(&result)
+    }
+
+    /// Appends to the step's summary.
+    ///
+    /// # Errors
+    /// With a warning for the user when that fails; the run's verdict has nothing to do with it.
+    pub fn summarize(&self, result: &RunResult) -> Result<(), String> {
+        let Some(path) = &self.summary else { return Ok(()) };
+        let append = || {
+            let mut file = File::options().append(true).create(true).open(path)?;
+            let before = file.metadata()?.len();
+            let mut text = format!("{}\n", shakedown_reports::markdown(result));
+            if before + text.len() as u64 >= SUMMARY {
+                text = format!(
+                    "\nshakedown: {}; the step's summary has no room for more.\n",
+                    words::verdict(result.verdict)
+                );
+            }
+            if before + (text.len() as u64) < SUMMARY { file.write_all(text.as_bytes()) } else { Ok(()) }
+        };
+        append().map_err(|error: std::io::Error| {
+            format!("could not append to the step summary {}: {error}", path.display())
+        })
+    }
+}
+
+/// A scenario's file as the checkout names it: from the workspace where it is in there, as it was given otherwise.
+fn relative(file: &str, here: &Path, workspace: Option<&Path>) -> String {
+    let mut whole = PathBuf::new();
+    for component in here.join(file).components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => _ = whole.pop(),
+            other => whole.push(other),
+        }
+    }
+    match workspace.and_then(|workspace| whole.strip_prefix(workspace).ok()) {
+        Some(path) => path.to_string_lossy().into_owned(),
+        None => file.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ci(summary: Option<&Path>) -> Ci {
+        Ci::from(|name| match name {
+            "GITHUB_ACTIONS" => Some("true".into()),
+            "GITHUB_STEP_SUMMARY" => summary.map(|path| path.as_os_str().to_owned()),
+            _ => None,
+        })
+    }
+
+    fn result() -> RunResult {
+        shakedown_reports::sample::failing()
+    }
+
+    #[test]
+    fn nothing_is_said_elsewhere() {
+        let nowhere = Ci::from(|_| None);
+        assert_eq!(nowhere, Ci::default());
+        assert!(nowhere.annotations(&result()).is_empty());
+        assert_eq!(nowhere.summarize(&result()), Ok(()));
+    }
+
+    #[test]
+    fn failures_are_annotated() {
+        let lines = ci(None).annotations(&result());
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].starts_with("::error file=scenarios/quickstart.yaml,line=39,"), "{}", lines[0]);
+    }
+
+    #[test]
+    fn paths_count_from_the_workspace() {
+        let (here, workspace) = (Path::new("/w/repo/chaos"), Some(Path::new("/w/repo")));
+        assert_eq!(relative("./a.yaml", here, workspace), "chaos/a.yaml");
+        assert_eq!(relative("../b.yaml", here, workspace), "b.yaml");
+        assert_eq!(relative("/w/repo/x/c.yaml", here, workspace), "x/c.yaml");
+        assert_eq!(relative("/tmp/d.yaml", here, workspace), "/tmp/d.yaml");
+        assert_eq!(relative("a.yaml", here, None), "a.yaml");
+    }
+
+    #[test]
+    fn the_summary_is_appended_and_stays_small() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("summary.md");
+        std::fs::write(&path, "before\n").unwrap();
+        ci(Some(&path)).summarize(&result()).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("before\n") && text.contains("worker-loses-nats"));
+        std::fs::write(&path, "x".repeat((1 << 20) - 500)).unwrap();
+        ci(Some(&path)).summarize(&result()).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.len() < 1 << 20 && text.ends_with("no room for more.\n"), "{}", text.len());
+        assert!(ci(Some(folder.path())).summarize(&result()).is_err(), "a folder is no file");
+    }
+}

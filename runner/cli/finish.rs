@@ -1,0 +1,57 @@
+//! The end of a run: its result goes into the files, to the terminal, to the CI system, and to whoever was named on the
+//! command line. Only a report that could not be written changes the exit code; everything else is a warning.
+
+use std::io::Write;
+
+use shakedown_schemas::RunResult;
+
+use super::ci::Ci;
+use super::console::{Style, clean};
+use super::output::Output;
+use super::{Failure, args, summary};
+use crate::export;
+
+/// Whether the summary is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Summary {
+    /// On stdout.
+    Shown,
+    /// Not at all: nothing was run, and a message says why.
+    Hidden,
+}
+
+/// Hands a result over. It must be without secrets.
+///
+/// # Errors
+/// When a report could not be written.
+pub async fn finish(
+    result: &RunResult,
+    output: &Output,
+    args: &args::Run,
+    style: Style,
+    shown: Summary,
+) -> Result<(), Failure> {
+    let written = output.write_result(result).and(output.write_events(result));
+    let ci = if args.no_ci_detect { Ci::default() } else { Ci::detect() };
+    let mut text = ci.annotations(result).iter().map(|line| format!("{line}\n")).collect::<String>();
+    if shown == Summary::Shown {
+        text.push_str(&summary::text(result, output, style.for_stdout()));
+    }
+    // A closed stdout is no reason to leave out the rest.
+    _ = std::io::stdout().write_all(text.as_bytes());
+    let mut warnings: Vec<String> = ci.summarize(result).err().into_iter().collect();
+    let exports = &args.exports;
+    if let Some(path) = &exports.prometheus_textfile {
+        warnings.extend(export::prometheus::write(path, result).err());
+    }
+    if let Some(endpoint) = &exports.otlp {
+        warnings.extend(export::otlp::send(endpoint, result).await.err());
+    }
+    for url in &exports.notify {
+        warnings.extend(export::webhook::notify(url, result).await.err());
+    }
+    for warning in warnings {
+        _ = writeln!(std::io::stderr(), "warning: {}", clean(&warning));
+    }
+    written
+}

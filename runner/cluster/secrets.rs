@@ -1,0 +1,72 @@
+//! The secrets by which we reach a cluster, so that they can be kept out of everything that we write.
+
+use kube::config::{AuthInfo, Kubeconfig};
+use serde_json::Value;
+
+use super::ConnectOptions;
+
+/// The token that a pod reaches the API server with.
+const IN_CLUSTER: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// The tokens, passwords and private keys of the kubeconfig that [`super::connect`] would use, of all its users. What
+/// cannot be read is left out: then nothing connects with it either. Tokens that a program hands out while we run are
+/// not known here; they have a form by which they are found.
+pub fn secrets(options: &ConnectOptions) -> Vec<String> {
+    let kubeconfig = match (&options.kubeconfig_text, &options.kubeconfig) {
+        (Some(text), _) => Kubeconfig::from_yaml(text).ok(),
+        (None, Some(path)) => Kubeconfig::read_from(path).ok(),
+        (None, None) => Kubeconfig::read().ok(),
+    };
+    let users = kubeconfig.map(|it| it.auth_infos).unwrap_or_default();
+    let mut found: Vec<String> = users.into_iter().filter_map(|user| user.auth_info).flat_map(of_user).collect();
+    found.extend(std::fs::read_to_string(IN_CLUSTER));
+    found
+}
+
+fn of_user(user: AuthInfo) -> Vec<String> {
+    // Written out again, a user shows what its fields keep hidden.
+    let Ok(written) = serde_json::to_value(&user) else { return Vec::new() };
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let mut found: Vec<String> =
+        ["password", "token", "client-key-data"].iter().filter_map(|field| text(&written[*field])).collect();
+    if let (Some(name), Some(password)) = (text(&written["username"]), text(&written["password"])) {
+        // What goes over the wire is both, in base64.
+        found.push(format!("{name}:{password}"));
+    }
+    for field in ["id-token", "access-token", "refresh-token", "client-secret"] {
+        found.extend(text(&written["auth-provider"]["config"][field]));
+    }
+    found.extend(user.token_file.and_then(|path| std::fs::read_to_string(path).ok()));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_secret_is_found() {
+        let text = r#"
+apiVersion: v1
+kind: Config
+users:
+- name: one
+  user: {token: t0ken-one}
+- name: two
+  user: {username: me, password: passw0rd}
+- name: three
+  user: {client-key-data: c2VjcmV0LWtleQ==}
+"#;
+        let options = ConnectOptions { kubeconfig_text: Some(text.to_owned()), ..ConnectOptions::default() };
+        let found = secrets(&options);
+        for secret in ["t0ken-one", "passw0rd", "me:passw0rd", "c2VjcmV0LWtleQ=="] {
+            assert!(found.iter().any(|it| it == secret), "{secret} is not in {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_holds_none() {
+        let options = ConnectOptions { kubeconfig: Some("/nowhere/config".into()), ..ConnectOptions::default() };
+        assert!(secrets(&options).is_empty() || std::path::Path::new(IN_CLUSTER).exists());
+    }
+}

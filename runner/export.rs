@@ -1,0 +1,92 @@
+//! A finished result for machines that are not CI systems: an OpenTelemetry collector, Prometheus, a webhook.
+//!
+//! What belongs here: turning a result into what they read (pure), and handing it over, once, within a few seconds.
+//! What does not: secrets (the result comes without) and verdicts: a receiver that is down changes nothing.
+
+pub mod otlp;
+pub mod prometheus;
+pub mod webhook;
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// How long a receiver may take to answer.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// POSTs JSON. The error says what went wrong, without the URL: it may hold a token.
+async fn post(url: &str, body: &Value) -> Result<(), String> {
+    let mut builder = reqwest::Client::builder().timeout(LIMIT).redirect(reqwest::redirect::Policy::none());
+    builder = builder.user_agent(concat!("shakedown/", env!("CARGO_PKG_VERSION")));
+    let client = builder.build().map_err(without_url)?;
+    let answer = client.post(url).json(body).send().await.map_err(without_url)?;
+    let status = answer.status();
+    if status.is_success() { Ok(()) } else { Err(format!("the answer was {status}")) }
+}
+
+fn without_url(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(&error);
+    while let Some(inner) = cause {
+        text.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    text
+}
+
+/// The scheme and the host of a URL, for messages: a webhook's path and query are often its secret.
+fn place(url: &str) -> String {
+    match reqwest::Url::parse(url) {
+        Ok(url) => url.origin().ascii_serialization(),
+        Err(_) => "a URL that is none".to_owned(),
+    }
+}
+
+/// TLS has one provider in a process; the command line installs it, and tests have no command line.
+#[cfg(test)]
+fn testing_tls() {
+    _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+#[cfg(test)]
+mod testing {
+    //! A receiver on loopback that keeps what it gets.
+
+    use serde_json::Value;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// Listens, and answers every request with a status. The task gives the paths and bodies of so many requests.
+    pub async fn receiver(status: u16, requests: usize) -> (String, tokio::task::JoinHandle<Vec<(String, Value)>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let task = tokio::spawn(async move {
+            let mut got = Vec::new();
+            for _ in 0..requests {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut bytes = Vec::new();
+                let body = loop {
+                    let mut buffer = [0; 65536];
+                    let read = stream.read(&mut buffer).await.unwrap();
+                    assert!(read > 0, "the request ended early");
+                    bytes.extend_from_slice(&buffer[..read]);
+                    let text = String::from_utf8_lossy(&bytes);
+                    let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+                    let length = head.to_ascii_lowercase();
+                    let length = length.split("content-length: ").nth(1).unwrap().lines().next().unwrap().to_owned();
+                    if body.len() >= length.trim().parse::<usize>().unwrap() {
+                        break body.to_owned();
+                    }
+                };
+                let text = String::from_utf8_lossy(&bytes);
+                let path = text.split(' ').nth(1).unwrap().to_owned();
+                got.push((path, serde_json::from_str(&body).unwrap()));
+                let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+            got
+        });
+        (url, task)
+    }
+}

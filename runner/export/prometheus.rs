@@ -1,0 +1,168 @@
+//! `--prometheus-textfile`: the run's numbers in Prometheus' text format, for the textfile collector of the node
+//! exporter. Written whole and renamed, as the collector asks for.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use shakedown_schemas::RunResult;
+use shakedown_schemas::result::{Unit, Verdict};
+
+/// Writes the file.
+///
+/// # Errors
+/// With a warning for the user.
+pub fn write(path: &Path, result: &RunResult) -> Result<(), String> {
+    let mut partial = path.as_os_str().to_owned();
+    // The collector reads only files that end in `.prom`.
+    partial.push(".partial");
+    let write = || {
+        fs::write(&partial, text(result))?;
+        fs::rename(&partial, path)
+    };
+    write().map_err(|error: std::io::Error| format!("could not write the metrics to {}: {error}", path.display()))
+}
+
+/// One metric: its name, its help, its samples of labels and value.
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    samples: Vec<(Vec<(&'static str, String)>, f64)>,
+}
+
+fn text(result: &RunResult) -> String {
+    let mut out = String::new();
+    for family in families(result) {
+        if family.samples.is_empty() {
+            continue;
+        }
+        _ = writeln!(out, "# HELP {} {}\n# TYPE {} gauge", family.name, family.help, family.name);
+        let mut seen = std::collections::BTreeSet::new();
+        for (labels, value) in family.samples {
+            let labels: Vec<String> =
+                labels.into_iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(&value))).collect();
+            let labels = labels.join(",");
+            // A series that is there twice makes the collector refuse the file; the first stands for both.
+            if value.is_finite() && seen.insert(labels.clone()) {
+                _ = writeln!(out, "{}{{{labels}}} {value}", family.name);
+            }
+        }
+    }
+    out
+}
+
+fn families(result: &RunResult) -> Vec<Family> {
+    let family = |name, help| Family { name, help, samples: Vec::new() };
+    let mut verdict = family("shakedown_verdict", "1 for the verdict that the scenario came to, 0 for the others.");
+    let mut began = family("shakedown_scenario_start_timestamp_seconds", "When the scenario began.");
+    let mut length = family("shakedown_scenario_duration_seconds", "How long the scenario took.");
+    let mut observed = family("shakedown_expectation_observed", "What was observed, in the unit of the label.");
+    let mut passed = family("shakedown_expectation_passed", "1 when the expectation holds, 0 when not.");
+    let mut requests = family("shakedown_phase_requests", "Requests that were due in the judged part of the phase.");
+    let mut success = family("shakedown_phase_success_ratio", "The share of them that succeeded.");
+    let mut latency = family("shakedown_phase_latency_seconds", "Latency percentiles of the judged part of the phase.");
+    let mut recovery =
+        family("shakedown_recovery_seconds", "From the confirmed removal of the faults to the recovery.");
+    let mut leftovers = family("shakedown_leftovers", "Objects that could not be removed.");
+    for it in &result.scenarios {
+        let with = |more: &[(&'static str, &str)]| -> Vec<(&'static str, String)> {
+            let own = [("scenario", it.name.as_str())];
+            own.iter().chain(more).map(|(name, value)| (*name, (*value).to_owned())).collect()
+        };
+        for one in [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive, Verdict::Error] {
+            verdict.samples.push((with(&[("verdict", one.word())]), f64::from(u8::from(one == it.verdict))));
+        }
+        began.samples.push((with(&[]), it.started_at.as_millisecond() as f64 / 1e3));
+        length.samples.push((with(&[]), it.duration_s));
+        leftovers.samples.push((with(&[]), it.leftovers.len() as f64));
+        for it in &it.expectations {
+            let unit = match it.unit {
+                Unit::Fraction => "ratio",
+                Unit::Seconds => "seconds",
+                Unit::Times => "times",
+                Unit::Count => "count",
+            };
+            let labels = [("phase", it.phase.as_str()), ("load", &it.load), ("expectation", &it.title)];
+            passed.samples.push((with(&labels), f64::from(u8::from(it.verdict == Verdict::Pass))));
+            if let Some(value) = it.observed {
+                observed.samples.push((with(&[&labels[..], &[("unit", unit)]].concat()), value));
+            }
+        }
+        for phase in &it.phases {
+            for load in &phase.loads {
+                let labels = [("phase", phase.name.as_str()), ("load", load.load.as_str())];
+                requests.samples.push((with(&labels), load.stats.requests as f64));
+                success.samples.extend(load.stats.success_rate().map(|rate| (with(&labels), rate)));
+                for (quantile, ms) in
+                    load.stats.latency.iter().flat_map(|it| {
+                        [("0.5", it.p50_ms), ("0.9", it.p90_ms), ("0.95", it.p95_ms), ("0.99", it.p99_ms)]
+                    })
+                {
+                    latency.samples.push((with(&[&labels[..], &[("quantile", quantile)]].concat()), ms / 1e3));
+                }
+            }
+        }
+        for it in &it.recoveries {
+            if let (Some(removed), Some(recovered)) = (it.removed_s, it.recovered_s) {
+                let labels = [("phase", it.phase.as_str()), ("load", it.load.as_str())];
+                recovery.samples.push((with(&labels), (recovered - removed).max(0.0)));
+            }
+        }
+    }
+    vec![verdict, began, length, observed, passed, requests, success, latency, recovery, leftovers]
+}
+
+/// A label's value within its quotes.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shakedown_reports::sample;
+
+    #[test]
+    fn every_number_is_there_once() {
+        let text = text(&sample::failing());
+        for line in [
+            "shakedown_verdict{scenario=\"worker-loses-nats\",verdict=\"fail\"} 1",
+            "shakedown_verdict{scenario=\"worker-loses-nats\",verdict=\"pass\"} 0",
+            "# TYPE shakedown_phase_latency_seconds gauge",
+            "expectation=\"p95 at most 3 times baseline\",unit=\"times\"} 3.8",
+            "shakedown_leftovers{scenario=\"worker-loses-nats\"} 0",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        let mut series: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| Some(line.rsplit_once(' ')?.0))
+            .collect();
+        let all = series.len();
+        series.sort_unstable();
+        series.dedup();
+        assert_eq!(series.len(), all);
+    }
+
+    #[test]
+    fn hostile_names_stay_in_their_quotes() {
+        for line in text(&sample::hostile()).lines().filter(|line| !line.starts_with('#')) {
+            assert!(line.starts_with("shakedown_") && line.contains("{scenario=\""), "{:.80}", line);
+            let (_, value) = line.rsplit_once("} ").expect("a value");
+            assert!(value.parse::<f64>().is_ok(), "{value}");
+        }
+    }
+
+    #[test]
+    fn the_file_is_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shakedown.prom");
+        for result in [sample::failing(), sample::passing()] {
+            write(&path, &result).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text(&result));
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(write(&folder.path().join("no/such.prom"), &sample::passing()).is_err());
+    }
+}

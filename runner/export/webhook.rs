@@ -1,0 +1,81 @@
+//! `--notify`: a summary of the run as JSON, for a chat's or a bot's webhook.
+
+use serde_json::{Value, json};
+use shakedown_reports::{sentences, words};
+use shakedown_schemas::RunResult;
+use shakedown_schemas::result::Verdict;
+
+/// POSTs the summary.
+///
+/// # Errors
+/// With a warning for the user.
+pub async fn notify(url: &str, result: &RunResult) -> Result<(), String> {
+    super::post(url, &summary(result))
+        .await
+        .map_err(|error| format!("could not notify {}: {error}; the verdict stands all the same", super::place(url)))
+}
+
+/// The summary. `text` is what chats show; the rest is for programs.
+fn summary(result: &RunResult) -> Value {
+    let scenarios = result.scenarios.iter().map(|it| {
+        let broken = sentences::expectations(it).into_iter().filter(|it| it.verdict != Verdict::Pass);
+        json!({
+            "name": it.name,
+            "file": it.file,
+            "verdict": it.verdict,
+            "reason": it.reason,
+            "expectations": it.expectations.len(),
+            "not_passed": broken
+                .map(|it| json!({"phase": it.phase, "title": it.title, "verdict": it.verdict, "observed": it.observed_text, "limit": it.limit_text, "reason": it.reason}))
+                .collect::<Vec<_>>(),
+            "leftovers": it.leftovers.iter().map(|it| json!({"what": it.what, "command": it.command})).collect::<Vec<_>>(),
+        })
+    });
+    let lines = result.scenarios.iter().map(|it| format!("{}: {}", it.name, it.reason));
+    let text: Vec<String> =
+        std::iter::once(format!("shakedown {}", words::verdict(result.verdict))).chain(lines).collect();
+    json!({
+        "format_version": result.format_version,
+        "text": text.join("\n"),
+        "run": result.run.id,
+        "verdict": result.verdict,
+        "exit_code": result.exit_code,
+        "started_at": result.run.started_at.to_string(),
+        "duration_s": result.run.duration_s,
+        "git_sha": result.run.git_sha,
+        "ci_job_url": result.run.ci_job_url,
+        "scenarios": scenarios.collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::testing::receiver;
+    use shakedown_reports::sample;
+
+    #[tokio::test]
+    async fn a_receiver_gets_the_summary() {
+        crate::export::testing_tls();
+        let (url, received) = receiver(204, 1).await;
+        notify(&format!("{url}/hook?key=abc"), &sample::failing()).await.unwrap();
+        let got = received.await.unwrap();
+        let (path, body) = &got[0];
+        assert_eq!(path, "/hook?key=abc");
+        assert_eq!((&body["verdict"], &body["exit_code"]), (&json!("fail"), &json!(1)));
+        assert_eq!(body["scenarios"][0]["not_passed"].as_array().unwrap().len(), 2);
+        assert!(body["text"].as_str().unwrap().contains("p95 rose to 3.8 times"));
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_refuses_or_is_away_is_a_warning_without_its_key() {
+        crate::export::testing_tls();
+        let (url, received) = receiver(500, 1).await;
+        let error = notify(&format!("{url}/hook?key=abc"), &sample::passing()).await.unwrap_err();
+        assert!(error.contains("500") && !error.contains("abc"), "{error}");
+        received.await.unwrap();
+        let error = notify(&format!("{url}/hook?key=abc"), &sample::passing()).await.unwrap_err();
+        assert!(error.contains("127.0.0.1") && !error.contains("abc"), "{error}");
+        assert!(notify("no url", &sample::passing()).await.is_err());
+    }
+}
