@@ -36,8 +36,8 @@ use case::{Case, Place};
 use proxy::{Call, Deed};
 use server::Server;
 
-/// How many cases run at once.
-const AT_ONCE: usize = 8;
+/// How many cases run at once. Most of their time they wait.
+const AT_ONCE: usize = 12;
 /// A fuse that burns down soon after the run's planned end, for those that are killed.
 const SHORT_FUSE: Duration = Duration::from_secs(3);
 /// A fuse that leaves a run time to fight with its server.

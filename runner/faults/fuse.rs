@@ -5,6 +5,7 @@
 //! collection deletes everything that names it as its owner. All of that happens in the cluster, with no runner alive.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use futures::future::try_join_all;
@@ -23,6 +24,9 @@ const START_LIMIT: Duration = Duration::from_secs(15);
 /// down. A deadline that becomes shorter sets the timer anew, by the start that is written down; one that becomes longer
 /// does not, because of two timers that controller keeps the earlier.
 const SHORTENED: u64 = 2;
+/// The part of each second in which a fuse is lit, for the same reason: what is killed right after it leaves a fuse that
+/// was not shortened.
+const LIT: Range<u32> = 20_000_000..600_000_000;
 /// How often it is looked at.
 const POLL: Duration = Duration::from_millis(100);
 /// The scheduler that nobody serves.
@@ -109,6 +113,7 @@ impl Fuses {
         // Noted before it is sent: an answer that never comes back may still have created it.
         self.made.insert(record.namespace.clone(), (key.clone(), Value::Null));
         let long = lengthened(job);
+        tokio::time::sleep(until_lit(jiff::Timestamp::now())).await;
         let created = cluster.create(Kind::Job, &record.namespace, &long).await?;
         if let Some(problem) = dropped(&long, &created) {
             let version = &cluster.info().version;
@@ -169,6 +174,13 @@ async fn allowed(cluster: &Cluster, namespace: &str) -> Result<(), FuseError> {
     )))
 }
 
+/// How long to wait for the part of a second in which fuses are lit.
+fn until_lit(now: jiff::Timestamp) -> Duration {
+    let part = u32::try_from(now.as_nanosecond().rem_euclid(1_000_000_000)).unwrap_or_default();
+    let wait = if part >= LIT.end { LIT.start + 1_000_000_000 - part } else { LIT.start.saturating_sub(part) };
+    Duration::from_nanos(wait.into())
+}
+
 /// A fuse as it is lit, before it is shortened.
 fn lengthened(job: &Value) -> Value {
     let mut job = job.clone();
@@ -211,6 +223,14 @@ async fn started(cluster: &Cluster, key: &ObjectKey) -> Result<(), FuseError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fuses_are_lit_well_inside_a_second() {
+        for (at, wait) in [("0.000", 20), ("0.020", 0), ("0.599", 0), ("0.600", 420), ("0.999", 21)] {
+            let now: jiff::Timestamp = format!("2026-03-01T12:00:0{at}Z").parse().unwrap();
+            assert_eq!(until_lit(now), Duration::from_millis(wait), "{at}");
+        }
+    }
 
     #[test]
     fn a_server_that_drops_a_field_is_found_out() {
