@@ -10,8 +10,8 @@ use shakedown_schemas::result::{Proof, Verdict};
 use crate::support::deployment::{Inference, TestCluster};
 use crate::support::process::{Finished, Running};
 use crate::support::reports::Reports;
-use crate::support::shakedown::Shakedown;
 use crate::support::server::serve;
+use crate::support::shakedown::Shakedown;
 use crate::support::shop::{PORTS, Shop};
 use crate::support::{leftovers, none_of, scenario, skipped};
 

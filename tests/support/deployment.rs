@@ -54,7 +54,8 @@ impl TestCluster {
         // A kubelet whose disk fills up removes images that no container runs, and takes the sandboxes' for one of them.
         let pause = Path::new("/opt/test-cluster/bin/pause");
         if pause.is_file() {
-            run(Command::new(scripts.join("load-image")).arg("pause").arg(pause), Duration::from_secs(120)).expect_code(0);
+            run(Command::new(scripts.join("load-image")).arg("pause").arg(pause), Duration::from_secs(120))
+                .expect_code(0);
         }
         let folder = tempfile::tempdir().expect("a temporary folder");
         Ok(Self {
