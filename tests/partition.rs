@@ -10,6 +10,7 @@ use shakedown_schemas::result::{Proof, Verdict};
 use crate::support::deployment::{Inference, TestCluster};
 use crate::support::process::{Finished, Running};
 use crate::support::reports::Reports;
+use crate::support::server::serve;
 use crate::support::shakedown::Shakedown;
 use crate::support::shop::{PORTS, Shop};
 use crate::support::{leftovers, none_of, scenario, skipped};
@@ -29,14 +30,14 @@ macro_rules! shop {
     };
 }
 
-/// A scenario whose only load nobody answers: these tests look at links, not at requests.
+/// A scenario whose only load has nothing to do with the cluster: these tests look at links, not at requests.
 fn cutting(shop: &Shop, seconds: u32, faults: &str) -> String {
     format!(
         "version: 1
 name: links
 namespace: {}
 blast_radius: {{max_percent: 100%}}
-load: {{nobody: {{http: {{url: 'http://127.0.0.1:1'}}, rate: 5/s}}}}
+load: {{aside: {{http: {{url: '{}'}}, rate: 5/s}}}}
 phases:
   - {{name: before, duration: 1s}}
   - name: cut
@@ -45,7 +46,8 @@ phases:
 {faults}
     expect: [{{requests: {{min: 1}}}}]
 ",
-        shop.namespace
+        shop.namespace,
+        serve(200)
     )
 }
 

@@ -1,7 +1,6 @@
 //! `shakedown doctor`: whether a cluster is fit for scenarios, each finding with its remedy. It changes nothing but for
 //! the canary, which removes itself, and what it finds out about policies is remembered for `run`.
 
-
 use shakedown_reports::Redactor;
 
 use super::sandbox::Environment;

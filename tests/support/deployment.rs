@@ -51,6 +51,12 @@ impl TestCluster {
         let up = run(&mut Command::new(scripts.join("up")), Duration::from_secs(1200)).expect_code(0);
         let kubeconfig = up.stdout.lines().last().unwrap_or_default().to_owned();
         let kubectl = Kubectl::find(Path::new(&kubeconfig)).ok_or("kubectl is not installed")?;
+        // A kubelet whose disk fills up removes images that no container runs, and takes the sandboxes' for one of them.
+        let pause = Path::new("/opt/test-cluster/bin/pause");
+        if pause.is_file() {
+            run(Command::new(scripts.join("load-image")).arg("pause").arg(pause), Duration::from_secs(120))
+                .expect_code(0);
+        }
         let folder = tempfile::tempdir().expect("a temporary folder");
         Ok(Self {
             kubectl,
