@@ -31,7 +31,7 @@ pub struct PhaseSpan {
     pub name: String,
     /// When it began.
     pub start_ns: u64,
-    /// When its faults (those without `after`) were proven; `start_ns` without faults.
+    /// When its faults (those without `after`) were in place; `start_ns` without faults.
     pub active_ns: u64,
     /// When the part that expectations judge began: `active_ns` and the settling time.
     pub judged_from_ns: u64,

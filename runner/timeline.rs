@@ -195,6 +195,7 @@ impl Run<'_> {
             name: phase.name.clone(),
             start_ns,
             active_ns: start_ns,
+            judged_from_ns: u64::MAX,
             planned_ns: phase.duration.get().as_nanos() as u64,
             has_faults,
             ..PhaseSpan::default()
@@ -206,15 +207,18 @@ impl Run<'_> {
             span.active_ns = self.now_ns();
         }
         if result.is_ok() {
+            // The phase is judged from when its faults are in place. How long their proof takes is our affair, and what
+            // the service's users feel meanwhile must not be left out.
             let settled_ns = span.active_ns + phase.settle.get().as_nanos() as u64;
             if settled_ns > span.active_ns {
                 self.marks.begin(Mark { at_ns: span.active_ns, phase: index, part: Part::Settling });
             }
             self.marks.begin(Mark { at_ns: settled_ns, phase: index, part: Part::Judged });
             span.judged_from_ns = settled_ns;
+            result = self.prove(FaultRun::is_to_prove).await;
+        }
+        if result.is_ok() {
             result = self.wait(index, span.active_ns, phase.duration.get()).await;
-        } else {
-            span.judged_from_ns = span.active_ns;
         }
         span.judged_to_ns = self.now_ns();
         span.judged_from_ns = span.judged_from_ns.min(span.judged_to_ns);
@@ -263,6 +267,7 @@ impl Run<'_> {
             })
             .await;
             self.inject(|fault| fault.plan.phase == index && fault.is_planned() && due(fault.plan.after)).await?;
+            self.prove(FaultRun::is_to_prove).await?;
         }
     }
 
@@ -304,11 +309,22 @@ impl Run<'_> {
     }
 
     async fn inject(&mut self, which: impl Fn(&FaultRun) -> bool) -> Result<(), Early> {
-        let (zero, stop) = (self.zero, &self.stop);
-        let stopped = || stop.borrow().is_some();
+        let zero = self.zero;
         // Never dropped half-way: a request that was cut off here could still arrive there after the undo.
         let faults = self.faults.iter_mut().filter(|fault| which(fault));
-        let results = join_all(faults.map(|fault| fault.inject(zero, stopped))).await;
+        let results = join_all(faults.map(|fault| fault.inject(zero))).await;
+        self.all_well(results)
+    }
+
+    async fn prove(&mut self, which: impl Fn(&FaultRun) -> bool) -> Result<(), Early> {
+        let (zero, stop) = (self.zero, &self.stop);
+        let stopped = || stop.borrow().is_some();
+        let faults = self.faults.iter_mut().filter(|fault| which(fault));
+        let results = join_all(faults.map(|fault| fault.prove(zero, stopped))).await;
+        self.all_well(results)
+    }
+
+    fn all_well(&mut self, results: Vec<Result<(), String>>) -> Result<(), Early> {
         let mut result = Ok(());
         for message in results.into_iter().filter_map(Result::err) {
             self.fail(message);

@@ -36,8 +36,8 @@ use case::{Case, Place};
 use proxy::{Call, Deed};
 use server::Server;
 
-/// How many cases run at once.
-const AT_ONCE: usize = 8;
+/// How many cases run at once. Most of their time they wait.
+const AT_ONCE: usize = 12;
 /// A fuse that burns down soon after the run's planned end, for those that are killed.
 const SHORT_FUSE: Duration = Duration::from_secs(3);
 /// A fuse that leaves a run time to fight with its server.
@@ -110,7 +110,7 @@ async fn rehearse(place: &Place) -> (Vec<Call>, Duration) {
     let begun = std::time::Instant::now();
     let mut case = Case::start(place, "rehearsal", LONG_FUSE, |_| Deed::Forward).await;
     let ended = case.ended().await.expect("an end");
-    assert!(matches!(ended.code, Some(0 | 4)), "exit code {:?}\n{}", ended.code, ended.stderr);
+    assert!(ended.code == Some(0), "exit code {:?}\n{}", ended.code, ended.stderr);
     assert_eq!(case.left().await, Vec::<String>::new());
     assert_eq!(case.marked().await, Vec::<String>::new());
     let (calls, took) = (case.proxy.calls(), begun.elapsed());

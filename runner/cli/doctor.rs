@@ -49,6 +49,7 @@ const NEEDED: &[(bool, Access)] = &[
     (true, access("networking.k8s.io", "networkpolicies", "delete")),
     (true, access("batch", "jobs", "get")),
     (true, access("batch", "jobs", "create")),
+    (true, access("batch", "jobs", "patch")),
     (true, access("batch", "jobs", "delete")),
     (true, access("coordination.k8s.io", "leases", "get")),
     (true, access("coordination.k8s.io", "leases", "create")),

@@ -351,6 +351,23 @@ impl Cluster {
         answer
     }
 
+    /// Changes fields of an object of ours and returns it. With a UID in the key, another object of the same name is left
+    /// alone (`Conflict`). For changes that need no undo of their own.
+    ///
+    /// # Errors
+    /// When the object is not there, the server refuses, or it does not answer.
+    pub async fn patch(&self, key: &ObjectKey, fields: &Value) -> Result<Value, ClusterError> {
+        let api = self.api(key.kind, &key.namespace);
+        let mut fields = fields.clone();
+        if let Some(uid) = &key.uid {
+            fields["metadata"]["uid"] = json!(uid);
+        }
+        let patch = Patch::Merge(fields);
+        let parameters = PatchParams::default();
+        let action = format!("change {key}");
+        self.repeated(&action, || api.patch(&key.name, &parameters, &patch)).await.map(|object| to_value(&object))
+    }
+
     /// Writes an act into the journal, where there is one. Without that it must not be done.
     fn intend(&self, action: &str, act: &Act) -> Result<Option<u64>, ClusterError> {
         let Some(journal) = &self.journal else { return Ok(None) };

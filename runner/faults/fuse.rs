@@ -5,6 +5,7 @@
 //! collection deletes everything that names it as its owner. All of that happens in the cluster, with no runner alive.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use futures::future::try_join_all;
@@ -17,6 +18,15 @@ use crate::labels;
 
 /// How long the Job controller has to start a fuse's clock.
 const START_LIMIT: Duration = Duration::from_secs(15);
+/// By how much a fuse is shortened once it burns, in seconds. The Job controller of Kubernetes 1.20 sets one timer when it
+/// first sees a Job, and may then write down a start that is up to a second later (two of its turns, with a whole second
+/// between them): the timer finds the deadline not yet over, and there is no other. One fuse of a hundred never burned
+/// down. A deadline that becomes shorter sets the timer anew, by the start that is written down; one that becomes longer
+/// does not, because of two timers that controller keeps the earlier.
+const SHORTENED: u64 = 2;
+/// The part of each second in which a fuse is lit, for the same reason: what is killed right after it leaves a fuse that
+/// was not shortened.
+const LIT: Range<u32> = 20_000_000..600_000_000;
 /// How often it is looked at.
 const POLL: Duration = Duration::from_millis(100);
 /// The scheduler that nobody serves.
@@ -102,8 +112,10 @@ impl Fuses {
         allowed(cluster, &key.namespace).await?;
         // Noted before it is sent: an answer that never comes back may still have created it.
         self.made.insert(record.namespace.clone(), (key.clone(), Value::Null));
-        let created = cluster.create(Kind::Job, &record.namespace, job).await?;
-        if let Some(problem) = dropped(job, &created) {
+        let long = lengthened(job);
+        tokio::time::sleep(until_lit(jiff::Timestamp::now())).await;
+        let created = cluster.create(Kind::Job, &record.namespace, &long).await?;
+        if let Some(problem) = dropped(&long, &created) {
             let version = &cluster.info().version;
             return Err(FuseError::NotHonoured(format!("this cluster ({version}) {problem}")));
         }
@@ -117,7 +129,13 @@ impl Fuses {
             "controller": false,
         });
         self.made.insert(record.namespace, (key.clone(), owner));
-        started(cluster, &key).await
+        started(cluster, &key).await?;
+        let deadline = json!({"spec": {"activeDeadlineSeconds": job["spec"]["activeDeadlineSeconds"]}});
+        let shortened = cluster.patch(&key, &deadline).await?;
+        match dropped(job, &shortened) {
+            Some(problem) => Err(FuseError::NotHonoured(format!("this cluster {problem}"))),
+            None => Ok(()),
+        }
     }
 
     /// The owner reference for what is created in a namespace, where a fuse burns there.
@@ -142,7 +160,7 @@ impl Fuses {
 
 /// Whether this account may light and remove a fuse. A server that does not answer such questions says so when it is lit.
 async fn allowed(cluster: &Cluster, namespace: &str) -> Result<(), FuseError> {
-    let verbs = ["create", "get", "delete"];
+    let verbs = ["create", "get", "patch", "delete"];
     let asked = verbs.map(|verb| cluster.may(Access { group: "batch", resource: "jobs", verb }, namespace));
     let answers = try_join_all(asked).await?;
     let missing: Vec<&str> =
@@ -154,6 +172,21 @@ async fn allowed(cluster: &Cluster, namespace: &str) -> Result<(), FuseError> {
         "this account may not {} jobs in namespace {namespace}: give it a Role with these verbs on `jobs` in the group `batch`",
         missing.join(", ")
     )))
+}
+
+/// How long to wait for the part of a second in which fuses are lit.
+fn until_lit(now: jiff::Timestamp) -> Duration {
+    let part = u32::try_from(now.as_nanosecond().rem_euclid(1_000_000_000)).unwrap_or_default();
+    let wait = if part >= LIT.end { LIT.start + 1_000_000_000 - part } else { LIT.start.saturating_sub(part) };
+    Duration::from_nanos(wait.into())
+}
+
+/// A fuse as it is lit, before it is shortened.
+fn lengthened(job: &Value) -> Value {
+    let mut job = job.clone();
+    let seconds = job["spec"]["activeDeadlineSeconds"].as_u64().unwrap_or(1);
+    job["spec"]["activeDeadlineSeconds"] = json!(seconds + SHORTENED);
+    job
 }
 
 /// What the server did not keep of a fuse: an old server drops fields that its feature gates turn off, without a word.
@@ -190,6 +223,14 @@ async fn started(cluster: &Cluster, key: &ObjectKey) -> Result<(), FuseError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fuses_are_lit_well_inside_a_second() {
+        for (at, wait) in [("0.000", 20), ("0.020", 0), ("0.599", 0), ("0.600", 420), ("0.999", 21)] {
+            let now: jiff::Timestamp = format!("2026-03-01T12:00:0{at}Z").parse().unwrap();
+            assert_eq!(until_lit(now), Duration::from_millis(wait), "{at}");
+        }
+    }
 
     #[test]
     fn a_server_that_drops_a_field_is_found_out() {

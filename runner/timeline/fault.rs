@@ -59,6 +59,11 @@ impl FaultRun {
         self.state == FaultState::Planned
     }
 
+    /// Whether it was injected and nobody has looked for its proof yet.
+    pub(super) fn is_to_prove(&self) -> bool {
+        self.state == FaultState::Injected && self.result.problem.is_none()
+    }
+
     pub(super) fn is_standing(&self) -> bool {
         matches!(self.state, FaultState::Injected | FaultState::Proven)
     }
@@ -86,9 +91,8 @@ impl FaultRun {
         }
     }
 
-    /// Injects and proves. An unproven fault stands all the same: what it did is for the judge. Once `stopped` says so,
-    /// no more proof is looked for.
-    pub(super) async fn inject(&mut self, zero: Instant, stopped: impl Fn() -> bool) -> Result<(), String> {
+    /// Injects; what makes the fault is there when this returns.
+    pub(super) async fn inject(&mut self, zero: Instant) -> Result<(), String> {
         self.result.injecting_s = Some(zero.elapsed().as_secs_f64());
         self.enter(FaultState::Injecting, "");
         if let Err(error) = self.driver.inject().await {
@@ -96,6 +100,12 @@ impl FaultRun {
         }
         self.result.injected_s = Some(zero.elapsed().as_secs_f64());
         self.enter(FaultState::Injected, "");
+        Ok(())
+    }
+
+    /// Proves. An unproven fault stands all the same: what it did is for the judge. Once `stopped` says so, no more proof
+    /// is looked for.
+    pub(super) async fn prove(&mut self, zero: Instant, stopped: impl Fn() -> bool) -> Result<(), String> {
         let begun = Instant::now();
         loop {
             match self.driver.prove().await {

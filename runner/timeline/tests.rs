@@ -241,7 +241,7 @@ fn three_phases(body: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_phase_counts_from_the_proof_and_ends_with_the_confirmed_undo() {
+async fn a_phase_counts_from_the_injection_and_ends_with_the_confirmed_undo() {
     let case = play(&three_phases(FAULT), &[("cut", Behaviour::Works)], None).await;
     assert_eq!(case.log.text(), "10.0 inject cut\n30.5 undo cut\n40.7 load ends");
     assert_eq!(

@@ -196,7 +196,7 @@ pub struct PhaseResult {
     pub name: String,
     /// When it began.
     pub start_s: f64,
-    /// When its faults were proven; the same as `start_s` without faults.
+    /// When its faults were in place; the same as `start_s` without faults.
     pub active_s: f64,
     /// When the part that its expectations judge began: `active_s` and the settling time.
     pub judged_from_s: f64,

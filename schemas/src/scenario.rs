@@ -79,8 +79,7 @@ pub struct Phase {
     /// The phase's name, unique in the file: letters, digits, `-`, `_` and `.`.
     #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), length(max = 100), extend("examples" = ["baseline"]))]
     pub name: String,
-    /// How long the phase lasts, counted from the moment when its faults (those without `after`) are proven to be
-    /// active.
+    /// How long the phase lasts, counted from the moment when its faults (those without `after`) are in place.
     pub duration: Duration,
     /// The first part of the phase, in which requests are sent and recorded but left out of the phase's expectations.
     #[serde(default, skip_serializing_if = "Duration::is_zero_ref")]

@@ -33,9 +33,9 @@ phases:
     duration: 1600ms
     faults:
       first:
-        partition: {pods: {name: one}, from: [{pods: {labels: {app: peer}}}], for: 1200ms}
+        partition: {pods: {name: one}, from: [{pods: {labels: {app: peer}}}], for: 1200ms, prove: applied}
       second:
-        partition: {pods: {name: two}, from: [{cidr: 203.0.113.0/24}], after: 500ms}
+        partition: {pods: {name: two}, from: [{cidr: 203.0.113.0/24}], after: 500ms, prove: applied}
     expect:
       - success_rate: {min: 50%}
 "#;
