@@ -5,6 +5,7 @@ mod blast;
 mod faults;
 mod loads;
 mod partition;
+mod peers;
 mod show;
 mod words;
 

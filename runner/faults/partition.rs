@@ -5,6 +5,8 @@
 //! must share its policy.
 
 mod follow;
+mod look;
+mod roster;
 #[cfg(test)]
 mod sandboxed;
 mod scheme;

@@ -130,6 +130,9 @@ pub async fn run(
                     round.closed.insert(text)
                 };
             }
+            // Told first, then held anew: an end is seen in one round at least.
+            round.held = lock(&shared).held.clone();
+            print(serde_json::to_string(&round).unwrap_or_default());
             // In the sandbox all links are modelled: the kernel's keepalive would say nothing about them.
             if net.address().is_none() {
                 for (text, host, port) in endpoints.iter().filter(|(text, ..)| round.open.contains(text)) {
@@ -139,8 +142,6 @@ pub async fn run(
                     }
                 }
             }
-            round.held = lock(&shared).held.clone();
-            print(serde_json::to_string(&round).unwrap_or_default());
         }
     };
     tokio::select! {
@@ -184,4 +185,76 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
 
 fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, Holding> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A probe of some ports of loopback, and its rounds.
+    fn probe(ports: &[u16]) -> (mpsc::UnboundedReceiver<Round>, CancellationToken) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let stop = CancellationToken::new();
+        let to: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let config = ProbeConfig { to: to.join(","), listen: 0 };
+        let print = move |line: String| _ = sender.send(serde_json::from_str(&line).unwrap());
+        tokio::spawn(run(Net::host(), config, print, stop.clone()));
+        (receiver, stop)
+    }
+
+    /// The next round that is so.
+    async fn round(rounds: &mut mpsc::UnboundedReceiver<Round>, is_so: impl Fn(&Round) -> bool) -> Round {
+        let found = async {
+            loop {
+                let round = rounds.recv().await.expect("a round");
+                if is_so(&round) {
+                    return round;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), found).await.expect("such a round")
+    }
+
+    #[tokio::test]
+    async fn rounds_tell_open_from_closed_and_what_became_of_the_held_connection() {
+        let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = open.local_addr().unwrap().port();
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let name = format!("127.0.0.1:{port}");
+        let (mut rounds, stop) = probe(&[port, closed]);
+        let first = round(&mut rounds, |round| round.held.contains_key(&name)).await;
+        assert!(first.open.contains(&name) && first.closed.contains(&format!("127.0.0.1:{closed}")), "{first:?}");
+        assert_eq!(first.held[&name], Held::Alive);
+        // The other end goes, with every connection that it has not even accepted.
+        drop(open);
+        let last = round(&mut rounds, |round| round.open.is_empty() && round.held[&name] != Held::Alive).await;
+        assert!(matches!(last.held[&name], Held::Ended { .. } | Held::Broken), "{last:?}");
+        stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn a_farewell_is_told_with_its_round() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = server.local_addr().unwrap().port();
+        let name = format!("127.0.0.1:{port}");
+        let (mut rounds, _stop) = probe(&[port]);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = server.accept().await {
+                drop(stream);
+            }
+        });
+        let ended = round(&mut rounds, |round| matches!(round.held.get(&name), Some(Held::Ended { .. }))).await;
+        let Held::Ended { round } = ended.held[&name] else { panic!("{ended:?}") };
+        assert!(round <= ended.round);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_endpoint_is_refused() {
+        let config = ProbeConfig { to: "nats".into(), listen: 0 };
+        let error = run(Net::host(), config, |_| {}, CancellationToken::new()).await.unwrap_err();
+        assert!(error.to_string().contains("`nats` is not host:port"), "{error}");
+    }
 }

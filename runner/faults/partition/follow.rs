@@ -1,7 +1,7 @@
 //! Targets and peers that are replaced while a scenario runs: noticed by a watch, reported, and where it is asked for
 //! marked like those that they replace.
 //!
-//! Who replaces whom is a pure comparison ([`Roster`]); the task at the end only feeds it and passes its answers on.
+//! Who replaces whom is found out in `roster`; this task feeds it and passes its answers on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,120 +16,11 @@ use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::PodSelector;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::roster::{Note, Roster, Seen};
 use super::switch::Switch;
 use super::{Mark, pod_key};
 use crate::cluster::{Change, Cluster, ClusterError, Kind, ObjectKey, pod_ref};
 use crate::policy::{Cidr, Peer, Pod};
-
-/// A pod as far as its replacement is concerned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// The pod.
-    pub pod: PodRef,
-    /// The UID of the workload at the top of its owners; none for a pod of its own.
-    pub owner: Option<String>,
-    /// When it was created: RFC 3339 in UTC, which sorts as text.
-    pub created: String,
-    /// True when it is ending.
-    pub going: bool,
-}
-
-/// A target and its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Target {
-    group: usize,
-    pod: PodRef,
-    owner: Option<String>,
-    follow: bool,
-    state: Whereabouts,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whereabouts {
-    Here,
-    Lost,
-    Replaced,
-}
-
-/// What became of a target.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Note {
-    /// It is gone or ending.
-    Lost {
-        /// Its group.
-        group: usize,
-        /// The target.
-        pod: PodRef,
-    },
-    /// Its workload made another pod in its place.
-    Replaced {
-        /// Its group.
-        group: usize,
-        /// The target.
-        pod: PodRef,
-        /// The replacement.
-        by: PodRef,
-        /// Whether the replacement is to be cut off as well.
-        follow: bool,
-    },
-}
-
-/// The targets, and the pods that were there before anything happened.
-#[derive(Debug, Default)]
-pub struct Roster {
-    targets: Vec<Target>,
-    /// Pods that replace nobody: they were there at the beginning, or have their place.
-    settled: BTreeSet<String>,
-    /// Namespaces whose first list was seen.
-    listed: BTreeSet<String>,
-}
-
-impl Roster {
-    /// A target of a group, before anything is compared.
-    pub fn expect(&mut self, group: usize, pod: PodRef, owner: Option<String>, follow: bool) {
-        self.targets.push(Target { group, pod, owner, follow, state: Whereabouts::Here });
-    }
-
-    /// Compares with the pods of a namespace as they are now, by UID. A replacement is a pod of the same workload that
-    /// came after the first comparison; a rolling update brings it before the old one goes.
-    pub fn compare(&mut self, namespace: &str, pods: &BTreeMap<String, Seen>) -> Vec<Note> {
-        if self.listed.insert(namespace.to_owned()) {
-            self.settled.extend(pods.keys().cloned());
-        }
-        let mut notes = Vec::new();
-        for target in &mut self.targets {
-            let here = pods.get(&target.pod.uid).is_some_and(|seen| !seen.going);
-            if target.pod.namespace == namespace && target.state == Whereabouts::Here && !here {
-                target.state = Whereabouts::Lost;
-                notes.push(Note::Lost { group: target.group, pod: target.pod.clone() });
-            }
-        }
-        let mut came: Vec<&Seen> =
-            pods.values().filter(|seen| !seen.going && !self.settled.contains(&seen.pod.uid)).collect();
-        came.sort_by(|a, b| (&a.created, &a.pod).cmp(&(&b.created, &b.pod)));
-        let mut followers = Vec::new();
-        for target in self.targets.iter_mut().filter(|target| target.state == Whereabouts::Lost) {
-            if target.pod.namespace != namespace || target.owner.is_none() {
-                continue;
-            }
-            // A StatefulSet gives the same name again.
-            let place = came
-                .iter()
-                .position(|seen| seen.owner == target.owner && seen.pod.name == target.pod.name)
-                .or_else(|| came.iter().position(|seen| seen.owner == target.owner));
-            let Some(place) = place else { continue };
-            let by = came.remove(place).pod.clone();
-            target.state = Whereabouts::Replaced;
-            self.settled.insert(by.uid.clone());
-            if target.follow {
-                followers.push(Target { pod: by.clone(), state: Whereabouts::Here, ..target.clone() });
-            }
-            notes.push(Note::Replaced { group: target.group, pod: target.pod.clone(), by, follow: target.follow });
-        }
-        self.targets.extend(followers);
-        notes
-    }
-}
 
 /// Peers that are told from other pods by our mark: whoever comes to match is marked as well.
 #[derive(Debug, Clone, PartialEq)]
@@ -377,8 +268,7 @@ impl Follower {
             // Without any, the last ones stay cut: there is nothing else to mean.
             if !addresses.is_empty() {
                 let cidrs = addresses.into_iter().map(Cidr::host).collect();
-                self.switch.set_peer(peer.part, peer.block, Peer::Addresses(cidrs));
-                changed = true;
+                changed |= self.switch.set_peer(peer.part, peer.block, Peer::Addresses(cidrs));
             }
         }
         if changed && let Err(error) = self.switch.adjust().await {
@@ -424,6 +314,3 @@ fn controller(object: &Value) -> Option<(String, String, String)> {
     let text = |key: &str| owner[key].as_str().map(str::to_owned);
     Some((text("kind")?, text("name")?, text("uid")?))
 }
-
-#[cfg(test)]
-mod tests;

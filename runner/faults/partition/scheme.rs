@@ -91,9 +91,15 @@ impl Scheme {
         &self.parts
     }
 
-    /// A peer's addresses are others by now.
-    pub fn set_peer(&mut self, part: usize, block: usize, peer: policy::Peer) {
-        self.parts[part].blocks[block].peer = peer;
+    /// A peer's addresses are others by now. False when no policy can cut those: then the former ones stay.
+    pub fn set_peer(&mut self, part: usize, block: usize, peer: Peer) -> bool {
+        let former = std::mem::replace(&mut self.parts[part].blocks[block].peer, peer);
+        let all = (0..self.parts.len()).collect();
+        let possible = self.cuts(part, &all).is_ok();
+        if !possible {
+            self.parts[part].blocks[block].peer = former;
+        }
+        possible
     }
 
     /// The namespaces in which pods are peers.
@@ -117,7 +123,8 @@ impl Scheme {
             self.pod_cidrs.iter().any(|range| range.has(*ip))
                 || self.cluster.pods().iter().any(|it| it.ips.contains(ip))
         };
-        if !is_peer || pod.ips.iter().all(covered) {
+        // One on its node's network was no peer when the plan was made, and no policy can make it one.
+        if !is_peer || pod.host_network || pod.ips.iter().all(covered) {
             return false;
         }
         let mut pods = self.cluster.pods().to_vec();
