@@ -201,12 +201,12 @@ impl fmt::Display for Limit {
             }
             Self::PodRangesUnknown => out.write_str(
                 "the cluster's pod address ranges are unknown: with a network plugin that matches pods by address \
-                 blocks, a replaced peer is blocked only once the policy is built anew",
+                 blocks, a replaced peer is cut off as soon as its address is seen",
             ),
             Self::OutsidePodRanges(address) => write!(
                 out,
                 "the peer's address {address} is in none of the known pod ranges: with a network plugin that matches \
-                 pods by address blocks, a replaced peer is blocked only once the policy is built anew",
+                 pods by address blocks, a replaced peer is cut off as soon as its address is seen",
             ),
             Self::PodsInRange(cidr) => {
                 write!(out, "pods with addresses in {cidr} stay open: a `cidr` means addresses outside the cluster")

@@ -8,6 +8,8 @@ use std::net::IpAddr;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use k8s_openapi::api::core::v1 as core;
+use serde::Deserialize;
 use serde_json::Value;
 use shakedown_schemas::EventKind;
 use shakedown_schemas::result::PodRef;
@@ -17,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::switch::Switch;
 use super::{Mark, pod_key};
 use crate::cluster::{Change, Cluster, ClusterError, Kind, ObjectKey, pod_ref};
-use crate::policy::{Cidr, Peer};
+use crate::policy::{Cidr, Peer, Pod};
 
 /// A pod as far as its replacement is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,7 +165,7 @@ pub fn watch(switch: Switch, marked: Vec<MarkedPeer>, listed: Vec<ListedPeer>) -
     AbortOnDropHandle::new(tokio::spawn(async move {
         let mut namespaces: BTreeSet<(Kind, String)> = BTreeSet::new();
         namespaces.extend(switch.state().scheme.parts().iter().map(|part| (Kind::Pod, part.namespace.clone())));
-        namespaces.extend(marked.iter().map(|peer| (Kind::Pod, peer.namespace.clone())));
+        namespaces.extend(switch.state().scheme.peer_namespaces().into_iter().map(|namespace| (Kind::Pod, namespace)));
         namespaces.extend(listed.iter().map(|peer| (Kind::Endpoints, peer.namespace.clone())));
         let streams: Vec<BoxStream<'static, (Kind, String, Change)>> = namespaces
             .into_iter()
@@ -252,6 +254,7 @@ impl Follower {
         }
         for object in &objects {
             changed |= self.peer(namespace, object).await;
+            changed |= self.address(object);
         }
         if changed && let Err(error) = self.switch.adjust().await {
             let message = format!("a replaced pod could not be cut off as well: {error}");
@@ -348,6 +351,15 @@ impl Follower {
             }
         }
         changed
+    }
+
+    /// A peer's new address; true when policies have to be brought in line.
+    fn address(&self, object: &Value) -> bool {
+        let pod = core::Pod::deserialize(object).ok().and_then(|pod| Pod::from_kubernetes(&pod));
+        pod.is_some_and(|pod| {
+            let mut state = self.switch.state();
+            state.scheme.see(&pod) && !state.standing.is_empty()
+        })
     }
 
     async fn endpoints(&mut self, namespace: &str, change: Change) {

@@ -14,7 +14,7 @@ use shakedown_schemas::result::PodRef;
 use super::{Mark, pod_key};
 use crate::cluster::{Kind, ObjectKey};
 use crate::labels;
-use crate::policy::{self, Block, BuildError, Built, Cidr, Cut, Facts, Group, OtherPorts};
+use crate::policy::{self, Block, BuildError, Built, Cidr, Cut, Facts, Group, OtherPorts, Peer, Pod};
 
 /// One partition of a scenario.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +94,40 @@ impl Scheme {
     /// A peer's addresses are others by now.
     pub fn set_peer(&mut self, part: usize, block: usize, peer: policy::Peer) {
         self.parts[part].blocks[block].peer = peer;
+    }
+
+    /// The namespaces in which pods are peers.
+    pub fn peer_namespaces(&self) -> BTreeSet<String> {
+        let blocks = self.parts.iter().flat_map(|part| &part.blocks);
+        let namespaces = blocks.filter_map(|block| match &block.peer {
+            Peer::Pods { namespace, .. } => Some(namespace.clone()),
+            Peer::Addresses(_) => None,
+        });
+        namespaces.collect()
+    }
+
+    /// Takes note of a pod that came later. True when it is a peer whose address no known range of pods covers: network
+    /// plugins that judge pods by address blocks as well let it through until the policies are made anew.
+    pub fn see(&mut self, pod: &Pod) -> bool {
+        let is_peer = self.parts.iter().flat_map(|part| &part.blocks).any(|block| match &block.peer {
+            Peer::Pods { namespace, selector, .. } => pod.namespace == *namespace && selector.matches(&pod.labels),
+            Peer::Addresses(_) => false,
+        });
+        let covered = |ip: &IpAddr| {
+            self.pod_cidrs.iter().any(|range| range.has(*ip))
+                || self.cluster.pods().iter().any(|it| it.ips.contains(ip))
+        };
+        if !is_peer || pod.ips.iter().all(covered) {
+            return false;
+        }
+        let mut pods = self.cluster.pods().to_vec();
+        // The address that a pod of that name had before stays cut as well: it does no harm.
+        match pods.iter_mut().find(|it| it.namespace == pod.namespace && it.name == pod.name) {
+            Some(known) => known.ips.extend(pod.ips.iter().copied()),
+            None => pods.push(pod.clone()),
+        }
+        self.cluster = policy::Cluster::new(pods, self.cluster.namespaces().clone(), &[]);
+        true
     }
 
     /// The groups that a partition has targets in.

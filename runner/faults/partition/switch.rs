@@ -49,8 +49,17 @@ pub(super) struct State {
     pub notes: BTreeMap<usize, Vec<String>>,
     /// Labels that were begun and are not known to be off.
     marks: BTreeSet<Mark>,
-    /// Policies that were begun and are not known to be gone, with their UIDs.
-    policies: BTreeMap<ObjectKey, Option<String>>,
+    /// Policies that were begun and are not known to be gone.
+    policies: BTreeMap<ObjectKey, Sent>,
+}
+
+/// A policy as it was last sent.
+#[derive(Clone)]
+struct Sent {
+    /// Its UID, once the server has told it.
+    uid: Option<String>,
+    /// The whole object.
+    policy: Value,
 }
 
 impl State {
@@ -124,7 +133,7 @@ impl Switch {
         for (key, policy) in &wanted.policies {
             let there = self.state().policies.get(key).cloned();
             match there {
-                Some(uid) => self.replace(&ObjectKey { uid, ..key.clone() }, policy).await?,
+                Some(sent) => self.replace(key, sent.uid, policy).await?,
                 None => self.create(key, policy).await?,
             }
         }
@@ -143,15 +152,14 @@ impl Switch {
             (state.desired(&state.standing)?, state.policies.clone())
         };
         let mut problem = Ok(());
-        for (key, uid) in policies {
-            let exact = ObjectKey { uid, ..key.clone() };
+        for (key, sent) in policies {
             let done = match wanted.policies.get(&key) {
-                Some(policy) => match self.replace(&exact, policy).await {
+                Some(policy) => match self.replace(&key, sent.uid, policy).await {
                     // Somebody deleted it: what was to go is gone, and what was to stay is reported when it is looked at.
                     Err(FaultError::Gone(_)) => Ok(()),
                     other => other,
                 },
-                None => self.cluster.delete(&exact).await.map_err(FaultError::from),
+                None => self.cluster.delete(&ObjectKey { uid: sent.uid, ..key }).await.map_err(FaultError::from),
             };
             problem = problem.and(done);
         }
@@ -178,8 +186,8 @@ impl Switch {
         };
         self.mark(&wanted).await?;
         for (key, policy) in &wanted.policies {
-            if let Some(uid) = there.get(key) {
-                self.replace(&ObjectKey { uid: uid.clone(), ..key.clone() }, policy).await?;
+            if let Some(sent) = there.get(key) {
+                self.replace(key, sent.uid.clone(), policy).await?;
             }
         }
         Ok(())
@@ -216,26 +224,34 @@ impl Switch {
     }
 
     async fn create(&self, key: &ObjectKey, policy: &Value) -> Result<(), FaultError> {
-        self.state().policies.insert(key.clone(), None);
+        let mut sent = Sent { uid: None, policy: policy.clone() };
+        self.state().policies.insert(key.clone(), sent.clone());
         let made = self.cluster.create(Kind::NetworkPolicy, &key.namespace, policy).await?;
-        self.state().policies.insert(key.clone(), made["metadata"]["uid"].as_str().map(str::to_owned));
+        sent.uid = made["metadata"]["uid"].as_str().map(str::to_owned);
+        self.state().policies.insert(key.clone(), sent);
         Ok(())
     }
 
     /// Replaces a policy in one step, unless it is as it should be.
-    async fn replace(&self, key: &ObjectKey, policy: &Value) -> Result<(), FaultError> {
+    async fn replace(&self, key: &ObjectKey, uid: Option<String>, policy: &Value) -> Result<(), FaultError> {
+        let exact = ObjectKey { uid: uid.clone(), ..key.clone() };
+        let note = || _ = self.state().policies.insert(key.clone(), Sent { uid: uid.clone(), policy: policy.clone() });
         let mut tries = 0;
         loop {
-            let Some(mut object) = self.cluster.get(key).await? else {
+            let Some(mut object) = self.cluster.get(&exact).await? else {
                 return Err(FaultError::Gone(format!("{key} is not there any more: somebody else deleted it")));
             };
             if same(&object["spec"], &policy["spec"]) {
+                note();
                 return Ok(());
             }
             object["spec"] = policy["spec"].clone();
             tries += 1;
-            match self.cluster.replace(key, &object).await {
-                Ok(_) => return Ok(()),
+            match self.cluster.replace(&exact, &object).await {
+                Ok(_) => {
+                    note();
+                    return Ok(());
+                }
                 Err(error) if tries < REPLACE_TRIES => match error {
                     ClusterError::Conflict { .. } => {}
                     error if error.is_transient() => tokio::time::sleep(PAUSE).await,
@@ -252,16 +268,14 @@ impl Switch {
     /// When the cluster refuses or does not answer, or a target is gone that nobody stands in for.
     pub async fn look(&self, part: usize) -> Result<Vec<Finding>, FaultError> {
         let _gate = self.gate.lock().await;
-        let (wanted, keys, uids) = {
+        let sent: Vec<(ObjectKey, Sent)> = {
             let state = self.state();
-            let keys: Vec<ObjectKey> =
-                state.scheme.groups_of(part).map(|group| state.scheme.policy_key(group)).collect();
-            (state.desired(&state.standing)?, keys, state.policies.clone())
+            let keys = state.scheme.groups_of(part).map(|group| state.scheme.policy_key(group));
+            keys.filter_map(|key| Some((key.clone(), state.policies.get(&key)?.clone()))).collect()
         };
         let mut findings = Vec::new();
-        for key in keys {
-            let Some(sent) = wanted.policies.get(&key) else { continue };
-            let there = self.cluster.get(&ObjectKey { uid: uids.get(&key).cloned().flatten(), ..key.clone() }).await?;
+        for (key, Sent { uid, policy: sent }) in sent {
+            let there = self.cluster.get(&ObjectKey { uid, ..key.clone() }).await?;
             let as_sent = there.as_ref().is_some_and(|policy| includes(&policy["spec"], &sent["spec"]));
             findings.push(Finding {
                 shows: Proof::Applied,

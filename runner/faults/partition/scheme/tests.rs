@@ -152,3 +152,30 @@ fn a_namespace_without_a_name_of_its_own_is_marked_while_a_partition_stands() {
     assert_eq!(namespaces.len(), 1, "{:?}", wanted.marks);
     assert_eq!(labels::mark_run(&namespaces[0].label), Some("20260301-105959-abcde"));
 }
+
+#[test]
+fn a_peer_that_came_later_is_cut_by_its_address_where_no_range_covers_it() {
+    let later = |name: &str, app: &str, ip: &str| Pod {
+        namespace: "shop".into(),
+        name: name.into(),
+        labels: [("app".to_owned(), app.to_owned())].into(),
+        ips: vec![ip.parse::<IpAddr>().unwrap()],
+        ..Pod::default()
+    };
+    let unknown = (cluster(true), Vec::new(), Vec::new());
+    let mut scheme =
+        Scheme::new("20260301-105959-abcde", 0, vec![part("a", &["w-0"], "bus")], unknown, OtherPorts::Ranges);
+    let before = desired(&scheme, &[0]);
+    assert!(!scheme.see(&later("store-2", "store", "10.9.0.1")), "no peer");
+    assert!(!scheme.see(&later("bus", "bus", "10.0.0.4")), "known");
+    assert_eq!(desired(&scheme, &[0]), before);
+    assert!(scheme.see(&later("bus", "bus", "10.9.0.2")) && scheme.see(&later("bus-2", "bus", "10.9.0.3")));
+    let text = serde_json::to_string(&desired(&scheme, &[0]).policies.into_values().next().unwrap()).unwrap();
+    for address in ["10.0.0.4/32", "10.9.0.2/32", "10.9.0.3/32"] {
+        assert!(text.contains(address), "{address}: {text}");
+    }
+    let known = (cluster(true), vec!["10.0.0.0/8".parse().unwrap()], Vec::new());
+    let mut scheme =
+        Scheme::new("20260301-105959-abcde", 0, vec![part("a", &["w-0"], "bus")], known, OtherPorts::Ranges);
+    assert!(!scheme.see(&later("bus-2", "bus", "10.9.0.3")), "the range covers it");
+}
