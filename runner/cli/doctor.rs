@@ -60,6 +60,7 @@ const NEEDED: &[(bool, Access)] = &[
     (false, access("", "pods", "delete")),
     (false, access("", "pods/log", "get")),
     (false, access("apps", "replicasets", "get")),
+    (false, access("apps", "replicasets", "list")),
 ];
 
 /// What makes partitions more exact, in the whole cluster.
@@ -160,7 +161,10 @@ async fn permissions(cluster: &Cluster, namespace: &str) -> Result<Vec<Finding>,
         ));
     }
     let mut wide = Vec::new();
-    for access in USEFUL {
+    // Before 1.21 namespaces carry no label of their own, and the peers' ones have to be marked.
+    let unnamed = cluster.version().is_some_and(|version| version < (1, 21));
+    let mark = access("", "namespaces", "patch");
+    for access in USEFUL.iter().chain(unnamed.then_some(&mark)) {
         if cluster.may(*access, "").await? == Some(false) {
             wide.push(name(access));
         }

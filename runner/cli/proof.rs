@@ -1,10 +1,12 @@
 //! What can show that faults act, found before anything is planned: an image for witnesses, and whether the cluster is
 //! known to enforce NetworkPolicy.
 
+use shakedown_schemas::result::{ScenarioResult, Verdict};
+
 use super::args;
 use crate::cluster::{Cluster, WitnessImage};
-use crate::faults::canary;
-use crate::known;
+use crate::faults::{canary, witness};
+use crate::known::{self, Enforcement};
 use crate::plan::Proof;
 
 /// What the sandbox's pods run: this program.
@@ -35,6 +37,16 @@ pub async fn known(args: &args::Proving, cluster: Option<&Cluster>) -> Result<Pr
     let Some(cluster) = cluster else { return Ok(Proof::default()) };
     let enforcement = known::recall(cluster).await.map_err(|error| error.to_string())?;
     Ok(Proof { image: image(args, cluster).await, enforcement })
+}
+
+/// A witness that was cut off has shown that this cluster enforces policies: worth remembering for later runs.
+pub async fn learn(cluster: &Cluster, scenario: &ScenarioResult) {
+    let evidence =
+        scenario.faults.iter().filter(|fault| fault.injection == Verdict::Pass).flat_map(|fault| &fault.evidence);
+    if evidence.into_iter().any(|it| it.holds && it.detail.starts_with(witness::CUT)) {
+        // A cache that cannot be written only makes the next run ask again.
+        _ = known::remember(cluster, &Enforcement::now(true, "a witness showed it")).await;
+    }
 }
 
 /// The same, and where it is not known whether policies are enforced, a canary finds out: unless that is not wanted, or

@@ -99,6 +99,9 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redact
         }
         let events = events.scenario(&document.scenario.name);
         let scenario = execute::execute(document, &context, &options(serial), &events).await;
+        if let (Some(cluster), None) = (&cluster, &proof.enforcement) {
+            proof::learn(cluster, &scenario).await;
+        }
         result.verdict = result.verdict.max(scenario.verdict);
         result.scenarios.push(scenario);
         // After every scenario, so that a crash of the next one loses nothing.

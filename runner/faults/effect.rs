@@ -1,6 +1,8 @@
 //! What has to show that a fault acts, and what to say when nothing does: pure, after the run, from the evidence and the
 //! run's own requests.
 
+use std::fmt;
+
 use shakedown_schemas::result::{Evidence, FaultResult, Proof, Recovery, Verdict};
 use shakedown_schemas::scenario::Direction;
 
@@ -22,6 +24,26 @@ pub enum Wanted {
         /// Why there is no witness, in words.
         no_witness: Option<String>,
     },
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let auto = |out: &mut fmt::Formatter<'_>, enforced: &Option<String>| match enforced {
+            Some(how) => write!(out, "the policy in place, because {how}"),
+            None => out.write_str("a change in the run's own requests"),
+        };
+        match self {
+            Self::Applied => out.write_str("its objects in place, and nothing more"),
+            Self::Witness | Self::Auto { no_witness: None, .. } => {
+                out.write_str("a witness that could connect to the peers before, and cannot while the fault stands")
+            }
+            Self::Traffic => out.write_str("a change in the run's own requests"),
+            Self::Auto { enforced, no_witness: Some(why) } => {
+                auto(out, enforced)?;
+                write!(out, "; no witness, because {why}")
+            }
+        }
+    }
 }
 
 /// What the run's own requests show in the phase of a fault.

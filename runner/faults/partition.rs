@@ -5,6 +5,8 @@
 //! must share its policy.
 
 mod follow;
+#[cfg(test)]
+mod sandboxed;
 mod scheme;
 mod switch;
 

@@ -32,6 +32,9 @@ const KEPT_AFTER: Duration = LOST_AFTER.saturating_add(Duration::from_secs(2));
 /// How evidence begins that says that established connections go on.
 pub const KEPT: &str = "established connections are left open";
 
+/// How evidence begins that says that a witness was cut off.
+pub const CUT: &str = "a witness could connect to";
+
 /// A witness of one partition.
 pub struct Witness {
     cluster: Cluster,
@@ -229,7 +232,7 @@ fn judge(before: &BTreeSet<String>, cut_after: u64, rounds: &[Round]) -> Finding
     if last.len() < ROUNDS {
         finding(false, "the witness has not tried again yet".to_owned())
     } else if open.is_empty() {
-        finding(true, format!("a witness could connect to {} before, and cannot now", join(before)))
+        finding(true, format!("{CUT} {} before, and cannot now", join(before)))
     } else {
         finding(
             false,

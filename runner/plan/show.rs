@@ -79,6 +79,7 @@ fn targets(out: &mut String, fault: &FaultPlan) {
     for peer in &fault.peers {
         _ = writeln!(out, "  peer   {peer}");
     }
+    _ = writeln!(out, "  proof  {}", fault.effect);
     for mark in &fault.marks {
         _ = writeln!(out, "  {mark}");
     }

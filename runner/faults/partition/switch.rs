@@ -288,7 +288,14 @@ impl Switch {
             });
         }
         for (pod, label, value) in self.marked(part) {
-            let object = self.target(&pod).await?;
+            let object = match self.target(&pod).await {
+                Err(FaultError::TargetGone(_)) if self.is_followed(&pod) => {
+                    let detail = format!("pod {} is gone, and its replacement is not seen yet", pod.name);
+                    findings.push(Finding { shows: Proof::Applied, holds: false, detail });
+                    continue;
+                }
+                other => other?,
+            };
             let carries = object["metadata"]["labels"][&label] == value.as_str();
             findings.push(Finding {
                 shows: Proof::Applied,
@@ -434,18 +441,18 @@ impl Switch {
         self.state().scheme.groups_of(part).collect()
     }
 
-    /// What may still be there of a partition.
+    /// What may still be there of a partition, beyond what other partitions need.
     pub fn leftovers(&self, part: usize) -> Vec<Leftover> {
         let error = "its removal could not be confirmed".to_owned();
         let state = self.state();
         let keys: BTreeSet<ObjectKey> =
             state.scheme.groups_of(part).map(|group| state.scheme.policy_key(group)).collect();
         let wanted = state.desired(&state.standing).unwrap_or_default();
-        let policies = state.policies.keys().filter(|key| keys.contains(key)).map(|key| Leftover {
-            what: key.to_string(),
-            command: key.delete_command(),
-            error: error.clone(),
-        });
+        let policies = state
+            .policies
+            .keys()
+            .filter(|key| keys.contains(key) && !wanted.policies.contains_key(key))
+            .map(|key| Leftover { what: key.to_string(), command: key.delete_command(), error: error.clone() });
         let marks = state.marks.difference(&wanted.marks).map(|mark| Leftover {
             what: format!("the label {} of {}", mark.label, mark.object),
             command: unmark_command(&mark.object, &mark.label),

@@ -59,7 +59,8 @@ pub struct Partition {
     /// Which way the links are cut, seen from the target pods. Default `both`.
     #[serde(default)]
     pub direction: Direction,
-    /// Cut off the replacement as well when a target is replaced while the fault stands. Default: only report it.
+    /// Cut off the replacement as well when a target is replaced while the fault stands. Default: only report it. Of
+    /// several partitions that share a target, one that says so is enough.
     #[serde(default)]
     pub follow: bool,
     /// What shows that the links are really cut. Default `auto`.
