@@ -95,7 +95,7 @@ fn check(items: &[Item]) -> u8 {
     }
     for item in items.iter().filter(|item| !item.acts()) {
         println!(
-            "harmless: {item} (nothing selects it any more; `shakedown cleanup` takes it off)\n  {}",
+            "harmless: {item} (a label that does nothing by itself; `shakedown cleanup` takes it off)\n  {}",
             item.command()
         );
     }
