@@ -10,6 +10,7 @@ pub mod events;
 pub mod execute;
 pub mod export;
 pub mod faults;
+pub mod gather;
 pub mod guard;
 pub mod journal;
 pub mod judge;

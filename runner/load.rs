@@ -94,6 +94,11 @@ pub trait LoadDriver: Send {
     /// What happened since the last call, one entry per load.
     fn live(&mut self) -> Vec<Live>;
 
+    /// What ended so far, while the load goes on; requests that are under way are missing. One entry per load.
+    fn so_far(&mut self) -> Vec<LoadObservations> {
+        Vec::new()
+    }
+
     /// Starts no more requests from now on, waits at most `grace` for those under way (never longer than their own
     /// timeouts), counts the rest as unfinished, and hands over everything that was seen. `end_ns` of the last segment
     /// is when this was called.

@@ -137,7 +137,18 @@ pub struct Run {
     #[arg(long, env = "SHAKEDOWN_NO_CI_DETECT")]
     pub no_ci_detect: bool,
     #[command(flatten)]
+    pub gate: Gate,
+    #[command(flatten)]
     pub exports: Exports,
+}
+
+/// How verdicts are come to.
+#[derive(Debug, Default, ClapArgs)]
+pub struct Gate {
+    /// Inject faults although the baseline fails its expectations or is in no steady state. Without it such a run ends
+    /// before its first fault and is inconclusive.
+    #[arg(long, env = "SHAKEDOWN_INJECT_ANYWAY")]
+    pub inject_anyway: bool,
 }
 
 /// Where else the result goes.

@@ -92,6 +92,8 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redact
         wait_lock: args.safety.wait_lock.get(),
         undo_limit: args.safety.undo_timeout.get(),
         signal: stop.clone(),
+        seed: info.seed,
+        inject_anyway: args.gate.inject_anyway,
     };
     for (serial, document) in documents.iter().enumerate() {
         if stop.borrow().is_some() || args.fail_fast && result.verdict != Verdict::Pass {

@@ -17,7 +17,7 @@ pub(super) fn check(path: &str, phase: &Phase, fault: &Fault, findings: &mut Fin
 }
 
 /// That a selector says which pods it means.
-fn selector(path: &str, selector: &PodSelector, findings: &mut Findings<'_>) {
+pub(super) fn selector(path: &str, selector: &PodSelector, findings: &mut Findings<'_>) {
     let empty_labels = selector.labels.as_ref().is_some_and(LabelSelector::is_empty);
     let nothing =
         selector.name.is_none() && selector.prefix.is_none() && selector.labels.is_none() && selector.owner.is_none();
