@@ -156,7 +156,7 @@ impl Field {
 
 /// Whether a value reads as this text.
 fn is(value: &Value, text: &str) -> bool {
-    value.as_str().map_or_else(|| value.to_string() == text, |value| value == text)
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned) == text
 }
 
 impl Condition {
