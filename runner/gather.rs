@@ -61,7 +61,8 @@ fn selectors(scenario: &Scenario, selector: Option<&PodSelector>) -> Selectors {
         Some(selector) => vec![selector.clone()],
         None => {
             let faults = scenario.phases.iter().flat_map(|phase| phase.faults.values());
-            faults.map(|fault| PodSelector { count: None, percent: None, ..fault.pods().clone() }).collect()
+            let targets = faults.filter_map(shakedown_schemas::scenario::Fault::pods);
+            targets.map(|pods| PodSelector { count: None, percent: None, ..pods.clone() }).collect()
         }
     }
 }

@@ -14,7 +14,11 @@ pub use expect::{
     CountLimits, Decide, Effect, Errors, Expectation, Latency, LatencyRatio, Logs, Over, Pods, Prometheus, RateRatio,
     RecoveryTime, Requests, Stuck, SuccessRate, TokenRate,
 };
-pub use fault::{Direction, Fault, Partition, PortRange, Prove};
+pub use fault::{
+    Clock, Condition, ContainerKill, Direction, DnsAnswer, DnsFault, Engine, Fault, Field, HttpFault, IoError, IoFault,
+    IoMethod, Manifest, Netem, ObjectName, Partition, PodFailure, PodKill, PortRange, Prove, Stress, StressCpu,
+    StressMemory, TimeFault,
+};
 pub use load::{Check, Http, Load, OpenAi, OpenAiEndpoint, Reach};
 pub use safety::{BlastRadius, StopCondition, StopHttp, StopLatency, StopSuccessRate};
 pub use selector::{Expression, LabelSelector, Operator, Peer, PodSelector};
