@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::join_all;
 use shakedown_schemas::event::FaultState;
-use shakedown_schemas::result::{Evidence, ExpectationResult, Leftover, Proof, ScenarioResult, Unit, Verdict};
+use shakedown_schemas::result::{Evidence, ExpectationResult, Leftover, Proof, ScenarioResult, Trial, Unit, Verdict};
 use shakedown_schemas::scenario::{Direction, Fault};
 use shakedown_schemas::{Document, EventKind};
 use tokio::sync::watch;
@@ -24,6 +24,7 @@ use crate::lock::Holder;
 use crate::plan::{self, Options, Plan};
 use crate::story;
 use crate::timeline::{self, Breach, Outcome, Stop, Timeline};
+use crate::trial;
 
 /// The signal that asks the run to end, once there is one.
 pub type Signal = watch::Receiver<Option<&'static str>>;
@@ -42,13 +43,19 @@ pub struct Context<'a> {
     pub signal: Signal,
     /// The seed of everything that is chosen by chance.
     pub seed: u64,
+    /// What is done to the faults on purpose.
+    pub trial: Option<Trial>,
     /// Inject although the baseline is not healthy.
     pub inject_anyway: bool,
 }
 
 /// Runs one scenario. Whatever happens, there is a result that says so.
 pub async fn execute(document: &Document, context: &Context<'_>, options: &Options, events: &Events) -> ScenarioResult {
+    let (planned, judged) = trial::documents(document, context.trial);
+    let (planned, document) = (planned.as_ref(), judged.as_ref());
     let mut result = empty(document, context.cluster, options);
+    result.trial = context.trial;
+    result.warnings.extend(context.trial.map(trial::warning));
     events.emit(EventKind::ScenarioStarted { file: document.file.clone() });
     let cluster = context.cluster.map(|cluster| {
         let events = events.clone();
@@ -56,7 +63,7 @@ pub async fn execute(document: &Document, context: &Context<'_>, options: &Optio
     });
     let mut signal = context.signal.clone();
     let planned = tokio::select! {
-        planned = plan::plan(document, cluster.as_ref(), options) => planned.map_err(|error| error.to_string()),
+        planned = plan::plan(planned, cluster.as_ref(), options) => planned.map_err(|error| error.to_string()),
         Ok(signal) = signal.wait_for(Option::is_some) => Err(format!("interrupted by {}", signal.unwrap_or("a signal"))),
     };
     match planned {
@@ -389,6 +396,9 @@ fn empty(document: &Document, cluster: Option<&Cluster>, options: &Options) -> S
         tags: scenario.tags.clone(),
         verdict: Verdict::Error,
         reason: String::new(),
+        trial: None,
+        flaky: false,
+        attempts: Vec::new(),
         started_at: jiff::Timestamp::now(),
         duration_s: 0.0,
         cluster: cluster.map(|cluster| cluster.info().clone()),

@@ -14,6 +14,8 @@
 mod answer;
 mod baseline;
 mod bootstrap;
+mod calibrate;
+mod compare;
 mod counts;
 mod drift;
 mod effect;
@@ -26,6 +28,7 @@ mod percentiles;
 mod question;
 mod rates;
 mod recovery;
+mod retry;
 mod samples;
 mod stats;
 mod steady;
@@ -34,10 +37,13 @@ mod text;
 mod verdict;
 
 pub use baseline::{demote, problems};
+pub use calibrate::{Calibration, calibrate};
+pub use compare::{Change, Moved, compare, history};
 pub use drift::warnings as drifts;
 pub use effect::evidence as effects;
 pub use expectations::{closed_loop_warning, expectations};
 pub use recovery::recoveries;
+pub use retry::{Retries, attempt, settle};
 pub use stats::{phases, series, stats};
 pub use verdict::{BASELINE, exit_code, scenario_verdict};
 

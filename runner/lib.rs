@@ -25,3 +25,4 @@ pub mod sandbox;
 pub mod story;
 pub mod sweep;
 pub mod timeline;
+pub mod trial;

@@ -185,7 +185,7 @@ mod tests {
             Some("p50 rises all along, from 107ms to 205ms")
         );
         let falls = look(20.0, 30.0, |into| 200.0 * (1.0 - into / 60.0)).unwrap();
-        assert!(falls.starts_with("p50 falls all along, from 19"), "{falls}");
+        assert!(falls.starts_with("p50 falls all along, from 205ms to 107ms"), "{falls}");
         assert_eq!(look(20.0, 30.0, |into| 100.0 * (1.0 + into / 75.0)), None, "by 40 % only");
         assert_eq!(look(20.0, 30.0, |into| 2.0 + into / 10.0), None, "three milliseconds more are nothing");
     }
