@@ -81,12 +81,7 @@ pub fn main() -> ExitCode {
             Command::Sandbox(sandbox) => sandbox::sandbox(sandbox).await,
             Command::Schema(schema) => schema::schema(&schema),
             Command::Completions { shell } => {
-                clap_complete::generate(
-                    shell,
-                    &mut Args::command(),
-                    "shakedown",
-                    &mut std::io::stdout(),
-                );
+                clap_complete::generate(shell, &mut Args::command(), "shakedown", &mut std::io::stdout());
                 Ok(exit::PASSED)
             }
             Command::Pod(pod) => sandbox::pod(pod).await,

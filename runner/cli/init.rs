@@ -22,10 +22,12 @@ const SCHEMA: &str = "shakedown.schema.json";
 pub fn init(args: &Init) -> Result<u8, Failure> {
     let file = &args.file;
     let text = scenario(args);
-    shakedown_schemas::parse(&file.display().to_string(), text.as_bytes(), &Overrides::default()).map_err(|problems| {
-        let problems: Vec<String> = problems.iter().map(|problem| problem.message.clone()).collect();
-        Failure::usage(format!("these values make no scenario: {}", problems.join("; ")))
-    })?;
+    shakedown_schemas::parse(&file.display().to_string(), text.as_bytes(), &Overrides::default()).map_err(
+        |problems| {
+            let problems: Vec<String> = problems.iter().map(|problem| problem.message.clone()).collect();
+            Failure::usage(format!("these values make no scenario: {}", problems.join("; ")))
+        },
+    )?;
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).create_new(!args.force);
     let mut out = options.open(file).map_err(|error| match error.kind() {
