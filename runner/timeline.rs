@@ -38,6 +38,12 @@ const PROGRESS: Duration = Duration::from_millis(500);
 /// How long the load engine has to get ready.
 const LEAD: Duration = Duration::from_millis(100);
 
+/// How often it is looked whether the requests of the phase before have ended.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long a phase's first faults wait at most for the requests of the phase before.
+const CALM: Duration = Duration::from_secs(10);
+
 /// How long requests that are under way get to end when a run is to end early.
 const STOPPED_GRACE: Duration = Duration::from_millis(500);
 
@@ -100,6 +106,12 @@ pub struct Outcome {
     pub duration: Duration,
 }
 
+/// How long a phase's first faults may wait until the requests of the phase before have ended. They count for that
+/// phase, and a fault that breaks them would be blamed on it.
+pub fn longest_calm(scenario: &Scenario) -> Duration {
+    scenario.load.values().map(|load| load.timeout.get()).max().unwrap_or_default().min(CALM)
+}
+
 /// Runs a scenario from its load's start to its last undo.
 pub async fn run(timeline: Timeline<'_>) -> Outcome {
     let Timeline { scenario, faults, load, events, stop, undo_limit, gate } = timeline;
@@ -114,6 +126,7 @@ pub async fn run(timeline: Timeline<'_>) -> Outcome {
         breach: None,
         gate,
         refused: Vec::new(),
+        calmed: None,
         loads: None,
         marks: Arc::default(),
         zero: Instant::now(),
@@ -145,6 +158,8 @@ struct Run<'a> {
     breach: Option<Breach>,
     gate: Option<Gate<'a>>,
     refused: Vec<String>,
+    /// The phase before which the answers of those before it were waited for already.
+    calmed: Option<usize>,
     /// What the load saw, once it was ended.
     loads: Option<Result<Vec<LoadObservations>, LoadError>>,
     marks: Arc<Marks>,
@@ -182,7 +197,7 @@ impl Run<'_> {
         self.events.emit(EventKind::LoadStarted);
         self.watchdog.start();
         for index in 0..self.scenario.phases.len() {
-            if self.stop.borrow().is_some() || !self.may_begin(index) {
+            if self.stop.borrow().is_some() || !self.may_begin(index).await {
                 return;
             }
             let ended = self.phase(index).await;
@@ -193,12 +208,19 @@ impl Run<'_> {
         }
     }
 
-    /// Whether a phase may begin: the first one with faults not unless the gate lets it.
-    fn may_begin(&mut self, index: usize) -> bool {
+    /// Whether a phase may begin: the first one with faults not unless the gate lets it, which looks once the requests
+    /// of the phases before have ended.
+    async fn may_begin(&mut self, index: usize) -> bool {
         if self.scenario.phases[index].faults.is_empty() {
             return true;
         }
         if let Some(gate) = self.gate.take() {
+            let start_ns = self.spans.last().map_or(0, |span| span.end_ns);
+            self.marks.begin(Mark { at_ns: start_ns, phase: index, part: Part::Injecting });
+            if self.calm(index, start_ns).await.is_err() {
+                return false;
+            }
+            self.calmed = Some(index);
             let loads = self.load.so_far();
             self.refused = gate(&Observations { phases: self.spans.clone(), loads, ..Observations::default() });
             for problem in &self.refused {
@@ -231,7 +253,12 @@ impl Run<'_> {
         let mut result = Ok(());
         if at_once {
             self.marks.begin(Mark { at_ns: start_ns, phase: index, part: Part::Injecting });
-            result = self.inject(|fault| fault.plan.phase == index && fault.plan.after.is_zero()).await;
+            if self.calmed != Some(index) {
+                result = self.calm(index, start_ns).await;
+            }
+            if result.is_ok() {
+                result = self.inject(|fault| fault.plan.phase == index && fault.plan.after.is_zero()).await;
+            }
             span.active_ns = self.now_ns();
         }
         if result.is_ok() {
@@ -262,6 +289,23 @@ impl Run<'_> {
         }
         self.spans.push(span);
         result
+    }
+
+    /// Waits until the requests that were due before a phase with faults have ended.
+    async fn calm(&mut self, index: usize, start_ns: u64) -> Result<(), Early> {
+        let until = Instant::now() + longest_calm(self.scenario);
+        let end = until + self.scenario.phases[index].duration.get();
+        while self.load.answered_ns() < start_ns {
+            let now = Instant::now();
+            if now >= until {
+                let message =
+                    "requests of the phase before are still under way: what the fault does to them counts there";
+                self.events.emit(EventKind::Warning { message: message.to_owned() });
+                break;
+            }
+            self.idle_until(index, (now + LOOK).min(until), end).await?;
+        }
+        Ok(())
     }
 
     /// Keeps to the phase's own schedule until it is over: faults that come later or end earlier.
