@@ -8,6 +8,7 @@ mod browser;
 mod campaign;
 mod cli;
 mod cluster;
+mod gate;
 mod partition;
 mod sandbox;
 mod support;
