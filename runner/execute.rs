@@ -23,6 +23,9 @@ use crate::plan::{self, Options, Plan};
 use crate::story;
 use crate::timeline::{self, Breach, Outcome, Stop, Timeline};
 
+/// How long an act that is under way when a signal comes has to end.
+const ACT_LIMIT: Duration = Duration::from_secs(2);
+
 /// The signal that asks the run to end, once there is one.
 pub type Signal = watch::Receiver<Option<&'static str>>;
 
@@ -122,11 +125,16 @@ async fn carry_out(
         let remains = guard.stand_down(context.holder, context.signal.borrow().is_some()).await;
         leftovers.extend(remains.leftovers);
         if let Some(error) = remains.unknown {
-            let run = &options.run;
-            outcome.errors.push(format!(
-                "it is not known whether something is left: {error}\nhelp: `shakedown cleanup --check --run {run}` looks again"
-            ));
+            let look = format!("shakedown cleanup --check --run {}", options.run);
+            let look = context.cluster.map_or_else(|| look.clone(), |cluster| cluster.by_hand(&look));
+            outcome
+                .errors
+                .push(format!("it is not known whether something is left: {error}\nhelp: `{look}` looks again"));
         }
+    }
+    if let Some(cluster) = context.cluster {
+        // Whoever made them knows the object, and not how this cluster is reached.
+        leftovers.iter_mut().for_each(|left| left.command = cluster.by_hand(&left.command));
     }
     for (load, forward) in result.loads.iter_mut().zip(&forwards) {
         if let Some(forward) = forward {
@@ -239,10 +247,22 @@ async fn prepare(
     for (_, driver) in faults.iter_mut() {
         driver.owned_by(guard.fuses());
     }
-    let ready = join_all(faults.iter_mut().map(|(_, driver)| driver.prepare())).await;
+    let ready = interruptible(join_all(faults.iter_mut().map(|(_, driver)| driver.prepare())), &context.signal).await?;
     let problems = faults.iter().zip(ready).filter_map(|((fault, _), ready)| Some((fault.name.clone(), ready.err()?)));
     let problems: Vec<String> = problems.map(|(name, error)| format!("fault {name}: {error}")).collect();
     if problems.is_empty() { Ok(engine) } else { Err(problems.join("\n")) }
+}
+
+/// Waits for what gets ready, which may take long; from a signal on only for what is under way: an act that is cut off
+/// could still arrive after its undo.
+async fn interruptible<T>(ready: impl Future<Output = T>, signal: &Signal) -> Result<T, String> {
+    let mut signal = signal.clone();
+    tokio::pin!(ready);
+    let name = tokio::select! {
+        ready = &mut ready => return Ok(ready),
+        Ok(name) = signal.wait_for(Option::is_some) => name.unwrap_or("a signal"),
+    };
+    tokio::time::timeout(ACT_LIMIT, ready).await.map_err(|_| format!("interrupted by {name}"))
 }
 
 /// What was seen becomes the result: the judge's answers beside the facts.
@@ -341,3 +361,6 @@ fn empty(document: &Document, cluster: Option<&Cluster>, options: &Options) -> S
         events: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,9 +13,9 @@
 //!
 //!     SHAKEDOWN_CAMPAIGN=full SHAKEDOWN_CLUSTER_TESTS=1 cargo test --test integration campaign:: -- --nocapture
 
-mod case;
-mod proxy;
-mod server;
+pub mod case;
+pub mod proxy;
+pub mod server;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -281,13 +281,17 @@ async fn trouble_campaign(place: &Place) {
 }
 
 /// The sandbox in a process of its own, as an API server; it ends with this.
-struct Sandbox {
+pub struct Sandbox {
     _process: Running,
     kubeconfig: PathBuf,
 }
 
 impl Sandbox {
-    fn start(shakedown: &Shakedown) -> Self {
+    pub fn server(&self) -> Server {
+        Server::of("sandbox", &self.kubeconfig)
+    }
+
+    pub fn start(shakedown: &Shakedown) -> Self {
         let kubeconfig = shakedown.path("kubeconfig");
         let path = kubeconfig.to_str().expect("a path in UTF-8");
         let process = shakedown.start(&["sandbox", "--write-kubeconfig", path]);
@@ -297,7 +301,7 @@ impl Sandbox {
 }
 
 /// Runs a campaign in a runtime of its own.
-fn run(server: &Server, campaign: impl AsyncFnOnce(&Place)) {
+pub fn run(server: &Server, campaign: impl AsyncFnOnce(&Place)) {
     let tag = format!("campaign-{:x}", rand::random::<u32>());
     let place = Place { server: server.clone(), url: support::server::serve(200), tag };
     let runtime =
@@ -305,12 +309,12 @@ fn run(server: &Server, campaign: impl AsyncFnOnce(&Place)) {
     runtime.block_on(campaign(&place));
 }
 
-fn provide_tls() {
+pub fn provide_tls() {
     _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 /// The real control plane, where it is wanted and there.
-fn control_plane(test: &str) -> Option<Server> {
+pub fn control_plane(test: &str) -> Option<Server> {
     if std::env::var_os("SHAKEDOWN_CLUSTER_TESTS").is_none() {
         support::skipped(test, "SHAKEDOWN_CLUSTER_TESTS is not set");
         return None;
@@ -332,7 +336,7 @@ fn on_the_sandbox_a_killed_run_leaves_nothing() {
     provide_tls();
     let shakedown = Shakedown::new();
     let sandbox = Sandbox::start(&shakedown);
-    run(&Server::of("sandbox", &sandbox.kubeconfig), kill_campaign);
+    run(&sandbox.server(), kill_campaign);
 }
 
 #[test]
@@ -340,7 +344,7 @@ fn on_the_sandbox_no_trouble_leaves_anything() {
     provide_tls();
     let shakedown = Shakedown::new();
     let sandbox = Sandbox::start(&shakedown);
-    run(&Server::of("sandbox", &sandbox.kubeconfig), trouble_campaign);
+    run(&sandbox.server(), trouble_campaign);
 }
 
 #[test]

@@ -11,3 +11,4 @@ mod cluster;
 mod partition;
 mod sandbox;
 mod support;
+mod undo;
