@@ -13,6 +13,8 @@ mod pods;
 mod reach;
 mod secrets;
 mod story;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod watch;
 mod workloads;

@@ -284,6 +284,6 @@ mod tests {
     fn every_entry_says_how_it_is_undone_by_hand() {
         let folder = tempfile::tempdir().unwrap();
         Journal::open(folder.path(), "r").unwrap().intend(&Act::Create(key("a")), typed).unwrap();
-        assert!(read(folder.path()).contains(r#""undo":"kubectl -n n delete networkpolicy a""#));
+        assert!(read(folder.path()).contains(r#""undo":"kubectl -n n delete networkpolicy a --context c""#));
     }
 }

@@ -144,7 +144,7 @@ async fn a_panic_anywhere_leaves_nothing() {
         };
         let events = Events::new(Vec::new()).scenario("panics");
         let mut result = empty(&document, Some(&cluster), &options);
-        let guard = Some(Guard::new(&cluster));
+        let guard = Some(Guard::new(&cluster, Duration::ZERO));
         carry_out(&document, &context, guard, plan, &options, &events, &mut result).await;
         assert_eq!(result.leftovers, [], "{at:?}");
         let left = sweep::find(&cluster, None, "").await.unwrap();
