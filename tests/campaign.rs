@@ -1,11 +1,12 @@
 //! The campaigns behind the promise that undo does not depend on the runner being alive.
 //!
-//! `kill`: a run with two partitions is killed with SIGKILL right before and right after each of its acts on the cluster
-//! (each entry of its journal), and at random moments. With no process of ours alive, everything must be gone within the
-//! fuse's deadline and ten seconds, and `cleanup --check` must agree.
+//! `kill`: a run with two partitions, one of them with a witness, is killed with SIGKILL right before and right after each
+//! of its acts on the cluster (each entry of its journal), and at random moments. With no process of ours alive, everything
+//! must be gone within the fuse's deadline and ten seconds, and `cleanup --check` must agree.
 //!
 //! `trouble`: each of its API calls in turn is answered with an error, a reset, a delay or silence, or is the last one
-//! that is answered at all. It must end, never pass with something left, and never exit 0 with something left.
+//! that is answered at all. It must end, never pass with something left, and never exit 0 with something left; and after
+//! its fuse, `cleanup --check` finds nothing.
 //!
 //! A part of the cases runs with all other tests, against the sandbox, and against the real control plane where
 //! `SHAKEDOWN_CLUSTER_TESTS` is set. `SHAKEDOWN_CAMPAIGN=short` kills at every act and gives every call one kind of
@@ -233,6 +234,10 @@ async fn troubled(
                 shown.left = left;
             }
         }
+    }
+    let by_labels = case.cleanup(&["--check", "--all", "--namespace", case.namespace()]).await;
+    if by_labels.0 != Some(0) {
+        shown.problems.push(format!("cleanup --check --all: {by_labels:?}"));
     }
     case.close().await;
     shown
