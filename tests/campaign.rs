@@ -106,15 +106,16 @@ async fn campaign(title: &str, cases: Vec<Future>) {
     support::none_of(&problems);
 }
 
-/// The calls of a run that nothing happens to.
+/// The calls of a run that nothing happens to, and how long it takes from its start to its end.
 async fn rehearse(place: &Place) -> (Vec<Call>, Duration) {
-    let begun = std::time::Instant::now();
     let mut case = Case::start(place, "rehearsal", LONG_FUSE, |_| Deed::Forward).await;
+    let begun = std::time::Instant::now();
     let ended = case.ended().await.expect("an end");
+    let took = begun.elapsed();
     assert!(ended.code == Some(0), "exit code {:?}\n{}", ended.code, ended.stderr);
     assert_eq!(case.left().await, Vec::<String>::new());
     assert_eq!(case.marked().await, Vec::<String>::new());
-    let (calls, took) = (case.proxy.calls(), begun.elapsed());
+    let calls = case.proxy.calls();
     case.close().await;
     (calls, took)
 }

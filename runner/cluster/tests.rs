@@ -106,7 +106,7 @@ async fn an_expired_watch_begins_again_with_a_list() {
     let mut changes = Box::pin(cluster.watch(Kind::Pod, "n"));
     let (mut seen, mut broken) = (Vec::new(), 0);
     let limit = Instant::now() + Duration::from_secs(20);
-    while !seen.last().is_some_and(|it: &String| it == "applied d") {
+    while seen.last().is_none_or(|it: &String| it != "applied d") {
         assert!(Instant::now() < limit, "{seen:?}, broken {broken} times");
         match changes.next().await.unwrap() {
             Change::Listed(pods) => {
