@@ -1,5 +1,7 @@
 //! Real sockets on loopback addresses of their own, through links that the tests open and block.
 
+mod shaped;
+
 use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
