@@ -95,7 +95,7 @@ impl Container {
                 Ended::Program(Ok(())) => (0, "Completed", None),
                 Ended::Program(Err(error)) => (1, "Error", Some(error.to_string())),
                 // What a shell calls the end by SIGKILL.
-                Ended::Killed | Ended::Replaced => (137, "Error", None),
+                Ended::Killed | Ended::Replaced => (137, "Error", Some("it was killed".to_owned())),
             };
             let terminated = json!({"terminated": {"exitCode": code, "reason": reason, "message": message,
                 "startedAt": started_at, "finishedAt": finished_at}});
@@ -227,7 +227,8 @@ fn program(pod: &Value, container: &Value, image: &str, ip: Ipv4Addr) -> Result<
     };
     // Chaos Mesh gives this image to the containers of a pod that is to fail.
     if image.rsplit('/').next().is_some_and(|name| name.starts_with("pause")) {
-        return Err(format!("exec: {:?}: executable file not found in image {image:?}", words.first()));
+        let wanted = words.first().map(String::as_str).unwrap_or_default();
+        return Err(format!("exec: {wanted:?}: executable file not found in image {image:?}"));
     }
     let rest = match words.as_slice() {
         [first, rest @ ..] if first == "shakedown" || first.ends_with("/shakedown") => rest,
