@@ -78,7 +78,8 @@ fn a_control_run_passes_an_overkill_run_fails_and_both_say_what_they_are() {
     overkill.expect_proven_and_undone();
 
     // The two of them are as different as two runs can be.
-    let compared = shakedown.run(&["compare", "control", "overkill", "--markdown", "--fail-on-regression"]).expect_code(1);
+    let compared =
+        shakedown.run(&["compare", "control", "overkill", "--markdown", "--fail-on-regression"]).expect_code(1);
     assert!(compared.stdout.contains("| worse | fault-tolerance | partition: success rate at least 80%"), "{compared}");
     shakedown.run(&["compare", "overkill", "control", "--fail-on-regression"]).expect_code(0);
     let history = shakedown.run(&["compare", "--history", ".", "--fail-on-regression"]).expect_code(1);
@@ -147,7 +148,11 @@ phases:
     let reports = shakedown.reports("out");
     let effect = reports.expectation("cut", "effect");
     assert_eq!((effect.verdict, effect.observed.is_some()), (Verdict::Inconclusive, true), "{}", reports.found());
-    assert!(reports.scenario().reason.contains("did not change what they must change"), "{}", reports.scenario().reason);
+    assert!(
+        reports.scenario().reason.contains("did not change what they must change"),
+        "{}",
+        reports.scenario().reason
+    );
     for (phase, kind) in [
         ("baseline", "inter_token_latency"),
         ("baseline", "output_tokens_per_second"),
@@ -164,7 +169,10 @@ phases:
     assert!(tokens.observed.is_some_and(|rate| (100.0..=210.0).contains(&rate)), "ten of each answer: {tokens:?}");
     assert_eq!(reports.expectation("baseline", "prometheus").observed, Some(4.0));
     let requests: Vec<String> = asked.try_iter().collect();
-    assert!(requests.iter().all(|it| it.starts_with("POST /api/v1/query_range") && it.contains("sum%28up%29")), "{requests:?}");
+    assert!(
+        requests.iter().all(|it| it.starts_with("POST /api/v1/query_range") && it.contains("sum%28up%29")),
+        "{requests:?}"
+    );
     assert_eq!(requests.len(), 3, "one for each phase that is asked or compared with");
 }
 
@@ -204,7 +212,12 @@ fn retries_are_told_and_a_flaky_pass_fails() {
     run(&["--retries", "2", "--out", "out"]).expect_code(1);
     let reports = shakedown.reports("out");
     let scenario = reports.scenario();
-    assert_eq!((scenario.verdict, scenario.flaky, scenario.attempts.len()), (Verdict::Fail, true, 1), "{}", reports.found());
+    assert_eq!(
+        (scenario.verdict, scenario.flaky, scenario.attempts.len()),
+        (Verdict::Fail, true, 1),
+        "{}",
+        reports.found()
+    );
     for file in ["summary.md", "report.html", "junit.xml"] {
         assert!(reports.text(file).contains("flaky"), "{file} does not say it");
     }

@@ -12,3 +12,4 @@ mod gate;
 mod partition;
 mod sandbox;
 mod support;
+mod undo;
