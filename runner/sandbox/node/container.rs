@@ -102,7 +102,7 @@ impl Container {
 
     async fn run_once(&self, program: Program, stop: &CancellationToken) -> io::Result<()> {
         let (logs, uid) = (self.ground.registry.clone(), object::uid(&self.pod).to_owned());
-        let print = move |line| logs.logs.print(&uid, line);
+        let print = move |line| logs.logs.print(&uid, logs.store.clock.now(), line);
         let run = program.run(self.net.clone(), print, stop.clone());
         let watch = async {
             self.watch_readiness().await;
