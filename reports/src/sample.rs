@@ -44,6 +44,7 @@ pub fn passing() -> RunResult {
         namespace: "dynamo".to_owned(),
         vars: vars.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         source: SOURCE.to_owned(),
+        resolved: parts::resolved(),
         loads: vec![LoadInfo {
             name: "completions".to_owned(),
             kind: "openai".to_owned(),
@@ -133,7 +134,18 @@ pub fn failing() -> RunResult {
     recovery.censored = true;
     recovery.reason = "not recovered within the 29.7s that were watched, allowed 15s".to_owned();
     scenario.recoveries[0].recovered_s = None;
+    end(scenario);
     result
+}
+
+/// Makes the last event say what the scenario came to.
+fn end(scenario: &mut ScenarioResult) {
+    let (word, said) = (scenario.verdict, crate::sentences::sentence(scenario).to_owned());
+    for event in &mut scenario.events {
+        if let EventKind::ScenarioEnded { verdict, reason } = &mut event.kind {
+            (*verdict, *reason) = (word, said.clone());
+        }
+    }
 }
 
 /// Not enough to tell: the fault is not proven, and a phase had too few requests.
@@ -157,6 +169,8 @@ pub fn inconclusive() -> RunResult {
     ratio.interval = None;
     ratio.samples = 12;
     ratio.reason = "12 requests are too few for p95; at least 60 are needed".to_owned();
+    ratio.terms.clear();
+    end(scenario);
     result
 }
 
@@ -184,6 +198,7 @@ pub fn errored() -> RunResult {
     fault.undo = Verdict::Error;
     fault.evidence[2].holds = false;
     fault.evidence[2].detail = "networkpolicy/shakedown-nats-cut-k3x9 is still there".to_owned();
+    end(scenario);
     result
 }
 

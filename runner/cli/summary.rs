@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use shakedown_reports::{sentences, words};
 use shakedown_schemas::RunResult;
-use shakedown_schemas::result::{Recovery, ScenarioResult, Verdict};
+use shakedown_schemas::result::{ScenarioResult, Verdict};
 
 use super::console::{Style, clean};
 use super::output::Output;
@@ -77,9 +77,7 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
     }
     for recovery in &scenario.recoveries {
         let load = if several { format!(" [{}]", recovery.load) } else { String::new() };
-        if let Some(text) = course(recovery) {
-            _ = writeln!(out, "  {}: {text}{load}", recovery.phase);
-        }
+        _ = writeln!(out, "  {}{load}: {}", recovery.phase, sentences::recovery(recovery));
     }
     // The reason often is the error itself.
     for error in scenario.errors.iter().filter(|error| !scenario.reason.contains(error.as_str())) {
@@ -94,24 +92,6 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
     if scenario.cluster.as_ref().is_some_and(|cluster| cluster.sandbox) {
         _ = writeln!(out, "  this was a rehearsal: the sandbox models pods and their network in one process");
     }
-}
-
-/// How the service failed and recovered around a fault phase; none when nothing was noticed.
-fn course(it: &Recovery) -> Option<String> {
-    let onset = it.onset_s?;
-    let mut text = format!("out of tolerance from {}", words::moment(onset));
-    match it.failover_s {
-        Some(failover) => _ = write!(text, ", failed over after {}", words::seconds(failover - onset)),
-        None => text.push_str(", no failover while the fault stood"),
-    }
-    match (it.recovered_s, it.removed_s) {
-        (Some(recovered), Some(removed)) => {
-            _ = write!(text, ", recovered {} after the removal", words::seconds((recovered - removed).max(0.0)));
-        }
-        _ => text.push_str(", not seen to recover"),
-    }
-    _ = write!(text, "; {}", words::plural(it.failed_requests as usize, "failed request"));
-    Some(text)
 }
 
 fn observed(it: &shakedown_schemas::result::ExpectationResult) -> String {

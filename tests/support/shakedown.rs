@@ -97,9 +97,4 @@ impl Shakedown {
     pub fn reports(&self, name: &str) -> Reports {
         Reports::of(&self.path(name))
     }
-
-    /// The folder.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
-    }
 }
