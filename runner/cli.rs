@@ -11,6 +11,7 @@ mod doctor;
 pub mod exit;
 mod finish;
 mod list;
+mod live;
 mod output;
 mod plan;
 mod proof;
@@ -100,6 +101,6 @@ pub fn main() -> ExitCode {
 }
 
 fn complain(style: &console::Style, failure: &Failure) -> ExitCode {
-    _ = writeln!(std::io::stderr(), "{}: {}", style.red("error"), failure.message);
+    _ = writeln!(std::io::stderr(), "{}: {}", style.red("error"), console::clean(&failure.message));
     ExitCode::from(failure.code)
 }

@@ -71,10 +71,12 @@ fn looks() -> [(&'static str, Look); 4] {
 
 /// What is wider than the window and cannot be scrolled within a box of its own.
 fn too_wide(page: &mut Page<'_>) -> String {
-    page.evaluate("document.documentElement.scrollWidth > innerWidth ? `${document.documentElement.scrollWidth} px` : ''")
-        .as_str()
-        .expect("a text")
-        .to_owned()
+    page.evaluate(
+        "document.documentElement.scrollWidth > innerWidth ? `${document.documentElement.scrollWidth} px` : ''",
+    )
+    .as_str()
+    .expect("a text")
+    .to_owned()
 }
 
 /// What must hold for every page, however it is looked at.
@@ -144,7 +146,11 @@ fn every_verdict_can_be_read_in_light_and_dark_on_a_desktop_and_on_a_phone() {
                     .every(it => it.getBoundingClientRect().bottom < {})",
                 look.height
             ));
-            assert_eq!(seen, Value::Bool(true), "{name}: the verdict, its reason and the faults are on the first screen");
+            assert_eq!(
+                seen,
+                Value::Bool(true),
+                "{name}: the verdict, its reason and the faults are on the first screen"
+            );
             found.extend(problems(&mut page, &name));
             if let Some(axe) = &axe {
                 found.extend(violations(&mut page, axe, &name));
@@ -156,7 +162,9 @@ fn every_verdict_can_be_read_in_light_and_dark_on_a_desktop_and_on_a_phone() {
 
 #[test]
 fn suites_hours_histories_and_hostile_texts_are_pages_like_any_other() {
-    let Some(mut browser) = browser("suites_hours_histories_and_hostile_texts_are_pages_like_any_other") else { return };
+    let Some(mut browser) = browser("suites_hours_histories_and_hostile_texts_are_pages_like_any_other") else {
+        return;
+    };
     let (shakedown, axe, gallery) = (Shakedown::new(), axe(), gallery());
     let history: Vec<RunResult> = (0..6)
         .map(|day| {
@@ -249,7 +257,8 @@ fn expect_numbers_of(result: &Value, page: &mut Page<'_>) {
     );
     let shown = shown.as_str().expect("a text");
     let known = numbers::of(result);
-    let strange: Vec<String> = numbers::tokens(shown).filter(|token| !known.contains(*token)).map(str::to_owned).collect();
+    let strange: Vec<String> =
+        numbers::tokens(shown).filter(|token| !known.contains(*token)).map(str::to_owned).collect();
     assert!(strange.is_empty(), "not in the result: {strange:?}\n{shown}");
     let tables = page.evaluate(
         "(() => { const text = it => it ? it.textContent.trim() : '';

@@ -320,6 +320,26 @@ pub fn hour() -> RunResult {
     result
 }
 
+/// A day at 1,000 requests a second, with every window of a second kept, which is far more than the judge leaves of it:
+/// its map of latencies, the histograms of three phases, and 3,000 events.
+pub fn day() -> RunResult {
+    let mut result = hour();
+    let scenario = &mut result.scenarios[0];
+    let (start, end) = (30_000.0, 60_000.0);
+    let all = vec![series("completions", 86_400, 1_000, (start, end))];
+    scenario.phases = vec![
+        phase("baseline", [0.0, 0.0, 0.0, start, start], start, &all),
+        phase("partition", [start, start + 0.8, start + 30.8, end, end + 0.4], 30_000.0, &all),
+        phase("recovery", [end + 0.4, end + 0.4, end + 0.4, 86_400.0, 86_400.0], 26_400.0, &all),
+    ];
+    scenario.faults = vec![fault(start, end)];
+    scenario.loads.truncate(1);
+    scenario.loads[0].schedule = "1,000/s".to_owned();
+    scenario.series = all;
+    scenario.duration_s = 86_400.0;
+    result
+}
+
 /// A result in which every free text is [`HOSTILE`], and names are a megabyte long.
 pub fn hostile() -> RunResult {
     let mut value = serde_json::to_value(errored()).expect("a sample is JSON");

@@ -25,6 +25,8 @@ use crate::plan::{Options, Proof};
 /// When nothing could be begun, or the reports could not be written. Everything else is in the result.
 pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redactor: &Redactor) -> Result<u8, Failure> {
     let documents = select::scenarios(&args.selection, style, redactor)?;
+    args.exports.notify.iter().for_each(|url| redactor.learn_link(url));
+    args.exports.otlp.iter().for_each(|url| redactor.learn_url(url));
     let begun = Instant::now();
     let info = info(args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())));
     let mut result = RunResult {

@@ -1,6 +1,6 @@
 //! The program under test, in a folder of its own and without the settings of whoever runs the tests.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;

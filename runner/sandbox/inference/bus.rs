@@ -66,9 +66,11 @@ pub async fn bus(net: Net, config: BusConfig, log: Log, stop: CancellationToken)
 async fn serve(stream: Stream, from: SocketAddr, config: Arc<BusConfig>, hub: Arc<Hub>, log: Log) {
     let outbox = hub.join();
     let out = BytesMut::new();
-    let mut client = Client { hub: &hub, config: &config, outbox: &outbox, out, verbose: true, unanswered: 0, name: None };
+    let mut client =
+        Client { hub: &hub, config: &config, outbox: &outbox, out, verbose: true, unanswered: 0, name: None };
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let ended = client.run(&mut reader, &mut writer, &|name| log.info(format_args!("client {name} of {from} connected"))).await;
+    let ended =
+        client.run(&mut reader, &mut writer, &|name| log.info(format_args!("client {name} of {from} connected"))).await;
     let name = client.name.take().unwrap_or_else(|| "without a name".to_owned());
     match ended {
         Ok(()) => log.info(format_args!("client {name} of {from} left")),

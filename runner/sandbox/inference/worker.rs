@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use self::pace::{Pace, text};
-use super::log::Log;
 use super::WorkerConfig;
+use super::log::Log;
 use super::nats::client::{Client, ClientConfig, client, split_address};
 use super::protocol::{Frame, Heartbeat, Lines, Request, decode, encode, heartbeat_subject, lines, request_subject};
 use super::{http as server, protocol};

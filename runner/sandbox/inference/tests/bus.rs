@@ -7,8 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::harness::{LIMIT, Town, until};
-use crate::sandbox::inference::{BusConfig, Log};
 use crate::sandbox::inference::nats::client::{Client, ClientConfig, PublishError, client};
+use crate::sandbox::inference::{BusConfig, Log};
 use crate::sandbox::net::{Net, Stream};
 
 /// A connection on which a test types and reads the protocol.

@@ -36,7 +36,13 @@ pub struct Town {
 
 impl Town {
     pub fn new() -> Self {
-        Self { cuts: Cuts::default(), names: Arc::default(), lines: Arc::default(), pods: BTreeMap::new(), tasks: JoinSet::new() }
+        Self {
+            cuts: Cuts::default(),
+            names: Arc::default(),
+            lines: Arc::default(),
+            pods: BTreeMap::new(),
+            tasks: JoinSet::new(),
+        }
     }
 
     /// A bus, a frontend, and workers `w0`, `w1`, …, all ready.
