@@ -7,6 +7,7 @@ use futures::FutureExt;
 use futures::future::join_all;
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{ExpectationResult, Leftover, ScenarioResult, Verdict};
+use shakedown_schemas::scenario::{Direction, Fault};
 use shakedown_schemas::{Document, EventKind};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -146,11 +147,14 @@ async fn carry_out(
 /// What shows that the faults acted, now that the requests can be asked as well.
 fn conclude(document: &Document, wanted: &[Wanted], result: &mut ScenarioResult) {
     let phases = &document.scenario.phases;
-    let faults = phases.iter().flat_map(|phase| phase.faults.values().map(move |fault| (phase, fault)));
-    for ((fault, wanted), (phase, asked)) in result.faults.iter_mut().zip(wanted).zip(faults) {
-        let shakedown_schemas::scenario::Fault::Partition(partition) = asked;
-        let traffic = effect::traffic(&phase.name, &result.recoveries);
-        result.warnings.extend(effect::conclude(fault, wanted, partition.direction, &traffic));
+    for (fault, wanted) in result.faults.iter_mut().zip(wanted) {
+        let asked = phases.iter().find_map(|phase| phase.faults.get(&fault.name));
+        let direction = match asked {
+            Some(Fault::Partition(partition)) => partition.direction,
+            _ => Direction::Both,
+        };
+        let traffic = effect::traffic(&fault.phase, &result.recoveries);
+        result.warnings.extend(effect::conclude(fault, wanted, direction, &traffic));
     }
 }
 

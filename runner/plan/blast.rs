@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shakedown_schemas::result::PodRef;
-use shakedown_schemas::scenario::{BlastRadius, PodSelector, Scenario};
+use shakedown_schemas::scenario::{BlastRadius, Fault, PodSelector, Scenario};
 
 use super::PlanError;
 use crate::cluster::Cluster;
@@ -40,7 +40,7 @@ pub(super) async fn check(
             .map(|(fault, _)| Reach {
                 fault: &fault.name,
                 targets: &fault.targets,
-                explicit: phase.faults.get(&fault.name).is_none_or(|fault| is_explicit(fault.pods())),
+                explicit: phase.faults.get(&fault.name).and_then(Fault::pods).is_none_or(is_explicit),
             })
             .collect();
         refusal(&phase.name, &reaching, &workloads, scenario.blast_radius.as_ref())

@@ -21,8 +21,13 @@ pub(super) async fn plan(
     for (phase, it) in scenario.phases.iter().enumerate() {
         for (name, fault) in &it.faults {
             let cluster = cluster.ok_or_else(|| PlanError::Scenario(format!("fault `{name}` needs a cluster")))?;
-            let targets = targets(name, fault.pods(), cluster, namespace, options).await?;
-            let Fault::Partition(partition) = fault;
+            let Fault::Partition(partition) = fault else {
+                return Err(PlanError::Scenario(format!(
+                    "fault `{name}`: this version cannot carry out `{}` yet",
+                    fault.kind()
+                )));
+            };
+            let targets = targets(name, &partition.pods, cluster, namespace, options).await?;
             partitions.push(Wish { name, phase, partition, targets });
         }
     }

@@ -13,7 +13,11 @@ mod selector;
 pub use expect::{
     CountLimits, Decide, Errors, Expectation, Latency, LatencyRatio, RecoveryTime, Requests, SuccessRate,
 };
-pub use fault::{Direction, Fault, Partition, PortRange, Prove};
+pub use fault::{
+    Clock, Condition, ContainerKill, Direction, DnsAnswer, DnsFault, Engine, Fault, Field, HttpFault, IoError, IoFault,
+    IoMethod, Manifest, Netem, ObjectName, Partition, PodFailure, PodKill, PortRange, Prove, Stress, StressCpu,
+    StressMemory, TimeFault,
+};
 pub use load::{Check, Http, Load, OpenAi, OpenAiEndpoint, Reach};
 pub use safety::{BlastRadius, StopCondition, StopHttp, StopLatency, StopSuccessRate};
 pub use selector::{Expression, LabelSelector, Operator, Peer, PodSelector};

@@ -14,7 +14,7 @@ use crate::source::{Entry, Node, Span, Step, Value, scalar};
 
 /// What stands for a value that is missing or wrong, tried one after the other until one of them reads: serde does
 /// not say which type it wants. The first is so long that no other time in the file looks too long beside it.
-pub(crate) const STAND_INS: [&str; 5] = ["8760h", "50%", "p50", "1/s", "1"];
+pub(crate) const STAND_INS: [&str; 7] = ["8760h", "50%", "p50", "1/s", "1", "1Mbit/s", "1MiB"];
 
 /// One node, about to be read. `owner` is the key or list element that it belongs to, for the place of missing keys.
 #[derive(Clone, Copy)]

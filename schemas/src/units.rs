@@ -437,3 +437,10 @@ text_quantity!(
     "a percentile between `p1` and `p99.99`",
     ["p50", "p95", "p99.9"]
 );
+
+// After the macro, which they use.
+mod data;
+mod offset;
+
+pub use data::{Bandwidth, Size};
+pub use offset::Offset;

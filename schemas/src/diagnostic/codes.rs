@@ -60,6 +60,8 @@ codes! {
     SelfPartition = "S055", "A partition of pods from themselves.";
     Expression = "S056", "A label expression that says nothing.";
     Proof = "S057", "A way to prove a fault that it cannot have.";
+    Degradation = "S058", "A fault that does nothing, or that its engine cannot do.";
+    Manifest = "S059", "An object that cannot be created, or conditions that say nothing.";
     ZeroDuration = "S060", "A phase, timeout or fault without any time.";
     Settle = "S061", "A settling time that leaves nothing of its phase.";
     FaultTime = "S062", "A fault that begins or ends outside its phase.";

@@ -1,13 +1,33 @@
-//! Faults: what is done to the cluster, one variant per kind.
+//! Faults: what is done to the cluster, one variant per kind. Each family of kinds has a file of its own; here is only
+//! what they share.
 
-use std::fmt;
-use std::str::FromStr;
+mod dns;
+mod http;
+mod io;
+mod manifest;
+mod netem;
+mod partition;
+mod pods;
+mod port;
+mod stress;
+mod time;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+pub use dns::{DnsAnswer, DnsFault};
+pub use http::HttpFault;
+pub use io::{IoError, IoFault, IoMethod};
+pub use manifest::{Condition, Field, Manifest, ObjectName};
+pub use netem::Netem;
+pub use partition::{Engine, Partition};
+pub use pods::{ContainerKill, PodFailure, PodKill};
+pub use port::PortRange;
+pub use stress::{Stress, StressCpu, StressMemory};
+pub use time::{Clock, TimeFault};
 
-use super::selector::{Peer, PodSelector};
-use crate::units::{Duration, UnitError};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::selector::PodSelector;
+use crate::units::Duration;
 
 /// One thing done to the cluster: a map with one key, the kind of fault.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -15,6 +35,26 @@ use crate::units::{Duration, UnitError};
 pub enum Fault {
     /// Cut the links between the target pods and some peers, and leave every other link as it is.
     Partition(Partition),
+    /// Make the links between the target pods and some peers worse: loss, delay, bandwidth and more.
+    Netem(Netem),
+    /// Delete or evict the target pods.
+    PodKill(PodKill),
+    /// Make the target pods unusable for a while without deleting them.
+    PodFailure(PodFailure),
+    /// Kill containers of the target pods.
+    ContainerKill(ContainerKill),
+    /// Take processor time or memory from the target pods.
+    Stress(Stress),
+    /// Break, delay or change HTTP requests to the target pods.
+    Http(HttpFault),
+    /// Break the target pods' DNS.
+    Dns(DnsFault),
+    /// Make files of the target pods slow or broken.
+    Io(IoFault),
+    /// Set the target pods' clocks wrong.
+    Time(TimeFault),
+    /// Create any object, with the conditions that say that it acts.
+    Manifest(Manifest),
 }
 
 impl Fault {
@@ -22,59 +62,78 @@ impl Fault {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Partition(_) => "partition",
+            Self::Netem(_) => "netem",
+            Self::PodKill(_) => "pod_kill",
+            Self::PodFailure(_) => "pod_failure",
+            Self::ContainerKill(_) => "container_kill",
+            Self::Stress(_) => "stress",
+            Self::Http(_) => "http",
+            Self::Dns(_) => "dns",
+            Self::Io(_) => "io",
+            Self::Time(_) => "time",
+            Self::Manifest(_) => "manifest",
         }
     }
 
-    /// The target pods.
-    pub const fn pods(&self) -> &PodSelector {
-        match self {
-            Self::Partition(partition) => &partition.pods,
-        }
+    /// The target pods; none for a `manifest` that does not name them.
+    pub const fn pods(&self) -> Option<&PodSelector> {
+        Some(match self {
+            Self::Partition(it) => &it.pods,
+            Self::Netem(it) => &it.pods,
+            Self::PodKill(it) => &it.pods,
+            Self::PodFailure(it) => &it.pods,
+            Self::ContainerKill(it) => &it.pods,
+            Self::Stress(it) => &it.pods,
+            Self::Http(it) => &it.pods,
+            Self::Dns(it) => &it.pods,
+            Self::Io(it) => &it.pods,
+            Self::Time(it) => &it.pods,
+            Self::Manifest(it) => return it.pods.as_ref(),
+        })
     }
 
     /// How long after the phase's start the fault is injected.
     pub fn after(&self) -> Duration {
         match self {
-            Self::Partition(partition) => partition.after.unwrap_or_default(),
+            Self::Partition(it) => it.after,
+            Self::Netem(it) => it.after,
+            Self::PodKill(it) => it.after,
+            Self::PodFailure(it) => it.after,
+            Self::ContainerKill(it) => it.after,
+            Self::Stress(it) => it.after,
+            Self::Http(it) => it.after,
+            Self::Dns(it) => it.after,
+            Self::Io(it) => it.after,
+            Self::Time(it) => it.after,
+            Self::Manifest(it) => it.after,
         }
+        .unwrap_or_default()
     }
 
-    /// How long the fault lasts; without it, until the phase's end.
+    /// How long the fault lasts; without it, until the phase's end. A kill happens once and does not last.
     pub const fn lasts(&self) -> Option<Duration> {
         match self {
-            Self::Partition(partition) => partition.lasts,
+            Self::Partition(it) => it.lasts,
+            Self::Netem(it) => it.lasts,
+            Self::PodFailure(it) => it.lasts,
+            Self::Stress(it) => it.lasts,
+            Self::Http(it) => it.lasts,
+            Self::Dns(it) => it.lasts,
+            Self::Io(it) => it.lasts,
+            Self::Time(it) => it.lasts,
+            Self::Manifest(it) => it.lasts,
+            Self::PodKill(_) | Self::ContainerKill(_) => None,
         }
+    }
+
+    /// Whether it happens once: there is nothing to undo, and its object ends nothing when it goes.
+    pub const fn is_once(&self) -> bool {
+        matches!(self, Self::PodKill(_) | Self::ContainerKill(_))
     }
 }
 
-/// Cuts the links between the target pods and some peers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Partition {
-    /// The target pods.
-    pub pods: PodSelector,
-    /// The peers that the targets lose.
-    #[schemars(length(min = 1))]
-    pub from: Vec<Peer>,
-    /// Which way the links are cut, seen from the target pods. Default `both`.
-    #[serde(default)]
-    pub direction: Direction,
-    /// Cut off the replacement as well when a target is replaced while the fault stands. Default: only report it. Of
-    /// several partitions that share a target, one that says so is enough.
-    #[serde(default)]
-    pub follow: bool,
-    /// What shows that the links are really cut. Default `auto`.
-    #[serde(default)]
-    pub prove: Prove,
-    /// How long after the phase's start the fault is injected. Default: at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<Duration>,
-    /// How long the fault lasts. Default: until the phase's end.
-    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
-    pub lasts: Option<Duration>,
-}
-
-/// Which way a link is acted on, seen from the fault's target pods.
+/// Which way a link is acted on, seen from the fault's target pods. A partition means connections, by who opens them; a
+/// `netem` means packets, by who sends them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -125,108 +184,5 @@ impl Prove {
             Self::Traffic => "traffic",
             Self::Applied => "applied",
         }
-    }
-}
-
-/// A port, or a range of ports with both ends included: `4222`, `4222-4224`, `53/udp`. TCP unless it says otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PortRange {
-    /// The first port, 1 to 65535.
-    pub first: u16,
-    /// The last port; the same as `first` for a single one.
-    pub last: u16,
-    /// True for UDP.
-    pub udp: bool,
-}
-
-impl FromStr for PortRange {
-    type Err = UnitError;
-
-    fn from_str(text: &str) -> Result<Self, UnitError> {
-        let bad = || UnitError {
-            message: format!("`{text}` is not a port"),
-            help: Some("write a port, a range or a protocol: `4222`, `4222-4224`, `53/udp`".to_owned()),
-        };
-        let (numbers, udp) = match text.trim().split_once('/') {
-            None => (text.trim(), false),
-            Some((numbers, protocol)) => match protocol.to_ascii_lowercase().as_str() {
-                "tcp" => (numbers, false),
-                "udp" => (numbers, true),
-                _ => return Err(bad()),
-            },
-        };
-        let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
-        // `parse` alone would take `+80`.
-        let port = |text: &str| text.trim().parse::<u16>().ok().filter(|_| !text.contains('+')).ok_or_else(bad);
-        let (first, last) = (port(first)?, port(last)?);
-        if first == 0 || last < first {
-            return Err(bad());
-        }
-        Ok(Self { first, last, udp })
-    }
-}
-
-impl fmt::Display for PortRange {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}", self.first)?;
-        if self.last != self.first {
-            write!(out, "-{}", self.last)?;
-        }
-        if self.udp { out.write_str("/udp") } else { Ok(()) }
-    }
-}
-
-impl Serialize for PortRange {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.first == self.last && !self.udp {
-            serializer.serialize_u16(self.first)
-        } else {
-            serializer.collect_str(self)
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for PortRange {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl de::Visitor<'_> for Text {
-            type Value = PortRange;
-
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("a port such as `4222`, `4222-4224` or `53/udp`")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<PortRange, E> {
-                text.parse().map_err(|error: UnitError| {
-                    E::custom(format_args!("{}\n{}", error.message, error.help.unwrap_or_default()))
-                })
-            }
-
-            fn visit_u64<E: de::Error>(self, value: u64) -> Result<PortRange, E> {
-                self.visit_str(&value.to_string())
-            }
-
-            fn visit_i64<E: de::Error>(self, value: i64) -> Result<PortRange, E> {
-                self.visit_str(&value.to_string())
-            }
-        }
-        deserializer.deserialize_any(Text)
-    }
-}
-
-impl JsonSchema for PortRange {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Port".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "A port, a range with both ends included, or either with a protocol. TCP unless it says otherwise.",
-            "anyOf": [
-                {"type": "integer", "minimum": 1, "maximum": 65535},
-                {"type": "string", "pattern": r"^\s*[0-9]+\s*(-\s*[0-9]+\s*)?(/([tT][cC][pP]|[uU][dD][pP]))?\s*$"},
-            ],
-            "examples": [4222, "4222-4224", "53/udp"],
-        })
     }
 }

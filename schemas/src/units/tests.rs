@@ -41,3 +41,43 @@ fn percentages_rates_and_percentiles() {
     assert_eq!("95".parse::<Percentile>().unwrap_err().help.unwrap(), "write `p95`");
     "p100".parse::<Percentile>().unwrap_err();
 }
+
+#[test]
+fn bandwidths_are_exact_and_never_guessed() {
+    for (text, bits, shown) in [
+        ("1Mbit/s", 1_000_000, "1Mbit/s"),
+        ("125kB/s", 1_000_000, "1Mbit/s"),
+        ("0.1Mbit/s", 100_000, "100kbit/s"),
+        ("1.5 Gbit/s", 1_500_000_000, "1500Mbit/s"),
+        ("1 B/s", 8, "8bit/s"),
+        ("10MB/s", 80_000_000, "80Mbit/s"),
+    ] {
+        let bandwidth: Bandwidth = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!((bandwidth.bits_per_second(), bandwidth.to_string().as_str()), (bits, shown), "{text}");
+    }
+    for (text, help) in [
+        ("1mbps", "write `1Mbit/s` for bits or `1MB/s` for bytes"),
+        ("20 kbps", "write `20kbit/s` for bits or `20kB/s` for bytes"),
+        ("1Mb/s", "write `1Mbit/s` for bits or `1MB/s` for bytes"),
+        ("1mbit", "write `1Mbit/s`"),
+        ("10", "write `10Mbit/s` for megabits or `10MB/s` for megabytes per second"),
+    ] {
+        assert_eq!(text.parse::<Bandwidth>().unwrap_err().help.unwrap(), help, "{text}");
+    }
+    for text in ["0Mbit/s", "", "fast", "-1Mbit/s", "0.5bit/s", "1e3kbit/s", "99999999999999999Gbit/s"] {
+        text.parse::<Bandwidth>().expect_err(text);
+    }
+}
+
+#[test]
+fn sizes_and_offsets() {
+    assert_eq!("256MiB".parse::<Size>().unwrap().bytes(), 256 << 20);
+    assert_eq!("1.5GB".parse::<Size>().unwrap().to_string(), "1500MB");
+    assert_eq!("256Mi".parse::<Size>().unwrap_err().help.unwrap(), "write `256MiB`");
+    "0MiB".parse::<Size>().unwrap_err();
+    for (text, shown) in [("-10m", "-10m"), ("+1h", "+1h"), ("90s", "+1m30s")] {
+        assert_eq!(text.parse::<Offset>().unwrap().to_string(), shown);
+    }
+    "-0s".parse::<Offset>().unwrap_err();
+    "10".parse::<Offset>().unwrap_err();
+}

@@ -1,0 +1,156 @@
+//! Checks of the other ends of links.
+
+use std::net::IpAddr;
+
+use super::Findings;
+use super::selector::selector;
+use crate::check::{dns_label, is_dns_label};
+use crate::diagnostic::{Code, Diagnostic, words};
+use crate::scenario::Peer;
+
+pub(super) fn peer(path: &str, peer: &Peer, findings: &mut Findings<'_>) {
+    let mut given = Vec::new();
+    for (key, there) in [
+        ("service", peer.service.is_some()),
+        ("pods", peer.pods.is_some()),
+        ("cidr", peer.cidr.is_some()),
+        ("host", peer.host.is_some()),
+    ] {
+        if there {
+            given.push(key);
+        }
+    }
+    match given.as_slice() {
+        [] => findings.push(
+            path,
+            Diagnostic::error(Code::Peer, "this peer says nothing about who it is")
+                .help("write one of `service`, `pods`, `cidr` and `host`, such as `- service: nats`"),
+        ),
+        [_] => {}
+        [_, second, ..] => findings.push_at_key(
+            &format!("{path}.{second}"),
+            Diagnostic::error(Code::Peer, format!("this peer has {}", words(&given)))
+                .help("make each a peer of its own: several peers are all meant"),
+        ),
+    }
+    if let Some(service) = &peer.service {
+        service_peer(path, service, findings);
+    }
+    if let Some(pods) = &peer.pods {
+        let path = format!("{path}.pods");
+        selector(&path, pods, findings);
+        for (key, there) in [("count", pods.count.is_some()), ("percent", pods.percent.is_some())] {
+            if there {
+                findings.push_at_key(
+                    &format!("{path}.{key}"),
+                    Diagnostic::error(Code::Narrowing, format!("`{key}` is for targets, and these pods are a peer"))
+                        .help("remove it: all matching pods are the other end of the link"),
+                );
+            }
+        }
+    }
+    if let Some(cidr) = &peer.cidr {
+        block(&format!("{path}.cidr"), cidr, findings);
+    }
+    if let Some(host) = &peer.host {
+        host_peer(&format!("{path}.host"), host, findings);
+    }
+    if let Some(namespace) = &peer.namespace {
+        let parent = path;
+        let path = format!("{parent}.namespace");
+        dns_label(namespace, "namespace", &path, findings);
+        if peer.service.is_none() && !findings.map.gone(parent) {
+            let help = if peer.pods.is_some() { "write it inside `pods`" } else { "remove it" };
+            findings
+                .push_at_key(&path, Diagnostic::error(Code::Peer, "this `namespace` is for a `service`").help(help));
+        }
+    }
+}
+
+fn service_peer(path: &str, service: &str, findings: &mut Findings<'_>) {
+    let key = format!("{path}.service");
+    if let Some((name, port)) = service.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()) {
+        return findings.push(
+            &key,
+            Diagnostic::error(Code::Ports, "a peer's service is named without its port")
+                .help(format!("write `service: {name}` and `ports: [{port}]`")),
+        );
+    }
+    match service.split_once('.') {
+        Some((name, namespace)) if is_dns_label(name) && is_dns_label(namespace) => findings.push(
+            &key,
+            Diagnostic::error(Code::Name, format!("`{service}` cannot be the name of a service"))
+                .help(format!("write `service: {name}` and `namespace: {namespace}`")),
+        ),
+        _ => dns_label(service, "service", &key, findings),
+    }
+}
+
+fn host_peer(path: &str, host: &str, findings: &mut Findings<'_>) {
+    if host.parse::<IpAddr>().is_ok() {
+        return findings.push(
+            path,
+            Diagnostic::error(Code::Peer, "a host is a name, and this is an address")
+                .help(format!("write `cidr: {host}/{}`", if host.contains(':') { 128 } else { 32 })),
+        );
+    }
+    let good = host.len() <= 253
+        && host.trim_end_matches('.').split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        });
+    if !good {
+        findings.push(
+            path,
+            Diagnostic::error(Code::Peer, format!("`{host}` is not a host name"))
+                .help("write a name such as `models.example.org`, without `http://` and without a port"),
+        );
+    }
+}
+
+/// A block of addresses as Kubernetes takes it: the address, a `/` and the length of the prefix.
+fn block(path: &str, text: &str, findings: &mut Findings<'_>) {
+    let Some((address, length)) = text.split_once('/') else {
+        let help = match text.parse::<IpAddr>() {
+            Ok(IpAddr::V4(_)) => format!("for this address alone write `{text}/32`"),
+            Ok(IpAddr::V6(_)) => format!("for this address alone write `{text}/128`"),
+            Err(_) => "write a block such as `203.0.113.0/24`, or use `host` for a name".to_owned(),
+        };
+        return findings
+            .push(path, Diagnostic::error(Code::Cidr, format!("`{text}` is not a block of addresses")).help(help));
+    };
+    let bits = match address.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => Some((u128::from(address.to_bits()) << 96, 32)),
+        Ok(IpAddr::V6(address)) => Some((address.to_bits(), 128)),
+        Err(_) => None,
+    };
+    let length = length.parse::<u32>().ok().filter(|_| !length.starts_with('+'));
+    match (bits, length) {
+        (Some((bits, longest)), Some(length)) if length <= longest => {
+            // Addresses stand at the top of the 128 bits, so the host part is what is left after the prefix.
+            let host = bits.checked_shl(length).unwrap_or(0);
+            if host != 0 {
+                let kept = bits & !(u128::MAX.checked_shr(length).unwrap_or(0));
+                let network = if longest == 32 {
+                    IpAddr::from(((kept >> 96) as u32).to_be_bytes())
+                } else {
+                    IpAddr::from(kept.to_be_bytes())
+                };
+                findings.push(
+                    path,
+                    Diagnostic::error(Code::Cidr, format!("the block `{text}` begins at another address than it says"))
+                        .help(format!(
+                            "write `{network}/{length}` for the block, or `{address}/{longest}` for this address alone"
+                        )),
+                );
+            }
+        }
+        _ => findings.push(
+            path,
+            Diagnostic::error(Code::Cidr, format!("`{text}` is not a block of addresses"))
+                .help("write an address, `/` and the length of the prefix, such as `203.0.113.0/24`"),
+        ),
+    }
+}

@@ -1,0 +1,59 @@
+//! A length of time with a direction.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::{Duration, UnitError};
+
+/// By how much a clock is wrong: `+10m` forward, `-10m` back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Offset {
+    back: bool,
+    by: Duration,
+}
+
+impl Offset {
+    /// True when the clock is set back.
+    pub const fn is_back(self) -> bool {
+        self.back
+    }
+
+    /// By how much.
+    pub const fn by(self) -> Duration {
+        self.by
+    }
+}
+
+impl FromStr for Offset {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let trimmed = text.trim();
+        let (back, rest) = match trimmed.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, trimmed.strip_prefix('+').unwrap_or(trimmed)),
+        };
+        let by: Duration = rest.parse()?;
+        if by.is_zero() {
+            return Err(UnitError::new(format!("the offset `{trimmed}` is no offset"), "write `+10m` or `-10m`"));
+        }
+        Ok(Self { back, by })
+    }
+}
+
+impl fmt::Display for Offset {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}{}", if self.back { "-" } else { "+" }, self.by)
+    }
+}
+
+text_quantity!(
+    Offset,
+    "Offset",
+    r"^\s*[+-]?([0-9]+(\.[0-9]+)?\s*(ns|us|µs|ms|s|m|h)\s*)+$",
+    "by how much a clock is wrong, forward (`+10m`) or back (`-10m`)",
+    ["-10m", "+1h"]
+);
