@@ -58,7 +58,8 @@ impl Logs {
             text.push('\n');
         }
         if let Some(bytes) = wanted.bytes.filter(|bytes| *bytes < text.len()) {
-            text.truncate(text.floor_char_boundary(bytes));
+            let end = (0..=bytes).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+            text.truncate(end);
         }
         text
     }
