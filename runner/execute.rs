@@ -10,7 +10,6 @@ use shakedown_schemas::result::{ExpectationResult, Leftover, ScenarioResult, Ver
 use shakedown_schemas::scenario::{Direction, Fault};
 use shakedown_schemas::{Document, EventKind};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 use crate::events::Events;
@@ -23,6 +22,9 @@ use crate::lock::Holder;
 use crate::plan::{self, Options, Plan};
 use crate::story;
 use crate::timeline::{self, Breach, Outcome, Stop, Timeline};
+
+/// How long an act that is under way when a signal comes has to end.
+const ACT_LIMIT: Duration = Duration::from_secs(2);
 
 /// The signal that asks the run to end, once there is one.
 pub type Signal = watch::Receiver<Option<&'static str>>;
@@ -49,18 +51,13 @@ pub async fn execute(document: &Document, context: &Context<'_>, options: &Optio
         let events = events.clone();
         cluster.clone().notifying(std::sync::Arc::new(move |kind| events.emit(kind)))
     });
-    let mut signal = context.signal.clone();
-    let planned = tokio::select! {
-        planned = plan::plan(document, cluster.as_ref(), options) => planned.map_err(|error| error.to_string()),
-        Ok(signal) = signal.wait_for(Option::is_some) => Err(format!("interrupted by {}", signal.unwrap_or("a signal"))),
-    };
-    match planned {
+    let guard = cluster.as_ref().map(|cluster| Guard::new(cluster, context.wait_lock));
+    match planned(document, cluster.as_ref(), guard.as_ref(), context, options).await {
         Err(message) => {
             events.emit(EventKind::Error { message: message.clone() });
             result.errors.push(message);
         }
         Ok(plan) => {
-            let guard = cluster.as_ref().map(Guard::new);
             carry_out(document, context, guard, plan, options, events, &mut result).await;
         }
     }
@@ -69,6 +66,25 @@ pub async fn execute(document: &Document, context: &Context<'_>, options: &Optio
     events.emit(EventKind::ScenarioEnded { verdict: result.verdict, reason: result.reason.clone() });
     result.events = events.log();
     result
+}
+
+/// The plan, made while no other run acts on the same namespaces.
+async fn planned(
+    document: &Document,
+    cluster: Option<&Cluster>,
+    guard: Option<&Guard>,
+    context: &Context<'_>,
+    options: &Options,
+) -> Result<Plan, String> {
+    let mut signal = context.signal.clone();
+    if let (Some(guard), Some(cluster)) = (guard, cluster) {
+        let namespaces = plan::target_namespaces(&document.scenario, cluster, options);
+        guard.wait(&namespaces, context.holder, &mut signal).await.map_err(|error| error.to_string())?;
+    }
+    tokio::select! {
+        planned = plan::plan(document, cluster, options) => planned.map_err(|error| error.to_string()),
+        Ok(name) = signal.wait_for(Option::is_some) => Err(format!("interrupted by {}", name.unwrap_or("a signal"))),
+    }
 }
 
 /// The result of a scenario that could not even be planned.
@@ -123,11 +139,16 @@ async fn carry_out(
         let remains = guard.stand_down(context.holder, context.signal.borrow().is_some()).await;
         leftovers.extend(remains.leftovers);
         if let Some(error) = remains.unknown {
-            let run = &options.run;
-            outcome.errors.push(format!(
-                "it is not known whether something is left: {error}\nhelp: `shakedown cleanup --check --run {run}` looks again"
-            ));
+            let look = format!("shakedown cleanup --check --run {}", options.run);
+            let look = context.cluster.map_or_else(|| look.clone(), |cluster| cluster.by_hand(&look));
+            outcome
+                .errors
+                .push(format!("it is not known whether something is left: {error}\nhelp: `{look}` looks again"));
         }
+    }
+    if let Some(cluster) = context.cluster {
+        // Whoever made them knows the object, and not how this cluster is reached.
+        leftovers.iter_mut().for_each(|left| left.command = cluster.by_hand(&left.command));
     }
     for (load, forward) in result.loads.iter_mut().zip(&forwards) {
         if let Some(forward) = forward {
@@ -187,19 +208,27 @@ async fn act(
         faults: std::mem::take(faults),
         load: Box::new(engine),
         events: events.clone(),
-        stop: stops(context.signal.clone(), guard.map(|guard| guard.lost())),
+        stop: stops(context.signal.clone(), guard.map(|guard| guard.lost()), events),
         undo_limit: context.undo_limit,
     })
     .await
 }
 
 /// One channel for everything that ends a run early. The task ends with its listeners.
-fn stops(signal: Signal, lost: Option<watch::Receiver<Option<String>>>) -> watch::Receiver<Option<Stop>> {
+fn stops(
+    signal: Signal,
+    lost: Option<watch::Receiver<Option<String>>>,
+    events: &Events,
+) -> watch::Receiver<Option<Stop>> {
     let (sender, receiver) = watch::channel(None);
+    let events = events.clone();
     tokio::spawn(async move {
         let stop = tokio::select! {
             name = first(Some(signal)) => Stop::Signal(name),
-            reason = first(lost) => Stop::Because(reason),
+            reason = first(lost) => {
+                events.emit(EventKind::Error { message: format!("stopped: {reason}") });
+                Stop::Because(reason)
+            }
             () = sender.closed() => return,
         };
         _ = sender.send(Some(stop));
@@ -235,18 +264,29 @@ async fn prepare(
     }
     let Some(guard) = guard else { return Ok(engine) };
     let namespaces = faults.iter().flat_map(|(fault, _)| fault.namespaces.clone()).collect();
-    let until = Instant::now() + context.wait_lock;
     guard
-        .put_up(namespaces, jobs, context.holder, until, &mut context.signal.clone())
+        .put_up(namespaces, jobs, context.holder, &mut context.signal.clone())
         .await
         .map_err(|error| error.to_string())?;
     for (_, driver) in faults.iter_mut() {
         driver.owned_by(guard.fuses());
     }
-    let ready = join_all(faults.iter_mut().map(|(_, driver)| driver.prepare())).await;
+    let ready = interruptible(join_all(faults.iter_mut().map(|(_, driver)| driver.prepare())), &context.signal).await?;
     let problems = faults.iter().zip(ready).filter_map(|((fault, _), ready)| Some((fault.name.clone(), ready.err()?)));
     let problems: Vec<String> = problems.map(|(name, error)| format!("fault {name}: {error}")).collect();
     if problems.is_empty() { Ok(engine) } else { Err(problems.join("\n")) }
+}
+
+/// Waits for what gets ready, which may take long; from a signal on only for what is under way: an act that is cut off
+/// could still arrive after its undo.
+async fn interruptible<T>(ready: impl Future<Output = T>, signal: &Signal) -> Result<T, String> {
+    let mut signal = signal.clone();
+    tokio::pin!(ready);
+    let name = tokio::select! {
+        ready = &mut ready => return Ok(ready),
+        Ok(name) = signal.wait_for(Option::is_some) => name.unwrap_or("a signal"),
+    };
+    tokio::time::timeout(ACT_LIMIT, ready).await.map_err(|_| format!("interrupted by {name}"))
 }
 
 /// What was seen becomes the result: the judge's answers beside the facts.
@@ -348,3 +388,6 @@ fn empty(document: &Document, cluster: Option<&Cluster>, options: &Options) -> S
         events: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

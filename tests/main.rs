@@ -14,3 +14,4 @@ mod report;
 mod sandbox;
 mod secrets;
 mod support;
+mod undo;

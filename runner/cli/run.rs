@@ -1,7 +1,7 @@
 //! `shakedown run`: runs the selected scenarios one after the other and writes their verdicts.
 
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shakedown_reports::Redactor;
 use shakedown_schemas::result::{RESULT_VERSION, RunInfo, RunResult, Verdict};
@@ -12,12 +12,16 @@ use super::console::{Console, Style};
 use super::finish::{self, Summary};
 use super::output::Output;
 use super::{Failure, exit, proof, sandbox, select, signals};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ClusterError, quoted};
 use crate::events::{Events, Listener};
 use crate::execute::{self, Context, Signal};
 use crate::judge;
 use crate::lock::Holder;
 use crate::plan::{Options, Proof};
+use crate::sweep;
+
+/// How long the removal of an interrupted canary is tried.
+const LAST_PATIENCE: Duration = Duration::from_secs(6);
 
 /// Runs, writes the reports, and prints the verdict.
 ///
@@ -81,7 +85,13 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redact
         Some(cluster) => Some(cluster.clone().journalled(output.journal(&result.run.id)?)),
         None => None,
     };
-    let (proof, complaint) = find_proof(&args, &documents, cluster.as_ref(), &info.id).await?;
+    let (proof, complaint) = tokio::select! {
+        found = find_proof(&args, &documents, cluster.as_ref(), &info.id) => found?,
+        Ok(_) = signal.wait_for(Option::is_some) => {
+            forget_canary(cluster.as_ref(), &info.id).await?;
+            (Proof::default(), None)
+        }
+    };
     if let Some(message) = complaint {
         events.emit(EventKind::Warning { message });
     }
@@ -95,6 +105,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redact
         undo_limit: args.safety.undo_timeout.get(),
         signal: stop.clone(),
     };
+    let mut unwritten = None;
     for (serial, document) in documents.iter().enumerate() {
         if stop.borrow().is_some() || args.fail_fast && result.verdict != Verdict::Pass {
             break;
@@ -108,8 +119,11 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redact
         result.scenarios.push(scenario);
         // After every scenario, so that a crash of the next one loses nothing.
         seal(&mut result, begun, &events, &stop);
-        if serial + 1 < documents.len() {
-            output.write_result(&result)?;
+        if serial + 1 < documents.len()
+            && let Err(failure) = output.write_result(&result)
+        {
+            unwritten = Some(failure);
+            break;
         }
     }
     environment.close().await;
@@ -119,8 +133,40 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redact
     seal(&mut result, begun, &events, &stop);
     events.emit(EventKind::RunEnded { verdict: result.verdict, exit_code: result.exit_code });
     result.events = events.log();
-    finish::finish(&redactor.result(&result), &output, &args, style, Summary::Shown).await?;
-    Ok(result.exit_code)
+    let written = finish::finish(&redactor.result(&result), &output, &args, style, Summary::Shown).await;
+    ended(result.exit_code, unwritten.map_or(written, Err))
+}
+
+/// The exit code of a run, and of one whose reports could not all be written. What was left behind is the one thing that
+/// no other trouble hides.
+fn ended(exit_code: u8, written: Result<(), Failure>) -> Result<u8, Failure> {
+    match written {
+        Ok(()) => Ok(exit_code),
+        Err(failure) if exit_code == exit::LEFTOVERS => Err(Failure { code: exit::LEFTOVERS, ..failure }),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Removes what a canary left that was interrupted. Its fuse does the same a while later.
+async fn forget_canary(cluster: Option<&Cluster>, run: &str) -> Result<(), Failure> {
+    let Some(cluster) = cluster else { return Ok(()) };
+    let cluster = &cluster.clone().with_patience(LAST_PATIENCE);
+    let unknown = |error: ClusterError| {
+        let look = cluster.by_hand(&format!("shakedown cleanup --check --run {run}"));
+        Failure::environment(format!("the canary could not be removed: {error}\nhelp: `{look}` looks again"))
+    };
+    let found = match sweep::find(cluster, Some(run), "").await {
+        Err(ClusterError::Forbidden { .. }) => sweep::find(cluster, Some(run), cluster.default_namespace()).await,
+        found => found,
+    };
+    for (_, item) in found.map_err(unknown)? {
+        if let Err(error) = sweep::remove(cluster, &item).await {
+            let command = cluster.by_hand(&item.command());
+            let message = format!("{item} was left behind: {error}\n  {command}");
+            return Err(Failure { message, code: exit::LEFTOVERS });
+        }
+    }
+    Ok(())
 }
 
 /// What can show that partitions act, where there are any.
@@ -143,12 +189,11 @@ fn last_words(target: &args::Target, output: &Output) -> String {
     if target.sandbox {
         return ", and the sandbox with it".to_owned();
     }
-    let mut command = format!("shakedown cleanup {}", output.folder().display());
-    if let Some(path) = &target.kubeconfig {
-        command.push_str(&format!(" --kubeconfig {}", path.display()));
-    }
-    if let Some(context) = &target.context {
-        command.push_str(&format!(" --context {context}"));
+    let folder = std::path::absolute(output.folder()).unwrap_or_else(|_| output.folder().to_owned());
+    let mut command =
+        format!("shakedown cleanup {}{}", quoted(&folder.display().to_string()), sandbox::named(target).flags());
+    if let Some(namespace) = &target.namespace {
+        command.push_str(&format!(" --namespace {}", quoted(namespace)));
     }
     format!(". What is left in the cluster goes when the fuse burns down, or now with\n  {command}")
 }
@@ -224,4 +269,17 @@ fn ci_job_url() -> Option<String> {
             var("GITHUB_RUN_ID")?
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_left_behind_is_never_hidden() {
+        let full = || Err(Failure::environment("the disk is full"));
+        assert_eq!(ended(exit::LEFTOVERS, full()).unwrap_err().code, exit::LEFTOVERS);
+        assert_eq!(ended(exit::PASSED, full()).unwrap_err().code, exit::ENVIRONMENT);
+        assert_eq!(ended(exit::LEFTOVERS, Ok(())).unwrap(), exit::LEFTOVERS);
+    }
 }
