@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::join_all;
 use shakedown_schemas::event::FaultState;
-use shakedown_schemas::result::{ExpectationResult, Leftover, ScenarioResult, Verdict};
+use shakedown_schemas::result::{Evidence, ExpectationResult, Leftover, Proof, ScenarioResult, Trial, Unit, Verdict};
 use shakedown_schemas::scenario::{Direction, Fault};
 use shakedown_schemas::{Document, EventKind};
 use tokio::sync::watch;
@@ -15,6 +15,7 @@ use crate::cluster::Cluster;
 use crate::events::Events;
 use crate::faults::effect::{self, Wanted};
 use crate::faults::{FaultDriver, FaultPlan};
+use crate::gather::{Gatherer, Zero};
 use crate::guard::Guard;
 use crate::judge;
 use crate::load::{Engine, PlannedLoad};
@@ -22,6 +23,7 @@ use crate::lock::Holder;
 use crate::plan::{self, Options, Plan};
 use crate::story;
 use crate::timeline::{self, Breach, Outcome, Stop, Timeline};
+use crate::trial;
 
 /// How long an act that is under way when a signal comes has to end.
 const ACT_LIMIT: Duration = Duration::from_secs(2);
@@ -41,18 +43,28 @@ pub struct Context<'a> {
     pub undo_limit: Duration,
     /// The signal that asks the run to end.
     pub signal: Signal,
+    /// The seed of everything that is chosen by chance.
+    pub seed: u64,
+    /// What is done to the faults on purpose.
+    pub trial: Option<Trial>,
+    /// Inject although the baseline is not healthy.
+    pub inject_anyway: bool,
 }
 
 /// Runs one scenario. Whatever happens, there is a result that says so.
 pub async fn execute(document: &Document, context: &Context<'_>, options: &Options, events: &Events) -> ScenarioResult {
+    let (done, asked) = trial::documents(document, context.trial);
+    let (done, document) = (done.as_ref(), asked.as_ref());
     let mut result = empty(document, context.cluster, options);
+    result.trial = context.trial;
+    result.warnings.extend(context.trial.map(trial::warning));
     events.emit(EventKind::ScenarioStarted { file: document.file.clone() });
     let cluster = context.cluster.map(|cluster| {
         let events = events.clone();
         cluster.clone().notifying(std::sync::Arc::new(move |kind| events.emit(kind)))
     });
     let guard = cluster.as_ref().map(|cluster| Guard::new(cluster, context.wait_lock));
-    match planned(document, cluster.as_ref(), guard.as_ref(), context, options).await {
+    match planned(done, cluster.as_ref(), guard.as_ref(), context, options).await {
         Err(message) => {
             events.emit(EventKind::Error { message: message.clone() });
             result.errors.push(message);
@@ -127,6 +139,7 @@ async fn carry_out(
     if !faults.is_empty() && jobs.is_empty() {
         result.warnings.push("there was no fuse: the undo depended on the runner being alive (--no-fuse)".to_owned());
     }
+    let gatherer = Gatherer::start(&document.scenario, context.cluster, &result.namespace).await;
     let wanted: Vec<Wanted> = faults.iter().map(|(fault, _)| fault.effect.clone()).collect();
     // Whatever fails in here, what was put up is taken down.
     let acting = act(document, context, guard.as_mut(), &loads, &mut faults, &jobs, events);
@@ -155,8 +168,14 @@ async fn carry_out(
             load.reconnects = forward.reconnects.load(std::sync::atomic::Ordering::Relaxed);
         }
     }
-    assemble(document, outcome, leftovers, options, result);
+    let zero = events.zero().map(|at| Zero { at, wall: story::zero(result, &events.log()) });
+    if context.signal.borrow().is_none() {
+        result.warnings.extend(gatherer.finish(&mut outcome.observations, zero).await);
+    }
+    let changes = judge::effects(&outcome.observations, options.seed);
+    assemble(document, context, outcome, leftovers, options, result);
     conclude(document, &wanted, result);
+    show_effects(&changes, result);
     if let Some((cluster, before)) = before
         && context.signal.borrow().is_none()
     {
@@ -179,6 +198,18 @@ fn conclude(document: &Document, wanted: &[Wanted], result: &mut ScenarioResult)
     }
 }
 
+/// What the faults of each phase changed, beside what shows that they acted. Only in words: what counts as a proof was
+/// decided before.
+fn show_effects(changes: &[(String, String)], result: &mut ScenarioResult) {
+    for fault in result.faults.iter_mut().filter(|fault| fault.injected_s.is_some()) {
+        if let Some((_, words)) = changes.iter().find(|(phase, _)| *phase == fault.phase) {
+            let at_s = fault.undoing_s.or(fault.injected_s).unwrap_or_default();
+            let (shows, holds) = (Proof::Effective, true);
+            fault.evidence.push(Evidence { at_s, shows, holds, detail: format!("effect: {words}") });
+        }
+    }
+}
+
 /// Gets everything ready and runs the timeline.
 async fn act(
     document: &Document,
@@ -190,6 +221,8 @@ async fn act(
     events: &Events,
 ) -> Outcome {
     let ready = prepare(context, loads, faults, jobs, guard.as_deref_mut()).await;
+    let scenario = &document.scenario;
+    let gate: timeline::Gate<'_> = Box::new(|seen| judge::problems(scenario, seen, context.seed));
     let engine = match ready {
         Ok(engine) => engine,
         Err(message) => {
@@ -204,12 +237,13 @@ async fn act(
         }
     };
     timeline::run(Timeline {
-        scenario: &document.scenario,
+        scenario,
         faults: std::mem::take(faults),
-        load: Box::new(engine),
+        load: Box::new(engine.lingering(|load| scenario.linger(load))),
         events: events.clone(),
         stop: stops(context.signal.clone(), guard.map(|guard| guard.lost()), events),
         undo_limit: context.undo_limit,
+        gate: (!context.inject_anyway).then_some(gate),
     })
     .await
 }
@@ -292,6 +326,7 @@ async fn interruptible<T>(ready: impl Future<Output = T>, signal: &Signal) -> Re
 /// What was seen becomes the result: the judge's answers beside the facts.
 fn assemble(
     document: &Document,
+    context: &Context<'_>,
     outcome: Outcome,
     leftovers: Vec<Leftover>,
     options: &Options,
@@ -301,6 +336,16 @@ fn assemble(
     let observations = &outcome.observations;
     let line = |path: &str| document.line(path);
     result.expectations = judge::expectations(scenario, observations, options.seed, &line);
+    if !context.inject_anyway {
+        judge::demote(scenario, &mut result.expectations);
+    }
+    if !outcome.refused.is_empty() {
+        let line = scenario.phases.iter().position(|phase| !phase.faults.is_empty());
+        let line = line.and_then(|index| document.line(&format!("phases[{}]", index.saturating_sub(1))));
+        let phase = observations.phases.last().map_or("", |span| &span.name);
+        result.expectations.insert(0, unhealthy(&outcome.refused, phase, line));
+    }
+    result.warnings.extend(judge::drifts(observations, options.seed));
     if let Some(breach) = outcome.breach {
         let line = document.line(&breach.path);
         // First, because everything that follows from the early end is less to the point.
@@ -332,6 +377,32 @@ fn assemble(
             load.name,
             if load.reconnects > 0 { format!(" and was made anew {} times", load.reconnects) } else { String::new() }
         ));
+    }
+}
+
+/// A baseline that is none, as an expectation that cannot be told: nothing was injected, so that nothing was learnt.
+fn unhealthy(problems: &[String], phase: &str, line: Option<u32>) -> ExpectationResult {
+    ExpectationResult {
+        phase: phase.to_owned(),
+        load: String::new(),
+        kind: judge::BASELINE.to_owned(),
+        title: "the baseline is healthy and steady".to_owned(),
+        verdict: Verdict::Inconclusive,
+        observed: None,
+        observed_text: "not".to_owned(),
+        unit: Unit::Count,
+        interval: None,
+        censored: false,
+        samples: 0,
+        min: None,
+        max: None,
+        limit_text: "healthy and steady".to_owned(),
+        reason: format!(
+            "no fault was injected, because the baseline is none: {} (--inject-anyway)",
+            problems.join("; ")
+        ),
+        terms: indexmap::IndexMap::new(),
+        line,
     }
 }
 
@@ -367,6 +438,9 @@ fn empty(document: &Document, cluster: Option<&Cluster>, options: &Options) -> S
         tags: scenario.tags.clone(),
         verdict: Verdict::Error,
         reason: String::new(),
+        trial: None,
+        flaky: false,
+        attempts: Vec::new(),
         started_at: jiff::Timestamp::now(),
         duration_s: 0.0,
         cluster: cluster.map(|cluster| cluster.info().clone()),

@@ -8,6 +8,7 @@ mod browser;
 mod campaign;
 mod cli;
 mod cluster;
+mod gate;
 mod junit;
 mod partition;
 mod report;

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use shakedown_reports::Redactor;
-use shakedown_schemas::result::{RESULT_VERSION, RunInfo, RunResult, Verdict};
+use shakedown_schemas::result::{RESULT_VERSION, RunInfo, RunResult, ScenarioResult, Trial, Verdict};
 use shakedown_schemas::{Document, EventKind};
 
 use super::args;
@@ -29,6 +29,21 @@ const LAST_PATIENCE: Duration = Duration::from_secs(6);
 /// When nothing could be begun, or the reports could not be written. Everything else is in the result.
 pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redactor: &Redactor) -> Result<u8, Failure> {
     let documents = select::scenarios(&args.selection, style, redactor)?;
+    Ok(all(args, documents, style, quiet, verbose, redactor).await?.exit_code)
+}
+
+/// Runs these scenarios and gives the result that was written.
+///
+/// # Errors
+/// When nothing could be begun, or the reports could not be written. Everything else is in the result.
+pub(super) async fn all(
+    args: args::Run,
+    documents: Vec<Document>,
+    style: Style,
+    quiet: bool,
+    verbose: u8,
+    redactor: &Redactor,
+) -> Result<RunResult, Failure> {
     args.exports.notify.iter().for_each(|url| redactor.learn_link(url));
     args.exports.otlp.iter().for_each(|url| redactor.learn_url(url));
     let begun = Instant::now();
@@ -104,14 +119,22 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redact
         wait_lock: args.safety.wait_lock.get(),
         undo_limit: args.safety.undo_timeout.get(),
         signal: stop.clone(),
+        seed: info.seed,
+        trial: trial(&args.gate),
+        inject_anyway: args.gate.inject_anyway,
     };
+    let (retries, mut executions) = (retries(&args.gate), 0);
     let mut unwritten = None;
     for (serial, document) in documents.iter().enumerate() {
         if stop.borrow().is_some() || args.fail_fast && result.verdict != Verdict::Pass {
             break;
         }
-        let events = events.scenario(&document.scenario.name);
-        let scenario = execute::execute(document, &context, &options(serial), &events).await;
+        let scenario = until_settled(document, &context, &events, &retries, || {
+            // Objects of one attempt must not meet those of the one before it.
+            executions += 1;
+            options(executions - 1)
+        })
+        .await;
         if let (Some(cluster), None) = (&cluster, &proof.enforcement) {
             proof::learn(cluster, &scenario).await;
         }
@@ -134,7 +157,8 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redact
     events.emit(EventKind::RunEnded { verdict: result.verdict, exit_code: result.exit_code });
     result.events = events.log();
     let written = finish::finish(&redactor.result(&result), &output, &args, style, Summary::Shown).await;
-    ended(result.exit_code, unwritten.map_or(written, Err))
+    ended(result.exit_code, unwritten.map_or(written, Err))?;
+    Ok(result)
 }
 
 /// The exit code of a run, and of one whose reports could not all be written. What was left behind is the one thing that
@@ -167,6 +191,45 @@ async fn forget_canary(cluster: Option<&Cluster>, run: &str) -> Result<(), Failu
         }
     }
     Ok(())
+}
+
+fn trial(gate: &args::Gate) -> Option<Trial> {
+    match (gate.control, gate.overkill) {
+        (true, _) => Some(Trial::Control),
+        (false, true) => Some(Trial::Overkill),
+        (false, false) => None,
+    }
+}
+
+fn retries(gate: &args::Gate) -> judge::Retries {
+    judge::Retries {
+        inconclusive: gate.retry_inconclusive,
+        failed: gate.retries,
+        flaky_passes: gate.flaky == args::Flaky::Pass,
+    }
+}
+
+/// Runs a scenario, and again as often as it may be repeated.
+async fn until_settled(
+    document: &Document,
+    context: &Context<'_>,
+    events: &Events,
+    retries: &judge::Retries,
+    mut options: impl FnMut() -> Options,
+) -> ScenarioResult {
+    let mut earlier = Vec::new();
+    loop {
+        let own = events.scenario(&document.scenario.name);
+        let mut result = execute::execute(document, context, &options(), &own).await;
+        let is_over = context.signal.borrow().is_some() || !result.leftovers.is_empty();
+        if is_over || !retries.again(&earlier, result.verdict) {
+            judge::settle(&mut result, earlier, retries);
+            return result;
+        }
+        let reason = &result.reason;
+        events.emit(EventKind::Warning { message: format!("{} is repeated: {reason}", document.scenario.name) });
+        earlier.push(judge::attempt(&result));
+    }
 }
 
 /// What can show that partitions act, where there are any.
@@ -204,6 +267,12 @@ fn seal(result: &mut RunResult, begun: Instant, events: &Events, stop: &Signal) 
     result.run.duration_s = begun.elapsed().as_secs_f64();
     result.run.interrupted = interrupted.map(str::to_owned);
     result.exit_code = judge::exit_code(&result.scenarios);
+    // A full cut must fail: then the gate works.
+    let overkill = result.scenarios.iter().all(|it| it.trial == Some(Trial::Overkill)) && !result.scenarios.is_empty();
+    if overkill && matches!(result.exit_code, exit::PASSED | exit::FAILED | exit::INCONCLUSIVE) {
+        let all_failed = result.scenarios.iter().all(|it| it.verdict == Verdict::Fail);
+        result.exit_code = if all_failed { exit::PASSED } else { exit::FAILED };
+    }
     if let Some(signal) = interrupted {
         result.verdict = Verdict::Error;
         if result.exit_code != exit::LEFTOVERS {

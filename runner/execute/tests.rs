@@ -141,6 +141,9 @@ async fn a_panic_anywhere_leaves_nothing() {
             wait_lock: Duration::ZERO,
             undo_limit: Duration::from_secs(20),
             signal,
+            seed: 7,
+            trial: None,
+            inject_anyway: false,
         };
         let events = Events::new(Vec::new()).scenario("panics");
         let mut result = empty(&document, Some(&cluster), &options);
