@@ -51,6 +51,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redact
         namespace: args.target.namespace.clone(),
         fuse_margin: (!args.safety.no_fuse).then(|| args.safety.fuse_margin.get()),
         proof: Proof::default(),
+        chaos: args.safety.limits(),
     };
     let needed = documents.iter().any(|document| !document.scenario.needs_no_cluster());
     let mut signal = stop.clone();

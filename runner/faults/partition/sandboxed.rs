@@ -110,6 +110,7 @@ impl World {
             namespace: None,
             fuse_margin: None,
             proof: Proof { image: Some(WitnessImage::named("shakedown:latest")), enforcement: None },
+            chaos: crate::faults::chaos::Limits::default(),
         };
         plan::plan(&document, Some(&self.cluster), &options).await.map(|plan| plan.faults)
     }
