@@ -282,6 +282,10 @@ pub struct Cleanup {
     /// listed and do no harm. With nothing else named, every namespace is looked at, beside what the latest journal says.
     #[arg(long)]
     pub check: bool,
+    /// Take the finalizer of a Chaos Mesh resource off when it does not go by itself. What it has put into pods may stay
+    /// there until they are replaced: the exit code is then 6 all the same.
+    #[arg(long, conflicts_with = "check", env = "SHAKEDOWN_FORCE_CLEANUP")]
+    pub force_cleanup: bool,
 }
 
 /// `sandbox`

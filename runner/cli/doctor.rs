@@ -1,6 +1,8 @@
 //! `shakedown doctor`: whether a cluster is fit for scenarios, each finding with its remedy. It changes nothing but for
 //! the canary, which removes itself, and what it finds out about policies is remembered for `run`.
 
+mod chaos;
+
 use shakedown_reports::Redactor;
 
 use super::sandbox::Environment;
@@ -18,6 +20,7 @@ enum Level {
 }
 
 /// One thing that was looked at.
+#[derive(Debug, PartialEq, Eq)]
 struct Finding {
     level: Level,
     text: String,
@@ -83,6 +86,7 @@ pub async fn doctor(args: args::Doctor, redactor: &Redactor) -> Result<u8, Failu
     findings.extend(permissions(cluster, &namespace).await.map_err(Failure::environment)?);
     findings.push(fuse_finding(cluster, &namespace).await);
     findings.extend(enforcement(&args.proving, cluster, &namespace).await.map_err(Failure::environment)?);
+    findings.extend(chaos::look(cluster, &namespace).await.map_err(Failure::environment)?);
     for Finding { level, text, help } in &findings {
         let word = match level {
             Level::Ok => "ok     ",

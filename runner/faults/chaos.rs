@@ -30,6 +30,7 @@ use crate::labels;
 use contract::Missing;
 use spec::{Inside, Resource, pod_id};
 
+pub use contract::{failing, stuck};
 pub use diagnose::explained;
 pub(crate) use follow::container_names;
 pub use removal::{Going, force, go};
@@ -255,10 +256,10 @@ impl Inner {
     /// What is missing, with the latest event where the status gives no reason, and what to do about it.
     async fn diagnosis(&self, made: &Made, missing: &Missing) -> String {
         let mut text = missing.text();
-        if !matches!(missing, Missing::Pending { failure: Some(_), .. }) {
-            if let Some(message) = self.event(made).await {
-                text.push_str(&format!(": {message}"));
-            }
+        if !matches!(missing, Missing::Pending { failure: Some(_), .. })
+            && let Some(message) = self.event(made).await
+        {
+            text.push_str(&format!(": {message}"));
         }
         let mut explained = explained(&text);
         if *missing == Missing::Untouched && !explained.contains("\nhelp: ") {

@@ -49,6 +49,9 @@ struct Deed {
     effect: Wanted,
 }
 
+/// Makes the one resource of a fault inside pods.
+type MakeOne = Box<dyn Fn(&[Inside]) -> Resource + Send + Sync>;
+
 /// Plans one fault.
 pub(super) async fn plan(
     wish: Wish<'_>,
@@ -135,7 +138,7 @@ async fn deed(
     cluster: &Cluster,
     namespace: &str,
 ) -> Result<Deed, PlanError> {
-    let inside = |make: Box<dyn Fn(&[Inside]) -> Resource + Send + Sync>, text: String, follow: bool| Deed {
+    let inside = |make: MakeOne, text: String, follow: bool| Deed {
         make: Arc::new(move |targets| vec![make(targets)]),
         text,
         peers: Vec::new(),
@@ -352,7 +355,15 @@ async fn partition(
     Ok(Deed { make, text, peers: found.described, follow, effect })
 }
 
-/// Whether a cluster has what a partition by Chaos Mesh takes.
+/// Whether Chaos Mesh can do a partition here. Definitions alone do nothing: somebody has to act on them.
 pub(super) async fn can_partition(cluster: &Cluster) -> Result<bool, PlanError> {
-    Ok(cluster.chaos_kinds().await?.contains(Kind::NetworkChaos.plural()))
+    if !cluster.chaos_kinds().await?.contains(Kind::NetworkChaos.plural()) {
+        return Ok(false);
+    }
+    if cluster.info().sandbox {
+        return Ok(true);
+    }
+    let installed = cluster.chaos_installation().await?;
+    // An account that may not look for it is believed that it is there.
+    Ok(!installed.controllers.is_empty() || installed.unreadable.iter().any(|what| what == "deployments"))
 }

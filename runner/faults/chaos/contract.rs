@@ -118,6 +118,12 @@ fn failure(record: &Value, operation: &str) -> Option<String> {
     failed.then(|| last["message"].as_str().unwrap_or_default().to_owned())
 }
 
+/// What a resource fails at now, in its controller's own words; none when it does not.
+pub fn failing(object: &Value) -> Option<String> {
+    let wanted = if desired_phase(object) == "Stop" { ("Not Injected", "Recover") } else { ("Injected", "Apply") };
+    records(object).filter(|record| record["phase"] != wanted.0).find_map(|record| failure(record, wanted.1))
+}
+
 /// What holds a resource back from being removed, in words.
 pub fn stuck(object: &Value) -> String {
     // An injection that keeps failing has to succeed before it can be recovered.

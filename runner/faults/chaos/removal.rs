@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::join_all;
 use serde_json::{Value, json};
 use shakedown_schemas::result::{Leftover, Proof};
 use tokio::time::Instant;
@@ -14,7 +15,7 @@ use crate::cluster::{Change, Cluster, ClusterError, ObjectKey};
 use crate::faults::{FaultError, Finding};
 
 /// How long one try waits for a resource to go.
-const GOING: Duration = Duration::from_secs(10);
+const GOING: Duration = Duration::from_secs(5);
 /// How long a watch has to tell what a read has found out already: what the resource was like when it went.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long a resource that no controller has seen is given, so that its controller does not begin after its end.
@@ -114,16 +115,12 @@ impl Inner {
         }
         let _gate = self.gate.lock().await;
         let count = self.state().made.len();
-        let mut result = Ok(());
-        // The latest first: what was put on top comes off first.
-        for place in (0..count).rev() {
-            let done = self.remove(place).await;
-            result = result.and(done);
-        }
+        // All at once: one that hangs must not keep the others.
+        let done = join_all((0..count).map(|place| self.remove(place))).await;
         if let Some(forced) = self.state().forced.clone() {
             return Err(FaultError::Dirty(forced));
         }
-        result
+        done.into_iter().collect()
     }
 
     /// Removes one resource.

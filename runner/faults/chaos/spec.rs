@@ -271,7 +271,8 @@ pub fn stress(stress: &Stress, targets: &[Inside]) -> Resource {
         stressors["cpu"] = json!({"workers": cpu.workers, "load": load});
     }
     if let Some(memory) = &stress.memory {
-        stressors["memory"] = json!({"workers": memory.workers.unwrap_or(1), "size": units::size(memory.size)});
+        stressors["memory"] =
+            json!({"workers": memory.workers.unwrap_or(1), "size": units::size(memory.size), "oomScoreAdj": 0});
     }
     within(Kind::StressChaos, "stress", targets, &stress.containers, json!({"stressors": stressors}))
 }
