@@ -10,6 +10,7 @@ mod console;
 mod doctor;
 pub mod exit;
 mod finish;
+mod init;
 mod list;
 mod output;
 mod plan;
@@ -22,11 +23,12 @@ mod select;
 mod signals;
 mod summary;
 mod validate;
+mod variables;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{Args, Command};
 use shakedown_reports::Redactor;
@@ -55,7 +57,8 @@ impl Failure {
 /// Runs the program.
 pub fn main() -> ExitCode {
     // Clap's own exit code for usage errors is 2, as ours; help and version are 0.
-    let args = Args::parse();
+    let matches = variables::with_variables(Args::command()).get_matches();
+    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     // One provider for all TLS in the process; a second install is refused and does no harm.
     _ = rustls::crypto::ring::default_provider().install_default();
     let style = console::Style::new(args.color);
@@ -74,15 +77,11 @@ pub fn main() -> ExitCode {
             Command::Report(report) => report::report(&report, &redactor),
             Command::Cleanup(cleanup) => cleanup::cleanup(cleanup, &redactor).await,
             Command::Doctor(doctor) => doctor::doctor(doctor, &redactor).await,
+            Command::Init(init) => init::init(&init),
             Command::Sandbox(sandbox) => sandbox::sandbox(sandbox).await,
             Command::Schema(schema) => schema::schema(&schema),
             Command::Completions { shell } => {
-                clap_complete::generate(
-                    shell,
-                    &mut <Args as clap::CommandFactory>::command(),
-                    "shakedown",
-                    &mut std::io::stdout(),
-                );
+                clap_complete::generate(shell, &mut Args::command(), "shakedown", &mut std::io::stdout());
                 Ok(exit::PASSED)
             }
             Command::Pod(pod) => sandbox::pod(pod).await,

@@ -284,6 +284,8 @@ fn assemble(
             fault.injection = Verdict::Inconclusive;
         }
     }
+    let closed = result.loads.iter().filter(|load| !load.open_loop);
+    result.warnings.extend(closed.map(|load| judge::closed_loop_warning(&load.name)));
     for load in result.loads.iter().filter(|load| load.reach == "port-forward") {
         result.warnings.push(format!(
             "load {} went through a port-forward by the API server, which adds latency of its own{}",

@@ -94,6 +94,9 @@ pub trait LoadDriver: Send {
     /// What happened since the last call, one entry per load.
     fn live(&mut self) -> Vec<Live>;
 
+    /// Nanoseconds since the start, up to a moment ago: every request that was due before has ended.
+    fn answered_ns(&self) -> u64;
+
     /// Starts no more requests from now on, waits at most `grace` for those under way (never longer than their own
     /// timeouts), counts the rest as unfinished, and hands over everything that was seen. `end_ns` of the last segment
     /// is when this was called.

@@ -23,6 +23,7 @@ use crate::cluster::{Cluster, ClusterError, PortForward, WitnessImage};
 use crate::faults::{FaultDriver, FaultPlan, fuse};
 use crate::known::Enforcement;
 use crate::load::PlannedLoad;
+use crate::timeline;
 
 pub use blast::Workload;
 pub use show::show;
@@ -116,6 +117,8 @@ fn fuses(
 ) -> Vec<Value> {
     let end = |fault: &FaultPlan| -> Duration {
         let before: Duration = scenario.phases[..fault.phase].iter().map(|phase| phase.duration.get()).sum();
+        let with_faults = scenario.phases[..=fault.phase].iter().filter(|phase| !phase.faults.is_empty()).count();
+        let before = before + timeline::longest_calm(scenario) * u32::try_from(with_faults).unwrap_or(u32::MAX);
         let phase = scenario.phases[fault.phase].duration.get();
         before + fault.lasts.map_or(phase, |lasts| (fault.after + lasts).min(phase))
     };

@@ -8,10 +8,13 @@ mod admission;
 mod api;
 mod clock;
 mod controllers;
+mod custom;
 mod dns;
 mod error;
 pub mod inference;
+mod kills;
 mod logs;
+mod mesh;
 pub mod net;
 mod node;
 mod object;
@@ -36,11 +39,12 @@ use tokio::task::JoinSet;
 
 use addresses::Addresses;
 use clock::Clock;
-use controllers::{deployments, endpoints, garbage, jobs, links, namespaces, stateful_sets};
+use controllers::{chaos, deployments, disruptions, endpoints, garbage, jobs, links, namespaces, stateful_sets};
+use kills::Kills;
 use logs::Logs;
 use registry::{Registry, WriteOptions};
-use resource::NAMESPACES;
-use store::Store;
+use resource::{DEFINITIONS, NAMESPACES};
+use store::{Key, Store};
 pub use topology::Topology;
 
 /// A running cluster. Dropping it ends everything in it.
@@ -76,6 +80,7 @@ impl Sandbox {
             store: Store::new(Clock::new()),
             addresses: Addresses::claim()?,
             logs: Logs::default(),
+            kills: Kills::default(),
         });
         let mut sandbox = Self {
             server: format!("http://{address}"),
@@ -86,6 +91,9 @@ impl Sandbox {
         node::Node::register(&registry)?;
         for namespace in topology.namespace_objects() {
             registry.create(&NAMESPACES, "", namespace, WriteOptions::default())?;
+        }
+        for definition in custom::objects(&registry.store.clock.stamp()) {
+            registry.store.lock().put(Key::of(&DEFINITIONS, &definition), definition);
         }
         sandbox.run(listener);
         for object in topology.objects() {
@@ -103,14 +111,17 @@ impl Sandbox {
         let ruled = net::Links::new();
         let mut plugin = links::Plugin::new(ruled.clone());
         let dns = Arc::new(dns::Dns(registry.clone()));
+        let mut mesh = chaos::Controller::new(ruled.ailments().clone(), dns.clone());
+        self.tasks.spawn(controllers::run(registry.clone(), move |registry| mesh.reconcile(registry)));
+        self.tasks.spawn(proxy::run(registry.clone(), ruled.outside()));
         self.tasks.spawn(api::serve(listener, registry.clone()));
         self.tasks.spawn(controllers::run(registry.clone(), move |registry| plugin.reconcile(registry)));
         self.tasks.spawn(node::run(registry.clone(), ruled, dns));
-        self.tasks.spawn(proxy::run(registry.clone()));
         for reconcile in [
             namespaces::reconcile,
             garbage::reconcile,
             jobs::reconcile,
+            disruptions::reconcile,
             deployments::reconcile,
             stateful_sets::reconcile,
             endpoints::reconcile,

@@ -38,6 +38,12 @@ const PROGRESS: Duration = Duration::from_millis(500);
 /// How long the load engine has to get ready.
 const LEAD: Duration = Duration::from_millis(100);
 
+/// How often it is looked whether the requests of the phase before have ended.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long a phase's first faults wait at most for the requests of the phase before.
+const CALM: Duration = Duration::from_secs(10);
+
 /// How long requests that are under way get to end when a run is to end early.
 const STOPPED_GRACE: Duration = Duration::from_millis(500);
 
@@ -91,6 +97,12 @@ pub struct Outcome {
     pub leftovers: Vec<Leftover>,
     /// From the load's start to the end of the last undo.
     pub duration: Duration,
+}
+
+/// How long a phase's first faults may wait until the requests of the phase before have ended. They count for that
+/// phase, and a fault that breaks them would be blamed on it.
+pub fn longest_calm(scenario: &Scenario) -> Duration {
+    scenario.load.values().map(|load| load.timeout.get()).max().unwrap_or_default().min(CALM)
 }
 
 /// Runs a scenario from its load's start to its last undo.
@@ -203,7 +215,10 @@ impl Run<'_> {
         let mut result = Ok(());
         if at_once {
             self.marks.begin(Mark { at_ns: start_ns, phase: index, part: Part::Injecting });
-            result = self.inject(|fault| fault.plan.phase == index && fault.plan.after.is_zero()).await;
+            result = self.calm(index, start_ns).await;
+            if result.is_ok() {
+                result = self.inject(|fault| fault.plan.phase == index && fault.plan.after.is_zero()).await;
+            }
             span.active_ns = self.now_ns();
         }
         if result.is_ok() {
@@ -234,6 +249,23 @@ impl Run<'_> {
         }
         self.spans.push(span);
         result
+    }
+
+    /// Waits until the requests that were due before a phase with faults have ended.
+    async fn calm(&mut self, index: usize, start_ns: u64) -> Result<(), Early> {
+        let until = Instant::now() + longest_calm(self.scenario);
+        let end = until + self.scenario.phases[index].duration.get();
+        while self.load.answered_ns() < start_ns {
+            let now = Instant::now();
+            if now >= until {
+                let message =
+                    "requests of the phase before are still under way: what the fault does to them counts there";
+                self.events.emit(EventKind::Warning { message: message.to_owned() });
+                break;
+            }
+            self.idle_until(index, (now + LOOK).min(until), end).await?;
+        }
+        Ok(())
     }
 
     /// Keeps to the phase's own schedule until it is over: faults that come later or end earlier.

@@ -1,4 +1,5 @@
-//! The arguments, exactly as typed. What they mean (which files, which cluster) is found out by the commands.
+//! The arguments, exactly as typed. What they mean (which files, which cluster) is found out by the commands. That every
+//! flag has an environment variable is the business of `variables`.
 
 use std::path::PathBuf;
 
@@ -7,17 +8,17 @@ use shakedown_schemas::units::Duration;
 
 /// Run chaos scenarios against a service on Kubernetes and gate on their verdicts.
 ///
-/// Every flag can also be given by an environment variable. Exit codes: 0 passed, 1 an expectation failed, 2 usage or
-/// an invalid scenario, 3 the environment, 4 inconclusive, 5 nothing selected, 6 something was left behind in the
+/// Every flag can also be given by an environment variable: `--fuse-margin` by SHAKEDOWN_FUSE_MARGIN. Exit codes:
+/// 0 passed, 1 an expectation failed, 2 usage or an invalid scenario, 3 the environment, 4 inconclusive, 5 nothing selected, 6 something was left behind in the
 /// cluster, 130 and 143 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "shakedown", version, propagate_version = true)]
 pub struct Args {
     /// When to use colours.
-    #[arg(long, global = true, value_enum, default_value = "auto", env = "SHAKEDOWN_COLOR")]
+    #[arg(long, global = true, value_enum, default_value = "auto")]
     pub color: Color,
     /// Show only results and errors.
-    #[arg(short, long, global = true, env = "SHAKEDOWN_QUIET")]
+    #[arg(short, long, global = true)]
     pub quiet: bool,
     /// Show more: every event, every retry.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
@@ -55,6 +56,8 @@ pub enum Command {
     Cleanup(Cleanup),
     /// Find out whether a cluster is fit for scenarios: version, permissions, fuse, and whether policies are enforced.
     Doctor(Doctor),
+    /// Write a scenario to begin with. As it is, it runs in the sandbox.
+    Init(Init),
     /// Start the embedded sandbox cluster alone and print its kubeconfig.
     Sandbox(Sandbox),
     /// Print the JSON Schemas of the file formats.
@@ -76,16 +79,16 @@ pub struct Selection {
     #[arg(required = true, value_name = "FILE|FOLDER|GLOB")]
     pub paths: Vec<String>,
     /// Only scenarios with this tag (any of several).
-    #[arg(long, value_name = "TAG", env = "SHAKEDOWN_TAG", value_delimiter = ',')]
+    #[arg(long, value_name = "TAG", value_delimiter = ',')]
     pub tag: Vec<String>,
     /// No scenarios with this tag.
-    #[arg(long, value_name = "TAG", env = "SHAKEDOWN_SKIP_TAG", value_delimiter = ',')]
+    #[arg(long, value_name = "TAG", value_delimiter = ',')]
     pub skip_tag: Vec<String>,
     /// Set a variable of the scenarios: NAME=VALUE.
     #[arg(long = "var", value_name = "NAME=VALUE")]
     pub vars: Vec<String>,
     /// Read variables from a YAML file.
-    #[arg(long = "vars-file", value_name = "FILE", env = "SHAKEDOWN_VARS_FILE")]
+    #[arg(long = "vars-file", value_name = "FILE")]
     pub vars_files: Vec<PathBuf>,
     /// Set a variable whose value is never written or shown: NAME=VALUE, or NAME to take the value from the
     /// environment variable of that name.
@@ -97,19 +100,19 @@ pub struct Selection {
 #[derive(Debug, ClapArgs)]
 pub struct Target {
     /// Run against the embedded sandbox cluster instead of a real one.
-    #[arg(long, env = "SHAKEDOWN_SANDBOX")]
+    #[arg(long)]
     pub sandbox: bool,
     /// The sandbox's topology, a YAML file.
-    #[arg(long, value_name = "FILE", env = "SHAKEDOWN_SANDBOX_TOPOLOGY", requires = "sandbox")]
+    #[arg(long, value_name = "FILE", requires = "sandbox")]
     pub sandbox_topology: Option<PathBuf>,
     /// The kubeconfig's path.
-    #[arg(long, value_name = "FILE", env = "SHAKEDOWN_KUBECONFIG")]
+    #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// The kubeconfig's context.
-    #[arg(long, env = "SHAKEDOWN_CONTEXT")]
+    #[arg(long)]
     pub context: Option<String>,
     /// The namespace of scenarios that name none.
-    #[arg(short, long, env = "SHAKEDOWN_NAMESPACE")]
+    #[arg(short, long)]
     pub namespace: Option<String>,
 }
 
@@ -125,16 +128,16 @@ pub struct Run {
     #[command(flatten)]
     pub proving: Proving,
     /// The folder for the results. Default: shakedown-results/RUN-ID.
-    #[arg(long, value_name = "DIR", env = "SHAKEDOWN_OUT")]
+    #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// The seed of everything that is chosen by chance. Default: a new one, printed.
-    #[arg(long, env = "SHAKEDOWN_SEED")]
+    #[arg(long)]
     pub seed: Option<u64>,
     /// Do not begin another scenario after one that did not pass.
-    #[arg(long, env = "SHAKEDOWN_FAIL_FAST")]
+    #[arg(long)]
     pub fail_fast: bool,
     /// Do not look at the environment for a CI system: no annotations, no step summary.
-    #[arg(long, env = "SHAKEDOWN_NO_CI_DETECT")]
+    #[arg(long)]
     pub no_ci_detect: bool,
     #[command(flatten)]
     pub exports: Exports,
@@ -144,13 +147,13 @@ pub struct Run {
 #[derive(Debug, Default, ClapArgs)]
 pub struct Exports {
     /// Send a trace and metrics to an OpenTelemetry collector: OTLP over HTTP in JSON, such as http://localhost:4318.
-    #[arg(long, value_name = "ENDPOINT", env = "SHAKEDOWN_OTLP")]
+    #[arg(long, value_name = "ENDPOINT")]
     pub otlp: Option<String>,
     /// Write metrics for the textfile collector of Prometheus' node exporter.
-    #[arg(long, value_name = "FILE", env = "SHAKEDOWN_PROMETHEUS_TEXTFILE")]
+    #[arg(long, value_name = "FILE")]
     pub prometheus_textfile: Option<PathBuf>,
     /// POST a summary as JSON to this URL at the end (several are allowed).
-    #[arg(long, value_name = "URL", env = "SHAKEDOWN_NOTIFY", value_delimiter = ' ')]
+    #[arg(long, value_name = "URL", value_delimiter = ' ')]
     pub notify: Vec<String>,
 }
 
@@ -158,13 +161,13 @@ pub struct Exports {
 #[derive(Debug, ClapArgs)]
 pub struct Safety {
     /// How long after the planned end of the last fault the cluster itself removes every fault.
-    #[arg(long, value_name = "DURATION", default_value = "60s", env = "SHAKEDOWN_FUSE_MARGIN")]
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
     pub fuse_margin: Duration,
     /// Inject without a fuse: if the runner dies, its faults stay.
-    #[arg(long, env = "SHAKEDOWN_NO_FUSE")]
+    #[arg(long)]
     pub no_fuse: bool,
     /// How long the undo of a fault is tried before it counts as left behind. The fuse goes on where this ends.
-    #[arg(long, value_name = "DURATION", default_value = "60s", env = "SHAKEDOWN_UNDO_TIMEOUT")]
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
     pub undo_timeout: Duration,
     /// How long a fault may take until it is active, where an engine takes its time (Chaos Mesh, manifests).
     #[arg(long, value_name = "DURATION", default_value = "60s", env = "SHAKEDOWN_INJECT_TIMEOUT")]
@@ -174,7 +177,7 @@ pub struct Safety {
     #[arg(long, env = "SHAKEDOWN_FORCE_CLEANUP")]
     pub force_cleanup: bool,
     /// How long to wait for another run in the same namespace.
-    #[arg(long, value_name = "DURATION", default_value = "0s", env = "SHAKEDOWN_WAIT_LOCK")]
+    #[arg(long, value_name = "DURATION", default_value = "0s")]
     pub wait_lock: Duration,
 }
 
@@ -192,13 +195,13 @@ impl Safety {
 #[derive(Debug, ClapArgs)]
 pub struct Proving {
     /// An image whose entry point is this program, for the pods that witness partitions. Default: our own, in a cluster.
-    #[arg(long, value_name = "IMAGE", env = "SHAKEDOWN_WITNESS_IMAGE")]
+    #[arg(long, value_name = "IMAGE")]
     pub witness_image: Option<String>,
     /// The same for the canary that finds out whether policies are enforced. Default: the witnesses' image.
-    #[arg(long, value_name = "IMAGE", env = "SHAKEDOWN_CANARY_IMAGE")]
+    #[arg(long, value_name = "IMAGE")]
     pub canary_image: Option<String>,
     /// Do not create canary pods.
-    #[arg(long, env = "SHAKEDOWN_NO_CANARY")]
+    #[arg(long)]
     pub no_canary: bool,
 }
 
@@ -223,7 +226,7 @@ pub struct Plan {
     #[command(flatten)]
     pub proving: Proving,
     /// The seed of everything that is chosen by chance. Default: a new one, printed.
-    #[arg(long, env = "SHAKEDOWN_SEED")]
+    #[arg(long)]
     pub seed: Option<u64>,
 }
 
@@ -286,6 +289,35 @@ pub struct Cleanup {
     /// there until they are replaced: the exit code is then 6 all the same.
     #[arg(long, conflicts_with = "check", env = "SHAKEDOWN_FORCE_CLEANUP")]
     pub force_cleanup: bool,
+}
+
+/// `init`
+#[derive(Debug, ClapArgs)]
+pub struct Init {
+    /// The file to write. The schema is written beside it, for editors.
+    #[arg(default_value = "scenario.yaml")]
+    pub file: PathBuf,
+    /// The scenario's name.
+    #[arg(long, default_value = "one-pod-cut-off")]
+    pub name: String,
+    /// The namespace of the pods. Default: the sandbox's.
+    #[arg(short, long)]
+    pub namespace: Option<String>,
+    /// The service that gets the load.
+    #[arg(long, value_name = "NAME:PORT", default_value = "vllm-agg-0-frontend:8000")]
+    pub service: String,
+    /// The path that the load asks for.
+    #[arg(long, default_value = "/v1/models")]
+    pub path: String,
+    /// The beginning of the names of the pods of which one is cut off.
+    #[arg(long, value_name = "PREFIX", default_value = "vllm-agg-0-vllmdecodeworker")]
+    pub pods: String,
+    /// The service that it is cut off from.
+    #[arg(long, value_name = "SERVICE", default_value = "nats")]
+    pub peer: String,
+    /// Write over a file that is there already.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `sandbox`

@@ -179,6 +179,11 @@ impl LoadDriver for Engine {
             .collect()
     }
 
+    fn answered_ns(&self) -> u64 {
+        let loads = self.running.as_ref().map_or(&[][..], |running| &running.loads);
+        loads.iter().map(|(_, gauges)| gauges.answered_ns()).min().unwrap_or(u64::MAX)
+    }
+
     async fn finish(&mut self, grace: Duration) -> Result<Vec<LoadObservations>, LoadError> {
         let Some(running) = &mut self.running else {
             return Err(self.error("the load was never started"));

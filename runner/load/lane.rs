@@ -232,9 +232,14 @@ impl Lane {
         state.idle.clear();
     }
 
-    /// Hands the requests that ended over to the ledger.
+    /// Hands the requests that ended over to the ledger, and shows since when there are others.
     pub(super) fn flush(&self, now_ns: u64) {
-        let State { records, lateness, .. } = &mut *self.state.borrow_mut();
+        let mut state = self.state.borrow_mut();
+        let due = state.slots.iter().filter_map(|slot| slot.job()).chain(state.waiting.iter().take(1).copied());
+        let oldest_ns = due.map(|job| job.due_ns).min();
+        let next_ns = state.schedule.as_ref().map(Schedule::due_ns);
+        self.gauges.show_answered(self.part, [oldest_ns, next_ns].into_iter().flatten().fold(now_ns, u64::min));
+        let State { records, lateness, .. } = &mut *state;
         self.ledger.take(records, lateness, now_ns);
     }
 

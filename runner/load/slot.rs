@@ -70,6 +70,7 @@ impl Slot {
 #[derive(Debug)]
 pub(super) struct Gauges {
     in_flight: Vec<Padded>,
+    answered_ns: Vec<Padded>,
     pub(super) resent: AtomicU64,
 }
 
@@ -80,12 +81,23 @@ struct Padded(AtomicU64);
 
 impl Gauges {
     pub(super) fn new(parts: usize) -> Self {
-        Self { in_flight: (0..parts).map(|_| Padded::default()).collect(), resent: AtomicU64::new(0) }
+        let numbers = || (0..parts).map(|_| Padded::default()).collect();
+        Self { in_flight: numbers(), answered_ns: numbers(), resent: AtomicU64::new(0) }
     }
 
     /// Shows how many requests of a part are under way.
     pub(super) fn show(&self, part: usize, in_flight: usize) {
         self.in_flight[part].0.store(in_flight as u64, Ordering::Relaxed);
+    }
+
+    /// Shows that every request of a part that was due before this moment has ended.
+    pub(super) fn show_answered(&self, part: usize, answered_ns: u64) {
+        self.answered_ns[part].0.store(answered_ns, Ordering::Relaxed);
+    }
+
+    /// Every request that was due before this moment has ended, in nanoseconds since the load's start.
+    pub(super) fn answered_ns(&self) -> u64 {
+        self.answered_ns.iter().map(|part| part.0.load(Ordering::Relaxed)).min().unwrap_or(u64::MAX)
     }
 
     /// Requests under way now.

@@ -244,6 +244,23 @@ async fn a_closed_loop_has_as_many_under_way_as_it_has_workers() {
 }
 
 #[tokio::test]
+async fn it_tells_up_to_when_all_that_was_due_is_answered() {
+    let server = Server::start().await;
+    let load = json!({"http": {"path": "/slow/200"}, "rate": "50/s"});
+    let mut engine = Engine::new(&[planned(&server, load)]).unwrap();
+    let zero = Instant::now();
+    engine.start(zero, Arc::default()).await.unwrap();
+    let mut answered = Duration::ZERO;
+    while answered < 300 * MS {
+        tokio::time::sleep(5 * MS).await;
+        answered = Duration::from_nanos(engine.answered_ns());
+        // The last one before that moment was due at most 20 ms earlier, and took 200 ms.
+        assert!(answered.is_zero() || answered + 180 * MS <= zero.elapsed(), "{answered:?} at {:?}", zero.elapsed());
+    }
+    engine.finish(Duration::ZERO).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_connection_that_died_while_idle_is_no_failure() {
     let server = Server::start().await;
     let load = json!({"http": {"path": "/close-when-idle"}, "rate": "400/s"});

@@ -6,12 +6,19 @@ use serde_json::{Map, Value, json};
 
 use super::addresses::Addresses;
 use super::clock::Clock;
+use super::custom;
 use super::error::{ApiError, Cause};
+use super::mesh::webhook;
 use super::object::{self, default_to, map_mut};
 use super::resource::Resource;
 
 /// Fills in the defaults of the object's kind. Doing it again changes nothing.
 pub(crate) fn complete(resource: &Resource, value: &mut Value) {
+    if let Some(definition) = custom::of(resource) {
+        definition.complete(value);
+        webhook::complete(resource, value);
+        return;
+    }
     match resource.kind {
         "Pod" => complete_pod(map_mut(value, "spec")),
         "Namespace" => complete_namespace(value),

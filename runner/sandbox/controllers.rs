@@ -3,7 +3,9 @@
 //! What belongs here: one file per controller, each with one function that can be called again and again (`reconcile`)
 //! and that returns when it wants to be called next even if nothing changes. What does not: requests (`api`).
 
+pub(crate) mod chaos;
 pub(crate) mod deployments;
+pub(crate) mod disruptions;
 pub(crate) mod endpoints;
 pub(crate) mod events;
 pub(crate) mod garbage;

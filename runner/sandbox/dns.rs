@@ -1,6 +1,6 @@
 //! What the name of a service means inside the cluster: DNS and service addresses in one step.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -15,12 +15,32 @@ pub(crate) struct Dns(pub Arc<Registry>);
 
 impl Resolve for Dns {
     fn resolve(&self, host: &str, port: u16, namespace: &str) -> Option<Vec<SocketAddr>> {
+        match self.find(host, namespace)? {
+            Found::Service(service) => Some(ready_endpoints(&self.0, &service, port)),
+            Found::Pod(ip) => Some(vec![SocketAddr::new(ip, port)]),
+        }
+    }
+
+    fn service(&self, host: &str, port: u16, namespace: &str) -> Option<SocketAddr> {
+        let Some(Found::Service(service)) = self.find(host, namespace) else { return None };
+        // A headless one has the address `None`.
+        Some(SocketAddr::new(object::text(&service, "/spec/clusterIP").parse().ok()?, port))
+    }
+}
+
+/// What a name is the name of.
+enum Found {
+    Service(Arc<Value>),
+    Pod(IpAddr),
+}
+
+impl Dns {
+    fn find(&self, host: &str, namespace: &str) -> Option<Found> {
         let host = host.trim_end_matches('.');
         let short = host.strip_suffix(".svc.cluster.local").or_else(|| host.strip_suffix(".svc")).unwrap_or(host);
-        if host.parse::<std::net::IpAddr>().is_ok() {
+        if host.parse::<IpAddr>().is_ok() {
             let services = self.0.store.list(&SERVICES, "");
-            let service = services.iter().find(|s| object::text(s, "/spec/clusterIP") == host)?;
-            return Some(ready_endpoints(&self.0, service, port));
+            return services.into_iter().find(|s| object::text(s, "/spec/clusterIP") == host).map(Found::Service);
         }
         let parts: Vec<&str> = short.split('.').collect();
         let (pod, name, namespace) = match parts.as_slice() {
@@ -35,14 +55,32 @@ impl Resolve for Dns {
         };
         let service = self.0.store.get(&SERVICES, namespace, name)?;
         match pod {
-            None => Some(ready_endpoints(&self.0, &service, port)),
+            None => Some(Found::Service(service)),
             Some(hostname) => {
                 let pod = self.0.store.get(&PODS, namespace, hostname)?;
-                let ip = object::text(&pod, "/status/podIP").parse().ok()?;
-                Some(vec![SocketAddr::new(ip, port)])
+                object::text(&pod, "/status/podIP").parse().ok().map(Found::Pod)
             }
         }
     }
+
+    /// The addresses that a name has for programs that ask DNS: a service's own, or of a headless one those of its pods.
+    pub fn addresses(&self, host: &str, namespace: &str) -> Vec<IpAddr> {
+        match self.find(host, namespace) {
+            Some(Found::Pod(ip)) => vec![ip],
+            Some(Found::Service(service)) => match object::text(&service, "/spec/clusterIP").parse() {
+                Ok(ip) => vec![ip],
+                Err(_) => ready_addresses(&self.0, &service),
+            },
+            None => Vec::new(),
+        }
+    }
+}
+
+fn ready_addresses(registry: &Registry, service: &Value) -> Vec<IpAddr> {
+    let endpoints = registry.store.get(&ENDPOINTS, object::namespace(service), object::name(service));
+    let subsets = endpoints.as_deref().map_or(&[][..], |endpoints| object::list(endpoints, "/subsets"));
+    let addresses = subsets.iter().flat_map(|subset| object::list(subset, "/addresses"));
+    addresses.filter_map(|address| object::text(address, "/ip").parse().ok()).collect()
 }
 
 /// The ready endpoints behind a port of a service.

@@ -135,6 +135,20 @@ impl ApiError {
             .about(resource, name)
     }
 
+    /// 403: an admission webhook says no.
+    pub fn denied(webhook: &str, why: &str) -> Self {
+        Self::new(403, "Forbidden", format!("admission webhook {webhook:?} denied the request: {why}"))
+    }
+
+    /// 429: evicting the pod would leave too few.
+    pub fn disrupted(budget: &str, healthy: i64, desired: i64) -> Self {
+        let message = "Cannot evict pod as it would violate the pod's disruption budget.";
+        let mut error = Self::new(429, "TooManyRequests", message.into());
+        let cause = format!("The disruption budget {budget} needs {desired} healthy pods and has {healthy} currently");
+        error.details = json!({"causes": [{"reason": "DisruptionBudget", "message": cause}], "retryAfterSeconds": 0});
+        error
+    }
+
     /// 405: the path has no such verb.
     pub fn method_not_allowed() -> Self {
         Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource".into())
@@ -153,6 +167,11 @@ impl ApiError {
     /// 422: a patch that does not fit the object.
     pub fn unprocessable(message: impl Into<String>) -> Self {
         Self::new(422, "Invalid", message.into())
+    }
+
+    /// 500: the server cannot do it.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(500, "InternalError", message.into())
     }
 
     /// 504: a version that does not exist yet.

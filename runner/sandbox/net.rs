@@ -10,7 +10,10 @@
 //! who opened it, and each end gates what it *reads*: bytes that were sent into a blocked link wait in the kernel, as
 //! they would wait in a sender's buffer for a retransmission.
 
+mod ailments;
+mod line;
 mod links;
+mod shaper;
 mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -19,18 +22,30 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::{Instant, sleep_until};
 
+pub use ailments::{Ailment, Ailments, HttpRule};
 pub use links::{Carry, Judge, Link, Links};
+pub use shaper::{Bucket, Chance, Netem, Shaper, Way};
 pub use stream::Stream;
 
-use links::Gate;
+use links::{End, Gate};
+
+use super::mesh::units::glob;
 
 /// How often a client socket is bound anew when the kernel gave it a port that turned out to be taken.
 const BIND_TRIES: u32 = 16;
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
+/// How long the first packet of a connection may take to be answered before it is sent again (RFC 6298); this doubles.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often it is sent again before the connect fails: `tcp_syn_retries` of Linux.
+const CONNECT_RETRIES: u32 = 6;
+/// The bytes of such a packet on Ethernet.
+const CONNECT_BYTES: usize = 74;
 
 /// What a host name means for a pod, as kube-dns and kube-proxy together would answer.
 pub trait Resolve: Send + Sync {
@@ -38,6 +53,11 @@ pub trait Resolve: Send + Sync {
     /// `namespace`. `host` is what the program wrote: `nats`, `nats.dynamo`, `nats.dynamo.svc.cluster.local` or an
     /// address. `None` where no service has that name; an empty list where it has no ready endpoint.
     fn resolve(&self, host: &str, port: u16, namespace: &str) -> Option<Vec<SocketAddr>>;
+
+    /// The service's own address and port that a program calls by this name, where the service has one.
+    fn service(&self, _host: &str, _port: u16, _namespace: &str) -> Option<SocketAddr> {
+        None
+    }
 }
 
 impl<F> Resolve for F
@@ -89,6 +109,19 @@ impl Net {
         }
     }
 
+    /// How many times as long work takes as with the processor to itself: 1, or more while others use it.
+    pub fn busy(&self) -> f64 {
+        let factor = |ailment: &Ailment| if let Ailment::Busy(factor) = ailment { *factor } else { 1.0 };
+        self.ailments().iter().map(factor).product()
+    }
+
+    fn ailments(&self) -> Vec<Ailment> {
+        match &self.place {
+            Place::Host => Vec::new(),
+            Place::Pod(pod) => pod.links.ailments().of(pod.address),
+        }
+    }
+
     /// Opens a connection to `host`, which is a name or an address.
     ///
     /// Waits as long as the link is blocked, like a connect whose packets are dropped: give it a timeout.
@@ -137,14 +170,15 @@ impl std::fmt::Debug for Net {
 
 impl Pod {
     async fn connect(&self, host: &str, port: u16) -> io::Result<Stream> {
-        let to = self.endpoint(host, port)?;
-        let link = Link { source: self.address, destination: to.ip(), port: to.port() };
-        let mut gate = Gate::new(&self.links, link);
-        gate.open().await;
+        let to = self.endpoint(host, port).await?;
+        let via = self.resolver.service(host, port, &self.namespace);
+        let link = Link { source: self.address, destination: to.ip(), port: to.port(), via };
+        let mut gate = Gate::new(&self.links, link, End::Opener);
+        shake_hands(&mut gate).await?;
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.dial(to).await {
+            match self.dial(to, &mut gate).await {
                 Ok(tcp) => return Stream::new(tcp, Some(gate)),
                 Err(error) if tries < BIND_TRIES && port_was_taken(&error) => {}
                 Err(error) => return Err(error),
@@ -152,16 +186,44 @@ impl Pod {
         }
     }
 
-    async fn dial(&self, to: SocketAddr) -> io::Result<TcpStream> {
+    /// Waits or fails where names do.
+    async fn look_up(&self, host: &str) -> io::Result<()> {
+        if host.parse::<IpAddr>().is_ok() {
+            return Ok(());
+        }
+        let full = match host.matches('.').count() {
+            0 => format!("{host}.{}.svc.cluster.local", self.namespace),
+            1 => format!("{host}.svc.cluster.local"),
+            _ => host.to_owned(),
+        };
+        for ailment in self.links.ailments().of(self.address) {
+            let Ailment::Names { patterns, random } = ailment else { continue };
+            let hit = |pattern: &String| glob(pattern, &full) || glob(pattern, host);
+            if !patterns.is_empty() && !patterns.iter().any(hit) {
+                continue;
+            }
+            if random {
+                // Nobody has that address: packets to it go nowhere.
+                std::future::pending::<()>().await;
+            }
+            let message = format!("`{full}` does not resolve: temporary failure in name resolution");
+            return Err(io::Error::new(io::ErrorKind::NotFound, message));
+        }
+        Ok(())
+    }
+
+    async fn dial(&self, to: SocketAddr, gate: &mut Gate) -> io::Result<TcpStream> {
         let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         // Without this, ports of connections that ended within the last minute could not be used again, and a pod that
         // opens a connection for every request would run out of them.
         socket.set_reuseaddr(true)?;
         socket.bind(SocketAddr::new(self.address, 0))?;
+        gate.call(socket.local_addr()?);
         socket.connect(to).await
     }
 
-    fn endpoint(&self, host: &str, port: u16) -> io::Result<SocketAddr> {
+    async fn endpoint(&self, host: &str, port: u16) -> io::Result<SocketAddr> {
+        self.look_up(host).await?;
         let Some(endpoints) = self.resolver.resolve(host, port, &self.namespace) else {
             let address: IpAddr = host.parse().map_err(|_| {
                 let message = format!("no service is called `{host}` in namespace `{}`", self.namespace);
@@ -175,6 +237,24 @@ impl Pod {
             io::Error::new(io::ErrorKind::ConnectionRefused, message)
         })
     }
+}
+
+/// Takes as long as the first two packets of a connection take, and fails when they do not get through. What is to come
+/// after them, the stream knows.
+async fn shake_hands(gate: &mut Gate) -> io::Result<()> {
+    for retry in 0..=CONNECT_RETRIES {
+        gate.open().await;
+        let (back, there) = gate.ways();
+        let now = Instant::now();
+        match there.send(now, CONNECT_BYTES).and_then(|at| back.send(at, CONNECT_BYTES)) {
+            Some(answered) => {
+                sleep_until(answered).await;
+                return Ok(());
+            }
+            None => sleep_until(now + FIRST_TIMEOUT * (1 << retry)).await,
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::TimedOut, "the other end does not answer"))
 }
 
 /// Accepts connections.
@@ -191,15 +271,24 @@ impl Listener {
     /// What the kernel says, for example that the process has too many files open; the listener stays usable.
     pub async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
         let (tcp, from) = self.tcp.accept().await?;
+        // Whoever did not bind a pod's address is outside of the cluster (the load generator, a probe, a browser) and has
+        // the address 127.0.0.1, which the judge knows.
         let gate = match &self.links {
-            // Whoever did not bind a pod's address is outside of the cluster: the load generator, a probe, a browser.
-            Some(links) if from.ip() != IpAddr::V4(Ipv4Addr::LOCALHOST) => {
-                let own = tcp.local_addr()?;
-                Some(Gate::new(links, Link { source: from.ip(), destination: own.ip(), port: own.port() }))
+            Some(links) => {
+                let (own, via) = (tcp.local_addr()?, links.called(from));
+                let link = Link { source: from.ip(), destination: own.ip(), port: own.port(), via };
+                Some(Gate::new(links, link, End::Acceptor))
             }
-            _ => None,
+            None => None,
         };
         Ok((Stream::new(tcp, gate)?, from))
+    }
+
+    /// What goes wrong with requests here, now.
+    pub fn http_rules(&self) -> Vec<HttpRule> {
+        let (Some(links), Ok(own)) = (&self.links, self.tcp.local_addr()) else { return Vec::new() };
+        let rule = |ailment| if let Ailment::Http(rule) = ailment { Some(rule) } else { None };
+        links.ailments().of(own.ip()).into_iter().filter_map(rule).filter(|rule| rule.port == own.port()).collect()
     }
 
     /// Where it listens.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -38,10 +39,18 @@ struct Ground {
     dns: Arc<dyn Resolve>,
 }
 
+/// A pod that lives here.
+struct Living {
+    stop: CancellationToken,
+    life: AbortHandle,
+    /// The images that its containers are to have: the only part of a running pod that may change.
+    images: watch::Sender<Vec<String>>,
+}
+
 /// The node and the pods that live on it, by uid.
 pub(crate) struct Node {
     ground: Ground,
-    pods: BTreeMap<String, (CancellationToken, AbortHandle)>,
+    pods: BTreeMap<String, Living>,
     lives: JoinSet<()>,
 }
 
@@ -78,7 +87,7 @@ impl Node {
         while self.lives.try_join_next().is_some() {}
         let pods = self.ground.registry.store.list(&PODS, "");
         let registry = &self.ground.registry;
-        self.pods.retain(|uid, (stop, life)| {
+        self.pods.retain(|uid, Living { stop, life, images }| {
             let Some(pod) = pods.iter().find(|pod| object::uid(pod) == uid) else {
                 // Removed without grace: like SIGKILL.
                 life.abort();
@@ -93,6 +102,12 @@ impl Node {
                 }
                 stop.cancel();
             }
+            let wanted = images_of(pod);
+            images.send_if_modified(|known| {
+                let changed = *known != wanted;
+                *known = wanted;
+                changed
+            });
             true
         });
         for pod in &pods {
@@ -104,14 +119,19 @@ impl Node {
                 }
             } else if on_this_node && is_new && object::text(pod, "/status/phase") == "Pending" {
                 let stop = CancellationToken::new();
-                let life = self.lives.spawn(life::live(self.ground.clone(), pod.clone(), stop.clone()));
-                self.pods.insert(object::uid(pod).to_string(), (stop, life));
+                let (images, wanted) = watch::channel(images_of(pod));
+                let life = self.lives.spawn(life::live(self.ground.clone(), pod.clone(), wanted, stop.clone()));
+                self.pods.insert(object::uid(pod).to_string(), Living { stop, life, images });
             } else if object::text(pod, "/spec/nodeName").is_empty() {
                 schedule(registry, pod);
             }
         }
         None
     }
+}
+
+fn images_of(pod: &Value) -> Vec<String> {
+    object::list(pod, "/spec/containers").iter().map(|c| object::text(c, "/image").to_owned()).collect()
 }
 
 /// Gives a pod to the node, if it asks for this scheduler. Pods that ask for another wait, and nobody says a word.

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::dns::ready_endpoints;
+use super::net::Net;
 use super::object;
 use super::registry::Registry;
 use super::resource::SERVICES;
@@ -22,13 +23,20 @@ use super::resource::SERVICES;
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Keeps one listener per port of each service.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Proxies {
+    /// The network of the world outside.
+    net: Net,
     ports: BTreeMap<SocketAddr, (watch::Sender<Vec<SocketAddr>>, AbortHandle)>,
     tasks: JoinSet<()>,
 }
 
 impl Proxies {
+    /// No listeners yet.
+    pub fn new(net: Net) -> Self {
+        Self { net, ports: BTreeMap::new(), tasks: JoinSet::new() }
+    }
+
     /// Starts, updates and ends listeners as the services and their endpoints say.
     pub fn reconcile(&mut self, registry: &Registry) -> Option<Duration> {
         let mut wanted = BTreeMap::new();
@@ -57,7 +65,7 @@ impl Proxies {
                 }
                 None => {
                     let (sender, receiver) = watch::channel(endpoints);
-                    let task = self.tasks.spawn(forward(address, receiver));
+                    let task = self.tasks.spawn(forward(address, self.net.clone(), receiver));
                     self.ports.insert(address, (sender, task));
                 }
             }
@@ -68,7 +76,7 @@ impl Proxies {
 }
 
 /// Listens while there are endpoints: without any, connections are refused, as kube-proxy does it.
-async fn forward(address: SocketAddr, mut endpoints: watch::Receiver<Vec<SocketAddr>>) {
+async fn forward(address: SocketAddr, net: Net, mut endpoints: watch::Receiver<Vec<SocketAddr>>) {
     let mut connections = JoinSet::new();
     let mut listener: Option<TcpListener> = None;
     loop {
@@ -98,7 +106,7 @@ async fn forward(address: SocketAddr, mut endpoints: watch::Receiver<Vec<SocketA
                 Ok((client, _)) => {
                     let chosen = choose(&endpoints.borrow());
                     if let Some(to) = chosen {
-                        connections.spawn(relay(client, to));
+                        connections.spawn(relay(client, net.clone(), to));
                     }
                 }
                 Err(error) => {
@@ -114,12 +122,11 @@ fn choose(endpoints: &[SocketAddr]) -> Option<SocketAddr> {
     (!endpoints.is_empty()).then(|| endpoints[rand::random_range(0..endpoints.len())])
 }
 
-async fn relay(mut client: TcpStream, to: SocketAddr) {
+async fn relay(mut client: TcpStream, net: Net, to: SocketAddr) {
     // Small writes must not wait for each other: the latency that the load generator sees is the pods'.
     let _ = client.set_nodelay(true);
-    match TcpStream::connect(to).await {
+    match net.connect(&to.ip().to_string(), to.port()).await {
         Ok(mut server) => {
-            let _ = server.set_nodelay(true);
             // How it ends is for the two ends to tell.
             let _ = copy_bidirectional(&mut client, &mut server).await;
         }
@@ -132,7 +139,7 @@ async fn relay(mut client: TcpStream, to: SocketAddr) {
 }
 
 /// Runs the proxies of a cluster until dropped.
-pub(crate) async fn run(registry: Arc<Registry>) {
-    let mut proxies = Proxies::default();
+pub(crate) async fn run(registry: Arc<Registry>, net: Net) {
+    let mut proxies = Proxies::new(net);
     super::controllers::run(registry, move |registry| proxies.reconcile(registry)).await;
 }

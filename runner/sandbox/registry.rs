@@ -15,10 +15,11 @@ pub(crate) use delete::{DeleteOptions, Propagation};
 
 use super::addresses::Addresses;
 use super::error::{ApiError, Cause};
+use super::kills::Kills;
 use super::logs::Logs;
 use super::resource::{NAMESPACES, Resource};
 use super::store::{Key, Store, Transaction};
-use super::{admission, object, patch, typed, validate};
+use super::{admission, custom, object, patch, typed, validate};
 
 /// The objects and the addresses that they have.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub(crate) struct Registry {
     pub store: Store,
     pub addresses: Addresses,
     pub logs: Logs,
+    pub kills: Kills,
 }
 
 /// What is done about fields that a kind does not have.
@@ -323,7 +325,8 @@ pub(crate) fn random_suffix(length: usize) -> String {
     (0..length).map(|_| char::from(ALPHABET[rand::random_range(0..ALPHABET.len())])).collect()
 }
 
-fn new_uid() -> String {
+/// An identity that no other object has.
+pub(crate) fn new_uid() -> String {
     let mut bytes: [u8; 16] = rand::random();
     // RFC 9562: version 4, variant 1.
     bytes[6] = bytes[6] & 0x0f | 0x40;
@@ -357,7 +360,10 @@ fn merge_parts(resource: &Resource, current: &Value, given: Value, part: Part) -
 
 /// What no update changes, and what follows from a change.
 fn carry_identity(resource: &Resource, current: &Value, next: &mut Value) {
-    let spec_changed = next.get("spec") != current.get("spec");
+    // Of a custom resource that does not keep its status apart, everything but the metadata counts.
+    let whole = custom::of(resource).is_some() && !resource.has("status");
+    let spec_changed =
+        next.get("spec") != current.get("spec") || (whole && next.get("status") != current.get("status"));
     let generation = object::number(current, "/metadata/generation").unwrap_or(1);
     let meta = object::meta_mut(next);
     for key in ["uid", "creationTimestamp", "deletionTimestamp", "generateName", "resourceVersion"] {

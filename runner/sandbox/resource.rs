@@ -77,6 +77,15 @@ resources! {
     ENDPOINT_SLICES = "discovery.k8s.io" "v1" "endpointslices" "endpointslice" "EndpointSlice" [], true, [], true;
     NETWORK_POLICIES = "networking.k8s.io" "v1" "networkpolicies" "networkpolicy" "NetworkPolicy" ["netpol"], true, [], true;
     POD_DISRUPTION_BUDGETS = "policy" "v1" "poddisruptionbudgets" "poddisruptionbudget" "PodDisruptionBudget" ["pdb"], true, ["status"], true;
+    DEFINITIONS = "apiextensions.k8s.io" "v1" "customresourcedefinitions" "customresourcedefinition" "CustomResourceDefinition" ["crd", "crds"], false, ["status"], true;
+    NETWORK_CHAOS = "chaos-mesh.org" "v1alpha1" "networkchaos" "networkchaos" "NetworkChaos" [], true, [], true;
+    POD_CHAOS = "chaos-mesh.org" "v1alpha1" "podchaos" "podchaos" "PodChaos" [], true, [], true;
+    POD_NETWORK_CHAOS = "chaos-mesh.org" "v1alpha1" "podnetworkchaos" "podnetworkchaos" "PodNetworkChaos" [], true, ["status"], true;
+    STRESS_CHAOS = "chaos-mesh.org" "v1alpha1" "stresschaos" "stresschaos" "StressChaos" [], true, [], true;
+    HTTP_CHAOS = "chaos-mesh.org" "v1alpha1" "httpchaos" "httpchaos" "HTTPChaos" [], true, [], true;
+    DNS_CHAOS = "chaos-mesh.org" "v1alpha1" "dnschaos" "dnschaos" "DNSChaos" [], true, [], true;
+    IO_CHAOS = "chaos-mesh.org" "v1alpha1" "iochaos" "iochaos" "IOChaos" [], true, [], true;
+    TIME_CHAOS = "chaos-mesh.org" "v1alpha1" "timechaos" "timechaos" "TimeChaos" [], true, [], true;
 }
 
 /// The served kind with this group, version and plural name.

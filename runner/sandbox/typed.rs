@@ -8,12 +8,15 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::ApiError;
-use super::object;
 use super::resource::Resource;
+use super::{custom, object};
 
 /// Checks that the object has its kind's shape, drops fields that the kind does not have, and returns their paths.
 pub(crate) fn normalise(resource: &Resource, value: &mut Value) -> Result<Vec<String>, ApiError> {
     object::prune_nulls(value);
+    if let Some(definition) = custom::of(resource) {
+        return Ok(definition.prune(value));
+    }
     let round_trip = match resource.kind {
         "ConfigMap" => through::<core::v1::ConfigMap>,
         "Deployment" => through::<apps::v1::Deployment>,

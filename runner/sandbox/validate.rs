@@ -10,8 +10,9 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::error::{ApiError, Cause};
-use super::object;
-use super::resource::Resource;
+use super::mesh::webhook;
+use super::resource::{RESOURCES, Resource};
+use super::{custom, object};
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \
     and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
@@ -42,9 +43,23 @@ pub(crate) fn check(resource: &Resource, value: &Value) -> Result<(), ApiError> 
         "Service" => network::check_service(value, &mut causes),
         "NetworkPolicy" => network::check_policy(&value["spec"], &mut causes),
         "Deployment" | "ReplicaSet" | "StatefulSet" => check_workload(value, &mut causes),
+        "CustomResourceDefinition" => check_definition(name, &mut causes),
         _ => {}
     }
+    if let Some(definition) = custom::of(resource) {
+        definition.check(value, &mut causes);
+        if causes.is_empty() {
+            return webhook::check(resource, value);
+        }
+    }
     if causes.is_empty() { Ok(()) } else { Err(ApiError::invalid(resource, name, &causes)) }
+}
+
+/// The sandbox serves the kinds that it has, whatever else is defined.
+fn check_definition(name: &str, causes: &mut Vec<Cause>) {
+    if !RESOURCES.iter().any(|resource| custom::of(resource).is_some() && resource.qualified() == name) {
+        causes.push(Cause::invalid("metadata.name", name, "the sandbox cannot serve further kinds"));
+    }
 }
 
 /// Checks a change of a stored object.
@@ -83,6 +98,9 @@ pub(crate) fn check_update(resource: &Resource, before: &Value, after: &Value) -
              `spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
              `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
         ));
+    }
+    if custom::of(resource).is_some() {
+        webhook::check_update(resource, before, after)?;
     }
     if causes.is_empty() { Ok(()) } else { Err(ApiError::invalid(resource, object::name(after), &causes)) }
 }

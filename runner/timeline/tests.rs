@@ -135,11 +135,15 @@ struct FakeLoad {
     log: Log,
     harm: Arc<AtomicBool>,
     marks: Arc<Mutex<Option<Arc<Marks>>>>,
+    zero: std::time::Instant,
+    /// How long each answer takes.
+    latency: Duration,
 }
 
 #[async_trait]
 impl LoadDriver for FakeLoad {
-    async fn start(&mut self, _: std::time::Instant, marks: Arc<Marks>) -> Result<(), LoadError> {
+    async fn start(&mut self, zero: std::time::Instant, marks: Arc<Marks>) -> Result<(), LoadError> {
+        self.zero = zero;
         *self.marks.lock().unwrap() = Some(marks);
         Ok(())
     }
@@ -149,6 +153,11 @@ impl LoadDriver for FakeLoad {
         let mut live = Live { load: "l".into(), ended: 10, succeeded: if harm { 4 } else { 10 }, ..Live::default() };
         live.latency.record_n(if harm { 3_000_000 } else { 20_000 }, 10);
         vec![live]
+    }
+
+    fn answered_ns(&self) -> u64 {
+        let now = Instant::now().into_std();
+        now.saturating_duration_since(self.zero).saturating_sub(self.latency).as_nanos() as u64
     }
 
     async fn finish(&mut self, grace: Duration) -> Result<Vec<LoadObservations>, LoadError> {
@@ -170,6 +179,17 @@ async fn play(phases: &str, faults: &[(&'static str, Behaviour)], interrupt_at: 
 
 /// The same with stop conditions of the whole scenario.
 async fn play_until(
+    abort_if: &str,
+    phases: &str,
+    faults: &[(&'static str, Behaviour)],
+    interrupt_at: Option<f64>,
+) -> Case {
+    play_slowly(Duration::ZERO, abort_if, phases, faults, interrupt_at).await
+}
+
+/// The same with answers that take a while.
+async fn play_slowly(
+    latency: Duration,
     abort_if: &str,
     phases: &str,
     faults: &[(&'static str, Behaviour)],
@@ -214,7 +234,8 @@ async fn play_until(
         });
     }
     let marks = Arc::new(Mutex::new(None));
-    let load = Box::new(FakeLoad { log: log.clone(), harm, marks: marks.clone() });
+    let load =
+        Box::new(FakeLoad { log: log.clone(), harm, marks: marks.clone(), zero: Instant::now().into_std(), latency });
     let outcome = run(Timeline {
         scenario: &scenario,
         faults: drivers,
@@ -409,4 +430,18 @@ async fn a_phase_watches_only_itself() {
     assert_eq!(play(&phases(2), &faults, None).await.outcome.breach, None);
     let breach = play(&phases(1), &faults, None).await.outcome.breach.expect("a breach");
     assert_eq!(breach.path, "phases[1].abort_if[0].success_rate");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_waits_for_the_answers_that_the_phase_before_is_owed() {
+    for (latency, injected) in [(3.0, "13.0 inject cut"), (60.0, "20.0 inject cut")] {
+        let latency = Duration::from_secs_f64(latency);
+        let case = play_slowly(latency, "[]", &three_phases(FAULT), &[("cut", Behaviour::Works)], None).await;
+        assert!(case.log.text().starts_with(injected), "{latency:?}: {}", case.log.text());
+        assert_eq!(
+            case.marks[1],
+            (10.0, 1, Part::Injecting),
+            "what is due meanwhile is of neither phase's judged part"
+        );
+    }
 }

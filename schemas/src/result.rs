@@ -589,7 +589,7 @@ pub struct Point {
     /// The largest latency, ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_ms: Option<f64>,
-    /// Requests under way at the window's end.
+    /// The most requests that were under way at the same time within the window.
     #[serde(default)]
     pub in_flight: u64,
 }

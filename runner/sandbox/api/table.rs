@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::format::metadata;
 use crate::sandbox::clock::Clock;
+use crate::sandbox::custom;
 use crate::sandbox::object;
 use crate::sandbox::resource::Resource;
 
@@ -13,7 +14,7 @@ type Column = (&'static str, bool);
 
 /// Renders objects of one kind as a `Table`.
 pub(super) fn render(resource: &Resource, values: &[&Value], meta: Value, whole: bool, clock: &Clock) -> Value {
-    let columns = columns(resource.kind);
+    let columns = columns(resource);
     let definitions: Vec<Value> = columns
         .iter()
         .map(|(name, wide)| {
@@ -24,7 +25,7 @@ pub(super) fn render(resource: &Resource, values: &[&Value], meta: Value, whole:
     let rows: Vec<Value> = values
         .iter()
         .map(|value| {
-            let cells: Vec<Value> = columns.iter().map(|(name, _)| cell(resource.kind, name, value, clock)).collect();
+            let cells: Vec<Value> = columns.iter().map(|(name, _)| cell(resource, name, value, clock)).collect();
             let object = if whole { Value::clone(value) } else { metadata(value) };
             json!({"cells": cells, "object": object})
         })
@@ -32,7 +33,17 @@ pub(super) fn render(resource: &Resource, values: &[&Value], meta: Value, whole:
     json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "columnDefinitions": definitions, "rows": rows})
 }
 
-fn columns(kind: &str) -> &'static [Column] {
+fn columns(resource: &Resource) -> Vec<Column> {
+    match custom::of(resource) {
+        // As on the real server: no age among the columns that a definition names.
+        Some(definition) if !definition.columns.is_empty() => {
+            [("Name", false)].into_iter().chain(definition.columns.iter().map(|name| (name.as_str(), false))).collect()
+        }
+        _ => built_in(resource.kind).to_vec(),
+    }
+}
+
+fn built_in(kind: &str) -> &'static [Column] {
     const fn shown(name: &'static str) -> Column {
         (name, false)
     }
@@ -64,6 +75,10 @@ fn columns(kind: &str) -> &'static [Column] {
         "ReplicaSet" => const { &[NAME, shown("Desired"), shown("Current"), shown("Ready"), AGE] },
         "StatefulSet" => const { &[NAME, shown("Ready"), AGE] },
         "Endpoints" => const { &[NAME, shown("Endpoints"), AGE] },
+        "PodDisruptionBudget" => {
+            const { &[NAME, shown("Min Available"), shown("Max Unavailable"), shown("Allowed Disruptions"), AGE] }
+        }
+        "CustomResourceDefinition" => const { &[NAME, shown("Created At")] },
         "Lease" => const { &[NAME, shown("Holder"), AGE] },
         "ConfigMap" => const { &[NAME, shown("Data"), AGE] },
         "Event" => {
@@ -73,7 +88,11 @@ fn columns(kind: &str) -> &'static [Column] {
     }
 }
 
-fn cell(kind: &str, column: &str, value: &Value, clock: &Clock) -> Value {
+fn cell(resource: &Resource, column: &str, value: &Value, clock: &Clock) -> Value {
+    if custom::of(resource).is_some() && !matches!(column, "Name" | "Age") {
+        return value["spec"].get(column).cloned().unwrap_or_default();
+    }
+    let kind = resource.kind;
     let text = |pointer: &str| object::text(value, pointer).to_string();
     let number = |pointer: &str| object::number(value, pointer).unwrap_or(0);
     let or_none = |text: String| if text.is_empty() { "<none>".to_string() } else { text };
@@ -122,6 +141,10 @@ fn cell(kind: &str, column: &str, value: &Value, clock: &Clock) -> Value {
         ("ReplicaSet", "Current") => number("/status/replicas").to_string(),
         ("ReplicaSet", "Ready") => number("/status/readyReplicas").to_string(),
         ("Endpoints", "Endpoints") => or_none(endpoints(value)),
+        ("PodDisruptionBudget", "Min Available") => or_not(&value["spec"]["minAvailable"]),
+        ("PodDisruptionBudget", "Max Unavailable") => or_not(&value["spec"]["maxUnavailable"]),
+        ("PodDisruptionBudget", "Allowed Disruptions") => number("/status/disruptionsAllowed").to_string(),
+        ("CustomResourceDefinition", "Created At") => text("/metadata/creationTimestamp"),
         ("Lease", "Holder") => text("/spec/holderIdentity"),
         ("ConfigMap", "Data") => value["data"].as_object().map_or(0, serde_json::Map::len).to_string(),
         ("Event", "Last Seen") => age(&text("/lastTimestamp"), clock),
@@ -148,6 +171,15 @@ fn age(stamp: &str, clock: &Clock) -> String {
         10_800..28_800 if minutes % 60 != 0 => format!("{hours}h{}m", minutes % 60),
         10_800..172_800 => format!("{hours}h"),
         _ => format!("{days}d"),
+    }
+}
+
+/// A number or a percentage, or `N/A`.
+fn or_not(value: &Value) -> String {
+    match value {
+        Value::Null => "N/A".into(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 

@@ -41,7 +41,12 @@ async fn served() -> Served {
 
 async fn served_with_log(length: usize) -> Served {
     let store = Store::with_log_length(Clock::new(), length);
-    let registry = Arc::new(Registry { store, addresses: Addresses::claim().unwrap(), logs: Default::default() });
+    let registry = Arc::new(Registry {
+        store,
+        addresses: Addresses::claim().unwrap(),
+        logs: Default::default(),
+        kills: Default::default(),
+    });
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}});
     registry.create(&NAMESPACES, "", namespace, WriteOptions::default()).unwrap();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

@@ -114,8 +114,14 @@ impl Verbs<'_> {
                 self.registry.create(self.route.resource, &self.route.namespace, body, options).map(|w| self.written(w))
             }
             Some("eviction") => {
-                let delete = self.query.delete_options(&body["deleteOptions"])?;
-                self.registry.delete(&self.key()?, &delete)?;
+                let mut delete = self.query.delete_options(&body["deleteOptions"])?;
+                delete.dry_run |= options.dry_run;
+                let key = self.key()?;
+                let name = object::name(&body);
+                if !name.is_empty() && name != key.name {
+                    return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
+                }
+                self.registry.evict(&key, &delete)?;
                 let done =
                     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
                 Ok(Answer { code: 201, body: done, warnings: Vec::new() })

@@ -30,6 +30,7 @@ impl Cluster {
             store: Store::new(Clock::new()),
             addresses: Addresses::claim().unwrap(),
             logs: Default::default(),
+            kills: Default::default(),
         });
         let mut tasks = JoinSet::new();
         for reconcile in [

@@ -1,6 +1,7 @@
 //! Serving HTTP/1.1 over the sandbox's network: connections and bodies. What is answered, the programs say.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +18,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use crate::sandbox::net::Listener;
+use crate::sandbox::mesh::units::glob;
+use crate::sandbox::net::{HttpRule, Listener};
 
 /// How long a client may take to send its headers, and how long an idle connection is kept.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -33,6 +35,7 @@ where
     H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
+    let listener = Arc::new(listener);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -40,10 +43,14 @@ where
             accepted = listener.accept(), if connections.len() < max_connections => match accepted {
                 Ok((stream, from)) => {
                     let handler = handler.clone();
+                    let listener = Arc::clone(&listener);
+                    // A proxy in front of the program takes new connections only.
+                    let proxied = !listener.http_rules().is_empty();
                     connections.spawn(async move {
                         let service = service_fn(move |request| {
-                            let answer = handler(request);
-                            async move { Ok::<_, Infallible>(answer.await) }
+                            let rules = if proxied { listener.http_rules() } else { Vec::new() };
+                            let handler = handler.clone();
+                            async move { interfere(&rules, request, handler).await }
                         });
                         let mut server = http1::Builder::new();
                         server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
@@ -59,6 +66,49 @@ where
             },
         }
     }
+}
+
+/// Closes the connection without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection was aborted on purpose")]
+struct Aborted;
+
+/// Lets the program answer a request, as far as the rules let it.
+async fn interfere<H, F>(rules: &[HttpRule], request: Request<Incoming>, handler: H) -> Result<Response<Body>, Aborted>
+where
+    H: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<Body>>,
+{
+    let meant: Vec<&HttpRule> = rules.iter().filter(|rule| is_meant(rule, &request)).collect();
+    for rule in meant.iter().filter(|rule| !rule.on_answer) {
+        sleep(rule.delay).await;
+        if rule.abort {
+            return Err(Aborted);
+        }
+    }
+    let mut response = handler(request).await;
+    for rule in meant.iter().filter(|rule| rule.on_answer) {
+        if rule.code.is_some_and(|code| code != response.status().as_u16()) {
+            continue;
+        }
+        sleep(rule.delay).await;
+        if rule.abort {
+            return Err(Aborted);
+        }
+        if let Some(status) = rule.replace_code.and_then(|code| StatusCode::from_u16(code).ok()) {
+            *response.status_mut() = status;
+        }
+    }
+    Ok(response)
+}
+
+fn is_meant(rule: &HttpRule, request: &Request<Incoming>) -> bool {
+    let has = |(name, value): &(String, String)| {
+        request.headers().get(name).is_some_and(|found| found.as_bytes() == value.as_bytes())
+    };
+    rule.method.as_deref().is_none_or(|method| method == request.method().as_str())
+        && rule.path.as_deref().is_none_or(|path| glob(path, request.uri().path()))
+        && rule.headers.iter().all(has)
 }
 
 /// An answer of JSON.

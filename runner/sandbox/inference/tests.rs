@@ -1,5 +1,6 @@
 //! The deployment on real sockets, through links that the tests open and block.
 
+mod ailing;
 mod bus;
 mod cuts;
 mod harness;

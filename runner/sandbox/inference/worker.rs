@@ -160,7 +160,8 @@ impl Worker {
         // Each token has its time from the start: a timer's rounding must not add up over an answer.
         let mut due = Instant::now();
         for index in 0..request.max_tokens {
-            due += pace.before(index);
+            // Read for each token: the processor may be shared from one to the next.
+            due += pace.before(index).mul_f64(self.net.busy());
             sleep_until(due).await;
             send(sink, &Frame::Token(text(&request.prompt, index))).await?;
         }

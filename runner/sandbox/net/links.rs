@@ -4,16 +4,18 @@
 //! sockets (`stream`), and why a link is blocked (the sandbox's judge knows).
 //!
 //! A gate asks again only after [`Links::update`]; between updates a judge has to answer the same for the same link.
-//! To model delay, loss or rate, [`Carry`] gets the numbers and `Stream::poll_read` the waiting: the reading end is the
-//! only place that all bytes of a direction pass, and the kernel's buffers give the back pressure.
+//! Delay, loss and rate are a [`Way`] for each direction; the waiting is done where the bytes are read (`stream`): that
+//! is the only place that all bytes of a direction pass, and the kernel's buffers give the back pressure.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Context, Poll, Waker};
 
+use super::ailments::Ailments;
+use super::shaper::Way;
 use super::{Net, Resolve};
 
 /// The way from one pod to a port of another. Both directions of a connection belong to the link of who opened it, as a
@@ -26,21 +28,38 @@ pub struct Link {
     pub destination: IpAddr,
     /// The port that they go to.
     pub port: u16,
+    /// The service's address that the source called, where it called one. Whatever looks at packets in the source's own
+    /// network sees this one.
+    pub via: Option<SocketAddr>,
 }
 
 /// What a link does with what is sent over it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Carry {
     /// Whether anything passes at all.
     pub open: bool,
+    /// What the packets of who opened the connection go through.
+    pub there: Way,
+    /// What the packets of the other end go through.
+    pub back: Way,
 }
 
 impl Carry {
     /// Everything passes at once.
-    pub const OPEN: Self = Self { open: true };
+    pub fn open() -> Self {
+        Self::through(Way::default(), Way::default())
+    }
+
     /// Everything is dropped: connects hang, established connections fall silent until the link opens again.
-    pub const BLOCKED: Self = Self { open: false };
+    pub fn blocked() -> Self {
+        Self { open: false, ..Self::open() }
+    }
+
+    /// What passes goes through these ways.
+    pub fn through(there: Way, back: Way) -> Self {
+        Self { open: true, there, back }
+    }
 }
 
 /// Says what each link carries. It is called from within reads and writes, so it has to be quick and must not block.
@@ -58,6 +77,9 @@ struct Board {
     version: AtomicU64,
     next_gate: AtomicU64,
     waiting: Mutex<HashMap<(u64, Side), Waker>>,
+    /// The services that connections under way were made to, by their address at the end that called.
+    called: Mutex<HashMap<SocketAddr, SocketAddr>>,
+    ailments: Ailments,
 }
 
 /// Which half of a connection waits: one task may read while another writes.
@@ -71,10 +93,12 @@ impl Links {
     /// Links that carry everything.
     pub fn new() -> Self {
         let board = Board {
-            judge: RwLock::new(Arc::new(|_| Carry::OPEN)),
+            judge: RwLock::new(Arc::new(|_| Carry::open())),
             version: AtomicU64::new(0),
             next_gate: AtomicU64::new(0),
             waiting: Mutex::default(),
+            called: Mutex::default(),
+            ailments: Ailments::default(),
         };
         Self { board: Arc::new(board) }
     }
@@ -88,6 +112,26 @@ impl Links {
         for waker in waiting.into_values() {
             waker.wake();
         }
+    }
+
+    /// What ails the pods besides their links.
+    pub fn ailments(&self) -> &Ailments {
+        &self.board.ailments
+    }
+
+    /// The service that this end of a connection called, if it called one.
+    pub(super) fn called(&self, caller: SocketAddr) -> Option<SocketAddr> {
+        self.board.called().get(&caller).copied()
+    }
+
+    /// The network of whatever is not a pod: it has the address 127.0.0.1, and looks no services up.
+    pub fn outside(&self) -> Net {
+        self.pod(Ipv4Addr::LOCALHOST.into(), "", Arc::new(|_: &str, _: u16, _: &str| None))
+    }
+
+    /// What a link carries now.
+    pub fn ask(&self, link: Link) -> Carry {
+        self.board.judge(link)
     }
 
     /// The network of a pod with this address (in 127.0.0.0/8 and not 127.0.0.1, which stands for the world outside).
@@ -113,20 +157,36 @@ impl Board {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn called(&self) -> MutexGuard<'_, HashMap<SocketAddr, SocketAddr>> {
+        self.called.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn judge(&self, link: Link) -> Carry {
         // A pod always reaches itself; no policy speaks about that.
         if link.source == link.destination {
-            return Carry::OPEN;
+            return Carry::open();
         }
         let judge = Arc::clone(&self.judge.read().unwrap_or_else(PoisonError::into_inner));
         judge(link)
     }
 }
 
+/// Which end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// It opened the connection.
+    Opener,
+    /// It accepted it.
+    Acceptor,
+}
+
 /// One end's hold on what its link carries.
 pub(super) struct Gate {
     id: u64,
     link: Link,
+    end: End,
+    /// Of the end that called a service: its own address, under which the other end finds the service.
+    calls_from: Option<SocketAddr>,
     board: Arc<Board>,
     /// The update that `carry` is the answer of.
     seen: Option<u64>,
@@ -134,38 +194,79 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub(super) fn new(links: &Links, link: Link) -> Self {
+    pub(super) fn new(links: &Links, link: Link, end: End) -> Self {
         let board = Arc::clone(&links.board);
         let id = board.next_gate.fetch_add(1, Ordering::Relaxed);
-        Self { id, link, board, seen: None, carry: Carry::BLOCKED }
+        Self { id, link, end, calls_from: None, board, seen: None, carry: Carry::blocked() }
+    }
+
+    /// Says that the connection from `own` goes to the link's service, before the other end can accept it.
+    pub(super) fn call(&mut self, own: SocketAddr) {
+        self.hang_up();
+        if let Some(service) = self.link.via {
+            self.board.called().insert(own, service);
+            self.calls_from = Some(own);
+        }
+    }
+
+    fn hang_up(&mut self) {
+        if let Some(own) = self.calls_from.take() {
+            self.board.called().remove(&own);
+        }
+    }
+
+    /// Asks anew if there was an update.
+    fn look(&mut self) -> u64 {
+        let version = self.board.version.load(Ordering::Acquire);
+        if self.seen != Some(version) {
+            self.carry = self.board.judge(self.link);
+            self.seen = Some(version);
+        }
+        version
     }
 
     /// Ready while the link is open; otherwise the task is woken by the next update.
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>, side: Side) -> Poll<()> {
         loop {
-            let version = self.board.version.load(Ordering::Acquire);
-            if self.seen != Some(version) {
-                self.carry = self.board.judge(self.link);
-                self.seen = Some(version);
-            }
+            let version = self.look();
             if self.carry.open {
                 return Poll::Ready(());
             }
-            self.board.waiting().insert((self.id, side), cx.waker().clone());
-            // An update between the question and the entry into the list has woken nobody here: ask again.
-            if self.board.version.load(Ordering::Acquire) == version {
+            if self.wake_at_update(cx, side, version) {
                 return Poll::Pending;
             }
         }
     }
 
+    /// Has the task woken by the next update; false if there has been one meanwhile.
+    fn wake_at_update(&self, cx: &mut Context<'_>, side: Side, version: u64) -> bool {
+        self.board.waiting().insert((self.id, side), cx.waker().clone());
+        // An update between the question and the entry into the list has woken nobody here: ask again.
+        self.board.version.load(Ordering::Acquire) == version
+    }
+
+    /// Has a reader woken by the next update, which may change what the answer of `poll_open` was; false if there has
+    /// been one meanwhile.
+    pub(super) fn watch(&self, cx: &mut Context<'_>) -> bool {
+        self.wake_at_update(cx, Side::Read, self.seen.unwrap_or_default())
+    }
+
     pub(super) async fn open(&mut self) {
         poll_fn(|cx| self.poll_open(cx, Side::Write)).await;
+    }
+
+    /// What the packets that this end reads go through, and what its own do, as of the last question.
+    pub(super) fn ways(&self) -> (&Way, &Way) {
+        match self.end {
+            End::Opener => (&self.carry.back, &self.carry.there),
+            End::Acceptor => (&self.carry.there, &self.carry.back),
+        }
     }
 }
 
 impl Drop for Gate {
     fn drop(&mut self) {
+        self.hang_up();
         let mut waiting = self.board.waiting();
         waiting.remove(&(self.id, Side::Read));
         waiting.remove(&(self.id, Side::Write));

@@ -5,23 +5,41 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::line::Line;
 use super::links::{Gate, Side};
+use super::shaper::Way;
 
-/// A TCP connection. While its link is blocked, reads wait, and writes go on until the kernel's buffers are full.
+/// How much is taken out of the kernel at a time.
+const CHUNK: usize = 16 << 10;
+
+/// A TCP connection. While its link is blocked, reads wait, and writes go on until the kernel's buffers are full. While
+/// its link delays or loses, what was sent is read when it would have arrived.
 #[derive(Debug)]
 pub struct Stream {
     tcp: TcpStream,
     gate: Option<Gate>,
+    /// What is on its way to this end; only while the way is one that takes time.
+    incoming: Option<Box<Incoming>>,
+}
+
+#[derive(Debug)]
+struct Incoming {
+    line: Line,
+    /// The way that the line was told of last.
+    way: Way,
+    alarm: Pin<Box<Sleep>>,
 }
 
 impl Stream {
     pub(super) fn new(tcp: TcpStream, gate: Option<Gate>) -> io::Result<Self> {
         // Tokens are small and each one counts: never wait to fill a packet.
         tcp.set_nodelay(true)?;
-        Ok(Self { tcp, gate })
+        Ok(Self { tcp, gate, incoming: None })
     }
 
     /// This end's address.
@@ -47,6 +65,49 @@ impl Stream {
         }
     }
 
+    /// Reads what has arrived by now from a way that takes time. A task that does not read for a while lets the time of
+    /// what is sent meanwhile begin late.
+    fn poll_shaped(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_gate(cx, Side::Read));
+            let Some(gate) = &self.gate else { return Pin::new(&mut self.tcp).poll_read(cx, buf) };
+            let (way, back) = gate.ways();
+            let now = Instant::now();
+            let incoming = self.incoming.get_or_insert_with(|| {
+                let (line, way, alarm) = (Line::new(), way.clone(), Box::pin(sleep_until(now)));
+                Box::new(Incoming { line, way, alarm })
+            });
+            if incoming.way != *way {
+                incoming.line.reroute(now, way, back);
+                incoming.way = way.clone();
+            }
+            let mut space = [0; CHUNK];
+            while incoming.line.has_room() {
+                let mut chunk = ReadBuf::new(&mut space);
+                match Pin::new(&mut self.tcp).poll_read(cx, &mut chunk) {
+                    Poll::Ready(Ok(())) if chunk.filled().is_empty() => incoming.line.end(Ok(())),
+                    Poll::Ready(Ok(())) => incoming.line.write(Bytes::copy_from_slice(chunk.filled())),
+                    Poll::Ready(Err(error)) => incoming.line.end(Err(error.kind())),
+                    Poll::Pending => break,
+                }
+            }
+            incoming.line.advance(now, way, back);
+            if let Some(read) = incoming.line.read(buf) {
+                return Poll::Ready(read);
+            }
+            if way.is_plain() && incoming.line.is_empty() {
+                self.incoming = None;
+                return Pin::new(&mut self.tcp).poll_read(cx, buf);
+            }
+            if !gate.watch(cx) {
+                continue;
+            }
+            let Some(next) = incoming.line.next() else { return Poll::Pending };
+            incoming.alarm.as_mut().reset(next);
+            ready!(incoming.alarm.as_mut().poll(cx));
+        }
+    }
+
     /// What a write came to. That the other end is gone is news, too, and does not pass a blocked link.
     fn poll_written<T>(
         &mut self,
@@ -64,7 +125,8 @@ impl Stream {
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_gate(cx, Side::Read));
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
+        let shaped = self.incoming.is_some() || self.gate.as_ref().is_some_and(|gate| !gate.ways().0.is_plain());
+        if shaped { self.poll_shaped(cx, buf) } else { Pin::new(&mut self.tcp).poll_read(cx, buf) }
     }
 }
 

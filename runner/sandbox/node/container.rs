@@ -7,7 +7,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::probe::Probe;
@@ -34,8 +35,20 @@ pub(super) struct Container {
     pub ground: Ground,
     pub pod: std::sync::Arc<Value>,
     pub index: usize,
+    /// The images of all containers of the pod.
+    pub images: watch::Receiver<Vec<String>>,
     pub ip: Ipv4Addr,
     pub net: Net,
+}
+
+/// How a run of a container's program ended.
+enum Ended {
+    /// By itself, or because the pod is to go.
+    Program(io::Result<()>),
+    /// Somebody killed it.
+    Killed,
+    /// It is to have another image.
+    Replaced,
 }
 
 impl Container {
@@ -43,56 +56,69 @@ impl Container {
         &self.pod["spec"]["containers"][self.index]
     }
 
+    fn name(&self) -> &str {
+        object::text(self.spec(), "/name")
+    }
+
     /// Runs until the container has ended for good, or was told to stop and did.
-    pub async fn run(self, stop: CancellationToken) {
-        let program = match program(&self.pod, self.spec(), self.ip) {
-            Ok(program) => program,
-            Err(why) => {
-                self.say(true, "Failed", &format!("Error: {why}"));
-                self.set(|c| c["state"] = json!({"waiting": {"reason": "CreateContainerError", "message": why}}));
-                return stop.cancelled().await;
-            }
-        };
-        let image = object::text(self.spec(), "/image");
-        self.say(false, "Pulled", &format!("Container image {image:?} already present on machine"));
-        let name = object::text(self.spec(), "/name");
-        self.say(false, "Created", &format!("Created container: {name}"));
+    pub async fn run(mut self, stop: CancellationToken) {
         let mut restarts = 0_u32;
         loop {
+            let image = self.images.borrow_and_update().get(self.index).cloned().unwrap_or_default();
+            let program = match program(&self.pod, self.spec(), &image, self.ip) {
+                Ok(program) => program,
+                Err(why) => {
+                    self.say(true, "Failed", &format!("Error: {why}"));
+                    self.set(|c| {
+                        c["state"] = json!({"waiting": {"reason": "CreateContainerError", "message": why}});
+                        (c["image"], c["ready"]) = (image.as_str().into(), false.into());
+                    });
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        changed = self.images.changed() => if changed.is_err() { return },
+                    }
+                    continue;
+                }
+            };
+            self.say(false, "Pulled", &format!("Container image {image:?} already present on machine"));
+            self.say(false, "Created", &format!("Created container: {}", self.name()));
             let began = Instant::now();
             let started_at = self.ground.registry.store.clock.stamp();
-            self.say(false, "Started", &format!("Started container {name}"));
+            self.say(false, "Started", &format!("Started container {}", self.name()));
             self.set(|c| {
                 c["state"] = json!({"running": {"startedAt": started_at}});
-                c["started"] = true.into();
-                c["restartCount"] = restarts.into();
+                (c["image"], c["started"], c["restartCount"]) = (image.into(), true.into(), restarts.into());
             });
-            let ended = self.run_once(program.clone(), &stop).await;
+            let ended = self.run_once(program, &stop).await;
             let finished_at = self.ground.registry.store.clock.stamp();
-            let (code, reason) = if ended.is_ok() { (0, "Completed") } else { (1, "Error") };
-            let message = ended.as_ref().err().map(ToString::to_string);
+            let (code, reason, message) = match &ended {
+                Ended::Program(Ok(())) => (0, "Completed", None),
+                Ended::Program(Err(error)) => (1, "Error", Some(error.to_string())),
+                // What a shell calls the end by SIGKILL.
+                Ended::Killed | Ended::Replaced => (137, "Error", Some("it was killed".to_owned())),
+            };
             let terminated = json!({"terminated": {"exitCode": code, "reason": reason, "message": message,
                 "startedAt": started_at, "finishedAt": finished_at}});
             self.set(|c| {
                 c["state"] = terminated.clone();
                 (c["ready"], c["started"]) = (false.into(), false.into());
             });
+            let replaced = matches!(ended, Ended::Replaced);
             let policy = object::text(&self.pod, "/spec/restartPolicy");
-            let again = policy == "Always" || (policy == "OnFailure" && ended.is_err());
+            let again = replaced || policy == "Always" || (policy == "OnFailure" && code != 0);
             if stop.is_cancelled() || !again {
                 return;
             }
-            let pause = if began.elapsed() >= STABLE { Duration::ZERO } else { backoff(restarts) };
+            let pause = if replaced || began.elapsed() >= STABLE { Duration::ZERO } else { backoff(restarts) };
             restarts += 1;
             if !pause.is_zero() {
-                let why = message.unwrap_or_else(|| "the program ended".into());
+                let (name, why) = (self.name(), message.unwrap_or_else(|| "the program ended".into()));
                 self.say(true, "BackOff", &format!("Back-off restarting failed container {name} in pod: {why}"));
                 self.set(|c| {
-                    c["lastState"] = terminated;
                     c["state"] = json!({"waiting": {"reason": "CrashLoopBackOff", "message": why}});
-                    c["restartCount"] = restarts.into();
                 });
             }
+            self.set(|c| (c["lastState"], c["restartCount"]) = (terminated, restarts.into()));
             tokio::select! {
                 () = sleep(pause) => {}
                 () = stop.cancelled() => return,
@@ -100,23 +126,43 @@ impl Container {
         }
     }
 
-    async fn run_once(&self, program: Program, stop: &CancellationToken) -> io::Result<()> {
-        let (logs, uid) = (self.ground.registry.clone(), object::uid(&self.pod).to_owned());
-        let print = move |line| logs.logs.print(&uid, line);
-        let run = program.run(self.net.clone(), print, stop.clone());
+    async fn run_once(&mut self, program: Program, stop: &CancellationToken) -> Ended {
+        let (registry, uid) = (self.ground.registry.clone(), object::uid(&self.pod).to_owned());
+        let killed = registry.kills.arm(&uid, self.name());
+        let (printed, printer) = (registry.clone(), uid.clone());
+        let print = move |line| printed.logs.print(&printer, line);
+        let own_stop = stop.child_token();
+        let run = program.run(self.net.clone(), print, own_stop.clone());
+        let mut images = self.images.clone();
         let watch = async {
             self.watch_readiness().await;
             std::future::pending().await
         };
         tokio::pin!(run, watch);
-        tokio::select! {
-            ended = &mut run => return ended,
-            () = stop.cancelled() => {}
+        let replaced = tokio::select! {
+            ended = &mut run => {
+                registry.kills.disarm(&uid, self.name());
+                return Ended::Program(ended);
+            }
+            () = killed.cancelled() => return Ended::Killed,
+            () = stop.cancelled() => false,
+            Ok(()) = images.changed() => true,
             never = as_never(&mut watch) => match never {},
+        };
+        registry.kills.disarm(&uid, self.name());
+        let name = self.name();
+        if !replaced {
+            self.say(false, "Killing", &format!("Stopping container {name}"));
+            self.set(|c| c["ready"] = false.into());
+            return Ended::Program(run.await);
         }
-        self.say(false, "Killing", &format!("Stopping container {}", object::text(self.spec(), "/name")));
+        self.say(false, "Killing", &format!("Container {name} definition changed, will be restarted"));
         self.set(|c| c["ready"] = false.into());
-        run.await
+        own_stop.cancel();
+        let grace = object::number(&self.pod, "/spec/terminationGracePeriodSeconds").unwrap_or(30);
+        // Whoever has not ended after its grace is killed: dropped with this future.
+        let _ = timeout(Duration::from_secs(u64::try_from(grace).unwrap_or(0)), run).await;
+        Ended::Replaced
     }
 
     /// Keeps `ready` up to date.
@@ -125,10 +171,11 @@ impl Container {
             self.set(|c| c["ready"] = true.into());
             return;
         };
+        let outside = self.ground.links.outside();
         sleep(probe.delay).await;
         let (mut ready, mut was_ready, mut failures) = (false, false, 0);
         loop {
-            let ok = probe.ask().await;
+            let ok = probe.ask(&outside).await;
             failures = if ok { 0 } else { failures + 1 };
             if ok != ready && (ok || failures >= probe.failures) {
                 ready = ok;
@@ -164,7 +211,7 @@ fn backoff(restarts: u32) -> Duration {
 }
 
 /// The program that a container's command line means.
-fn program(pod: &Value, container: &Value, ip: Ipv4Addr) -> Result<Program, String> {
+fn program(pod: &Value, container: &Value, image: &str, ip: Ipv4Addr) -> Result<Program, String> {
     let variables = variables(pod, container, ip);
     let words: Vec<String> = ["/command", "/args"]
         .iter()
@@ -173,16 +220,20 @@ fn program(pod: &Value, container: &Value, ip: Ipv4Addr) -> Result<Program, Stri
         .map(|word| expand(word, &variables))
         .collect();
     let shown = || {
-        let image = object::text(container, "/image");
         format!(
             "the sandbox runs only its own programs (command `shakedown pod bus`, `frontend` or `worker`), not image \
              {image:?} with command {words:?}"
         )
     };
+    // Chaos Mesh gives this image to the containers of a pod that is to fail.
+    if image.rsplit('/').next().is_some_and(|name| name.starts_with("pause")) {
+        let wanted = words.first().map(String::as_str).unwrap_or_default();
+        return Err(format!("exec: {wanted:?}: executable file not found in image {image:?}"));
+    }
     let rest = match words.as_slice() {
         [first, rest @ ..] if first == "shakedown" || first.ends_with("/shakedown") => rest,
         // The image's own entry point.
-        rest if object::text(container, "/image").starts_with("shakedown") => rest,
+        rest if image.starts_with("shakedown") => rest,
         _ => return Err(shown()),
     };
     match rest {
@@ -260,15 +311,16 @@ mod tests {
             "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
         });
         let expected = Program::Worker(WorkerConfig { id: "w-1".into(), ..WorkerConfig::default() });
-        assert_eq!(program(&pod, &container, IP), Ok(expected));
+        assert_eq!(program(&pod, &container, "any", IP), Ok(expected));
+        assert!(program(&pod, &container, "registry/pause:3.9", IP).unwrap_err().contains("not found"));
     }
 
     #[test]
     fn other_programs_are_refused_with_a_reason() {
-        let container = json!({"image": "nginx", "command": ["nginx"]});
-        let why = program(&json!({}), &container, IP).unwrap_err();
+        let container = json!({"command": ["nginx"]});
+        let why = program(&json!({}), &container, "nginx", IP).unwrap_err();
         assert!(why.contains("only its own programs") && why.contains("nginx"), "{why}");
-        let container = json!({"image": "shakedown:latest", "args": ["pod", "database"]});
-        assert!(program(&json!({}), &container, IP).unwrap_err().contains("no program `database`"));
+        let container = json!({"args": ["pod", "database"]});
+        assert!(program(&json!({}), &container, "shakedown:latest", IP).unwrap_err().contains("no program `database`"));
     }
 }

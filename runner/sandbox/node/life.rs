@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use shakedown_schemas::units;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +24,12 @@ const START: Duration = Duration::from_millis(500);
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Lives until the pod's containers have ended for good; then, if the pod is to go, it is gone.
-pub(super) async fn live(ground: Ground, pod: Arc<Value>, stop: CancellationToken) {
+pub(super) async fn live(
+    ground: Ground,
+    pod: Arc<Value>,
+    images: watch::Receiver<Vec<String>>,
+    stop: CancellationToken,
+) {
     let (key, uid) = (Key::of(&PODS, &pod), object::uid(&pod).to_string());
     let lived = async {
         let ip = loop {
@@ -46,7 +52,8 @@ pub(super) async fn live(ground: Ground, pod: Arc<Value>, stop: CancellationToke
         let net = ground.links.pod(ip.into(), key.namespace.clone(), ground.dns.clone());
         let mut containers = JoinSet::new();
         for index in 0..object::list(&pod, "/spec/containers").len() {
-            let container = Container { ground: ground.clone(), pod: pod.clone(), index, ip, net: net.clone() };
+            let (ground, pod, images) = (ground.clone(), pod.clone(), images.clone());
+            let container = Container { ground, pod, index, images, ip, net: net.clone() };
             containers.spawn(container.run(stop.clone()));
         }
         while containers.join_next().await.is_some() {}

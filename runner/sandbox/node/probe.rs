@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::sandbox::net::{Net, Stream};
 use crate::sandbox::object;
 
 /// A probe of a container.
@@ -66,10 +66,10 @@ impl Probe {
         })
     }
 
-    /// Asks once.
-    pub async fn ask(&self) -> bool {
+    /// Asks once, from outside of the pods.
+    pub async fn ask(&self, net: &Net) -> bool {
         let asked = async {
-            let mut stream = TcpStream::connect(self.address).await?;
+            let mut stream = net.connect(&self.address.ip().to_string(), self.address.port()).await?;
             match &self.kind {
                 Kind::Connect => Ok(true),
                 Kind::Get(path) => get(&mut stream, path, self.address).await,
@@ -80,7 +80,7 @@ impl Probe {
 }
 
 /// The first line of the answer decides.
-async fn get(stream: &mut TcpStream, path: &str, host: SocketAddr) -> std::io::Result<bool> {
+async fn get(stream: &mut Stream, path: &str, host: SocketAddr) -> std::io::Result<bool> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: kube-probe\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = [0; 12];
@@ -106,7 +106,7 @@ mod tests {
             stream.write_all(answer).await.unwrap();
         });
         let container = json!({"readinessProbe": {"httpGet": {"path": "/up", "port": port}}});
-        let ready = Probe::of(&container, Ipv4Addr::LOCALHOST).unwrap().ask().await;
+        let ready = Probe::of(&container, Ipv4Addr::LOCALHOST).unwrap().ask(&Net::host()).await;
         server.await.unwrap();
         ready
     }
@@ -127,7 +127,7 @@ mod tests {
         };
         let container =
             json!({"ports": [{"name": "p", "containerPort": port}], "readinessProbe": {"tcpSocket": {"port": "p"}}});
-        assert!(!Probe::of(&container, Ipv4Addr::LOCALHOST).unwrap().ask().await);
+        assert!(!Probe::of(&container, Ipv4Addr::LOCALHOST).unwrap().ask(&Net::host()).await);
         assert_eq!(Probe::of(&json!({"readinessProbe": {"exec": {}}}), Ipv4Addr::LOCALHOST), None);
     }
 }

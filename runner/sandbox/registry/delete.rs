@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Registry;
+use crate::sandbox::controllers::disruptions;
 use crate::sandbox::error::ApiError;
 use crate::sandbox::object;
 use crate::sandbox::resource::Resource;
@@ -57,7 +58,28 @@ pub(crate) struct Deleted {
 impl Registry {
     /// Deletes an object, or marks it as about to be deleted.
     pub fn delete(&self, key: &Key, options: &DeleteOptions) -> Result<Deleted, ApiError> {
+        self.delete_in(&mut self.store.lock(), key, options)
+    }
+
+    /// Deletes a pod unless a PodDisruptionBudget needs it. A pod that does not serve is no loss.
+    pub fn evict(&self, key: &Key, options: &DeleteOptions) -> Result<Deleted, ApiError> {
         let mut tx = self.store.lock();
+        let pod = tx.get(key).ok_or_else(|| ApiError::not_found(key.resource, &key.name))?;
+        let is_over = object::is_terminating(&pod)
+            || matches!(object::text(&pod, "/status/phase"), "Pending" | "Succeeded" | "Failed");
+        let budgets = if is_over { Vec::new() } else { disruptions::budgets(&tx, &pod) };
+        if budgets.len() > 1 {
+            let why =
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+            return Err(ApiError::internal(why));
+        }
+        if let Some((budget, tally)) = budgets.first().filter(|(_, tally)| tally.allowed() < 1) {
+            return Err(ApiError::disrupted(budget, tally.healthy, tally.desired));
+        }
+        self.delete_in(&mut tx, key, options)
+    }
+
+    fn delete_in(&self, tx: &mut Transaction<'_>, key: &Key, options: &DeleteOptions) -> Result<Deleted, ApiError> {
         let current = tx.get(key).ok_or_else(|| ApiError::not_found(key.resource, &key.name))?;
         check_preconditions(key, &current, options)?;
         let mut next = Value::clone(&current);
@@ -70,10 +92,10 @@ impl Registry {
             if options.dry_run {
                 return Ok(Deleted { object: current, gone: true, warning });
             }
-            let object = self.forget(&mut tx, key, None).unwrap_or(current);
+            let object = self.forget(tx, key, None).unwrap_or(current);
             return Ok(Deleted { object, gone: true, warning });
         }
-        mark(&tx, key.resource, &mut next, grace);
+        mark(tx, key.resource, &mut next, grace);
         let object = match next == *current {
             true => current,
             false if options.dry_run => Arc::new(next),

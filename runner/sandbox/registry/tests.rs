@@ -10,8 +10,12 @@ use crate::sandbox::resource::{DEPLOYMENTS, NAMESPACES, PODS, Resource, SERVICES
 use crate::sandbox::store::{Key, Store};
 
 fn registry() -> Registry {
-    let registry =
-        Registry { store: Store::new(Clock::new()), addresses: Addresses::claim().unwrap(), logs: Default::default() };
+    let registry = Registry {
+        store: Store::new(Clock::new()),
+        addresses: Addresses::claim().unwrap(),
+        logs: Default::default(),
+        kills: Default::default(),
+    };
     create(&registry, &NAMESPACES, json!({"metadata": {"name": "a"}}));
     registry
 }

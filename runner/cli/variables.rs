@@ -1,0 +1,86 @@
+//! The environment variables of the flags: every `--long-flag` can be given as `SHAKEDOWN_LONG_FLAG` as well. What belongs
+//! here is how variables become arguments; what they mean is clap's and the commands' business.
+//!
+//! On the command line a flag wins. A variable that is set to nothing counts as not set, as a CI system leaves them.
+//! Several values of one flag are one per line, where the flag has no delimiter of its own. Switches are off with
+//! `0`, `false`, `no`, `off`, and on with anything else.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::builder::FalseyValueParser;
+use clap::{Arg, ArgAction, Command};
+
+/// The command with a variable for each of its flags.
+pub fn with_variables(command: Command) -> Command {
+    attach(command, &|name| std::env::var_os(name))
+}
+
+fn attach(command: Command, look: &dyn Fn(&OsStr) -> Option<OsString>) -> Command {
+    command.mut_args(|arg| variable(arg, look)).mut_subcommands(|subcommand| attach(subcommand, look))
+}
+
+fn variable(arg: Arg, look: &dyn Fn(&OsStr) -> Option<OsString>) -> Arg {
+    let name = match (arg.get_env(), arg.get_long()) {
+        (Some(own), _) => own.to_owned(),
+        (None, Some(long)) => format!("SHAKEDOWN_{}", long.to_uppercase().replace('-', "_")).into(),
+        (None, None) => return arg,
+    };
+    let value = look(&name);
+    if value.as_ref().is_some_and(|value| value.is_empty()) {
+        return arg.env(None::<&str>);
+    }
+    let lines = value.is_some_and(|value| value.as_encoded_bytes().contains(&b'\n'));
+    let arg = arg.env(name);
+    match arg.get_action() {
+        ArgAction::SetTrue => arg.value_parser(FalseyValueParser::new()),
+        // Only when there are several lines, so that a value on the command line may hold a line break.
+        ArgAction::Append if lines && arg.get_value_delimiter().is_none() => arg.value_delimiter('\n'),
+        _ => arg,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, FromArgMatches};
+
+    use super::*;
+    use crate::cli::args::{self, Args};
+
+    /// The command as it is with these variables set; clap itself reads only the real environment.
+    fn parsed(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Args, clap::Error> {
+        let look = |name: &OsStr| {
+            let found = variables.iter().find(|(it, _)| name == OsStr::new(it));
+            found.map(|(_, value)| OsString::from(value))
+        };
+        let command = attach(Args::command(), &look);
+        Args::from_arg_matches(&command.try_get_matches_from(arguments)?)
+    }
+
+    #[test]
+    fn every_flag_has_its_variable() {
+        fn flags(command: &Command, missing: &mut Vec<String>) {
+            for arg in command.get_arguments().filter(|arg| arg.get_long().is_some()) {
+                let name = arg.get_env().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
+                if !name.starts_with("SHAKEDOWN_") {
+                    missing.push(format!("{} {}", command.get_name(), arg.get_id()));
+                }
+            }
+            command.get_subcommands().for_each(|it| flags(it, missing));
+        }
+        let mut missing = Vec::new();
+        flags(&attach(Args::command(), &|_| None), &mut missing);
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn a_variable_that_is_set_to_nothing_is_not_set() {
+        let args = parsed(&["shakedown", "list", "x.yaml"], &[("SHAKEDOWN_TAG", "")]).expect("arguments");
+        assert!(matches!(args.command, args::Command::List(list) if list.selection.tag.is_empty()));
+    }
+
+    #[test]
+    fn a_line_break_on_the_command_line_stays_one_value() {
+        let args = parsed(&["shakedown", "list", "x.yaml", "--var", "a=1\nb=2"], &[]).expect("arguments");
+        assert!(matches!(args.command, args::Command::List(list) if list.selection.vars == ["a=1\nb=2"]));
+    }
+}

@@ -1,0 +1,438 @@
+//! Chaos from its creation to its end, under a paused clock: with links, without HTTP and without a node.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use super::Controller;
+use crate::sandbox::addresses::Addresses;
+use crate::sandbox::clock::Clock;
+use crate::sandbox::controllers::{garbage, jobs, links, run};
+use crate::sandbox::dns::Dns;
+use crate::sandbox::mesh::PAUSE;
+use crate::sandbox::net::{Ailment, Link, Links};
+use crate::sandbox::object;
+use crate::sandbox::registry::{DeleteOptions, Registry, WriteOptions};
+use crate::sandbox::resource::{
+    DNS_CHAOS, EVENTS, IO_CHAOS, JOBS, NAMESPACES, NETWORK_CHAOS, POD_CHAOS, POD_NETWORK_CHAOS, PODS, Resource,
+    SERVICES, STRESS_CHAOS,
+};
+use crate::sandbox::store::{Key, Store};
+
+/// A cluster with two workers and a bus behind a service, all of them pods without programs.
+struct Cluster {
+    registry: Arc<Registry>,
+    links: Links,
+    _tasks: JoinSet<()>,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let registry = Arc::new(Registry {
+            store: Store::new(Clock::new()),
+            addresses: Addresses::claim().unwrap(),
+            logs: Default::default(),
+            kills: Default::default(),
+        });
+        let links = Links::new();
+        let (mut plugin, mut tasks) = (links::Plugin::new(links.clone()), JoinSet::new());
+        let mut mesh = Controller::new(links.ailments().clone(), Arc::new(Dns(registry.clone())));
+        tasks.spawn(run(registry.clone(), move |registry| mesh.reconcile(registry)));
+        tasks.spawn(run(registry.clone(), move |registry| plugin.reconcile(registry)));
+        tasks.spawn(run(registry.clone(), garbage::reconcile));
+        tasks.spawn(run(registry.clone(), jobs::reconcile));
+        let cluster = Self { registry, links, _tasks: tasks };
+        cluster.create(&NAMESPACES, json!({"metadata": {"name": "a"}}));
+        for name in ["w-0", "w-1", "nats-0"] {
+            cluster.pod(name);
+        }
+        cluster.create(
+            &SERVICES,
+            json!({"metadata": {"name": "nats"}, "spec": {"selector": {"app": "nats"}, "ports": [{"port": 4222}]}}),
+        );
+        cluster
+    }
+
+    fn pod(&self, name: &str) {
+        let app = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-');
+        let command = json!(["shakedown", "pod", if app == "w" { "worker" } else { "bus" }]);
+        let pod = json!({"metadata": {"name": name, "labels": {"app": app}},
+            "spec": {"containers": [{"name": "main", "image": "shakedown:latest", "command": command}]}});
+        let pod = self.create(&PODS, pod);
+        let ip = self.registry.addresses.pod().unwrap().to_string();
+        self.registry.modify(&Key::of(&PODS, &pod), object::uid(&pod), |pod| {
+            pod["status"] = json!({"phase": "Running", "podIP": ip});
+        });
+    }
+
+    fn create(&self, resource: &'static Resource, object: Value) -> Arc<Value> {
+        self.try_create(resource, object).unwrap()
+    }
+
+    fn try_create(&self, resource: &'static Resource, mut object: Value) -> Result<Arc<Value>, String> {
+        object["apiVersion"] = resource.api_version().into();
+        object["kind"] = resource.kind.into();
+        let namespace = if resource.namespaced { "a" } else { "" };
+        let written = self.registry.create(resource, namespace, object, WriteOptions::default());
+        written.map(|written| written.object).map_err(|error| error.to_string())
+    }
+
+    fn chaos(&self, resource: &'static Resource, name: &str, spec: Value) {
+        let mut whole = json!({"mode": "all", "selector": {"labelSelectors": {"app": "w"}}});
+        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        self.create(resource, json!({"metadata": {"name": name}, "spec": whole}));
+    }
+
+    fn get(&self, resource: &'static Resource, name: &str) -> Option<Arc<Value>> {
+        self.registry.store.get(resource, "a", name)
+    }
+
+    fn is(&self, resource: &'static Resource, name: &str, condition: &str) -> bool {
+        self.get(resource, name).is_some_and(|chaos| object::condition(&chaos, condition) == Some("True"))
+    }
+
+    fn desired(&self, resource: &'static Resource, name: &str) -> String {
+        self.get(resource, name)
+            .map(|chaos| object::text(&chaos, "/status/experiment/desiredPhase").to_string())
+            .unwrap_or_default()
+    }
+
+    /// The records: id, phase, and the message of the last event.
+    fn records(&self, resource: &'static Resource, name: &str) -> Vec<(String, String, String)> {
+        let chaos = self.get(resource, name).unwrap();
+        let text = |value: &Value, pointer: &str| object::text(value, pointer).to_string();
+        object::list(&chaos, "/status/experiment/containerRecords")
+            .iter()
+            .map(|record| {
+                let last = object::list(record, "/events").last().map(|event| text(event, "/message"));
+                (text(record, "/id"), text(record, "/phase"), last.unwrap_or_default())
+            })
+            .collect()
+    }
+
+    fn annotate(&self, resource: &'static Resource, name: &str, key: &str, value: Value) {
+        let chaos = self.get(resource, name).unwrap();
+        self.registry.modify(&Key::of(resource, &chaos), object::uid(&chaos), |chaos| {
+            object::map_mut(&mut chaos["metadata"], "annotations").insert(key.into(), value);
+        });
+    }
+
+    fn delete(&self, resource: &'static Resource, name: &str) {
+        self.registry.delete(&Key::new(resource, "a", name), &DeleteOptions::default()).unwrap();
+    }
+
+    fn said(&self, part: &str) -> usize {
+        let events = self.registry.store.list(&EVENTS, "a");
+        events.iter().filter(|event| object::text(event, "/message").contains(part)).count()
+    }
+
+    fn ip(&self, pod: &str) -> IpAddr {
+        object::text(&self.get(&PODS, pod).unwrap(), "/status/podIP").parse().unwrap()
+    }
+
+    /// How long a packet takes from one pod to another and back, in ms; `None` when the link is cut.
+    fn takes(&self, from: &str, to: &str, via: Option<SocketAddr>) -> Option<(u128, u128)> {
+        let link = Link { source: self.ip(from), destination: self.ip(to), port: 4222, via };
+        let carry = self.links.ask(link);
+        let now = Instant::now();
+        let ms = |at: Instant| (at - now).as_millis();
+        carry.open.then(|| (ms(carry.there.send(now, 100).unwrap()), ms(carry.back.send(now, 100).unwrap())))
+    }
+
+    /// Waits, in the cluster's time, until `is_so` holds.
+    async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let mut latest = self.registry.store.subscribe();
+        let waited = timeout(Duration::from_secs(3600), async {
+            while !is_so(self) {
+                latest.changed().await.unwrap();
+            }
+        });
+        assert!(waited.await.is_ok(), "never happened: {what}");
+    }
+
+    /// Lets everything happen that happens without time passing.
+    async fn settle(&self) {
+        let mut latest = self.registry.store.subscribe();
+        while timeout(Duration::from_millis(1), latest.changed()).await.is_ok() {}
+    }
+}
+
+fn slow_to_nats() -> Value {
+    json!({"action": "netem", "delay": {"latency": "100ms"},
+        "target": {"mode": "all", "selector": {"labelSelectors": {"app": "nats"}}}})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_acts_on_its_link_only_and_is_gone_after_deletion() {
+    let cluster = Cluster::new();
+    cluster.chaos(&NETWORK_CHAOS, "slow", slow_to_nats());
+    cluster.until("it is injected", |c| c.is(&NETWORK_CHAOS, "slow", "AllInjected")).await;
+    assert!(object::has_finalizer(&cluster.get(&NETWORK_CHAOS, "slow").unwrap(), "chaos-mesh/records"));
+    assert_eq!(cluster.desired(&NETWORK_CHAOS, "slow"), "Run");
+    let ids: Vec<String> = cluster.records(&NETWORK_CHAOS, "slow").into_iter().map(|record| record.0).collect();
+    assert_eq!(ids, ["a/w-0", "a/w-1", "a/nats-0"]);
+    let rules = cluster.get(&POD_NETWORK_CHAOS, "w-0").unwrap();
+    assert_eq!(rules["spec"]["tcs"][0]["source"], "a/slow");
+    assert_eq!(rules["status"]["observedGeneration"], rules["metadata"]["generation"]);
+    assert_eq!(rules["status"].get("failedMessage"), None);
+    assert!(cluster.get(&POD_NETWORK_CHAOS, "nats-0").is_none(), "nothing is done at the target");
+
+    assert_eq!(cluster.takes("w-0", "nats-0", None), Some((100, 0)));
+    assert_eq!(cluster.takes("nats-0", "w-0", None), Some((0, 100)), "also for what the bus opens");
+    assert_eq!(cluster.takes("w-0", "w-1", None), Some((0, 0)));
+
+    cluster.delete(&NETWORK_CHAOS, "slow");
+    cluster.until("it is gone", |c| c.get(&NETWORK_CHAOS, "slow").is_none()).await;
+    assert_eq!(cluster.takes("w-0", "nats-0", None), Some((0, 0)));
+    assert_eq!(cluster.get(&POD_NETWORK_CHAOS, "w-0").unwrap()["spec"], json!({}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_as_target_do_not_mean_the_service_in_front_of_them() {
+    let cluster = Cluster::new();
+    let service = cluster.get(&SERVICES, "nats").unwrap();
+    let via = SocketAddr::new(object::text(&service, "/spec/clusterIP").parse().unwrap(), 4222);
+    cluster.chaos(&NETWORK_CHAOS, "pods", slow_to_nats());
+    cluster.until("it is injected", |c| c.is(&NETWORK_CHAOS, "pods", "AllInjected")).await;
+    assert_eq!(cluster.takes("w-0", "nats-0", Some(via)), Some((0, 0)), "the address is not that of a pod");
+    cluster.delete(&NETWORK_CHAOS, "pods");
+    cluster.until("it is gone", |c| c.get(&NETWORK_CHAOS, "pods").is_none()).await;
+
+    let mut both = slow_to_nats();
+    both["externalTargets"] = json!(["nats.a.svc.cluster.local:4222"]);
+    cluster.chaos(&NETWORK_CHAOS, "there", both);
+    let back = json!({"action": "netem", "delay": {"latency": "30ms"}, "selector": {"labelSelectors": {"app": "nats"}},
+        "target": {"mode": "all", "selector": {"labelSelectors": {"app": "w"}}}});
+    cluster.chaos(&NETWORK_CHAOS, "back", back);
+    let injected = |c: &Cluster| ["there", "back"].iter().all(|name| c.is(&NETWORK_CHAOS, name, "AllInjected"));
+    cluster.until("both are injected", injected).await;
+    assert_eq!(cluster.takes("w-0", "nats-0", Some(via)), Some((100, 30)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_cuts_and_also_cuts_the_world_outside_when_it_has_no_target() {
+    let cluster = Cluster::new();
+    let mut cut = slow_to_nats();
+    cut["action"] = "partition".into();
+    cluster.chaos(&NETWORK_CHAOS, "cut", cut);
+    cluster.until("it is injected", |c| c.is(&NETWORK_CHAOS, "cut", "AllInjected")).await;
+    assert_eq!(cluster.takes("w-0", "nats-0", None), None);
+    assert_eq!(cluster.takes("nats-0", "w-0", None), None);
+    assert_eq!(cluster.takes("w-0", "w-1", None), Some((0, 0)));
+    let outside = |cluster: &Cluster, pod: &str| {
+        let link = Link { source: [127, 0, 0, 1].into(), destination: cluster.ip(pod), port: 80, via: None };
+        cluster.links.ask(link).open
+    };
+    assert!(outside(&cluster, "w-0"));
+    cluster.chaos(&NETWORK_CHAOS, "alone", json!({"action": "partition", "direction": "both"}));
+    cluster.until("it is injected", |c| c.is(&NETWORK_CHAOS, "alone", "AllInjected")).await;
+    assert!(!outside(&cluster, "w-0") && outside(&cluster, "nats-0"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn its_duration_ends_it_and_leaves_the_object() {
+    let cluster = Cluster::new();
+    let began = Instant::now();
+    let mut spec = slow_to_nats();
+    spec["duration"] = "30s".into();
+    cluster.chaos(&NETWORK_CHAOS, "slow", spec);
+    cluster.until("it is injected", |c| c.is(&NETWORK_CHAOS, "slow", "AllInjected")).await;
+    let over =
+        |c: &Cluster| c.desired(&NETWORK_CHAOS, "slow") == "Stop" && c.is(&NETWORK_CHAOS, "slow", "AllRecovered");
+    cluster.until("it is over", over).await;
+    // Time stamps have whole seconds: it counts from up to one second before.
+    assert!((Duration::from_secs(29)..=Duration::from_secs(31)).contains(&began.elapsed()), "{:?}", began.elapsed());
+    assert_eq!(cluster.said("Time up"), 1);
+    assert_eq!(cluster.takes("w-0", "nats-0", None), Some((0, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_recovers_and_its_end_injects_again() {
+    let cluster = Cluster::new();
+    cluster.chaos(&NETWORK_CHAOS, "slow", slow_to_nats());
+    cluster.until("it is injected", |c| c.is(&NETWORK_CHAOS, "slow", "AllInjected")).await;
+    cluster.annotate(&NETWORK_CHAOS, "slow", PAUSE, "true".into());
+    let paused = |c: &Cluster| c.is(&NETWORK_CHAOS, "slow", "Paused") && c.is(&NETWORK_CHAOS, "slow", "AllRecovered");
+    cluster.until("it is paused", paused).await;
+    assert_eq!(cluster.takes("w-0", "nats-0", None), Some((0, 0)));
+    cluster.annotate(&NETWORK_CHAOS, "slow", PAUSE, "false".into());
+    cluster.until("it is injected again", |c| c.is(&NETWORK_CHAOS, "slow", "AllInjected")).await;
+    assert_eq!(cluster.takes("w-0", "nats-0", None), Some((100, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_said_once_and_looked_for_again_only_after_a_change() {
+    let cluster = Cluster::new();
+    cluster.chaos(
+        &NETWORK_CHAOS,
+        "none",
+        json!({"action": "loss", "loss": {"loss": "1"}, "selector": {"pods": {"a": ["x"]}}}),
+    );
+    cluster.until("it is said", |c| c.said("no pod is selected") == 1).await;
+    cluster.pod("x");
+    cluster.settle().await;
+    for condition in ["Selected", "AllInjected"] {
+        assert!(!cluster.is(&NETWORK_CHAOS, "none", condition), "{condition}");
+    }
+    cluster.annotate(&NETWORK_CHAOS, "none", "look", "again".into());
+    cluster.until("it is injected", |c| c.is(&NETWORK_CHAOS, "none", "AllInjected")).await;
+    cluster.chaos(
+        &NETWORK_CHAOS,
+        "gone",
+        json!({"action": "netem", "loss": {"loss": "1"}, "selector": {"pods": {"a": ["y"]}}}),
+    );
+    cluster.settle().await;
+    cluster.delete(&NETWORK_CHAOS, "gone");
+    cluster.until("it goes all the same", |c| c.get(&NETWORK_CHAOS, "gone").is_none()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chaos_goes_with_the_fuse_that_owns_it() {
+    let cluster = Cluster::new();
+    let template = json!({"spec": {"schedulerName": "nobody", "restartPolicy": "Never",
+        "containers": [{"name": "fuse", "image": "none"}]}});
+    let job = cluster.create(
+        &JOBS,
+        json!({"metadata": {"name": "fuse"}, "spec": {"activeDeadlineSeconds": 60,
+        "ttlSecondsAfterFinished": 0, "backoffLimit": 0, "template": template}}),
+    );
+    let owner = json!({"apiVersion": "batch/v1", "kind": "Job", "name": "fuse", "uid": object::uid(&job)});
+    let mut spec = slow_to_nats();
+    spec["mode"] = "all".into();
+    spec["selector"] = json!({"pods": {"a": ["w-0"]}});
+    cluster.create(&NETWORK_CHAOS, json!({"metadata": {"name": "slow", "ownerReferences": [owner]}, "spec": spec}));
+    cluster.until("it is injected", |c| c.is(&NETWORK_CHAOS, "slow", "AllInjected")).await;
+    assert_eq!(cluster.takes("w-0", "nats-0", None), Some((100, 0)));
+    cluster.until("it is gone", |c| c.get(&NETWORK_CHAOS, "slow").is_none()).await;
+    assert_eq!(cluster.takes("w-0", "nats-0", None), Some((0, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_tc_refuses_is_told_and_blocks_its_own_deletion_until_the_pods_are_gone() {
+    let cluster = Cluster::new();
+    cluster.chaos(
+        &NETWORK_CHAOS,
+        "bad",
+        json!({"action": "netem", "loss": {"loss": "150"}, "selector": {"pods": {"a": ["w-0"]}}}),
+    );
+    cluster.until("it fails", |c| c.said("Failed to apply chaos: unable to set tcs for pod a/w-0") == 1).await;
+    let failed = ("a/w-0".to_string(), "Not Injected/Wait".to_string(), "unable to set tcs for pod a/w-0".to_string());
+    assert_eq!(cluster.records(&NETWORK_CHAOS, "bad"), [failed]);
+    assert_eq!(
+        cluster.get(&POD_NETWORK_CHAOS, "w-0").unwrap()["status"]["failedMessage"],
+        "unable to set tcs for pod a/w-0"
+    );
+    // Others on the same pod suffer from it.
+    cluster.chaos(&NETWORK_CHAOS, "good", slow_to_nats());
+    cluster.until("it fails as well", |c| c.said("unable to set tcs for pod a/w-0") == 2).await;
+
+    cluster.annotate(&NETWORK_CHAOS, "bad", "chaos-mesh.chaos-mesh.org/cleanFinalizer", "forced".into());
+    cluster.delete(&NETWORK_CHAOS, "bad");
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(cluster.get(&NETWORK_CHAOS, "bad").is_some(), "force does not help while a step fails");
+    cluster.delete(&PODS, "w-0");
+    cluster.until("it is gone", |c| c.get(&NETWORK_CHAOS, "bad").is_none()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_of_the_same_name_starts_whole_and_the_record_says_what_it_said() {
+    let cluster = Cluster::new();
+    cluster.chaos(&NETWORK_CHAOS, "slow", slow_to_nats());
+    cluster.until("it is injected", |c| c.is(&NETWORK_CHAOS, "slow", "AllInjected")).await;
+    cluster.delete(&PODS, "w-0");
+    cluster.until("its rules go with it", |c| c.get(&POD_NETWORK_CHAOS, "w-0").is_none()).await;
+    cluster.pod("w-0");
+    cluster.settle().await;
+    assert_eq!(cluster.takes("w-0", "nats-0", None), Some((0, 0)));
+    assert!(cluster.is(&NETWORK_CHAOS, "slow", "AllInjected"), "nobody looks again");
+    cluster.delete(&NETWORK_CHAOS, "slow");
+    cluster.until("it is gone", |c| c.get(&NETWORK_CHAOS, "slow").is_none()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_are_killed_once_and_containers_as_well() {
+    let cluster = Cluster::new();
+    let uid = object::uid(&cluster.get(&PODS, "w-1").unwrap()).to_string();
+    let token = cluster.registry.kills.arm(&uid, "main");
+    let spec = json!({"action": "container-kill", "containerNames": ["main"], "selector": {"pods": {"a": ["w-1"]}}});
+    cluster.chaos(&POD_CHAOS, "container", spec);
+    cluster.until("it is injected", |c| c.is(&POD_CHAOS, "container", "AllInjected")).await;
+    assert!(token.is_cancelled());
+    assert_eq!(cluster.records(&POD_CHAOS, "container")[0].0, "a/w-1/main");
+
+    let spec = json!({"action": "pod-kill", "selector": {"pods": {"a": ["w-0"]}}, "duration": "1s"});
+    cluster.chaos(&POD_CHAOS, "kill", spec);
+    cluster.until("it is injected", |c| c.is(&POD_CHAOS, "kill", "AllInjected")).await;
+    assert!(cluster.get(&PODS, "w-0").is_none());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(cluster.desired(&POD_CHAOS, "kill"), "Run", "its duration means nothing");
+    cluster.pod("w-0");
+    cluster.settle().await;
+    assert!(cluster.get(&PODS, "w-0").is_some(), "it kills once");
+    for name in ["kill", "container"] {
+        cluster.delete(&POD_CHAOS, name);
+        cluster.until("it is gone", |c| c.get(&POD_CHAOS, name).is_none()).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_fails_has_another_image_until_it_is_mended() {
+    let cluster = Cluster::new();
+    let image = |c: &Cluster| object::text(&c.get(&PODS, "w-0").unwrap(), "/spec/containers/0/image").to_string();
+    for name in ["one", "two"] {
+        cluster.chaos(&POD_CHAOS, name, json!({"action": "pod-failure", "selector": {"pods": {"a": ["w-0"]}}}));
+        cluster.until("it is injected", |c| c.is(&POD_CHAOS, name, "AllInjected")).await;
+        assert!(image(&cluster).contains("pause"));
+    }
+    for name in ["one", "two"] {
+        cluster.delete(&POD_CHAOS, name);
+        cluster.until("it is gone", |c| c.get(&POD_CHAOS, name).is_none()).await;
+    }
+    assert_eq!(image(&cluster), "shakedown:latest");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_sandbox_models_ails_the_pod_and_what_it_does_not_is_never_injected() {
+    let cluster = Cluster::new();
+    let names = json!({"action": "error", "patterns": ["nats.*"]});
+    cluster.chaos(&STRESS_CHAOS, "busy", json!({"stressors": {"cpu": {"workers": 1, "load": 50}}}));
+    cluster.chaos(&DNS_CHAOS, "names", names);
+    for (resource, name) in [(&STRESS_CHAOS, "busy"), (&DNS_CHAOS, "names")] {
+        cluster.until("it is injected", |c| c.is(resource, name, "AllInjected")).await;
+    }
+    let ailments = cluster.links.ailments().of(cluster.ip("w-0"));
+    assert!(ailments.contains(&Ailment::Busy(1.5)) && ailments.len() == 2, "{ailments:?}");
+    assert_eq!(cluster.links.ailments().of(cluster.ip("nats-0")), []);
+    for (resource, name) in [(&STRESS_CHAOS, "busy"), (&DNS_CHAOS, "names")] {
+        cluster.delete(resource, name);
+        cluster.until("it is gone", |c| c.get(resource, name).is_none()).await;
+    }
+    assert_eq!(cluster.links.ailments().of(cluster.ip("w-0")), []);
+
+    cluster.chaos(&IO_CHAOS, "io", json!({"action": "latency", "delay": "10ms", "volumePath": "/data"}));
+    cluster.until("it fails", |c| c.said("not modelled in the sandbox") > 0).await;
+    assert!(cluster.is(&IO_CHAOS, "io", "Selected") && !cluster.is(&IO_CHAOS, "io", "AllInjected"));
+    assert!(cluster.records(&IO_CHAOS, "io")[0].2.contains("its programs use no files"));
+    cluster.delete(&IO_CHAOS, "io");
+    cluster.until("it is gone", |c| c.get(&IO_CHAOS, "io").is_none()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn versions_and_updates_follow_the_rules_of_custom_resources() {
+    let cluster = Cluster::new();
+    cluster.chaos(&NETWORK_CHAOS, "slow", slow_to_nats());
+    cluster.until("it is injected", |c| c.is(&NETWORK_CHAOS, "slow", "AllInjected")).await;
+    let chaos = cluster.get(&NETWORK_CHAOS, "slow").unwrap();
+    assert!(object::number(&chaos, "/metadata/generation").unwrap() > 1, "its status counts");
+    let mut changed = Value::clone(&chaos);
+    changed["spec"]["delay"]["latency"] = "1ms".into();
+    let key = Key::of(&NETWORK_CHAOS, &chaos);
+    let refused = cluster.registry.update(&key, crate::sandbox::registry::Part::Main, changed, WriteOptions::default());
+    assert!(refused.unwrap_err().message.contains("Cannot update chaos spec"));
+    let unknown = cluster.try_create(&NETWORK_CHAOS, json!({"metadata": {"name": "x"}, "spec": {"action": "rate"}}));
+    assert!(unknown.unwrap_err().contains("Unsupported value: \"rate\""));
+}

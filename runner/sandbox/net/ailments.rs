@@ -1,0 +1,95 @@
+//! What ails a pod besides its links: less processor time, names that do not resolve, HTTP that goes wrong.
+//!
+//! What belongs here: the board on which the sandbox writes it, and how programs read it. What does not: why (the
+//! sandbox's chaos controller knows), and what a program does when it is ailing.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+/// One thing that ails a pod.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ailment {
+    /// Others use the processor: its work takes so many times as long (1 or more).
+    Busy(f64),
+    /// Names that match one of the patterns (all, if there are none) do not resolve, or to an address of nobody.
+    Names {
+        /// Patterns of fully qualified names, with `*` and `?`.
+        patterns: Vec<String>,
+        /// To an address of nobody.
+        random: bool,
+    },
+    /// Requests to a port go wrong.
+    Http(HttpRule),
+}
+
+/// Which requests go wrong, and how.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HttpRule {
+    /// The port.
+    pub port: u16,
+    /// Only this method.
+    pub method: Option<String>,
+    /// Only paths that match, with `*` and `?`.
+    pub path: Option<String>,
+    /// Only requests with these headers.
+    pub headers: Vec<(String, String)>,
+    /// Only answers with this status; then the rule acts on the answer.
+    pub code: Option<u16>,
+    /// Whether it acts on the answer, after the program has done its work.
+    pub on_answer: bool,
+    /// How long it is held up.
+    pub delay: Duration,
+    /// Whether the connection is closed without an answer.
+    pub abort: bool,
+    /// The status that the answer has instead.
+    pub replace_code: Option<u16>,
+}
+
+/// What ails each pod, by address. Cheap to clone; all clones are the same board.
+#[derive(Debug, Clone, Default)]
+pub struct Ailments {
+    board: Arc<RwLock<BTreeMap<(IpAddr, String), Ailment>>>,
+}
+
+impl Ailments {
+    /// From now on this ails the pod. `key` names it among all that does.
+    pub fn inflict(&self, pod: IpAddr, key: &str, ailment: Ailment) {
+        self.board.write().unwrap_or_else(PoisonError::into_inner).insert((pod, key.to_owned()), ailment);
+    }
+
+    /// Ends what `key` names, whoever has it.
+    pub fn heal(&self, key: &str) {
+        self.board.write().unwrap_or_else(PoisonError::into_inner).retain(|(_, known), _| known != key);
+    }
+
+    /// What ails a pod.
+    pub fn of(&self, pod: IpAddr) -> Vec<Ailment> {
+        let board = self.board.read().unwrap_or_else(PoisonError::into_inner);
+        board
+            .range((pod, String::new())..)
+            .take_while(|((of, _), _)| *of == pod)
+            .map(|(_, what)| what.clone())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_pod_has_its_own_ailments_until_they_are_healed() {
+        let ailments = Ailments::default();
+        let pod = |last: u8| IpAddr::from([127, 64, 0, last]);
+        for last in 1..=3 {
+            ailments.inflict(pod(last), "a", Ailment::Busy(f64::from(last)));
+        }
+        ailments.inflict(pod(2), "b", Ailment::Busy(9.0));
+        ailments.inflict(pod(2), "a", Ailment::Busy(5.0));
+        assert_eq!(ailments.of(pod(2)), [Ailment::Busy(5.0), Ailment::Busy(9.0)]);
+        ailments.heal("a");
+        assert_eq!((ailments.of(pod(1)), ailments.of(pod(2))), (vec![], vec![Ailment::Busy(9.0)]));
+    }
+}
