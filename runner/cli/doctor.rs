@@ -62,6 +62,8 @@ const NEEDED: &[(bool, Access)] = &[
     (false, access("", "pods", "create")),
     (false, access("", "pods", "delete")),
     (false, access("", "pods/log", "get")),
+    (false, access("", "pods/eviction", "create")),
+    (false, access("", "services", "list")),
     (false, access("apps", "replicasets", "get")),
     (false, access("apps", "replicasets", "list")),
 ];
@@ -160,7 +162,8 @@ async fn permissions(cluster: &Cluster, namespace: &str) -> Result<Vec<Finding>,
         findings.push(Finding::new(
             Level::Warning,
             text,
-            "port-forwards need pods/portforward; witnesses need pods create and delete and pods/log get; replaced targets are \
+            "port-forwards need pods/portforward; witnesses need pods create and delete and pods/log get; \
+             pod_kill needs pods delete or pods/eviction create; Chaos Mesh's faults on links are more exact with services list; replaced targets are \
              noticed at once with pods watch, and told by their Deployment with replicasets get",
         ));
     }

@@ -281,11 +281,11 @@ async fn netem(
         )));
     }
     let way = match direction {
-        Direction::Egress => "of what the targets send to the peers",
-        Direction::Ingress => "of what the peers send to the targets",
-        Direction::Both => "of what the targets and the peers send to each other, each way",
+        Direction::Egress => "Of what the targets send to the peers",
+        Direction::Ingress => "Of what the peers send to the targets",
+        Direction::Both => "Of what the targets and the peers send to each other, each way",
     };
-    let mut text = format!("Of the packets between the two ends, {way}, {what}. Every other link is as before.");
+    let mut text = format!("{way}, {what}. Every other link is as before.");
     let more = netem.delay.is_some() || netem.loss.or(netem.duplicate).or(netem.corrupt).is_some();
     if netem.bandwidth.is_some() && more {
         text.push_str(

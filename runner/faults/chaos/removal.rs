@@ -198,14 +198,15 @@ impl Inner {
             }
             let recovered = made.last.as_ref().map(contract::recovered);
             findings.push(match (&still[..], recovered) {
+                ([], _) if !made.resource.lasts => removed(true, format!("{key} is gone; what it did happened once")),
                 ([], Some(Ok(()))) if made.resource.shapes.is_empty() => {
                     removed(true, format!("{key} was recovered, and is gone"))
                 }
                 ([], Some(Ok(()))) => {
                     removed(true, format!("{key} was recovered, and is gone with its rules in the pods"))
                 }
-                // Kills leave nothing, and rules that are gone are gone however they went.
-                ([], _) if !made.resource.lasts || !made.resource.shapes.is_empty() => {
+                // Rules that are gone are gone however they went.
+                ([], _) if !made.resource.shapes.is_empty() => {
                     removed(true, format!("{key} is gone, and none of its rules is left"))
                 }
                 ([], None) => removed(true, format!("{key} is gone")),
