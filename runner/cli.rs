@@ -4,8 +4,10 @@
 //! Results go to stdout, progress and complaints to stderr.
 
 mod args;
+mod calibrate;
 mod ci;
 mod cleanup;
+mod compare;
 mod console;
 mod doctor;
 pub mod exit;
@@ -22,6 +24,7 @@ mod schema;
 mod select;
 mod signals;
 mod summary;
+mod table;
 mod validate;
 mod variables;
 
@@ -75,6 +78,10 @@ pub fn main() -> ExitCode {
             Command::Validate(validate) => validate::validate(&validate, style, &redactor),
             Command::List(list) => list::list(&list, style, &redactor),
             Command::Report(report) => report::report(&report, &redactor),
+            Command::Compare(compare) => compare::compare(&compare, &redactor),
+            Command::Calibrate(calibrate) => {
+                calibrate::calibrate(calibrate, style, args.quiet, args.verbose, &redactor).await
+            }
             Command::Cleanup(cleanup) => cleanup::cleanup(cleanup, &redactor).await,
             Command::Doctor(doctor) => doctor::doctor(doctor, &redactor).await,
             Command::Init(init) => init::init(&init),

@@ -16,13 +16,15 @@ mod pods;
 mod reach;
 mod secrets;
 mod story;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod watch;
 mod workloads;
 
 pub use access::Access;
 pub use chaos::Installation;
-pub use connect::{ConnectOptions, connect};
+pub use connect::{ConnectOptions, connect, quoted};
 pub use error::ClusterError;
 pub use kind::Kind;
 pub use network::{Network, endpoint_ips};
@@ -54,6 +56,8 @@ pub struct Cluster {
     client: kube::Client,
     info: ClusterInfo,
     default_namespace: String,
+    /// What a command by hand needs to reach it.
+    flags: String,
     notify: Notify,
     journal: Option<Arc<Journal>>,
     /// How long a request that may be repeated is repeated: no try begins later than this.
@@ -71,6 +75,11 @@ impl Cluster {
     /// The namespace of the kubeconfig's context, or `default`.
     pub fn default_namespace(&self) -> &str {
         &self.default_namespace
+    }
+
+    /// A kubectl command, or one of ours, as it is to be typed: it reaches this cluster and no other.
+    pub fn by_hand(&self, command: &str) -> String {
+        format!("{command}{}", self.flags)
     }
 
     /// The same connection, with its side events sent elsewhere.

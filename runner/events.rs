@@ -83,6 +83,11 @@ impl Events {
         *lock(&self.zero) = Some(zero);
     }
 
+    /// The zero of the scenario's clock, once it is set.
+    pub fn zero(&self) -> Option<Instant> {
+        *lock(&self.zero)
+    }
+
     /// Says what happened, now.
     pub fn emit(&self, kind: EventKind) {
         let elapsed_s = lock(&self.zero).map(|zero| zero.elapsed().as_secs_f64());

@@ -6,16 +6,16 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::join_all;
 use shakedown_schemas::event::FaultState;
-use shakedown_schemas::result::{ExpectationResult, Leftover, ScenarioResult, Verdict};
+use shakedown_schemas::result::{Evidence, ExpectationResult, Leftover, Proof, ScenarioResult, Trial, Unit, Verdict};
 use shakedown_schemas::scenario::{Direction, Fault};
 use shakedown_schemas::{Document, EventKind};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 use crate::events::Events;
 use crate::faults::effect::{self, Wanted};
 use crate::faults::{FaultDriver, FaultPlan};
+use crate::gather::{Gatherer, Zero};
 use crate::guard::Guard;
 use crate::judge;
 use crate::load::{Engine, PlannedLoad};
@@ -23,6 +23,10 @@ use crate::lock::Holder;
 use crate::plan::{self, Options, Plan};
 use crate::story;
 use crate::timeline::{self, Breach, Outcome, Stop, Timeline};
+use crate::trial;
+
+/// How long an act that is under way when a signal comes has to end.
+const ACT_LIMIT: Duration = Duration::from_secs(2);
 
 /// The signal that asks the run to end, once there is one.
 pub type Signal = watch::Receiver<Option<&'static str>>;
@@ -39,28 +43,33 @@ pub struct Context<'a> {
     pub undo_limit: Duration,
     /// The signal that asks the run to end.
     pub signal: Signal,
+    /// The seed of everything that is chosen by chance.
+    pub seed: u64,
+    /// What is done to the faults on purpose.
+    pub trial: Option<Trial>,
+    /// Inject although the baseline is not healthy.
+    pub inject_anyway: bool,
 }
 
 /// Runs one scenario. Whatever happens, there is a result that says so.
 pub async fn execute(document: &Document, context: &Context<'_>, options: &Options, events: &Events) -> ScenarioResult {
+    let (done, asked) = trial::documents(document, context.trial);
+    let (done, document) = (done.as_ref(), asked.as_ref());
     let mut result = empty(document, context.cluster, options);
+    result.trial = context.trial;
+    result.warnings.extend(context.trial.map(trial::warning));
     events.emit(EventKind::ScenarioStarted { file: document.file.clone() });
     let cluster = context.cluster.map(|cluster| {
         let events = events.clone();
         cluster.clone().notifying(std::sync::Arc::new(move |kind| events.emit(kind)))
     });
-    let mut signal = context.signal.clone();
-    let planned = tokio::select! {
-        planned = plan::plan(document, cluster.as_ref(), options) => planned.map_err(|error| error.to_string()),
-        Ok(signal) = signal.wait_for(Option::is_some) => Err(format!("interrupted by {}", signal.unwrap_or("a signal"))),
-    };
-    match planned {
+    let guard = cluster.as_ref().map(|cluster| Guard::new(cluster, context.wait_lock));
+    match planned(done, cluster.as_ref(), guard.as_ref(), context, options).await {
         Err(message) => {
             events.emit(EventKind::Error { message: message.clone() });
             result.errors.push(message);
         }
         Ok(plan) => {
-            let guard = cluster.as_ref().map(Guard::new);
             carry_out(document, context, guard, plan, options, events, &mut result).await;
         }
     }
@@ -69,6 +78,25 @@ pub async fn execute(document: &Document, context: &Context<'_>, options: &Optio
     events.emit(EventKind::ScenarioEnded { verdict: result.verdict, reason: result.reason.clone() });
     result.events = events.log();
     result
+}
+
+/// The plan, made while no other run acts on the same namespaces.
+async fn planned(
+    document: &Document,
+    cluster: Option<&Cluster>,
+    guard: Option<&Guard>,
+    context: &Context<'_>,
+    options: &Options,
+) -> Result<Plan, String> {
+    let mut signal = context.signal.clone();
+    if let (Some(guard), Some(cluster)) = (guard, cluster) {
+        let namespaces = plan::target_namespaces(&document.scenario, cluster, options);
+        guard.wait(&namespaces, context.holder, &mut signal).await.map_err(|error| error.to_string())?;
+    }
+    tokio::select! {
+        planned = plan::plan(document, cluster, options) => planned.map_err(|error| error.to_string()),
+        Ok(name) = signal.wait_for(Option::is_some) => Err(format!("interrupted by {}", name.unwrap_or("a signal"))),
+    }
 }
 
 /// The result of a scenario that could not even be planned.
@@ -111,6 +139,7 @@ async fn carry_out(
     if !faults.is_empty() && jobs.is_empty() {
         result.warnings.push("there was no fuse: the undo depended on the runner being alive (--no-fuse)".to_owned());
     }
+    let gatherer = Gatherer::start(&document.scenario, context.cluster, &result.namespace).await;
     let wanted: Vec<Wanted> = faults.iter().map(|(fault, _)| fault.effect.clone()).collect();
     // Whatever fails in here, what was put up is taken down.
     let acting = act(document, context, guard.as_mut(), &loads, &mut faults, &jobs, events);
@@ -123,19 +152,30 @@ async fn carry_out(
         let remains = guard.stand_down(context.holder, context.signal.borrow().is_some()).await;
         leftovers.extend(remains.leftovers);
         if let Some(error) = remains.unknown {
-            let run = &options.run;
-            outcome.errors.push(format!(
-                "it is not known whether something is left: {error}\nhelp: `shakedown cleanup --check --run {run}` looks again"
-            ));
+            let look = format!("shakedown cleanup --check --run {}", options.run);
+            let look = context.cluster.map_or_else(|| look.clone(), |cluster| cluster.by_hand(&look));
+            outcome
+                .errors
+                .push(format!("it is not known whether something is left: {error}\nhelp: `{look}` looks again"));
         }
+    }
+    if let Some(cluster) = context.cluster {
+        // Whoever made them knows the object, and not how this cluster is reached.
+        leftovers.iter_mut().for_each(|left| left.command = cluster.by_hand(&left.command));
     }
     for (load, forward) in result.loads.iter_mut().zip(&forwards) {
         if let Some(forward) = forward {
             load.reconnects = forward.reconnects.load(std::sync::atomic::Ordering::Relaxed);
         }
     }
-    assemble(document, outcome, leftovers, options, result);
+    let zero = events.zero().map(|at| Zero { at, wall: story::zero(result, &events.log()) });
+    if context.signal.borrow().is_none() {
+        result.warnings.extend(gatherer.finish(&mut outcome.observations, zero).await);
+    }
+    let changes = judge::effects(&outcome.observations, options.seed);
+    assemble(document, context, outcome, leftovers, options, result);
     conclude(document, &wanted, result);
+    show_effects(&changes, result);
     if let Some((cluster, before)) = before
         && context.signal.borrow().is_none()
     {
@@ -158,6 +198,18 @@ fn conclude(document: &Document, wanted: &[Wanted], result: &mut ScenarioResult)
     }
 }
 
+/// What the faults of each phase changed, beside what shows that they acted. Only in words: what counts as a proof was
+/// decided before.
+fn show_effects(changes: &[(String, String)], result: &mut ScenarioResult) {
+    for fault in result.faults.iter_mut().filter(|fault| fault.injected_s.is_some()) {
+        if let Some((_, words)) = changes.iter().find(|(phase, _)| *phase == fault.phase) {
+            let at_s = fault.undoing_s.or(fault.injected_s).unwrap_or_default();
+            let (shows, holds) = (Proof::Effective, true);
+            fault.evidence.push(Evidence { at_s, shows, holds, detail: format!("effect: {words}") });
+        }
+    }
+}
+
 /// Gets everything ready and runs the timeline.
 async fn act(
     document: &Document,
@@ -169,6 +221,8 @@ async fn act(
     events: &Events,
 ) -> Outcome {
     let ready = prepare(context, loads, faults, jobs, guard.as_deref_mut()).await;
+    let scenario = &document.scenario;
+    let gate: timeline::Gate<'_> = Box::new(|seen| judge::problems(scenario, seen, context.seed));
     let engine = match ready {
         Ok(engine) => engine,
         Err(message) => {
@@ -183,23 +237,32 @@ async fn act(
         }
     };
     timeline::run(Timeline {
-        scenario: &document.scenario,
+        scenario,
         faults: std::mem::take(faults),
-        load: Box::new(engine),
+        load: Box::new(engine.lingering(|load| scenario.linger(load))),
         events: events.clone(),
-        stop: stops(context.signal.clone(), guard.map(|guard| guard.lost())),
+        stop: stops(context.signal.clone(), guard.map(|guard| guard.lost()), events),
         undo_limit: context.undo_limit,
+        gate: (!context.inject_anyway).then_some(gate),
     })
     .await
 }
 
 /// One channel for everything that ends a run early. The task ends with its listeners.
-fn stops(signal: Signal, lost: Option<watch::Receiver<Option<String>>>) -> watch::Receiver<Option<Stop>> {
+fn stops(
+    signal: Signal,
+    lost: Option<watch::Receiver<Option<String>>>,
+    events: &Events,
+) -> watch::Receiver<Option<Stop>> {
     let (sender, receiver) = watch::channel(None);
+    let events = events.clone();
     tokio::spawn(async move {
         let stop = tokio::select! {
             name = first(Some(signal)) => Stop::Signal(name),
-            reason = first(lost) => Stop::Because(reason),
+            reason = first(lost) => {
+                events.emit(EventKind::Error { message: format!("stopped: {reason}") });
+                Stop::Because(reason)
+            }
             () = sender.closed() => return,
         };
         _ = sender.send(Some(stop));
@@ -235,23 +298,35 @@ async fn prepare(
     }
     let Some(guard) = guard else { return Ok(engine) };
     let namespaces = faults.iter().flat_map(|(fault, _)| fault.namespaces.clone()).collect();
-    let until = Instant::now() + context.wait_lock;
     guard
-        .put_up(namespaces, jobs, context.holder, until, &mut context.signal.clone())
+        .put_up(namespaces, jobs, context.holder, &mut context.signal.clone())
         .await
         .map_err(|error| error.to_string())?;
     for (_, driver) in faults.iter_mut() {
         driver.owned_by(guard.fuses());
     }
-    let ready = join_all(faults.iter_mut().map(|(_, driver)| driver.prepare())).await;
+    let ready = interruptible(join_all(faults.iter_mut().map(|(_, driver)| driver.prepare())), &context.signal).await?;
     let problems = faults.iter().zip(ready).filter_map(|((fault, _), ready)| Some((fault.name.clone(), ready.err()?)));
     let problems: Vec<String> = problems.map(|(name, error)| format!("fault {name}: {error}")).collect();
     if problems.is_empty() { Ok(engine) } else { Err(problems.join("\n")) }
 }
 
+/// Waits for what gets ready, which may take long; from a signal on only for what is under way: an act that is cut off
+/// could still arrive after its undo.
+async fn interruptible<T>(ready: impl Future<Output = T>, signal: &Signal) -> Result<T, String> {
+    let mut signal = signal.clone();
+    tokio::pin!(ready);
+    let name = tokio::select! {
+        ready = &mut ready => return Ok(ready),
+        Ok(name) = signal.wait_for(Option::is_some) => name.unwrap_or("a signal"),
+    };
+    tokio::time::timeout(ACT_LIMIT, ready).await.map_err(|_| format!("interrupted by {name}"))
+}
+
 /// What was seen becomes the result: the judge's answers beside the facts.
 fn assemble(
     document: &Document,
+    context: &Context<'_>,
     outcome: Outcome,
     leftovers: Vec<Leftover>,
     options: &Options,
@@ -261,6 +336,16 @@ fn assemble(
     let observations = &outcome.observations;
     let line = |path: &str| document.line(path);
     result.expectations = judge::expectations(scenario, observations, options.seed, &line);
+    if !context.inject_anyway {
+        judge::demote(scenario, &mut result.expectations);
+    }
+    if !outcome.refused.is_empty() {
+        let line = scenario.phases.iter().position(|phase| !phase.faults.is_empty());
+        let line = line.and_then(|index| document.line(&format!("phases[{}]", index.saturating_sub(1))));
+        let phase = observations.phases.last().map_or("", |span| &span.name);
+        result.expectations.insert(0, unhealthy(&outcome.refused, phase, line));
+    }
+    result.warnings.extend(judge::drifts(observations, options.seed));
     if let Some(breach) = outcome.breach {
         let line = document.line(&breach.path);
         // First, because everything that follows from the early end is less to the point.
@@ -292,6 +377,32 @@ fn assemble(
             load.name,
             if load.reconnects > 0 { format!(" and was made anew {} times", load.reconnects) } else { String::new() }
         ));
+    }
+}
+
+/// A baseline that is none, as an expectation that cannot be told: nothing was injected, so that nothing was learnt.
+fn unhealthy(problems: &[String], phase: &str, line: Option<u32>) -> ExpectationResult {
+    ExpectationResult {
+        phase: phase.to_owned(),
+        load: String::new(),
+        kind: judge::BASELINE.to_owned(),
+        title: "the baseline is healthy and steady".to_owned(),
+        verdict: Verdict::Inconclusive,
+        observed: None,
+        observed_text: "not".to_owned(),
+        unit: Unit::Count,
+        interval: None,
+        censored: false,
+        samples: 0,
+        min: None,
+        max: None,
+        limit_text: "healthy and steady".to_owned(),
+        reason: format!(
+            "no fault was injected, because the baseline is none: {} (--inject-anyway)",
+            problems.join("; ")
+        ),
+        terms: indexmap::IndexMap::new(),
+        line,
     }
 }
 
@@ -327,6 +438,9 @@ fn empty(document: &Document, cluster: Option<&Cluster>, options: &Options) -> S
         tags: scenario.tags.clone(),
         verdict: Verdict::Error,
         reason: String::new(),
+        trial: None,
+        flaky: false,
+        attempts: Vec::new(),
         started_at: jiff::Timestamp::now(),
         duration_s: 0.0,
         cluster: cluster.map(|cluster| cluster.info().clone()),
@@ -347,3 +461,6 @@ fn empty(document: &Document, cluster: Option<&Cluster>, options: &Options) -> S
         events: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

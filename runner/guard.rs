@@ -34,6 +34,8 @@ pub struct Guard {
     fuses: Fuses,
     locks: Locks,
     namespaces: BTreeSet<String>,
+    /// Until when locks of other runs are waited for.
+    until: Instant,
 }
 
 /// The cluster could not be protected.
@@ -60,40 +62,54 @@ pub struct Remains {
 }
 
 impl Guard {
-    /// Nothing is put up yet.
-    pub fn new(cluster: &Cluster) -> Self {
+    /// Nothing is put up yet. Other runs' locks are waited for so long from now on, all in all.
+    pub fn new(cluster: &Cluster, wait_lock: Duration) -> Self {
         Self {
             fuses: Fuses::default(),
             locks: Locks::new(cluster.clone()),
             cluster: cluster.clone(),
             namespaces: BTreeSet::new(),
+            until: Instant::now() + wait_lock,
         }
+    }
+
+    /// Waits until no other run holds the locks of these namespaces, and removes what dead runs left there.
+    ///
+    /// # Errors
+    /// When another run holds one for too long, a signal comes first, or the cluster refuses or does not answer.
+    pub async fn wait(
+        &self,
+        namespaces: &BTreeSet<String>,
+        holder: &Holder,
+        signal: &mut watch::Receiver<Option<&'static str>>,
+    ) -> Result<(), GuardError> {
+        // In one order for all runs, so that no two of them wait for each other.
+        for namespace in namespaces {
+            // Only the waiting gives way to a signal: an act that was cut off could still arrive after its undo.
+            tokio::select! {
+                free = self.locks.wait(namespace, holder, self.until) => free?,
+                Ok(name) = signal.wait_for(Option::is_some) => {
+                    return Err(GuardError::Interrupted(name.unwrap_or("a signal")));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Waits for the locks of these namespaces, lights the fuses, and takes the locks. After an error some of it may be
     /// there; `stand_down` removes it.
     ///
     /// # Errors
-    /// When another run holds a lock until `until`, a signal comes first, a fuse would not burn down, or the cluster
+    /// When another run holds a lock for too long, a signal comes first, a fuse would not burn down, or the cluster
     /// refuses or does not answer.
     pub async fn put_up(
         &mut self,
         namespaces: BTreeSet<String>,
         jobs: &[Value],
         holder: &Holder,
-        until: Instant,
         signal: &mut watch::Receiver<Option<&'static str>>,
     ) -> Result<(), GuardError> {
-        // In one order for all runs, so that no two of them wait for each other.
-        for namespace in &namespaces {
-            // Only the waiting gives way to a signal: an act that was cut off could still arrive after its undo.
-            tokio::select! {
-                free = self.locks.wait(namespace, holder, until) => free?,
-                Ok(name) = signal.wait_for(Option::is_some) => {
-                    return Err(GuardError::Interrupted(name.unwrap_or("a signal")));
-                }
-            }
-        }
+        self.wait(&namespaces, holder, signal).await?;
         self.namespaces = namespaces;
         for job in jobs {
             self.fuses.light(&self.cluster, job).await?;

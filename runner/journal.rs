@@ -117,14 +117,15 @@ impl Journal {
     }
 
     /// Writes down that an act is about to be done, and returns its number. Only when this returns may it be done.
+    /// `by_hand` completes the command that undoes it.
     ///
     /// # Errors
     /// When it could not be written and synced.
-    pub fn intend(&self, act: &Act) -> std::io::Result<u64> {
+    pub fn intend(&self, act: &Act, by_hand: impl Fn(&str) -> String) -> std::io::Result<u64> {
         let mut inner = self.lock();
         inner.1 += 1;
         let seq = inner.1;
-        let undo = act.undo().map(|item| item.command());
+        let undo = act.undo().map(|item| by_hand(&item.command()));
         let line = self.line(seq, Step::Intent, Some(act.clone()), undo, None);
         append(&mut inner.0, &line)?;
         Ok(seq)
@@ -214,6 +215,10 @@ mod tests {
         ObjectKey { kind: Kind::NetworkPolicy, namespace: "n".into(), name: name.into(), uid: None }
     }
 
+    fn typed(command: &str) -> String {
+        format!("{command} --context c")
+    }
+
     fn read(folder: &Path) -> String {
         std::fs::read_to_string(folder.join(FILE)).unwrap()
     }
@@ -229,17 +234,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::open(folder.path(), "r").unwrap();
         let pod = ObjectKey { kind: Kind::Pod, ..key("pod") };
-        let mark = journal.intend(&Act::Mark(pod.clone(), "l".into())).unwrap();
+        let mark = journal.intend(&Act::Mark(pod.clone(), "l".into()), typed).unwrap();
         assert_eq!(left(folder.path()), [Item::Mark(pod.clone(), "l".into())], "before its end");
         journal.settle(mark, None);
-        let made = journal.intend(&Act::Create(key("a"))).unwrap();
+        let made = journal.intend(&Act::Create(key("a")), typed).unwrap();
         journal.settle(made, Some("no answer".into()));
         let both = [Item::Object(key("a")), Item::Mark(pod.clone(), "l".into())];
         assert_eq!(left(folder.path()), both, "a failed act may have been done");
-        let gone = journal.intend(&Act::Delete(ObjectKey { uid: Some("u".into()), ..key("a") })).unwrap();
+        let gone = journal.intend(&Act::Delete(ObjectKey { uid: Some("u".into()), ..key("a") }), typed).unwrap();
         assert_eq!(left(folder.path()), both, "an undo counts when it is done");
         journal.settle(gone, None);
-        let off = journal.intend(&Act::Unmark(pod, "l".into())).unwrap();
+        let off = journal.intend(&Act::Unmark(pod, "l".into()), typed).unwrap();
         journal.settle(off, None);
         assert_eq!(left(folder.path()), []);
     }
@@ -247,7 +252,7 @@ mod tests {
     #[test]
     fn a_torn_line_is_passed_over_and_nonsense_is_not() {
         let folder = tempfile::tempdir().unwrap();
-        Journal::open(folder.path(), "r").unwrap().intend(&Act::Create(key("a"))).unwrap();
+        Journal::open(folder.path(), "r").unwrap().intend(&Act::Create(key("a")), typed).unwrap();
         let path = folder.path().join(FILE);
         // Killed in the middle of a line, at every byte of it; then another run writes to the same folder.
         let whole = std::fs::read(&path).unwrap();
@@ -256,7 +261,7 @@ mod tests {
             torn.extend(&whole[..length]);
             std::fs::write(&path, torn).unwrap();
             assert_eq!(outstanding(&read(folder.path())).unwrap().len(), 1, "{length}");
-            Journal::open(folder.path(), "s").unwrap().intend(&Act::Create(key("b"))).unwrap();
+            Journal::open(folder.path(), "s").unwrap().intend(&Act::Create(key("b")), typed).unwrap();
             let left = outstanding(&read(folder.path())).unwrap();
             assert_eq!(left.iter().map(|(run, _)| run.as_str()).collect::<Vec<_>>(), ["s", "r"], "{length}");
         }
@@ -278,7 +283,7 @@ mod tests {
     #[test]
     fn every_entry_says_how_it_is_undone_by_hand() {
         let folder = tempfile::tempdir().unwrap();
-        Journal::open(folder.path(), "r").unwrap().intend(&Act::Create(key("a"))).unwrap();
-        assert!(read(folder.path()).contains(r#""undo":"kubectl -n n delete networkpolicy a""#));
+        Journal::open(folder.path(), "r").unwrap().intend(&Act::Create(key("a")), typed).unwrap();
+        assert!(read(folder.path()).contains(r#""undo":"kubectl -n n delete networkpolicy a --context c""#));
     }
 }

@@ -12,24 +12,40 @@
 //! - recovery is the settling time of windows of requests (`recovery`).
 
 mod answer;
+mod baseline;
 mod bootstrap;
+mod calibrate;
+mod compare;
 mod counts;
+mod drift;
+mod effect;
 mod expectations;
 mod heat;
 mod limits;
 mod numbers;
+mod outside;
 mod percentiles;
+mod question;
+mod rates;
 mod recovery;
+mod retry;
 mod samples;
 mod stats;
+mod steady;
 pub mod testing;
 mod text;
 mod verdict;
 
+pub use baseline::{demote, problems};
+pub use calibrate::{Calibration, calibrate};
+pub use compare::{Change, Moved, compare, history};
+pub use drift::warnings as drifts;
+pub use effect::evidence as effects;
 pub use expectations::{closed_loop_warning, expectations};
 pub use recovery::recoveries;
+pub use retry::{Retries, attempt, settle};
 pub use stats::{phases, series, stats};
-pub use verdict::{exit_code, scenario_verdict};
+pub use verdict::{BASELINE, exit_code, scenario_verdict};
 
 /// Nanoseconds in seconds.
 fn seconds(nanoseconds: u64) -> f64 {

@@ -94,6 +94,11 @@ pub trait LoadDriver: Send {
     /// What happened since the last call, one entry per load.
     fn live(&mut self) -> Vec<Live>;
 
+    /// What ended so far, while the load goes on; requests that are under way are missing. One entry per load.
+    fn so_far(&mut self) -> Vec<LoadObservations> {
+        Vec::new()
+    }
+
     /// Nanoseconds since the start, up to a moment ago: every request that was due before has ended.
     fn answered_ns(&self) -> u64;
 

@@ -117,10 +117,12 @@ impl Locks {
         loop {
             let Some(lease) = self.cluster.get(&key).await? else { return Ok(()) };
             let now = Timestamp::now();
+            // Watched from the first look on: a dead run's lock is taken over right when it has run out.
+            let dead = seen.is_dead(&lease, now);
             let message = match state(&lease, me, now) {
                 // An earlier scenario of this run could not give it back.
                 State::Ours | State::Free => return self.forget(&lease, namespace).await,
-                State::RunOut if seen.is_dead(&lease, now) => return self.clear(&lease, namespace).await,
+                State::RunOut if dead => return self.clear(&lease, namespace).await,
                 State::RunOut => format!(
                     "the lock of namespace {namespace} has run out; it is watched for {} s to be sure that its holder is dead",
                     OBSERVATION.as_secs()

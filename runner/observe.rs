@@ -5,12 +5,14 @@
 
 mod histogram;
 mod marks;
+mod outside;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 pub use histogram::Histogram;
 pub use marks::{Mark, Marks, Part};
+pub use outside::{LinesSeen, Outside, PodSeen, PodsSeen};
 
 /// The length of a cell, in nanoseconds: the finest grain in which requests can be told apart after the run.
 pub const CELL_NS: u64 = 250_000_000;
@@ -22,6 +24,8 @@ pub struct Observations {
     pub phases: Vec<PhaseSpan>,
     /// What each load sent and got, in the order of the scenario.
     pub loads: Vec<LoadObservations>,
+    /// What others saw, by the path of the expectation that asks for it, such as `phases[1].expect[0]`.
+    pub outside: BTreeMap<String, Outside>,
 }
 
 /// One phase as it really was.
@@ -89,6 +93,13 @@ pub struct Cell {
     pub latency: Histogram,
     /// From the due moment to the first token, in microseconds, for streams that had one.
     pub first_token: Histogram,
+    /// Between two pieces of a stream that brought tokens, in microseconds: one value for each piece after the first.
+    pub token_gaps: Histogram,
+    /// The tokens of answers that succeeded: the server's own count where it gave one, else one for each piece.
+    pub tokens: u64,
+    /// Requests that were sent and never came to any end: none within the time that was waited for one, or still under
+    /// way when the run was over.
+    pub stuck: u64,
     /// The most requests that were under way at once.
     pub in_flight: u64,
 }
@@ -107,6 +118,9 @@ impl Cell {
         }
         self.latency.merge(&other.latency);
         self.first_token.merge(&other.first_token);
+        self.token_gaps.merge(&other.token_gaps);
+        self.tokens += other.tokens;
+        self.stuck += other.stuck;
         self.in_flight = self.in_flight.max(other.in_flight);
     }
 }

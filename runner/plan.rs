@@ -12,6 +12,7 @@ mod pod_kill;
 mod show;
 mod words;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -89,12 +90,7 @@ pub enum PlanError {
 /// When a service, a namespace or a target is not there, cannot be reached, or does not fit what the scenario asks for.
 pub async fn plan(document: &Document, cluster: Option<&Cluster>, options: &Options) -> Result<Plan, PlanError> {
     let scenario = &document.scenario;
-    let namespace = scenario
-        .namespace
-        .clone()
-        .or_else(|| options.namespace.clone())
-        .or_else(|| cluster.map(|cluster| cluster.default_namespace().to_owned()))
-        .unwrap_or_default();
+    let namespace = default_namespace(scenario, cluster, options);
     // Targets before loads: what no pod matches is said before anything connects anywhere.
     let faults = faults::plan(scenario, cluster, &namespace, options).await?;
     if let Some(cluster) = cluster {
@@ -106,6 +102,21 @@ pub async fn plan(document: &Document, cluster: Option<&Cluster>, options: &Opti
         None => Vec::new(),
     };
     Ok(Plan { namespace, loads: reached.loads, load_infos: reached.infos, forwards: reached.forwards, faults, fuses })
+}
+
+/// The namespace of selectors that name none.
+fn default_namespace(scenario: &Scenario, cluster: Option<&Cluster>, options: &Options) -> String {
+    let named = scenario.namespace.as_deref().or(options.namespace.as_deref());
+    named.or_else(|| cluster.map(Cluster::default_namespace)).unwrap_or_default().to_owned()
+}
+
+/// The namespaces of the faults' targets, as the scenario names them: where no other run may act while this one is
+/// planned. What that run does there would be taken for how things are.
+pub fn target_namespaces(scenario: &Scenario, cluster: &Cluster, options: &Options) -> BTreeSet<String> {
+    let default = default_namespace(scenario, Some(cluster), options);
+    let faults = scenario.phases.iter().flat_map(|phase| phase.faults.values());
+    let named = faults.map(|fault| fault.pods().and_then(|pods| pods.namespace.clone()));
+    named.map(|named| named.unwrap_or_else(|| default.clone())).collect()
 }
 
 /// One fuse per namespace in which something will be created. Its clock starts before the load does.

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use shakedown_schemas::EventKind;
 use shakedown_schemas::result::{LogExcerpt, LogLine, PodChange, PodEvent, PodRole, ScenarioResult};
+use shakedown_schemas::{Event, EventKind};
 
 use crate::cluster::{Cluster, Kind};
 
@@ -69,7 +69,7 @@ impl Before {
         cluster: &Cluster,
         result: &ScenarioResult,
     ) -> (Vec<PodEvent>, Vec<LogExcerpt>, Vec<String>) {
-        let mut story = Story { zero: zero(result), end_s: result.duration_s, ..Story::default() };
+        let mut story = Story { zero: zero(result, &result.events), end_s: result.duration_s, ..Story::default() };
         story.targets = result.faults.iter().flat_map(|fault| &fault.targets).map(|pod| pod.uid.clone()).collect();
         let mut gaps = Vec::new();
         let mut after = BTreeMap::new();
@@ -104,8 +104,8 @@ impl Before {
 }
 
 /// The wall clock at the timeline's zero.
-fn zero(result: &ScenarioResult) -> Timestamp {
-    let started = result.events.iter().find(|event| matches!(event.kind, EventKind::LoadStarted));
+pub fn zero(result: &ScenarioResult, events: &[Event]) -> Timestamp {
+    let started = events.iter().find(|event| matches!(event.kind, EventKind::LoadStarted));
     started.map_or(result.started_at, |event| event.at)
 }
 

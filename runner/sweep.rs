@@ -117,10 +117,14 @@ pub async fn objects(
     for kind in Kind::CREATED {
         for object in cluster.list(kind, namespace, Some(&selector)).await? {
             // Every object of ours says of which run it is. Others of that manager (our own deployment, for one) do not.
-            let Some(run) = object["metadata"]["labels"][labels::RUN].as_str() else { continue };
+            let Some(its) = object["metadata"]["labels"][labels::RUN].as_str() else { continue };
+            // A lock is its holder's, whoever made it.
+            let its =
+                Some(its).filter(|_| kind != Kind::Lease).or(object["spec"]["holderIdentity"].as_str()).unwrap_or(its);
             // A fuse's pod goes with its fuse.
-            if kind != Kind::Pod || controller(&object) != Some("Job") {
-                found.push((run.to_owned(), Item::Object(key_of(kind, &object))));
+            let with_its_fuse = kind == Kind::Pod && controller(&object) == Some("Job");
+            if !with_its_fuse && run.is_none_or(|run| run == its) {
+                found.push((its.to_owned(), Item::Object(key_of(kind, &object))));
             }
         }
     }

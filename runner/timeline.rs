@@ -61,7 +61,12 @@ pub struct Timeline<'a> {
     pub stop: watch::Receiver<Option<Stop>>,
     /// How long the undo of a fault is tried.
     pub undo_limit: Duration,
+    /// Asked once, before the first phase with faults.
+    pub gate: Option<Gate<'a>>,
 }
+
+/// Looks at what was seen until then, and says what speaks against any fault; nothing when nothing does.
+pub type Gate<'a> = Box<dyn FnOnce(&Observations) -> Vec<String> + Send + 'a>;
 
 /// Why a run is to end early.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +98,8 @@ pub struct Outcome {
     pub errors: Vec<String>,
     /// The stop condition that ended the run, where one did.
     pub breach: Option<Breach>,
+    /// What spoke against any fault, where that ended the run.
+    pub refused: Vec<String>,
     /// What could not be removed.
     pub leftovers: Vec<Leftover>,
     /// From the load's start to the end of the last undo.
@@ -107,7 +114,7 @@ pub fn longest_calm(scenario: &Scenario) -> Duration {
 
 /// Runs a scenario from its load's start to its last undo.
 pub async fn run(timeline: Timeline<'_>) -> Outcome {
-    let Timeline { scenario, faults, load, events, stop, undo_limit } = timeline;
+    let Timeline { scenario, faults, load, events, stop, undo_limit, gate } = timeline;
     let mut run = Run {
         scenario,
         faults: faults.into_iter().map(|(plan, driver)| FaultRun::new(plan, driver, events.clone())).collect(),
@@ -117,6 +124,9 @@ pub async fn run(timeline: Timeline<'_>) -> Outcome {
         undo_limit,
         watchdog: Watchdog::new(scenario),
         breach: None,
+        gate,
+        refused: Vec::new(),
+        calmed: None,
         loads: None,
         marks: Arc::default(),
         zero: Instant::now(),
@@ -146,6 +156,10 @@ struct Run<'a> {
     undo_limit: Duration,
     watchdog: Watchdog,
     breach: Option<Breach>,
+    gate: Option<Gate<'a>>,
+    refused: Vec<String>,
+    /// The phase before which the answers of those before it were waited for already.
+    calmed: Option<usize>,
     /// What the load saw, once it was ended.
     loads: Option<Result<Vec<LoadObservations>, LoadError>>,
     marks: Arc<Marks>,
@@ -183,7 +197,7 @@ impl Run<'_> {
         self.events.emit(EventKind::LoadStarted);
         self.watchdog.start();
         for index in 0..self.scenario.phases.len() {
-            if self.stop.borrow().is_some() {
+            if self.stop.borrow().is_some() || !self.may_begin(index).await {
                 return;
             }
             let ended = self.phase(index).await;
@@ -194,10 +208,34 @@ impl Run<'_> {
         }
     }
 
+    /// Whether a phase may begin: the first one with faults not unless the gate lets it, which looks once the requests
+    /// of the phases before have ended.
+    async fn may_begin(&mut self, index: usize) -> bool {
+        if self.scenario.phases[index].faults.is_empty() {
+            return true;
+        }
+        if let Some(gate) = self.gate.take() {
+            let start_ns = self.spans.last().map_or(0, |span| span.end_ns);
+            self.marks.begin(Mark { at_ns: start_ns, phase: index, part: Part::Injecting });
+            if self.calm(index, start_ns).await.is_err() {
+                return false;
+            }
+            self.calmed = Some(index);
+            let loads = self.load.so_far();
+            self.refused = gate(&Observations { phases: self.spans.clone(), loads, ..Observations::default() });
+            for problem in &self.refused {
+                self.events.emit(EventKind::Warning { message: format!("no fault is injected: {problem}") });
+            }
+        }
+        self.refused.is_empty()
+    }
+
     async fn phase(&mut self, index: usize) -> Result<(), Early> {
         let phase = &self.scenario.phases[index];
         self.watchdog.enter(index);
-        let has_faults = self.faults.iter().any(|fault| fault.plan.phase == index);
+        // Also where they are left out on purpose, so that the phases after it are asked what they would be asked.
+        let has_faults = !phase.faults.is_empty();
+        let left_out = has_faults && self.faults.iter().all(|fault| fault.plan.phase != index);
         let at_once = self.faults.iter().any(|fault| fault.plan.phase == index && fault.plan.after.is_zero());
         // Where the one before it ended, so that no request is due between two phases.
         let start_ns = self.spans.last().map_or(0, |span| span.end_ns);
@@ -215,7 +253,9 @@ impl Run<'_> {
         let mut result = Ok(());
         if at_once {
             self.marks.begin(Mark { at_ns: start_ns, phase: index, part: Part::Injecting });
-            result = self.calm(index, start_ns).await;
+            if self.calmed != Some(index) {
+                result = self.calm(index, start_ns).await;
+            }
             if result.is_ok() {
                 result = self.inject(|fault| fault.plan.phase == index && fault.plan.after.is_zero()).await;
             }
@@ -244,7 +284,7 @@ impl Run<'_> {
             let clean = self.undo(|fault| fault.plan.phase == index).await;
             let last =
                 self.faults.iter().filter(|fault| fault.plan.phase == index).filter_map(FaultRun::undone_ns).max();
-            span.removed_ns = last.filter(|_| clean);
+            span.removed_ns = last.filter(|_| clean).or(left_out.then_some(span.judged_to_ns));
             span.end_ns = self.now_ns();
         }
         self.spans.push(span);
@@ -401,11 +441,12 @@ impl Run<'_> {
         });
         self.errors.extend(self.stop.borrow().iter().map(Stop::text));
         Outcome {
-            observations: Observations { phases: self.spans, loads },
+            observations: Observations { phases: self.spans, loads, ..Observations::default() },
             leftovers: self.faults.iter().flat_map(FaultRun::leftovers).collect(),
             faults: self.faults.into_iter().map(FaultRun::into_result).collect(),
             errors: self.errors,
             breach: self.breach,
+            refused: self.refused,
             duration,
         }
     }

@@ -1,11 +1,12 @@
 //! The campaigns behind the promise that undo does not depend on the runner being alive.
 //!
-//! `kill`: a run with two partitions is killed with SIGKILL right before and right after each of its acts on the cluster
-//! (each entry of its journal), and at random moments. With no process of ours alive, everything must be gone within the
-//! fuse's deadline and ten seconds, and `cleanup --check` must agree.
+//! `kill`: a run with two partitions, one of them with a witness, is killed with SIGKILL right before and right after each
+//! of its acts on the cluster (each entry of its journal), and at random moments. With no process of ours alive, everything
+//! must be gone within the fuse's deadline and ten seconds, and `cleanup --check` must agree.
 //!
 //! `trouble`: each of its API calls in turn is answered with an error, a reset, a delay or silence, or is the last one
-//! that is answered at all. It must end, never pass with something left, and never exit 0 with something left.
+//! that is answered at all. It must end, never pass with something left, and never exit 0 with something left; and after
+//! its fuse, `cleanup --check` finds nothing.
 //!
 //! A part of the cases runs with all other tests, against the sandbox, and against the real control plane where
 //! `SHAKEDOWN_CLUSTER_TESTS` is set. `SHAKEDOWN_CAMPAIGN=short` kills at every act and gives every call one kind of
@@ -13,9 +14,9 @@
 //!
 //!     SHAKEDOWN_CAMPAIGN=full SHAKEDOWN_CLUSTER_TESTS=1 cargo test --test integration campaign:: -- --nocapture
 
-mod case;
-mod proxy;
-mod server;
+pub mod case;
+pub mod proxy;
+pub mod server;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -105,15 +106,16 @@ async fn campaign(title: &str, cases: Vec<Future>) {
     support::none_of(&problems);
 }
 
-/// The calls of a run that nothing happens to.
+/// The calls of a run that nothing happens to, and how long it takes from its start to its end.
 async fn rehearse(place: &Place) -> (Vec<Call>, Duration) {
-    let begun = std::time::Instant::now();
     let mut case = Case::start(place, "rehearsal", LONG_FUSE, |_| Deed::Forward).await;
+    let begun = std::time::Instant::now();
     let ended = case.ended().await.expect("an end");
+    let took = begun.elapsed();
     assert!(ended.code == Some(0), "exit code {:?}\n{}", ended.code, ended.stderr);
     assert_eq!(case.left().await, Vec::<String>::new());
     assert_eq!(case.marked().await, Vec::<String>::new());
-    let (calls, took) = (case.proxy.calls(), begun.elapsed());
+    let calls = case.proxy.calls();
     case.close().await;
     (calls, took)
 }
@@ -234,6 +236,10 @@ async fn troubled(
             }
         }
     }
+    let by_labels = case.cleanup(&["--check", "--all", "--namespace", case.namespace()]).await;
+    if by_labels.0 != Some(0) {
+        shown.problems.push(format!("cleanup --check --all: {by_labels:?}"));
+    }
     case.close().await;
     shown
 }
@@ -281,13 +287,17 @@ async fn trouble_campaign(place: &Place) {
 }
 
 /// The sandbox in a process of its own, as an API server; it ends with this.
-struct Sandbox {
+pub struct Sandbox {
     _process: Running,
     kubeconfig: PathBuf,
 }
 
 impl Sandbox {
-    fn start(shakedown: &Shakedown) -> Self {
+    pub fn server(&self) -> Server {
+        Server::of("sandbox", &self.kubeconfig)
+    }
+
+    pub fn start(shakedown: &Shakedown) -> Self {
         let kubeconfig = shakedown.path("kubeconfig");
         let path = kubeconfig.to_str().expect("a path in UTF-8");
         let process = shakedown.start(&["sandbox", "--write-kubeconfig", path]);
@@ -297,7 +307,7 @@ impl Sandbox {
 }
 
 /// Runs a campaign in a runtime of its own.
-fn run(server: &Server, campaign: impl AsyncFnOnce(&Place)) {
+pub fn run(server: &Server, campaign: impl AsyncFnOnce(&Place)) {
     let tag = format!("campaign-{:x}", rand::random::<u32>());
     let place = Place { server: server.clone(), url: support::server::serve(200), tag };
     let runtime =
@@ -305,12 +315,12 @@ fn run(server: &Server, campaign: impl AsyncFnOnce(&Place)) {
     runtime.block_on(campaign(&place));
 }
 
-fn provide_tls() {
+pub fn provide_tls() {
     _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 /// The real control plane, where it is wanted and there.
-fn control_plane(test: &str) -> Option<Server> {
+pub fn control_plane(test: &str) -> Option<Server> {
     if std::env::var_os("SHAKEDOWN_CLUSTER_TESTS").is_none() {
         support::skipped(test, "SHAKEDOWN_CLUSTER_TESTS is not set");
         return None;
@@ -332,7 +342,7 @@ fn on_the_sandbox_a_killed_run_leaves_nothing() {
     provide_tls();
     let shakedown = Shakedown::new();
     let sandbox = Sandbox::start(&shakedown);
-    run(&Server::of("sandbox", &sandbox.kubeconfig), kill_campaign);
+    run(&sandbox.server(), kill_campaign);
 }
 
 #[test]
@@ -340,7 +350,7 @@ fn on_the_sandbox_no_trouble_leaves_anything() {
     provide_tls();
     let shakedown = Shakedown::new();
     let sandbox = Sandbox::start(&shakedown);
-    run(&Server::of("sandbox", &sandbox.kubeconfig), trouble_campaign);
+    run(&sandbox.server(), trouble_campaign);
 }
 
 #[test]

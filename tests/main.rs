@@ -9,6 +9,8 @@ mod campaign;
 mod chaos;
 mod cli;
 mod cluster;
+mod gate;
 mod partition;
 mod sandbox;
 mod support;
+mod undo;

@@ -215,7 +215,7 @@ fn interrupted_in_the_middle_of_a_fault_it_undoes_everything_and_reports() {
         let live = shakedown.run(&["cleanup", out, "--kubeconfig", &standing.kubeconfig]);
         live.expect_code(3).expect_stderr(&["still going on", "help:"]);
         running.signal(signal);
-        let finished = running.finish(Duration::from_secs(30)).expect_code(code);
+        let finished = running.finish(Duration::from_secs(20)).expect_code(code);
         let reports = shakedown.reports(out);
         assert_eq!(reports.result.exit_code, code as u8);
         assert!(reports.result.run.interrupted.is_some() && reports.result.verdict == Verdict::Error);

@@ -33,6 +33,9 @@ pub fn passing() -> RunResult {
         tags: vec!["network-policy".to_owned(), "fast".to_owned()],
         verdict: Verdict::Pass,
         reason: "passed: all 5 expectations hold, 1 fault was proven and undone".to_owned(),
+        trial: None,
+        flaky: false,
+        attempts: vec![],
         started_at: at(0.0),
         duration_s: 121.3,
         cluster: Some(ClusterInfo {

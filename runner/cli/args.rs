@@ -52,6 +52,10 @@ pub enum Command {
     List(List),
     /// Render the reports of an earlier run again.
     Report(Report),
+    /// Show which answers moved beyond chance between two runs, or between the newest run and all before it.
+    Compare(Compare),
+    /// Run scenarios many times with every fault left out, and show how often their expectations fail for nothing.
+    Calibrate(Calibrate),
     /// Remove what earlier runs left in the cluster.
     Cleanup(Cleanup),
     /// Find out whether a cluster is fit for scenarios: version, permissions, fuse, and whether policies are enforced.
@@ -140,7 +144,80 @@ pub struct Run {
     #[arg(long)]
     pub no_ci_detect: bool,
     #[command(flatten)]
+    pub gate: Gate,
+    #[command(flatten)]
     pub exports: Exports,
+}
+
+/// How verdicts are come to.
+#[derive(Debug, ClapArgs)]
+pub struct Gate {
+    /// Inject faults although the baseline fails its expectations or is in no steady state. Without it such a run ends
+    /// before its first fault and is inconclusive.
+    #[arg(long, env = "SHAKEDOWN_INJECT_ANYWAY")]
+    pub inject_anyway: bool,
+    /// Leave every fault out. A gate that cannot pass then is no gate.
+    #[arg(long, conflicts_with = "overkill")]
+    pub control: bool,
+    /// Replace every fault by a full cut of all pods that it may act on. A gate that does not fail then is no gate: the
+    /// exit code is 0 when every scenario failed, and 1 when one did not.
+    #[arg(long)]
+    pub overkill: bool,
+    /// Repeat a scenario that was inconclusive, at most so often.
+    #[arg(long, value_name = "N", default_value = "0", env = "SHAKEDOWN_RETRY_INCONCLUSIVE")]
+    pub retry_inconclusive: u32,
+    /// Repeat a scenario that failed, at most so often. A pass after a failure is flaky, and fails all the same.
+    #[arg(long, value_name = "N", default_value = "0", env = "SHAKEDOWN_RETRIES")]
+    pub retries: u32,
+    /// What a flaky pass counts as.
+    #[arg(long, value_enum, default_value = "fail", env = "SHAKEDOWN_FLAKY")]
+    pub flaky: Flaky,
+}
+
+/// What a pass after a failure counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Flaky {
+    /// A failure.
+    #[default]
+    Fail,
+    /// A pass.
+    Pass,
+}
+
+/// `calibrate`
+#[derive(Debug, ClapArgs)]
+pub struct Calibrate {
+    #[command(flatten)]
+    pub run: Run,
+    /// How often each scenario runs.
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub runs: std::num::NonZeroU32,
+    /// Print Markdown.
+    #[arg(long)]
+    pub markdown: bool,
+}
+
+/// `compare`
+#[derive(Debug, ClapArgs)]
+pub struct Compare {
+    /// A result.json, or the folder with it: what it was before.
+    #[arg(value_name = "A", required_unless_present = "history", conflicts_with = "history")]
+    pub before: Option<PathBuf>,
+    /// The same: what it is now.
+    #[arg(value_name = "B", required_unless_present = "history")]
+    pub after: Option<PathBuf>,
+    /// Compare of each scenario the newest run with all earlier ones whose result.json are below this folder.
+    #[arg(long, value_name = "DIR")]
+    pub history: Option<PathBuf>,
+    /// Print Markdown.
+    #[arg(long)]
+    pub markdown: bool,
+    /// Show also what is what it was.
+    #[arg(long)]
+    pub all: bool,
+    /// Exit with 1 when something got worse.
+    #[arg(long, env = "SHAKEDOWN_FAIL_ON_REGRESSION")]
+    pub fail_on_regression: bool,
 }
 
 /// Where else the result goes.

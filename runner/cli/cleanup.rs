@@ -34,12 +34,12 @@ pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Fai
     let mut found = Found::default();
     if let Some(journal) = &journal {
         let there = sweep::existing(cluster, journal.outstanding.clone()).await.map_err(Failure::environment)?;
-        found.add(cluster, there, &journal.dead()?).await?;
+        found.add(cluster, &args, there, &journal.dead()?).await?;
     }
     // A check with nothing named looks everywhere, beside what the journal says.
     if by_labels || args.check && args.results.is_none() {
         let there = by_label(cluster, &args).await?;
-        found.add(cluster, there, &BTreeSet::new()).await?;
+        found.add(cluster, &args, there, &BTreeSet::new()).await?;
     }
     if let Some(run) = args.run.as_ref().filter(|run| found.live.contains(*run)) {
         return Err(Failure::environment(format!(
@@ -49,7 +49,11 @@ pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Fai
     for run in &found.live {
         eprintln!("run {run} is going on: what it holds is left alone");
     }
-    if args.check { Ok(check(&found.items)) } else { Ok(remove(cluster, &found.items, args.force_cleanup).await) }
+    if args.check {
+        Ok(check(cluster, &found.items))
+    } else {
+        Ok(remove(cluster, &found.items, args.force_cleanup).await)
+    }
 }
 
 /// What is left, of runs that are dead.
@@ -64,6 +68,7 @@ impl Found {
     async fn add(
         &mut self,
         cluster: &Cluster,
+        args: &args::Cleanup,
         there: Vec<(String, Item)>,
         dead: &BTreeSet<String>,
     ) -> Result<(), Failure> {
@@ -77,7 +82,8 @@ impl Found {
                 runs.contains(run) && !(dead.contains(run) && lock::host(lease) == Some(&host))
             };
             let leases = || async {
-                let mut leases = everywhere(cluster, async |namespace| sweep::leases(cluster, namespace).await).await?;
+                let mut leases =
+                    everywhere(cluster, args, async |namespace| sweep::leases(cluster, namespace).await).await?;
                 leases.retain(doubtful);
                 Ok(leases)
             };
@@ -92,14 +98,15 @@ impl Found {
     }
 }
 
-fn check(items: &[Item]) -> u8 {
+fn check(cluster: &Cluster, items: &[Item]) -> u8 {
+    let command = |item: &Item| cluster.by_hand(&item.command());
     for item in items.iter().filter(|item| item.acts()) {
-        println!("left: {item}\n  {}", item.command());
+        println!("left: {item}\n  {}", command(item));
     }
     for item in items.iter().filter(|item| !item.acts()) {
         println!(
             "harmless: {item} (a label that does nothing by itself; `shakedown cleanup` takes it off)\n  {}",
-            item.command()
+            command(item)
         );
     }
     if items.is_empty() {
@@ -118,7 +125,7 @@ async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
         match removed {
             Ok(()) => println!("removed: {item}"),
             Err(error) => {
-                eprintln!("could not remove {item}: {error}\n  {}", item.command());
+                eprintln!("could not remove {item}: {error}\n  {}", cluster.by_hand(&item.command()));
                 code = exit::LEFTOVERS;
             }
         }
@@ -218,21 +225,22 @@ async fn by_label(cluster: &Cluster, args: &args::Cleanup) -> Result<Vec<(String
     let run = args.run.as_deref();
     let found = match &args.target.namespace {
         Some(namespace) => sweep::find(cluster, run, namespace).await,
-        None => everywhere(cluster, async |namespace| sweep::find(cluster, run, namespace).await).await,
+        None => everywhere(cluster, args, async |namespace| sweep::find(cluster, run, namespace).await).await,
     };
     let now = Timestamp::now();
     let old = |run: &str| args.older_than.is_none_or(|age| is_older(run, age, now));
     Ok(found.map_err(Failure::environment)?.into_iter().filter(|(run, _)| old(run)).collect())
 }
 
-/// Looks in all namespaces; an account that may not look there, in its own.
+/// Looks in all namespaces; an account that may not look there, in its own, or in the one that was named.
 async fn everywhere<T>(
     cluster: &Cluster,
+    args: &args::Cleanup,
     look: impl AsyncFn(&str) -> Result<T, ClusterError>,
 ) -> Result<T, ClusterError> {
     match look("").await {
         Err(ClusterError::Forbidden { .. }) => {
-            let own = cluster.default_namespace();
+            let own = args.target.namespace.as_deref().unwrap_or_else(|| cluster.default_namespace());
             eprintln!(
                 "this account may not look into all namespaces: only `{own}` is looked at (--namespace chooses another)"
             );

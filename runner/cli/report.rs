@@ -37,7 +37,7 @@ fn one(path: &Path, args: &Report, redactor: &Redactor) -> Result<u8, Failure> {
     Ok(exit::PASSED)
 }
 
-fn read(path: &Path) -> Result<RunResult, String> {
+pub(super) fn read(path: &Path) -> Result<RunResult, String> {
     let name = path.display();
     let text = std::fs::read(path).map_err(|error| format!("could not read `{name}`: {error}"))?;
     let result: RunResult = serde_json::from_slice(&text).map_err(|error| {
@@ -54,6 +54,21 @@ fn read(path: &Path) -> Result<RunResult, String> {
 }
 
 fn history(folder: &Path, args: &Report, redactor: &Redactor) -> Result<u8, Failure> {
+    let results: Vec<RunResult> = below(folder)?.iter().map(|result| redactor.result(result)).collect();
+    let page = shakedown_reports::history(&results, args.last.get()).map_err(Failure::environment)?;
+    let path = args.out.join(HISTORY);
+    std::fs::create_dir_all(&args.out)
+        .and_then(|()| std::fs::write(&path, page))
+        .map_err(|error| Failure::environment(format!("could not write {}: {error}", path.display())))?;
+    println!("{}", path.display());
+    Ok(exit::PASSED)
+}
+
+/// The results below a folder, at least one.
+///
+/// # Errors
+/// With exit code 2 when the folder cannot be read, with 5 when there is no result.
+pub(super) fn below(folder: &Path) -> Result<Vec<RunResult>, Failure> {
     let mut paths = Vec::new();
     find(folder, DEPTH, &mut paths)
         .map_err(|error| Failure::usage(format!("could not read the folder `{}`: {error}", folder.display())))?;
@@ -62,7 +77,7 @@ fn history(folder: &Path, args: &Report, redactor: &Redactor) -> Result<u8, Fail
     for path in &paths {
         // One broken file of many is no reason to show nothing.
         match read(path) {
-            Ok(result) => results.push(redactor.result(&result)),
+            Ok(result) => results.push(result),
             Err(error) => eprintln!("warning: left out: {}", super::console::clean(&error)),
         }
     }
@@ -72,13 +87,7 @@ fn history(folder: &Path, args: &Report, redactor: &Redactor) -> Result<u8, Fail
             code: exit::NOTHING_SELECTED,
         });
     }
-    let page = shakedown_reports::history(&results, args.last.get()).map_err(Failure::environment)?;
-    let path = args.out.join(HISTORY);
-    std::fs::create_dir_all(&args.out)
-        .and_then(|()| std::fs::write(&path, page))
-        .map_err(|error| Failure::environment(format!("could not write {}: {error}", path.display())))?;
-    println!("{}", path.display());
-    Ok(exit::PASSED)
+    Ok(results)
 }
 
 /// All `result.json` below a folder. Links are not followed: `latest` is one of the folders beside it.

@@ -1,10 +1,10 @@
 //! `shakedown run`: runs the selected scenarios one after the other and writes their verdicts.
 
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shakedown_reports::Redactor;
-use shakedown_schemas::result::{RESULT_VERSION, RunInfo, RunResult, Verdict};
+use shakedown_schemas::result::{RESULT_VERSION, RunInfo, RunResult, ScenarioResult, Trial, Verdict};
 use shakedown_schemas::{Document, EventKind};
 
 use super::args;
@@ -12,12 +12,16 @@ use super::console::{Console, Style};
 use super::finish::{self, Summary};
 use super::output::Output;
 use super::{Failure, exit, proof, sandbox, select, signals};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ClusterError, quoted};
 use crate::events::{Events, Listener};
 use crate::execute::{self, Context, Signal};
 use crate::judge;
 use crate::lock::Holder;
 use crate::plan::{Options, Proof};
+use crate::sweep;
+
+/// How long the removal of an interrupted canary is tried.
+const LAST_PATIENCE: Duration = Duration::from_secs(6);
 
 /// Runs, writes the reports, and prints the verdict.
 ///
@@ -25,6 +29,21 @@ use crate::plan::{Options, Proof};
 /// When nothing could be begun, or the reports could not be written. Everything else is in the result.
 pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redactor: &Redactor) -> Result<u8, Failure> {
     let documents = select::scenarios(&args.selection, style, redactor)?;
+    Ok(all(args, documents, style, quiet, verbose, redactor).await?.exit_code)
+}
+
+/// Runs these scenarios and gives the result that was written.
+///
+/// # Errors
+/// When nothing could be begun, or the reports could not be written. Everything else is in the result.
+pub(super) async fn all(
+    args: args::Run,
+    documents: Vec<Document>,
+    style: Style,
+    quiet: bool,
+    verbose: u8,
+    redactor: &Redactor,
+) -> Result<RunResult, Failure> {
     let begun = Instant::now();
     let info = info(args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())));
     let mut result = RunResult {
@@ -80,7 +99,13 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redact
         Some(cluster) => Some(cluster.clone().journalled(output.journal(&result.run.id)?)),
         None => None,
     };
-    let (proof, complaint) = find_proof(&args, &documents, cluster.as_ref(), &info.id).await?;
+    let (proof, complaint) = tokio::select! {
+        found = find_proof(&args, &documents, cluster.as_ref(), &info.id) => found?,
+        Ok(_) = signal.wait_for(Option::is_some) => {
+            forget_canary(cluster.as_ref(), &info.id).await?;
+            (Proof::default(), None)
+        }
+    };
     if let Some(message) = complaint {
         events.emit(EventKind::Warning { message });
     }
@@ -93,13 +118,22 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redact
         wait_lock: args.safety.wait_lock.get(),
         undo_limit: args.safety.undo_timeout.get(),
         signal: stop.clone(),
+        seed: info.seed,
+        trial: trial(&args.gate),
+        inject_anyway: args.gate.inject_anyway,
     };
+    let (retries, mut executions) = (retries(&args.gate), 0);
+    let mut unwritten = None;
     for (serial, document) in documents.iter().enumerate() {
         if stop.borrow().is_some() || args.fail_fast && result.verdict != Verdict::Pass {
             break;
         }
-        let events = events.scenario(&document.scenario.name);
-        let scenario = execute::execute(document, &context, &options(serial), &events).await;
+        let scenario = until_settled(document, &context, &events, &retries, || {
+            // Objects of one attempt must not meet those of the one before it.
+            executions += 1;
+            options(executions - 1)
+        })
+        .await;
         if let (Some(cluster), None) = (&cluster, &proof.enforcement) {
             proof::learn(cluster, &scenario).await;
         }
@@ -107,8 +141,11 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redact
         result.scenarios.push(scenario);
         // After every scenario, so that a crash of the next one loses nothing.
         seal(&mut result, begun, &events, &stop);
-        if serial + 1 < documents.len() {
-            output.write_result(&result)?;
+        if serial + 1 < documents.len()
+            && let Err(failure) = output.write_result(&result)
+        {
+            unwritten = Some(failure);
+            break;
         }
     }
     environment.close().await;
@@ -118,8 +155,80 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redact
     seal(&mut result, begun, &events, &stop);
     events.emit(EventKind::RunEnded { verdict: result.verdict, exit_code: result.exit_code });
     result.events = events.log();
-    finish::finish(&redactor.result(&result), &output, &args, style, Summary::Shown).await?;
-    Ok(result.exit_code)
+    let written = finish::finish(&redactor.result(&result), &output, &args, style, Summary::Shown).await;
+    ended(result.exit_code, unwritten.map_or(written, Err))?;
+    Ok(result)
+}
+
+/// The exit code of a run, and of one whose reports could not all be written. What was left behind is the one thing that
+/// no other trouble hides.
+fn ended(exit_code: u8, written: Result<(), Failure>) -> Result<u8, Failure> {
+    match written {
+        Ok(()) => Ok(exit_code),
+        Err(failure) if exit_code == exit::LEFTOVERS => Err(Failure { code: exit::LEFTOVERS, ..failure }),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Removes what a canary left that was interrupted. Its fuse does the same a while later.
+async fn forget_canary(cluster: Option<&Cluster>, run: &str) -> Result<(), Failure> {
+    let Some(cluster) = cluster else { return Ok(()) };
+    let cluster = &cluster.clone().with_patience(LAST_PATIENCE);
+    let unknown = |error: ClusterError| {
+        let look = cluster.by_hand(&format!("shakedown cleanup --check --run {run}"));
+        Failure::environment(format!("the canary could not be removed: {error}\nhelp: `{look}` looks again"))
+    };
+    let found = match sweep::find(cluster, Some(run), "").await {
+        Err(ClusterError::Forbidden { .. }) => sweep::find(cluster, Some(run), cluster.default_namespace()).await,
+        found => found,
+    };
+    for (_, item) in found.map_err(unknown)? {
+        if let Err(error) = sweep::remove(cluster, &item).await {
+            let command = cluster.by_hand(&item.command());
+            let message = format!("{item} was left behind: {error}\n  {command}");
+            return Err(Failure { message, code: exit::LEFTOVERS });
+        }
+    }
+    Ok(())
+}
+
+fn trial(gate: &args::Gate) -> Option<Trial> {
+    match (gate.control, gate.overkill) {
+        (true, _) => Some(Trial::Control),
+        (false, true) => Some(Trial::Overkill),
+        (false, false) => None,
+    }
+}
+
+fn retries(gate: &args::Gate) -> judge::Retries {
+    judge::Retries {
+        inconclusive: gate.retry_inconclusive,
+        failed: gate.retries,
+        flaky_passes: gate.flaky == args::Flaky::Pass,
+    }
+}
+
+/// Runs a scenario, and again as often as it may be repeated.
+async fn until_settled(
+    document: &Document,
+    context: &Context<'_>,
+    events: &Events,
+    retries: &judge::Retries,
+    mut options: impl FnMut() -> Options,
+) -> ScenarioResult {
+    let mut earlier = Vec::new();
+    loop {
+        let own = events.scenario(&document.scenario.name);
+        let mut result = execute::execute(document, context, &options(), &own).await;
+        let is_over = context.signal.borrow().is_some() || !result.leftovers.is_empty();
+        if is_over || !retries.again(&earlier, result.verdict) {
+            judge::settle(&mut result, earlier, retries);
+            return result;
+        }
+        let reason = &result.reason;
+        events.emit(EventKind::Warning { message: format!("{} is repeated: {reason}", document.scenario.name) });
+        earlier.push(judge::attempt(&result));
+    }
 }
 
 /// What can show that partitions act, where there are any.
@@ -142,12 +251,11 @@ fn last_words(target: &args::Target, output: &Output) -> String {
     if target.sandbox {
         return ", and the sandbox with it".to_owned();
     }
-    let mut command = format!("shakedown cleanup {}", output.folder().display());
-    if let Some(path) = &target.kubeconfig {
-        command.push_str(&format!(" --kubeconfig {}", path.display()));
-    }
-    if let Some(context) = &target.context {
-        command.push_str(&format!(" --context {context}"));
+    let folder = std::path::absolute(output.folder()).unwrap_or_else(|_| output.folder().to_owned());
+    let mut command =
+        format!("shakedown cleanup {}{}", quoted(&folder.display().to_string()), sandbox::named(target).flags());
+    if let Some(namespace) = &target.namespace {
+        command.push_str(&format!(" --namespace {}", quoted(namespace)));
     }
     format!(". What is left in the cluster goes when the fuse burns down, or now with\n  {command}")
 }
@@ -158,6 +266,12 @@ fn seal(result: &mut RunResult, begun: Instant, events: &Events, stop: &Signal) 
     result.run.duration_s = begun.elapsed().as_secs_f64();
     result.run.interrupted = interrupted.map(str::to_owned);
     result.exit_code = judge::exit_code(&result.scenarios);
+    // A full cut must fail: then the gate works.
+    let overkill = result.scenarios.iter().all(|it| it.trial == Some(Trial::Overkill)) && !result.scenarios.is_empty();
+    if overkill && matches!(result.exit_code, exit::PASSED | exit::FAILED | exit::INCONCLUSIVE) {
+        let all_failed = result.scenarios.iter().all(|it| it.verdict == Verdict::Fail);
+        result.exit_code = if all_failed { exit::PASSED } else { exit::FAILED };
+    }
     if let Some(signal) = interrupted {
         result.verdict = Verdict::Error;
         if result.exit_code != exit::LEFTOVERS {
@@ -223,4 +337,17 @@ fn ci_job_url() -> Option<String> {
             var("GITHUB_RUN_ID")?
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_left_behind_is_never_hidden() {
+        let full = || Err(Failure::environment("the disk is full"));
+        assert_eq!(ended(exit::LEFTOVERS, full()).unwrap_err().code, exit::LEFTOVERS);
+        assert_eq!(ended(exit::PASSED, full()).unwrap_err().code, exit::ENVIRONMENT);
+        assert_eq!(ended(exit::LEFTOVERS, Ok(())).unwrap(), exit::LEFTOVERS);
+    }
 }

@@ -27,11 +27,7 @@ impl Environment {
         if !needed {
             return Ok(Self { cluster: None, sandbox: None });
         }
-        let mut options = ConnectOptions {
-            kubeconfig: target.kubeconfig.clone(),
-            context: target.context.clone(),
-            ..Default::default()
-        };
+        let mut options = named(target);
         let sandbox = if target.sandbox {
             let sandbox = start(target.sandbox_topology.as_deref()).await?;
             options = ConnectOptions { kubeconfig_text: Some(sandbox.kubeconfig()), ..Default::default() };
@@ -54,6 +50,15 @@ impl Environment {
         if let Some(sandbox) = self.sandbox {
             sandbox.stop().await;
         }
+    }
+}
+
+/// The cluster that is named on the command line.
+pub fn named(target: &Target) -> ConnectOptions {
+    ConnectOptions {
+        kubeconfig: target.kubeconfig.clone(),
+        context: target.context.clone(),
+        ..ConnectOptions::default()
     }
 }
 

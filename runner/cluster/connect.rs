@@ -20,6 +20,36 @@ pub struct ConnectOptions {
     pub context: Option<String>,
 }
 
+impl ConnectOptions {
+    /// What a command that is typed by hand needs to reach the same cluster, with a space before each flag: the flags of
+    /// kubectl, which are ours as well. Empty where the environment decides, which decides for the next command, too.
+    pub fn flags(&self) -> String {
+        if self.kubeconfig_text.is_some() {
+            return String::new();
+        }
+        let mut flags = String::new();
+        if let Some(path) = &self.kubeconfig {
+            // Whoever types it may be somewhere else.
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            flags.push_str(&format!(" --kubeconfig {}", quoted(&path.display().to_string())));
+        }
+        if let Some(context) = &self.context {
+            flags.push_str(&format!(" --context {}", quoted(context)));
+        }
+        flags
+    }
+}
+
+/// A word as a shell has to be given it.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 /// Connects and asks for the version, within 10 s.
 ///
 /// # Errors
@@ -48,6 +78,7 @@ pub async fn connect(options: &ConnectOptions) -> Result<Cluster, ClusterError> 
         client,
         info,
         default_namespace,
+        flags: options.flags(),
         notify: Arc::new(|_| {}),
         journal: None,
         patience: super::PATIENCE,
@@ -83,4 +114,29 @@ pub(super) async fn configuration(options: &ConnectOptions) -> Result<(kube::Con
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
     Ok((config, shown_context))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_by_hand_reaches_the_same_cluster() {
+        let given = |kubeconfig: &str, context: &str| {
+            let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+            let options = ConnectOptions {
+                kubeconfig: some(kubeconfig).map(PathBuf::from),
+                context: some(context),
+                ..ConnectOptions::default()
+            };
+            options.flags()
+        };
+        assert_eq!(given("", ""), "");
+        assert_eq!(given("/etc/kube/config", "prod"), " --kubeconfig /etc/kube/config --context prod");
+        assert_eq!(given("/my files/it's", ""), r" --kubeconfig '/my files/it'\''s'");
+        assert_eq!(given("", "arn:aws:eks:eu-1:1:cluster/a"), " --context arn:aws:eks:eu-1:1:cluster/a");
+        assert_eq!(given("", "a;b"), " --context 'a;b'");
+        let here = std::env::current_dir().unwrap().join("config").display().to_string();
+        assert_eq!(given("config", ""), format!(" --kubeconfig {}", quoted(&here)), "from wherever it is typed");
+    }
 }

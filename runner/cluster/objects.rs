@@ -313,7 +313,7 @@ impl Cluster {
     /// Writes an act into the journal, where there is one. Without that it must not be done.
     pub(super) fn intend(&self, action: &str, act: &Act) -> Result<Option<u64>, ClusterError> {
         let Some(journal) = &self.journal else { return Ok(None) };
-        journal.intend(act).map(Some).map_err(|error| ClusterError::Other {
+        journal.intend(act, |command| self.by_hand(command)).map(Some).map_err(|error| ClusterError::Other {
             action: action.to_owned(),
             message: format!("the journal could not be written first: {error}"),
             transient: false,

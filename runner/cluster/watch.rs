@@ -33,8 +33,8 @@ impl Cluster {
     pub fn watch(&self, kind: Kind, namespace: &str) -> impl Stream<Item = Change> + Send + 'static {
         let api = self.api(kind, namespace);
         let action = format!("watch {} in namespace {namespace}", kind.kubectl());
-        let events = watcher::watcher(api, watcher::Config::default()).boxed();
-        stream::unfold((events, Vec::new(), action), |(mut events, mut listed, action)| async move {
+        let begin = move || watcher::watcher(api.clone(), watcher::Config::default()).boxed();
+        stream::unfold((begin(), begin, Vec::new(), action), |(mut events, begin, mut listed, action)| async move {
             loop {
                 let change = match events.next().await? {
                     Ok(Event::Init) => {
@@ -51,10 +51,16 @@ impl Cluster {
                     Err(error) => {
                         // The next poll asks the server again at once.
                         tokio::time::sleep(PAUSE).await;
-                        Change::Broken(broken(&action, &error))
+                        let error = broken(&action, &error);
+                        if matches!(error, ClusterError::Expired(_)) {
+                            // A server that refuses to begin a watch where it is asked to would be asked the same again.
+                            events = begin();
+                            listed.clear();
+                        }
+                        Change::Broken(error)
                     }
                 };
-                return Some((change, (events, listed, action)));
+                return Some((change, (events, begin, listed, action)));
             }
         })
     }

@@ -68,6 +68,8 @@ pub(super) struct Rules {
     pub(super) confidence: f64,
     needed: u64,
     overridden: bool,
+    /// What is counted against `needed`.
+    noun: &'static str,
 }
 
 impl Rules {
@@ -78,7 +80,22 @@ impl Rules {
             confidence: confidence.map_or(CONFIDENCE, Percent::fraction).clamp(0.5, 0.9999),
             needed: min_samples.unwrap_or(needed).max(1),
             overridden: min_samples.is_some(),
+            noun: "request",
         }
+    }
+
+    /// The same, for something else than requests.
+    pub(super) const fn counting(self, noun: &'static str) -> Self {
+        Self { noun, ..self }
+    }
+
+    /// True when the expectation itself says how many are enough.
+    pub(super) const fn is_overridden(&self) -> bool {
+        self.overridden
+    }
+
+    fn needs(&self) -> String {
+        format!("{}s needed", self.noun)
     }
 
     /// True when so many requests carry the question.
@@ -165,7 +182,7 @@ impl Answer {
             Decide::Interval => format!("the whole {level} interval"),
         };
         self.term("decided by", rule);
-        self.term("requests needed", rules.needed.to_string());
+        self.term(&rules.needs(), rules.needed.to_string());
         if self.verdict == Verdict::Inconclusive {
             let advice = self.advice();
             self.reason.push_str(&advice);
@@ -175,7 +192,7 @@ impl Answer {
 
     /// Inconclusive although the observed value misses the limits, and why.
     pub(super) fn unsure(mut self, rules: &Rules, fact: &str, why: &str) -> Self {
-        self.term("requests needed", rules.needed.to_string());
+        self.term(&rules.needs(), rules.needed.to_string());
         self.term("decided by", why.to_owned());
         self.verdict = Verdict::Inconclusive;
         self.reason = format!("{}; {why}{}", self.sentence(fact), self.advice());
@@ -215,7 +232,7 @@ impl Answer {
         counts: &[(&str, u64)],
         refuted: bool,
     ) -> Self {
-        self.term("requests needed", rules.needed.to_string());
+        self.term(&rules.needs(), rules.needed.to_string());
         if refuted {
             self.verdict = Verdict::Fail;
             self.reason =
@@ -226,7 +243,7 @@ impl Answer {
         let short: Vec<String> = counts
             .iter()
             .filter(|(_, count)| !rules.enough(*count))
-            .map(|(phase, count)| format!("`{phase}` has {}", text::requests(*count)))
+            .map(|(phase, count)| format!("`{phase}` has {}", text::counted(*count, rules.noun)))
             .collect();
         let advice = if rules.overridden {
             "lengthen the phase or raise the load"

@@ -21,7 +21,7 @@ const MOST_WINDOWS: usize = 200;
 const BLOCK_S: f64 = 20.0;
 
 /// The fewest blocks that a phase is cut into, and so the fewest windows that an interval can be made of.
-const FEWEST_BLOCKS: usize = 6;
+pub(super) const FEWEST_BLOCKS: usize = 6;
 
 /// How many times the variance of independent requests a phase must show to count as drifting.
 const DRIFT: f64 = 2.0;
@@ -147,8 +147,7 @@ impl Windows {
 
     /// How many windows a block has.
     fn block(&self) -> usize {
-        let wanted = (BLOCK_S / self.window_s).round() as usize;
-        wanted.min(self.width / FEWEST_BLOCKS).max(1)
+        block(self.width, self.window_s)
     }
 
     fn draw(&self, chance: &mut Chance, weights: &mut [u32]) {
@@ -183,7 +182,8 @@ impl Draws {
         let logarithms: Vec<f64> = (0..RESAMPLES)
             .filter_map(|_| {
                 windows.draw(chance, &mut weights);
-                windows.quantile(&weights, quantile).map(f64::ln)
+                // Nothing at all has no logarithm: less than the finest grain stands for it.
+                windows.quantile(&weights, quantile).map(|value| value.max(0.5).ln())
             })
             .collect();
         // A draw of nothing but windows without a value is left out; where that is the rule, there is no interval.
@@ -199,17 +199,46 @@ impl Draws {
     }
 }
 
-impl Windows {
-    /// The long-run variance of a series of windows, from overlapping blocks: the mean square of a block's sum, per
-    /// window.
-    fn long_run_variance(above: &[f64], block: usize) -> f64 {
-        let width = above.len();
-        let sum = |start: usize| (0..block).map(|offset| above[(start + offset) % width]).sum::<f64>();
-        let squares: f64 = (0..width).map(|start| sum(start).powi(2)).sum();
-        // The mean was taken out of the same windows, which takes this share of a block's variance with it.
-        squares / (block * width) as f64 / (1.0 - block as f64 / width as f64)
-    }
+/// How many of so many windows a block has.
+fn block(width: usize, window_s: f64) -> usize {
+    let wanted = (BLOCK_S / window_s).round() as usize;
+    wanted.min(width / FEWEST_BLOCKS).max(1)
+}
 
+/// The long-run variance of a series of windows around its mean, from overlapping blocks: the mean square of a block's
+/// sum, per window.
+fn long_run_variance(apart: &[f64], block: usize) -> f64 {
+    let width = apart.len();
+    let sum = |start: usize| (0..block).map(|offset| apart[(start + offset) % width]).sum::<f64>();
+    let squares: f64 = (0..width).map(|start| sum(start).powi(2)).sum();
+    // The mean was taken out of the same windows, which takes this share of a block's variance with it.
+    squares / (block * width) as f64 / (1.0 - block as f64 / width as f64)
+}
+
+/// What a series' windows show of the variance of its mean.
+pub(super) struct LongRun {
+    /// Per window, with what blocks miss.
+    pub(super) variance: f64,
+    /// How many blocks there are.
+    pub(super) blocks: f64,
+}
+
+impl LongRun {
+    /// Of a series around its mean, at least [`FEWEST_BLOCKS`] windows of so many seconds each.
+    ///
+    /// Blocks cut the correlation at their ends, so that their variance is too small by a share that falls with their
+    /// length `b` as `1/b`. Blocks of a third of the length miss three times as much: `2 V(b) - V(b/3)` is more than
+    /// corrected for small samples (the "lugsail" of Vats and Flegal, "Lugsail lag windows for estimating time-average
+    /// covariance matrices", Biometrika 109(3), 2022). Never less than `V(b)`.
+    pub(super) fn of(apart: &[f64], window_s: f64) -> Self {
+        let block = block(apart.len(), window_s);
+        let long = long_run_variance(apart, block);
+        let short = long_run_variance(apart, (block / 3).max(1));
+        Self { variance: (2.0 * long - short).max(long), blocks: (apart.len() / block) as f64 }
+    }
+}
+
+impl Windows {
     /// For each window how many more of its values lie above the percentile than their share, and the variance that
     /// this would have if all values were independent.
     fn above(&self, quantile: f64) -> Option<(Vec<f64>, f64)> {
@@ -226,16 +255,10 @@ impl Windows {
     }
 
     /// How many times the variance between blocks is what it would be between longer ones.
-    ///
-    /// Blocks cut the correlation at their ends, so that their variance is too small by a share that falls with their
-    /// length `b` as `1/b`. Blocks of a third of the length miss three times as much: `2 V(b) - V(b/3)` is more than
-    /// corrected for small samples (the "lugsail" of Vats and Flegal, "Lugsail lag windows for estimating time-average
-    /// covariance matrices", Biometrika 109(3), 2022). Never less than one.
     fn missed_variance(&self, quantile: f64) -> f64 {
         let Some((excess, _)) = self.above(quantile) else { return 1.0 };
-        let long = Self::long_run_variance(&excess, self.block());
-        let short = Self::long_run_variance(&excess, (self.block() / 3).max(1));
-        if long > 0.0 { (2.0 - short / long).max(1.0) } else { 1.0 }
+        let long = long_run_variance(&excess, self.block());
+        if long > 0.0 { LongRun::of(&excess, self.window_s).variance / long } else { 1.0 }
     }
 
     /// How many times the variance of independent requests the phase shows around a percentile, when that is so much
@@ -245,8 +268,7 @@ impl Windows {
             return None;
         }
         let (excess, independent) = self.above(quantile)?;
-        let long = Self::long_run_variance(&excess, self.block());
-        let factor = long * self.missed_variance(quantile) / independent;
+        let factor = LongRun::of(&excess, self.window_s).variance / independent;
         (independent > 0.0 && factor >= DRIFT).then_some(factor)
     }
 }

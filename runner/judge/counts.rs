@@ -1,7 +1,7 @@
-//! Expectations about counts of requests: `success_rate` and `requests`.
+//! Expectations about counts of requests: `success_rate`, `errors`, `stuck` and `requests`.
 
 use shakedown_schemas::result::{Unit, Verdict};
-use shakedown_schemas::scenario::{CountLimits, Errors, Requests, SuccessRate};
+use shakedown_schemas::scenario::{CountLimits, Errors, Requests, Stuck, SuccessRate};
 use shakedown_schemas::units::Percent;
 
 use super::answer::{Answer, Asked, Rules, named};
@@ -87,6 +87,27 @@ pub(super) fn errors(asked: &Asked<'_>, it: &Errors) -> Answer {
         answer.verdict(Verdict::Pass, words)
     } else {
         answer.verdict(Verdict::Fail, words)
+    }
+}
+
+/// `stuck`: how many were sent and came to no end at all. Exact counts, judged as `errors` are.
+pub(super) fn stuck(asked: &Asked<'_>, it: &Stuck, times: f64) -> Answer {
+    let limits = limits(CountLimits { min: it.min, max: it.max });
+    let total = stats::total(asked.load, asked.phase);
+    let (n, stuck) = (total.requests(), total.stuck as f64);
+    let show = |value: f64| format!("{value}");
+    let mut answer = Answer::new(Unit::Count, limits, show).observed(stuck, total.stuck.to_string(), None);
+    answer.samples = n;
+    answer.term("listened to for", format!("{} times the timeout", text::digits(times)));
+    answer.term("decided by", "the exact count".to_owned());
+    let words = format!("{} of {} never ended, {}", total.stuck, text::requests(n), limits.against(stuck, show));
+    if !limits.low_enough(stuck) || n >= samples::FLOOR && !limits.hold(stuck) {
+        answer.verdict(Verdict::Fail, words)
+    } else if n < samples::FLOOR {
+        let why = format!("{words}; {} requests are needed to tell", samples::FLOOR);
+        answer.verdict(Verdict::Inconclusive, why)
+    } else {
+        answer.verdict(Verdict::Pass, words)
     }
 }
 

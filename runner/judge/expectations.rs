@@ -1,17 +1,17 @@
 //! Every expectation of a scenario, asked of every load that it means.
 
 use shakedown_schemas::Scenario;
-use shakedown_schemas::result::{ExpectationResult, Unit, Verdict};
+use shakedown_schemas::result::{ExpectationResult, Verdict};
 use shakedown_schemas::scenario::Expectation;
-use shakedown_schemas::units::{Percent, short};
 
 use super::answer::{Answer, Asked};
-use super::limits::Limits;
 use super::percentiles::Of;
-use super::{counts, percentiles, recovery, seconds, text};
-use crate::observe::Observations;
+use super::question::Question;
+use super::{counts, effect, outside, percentiles, rates, recovery, seconds, text};
+use crate::observe::{Observations, PhaseSpan};
 
-/// Answers every expectation, in the order of the file, once for each load that it asks.
+/// Answers every expectation, in the order of the file, once for each load that it asks, and what a phase's faults must
+/// change (`effect`) before the expectations of that phase.
 ///
 /// `seed` makes the draws of the intervals repeatable; `line_of` says on which line a path such as
 /// `phases[1].expect[0]` stands. An expectation of a phase that never began, or of a load that sent nothing, is there
@@ -24,9 +24,18 @@ pub fn expectations(
 ) -> Vec<ExpectationResult> {
     let mut results = Vec::new();
     for (phase, spec) in scenario.phases.iter().enumerate() {
+        if let Some(wanted) = &spec.effect {
+            let line = line_of(&format!("phases[{phase}].effect"));
+            results.push(effect::result(scenario, observations, phase, wanted, seed, line));
+        }
         for (index, expectation) in spec.expect.iter().enumerate() {
             let path = format!("phases[{phase}].expect[{index}]");
             let line = line_of(&path);
+            if !expectation.is_about_requests() {
+                let answer = outside(scenario, observations, phase, expectation, &path);
+                results.push(result(expectation, &spec.name, "", line, answer));
+                continue;
+            }
             let loads = scenario.load.keys().filter(|name| expectation.load().is_none_or(|asked| asked == *name));
             for load in loads {
                 let answer = one(scenario, observations, phase, expectation, load, &path, seed);
@@ -37,7 +46,33 @@ pub fn expectations(
     results
 }
 
-fn one(
+/// An expectation about what others saw.
+fn outside(
+    scenario: &Scenario,
+    observations: &Observations,
+    phase: usize,
+    expectation: &Expectation,
+    path: &str,
+) -> Answer {
+    let name = &scenario.phases[phase].name;
+    let Some(span) = observations.phases.get(phase) else {
+        return Answer::inconclusive(format!("`{name}` never began"));
+    };
+    unless_early(span, outside::answer(observations, phase, expectation, path))
+}
+
+/// The answer, unless the phase ended early: then nobody knows what would have come.
+fn unless_early(span: &PhaseSpan, mut answer: Answer) -> Answer {
+    if !span.complete && answer.verdict != Verdict::Inconclusive {
+        let lasted = text::seconds(seconds(span.judged_to_ns.saturating_sub(span.active_ns)));
+        let planned = text::seconds(seconds(span.planned_ns));
+        answer.verdict = Verdict::Inconclusive;
+        answer.reason = format!("`{}` ended after {lasted} of {planned}; until then: {}", span.name, answer.reason);
+    }
+    answer
+}
+
+pub(super) fn one(
     scenario: &Scenario,
     observations: &Observations,
     phase: usize,
@@ -54,27 +89,30 @@ fn one(
         return Answer::inconclusive(format!("load `{load}` sent nothing"));
     };
     let asked = Asked { observations, load, phase, path, seed };
-    let mut answer = match expectation {
+    let answer = match expectation {
         Expectation::SuccessRate(it) => counts::success_rate(&asked, it),
         Expectation::Requests(it) => counts::requests(&asked, it),
         Expectation::Latency(it) => percentiles::value(&asked, it, Of::Latency),
         Expectation::LatencyRatio(it) => percentiles::ratio(&asked, it, Of::Latency),
         Expectation::TimeToFirstToken(it) => percentiles::value(&asked, it, Of::FirstToken),
         Expectation::TimeToFirstTokenRatio(it) => percentiles::ratio(&asked, it, Of::FirstToken),
+        Expectation::InterTokenLatency(it) => percentiles::value(&asked, it, Of::TokenGap),
+        Expectation::InterTokenLatencyRatio(it) => percentiles::ratio(&asked, it, Of::TokenGap),
+        Expectation::OutputTokensPerSecond(it) => rates::tokens(&asked, it),
+        Expectation::OutputTokensPerSecondRatio(it) => rates::ratio(&asked, it, rates::Of::Tokens),
+        Expectation::ThroughputRatio(it) => rates::ratio(&asked, it, rates::Of::Answers),
         Expectation::Errors(it) => counts::errors(&asked, it),
+        Expectation::Stuck(it) => counts::stuck(&asked, it, scenario.linger(&load.name)),
         Expectation::RecoveryTime(it) => recovery::recovery_time(&asked, it),
+        Expectation::Pods(_) | Expectation::Prometheus(_) | Expectation::Logs(_) => {
+            outside::answer(observations, phase, expectation, path)
+        }
     };
-    if !span.complete && answer.verdict != Verdict::Inconclusive {
-        let lasted = text::seconds(seconds(span.judged_to_ns.saturating_sub(span.active_ns)));
-        let planned = text::seconds(seconds(span.planned_ns));
-        answer.verdict = Verdict::Inconclusive;
-        answer.reason = format!("`{name}` ended after {lasted} of {planned}; until then: {}", answer.reason);
-    }
-    answer
+    unless_early(span, answer)
 }
 
 fn result(expectation: &Expectation, phase: &str, load: &str, line: Option<u32>, answer: Answer) -> ExpectationResult {
-    let (title, unit, limits, limit_text) = question(expectation);
+    let Question { title, unit, limits, limit_text } = Question::of(expectation);
     ExpectationResult {
         phase: phase.to_owned(),
         load: load.to_owned(),
@@ -93,61 +131,6 @@ fn result(expectation: &Expectation, phase: &str, load: &str, line: Option<u32>,
         reason: answer.reason,
         terms: answer.terms,
         line,
-    }
-}
-
-/// The question: its title, the unit and the limits of its answer, and the limits in words.
-fn question(expectation: &Expectation) -> (String, Unit, Limits, String) {
-    let of = |limits: Limits, show: fn(f64) -> String| (limits, limits.text(show));
-    match expectation {
-        Expectation::SuccessRate(it) => {
-            let limits = Limits { min: it.min.map(Percent::fraction), max: it.max.map(Percent::fraction) };
-            let (limits, words) = of(limits, |value| Percent::from_fraction(value).to_string());
-            (format!("success rate {words}"), Unit::Fraction, limits, words)
-        }
-        Expectation::Latency(it) | Expectation::TimeToFirstToken(it) => {
-            let limits = Limits { min: it.min.map(|it| it.as_secs_f64()), max: it.max.map(|it| it.as_secs_f64()) };
-            let (limits, words) = of(limits, text::seconds);
-            (format!("{}{} {words}", what(expectation), it.percentile), Unit::Seconds, limits, words)
-        }
-        Expectation::LatencyRatio(it) | Expectation::TimeToFirstTokenRatio(it) => {
-            let (limits, words) = of(Limits { min: it.min, max: it.max }, short);
-            let floor = it.or_below.map_or_else(String::new, |floor| format!(", or at most {floor}"));
-            let title = format!("{}{} {words} times {}{floor}", what(expectation), it.percentile, it.to);
-            (title, Unit::Times, limits, words)
-        }
-        Expectation::Errors(it) => {
-            let kinds: Vec<String> = it
-                .kinds()
-                .into_iter()
-                .map(|(kind, limits)| format!("{kind} {}", counts::limits(limits).text(short)))
-                .collect();
-            let words = kinds.join(", ");
-            // Several kinds have several limits, which only words can hold.
-            let limits = match it.kinds().as_slice() {
-                [(_, one)] => counts::limits(*one),
-                _ => Limits::default(),
-            };
-            (format!("errors: {words}"), Unit::Count, limits, words)
-        }
-        Expectation::RecoveryTime(it) => {
-            let limits = Limits { min: it.min.map(|it| it.as_secs_f64()), max: it.max.map(|it| it.as_secs_f64()) };
-            let (limits, words) = of(limits, text::seconds);
-            (format!("recovery time {words}, holding {}", it.hold), Unit::Seconds, limits, words)
-        }
-        Expectation::Requests(it) => {
-            let limits = Limits { min: it.min.map(|min| min as f64), max: it.max.map(|max| max as f64) };
-            let (limits, words) = of(limits, short);
-            (format!("{words} requests"), Unit::Count, limits, words)
-        }
-    }
-}
-
-/// What a percentile is of, for the beginning of a title; nothing for the latency.
-fn what(expectation: &Expectation) -> &'static str {
-    match expectation {
-        Expectation::TimeToFirstToken(_) | Expectation::TimeToFirstTokenRatio(_) => "time to first token ",
-        _ => "",
     }
 }
 

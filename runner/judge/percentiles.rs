@@ -6,6 +6,7 @@ use shakedown_schemas::units::Percentile;
 
 use super::answer::{Answer, Asked, Rules};
 use super::bootstrap::{self, Chance, Windows};
+use super::drift::Second;
 use super::limits::Limits;
 use super::{samples, stats, text};
 use crate::observe::{Cell, Failure, Histogram};
@@ -17,6 +18,8 @@ pub(super) enum Of {
     Latency,
     /// From the due moment to the first token of a stream.
     FirstToken,
+    /// Between two pieces of a stream that brought tokens.
+    TokenGap,
 }
 
 impl Of {
@@ -24,6 +27,7 @@ impl Of {
         match self {
             Self::Latency => |cell| &cell.latency,
             Self::FirstToken => |cell| &cell.first_token,
+            Self::TokenGap => |cell| &cell.token_gaps,
         }
     }
 
@@ -31,6 +35,15 @@ impl Of {
         match self {
             Self::Latency => "latency",
             Self::FirstToken => "first token",
+            Self::TokenGap => "time between tokens",
+        }
+    }
+
+    /// What there is one value of.
+    const fn noun(self) -> &'static str {
+        match self {
+            Self::Latency | Self::FirstToken => "request",
+            Self::TokenGap => "token gap",
         }
     }
 
@@ -39,6 +52,7 @@ impl Of {
         match self {
             Self::Latency => percentile.to_string(),
             Self::FirstToken => format!("time to first token {percentile}"),
+            Self::TokenGap => format!("inter-token latency {percentile}"),
         }
     }
 }
@@ -55,6 +69,8 @@ struct Term {
     censored: bool,
     /// Why there may be nothing, in words.
     failures: String,
+    /// How many streams the values come from, where one has many: they share its fate.
+    streams: Option<u64>,
 }
 
 impl Term {
@@ -73,6 +89,7 @@ impl Term {
             // Requests that were given up took longer than (nearly) all others did.
             censored: of == Of::Latency && given_up > 0 && rank > values.len() - given_up.min(values.len()),
             failures: asked.failures(&total),
+            streams: (of == Of::TokenGap).then(|| total.first_token.len()),
             values,
         }
     }
@@ -83,7 +100,7 @@ impl Term {
     }
 
     fn explained(&self) -> String {
-        format!("{} ({})", self.text(), text::requests(self.values.len()))
+        format!("{} ({})", self.text(), text::counted(self.values.len(), self.of.noun()))
     }
 
     /// Values above so many seconds.
@@ -100,15 +117,27 @@ impl Term {
         over || under
     }
 
+    /// Why its values come from too few streams to say anything, however many they are.
+    fn too_few_streams(&self, rules: &Rules) -> Option<String> {
+        let streams = self.streams.filter(|streams| *streams < samples::FLOOR && !rules.is_overridden())?;
+        Some(format!(
+            "the tokens of `{}` come from {}, and {} are needed: lengthen the phase, raise the load, or set `min_samples`",
+            self.phase,
+            text::counted(streams, "stream"),
+            samples::FLOOR
+        ))
+    }
+
     fn nothing(&self) -> Answer {
         Answer::inconclusive(format!("no request of `{}` has a {}{}", self.phase, self.of.words(), self.failures))
     }
 }
 
-/// `latency` and `time_to_first_token`: a percentile of the phase, in seconds.
+/// `latency`, `time_to_first_token` and `inter_token_latency`: a percentile of the phase, in seconds.
 pub(super) fn value(asked: &Asked<'_>, it: &Latency, of: Of) -> Answer {
     let limits = Limits { min: it.min.map(|it| it.as_secs_f64()), max: it.max.map(|it| it.as_secs_f64()) };
-    let rules = Rules::new(it.decide, it.confidence, it.min_samples, samples::percentile(it.percentile.fraction()));
+    let rules = Rules::new(it.decide, it.confidence, it.min_samples, samples::percentile(it.percentile.fraction()))
+        .counting(of.noun());
     let term = Term::new(asked, asked.phase, it.percentile, of);
     let Some(value) = term.value else { return term.nothing() };
     let chance = Chance::new(asked.seed, &["latency", asked.path, &asked.load.name]);
@@ -118,7 +147,10 @@ pub(super) fn value(asked: &Asked<'_>, it: &Latency, of: Of) -> Answer {
     let mut answer = Answer::new(Unit::Seconds, limits, text::seconds).observed(value, term.text(), interval);
     answer.samples = term.values.len();
     answer.censored = term.censored;
-    answer.term("requests", term.values.len().to_string());
+    answer.term(&format!("{}s", of.noun()), term.values.len().to_string());
+    if let Some(why) = term.too_few_streams(&rules) {
+        return answer.verdict(Verdict::Inconclusive, why);
+    }
     if !rules.enough(term.values.len()) {
         let refuted = term.refutes(it.percentile, limits, rules.confidence);
         return answer.small(&rules, &fact, it.percentile, &[(&term.phase, term.values.len())], refuted);
@@ -130,14 +162,16 @@ pub(super) fn value(asked: &Asked<'_>, it: &Latency, of: Of) -> Answer {
     answer.decide(&rules, &fact)
 }
 
-/// `latency_ratio` and `time_to_first_token_ratio`: a percentile of the phase divided by the same percentile of an earlier one.
+/// `latency_ratio` and its like for tokens: a percentile of the phase divided by the same percentile of an earlier one.
 pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
     let limits = Limits { min: it.min, max: it.max };
-    let rules = Rules::new(it.decide, it.confidence, it.min_samples, samples::percentile(it.percentile.fraction()));
-    let baseline = match asked.complete_phase(&it.to) {
-        Ok(phase) => Term::new(asked, phase, it.percentile, of),
+    let rules = Rules::new(it.decide, it.confidence, it.min_samples, samples::percentile(it.percentile.fraction()))
+        .counting(of.noun());
+    let first = match asked.complete_phase(&it.to) {
+        Ok(phase) => phase,
         Err(why) => return Answer::inconclusive(why),
     };
+    let baseline = Term::new(asked, first, it.percentile, of);
     let term = Term::new(asked, asked.phase, it.percentile, of);
     let (Some(over), Some(under)) = (term.value, baseline.value) else {
         return if baseline.value.is_none() { baseline.nothing() } else { term.nothing() };
@@ -161,6 +195,9 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
     answer.censored = term.censored;
     answer.term(&format!("{} {}", term.phase, it.percentile), term.explained());
     answer.term(&format!("{} {}", baseline.phase, it.percentile), baseline.explained());
+    if let Some(why) = term.too_few_streams(&rules).or_else(|| baseline.too_few_streams(&rules)) {
+        return answer.verdict(Verdict::Inconclusive, why);
+    }
     if !rules.enough(answer.samples) {
         // Against a baseline that is itself known well enough, a few requests can already be too slow.
         let known = rules.enough(baseline.values.len()) && !baseline.censored;
@@ -202,6 +239,23 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
             &fact,
             &format!("the {} drifts by itself, and the interval reaches the limit", it.to),
         );
+    }
+    let (quantile, pick) = (it.percentile.fraction(), of.pick());
+    let second = Second::new(asked.observations, asked.load, (first, asked.phase), quantile, pick, asked.seed);
+    if let Some(second) = second {
+        answer.term(&format!("second baseline {}", it.percentile), second.words());
+        if second.differs() {
+            answer.term("drifting", format!("after the recovery it is {} times the first", text::digits(second.ratio)));
+            let against_second = value / second.ratio;
+            if !limits.hold(value) && limits.hold(against_second) && !term.censored {
+                let why = format!(
+                    "the run drifts: it is {} times the {} after the recovery",
+                    text::digits(against_second),
+                    it.percentile
+                );
+                return answer.unsure(&rules, &fact, &why);
+            }
+        }
     }
     answer.decide(&rules, &fact)
 }

@@ -150,6 +150,37 @@ fn baseline(observations: &Observations, name: Option<&str>) -> Result<usize, St
     }
 }
 
+/// The last phase without faults before the first with faults.
+pub(super) fn baseline_index(observations: &Observations) -> Result<usize, String> {
+    baseline(observations, None)
+}
+
+/// The stretch after a phase with faults in which a load was itself again, from the recovery to the end of what can be
+/// seen; none where it did not recover.
+pub(super) fn recovered(
+    observations: &Observations,
+    load: &LoadObservations,
+    fault_phase: usize,
+) -> Option<(u64, u64)> {
+    let band = Band::new(observations, load, &RecoveryTime::default()).ok()?;
+    let to_ns = horizon(observations, fault_phase);
+    let windows = band.windows(load, observations.phases.get(fault_phase)?.removed_ns?, to_ns);
+    Some((band.settled(&windows)?, to_ns))
+}
+
+/// When a load first left the band during a phase with faults, in seconds since its start.
+pub(super) fn onset(
+    observations: &Observations,
+    load: &LoadObservations,
+    phase: usize,
+    it: &RecoveryTime,
+) -> Option<f64> {
+    let span = observations.phases.get(phase)?;
+    let band = Band::new(observations, load, it).ok()?;
+    let during = band.windows(load, span.start_ns, span.judged_to_ns);
+    during.iter().find(|window| window.state == State::Bad).map(|window| seconds(window.start_ns))
+}
+
 /// When what follows a phase's removal can no longer be seen: the next phase with faults begins, or the load ends.
 fn horizon(observations: &Observations, fault_phase: usize) -> u64 {
     let after = observations.phases.iter().skip(fault_phase + 1);

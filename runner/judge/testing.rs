@@ -27,22 +27,24 @@ pub struct Outcome {
     pub ms: f64,
     /// From the due moment to the first token, in milliseconds.
     pub first_token_ms: Option<f64>,
+    /// Between tokens, in milliseconds, and how many tokens there are; none without a stream.
+    pub stream: Option<(f64, u64)>,
 }
 
 impl Request<'_> {
     /// It succeeds after so many milliseconds.
     pub const fn ok_in(&self, ms: f64) -> Outcome {
-        Outcome { failure: None, ms, first_token_ms: None }
+        Outcome { failure: None, ms, first_token_ms: None, stream: None }
     }
 
     /// It fails at once: nobody listens.
     pub const fn refused(&self) -> Outcome {
-        Outcome { failure: Some(Failure::Refused), ms: 0.1, first_token_ms: None }
+        Outcome { failure: Some(Failure::Refused), ms: 0.1, first_token_ms: None, stream: None }
     }
 
     /// It is given up after 30 s.
     pub const fn timeout(&self) -> Outcome {
-        Outcome { failure: Some(Failure::Timeout), ms: 30_000.0, first_token_ms: None }
+        Outcome { failure: Some(Failure::Timeout), ms: 30_000.0, first_token_ms: None, stream: None }
     }
 }
 
@@ -156,7 +158,7 @@ impl<'a> Timeline<'a> {
             }
         }
         let load = LoadObservations { name: "load".to_owned(), segments, ..LoadObservations::default() };
-        Observations { phases: self.spans, loads: vec![load] }
+        Observations { phases: self.spans, loads: vec![load], ..Observations::default() }
     }
 }
 
@@ -176,6 +178,11 @@ fn count(segment: &mut Segment, due_ns: u64, outcome: Outcome) {
             }
         }
     }
+    if let Some((gap_ms, tokens)) = outcome.stream {
+        cell.token_gaps.record_n((gap_ms * 1e3).round() as u64, tokens.saturating_sub(1));
+        cell.tokens += if outcome.failure.is_none() { tokens } else { 0 };
+    }
+    cell.stuck += u64::from(matches!(outcome.failure, Some(Failure::Timeout | Failure::Unfinished)));
     if let Some(ms) = outcome.first_token_ms {
         cell.first_token.record((ms * 1e3).round() as u64);
     }

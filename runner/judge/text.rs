@@ -1,5 +1,6 @@
 //! Numbers as people read them in verdicts: short, with their unit, and never rounded onto a limit that they miss.
 
+use shakedown_schemas::result::Unit;
 use shakedown_schemas::units::short;
 
 /// At most three significant digits, without needless zeros; whole numbers from 100 on.
@@ -38,6 +39,20 @@ pub(super) fn seconds(value: f64) -> String {
     } else {
         format!("{}s", digits(value))
     }
+}
+
+/// A value in its unit.
+pub(super) fn worded(unit: Unit, value: f64) -> String {
+    match unit {
+        Unit::Fraction => percent(value),
+        Unit::Seconds => seconds(value),
+        Unit::Times | Unit::Count => digits(value),
+    }
+}
+
+/// An interval in its unit.
+pub(super) fn interval(unit: Unit, [low, high]: [f64; 2]) -> String {
+    format!("{} to {}", worded(unit, low), worded(unit, high))
 }
 
 /// `1 request`, `20 requests`.

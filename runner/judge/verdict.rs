@@ -5,6 +5,9 @@ use shakedown_schemas::result::{ExpectationResult, FaultResult, Leftover, Scenar
 
 use super::text;
 
+/// The kind of the answer that says why no fault was injected.
+pub const BASELINE: &str = "baseline";
+
 /// The verdict of a scenario and the sentence that says why: the worst of its expectations, its faults' injections
 /// and removals, the run's own errors and what it left behind. A scenario that expected nothing is inconclusive.
 pub fn scenario_verdict(
@@ -16,7 +19,10 @@ pub fn scenario_verdict(
     let mut findings: Vec<(Verdict, String)> = Vec::new();
     findings.extend(leftovers.iter().map(|it| (Verdict::Error, format!("{} was left behind: {}", it.what, it.error))));
     findings.extend(errors.iter().map(|error| (Verdict::Error, error.clone())));
-    for fault in faults {
+    // Why no fault was injected comes before what follows from it.
+    let refused = expectations.iter().find(|it| it.kind == BASELINE);
+    findings.extend(refused.map(|it| (it.verdict, it.reason.clone())));
+    for fault in faults.iter().filter(|fault| refused.is_none() || fault.state != FaultState::Planned) {
         let problem = fault.problem.as_ref().map_or_else(String::new, |problem| format!(": {problem}"));
         let name = &fault.name;
         let injection = match fault.injection {
@@ -29,9 +35,11 @@ pub fn scenario_verdict(
             findings.push((fault.undo, format!("the removal of the fault `{name}` was not confirmed{problem}")));
         }
     }
-    let several = expectations.iter().any(|it| it.load != expectations[0].load);
-    for it in expectations.iter().filter(|it| it.verdict != Verdict::Pass) {
-        let load = if several { format!(" of load `{}`", it.load) } else { String::new() };
+    let mut loads = expectations.iter().map(|it| &it.load).filter(|load| !load.is_empty());
+    let first = loads.next();
+    let several = loads.any(|load| Some(load) != first);
+    for it in expectations.iter().filter(|it| it.verdict != Verdict::Pass && it.kind != BASELINE) {
+        let load = if several && !it.load.is_empty() { format!(" of load `{}`", it.load) } else { String::new() };
         findings.push((it.verdict, format!("`{}`{load}: {}", it.phase, it.reason)));
     }
     let worst = findings.iter().map(|(verdict, _)| *verdict).max().unwrap_or_default();

@@ -22,6 +22,14 @@ pub(super) struct Answer {
     scan: Scan,
 }
 
+/// How an answer ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Outcome {
+    pub(super) failure: Option<Failure>,
+    /// How many tokens the server says that a plain answer has.
+    pub(super) tokens: Option<u64>,
+}
+
 #[derive(Debug)]
 enum Body {
     /// Only searched.
@@ -33,7 +41,10 @@ enum Body {
 #[derive(Debug, Default)]
 struct Events {
     parser: sse::Parser,
-    has_token: bool,
+    /// How many events brought tokens.
+    pieces: u64,
+    /// How many tokens the server says that there were.
+    tokens: Option<u64>,
     has_end_mark: bool,
 }
 
@@ -72,7 +83,7 @@ impl Answer {
             Body::Json(body) if body.len() + piece.len() > MAX_JSON => self.failure = Some(Failure::Protocol),
             Body::Json(body) => body.extend_from_slice(piece),
             Body::Events(events) => {
-                let Events { parser, has_token, has_end_mark } = &mut **events;
+                let Events { parser, pieces, tokens, has_end_mark } = &mut **events;
                 let (scan, failure) = (&mut self.scan, &mut self.failure);
                 let fed = parser.feed(piece, |data| {
                     if *has_end_mark || failure.is_some() {
@@ -83,7 +94,11 @@ impl Answer {
                         return;
                     }
                     match read_object(target, data, scan) {
-                        Ok(object) => *has_token |= object.has_text,
+                        Ok(object) => {
+                            *pieces += u64::from(object.has_text);
+                            // Some servers count with every event: the last count is the whole.
+                            *tokens = object.tokens.or(*tokens);
+                        }
                         Err(error) => *failure = Some(error),
                     }
                 });
@@ -94,9 +109,14 @@ impl Answer {
         }
     }
 
-    /// True once a stream has brought a token.
-    pub(super) fn has_token(&self) -> bool {
-        matches!(&self.body, Body::Events(events) if events.has_token)
+    /// How many events of a stream have brought tokens.
+    pub(super) fn pieces(&self) -> u64 {
+        if let Body::Events(events) = &self.body { events.pieces } else { 0 }
+    }
+
+    /// How many tokens the stream's server says that there were so far.
+    pub(super) fn tokens(&self) -> Option<u64> {
+        if let Body::Events(events) = &self.body { events.tokens } else { None }
     }
 
     /// True once nothing that may still come can change the outcome.
@@ -105,17 +125,20 @@ impl Answer {
     }
 
     /// The outcome of an answer whose body came to its end, or that is decided.
-    pub(super) fn outcome(mut self, target: &Target) -> Option<Failure> {
-        if self.failure.is_some() {
-            return self.failure;
-        }
+    pub(super) fn outcome(mut self, target: &Target) -> Outcome {
+        let mut tokens = None;
+        let failure = self.failure.or_else(|| self.judged(target, &mut tokens));
+        Outcome { failure, tokens }
+    }
+
+    fn judged(&mut self, target: &Target, tokens: &mut Option<u64>) -> Option<Failure> {
         match &self.body {
             Body::Text => {}
             Body::Events(events) => {
                 if !events.has_end_mark {
                     return Some(Failure::BrokenStream);
                 }
-                if !events.has_token {
+                if events.pieces == 0 {
                     return Some(Failure::Protocol);
                 }
             }
@@ -123,7 +146,7 @@ impl Answer {
                 match read_object(target, body, &mut self.scan) {
                     Ok(_) if target.kind == Kind::Stream => return Some(Failure::BrokenStream),
                     Ok(object) if object.choices == 0 => return Some(Failure::Protocol),
-                    Ok(_) => {}
+                    Ok(object) => *tokens = object.tokens,
                     Err(failure) => return Some(failure),
                 };
             }
@@ -143,6 +166,15 @@ struct Object {
     /// Some servers say `"object": "error"` instead.
     #[serde(default)]
     object: Option<String>,
+    /// A null stands in every event but the last of servers that count.
+    #[serde(default)]
+    usage: Option<Usage>,
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    #[serde(default)]
+    completion_tokens: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -169,6 +201,8 @@ struct Read {
     choices: usize,
     /// Text of the answer, of its reasoning, or a call of a tool. The empty message that opens a stream is none.
     has_text: bool,
+    /// How many tokens the server counts.
+    tokens: Option<u64>,
 }
 
 fn read_object(target: &Target, json: &[u8], scan: &mut Scan) -> Result<Read, Failure> {
@@ -192,7 +226,8 @@ fn read_object(target: &Target, json: &[u8], scan: &mut Scan) -> Result<Read, Fa
                 || message.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty())
         });
     }
-    Ok(Read { choices: choices.len(), has_text })
+    let tokens = object.usage.and_then(|usage| usage.completion_tokens);
+    Ok(Read { choices: choices.len(), has_text, tokens })
 }
 
 #[cfg(test)]
@@ -225,7 +260,7 @@ mod tests {
         for piece in body.as_bytes().chunks(7) {
             answer.piece(target, piece);
         }
-        answer.outcome(target)
+        answer.outcome(target).failure
     }
 
     const SSE: &str = "text/event-stream";
@@ -288,10 +323,14 @@ mod tests {
         let target = openai(true);
         let mut answer = Answer::new(&target, StatusCode::OK, &HeaderMap::new());
         answer.piece(&target, b"data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n");
-        assert!(!answer.has_token());
+        assert_eq!(answer.pieces(), 0);
         answer.piece(&target, b"data: {\"choices\":[{\"delta\":{\"reasoning_content\":\"hm\"}}]}\n\n");
-        assert!(answer.has_token() && !answer.is_decided());
-        answer.piece(&target, b"data: [DONE]\n\n");
+        assert!(answer.pieces() == 1 && answer.tokens().is_none() && !answer.is_decided());
+        answer.piece(&target, b"data: {\"choices\":[],\"usage\":{\"completion_tokens\":2}}\n\ndata: [DONE]\n\n");
         assert!(answer.is_decided());
+        assert_eq!((answer.pieces(), answer.tokens()), (1, Some(2)));
+        let mut plain = Answer::new(&openai(false), StatusCode::OK, &HeaderMap::new());
+        plain.piece(&target, br#"{"choices":[{"text":"hello"}],"usage":{"completion_tokens":9}}"#);
+        assert_eq!(plain.outcome(&openai(false)), Outcome { failure: None, tokens: Some(9) });
     }
 }

@@ -48,6 +48,17 @@ impl Engine {
         Ok(Self::of(loads.iter().map(Target::new).collect::<Result<_, _>>()?))
     }
 
+    /// Listens to the requests of each load for so many times their timeout (at least once), to tell those that come late
+    /// from those that never end.
+    #[must_use]
+    pub fn lingering(mut self, times: impl Fn(&str) -> f64) -> Self {
+        for target in &mut self.targets {
+            let times = times(&target.name).clamp(1.0, 10.0);
+            Arc::make_mut(target).linger = times;
+        }
+        self
+    }
+
     /// An engine for these targets.
     pub(super) fn of(targets: Vec<Target>) -> Self {
         Self { targets: targets.into_iter().map(Arc::new).collect(), running: None }
@@ -177,6 +188,13 @@ impl LoadDriver for Engine {
                 }
             })
             .collect()
+    }
+
+    fn so_far(&mut self) -> Vec<LoadObservations> {
+        let Some(running) = &self.running else { return Vec::new() };
+        let end_ns = running.zero.elapsed().as_nanos() as u64;
+        let loads = self.targets.iter().zip(&running.loads);
+        loads.map(|(target, (ledger, _))| ledger.so_far(&target.name, end_ns)).collect()
     }
 
     fn answered_ns(&self) -> u64 {

@@ -58,9 +58,7 @@ async fn read(lane: &Rc<Lane>, slot: &Slot, response: hyper::Response<Incoming>)
             Some(Ok(frame)) => {
                 if let Some(piece) = frame.data_ref() {
                     answer.piece(target, piece);
-                    if answer.has_token() {
-                        lane.first_token(slot);
-                    }
+                    lane.tokens(slot, answer.pieces(), answer.tokens());
                 }
             }
             Some(Err(error)) => {
@@ -69,7 +67,10 @@ async fn read(lane: &Rc<Lane>, slot: &Slot, response: hyper::Response<Incoming>)
             }
         }
     }
-    lane.answered(slot, answer.outcome(target));
+    let (pieces, tokens) = (answer.pieces(), answer.tokens());
+    let outcome = answer.outcome(target);
+    lane.tokens(slot, pieces, tokens.or(outcome.tokens));
+    lane.answered(slot, outcome.failure);
     if body.is_end_stream() {
         return ControlFlow::Continue(());
     }

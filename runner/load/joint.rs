@@ -18,7 +18,6 @@ use tokio::time::{Sleep, sleep_until};
 
 use super::lane::Lane;
 use super::slot::Slot;
-use crate::observe::Failure;
 
 /// How often the two halves are polled in one go before other connections have their turn.
 const MAX_TURNS: usize = 16;
@@ -115,7 +114,7 @@ impl<D: Future<Output = ()>, T: AsyncRead + AsyncWrite + Unpin> Joint<D, T> {
             return Poll::Ready(());
         }
         if self.is_over(context) {
-            self.lane.answered(&self.slot, Some(Failure::Timeout));
+            self.lane.gave_up(&self.slot);
             return Poll::Ready(());
         }
         Poll::Pending

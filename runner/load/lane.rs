@@ -8,14 +8,13 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::connection;
-use super::record::{Ledger, Record};
+use super::record::{Ledger, Record, Tokens};
 use super::schedule::Schedule;
 use super::shard::Control;
 use super::slot::{Gauges, Job, Slot, count_lateness, micros};
@@ -68,6 +67,8 @@ pub(super) struct Lane {
     limit: usize,
     zero: Instant,
     timeout_ns: u64,
+    /// How long a request is listened to: its timeout, or longer where somebody asks what never ends.
+    patience_ns: u64,
     state: RefCell<State>,
     control: Arc<Control>,
     pub(super) resolved: RefCell<Option<(Instant, Vec<SocketAddr>)>>,
@@ -122,6 +123,7 @@ impl Lane {
             limit: start.limit,
             zero: start.zero,
             timeout_ns,
+            patience_ns: nanoseconds(start.target.timeout.mul_f64(start.target.linger)),
             state: RefCell::new(State {
                 schedule: start.schedule,
                 waiting: VecDeque::new(),
@@ -151,9 +153,9 @@ impl Lane {
         nanoseconds(self.zero.elapsed())
     }
 
-    /// When a request has taken too long.
+    /// When a request is given up.
     pub(super) fn deadline(&self, job: &Job) -> Instant {
-        self.zero + Duration::from_nanos(job.due_ns.saturating_add(self.timeout_ns))
+        self.zero + Duration::from_nanos(job.due_ns.saturating_add(self.patience_ns))
     }
 
     /// Requests that are due from `stop_ns` on are not issued.
@@ -223,7 +225,11 @@ impl Lane {
         for slot in &slots {
             if let Some(mut job) = slot.job.take() {
                 count_lateness(&mut state.lateness, &mut job, now_ns);
-                self.end(&mut state, &job, slot.first_token_us.get(), Some(Failure::Unfinished), now_ns);
+                let tokens = slot.tokens.take();
+                self.end(&mut state, &job, tokens, Some(Failure::Unfinished), now_ns);
+                if let Some(record) = state.records.last_mut() {
+                    record.is_stuck = true;
+                }
             }
         }
         while let Some(job) = state.waiting.pop_front() {
@@ -262,20 +268,19 @@ impl Lane {
     }
 
     /// Counts a request that ended. A closed-loop worker issues its next one.
-    fn end(
-        &self,
-        state: &mut State,
-        job: &Job,
-        first_token_us: Option<NonZeroU32>,
-        failure: Option<Failure>,
-        now_ns: u64,
-    ) {
+    fn end(&self, state: &mut State, job: &Job, tokens: Option<Box<Tokens>>, failure: Option<Failure>, now_ns: u64) {
+        let mut took_ns = now_ns.saturating_sub(job.due_ns);
+        if failure == Some(Failure::Timeout) && self.patience_ns > self.timeout_ns {
+            // However long it was listened to, its client gave it up at its timeout.
+            took_ns = took_ns.min(self.timeout_ns);
+        }
         state.records.push(Record {
             due_ns: job.due_ns,
-            latency_us: micros(now_ns.saturating_sub(job.due_ns)),
-            first_token_us,
+            latency_us: micros(took_ns),
+            tokens,
             in_flight: job.in_flight,
             failure,
+            is_stuck: false,
         });
         state.open -= 1;
         if state.schedule.is_none() && now_ns < state.stop_ns {
@@ -392,21 +397,36 @@ impl Lane {
         }
     }
 
-    /// The first token of a stream has come.
-    pub(super) fn first_token(&self, slot: &Slot) {
-        if let (Some(job), None) = (slot.job.get(), slot.first_token_us.get()) {
-            slot.first_token_us.set(NonZeroU32::new(micros(self.now_ns().saturating_sub(job.due_ns)).max(1)));
+    /// So many pieces with tokens have come by now, and the server counts so many tokens.
+    pub(super) fn tokens(&self, slot: &Slot, pieces: u64, counted: Option<u64>) {
+        if let Some(job) = slot.job.get()
+            && (pieces > 0 || counted.is_some())
+        {
+            let mut tokens = slot.tokens.borrow_mut();
+            tokens.get_or_insert_default().see(job.due_ns, self.now_ns(), pieces, counted);
         }
+    }
+
+    /// The connection's request came to no end within all the time that it was given.
+    pub(super) fn gave_up(self: &Rc<Self>, slot: &Slot) {
+        self.ended(slot, Some(Failure::Timeout), true);
     }
 
     /// The connection's request ended.
     pub(super) fn answered(self: &Rc<Self>, slot: &Slot, failure: Option<Failure>) {
+        self.ended(slot, failure, false);
+    }
+
+    fn ended(self: &Rc<Self>, slot: &Slot, failure: Option<Failure>, is_stuck: bool) {
         let Some(job) = slot.job.take() else { return };
         let now_ns = self.now_ns();
         // An answer whose last byte is read after the timeout came too late, whoever noticed first.
         let failure = if self.is_over(&job, now_ns) { Some(Failure::Timeout) } else { failure };
         let mut state = self.state.borrow_mut();
-        self.end(&mut state, &job, slot.first_token_us.take(), failure, now_ns);
+        self.end(&mut state, &job, slot.tokens.take(), failure, now_ns);
+        if let (true, Some(record)) = (is_stuck, state.records.last_mut()) {
+            record.is_stuck = true;
+        }
         if state.records.len() >= 4096 {
             drop(state);
             self.flush(now_ns);

@@ -5,27 +5,64 @@
 //! memory. Everything here is pure apart from one lock.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::slot::micros;
 use crate::observe::{CELL_NS, Cell, Failure, Histogram, LoadObservations, Mark, Marks, Part, Segment};
 
 /// Marks may be set this long after the moment that they mark; requests wait so long before they are counted.
 pub(super) const HOLD_NS: u64 = 2_000_000_000;
 
-/// A request that ended. 24 bytes, because thousands of them are kept for a moment.
-#[derive(Debug, Clone, Copy)]
+/// A request that ended. Small, because thousands of them are kept for a moment.
+#[derive(Debug, Clone)]
 pub(super) struct Record {
     /// When it was due, in nanoseconds since the load's start.
     pub(super) due_ns: u64,
     /// From the due moment to the end, in microseconds; beyond an hour it stays at the largest value.
     pub(super) latency_us: u32,
-    /// From the due moment to the first token.
-    pub(super) first_token_us: Option<NonZeroU32>,
+    /// What it brought, where its answer has tokens.
+    pub(super) tokens: Option<Box<Tokens>>,
     /// Requests under way when it was due, with it.
     pub(super) in_flight: u32,
     /// Why it failed; none for a success.
     pub(super) failure: Option<Failure>,
+    /// It was sent and never came to any end.
+    pub(super) is_stuck: bool,
+}
+
+/// The tokens of one answer. A stream of a thousand of them costs no more than the different gaps between them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tokens {
+    /// From the due moment to the first piece that brought tokens, in microseconds.
+    first_us: Option<u32>,
+    /// When the last such piece came, in nanoseconds since the load's start.
+    last_ns: u64,
+    /// Between two such pieces, in microseconds.
+    gaps: Histogram,
+    /// How many such pieces came.
+    pieces: u64,
+    /// How many tokens the server says that there were.
+    counted: Option<u64>,
+}
+
+impl Tokens {
+    /// So many pieces have come by now, and the server counts so many tokens. Those that come together have no time
+    /// between them, which is what their reader sees.
+    pub(super) fn see(&mut self, due_ns: u64, now_ns: u64, pieces: u64, counted: Option<u64>) {
+        self.counted = counted;
+        let Some(news) = pieces.checked_sub(self.pieces).filter(|news| *news > 0) else { return };
+        match self.first_us {
+            None => self.first_us = Some(micros(now_ns.saturating_sub(due_ns)).max(1)),
+            Some(_) => self.gaps.record(micros(now_ns.saturating_sub(self.last_ns)).into()),
+        }
+        self.gaps.record_n(0, news - 1);
+        (self.last_ns, self.pieces) = (now_ns, pieces);
+    }
+
+    /// The server's own count, else one token for each piece.
+    fn count(&self) -> u64 {
+        self.counted.unwrap_or(self.pieces)
+    }
 }
 
 /// What one load sent and got so far, shared by the engine's threads.
@@ -35,7 +72,7 @@ pub(super) struct Ledger {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct State {
     /// Ended within the last [`HOLD_NS`], and in the [`HOLD_NS`] before that.
     held: [Vec<Record>; 2],
@@ -46,14 +83,14 @@ struct State {
     live: LiveCounts,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Counted {
     cell: Cell,
     first_success_ns: Option<u64>,
 }
 
 /// What ended since the last look.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct LiveCounts {
     pub(super) ended: u64,
     pub(super) succeeded: u64,
@@ -99,8 +136,19 @@ impl Ledger {
 
     /// Everything, cut at the timeline's marks.
     pub(super) fn close(&self, name: &str, end_ns: u64) -> LoadObservations {
-        let mut marks = self.marks.all();
-        let mut state = self.state();
+        std::mem::take(&mut *self.state()).close(name, self.marks.all(), end_ns)
+    }
+
+    /// What ended so far, cut at the timeline's marks, while the load goes on. Requests that are under way are missing.
+    pub(super) fn so_far(&self, name: &str, end_ns: u64) -> LoadObservations {
+        let state = self.state().clone();
+        state.close(name, self.marks.all(), end_ns)
+    }
+}
+
+impl State {
+    fn close(mut self, name: &str, mut marks: Vec<Mark>, end_ns: u64) -> LoadObservations {
+        let state = &mut self;
         for records in std::mem::take(&mut state.held) {
             state.count(records, &marks);
         }
@@ -143,9 +191,7 @@ impl Ledger {
             reconnects: 0,
         }
     }
-}
 
-impl State {
     /// Counts requests into their cells.
     fn count(&mut self, mut records: Vec<Record>, marks: &[Mark]) {
         // Neighbours share a cell, so that each cell is looked up once.
@@ -162,6 +208,7 @@ impl State {
             }
             counted.cell.latency.pack();
             counted.cell.first_token.pack();
+            counted.cell.token_gaps.pack();
         }
     }
 }
@@ -179,9 +226,14 @@ impl Counted {
         if is_timed(record.failure) {
             cell.latency.record(record.latency_us.into());
         }
-        if let Some(first_token) = record.first_token_us {
-            cell.first_token.record(first_token.get().into());
+        if let Some(tokens) = &record.tokens {
+            if let Some(first_us) = tokens.first_us {
+                cell.first_token.record(first_us.into());
+            }
+            cell.token_gaps.merge(&tokens.gaps);
+            cell.tokens += if record.failure.is_none() { tokens.count() } else { 0 };
         }
+        cell.stuck += u64::from(record.is_stuck);
         cell.in_flight = cell.in_flight.max(record.in_flight.into());
     }
 }
@@ -198,7 +250,7 @@ mod tests {
     use super::*;
 
     fn record(due_ns: u64) -> Record {
-        Record { due_ns, latency_us: 5, first_token_us: None, in_flight: 3, failure: None }
+        Record { due_ns, latency_us: 5, tokens: None, in_flight: 3, failure: None, is_stuck: false }
     }
 
     fn mark(at_ns: u64, phase: usize, part: Part) -> Mark {
@@ -249,6 +301,30 @@ mod tests {
             prop_assert_eq!(total, due.len() as u64);
             prop_assert_eq!(seen.lateness.len(), due.len() as u64);
         }
+    }
+
+    #[test]
+    fn tokens_are_timed_by_piece_and_counted_by_the_server_where_it_counts() {
+        let mut tokens = Tokens::default();
+        for (now_ms, pieces, counted) in [(40, 1, None), (60, 2, None), (61, 2, None), (90, 5, None), (95, 5, Some(7))]
+        {
+            tokens.see(10_000_000, now_ms * 1_000_000, pieces, counted);
+        }
+        let gaps: Vec<(f64, u64)> = tokens.gaps.iter().map(|(us, count)| (us.round(), count)).collect();
+        assert_eq!(tokens.first_us, Some(30_000));
+        assert_eq!((gaps[0], tokens.gaps.len()), ((0.0, 2), 4));
+        assert!((gaps[1].0 - 20_000.0).abs() < 20.0 && (gaps[2].0 - 30_000.0).abs() < 20.0, "{gaps:?}");
+        let ledger = Ledger::new(Arc::new(Marks::default()));
+        let mut broken = Record { failure: Some(Failure::BrokenStream), is_stuck: true, ..record(7) };
+        broken.tokens = Some(Box::new(Tokens { pieces: 3, ..Tokens::default() }));
+        let good = Record { tokens: Some(Box::new(tokens)), ..record(7) };
+        let uncounted = Record { tokens: Some(Box::new(Tokens { pieces: 2, ..Tokens::default() })), ..record(7) };
+        ledger.take(&mut vec![broken, good, uncounted], &mut Histogram::default(), 10);
+        let early = ledger.so_far("load", 20);
+        assert_eq!(early, ledger.so_far("load", 20), "looking changes nothing");
+        let cell = &ledger.close("load", 20).segments[0].cells[0];
+        assert_eq!((cell.tokens, cell.token_gaps.len(), cell.first_token.len(), cell.stuck), (9, 4, 1, 1));
+        assert_eq!(cell, &early.segments[0].cells[0]);
     }
 
     #[test]

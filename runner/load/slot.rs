@@ -1,10 +1,10 @@
 //! A request on its way, and the small things that the lane, its connections and the engine's other threads share.
 
 use std::cell::{Cell, RefCell};
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Poll, Waker};
 
+use super::record::Tokens;
 use crate::observe::Histogram;
 
 /// A request that is due.
@@ -24,7 +24,8 @@ pub(super) struct Job {
 #[derive(Debug, Default)]
 pub(super) struct Slot {
     pub(super) job: Cell<Option<Job>>,
-    pub(super) first_token_us: Cell<Option<NonZeroU32>>,
+    /// What the request under way has brought.
+    pub(super) tokens: RefCell<Option<Box<Tokens>>>,
     waker: RefCell<Option<Waker>>,
     pub(super) index: Cell<usize>,
 }
@@ -58,7 +59,7 @@ impl Slot {
 
     /// Gives it a request to send.
     pub(super) fn give(&self, job: Job) {
-        self.first_token_us.set(None);
+        self.tokens.take();
         self.job.set(Some(job));
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();

@@ -46,6 +46,8 @@ pub(super) struct Target {
     pub(super) pace: Pace,
     /// From the due moment to the last byte.
     pub(super) timeout: Duration,
+    /// How many times its timeout a request is listened to, at least once.
+    pub(super) linger: f64,
     pub(super) max_in_flight: usize,
     /// Where to connect; empty to resolve `host`.
     pub(super) addresses: Vec<SocketAddr>,
@@ -131,6 +133,7 @@ impl Target {
             kind: request.kind,
             pace,
             timeout: load.timeout.get(),
+            linger: 1.0,
             max_in_flight: match pace {
                 Pace::Open(_) => load.max_in_flight.map_or(DEFAULT_MAX_IN_FLIGHT, |limit| limit.max(1) as usize),
                 Pace::Closed(workers) => workers,

@@ -145,8 +145,40 @@ async fn each_outcome_of_the_openai_api_has_its_name() {
         // The opening message of a stream is empty: it is no token.
         let has_tokens = stream && !matches!(how, "error" | "empty");
         assert_eq!(total.first_token.len(), if has_tokens { total.requests() } else { 0 }, "{how}");
+        // Two pieces with a pause of 20 ms between them, which no server counts.
+        let (pieces, gaps) = match how {
+            "stream" => (2, 1),
+            "no-done" => (0, 1),
+            _ => (0, 0),
+        };
+        assert_eq!(
+            (total.tokens, total.token_gaps.len()),
+            (pieces * total.requests(), gaps * total.requests()),
+            "{how}"
+        );
+        assert!(total.token_gaps.min().is_none_or(|microseconds| microseconds > 15_000.0), "{how}");
+        assert_eq!(total.stuck, if how == "hang" { total.requests() } else { 0 }, "{how}");
     };
     join_all(outcomes.map(check)).await;
+}
+
+#[tokio::test]
+async fn what_comes_late_is_told_from_what_never_ends() {
+    let server = Server::start().await;
+    for (path, linger, stuck) in [("/slow/300", 1.0, true), ("/slow/300", 4.0, false), ("/never", 2.0, true)] {
+        let load = json!({"http": {"path": path}, "rate": "100/s", "timeout": "150ms"});
+        let mut engine = Engine::new(&[planned(&server, load)]).unwrap().lingering(|_| linger);
+        let marks = Arc::new(Marks::default());
+        marks.begin(Mark { at_ns: 0, phase: 0, part: Part::Judged });
+        engine.start(Instant::now(), marks).await.unwrap();
+        tokio::time::sleep(50 * MS).await;
+        let total = total(&engine.finish(20_000 * MS).await.unwrap().remove(0));
+        let n = total.requests();
+        assert_eq!(total.failed, [(Failure::Timeout, n)].into(), "{path}");
+        assert_eq!((total.stuck, n > 0), (if stuck { n } else { 0 }, true), "{path} {linger}");
+        // However long they are listened to, their clients gave them up at their timeout.
+        assert!(total.latency.max().is_some_and(|microseconds| microseconds < 190_000.0), "{:?}", total.latency);
+    }
 }
 
 #[tokio::test]

@@ -195,6 +195,18 @@ async fn play_slowly(
     faults: &[(&'static str, Behaviour)],
     interrupt_at: Option<f64>,
 ) -> Case {
+    play_gated(latency, abort_if, phases, faults, interrupt_at, &[]).await
+}
+
+/// The same with a gate that finds these problems. Faults without a behaviour are left out.
+async fn play_gated(
+    latency: Duration,
+    abort_if: &str,
+    phases: &str,
+    faults: &[(&'static str, Behaviour)],
+    interrupt_at: Option<f64>,
+    problems: &[&str],
+) -> Case {
     let text = format!(
         r#"{{"version": 1, "name": "t", "load": {{"l": {{"http": {{"url": "http://x"}}, "rate": "1/s"}}}},
              "abort_if": {abort_if}, "phases": {phases}}}"#
@@ -205,7 +217,7 @@ async fn play_slowly(
     let mut drivers: Vec<(FaultPlan, Box<dyn FaultDriver>)> = Vec::new();
     for (phase, it) in scenario.phases.iter().enumerate() {
         for (name, fault) in &it.faults {
-            let (name, behaviour) = *faults.iter().find(|(known, _)| known == name).unwrap();
+            let Some((name, behaviour)) = faults.iter().find(|(known, _)| known == name).copied() else { continue };
             let plan = FaultPlan {
                 name: name.to_owned(),
                 phase,
@@ -243,6 +255,10 @@ async fn play_slowly(
         events: Events::new(Vec::new()).scenario("t"),
         stop,
         undo_limit: Duration::from_secs(60),
+        gate: Some(Box::new(|seen| {
+            log.add(format!("gate after {}", seen.phases.len()));
+            problems.iter().map(|problem| (*problem).to_owned()).collect()
+        })),
     })
     .await;
     let marks = marks.lock().unwrap().as_ref().map(|marks| marks.all()).unwrap_or_default();
@@ -264,7 +280,7 @@ fn three_phases(body: &str) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_phase_counts_from_the_injection_and_ends_with_the_confirmed_undo() {
     let case = play(&three_phases(FAULT), &[("cut", Behaviour::Works)], None).await;
-    assert_eq!(case.log.text(), "10.0 inject cut\n30.5 undo cut\n40.7 load ends");
+    assert_eq!(case.log.text(), "10.0 gate after 1\n10.0 inject cut\n30.5 undo cut\n40.7 load ends");
     assert_eq!(
         case.marks,
         [
@@ -288,14 +304,14 @@ async fn a_phase_counts_from_the_injection_and_ends_with_the_confirmed_undo() {
 async fn faults_start_after_and_last_for() {
     let body = r#"{"pods": {"name": "p"}, "from": [{"service": "s"}], "after": "3s", "for": "4s"}"#;
     let case = play(&three_phases(body), &[("cut", Behaviour::Works)], None).await;
-    assert_eq!(case.log.text(), "13.0 inject cut\n17.0 undo cut\n40.0 load ends");
+    assert_eq!(case.log.text(), "10.0 gate after 1\n13.0 inject cut\n17.0 undo cut\n40.0 load ends");
     assert_eq!(case.marks[1], (10.0, 1, Part::Settling));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_signal_undoes_and_ends_the_load_at_once() {
     let case = play(&three_phases(FAULT), &[("cut", Behaviour::Works)], Some(12.0)).await;
-    assert_eq!(case.log.text(), "10.0 inject cut\n12.0 undo cut\n12.0 load is cut short");
+    assert_eq!(case.log.text(), "10.0 gate after 1\n10.0 inject cut\n12.0 undo cut\n12.0 load is cut short");
     assert_eq!(case.outcome.errors, ["interrupted by SIGINT"]);
     assert!(!case.outcome.observations.phases[1].complete);
     assert_eq!(case.outcome.observations.phases.len(), 2, "the last phase never began");
@@ -304,13 +320,13 @@ async fn a_signal_undoes_and_ends_the_load_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_signal_during_the_injection_waits_for_it_and_undoes() {
     let case = play(&three_phases(FAULT), &[("cut", Behaviour::Works)], Some(10.2)).await;
-    assert_eq!(case.log.text(), "10.0 inject cut\n10.5 undo cut\n10.5 load is cut short");
+    assert_eq!(case.log.text(), "10.0 gate after 1\n10.0 inject cut\n10.5 undo cut\n10.5 load is cut short");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_injection_is_undone_and_ends_the_run() {
     let case = play(&three_phases(FAULT), &[("cut", Behaviour::FailsToInject)], None).await;
-    assert_eq!(case.log.text(), "10.0 inject cut\n10.5 undo cut\n10.7 load ends");
+    assert_eq!(case.log.text(), "10.0 gate after 1\n10.0 inject cut\n10.5 undo cut\n10.7 load ends");
     assert_eq!(case.outcome.errors, ["fault cut could not be injected: the pod is gone"]);
     assert_eq!(case.outcome.faults[0].injection, Verdict::Error);
     assert_eq!(case.outcome.faults[0].state, FaultState::Undone);
@@ -319,7 +335,7 @@ async fn a_failed_injection_is_undone_and_ends_the_run() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_undoes_too() {
     let case = play(&three_phases(FAULT), &[("cut", Behaviour::PanicsInProof)], None).await;
-    assert_eq!(case.log.text(), "10.0 inject cut\n10.5 undo cut\n10.7 load ends");
+    assert_eq!(case.log.text(), "10.0 gate after 1\n10.0 inject cut\n10.5 undo cut\n10.7 load ends");
     assert!(case.outcome.errors[0].contains("boom"), "{:?}", case.outcome.errors);
 }
 
@@ -354,13 +370,34 @@ async fn several_faults_are_injected_and_undone_together() {
         r#"[{{"name": "during", "duration": "20s", "faults": {{"a": {{"partition": {FAULT}}}, "b": {{"partition": {FAULT}}}}}}}]"#
     );
     let case = play(&phases, &[("a", Behaviour::Works), ("b", Behaviour::FailsToInject)], None).await;
-    assert_eq!(case.log.text(), "0.0 inject a\n0.0 inject b\n0.5 undo a\n0.5 undo b\n0.7 load ends");
+    assert_eq!(case.log.text(), "0.0 gate after 0\n0.0 inject a\n0.0 inject b\n0.5 undo a\n0.5 undo b\n0.7 load ends");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_signal_ends_the_search_for_a_proof() {
     let case = play(&three_phases(FAULT), &[("cut", Behaviour::NeverProven)], Some(12.1)).await;
-    assert!(case.log.text().starts_with("10.0 inject cut\n12."), "{}", case.log.text());
+    assert!(case.log.text().starts_with("10.0 gate after 1\n10.0 inject cut\n12."), "{}", case.log.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gate_that_finds_something_ends_the_run_before_its_first_fault() {
+    let problems = ["too slow"];
+    let case =
+        play_gated(Duration::ZERO, "[]", &three_phases(FAULT), &[("cut", Behaviour::Works)], None, &problems).await;
+    assert_eq!(case.log.text(), "10.0 gate after 1\n10.0 dismiss cut\n10.0 load ends");
+    assert_eq!(case.outcome.refused, problems);
+    assert!(case.outcome.errors.is_empty() && case.outcome.breach.is_none());
+    assert_eq!(case.outcome.observations.phases.len(), 1);
+    assert_eq!(case.outcome.faults[0].state, FaultState::Planned);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_phase_whose_faults_are_left_out_is_one_with_faults() {
+    let case = play(&three_phases(FAULT), &[], None).await;
+    assert_eq!(case.log.text(), "10.0 gate after 1\n40.0 load ends");
+    let during = &case.outcome.observations.phases[1];
+    assert!(during.has_faults && during.complete);
+    assert_eq!(during.removed_ns, Some(during.judged_to_ns));
 }
 
 #[tokio::test(start_paused = true)]
@@ -400,7 +437,7 @@ async fn a_stop_condition_undoes_once_it_held_for_long_enough() {
     let breach = case.outcome.breach.expect("a breach");
     assert_eq!((breach.phase.as_str(), breach.load.as_str()), ("during", "l"));
     assert_eq!(breach.path, "abort_if[0].success_rate");
-    let undone: f64 = case.log.text().lines().nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    let undone: f64 = case.log.text().lines().nth(2).unwrap().split(' ').next().unwrap().parse().unwrap();
     assert!((13.0..=14.6).contains(&undone), "{}", case.log.text());
     assert!(case.log.text().contains("load is cut short"), "{}", case.log.text());
     assert!(case.outcome.errors.is_empty(), "an early stop is no error");
@@ -437,7 +474,7 @@ async fn a_fault_waits_for_the_answers_that_the_phase_before_is_owed() {
     for (latency, injected) in [(3.0, "13.0 inject cut"), (60.0, "20.0 inject cut")] {
         let latency = Duration::from_secs_f64(latency);
         let case = play_slowly(latency, "[]", &three_phases(FAULT), &[("cut", Behaviour::Works)], None).await;
-        assert!(case.log.text().starts_with(injected), "{latency:?}: {}", case.log.text());
+        assert!(case.log.text().contains(&format!("\n{injected}")), "{latency:?}: {}", case.log.text());
         assert_eq!(
             case.marks[1],
             (10.0, 1, Part::Injecting),

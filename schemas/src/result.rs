@@ -102,6 +102,16 @@ pub struct ScenarioResult {
     pub verdict: Verdict,
     /// Why, in one sentence made from the facts.
     pub reason: String,
+    /// What was done to the faults on purpose: in a `control` run they were left out, in an `overkill` run each was
+    /// replaced by a full cut. None in an ordinary run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
+    /// It passed only after an attempt that failed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub flaky: bool,
+    /// The attempts before this one, where it was repeated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
     /// When it began (wall clock).
     #[schemars(with = "String")]
     pub started_at: jiff::Timestamp,
@@ -150,6 +160,30 @@ pub struct ScenarioResult {
     /// What happened, in order.
     #[serde(default)]
     pub events: Vec<Event>,
+}
+
+/// A run that tests the gate itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Trial {
+    /// Every fault is left out: it must pass.
+    Control,
+    /// Every fault is replaced by a full cut: it must fail.
+    Overkill,
+}
+
+/// What an earlier attempt at a scenario came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Attempt {
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: String,
+    /// When it began (wall clock).
+    #[schemars(with = "String")]
+    pub started_at: jiff::Timestamp,
+    /// How long it took, in seconds.
+    pub duration_s: f64,
 }
 
 /// The cluster that a scenario ran against.

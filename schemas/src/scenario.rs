@@ -11,7 +11,8 @@ mod safety;
 mod selector;
 
 pub use expect::{
-    CountLimits, Decide, Errors, Expectation, Latency, LatencyRatio, RecoveryTime, Requests, SuccessRate,
+    CountLimits, Decide, Effect, Errors, Expectation, Latency, LatencyRatio, Logs, Over, Pods, Prometheus, RateRatio,
+    RecoveryTime, Requests, Stuck, SuccessRate, TokenRate,
 };
 pub use fault::{
     Clock, Condition, ContainerKill, Direction, DnsAnswer, DnsFault, Engine, Fault, Field, HttpFault, IoError, IoFault,
@@ -94,6 +95,11 @@ pub struct Phase {
     /// When to end early, watched in this phase only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub abort_if: Vec<StopCondition>,
+    /// What the phase's faults must change in the run's own requests; without that the phase is `inconclusive`. Default:
+    /// what they changed is reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["any", {"success_rate": {"max": "20%"}}]))]
+    pub effect: Option<Effect>,
     /// What must hold for the requests of this phase.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<Expectation>,
@@ -106,9 +112,20 @@ impl Duration {
 }
 
 impl Scenario {
-    /// True when no fault and no load needs a cluster: every load names a `url` and no phase has faults.
+    /// How many times its timeout a request of a load is listened to: the most that any `stuck` asks for, at least 1.
+    pub fn linger(&self, load: &str) -> f64 {
+        let asked = self.phases.iter().flat_map(|phase| &phase.expect).filter_map(|expectation| match expectation {
+            Expectation::Stuck(it) if it.load.as_deref().is_none_or(|name| name == load) => Some(it.times),
+            _ => None,
+        });
+        asked.fold(1.0, f64::max)
+    }
+
+    /// True when no fault, no load and no expectation needs a cluster: every load names a `url`, no phase has faults, and
+    /// nothing is asked about pods or their logs.
     pub fn needs_no_cluster(&self) -> bool {
+        let asks = |it: &Expectation| matches!(it, Expectation::Pods(_) | Expectation::Logs(_));
         self.load.values().all(|load| load.service().is_none())
-            && self.phases.iter().all(|phase| phase.faults.is_empty())
+            && self.phases.iter().all(|phase| phase.faults.is_empty() && !phase.expect.iter().any(asks))
     }
 }

@@ -1,9 +1,10 @@
 //! One case: a namespace of its own, a run of the scenario through a proxy of its own, and what is left of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -20,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(150);
 /// How often the server is asked what is left.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Two partitions that overlap, on pods of their own.
+/// Two partitions that overlap, on pods of their own, one of them with a witness.
 const SCENARIO: &str = r#"version: 1
 name: campaign
 namespace: NAMESPACE
@@ -33,12 +34,15 @@ phases:
     duration: 1600ms
     faults:
       first:
-        partition: {pods: {name: one}, from: [{pods: {labels: {app: peer}}}], for: 1200ms, prove: applied}
+        partition: {pods: {name: one}, from: [{pods: {labels: {app: peer}}, ports: [80]}], for: 1200ms, prove: witness}
       second:
         partition: {pods: {name: two}, from: [{cidr: 203.0.113.0/24}], after: 500ms, prove: applied}
     expect:
       - success_rate: {min: 50%}
 "#;
+
+/// The image of witnesses: nobody has it, and the proxy speaks for them.
+pub const IMAGE: &str = "nothing.invalid/nothing";
 
 /// Where and how a case runs.
 #[derive(Clone)]
@@ -56,8 +60,9 @@ pub struct Case {
     server: Server,
     namespace: String,
     folder: TempDir,
+    url: String,
     margin: Duration,
-    child: Child,
+    child: Option<Child>,
 }
 
 /// How a run ended.
@@ -66,15 +71,31 @@ pub struct Ended {
     pub code: Option<i32>,
     /// Its verdict, where it wrote a result.
     pub verdict: Option<String>,
+    /// Its result; null where it wrote none.
+    pub result: serde_json::Value,
     /// What it wrote to stderr.
     pub stderr: String,
 }
 
 impl Case {
-    /// Starts a run in a new namespace.
+    /// Starts a run of the campaign's scenario in a new namespace.
     pub async fn start(
         place: &Place,
         name: &str,
+        margin: Duration,
+        script: impl Fn(&Call) -> Deed + Send + Sync + 'static,
+    ) -> Self {
+        let margin_text = format!("{}ms", margin.as_millis());
+        let args = ["--undo-timeout", "15s", "--fuse-margin", &margin_text, "--no-canary", "--witness-image", IMAGE];
+        Self::of(place, name, SCENARIO, &args, margin, script).await
+    }
+
+    /// The same of another scenario, in which `NAMESPACE` and `URL` stand for those.
+    pub async fn of(
+        place: &Place,
+        name: &str,
+        scenario: &str,
+        args: &[&str],
         margin: Duration,
         script: impl Fn(&Call) -> Deed + Send + Sync + 'static,
     ) -> Self {
@@ -83,52 +104,106 @@ impl Case {
         let proxy = Proxy::start(&place.server, script).await;
         let folder = TempDir::with_prefix("shakedown-campaign-").expect("a temporary folder");
         proxy.write_kubeconfig(&folder.path().join("kubeconfig"));
-        let scenario = SCENARIO.replace("NAMESPACE", &namespace).replace("URL", &place.url);
-        std::fs::write(folder.path().join("scenario.yaml"), scenario).expect("a file");
-        let margin_text = format!("{}ms", margin.as_millis());
-        let child = command(&folder)
-            .args(["run", "scenario.yaml", "--kubeconfig", "kubeconfig", "--out", "out", "--undo-timeout", "15s"])
-            .args(["--fuse-margin", &margin_text])
-            .spawn()
-            .expect("a process");
-        Self { proxy, server: place.server.clone(), namespace, folder, margin, child }
+        let url = place.url.clone();
+        let mut case = Self { proxy, server: place.server.clone(), url, namespace, folder, margin, child: None };
+        case.scenario("scenario.yaml", scenario);
+        case.child =
+            Some(case.spawn(&[&["run", "scenario.yaml", "--kubeconfig", "kubeconfig", "--out", "out"], args].concat()));
+        case
+    }
+
+    /// Writes a scenario into the run's folder.
+    pub fn scenario(&self, name: &str, text: &str) {
+        let text = text.replace("NAMESPACE", &self.namespace).replace("URL", &self.url);
+        std::fs::write(self.path(name), text).expect("a file");
+    }
+
+    /// A file in the run's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The address of the server itself.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Starts the program once more, in the same folder.
+    pub fn spawn(&self, args: &[&str]) -> Child {
+        command(&self.folder).args(args).spawn().expect("a process")
+    }
+
+    /// Runs a command as somebody would type it there, with the program in the path.
+    pub async fn shell(&self, line: &str) -> (Option<i32>, String) {
+        let programs = Path::new(BINARY).parent().expect("a folder").display().to_string();
+        let path = format!("{programs}:{}", std::env::var("PATH").unwrap_or_default());
+        let mut shell = Command::new("sh");
+        shell.args(["-c", line]).current_dir("/").env("PATH", path).env("HOME", self.folder.path()).kill_on_drop(true);
+        let output = shell.output().await.expect("a shell");
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    }
+
+    /// Sends a signal to the run.
+    pub fn signal(&self, signal: Signal) {
+        let pid = self.child.as_ref().and_then(Child::id).and_then(|id| Pid::from_raw(id as i32));
+        kill_process(pid.expect("a run that is not over"), signal).expect("a signal");
+    }
+
+    /// Waits until a file of a run holds a text.
+    pub async fn until(&self, file: &str, text: &str) {
+        let wait = async {
+            while !std::fs::read_to_string(self.path(file)).is_ok_and(|content| content.contains(text)) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let content = || std::fs::read_to_string(self.path(file)).unwrap_or_default();
+        assert!(tokio::time::timeout(LIMIT, wait).await.is_ok(), "no `{text}` in {file}:\n{}", content());
+    }
+
+    /// The run's id, once it has one.
+    pub fn run_id(&self) -> String {
+        let events = std::fs::read_to_string(self.path("out/events.ndjson")).expect("events");
+        let first: serde_json::Value = serde_json::from_str(events.lines().next().expect("an event")).expect("JSON");
+        first["run"].as_str().expect("a run").to_owned()
     }
 
     /// Ends the process at once.
     pub async fn kill(&mut self) {
-        _ = self.child.start_kill();
-        _ = self.child.wait().await;
+        if let Some(child) = &mut self.child {
+            _ = child.start_kill();
+            _ = child.wait().await;
+        }
     }
 
     /// Whether the run is over already.
     pub fn is_over(&mut self) -> bool {
-        self.child.try_wait().is_ok_and(|status| status.is_some())
+        self.child.as_mut().is_none_or(|child| child.try_wait().is_ok_and(|status| status.is_some()))
     }
 
     /// Waits for the run's own end; the problem when it does not come.
     pub async fn ended(&mut self) -> Result<Ended, String> {
-        let status = match tokio::time::timeout(LIMIT, self.child.wait()).await {
-            Ok(status) => status.map_err(|error| error.to_string())?,
-            Err(_) => {
-                self.kill().await;
-                return Err(format!("the run did not end within {LIMIT:?}: {}", self.stderr().await));
-            }
-        };
-        let result = std::fs::read(self.folder.path().join("out/result.json")).ok();
-        let result: Option<serde_json::Value> = result.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        Ok(Ended {
-            code: status.code(),
-            verdict: result.and_then(|result| result["verdict"].as_str().map(str::to_owned)),
-            stderr: self.stderr().await,
-        })
+        let child = self.child.take().expect("a run that was not waited for");
+        self.end(child, "out").await
     }
 
-    async fn stderr(&mut self) -> String {
-        let mut text = String::new();
-        if let Some(stream) = &mut self.child.stderr {
-            _ = tokio::io::AsyncReadExt::read_to_string(stream, &mut text).await;
-        }
-        text
+    /// The same for another run in this folder, with its results there.
+    pub async fn end(&self, mut child: Child, out: &str) -> Result<Ended, String> {
+        let mut stderr = String::new();
+        let stream = child.stderr.take();
+        let waiting = async {
+            if let Some(mut stream) = stream {
+                _ = tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut stderr).await;
+            }
+            child.wait().await.map_err(|error| error.to_string())
+        };
+        let Ok(status) = tokio::time::timeout(LIMIT, waiting).await else {
+            _ = child.kill().await;
+            return Err(format!("the run did not end within {LIMIT:?}: {stderr}"));
+        };
+        let result = std::fs::read(self.path(out).join("result.json")).ok();
+        let result: serde_json::Value =
+            result.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        Ok(Ended { code: status?.code(), verdict: result["verdict"].as_str().map(str::to_owned), result, stderr })
     }
 
     /// What is in the namespace now, but the marks.
@@ -198,6 +273,7 @@ fn command(folder: &TempDir) -> Command {
         }
     }
     command.current_dir(folder.path()).env("HOME", folder.path()).env("NO_COLOR", "1").kill_on_drop(true);
+    command.env("CI_JOB_URL", "https://ci.example/job/7");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,8 +15,10 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::server::Server;
@@ -28,12 +30,14 @@ pub struct Call {
     pub number: usize,
     /// Its number among the acts that stand in the journal, from 0; none for others.
     pub act: Option<usize>,
+    /// Its number among the replacements, from 0; none for others.
+    pub put: Option<usize>,
     /// Method and path.
     pub what: String,
 }
 
 /// What is done to a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Deed {
     /// It is carried out and answered.
     Forward,
@@ -51,6 +55,8 @@ pub enum Deed {
     Late(Duration),
     /// It is never carried out and never answered.
     Silence,
+    /// It is carried out, and its answer is changed: another server would have given that one.
+    Edit(fn(&mut Value)),
 }
 
 type Answer = Response<UnsyncBoxBody<Bytes, std::io::Error>>;
@@ -60,7 +66,7 @@ type Script = Arc<dyn Fn(&Call) -> Deed + Send + Sync>;
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
-    _serving: AbortOnDropHandle<()>,
+    serving: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 struct Shared {
@@ -69,6 +75,28 @@ struct Shared {
     calls: Mutex<Vec<Call>>,
     acts: AtomicUsize,
     held: watch::Sender<bool>,
+    witness: Witness,
+}
+
+/// What a witness would print, where no node runs it: it reaches its peer until a policy is made.
+#[derive(Default)]
+struct Witness {
+    round: AtomicUsize,
+    cut: AtomicBool,
+}
+
+impl Witness {
+    /// The endpoint of the campaign's peer: the third pod of its namespace, and the port that its scenario names.
+    const PEER: &str = "10.99.0.3:80";
+
+    fn log(&self) -> Answer {
+        let begun = self.round.fetch_add(3, Ordering::SeqCst);
+        let cut = self.cut.load(Ordering::SeqCst);
+        let (open, closed) = if cut { (vec![], vec![Self::PEER]) } else { (vec![Self::PEER], vec![]) };
+        let line = |round: usize| json!({"round": round, "open": open, "closed": closed, "held": {}}).to_string();
+        let text = (begun + 1..=begun + 3).map(|round| line(round) + "\n").collect::<String>();
+        Response::new(Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync())
+    }
 }
 
 impl Proxy {
@@ -81,9 +109,22 @@ impl Proxy {
             calls: Mutex::default(),
             acts: AtomicUsize::new(0),
             held: watch::Sender::new(false),
+            witness: Witness::default(),
         });
         let serving = AbortOnDropHandle::new(tokio::spawn(serve(listener, shared.clone())));
-        Self { address, shared, _serving: serving }
+        Self { address, shared, serving: Mutex::new(Some(serving)) }
+    }
+
+    /// Ends as a server ends that is restarted: every connection breaks, and new ones are refused.
+    pub fn go_down(&self) {
+        *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Serves again, at the same address.
+    pub async fn come_back(&self) {
+        let listener = TcpListener::bind(self.address).await.expect("the same port");
+        let serving = AbortOnDropHandle::new(tokio::spawn(serve(listener, self.shared.clone())));
+        *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = Some(serving);
     }
 
     /// Writes a kubeconfig that leads through this proxy.
@@ -109,10 +150,13 @@ impl Proxy {
 }
 
 async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    // They end with this task.
+    let mut connections = JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else { return };
+        while connections.try_join_next().is_some() {}
         let shared = shared.clone();
-        tokio::spawn(async move {
+        connections.spawn(async move {
             let service = service_fn(move |request| answer(shared.clone(), request));
             _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
@@ -130,14 +174,33 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
     let call = {
         let mut calls = shared.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let what = format!("{} {}", request.method(), request.uri().path());
-        let call = Call { number: calls.len(), act, what };
+        let puts = || calls.iter().filter(|call| call.put.is_some()).count();
+        let put = (*request.method() == Method::PUT).then(puts);
+        let call = Call { number: calls.len(), act, put, what };
         calls.push(call.clone());
         call
     };
     let deed = (shared.script)(&call);
-    let forward = async |request| forward(&shared.server, request).await;
+    let forward = async |request: Request<Incoming>| {
+        let path = request.uri().path();
+        if path.contains("/pods/shakedown-") && path.ends_with("/log") {
+            return Ok(shared.witness.log());
+        }
+        if *request.method() == Method::POST && path.ends_with("/networkpolicies") {
+            shared.witness.cut.store(true, Ordering::SeqCst);
+        }
+        forward(&shared.server, request).await
+    };
     match deed {
         Deed::Forward => forward(request).await,
+        Deed::Edit(change) => {
+            let (mut parts, body) = forward(request).await?.into_parts();
+            let mut object = serde_json::from_slice(&body.collect().await?.to_bytes())?;
+            change(&mut object);
+            parts.headers.remove("content-length");
+            let body = Full::new(Bytes::from(object.to_string())).map_err(|never| match never {});
+            Ok(Response::from_parts(parts, body.boxed_unsync()))
+        }
         Deed::HoldBefore => {
             shared.held.send_replace(true);
             std::future::pending().await

@@ -318,3 +318,120 @@ proptest! {
         prop_assert!(at(every, limit) >= at(every, limit + 1));
     }
 }
+
+/// Streams of so many tokens with a gap between them.
+fn streams(gap_ms: f64, tokens: u64) -> impl FnMut(Request<'_>) -> Outcome {
+    move |it| Outcome { first_token_ms: Some(5.0), stream: Some((gap_ms, tokens)), ..it.ok_in(10.0) }
+}
+
+fn observe_streams(seconds: f64, mut cut: impl FnMut(Request<'_>) -> Outcome) -> Observations {
+    let mut before = streams(20.0, 10);
+    Timeline::new(20.0)
+        .phase("baseline", 20.0)
+        .phase("cut", seconds)
+        .answer(move |it| if it.phase == "baseline" { before(it) } else { cut(it) })
+        .observe()
+}
+
+#[test]
+fn times_between_tokens() {
+    let slower = observe_streams(20.0, streams(50.0, 10));
+    let value = |limit: &str, at: &str| json!({"inter_token_latency": {"percentile": "p95", limit: at}});
+    assert_eq!(judge(&slower, value("max", "60ms")).verdict, Verdict::Pass);
+    let result = judge(&slower, value("max", "40ms"));
+    check(&result, Verdict::Fail, "inter-token latency p95 was 50ms (50ms to 50ms), allowed 40ms");
+    assert_eq!((result.samples, result.terms["token gaps"].as_str()), (3600, "3600"));
+    assert_eq!(result.title, "inter-token latency p95 at most 40ms");
+    let ratio = |max: f64| json!({"inter_token_latency_ratio": {"percentile": "p50", "to": "baseline", "max": max}});
+    assert_eq!(judge(&slower, ratio(3.0)).verdict, Verdict::Pass);
+    let result = judge(&slower, ratio(2.0));
+    check(&result, Verdict::Fail, "inter-token latency p50 rose to 2.5 times the baseline (2.5 to 2.5), allowed 2");
+    // Many tokens of few streams share their fate.
+    let few = observe_streams(0.5, streams(50.0, 500));
+    check(
+        &judge(&few, value("max", "40ms")),
+        Verdict::Inconclusive,
+        "the tokens of `cut` come from 10 streams, and 20 are needed: lengthen the phase, raise the load, or set `min_samples`",
+    );
+    let asked = json!({"inter_token_latency": {"percentile": "p95", "max": "40ms", "min_samples": 100}});
+    assert_eq!(judge(&few, asked).verdict, Verdict::Fail);
+    let none = observe(20.0, |it| it.ok_in(10.0));
+    check(&judge(&none, value("max", "1s")), Verdict::Inconclusive, "no request of `cut` has a time between tokens");
+    // Tokens that come together have no time between them, and that is no reason for a number that is none.
+    let at_once = observe_streams(20.0, streams(0.0, 10));
+    let result = judge(&at_once, ratio(2.0));
+    assert_eq!((result.verdict, result.observed), (Verdict::Pass, Some(0.0)));
+    assert!(result.interval.is_some_and(|interval| interval.iter().all(|end| end.is_finite())), "{result:?}");
+}
+
+#[test]
+fn tokens_per_second_and_their_ratio() {
+    // Every second request of the cut fails, and its tokens do not count.
+    let half = observe_streams(20.0, |it| {
+        let failure = (it.index % 2 == 0).then_some(Failure::BrokenStream);
+        Outcome { failure, stream: Some((20.0, 10)), first_token_ms: Some(5.0), ..it.ok_in(10.0) }
+    });
+    let value = |limit: &str, at: f64| json!({"output_tokens_per_second": {limit: at}});
+    let result = judge(&half, value("min", 120.0));
+    check(&result, Verdict::Fail, "100 tokens per second came (100 to 100), expected at least 120");
+    assert_eq!((result.observed, result.terms["tokens"].as_str()), (Some(100.0), "2000"));
+    assert_eq!(judge(&half, value("min", 100.0)).verdict, Verdict::Pass);
+    assert_eq!(judge(&half, value("max", 90.0)).verdict, Verdict::Fail);
+    let ratio = |min: f64| json!({"output_tokens_per_second_ratio": {"to": "baseline", "min": min}});
+    assert_eq!(judge(&half, ratio(0.5)).verdict, Verdict::Pass);
+    check(
+        &judge(&half, ratio(0.6)),
+        Verdict::Fail,
+        "output tokens per second were 0.5 times those of the baseline (0.5 to 0.5), expected at least 0.6",
+    );
+    let plain = observe(20.0, |it| it.ok_in(10.0));
+    assert_eq!(judge(&plain, value("max", 1e9)).verdict, Verdict::Inconclusive, "these answers have no tokens");
+}
+
+#[test]
+fn throughput_ratios() {
+    let quarter = observe(20.0, |it| if it.index % 4 == 0 { it.ok_in(10.0) } else { it.refused() });
+    let ratio = |limit: &str, at: f64| json!({"throughput_ratio": {"to": "baseline", limit: at}});
+    assert_eq!(judge(&quarter, ratio("min", 0.25)).verdict, Verdict::Pass);
+    let result = judge(&quarter, ratio("min", 0.5));
+    check(
+        &result,
+        Verdict::Fail,
+        "successful answers per second were 0.25 times those of the baseline (0.25 to 0.25), expected at least 0.5",
+    );
+    assert_eq!((result.title.as_str(), result.samples), ("throughput at least 0.5 times baseline", 400));
+    assert_eq!(result.terms["cut successful answers per second"], "5 per second (400 requests)");
+    assert_eq!(judge(&quarter, ratio("max", 0.2)).verdict, Verdict::Fail);
+    let nothing = judge(&observe(20.0, |it| it.refused()), ratio("max", 0.5));
+    assert_eq!((nothing.verdict, nothing.observed), (Verdict::Pass, Some(0.0)));
+    assert_eq!(
+        nothing.interval.map(|[low, high]| (low, (high * 1e6).round())),
+        Some((0.0, 375.0)),
+        "three of 400, of 20/s"
+    );
+    assert_eq!(judge(&observe(0.5, |it| it.ok_in(10.0)), ratio("min", 0.1)).verdict, Verdict::Inconclusive);
+    // A rate that moves around its mean decides nothing near it when the whole interval is asked.
+    let mut chance = crate::judge::bootstrap::Chance::new(5, &["requests"]);
+    let noisy = observe(20.0, |it| if chance.uniform() < 0.5 { it.ok_in(10.0) } else { it.refused() });
+    let strict = json!({"throughput_ratio": {"to": "baseline", "min": 0.48, "decide": "interval"}});
+    assert_eq!(judge(&noisy, strict).verdict, Verdict::Inconclusive);
+}
+
+#[test]
+fn requests_that_never_end_are_stuck() {
+    let seen = observe(20.0, |it| match it.index % 100 {
+        0 => it.timeout(),
+        1 => Outcome { failure: Some(Failure::Unfinished), ..it.timeout() },
+        2 => it.refused(),
+        _ => it.ok_in(10.0),
+    });
+    let result = judge(&seen, json!({"stuck": {"max": 0}}));
+    check(&result, Verdict::Fail, "8 of 400 requests never ended, allowed 0");
+    assert_eq!(result.terms["listened to for"], "1 times the timeout");
+    assert_eq!(judge(&seen, json!({"stuck": {"max": 8}})).verdict, Verdict::Pass);
+    assert_eq!(judge(&seen, json!({"stuck": {"min": 9}})).verdict, Verdict::Fail);
+    let few = observe(0.5, |it| it.ok_in(10.0));
+    assert_eq!(judge(&few, json!({"stuck": {"max": 0}})).verdict, Verdict::Inconclusive);
+    let stuck = observe(0.5, |it| it.timeout());
+    assert_eq!(judge(&stuck, json!({"stuck": {"max": 0, "times": 2}})).verdict, Verdict::Fail);
+}

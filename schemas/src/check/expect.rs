@@ -1,8 +1,10 @@
 //! Checks of the expectations: what they refer to, and whether their limits can be met, can fail and can be seen.
 
-use super::{Findings, unknown};
+mod outside;
+
+use super::{Findings, fault, unknown};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::scenario::{Expectation, LatencyRatio, Phase, RecoveryTime, Scenario};
+use crate::scenario::{Effect, Expectation, LatencyRatio, RecoveryTime, Scenario};
 use crate::units::{Duration, short};
 
 /// The shortest window in which recovery is looked for: shorter ones hold too few requests for a percentile.
@@ -15,52 +17,111 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
     for (index, phase) in scenario.phases.iter().enumerate() {
         for (number, expectation) in phase.expect.iter().enumerate() {
             let path = format!("phases[{index}].expect[{number}].{}", expectation.kind());
-            load(&path, scenario, expectation, findings);
-            match expectation {
-                Expectation::SuccessRate(it) => {
-                    limits(&path, it.min.map(|it| it.fraction()), it.max.map(|it| it.fraction()), "99%", findings);
-                    let everything = it.min.is_none_or(|min| min.fraction() <= 0.0)
-                        && it.max.is_none_or(|max| max.fraction() >= 1.0)
-                        && (it.min.is_some() || it.max.is_some());
-                    if everything {
-                        always(&path, findings);
-                    }
-                }
-                Expectation::Latency(it) | Expectation::TimeToFirstToken(it) => {
-                    limits(
-                        &path,
-                        it.min.map(Duration::as_secs_f64),
-                        it.max.map(Duration::as_secs_f64),
-                        "500ms",
-                        findings,
-                    );
-                    no_time(&format!("{path}.max"), it.max, "no answer takes no time", findings);
-                }
-                Expectation::LatencyRatio(it) | Expectation::TimeToFirstTokenRatio(it) => {
-                    ratio(&path, scenario, index, it, findings)
-                }
-                Expectation::Errors(it) => {
-                    let kinds = it.kinds();
-                    if kinds.is_empty() {
-                        findings.push(
-                            &path,
-                            Diagnostic::error(Code::Limits, "`errors` names no kind of failure: nothing could fail")
-                                .help("write `errors: {any: {max: 0}}`"),
-                        );
-                    }
-                    for (kind, it) in kinds {
-                        let (min, max) = (it.min.map(|it| it as f64), it.max.map(|it| it as f64));
-                        limits(&format!("{path}.{kind}"), min, max, "0", findings);
-                    }
-                }
-                Expectation::RecoveryTime(it) => recovery(&path, scenario, index, it, findings),
-                Expectation::Requests(it) => {
-                    limits(&path, it.min.map(|it| it as f64), it.max.map(|it| it as f64), "100", findings);
-                    if it.min == Some(0) && it.max.is_none() {
-                        always(&path, findings);
-                    }
-                }
+            one(&path, scenario, index, expectation, findings);
+        }
+        if phase.effect.is_some() && !has_faults(scenario, index, findings) {
+            findings.push(
+                &format!("phases[{index}].effect"),
+                Diagnostic::error(Code::Effect, "this phase has no fault whose effect could be seen")
+                    .help("move `effect` to the phase with the fault, or leave it out"),
+            );
+        }
+        if let Some(expectation) = phase.effect.as_ref().and_then(Effect::expectation) {
+            let path = format!("phases[{index}].effect.{}", expectation.kind());
+            one(&path, scenario, index, &expectation, findings);
+        }
+    }
+}
+
+/// Whether a phase has faults; those that were taken out because they are wrong are faults all the same.
+fn has_faults(scenario: &Scenario, index: usize, findings: &Findings<'_>) -> bool {
+    let key = format!("phases[{index}].faults");
+    !scenario.phases[index].faults.is_empty()
+        || findings.map.has(&key) && findings.map.damaged(&key)
+        || findings.map.gone(&key)
+}
+
+fn one(path: &str, scenario: &Scenario, index: usize, expectation: &Expectation, findings: &mut Findings<'_>) {
+    load(path, scenario, expectation, findings);
+    let seconds = |limit: Option<Duration>| limit.map(Duration::as_secs_f64);
+    let number = |limit: Option<u64>| limit.map(|limit| limit as f64);
+    match expectation {
+        Expectation::SuccessRate(it) => {
+            limits(path, it.min.map(|it| it.fraction()), it.max.map(|it| it.fraction()), "99%", findings);
+            let everything = it.min.is_none_or(|min| min.fraction() <= 0.0)
+                && it.max.is_none_or(|max| max.fraction() >= 1.0)
+                && (it.min.is_some() || it.max.is_some());
+            if everything {
+                always(path, findings);
             }
+        }
+        Expectation::Latency(it) | Expectation::TimeToFirstToken(it) => {
+            limits(path, seconds(it.min), seconds(it.max), "500ms", findings);
+            no_time(&format!("{path}.max"), it.max, "no answer takes no time", findings);
+        }
+        Expectation::InterTokenLatency(it) => limits(path, seconds(it.min), seconds(it.max), "100ms", findings),
+        Expectation::LatencyRatio(it)
+        | Expectation::TimeToFirstTokenRatio(it)
+        | Expectation::InterTokenLatencyRatio(it) => ratio(path, scenario, index, it, findings),
+        Expectation::OutputTokensPerSecond(it) => {
+            limits(path, it.min, it.max, "100", findings);
+            range(path, [("min", it.min), ("max", it.max)], "tokens per second are", findings);
+        }
+        Expectation::OutputTokensPerSecondRatio(it) | Expectation::ThroughputRatio(it) => {
+            limits(path, it.min, it.max, "0.8", findings);
+            range(path, [("min", it.min), ("max", it.max)], "a ratio is", findings);
+            earlier(&format!("{path}.to"), scenario, index, &it.to, findings);
+        }
+        Expectation::Errors(it) => {
+            let kinds = it.kinds();
+            if kinds.is_empty() {
+                findings.push(
+                    path,
+                    Diagnostic::error(Code::Limits, "`errors` names no kind of failure: nothing could fail")
+                        .help("write `errors: {any: {max: 0}}`"),
+                );
+            }
+            for (kind, it) in kinds {
+                limits(&format!("{path}.{kind}"), number(it.min), number(it.max), "0", findings);
+            }
+        }
+        Expectation::Stuck(it) => {
+            limits(path, number(it.min), number(it.max), "0", findings);
+            if !(1.0..=10.0).contains(&it.times) {
+                findings.push(
+                    &format!("{path}.times"),
+                    Diagnostic::error(
+                        Code::LimitRange,
+                        format!("requests are listened to for 1 to 10 times their timeout, not {}", short(it.times)),
+                    )
+                    .help("write `times: 2`; for less than the timeout ask for `latency`"),
+                );
+            }
+        }
+        Expectation::RecoveryTime(it) => recovery(path, scenario, index, it, findings),
+        Expectation::Requests(it) => {
+            limits(path, number(it.min), number(it.max), "100", findings);
+            if it.min == Some(0) && it.max.is_none() {
+                always(path, findings);
+            }
+        }
+        Expectation::Pods(it) => outside::pods(path, scenario, index, it, findings),
+        Expectation::Prometheus(it) => outside::prometheus(path, scenario, index, it, findings),
+        Expectation::Logs(it) => outside::logs(path, scenario, it, findings),
+    }
+}
+
+/// That limits on what cannot be negative are not, and that something is below the largest.
+fn range(path: &str, both: [(&str, Option<f64>); 2], what: &str, findings: &mut Findings<'_>) {
+    for (key, limit) in both {
+        if let Some(limit) = limit.filter(|limit| !limit.is_finite() || *limit < 0.0) {
+            findings.push(
+                &format!("{path}.{key}"),
+                Diagnostic::error(
+                    Code::LimitRange,
+                    format!("{what} never below 0, and this limit is {}", short(limit)),
+                ),
+            );
         }
     }
 }
@@ -247,13 +308,7 @@ fn recovery(path: &str, scenario: &Scenario, index: usize, it: &RecoveryTime, fi
 
 /// That there is a fault to recover from, removed before this phase, and a baseline before that fault.
 fn after_faults(path: &str, scenario: &Scenario, index: usize, it: &RecoveryTime, findings: &mut Findings<'_>) {
-    // Faults that were taken out because they are wrong are faults all the same.
-    let faulty = |at: usize, phase: &Phase| {
-        let key = format!("phases[{at}].faults");
-        !phase.faults.is_empty() || findings.map.has(&key) && findings.map.damaged(&key) || findings.map.gone(&key)
-    };
-    let before: Vec<bool> = scenario.phases[..index].iter().enumerate().map(|(at, it)| faulty(at, it)).collect();
-    match before.iter().position(|faulty| *faulty) {
+    match (0..index).find(|at| has_faults(scenario, *at, findings)) {
         None => findings.push(
             path,
             Diagnostic::error(

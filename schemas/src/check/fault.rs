@@ -7,10 +7,12 @@ mod peer;
 mod pods;
 mod selector;
 
+pub(super) use selector::selector;
+
 use super::Findings;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::scenario::{Fault, Phase};
-use selector::{narrowing, selector};
+use selector::narrowing;
 
 pub(super) fn check(path: &str, phase: &Phase, fault: &Fault, findings: &mut Findings<'_>) {
     let path = format!("{path}.{}", fault.kind());

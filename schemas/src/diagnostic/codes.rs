@@ -74,6 +74,7 @@ codes! {
     RecoveryWindow = "S076", "Windows, a hold or tolerances with which recovery cannot be seen.";
     TightRatio = "S077", "A ratio so close to 1 that chance decides.";
     AlwaysTrue = "S078", "An expectation that cannot fail.";
+    Effect = "S079", "An effect that nothing could have.";
     StopCondition = "S080", "A stop condition that can never hold, or always does.";
     BlastRadius = "S081", "A blast radius that says nothing or allows nothing.";
 }

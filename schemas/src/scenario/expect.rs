@@ -1,5 +1,13 @@
 //! Expectations: one variant per question that a phase can be asked. How each is answered is in the runner's judge.
 
+mod cluster;
+mod effect;
+mod rates;
+
+pub use cluster::{Logs, Over, Pods, Prometheus};
+pub use effect::Effect;
+pub use rates::{RateRatio, Stuck, TokenRate};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,13 +29,31 @@ pub enum Expectation {
     TimeToFirstToken(Latency),
     /// The same percentile, divided by that of an earlier phase.
     TimeToFirstTokenRatio(LatencyRatio),
+    /// A percentile of the times between two pieces of a stream that bring tokens, over all pieces of all streams.
+    InterTokenLatency(Latency),
+    /// The same percentile, divided by that of an earlier phase.
+    InterTokenLatencyRatio(LatencyRatio),
+    /// The tokens that successful streams brought, per second of the phase.
+    OutputTokensPerSecond(TokenRate),
+    /// The same, divided by that of an earlier phase.
+    OutputTokensPerSecondRatio(RateRatio),
+    /// Successful answers per second, by the moments when their requests were due, divided by those of an earlier phase.
+    ThroughputRatio(RateRatio),
     /// How many requests of the phase failed, by the kind of failure.
     Errors(Errors),
+    /// How many requests of the phase never came to any end.
+    Stuck(Stuck),
     /// From the confirmed removal of the faults before this phase to the start of the first window from which success
     /// rate and latency stay within tolerance of the baseline for the whole `hold`.
     RecoveryTime(RecoveryTime),
     /// How many requests were due in the phase.
     Requests(Requests),
+    /// What the cluster shows of some pods: restarts, and how soon they were ready again.
+    Pods(Pods),
+    /// What Prometheus says of the phase.
+    Prometheus(Prometheus),
+    /// Whether a pattern appears in the logs of some pods.
+    Logs(Logs),
 }
 
 impl Expectation {
@@ -39,9 +65,18 @@ impl Expectation {
             Self::LatencyRatio(_) => "latency_ratio",
             Self::TimeToFirstToken(_) => "time_to_first_token",
             Self::TimeToFirstTokenRatio(_) => "time_to_first_token_ratio",
+            Self::InterTokenLatency(_) => "inter_token_latency",
+            Self::InterTokenLatencyRatio(_) => "inter_token_latency_ratio",
+            Self::OutputTokensPerSecond(_) => "output_tokens_per_second",
+            Self::OutputTokensPerSecondRatio(_) => "output_tokens_per_second_ratio",
+            Self::ThroughputRatio(_) => "throughput_ratio",
             Self::Errors(_) => "errors",
+            Self::Stuck(_) => "stuck",
             Self::RecoveryTime(_) => "recovery_time",
             Self::Requests(_) => "requests",
+            Self::Pods(_) => "pods",
+            Self::Prometheus(_) => "prometheus",
+            Self::Logs(_) => "logs",
         }
     }
 
@@ -49,11 +84,33 @@ impl Expectation {
     pub fn load(&self) -> Option<&str> {
         match self {
             Self::SuccessRate(it) => it.load.as_deref(),
-            Self::Latency(it) | Self::TimeToFirstToken(it) => it.load.as_deref(),
-            Self::LatencyRatio(it) | Self::TimeToFirstTokenRatio(it) => it.load.as_deref(),
+            Self::Latency(it) | Self::TimeToFirstToken(it) | Self::InterTokenLatency(it) => it.load.as_deref(),
+            Self::LatencyRatio(it) | Self::TimeToFirstTokenRatio(it) | Self::InterTokenLatencyRatio(it) => {
+                it.load.as_deref()
+            }
+            Self::OutputTokensPerSecond(it) => it.load.as_deref(),
+            Self::OutputTokensPerSecondRatio(it) | Self::ThroughputRatio(it) => it.load.as_deref(),
             Self::Errors(it) => it.load.as_deref(),
+            Self::Stuck(it) => it.load.as_deref(),
             Self::RecoveryTime(it) => it.load.as_deref(),
             Self::Requests(it) => it.load.as_deref(),
+            Self::Pods(_) | Self::Prometheus(_) | Self::Logs(_) => None,
+        }
+    }
+
+    /// False for what others saw of the service (its pods, Prometheus, logs): that is asked once and not of each load.
+    pub const fn is_about_requests(&self) -> bool {
+        !matches!(self, Self::Pods(_) | Self::Prometheus(_) | Self::Logs(_))
+    }
+
+    /// The earlier phase that it compares with, where it names one.
+    pub fn to(&self) -> Option<&str> {
+        match self {
+            Self::LatencyRatio(it) | Self::TimeToFirstTokenRatio(it) | Self::InterTokenLatencyRatio(it) => Some(&it.to),
+            Self::OutputTokensPerSecondRatio(it) | Self::ThroughputRatio(it) => Some(&it.to),
+            Self::RecoveryTime(it) => it.to.as_deref(),
+            Self::Prometheus(it) => it.to.as_deref(),
+            _ => None,
         }
     }
 }

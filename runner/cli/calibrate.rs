@@ -1,0 +1,53 @@
+//! `shakedown calibrate`: runs scenarios many times with every fault left out and shows how often their expectations fail
+//! for nothing.
+
+use shakedown_reports::Redactor;
+
+use super::args::Calibrate;
+use super::console::Style;
+use super::table::table;
+use super::{Failure, exit, run, select};
+use crate::judge::{self, Calibration};
+
+/// Runs, writes the reports as `run` does, and prints a row per expectation.
+///
+/// # Errors
+/// When nothing could be begun, or the reports could not be written.
+pub async fn calibrate(
+    mut args: Calibrate,
+    style: Style,
+    quiet: bool,
+    verbose: u8,
+    redactor: &Redactor,
+) -> Result<u8, Failure> {
+    let documents = select::scenarios(&args.run.selection, style, redactor)?;
+    let documents = documents.iter().flat_map(|it| std::iter::repeat_n(it.clone(), args.runs.get() as usize)).collect();
+    (args.run.gate.control, args.run.gate.overkill) = (true, false);
+    let result = run::all(args.run, documents, style, quiet, verbose, redactor).await?;
+    let rows = judge::calibrate(&redactor.result(&result).scenarios);
+    print!("\n{}", shown(&rows, args.markdown));
+    let alarms: u64 = rows.iter().map(|row| row.false_alarms).sum();
+    println!("\n{}", if alarms == 0 { "no false alarm".to_owned() } else { format!("{alarms} false alarms") });
+    Ok(if result.exit_code == exit::FAILED || result.exit_code == exit::INCONCLUSIVE {
+        if alarms > 0 { exit::FAILED } else { exit::INCONCLUSIVE }
+    } else {
+        result.exit_code
+    })
+}
+
+fn shown(rows: &[Calibration], markdown: bool) -> String {
+    let percent = |share: f64| format!("{:.1}%", share * 100.0);
+    let row = |it: &Calibration| {
+        vec![
+            it.scenario.clone(),
+            it.title.clone(),
+            format!("{} of {}", it.false_alarms, it.runs),
+            format!("{} to {}", percent(it.interval[0]), percent(it.interval[1])),
+            it.inconclusive.to_string(),
+            it.observed.as_ref().map_or_else(String::new, |values| values.join(", ")),
+            it.suggestion.clone().unwrap_or_default(),
+        ]
+    };
+    let head = ["scenario", "expectation", "false alarms", "95 %", "inconclusive", "least, middle, most", "better"];
+    table(&head, &rows.iter().map(row).collect::<Vec<_>>(), markdown)
+}

@@ -1,0 +1,92 @@
+//! `shakedown compare`: which answers moved beyond chance between two results, or between the newest one and all before it.
+
+use std::path::Path;
+
+use shakedown_reports::Redactor;
+use shakedown_schemas::RunResult;
+
+use super::args::Compare;
+use super::table::table;
+use super::{Failure, exit, report};
+use crate::judge::{self, Change, Moved};
+
+/// Prints a table of what moved.
+///
+/// # Errors
+/// With exit code 2 when a file is no result, with 5 when there is nothing to compare.
+pub fn compare(args: &Compare, redactor: &Redactor) -> Result<u8, Failure> {
+    let mut changes = match (&args.before, &args.after, &args.history) {
+        (_, _, Some(folder)) => {
+            let results: Vec<RunResult> = report::below(folder)?.iter().map(|it| redactor.result(it)).collect();
+            judge::history(&results)
+        }
+        (Some(before), Some(after), None) => judge::compare(&one(before, redactor)?, &one(after, redactor)?),
+        _ => return Err(Failure::usage("give two result.json (or their folders), or --history DIR")),
+    };
+    if changes.is_empty() {
+        return Err(Failure {
+            message: "no scenario is in both: there is nothing to compare".to_owned(),
+            code: exit::NOTHING_SELECTED,
+        });
+    }
+    changes.sort_by_key(|change| change.moved);
+    let worse = changes.iter().filter(|change| change.moved == Moved::Worse).count();
+    print!("{}", shown(&changes, args.all, args.markdown));
+    Ok(if args.fail_on_regression && worse > 0 { exit::FAILED } else { exit::PASSED })
+}
+
+fn one(path: &Path, redactor: &Redactor) -> Result<RunResult, Failure> {
+    let path = if path.is_dir() { path.join("result.json") } else { path.to_owned() };
+    report::read(&path).map(|result| redactor.result(&result)).map_err(Failure::usage)
+}
+
+/// What moved, the worst first, and how many did not.
+fn shown(changes: &[Change], all: bool, markdown: bool) -> String {
+    let row = |it: &Change| {
+        vec![it.moved.word().to_owned(), it.scenario.clone(), it.title.clone(), it.before.clone(), it.after.clone()]
+    };
+    let listed: Vec<Vec<String>> = changes.iter().filter(|it| all || it.moved != Moved::Same).map(row).collect();
+    let mut out = String::new();
+    if !listed.is_empty() {
+        out = table(&["moved", "scenario", "expectation", "before", "now"], &listed, markdown);
+        out.push('\n');
+    }
+    let count = |moved| changes.iter().filter(|it| it.moved == moved).count();
+    let kinds = [Moved::Worse, Moved::Elsewhere, Moved::Better, Moved::Unclear, Moved::NewOrGone, Moved::Same];
+    let counts = kinds.into_iter().filter(|moved| count(*moved) > 0);
+    let counts: Vec<String> = counts.map(|moved| format!("{} {}", count(moved), moved.word())).collect();
+    out.push_str(&format!("{} expectations: {}\n", changes.len(), counts.join(", ")));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shakedown_reports::sample;
+
+    #[test]
+    fn a_regression_is_exit_code_1_only_when_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, result: &RunResult| {
+            std::fs::create_dir_all(folder.path().join(name)).unwrap();
+            let text = serde_json::to_string(result).unwrap();
+            std::fs::write(folder.path().join(name).join("result.json"), text).unwrap();
+            folder.path().join(name)
+        };
+        let (good, bad) = (write("good", &sample::passing()), write("bad", &sample::failing()));
+        let run = |before: &Path, after: &Path, fail_on_regression| {
+            let (before, after) = (Some(before.to_owned()), Some(after.to_owned()));
+            let args = Compare { before, after, history: None, markdown: true, all: false, fail_on_regression };
+            compare(&args, &Redactor::default())
+        };
+        assert_eq!(run(&good, &bad, false).unwrap(), exit::PASSED);
+        assert_eq!(run(&good, &bad, true).unwrap(), exit::FAILED);
+        assert_eq!(run(&bad, &good, true).unwrap(), exit::PASSED);
+        assert_eq!(run(&good, &good.join("result.json"), true).unwrap(), exit::PASSED);
+        assert_eq!(run(&good, Path::new("/nowhere"), true).unwrap_err().code, exit::USAGE);
+        let changes = judge::compare(&sample::passing(), &sample::failing());
+        let text = shown(&changes, false, true);
+        assert!(text.starts_with("| moved | scenario |") && text.contains("| worse | worker-loses-nats |"), "{text}");
+        assert!(text.lines().last().unwrap().starts_with("5 expectations: 2 worse"), "{text}");
+    }
+}

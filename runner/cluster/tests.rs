@@ -1,0 +1,166 @@
+//! What a difficult API server answers, against one that says exactly that: lists and watches that have expired, and a
+//! server that asks to come back later. Restarts, silence and conflicts are tried on whole runs.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use futures::StreamExt;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
+use tokio::net::TcpListener;
+
+use super::*;
+
+/// What is answered: a status, further headers, and a body.
+type Answer = (u16, &'static str, String);
+
+/// A server that answers each request by its first line and its number among those but the version's, from 0.
+async fn server(answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Cluster {
+    _ = rustls::crypto::ring::default_provider().install_default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address: SocketAddr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let count = AtomicUsize::new(0);
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = BufStream::new(stream);
+            let (mut first, mut line) = (String::new(), String::new());
+            while stream.read_line(&mut line).await.is_ok() && line != "\r\n" && !line.is_empty() {
+                if first.is_empty() {
+                    first = line.clone();
+                }
+                line.clear();
+            }
+            let (status, headers, body) = match first.starts_with("GET /version") {
+                true => (200, "", VERSION.to_owned()),
+                false => answer(&first, count.fetch_add(1, Ordering::SeqCst)),
+            };
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status} S\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n");
+            _ = stream.write_all((head + &body).as_bytes()).await;
+            _ = stream.flush().await;
+        }
+    });
+    let kubeconfig = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": format!("http://{address}")}}],
+        "users": [{"name": "u", "user": {}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    });
+    let options = ConnectOptions { kubeconfig_text: Some(kubeconfig.to_string()), ..ConnectOptions::default() };
+    connect(&options).await.unwrap()
+}
+
+const VERSION: &str = r#"{"major": "1", "minor": "33", "gitVersion": "v1.33.0", "gitCommit": "", "gitTreeState": "",
+    "buildDate": "", "goVersion": "", "compiler": "", "platform": ""}"#;
+
+fn pod(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "n", "resourceVersion": "5"}})
+}
+
+fn list(names: &[&str], go_on: &str) -> String {
+    let items: Vec<Value> = names.iter().map(|name| pod(name)).collect();
+    let metadata = json!({"resourceVersion": "5", "continue": go_on});
+    json!({"apiVersion": "v1", "kind": "PodList", "metadata": metadata, "items": items}).to_string()
+}
+
+fn status(code: u16, reason: &str) -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": reason})
+}
+
+fn name(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_list_that_expired_half_way_is_read_again_in_one_piece() {
+    let cluster = server(|line, _| match (line.contains("continue="), line.contains("limit=")) {
+        (true, _) => (410, "", status(410, "Expired").to_string()),
+        (false, true) => (200, "", list(&["a"], "more")),
+        (false, false) => (200, "", list(&["a", "b"], "")),
+    })
+    .await;
+    let pods = cluster.list(Kind::Pod, "n", None).await.unwrap();
+    assert_eq!(pods.iter().map(name).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[tokio::test]
+async fn an_expired_watch_begins_again_with_a_list() {
+    // The first list is followed by a watch that has expired, once as an event and once as an answer.
+    let cluster = server(|line, _| {
+        static LISTS: AtomicUsize = AtomicUsize::new(0);
+        if !line.contains("watch=") {
+            return match LISTS.fetch_add(1, Ordering::SeqCst) {
+                0 => (200, "", list(&["a"], "")),
+                1 => (200, "", list(&["b"], "")),
+                _ => (200, "", list(&["b", "c"], "")),
+            };
+        }
+        match LISTS.load(Ordering::SeqCst) {
+            1 => (200, "", json!({"type": "ERROR", "object": status(410, "Expired")}).to_string() + "\n"),
+            2 => (410, "", status(410, "Gone").to_string()),
+            _ => (200, "", json!({"type": "ADDED", "object": pod("d")}).to_string() + "\n"),
+        }
+    })
+    .await;
+    let mut changes = Box::pin(cluster.watch(Kind::Pod, "n"));
+    let (mut seen, mut broken) = (Vec::new(), 0);
+    let limit = Instant::now() + Duration::from_secs(20);
+    while seen.last().is_none_or(|it: &String| it != "applied d") {
+        assert!(Instant::now() < limit, "{seen:?}, broken {broken} times");
+        match changes.next().await.unwrap() {
+            Change::Listed(pods) => {
+                seen.push(format!("listed {}", pods.iter().map(name).collect::<Vec<_>>().join(" ")))
+            }
+            Change::Applied(pod) => seen.push(format!("applied {}", name(&pod))),
+            Change::Deleted(pod) => seen.push(format!("deleted {}", name(&pod))),
+            Change::Broken(error) => {
+                assert!(matches!(error, ClusterError::Expired(_)), "{error:?}");
+                broken += 1;
+            }
+        }
+    }
+    assert_eq!(
+        (seen, broken),
+        (vec!["listed a", "listed b", "listed b c", "applied d"].into_iter().map(str::to_owned).collect(), 2)
+    );
+}
+
+#[tokio::test]
+async fn an_overloaded_server_is_asked_again_when_it_said_and_that_is_visible() {
+    let cluster = server(|_, number| match number {
+        0 => (429, "retry-after: 1\r\n", "Too many requests, please try again later.\n".to_owned()),
+        1 => (503, "", String::new()),
+        _ => (200, "", pod("a").to_string()),
+    })
+    .await;
+    let told: Arc<Mutex<Vec<EventKind>>> = Arc::default();
+    let heard = told.clone();
+    let cluster = cluster.notifying(Arc::new(move |event| heard.lock().unwrap().push(event)));
+    let begun = Instant::now();
+    let key = ObjectKey { kind: Kind::Pod, namespace: "n".into(), name: "a".into(), uid: None };
+    assert_eq!(cluster.get(&key).await.unwrap().as_ref().map(name), Some("a"));
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+    let told = told.lock().unwrap();
+    let errors: Vec<_> = told
+        .iter()
+        .map(|event| match event {
+            EventKind::ApiRetry { request, error, attempt } => (request.as_str(), error.as_str(), *attempt),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert!(
+        matches!(errors[0], ("read pod/a in namespace n", error, 1) if error.contains("asked to wait for 1 s")),
+        "{errors:?}"
+    );
+    assert!(matches!(errors[1], (_, error, 2) if error.contains("503")), "{errors:?}");
+}
+
+#[tokio::test]
+async fn the_tries_have_an_end() {
+    let cluster = server(|_, _| (500, "", String::new())).await.with_patience(Duration::from_millis(500));
+    let key = ObjectKey { kind: Kind::Pod, namespace: "n".into(), name: "a".into(), uid: None };
+    let begun = Instant::now();
+    let error = cluster.get(&key).await.unwrap_err();
+    assert!(error.is_transient() && begun.elapsed() < Duration::from_secs(2), "{error} after {:?}", begun.elapsed());
+}

@@ -1,0 +1,135 @@
+//! How often a gate cries wolf: the same scenario many times with every fault left out. What fails then is a false alarm.
+
+use indexmap::IndexMap;
+use shakedown_schemas::result::{ExpectationResult, ScenarioResult, Unit, Verdict};
+
+use super::answer::CONFIDENCE;
+use super::numbers::{student_quantile, wilson};
+use super::text;
+
+/// With so many runs at least a threshold is suggested: fewer say nothing about how the values vary.
+const RUNS: usize = 5;
+
+/// One expectation over all control runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Calibration {
+    /// The scenario.
+    pub scenario: String,
+    /// The expectation: phase, title, and the load.
+    pub title: String,
+    /// How many runs asked it.
+    pub runs: u64,
+    /// In how many of them it failed.
+    pub false_alarms: u64,
+    /// In how many of them it could not be told.
+    pub inconclusive: u64,
+    /// The share of false alarms that this is compatible with, at 95 %.
+    pub interval: [f64; 2],
+    /// The smallest, middle and largest observed value, in words; none where nothing was observed.
+    pub observed: Option<[String; 3]>,
+    /// What to write instead of the limit, in words; none where the limit leaves room, or too little is known.
+    pub suggestion: Option<String>,
+}
+
+/// What control runs say about each expectation, in the order of the file.
+pub fn calibrate(runs: &[ScenarioResult]) -> Vec<Calibration> {
+    let mut by_question: IndexMap<(String, String), Vec<&ExpectationResult>> = IndexMap::new();
+    for run in runs {
+        for it in &run.expectations {
+            let load = if it.load.is_empty() { String::new() } else { format!(" [{}]", it.load) };
+            let title = format!("{}: {}{load}", it.phase, it.title);
+            by_question.entry((run.name.clone(), title)).or_default().push(it);
+        }
+    }
+    let one = |((scenario, title), answers): ((String, String), Vec<&ExpectationResult>)| {
+        let count = |verdict| answers.iter().filter(|it| it.verdict == verdict).count() as u64;
+        let (runs, false_alarms) = (answers.len() as u64, count(Verdict::Fail));
+        let mut values: Vec<f64> = answers.iter().filter_map(|it| it.observed).collect();
+        values.sort_by(f64::total_cmp);
+        let words = |value: f64| text::worded(answers[0].unit, value);
+        let observed = values
+            .first()
+            .zip(values.last())
+            .map(|(least, most)| [words(*least), words(values[values.len() / 2]), words(*most)]);
+        Calibration {
+            scenario,
+            title,
+            runs,
+            false_alarms,
+            inconclusive: count(Verdict::Inconclusive),
+            interval: wilson(false_alarms, runs, CONFIDENCE),
+            observed,
+            suggestion: suggestion(answers[0], &values),
+        }
+    };
+    by_question.into_iter().map(one).collect()
+}
+
+/// A limit that the next control run misses with a chance of 1 in 1,000, if its value is another one of these: the
+/// prediction interval of a normal sample, `mean + t * s * sqrt(1 + 1/n)`, of logarithms where the values are positive
+/// and not shares. Only where that is beyond the limit that there is.
+fn suggestion(it: &ExpectationResult, values: &[f64]) -> Option<String> {
+    if values.len() < RUNS {
+        return None;
+    }
+    let logarithmic = it.unit != Unit::Fraction && values.iter().all(|value| *value > 0.0);
+    let scaled: Vec<f64> = values.iter().map(|value| if logarithmic { value.ln() } else { *value }).collect();
+    let n = scaled.len() as f64;
+    let mean = scaled.iter().sum::<f64>() / n;
+    let deviation = (scaled.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
+    let reach = student_quantile(0.999, values.len() as u32 - 1) * deviation * (1.0 + 1.0 / n).sqrt();
+    let back = |value: f64| if logarithmic { value.exp() } else { value };
+    let (low, high) = (back(mean - reach), back(mean + reach));
+    let low = if it.unit == Unit::Fraction { low.max(0.0) } else { low };
+    let min = it.min.filter(|min| low < *min).map(|_| format!("min: {}", text::worded(it.unit, low)));
+    let max = it.max.filter(|max| high > *max).map(|_| format!("max: {}", text::worded(it.unit, high)));
+    match (min, max) {
+        (None, None) => None,
+        (one, other) => Some(one.into_iter().chain(other).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shakedown_reports::sample;
+
+    fn runs(values: &[f64], max: f64) -> Vec<ScenarioResult> {
+        let one = |value: &f64| {
+            let mut scenario = sample::passing().scenarios.remove(0);
+            scenario.expectations.truncate(1);
+            let it = &mut scenario.expectations[0];
+            (it.unit, it.observed, it.min, it.max) = (Unit::Times, Some(*value), None, Some(max));
+            it.verdict = if *value <= max { Verdict::Pass } else { Verdict::Fail };
+            scenario
+        };
+        values.iter().map(one).collect()
+    }
+
+    #[test]
+    fn false_alarms_have_a_rate_and_an_interval() {
+        let values: Vec<f64> = (0..20).map(|run| 1.0 + f64::from(run % 5) * 0.05).collect();
+        let table = calibrate(&runs(&values, 1.15));
+        assert_eq!(table.len(), 1);
+        let row = &table[0];
+        assert_eq!((row.runs, row.false_alarms, row.inconclusive), (20, 4, 0));
+        // Published: 4 of 20 by Wilson, 0.0807 to 0.4160.
+        assert!((row.interval[0] - 0.0807).abs() < 1e-3 && (row.interval[1] - 0.4160).abs() < 1e-3, "{row:?}");
+        assert_eq!(row.observed, Some(["1".to_owned(), "1.1".to_owned(), "1.2".to_owned()]));
+        let suggested: f64 = row.suggestion.as_deref().unwrap().strip_prefix("max: ").unwrap().parse().unwrap();
+        assert!((1.3..1.45).contains(&suggested), "{suggested}");
+    }
+
+    #[test]
+    fn a_limit_with_room_stays_and_few_runs_suggest_nothing() {
+        let row = |values: &[f64], max: f64| calibrate(&runs(values, max)).remove(0);
+        assert_eq!(row(&[1.0, 1.05, 1.1, 0.95, 1.0, 1.02], 3.0).suggestion, None);
+        assert_eq!(row(&[1.0, 1.2, 1.4, 0.9], 1.1).suggestion, None);
+        let mut unsure = runs(&[1.0, 1.0], 2.0);
+        unsure[0].expectations[0].verdict = Verdict::Inconclusive;
+        unsure[0].expectations[0].observed = None;
+        unsure[1].expectations[0].observed = None;
+        let row = calibrate(&unsure).remove(0);
+        assert_eq!((row.inconclusive, row.observed, row.interval[0]), (1, None, 0.0));
+    }
+}

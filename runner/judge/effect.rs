@@ -1,0 +1,217 @@
+//! Whether a fault changed something in the run's own requests. A fault that nobody noticed shows nothing about the
+//! service: where a phase demands an effect and has none, it is inconclusive.
+
+use shakedown_schemas::Scenario;
+use shakedown_schemas::result::{ExpectationResult, Unit, Verdict};
+use shakedown_schemas::scenario::{Effect, RecoveryTime};
+
+use super::bootstrap::{self, Chance, Windows};
+use super::expectations::one;
+use super::numbers::wilson;
+use super::question::Question;
+use super::recovery::{baseline_index, onset};
+use super::stats::{judged, total};
+use super::{samples, text};
+use crate::observe::{Cell, Histogram, LoadObservations, Observations};
+
+/// The confidence of "anything changed": several things are looked at, and one of them must not change by chance.
+const CONFIDENCE: f64 = 0.999;
+
+/// A change of a percentile up to this factor is none.
+const NOISE: f64 = 1.1;
+
+/// What the faults of a phase changed in the requests of a load, in words; nothing when there is nothing to compare with.
+fn changes(observations: &Observations, load: &LoadObservations, phase: usize, seed: u64) -> Vec<String> {
+    let mut found = Vec::new();
+    let Ok(first) = baseline_index(observations) else { return found };
+    let (before, during) = (total(load, first), total(load, phase));
+    let (n, m) = (before.requests(), during.requests());
+    if n >= samples::FLOOR && m >= samples::FLOOR {
+        let ([low, high], [least, most]) =
+            (wilson(before.succeeded, n, CONFIDENCE), wilson(during.succeeded, m, CONFIDENCE));
+        if most < low || least > high {
+            let rate = |cell: &Cell| text::percent(cell.succeeded as f64 / cell.requests() as f64);
+            found.push(format!("success rate {} to {}", rate(&before), rate(&during)));
+        }
+    }
+    let pick: fn(&Cell) -> &Histogram = |cell| &cell.latency;
+    for (quantile, name) in [(0.5, "p50"), (0.95, "p95")] {
+        let needed = samples::percentile(quantile);
+        if before.latency.len() < needed || during.latency.len() < needed {
+            continue;
+        }
+        let chance = Chance::new(seed, &["effect", &load.name, &phase.to_string(), name]);
+        let (over, under) = (Windows::new(judged(load, phase), pick), Windows::new(judged(load, first), pick));
+        let interval = bootstrap::ratio(&over, &under, quantile, CONFIDENCE, chance);
+        let (a, b) = (before.latency.quantile(quantile), during.latency.quantile(quantile));
+        if let (Some([low, high]), Some(a), Some(b)) = (interval, a, b)
+            && (low > 1.0 || high < 1.0)
+            && (b / a > NOISE || a / b > NOISE)
+        {
+            found.push(format!("{name} {} to {}", text::seconds(a / 1e6), text::seconds(b / 1e6)));
+        }
+    }
+    if found.is_empty()
+        && let Some(at_s) = onset(observations, load, phase, &RecoveryTime::default())
+    {
+        found.push(format!("out of tolerance from {} on", text::seconds(at_s)));
+    }
+    found
+}
+
+/// What the faults of each phase changed, in a sentence by phase; nothing for a phase without faults, and for one whose
+/// requests went on as before.
+pub fn evidence(observations: &Observations, seed: u64) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (phase, span) in observations.phases.iter().enumerate().filter(|(_, span)| span.has_faults) {
+        let by_load = observations.loads.iter().filter_map(|load| {
+            let changes = changes(observations, load, phase, seed);
+            (!changes.is_empty()).then(|| format!("load {}: {}", load.name, changes.join(", ")))
+        });
+        let words: Vec<String> = by_load.collect();
+        if !words.is_empty() {
+            found.push((span.name.clone(), format!("the requests changed ({})", words.join("; "))));
+        }
+    }
+    found
+}
+
+/// The answer to a phase's `effect`: one, from all the loads that it asks. Any of them suffices.
+pub(super) fn result(
+    scenario: &Scenario,
+    observations: &Observations,
+    phase: usize,
+    wanted: &Effect,
+    seed: u64,
+    line: Option<u32>,
+) -> ExpectationResult {
+    let name = &scenario.phases[phase].name;
+    let mut result = ExpectationResult {
+        phase: name.clone(),
+        load: String::new(),
+        kind: "effect".to_owned(),
+        title: "effect: anything that requests notice".to_owned(),
+        verdict: Verdict::Inconclusive,
+        observed: None,
+        observed_text: "nothing".to_owned(),
+        unit: Unit::Count,
+        interval: None,
+        censored: false,
+        samples: 0,
+        min: None,
+        max: None,
+        limit_text: "any change".to_owned(),
+        reason: String::new(),
+        terms: indexmap::IndexMap::new(),
+        line,
+    };
+    let Some(span) = observations.phases.get(phase) else {
+        result.reason = format!("`{name}` never began");
+        return result;
+    };
+    let Some(expectation) = wanted.expectation() else {
+        result.samples = observations.loads.iter().map(|load| total(load, phase).requests()).sum();
+        let found = evidence(observations, seed).into_iter().find(|(phase, _)| *phase == span.name);
+        (result.verdict, result.reason, result.observed_text) = match found {
+            Some((_, words)) => (Verdict::Pass, words, "a change".to_owned()),
+            None => (Verdict::Inconclusive, unnoticed(name), "no change".to_owned()),
+        };
+        return result;
+    };
+    let question = Question::of(&expectation);
+    let path = format!("phases[{phase}].effect");
+    let loads = scenario.load.keys().filter(|load| expectation.load().is_none_or(|asked| asked == *load));
+    let answers = loads.map(|load| (load, one(scenario, observations, phase, &expectation, load, &path, seed)));
+    // A pass before anything else, then what can be told before what cannot.
+    let rank = |verdict: Verdict| match verdict {
+        Verdict::Pass => 0,
+        Verdict::Fail => 1,
+        Verdict::Inconclusive | Verdict::Error => 2,
+    };
+    result.title = format!("effect: {}", question.title);
+    result.limit_text = question.limit_text;
+    result.unit = question.unit;
+    (result.min, result.max) = (question.limits.min, question.limits.max);
+    if let Some((load, answer)) = answers.min_by_key(|(_, answer)| rank(answer.verdict)) {
+        result.load = load.clone();
+        result.reason = match answer.verdict {
+            Verdict::Fail => format!("{}: {}", unnoticed(name), answer.reason),
+            _ => answer.reason.clone(),
+        };
+        result.verdict = if answer.verdict == Verdict::Pass { Verdict::Pass } else { Verdict::Inconclusive };
+        (result.observed, result.observed_text) = (answer.observed, answer.observed_text);
+        (result.interval, result.censored) = (answer.interval, answer.censored);
+        (result.samples, result.terms) = (answer.samples, answer.terms);
+    }
+    result
+}
+
+fn unnoticed(phase: &str) -> String {
+    format!(
+        "the faults of `{phase}` did not change what they must change, so that holding up against them shows nothing"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::expectations;
+    use crate::judge::testing::Timeline;
+    use serde_json::json;
+
+    fn observe(ms: f64, failing: u64) -> Observations {
+        Timeline::new(20.0)
+            .phase("baseline", 20.0)
+            .fault_phase("cut", 20.0)
+            .answer(move |it| match it.phase {
+                "cut" if it.index % 100 < failing => it.refused(),
+                "cut" => it.ok_in(ms + (it.index % 7) as f64 / 10.0),
+                _ => it.ok_in(10.0 + (it.index % 7) as f64 / 10.0),
+            })
+            .observe()
+    }
+
+    fn judge(observations: &Observations, effect: serde_json::Value) -> ExpectationResult {
+        let fault = json!({"f": {"partition": {"pods": {"prefix": "a"}, "from": [{"service": "b"}]}}});
+        let scenario = serde_json::from_value(json!({
+            "version": 1,
+            "name": "test",
+            "load": {"load": {"http": {"url": "http://127.0.0.1:1"}, "rate": "20/s"}},
+            "phases": [
+                {"name": "baseline", "duration": "20s"},
+                {"name": "cut", "duration": "20s", "faults": fault, "effect": effect},
+            ],
+        }))
+        .unwrap();
+        expectations(&scenario, observations, 1, &|path| (path == "phases[1].effect").then_some(9)).remove(0)
+    }
+
+    #[test]
+    fn anything_is_seen_and_nothing_is_inconclusive() {
+        let nothing = judge(&observe(10.0, 0), json!("any"));
+        assert_eq!((nothing.verdict, nothing.kind.as_str(), nothing.line), (Verdict::Inconclusive, "effect", Some(9)));
+        assert!(nothing.reason.starts_with("the faults of `cut` did not change"), "{}", nothing.reason);
+        for (observations, words) in [
+            (observe(10.0, 10), "the requests changed (load load: success rate 100% to 90%)"),
+            (observe(13.0, 0), "the requests changed (load load: p50 10.3ms to 13.3ms, p95 10.6ms to 13.6ms)"),
+        ] {
+            let result = judge(&observations, json!("any"));
+            assert_eq!((result.verdict, result.reason.as_str()), (Verdict::Pass, words));
+            assert_eq!(evidence(&observations, 1), [("cut".to_owned(), words.to_owned())]);
+        }
+        assert_eq!(evidence(&observe(10.0, 0), 1), []);
+    }
+
+    #[test]
+    fn a_demanded_effect_is_there_or_the_phase_is_inconclusive() {
+        let wanted = json!({"latency_ratio": {"percentile": "p50", "to": "baseline", "min": 2}});
+        let result = judge(&observe(30.0, 0), wanted.clone());
+        assert_eq!((result.verdict, result.title.as_str()), (Verdict::Pass, "effect: p50 at least 2 times baseline"));
+        let result = judge(&observe(15.0, 0), wanted);
+        assert_eq!(result.verdict, Verdict::Inconclusive);
+        assert!(result.reason.contains("expected at least 2") && result.observed.is_some(), "{}", result.reason);
+        assert_eq!(judge(&observe(10.0, 30), json!({"success_rate": {"max": "80%"}})).verdict, Verdict::Pass);
+        assert_eq!(judge(&observe(10.0, 10), json!({"success_rate": {"max": "80%"}})).verdict, Verdict::Inconclusive);
+        assert_eq!(judge(&observe(10.0, 10), json!({"errors": {"connection": {"min": 10}}})).verdict, Verdict::Pass);
+    }
+}

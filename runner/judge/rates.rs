@@ -1,0 +1,202 @@
+//! Expectations about how much gets done in a time: `throughput_ratio`, `output_tokens_per_second` and its ratio.
+//!
+//! A rate is a count divided by the judged seconds. Its interval comes from how the counts differ between windows of
+//! time: the long-run variance of the windows (overlapping blocks, as for percentiles), taken to logarithms by the delta
+//! method, and Student's quantile with the blocks' degrees of freedom. A count of nothing has no such variance; then the
+//! rule of three says what it may be at most: three, with 95 %.
+
+use shakedown_schemas::result::Unit;
+use shakedown_schemas::scenario::{RateRatio, TokenRate};
+
+use super::answer::{Answer, Asked, Rules};
+use super::bootstrap::{FEWEST_BLOCKS, LongRun};
+use super::limits::Limits;
+use super::numbers::student_quantile;
+use super::{samples, stats, text};
+use crate::observe::{CELL_NS, Cell};
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// Answers that succeeded.
+    Answers,
+    /// The tokens of answers that succeeded.
+    Tokens,
+}
+
+impl Of {
+    const fn pick(self) -> fn(&Cell) -> u64 {
+        match self {
+            Self::Answers => |cell| cell.succeeded,
+            Self::Tokens => |cell| cell.tokens,
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Answers => "successful answers per second",
+            Self::Tokens => "output tokens per second",
+        }
+    }
+}
+
+/// A rate of one phase and what it rests on.
+struct Term {
+    phase: String,
+    requests: u64,
+    count: u64,
+    per_second: f64,
+    /// The variance of the rate's logarithm and its degrees of freedom; none where there are too few windows.
+    spread: Option<(f64, f64)>,
+}
+
+impl Term {
+    fn new(asked: &Asked<'_>, phase: usize, of: Of) -> Self {
+        let total = stats::total(asked.load, phase);
+        let seconds = asked.observations.phases.get(phase).map_or(0.0, stats::judged_seconds);
+        let count = of.pick()(&total);
+        let per_second = if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+        let per_window = (1_000_000_000 / CELL_NS) as usize;
+        let cells: Vec<u64> = stats::judged(asked.load, phase).map(|placed| of.pick()(placed.cell)).collect();
+        // The rest at the end is left out here: it says little, and is no whole window.
+        let windows: Vec<f64> = cells.chunks_exact(per_window).map(|cells| cells.iter().sum::<u64>() as f64).collect();
+        Self {
+            phase: asked.phase_name(phase).to_owned(),
+            requests: total.requests(),
+            count,
+            per_second,
+            spread: spread(&windows),
+        }
+    }
+
+    fn explained(&self) -> String {
+        format!("{} per second ({})", text::digits(self.per_second), text::requests(self.requests))
+    }
+}
+
+/// The variance of the logarithm of the windows' mean, and its degrees of freedom.
+fn spread(windows: &[f64]) -> Option<(f64, f64)> {
+    let n = windows.len() as f64;
+    let mean = windows.iter().sum::<f64>() / n;
+    if windows.len() < FEWEST_BLOCKS || mean <= 0.0 {
+        return None;
+    }
+    let apart: Vec<f64> = windows.iter().map(|count| count - mean).collect();
+    let LongRun { variance, blocks } = LongRun::of(&apart, 1.0);
+    Some((variance / (n * mean * mean), blocks - 1.0))
+}
+
+/// The interval around a value whose logarithm has this variance.
+fn interval(value: f64, (variance, freedom): (f64, f64), confidence: f64) -> [f64; 2] {
+    let half = student_quantile(0.5 + confidence / 2.0, freedom.max(1.0) as u32) * variance.sqrt();
+    [value * (-half).exp(), value * half.exp()]
+}
+
+/// `output_tokens_per_second`: tokens of the phase's successful answers per second.
+pub(super) fn tokens(asked: &Asked<'_>, it: &TokenRate) -> Answer {
+    let rules = Rules::new(it.decide, it.confidence, it.min_samples, samples::FLOOR);
+    let limits = Limits { min: it.min, max: it.max };
+    let term = Term::new(asked, asked.phase, Of::Tokens);
+    if let Some(why) = no_tokens(asked, &[asked.phase]) {
+        return Answer::inconclusive(why);
+    }
+    let range = match term.spread {
+        Some(spread) => Some(interval(term.per_second, spread, rules.confidence)),
+        None => none_at_all(&term),
+    };
+    let shown = format!("{}/s", text::digits(term.per_second));
+    let fact = format!("{} tokens per second came", text::digits(term.per_second));
+    let mut answer = Answer::new(Unit::Count, limits, text::digits).observed(term.per_second, shown, range);
+    answer.samples = term.requests;
+    answer.term("tokens", term.count.to_string());
+    answer.term("requests", term.requests.to_string());
+    if !rules.enough(term.requests) {
+        return answer.too_few(&rules, &fact, "a rate needs", &[(&term.phase, term.requests)], false);
+    }
+    answer.decide(&rules, &fact)
+}
+
+/// `throughput_ratio` and `output_tokens_per_second_ratio`: a rate of the phase divided by that of an earlier one.
+pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Of) -> Answer {
+    let rules = Rules::new(it.decide, it.confidence, it.min_samples, samples::FLOOR);
+    let limits = Limits { min: it.min, max: it.max };
+    let (term, baseline, phase) = match asked.complete_phase(&it.to) {
+        Ok(phase) => (Term::new(asked, asked.phase, of), Term::new(asked, phase, of), phase),
+        Err(why) => return Answer::inconclusive(why),
+    };
+    if of == Of::Tokens
+        && let Some(why) = no_tokens(asked, &[phase])
+    {
+        return Answer::inconclusive(why);
+    }
+    if baseline.count == 0 {
+        return Answer::inconclusive(format!("`{}` has no {}: there is nothing to divide by", it.to, of.words()));
+    }
+    let value = term.per_second / baseline.per_second;
+    let range = match (term.spread, baseline.spread) {
+        (Some((a, fa)), Some((b, fb))) => {
+            // The degrees of freedom of a sum of two estimated variances: Welch 1947, Satterthwaite 1946.
+            let freedom = if a + b > 0.0 { (a + b).powi(2) / (a * a / fa + b * b / fb) } else { fa + fb };
+            Some(interval(value, (a + b, freedom), rules.confidence))
+        }
+        _ => none_at_all(&term).map(|[low, high]| [low, high / baseline.per_second]),
+    };
+    let fact = format!("{} were {} times those of the {}", of.words(), text::digits(value), it.to);
+    let shown = format!("{}x", text::digits(value));
+    let mut answer = Answer::new(Unit::Times, limits, text::digits).observed(value, shown, range);
+    answer.samples = term.requests.min(baseline.requests);
+    answer.term(&format!("{} {}", term.phase, of.words()), term.explained());
+    answer.term(&format!("{} {}", baseline.phase, of.words()), baseline.explained());
+    if !rules.enough(answer.samples) {
+        let counts = [(term.phase.as_str(), term.requests), (baseline.phase.as_str(), baseline.requests)];
+        return answer.too_few(&rules, &fact, "a ratio of rates needs", &counts, false);
+    }
+    answer.decide(&rules, &fact)
+}
+
+/// The interval of a count of nothing.
+fn none_at_all(term: &Term) -> Option<[f64; 2]> {
+    (term.count == 0 && term.requests > 0).then(|| [0.0, 3.0 / term.requests as f64])
+}
+
+/// Why a load has no tokens at all although answers succeeded: then it does not speak of any.
+fn no_tokens(asked: &Asked<'_>, phases: &[usize]) -> Option<String> {
+    let total = phases.iter().fold(Cell::default(), |mut sum, phase| {
+        sum.merge(&stats::total(asked.load, *phase));
+        sum
+    });
+    (total.tokens == 0 && total.succeeded > 0).then(|| {
+        format!(
+            "the answers of load `{}` count no tokens: only streams of `openai` and answers with `usage` do",
+            asked.load.name
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::bootstrap::Chance;
+
+    #[test]
+    fn a_constant_rate_has_an_interval_without_width() {
+        let [low, high] = interval(4.0, spread(&[20.0; 30]).unwrap(), 0.95);
+        assert!((low - 4.0).abs() < 1e-12 && (high - 4.0).abs() < 1e-12);
+        assert_eq!(spread(&[20.0; 5]), None);
+        assert_eq!(spread(&[0.0; 30]), None);
+    }
+
+    /// A sum of independent windows: the half-width is known, `1.96 * sqrt(variance / n) / mean`.
+    #[test]
+    fn independent_windows_have_the_analytic_width() {
+        let mut widths = 0.0;
+        for seed in 0..40 {
+            let mut chance = Chance::new(seed, &["rates"]);
+            let windows: Vec<f64> = (0..240).map(|_| 100.0 + 10.0 * chance.normal()).collect();
+            let [low, high] = interval(1.0, spread(&windows).unwrap(), 0.95);
+            widths += (high / low).ln() / 2.0 / 40.0;
+        }
+        let analytic = 1.96 * 10.0 / 240_f64.sqrt() / 100.0;
+        assert!((0.8..1.7).contains(&(widths / analytic)), "{widths} against {analytic}");
+    }
+}

@@ -1,0 +1,120 @@
+//! Repeating a scenario, and what its attempts come to together. Nothing is repeated unless it is asked for, and what was
+//! repeated says so wherever its verdict is shown.
+
+use shakedown_schemas::result::{Attempt, ScenarioResult, Verdict};
+
+use super::text;
+
+/// How often a scenario may be repeated, by what it came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retries {
+    /// After an inconclusive attempt.
+    pub inconclusive: u32,
+    /// After a failed attempt.
+    pub failed: u32,
+    /// A pass after a failure counts as a pass.
+    pub flaky_passes: bool,
+}
+
+impl Retries {
+    /// Whether to repeat after these attempts, of which this is the last verdict. Errors are never repeated: the
+    /// environment does not get better by insisting.
+    pub fn again(&self, earlier: &[Attempt], verdict: Verdict) -> bool {
+        let spent = |of: Verdict| earlier.iter().filter(|attempt| attempt.verdict == of).count() as u64;
+        match verdict {
+            Verdict::Inconclusive => spent(verdict) < u64::from(self.inconclusive),
+            Verdict::Fail => spent(verdict) < u64::from(self.failed),
+            Verdict::Pass | Verdict::Error => false,
+        }
+    }
+}
+
+/// What an attempt that is not the last one came to.
+pub fn attempt(result: &ScenarioResult) -> Attempt {
+    Attempt {
+        verdict: result.verdict,
+        reason: result.reason.clone(),
+        started_at: result.started_at,
+        duration_s: result.duration_s,
+    }
+}
+
+/// Puts the earlier attempts into the result of the last one. A pass after a failure is flaky: a failure, unless a flaky
+/// pass was asked to count.
+pub fn settle(result: &mut ScenarioResult, earlier: Vec<Attempt>, retries: &Retries) {
+    let Some(worst) = earlier.iter().max_by_key(|attempt| attempt.verdict).cloned() else { return };
+    let tries = text::counted(earlier.len() as u64 + 1, "attempt");
+    result.attempts = earlier;
+    if result.verdict != Verdict::Pass {
+        result.reason = format!("{} (after {tries})", result.reason);
+    } else if worst.verdict == Verdict::Fail {
+        result.flaky = true;
+        let reason = worst.reason.strip_prefix("failed: ").unwrap_or(&worst.reason);
+        if retries.flaky_passes {
+            result.reason = format!("passed, but flaky: only the last of {tries}; before: {reason}");
+        } else {
+            result.verdict = Verdict::Fail;
+            result.reason = format!("failed: flaky, it passed only in the last of {tries}; before: {reason}");
+        }
+    } else {
+        result.reason = format!("{} (in the last of {tries}; before: {})", result.reason, worst.reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shakedown_reports::sample;
+
+    fn result(verdict: Verdict, reason: &str) -> ScenarioResult {
+        let mut result = sample::passing().scenarios.remove(0);
+        (result.verdict, result.reason) = (verdict, reason.to_owned());
+        result
+    }
+
+    fn earlier(verdicts: &[Verdict]) -> Vec<Attempt> {
+        verdicts.iter().map(|verdict| attempt(&result(*verdict, &format!("{}: why", verdict.word())))).collect()
+    }
+
+    #[test]
+    fn nothing_is_repeated_unless_it_is_asked_for() {
+        let (none, some) = (Retries::default(), Retries { inconclusive: 1, failed: 2, flaky_passes: false });
+        for verdict in [Verdict::Pass, Verdict::Inconclusive, Verdict::Fail, Verdict::Error] {
+            assert!(!none.again(&[], verdict), "{verdict:?}");
+        }
+        assert!(
+            some.again(&[], Verdict::Inconclusive)
+                && !some.again(&earlier(&[Verdict::Inconclusive]), Verdict::Inconclusive)
+        );
+        assert!(some.again(&earlier(&[Verdict::Fail]), Verdict::Fail));
+        assert!(!some.again(&earlier(&[Verdict::Fail, Verdict::Fail]), Verdict::Fail));
+        assert!(some.again(&earlier(&[Verdict::Inconclusive]), Verdict::Fail), "each has its own count");
+        assert!(!some.again(&[], Verdict::Pass) && !some.again(&[], Verdict::Error));
+    }
+
+    #[test]
+    fn a_pass_after_a_failure_is_flaky_and_fails() {
+        let mut last = result(Verdict::Pass, "passed: 3 expectations hold");
+        settle(&mut last, earlier(&[Verdict::Inconclusive, Verdict::Fail]), &Retries::default());
+        assert_eq!((last.verdict, last.flaky, last.attempts.len()), (Verdict::Fail, true, 2));
+        assert_eq!(last.reason, "failed: flaky, it passed only in the last of 3 attempts; before: fail: why");
+        let mut last = result(Verdict::Pass, "passed: 3 expectations hold");
+        settle(&mut last, earlier(&[Verdict::Fail]), &Retries { flaky_passes: true, ..Retries::default() });
+        assert_eq!((last.verdict, last.flaky), (Verdict::Pass, true));
+        assert!(last.reason.starts_with("passed, but flaky"), "{}", last.reason);
+    }
+
+    #[test]
+    fn attempts_are_told_whatever_they_came_to() {
+        let mut last = result(Verdict::Pass, "passed: 3 expectations hold");
+        settle(&mut last, earlier(&[Verdict::Inconclusive]), &Retries::default());
+        assert_eq!((last.verdict, last.flaky), (Verdict::Pass, false));
+        assert_eq!(last.reason, "passed: 3 expectations hold (in the last of 2 attempts; before: inconclusive: why)");
+        let mut last = result(Verdict::Fail, "failed: too slow");
+        settle(&mut last, earlier(&[Verdict::Fail]), &Retries::default());
+        assert_eq!(last.reason, "failed: too slow (after 2 attempts)");
+        let mut once = result(Verdict::Pass, "passed");
+        settle(&mut once, Vec::new(), &Retries::default());
+        assert_eq!((once.reason.as_str(), once.attempts.len()), ("passed", 0));
+    }
+}

@@ -1,0 +1,217 @@
+//! Whether a stretch of requests is in a steady state: no trend in it, and no point from which it is another.
+//!
+//! Looked at is the logarithm of the median latency, window by window. A gate must not cry wolf, so that both tests ask
+//! for much: a change by [`FACTOR`] that is also more than [`FLOOR_US`], with a chance of less than one in a thousand,
+//! where neighbouring windows count as far as they are independent of each other (their lag-one correlation).
+//! - Trend: Theil and Sen's slope (Sen 1968) for its size, and how many standard errors of a slope it is for its chance.
+//! - Change point: Pettitt's test ("A non-parametric approach to the change-point problem", Applied Statistics 28(2),
+//!   1979) for its place and chance, the medians before and after it for its size, and how many standard errors apart
+//!   they are.
+//!
+//! The correction for correlation is that of the mean of an AR(1) series: `(1 + r) / (1 - r)` times the variance. The
+//! standard errors are [`ERRORS`]: the correlation of few windows is underestimated.
+
+use super::stats::Placed;
+use super::text;
+use crate::observe::{CELL_NS, Histogram};
+
+/// How many times the latency at the beginning that at the end must be, in either direction.
+const FACTOR: f64 = 1.5;
+
+/// A change of less, in microseconds, is none: a busy machine's own scheduling decides about it.
+const FLOOR_US: f64 = 10_000.0;
+
+/// The chance below which a change counts.
+const CHANCE: f64 = 0.001;
+
+/// How many standard errors a change must be.
+const ERRORS: f64 = 4.5;
+
+/// A window has so many requests at least, and the stretch so many windows.
+const IN_WINDOW: u64 = 10;
+const WINDOWS: usize = 10;
+
+/// More windows are merged: the slopes of all pairs are looked at.
+const MOST_WINDOWS: usize = 200;
+
+/// What is not steady, in words; none for a steady stretch, or one that is too short to tell.
+pub(super) fn unsteady<'a>(cells: impl Iterator<Item = Placed<'a>>) -> Option<String> {
+    let medians = medians(cells.map(|placed| &placed.cell.latency).collect::<Vec<_>>().as_slice());
+    let values: Vec<f64> = medians.iter().map(|median| median.max(1.0).ln()).collect();
+    if values.len() < WINDOWS {
+        return None;
+    }
+    jump(&values).or_else(|| trend(&values))
+}
+
+/// The median of each window, in microseconds; windows of seconds, longer ones where those hold too few.
+fn medians(cells: &[&Histogram]) -> Vec<f64> {
+    let per_second = (1_000_000_000 / CELL_NS) as usize;
+    let all: u64 = cells.iter().map(|cell| cell.len()).sum();
+    if all == 0 {
+        return Vec::new();
+    }
+    let seconds = cells.len() as f64 / per_second as f64;
+    let enough = (IN_WINDOW as f64 * seconds / all as f64 - 0.05).ceil().max(1.0) as usize;
+    let length = per_second * enough.max(cells.len().div_ceil(per_second * MOST_WINDOWS));
+    let median = |part: &[&Histogram]| {
+        let mut sum = Histogram::default();
+        part.iter().for_each(|cell| sum.merge(cell));
+        sum.quantile(0.5)
+    };
+    cells.chunks_exact(length).filter_map(median).collect()
+}
+
+fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let half = values.len() / 2;
+    if values.len() % 2 == 1 { values[half] } else { (values[half - 1] + values[half]) / 2.0 }
+}
+
+/// By how much the variance of a mean is larger than that of independent values, from the residuals' lag-one
+/// correlation. Never less than one.
+fn inflation(residuals: &[f64]) -> f64 {
+    let squares: f64 = residuals.iter().map(|value| value * value).sum();
+    if squares <= 0.0 {
+        return 1.0;
+    }
+    let products: f64 = residuals.windows(2).map(|pair| pair[0] * pair[1]).sum();
+    let lag = (products / squares).clamp(0.0, 0.95);
+    (1.0 + lag) / (1.0 - lag)
+}
+
+/// The variance of residuals that counts for a mean of theirs.
+fn variance(residuals: &[f64]) -> f64 {
+    let squares: f64 = residuals.iter().map(|value| value * value).sum();
+    squares / (residuals.len() - 2) as f64 * inflation(residuals)
+}
+
+/// Whether two latencies, as logarithms, are so far apart that it matters.
+fn matters(from: f64, to: f64) -> bool {
+    (to - from).abs() >= FACTOR.ln() && (to.exp() - from.exp()).abs() >= FLOOR_US
+}
+
+fn trend(values: &[f64]) -> Option<String> {
+    let n = values.len();
+    let pairs = || (0..n).flat_map(|a| (a + 1..n).map(move |b| (a, b)));
+    let slope = middle(pairs().map(|(a, b)| (values[b] - values[a]) / (b - a) as f64).collect());
+    let level = middle(values.iter().enumerate().map(|(at, value)| value - slope * at as f64).collect());
+    let (from, to) = (level, level + slope * (n - 1) as f64);
+    let residuals: Vec<f64> = values.iter().enumerate().map(|(at, value)| value - level - slope * at as f64).collect();
+    let count = n as f64;
+    let error = (variance(&residuals) * 12.0 / (count * (count * count - 1.0))).sqrt();
+    (slope.abs() > ERRORS * error && matters(from, to)).then(|| {
+        let word = if to > from { "rises" } else { "falls" };
+        format!("p50 {word} all along, from {} to {}", milliseconds(from), milliseconds(to))
+    })
+}
+
+fn sign(value: f64) -> f64 {
+    if value > 0.0 {
+        1.0
+    } else if value < 0.0 {
+        -1.0
+    } else {
+        0.0
+    }
+}
+
+fn jump(values: &[f64]) -> Option<String> {
+    let n = values.len();
+    let mut sum = 0.0;
+    let (mut most, mut at) = (0.0_f64, 0);
+    for split in 1..n {
+        let value = values[split - 1];
+        sum += values.iter().map(|other| sign(*other - value)).sum::<f64>();
+        if sum.abs() > most {
+            (most, at) = (sum.abs(), split);
+        }
+    }
+    // The two sides need enough windows for a median of theirs to mean something.
+    if at < 3 || n - at < 3 {
+        return None;
+    }
+    let (before, after) = (middle(values[..at].to_vec()), middle(values[at..].to_vec()));
+    let residuals: Vec<f64> =
+        values.iter().enumerate().map(|(index, value)| value - if index < at { before } else { after }).collect();
+    let count = n as f64;
+    let error = (variance(&residuals) * (1.0 / at as f64 + 1.0 / (n - at) as f64)).sqrt();
+    let chance = 2.0 * (-6.0 * most * most / inflation(&residuals) / (count.powi(3) + count.powi(2))).exp();
+    // A trend looks like a jump in its middle; it is told as what it is.
+    let is_level = |part: &[f64]| {
+        let third = part.len() / 3;
+        third == 0 || {
+            let (first, last) = (middle(part[..third].to_vec()), middle(part[part.len() - third..].to_vec()));
+            (last - first).abs() < (after - before).abs() / 3.0
+        }
+    };
+    let steps = is_level(&values[..at]) && is_level(&values[at..]);
+    let certain = chance < CHANCE && (after - before).abs() > ERRORS * error;
+    (certain && matters(before, after) && steps).then(|| {
+        let share = text::percent((at as f64 / count * 100.0).round() / 100.0);
+        format!("p50 jumps from {} to {} after {share} of it", milliseconds(before), milliseconds(after))
+    })
+}
+
+/// The logarithm of microseconds, in words.
+fn milliseconds(logarithm: f64) -> String {
+    text::seconds(logarithm.exp() / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::stats::judged;
+    use crate::judge::testing::Timeline;
+    use crate::judge::testing::shapes::{Service, Shape};
+
+    fn look(rate: f64, seconds: f64, ms: impl Fn(f64) -> f64) -> Option<String> {
+        let observations = Timeline::new(rate).phase("p", seconds).answer(|it| it.ok_in(ms(it.into))).observe();
+        unsteady(judged(&observations.loads[0], 0))
+    }
+
+    #[test]
+    fn a_constant_and_a_short_stretch_are_steady() {
+        assert_eq!(look(20.0, 30.0, |_| 50.0), None);
+        assert_eq!(look(20.0, 9.0, |into| 50.0 + into * 50.0), None, "nine windows are too few");
+        assert_eq!(look(1.0, 30.0, |into| 50.0 + into * 50.0), None, "three windows of ten requests");
+        assert_eq!(medians(&[]), Vec::<f64>::new());
+    }
+
+    #[test]
+    fn trends_are_told_in_both_directions() {
+        assert_eq!(
+            look(20.0, 30.0, |into| 100.0 * (1.0 + into / 30.0)).as_deref(),
+            Some("p50 rises all along, from 107ms to 205ms")
+        );
+        let falls = look(20.0, 30.0, |into| 200.0 * (1.0 - into / 60.0)).unwrap();
+        assert!(falls.starts_with("p50 falls all along, from 205ms to 107ms"), "{falls}");
+        assert_eq!(look(20.0, 30.0, |into| 100.0 * (1.0 + into / 75.0)), None, "by 40 % only");
+        assert_eq!(look(20.0, 30.0, |into| 2.0 + into / 10.0), None, "three milliseconds more are nothing");
+    }
+
+    #[test]
+    fn jumps_are_told_with_their_place() {
+        let at = |second: f64| move |into: f64| if into < second { 100.0 } else { 180.0 };
+        assert_eq!(look(20.0, 30.0, at(12.0)).as_deref(), Some("p50 jumps from 100ms to 180ms after 40% of it"));
+        assert_eq!(look(20.0, 30.0, |into| if into < 15.0 { 100.0 } else { 145.0 }), None, "too little");
+        assert_eq!(look(20.0, 30.0, at(28.5)), None, "two seconds at the end");
+    }
+
+    /// Services that drift by themselves do not keep the gate shut: that is another thing than a baseline that is not one.
+    #[test]
+    fn shapes_of_real_services_are_steady() {
+        for shape in Shape::ALL {
+            let cries: usize = (0..100)
+                .map(|seed| {
+                    let mut service = Service::new(shape, seed);
+                    let observations =
+                        Timeline::new(20.0).phase("p", 30.0).answer(|it| it.ok_in(service.answer_ms(it.at))).observe();
+                    usize::from(unsteady(judged(&observations.loads[0], 0)).is_some())
+                })
+                .sum();
+            // A level that drifts by 30 % from second to second is hardly steady.
+            assert!(cries <= if shape == Shape::Drifting(0.30) { 3 } else { 0 }, "{shape}: {cries} of 100");
+        }
+    }
+}

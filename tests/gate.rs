@@ -1,0 +1,230 @@
+//! The gate and what tests it: control and overkill runs, baselines that are none, effects, what others saw, comparison and
+//! retries. Through the binary, in the sandbox.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::Duration;
+
+use shakedown_schemas::event::FaultState;
+use shakedown_schemas::result::{Trial, Verdict};
+
+use crate::support::process::Finished;
+use crate::support::scenario;
+use crate::support::shakedown::Shakedown;
+
+/// How long any run here may take.
+const LIMIT: Duration = Duration::from_secs(180);
+const SHORT: [&str; 8] = ["--var", "rate=20/s", "--var", "baseline=8s", "--var", "fault=10s", "--var", "recovery=14s"];
+
+fn run(shakedown: &Shakedown, args: &[&str]) -> Finished {
+    shakedown.start(&[&["run", "--sandbox"], args].concat()).finish(LIMIT)
+}
+
+/// The head of a scenario with a load on the sandbox's frontend and a baseline of eight seconds.
+const HEAD: &str = r#"
+version: 1
+name: gate
+namespace: dynamo
+load:
+  chat:
+    openai: {service: "vllm-agg-0-frontend:8000", model: Qwen/Qwen3-0.6B, prompt: Say hello., max_tokens: 10, stream: true}
+    rate: 20/s
+    timeout: 10s
+"#;
+
+/// A Prometheus that answers every query with the value 4, and what it was asked.
+fn prometheus() -> (String, std::sync::mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let (sender, asked) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = Vec::new();
+            let mut piece = [0; 4096];
+            // The body is short and comes with the head, or right after it.
+            while let Ok(read) = stream.read(&mut piece) {
+                request.extend_from_slice(&piece[..read]);
+                if read == 0 || String::from_utf8_lossy(&request).contains("query=") {
+                    break;
+                }
+            }
+            let body = r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1,"3"],[2,"5"]]}]}}"#;
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+            _ = write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            _ = sender.send(String::from_utf8_lossy(&request).into_owned());
+        }
+    });
+    (url, asked)
+}
+
+#[test]
+fn a_control_run_passes_an_overkill_run_fails_and_both_say_what_they_are() {
+    let shakedown = Shakedown::alone();
+    let file = scenario("fault-tolerance.yaml");
+    let run = |trial: &str| run(&shakedown, &[&[trial, "--out", &trial[2..], &file], &SHORT[..]].concat());
+    run("--control").expect_code(0);
+    let control = shakedown.reports("control");
+    assert_eq!((control.result.verdict, control.scenario().trial), (Verdict::Pass, Some(Trial::Control)));
+    assert!(control.scenario().faults.is_empty(), "{}", control.found());
+    let recovery = control.expectation("recovery", "recovery_time");
+    assert_eq!((recovery.verdict, recovery.observed), (Verdict::Pass, Some(0.0)), "nothing was there to recover from");
+    assert!(control.text("summary.md").contains("control run") && control.text("report.html").contains("control run"));
+
+    run("--overkill").expect_code(0);
+    let overkill = shakedown.reports("overkill");
+    assert_eq!((overkill.result.verdict, overkill.scenario().trial), (Verdict::Fail, Some(Trial::Overkill)));
+    assert_eq!(overkill.expectation("partition", "success_rate").verdict, Verdict::Fail, "{}", overkill.found());
+    assert_eq!(overkill.fault().targets.len(), 3, "every worker: {:?}", overkill.fault().targets);
+    overkill.expect_proven_and_undone();
+
+    // The two of them are as different as two runs can be.
+    let compared =
+        shakedown.run(&["compare", "control", "overkill", "--markdown", "--fail-on-regression"]).expect_code(1);
+    assert!(compared.stdout.contains("| worse | fault-tolerance | partition: success rate at least 80%"), "{compared}");
+    shakedown.run(&["compare", "overkill", "control", "--fail-on-regression"]).expect_code(0);
+    let history = shakedown.run(&["compare", "--history", ".", "--fail-on-regression"]).expect_code(1);
+    assert!(history.stdout.contains("worse"), "{history}");
+}
+
+#[test]
+fn a_baseline_that_fails_keeps_the_fault_out_unless_it_is_forced() {
+    let shakedown = Shakedown::new();
+    let phases = r#"
+phases:
+  - name: baseline
+    duration: 8s
+    expect: [latency: {percentile: p50, max: 1ms}]
+  - name: cut
+    duration: 6s
+    faults:
+      nats-cut: {partition: {pods: {prefix: vllm-agg-0-vllmdecodeworker, count: 1}, from: [{service: nats}]}}
+    expect: [success_rate: {min: 10%}]
+"#;
+    shakedown.file("sick.yaml", format!("{HEAD}{phases}"));
+    let finished = run(&shakedown, &["--out", "refused", "sick.yaml"]).expect_code(4);
+    let refused = shakedown.reports("refused");
+    let scenario = refused.scenario();
+    assert_eq!(scenario.verdict, Verdict::Inconclusive);
+    assert!(scenario.reason.contains("no fault was injected, because the baseline is none"), "{}", scenario.reason);
+    assert_eq!((refused.fault().state, refused.fault().injecting_s), (FaultState::Planned, None), "{finished}");
+    assert_eq!(scenario.phases.len(), 1, "the phase with the fault never began");
+    assert_eq!(refused.expectation("baseline", "latency").verdict, Verdict::Inconclusive);
+
+    run(&shakedown, &["--inject-anyway", "--out", "forced", "sick.yaml"]).expect_code(1);
+    let forced = shakedown.reports("forced");
+    forced.expect_proven_and_undone();
+    assert_eq!(forced.expectation("baseline", "latency").verdict, Verdict::Fail, "{}", forced.found());
+}
+
+#[test]
+fn tokens_pods_logs_and_prometheus_are_asked_and_an_effect_that_is_not_there_is_inconclusive() {
+    let shakedown = Shakedown::new();
+    let (url, asked) = prometheus();
+    let phases = format!(
+        r#"
+phases:
+  - name: baseline
+    duration: 8s
+    expect:
+      - inter_token_latency: {{percentile: p50, max: 5s}}
+      - output_tokens_per_second: {{min: 1}}
+      - stuck: {{max: 0, times: 2}}
+      - pods: {{select: {{prefix: vllm-agg-0-vllmdecodeworker}}, restarts: {{max: 0}}, ready_within: 3s}}
+      - logs: {{select: {{prefix: vllm-agg-0-vllmdecodeworker}}, matches: "no program writes this", max: 0}}
+      - prometheus: {{url: "{url}", query: "sum(up)", min: 4, max: 4}}
+  - name: cut
+    duration: 8s
+    faults:
+      # Nobody listens on this port: the cut acts, and no request can notice.
+      useless: {{partition: {{pods: {{prefix: vllm-agg-0-vllmdecodeworker, count: 1}}, from: [{{service: nats, ports: [9]}}], prove: applied}}}}
+    effect: {{success_rate: {{max: 50%}}}}
+    expect:
+      - throughput_ratio: {{to: baseline, min: 0.1}}
+      - prometheus: {{url: "{url}", query: "sum(up)", to: baseline, over: max, max: 1}}
+"#
+    );
+    shakedown.file("asks.yaml", format!("{HEAD}{phases}"));
+    run(&shakedown, &["--out", "out", "asks.yaml"]).expect_code(4);
+    let reports = shakedown.reports("out");
+    let effect = reports.expectation("cut", "effect");
+    assert_eq!((effect.verdict, effect.observed.is_some()), (Verdict::Inconclusive, true), "{}", reports.found());
+    assert!(
+        reports.scenario().reason.contains("did not change what they must change"),
+        "{}",
+        reports.scenario().reason
+    );
+    for (phase, kind) in [
+        ("baseline", "inter_token_latency"),
+        ("baseline", "output_tokens_per_second"),
+        ("baseline", "stuck"),
+        ("baseline", "pods"),
+        ("baseline", "logs"),
+        ("baseline", "prometheus"),
+        ("cut", "throughput_ratio"),
+        ("cut", "prometheus"),
+    ] {
+        assert_eq!(reports.expectation(phase, kind).verdict, Verdict::Pass, "{phase} {kind}\n{}", reports.found());
+    }
+    let tokens = reports.expectation("baseline", "output_tokens_per_second");
+    assert!(tokens.observed.is_some_and(|rate| (100.0..=210.0).contains(&rate)), "ten of each answer: {tokens:?}");
+    assert_eq!(reports.expectation("baseline", "prometheus").observed, Some(4.0));
+    let requests: Vec<String> = asked.try_iter().collect();
+    assert!(
+        requests.iter().all(|it| it.starts_with("POST /api/v1/query_range") && it.contains("sum%28up%29")),
+        "{requests:?}"
+    );
+    assert_eq!(requests.len(), 3, "one for each phase that is asked or compared with");
+}
+
+#[test]
+fn retries_are_told_and_a_flaky_pass_fails() {
+    let shakedown = Shakedown::new();
+    // The first run of each pair fails for its first request, every one after it is answered.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let good_after = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(60));
+    let left = good_after.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let left = left.clone();
+            std::thread::spawn(move || {
+                let mut piece = [0; 4096];
+                while let Ok(1..) = stream.read(&mut piece) {
+                    let before = left.fetch_update(
+                        std::sync::atomic::Ordering::SeqCst,
+                        std::sync::atomic::Ordering::SeqCst,
+                        |left| Some(left.saturating_sub(1)),
+                    );
+                    let status = if before.unwrap_or(0) > 0 { "503 No" } else { "200 OK" };
+                    if write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let text = format!(
+        "version: 1\nname: flaky\nload: {{main: {{http: {{url: \"{url}\"}}, rate: 40/s}}}}\nphases:\n  - {{name: only, \
+         duration: 2s, expect: [success_rate: {{min: 99%, min_samples: 20}}]}}\n"
+    );
+    shakedown.file("flaky.yaml", text);
+    let run = |args: &[&str]| shakedown.start(&[&["run", "flaky.yaml"], args].concat()).finish(LIMIT);
+    run(&["--retries", "2", "--out", "out"]).expect_code(1);
+    let reports = shakedown.reports("out");
+    let scenario = reports.scenario();
+    assert_eq!(
+        (scenario.verdict, scenario.flaky, scenario.attempts.len()),
+        (Verdict::Fail, true, 1),
+        "{}",
+        reports.found()
+    );
+    for file in ["summary.md", "report.html", "junit.xml"] {
+        assert!(reports.text(file).contains("flaky"), "{file} does not say it");
+    }
+    good_after.store(60, std::sync::atomic::Ordering::SeqCst);
+    run(&["--retries", "2", "--flaky", "pass", "--out", "again"]).expect_code(0);
+    assert!(shakedown.reports("again").scenario().flaky);
+    good_after.store(60, std::sync::atomic::Ordering::SeqCst);
+    run(&["--retry-inconclusive", "2", "--out", "once"]).expect_code(1);
+    assert!(shakedown.reports("once").scenario().attempts.is_empty(), "a failure is not inconclusive");
+}
