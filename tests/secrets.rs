@@ -41,7 +41,6 @@ load:
 phases:
   - name: before
     duration: 2s
-    expect: [{success_rate: {min: 99%}}]
   - name: cut
     duration: 4s
     faults:
@@ -84,8 +83,11 @@ fn no_output_of_a_run_holds_a_secret() {
     let common = ["--kubeconfig", "kubeconfig", "--secret", &secret, "secrets.yaml"];
     let hook = format!("{url}/hook?key={HOOK}");
     let exports = ["--out", "out/run", "--otlp", &url, "--notify", &hook, "--prometheus-textfile", "out/metrics.prom"];
-    let run = shakedown.start(&[&["-v", "run"], &common[..], &exports[..]].concat()).finish(Duration::from_secs(120));
-    assert_eq!(run.code(), 1, "the load was refused\n{run}");
+    let run = shakedown
+        .start(&[&["-v", "run", "--inject-anyway"], &common[..], &exports[..]].concat())
+        .finish(Duration::from_secs(120));
+    // The service refuses the load, so nothing about its baseline is healthy; what counts here is that all was done.
+    assert!([1, 4].contains(&run.code()) && run.stderr.contains("fault nats-cut: undone"), "{run}");
     let plan = shakedown.run(&[&["plan"], &common[..]].concat()).expect_code(0);
     let list = shakedown.run(&["list", "--json", "--secret", &secret, "secrets.yaml"]).expect_code(0);
     let bad =
