@@ -10,6 +10,7 @@ mod cli;
 mod cluster;
 mod gate;
 mod partition;
+mod rehearsal;
 mod sandbox;
 mod support;
 mod undo;
