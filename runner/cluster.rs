@@ -4,8 +4,11 @@
 //! What does not belong here: which objects a fault needs (`faults`), and when they come and go (`timeline`).
 
 mod access;
+mod chaos;
 mod connect;
 mod error;
+mod kill;
+mod kind;
 mod network;
 mod objects;
 mod own;
@@ -20,10 +23,12 @@ mod watch;
 mod workloads;
 
 pub use access::Access;
+pub use chaos::Installation;
 pub use connect::{ConnectOptions, connect, quoted};
 pub use error::ClusterError;
+pub use kind::Kind;
 pub use network::{Network, endpoint_ips};
-pub use objects::{Kind, ObjectKey};
+pub use objects::ObjectKey;
 pub use own::WitnessImage;
 pub use pods::{choose, pod_ref};
 pub use reach::{PortForward, Reached, ServiceAddress, parse_service};

@@ -4,9 +4,12 @@
 //! on is the plan's. Adding an engine is one file here, one arm in `plan::faults`, and its tests.
 
 pub mod canary;
+pub mod chaos;
 pub mod effect;
 pub mod fuse;
+pub mod manifest;
 pub mod partition;
+pub mod pod_kill;
 pub mod probe;
 pub mod witness;
 
@@ -72,6 +75,12 @@ pub enum FaultError {
     /// The engine cannot do it.
     #[error("{0}")]
     Impossible(String),
+    /// What makes the fault does not go, and may yet.
+    #[error("{0}")]
+    Stuck(String),
+    /// What makes the fault was removed by force: something of it may be left, and no further try changes that.
+    #[error("{0}")]
+    Dirty(String),
 }
 
 /// Carries out one fault. The calls come in this order, `undo` and `prove_undone` also after a failed `inject`, any
@@ -97,6 +106,11 @@ pub trait FaultDriver: Send {
 
     /// Creates what makes the fault. After an error, some of it may be there.
     async fn inject(&mut self) -> Result<(), FaultError>;
+
+    /// Waits until what was created acts, where an engine takes its time. It only reads, and may be dropped half-way.
+    async fn become_active(&mut self) -> Result<(), FaultError> {
+        Ok(())
+    }
 
     /// Looks for evidence that the fault is applied and that it acts. Findings that do not hold mean "not proven".
     async fn prove(&mut self) -> Result<Vec<Finding>, FaultError>;

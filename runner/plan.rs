@@ -2,10 +2,13 @@
 //! `shakedown plan` shows exactly what `shakedown run` does.
 
 mod blast;
+mod chaos;
 mod faults;
 mod loads;
+mod manifest;
 mod partition;
 mod peers;
+mod pod_kill;
 mod show;
 mod words;
 
@@ -41,6 +44,8 @@ pub struct Options {
     pub fuse_margin: Option<Duration>,
     /// What can show that faults act.
     pub proof: Proof,
+    /// How patient faults of Chaos Mesh are.
+    pub chaos: crate::faults::chaos::Limits,
 }
 
 /// What can show that faults act.

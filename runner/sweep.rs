@@ -103,6 +103,17 @@ pub async fn objects(
         selector.push_str(&format!(",{}={run}", labels::RUN));
     }
     let mut found = Vec::new();
+    // Without Chaos Mesh there is nothing of it to ask for; what an account may not list, it cannot have made.
+    let served = cluster.chaos_kinds().await?;
+    for kind in Kind::CHAOS.into_iter().filter(|kind| served.contains(kind.plural())) {
+        match cluster.list(kind, namespace, Some(&selector)).await {
+            Err(ClusterError::Forbidden { .. } | ClusterError::NotFound(_)) => {}
+            objects => found.extend(objects?.iter().filter_map(|object| {
+                let run = object["metadata"]["labels"][labels::RUN].as_str()?;
+                Some((run.to_owned(), Item::Object(key_of(kind, object))))
+            })),
+        }
+    }
     for kind in Kind::CREATED {
         for object in cluster.list(kind, namespace, Some(&selector)).await? {
             // Every object of ours says of which run it is. Others of that manager (our own deployment, for one) do not.

@@ -384,7 +384,7 @@ impl Run<'_> {
         let zero = self.zero;
         // Never dropped half-way: a request that was cut off here could still arrive there after the undo.
         let faults = self.faults.iter_mut().filter(|fault| which(fault));
-        let results = join_all(faults.map(|fault| fault.inject(zero))).await;
+        let results = join_all(faults.map(|fault| fault.inject(zero, self.stop.clone()))).await;
         self.all_well(results)
     }
 

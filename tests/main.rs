@@ -1,11 +1,12 @@
 //! Integration tests: the program as its users meet it, through its command line, its files and its exit codes.
 //!
 //! What belongs here: tests that start the binary. What does not: tests of a function, which stand beside it.
-//! Everything but `cluster` needs no cluster, no root and no network; a test that needs something which is not there
+//! Everything but `cluster` and `chaos` needs no cluster, no root and no network; a test that needs something which is not there
 //! (kubectl, a browser, the test cluster) says that it skipped.
 
 mod browser;
 mod campaign;
+mod chaos;
 mod cli;
 mod cluster;
 mod gate;

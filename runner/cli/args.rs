@@ -246,9 +246,26 @@ pub struct Safety {
     /// How long the undo of a fault is tried before it counts as left behind. The fuse goes on where this ends.
     #[arg(long, value_name = "DURATION", default_value = "60s")]
     pub undo_timeout: Duration,
+    /// How long a fault may take until it is active, where an engine takes its time (Chaos Mesh, manifests).
+    #[arg(long, value_name = "DURATION", default_value = "60s", env = "SHAKEDOWN_INJECT_TIMEOUT")]
+    pub inject_timeout: Duration,
+    /// Take the finalizer of a Chaos Mesh resource off when its removal hangs for half of --undo-timeout. What it has put
+    /// into pods may stay there: the run then exits with 6.
+    #[arg(long, env = "SHAKEDOWN_FORCE_CLEANUP")]
+    pub force_cleanup: bool,
     /// How long to wait for another run in the same namespace.
     #[arg(long, value_name = "DURATION", default_value = "0s")]
     pub wait_lock: Duration,
+}
+
+impl Safety {
+    /// How patient faults of Chaos Mesh are.
+    pub fn limits(&self) -> crate::faults::chaos::Limits {
+        crate::faults::chaos::Limits {
+            active: self.inject_timeout.get(),
+            force_after: self.force_cleanup.then(|| self.undo_timeout.get() / 2),
+        }
+    }
 }
 
 /// What shows that faults act.
@@ -345,6 +362,10 @@ pub struct Cleanup {
     /// listed and do no harm. With nothing else named, every namespace is looked at, beside what the latest journal says.
     #[arg(long)]
     pub check: bool,
+    /// Take the finalizer of a Chaos Mesh resource off when it does not go by itself. What it has put into pods may stay
+    /// there until they are replaced: the exit code is then 6 all the same.
+    #[arg(long, conflicts_with = "check", env = "SHAKEDOWN_FORCE_CLEANUP")]
+    pub force_cleanup: bool,
 }
 
 /// `init`

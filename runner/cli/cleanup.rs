@@ -12,12 +12,15 @@ use super::args;
 use super::run::host;
 use super::sandbox::Environment;
 use super::{Failure, exit};
-use crate::cluster::{Cluster, ClusterError};
+use crate::cluster::{Cluster, ClusterError, ObjectKey};
+use crate::faults::chaos;
 use crate::sweep::{self, Item};
 use crate::{journal, lock};
 
 /// The folder of all results, beside the working folder.
 const RESULTS: &str = "shakedown-results";
+/// How long a resource of Chaos Mesh has to be recovered and go.
+const RECOVERY: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// Finds and removes, or only finds with `--check`.
 ///
@@ -46,7 +49,11 @@ pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Fai
     for run in &found.live {
         eprintln!("run {run} is going on: what it holds is left alone");
     }
-    if args.check { Ok(check(cluster, &found.items)) } else { Ok(remove(cluster, &found.items).await) }
+    if args.check {
+        Ok(check(cluster, &found.items))
+    } else {
+        Ok(remove(cluster, &found.items, args.force_cleanup).await)
+    }
 }
 
 /// What is left, of runs that are dead.
@@ -108,10 +115,14 @@ fn check(cluster: &Cluster, items: &[Item]) -> u8 {
     if items.iter().any(Item::acts) { exit::LEFTOVERS } else { exit::PASSED }
 }
 
-async fn remove(cluster: &Cluster, items: &[Item]) -> u8 {
+async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
     let mut code = exit::PASSED;
     for item in items {
-        match sweep::remove(cluster, item).await {
+        let removed = match item {
+            Item::Object(key) if key.kind.is_chaos() => recovered(cluster, key, force).await,
+            item => sweep::remove(cluster, item).await.map_err(|error| error.to_string()),
+        };
+        match removed {
             Ok(()) => println!("removed: {item}"),
             Err(error) => {
                 eprintln!("could not remove {item}: {error}\n  {}", cluster.by_hand(&item.command()));
@@ -123,6 +134,28 @@ async fn remove(cluster: &Cluster, items: &[Item]) -> u8 {
         println!("nothing is left");
     }
     code
+}
+
+/// Removes a resource of Chaos Mesh, which goes when it is recovered. By force, it goes without that, and that is an error
+/// all the same.
+async fn recovered(cluster: &Cluster, key: &ObjectKey, force: bool) -> Result<(), String> {
+    let text = |error: ClusterError| error.to_string();
+    match chaos::go(cluster, key, RECOVERY).await.map_err(text)? {
+        chaos::Going::Gone(_) => Ok(()),
+        chaos::Going::There(object) if force => {
+            let why = chaos::stuck(&object);
+            chaos::force(cluster, key).await.map_err(text)?;
+            Err(format!(
+                "it is gone by force, without being recovered ({why}): what it has put into pods may stay there until they are \
+                 replaced"
+            ))
+        }
+        chaos::Going::There(object) => Err(format!(
+            "it is being deleted and does not go: {}\nhelp: remove the cause, replace the pods that it acts on, or use \
+             --force-cleanup",
+            chaos::explained(&chaos::stuck(&object))
+        )),
+    }
 }
 
 /// A journal, and what it says may still be there.

@@ -1,6 +1,8 @@
 //! `shakedown doctor`: whether a cluster is fit for scenarios, each finding with its remedy. It changes nothing but for
 //! the canary, which removes itself, and what it finds out about policies is remembered for `run`.
 
+mod chaos;
+
 use shakedown_reports::Redactor;
 
 use super::sandbox::Environment;
@@ -18,6 +20,7 @@ enum Level {
 }
 
 /// One thing that was looked at.
+#[derive(Debug, PartialEq, Eq)]
 struct Finding {
     level: Level,
     text: String,
@@ -59,6 +62,8 @@ const NEEDED: &[(bool, Access)] = &[
     (false, access("", "pods", "create")),
     (false, access("", "pods", "delete")),
     (false, access("", "pods/log", "get")),
+    (false, access("", "pods/eviction", "create")),
+    (false, access("", "services", "list")),
     (false, access("apps", "replicasets", "get")),
     (false, access("apps", "replicasets", "list")),
 ];
@@ -83,6 +88,7 @@ pub async fn doctor(args: args::Doctor, redactor: &Redactor) -> Result<u8, Failu
     findings.extend(permissions(cluster, &namespace).await.map_err(Failure::environment)?);
     findings.push(fuse_finding(cluster, &namespace).await);
     findings.extend(enforcement(&args.proving, cluster, &namespace).await.map_err(Failure::environment)?);
+    findings.extend(chaos::look(cluster, &namespace).await.map_err(Failure::environment)?);
     for Finding { level, text, help } in &findings {
         let word = match level {
             Level::Ok => "ok     ",
@@ -156,7 +162,8 @@ async fn permissions(cluster: &Cluster, namespace: &str) -> Result<Vec<Finding>,
         findings.push(Finding::new(
             Level::Warning,
             text,
-            "port-forwards need pods/portforward; witnesses need pods create and delete and pods/log get; replaced targets are \
+            "port-forwards need pods/portforward; witnesses need pods create and delete and pods/log get; \
+             pod_kill needs pods delete or pods/eviction create; Chaos Mesh's faults on links are more exact with services list; replaced targets are \
              noticed at once with pods watch, and told by their Deployment with replicasets get",
         ));
     }

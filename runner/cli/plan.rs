@@ -28,6 +28,7 @@ pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result
             namespace: args.target.namespace.clone(),
             fuse_margin: (!args.safety.no_fuse).then(|| args.safety.fuse_margin.get()),
             proof: proof.clone(),
+            chaos: args.safety.limits(),
         };
         match plan::plan(document, environment.cluster(), &options).await {
             Ok(planned) => print!("{}", redactor.text(&plan::show(document, &planned, environment.cluster(), seed))),

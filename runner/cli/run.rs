@@ -70,6 +70,7 @@ pub(super) async fn all(
         namespace: args.target.namespace.clone(),
         fuse_margin: (!args.safety.no_fuse).then(|| args.safety.fuse_margin.get()),
         proof: Proof::default(),
+        chaos: args.safety.limits(),
     };
     let needed = documents.iter().any(|document| !document.scenario.needs_no_cluster());
     let mut signal = stop.clone();

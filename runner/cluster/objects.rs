@@ -6,13 +6,12 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::core::ApiResource;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shakedown_schemas::EventKind;
 use tokio::time::Instant;
 
-use super::{Cluster, ClusterError};
+use super::{Cluster, ClusterError, Kind};
 use crate::journal::Act;
 
 /// How long one request may take. Short enough that ten seconds of silence leave time for a second try.
@@ -21,63 +20,6 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(8);
 const LATEST: Duration = Duration::from_secs(60);
 /// How many objects are asked for at a time.
 const PAGE: u32 = 500;
-
-/// The kinds of objects that the runner handles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Kind {
-    /// networking.k8s.io/v1 NetworkPolicy
-    NetworkPolicy,
-    /// batch/v1 Job
-    Job,
-    /// coordination.k8s.io/v1 Lease
-    Lease,
-    /// v1 Pod
-    Pod,
-    /// v1 Namespace
-    Namespace,
-    /// v1 Endpoints
-    Endpoints,
-    /// apps/v1 ReplicaSet
-    ReplicaSet,
-}
-
-impl Kind {
-    /// The kinds that a run creates in namespaces, in the order in which they are removed.
-    pub const CREATED: [Self; 4] = [Self::NetworkPolicy, Self::Pod, Self::Lease, Self::Job];
-
-    const fn parts(self) -> (&'static str, &'static str, &'static str, &'static str) {
-        match self {
-            Self::NetworkPolicy => ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),
-            Self::Job => ("batch", "v1", "Job", "jobs"),
-            Self::Lease => ("coordination.k8s.io", "v1", "Lease", "leases"),
-            Self::Pod => ("", "v1", "Pod", "pods"),
-            Self::Namespace => ("", "v1", "Namespace", "namespaces"),
-            Self::Endpoints => ("", "v1", "Endpoints", "endpoints"),
-            Self::ReplicaSet => ("apps", "v1", "ReplicaSet", "replicasets"),
-        }
-    }
-
-    fn resource(self) -> ApiResource {
-        let (group, version, kind, plural) = self.parts();
-        ApiResource::from_gvk_with_plural(&kube::core::GroupVersionKind::gvk(group, version, kind), plural)
-    }
-
-    /// The API version, such as `networking.k8s.io/v1`.
-    pub fn api_version(self) -> String {
-        let (group, version, ..) = self.parts();
-        if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
-    }
-
-    /// The kind's name, such as `NetworkPolicy`.
-    pub const fn name(self) -> &'static str {
-        self.parts().2
-    }
-
-    /// The resource as kubectl names it, such as `networkpolicy`.
-    pub fn kubectl(self) -> String {
-        self.parts().2.to_ascii_lowercase()
-    }
-}
 
 /// An object, exactly.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -269,7 +211,7 @@ impl Cluster {
             parameters = parameters.labels(labels);
         }
         let place = if namespace.is_empty() { "all namespaces".to_owned() } else { format!("namespace {namespace}") };
-        let action = format!("list {} in {place}", kind.parts().3);
+        let action = format!("list {} in {place}", kind.plural());
         let mut objects = Vec::new();
         let mut parameters = parameters.limit(PAGE);
         loop {
@@ -369,7 +311,7 @@ impl Cluster {
     }
 
     /// Writes an act into the journal, where there is one. Without that it must not be done.
-    fn intend(&self, action: &str, act: &Act) -> Result<Option<u64>, ClusterError> {
+    pub(super) fn intend(&self, action: &str, act: &Act) -> Result<Option<u64>, ClusterError> {
         let Some(journal) = &self.journal else { return Ok(None) };
         journal.intend(act, |command| self.by_hand(command)).map(Some).map_err(|error| ClusterError::Other {
             action: action.to_owned(),
@@ -378,7 +320,7 @@ impl Cluster {
         })
     }
 
-    fn settle<T>(&self, entry: Option<u64>, answer: &Result<T, ClusterError>) {
+    pub(super) fn settle<T>(&self, entry: Option<u64>, answer: &Result<T, ClusterError>) {
         if let (Some(journal), Some(entry)) = (&self.journal, entry) {
             // What is not there needs no undo, and its undo is done.
             let error = answer.as_ref().err().filter(|error| !error.is_not_found());

@@ -111,12 +111,31 @@ pub fn conclude(fault: &mut FaultResult, wanted: &Wanted, direction: Direction, 
             }
             Traffic::Unchanged | Traffic::Unknown => {
                 fault.injection = Verdict::Inconclusive;
-                fault.problem = Some(unproven(wanted, direction, traffic, kept));
+                fault.problem = Some(match fault.engine.as_str() {
+                    "network-policy" => unproven(wanted, direction, traffic, kept),
+                    _ => unfelt(traffic),
+                });
             }
         }
         return None;
     }
+    if fault.engine == "chaos-mesh" && *traffic == Traffic::Unchanged {
+        return Some(format!("fault {} is injected by Chaos Mesh's word, and {}", fault.name, SAME_AS_BEFORE));
+    }
     (*traffic == Traffic::Unchanged && shown).then(|| unnoticed(fault, direction, kept))
+}
+
+/// What it may mean that the requests do not show a fault of Chaos Mesh.
+const SAME_AS_BEFORE: &str = "the run's own requests went on as before: either the service tolerates it, or others carry the \
+                              load, or the cluster's network passes its rules by (a service mesh, Cilium in place of \
+                              kube-proxy, a kernel with nftables only); `prove: traffic` asks for a change";
+
+/// Nothing in the requests shows a fault that another engine vouches for.
+fn unfelt(traffic: &Traffic) -> String {
+    match traffic {
+        Traffic::Unknown => "not proven: there is no phase before it whose requests could be compared".to_owned(),
+        _ => format!("not proven: {SAME_AS_BEFORE}"),
+    }
 }
 
 fn explain(fault: &mut FaultResult, help: &str) {

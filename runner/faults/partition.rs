@@ -24,7 +24,9 @@ use super::witness::Witness;
 use super::{FaultDriver, FaultError, Finding};
 use crate::cluster::{Kind, ObjectKey};
 
+pub(super) use follow::Owners;
 pub use follow::{ListedPeer, MarkedPeer, Watching, watch};
+pub(super) use roster::{Note, Roster, Seen};
 pub use scheme::{Desired, Part, Scheme};
 pub use switch::Switch;
 

@@ -1,14 +1,19 @@
 //! From the faults of a scenario to their targets, their objects and the drivers that carry them out.
 
+use serde_json::Value;
 use shakedown_schemas::Scenario;
-use shakedown_schemas::result::PodRef;
-use shakedown_schemas::scenario::{Fault, PodSelector};
+use shakedown_schemas::result::{ObjectRecord, PodRef};
+use shakedown_schemas::scenario::{Direction, Engine, Fault, PodSelector, Prove};
 
-use super::partition::{self, Wish};
+use super::chaos::{self, can_partition, check_overlaps};
+use super::partition::{self, Refusal};
 use super::words::selector_text;
-use super::{Options, PlanError};
+use super::{Options, PlanError, manifest, pod_kill};
 use crate::cluster::{Cluster, choose};
 use crate::faults::{FaultDriver, FaultPlan};
+
+/// A fault and the driver that carries it out.
+pub(super) type Planned = (FaultPlan, Box<dyn FaultDriver>);
 
 /// Plans all faults of a scenario, in the order of the file.
 pub(super) async fn plan(
@@ -16,27 +21,71 @@ pub(super) async fn plan(
     cluster: Option<&Cluster>,
     namespace: &str,
     options: &Options,
-) -> Result<Vec<(FaultPlan, Box<dyn FaultDriver>)>, PlanError> {
-    let mut partitions = Vec::new();
+) -> Result<Vec<Planned>, PlanError> {
+    let mut policies = Vec::new();
+    let mut resources = Vec::new();
+    let mut planned: Vec<(usize, Planned)> = Vec::new();
+    let mut number = 0;
     for (phase, it) in scenario.phases.iter().enumerate() {
         for (name, fault) in &it.faults {
+            number += 1;
             let cluster = cluster.ok_or_else(|| PlanError::Scenario(format!("fault `{name}` needs a cluster")))?;
-            let Fault::Partition(partition) = fault else {
-                return Err(PlanError::Scenario(format!(
-                    "fault `{name}`: this version cannot carry out `{}` yet",
-                    fault.kind()
-                )));
+            let targets = match fault.pods() {
+                Some(selector) => targets(name, selector, cluster, namespace, options).await?,
+                None => Vec::new(),
             };
-            let targets = targets(name, &partition.pods, cluster, namespace, options).await?;
-            partitions.push(Wish { name, phase, partition, targets });
+            match fault {
+                Fault::Partition(partition) if partition.engine != Engine::ChaosMesh => {
+                    policies.push((number, partition::Wish { name, phase, partition, targets }));
+                }
+                Fault::PodKill(kill) => {
+                    planned.push((number, pod_kill::plan(name, phase, kill, targets, cluster)));
+                }
+                Fault::Manifest(it) => {
+                    let order = manifest::Order { name, number, phase, manifest: it, targets, namespace };
+                    planned.push((number, manifest::plan(order, scenario, cluster, options).await?));
+                }
+                _ => resources.push(chaos::Wish { name, number, phase, fault, targets, why: None }),
+            }
         }
     }
-    match cluster {
-        Some(cluster) if !partitions.is_empty() => {
-            partition::plan(partitions, &scenario.phases, cluster, namespace, options).await
+    let Some(cluster) = cluster else { return Ok(Vec::new()) };
+    // A partition that NetworkPolicy cannot do exactly is Chaos Mesh's, where the scenario leaves the choice.
+    while !policies.is_empty() {
+        let wishes = policies.iter().map(|(_, wish)| wish.clone()).collect();
+        match partition::plan(wishes, &scenario.phases, cluster, namespace, options).await {
+            Ok(made) => {
+                planned.extend(policies.iter().map(|(number, _)| *number).zip(made));
+                break;
+            }
+            Err(Refusal::Other(error)) => return Err(error),
+            Err(Refusal::Unable(at, why, error)) => {
+                let choice = {
+                    let partition = policies[at].1.partition;
+                    partition.engine == Engine::Auto
+                        && partition.direction == Direction::Both
+                        && partition.prove != Prove::Witness
+                };
+                if !choice || !can_partition(cluster).await? {
+                    return Err(error);
+                }
+                let (number, wish) = policies.remove(at);
+                let fault = &scenario.phases[wish.phase].faults[wish.name];
+                let partition::Wish { name, phase, targets, .. } = wish;
+                resources.push(chaos::Wish { name, number, phase, fault, targets, why: Some(why) });
+            }
         }
-        _ => Ok(Vec::new()),
     }
+    let mut standing = Vec::new();
+    for wish in resources {
+        let (number, phase) = (wish.number, &scenario.phases[wish.phase]);
+        let (made, its) = chaos::plan(wish, phase, cluster, namespace, options).await?;
+        planned.push((number, made));
+        standing.push(its);
+    }
+    check_overlaps(&standing).map_or(Ok(()), |message| Err(PlanError::Scenario(message)))?;
+    planned.sort_by_key(|(number, _)| *number);
+    Ok(planned.into_iter().map(|(_, planned)| planned).collect())
 }
 
 /// The pods that a fault acts on.
@@ -57,4 +106,16 @@ async fn targets(
         )));
     }
     choose(&matching, selector, options.seed, name).map_err(PlanError::Scenario)
+}
+
+/// An object as a plan or a report shows it.
+pub(super) fn record(object: &Value) -> ObjectRecord {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    ObjectRecord {
+        api_version: text(&object["apiVersion"]),
+        kind: text(&object["kind"]),
+        namespace: text(&object["metadata"]["namespace"]),
+        name: text(&object["metadata"]["name"]),
+        manifest: object.clone(),
+    }
 }

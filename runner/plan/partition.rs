@@ -4,21 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-use shakedown_schemas::result::{ObjectRecord, PodRef};
+use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::{Partition, Phase, Prove};
 
+use super::faults::{Planned, record};
 use super::peers::{Found, Reader, peer_namespace};
 use super::{Options, PlanError};
-use crate::cluster::{Cluster, Network};
+use crate::cluster::{Cluster, ClusterError, Network};
+use crate::faults::FaultPlan;
 use crate::faults::effect::Wanted;
 use crate::faults::partition::{NetworkPolicyPartition, Scheme, Switch, watch};
 use crate::faults::witness::{self, Witness};
-use crate::faults::{FaultDriver, FaultPlan};
 use crate::known::Enforcement;
 use crate::policy::{self, Block};
 
 /// One partition of the scenario, with its targets found.
+#[derive(Clone)]
 pub(super) struct Wish<'a> {
     pub name: &'a str,
     pub phase: usize,
@@ -46,14 +47,45 @@ impl Stretch {
     }
 }
 
-/// Plans all partitions of a scenario, in the order in which they are given.
+/// Why partitions cannot be planned.
+pub(super) enum Refusal {
+    /// NetworkPolicy cannot do this one: its place, why, and the whole error.
+    Unable(usize, String, PlanError),
+    /// Anything else.
+    Other(PlanError),
+}
+
+impl From<PlanError> for Refusal {
+    fn from(error: PlanError) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<ClusterError> for Refusal {
+    fn from(error: ClusterError) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// Plans all partitions of a scenario that NetworkPolicies are to do, in the order in which they are given.
 pub(super) async fn plan(
     wishes: Vec<Wish<'_>>,
     phases: &[Phase],
     cluster: &Cluster,
     namespace: &str,
     options: &Options,
-) -> Result<Vec<(FaultPlan, Box<dyn FaultDriver>)>, PlanError> {
+) -> Result<Vec<Planned>, Refusal> {
+    if let Some(known) = options.proof.enforcement.as_ref().filter(|known| !known.enforced)
+        && let Some((at, wish)) = wishes.iter().enumerate().find(|(_, wish)| wish.partition.prove != Prove::Applied)
+    {
+        let why = known.sentence();
+        let error = PlanError::Scenario(format!(
+            "fault `{}`: the policy would do nothing, because {why}\nhelp: a network plugin such as Calico or Cilium enforces \
+             policies; `shakedown doctor` looks again after a change; Chaos Mesh's partition needs no plugin",
+            wish.name
+        ));
+        return Err(Refusal::Unable(at, why, error));
+    }
     let place = |wish: &Wish<'_>| wish.partition.pods.namespace.as_deref().unwrap_or(namespace).to_owned();
     let mut wanted: BTreeSet<String> = wishes.iter().map(place).collect();
     let peers = wishes.iter().flat_map(|wish| &wish.partition.from);
@@ -86,7 +118,7 @@ pub(super) async fn plan(
     let switch = Switch::new(cluster.clone(), scheme);
     // From now on: a target that is replaced before its fault begins is followed, or an error then.
     let watching = Arc::new(watch(switch.clone(), found.marked, found.listed));
-    let mut made: Vec<(FaultPlan, Box<dyn FaultDriver>)> = Vec::new();
+    let mut made: Vec<Planned> = Vec::new();
     for (at, ((wish, mut plan), (witness, effect))) in wishes.into_iter().zip(planned).zip(witnesses).enumerate() {
         plan.effect = effect;
         if let Some(witness) = &witness {
@@ -106,7 +138,7 @@ fn fault_plan(
     scheme: &Scheme,
     stretches: &[Stretch],
     namespaces: Vec<String>,
-) -> Result<FaultPlan, PlanError> {
+) -> Result<FaultPlan, Refusal> {
     let refused = |error: String| PlanError::Scenario(format!("fault `{}`: {error}", wish.name));
     let own = &stretches[at];
     let mut states: Vec<BTreeSet<usize>> = Vec::new();
@@ -124,7 +156,8 @@ fn fault_plan(
             // Policies that stand already decide whether ours can work at all.
             let conflicts: Vec<String> = scheme.conflicts(&cut, &built).iter().map(ToString::to_string).collect();
             if !conflicts.is_empty() {
-                return Err(refused(conflicts.join("; ")));
+                let why = conflicts.join("; ");
+                return Err(Refusal::Unable(at, first_line(&why), refused(why)));
             }
             limits.extend(built.limits.iter().map(ToString::to_string));
         }
@@ -173,6 +206,10 @@ fn fault_plan(
     })
 }
 
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
 fn peer_text(block: &Block) -> String {
     if block.ports.is_all() { block.described.clone() } else { format!("{}, ports {}", block.described, block.ports) }
 }
@@ -191,14 +228,6 @@ fn witness(
     options: &Options,
 ) -> Result<(Option<Witness>, Wanted), PlanError> {
     let prove = wish.partition.prove;
-    if let Some(known) = options.proof.enforcement.as_ref().filter(|known| !known.enforced && prove != Prove::Applied) {
-        return Err(PlanError::Scenario(format!(
-            "fault `{}`: the policy would do nothing, because {}\nhelp: a network plugin such as Calico or Cilium enforces \
-             policies; `shakedown doctor` looks again after a change; Chaos Mesh's partition needs no plugin",
-            wish.name,
-            known.sentence()
-        )));
-    }
     let enforced = options.proof.enforcement.as_ref().map(Enforcement::sentence);
     let endpoints = found.endpoints.get(&at).cloned().unwrap_or_default();
     let group = wish.targets.first().and_then(|pod| Some((pod, scheme.group_of(&pod.namespace, &pod.name)?)));
@@ -239,15 +268,5 @@ fn witness(
         Prove::Witness => {
             Err(PlanError::Scenario(format!("fault `{}`: there can be no witness: {missing}", wish.name)))
         }
-    }
-}
-fn record(object: &Value) -> ObjectRecord {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    ObjectRecord {
-        api_version: text(&object["apiVersion"]),
-        kind: text(&object["kind"]),
-        namespace: text(&object["metadata"]["namespace"]),
-        name: text(&object["metadata"]["name"]),
-        manifest: object.clone(),
     }
 }

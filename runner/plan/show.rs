@@ -8,6 +8,7 @@ use shakedown_schemas::units::Duration;
 
 use super::Plan;
 use crate::cluster::Cluster;
+use crate::faults::effect::Wanted;
 use crate::faults::{FaultPlan, fuse};
 
 /// The plan as text, for people.
@@ -79,7 +80,12 @@ fn targets(out: &mut String, fault: &FaultPlan) {
     for peer in &fault.peers {
         _ = writeln!(out, "  peer   {peer}");
     }
-    _ = writeln!(out, "  proof  {}", fault.effect);
+    let own_word = fault.engine == "chaos-mesh" && fault.effect == Wanted::Applied;
+    if own_word {
+        out.push_str("  proof  Chaos Mesh's status: injected on exactly these pods, and its rules in place\n");
+    } else {
+        _ = writeln!(out, "  proof  {}", fault.effect);
+    }
     for mark in &fault.marks {
         _ = writeln!(out, "  {mark}");
     }

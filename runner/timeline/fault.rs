@@ -7,8 +7,10 @@ use futures::FutureExt;
 use shakedown_schemas::EventKind;
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{Evidence, FaultResult, Leftover, Verdict};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::Stop;
 use crate::events::Events;
 use crate::faults::{FaultDriver, FaultError, FaultPlan, Finding};
 
@@ -92,10 +94,27 @@ impl FaultRun {
     }
 
     /// Injects; what makes the fault is there when this returns.
-    pub(super) async fn inject(&mut self, zero: Instant) -> Result<(), String> {
+    pub(super) async fn inject(
+        &mut self,
+        zero: Instant,
+        mut stop: watch::Receiver<Option<Stop>>,
+    ) -> Result<(), String> {
         self.result.injecting_s = Some(zero.elapsed().as_secs_f64());
         self.enter(FaultState::Injecting, "");
         if let Err(error) = self.driver.inject().await {
+            return Err(self.failed(&error));
+        }
+        // Waiting may end at any time: it changes nothing.
+        let active = tokio::select! {
+            biased;
+            active = self.driver.become_active() => active,
+            Ok(_) = stop.wait_for(Option::is_some) => {
+                self.result.problem = Some("not proven: the run was stopped first".to_owned());
+                self.enter(FaultState::Injected, "");
+                return Ok(());
+            }
+        };
+        if let Err(error) = active {
             return Err(self.failed(&error));
         }
         self.result.injected_s = Some(zero.elapsed().as_secs_f64());
@@ -197,6 +216,11 @@ impl FaultRun {
                         return true;
                     }
                     problem = details;
+                }
+                // No further try makes that better.
+                Ok(Ok(Err(FaultError::Dirty(text)))) => {
+                    problem = text;
+                    break;
                 }
                 Ok(Ok(Err(error))) => {
                     if let FaultError::Cluster(error) = &error {

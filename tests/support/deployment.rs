@@ -39,18 +39,10 @@ impl TestCluster {
 
     fn start() -> Result<Self, &'static str> {
         let scripts = super::root().join("../shared/cluster");
-        if !scripts.join("up").is_file() {
-            return Err("there is no ../shared/cluster/up");
-        }
-        if std::env::var(ALLOWED).as_deref() != Ok("1") {
-            return Err("SHAKEDOWN_CLUSTER_TESTS is not 1; .ci/run sets it");
-        }
+        allowed(&scripts)?;
         let bus = super::program("nats-server").or_else(|| existing("/usr/sbin/nats-server"));
         let bus = bus.ok_or("nats-server is not installed; .ci/run installs it")?;
-        // The first time on a machine, Kubernetes is built.
-        let up = run(&mut Command::new(scripts.join("up")), Duration::from_secs(1200)).expect_code(0);
-        let kubeconfig = up.stdout.lines().last().unwrap_or_default().to_owned();
-        let kubectl = Kubectl::find(Path::new(&kubeconfig)).ok_or("kubectl is not installed")?;
+        let kubectl = up(&scripts)?;
         // A kubelet whose disk fills up removes images that no container runs, and takes the sandboxes' for one of them.
         let pause = Path::new("/opt/test-cluster/bin/pause");
         if pause.is_file() {
@@ -64,6 +56,30 @@ impl TestCluster {
             bus: load_image(&scripts, "nats-test", &bus),
         })
     }
+}
+
+/// kubectl on the cluster, for tests that need its API and no images of their own; else why there is none.
+pub fn api() -> Result<&'static Kubectl, &'static str> {
+    static API: OnceLock<Result<Kubectl, &'static str>> = OnceLock::new();
+    let scripts = super::root().join("../shared/cluster");
+    API.get_or_init(|| allowed(&scripts).and_then(|()| up(&scripts))).as_ref().map_err(|why| *why)
+}
+
+fn allowed(scripts: &Path) -> Result<(), &'static str> {
+    if !scripts.join("up").is_file() {
+        return Err("there is no ../shared/cluster/up");
+    }
+    if std::env::var(ALLOWED).as_deref() != Ok("1") {
+        return Err("SHAKEDOWN_CLUSTER_TESTS is not 1; .ci/run sets it");
+    }
+    Ok(())
+}
+
+/// Starts the cluster, if it is not up. The first time on a machine, Kubernetes is built.
+fn up(scripts: &Path) -> Result<Kubectl, &'static str> {
+    let up = run(&mut Command::new(scripts.join("up")), Duration::from_secs(1200)).expect_code(0);
+    let kubeconfig = up.stdout.lines().last().unwrap_or_default().to_owned();
+    Kubectl::find(Path::new(&kubeconfig)).ok_or("kubectl is not installed")
 }
 
 fn existing(path: &str) -> Option<PathBuf> {

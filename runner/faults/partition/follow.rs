@@ -280,13 +280,13 @@ impl Follower {
 
 /// The workloads at the top of pods' owners: a Deployment owns its pods through ReplicaSets, which come and go.
 #[derive(Default)]
-struct Owners {
+pub struct Owners {
     known: BTreeMap<String, String>,
 }
 
 impl Owners {
     /// The UID of the top owner; none for a pod of its own.
-    async fn top(&mut self, cluster: &Cluster, pod: &Value) -> Option<String> {
+    pub async fn top(&mut self, cluster: &Cluster, pod: &Value) -> Option<String> {
         let (kind, name, uid) = controller(pod)?;
         if kind != "ReplicaSet" {
             return Some(uid);

@@ -110,6 +110,7 @@ impl World {
             namespace: None,
             fuse_margin: None,
             proof: Proof { image: Some(WitnessImage::named("shakedown:latest")), enforcement: None },
+            chaos: crate::faults::chaos::Limits::default(),
         };
         plan::plan(&document, Some(&self.cluster), &options).await.map(|plan| plan.faults)
     }
@@ -311,7 +312,8 @@ async fn standing_policies_are_refused_by_name() {
             "spec": spec,
         })
     };
-    let fault = "only: {partition: {pods: {prefix: client}, from: [{service: server}]}}";
+    let fault = "only: {partition: {pods: {prefix: client}, from: [{service: server}], engine: network-policy}}";
+    let choice = fault.replace("network-policy", "auto");
     for (name, spec, part) in [
         (
             "deny-all",
@@ -327,8 +329,15 @@ async fn standing_policies_are_refused_by_name() {
         world.cluster.create(Kind::NetworkPolicy, "one", &policy(name, spec)).await.unwrap();
         let refused = world.plan(fault).await.err().expect("a refusal").to_string();
         assert!([name, part, "Chaos Mesh"].iter().all(|part| refused.contains(part)), "{refused}");
+        // Where the scenario leaves the choice, Chaos Mesh does it, and the plan says why.
+        let (chosen, _) = world.plan(&choice).await.unwrap().remove(0);
+        assert_eq!(chosen.engine, "chaos-mesh");
+        assert!(
+            chosen.description.contains("By Chaos Mesh, because") && chosen.description.contains(name),
+            "{chosen:?}"
+        );
         let key = ObjectKey { kind: Kind::NetworkPolicy, namespace: "one".into(), name: name.into(), uid: None };
         world.cluster.delete(&key).await.unwrap();
     }
-    assert!(world.plan(fault).await.is_ok());
+    assert_eq!(world.plan(&choice).await.unwrap().remove(0).0.engine, "network-policy");
 }

@@ -1,0 +1,343 @@
+//! Whether Chaos Mesh is fit for faults: what is installed, read as far as this account may, and what the server with
+//! Chaos Mesh's webhooks would make of a fault. The facts are gathered first; what they mean is pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::{Finding, Level, access, name};
+use crate::cluster::{Access, Cluster, ClusterError, Installation, Kind};
+use crate::faults::chaos::{explained, failing, stuck};
+
+/// How long a resource may be on its way out before that is worth a word, in seconds.
+const GOING: f64 = 60.0;
+/// What faults by Chaos Mesh need in a scenario's namespace, for each of its kinds.
+const VERBS: [&str; 5] = ["get", "list", "watch", "create", "delete"];
+
+/// Everything that is known.
+#[derive(Default)]
+struct Facts {
+    namespace: String,
+    sandbox: bool,
+    served: BTreeSet<String>,
+    installed: Installation,
+    /// The nodes with pods of the namespace, and what runs containers there.
+    nodes: BTreeMap<String, Option<String>>,
+    /// Whether the namespace has the annotation that Chaos Mesh may ask for; none where it may not be read.
+    annotated: Option<bool>,
+    missing: Vec<String>,
+    /// Whether this account may create network faults in every namespace.
+    everywhere: Option<bool>,
+    /// What the server would make of a fault; none when it takes it.
+    refusal: Option<String>,
+    /// The resources in the namespace, and what Chaos Mesh keeps about its pods' networks.
+    resources: Vec<Value>,
+    networks: Vec<Value>,
+}
+
+/// Looks at everything.
+pub(super) async fn look(cluster: &Cluster, namespace: &str) -> Result<Vec<Finding>, ClusterError> {
+    let mut facts = Facts {
+        namespace: namespace.to_owned(),
+        sandbox: cluster.info().sandbox,
+        served: cluster.chaos_kinds().await?,
+        installed: cluster.chaos_installation().await?,
+        ..Facts::default()
+    };
+    if facts.served.is_empty() {
+        return Ok(tell(&facts, jiff::Timestamp::now()));
+    }
+    let pods = readable(cluster.list(Kind::Pod, namespace, None).await)?.unwrap_or_default();
+    let nodes = readable(cluster.list(Kind::other("v1", "Node", "nodes"), "", None).await)?.unwrap_or_default();
+    for pod in &pods {
+        if let Some(node) = pod["spec"]["nodeName"].as_str() {
+            let there = nodes.iter().find(|it| it["metadata"]["name"] == node);
+            let runtime = there.and_then(|it| it["status"]["nodeInfo"]["containerRuntimeVersion"].as_str());
+            facts.nodes.insert(node.to_owned(), runtime.map(str::to_owned));
+        }
+    }
+    let key = crate::cluster::ObjectKey {
+        kind: Kind::Namespace,
+        namespace: String::new(),
+        name: namespace.to_owned(),
+        uid: None,
+    };
+    facts.annotated = readable(cluster.get(&key).await)?
+        .flatten()
+        .map(|it| it["metadata"]["annotations"]["chaos-mesh.org/inject"] == "enabled");
+    for kind in Kind::CHAOS.into_iter().filter(|kind| facts.served.contains(kind.plural())) {
+        for verb in VERBS {
+            let asked = Access { group: "chaos-mesh.org", resource: kind.plural(), verb };
+            if cluster.may(asked, namespace).await? == Some(false) {
+                facts.missing.push(name(&asked));
+            }
+        }
+        facts.resources.extend(readable(cluster.list(kind, namespace, None).await)?.unwrap_or_default());
+    }
+    for asked in [access("chaos-mesh.org", "podnetworkchaos", "get"), access("", "events", "list")] {
+        if cluster.may(asked, namespace).await? == Some(false) {
+            facts.missing.push(name(&asked));
+        }
+    }
+    facts.everywhere = cluster.may(access("chaos-mesh.org", "networkchaos", "create"), "").await?;
+    if facts.served.contains(Kind::PodNetworkChaos.plural()) {
+        facts.networks = readable(cluster.list(Kind::PodNetworkChaos, namespace, None).await)?.unwrap_or_default();
+    }
+    let pod = pods.first().and_then(|pod| pod["metadata"]["name"].as_str()).unwrap_or("nobody");
+    let trial = json!({
+        "apiVersion": "chaos-mesh.org/v1alpha1", "kind": "NetworkChaos",
+        "metadata": {"name": "shakedown-doctor", "namespace": namespace},
+        "spec": {
+            "action": "netem", "mode": "all", "direction": "to", "duration": "60s",
+            "selector": {"namespaces": [namespace], "pods": {namespace: [pod]}},
+            "delay": {"latency": "1ms", "jitter": "0ms", "correlation": "0"},
+        },
+    });
+    facts.refusal = cluster.rehearse(Kind::NetworkChaos, namespace, &trial).await.err().map(|error| error.to_string());
+    Ok(tell(&facts, jiff::Timestamp::now()))
+}
+
+/// What may not be read is not known.
+fn readable<T>(answer: Result<T, ClusterError>) -> Result<Option<T>, ClusterError> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(ClusterError::Forbidden { .. } | ClusterError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn problem(text: impl Into<String>, help: impl Into<String>) -> Finding {
+    Finding::new(Level::Problem, text, help)
+}
+
+fn warning(text: impl Into<String>, help: impl Into<String>) -> Finding {
+    Finding::new(Level::Warning, text, help)
+}
+
+/// Words of Chaos Mesh as a finding.
+fn words(text: &str, message: &str) -> Finding {
+    let explained = explained(message);
+    match explained.split_once("\nhelp: ") {
+        Some((message, help)) => problem(format!("{text}: {message}"), help),
+        None => {
+            problem(format!("{text}: {explained}"), "the logs of chaos-controller-manager and chaos-daemon say more")
+        }
+    }
+}
+
+/// What the facts mean.
+fn tell(facts: &Facts, now: jiff::Timestamp) -> Vec<Finding> {
+    let Facts { installed, .. } = facts;
+    if facts.served.is_empty() {
+        let text =
+            "Chaos Mesh is not installed: only partition (by NetworkPolicy), pod_kill and manifest can be done here";
+        let help = "`helm install chaos-mesh chaos-mesh/chaos-mesh -n chaos-mesh --create-namespace`, with \
+                    chaosDaemon.runtime and chaosDaemon.socketPath for this cluster's container runtime";
+        return vec![if installed.controllers.is_empty() {
+            warning(text, help)
+        } else {
+            problem(
+                "Chaos Mesh's controller is there, and its definitions are not",
+                "`kubectl create -f` its crds.yaml: Helm installs them once, and some are too big for `kubectl apply`",
+            )
+        }];
+    }
+    let mut findings = Vec::new();
+    if facts.sandbox {
+        findings.push(Finding::ok("Chaos Mesh is modelled by the sandbox"));
+    } else {
+        controller(facts, &mut findings);
+        daemons(facts, &mut findings);
+        webhooks(facts, &mut findings);
+    }
+    definitions(facts, &mut findings);
+    permissions(facts, &mut findings);
+    if let Some(refusal) = &facts.refusal {
+        findings.push(words("Chaos Mesh: the server refuses a network fault", refusal));
+    } else {
+        findings.push(Finding::ok("Chaos Mesh: the server and its webhooks take a network fault"));
+    }
+    standing(facts, now, &mut findings);
+    if !installed.unreadable.is_empty() && !facts.sandbox {
+        findings.push(warning(
+            format!("Chaos Mesh: this account may not list {} of the whole cluster", installed.unreadable.join(", ")),
+            "what depends on them was not looked at",
+        ));
+    }
+    findings
+}
+
+fn environment<'v>(deployment: &'v Value, name: &str) -> Option<&'v str> {
+    let containers = deployment["spec"]["template"]["spec"]["containers"].as_array()?;
+    let variables = containers.iter().filter_map(|container| container["env"].as_array()).flatten();
+    variables.filter(|variable| variable["name"] == name).find_map(|variable| variable["value"].as_str())
+}
+
+fn version(deployment: &Value) -> String {
+    let label = deployment["metadata"]["labels"]["app.kubernetes.io/version"].as_str();
+    let image = deployment["spec"]["template"]["spec"]["containers"][0]["image"].as_str();
+    let tag = image.and_then(|image| image.rsplit_once(':')).map(|(_, tag)| tag);
+    label.or(tag).unwrap_or("of unknown version").trim_start_matches('v').to_owned()
+}
+
+fn controller(facts: &Facts, findings: &mut Vec<Finding>) {
+    let Some(deployment) = facts.installed.controllers.first() else {
+        if !facts.installed.unreadable.iter().any(|what| what == "deployments") {
+            findings.push(problem(
+                "Chaos Mesh's definitions are there, and its controller is not: faults would be created, and nothing would happen",
+                "install Chaos Mesh, or remove its definitions; resources of it that are left have to go first",
+            ));
+        }
+        return;
+    };
+    let version = version(deployment);
+    let place = deployment["metadata"]["namespace"].as_str().unwrap_or_default();
+    if deployment["status"]["availableReplicas"].as_u64().unwrap_or_default() == 0 {
+        findings.push(problem(
+            format!("Chaos Mesh {version}: no chaos-controller-manager is available in namespace {place}"),
+            format!("`kubectl -n {place} describe deployment chaos-controller-manager` shows why"),
+        ));
+    } else {
+        findings.push(Finding::ok(format!("Chaos Mesh {version} in namespace {place}")));
+    }
+    if environment(deployment, "CLUSTER_SCOPED") == Some("false") {
+        let only = environment(deployment, "TARGET_NAMESPACE").unwrap_or_default();
+        if only != facts.namespace {
+            findings.push(problem(
+                format!("Chaos Mesh acts in namespace {only} only (clusterScoped=false): faults elsewhere are taken and ignored"),
+                format!("use namespace {only}, or install it with clusterScoped=true"),
+            ));
+        }
+    }
+    if environment(deployment, "ENABLE_FILTER_NAMESPACE") == Some("true") && facts.annotated == Some(false) {
+        findings.push(problem(
+            format!("Chaos Mesh ignores namespace {} (enableFilterNamespace)", facts.namespace),
+            format!(
+                "`kubectl annotate namespace {} chaos-mesh.org/inject=enabled`, and the same for peers'",
+                facts.namespace
+            ),
+        ));
+    }
+}
+
+fn daemons(facts: &Facts, findings: &mut Vec<Finding>) {
+    let Some(set) = facts.installed.daemons.first() else {
+        if !facts.installed.unreadable.iter().any(|what| what == "daemonsets") {
+            findings.push(problem(
+                "Chaos Mesh: there is no chaos-daemon, which every fault but pod_failure needs on its node",
+                "install Chaos Mesh's chart again; its namespace has to allow privileged pods",
+            ));
+        }
+        return;
+    };
+    if let Some(with) = &facts.installed.daemon_nodes {
+        let without: Vec<&str> = facts.nodes.keys().filter(|node| !with.contains(*node)).map(String::as_str).collect();
+        findings.push(if without.is_empty() {
+            Finding::ok(format!("Chaos Mesh: a chaos-daemon on each node with pods of {}", facts.namespace))
+        } else {
+            problem(
+                format!("Chaos Mesh: no chaos-daemon is ready on {}", without.join(", ")),
+                "its DaemonSet needs a toleration for the node's taints (chaosDaemon.tolerations), or its pod fails: \
+                 `kubectl get pods -A -l app.kubernetes.io/component=chaos-daemon -o wide`",
+            )
+        });
+    }
+    let containers = set["spec"]["template"]["spec"]["containers"].as_array().into_iter().flatten();
+    let arguments: Vec<&str> = containers
+        .flat_map(|container| [&container["command"], &container["args"]])
+        .filter_map(Value::as_array)
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let given = arguments.iter().position(|argument| *argument == "--runtime").and_then(|at| arguments.get(at + 1));
+    let Some(wanted) = given else { return };
+    let spelled = |runtime: &str| runtime.split("://").next().unwrap_or_default().replace("cri-o", "crio");
+    let other = facts.nodes.iter().find_map(|(node, runtime)| {
+        let runtime = spelled(runtime.as_deref()?);
+        (runtime != *wanted).then_some((node, runtime))
+    });
+    if let Some((node, runtime)) = other {
+        findings.push(problem(
+            format!("Chaos Mesh: its daemons look for {wanted}, and node {node} runs {runtime}"),
+            format!(
+                "set chaosDaemon.runtime={runtime} and chaosDaemon.socketPath in its Helm chart (containerd: \
+                 /run/containerd/containerd.sock; k3s: /run/k3s/containerd/containerd.sock; CRI-O: /var/run/crio/crio.sock)"
+            ),
+        ));
+    }
+}
+
+fn webhooks(facts: &Facts, findings: &mut Vec<Finding>) {
+    let unknown = facts.installed.unreadable.iter().any(|what| what.ends_with("webhookconfigurations"));
+    if facts.installed.webhooks.is_empty() && !unknown {
+        findings.push(warning(
+            "Chaos Mesh: none of its webhooks is configured, so nothing checks what is created and who creates it",
+            "install its chart again",
+        ));
+    }
+}
+
+fn definitions(facts: &Facts, findings: &mut Vec<Finding>) {
+    let gone: Vec<&str> =
+        Kind::CHAOS.iter().map(|kind| kind.plural()).filter(|plural| !facts.served.contains(*plural)).collect();
+    if !gone.is_empty() {
+        findings.push(warning(
+            format!("Chaos Mesh: this cluster does not serve {}", gone.join(", ")),
+            "`kubectl replace -f` the crds.yaml of its version: Helm never upgrades definitions",
+        ));
+    }
+    for (plural, definition) in &facts.installed.definitions {
+        if !definition["metadata"]["deletionTimestamp"].is_null() {
+            findings.push(problem(
+                format!("Chaos Mesh: the definition of {plural} is being deleted, and waits for resources that are left"),
+                format!("`kubectl get {plural} -A` lists them; while no controller runs, only taking their finalizers off helps"),
+            ));
+        }
+    }
+}
+
+fn permissions(facts: &Facts, findings: &mut Vec<Finding>) {
+    if facts.missing.is_empty() {
+        findings.push(Finding::ok(format!("Chaos Mesh: permissions in namespace {}", facts.namespace)));
+    } else {
+        let text =
+            format!("Chaos Mesh: in namespace {} this account may not: {}", facts.namespace, facts.missing.join(", "));
+        findings.push(warning(text, "faults of these kinds need them; the README lists what a run needs"));
+    }
+    if facts.everywhere == Some(false) {
+        findings.push(warning(
+            "Chaos Mesh: this account may not create networkchaos in every namespace",
+            "Chaos Mesh asks for that in the peers' namespaces as well: give it `create` there, or name peers by `cidr`",
+        ));
+    }
+}
+
+/// What stands in the namespace already, and hangs or fails.
+fn standing(facts: &Facts, now: jiff::Timestamp, findings: &mut Vec<Finding>) {
+    for object in &facts.resources {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let kind = object["kind"].as_str().unwrap_or("resource");
+        let since =
+            object["metadata"]["deletionTimestamp"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        if since.is_some_and(|since| now.duration_since(since).as_secs_f64() > GOING) {
+            let mut finding = words(&format!("{kind} {name} is being deleted and does not go"), &stuck(object));
+            let force = "remove the cause, or replace its pods; `shakedown cleanup --force-cleanup` takes finalizers off what is ours";
+            finding.help = Some(finding.help.map_or_else(|| force.to_owned(), |help| format!("{help}; {force}")));
+            findings.push(finding);
+        } else if let Some(message) = failing(object) {
+            findings.push(words(&format!("{kind} {name} fails"), &message));
+        }
+    }
+    for network in &facts.networks {
+        if let Some(message) = network["status"]["failedMessage"].as_str().filter(|message| !message.is_empty()) {
+            let pod = network["metadata"]["name"].as_str().unwrap_or_default();
+            findings.push(words(
+                &format!("Chaos Mesh: the network rules of pod {pod} failed, and every new one will"),
+                message,
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! What the status of a resource says, read as its controllers mean it: pure.
+//!
+//! `AllRecovered` is true before anything is injected as well, and `AllInjected` stays true when a target is replaced. So
+//! it takes all of it together: the phase that is wanted, the conditions, and the records of exactly the planned pods.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::spec::Record;
+
+/// Why a resource does not count as injected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Missing {
+    /// No controller has looked at it.
+    Untouched,
+    /// It is on its way, or fails and may still succeed: what is missing, and the latest failure's own words.
+    Pending {
+        /// What is missing.
+        what: String,
+        /// The latest failure.
+        failure: Option<String>,
+    },
+    /// It acts, or will, on something that was not planned. That does not heal.
+    Wrong(String),
+}
+
+impl Missing {
+    /// What is missing, in words.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Untouched => "no controller has looked at it".to_owned(),
+            Self::Pending { what, failure: Some(failure) } => format!("{what}: {failure}"),
+            Self::Pending { what, failure: None } | Self::Wrong(what) => what.clone(),
+        }
+    }
+}
+
+fn condition<'v>(object: &'v Value, kind: &str) -> Option<&'v str> {
+    let conditions = object["status"]["conditions"].as_array()?;
+    conditions.iter().find(|condition| condition["type"] == kind)?["status"].as_str()
+}
+
+fn records(object: &Value) -> impl Iterator<Item = &Value> {
+    object["status"]["experiment"]["containerRecords"].as_array().into_iter().flatten()
+}
+
+fn desired_phase(object: &Value) -> &str {
+    object["status"]["experiment"]["desiredPhase"].as_str().unwrap_or_default()
+}
+
+fn id(record: &Value) -> &str {
+    record["id"].as_str().unwrap_or_default()
+}
+
+/// Whether a resource is injected on exactly the planned records.
+///
+/// # Errors
+/// What is missing.
+pub fn injected(object: &Value, planned: &BTreeSet<Record>) -> Result<(), Missing> {
+    let pending = |what: String, failure: Option<String>| Err(Missing::Pending { what, failure });
+    let finalizers = object["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
+    if object["status"]["experiment"].is_null() && !finalizers {
+        return Err(Missing::Untouched);
+    }
+    let found: BTreeSet<(&str, &str)> =
+        records(object).map(|record| (id(record), record["selectorKey"].as_str().unwrap_or("."))).collect();
+    let wanted: BTreeSet<(&str, &str)> = planned.iter().map(|record| (record.id.as_str(), record.key)).collect();
+    if let Some((other, _)) = found.difference(&wanted).next() {
+        return Err(Missing::Wrong(format!("it acts on {other}, which was not chosen")));
+    }
+    if condition(object, "Selected") != Some("True") {
+        return pending("no target is selected".to_owned(), None);
+    }
+    let absent: Vec<&str> = wanted.difference(&found).map(|(id, _)| *id).collect();
+    if !absent.is_empty() {
+        return pending(format!("{} is not among the selected", absent.join(", ")), None);
+    }
+    if desired_phase(object) != "Run" {
+        return pending(format!("its desired phase is `{}` and not Run", desired_phase(object)), None);
+    }
+    let waiting: Vec<&Value> = records(object).filter(|record| record["phase"] != "Injected").collect();
+    if let Some(first) = waiting.first() {
+        let ids: Vec<&str> = waiting.iter().map(|record| id(record)).collect();
+        let phase = first["phase"].as_str().unwrap_or("Not Injected");
+        return pending(format!("{} is `{phase}`", ids.join(", ")), waiting.iter().find_map(|it| failure(it, "Apply")));
+    }
+    if condition(object, "AllInjected") != Some("True") {
+        return pending("its condition AllInjected is not True".to_owned(), None);
+    }
+    Ok(())
+}
+
+/// Whether a resource, as it was when it went, had been recovered: its conditions lag one step behind its records.
+///
+/// # Errors
+/// What had not been.
+pub fn recovered(object: &Value) -> Result<(), Missing> {
+    let standing: Vec<&Value> = records(object).filter(|record| record["phase"] != "Not Injected").collect();
+    if let Some(first) = standing.first() {
+        let ids: Vec<&str> = standing.iter().map(|record| id(record)).collect();
+        let phase = first["phase"].as_str().unwrap_or_default();
+        let what = format!("{} is `{phase}`", ids.join(", "));
+        return Err(Missing::Pending { what, failure: standing.iter().find_map(|it| failure(it, "Recover")) });
+    }
+    // A resource that nobody ever injected has nothing to recover.
+    if records(object).next().is_some() && desired_phase(object) != "Stop" {
+        let what = format!("its desired phase is `{}` and not Stop", desired_phase(object));
+        return Err(Missing::Pending { what, failure: None });
+    }
+    Ok(())
+}
+
+/// The latest event of a record, where that is a failure of an operation.
+fn failure(record: &Value, operation: &str) -> Option<String> {
+    let last = record["events"].as_array()?.last()?;
+    let failed = last["type"] == "Failed" && last["operation"] == operation;
+    failed.then(|| last["message"].as_str().unwrap_or_default().to_owned())
+}
+
+/// What a resource fails at now, in its controller's own words; none when it does not.
+pub fn failing(object: &Value) -> Option<String> {
+    let wanted = if desired_phase(object) == "Stop" { ("Not Injected", "Recover") } else { ("Injected", "Apply") };
+    records(object).filter(|record| record["phase"] != wanted.0).find_map(|record| failure(record, wanted.1))
+}
+
+/// What holds a resource back from being removed, in words.
+pub fn stuck(object: &Value) -> String {
+    // An injection that keeps failing has to succeed before it can be recovered.
+    let waits = records(object).find(|record| record["phase"] == "Not Injected/Wait");
+    match (recovered(object), waits.and_then(|record| failure(record, "Apply"))) {
+        (_, Some(failure)) => {
+            format!("its injection never succeeded, and has to before it can be recovered: {failure}")
+        }
+        (Err(missing), None) => missing.text(),
+        (Ok(()), None) => "its controller does not take its finalizer off".to_owned(),
+    }
+}
+
+/// Whether what Chaos Mesh keeps about a pod's network has the rules of a resource (`namespace/name`) in place.
+///
+/// # Errors
+/// What is missing.
+pub fn in_place(network: Option<&Value>, pod: &str, source: &str) -> Result<(), Missing> {
+    let Some(network) = network else {
+        let what = format!("there is no PodNetworkChaos of pod {pod}");
+        return Err(Missing::Pending { what, failure: None });
+    };
+    let failed = network["status"]["failedMessage"].as_str().filter(|message| !message.is_empty());
+    if let Some(message) = failed {
+        let what = format!("the rules of pod {pod} are not in place");
+        return Err(Missing::Pending { what, failure: Some(message.to_owned()) });
+    }
+    let pending = |what: String| Err(Missing::Pending { what, failure: None });
+    if !names(network, source) {
+        return pending(format!("the PodNetworkChaos of pod {pod} does not have it"));
+    }
+    let generation = network["metadata"]["generation"].as_i64().unwrap_or_default();
+    if network["status"]["observedGeneration"].as_i64().unwrap_or_default() < generation {
+        return pending(format!("the daemon has not seen the rules of pod {pod} yet"));
+    }
+    Ok(())
+}
+
+/// Whether the rules of a resource are among those of a pod.
+pub fn names(network: &Value, source: &str) -> bool {
+    ["ipsets", "iptables", "tcs"].iter().any(|list| {
+        let rules = network["spec"][list].as_array();
+        rules.into_iter().flatten().any(|rule| rule["source"] == source)
+    })
+}
+
+/// Why a pod's network is not fit for another resource: Chaos Mesh keeps one state for all of them.
+pub fn unfit(network: &Value, pod: &str) -> Option<String> {
+    if let Some(message) = network["status"]["failedMessage"].as_str().filter(|message| !message.is_empty()) {
+        return Some(format!(
+            "an earlier network fault of Chaos Mesh on pod {pod} has failed, and every new one fails with it: \
+             {message}\nhelp: remove what is left (`kubectl get networkchaos -A`), then replace the pod"
+        ));
+    }
+    let others: BTreeSet<&str> = ["ipsets", "iptables", "tcs"]
+        .iter()
+        .flat_map(|list| network["spec"][list].as_array().into_iter().flatten())
+        .filter_map(|rule| rule["source"].as_str())
+        .collect();
+    (!others.is_empty()).then(|| {
+        let others: Vec<&str> = others.into_iter().collect();
+        format!(
+            "another network fault acts on pod {pod} already: {}\nhelp: two of them on one pod override each other; remove \
+             that one first (`kubectl delete networkchaos`)",
+            others.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn planned() -> BTreeSet<Record> {
+        [("n/a", "."), ("n/b", ".Target")].map(|(id, key)| Record { id: id.into(), key }).into()
+    }
+
+    fn object(desired: &str, records: &[(&str, &str, &str)], conditions: &[(&str, &str)]) -> Value {
+        let records: Vec<Value> = records
+            .iter()
+            .map(|(id, key, phase)| {
+                let event = json!({"type": "Failed", "operation": "Apply", "message": "unable to set tcs for pod a"});
+                let events = if *phase == "Not Injected/Wait" { vec![event] } else { Vec::new() };
+                json!({"id": id, "selectorKey": key, "phase": phase, "events": events})
+            })
+            .collect();
+        let conditions: Vec<Value> =
+            conditions.iter().map(|(kind, status)| json!({"type": kind, "status": status})).collect();
+        json!({
+            "metadata": {"finalizers": ["chaos-mesh/records"]},
+            "status": {"conditions": conditions, "experiment": {"desiredPhase": desired, "containerRecords": records}},
+        })
+    }
+
+    const SELECTED: (&str, &str) = ("Selected", "True");
+    const INJECTED: (&str, &str) = ("AllInjected", "True");
+
+    #[test]
+    fn injected_takes_all_of_it_together() {
+        let both = [("n/a", ".", "Injected"), ("n/b", ".Target", "Injected")];
+        assert_eq!(injected(&object("Run", &both, &[SELECTED, INJECTED]), &planned()), Ok(()));
+        let text = |object: Value| injected(&object, &planned()).unwrap_err().text();
+        assert!(text(object("Stop", &both, &[SELECTED, INJECTED])).contains("`Stop` and not Run"));
+        assert!(text(object("Run", &both, &[SELECTED])).contains("AllInjected"));
+        assert!(text(object("Run", &both, &[INJECTED])).contains("no target is selected"));
+        assert!(text(object("Run", &both[..1], &[SELECTED, INJECTED])).contains("n/b is not among"));
+        let half = [both[0], ("n/b", ".Target", "Not Injected/Wait")];
+        let half = text(object("Run", &half, &[SELECTED]));
+        assert!(half.contains("n/b is `Not Injected/Wait`: unable to set tcs"), "{half}");
+        let fresh = json!({"metadata": {}});
+        assert_eq!(injected(&fresh, &planned()), Err(Missing::Untouched));
+    }
+
+    #[test]
+    fn another_pod_is_wrong_at_once() {
+        let other = [("n/a", ".", "Injected"), ("n/b", ".Target", "Injected"), ("n/c", ".", "Not Injected")];
+        let answer = injected(&object("Run", &other, &[SELECTED]), &planned());
+        assert_eq!(answer, Err(Missing::Wrong("it acts on n/c, which was not chosen".into())));
+        let swapped = [("n/a", ".Target", "Injected"), ("n/b", ".", "Injected")];
+        assert!(matches!(injected(&object("Run", &swapped, &[SELECTED]), &planned()), Err(Missing::Wrong(_))));
+    }
+
+    #[test]
+    fn all_recovered_alone_is_not_believed() {
+        let before = [("n/a", ".", "Not Injected"), ("n/b", ".Target", "Not Injected")];
+        let all = [SELECTED, ("AllRecovered", "True")];
+        assert!(recovered(&object("Run", &before, &all)).is_err(), "true before injection as well");
+        assert_eq!(recovered(&object("Stop", &before, &all)), Ok(()));
+        assert_eq!(recovered(&object("Stop", &before, &[])), Ok(()), "the conditions come a step later");
+        let left = [before[0], ("n/b", ".Target", "Injected/Wait")];
+        assert!(recovered(&object("Stop", &left, &all)).unwrap_err().text().contains("n/b is `Injected/Wait`"));
+    }
+
+    #[test]
+    fn rules_of_a_pod_count_when_they_were_seen() {
+        let network = |observed: i64, failed: &str| {
+            json!({
+                "metadata": {"generation": 2},
+                "spec": {"tcs": [{"type": "netem", "source": "n/x"}]},
+                "status": {"observedGeneration": observed, "failedMessage": failed},
+            })
+        };
+        assert_eq!(in_place(Some(&network(2, "")), "n/a", "n/x"), Ok(()));
+        assert!(in_place(Some(&network(1, "")), "n/a", "n/x").unwrap_err().text().contains("not seen"));
+        assert!(in_place(Some(&network(2, "tc failed")), "n/a", "n/x").unwrap_err().text().contains("tc failed"));
+        assert!(in_place(Some(&network(2, "")), "n/a", "n/y").is_err() && in_place(None, "n/a", "n/x").is_err());
+        assert!(unfit(&network(2, ""), "n/a").unwrap().contains("n/x"));
+        assert!(unfit(&network(2, "tc failed"), "n/a").unwrap().contains("tc failed"));
+        assert_eq!(unfit(&json!({"spec": {}}), "n/a"), None);
+    }
+}

@@ -1,0 +1,101 @@
+//! Pods that are deleted or evicted, once. There is nothing to undo: their owner makes new ones, and how fast the service is
+//! itself again is what its requests show.
+
+use async_trait::async_trait;
+use shakedown_schemas::result::{Leftover, PodRef, Proof};
+
+use super::fuse::Fuses;
+use super::partition::pod_key;
+use super::{FaultDriver, FaultError, Finding};
+use crate::cluster::{Cluster, ClusterError};
+
+/// Deletes or evicts pods.
+pub struct Kill {
+    cluster: Cluster,
+    targets: Vec<PodRef>,
+    /// How many seconds containers get to end; none for what each pod says.
+    grace: Option<u32>,
+    evict: bool,
+}
+
+impl Kill {
+    /// A kill that is ready to be done.
+    pub const fn new(cluster: Cluster, targets: Vec<PodRef>, grace: Option<u32>, evict: bool) -> Self {
+        Self { cluster, targets, grace, evict }
+    }
+
+    /// Whether a pod is there and nobody has asked it to end.
+    async fn lives(&self, pod: &PodRef) -> Result<bool, ClusterError> {
+        let there = self.cluster.get(&pod_key(pod)).await?;
+        Ok(there.is_some_and(|object| object["metadata"]["deletionTimestamp"].is_null()))
+    }
+}
+
+#[async_trait]
+impl FaultDriver for Kill {
+    fn owned_by(&mut self, _: &Fuses) {}
+
+    async fn preflight(&mut self) -> Result<(), FaultError> {
+        for pod in &self.targets {
+            if !self.lives(pod).await? {
+                return Err(FaultError::TargetGone(format!(
+                    "target pod {}/{} (uid {}) is not there any more\nhelp: something replaces pods while the scenario runs; \
+                     wait until the workload is settled and run again",
+                    pod.namespace, pod.name, pod.uid
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    async fn inject(&mut self) -> Result<(), FaultError> {
+        self.preflight().await?;
+        for pod in &self.targets {
+            let key = pod_key(pod);
+            if !self.evict {
+                self.cluster.kill(&key, self.grace).await?;
+                continue;
+            }
+            self.cluster.evict(&key, self.grace).await.map_err(|error| {
+                let text = error.to_string();
+                // The eviction API answers 429 when a budget forbids it, which is no overload.
+                if text.contains("disruption budget") {
+                    FaultError::Impossible(format!(
+                        "{text}\nhelp: its PodDisruptionBudget allows no eviction now; wait until more pods are ready, choose \
+                         fewer, or leave `evict` out to delete the pod all the same"
+                    ))
+                } else {
+                    FaultError::Cluster(error)
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn prove(&mut self) -> Result<Vec<Finding>, FaultError> {
+        let mut findings = Vec::new();
+        for pod in &self.targets {
+            let lives = self.lives(pod).await?;
+            let word = if lives { "is still there" } else { "is gone or ending" };
+            findings.push(Finding {
+                shows: Proof::Applied,
+                holds: !lives,
+                detail: format!("pod {} (uid {}) {word}", pod.name, pod.uid),
+            });
+        }
+        Ok(findings)
+    }
+
+    async fn undo(&mut self) -> Result<(), FaultError> {
+        Ok(())
+    }
+
+    async fn prove_undone(&mut self) -> Result<Vec<Finding>, FaultError> {
+        let detail = "the kill happened once, and nothing of it is left in the cluster".to_owned();
+        Ok(vec![Finding { shows: Proof::Removed, holds: true, detail }])
+    }
+
+    fn leftovers(&self) -> Vec<Leftover> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,482 @@
+//! Faults by Chaos Mesh on a real API server with its definitions, and a small controller in its place: the runner cannot
+//! tell. No network is shaped here; what is tested is the contract, in all the ways in which it can be broken.
+
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use shakedown_schemas::event::FaultState;
+use shakedown_schemas::result::Verdict;
+
+use crate::support::chaos_mesh::{ChaosMesh, Manner};
+use crate::support::deployment::api;
+use crate::support::kubectl::{Kubectl, name};
+use crate::support::process::{Finished, Running};
+use crate::support::reports::Reports;
+use crate::support::server::serve;
+use crate::support::shakedown::Shakedown;
+use crate::support::{none_of, root, skipped};
+
+/// How long any run here may take.
+const LIMIT: Duration = Duration::from_secs(240);
+/// Everything of Chaos Mesh that a run may create.
+const KINDS: &str = "networkchaos,podchaos,stresschaos,httpchaos,dnschaos,iochaos,timechaos";
+
+/// A namespace with two workers and a bus behind a service. Their pods are objects alone: no node runs them.
+struct Stage {
+    kubectl: &'static Kubectl,
+    namespace: String,
+}
+
+impl Stage {
+    fn new(kubectl: &'static Kubectl) -> Self {
+        static DEFINED: OnceLock<()> = OnceLock::new();
+        DEFINED.get_or_init(|| define(kubectl));
+        static SERIAL: AtomicU32 = AtomicU32::new(0);
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let this = Self { kubectl, namespace: format!("shakedown-chaos-{}-{serial}", std::process::id()) };
+        kubectl.run(&["create", "namespace", &this.namespace]);
+        for (app, replicas) in [("worker", 2), ("bus", 1)] {
+            kubectl.create(&this.replica_set(app, replicas));
+        }
+        kubectl.create(&json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "bus", "namespace": this.namespace},
+            "spec": {"selector": {"app": "bus"}, "ports": [{"port": 4222}]},
+        }));
+        this.run_pods(3);
+        this
+    }
+
+    fn replica_set(&self, app: &str, replicas: u32) -> Value {
+        json!({
+            "apiVersion": "apps/v1", "kind": "ReplicaSet",
+            "metadata": {"name": app, "namespace": self.namespace},
+            "spec": {
+                "replicas": replicas,
+                "selector": {"matchLabels": {"app": app}},
+                "template": {
+                    "metadata": {"labels": {"app": app}},
+                    "spec": {
+                        // Nobody serves it, so no node takes these pods.
+                        "schedulerName": "shakedown-test",
+                        "terminationGracePeriodSeconds": 0,
+                        "containers": [
+                            {"name": "main", "image": "shakedown.invalid/x"},
+                            {"name": "sidecar", "image": "shakedown.invalid/x"},
+                        ],
+                    },
+                },
+            },
+        })
+    }
+
+    fn pods(&self) -> Vec<Value> {
+        self.kubectl.items(&["pods", "-n", &self.namespace, "-l", "app in (worker,bus)"])
+    }
+
+    /// Waits for so many pods and makes the server believe that they run.
+    #[track_caller]
+    fn run_pods(&self, count: usize) {
+        wait("pods", || self.pods().len() == count);
+        for (number, mut pod) in self.pods().into_iter().enumerate() {
+            if pod["status"]["phase"] == "Running" {
+                continue;
+            }
+            let serial: u32 = self.namespace.rsplit('-').next().and_then(|it| it.parse().ok()).unwrap_or(0);
+            let ip = format!("10.250.{}.{}", serial % 250, number + 10);
+            pod["status"] = json!({
+                "phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
+                "conditions": [{"type": "Ready", "status": "True"}],
+            });
+            let file = tempfile::NamedTempFile::new().expect("a temporary file");
+            std::fs::write(file.path(), pod.to_string()).expect("a temporary file");
+            let path = format!("/api/v1/namespaces/{}/pods/{}/status", self.namespace, name(&pod));
+            self.kubectl.run(&["replace", "--raw", &path, "-f", file.path().to_str().expect("UTF-8")]);
+        }
+    }
+
+    fn workers(&self) -> Vec<String> {
+        let pods = self.kubectl.items(&["pods", "-n", &self.namespace, "-l", "app=worker"]);
+        pods.iter().map(|pod| name(pod).to_owned()).collect()
+    }
+
+    fn play(&self, manner: Manner) -> ChaosMesh {
+        ChaosMesh::play(Path::new(self.kubectl.kubeconfig()), &self.namespace, manner)
+    }
+
+    /// The scenario with these faults in a phase of its own.
+    fn scenario(&self, shakedown: &Shakedown, faults: &str, seconds: u32) -> String {
+        let url = serve(200);
+        shakedown.file(
+            "scenario.yaml",
+            format!(
+                "version: 1\nname: chaos\nnamespace: {}\nblast_radius: {{max_percent: 100%}}\n\
+                 load: {{main: {{http: {{url: \"{url}\"}}, rate: 50/s}}}}\nphases:\n\
+                 - {{name: before, duration: 2s, expect: [success_rate: {{min: 50%}}]}}\n\
+                 - name: fault\n  duration: {seconds}s\n  expect: [success_rate: {{min: 50%}}]\n  faults:\n{faults}\n",
+                self.namespace
+            ),
+        )
+    }
+
+    fn start(&self, shakedown: &Shakedown, scenario: &str, args: &[&str]) -> Running {
+        let out: &[&str] = if args.contains(&"--out") { &[] } else { &["--out", "out"] };
+        shakedown.start(&[&["run", "--kubeconfig", self.kubectl.kubeconfig(), scenario], out, args].concat())
+    }
+
+    fn run(&self, shakedown: &Shakedown, faults: &str, args: &[&str]) -> Finished {
+        let scenario = self.scenario(shakedown, faults, 3);
+        self.start(shakedown, &scenario, args).finish(LIMIT)
+    }
+
+    /// What is there of Chaos Mesh.
+    fn resources(&self) -> Vec<String> {
+        self.kubectl.items(&[KINDS, "-n", &self.namespace]).iter().map(|it| name(it).to_owned()).collect()
+    }
+
+    /// The rules that pods still have.
+    fn rules(&self) -> Vec<String> {
+        let networks = self.kubectl.items(&["podnetworkchaos", "-n", &self.namespace]);
+        let rules = networks.iter().flat_map(|it| it["spec"]["tcs"].as_array().cloned().unwrap_or_default());
+        rules.map(|rule| rule["source"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    #[track_caller]
+    fn expect_clean(&self) {
+        none_of(&self.resources());
+        none_of(&self.rules());
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // Without a controller nobody takes finalizers off.
+        for kind in KINDS.split(',') {
+            for object in self.kubectl.items(&[kind, "-n", &self.namespace]) {
+                let free = r#"{"metadata": {"finalizers": null}}"#;
+                let place = ["-n", &self.namespace, "patch", kind, name(&object), "--type", "merge", "-p", free];
+                _ = self.kubectl.try_run(&place);
+            }
+        }
+        _ = self.kubectl.try_run(&["delete", "namespace", &self.namespace, "--wait=false"]);
+    }
+}
+
+/// The definitions: the real ones where they are, else our own.
+fn define(kubectl: &Kubectl) {
+    let real = root().join("../shared/chaos-mesh/crds");
+    let own = root().join("tests/support/crds");
+    let folder = if real.is_dir() { real } else { own.join("chaos-mesh.yaml") };
+    for path in [folder, own.join("podnetworkchaos.yaml")] {
+        kubectl.run(&["apply", "--server-side", "--force-conflicts", "-f", path.to_str().expect("UTF-8")]);
+    }
+    for kind in KINDS.split(',').chain(["podnetworkchaos"]) {
+        let definition = format!("crd/{kind}.chaos-mesh.org");
+        kubectl.run(&["wait", "--for=condition=Established", "--timeout=60s", &definition]);
+    }
+    // A new kind is in the server's list of kinds a moment later.
+    wait("kinds", || kubectl.try_run(&["get", KINDS, "-n", "default"]).code() == 0);
+}
+
+#[track_caller]
+fn wait(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited a minute for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A stage; without a cluster, the test skips.
+macro_rules! stage {
+    ($test:literal) => {
+        match api() {
+            Ok(kubectl) => Stage::new(kubectl),
+            Err(why) => return skipped($test, why),
+        }
+    };
+}
+
+const LOSS: &str = "    lossy: {netem: {pods: {prefix: worker}, to: [{service: bus}], loss: 50%}}";
+
+#[track_caller]
+fn refused(reports: &Reports, words: &[&str]) {
+    let text = reports.fault().problem.clone().unwrap_or_default();
+    for word in words {
+        assert!(text.contains(word), "`{word}` is missing:\n{text}\n{}", reports.found());
+    }
+    assert_eq!(reports.fault().injection, Verdict::Error, "{}", reports.found());
+}
+
+#[test]
+fn every_kind_is_injected_proven_and_undone() {
+    let stage = stage!("every_kind_is_injected_proven_and_undone");
+    let (_mesh, shakedown) = (stage.play(Manner::Well), Shakedown::new());
+    let faults =
+        "    lossy: {netem: {pods: {prefix: worker}, to: [{service: bus}], loss: 50%, delay: 100ms, jitter: 50ms}}
+    thin: {netem: {pods: {prefix: bus}, bandwidth: 1Mbit/s, delay: 1ms}}
+    cut: {partition: {pods: {prefix: worker}, from: [{service: bus}], engine: chaos-mesh}}
+    failing: {pod_failure: {pods: {prefix: worker}}}
+    killed: {container_kill: {pods: {prefix: worker}, containers: [sidecar]}}
+    stressed: {stress: {pods: {prefix: worker}, cpu: {workers: 1, load: 50%}, memory: {size: 64MiB}}}
+    requests: {http: {pods: {prefix: worker}, port: 8000, status: 503}}
+    names: {dns: {pods: {prefix: worker}, patterns: [nats.*]}}
+    files: {io: {pods: {prefix: worker}, volume: /data, error: EIO}}
+    clock: {time: {pods: {prefix: worker}, offset: -10m}}
+    written:
+      manifest:
+        object:
+          apiVersion: chaos-mesh.org/v1alpha1
+          kind: StressChaos
+          spec: {mode: all, selector: {pods: {NAMESPACE: [POD]}}, stressors: {cpu: {workers: 1}}}
+        pods: {prefix: worker}
+        active_when: [{field: \"status.conditions[type=AllInjected].status\", equals: \"True\"}]";
+    let faults = faults.replace("NAMESPACE", &stage.namespace).replace("POD", &stage.workers()[0]);
+    let scenario = stage.scenario(&shakedown, &faults, 3);
+    let shown = shakedown.run(&["plan", "--kubeconfig", stage.kubectl.kubeconfig(), &scenario]).expect_code(0).stdout;
+    for words in
+        ["kind: NetworkChaos", "rate: \"1mbit\"", "limit: ", "latency: \"100ms\"", "externalTargets:", "duration: \""]
+    {
+        assert!(shown.contains(words), "`{words}` is missing:\n{shown}");
+    }
+    assert!(stage.resources().is_empty(), "a plan changes nothing");
+    let finished = stage.start(&shakedown, &scenario, &[]).finish(LIMIT);
+    let reports = shakedown.reports("out");
+    assert_eq!(finished.code(), 0, "{finished}\n{}", reports.found());
+    reports.expect_proven_and_undone();
+    assert_eq!(reports.scenario().faults.len(), 11);
+    let lossy = &reports.scenario().faults[0];
+    assert_eq!((lossy.engine.as_str(), lossy.objects.len()), ("chaos-mesh", 2));
+    let gone = lossy.evidence.iter().any(|it| it.detail.contains("was recovered, and is gone with its rules"));
+    assert!(gone, "{:#?}", lossy.evidence);
+    stage.expect_clean();
+}
+
+#[test]
+fn the_server_takes_every_golden_file() {
+    let stage = stage!("the_server_takes_every_golden_file");
+    let folder = root().join("runner/faults/chaos/spec/snapshots");
+    let mut documents = 0;
+    for entry in std::fs::read_dir(folder).expect("the golden files") {
+        let path = entry.expect("an entry").path();
+        let text = std::fs::read_to_string(&path).expect("UTF-8");
+        let yaml = text.splitn(3, "---\n").nth(2).expect("a snapshot has a head");
+        documents += yaml.matches("apiVersion:").count();
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let here = yaml.replace("  namespace: shop", &format!("  namespace: {}", stage.namespace));
+        std::fs::write(file.path(), here).expect("a temporary file");
+        // Nothing may be dropped without a word: what the server would keep is what was sent.
+        let file = file.path().to_str().expect("UTF-8");
+        let made = stage.kubectl.run(&["create", "--dry-run=server", "-o", "json", "-f", file]);
+        let sent = stage.kubectl.run(&["create", "--dry-run=client", "-o", "json", "-f", file]);
+        let specs = |text: &str| -> Vec<Value> {
+            let stream = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+            stream.map(|object| object.expect("JSON")["spec"].clone()).collect()
+        };
+        for (made, sent) in specs(&made).iter().zip(specs(&sent)) {
+            for (key, value) in sent.as_object().expect("a spec") {
+                assert_eq!(&made[key], value, "{}: {key}", path.display());
+            }
+        }
+    }
+    assert!(documents >= 25, "{documents}");
+}
+
+#[test]
+fn without_a_controller_it_says_so() {
+    let stage = stage!("without_a_controller_it_says_so");
+    let shakedown = Shakedown::new();
+    stage.run(&shakedown, LOSS, &["--inject-timeout", "3s"]).expect_code(3);
+    refused(&shakedown.reports("out"), &["no controller has looked at it", "clusterScoped=false", "doctor"]);
+    stage.expect_clean();
+}
+
+#[test]
+fn an_injection_that_never_succeeds_names_the_pod_and_the_remedy() {
+    let stage = stage!("an_injection_that_never_succeeds_names_the_pod_and_the_remedy");
+    let (_mesh, shakedown) = (stage.play(Manner::NeverInjects), Shakedown::new());
+    stage.run(&shakedown, LOSS, &["--inject-timeout", "3s"]).expect_code(3);
+    let worker = stage.workers()[0].clone();
+    refused(&shakedown.reports("out"), &[&worker, "unable to set tcs", "modprobe sch_netem"]);
+    stage.expect_clean();
+}
+
+#[test]
+fn one_of_two_is_not_injected() {
+    let stage = stage!("one_of_two_is_not_injected");
+    let (_mesh, shakedown) = (stage.play(Manner::OneOfTwo), Shakedown::new());
+    stage.run(&shakedown, LOSS, &["--inject-timeout", "3s"]).expect_code(3);
+    refused(&shakedown.reports("out"), &["Not Injected/Wait"]);
+    stage.expect_clean();
+}
+
+#[test]
+fn a_failure_that_heals_in_time_is_none() {
+    let stage = stage!("a_failure_that_heals_in_time_is_none");
+    let (_mesh, shakedown) = (stage.play(Manner::FailsThenHeals), Shakedown::new());
+    let finished = stage.run(&shakedown, LOSS, &[]);
+    let reports = shakedown.reports("out");
+    assert_eq!(finished.code(), 0, "{finished}\n{}", reports.found());
+    reports.expect_proven_and_undone();
+    stage.expect_clean();
+}
+
+#[test]
+fn a_record_of_another_pod_ends_it_at_once() {
+    let stage = stage!("a_record_of_another_pod_ends_it_at_once");
+    let (_mesh, shakedown) = (stage.play(Manner::AnotherPod), Shakedown::new());
+    let begun = Instant::now();
+    stage.run(&shakedown, LOSS, &[]).expect_code(3);
+    refused(&shakedown.reports("out"), &["somebody-else, which was not chosen"]);
+    assert!(begun.elapsed() < Duration::from_secs(45), "it does not wait for its time to be over");
+    stage.expect_clean();
+}
+
+#[test]
+fn a_selection_of_nothing_is_not_waited_for() {
+    let stage = stage!("a_selection_of_nothing_is_not_waited_for");
+    let (_mesh, shakedown) = (stage.play(Manner::SelectsNothing), Shakedown::new());
+    stage.run(&shakedown, LOSS, &[]).expect_code(3);
+    refused(&shakedown.reports("out"), &["no pod is selected", "enableFilterNamespace"]);
+    stage.expect_clean();
+}
+
+#[test]
+fn a_stuck_removal_is_left_behind_and_force_marks_it() {
+    let stage = stage!("a_stuck_removal_is_left_behind_and_force_marks_it");
+    let (_mesh, shakedown) = (stage.play(Manner::Sticks), Shakedown::new());
+    stage.run(&shakedown, LOSS, &["--undo-timeout", "12s"]).expect_code(6);
+    let reports = shakedown.reports("out");
+    assert_eq!(reports.fault().state, FaultState::Left);
+    let problem = reports.fault().problem.clone().unwrap_or_default();
+    assert!(problem.contains("no running task found") && problem.contains("--force-cleanup"), "{problem}");
+    assert_eq!(stage.resources().len(), 2);
+    let check = ["cleanup", "--check", "--run", &reports.result.run.id, "--kubeconfig", stage.kubectl.kubeconfig()];
+    let left = shakedown.run(&check).expect_code(6).stdout;
+    assert!(left.contains("delete networkchaos"), "{left}");
+    let force =
+        ["cleanup", "--force-cleanup", "--run", &reports.result.run.id, "--kubeconfig", stage.kubectl.kubeconfig()];
+    let forced = shakedown.start(&force).finish(LIMIT);
+    assert_eq!(forced.code(), 6, "what is in the pods may stay: {forced}");
+    none_of(&stage.resources());
+}
+
+#[test]
+fn a_run_may_force_and_is_marked() {
+    let stage = stage!("a_run_may_force_and_is_marked");
+    let (_mesh, shakedown) = (stage.play(Manner::Sticks), Shakedown::new());
+    stage.run(&shakedown, LOSS, &["--undo-timeout", "30s", "--force-cleanup"]).expect_code(6);
+    let reports = shakedown.reports("out");
+    let left = &reports.scenario().leftovers;
+    assert!(left.iter().any(|it| it.command.contains("delete pod") && it.error.contains("by force")), "{left:#?}");
+    none_of(&stage.resources());
+}
+
+#[test]
+fn somebody_else_deletes_it_in_the_middle() {
+    let stage = stage!("somebody_else_deletes_it_in_the_middle");
+    let (_mesh, shakedown) = (stage.play(Manner::Well), Shakedown::new());
+    let scenario = stage.scenario(&shakedown, LOSS, 8);
+    let running = stage.start(&shakedown, &scenario, &[]);
+    running.stderr_line("fault lossy: proven", LIMIT);
+    stage.kubectl.run(&["delete", "networkchaos", "--all", "-n", &stage.namespace]);
+    running.finish(LIMIT).expect_code(4);
+    let reports = shakedown.reports("out");
+    let problem = reports.fault().problem.clone().unwrap_or_default();
+    assert!(problem.contains("somebody else deleted it"), "{problem}");
+    assert_eq!(reports.fault().undo, Verdict::Pass);
+    stage.expect_clean();
+}
+
+#[test]
+fn a_replaced_target_is_reported_and_followed() {
+    let stage = stage!("a_replaced_target_is_reported_and_followed");
+    let (_mesh, shakedown) = (stage.play(Manner::Well), Shakedown::new());
+    let faults = LOSS.replace("loss: 50%", "loss: 50%, follow: true");
+    let scenario = stage.scenario(&shakedown, &faults, 15);
+    let running = stage.start(&shakedown, &scenario, &[]);
+    running.stderr_line("fault lossy: proven", LIMIT);
+    let before = stage.workers();
+    stage.kubectl.run(&["delete", "pod", "-n", &stage.namespace, &before[0]]);
+    wait("the replacement", || stage.workers().len() == 2 && stage.workers() != before);
+    stage.run_pods(3);
+    let new = stage.workers().into_iter().find(|worker| !before.contains(worker)).expect("a replacement");
+    wait("the replacement to be acted on", || {
+        let there = stage.kubectl.items(&["networkchaos", "-n", &stage.namespace]);
+        let on = |it: &Value| it["spec"]["selector"]["pods"].to_string().contains(&new);
+        // One for both targets has taken the place of the first.
+        there.len() == 2 && there.iter().any(on)
+    });
+    let finished = running.finish(LIMIT);
+    let reports = shakedown.reports("out");
+    assert_eq!(finished.code(), 0, "{finished}\n{}", reports.found());
+    let told = reports.fault().evidence.iter().any(|it| it.detail.contains("has replaced target"));
+    assert!(told, "{:#?}", reports.fault().evidence);
+    stage.expect_clean();
+}
+
+#[test]
+fn the_fuse_removes_what_a_killed_runner_leaves() {
+    let stage = stage!("the_fuse_removes_what_a_killed_runner_leaves");
+    let (_mesh, shakedown) = (stage.play(Manner::Well), Shakedown::new());
+    let scenario = stage.scenario(&shakedown, LOSS, 3);
+    let running = stage.start(&shakedown, &scenario, &["--fuse-margin", "2s"]);
+    running.stderr_line("fault lossy: proven", LIMIT);
+    running.signal(rustix::process::Signal::KILL);
+    drop(running);
+    wait("the fuse", || stage.resources().is_empty());
+    stage.expect_clean();
+}
+
+#[test]
+fn a_pod_that_has_rules_of_others_is_refused_first() {
+    let stage = stage!("a_pod_that_has_rules_of_others_is_refused_first");
+    let (_mesh, shakedown) = (stage.play(Manner::Well), Shakedown::new());
+    stage.kubectl.create(&json!({
+        "apiVersion": "chaos-mesh.org/v1alpha1", "kind": "PodNetworkChaos",
+        "metadata": {"name": stage.workers()[0], "namespace": stage.namespace},
+        "spec": {"tcs": [{"type": "netem", "source": "somebody/elses"}]},
+    }));
+    stage
+        .run(&shakedown, LOSS, &[])
+        .expect_code(3)
+        .expect_stderr(&["another network fault acts on pod", "somebody/elses"]);
+    none_of(&stage.resources());
+}
+
+#[test]
+fn faults_that_override_each_other_are_refused() {
+    let stage = stage!("faults_that_override_each_other_are_refused");
+    let shakedown = Shakedown::new();
+    let two = format!(
+        "{LOSS}\n    late: {{netem: {{pods: {{prefix: worker}}, to: [{{service: bus}}], delay: 1s, direction: egress}}}}"
+    );
+    stage
+        .run(&shakedown, &two, &[])
+        .expect_code(3)
+        .expect_stderr(&["overrides the earlier one", "make them one `netem`"]);
+}
+
+#[test]
+fn kills_respect_budgets_only_when_asked() {
+    let stage = stage!("kills_respect_budgets_only_when_asked");
+    let shakedown = Shakedown::new();
+    stage.kubectl.create(&json!({
+        "apiVersion": "policy/v1beta1", "kind": "PodDisruptionBudget",
+        "metadata": {"name": "bus", "namespace": stage.namespace},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "bus"}}},
+    }));
+    wait("the budget", || stage.kubectl.get(&["pdb", "bus", "-n", &stage.namespace])["status"]["currentHealthy"] == 1);
+    let evict = "    gone: {pod_kill: {pods: {prefix: bus}, evict: true}}";
+    stage.run(&shakedown, evict, &[]).expect_code(3);
+    refused(&shakedown.reports("out"), &["disruption budget", "leave `evict` out"]);
+    let kill = "    gone: {pod_kill: {pods: {prefix: bus}, grace_period: 0s}}";
+    let scenario = stage.scenario(&shakedown, kill, 3);
+    let finished = stage.start(&shakedown, &scenario, &["--out", "killed"]).finish(LIMIT);
+    let reports = shakedown.reports("killed");
+    assert_eq!(finished.code(), 0, "{finished}\n{}", reports.found());
+    assert_eq!((reports.fault().engine.as_str(), reports.fault().injection), ("kubernetes", Verdict::Pass));
+}

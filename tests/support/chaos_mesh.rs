@@ -1,0 +1,281 @@
+//! A small controller that plays Chaos Mesh's side of its status contract on a real API server, with its failures: it
+//! selects, injects and recovers in its books alone. The facts are those of Chaos Mesh's own controllers: finalizer first,
+//! then the desired phase, then records, and conditions a step later.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use shakedown::cluster::{Cluster, ClusterError, ConnectOptions, Kind, ObjectKey, connect};
+
+/// How it behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// As it should.
+    Well,
+    /// It takes the resource, and every injection fails.
+    NeverInjects,
+    /// Only the first record is injected.
+    OneOfTwo,
+    /// The first injections fail, and then it works.
+    FailsThenHeals,
+    /// It injects, and never takes its finalizer off.
+    Sticks,
+    /// It selects a pod that nobody asked for.
+    AnotherPod,
+    /// It finds no pod.
+    SelectsNothing,
+}
+
+/// How often a failing injection is tried before it heals.
+const FAILURES: usize = 6;
+
+/// The controller, for one namespace; it ends with this value.
+pub struct ChaosMesh {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ChaosMesh {
+    /// Begins to act on what is in a namespace.
+    pub fn play(kubeconfig: &Path, namespace: &str, manner: Manner) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (ended, namespace) = (stop.clone(), namespace.to_owned());
+        let options = ConnectOptions { kubeconfig: Some(kubeconfig.to_owned()), ..ConnectOptions::default() };
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                _ = rustls::crypto::ring::default_provider().install_default();
+                let cluster = connect(&options).await.expect("the test cluster");
+                let mut player = Player { cluster, namespace, manner, failures: BTreeMap::new() };
+                while !ended.load(Ordering::Relaxed) {
+                    for kind in Kind::CHAOS {
+                        let objects = player.cluster.list(kind, &player.namespace, None).await.unwrap_or_default();
+                        for object in objects {
+                            // Somebody may delete it under our hands, as under those of any controller.
+                            _ = player.step(kind, &object).await;
+                        }
+                    }
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            });
+        });
+        Self { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for ChaosMesh {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            _ = thread.join();
+        }
+    }
+}
+
+struct Player {
+    cluster: Cluster,
+    namespace: String,
+    manner: Manner,
+    failures: BTreeMap<String, usize>,
+}
+
+impl Player {
+    /// One step of one resource.
+    async fn step(&mut self, kind: Kind, object: &Value) -> Result<(), ClusterError> {
+        let key = ObjectKey {
+            kind,
+            namespace: self.namespace.clone(),
+            name: object["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+            uid: object["metadata"]["uid"].as_str().map(str::to_owned),
+        };
+        let going = !object["metadata"]["deletionTimestamp"].is_null();
+        let experiment = &object["status"]["experiment"];
+        if object["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty) {
+            if going {
+                return Ok(());
+            }
+            let first = json!({
+                "metadata": {"finalizers": ["chaos-mesh/records"]},
+                "status": {"experiment": {"desiredPhase": "Run"}},
+            });
+            return self.cluster.patch(&key, &first).await.map(|_| ());
+        }
+        let Some(records) = experiment["containerRecords"].as_array() else {
+            if going {
+                return self.cluster.patch(&key, &json!({"metadata": {"finalizers": null}})).await.map(|_| ());
+            }
+            return self.select(&key, object).await;
+        };
+        if going {
+            return self.recover(&key, object, records).await;
+        }
+        self.inject(&key, object, records).await
+    }
+
+    async fn select(&self, key: &ObjectKey, object: &Value) -> Result<(), ClusterError> {
+        if self.manner == Manner::SelectsNothing {
+            let event = json!({
+                "apiVersion": "v1", "kind": "Event", "type": "Warning", "reason": "Failed",
+                "metadata": {"name": format!("{}.1", key.name), "namespace": key.namespace},
+                "involvedObject": {"kind": key.kind.name(), "name": key.name, "namespace": key.namespace, "uid": key.uid},
+                "message": "Failed to select targets: no pod is selected",
+            });
+            let conditions = json!({"status": {"conditions": conditions(false, false, true)}});
+            self.cluster.patch(key, &conditions).await?;
+            return match self.cluster.create(Kind::other("v1", "Event", "events"), &key.namespace, &event).await {
+                Ok(_) | Err(ClusterError::Conflict { .. }) => Ok(()),
+                Err(error) => Err(error),
+            };
+        }
+        let mut records = Vec::new();
+        let ends = [(".", &object["spec"]["selector"]), (".Target", &object["spec"]["target"]["selector"])];
+        for (end, selector) in ends {
+            for (namespace, names) in selector["pods"].as_object().into_iter().flatten() {
+                for name in names.as_array().into_iter().flatten().filter_map(Value::as_str) {
+                    for id in self.ids(key.kind, object, namespace, name).await? {
+                        records.push(record(&id, end, "Not Injected", None));
+                    }
+                }
+            }
+        }
+        if self.manner == Manner::AnotherPod {
+            records.push(record(&format!("{}/somebody-else", key.namespace), ".", "Not Injected", None));
+        }
+        self.write(key, "Run", &records, conditions(true, false, true)).await
+    }
+
+    /// What a record is called: kinds that act on containers name those as well.
+    async fn ids(&self, kind: Kind, object: &Value, namespace: &str, name: &str) -> Result<Vec<String>, ClusterError> {
+        let whole = matches!(kind, Kind::NetworkChaos | Kind::HttpChaos) || object["spec"]["action"] == "pod-failure";
+        if whole {
+            return Ok(vec![format!("{namespace}/{name}")]);
+        }
+        let pod = ObjectKey { kind: Kind::Pod, namespace: namespace.into(), name: name.into(), uid: None };
+        let first = self.cluster.get(&pod).await?.unwrap_or_default()["spec"]["containers"][0]["name"].clone();
+        let named = object["spec"]["containerNames"].as_array().cloned().unwrap_or_else(|| vec![first]);
+        Ok(named.iter().filter_map(Value::as_str).map(|it| format!("{namespace}/{name}/{it}")).collect())
+    }
+
+    async fn inject(&mut self, key: &ObjectKey, object: &Value, records: &[Value]) -> Result<(), ClusterError> {
+        let done = |record: &Value| record["phase"] == "Injected";
+        if records.iter().all(done) {
+            let told = conditions(true, true, false);
+            return match object["status"]["conditions"] == told {
+                true => Ok(()),
+                false => self.write(key, "Run", records, told).await,
+            };
+        }
+        let tries = self.failures.entry(key.name.clone()).or_default();
+        *tries += 1;
+        let fails = match self.manner {
+            Manner::NeverInjects => true,
+            Manner::FailsThenHeals => *tries <= FAILURES,
+            _ => false,
+        };
+        let mut next = Vec::new();
+        for (number, it) in records.iter().enumerate() {
+            let (id, end) = (it["id"].as_str().unwrap_or_default(), it["selectorKey"].as_str().unwrap_or("."));
+            if fails || self.manner == Manner::OneOfTwo && number > 0 {
+                let words = format!("unable to set tcs for pod {id}");
+                next.push(record(id, end, "Not Injected/Wait", Some(("Apply", &words))));
+                continue;
+            }
+            if key.kind == Kind::NetworkChaos {
+                self.rules(id, key, true).await?;
+            }
+            next.push(record(id, end, "Injected", None));
+        }
+        self.write(key, "Run", &next, conditions(true, false, false)).await
+    }
+
+    async fn recover(&self, key: &ObjectKey, object: &Value, records: &[Value]) -> Result<(), ClusterError> {
+        if self.manner == Manner::Sticks {
+            let words = "rpc error: no running task found for the container";
+            let stuck = |it: &Value| {
+                let (id, end) = (it["id"].as_str().unwrap_or_default(), it["selectorKey"].as_str().unwrap_or("."));
+                record(id, end, "Injected/Wait", Some(("Recover", words)))
+            };
+            let next: Vec<Value> = records.iter().map(stuck).collect();
+            return match object["status"]["experiment"]["containerRecords"] == json!(next) {
+                true => Ok(()),
+                false => self.write(key, "Stop", &next, conditions(true, true, false)).await,
+            };
+        }
+        if records.iter().any(|record| record["phase"] != "Not Injected")
+            || object["status"]["experiment"]["desiredPhase"] != "Stop"
+        {
+            let mut next = Vec::new();
+            for it in records {
+                let (id, end) = (it["id"].as_str().unwrap_or_default(), it["selectorKey"].as_str().unwrap_or("."));
+                if key.kind == Kind::NetworkChaos {
+                    self.rules(id, key, false).await?;
+                }
+                next.push(record(id, end, "Not Injected", None));
+            }
+            return self.write(key, "Stop", &next, conditions(true, false, true)).await;
+        }
+        self.cluster.patch(key, &json!({"metadata": {"finalizers": null}})).await.map(|_| ())
+    }
+
+    async fn write(&self, key: &ObjectKey, phase: &str, records: &[Value], told: Value) -> Result<(), ClusterError> {
+        let status = json!({"conditions": told, "experiment": {"desiredPhase": phase, "containerRecords": records}});
+        self.cluster.patch(key, &json!({"status": status})).await.map(|_| ())
+    }
+
+    /// Puts a resource among the sources of a pod's rules, or takes it out.
+    async fn rules(&self, pod: &str, source: &ObjectKey, there: bool) -> Result<(), ClusterError> {
+        let (namespace, name) = pod.split_once('/').unwrap_or(("", pod));
+        let source = format!("{}/{}", source.namespace, source.name);
+        let key = ObjectKey { kind: Kind::PodNetworkChaos, namespace: namespace.into(), name: name.into(), uid: None };
+        let rule = json!({"type": "netem", "device": "eth0", "source": source});
+        let Some(network) = self.cluster.get(&key).await? else {
+            let rules = if there { vec![rule] } else { Vec::new() };
+            let made = json!({
+                "apiVersion": "chaos-mesh.org/v1alpha1", "kind": "PodNetworkChaos",
+                "metadata": {"name": name, "namespace": namespace},
+                "spec": {"tcs": rules},
+                "status": {"observedGeneration": 1},
+            });
+            return self.cluster.create(key.kind, namespace, &made).await.map(|_| ());
+        };
+        let mut rules = network["spec"]["tcs"].as_array().cloned().unwrap_or_default();
+        let before = rules.len();
+        rules.retain(|rule| rule["source"] != source.as_str());
+        let had = rules.len() < before;
+        if had == there {
+            return Ok(());
+        }
+        if there {
+            rules.push(rule);
+        }
+        // Without a status subresource, this very write counts as the next generation.
+        let generation = network["metadata"]["generation"].as_i64().unwrap_or_default() + 1;
+        let seen = json!({"spec": {"tcs": rules}, "status": {"observedGeneration": generation, "failedMessage": ""}});
+        self.cluster.patch(&key, &seen).await.map(|_| ())
+    }
+}
+
+fn conditions(selected: bool, injected: bool, recovered: bool) -> Value {
+    let word = |holds: bool| if holds { "True" } else { "False" };
+    json!([
+        {"type": "Selected", "status": word(selected)},
+        {"type": "AllInjected", "status": word(injected)},
+        {"type": "AllRecovered", "status": word(recovered)},
+        {"type": "Paused", "status": "False"},
+    ])
+}
+
+fn record(id: &str, end: &str, phase: &str, failed: Option<(&str, &str)>) -> Value {
+    let events: Vec<Value> = failed
+        .into_iter()
+        .map(|(operation, message)| {
+            json!({"type": "Failed", "operation": operation, "message": message, "timestamp": "2026-01-31T12:00:00Z"})
+        })
+        .collect();
+    json!({"id": id, "selectorKey": end, "phase": phase, "injectedCount": 0, "recoveredCount": 0, "events": events})
+}
