@@ -128,6 +128,7 @@ async fn a_panic_anywhere_leaves_nothing() {
             namespace: None,
             fuse_margin: Some(Duration::from_secs(60)),
             proof: plan::Proof::default(),
+            chaos: crate::faults::chaos::Limits::default(),
         };
         let mut plan = plan::plan(&document, Some(&cluster), &options).await.unwrap();
         let drivers = plan.faults.into_iter();
