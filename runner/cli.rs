@@ -14,6 +14,7 @@ pub mod exit;
 mod finish;
 mod init;
 mod list;
+mod live;
 mod output;
 mod plan;
 mod proof;
@@ -106,6 +107,6 @@ pub fn main() -> ExitCode {
 }
 
 fn complain(style: &console::Style, failure: &Failure) -> ExitCode {
-    _ = writeln!(std::io::stderr(), "{}: {}", style.red("error"), failure.message);
+    _ = writeln!(std::io::stderr(), "{}: {}", style.red("error"), console::clean(&failure.message));
     ExitCode::from(failure.code)
 }

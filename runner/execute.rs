@@ -447,6 +447,7 @@ fn empty(document: &Document, cluster: Option<&Cluster>, options: &Options) -> S
         namespace: scenario.namespace.clone().or_else(|| options.namespace.clone()).unwrap_or_default(),
         vars: document.vars.clone(),
         source: document.text.clone(),
+        resolved: document.resolved.clone(),
         loads: Vec::new(),
         phases: Vec::new(),
         faults: Vec::new(),

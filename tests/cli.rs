@@ -113,6 +113,35 @@ fn variables_come_from_the_file_then_the_vars_file_then_the_command_line() {
 }
 
 #[test]
+fn the_terminal_says_as_much_as_is_asked_and_colours_only_where_it_may() {
+    let shakedown = Shakedown::new();
+    shakedown.file("plain.yaml", url_scenario(&serve(200)).replace("duration: 2s", "duration: 1s"));
+    let run = |flags: &[&str]| shakedown.run(&[&["run", "plain.yaml", "--out", "out"], flags].concat()).expect_code(0);
+    let lines = |text: &str| text.lines().count();
+    let usual =
+        run(&[]).expect_stderr(&["phase only for 1 s", "plain: pass"]).expect_stdout(&["pass  plain", "report.html"]);
+    assert!(!usual.stdout.contains('\x1b') && !usual.stderr.contains('\x1b'), "{usual}");
+    assert!(lines(&usual.stdout) <= 24, "the summary fits a screen\n{usual}");
+    // Where there is no terminal, every line says when.
+    let stamped = |line: &str| line.trim_start().split_once("s ").is_some_and(|(at, _)| at.parse::<f64>().is_ok());
+    assert!(usual.stderr.lines().all(stamped), "{usual}");
+    let quiet = run(&["-q"]).expect_stdout(&["pass  plain"]);
+    assert_eq!(quiet.stderr, "", "{quiet}");
+    let verbose = run(&["-v"]).expect_stderr(&["load started", "phase only over"]);
+    assert!(lines(&verbose.stderr) > lines(&usual.stderr), "{verbose}");
+    // A flag is stronger than NO_COLOR, which these tests set.
+    let colored = run(&["--color", "always"]);
+    assert!(colored.stdout.contains("\x1b[1;32mpass\x1b[0m") && colored.stderr.contains("\x1b["), "{colored}");
+    let forced = Shakedown::command(&shakedown, BINARY)
+        .args(["run", "plain.yaml", "--out", "out"])
+        .env_remove("NO_COLOR")
+        .env("CLICOLOR_FORCE", "1")
+        .output()
+        .expect("a run");
+    assert!(String::from_utf8_lossy(&forced.stdout).contains("\x1b[1;32mpass"), "{forced:?}");
+}
+
+#[test]
 fn files_that_are_no_scenarios_are_refused_at_once() {
     let shakedown = Shakedown::new();
     let bomb = {

@@ -66,6 +66,7 @@ fn quickstart_passes_within_a_minute_and_leaves_every_report() {
     assert!(reports.expectation("partition", "success_rate").observed.is_some_and(|rate| (0.8..1.0).contains(&rate)));
     assert!(reports.scenario().cluster.as_ref().is_some_and(|cluster| cluster.sandbox));
     the_events_tell_the_story(&reports);
+    the_log_tells_it_too(&reports);
     the_reports_agree(&reports);
 
     let again = shakedown.path("again").display().to_string();
@@ -75,6 +76,19 @@ fn quickstart_passes_within_a_minute_and_leaves_every_report() {
             reports.bytes(file) == std::fs::read(shakedown.path("again").join(file)).expect("a report"),
             "{file} differs"
         );
+    }
+}
+
+/// What the target wrote around the fault's marks is in the report: it lost the bus, and it came back.
+#[track_caller]
+fn the_log_tells_it_too(reports: &Reports) {
+    let logs = &reports.scenario().logs;
+    let around = |mark: &str| logs.iter().find(|it| it.around.ends_with(mark)).unwrap_or_else(|| panic!("{logs:?}"));
+    for (mark, part) in [("injected", "WARN lost the bus"), ("undone", "INFO reconnected to the bus")] {
+        let excerpt = around(mark);
+        assert!(excerpt.lines.iter().any(|line| line.text.contains(part)), "{part} is not in {excerpt:?}");
+        assert!(excerpt.lines.iter().all(|line| (line.at_s - excerpt.at_s).abs() <= 5.0), "{excerpt:?}");
+        assert!(reports.text("report.html").contains(part), "{part} is not on the page");
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! What belongs here: means. What does not: assertions about shakedown, which belong to the tests.
 
+pub mod browser;
 pub mod chaos_mesh;
 pub mod deployment;
 pub mod kubectl;
 pub mod leftovers;
+pub mod numbers;
 pub mod process;
 pub mod reports;
 pub mod server;

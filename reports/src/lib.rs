@@ -27,7 +27,7 @@ pub use html::html;
 pub use junit::junit;
 pub use markdown::markdown;
 pub use redact::{MASK, Redactor, SHORTEST};
-pub use tame::tamed;
+pub use tame::{tamed, tamed_event};
 pub use yaml::to_yaml;
 
 /// A report could not be made. That is a defect of this program: every result can be rendered.

@@ -18,6 +18,9 @@ pub const MASK: &str = "[redacted]";
 /// Shorter values are no secrets: to take `on` out of every text would leave no text.
 pub const SHORTEST: usize = 4;
 
+/// Shorter paths with queries are no keys.
+const LINK: usize = 12;
+
 /// Names of headers whose values are secrets; a name that holds one of these words counts.
 const HEADERS: [&str; 8] =
     ["authorization", "cookie", "token", "secret", "password", "api-key", "apikey", "credential"];
@@ -72,6 +75,16 @@ impl Redactor {
     pub fn learn_url(&self, url: &str) {
         if let Some((_, password)) = user_info(url).and_then(|(from, to)| url[from..to].split_once(':')) {
             self.learn(password);
+        }
+    }
+
+    /// Learns the path and the query of a URL that is itself a key, as those of webhooks are.
+    pub fn learn_link(&self, url: &str) {
+        self.learn_url(url);
+        let behind = url.split_once("://").and_then(|(_, rest)| Some(&rest[rest.find(['/', '?'])?..]));
+        // A short path is no key, and may well be a word of something else.
+        if let Some(link) = behind.filter(|it| it.len() >= LINK) {
+            self.learn(link);
         }
     }
 
@@ -238,6 +251,14 @@ mod tests {
         redactor.learn_header("Authorization", "Bearer t0ken-of-mine");
         redactor.learn_header("Accept", "text/html");
         redactor.learn_url("https://me:s3cret@db/x");
+        redactor.learn_link("https://chat.example/services/T0/B0/k3y");
+        redactor.learn_link("https://chat.example/x");
+        redactor.learn_link("no url");
+        assert_eq!(
+            redactor.text("--notify https://chat.example/services/T0/B0/k3y"),
+            "--notify https://chat.example[redacted]"
+        );
+        assert_eq!(redactor.text("https://chat.example/x"), "https://chat.example/x");
         let text = "k3y-of-mine t0ken-of-mine s3cret text/html";
         assert_eq!(redactor.text(text), "[redacted] [redacted] [redacted] text/html");
     }

@@ -47,6 +47,7 @@ pub fn passing() -> RunResult {
         namespace: "dynamo".to_owned(),
         vars: vars.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         source: SOURCE.to_owned(),
+        resolved: parts::resolved(),
         loads: vec![LoadInfo {
             name: "completions".to_owned(),
             kind: "openai".to_owned(),
@@ -136,7 +137,18 @@ pub fn failing() -> RunResult {
     recovery.censored = true;
     recovery.reason = "not recovered within the 29.7s that were watched, allowed 15s".to_owned();
     scenario.recoveries[0].recovered_s = None;
+    end(scenario);
     result
+}
+
+/// Makes the last event say what the scenario came to.
+fn end(scenario: &mut ScenarioResult) {
+    let (word, said) = (scenario.verdict, crate::sentences::sentence(scenario).to_owned());
+    for event in &mut scenario.events {
+        if let EventKind::ScenarioEnded { verdict, reason } = &mut event.kind {
+            (*verdict, *reason) = (word, said.clone());
+        }
+    }
 }
 
 /// Not enough to tell: the fault is not proven, and a phase had too few requests.
@@ -160,6 +172,8 @@ pub fn inconclusive() -> RunResult {
     ratio.interval = None;
     ratio.samples = 12;
     ratio.reason = "12 requests are too few for p95; at least 60 are needed".to_owned();
+    ratio.terms.clear();
+    end(scenario);
     result
 }
 
@@ -187,6 +201,7 @@ pub fn errored() -> RunResult {
     fault.undo = Verdict::Error;
     fault.evidence[2].holds = false;
     fault.evidence[2].detail = "networkpolicy/shakedown-nats-cut-k3x9 is still there".to_owned();
+    end(scenario);
     result
 }
 
@@ -305,6 +320,26 @@ pub fn hour() -> RunResult {
             kind: EventKind::Cluster { message: format!("pod worker-{k} was replaced, its readiness probe failed") },
         });
     }
+    result
+}
+
+/// A day at 1,000 requests a second, with every window of a second kept, which is far more than the judge leaves of it:
+/// its map of latencies, the histograms of three phases, and 3,000 events.
+pub fn day() -> RunResult {
+    let mut result = hour();
+    let scenario = &mut result.scenarios[0];
+    let (start, end) = (30_000.0, 60_000.0);
+    let all = vec![series("completions", 86_400, 1_000, (start, end))];
+    scenario.phases = vec![
+        phase("baseline", [0.0, 0.0, 0.0, start, start], start, &all),
+        phase("partition", [start, start + 0.8, start + 30.8, end, end + 0.4], 30_000.0, &all),
+        phase("recovery", [end + 0.4, end + 0.4, end + 0.4, 86_400.0, 86_400.0], 26_400.0, &all),
+    ];
+    scenario.faults = vec![fault(start, end)];
+    scenario.loads.truncate(1);
+    scenario.loads[0].schedule = "1,000/s".to_owned();
+    scenario.series = all;
+    scenario.duration_s = 86_400.0;
     result
 }
 

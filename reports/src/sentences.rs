@@ -105,24 +105,31 @@ pub fn notes(scenario: &ScenarioResult) -> Vec<String> {
     notes
 }
 
-/// How the service failed and recovered around a phase, in one sentence.
+/// What users felt around a phase: since when, how fast the service failed over and recovered, and what it cost them, in
+/// one sentence.
 pub fn recovery(it: &Recovery) -> String {
-    let onset = match it.onset_s {
-        Some(at) => format!("out of tolerance from {}", words::moment(at)),
-        None => "no request noticed the fault".to_owned(),
+    let Some(onset) = it.onset_s else {
+        return match it.failed_requests {
+            0 => "no request noticed the fault".to_owned(),
+            count => format!("within tolerance all the time, {}", words::plural(count as usize, "failed request")),
+        };
     };
     let failover = match it.failover_s {
-        Some(at) => format!(", failover at {} while the fault stood", words::moment(at)),
-        None => String::new(),
+        Some(at) => format!("failed over after {}", words::seconds((at - onset).max(0.0))),
+        None => "no failover while the fault stood".to_owned(),
     };
     let recovered = match (it.removed_s, it.recovered_s) {
+        (Some(removed), Some(at)) if at <= removed => "within tolerance when the removal was confirmed".to_owned(),
         (Some(removed), Some(at)) => {
-            format!(", recovered {} after the removal was confirmed", words::seconds((at - removed).max(0.0)))
+            format!("recovered {} after the removal was confirmed", words::seconds(at - removed))
         }
-        (Some(_), None) => ", not recovered within the run".to_owned(),
-        (None, _) => ", its removal was never confirmed".to_owned(),
+        (Some(_), None) => "not recovered within the run".to_owned(),
+        (None, _) => "the removal was never confirmed".to_owned(),
     };
-    let failed = words::count(it.failed_requests as f64);
-    let out = words::seconds(it.out_of_tolerance_s);
-    format!("{onset}{failover}{recovered}; {out} out of tolerance, {failed} failed requests")
+    format!(
+        "out of tolerance from {}, {failover}, {recovered}; {} out of tolerance in all, {}",
+        words::moment(onset),
+        words::seconds(it.out_of_tolerance_s),
+        words::plural(it.failed_requests as usize, "failed request")
+    )
 }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use shakedown_schemas::Event;
 use shakedown_schemas::result::RunResult;
 
 use crate::text::tame;
@@ -12,6 +13,17 @@ use crate::texts;
 pub fn tamed(result: &RunResult) -> RunResult {
     let mut out = result.clone();
     texts::of_result(&mut out, &mut |text, limit| {
+        if let Cow::Owned(tame) = tame(text, limit) {
+            *text = tame;
+        }
+    });
+    out
+}
+
+/// The event with all its texts tame and bounded.
+pub fn tamed_event(event: &Event) -> Event {
+    let mut out = event.clone();
+    texts::of_event(&mut out, &mut |text, limit| {
         if let Cow::Owned(tame) = tame(text, limit) {
             *text = tame;
         }

@@ -48,6 +48,7 @@ fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
     keys(&mut it.vars, change);
     it.vars.values_mut().for_each(|value| json(value, change));
     change(&mut it.source, SOURCE);
+    json(&mut it.resolved, change);
     for load in &mut it.loads {
         for text in
             [&mut load.name, &mut load.kind, &mut load.target, &mut load.schedule, &mut load.reach, &mut load.address]

@@ -1,6 +1,8 @@
 // Reads values off the timelines: by pointing, by touch, and with the arrow keys. Without it the page lacks nothing
 // else; the same values are in the table under each drawing.
 "use strict";
+// Paper has no folds to open.
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((it) => (it.open = true)));
 for (const figure of document.querySelectorAll("figure.timeline")) {
   const source = figure.querySelector('script[type="application/json"]');
   const drawing = figure.querySelector(".drawing");

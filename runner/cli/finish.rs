@@ -3,6 +3,7 @@
 
 use std::io::Write;
 
+use shakedown_reports::text::{SENTENCE, tame};
 use shakedown_schemas::RunResult;
 
 use super::ci::Ci;
@@ -51,7 +52,7 @@ pub async fn finish(
         warnings.extend(export::webhook::notify(url, result).await.err());
     }
     for warning in warnings {
-        _ = writeln!(std::io::stderr(), "warning: {}", clean(&warning));
+        _ = writeln!(std::io::stderr(), "warning: {}", clean(&tame(&warning, SENTENCE)));
     }
     written
 }

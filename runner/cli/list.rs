@@ -5,7 +5,7 @@ use serde_json::json;
 use shakedown_reports::Redactor;
 
 use super::args::List;
-use super::console::Style;
+use super::console::{Style, clean};
 use super::{Failure, exit, select};
 
 /// Prints one line per scenario.
@@ -28,13 +28,14 @@ pub fn list(args: &List, style: Style, redactor: &Redactor) -> Result<u8, Failur
                 })
             })
             .collect();
-        println!("{:#}", json!(rows));
+        println!("{}", redactor.text(&format!("{:#}", json!(rows))));
         return Ok(exit::PASSED);
     }
     let width = documents.iter().map(|document| document.scenario.name.len()).max().unwrap_or_default();
     for document in &documents {
         let scenario = &document.scenario;
-        println!("{:width$}  {}  [{}]", scenario.name, document.file, scenario.tags.join(", "));
+        let line = format!("{:width$}  {}  [{}]", scenario.name, document.file, scenario.tags.join(", "));
+        println!("{}", clean(&redactor.text(&line)));
     }
     Ok(exit::PASSED)
 }

@@ -44,6 +44,8 @@ pub(super) async fn all(
     verbose: u8,
     redactor: &Redactor,
 ) -> Result<RunResult, Failure> {
+    args.exports.notify.iter().for_each(|url| redactor.learn_link(url));
+    args.exports.otlp.iter().for_each(|url| redactor.learn_url(url));
     let begun = Instant::now();
     let info = info(args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())));
     let mut result = RunResult {

@@ -126,17 +126,20 @@ pub async fn pod(args: args::Pod) -> Result<u8, Failure> {
         end.cancel();
     });
     let net = crate::sandbox::net::Net::host();
+    let print = |line: String| _ = writeln!(std::io::stdout(), "{line}");
+    let log = inference::Log::new(print);
     let wrong = |error: serde_json::Error| Failure::usage(format!("--config is not valid: {error}"));
     let ended = match &args.program {
         PodProgram::Frontend { config } => {
-            inference::frontend(net, serde_json::from_str(config).map_err(wrong)?, token).await
+            inference::frontend(net, serde_json::from_str(config).map_err(wrong)?, log, token).await
         }
         PodProgram::Worker { config } => {
-            inference::worker(net, serde_json::from_str(config).map_err(wrong)?, token).await
+            inference::worker(net, serde_json::from_str(config).map_err(wrong)?, log, token).await
         }
-        PodProgram::Bus { config } => inference::bus(net, serde_json::from_str(config).map_err(wrong)?, token).await,
+        PodProgram::Bus { config } => {
+            inference::bus(net, serde_json::from_str(config).map_err(wrong)?, log, token).await
+        }
         PodProgram::Probe { config } => {
-            let print = |line: String| _ = writeln!(std::io::stdout(), "{line}");
             probe::run(net, serde_json::from_str(config).map_err(wrong)?, print, token).await
         }
     };

@@ -3,9 +3,10 @@
 
 use std::fmt::Write;
 
-use shakedown_reports::{sentences, words};
+use shakedown_reports::text::{one_line, tame};
+use shakedown_reports::{sentences, tamed, words};
 use shakedown_schemas::RunResult;
-use shakedown_schemas::result::{Recovery, ScenarioResult, Verdict};
+use shakedown_schemas::result::{ScenarioResult, Verdict};
 
 use super::console::{Style, clean};
 use super::output::Output;
@@ -13,10 +14,20 @@ use super::output::Output;
 /// From this many rows on, what holds is counted instead of listed: what does not must stay on the screen.
 const ROWS: usize = 24;
 
+/// The most characters of a text that has a line to itself; the reports have all of it.
+const LINE: usize = 400;
+/// The most warnings, errors or leftovers that are listed; the rest is counted.
+const LISTED: usize = 8;
+
 /// The summary as text.
 pub fn text(result: &RunResult, output: &Output, style: Style) -> String {
+    let result = &tamed(result);
     let mut out = String::new();
-    let rows: usize = result.scenarios.iter().map(|it| it.expectations.len() + it.faults.len() + 2).sum();
+    let lines = |it: &ScenarioResult| {
+        let told = it.recoveries.len() + it.warnings.len() + it.errors.len() + it.leftovers.len();
+        it.expectations.len() + it.faults.len() + told + 3
+    };
+    let rows: usize = result.scenarios.iter().map(lines).sum();
     for scenario in &result.scenarios {
         let brief = rows > ROWS;
         // Of many scenarios, each that passed has one line.
@@ -47,7 +58,7 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
         return;
     }
     _ = writeln!(out, "{}  {}", style.verdict(scenario.verdict), style.bold(&scenario.name));
-    _ = writeln!(out, "  {}", sentences::sentence(scenario).replace('\n', "\n    "));
+    _ = writeln!(out, "  {}", short(sentences::sentence(scenario)));
     let several = scenario.loads.len() > 1;
     let title = |phase: &str, title: &str, load: &str| {
         if several { format!("{phase}: {title} [{load}]") } else { format!("{phase}: {title}") }
@@ -66,58 +77,55 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
         _ = writeln!(out, "  {}{pad}  {}", style.verdict(Verdict::Pass), words::plural(hold, "other expectation"));
     }
     for fault in scenario.faults.iter().filter(|it| !brief || sentences::fault_verdict(it) != Verdict::Pass) {
-        let targets: Vec<&str> = fault.targets.iter().map(|pod| pod.name.as_str()).collect();
         let verdict = fault.injection.max(fault.undo);
         let pad = " ".repeat(12 - verdict.word().len());
-        let mut line = format!("fault {} on {}: {}", fault.name, targets.join(", "), fault.state.word());
+        let proven = if fault.injection == Verdict::Pass { "proven" } else { "not proven" };
+        let targets = sentences::pods(&fault.targets, 3);
+        let mut line = format!("fault {} on {targets}: {proven}, {}", fault.name, fault.state.word());
         if let Some(problem) = &fault.problem {
-            _ = write!(line, " ({problem})");
+            _ = write!(line, " ({})", short(problem));
         }
         _ = writeln!(out, "  {}{pad}  {line}", style.verdict(verdict));
     }
     for recovery in &scenario.recoveries {
         let load = if several { format!(" [{}]", recovery.load) } else { String::new() };
-        if let Some(text) = course(recovery) {
-            _ = writeln!(out, "  {}: {text}{load}", recovery.phase);
-        }
+        _ = writeln!(out, "  {}{load}: {}", recovery.phase, sentences::recovery(recovery));
     }
     // The reason often is the error itself.
-    for error in scenario.errors.iter().filter(|error| !scenario.reason.contains(error.as_str())) {
-        _ = writeln!(out, "  {}: {}", style.red("error"), error.replace('\n', "\n    "));
-    }
-    for warning in &scenario.warnings {
-        _ = writeln!(out, "  warning: {warning}");
-    }
-    for left in &scenario.leftovers {
-        _ = writeln!(out, "  {}: {} ({})\n    {}", style.red("left behind"), left.what, left.error, left.command);
-    }
+    let errors = scenario.errors.iter().filter(|error| !scenario.reason.contains(error.as_str()));
+    let left = scenario.leftovers.iter().map(|it| format!("{} ({})\n    {}", it.what, short(&it.error), it.command));
+    list(out, &style.red("left behind"), left);
+    list(out, &style.red("error"), errors.map(|error| short(error)));
+    list(out, "warning", scenario.warnings.iter().map(|warning| short(warning)));
     if scenario.cluster.as_ref().is_some_and(|cluster| cluster.sandbox) {
         _ = writeln!(out, "  this was a rehearsal: the sandbox models pods and their network in one process");
     }
 }
 
-/// How the service failed and recovered around a fault phase; none when nothing was noticed.
-fn course(it: &Recovery) -> Option<String> {
-    let onset = it.onset_s?;
-    let mut text = format!("out of tolerance from {}", words::moment(onset));
-    match it.failover_s {
-        Some(failover) => _ = write!(text, ", failed over after {}", words::seconds(failover - onset)),
-        None => text.push_str(", no failover while the fault stood"),
-    }
-    match (it.recovered_s, it.removed_s) {
-        (Some(recovered), Some(removed)) => {
-            _ = write!(text, ", recovered {} after the removal", words::seconds((recovered - removed).max(0.0)));
+/// A text on one line that does not take the screen.
+fn short(text: &str) -> String {
+    tame(&one_line(text), LINE).into_owned()
+}
+
+/// Lines with what they are in front, the rest of many counted.
+fn list(out: &mut String, word: &str, lines: impl Iterator<Item = String>) {
+    let mut rest = 0;
+    for (index, line) in lines.enumerate() {
+        if index < LISTED {
+            _ = writeln!(out, "  {word}: {line}");
+        } else {
+            rest += 1;
         }
-        _ => text.push_str(", not seen to recover"),
     }
-    _ = write!(text, "; {}", words::plural(it.failed_requests as usize, "failed request"));
-    Some(text)
+    if rest > 0 {
+        _ = writeln!(out, "  {word}: {rest} more; the report has all");
+    }
 }
 
 fn observed(it: &shakedown_schemas::result::ExpectationResult) -> String {
     let mut text = format!("{}, {}", it.observed_text, it.limit_text);
     if it.verdict != Verdict::Pass {
-        _ = write!(text, ": {}", it.reason);
+        _ = write!(text, ": {}", short(&it.reason));
     }
     text
 }
@@ -151,6 +159,43 @@ mod tests {
         let place = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part} is not in\n{text}"));
         assert!(place("fail          partition: p95 at most 3 times") < place("pass          baseline: success rate"));
         assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn golden() {
+        for (name, result) in [
+            ("pass", sample::passing()),
+            ("fail", sample::failing()),
+            ("inconclusive", sample::inconclusive()),
+            ("error", sample::errored()),
+            ("suite", sample::suite()),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let output = Output::create(Some(folder.path()), "run", &Redactor::default()).unwrap();
+            let path = folder.path().display().to_string();
+            let plain = text(&result, &output, Style::new(Color::Never)).replace(&path, "OUT");
+            insta::assert_snapshot!(format!("summary_{name}"), plain);
+            let screen = if name == "suite" { 40 } else { 24 };
+            assert!(plain.lines().count() <= screen, "{name} is more than a screen");
+            let colored = text(&result, &output, Style::new(Color::Always)).replace(&path, "OUT");
+            let mut bare = colored.clone();
+            for code in ["\x1b[0m", "\x1b[1m", "\x1b[1;31m", "\x1b[1;32m", "\x1b[1;33m"] {
+                bare = bare.replace(code, "");
+            }
+            assert!(colored != plain && bare == plain, "colours are all that they add");
+        }
+    }
+
+    #[test]
+    fn hostile_text_takes_neither_the_terminal_nor_the_screen() {
+        let mut result = sample::hostile();
+        let one = result.scenarios[0].warnings[0].clone();
+        result.scenarios[0].warnings.extend(std::iter::repeat_n(one, 500));
+        result.scenarios[0].name = "x".repeat(10_000_000);
+        let text = summary(&result);
+        assert!(!text.contains(['\x1b', '\0', '\r', '\u{202e}']) && text.len() < 40_000, "{} bytes", text.len());
+        assert!(text.lines().count() <= 60 && text.contains("warning: 493 more"), "{text}");
+        assert!(text.lines().all(|line| !line.trim_start().starts_with("::")), "{text}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use shakedown_reports::Redactor;
 
 use super::args::Validate;
-use super::console::Style;
+use super::console::{Style, clean};
 use super::{Failure, exit, select};
 
 /// Prints all errors of all files, or one line per valid file.
@@ -12,7 +12,8 @@ use super::{Failure, exit, select};
 /// With exit code 2 when a file is not valid.
 pub fn validate(args: &Validate, style: Style, redactor: &Redactor) -> Result<u8, Failure> {
     for document in select::scenarios(&args.selection, style, redactor)? {
-        println!("{}: {} is valid", document.file, document.scenario.name);
+        let line = format!("{}: {} is valid", document.file, document.scenario.name);
+        println!("{}", clean(&redactor.text(&line)));
     }
     Ok(exit::PASSED)
 }

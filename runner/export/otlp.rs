@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use shakedown_reports::tamed;
 use shakedown_schemas::result::{LoadSeries, RunResult, ScenarioResult, Verdict};
 use shakedown_schemas::{Event, EventKind};
 
@@ -12,6 +13,7 @@ use shakedown_schemas::{Event, EventKind};
 /// With a warning for the user.
 pub async fn send(endpoint: &str, result: &RunResult) -> Result<(), String> {
     let base = endpoint.trim_end_matches('/');
+    let result = &tamed(result);
     for (path, body) in [("v1/traces", trace(result)), ("v1/metrics", metrics(result))] {
         super::post(&format!("{base}/{path}"), &body).await.map_err(|error| {
             format!("could not send {path} to {}: {error}; the verdict stands all the same", super::place(endpoint))
@@ -281,6 +283,19 @@ mod tests {
         let metrics = got[1].1["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].as_array().unwrap();
         assert_eq!(metrics.len(), 3);
         assert_eq!(metrics[1]["gauge"]["dataPoints"].as_array().unwrap().len(), 3 * 121);
+    }
+
+    #[tokio::test]
+    async fn hostile_text_is_cut_and_only_text() {
+        crate::export::testing_tls();
+        let (url, received) = receiver(200, 2).await;
+        send(&url, &sample::hostile()).await.unwrap();
+        for (path, body) in received.await.unwrap() {
+            let text = body.to_string();
+            // The points of a metric repeat the names of its load.
+            assert!(text.len() < 2_000_000, "{path}: {} bytes", text.len());
+            assert!(!text.contains("\\u001b") && !text.contains("\\u0000") && !text.contains('\u{202e}'), "{path}");
+        }
     }
 
     #[tokio::test]

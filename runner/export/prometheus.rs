@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use shakedown_reports::tamed;
 use shakedown_schemas::RunResult;
 use shakedown_schemas::result::{Unit, Verdict};
 
@@ -32,7 +33,7 @@ struct Family {
 
 fn text(result: &RunResult) -> String {
     let mut out = String::new();
-    for family in families(result) {
+    for family in families(&tamed(result)) {
         if family.samples.is_empty() {
             continue;
         }
@@ -151,6 +152,7 @@ mod tests {
             assert!(line.starts_with("shakedown_") && line.contains("{scenario=\""), "{:.80}", line);
             let (_, value) = line.rsplit_once("} ").expect("a value");
             assert!(value.parse::<f64>().is_ok(), "{value}");
+            assert!(line.len() < 5_000 && !line.contains(['\0', '\r', '\u{1b}', '\u{202e}']), "{line:.200}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! `--notify`: a summary of the run as JSON, for a chat's or a bot's webhook.
 
 use serde_json::{Value, json};
-use shakedown_reports::{sentences, words};
+use shakedown_reports::{sentences, tamed, words};
 use shakedown_schemas::RunResult;
 use shakedown_schemas::result::Verdict;
 
@@ -17,6 +17,7 @@ pub async fn notify(url: &str, result: &RunResult) -> Result<(), String> {
 
 /// The summary. `text` is what chats show; the rest is for programs.
 fn summary(result: &RunResult) -> Value {
+    let result = &tamed(result);
     let scenarios = result.scenarios.iter().map(|it| {
         let broken = sentences::expectations(it).into_iter().filter(|it| it.verdict != Verdict::Pass);
         json!({
@@ -65,6 +66,13 @@ mod tests {
         assert_eq!((&body["verdict"], &body["exit_code"]), (&json!("fail"), &json!(1)));
         assert_eq!(body["scenarios"][0]["not_passed"].as_array().unwrap().len(), 2);
         assert!(body["text"].as_str().unwrap().contains("p95 rose to 3.8 times"));
+    }
+
+    #[test]
+    fn hostile_text_is_cut_and_only_text() {
+        let text = summary(&sample::hostile()).to_string();
+        assert!(text.len() < 100_000, "{} bytes", text.len());
+        assert!(!text.contains("\\u001b") && !text.contains("\\u0000") && !text.contains('\u{202e}'), "{text}");
     }
 
     #[tokio::test]

@@ -175,13 +175,13 @@ async fn about_objects(
     answer.map(send)
 }
 
-/// What a pod's program printed. The inference deployment prints nothing: what it would tell is in the pod's events.
+/// What a pod's program printed.
 fn log(registry: &Registry, route: &Route, query: &Query) -> Result<Response<Body>, ApiError> {
     let name = route.name.as_deref().unwrap_or_default();
     match registry.store.get(route.resource, &route.namespace, name) {
         Some(pod) => {
-            let count = query.get("tailLines").and_then(|count| count.parse().ok()).unwrap_or(usize::MAX);
-            Ok(text(StatusCode::OK, &registry.logs.tail(object::uid(&pod), count)))
+            let wanted = query.logs(registry.store.clock.now())?;
+            Ok(text(StatusCode::OK, &registry.logs.read(object::uid(&pod), wanted)))
         }
         None => Err(ApiError::not_found(route.resource, name)),
     }

@@ -1,7 +1,9 @@
-//! What programs print: the last lines of each pod, for `kubectl logs`.
+//! What programs print: the last lines of each pod with the moments when they came, for `kubectl logs`.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
 
 /// How many lines of a pod are kept.
 const KEPT: usize = 1000;
@@ -9,29 +11,57 @@ const KEPT: usize = 1000;
 /// The lines of all pods, by uid.
 #[derive(Debug, Default)]
 pub(crate) struct Logs {
-    lines: Mutex<HashMap<String, VecDeque<String>>>,
+    lines: Mutex<HashMap<String, VecDeque<(Timestamp, String)>>>,
+}
+
+/// Which lines are asked for, and how they are shown: the parameters of the API.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wanted {
+    /// Nothing that was printed before.
+    pub since: Option<Timestamp>,
+    /// Only the last so many lines.
+    pub tail: Option<usize>,
+    /// At most so many bytes, from the begin.
+    pub bytes: Option<usize>,
+    /// Each line with its moment before it.
+    pub timestamps: bool,
 }
 
 impl Logs {
-    fn lines(&self) -> MutexGuard<'_, HashMap<String, VecDeque<String>>> {
+    fn lines(&self) -> MutexGuard<'_, HashMap<String, VecDeque<(Timestamp, String)>>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A pod prints a line.
-    pub fn print(&self, uid: &str, line: String) {
+    pub fn print(&self, uid: &str, at: Timestamp, line: String) {
         let mut all = self.lines();
         let lines = all.entry(uid.to_owned()).or_default();
         if lines.len() == KEPT {
             lines.pop_front();
         }
-        lines.push_back(line);
+        lines.push_back((at, line));
     }
 
-    /// The last lines that a pod printed, each with its end.
-    pub fn tail(&self, uid: &str, count: usize) -> String {
+    /// What a pod printed, each line with its end.
+    pub fn read(&self, uid: &str, wanted: Wanted) -> String {
         let all = self.lines();
         let Some(lines) = all.get(uid) else { return String::new() };
-        lines.iter().skip(lines.len().saturating_sub(count)).flat_map(|line| [line.as_str(), "\n"]).collect()
+        let lines: Vec<_> = lines.iter().filter(|(at, _)| wanted.since.is_none_or(|since| *at >= since)).collect();
+        let skipped = lines.len().saturating_sub(wanted.tail.unwrap_or(usize::MAX));
+        let mut text = String::new();
+        for (at, line) in &lines[skipped..] {
+            if wanted.timestamps {
+                // Nine digits, as every node writes them.
+                text.push_str(&format!("{at:.9} "));
+            }
+            text.push_str(line);
+            text.push('\n');
+        }
+        if let Some(bytes) = wanted.bytes.filter(|bytes| *bytes < text.len()) {
+            let end = (0..=bytes).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+            text.truncate(end);
+        }
+        text
     }
 
     /// A pod is gone.
@@ -44,15 +74,34 @@ impl Logs {
 mod tests {
     use super::*;
 
+    const ALL: Wanted = Wanted { since: None, tail: None, bytes: None, timestamps: false };
+
+    fn second(second: i64) -> Timestamp {
+        Timestamp::from_second(1_770_000_000 + second).unwrap()
+    }
+
     #[test]
     fn the_last_lines_are_kept() {
         let logs = Logs::default();
         for number in 0..KEPT + 2 {
-            logs.print("u", number.to_string());
+            logs.print("u", second(0), number.to_string());
         }
-        assert_eq!(logs.tail("u", 2), "1000\n1001\n");
-        assert!(logs.tail("u", usize::MAX).starts_with("2\n"));
+        assert_eq!(logs.read("u", Wanted { tail: Some(2), ..ALL }), "1000\n1001\n");
+        assert!(logs.read("u", ALL).starts_with("2\n"));
         logs.forget("u");
-        assert_eq!(logs.tail("u", 5), "");
+        assert_eq!(logs.read("u", ALL), "");
+    }
+
+    #[test]
+    fn lines_are_chosen_by_time_number_and_size() {
+        let logs = Logs::default();
+        for (at, line) in [(1, "one"), (2, "two"), (3, "thrée")] {
+            logs.print("u", second(at), line.to_owned());
+        }
+        assert_eq!(logs.read("u", Wanted { since: Some(second(2)), ..ALL }), "two\nthrée\n");
+        assert_eq!(logs.read("u", Wanted { since: Some(second(2)), tail: Some(1), ..ALL }), "thrée\n");
+        assert_eq!(logs.read("u", Wanted { bytes: Some(12), ..ALL }), "one\ntwo\nthr", "no half of a character");
+        let stamped = logs.read("u", Wanted { timestamps: true, tail: Some(1), ..ALL });
+        assert_eq!(stamped, "2026-02-02T02:40:03.000000000Z thrée\n");
     }
 }

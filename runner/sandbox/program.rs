@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::inference::{self, BusConfig, FrontendConfig, WorkerConfig};
+use super::inference::{self, BusConfig, FrontendConfig, Log, WorkerConfig};
 use super::net::Net;
 use crate::faults::probe::{self, ProbeConfig};
 
@@ -87,11 +87,16 @@ impl Program {
     ///
     /// # Errors
     /// A setting that is not valid, or a port that cannot be listened on.
-    pub async fn run(self, net: Net, print: impl Fn(String) + Send, stop: CancellationToken) -> io::Result<()> {
+    pub async fn run(
+        self,
+        net: Net,
+        print: impl Fn(String) + Send + Sync + 'static,
+        stop: CancellationToken,
+    ) -> io::Result<()> {
         match self {
-            Self::Bus(config) => inference::bus(net, config, stop).await,
-            Self::Frontend(config) => inference::frontend(net, config, stop).await,
-            Self::Worker(config) => inference::worker(net, config, stop).await,
+            Self::Bus(config) => inference::bus(net, config, Log::new(print), stop).await,
+            Self::Frontend(config) => inference::frontend(net, config, Log::new(print), stop).await,
+            Self::Worker(config) => inference::worker(net, config, Log::new(print), stop).await,
             Self::Probe(config) => probe::run(net, config, print, stop).await,
         }
     }

@@ -84,6 +84,8 @@ pub struct Document {
     pub warnings: Vec<Diagnostic>,
     /// The variables with the values that were used.
     pub vars: IndexMap<String, serde_json::Value>,
+    /// The file's content with all templates rendered, for those who want to see what ran.
+    pub resolved: serde_json::Value,
     spans: BTreeMap<String, Span>,
 }
 
@@ -118,6 +120,7 @@ pub fn parse(file: &str, bytes: &[u8], overrides: &Overrides) -> Result<Document
     put_vars(&mut tree, &vars.values);
     found.extend(vars.problems);
 
+    let resolved = json(tree.value.clone());
     let stand_ins = holes(&tree, &mut Vec::new());
     let mut reading = typed::read::<Scenario>(tree);
     reading.damage.extend(stand_ins);
@@ -138,6 +141,7 @@ pub fn parse(file: &str, bytes: &[u8], overrides: &Overrides) -> Result<Document
             scenario,
             warnings: found,
             vars: vars.values,
+            resolved,
             spans: map.into_spans(),
         }),
         _ => Err(found),

@@ -129,6 +129,9 @@ pub struct ScenarioResult {
     /// The file's text.
     #[serde(default)]
     pub source: String,
+    /// The scenario as it ran: the file with all templates rendered and the variables as they were used.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub resolved: serde_json::Value,
     /// The loads and how they reached their services.
     pub loads: Vec<LoadInfo>,
     /// The phases, in order. One that never began is missing.

@@ -1,6 +1,6 @@
 //! The program under test, in a folder of its own and without the settings of whoever runs the tests.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -96,10 +96,5 @@ impl Shakedown {
     /// The reports of a run with `--out NAME`.
     pub fn reports(&self, name: &str) -> Reports {
         Reports::of(&self.path(name))
-    }
-
-    /// The folder.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 }

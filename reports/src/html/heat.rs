@@ -1,4 +1,4 @@
-//! The map of latencies of a timeline: time by latency, darker where more requests were. It shows what percentiles hide,
+//! The map of latencies of a timeline: time by latency, stronger where more requests were. It shows what percentiles hide,
 //! such as two groups of answers, a fast one and a slow one.
 
 use shakedown_schemas::result::Heat;
@@ -13,9 +13,12 @@ const SHADES: usize = 6;
 /// Draws the map: one path for each shade, so that thousands of cells stay small.
 pub(crate) fn heat(svg: &mut Svg, area: &Area, heat: &Heat) {
     let edges: Vec<f64> = heat.edges_ms.iter().copied().filter(|edge| edge.is_finite() && *edge > 0.0).collect();
-    let (Some(low), Some(high)) = (edges.first(), edges.last()) else { return };
-    let scale = Scale::log(*low, *high, area.vertical());
-    area.grid(svg, "Requests by latency (darker: more requests)", scale, &scale.ticks(4), words::millis);
+    let rows = || heat.cells.iter().map(|(_, row, _)| *row as usize).filter(|row| row + 1 < edges.len());
+    let (Some(first), Some(last)) = (rows().min(), rows().max()) else { return };
+    // The rows that hold something, and one more at each end: empty decades would press them together.
+    let (low, high) = (edges[first.saturating_sub(1)], edges[(last + 2).min(edges.len() - 1)]);
+    let scale = Scale::log(low, high, area.vertical());
+    area.grid(svg, "Requests by latency (stronger: more requests)", scale, &scale.ticks(4), words::millis);
     let most = heat.cells.iter().map(|(_, _, count)| *count).max().unwrap_or(1).max(2) as f64;
     for shade in 0..SHADES {
         let mut path = Path::default();

@@ -6,18 +6,20 @@ mod story;
 
 use serde::Serialize;
 use shakedown_schemas::event::Event;
-use shakedown_schemas::result::{ExpectationResult, RunResult, ScenarioResult, Verdict};
+use shakedown_schemas::result::{ExpectationResult, Recovery, RunResult, ScenarioResult, Verdict};
 
 use self::measures::{ChartView, Comparison, chart, comparisons};
 use self::story::{
     EventRow, FaultView, PodStory, RecoveryRow, event_row, fault_view, first_and_last, pod_story, recoveries,
 };
 use super::bar::interval_bar;
-use crate::text::one_line;
-use crate::{RenderError, sentences, words};
+use crate::text::{SOURCE, one_line, tame};
+use crate::{RenderError, sentences, words, yaml};
 
 /// Rows of a table that may be long, such as events; the rest is counted.
 const ROWS: usize = 300;
+/// Sentences about what users felt beside the verdict; the section below has all.
+const FELT: usize = 6;
 
 /// The whole page.
 #[derive(Debug, Serialize)]
@@ -74,6 +76,8 @@ struct ScenarioView {
     charts: Vec<ChartView>,
     comparisons: Vec<Comparison>,
     faults: Vec<FaultView>,
+    /// What users felt, load by load and fault by fault.
+    felt: Vec<Felt>,
     recoveries: Vec<RecoveryRow>,
     pods: Option<PodStory>,
     events: Vec<EventRow>,
@@ -84,6 +88,15 @@ struct ScenarioView {
     loads: Vec<LoadRow>,
     file: String,
     source: Vec<SourceLine>,
+    /// The scenario with its variables put in; empty where that is the file.
+    resolved: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Felt {
+    phase: String,
+    load: String,
+    text: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -242,6 +255,7 @@ impl ScenarioView {
             charts,
             comparisons: comparisons(it),
             faults: it.faults.iter().map(fault_view).collect(),
+            felt: it.recoveries.iter().take(FELT).map(felt).collect(),
             recoveries: recoveries(it),
             pods: pod_story(it),
             events_left_out: events.len() - shown.len(),
@@ -252,6 +266,7 @@ impl ScenarioView {
             loads: loads(it),
             file: it.file.clone(),
             source: source(it),
+            resolved: resolved(it),
             id,
         })
     }
@@ -288,6 +303,18 @@ fn loads(scenario: &ScenarioResult) -> Vec<LoadRow> {
         },
     });
     rows.collect()
+}
+
+fn felt(it: &Recovery) -> Felt {
+    Felt { phase: it.phase.clone(), load: it.load.clone(), text: sentences::recovery(it) }
+}
+
+/// The scenario as it ran, where templates or the command line make it another than the file.
+fn resolved(scenario: &ScenarioResult) -> String {
+    if scenario.resolved.is_null() || scenario.vars.is_empty() {
+        return String::new();
+    }
+    tame(&yaml::to_yaml(&scenario.resolved), SOURCE).into_owned()
 }
 
 /// The scenario's text, each line with the worst verdict of what it asked.

@@ -455,3 +455,15 @@ pub(super) fn events(start: f64, end: f64) -> Vec<Event> {
         event(121.3, EventKind::ScenarioEnded { verdict: Verdict::Pass, reason: "all 5 expectations hold".to_owned() }),
     ]
 }
+
+/// The scenario as it ran, the part of it that variables change.
+pub(super) fn resolved() -> Value {
+    json!({
+        "version": 1,
+        "name": "worker-loses-nats",
+        "namespace": "dynamo",
+        "phases": [{"name": "partition", "faults": {"nats-cut": {"partition": {
+            "pods": {"prefix": "vllm-agg-0-vllmdecodeworker", "count": 1}, "from": [{"service": "nats"}],
+        }}}}],
+    })
+}

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use http::Uri;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::sandbox::error::{ApiError, Cause};
+use crate::sandbox::logs::Wanted;
 use crate::sandbox::object;
 use crate::sandbox::registry::{DeleteOptions, Propagation, Unknown, WriteOptions};
 use crate::sandbox::resource::Resource;
@@ -34,6 +36,23 @@ impl Query {
             text.parse().map_err(|_| ApiError::bad_request(format!("invalid value for {key}: {text:?} is no number")))
         };
         self.get(key).map(parse).transpose()
+    }
+
+    /// Which lines of a log.
+    pub fn logs(&self, now: Timestamp) -> Result<Wanted, ApiError> {
+        let invalid = |key: &str, text: &str| ApiError::bad_request(format!("invalid value for {key}: {text:?}"));
+        let at = match self.get("sinceTime") {
+            Some(text) => Some(text.parse::<Timestamp>().map_err(|_| invalid("sinceTime", text))?),
+            None => None,
+        };
+        let ago = self.number::<u32>("sinceSeconds")?;
+        let ago = ago.and_then(|seconds| now.checked_sub(SignedDuration::from_secs(seconds.into())).ok());
+        Ok(Wanted {
+            since: at.or(ago),
+            tail: self.number("tailLines")?,
+            bytes: self.number("limitBytes")?,
+            timestamps: self.is_on("timestamps"),
+        })
     }
 
     fn is_dry_run(&self) -> Result<bool, ApiError> {

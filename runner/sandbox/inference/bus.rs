@@ -15,15 +15,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
 
 use self::hub::{Hub, Outbox};
 use super::BusConfig;
+use super::log::Log;
 use super::nats::wire::{self, Info, Op};
 use crate::sandbox::net::{Net, Stream};
 
 /// How long a client that is turned away or dropped may take to read why.
 const FAREWELL: Duration = Duration::from_millis(100);
+/// The most characters of a client's name that are kept.
+const NAME: usize = 100;
 /// How long to wait when the kernel accepts no connection, for want of files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -31,10 +33,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// If a setting is not valid, or its port cannot be listened on.
-pub async fn bus(net: Net, config: BusConfig, stop: CancellationToken) -> io::Result<()> {
+pub async fn bus(net: Net, config: BusConfig, log: Log, stop: CancellationToken) -> io::Result<()> {
     config.check()?;
     let listener = net.listen(config.port).await?;
-    info!(port = config.port, "the bus listens");
+    log.info(format_args!("the bus listens on port {}", config.port));
     let config = Arc::new(config);
     let hub = Arc::new(Hub::new(config.max_pending));
     let mut clients = JoinSet::new();
@@ -44,15 +46,15 @@ pub async fn bus(net: Net, config: BusConfig, stop: CancellationToken) -> io::Re
             Some(_) = clients.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, from)) if clients.len() < config.max_clients => {
-                    clients.spawn(serve(stream, from, Arc::clone(&config), Arc::clone(&hub)));
+                    clients.spawn(serve(stream, from, Arc::clone(&config), Arc::clone(&hub), log.clone()));
                 }
                 Ok((mut stream, from)) => {
-                    warn!(%from, "too many clients: one is turned away");
+                    log.warn(format_args!("too many clients: {from} is turned away"));
                     let farewell = stream.write_all(b"-ERR 'maximum connections exceeded'\r\n");
                     let _ = timeout(FAREWELL, farewell).await;
                 }
                 Err(error) => {
-                    warn!(%error, "cannot accept a client");
+                    log.warn(format_args!("cannot accept a client: {error}"));
                     sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -61,15 +63,19 @@ pub async fn bus(net: Net, config: BusConfig, stop: CancellationToken) -> io::Re
 }
 
 /// Serves one client until it goes away or has to.
-async fn serve(stream: Stream, from: SocketAddr, config: Arc<BusConfig>, hub: Arc<Hub>) {
+async fn serve(stream: Stream, from: SocketAddr, config: Arc<BusConfig>, hub: Arc<Hub>, log: Log) {
     let outbox = hub.join();
     let out = BytesMut::new();
-    let mut client = Client { hub: &hub, config: &config, outbox: &outbox, out, verbose: true, unanswered: 0 };
+    let mut client =
+        Client { hub: &hub, config: &config, outbox: &outbox, out, verbose: true, unanswered: 0, name: None };
     let (mut reader, mut writer) = tokio::io::split(stream);
-    match client.run(&mut reader, &mut writer).await {
-        Ok(()) => debug!(%from, "a client left"),
+    let ended =
+        client.run(&mut reader, &mut writer, &|name| log.info(format_args!("client {name} of {from} connected"))).await;
+    let name = client.name.take().unwrap_or_else(|| "without a name".to_owned());
+    match ended {
+        Ok(()) => log.info(format_args!("client {name} of {from} left")),
         Err(error) => {
-            warn!(%from, %error, "a client was dropped");
+            log.warn(format_args!("client {name} of {from} is dropped: {error}"));
             // After what it was sent before, or it could not tell this from the middle of a message.
             let mut last = client.out;
             last.unsplit(outbox.rest());
@@ -89,6 +95,8 @@ struct Client<'a> {
     verbose: bool,
     /// PINGs without any answer since.
     unanswered: u32,
+    /// What it calls itself.
+    name: Option<String>,
 }
 
 impl Client<'_> {
@@ -96,6 +104,7 @@ impl Client<'_> {
         &mut self,
         reader: &mut (impl AsyncReadExt + Unpin),
         writer: &mut (impl AsyncWriteExt + Unpin),
+        connected: &(impl Fn(&str) + Sync),
     ) -> io::Result<()> {
         let info = Info {
             server_id: format!("SHAKEDOWN{:016X}", rand::random::<u64>()),
@@ -116,7 +125,11 @@ impl Client<'_> {
                     }
                     self.unanswered = 0;
                     while let Some(op) = wire::read(&mut input, self.config.max_payload).map_err(io::Error::other)? {
+                        let known = self.name.is_some();
                         self.handle(op)?;
+                        if let Some(name) = self.name.as_deref().filter(|_| !known) {
+                            connected(name);
+                        }
                     }
                 }
                 written = writer.write(&self.out), if !self.out.is_empty() => self.out.advance(written?),
@@ -137,6 +150,7 @@ impl Client<'_> {
         let answer = match op {
             Op::Connect(connect) => {
                 self.verbose = connect.verbose;
+                self.name = Some(connect.name.chars().filter(|c| !c.is_control()).take(NAME).collect());
                 self.hub.echo(self.outbox, connect.echo);
                 Op::Ok
             }

@@ -16,12 +16,12 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
 
 use self::answer::Expected;
 use self::registry::Registry;
 use super::FrontendConfig;
 use super::http;
+use super::log::Log;
 use super::nats::client::{Client, ClientConfig, client};
 use super::protocol::{Heartbeat, decode, heartbeat_subject};
 use crate::sandbox::net::Net;
@@ -33,11 +33,11 @@ const EXPIRY: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// If a setting is not valid, or one of its ports cannot be listened on.
-pub async fn frontend(net: Net, config: FrontendConfig, stop: CancellationToken) -> io::Result<()> {
+pub async fn frontend(net: Net, config: FrontendConfig, log: Log, stop: CancellationToken) -> io::Result<()> {
     config.check()?;
     let api = net.listen(config.port).await?;
     let responses = net.listen(config.response_port).await?;
-    let (bus, driver) = client(net.clone(), ClientConfig::new(&config.bus, "frontend"));
+    let (bus, driver) = client(net.clone(), ClientConfig::new(&config.bus, "frontend", log.clone()));
     let frontend = Arc::new(Frontend {
         response_port: responses.local_addr()?.port(),
         own_address: config.advertise.clone().or_else(|| net.address().map(|address| address.to_string())),
@@ -46,6 +46,7 @@ pub async fn frontend(net: Net, config: FrontendConfig, stop: CancellationToken)
         expected: Expected::default(),
         bus,
         config,
+        log,
     });
     let mut background = JoinSet::new();
     background.spawn(driver);
@@ -54,7 +55,8 @@ pub async fn frontend(net: Net, config: FrontendConfig, stop: CancellationToken)
     background.spawn(http::serve(api, frontend.config.max_connections, move |request| {
         api::handle(Arc::clone(&handler), request)
     }));
-    info!(port = frontend.config.port, "the frontend is up");
+    let (port, model) = (frontend.config.port, &frontend.config.model);
+    frontend.log.info(format_args!("the frontend is up on port {port}: model {model}"));
     frontend.watch_workers(stop).await;
     Ok(())
 }
@@ -62,6 +64,7 @@ pub async fn frontend(net: Net, config: FrontendConfig, stop: CancellationToken)
 /// What the parts of a frontend share.
 struct Frontend {
     config: FrontendConfig,
+    log: Log,
     bus: Client,
     registry: Mutex<Registry>,
     expected: Expected,
@@ -103,14 +106,15 @@ impl Frontend {
                     Some(heartbeat) => {
                         let worker = heartbeat.worker.clone();
                         if self.registry().heard(heartbeat, Instant::now()) {
-                            info!(worker, "a worker joined");
+                            self.log.info(format_args!("worker {worker} joined"));
                         }
                     }
-                    None => warn!("a message on the heartbeat subject is no heartbeat"),
+                    None => self.log.warn("a message on the heartbeat subject is no heartbeat"),
                 },
                 _ = expiry.tick() => {
                     for worker in self.registry().expire(Instant::now()) {
-                        warn!(worker, "a worker fell silent and is dropped");
+                        let silent = self.config.heartbeat_timeout;
+                        self.log.warn(format_args!("worker {worker} is dropped: no heartbeat for {silent}"));
                     }
                 }
             }

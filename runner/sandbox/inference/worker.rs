@@ -7,7 +7,8 @@ mod pace;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
@@ -15,12 +16,13 @@ use http::StatusCode;
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::debug;
 
 use self::pace::{Pace, text};
 use super::WorkerConfig;
+use super::log::Log;
 use super::nats::client::{Client, ClientConfig, client, split_address};
 use super::protocol::{Frame, Heartbeat, Lines, Request, decode, encode, heartbeat_subject, lines, request_subject};
 use super::{http as server, protocol};
@@ -28,6 +30,8 @@ use crate::sandbox::net::Net;
 
 /// How many refusals may be on their way at the same time; further requests are dropped without a word.
 const MAX_REFUSALS: usize = 64;
+/// How often a worker writes how many requests it answered.
+const ACCOUNT: Duration = Duration::from_secs(5);
 /// How many connections may ask for the worker's health.
 const MAX_HEALTH: usize = 64;
 
@@ -35,17 +39,20 @@ const MAX_HEALTH: usize = 64;
 ///
 /// # Errors
 /// If a setting is not valid, or its health port cannot be listened on.
-pub async fn worker(net: Net, config: WorkerConfig, stop: CancellationToken) -> io::Result<()> {
+pub async fn worker(net: Net, config: WorkerConfig, log: Log, stop: CancellationToken) -> io::Result<()> {
     config.check()?;
     let health = net.listen(config.health_port).await?;
-    let (bus, driver) = client(net.clone(), ClientConfig::new(&config.bus, &config.id));
+    let (bus, driver) = client(net.clone(), ClientConfig::new(&config.bus, &config.id, log.clone()));
     let worker = Arc::new(Worker {
         slots: Semaphore::new(config.slots),
         taken: AtomicUsize::new(0),
+        delivered: AtomicU64::new(0),
+        undelivered: AtomicU64::new(0),
         life: rand::random(),
         net,
         bus,
         config,
+        log,
     });
     let mut background = JoinSet::new();
     background.spawn(driver);
@@ -54,7 +61,8 @@ pub async fn worker(net: Net, config: WorkerConfig, stop: CancellationToken) -> 
         let answer = asked.health(request.uri().path());
         async move { answer }
     }));
-    info!(id = worker.config.id, "the worker is up");
+    let (id, model, slots) = (&worker.config.id, &worker.config.model, worker.config.slots);
+    worker.log.info(format_args!("worker {id} is up: model {model}, {slots} slots"));
     worker.work(stop).await;
     Ok(())
 }
@@ -63,10 +71,15 @@ struct Worker {
     net: Net,
     bus: Client,
     config: WorkerConfig,
+    log: Log,
     life: u64,
     slots: Semaphore,
     /// Requests that hold a slot or wait for one.
     taken: AtomicUsize,
+    /// Answers that were sent to their end.
+    delivered: AtomicU64,
+    /// Answers that were not.
+    undelivered: AtomicU64,
 }
 
 impl Worker {
@@ -76,12 +89,20 @@ impl Worker {
         let mut answers = JoinSet::new();
         let mut beat = interval(self.config.heartbeat.get());
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut account = interval_at(Instant::now() + ACCOUNT, ACCOUNT);
+        account.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut bus = self.bus.state();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = beat.tick() => self.heartbeat(false),
-                Ok(()) = bus.changed() => self.heartbeat(false),
+                Ok(()) = bus.changed() => {
+                    self.heartbeat(false);
+                    if bus.borrow_and_update().connected.is_some() {
+                        self.log.info(format_args!("registered as {} for model {}", self.config.id, self.config.model));
+                    }
+                }
+                _ = account.tick() => self.account(),
                 Some(_) = answers.join_next() => {}
                 Some(message) = requests.next() => match decode::<Request>(&message.payload) {
                     Some(request) if self.taken.load(Ordering::Relaxed) < self.config.slots + self.config.queue => {
@@ -96,11 +117,12 @@ impl Worker {
                         let worker = Arc::clone(self);
                         answers.spawn(async move { worker.refuse(request).await });
                     }
-                    Some(request) => warn!(request = request.id, "far too many requests: one was dropped"),
-                    None => warn!("a message on the request subject is no request"),
+                    Some(request) => self.log.warn(format_args!("far too many requests: {} was dropped", request.id)),
+                    None => self.log.warn("a message on the request subject is no request"),
                 },
             }
         }
+        self.log.info("told to end: taking leave, and ending what was begun");
         self.heartbeat(true);
         drop(requests);
         let _ = timeout(self.config.drain.get(), async {
@@ -109,6 +131,18 @@ impl Worker {
             while answers.join_next().await.is_some() {}
         })
         .await;
+    }
+
+    /// Writes what was answered since the last time. A worker that gets no requests says that once, too.
+    fn account(&self) {
+        let delivered = self.delivered.swap(0, Ordering::Relaxed);
+        let undelivered = self.undelivered.swap(0, Ordering::Relaxed);
+        let bus = if self.bus.is_connected() { "connected" } else { "no bus" };
+        self.log.info(format_args!(
+            "{delivered} answers delivered and {undelivered} not in the last {} s, {} requests here, {bus}",
+            ACCOUNT.as_secs(),
+            self.taken.load(Ordering::Relaxed)
+        ));
     }
 
     fn heartbeat(&self, leaving: bool) {
@@ -145,7 +179,10 @@ impl Worker {
                 _ = incoming.next() => Err(io::ErrorKind::ConnectionAborted.into()),
             }
         };
-        if let Err(error) = answered.await {
+        let ended = answered.await;
+        let counter = if ended.is_ok() { &self.delivered } else { &self.undelivered };
+        counter.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = ended {
             debug!(id = self.config.id, request = request.id, %error, "an answer was not delivered");
         }
     }

@@ -130,7 +130,7 @@ impl Container {
         let (registry, uid) = (self.ground.registry.clone(), object::uid(&self.pod).to_owned());
         let killed = registry.kills.arm(&uid, self.name());
         let (printed, printer) = (registry.clone(), uid.clone());
-        let print = move |line| printed.logs.print(&printer, line);
+        let print = move |line| printed.logs.print(&printer, printed.store.clock.now(), line);
         let own_stop = stop.child_token();
         let run = program.run(self.net.clone(), print, own_stop.clone());
         let mut images = self.images.clone();

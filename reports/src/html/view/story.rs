@@ -180,10 +180,12 @@ pub(super) fn pod_story(scenario: &ScenarioResult) -> Option<PodStory> {
             None => it.lines.is_empty().then(|| "nothing was written around it".to_owned()),
         },
     };
+    let mut events: Vec<&PodEvent> = scenario.pod_events.iter().collect();
+    events.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
     Some(PodStory {
         wide: lanes::lanes(scenario, WIDE),
         narrow: lanes::lanes(scenario, NARROW),
-        rows: scenario.pod_events.iter().take(ROWS).map(row).collect(),
+        rows: events.into_iter().take(ROWS).map(row).collect(),
         left_out: scenario.pod_events.len().saturating_sub(ROWS),
         logs: scenario.logs.iter().take(LOGS).map(log).collect(),
     })
@@ -192,13 +194,19 @@ pub(super) fn pod_story(scenario: &ScenarioResult) -> Option<PodStory> {
 pub(super) fn recoveries(scenario: &ScenarioResult) -> Vec<RecoveryRow> {
     let rows = scenario.recoveries.iter().map(|it| {
         let moment = |at: Option<f64>, none: &str| at.map_or(none.to_owned(), words::moment);
-        let since = |at: Option<f64>| match (it.removed_s, at) {
-            (Some(removed), Some(at)) => format!(" ({} after the removal)", words::seconds((at - removed).max(0.0))),
+        let between = |from: Option<f64>, to: Option<f64>, what: &str| match (from, to) {
+            (Some(from), Some(to)) => format!(" ({} after the {what})", words::seconds((to - from).max(0.0))),
             _ => String::new(),
         };
+        let since = |at: Option<f64>| between(it.removed_s, at, "removal");
+        let faults = scenario.faults.iter().filter(|fault| fault.phase == it.phase);
+        let injected = faults.filter_map(|fault| fault.injected_s).reduce(f64::min);
         let facts = vec![
-            ("Onset", moment(it.onset_s, "no request noticed")),
-            ("Failover while the fault stood", moment(it.failover_s, "none")),
+            ("Onset", moment(it.onset_s, "no request noticed") + &between(injected, it.onset_s, "injection")),
+            (
+                "Failover while the fault stood",
+                moment(it.failover_s, "none") + &between(it.onset_s, it.failover_s, "onset"),
+            ),
             ("Removal confirmed", moment(it.removed_s, "never")),
             ("First success after it", moment(it.first_success_s, "none") + &since(it.first_success_s)),
             ("Recovered", moment(it.recovered_s, "not within the run") + &since(it.recovered_s)),

@@ -158,7 +158,8 @@ impl Answer {
     fn timed_out(&self, since: Instant) -> Failure {
         let (worker, now) = (&self.assigned.worker, Instant::now());
         if self.frontend.registry().timed_out(worker, now - since, now) {
-            warn!(worker, "a worker does not answer and is set aside");
+            let waited = (now - since).as_secs_f64();
+            self.frontend.log.warn(format_args!("worker {worker} is set aside: no answer for {waited:.1} s"));
         }
         Failure::TimedOut
     }

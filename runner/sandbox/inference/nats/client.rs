@@ -18,16 +18,19 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
-use tracing::{debug, info, warn};
+use tracing::warn;
 
 use super::subject;
 use super::wire::{self, Connect, Info, Op};
+use crate::sandbox::inference::log::Log;
 use crate::sandbox::net::{Net, Stream};
 
 /// How many operations may wait to be written, and messages to be read by one subscription.
 const QUEUE: usize = 1024;
 /// How many bytes may wait for the kernel to take them before further operations wait in the queue.
 const MAX_OUT: usize = 1 << 20;
+/// Of tries to connect that fail one after the other, the first is told, and from then on each one of so many.
+const TOLD: u32 = 25;
 /// The largest message that is accepted from a server that does not say its own limit, bytes.
 const MAX_PAYLOAD: usize = 1 << 20;
 
@@ -46,11 +49,13 @@ pub struct ClientConfig {
     pub connect_timeout: Duration,
     /// How long to wait after a failed connection before the next.
     pub retry: Duration,
+    /// Where it says how the connection fares.
+    pub log: Log,
 }
 
 impl ClientConfig {
     /// The usual patience: a dead bus is noticed within 2 s.
-    pub fn new(bus: impl Into<String>, name: impl Into<String>) -> Self {
+    pub fn new(bus: impl Into<String>, name: impl Into<String>, log: Log) -> Self {
         Self {
             bus: bus.into(),
             name: name.into(),
@@ -58,6 +63,7 @@ impl ClientConfig {
             dead_after: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
             retry: Duration::from_millis(300),
+            log,
         }
     }
 }
@@ -252,9 +258,13 @@ impl Shared {
 }
 
 async fn drive(net: Net, config: ClientConfig, shared: Arc<Shared>, mut commands: mpsc::Receiver<Command>) {
+    let (log, bus) = (&config.log, &config.bus);
+    let mut failed = 0_u32;
+    let mut lost: Option<Instant> = None;
     loop {
-        match timeout(config.connect_timeout, Connection::open(&net, &config)).await {
-            Ok(Ok(mut connection)) => {
+        let opened = timeout(config.connect_timeout, Connection::open(&net, &config)).await;
+        match opened.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"))) {
+            Ok(mut connection) => {
                 // Whatever was queued for the connection before belongs to the past.
                 while commands.try_recv().is_ok() {}
                 shared.max_payload.store(connection.max_payload as u64, Ordering::Relaxed);
@@ -265,13 +275,26 @@ async fn drive(net: Net, config: ClientConfig, shared: Arc<Shared>, mut commands
                 for (sid, entry) in shared.subscriptions().iter() {
                     wire::write(&entry.op(*sid), &mut connection.out);
                 }
-                info!(name = config.name, bus = config.bus, "connected to the bus");
+                match lost.take() {
+                    Some(since) => log.info(format_args!(
+                        "reconnected to the bus {bus} after {:.1} s and {failed} failed tries",
+                        since.elapsed().as_secs_f64()
+                    )),
+                    None => log.info(format_args!("connected to the bus {bus}")),
+                }
+                failed = 0;
                 let error = connection.run(&config, &shared, &mut commands).await;
                 shared.state.send_modify(|state| state.connected = None);
-                warn!(name = config.name, bus = config.bus, %error, "lost the bus");
+                log.warn(format_args!("lost the bus {bus}: {error}"));
+                lost = Some(Instant::now());
             }
-            Ok(Err(error)) => debug!(name = config.name, bus = config.bus, %error, "cannot connect to the bus"),
-            Err(_) => debug!(name = config.name, bus = config.bus, "the bus does not answer"),
+            Err(error) => {
+                failed += 1;
+                // Tries come several times a second: one line for each would drown everything else.
+                if failed == 1 || failed.is_multiple_of(TOLD) {
+                    log.warn(format_args!("cannot connect to the bus {bus}, try {failed}: {error}"));
+                }
+            }
         }
         sleep(config.retry).await;
     }

@@ -7,8 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::harness::{LIMIT, Town, until};
-use crate::sandbox::inference::BusConfig;
 use crate::sandbox::inference::nats::client::{Client, ClientConfig, PublishError, client};
+use crate::sandbox::inference::{BusConfig, Log};
 use crate::sandbox::net::{Net, Stream};
 
 /// A connection on which a test types and reads the protocol.
@@ -170,9 +170,9 @@ async fn a_slow_consumer_and_a_silent_client_are_dropped() {
 
 /// What a client of ours needs from any NATS server.
 pub(super) async fn serves_our_client(net: Net, address: String) {
-    let (one, driver) = client(net.clone(), ClientConfig::new(&address, "one"));
+    let (one, driver) = client(net.clone(), ClientConfig::new(&address, "one", Log::unread()));
     let first = tokio::spawn(driver);
-    let (two, driver) = client(net, ClientConfig::new(format!("nats://{address}"), "two"));
+    let (two, driver) = client(net, ClientConfig::new(format!("nats://{address}"), "two", Log::unread()));
     let second = tokio::spawn(driver);
     // Subscriptions may come before the connection.
     let mut messages = one.subscribe("greetings.*", None).unwrap();
@@ -215,7 +215,7 @@ async fn the_bus_serves_our_client() {
 #[tokio::test]
 async fn the_client_notices_a_cut_and_is_soon_back_however_long_it_was() {
     let (town, _) = town(BusConfig::default());
-    let (client, driver) = client(town.net("client"), ClientConfig::new("nats:4222", "client"));
+    let (client, driver) = client(town.net("client"), ClientConfig::new("nats:4222", "client", Log::unread()));
     let driver = tokio::spawn(driver);
     connected(&client).await;
     let mut messages = client.subscribe("here", None).unwrap();

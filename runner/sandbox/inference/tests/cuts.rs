@@ -57,6 +57,9 @@ async fn a_worker_of_three_that_loses_the_bus_is_dropped_and_comes_back() {
     let dropped = until("it is dropped", async || town.workers().await == ["w0", "w2"]).await;
     assert!(dropped < Duration::from_millis(2500), "{dropped:?}");
     assert_eq!(succeed(&town, 10).await, 10);
+    let wrote = |pod: &str, part: &str| town.written(pod).iter().any(|line| line.contains(part));
+    assert!(wrote("frontend", "WARN worker w1 is dropped: no heartbeat for 2s"), "{:?}", town.written("frontend"));
+    assert!(wrote("w1", "INFO registered as w1") && wrote("w1", "WARN lost the bus"), "{:?}", town.written("w1"));
     // The cut goes on for longer than the client waits for its connection, and for several fresh ones.
     sleep(Duration::from_secs(3)).await;
     assert_eq!(town.workers().await, ["w0", "w2"]);

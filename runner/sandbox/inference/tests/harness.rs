@@ -17,7 +17,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::sandbox::inference::{BusConfig, FrontendConfig, WorkerConfig, bus, frontend, worker};
+use crate::sandbox::inference::{BusConfig, FrontendConfig, Log, WorkerConfig, bus, frontend, worker};
 use crate::sandbox::net::Net;
 use crate::sandbox::net::tests::{Cuts, address};
 
@@ -29,13 +29,20 @@ pub const MODEL: &str = "Qwen/Qwen3-0.6B";
 pub struct Town {
     pub cuts: Cuts,
     names: Arc<Mutex<BTreeMap<String, IpAddr>>>,
+    lines: Arc<Mutex<Vec<(String, String)>>>,
     pods: BTreeMap<String, (CancellationToken, AbortHandle)>,
     tasks: JoinSet<io::Result<()>>,
 }
 
 impl Town {
     pub fn new() -> Self {
-        Self { cuts: Cuts::default(), names: Arc::default(), pods: BTreeMap::new(), tasks: JoinSet::new() }
+        Self {
+            cuts: Cuts::default(),
+            names: Arc::default(),
+            lines: Arc::default(),
+            pods: BTreeMap::new(),
+            tasks: JoinSet::new(),
+        }
     }
 
     /// A bus, a frontend, and workers `w0`, `w1`, …, all ready.
@@ -64,19 +71,30 @@ impl Town {
     }
 
     pub fn bus(&mut self, config: BusConfig) {
-        let net = self.net("nats");
-        self.start("nats", |stop| bus(net, config, stop));
+        let (net, log) = (self.net("nats"), self.log("nats"));
+        self.start("nats", |stop| bus(net, config, log, stop));
     }
 
     pub fn frontend(&mut self, config: FrontendConfig) {
-        let net = self.net("frontend");
-        self.start("frontend", |stop| frontend(net, config, stop));
+        let (net, log) = (self.net("frontend"), self.log("frontend"));
+        self.start("frontend", |stop| frontend(net, config, log, stop));
     }
 
     pub fn worker(&mut self, name: &str, config: WorkerConfig) {
-        let net = self.net(name);
+        let (net, log) = (self.net(name), self.log(name));
         let config = WorkerConfig { id: name.to_owned(), ..config };
-        self.start(name, |stop| worker(net, config, stop));
+        self.start(name, |stop| worker(net, config, log, stop));
+    }
+
+    /// Keeps what a pod writes.
+    fn log(&self, pod: &str) -> Log {
+        let (lines, pod) = (Arc::clone(&self.lines), pod.to_owned());
+        Log::new(move |line| lines.lock().unwrap().push((pod.clone(), line)))
+    }
+
+    /// What a pod wrote.
+    pub fn written(&self, pod: &str) -> Vec<String> {
+        self.lines.lock().unwrap().iter().filter(|(it, _)| it == pod).map(|(_, line)| line.clone()).collect()
     }
 
     fn start<F>(&mut self, name: &str, program: impl FnOnce(CancellationToken) -> F)

@@ -7,7 +7,7 @@ use shakedown_schemas::units::Duration as Written;
 use tokio::time::{Instant, timeout};
 
 use super::harness::{LIMIT, MODEL, Town, completion, events, pace, request, until};
-use crate::sandbox::inference::{BusConfig, FrontendConfig, WorkerConfig};
+use crate::sandbox::inference::{BusConfig, FrontendConfig, Log, WorkerConfig};
 
 #[tokio::test]
 async fn plain_answers_have_text_and_usage() {
@@ -212,7 +212,7 @@ async fn settings_that_cannot_work_are_refused() {
         WorkerConfig { slots: 0, ..WorkerConfig::default() },
         WorkerConfig { heartbeat: Written::ZERO, ..WorkerConfig::default() },
     ] {
-        let refused = crate::sandbox::inference::worker(town.net("w"), config.clone(), stop()).await;
+        let refused = crate::sandbox::inference::worker(town.net("w"), config.clone(), Log::unread(), stop()).await;
         assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::InvalidInput, "{config:?}");
     }
     let config: WorkerConfig = serde_json::from_value(json!({"id": "w7", "inter_token": "7ms"})).unwrap();
@@ -237,9 +237,9 @@ async fn the_same_programs_run_on_a_host() {
         let (net, stop) = (net.clone(), stop.clone());
         async move {
             tokio::try_join!(
-                crate::sandbox::inference::bus(net.clone(), bus_config, stop.clone()),
-                crate::sandbox::inference::worker(net.clone(), worker_config, stop.clone()),
-                crate::sandbox::inference::frontend(net, frontend_config, stop),
+                crate::sandbox::inference::bus(net.clone(), bus_config, Log::unread(), stop.clone()),
+                crate::sandbox::inference::worker(net.clone(), worker_config, Log::unread(), stop.clone()),
+                crate::sandbox::inference::frontend(net, frontend_config, Log::unread(), stop),
             )
         }
     });

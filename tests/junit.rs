@@ -1,0 +1,111 @@
+//! JUnit as a strict reader has it: every report is valid against the common schema, with the attributes that only some
+//! readers know and without them. `quick-junit` reads it back in the tests of `reports`, and of every run.
+
+use std::process::Command;
+use std::time::Duration;
+
+use shakedown_reports::sample;
+
+use crate::support::process::{Finished, run};
+use crate::support::server::serve;
+use crate::support::shakedown::Shakedown;
+use crate::support::{none_of, program, root, skipped};
+
+/// The attributes of a schema that are conventions of some readers, taken out of it.
+fn core(schema: &str) -> String {
+    schema.lines().filter(|line| !line.contains("<!-- convention -->")).map(|line| format!("{line}\n")).collect()
+}
+
+/// A report without what the core of the schema does not have.
+fn without_conventions(xml: &str) -> String {
+    let mut out = String::new();
+    // Attributes are written one after the other, with their values escaped: a quote ends a value, a `>` a tag.
+    for (index, part) in xml.split('<').enumerate() {
+        if index > 0 {
+            out.push('<');
+        }
+        let Some((tag, rest)) = part.split_once('>') else {
+            out.push_str(part);
+            continue;
+        };
+        let mut tag = tag.to_owned();
+        let gone: &[&str] = match tag.split([' ', '/']).next().unwrap_or_default() {
+            "testcase" => &["timestamp", "file", "line"],
+            "testsuites" => &["skipped", "timestamp"],
+            "testsuite" => &["disabled"],
+            _ => &[],
+        };
+        for name in gone {
+            if let Some(from) = tag.find(&format!(" {name}=\"")) {
+                let value = from + name.len() + 3;
+                let end = value + tag[value..].find('"').expect("a value ends") + 1;
+                tag.replace_range(from..end, "");
+            }
+        }
+        out.push_str(&format!("{tag}>{rest}"));
+    }
+    out
+}
+
+fn validate(shakedown: &Shakedown, schema: &str, xml: &str) -> Finished {
+    let mut command = Command::new("xmllint");
+    let (schema, xml) = (shakedown.path(schema), shakedown.path(xml));
+    run(command.args(["--nonet", "--noout", "--schema"]).arg(schema).arg(xml), Duration::from_secs(30))
+}
+
+#[test]
+fn every_report_is_valid_against_the_common_schema() {
+    let test = "every_report_is_valid_against_the_common_schema";
+    if program("xmllint").is_none() {
+        return skipped(test, "xmllint is not installed");
+    }
+    let shakedown = Shakedown::new();
+    let schema = std::fs::read_to_string(root().join("tests/junit.xsd")).expect("the schema");
+    shakedown.file("whole.xsd", &schema);
+    shakedown.file("core.xsd", core(&schema));
+    shakedown.file("page.yaml", "version: 1\nname: x\nload:\n  a:\n    http: {url: 'URL'}\n    rate: 50/s\nphases:\n  - name: p\n    duration: 1s\n    expect: [{success_rate: {min: 99%}}]\n".replace("URL", &serve(500)));
+    shakedown.run(&["run", "page.yaml", "--out", "out"]);
+    let mut empty = sample::stillborn();
+    empty.scenarios.clear();
+    let xml = |result| shakedown_reports::junit(result).expect("a report");
+    let reports = [
+        ("run", shakedown.reports("out").text("junit.xml")),
+        ("pass", xml(&sample::passing())),
+        ("fail", xml(&sample::failing())),
+        ("inconclusive", xml(&sample::inconclusive())),
+        ("error", xml(&sample::errored())),
+        ("stillborn", xml(&sample::stillborn())),
+        ("suite", xml(&sample::suite())),
+        ("hour", xml(&sample::hour())),
+        ("busy", xml(&sample::busy())),
+        ("hostile", xml(&sample::hostile())),
+        ("empty", xml(&empty)),
+    ];
+    let mut problems = Vec::new();
+    for (name, text) in &reports {
+        shakedown.file("whole.xml", text);
+        shakedown.file("core.xml", without_conventions(text));
+        for (schema, xml) in [("whole.xsd", "whole.xml"), ("core.xsd", "core.xml")] {
+            let finished = validate(&shakedown, schema, xml);
+            if finished.code() != 0 {
+                problems
+                    .push(format!("{name} against {schema}: {}", finished.stderr.lines().take(5).collect::<String>()));
+            }
+        }
+    }
+    none_of(&problems);
+    // The schema does refuse: a case without a name, a skipped one, an unknown attribute, text that is no number.
+    let good = &reports[2].1;
+    for (from, to) in [
+        ("<testcase name=", "<testcase nam="),
+        ("<failure ", "<skipped/><failure "),
+        (" failures=\"2\"", " failures=\"two\""),
+        (" time=\"", " time=\"-"),
+    ] {
+        assert!(good.contains(from), "{from}");
+        shakedown.file("bad.xml", good.replacen(from, to, 1));
+        assert_ne!(validate(&shakedown, "whole.xsd", "bad.xml").code(), 0, "{to} is valid");
+    }
+    shakedown.file("good.xml", good);
+    assert_ne!(validate(&shakedown, "core.xsd", "good.xml").code(), 0, "the core is a smaller schema");
+}
