@@ -37,6 +37,7 @@ fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
         change(text, SENTENCE);
     }
     change(&mut it.reason, SENTENCE);
+    it.attempts.iter_mut().for_each(|attempt| change(&mut attempt.reason, SENTENCE));
     it.tags.iter_mut().for_each(|tag| change(tag, NAME));
     if let Some(cluster) = &mut it.cluster {
         change(&mut cluster.server, NAME);

@@ -55,7 +55,7 @@ async fn values(it: &Prometheus, span: &PhaseSpan, zero: &Zero) -> Result<Vec<f6
     let status = answer.status();
     let text = answer.text().await.map_err(unreachable)?;
     let value: Value = serde_json::from_str(&text)
-        .map_err(|_| format!("`{}` answered {} and is no Prometheus", it.url, status.as_u16()))?;
+        .map_err(|_| format!("the server answered {} and is no Prometheus", status.as_u16()))?;
     read(&value)
 }
 
