@@ -143,8 +143,18 @@ fn tell(facts: &Facts, now: jiff::Timestamp) -> Vec<Finding> {
         }];
     }
     let mut findings = Vec::new();
+    let looked = !installed.unreadable.iter().any(|what| what == "deployments");
     if facts.sandbox {
         findings.push(Finding::ok("Chaos Mesh is modelled by the sandbox"));
+    } else if installed.controllers.is_empty() && looked {
+        // Nobody who does without Chaos Mesh is harmed by that.
+        findings.push(warning(
+            "Chaos Mesh's definitions are there, and its controller is not: its faults would be created, and nothing would happen",
+            "install Chaos Mesh, or remove its definitions; resources of it that are left have to go first",
+        ));
+        definitions(facts, &mut findings);
+        standing(facts, now, &mut findings);
+        return findings;
     } else {
         controller(facts, &mut findings);
         daemons(facts, &mut findings);
@@ -181,15 +191,7 @@ fn version(deployment: &Value) -> String {
 }
 
 fn controller(facts: &Facts, findings: &mut Vec<Finding>) {
-    let Some(deployment) = facts.installed.controllers.first() else {
-        if !facts.installed.unreadable.iter().any(|what| what == "deployments") {
-            findings.push(problem(
-                "Chaos Mesh's definitions are there, and its controller is not: faults would be created, and nothing would happen",
-                "install Chaos Mesh, or remove its definitions; resources of it that are left have to go first",
-            ));
-        }
-        return;
-    };
+    let Some(deployment) = facts.installed.controllers.first() else { return };
     let version = version(deployment);
     let place = deployment["metadata"]["namespace"].as_str().unwrap_or_default();
     if deployment["status"]["availableReplicas"].as_u64().unwrap_or_default() == 0 {
