@@ -12,6 +12,7 @@ mod cluster;
 mod gate;
 mod junit;
 mod partition;
+mod rehearsal;
 mod report;
 mod sandbox;
 mod secrets;

@@ -19,9 +19,10 @@ const LIMIT: Duration = Duration::from_secs(180);
 const SHORT: [&str; 8] = ["--var", "rate=20/s", "--var", "baseline=8s", "--var", "fault=12s", "--var", "recovery=20s"];
 /// How many runs at the same time a machine of two cores can carry beside the other tests: most of a run is waiting,
 /// but a sandbox that has to wait for the processor breaks off answers as a real service would.
-const AT_ONCE: usize = 3;
+pub const AT_ONCE: usize = 3;
 
-fn run(shakedown: &Shakedown, args: &[&str]) -> Finished {
+/// A run of scenarios in the sandbox, into the folder `out`.
+pub fn run(shakedown: &Shakedown, args: &[&str]) -> Finished {
     shakedown.start(&[&["run", "--sandbox", "--out", "out"], args].concat()).finish(LIMIT)
 }
 

@@ -1,0 +1,91 @@
+//! That faults act in the sandbox: shipped scenarios with one thing changed, so that an expectation has to fail. A rehearsal
+//! that could only pass would be worth nothing.
+
+use shakedown_schemas::result::Verdict;
+
+use crate::sandbox::{AT_ONCE, run};
+use crate::support::shakedown::Shakedown;
+use crate::support::{none_of, root};
+
+/// The variables that make a scenario short and its phases still long enough to judge.
+const SHORT: [&str; 8] = ["--var", "rate=20/s", "--var", "baseline=6s", "--var", "fault=10s", "--var", "recovery=20s"];
+
+/// A shipped scenario, what is changed in it, and the phase and kind of the expectation that then fails.
+struct Changed {
+    file: &'static str,
+    changes: &'static [(&'static str, &'static str)],
+    fails: (&'static str, &'static str),
+}
+
+/// All workers instead of one of them: nobody is left to carry the load.
+const ALL: [(&str, &str); 2] = [
+    (", count: 1}", "}"),
+    ("namespace: \"{{ namespace }}\"\n", "namespace: \"{{ namespace }}\"\nblast_radius: {max_percent: 100%}\n"),
+];
+
+const CHANGED: [Changed; 6] = [
+    Changed { file: "degrade-loss.yaml", changes: &ALL, fails: ("loss", "success_rate") },
+    // A kilobyte each second is less than the requests alone.
+    Changed {
+        file: "degrade-bandwidth.yaml",
+        changes: &[ALL[0], ALL[1], ("1Mbit/s", "8kbit/s")],
+        fails: ("bandwidth", "success_rate"),
+    },
+    Changed {
+        file: "graceful-degradation.yaml",
+        changes: &[("delay: 40ms", "delay: 900ms")],
+        fails: ("degradation", "latency_ratio"),
+    },
+    Changed { file: "fail-worker.yaml", changes: &ALL, fails: ("failure", "success_rate") },
+    // The fault stands, on requests that nobody sends.
+    Changed {
+        file: "http-errors.yaml",
+        changes: &[("port: 8000\n", "port: 8000\n          path: /v2/*\n")],
+        fails: ("errors", "success_rate"),
+    },
+    // Packets of connections that stand are dropped as well: without NATS no worker gets a request.
+    Changed {
+        file: "fault-tolerance.yaml",
+        changes: &[
+            ALL[0],
+            ALL[1],
+            ("from: [{service: nats}]", "from: [{service: nats}]\n          engine: chaos-mesh"),
+        ],
+        fails: ("partition", "success_rate"),
+    },
+];
+
+#[test]
+fn what_a_fault_does_makes_expectations_fail() {
+    let mut problems = Vec::new();
+    for batch in CHANGED.chunks(AT_ONCE) {
+        std::thread::scope(|scope| {
+            let runs: Vec<_> = batch.iter().map(|changed| scope.spawn(|| problem(changed))).collect();
+            problems.extend(runs.into_iter().filter_map(|run| run.join().unwrap_or_else(|_| Some("see above".into()))));
+        });
+    }
+    none_of(&problems);
+}
+
+/// What is wrong with the run of a changed scenario, if anything is.
+fn problem(changed: &Changed) -> Option<String> {
+    let file = changed.file;
+    let mut text = std::fs::read_to_string(root().join("scenarios").join(file)).expect("a scenario");
+    for (before, after) in changed.changes {
+        assert!(text.contains(before), "{file} has no `{before}`");
+        text = text.replace(before, after);
+    }
+    let shakedown = Shakedown::new();
+    shakedown.file("changed.yaml", text);
+    let finished = run(&shakedown, &[&["changed.yaml"], &SHORT[..]].concat());
+    if finished.code() != 1 {
+        return Some(format!("{file}: {finished}"));
+    }
+    let reports = shakedown.reports("out");
+    reports.expect_proven_and_undone();
+    let failed = |phase: &str, kind: &str| {
+        let expectations = &reports.scenario().expectations;
+        expectations.iter().any(|it| it.verdict == Verdict::Fail && it.phase == phase && it.kind == kind)
+    };
+    (!failed(changed.fails.0, changed.fails.1)).then(|| format!("{file}: {}", reports.found()))
+}
