@@ -1,89 +1,54 @@
-//! Intervals for percentiles and their ratios by a moving-block bootstrap over time windows.
+//! Intervals for percentiles and their ratios by a block bootstrap over time windows.
 //!
-//! Requests are not independent: those of one second share a queue, a garbage collection, a noisy neighbour. So whole
-//! windows are drawn, in blocks of neighbouring windows (Künsch 1989; the circular form of Politis and Romano 1992),
-//! and a percentile of the drawn requests is taken each time. The chance is a fixed generator with a given seed: the
-//! same observations give the same numbers on every machine and with every version of every dependency.
+//! Requests are not independent: those of one second share a queue, a garbage collection, a noisy neighbour. So what is
+//! drawn is whole windows, in blocks of neighbouring ones (Künsch 1989; the circular form of Politis and Romano 1992).
+//!
+//! - A draw says by how much the share of requests above the percentile differs from what it is. The percentile of the
+//!   draw is the one of the sample at the share that differs as much, as in Woodruff's interval ("Confidence intervals for
+//!   medians and other position measures", Journal of the American Statistical Association 47, 1952). So an interval never
+//!   leaves the values that were seen, and is lopsided where they are.
+//! - Blocks cut the correlation at their ends, and few of them say little about how much they vary. So the draws are
+//!   stretched: to the long-run variance of the share ([`LongRun`]), and by Student's quantile over the normal one for its
+//!   degrees of freedom. The stretch is of shares, not of latencies (the expanded percentile interval of Hesterberg, "What
+//!   Teachers Should Know About the Bootstrap", The American Statistician 69(4), 2015). It narrows as well as it widens.
+//! - A ratio's draws are pairs, one from each phase. In logarithms, so that its interval is the same in both directions.
 
-use std::collections::BTreeSet;
-
-use super::numbers::{normal_quantile, student_quantile};
+use super::chance::Chance;
+use super::long_run::{FEWEST_WINDOWS, LongRun};
+use super::numbers::{freedom_of_sum, normal_quantile, student_quantile};
 use super::stats::Placed;
-use crate::observe::{CELL_NS, Histogram};
+use crate::observe::{CELL_NS, Cell, Histogram};
 
 /// How often a phase is drawn anew.
-const RESAMPLES: usize = 1000;
+const RESAMPLES: usize = 2000;
 
 /// More windows than this are merged, so that an hour costs no more than some minutes do.
 const MOST_WINDOWS: usize = 200;
 
-/// The length of a block, in seconds, where the phase is long enough for it.
-const BLOCK_S: f64 = 20.0;
+/// The length of a block, in seconds, where the phase is long enough for it. It shapes the draws and does not scale them,
+/// so that little depends on it: from 2 s to 10 s intervals cover the truth as often.
+const BLOCK_S: f64 = 5.0;
 
-/// The fewest blocks that a phase is cut into, and so the fewest windows that an interval can be made of.
-pub(super) const FEWEST_BLOCKS: usize = 6;
+/// The fewest blocks that a phase is cut into.
+const FEWEST_BLOCKS: usize = 3;
 
 /// How many times the variance of independent requests a phase must show to count as drifting.
 const DRIFT: f64 = 2.0;
 
-/// SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).
-#[derive(Debug, Clone)]
-pub(super) struct Chance(u64);
-
-impl Chance {
-    /// A generator for one question: the run's seed and the question's words.
-    pub(super) fn new(seed: u64, words: &[&str]) -> Self {
-        // FNV-1a over the words, with a separator that no word holds.
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ seed;
-        for byte in words.iter().flat_map(|word| word.bytes().chain([0xff])) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-        Self(hash)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number between 0 and 1, neither included.
-    pub(super) fn uniform(&mut self) -> f64 {
-        ((self.next() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-    }
-
-    /// A standard normal number (Box and Muller, 1958).
-    pub(super) fn normal(&mut self) -> f64 {
-        (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
-    }
-
-    /// A number below `bound`, which is more than zero and small: the bias of the plain product is below 2^-40.
-    fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.next()) * bound as u128) >> 64) as usize
-    }
-}
-
-/// The values of one phase, window by window, ready to be drawn many times.
-///
-/// Row `v` of `cumulative` holds for each window how many of its values are at most `values[v]`. With the windows'
-/// weights a draw's percentile is then found by bisection over rows, whatever the number of requests.
+/// The values of one phase, all together and window by window.
 #[derive(Debug, Clone)]
 pub(super) struct Windows {
-    values: Vec<f64>,
-    cumulative: Vec<u32>,
-    width: usize,
+    windows: Vec<Histogram>,
     window_s: f64,
+    /// The values' logarithms in rising order, and how many are at most each.
+    logarithms: Vec<f64>,
+    at_most: Vec<u64>,
 }
 
 impl Windows {
     /// Merges cells into windows of a second, or longer ones where there would be too many. A rest shorter than half
     /// a window joins the last one.
-    pub(super) fn new<'a>(
-        cells: impl Iterator<Item = Placed<'a>>,
-        pick: fn(&crate::observe::Cell) -> &Histogram,
-    ) -> Self {
+    pub(super) fn new<'a>(cells: impl Iterator<Item = Placed<'a>>, pick: fn(&Cell) -> &Histogram) -> Self {
         let cells: Vec<&Histogram> = cells.map(|placed| pick(placed.cell)).collect();
         let per_second = (1_000_000_000 / CELL_NS) as usize;
         let chunk = per_second * cells.len().div_ceil(per_second * MOST_WINDOWS).max(1);
@@ -96,187 +61,148 @@ impl Windows {
                 _ => windows.push(sum),
             }
         }
-        Self::of(&windows, chunk as f64 / per_second as f64)
-    }
-
-    fn of(windows: &[Histogram], window_s: f64) -> Self {
-        // Values come from buckets, so equal values are equal bit by bit, and positive ones sort by their bits.
-        let distinct: BTreeSet<u64> =
-            windows.iter().flat_map(|it| it.iter().map(|(value, _)| value.to_bits())).collect();
-        let values: Vec<f64> = distinct.into_iter().map(f64::from_bits).collect();
-        let width = windows.len();
-        let mut cumulative = vec![0_u32; values.len() * width];
-        for (window, histogram) in windows.iter().enumerate() {
-            let mut counts = histogram.iter().peekable();
-            let mut seen = 0_u32;
-            for (row, value) in values.iter().enumerate() {
-                if let Some((_, count)) = counts.next_if(|(next, _)| next == value) {
-                    seen = seen.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
-                }
-                cumulative[row * width + window] = seen;
-            }
-        }
-        Self { values, cumulative, width, window_s }
+        let mut all = Histogram::default();
+        windows.iter().for_each(|window| all.merge(window));
+        // Nothing at all has no logarithm: less than the finest grain stands for it.
+        let logarithms = all.iter().map(|(value, _)| value.max(0.5).ln()).collect();
+        let sum_to = |sum: &mut u64, (_, count): (f64, u64)| {
+            *sum += count;
+            Some(*sum)
+        };
+        let at_most = all.iter().scan(0, sum_to).collect();
+        Self { windows, window_s: chunk as f64 / per_second as f64, logarithms, at_most }
     }
 
     /// How many windows there are.
     pub(super) const fn len(&self) -> usize {
-        self.width
+        self.windows.len()
     }
 
-    fn at_most(&self, row: usize, weights: &[u32]) -> u64 {
-        let row = &self.cumulative[row * self.width..(row + 1) * self.width];
-        row.iter().zip(weights).map(|(count, weight)| u64::from(*count) * u64::from(*weight)).sum()
+    /// How many values there are.
+    fn values(&self) -> u64 {
+        self.at_most.last().copied().unwrap_or_default()
     }
 
-    /// The percentile of the values with each window's values taken `weights` times.
-    fn quantile(&self, weights: &[u32], quantile: f64) -> Option<f64> {
-        let last = self.values.len().checked_sub(1)?;
-        let total = self.at_most(last, weights);
-        if total == 0 {
-            return None;
+    /// The logarithm of the value with this rank, counted from 1.
+    fn ranked(&self, rank: f64) -> f64 {
+        let at = self.at_most.partition_point(|at_most| (*at_most as f64) < rank);
+        self.logarithms[at.min(self.logarithms.len() - 1)]
+    }
+
+    /// The logarithm at a rank between two values, and that of the nearest beyond them.
+    fn between(&self, rank: f64) -> f64 {
+        let rank = rank.clamp(1.0, self.values() as f64);
+        let part = rank.fract();
+        if part == 0.0 {
+            return self.ranked(rank);
         }
-        let rank = ((quantile * total as f64) - 1e-9).ceil().max(1.0) as u64;
-        let (mut low, mut high) = (0, last);
-        while low < high {
-            let middle = (low + high) / 2;
-            if self.at_most(middle, weights) >= rank { high = middle } else { low = middle + 1 }
-        }
-        Some(self.values[low])
+        self.ranked(rank.floor()) * (1.0 - part) + self.ranked(rank.ceil()) * part
+    }
+
+    /// For each window how many more of its values lie above the percentile than their share. Values that are the
+    /// percentile itself count as above it by as much as makes the sum nothing.
+    fn excess(&self, quantile: f64) -> Vec<f64> {
+        let n = self.values() as f64;
+        let wanted = (1.0 - quantile) * n;
+        let percentile = self.ranked((quantile * n - 1e-9).ceil().max(1.0));
+        let logarithm = |value: f64| value.max(0.5).ln();
+        let count = |window: &Histogram, counts: fn(f64, f64) -> bool| -> f64 {
+            let there = window.iter().filter(|(value, _)| counts(logarithm(*value), percentile));
+            there.map(|(_, count)| count as f64).sum()
+        };
+        let above: Vec<f64> = self.windows.iter().map(|it| count(it, |value, percentile| value > percentile)).collect();
+        let at: Vec<f64> = self.windows.iter().map(|it| count(it, |value, percentile| value == percentile)).collect();
+        let part = (wanted - above.iter().sum::<f64>()) / at.iter().sum::<f64>();
+        let windows = self.windows.iter().zip(above.iter().zip(&at));
+        windows.map(|(all, (above, at))| above + part * at - (1.0 - quantile) * all.len() as f64).collect()
     }
 
     /// How many windows a block has.
     fn block(&self) -> usize {
-        block(self.width, self.window_s)
-    }
-
-    fn draw(&self, chance: &mut Chance, weights: &mut [u32]) {
-        weights.fill(0);
-        let block = self.block();
-        let mut drawn = 0;
-        while drawn < self.width {
-            let start = chance.below(self.width);
-            for offset in 0..block.min(self.width - drawn) {
-                weights[(start + offset) % self.width] += 1;
-            }
-            drawn += block;
-        }
-    }
-}
-
-/// One phase's percentile, drawn many times, and how far those draws can be trusted.
-struct Draws {
-    logarithms: Vec<f64>,
-    variance: f64,
-    /// What the variance of the draws is to be multiplied with.
-    missed: f64,
-    freedom: f64,
-}
-
-impl Draws {
-    fn new(windows: &Windows, quantile: f64, chance: &mut Chance) -> Option<Self> {
-        if windows.len() < FEWEST_BLOCKS {
-            return None;
-        }
-        let mut weights = vec![0; windows.len()];
-        let logarithms: Vec<f64> = (0..RESAMPLES)
-            .filter_map(|_| {
-                windows.draw(chance, &mut weights);
-                // Nothing at all has no logarithm: less than the finest grain stands for it.
-                windows.quantile(&weights, quantile).map(|value| value.max(0.5).ln())
-            })
-            .collect();
-        // A draw of nothing but windows without a value is left out; where that is the rule, there is no interval.
-        if logarithms.len() < RESAMPLES / 2 {
-            return None;
-        }
-        let n = logarithms.len() as f64;
-        let mean = logarithms.iter().sum::<f64>() / n;
-        let variance = logarithms.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n;
-        let blocks = (windows.len() / windows.block()) as f64;
-        let missed = windows.missed_variance(quantile) * blocks / (blocks - 1.0);
-        Some(Self { logarithms, variance, missed, freedom: blocks - 1.0 })
-    }
-}
-
-/// How many of so many windows a block has.
-fn block(width: usize, window_s: f64) -> usize {
-    let wanted = (BLOCK_S / window_s).round() as usize;
-    wanted.min(width / FEWEST_BLOCKS).max(1)
-}
-
-/// The long-run variance of a series of windows around its mean, from overlapping blocks: the mean square of a block's
-/// sum, per window.
-fn long_run_variance(apart: &[f64], block: usize) -> f64 {
-    let width = apart.len();
-    let sum = |start: usize| (0..block).map(|offset| apart[(start + offset) % width]).sum::<f64>();
-    let squares: f64 = (0..width).map(|start| sum(start).powi(2)).sum();
-    // The mean was taken out of the same windows, which takes this share of a block's variance with it.
-    squares / (block * width) as f64 / (1.0 - block as f64 / width as f64)
-}
-
-/// What a series' windows show of the variance of its mean.
-pub(super) struct LongRun {
-    /// Per window, with what blocks miss.
-    pub(super) variance: f64,
-    /// How many blocks there are.
-    pub(super) blocks: f64,
-}
-
-impl LongRun {
-    /// Of a series around its mean, at least [`FEWEST_BLOCKS`] windows of so many seconds each.
-    ///
-    /// Blocks cut the correlation at their ends, so that their variance is too small by a share that falls with their
-    /// length `b` as `1/b`. Blocks of a third of the length miss three times as much: `2 V(b) - V(b/3)` is more than
-    /// corrected for small samples (the "lugsail" of Vats and Flegal, "Lugsail lag windows for estimating time-average
-    /// covariance matrices", Biometrika 109(3), 2022). Never less than `V(b)`.
-    pub(super) fn of(apart: &[f64], window_s: f64) -> Self {
-        let block = block(apart.len(), window_s);
-        let long = long_run_variance(apart, block);
-        let short = long_run_variance(apart, (block / 3).max(1));
-        Self { variance: (2.0 * long - short).max(long), blocks: (apart.len() / block) as f64 }
-    }
-}
-
-impl Windows {
-    /// For each window how many more of its values lie above the percentile than their share, and the variance that
-    /// this would have if all values were independent.
-    fn above(&self, quantile: f64) -> Option<(Vec<f64>, f64)> {
-        let value = self.quantile(&vec![1; self.width], quantile)?;
-        let row = self.values.partition_point(|other| *other < value);
-        let counts =
-            |row: usize| self.cumulative[row * self.width..(row + 1) * self.width].iter().map(|it| f64::from(*it));
-        let totals: Vec<f64> = counts(self.values.len() - 1).collect();
-        let over: Vec<f64> = counts(row).zip(&totals).map(|(at_most, total)| total - at_most).collect();
-        let all: f64 = totals.iter().sum();
-        let share = over.iter().sum::<f64>() / all;
-        let excess = over.iter().zip(&totals).map(|(over, total)| over - share * total).collect();
-        Some((excess, share * (1.0 - share) * all / self.width as f64))
-    }
-
-    /// How many times the variance between blocks is what it would be between longer ones.
-    fn missed_variance(&self, quantile: f64) -> f64 {
-        let Some((excess, _)) = self.above(quantile) else { return 1.0 };
-        let long = long_run_variance(&excess, self.block());
-        if long > 0.0 { LongRun::of(&excess, self.window_s).variance / long } else { 1.0 }
+        let wanted = (BLOCK_S / self.window_s).round() as usize;
+        wanted.min(self.windows.len() / FEWEST_BLOCKS).max(1)
     }
 
     /// How many times the variance of independent requests the phase shows around a percentile, when that is so much
     /// that the service was drifting from second to second. None when it was steady, or when that cannot be told.
     pub(super) fn drift(&self, quantile: f64) -> Option<f64> {
-        if self.len() < FEWEST_BLOCKS {
+        if self.windows.len() < FEWEST_WINDOWS || self.values() == 0 {
             return None;
         }
-        let (excess, independent) = self.above(quantile)?;
-        let factor = LongRun::of(&excess, self.window_s).variance / independent;
-        (independent > 0.0 && factor >= DRIFT).then_some(factor)
+        let independent = quantile * (1.0 - quantile) * self.values() as f64 / self.windows.len() as f64;
+        let factor = LongRun::of(&self.excess(quantile)).variance / independent;
+        (factor >= DRIFT).then_some(factor)
     }
+}
+
+/// One phase's percentile, drawn many times.
+struct Draws<'a> {
+    windows: &'a Windows,
+    /// The rank of the percentile in the sample, between two values.
+    rank: f64,
+    /// By how much the rank differs in each draw, with the long-run variance.
+    apart: Vec<f64>,
+    freedom: f64,
+}
+
+impl<'a> Draws<'a> {
+    fn new(windows: &'a Windows, quantile: f64, chance: &mut Chance) -> Option<Self> {
+        let n = windows.len();
+        if n < FEWEST_WINDOWS || windows.values() == 0 {
+            return None;
+        }
+        let excess = windows.excess(quantile);
+        let block = windows.block();
+        let long_run = LongRun::of(&excess);
+        let sums = |length: usize| -> Vec<f64> {
+            (0..n).map(|start| (start..start + length).map(|at| excess[at % n]).sum()).collect()
+        };
+        // As many whole blocks as there is room for, and a shorter one that fills it.
+        let (blocks, rest) = (sums(block), sums(n % block));
+        let variance = |sums: &[f64]| sums.iter().map(|sum| sum * sum).sum::<f64>() / n as f64;
+        let drawn = variance(&blocks) * (n / block) as f64 + variance(&rest);
+        let scale = if drawn > 0.0 { (long_run.variance * n as f64 / drawn).sqrt() } else { 0.0 };
+        let mut draw = || {
+            let whole: f64 = (0..n / block).map(|_| blocks[chance.below(n)]).sum();
+            (whole + rest[chance.below(n)]) * scale
+        };
+        let apart = (0..RESAMPLES).map(|_| draw()).collect();
+        // Half a rank more: of independent values the one with rank k is at most the percentile when so many are.
+        let rank = quantile * windows.values() as f64 + 0.5;
+        Some(Self { windows, rank, apart, freedom: long_run.freedom })
+    }
+
+    /// The logarithms of the draws, stretched.
+    fn logarithms(&self, stretch: f64) -> impl Iterator<Item = f64> + '_ {
+        self.apart.iter().map(move |apart| self.windows.between(self.rank + apart * stretch))
+    }
+
+    /// The variance of those logarithms, and its degrees of freedom.
+    fn spread(&self) -> (f64, f64) {
+        let n = self.apart.len() as f64;
+        let mean = self.logarithms(1.0).sum::<f64>() / n;
+        (self.logarithms(1.0).map(|value| (value - mean).powi(2)).sum::<f64>() / n, self.freedom)
+    }
+}
+
+/// How many times a normal interval one with so many degrees of freedom is.
+fn stretch(confidence: f64, freedom: f64) -> f64 {
+    let upper = 0.5 + confidence / 2.0;
+    student_quantile(upper, freedom) / normal_quantile(upper)
+}
+
+/// The middle `confidence` of logarithms, as values.
+fn middle(logarithms: impl Iterator<Item = f64>, confidence: f64) -> [f64; 2] {
+    let mut sorted: Vec<f64> = logarithms.collect();
+    sorted.sort_by(f64::total_cmp);
+    let outside = ((0.5 - confidence / 2.0) * sorted.len() as f64) as usize;
+    [sorted[outside].exp(), sorted[sorted.len() - 1 - outside].exp()]
 }
 
 /// The interval of a percentile, in the values' unit. None where there are too few windows to tell.
 pub(super) fn percentile(windows: &Windows, quantile: f64, confidence: f64, mut chance: Chance) -> Option<[f64; 2]> {
     let draws = Draws::new(windows, quantile, &mut chance)?;
-    Some(stretched(draws.logarithms, draws.missed, draws.freedom, confidence))
+    Some(middle(draws.logarithms(stretch(confidence, draws.freedom)), confidence))
 }
 
 /// The interval of one phase's percentile divided by another's. None where either has too few windows to tell.
@@ -289,116 +215,11 @@ pub(super) fn ratio(
 ) -> Option<[f64; 2]> {
     let over = Draws::new(over, quantile, &mut chance)?;
     let under = Draws::new(under, quantile, &mut chance)?;
+    let stretch = stretch(confidence, freedom_of_sum(over.spread(), under.spread()));
     // Each phase's draws are independent of the other's, so that any pairing of them is a draw of the ratio.
-    let pairs = over.logarithms.iter().zip(&under.logarithms).map(|(over, under)| over - under).collect();
-    let (a, b) = (over.variance, under.variance);
-    if a + b <= 0.0 {
-        return Some(stretched(pairs, 1.0, over.freedom + under.freedom, confidence));
-    }
-    // The degrees of freedom of a sum of two estimated variances: Welch 1947, Satterthwaite 1946.
-    let freedom = (a + b).powi(2) / (a * a / over.freedom + b * b / under.freedom);
-    Some(stretched(pairs, (a * over.missed + b * under.missed) / (a + b), freedom, confidence))
-}
-
-/// The middle `confidence` of the draws, stretched on both sides of the median.
-///
-/// The plain percentile interval is too narrow for few blocks, as a normal interval with an estimated variance is:
-/// it is stretched by `t / z` with the blocks' degrees of freedom, and by the root of what the blocks' variance misses
-/// (Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician 69(4), 2015, for the first).
-/// Draws are logarithms, so that the interval of a ratio is the same in both directions.
-fn stretched(mut draws: Vec<f64>, missed: f64, freedom: f64, confidence: f64) -> [f64; 2] {
-    draws.sort_by(f64::total_cmp);
-    let at = |share: f64| draws[((share * draws.len() as f64) as usize).min(draws.len() - 1)];
-    let tail = (1.0 - confidence) / 2.0;
-    let student = student_quantile(1.0 - tail, freedom as u32) / normal_quantile(1.0 - tail);
-    let median = at(0.5);
-    let side = |edge: f64| (median + (edge - median) * student * missed.sqrt()).exp();
-    [side(at(tail)), side(at(1.0 - tail))]
+    let pairs = over.logarithms(stretch).zip(under.logarithms(stretch)).map(|(over, under)| over - under);
+    Some(middle(pairs, confidence))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::judge::stats::judged;
-    use crate::judge::testing::Timeline;
-    use proptest::prelude::*;
-
-    fn windows(rate: f64, seconds: f64, ms: impl FnMut(u64) -> f64) -> Windows {
-        let mut ms = ms;
-        let observations = Timeline::new(rate).phase("p", seconds).answer(|it| it.ok_in(ms(it.index))).observe();
-        Windows::new(judged(&observations.loads[0], 0), |cell| &cell.latency)
-    }
-
-    /// Log-normal latencies: exp(sigma * z) around 100 ms.
-    fn log_normal(chance: &mut Chance, sigma: f64) -> f64 {
-        100.0 * (sigma * chance.normal()).exp()
-    }
-
-    #[test]
-    fn unit_weights_give_the_histograms_percentile() {
-        let all = windows(50.0, 20.0, |index| 10.0 + (index * 37 % 100) as f64);
-        assert_eq!(all.len(), 20);
-        let mut histogram = Histogram::default();
-        (0..1000_u64).for_each(|index| histogram.record(10_000 + (index * 37 % 100) * 1000));
-        for quantile in [0.01, 0.5, 0.95, 0.99] {
-            let (ours, exact) = (all.quantile(&[1; 20], quantile).unwrap(), histogram.quantile(quantile).unwrap());
-            assert!((ours / exact - 1.0).abs() < 0.001, "{ours} {exact}");
-        }
-        assert_eq!(all.quantile(&[0; 20], 0.5), None);
-    }
-
-    #[test]
-    fn long_phases_are_merged() {
-        let hour = windows(2.0, 3600.0, |_| 10.0);
-        assert_eq!((hour.len(), hour.window_s), (200, 18.0));
-        assert_eq!(hour.block(), 1);
-        let minute = windows(2.0, 60.0, |_| 10.0);
-        assert_eq!((minute.len(), minute.block()), (60, 10));
-        assert_eq!(windows(2.0, 20.25, |_| 10.0).len(), 20, "a rest of a quarter joins the last window");
-        assert_eq!(windows(4.0, 20.75, |_| 10.0).len(), 21);
-    }
-
-    #[test]
-    fn a_constant_has_an_interval_without_width() {
-        let all = windows(20.0, 30.0, |_| 50.0);
-        let [low, high] = percentile(&all, 0.95, 0.95, Chance::new(1, &[])).unwrap();
-        assert!((low - high).abs() < 1e-6 && (low / 50_000.0 - 1.0).abs() < 0.001);
-        assert_eq!(percentile(&windows(20.0, 5.0, |_| 50.0), 0.95, 0.95, Chance::new(1, &[])), None);
-    }
-
-    /// The large-sample interval of a ratio of medians of log-normals is known: its half-width is
-    /// `1.96 * sqrt(2) * sigma * sqrt(pi / 2) / sqrt(n)` in logarithms.
-    #[test]
-    fn the_interval_of_a_ratio_has_the_analytic_width() {
-        let mut chance = Chance::new(7, &["sample"]);
-        let over = windows(50.0, 200.0, |_| 2.0 * log_normal(&mut chance, 0.5));
-        let under = windows(50.0, 200.0, |_| log_normal(&mut chance, 0.5));
-        let [low, high] = ratio(&over, &under, 0.5, 0.95, Chance::new(7, &["draw"])).unwrap();
-        assert!(low < 2.0 && 2.0 < high, "{low} to {high}");
-        let half = (high / low).ln() / 2.0;
-        let analytic = 1.96 * 2.0_f64.sqrt() * 0.5 * (std::f64::consts::PI / 2.0).sqrt() / 10_000.0_f64.sqrt();
-        assert!((0.7..1.6).contains(&(half / analytic)), "{half} against {analytic}");
-    }
-
-    #[test]
-    fn the_same_seed_gives_the_same_bits_and_another_does_not() {
-        let mut chance = Chance::new(3, &["x"]);
-        let all = windows(20.0, 30.0, |_| log_normal(&mut chance, 0.5));
-        let interval = |seed| percentile(&all, 0.95, 0.95, Chance::new(seed, &["a"])).unwrap().map(f64::to_bits);
-        assert_eq!(interval(1), interval(1));
-        let different: BTreeSet<[u64; 2]> = (1..20).map(interval).collect();
-        assert!(different.len() > 1);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(12))]
-        #[test]
-        fn more_confidence_is_never_narrower(seed in 0_u64..1000, sigma in 0.1_f64..1.0) {
-            let mut chance = Chance::new(seed, &["y"]);
-            let all = windows(20.0, 24.0, |_| log_normal(&mut chance, sigma));
-            let at = |confidence| percentile(&all, 0.9, confidence, Chance::new(seed, &[])).unwrap();
-            let ([low, high], [wide_low, wide_high]) = (at(0.8), at(0.95));
-            prop_assert!(wide_low <= low && low <= high && high <= wide_high);
-        }
-    }
-}
+mod tests;

@@ -77,7 +77,7 @@ fn suggestion(it: &ExpectationResult, values: &[f64]) -> Option<String> {
     let n = scaled.len() as f64;
     let mean = scaled.iter().sum::<f64>() / n;
     let deviation = (scaled.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
-    let reach = student_quantile(0.999, values.len() as u32 - 1) * deviation * (1.0 + 1.0 / n).sqrt();
+    let reach = student_quantile(0.999, n - 1.0) * deviation * (1.0 + 1.0 / n).sqrt();
     let back = |value: f64| if logarithmic { value.exp() } else { value };
     let (low, high) = (back(mean - reach), back(mean + reach));
     let low = if it.unit == Unit::Fraction { low.max(0.0) } else { low };

@@ -8,7 +8,8 @@
 //!   second is inconclusive.
 
 use super::answer::CONFIDENCE;
-use super::bootstrap::{self, Chance, Windows};
+use super::bootstrap::{self, Windows};
+use super::chance::Chance;
 use super::recovery::{baseline_index, recovered};
 use super::stats::{cells, judged};
 use super::{samples, text};

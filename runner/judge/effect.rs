@@ -5,7 +5,8 @@ use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{ExpectationResult, Unit, Verdict};
 use shakedown_schemas::scenario::{Effect, RecoveryTime};
 
-use super::bootstrap::{self, Chance, Windows};
+use super::bootstrap::{self, Windows};
+use super::chance::Chance;
 use super::expectations::one;
 use super::numbers::wilson;
 use super::question::Question;

@@ -5,7 +5,8 @@ use shakedown_schemas::scenario::{Latency, LatencyRatio};
 use shakedown_schemas::units::Percentile;
 
 use super::answer::{Answer, Asked, Rules};
-use super::bootstrap::{self, Chance, Windows};
+use super::bootstrap::{self, Windows};
+use super::chance::Chance;
 use super::drift::Second;
 use super::limits::Limits;
 use super::{samples, stats, text};

@@ -1,17 +1,17 @@
 //! Expectations about how much gets done in a time: `throughput_ratio`, `output_tokens_per_second` and its ratio.
 //!
 //! A rate is a count divided by the judged seconds. Its interval comes from how the counts differ between windows of
-//! time: the long-run variance of the windows (overlapping blocks, as for percentiles), taken to logarithms by the delta
-//! method, and Student's quantile with the blocks' degrees of freedom. A count of nothing has no such variance; then the
+//! time: the long-run variance of the windows, as for percentiles, taken to logarithms by the delta method, and Student's
+//! quantile with its degrees of freedom. A count of nothing has no such variance; then the
 //! rule of three says what it may be at most: three, with 95 %.
 
 use shakedown_schemas::result::Unit;
 use shakedown_schemas::scenario::{RateRatio, TokenRate};
 
 use super::answer::{Answer, Asked, Rules};
-use super::bootstrap::{FEWEST_BLOCKS, LongRun};
 use super::limits::Limits;
-use super::numbers::student_quantile;
+use super::long_run::{FEWEST_WINDOWS, LongRun};
+use super::numbers::{freedom_of_sum, student_quantile};
 use super::{samples, stats, text};
 use crate::observe::{CELL_NS, Cell};
 
@@ -78,17 +78,17 @@ impl Term {
 fn spread(windows: &[f64]) -> Option<(f64, f64)> {
     let n = windows.len() as f64;
     let mean = windows.iter().sum::<f64>() / n;
-    if windows.len() < FEWEST_BLOCKS || mean <= 0.0 {
+    if windows.len() < FEWEST_WINDOWS || mean <= 0.0 {
         return None;
     }
     let apart: Vec<f64> = windows.iter().map(|count| count - mean).collect();
-    let LongRun { variance, blocks } = LongRun::of(&apart, 1.0);
-    Some((variance / (n * mean * mean), blocks - 1.0))
+    let LongRun { variance, freedom } = LongRun::of(&apart);
+    Some((variance / (n * mean * mean), freedom))
 }
 
 /// The interval around a value whose logarithm has this variance.
 fn interval(value: f64, (variance, freedom): (f64, f64), confidence: f64) -> [f64; 2] {
-    let half = student_quantile(0.5 + confidence / 2.0, freedom.max(1.0) as u32) * variance.sqrt();
+    let half = student_quantile(0.5 + confidence / 2.0, freedom) * variance.sqrt();
     [value * (-half).exp(), value * half.exp()]
 }
 
@@ -134,11 +134,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Of) -> Answer {
     }
     let value = term.per_second / baseline.per_second;
     let range = match (term.spread, baseline.spread) {
-        (Some((a, fa)), Some((b, fb))) => {
-            // The degrees of freedom of a sum of two estimated variances: Welch 1947, Satterthwaite 1946.
-            let freedom = if a + b > 0.0 { (a + b).powi(2) / (a * a / fa + b * b / fb) } else { fa + fb };
-            Some(interval(value, (a + b, freedom), rules.confidence))
-        }
+        (Some(a), Some(b)) => Some(interval(value, (a.0 + b.0, freedom_of_sum(a, b)), rules.confidence)),
         _ => none_at_all(&term).map(|[low, high]| [low, high / baseline.per_second]),
     };
     let fact = format!("{} were {} times those of the {}", of.words(), text::digits(value), it.to);
@@ -176,7 +172,7 @@ fn no_tokens(asked: &Asked<'_>, phases: &[usize]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::bootstrap::Chance;
+    use crate::judge::chance::Chance;
 
     #[test]
     fn a_constant_rate_has_an_interval_without_width() {

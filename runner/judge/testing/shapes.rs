@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::judge::bootstrap::Chance;
+use crate::judge::chance::Chance;
 
 /// How a simulated service's latency behaves while nothing is done to it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,20 +16,28 @@ pub enum Shape {
     Bimodal,
     /// Pareto from 50 ms with exponent 1.5: the mean exists, the variance does not.
     HeavyTailed,
-    /// In one second of twenty the service stops for 0.5 to 1.5 s, and everything that is due waits.
-    Stalls,
+    /// A single server: requests wait for those before them, and take 35 ms on average (exponential), so that at 20/s it
+    /// is busy for 70 % of the time.
+    Queue,
+    /// In two seconds of five the service stops for 0.1 to 0.3 s, and everything that is due waits: 8 % of the time.
+    Pauses,
+    /// In so many seconds of a hundred the service stops for 0.5 to 1.5 s, and everything that is due waits.
+    Stalls(u8),
 }
 
 impl Shape {
     /// All that the simulation goes through.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Independent,
+        Self::Queue,
         Self::Drifting(0.05),
         Self::Drifting(0.15),
         Self::Drifting(0.30),
         Self::Bimodal,
         Self::HeavyTailed,
-        Self::Stalls,
+        Self::Pauses,
+        Self::Stalls(10),
+        Self::Stalls(5),
     ];
 }
 
@@ -40,7 +48,9 @@ impl fmt::Display for Shape {
             Self::Drifting(deviation) => write!(out, "drift {:.0} %", deviation * 100.0),
             Self::Bimodal => out.write_str("bimodal"),
             Self::HeavyTailed => out.write_str("heavy-tailed"),
-            Self::Stalls => out.write_str("stalls"),
+            Self::Queue => out.write_str("queue"),
+            Self::Pauses => out.write_str("pauses"),
+            Self::Stalls(percent) => write!(out, "stalls {percent} %"),
         }
     }
 }
@@ -51,7 +61,8 @@ pub struct Service {
     shape: Shape,
     chance: Chance,
     level: f64,
-    stalled_until: f64,
+    /// Until when it does nothing, or is busy with requests before.
+    busy_until: f64,
     second: u64,
 }
 
@@ -60,27 +71,42 @@ impl Service {
     pub fn new(shape: Shape, seed: u64) -> Self {
         let mut chance = Chance::new(seed, &["service"]);
         let level = chance.normal();
-        Self { shape, chance, level, stalled_until: 0.0, second: 0 }
+        Self { shape, chance, level, busy_until: 0.0, second: 0 }
     }
 
     /// The latency of a request that is due then, in milliseconds.
     pub fn answer_ms(&mut self, at: f64) -> f64 {
         while self.second <= at as u64 {
-            self.level = 0.8 * self.level + 0.6 * self.chance.normal();
-            if self.chance.uniform() < 0.05 {
-                let end = self.second as f64 + 0.5 + self.chance.uniform();
-                self.stalled_until = self.stalled_until.max(end);
-            }
+            self.begin_second();
             self.second += 1;
         }
         let plain = 100.0 * (0.5 * self.chance.normal()).exp();
+        let waits = (self.busy_until - at).max(0.0);
         match self.shape {
             Shape::Independent => plain,
             Shape::Drifting(deviation) => plain * (deviation * self.level).exp(),
             Shape::Bimodal if self.chance.uniform() < 0.1 => plain * 10.0,
             Shape::Bimodal => plain,
             Shape::HeavyTailed => 50.0 * self.chance.uniform().powf(-1.0 / 1.5),
-            Shape::Stalls => plain + (self.stalled_until - at).max(0.0) * 1000.0,
+            Shape::Pauses | Shape::Stalls(_) => plain + waits * 1000.0,
+            Shape::Queue => {
+                let takes = waits - 0.035 * self.chance.uniform().ln();
+                self.busy_until = at + takes;
+                takes * 1000.0
+            }
+        }
+    }
+
+    fn begin_second(&mut self) {
+        self.level = 0.8 * self.level + 0.6 * self.chance.normal();
+        let (share, shortest, more) = match self.shape {
+            Shape::Pauses => (0.4, 0.1, 0.2),
+            Shape::Stalls(percent) => (f64::from(percent) / 100.0, 0.5, 1.0),
+            _ => return,
+        };
+        if self.chance.uniform() < share {
+            let end = self.second as f64 + shortest + more * self.chance.uniform();
+            self.busy_until = self.busy_until.max(end);
         }
     }
 }
