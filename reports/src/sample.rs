@@ -73,6 +73,7 @@ pub fn passing() -> RunResult {
             out_of_tolerance_s: 12.0,
             failed_requests: 57,
             resolution_s: 1.0,
+            seen_until_s: Some(121.0),
         }],
         errors: vec![],
         warnings: vec![],

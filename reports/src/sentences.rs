@@ -123,7 +123,10 @@ pub fn recovery(it: &Recovery) -> String {
         (Some(removed), Some(at)) => {
             format!("recovered {} after the removal was confirmed", words::seconds(at - removed))
         }
-        (Some(_), None) => "not recovered within the run".to_owned(),
+        (Some(removed), None) => match it.seen_until_s {
+            Some(until) => format!("not recovered in the {} that followed", words::seconds((until - removed).max(0.0))),
+            None => "not recovered within the run".to_owned(),
+        },
         (None, _) => "the removal was never confirmed".to_owned(),
     };
     format!(

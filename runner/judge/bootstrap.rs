@@ -13,10 +13,12 @@
 //!   Teachers Should Know About the Bootstrap", The American Statistician 69(4), 2015). It narrows as well as it widens.
 //! - A ratio's draws are pairs, one from each phase. In logarithms, so that its interval is the same in both directions.
 
+use std::cmp::Ordering;
+
 use super::chance::Chance;
 use super::long_run::{FEWEST_WINDOWS, LongRun};
 use super::numbers::{freedom_of_sum, normal_quantile, student_quantile};
-use super::stats::Placed;
+use super::stats::{Placed, sum};
 use crate::observe::{CELL_NS, Cell, Histogram};
 
 /// How often a phase is drawn anew.
@@ -34,6 +36,11 @@ const FEWEST_BLOCKS: usize = 3;
 
 /// How many times the variance of independent requests a phase must show to count as drifting.
 const DRIFT: f64 = 2.0;
+
+/// Nothing at all has no logarithm: less than the finest grain stands for it.
+fn logarithm(microseconds: f64) -> f64 {
+    microseconds.max(0.5).ln()
+}
 
 /// The values of one phase, all together and window by window.
 #[derive(Debug, Clone)]
@@ -54,17 +61,14 @@ impl Windows {
         let chunk = per_second * cells.len().div_ceil(per_second * MOST_WINDOWS).max(1);
         let mut windows: Vec<Histogram> = Vec::new();
         for part in cells.chunks(chunk) {
-            let mut sum = Histogram::default();
-            part.iter().for_each(|cell| sum.merge(cell));
+            let part_of = sum(part, Histogram::merge);
             match windows.last_mut() {
-                Some(last) if part.len() * 2 < chunk => last.merge(&sum),
-                _ => windows.push(sum),
+                Some(last) if part.len() * 2 < chunk => last.merge(&part_of),
+                _ => windows.push(part_of),
             }
         }
-        let mut all = Histogram::default();
-        windows.iter().for_each(|window| all.merge(window));
-        // Nothing at all has no logarithm: less than the finest grain stands for it.
-        let logarithms = all.iter().map(|(value, _)| value.max(0.5).ln()).collect();
+        let all = sum(&windows.iter().collect::<Vec<_>>(), Histogram::merge);
+        let logarithms = all.iter().map(|(value, _)| logarithm(value)).collect();
         let sum_to = |sum: &mut u64, (_, count): (f64, u64)| {
             *sum += count;
             Some(*sum)
@@ -83,38 +87,39 @@ impl Windows {
         self.at_most.last().copied().unwrap_or_default()
     }
 
-    /// The logarithm of the value with this rank, counted from 1.
+    /// The logarithm of the value with this rank, counted from 1, and between two of them where it lies between.
     fn ranked(&self, rank: f64) -> f64 {
-        let at = self.at_most.partition_point(|at_most| (*at_most as f64) < rank);
-        self.logarithms[at.min(self.logarithms.len() - 1)]
-    }
-
-    /// The logarithm at a rank between two values, and that of the nearest beyond them.
-    fn between(&self, rank: f64) -> f64 {
         let rank = rank.clamp(1.0, self.values() as f64);
-        let part = rank.fract();
-        if part == 0.0 {
-            return self.ranked(rank);
+        let (whole, part) = (rank as u64, rank.fract());
+        let at = self.at_most.partition_point(|at_most| *at_most < whole);
+        // The next value is another one only where this is the last of its kind.
+        if part == 0.0 || self.at_most[at] > whole {
+            return self.logarithms[at];
         }
-        self.ranked(rank.floor()) * (1.0 - part) + self.ranked(rank.ceil()) * part
+        self.logarithms[at] * (1.0 - part) + self.logarithms[at + 1] * part
     }
 
     /// For each window how many more of its values lie above the percentile than their share. Values that are the
     /// percentile itself count as above it by as much as makes the sum nothing.
     fn excess(&self, quantile: f64) -> Vec<f64> {
+        let share = 1.0 - quantile;
         let n = self.values() as f64;
-        let wanted = (1.0 - quantile) * n;
-        let percentile = self.ranked((quantile * n - 1e-9).ceil().max(1.0));
-        let logarithm = |value: f64| value.max(0.5).ln();
-        let count = |window: &Histogram, counts: fn(f64, f64) -> bool| -> f64 {
-            let there = window.iter().filter(|(value, _)| counts(logarithm(*value), percentile));
-            there.map(|(_, count)| count as f64).sum()
+        let percentile = self.ranked((quantile * n - 1e-9).ceil());
+        // How many of a window's values lie above it, and how many are it.
+        let counted = |window: &Histogram| {
+            window.iter().fold((0.0, 0.0), |(above, at), (value, count)| {
+                match logarithm(value).total_cmp(&percentile) {
+                    Ordering::Greater => (above + count as f64, at),
+                    Ordering::Equal => (above, at + count as f64),
+                    Ordering::Less => (above, at),
+                }
+            })
         };
-        let above: Vec<f64> = self.windows.iter().map(|it| count(it, |value, percentile| value > percentile)).collect();
-        let at: Vec<f64> = self.windows.iter().map(|it| count(it, |value, percentile| value == percentile)).collect();
-        let part = (wanted - above.iter().sum::<f64>()) / at.iter().sum::<f64>();
-        let windows = self.windows.iter().zip(above.iter().zip(&at));
-        windows.map(|(all, (above, at))| above + part * at - (1.0 - quantile) * all.len() as f64).collect()
+        let counts: Vec<(f64, f64)> = self.windows.iter().map(counted).collect();
+        let (above, at) = counts.iter().fold((0.0, 0.0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+        let part = (share * n - above) / at;
+        let excess = |(window, (above, at)): (&Histogram, &(f64, f64))| above + part * at - share * window.len() as f64;
+        self.windows.iter().zip(&counts).map(excess).collect()
     }
 
     /// How many windows a block has.
@@ -174,14 +179,15 @@ impl<'a> Draws<'a> {
 
     /// The logarithms of the draws, stretched.
     fn logarithms(&self, stretch: f64) -> impl Iterator<Item = f64> + '_ {
-        self.apart.iter().map(move |apart| self.windows.between(self.rank + apart * stretch))
+        self.apart.iter().map(move |apart| self.windows.ranked(self.rank + apart * stretch))
     }
 
     /// The variance of those logarithms, and its degrees of freedom.
     fn spread(&self) -> (f64, f64) {
         let n = self.apart.len() as f64;
-        let mean = self.logarithms(1.0).sum::<f64>() / n;
-        (self.logarithms(1.0).map(|value| (value - mean).powi(2)).sum::<f64>() / n, self.freedom)
+        let logarithms: Vec<f64> = self.logarithms(1.0).collect();
+        let mean = logarithms.iter().sum::<f64>() / n;
+        (logarithms.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n, self.freedom)
     }
 }
 

@@ -11,7 +11,7 @@ use super::answer::CONFIDENCE;
 use super::bootstrap::{self, Windows};
 use super::chance::Chance;
 use super::recovery::{baseline_index, recovered};
-use super::stats::{cells, judged};
+use super::stats::{cells, judged, sum};
 use super::{samples, text};
 use crate::observe::{Cell, Histogram, LoadObservations, Observations};
 
@@ -48,10 +48,8 @@ impl Second {
         }
         let (from_ns, to_ns) = recovered(observations, load, last_fault)?;
         let after = || cells(load).filter(move |placed| placed.start_ns >= from_ns && placed.start_ns < to_ns);
-        let mut values = Histogram::default();
-        after().for_each(|placed| values.merge(pick(placed.cell)));
-        let mut before = Histogram::default();
-        judged(load, first).for_each(|placed| before.merge(pick(placed.cell)));
+        let values = sum(&after().map(|placed| pick(placed.cell)).collect::<Vec<_>>(), Histogram::merge);
+        let before = sum(&judged(load, first).map(|placed| pick(placed.cell)).collect::<Vec<_>>(), Histogram::merge);
         if values.len() < samples::percentile(quantile) {
             return None;
         }

@@ -98,6 +98,7 @@ fn pods(observations: &Observations, phase: usize, it: &Pods, looks: &[PodsSeen]
     }
     answer.samples = during.len() as u64;
     answer.term("looks at the pods", during.len().to_string());
+    answer.term("decided by", "what each look saw, once a second".to_owned());
     answer.term("pods", quoted(names.iter().map(|name| (*name).to_owned())));
     let verdict = verdicts.into_iter().max().unwrap_or(Verdict::Inconclusive);
     answer.verdict(verdict, words.join("; "))
@@ -231,6 +232,7 @@ fn logs(observations: &Observations, phase: usize, it: &Logs, seen: &LinesSeen) 
     let mut answer = Answer::new(Unit::Count, limits, show).observed(count, count.to_string(), None);
     answer.samples = lines.len() as u64;
     answer.term("logs read", seen.read.to_string());
+    answer.term("decided by", "the exact count, by the cluster's time stamps".to_owned());
     for (index, (at, pod, line)) in lines.iter().take(QUOTED).enumerate() {
         answer.term(&format!("line {}", index + 1), format!("{} {pod}: {line}", text::seconds(seconds(*at))));
     }

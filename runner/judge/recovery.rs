@@ -214,6 +214,9 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
     answer.term("success rate needed", text::percent(band.success.clamp(0.0, 1.0)));
     answer.term("p95 allowed", text::seconds(band.p95_us / 1e6));
     answer.term("window", text::seconds(resolution));
+    answer.term("hold", it.hold.to_string());
+    answer.term("counted from", "the confirmed removal, by the runner's monotonic clock".to_owned());
+    answer.term("decided by", "windows of requests by the moment when they were due".to_owned());
     if windows.iter().all(|window| window.state == State::Unknown) {
         let why = format!("no window of {} after the removal has {KNOWN} requests", text::seconds(resolution));
         return answer.verdict(Verdict::Inconclusive, why);
@@ -322,6 +325,7 @@ fn recovery(
             .map(|placed| placed.cell.requests() - placed.cell.succeeded)
             .sum(),
         resolution_s: seconds(band.window_ns),
+        seen_until_s: Some(seconds(horizon_ns)),
     }
 }
 

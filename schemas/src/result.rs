@@ -660,4 +660,8 @@ pub struct Recovery {
     pub failed_requests: u64,
     /// The length of a window, in seconds: the resolution of these times.
     pub resolution_s: f64,
+    /// Until when requests were looked at: the next phase with faults began, or the load ended. A recovery that had not
+    /// come by then is censored: it took longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_until_s: Option<f64>,
 }

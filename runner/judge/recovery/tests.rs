@@ -143,6 +143,7 @@ fn recovered_before_the_fault_ended() {
         out_of_tolerance_s: 6.0,
         failed_requests: 120,
         resolution_s: 1.0,
+        seen_until_s: Some(70.0),
     };
     assert_eq!(recovery, expected);
 }

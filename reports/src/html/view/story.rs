@@ -201,18 +201,29 @@ pub(super) fn recoveries(scenario: &ScenarioResult) -> Vec<RecoveryRow> {
         let since = |at: Option<f64>| between(it.removed_s, at, "removal");
         let faults = scenario.faults.iter().filter(|fault| fault.phase == it.phase);
         let injected = faults.filter_map(|fault| fault.injected_s).reduce(f64::min);
+        // What had not come when nobody could look any more took longer than that.
+        let censored = |from: Option<f64>, until: Option<f64>, none: &str, what: &str| match (from, until) {
+            (Some(from), Some(until)) => format!("> {} after the {what}", words::seconds((until - from).max(0.0))),
+            _ => none.to_owned(),
+        };
+        let no_failover = match it.onset_s {
+            Some(_) => censored(injected, it.removed_s, "none", "injection"),
+            None => "none was needed".to_owned(),
+        };
+        let not_yet = |none: &str| censored(it.removed_s, it.seen_until_s, none, "removal");
         let facts = vec![
             ("Onset", moment(it.onset_s, "no request noticed") + &between(injected, it.onset_s, "injection")),
             (
                 "Failover while the fault stood",
-                moment(it.failover_s, "none") + &between(it.onset_s, it.failover_s, "onset"),
+                moment(it.failover_s, &no_failover) + &between(injected, it.failover_s, "injection"),
             ),
             ("Removal confirmed", moment(it.removed_s, "never")),
-            ("First success after it", moment(it.first_success_s, "none") + &since(it.first_success_s)),
-            ("Recovered", moment(it.recovered_s, "not within the run") + &since(it.recovered_s)),
+            ("First success after it", moment(it.first_success_s, &not_yet("none")) + &since(it.first_success_s)),
+            ("Recovered", moment(it.recovered_s, &not_yet("not within the run")) + &since(it.recovered_s)),
             ("Out of tolerance", words::seconds(it.out_of_tolerance_s)),
             ("Failed requests", words::count(it.failed_requests as f64)),
             ("Resolution", words::seconds(it.resolution_s)),
+            ("Clock", "the runner's, monotonic; requests by the moment when they were due".to_owned()),
         ];
         RecoveryRow { load: it.load.clone(), phase: it.phase.clone(), facts }
     });
