@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::json;
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::Verdict;
 
@@ -19,11 +20,14 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// The variables that make a scenario short and its phases still long enough to judge.
 const SHORT: [&str; 8] = ["--var", "rate=20/s", "--var", "baseline=8s", "--var", "fault=12s", "--var", "recovery=20s"];
 
-/// The deployment with so many workers; without a cluster, the test skips.
+/// The deployment with so many workers, and their settings; without a cluster, the test skips.
 macro_rules! inference {
-    ($test:literal, $workers:expr) => {
+    ($test:expr, $workers:expr) => {
+        inference!($test, $workers, json!({}))
+    };
+    ($test:expr, $workers:expr, $settings:expr) => {
         match TestCluster::get() {
-            Ok(cluster) => Inference::new(cluster, $workers),
+            Ok(cluster) => Inference::with(cluster, $workers, $settings),
             Err(why) => return skipped($test, why),
         }
     };
@@ -105,6 +109,57 @@ fn patterns_and_strategies_pass_one_after_the_other() {
         assert!(reports.scenario().recoveries.iter().all(|it| it.onset_s.is_some()), "{file}: nobody felt it");
         let recovery = reports.expectation("recovery", "recovery_time");
         assert!(recovery.observed.is_some() && !recovery.censored, "{file}: {}", reports.found());
+        expect_clean(&shakedown, &inference, &reports);
+    }
+}
+
+/// The other direction of the strategies that a partition tests: nobody carries the load, and nobody is back in time.
+#[test]
+fn fault_tolerance_and_recovery_speed_fail_where_the_service_has_neither() {
+    let name = "fault_tolerance_and_recovery_speed_fail_where_the_service_has_neither";
+    // It looks for the bus again only when the run is over.
+    let inference = inference!(name, 1, json!({"reconnect_after": "60s"}));
+    for (file, phase, kind) in
+        [("fault-tolerance.yaml", "partition", "success_rate"), ("recovery-speed.yaml", "recovery", "recovery_time")]
+    {
+        inference.wait_for_workers(1);
+        let shakedown = Shakedown::new();
+        run(&shakedown, &inference, &[&[scenario(file).as_str()], &SHORT[..]].concat()).expect_code(1);
+        let reports = shakedown.reports("out");
+        reports.expect_proven_and_undone();
+        let failed = reports.expectation(phase, kind);
+        assert_eq!(failed.verdict, Verdict::Fail, "{file}: {}", reports.found());
+        assert!(kind != "recovery_time" || failed.censored, "{file}: {}", reports.found());
+        expect_clean(&shakedown, &inference, &reports);
+    }
+}
+
+/// This cluster has no Chaos Mesh, so that no link can be made slow. What degrades the service instead: three replicas
+/// beside the one that there is, each so much slower, as on a node that throttles. The load and the expectations are the
+/// shipped scenario's, word for word.
+#[test]
+fn graceful_degradation_passes_or_fails_with_how_slow_the_replicas_are_that_join() {
+    let name = "graceful_degradation_passes_or_fails_with_how_slow_the_replicas_are_that_join";
+    let inference = inference!(name, 1);
+    let shipped = std::fs::read_to_string(scenario("graceful-degradation.yaml")).expect("a scenario");
+    let (before, rest) = shipped.split_once("    faults:\n").expect("faults");
+    let (_, expectations) = rest.split_once("    expect:\n").expect("expectations");
+    for (first_token, verdict) in [("80ms", Verdict::Pass), ("600ms", Verdict::Fail)] {
+        inference.wait_for_workers(1);
+        let mut object = inference.worker_object("slow", 3, json!({"time_to_first_token": first_token}));
+        object["metadata"] = json!({});
+        let active = json!([{"field": "status.readyReplicas", "equals": 3}]);
+        let fault = json!({"slow": {"manifest": {"object": object, "active_when": active}}});
+        let shakedown = Shakedown::new();
+        shakedown
+            .file("degraded.yaml", format!("{before}    faults: {fault}\n    settle: 2s\n    expect:\n{expectations}"));
+        let finished = run(&shakedown, &inference, &[&["degraded.yaml"], &SHORT[..]].concat());
+        let reports = shakedown.reports("out");
+        assert_eq!(reports.result.verdict, verdict, "{}\n{finished}", reports.found());
+        reports.expect_proven_and_undone();
+        let ratio = reports.expectation("degradation", "latency_ratio");
+        assert_eq!(ratio.verdict, verdict, "{}", reports.found());
+        assert_eq!(reports.expectation("degradation", "success_rate").verdict, Verdict::Pass, "{}", reports.found());
         expect_clean(&shakedown, &inference, &reports);
     }
 }

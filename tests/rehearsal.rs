@@ -10,12 +10,17 @@ use crate::support::{none_of, root};
 /// The variables that make a scenario short and its phases still long enough to judge.
 const SHORT: [&str; 8] = ["--var", "rate=20/s", "--var", "baseline=6s", "--var", "fault=10s", "--var", "recovery=20s"];
 
-/// A shipped scenario, what is changed in it, and the phase and kind of the expectation that then fails.
+/// A shipped scenario, what is changed in it, what is changed in what runs in the sandbox, and the phase and kind of the
+/// expectation that then fails.
 struct Changed {
     file: &'static str,
     changes: &'static [(&'static str, &'static str)],
+    topology: &'static [(&'static str, &'static str)],
     fails: (&'static str, &'static str),
 }
+
+/// How many runs there are at the same time: they fail anyway, so that a busy machine spoils nothing.
+const TOGETHER: usize = AT_ONCE + 1;
 
 /// All workers instead of one of them: nobody is left to carry the load.
 const ALL: [(&str, &str); 2] = [
@@ -23,24 +28,34 @@ const ALL: [(&str, &str); 2] = [
     ("namespace: \"{{ namespace }}\"\n", "namespace: \"{{ namespace }}\"\nblast_radius: {max_percent: 100%}\n"),
 ];
 
-const CHANGED: [Changed; 6] = [
-    Changed { file: "degrade-loss.yaml", changes: &ALL, fails: ("loss", "success_rate") },
+const CHANGED: [Changed; 7] = [
+    Changed { file: "degrade-loss.yaml", changes: &ALL, topology: &[], fails: ("loss", "success_rate") },
     // A kilobyte each second is less than the requests alone.
     Changed {
         file: "degrade-bandwidth.yaml",
         changes: &[ALL[0], ALL[1], ("1Mbit/s", "8kbit/s")],
+        topology: &[],
         fails: ("bandwidth", "success_rate"),
     },
     Changed {
         file: "graceful-degradation.yaml",
         changes: &[("delay: 40ms", "delay: 900ms")],
+        topology: &[],
         fails: ("degradation", "latency_ratio"),
     },
-    Changed { file: "fail-worker.yaml", changes: &ALL, fails: ("failure", "success_rate") },
+    // Workers that look for the bus again only when nobody watches any more.
+    Changed {
+        file: "recovery-speed.yaml",
+        changes: &[],
+        topology: &[("heartbeat: 500ms", "heartbeat: 500ms\n        reconnect_after: 60s")],
+        fails: ("recovery", "recovery_time"),
+    },
+    Changed { file: "fail-worker.yaml", changes: &ALL, topology: &[], fails: ("failure", "success_rate") },
     // The fault stands, on requests that nobody sends.
     Changed {
         file: "http-errors.yaml",
         changes: &[("port: 8000\n", "port: 8000\n          path: /v2/*\n")],
+        topology: &[],
         fails: ("errors", "success_rate"),
     },
     // Packets of connections that stand are dropped as well: without NATS no worker gets a request.
@@ -51,6 +66,7 @@ const CHANGED: [Changed; 6] = [
             ALL[1],
             ("from: [{service: nats}]", "from: [{service: nats}]\n          engine: chaos-mesh"),
         ],
+        topology: &[],
         fails: ("partition", "success_rate"),
     },
 ];
@@ -58,7 +74,7 @@ const CHANGED: [Changed; 6] = [
 #[test]
 fn what_a_fault_does_makes_expectations_fail() {
     let mut problems = Vec::new();
-    for batch in CHANGED.chunks(AT_ONCE) {
+    for batch in CHANGED.chunks(TOGETHER) {
         std::thread::scope(|scope| {
             let runs: Vec<_> = batch.iter().map(|changed| scope.spawn(|| problem(changed))).collect();
             problems.extend(runs.into_iter().filter_map(|run| run.join().unwrap_or_else(|_| Some("see above".into()))));
@@ -69,15 +85,19 @@ fn what_a_fault_does_makes_expectations_fail() {
 
 /// What is wrong with the run of a changed scenario, if anything is.
 fn problem(changed: &Changed) -> Option<String> {
+    let with = |file: &str, changes: &[(&str, &str)]| {
+        let mut text = std::fs::read_to_string(root().join(file)).expect("a file of this project");
+        for (before, after) in changes {
+            assert!(text.contains(before), "{file} has no `{before}`");
+            text = text.replace(before, after);
+        }
+        text
+    };
     let file = changed.file;
-    let mut text = std::fs::read_to_string(root().join("scenarios").join(file)).expect("a scenario");
-    for (before, after) in changed.changes {
-        assert!(text.contains(before), "{file} has no `{before}`");
-        text = text.replace(before, after);
-    }
     let shakedown = Shakedown::new();
-    shakedown.file("changed.yaml", text);
-    let finished = run(&shakedown, &[&["changed.yaml"], &SHORT[..]].concat());
+    shakedown.file("changed.yaml", with(&format!("scenarios/{file}"), changed.changes));
+    shakedown.file("topology.yaml", with("runner/sandbox/topology.yaml", changed.topology));
+    let finished = run(&shakedown, &[&["changed.yaml", "--sandbox-topology", "topology.yaml"], &SHORT[..]].concat());
     if finished.code() != 1 {
         return Some(format!("{file}: {finished}"));
     }

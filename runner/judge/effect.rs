@@ -111,6 +111,9 @@ pub(super) fn result(
         return result;
     };
     let Some(expectation) = wanted.expectation() else {
+        let level = text::percent(CONFIDENCE);
+        let rule = format!("{level} intervals of success rate, p50 and p95, or a window out of tolerance");
+        result.terms.insert("decided by".to_owned(), rule);
         result.samples = observations.loads.iter().map(|load| total(load, phase).requests()).sum();
         let found = evidence(observations, seed).into_iter().find(|(phase, _)| *phase == span.name);
         (result.verdict, result.reason, result.observed_text) = match found {

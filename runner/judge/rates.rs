@@ -9,6 +9,7 @@ use shakedown_schemas::result::Unit;
 use shakedown_schemas::scenario::{RateRatio, TokenRate};
 
 use super::answer::{Answer, Asked, Rules};
+use super::drift::Second;
 use super::limits::Limits;
 use super::long_run::{FEWEST_WINDOWS, LongRun};
 use super::numbers::{freedom_of_sum, student_quantile};
@@ -143,6 +144,11 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Of) -> Answer {
     answer.samples = term.requests.min(baseline.requests);
     answer.term(&format!("{} {}", term.phase, of.words()), term.explained());
     answer.term(&format!("{} {}", baseline.phase, of.words()), baseline.explained());
+    // How much gets done depends on how long each answer takes: where that drifted, so may this have.
+    let second = Second::new(asked.observations, asked.load, (phase, asked.phase), 0.5, |it| &it.latency, asked.seed);
+    if let Some(second) = second.filter(Second::differs) {
+        answer.term("drifting", format!("p50 after the recovery is {} times the first", text::digits(second.ratio)));
+    }
     if !rules.enough(answer.samples) {
         let counts = [(term.phase.as_str(), term.requests), (baseline.phase.as_str(), baseline.requests)];
         return answer.too_few(&rules, &fact, "a ratio of rates needs", &counts, false);

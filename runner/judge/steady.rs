@@ -1,8 +1,9 @@
 //! Whether a stretch of requests is in a steady state: no trend in it, and no point from which it is another.
 //!
-//! Looked at is the logarithm of the median latency, window by window. A gate must not cry wolf, so that both tests ask
-//! for much: a change by [`FACTOR`] that is also more than [`FLOOR_US`], with a chance of less than one in a thousand,
-//! where neighbouring windows count as far as they are independent of each other (their lag-one correlation).
+//! Looked at are the logarithm of the median latency and the share of requests that succeed, window by window. A gate must
+//! not cry wolf, so that both tests ask for much: a change that matters ([`FACTOR`] and [`FLOOR_US`]; [`SHARE`]), with a
+//! chance of less than one in a thousand, where neighbouring windows count as far as they are independent of each other
+//! (their lag-one correlation).
 //! - Trend: Theil and Sen's slope (Sen 1968) for its size, and how many standard errors of a slope it is for its chance.
 //! - Change point: Pettitt's test ("A non-parametric approach to the change-point problem", Applied Statistics 28(2),
 //!   1979) for its place and chance, the medians before and after it for its size, and how many standard errors apart
@@ -11,15 +12,18 @@
 //! The correction for correlation is that of the mean of an AR(1) series: `(1 + r) / (1 - r)` times the variance. The
 //! standard errors are [`ERRORS`]: the correlation of few windows is underestimated.
 
-use super::stats::Placed;
+use super::stats::{Placed, sum};
 use super::text;
-use crate::observe::{CELL_NS, Histogram};
+use crate::observe::{CELL_NS, Cell};
 
 /// How many times the latency at the beginning that at the end must be, in either direction.
 const FACTOR: f64 = 1.5;
 
 /// A change of less, in microseconds, is none: a busy machine's own scheduling decides about it.
 const FLOOR_US: f64 = 10_000.0;
+
+/// By how much the share of requests that succeed must change.
+const SHARE: f64 = 0.05;
 
 /// The chance below which a change counts.
 const CHANCE: f64 = 0.001;
@@ -34,32 +38,55 @@ const WINDOWS: usize = 10;
 /// More windows are merged: the slopes of all pairs are looked at.
 const MOST_WINDOWS: usize = 200;
 
-/// What is not steady, in words; none for a steady stretch, or one that is too short to tell.
-pub(super) fn unsteady<'a>(cells: impl Iterator<Item = Placed<'a>>) -> Option<String> {
-    let medians = medians(cells.map(|placed| &placed.cell.latency).collect::<Vec<_>>().as_slice());
-    let values: Vec<f64> = medians.iter().map(|median| median.max(1.0).ln()).collect();
-    if values.len() < WINDOWS {
-        return None;
-    }
-    jump(&values).or_else(|| trend(&values))
+/// What is looked at, window by window.
+struct Measure {
+    name: &'static str,
+    /// Its value of a window; none where the window says nothing of it.
+    of: fn(&Cell) -> Option<f64>,
+    /// Whether two values are so far apart that it matters.
+    matters: fn(f64, f64) -> bool,
+    /// A value in words.
+    shown: fn(f64) -> String,
 }
 
-/// The median of each window, in microseconds; windows of seconds, longer ones where those hold too few.
-fn medians(cells: &[&Histogram]) -> Vec<f64> {
+const LATENCY: Measure = Measure {
+    name: "p50",
+    of: |cell| cell.latency.quantile(0.5).map(|median| median.max(1.0).ln()),
+    matters: |from, to| (to - from).abs() >= FACTOR.ln() && (to.exp() - from.exp()).abs() >= FLOOR_US,
+    shown: |logarithm| text::seconds(logarithm.exp() / 1e6),
+};
+
+const SUCCESS: Measure = Measure {
+    name: "the success rate",
+    of: |cell| Some(cell.succeeded as f64 / cell.requests() as f64).filter(|share| share.is_finite()),
+    matters: |from, to| (to - from).abs() >= SHARE,
+    shown: text::percent,
+};
+
+/// What is not steady, in words; none for a steady stretch, or one that is too short to tell.
+pub(super) fn unsteady<'a>(cells: impl Iterator<Item = Placed<'a>>) -> Option<String> {
+    let cells: Vec<&Cell> = cells.map(|placed| placed.cell).collect();
+    let windows = windows(&cells);
+    [LATENCY, SUCCESS].iter().find_map(|measure| {
+        let values: Vec<f64> = windows.iter().filter_map(measure.of).collect();
+        if values.len() < WINDOWS {
+            return None;
+        }
+        jump(&values, measure).or_else(|| trend(&values, measure))
+    })
+}
+
+/// Windows of seconds, longer ones where those hold too few requests.
+fn windows(cells: &[&Cell]) -> Vec<Cell> {
     let per_second = (1_000_000_000 / CELL_NS) as usize;
-    let all: u64 = cells.iter().map(|cell| cell.len()).sum();
+    let all: u64 = cells.iter().map(|cell| cell.requests()).sum();
     if all == 0 {
         return Vec::new();
     }
     let seconds = cells.len() as f64 / per_second as f64;
     let enough = (IN_WINDOW as f64 * seconds / all as f64 - 0.05).ceil().max(1.0) as usize;
     let length = per_second * enough.max(cells.len().div_ceil(per_second * MOST_WINDOWS));
-    let median = |part: &[&Histogram]| {
-        let mut sum = Histogram::default();
-        part.iter().for_each(|cell| sum.merge(cell));
-        sum.quantile(0.5)
-    };
-    cells.chunks_exact(length).filter_map(median).collect()
+    cells.chunks_exact(length).map(|part| sum(part, Cell::merge)).collect()
 }
 
 fn middle(mut values: Vec<f64>) -> f64 {
@@ -86,12 +113,7 @@ fn variance(residuals: &[f64]) -> f64 {
     squares / (residuals.len() - 2) as f64 * inflation(residuals)
 }
 
-/// Whether two latencies, as logarithms, are so far apart that it matters.
-fn matters(from: f64, to: f64) -> bool {
-    (to - from).abs() >= FACTOR.ln() && (to.exp() - from.exp()).abs() >= FLOOR_US
-}
-
-fn trend(values: &[f64]) -> Option<String> {
+fn trend(values: &[f64], measure: &Measure) -> Option<String> {
     let n = values.len();
     let pairs = || (0..n).flat_map(|a| (a + 1..n).map(move |b| (a, b)));
     let slope = middle(pairs().map(|(a, b)| (values[b] - values[a]) / (b - a) as f64).collect());
@@ -100,9 +122,9 @@ fn trend(values: &[f64]) -> Option<String> {
     let residuals: Vec<f64> = values.iter().enumerate().map(|(at, value)| value - level - slope * at as f64).collect();
     let count = n as f64;
     let error = (variance(&residuals) * 12.0 / (count * (count * count - 1.0))).sqrt();
-    (slope.abs() > ERRORS * error && matters(from, to)).then(|| {
+    (slope.abs() > ERRORS * error && (measure.matters)(from, to)).then(|| {
         let word = if to > from { "rises" } else { "falls" };
-        format!("p50 {word} all along, from {} to {}", milliseconds(from), milliseconds(to))
+        format!("{} {word} all along, from {} to {}", measure.name, (measure.shown)(from), (measure.shown)(to))
     })
 }
 
@@ -116,7 +138,7 @@ fn sign(value: f64) -> f64 {
     }
 }
 
-fn jump(values: &[f64]) -> Option<String> {
+fn jump(values: &[f64], measure: &Measure) -> Option<String> {
     let n = values.len();
     let mut sum = 0.0;
     let (mut most, mut at) = (0.0_f64, 0);
@@ -147,15 +169,11 @@ fn jump(values: &[f64]) -> Option<String> {
     };
     let steps = is_level(&values[..at]) && is_level(&values[at..]);
     let certain = chance < CHANCE && (after - before).abs() > ERRORS * error;
-    (certain && matters(before, after) && steps).then(|| {
+    (certain && (measure.matters)(before, after) && steps).then(|| {
         let share = text::percent((at as f64 / count * 100.0).round() / 100.0);
-        format!("p50 jumps from {} to {} after {share} of it", milliseconds(before), milliseconds(after))
+        let (before, after) = ((measure.shown)(before), (measure.shown)(after));
+        format!("{} jumps from {before} to {after} after {share} of it", measure.name)
     })
-}
-
-/// The logarithm of microseconds, in words.
-fn milliseconds(logarithm: f64) -> String {
-    text::seconds(logarithm.exp() / 1e6)
 }
 
 #[cfg(test)]
@@ -175,7 +193,8 @@ mod tests {
         assert_eq!(look(20.0, 30.0, |_| 50.0), None);
         assert_eq!(look(20.0, 9.0, |into| 50.0 + into * 50.0), None, "nine windows are too few");
         assert_eq!(look(1.0, 30.0, |into| 50.0 + into * 50.0), None, "three windows of ten requests");
-        assert_eq!(medians(&[]), Vec::<f64>::new());
+        assert_eq!(windows(&[]), Vec::<Cell>::new());
+        assert_eq!(look(0.01, 60.0, |_| 50.0), None);
     }
 
     #[test]
@@ -196,6 +215,20 @@ mod tests {
         assert_eq!(look(20.0, 30.0, at(12.0)).as_deref(), Some("p50 jumps from 100ms to 180ms after 40% of it"));
         assert_eq!(look(20.0, 30.0, |into| if into < 15.0 { 100.0 } else { 145.0 }), None, "too little");
         assert_eq!(look(20.0, 30.0, at(28.5)), None, "two seconds at the end");
+    }
+
+    #[test]
+    fn a_share_of_failures_that_begins_is_told() {
+        let failing = |from: f64, every: u64| {
+            let observations = Timeline::new(20.0)
+                .phase("p", 30.0)
+                .answer(|it| if it.into >= from && it.index % every == 0 { it.refused() } else { it.ok_in(50.0) })
+                .observe();
+            unsteady(judged(&observations.loads[0], 0))
+        };
+        assert_eq!(failing(12.0, 10).as_deref(), Some("the success rate jumps from 100% to 90% after 40% of it"));
+        assert_eq!(failing(0.0, 10), None, "as many all along");
+        assert_eq!(failing(12.0, 50), None, "one of fifty");
     }
 
     /// Services that drift by themselves do not keep the gate shut: that is another thing than a baseline that is not one.

@@ -115,6 +115,12 @@ impl Inference {
     /// Makes a namespace with a bus, a frontend and so many workers, and waits until the frontend knows them all.
     #[track_caller]
     pub fn new(cluster: &'static TestCluster, workers: usize) -> Self {
+        Self::with(cluster, workers, json!({}))
+    }
+
+    /// The same with workers that have these settings.
+    #[track_caller]
+    pub fn with(cluster: &'static TestCluster, workers: usize, settings: Value) -> Self {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let namespace = format!("shakedown-test-{}-{serial}", std::process::id());
@@ -128,8 +134,7 @@ impl Inference {
         let bus = format!("{}:4222", this.address("nats"));
         this.create(this.bus_object());
         this.create(this.program_object(FRONTEND, "Frontend", 1, "frontend", 8000, &json!({"bus": bus})));
-        let config = json!({"bus": bus, "id": "$(POD_NAME)"});
-        this.create(this.program_object(WORKER, "VllmDecodeWorker", workers, "worker", 9090, &config));
+        this.create(this.worker_object(WORKER, workers, settings));
         for workload in
             ["statefulset/nats".to_owned(), format!("deployment/{FRONTEND}"), format!("deployment/{WORKER}")]
         {
@@ -137,6 +142,15 @@ impl Inference {
         }
         this.wait_for_workers(workers);
         this
+    }
+
+    /// A deployment of workers with these settings.
+    pub fn worker_object(&self, name: &str, replicas: usize, settings: Value) -> Value {
+        let mut config = json!({"bus": format!("{}:4222", self.address("nats")), "id": "$(POD_NAME)"});
+        if let (Value::Object(config), Value::Object(settings)) = (&mut config, settings) {
+            config.extend(settings);
+        }
+        self.program_object(name, "VllmDecodeWorker", replicas, "worker", 9090, &config)
     }
 
     fn create(&self, mut object: Value) {

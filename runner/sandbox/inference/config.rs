@@ -74,6 +74,8 @@ pub struct WorkerConfig {
     pub queue: usize,
     /// How often the worker says that it is there.
     pub heartbeat: Duration,
+    /// How long it waits, when it lost the bus, before it looks for it again: what makes a deployment slow to recover.
+    pub reconnect_after: Duration,
     /// How long a connection to a frontend may take.
     pub connect_timeout: Duration,
     /// How long requests under way may go on after the worker was told to stop.
@@ -95,6 +97,7 @@ impl Default for WorkerConfig {
             slots: 8,
             queue: 256,
             heartbeat: Duration::from_millis(500),
+            reconnect_after: Duration::from_millis(300),
             connect_timeout: Duration::from_secs(1),
             drain: Duration::from_secs(2),
         }
@@ -117,6 +120,7 @@ impl WorkerConfig {
         if self.slots == 0 || self.slots > LIMIT || self.queue > LIMIT {
             return Err(invalid(format!("`slots` must be between 1 and {LIMIT}, and `queue` at most {LIMIT}")));
         }
+        positive("reconnect_after", self.reconnect_after)?;
         positive("heartbeat", self.heartbeat)
     }
 }

@@ -42,7 +42,8 @@ const MAX_HEALTH: usize = 64;
 pub async fn worker(net: Net, config: WorkerConfig, log: Log, stop: CancellationToken) -> io::Result<()> {
     config.check()?;
     let health = net.listen(config.health_port).await?;
-    let (bus, driver) = client(net.clone(), ClientConfig::new(&config.bus, &config.id, log.clone()));
+    let bus = ClientConfig::new(&config.bus, &config.id, log.clone());
+    let (bus, driver) = client(net.clone(), ClientConfig { reconnect_after: config.reconnect_after.get(), ..bus });
     let worker = Arc::new(Worker {
         slots: Semaphore::new(config.slots),
         taken: AtomicUsize::new(0),

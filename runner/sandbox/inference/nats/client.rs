@@ -49,6 +49,8 @@ pub struct ClientConfig {
     pub connect_timeout: Duration,
     /// How long to wait after a failed connection before the next.
     pub retry: Duration,
+    /// How long to wait after a connection was lost before the next.
+    pub reconnect_after: Duration,
     /// Where it says how the connection fares.
     pub log: Log,
 }
@@ -63,6 +65,7 @@ impl ClientConfig {
             dead_after: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
             retry: Duration::from_millis(300),
+            reconnect_after: Duration::from_millis(300),
             log,
         }
     }
@@ -287,6 +290,7 @@ async fn drive(net: Net, config: ClientConfig, shared: Arc<Shared>, mut commands
                 shared.state.send_modify(|state| state.connected = None);
                 log.warn(format_args!("lost the bus {bus}: {error}"));
                 lost = Some(Instant::now());
+                sleep(config.reconnect_after).await;
             }
             Err(error) => {
                 failed += 1;
@@ -294,9 +298,9 @@ async fn drive(net: Net, config: ClientConfig, shared: Arc<Shared>, mut commands
                 if failed == 1 || failed.is_multiple_of(TOLD) {
                     log.warn(format_args!("cannot connect to the bus {bus}, try {failed}: {error}"));
                 }
+                sleep(config.retry).await;
             }
         }
-        sleep(config.retry).await;
     }
 }
 
