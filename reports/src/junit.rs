@@ -22,7 +22,6 @@ const ATTACHMENT: &str = "[[ATTACHMENT|report.html]]";
 pub fn junit(result: &RunResult) -> Result<String, RenderError> {
     let result = tamed(result);
     let mut report = Report::new("shakedown");
-    report.timestamp = result.run.started_at.to_string().parse().ok();
     report.set_time(duration(result.run.duration_s));
     for scenario in &result.scenarios {
         report.add_test_suite(suite(&result, scenario));
@@ -33,7 +32,8 @@ pub fn junit(result: &RunResult) -> Result<String, RenderError> {
         suite.add_test_case(case("run", "shakedown", result.verdict.max(Verdict::Error), &reason, &reason));
         report.add_test_suite(suite);
     }
-    Ok(report.to_string()?)
+    // The common schema knows this count of suites, not of the whole, whose tag is the first.
+    Ok(report.to_string()?.replacen(r#" skipped="0""#, "", 1))
 }
 
 fn suite(result: &RunResult, scenario: &ScenarioResult) -> TestSuite {
