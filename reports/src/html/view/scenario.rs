@@ -120,6 +120,10 @@ impl ScenarioView {
         if !it.namespace.is_empty() {
             facts.push(("Namespace", it.namespace.clone()));
         }
+        if it.leftovers.is_empty() && it.errors.is_empty() && it.faults.iter().any(|fault| fault.injecting_s.is_some())
+        {
+            facts.push(("Left in the cluster", "nothing".to_owned()));
+        }
         if !it.tags.is_empty() {
             facts.push(("Tags", it.tags.join(", ")));
         }
