@@ -28,7 +28,8 @@ vars: {token: none, note: plain}
 load:
   direct:
     http:
-      url: 'URL/?api_key=QUERY'
+      url: 'URL'
+      path: /?api_key=QUERY
       headers:
         Authorization: "Bearer {{ token }}"
         X-Api-Key: KEY
