@@ -239,7 +239,7 @@ async fn act(
     timeline::run(Timeline {
         scenario,
         faults: std::mem::take(faults),
-        load: Box::new(engine.lingering(|load| scenario.linger(load))),
+        load: Box::new(engine.paced(scenario, context.seed).lingering(|load| scenario.linger(load))),
         events: events.clone(),
         stop: stops(context.signal.clone(), guard.map(|guard| guard.lost()), events),
         undo_limit: context.undo_limit,

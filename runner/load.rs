@@ -11,6 +11,7 @@ mod engine;
 mod exchange;
 mod joint;
 mod lane;
+mod pacing;
 mod record;
 mod scan;
 mod schedule;
@@ -87,8 +88,8 @@ pub struct LoadError {
 /// Sends all loads of one scenario.
 #[async_trait]
 pub trait LoadDriver: Send {
-    /// Starts all loads; requests are due from `zero` on. Returns once the engine is ready to send. A mark must be set at
-    /// most 2 s after the moment that it marks: until then requests are kept one by one, later by the cell.
+    /// Starts all loads; requests are due from `zero` on, by the pace of the phase that the marks say. Returns once the
+    /// engine is ready to send. A mark begins now or later, never in the past.
     async fn start(&mut self, zero: Instant, marks: Arc<Marks>) -> Result<(), LoadError>;
 
     /// What happened since the last call, one entry per load.

@@ -5,7 +5,7 @@
 
 use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{ExpectationResult, Verdict};
-use shakedown_schemas::scenario::Expectation;
+use shakedown_schemas::scenario::{Expectation, Model};
 
 use super::expectations::one;
 use super::{stats, steady};
@@ -55,7 +55,11 @@ pub(super) fn unsteady(scenario: &Scenario, observations: &Observations) -> Vec<
         for load in &observations.loads {
             if let Some(what) = steady::unsteady(stats::judged(load, phase)) {
                 let name = &spec.name;
-                found.push(format!("`{name}` of load `{}` is in no steady state: {what}", load.name));
+                let pace = match scenario.model(&load.name, phase) {
+                    Some(Model::Open(pace)) if pace.changes() => format!(", while its pace changes ({pace})"),
+                    _ => String::new(),
+                };
+                found.push(format!("`{name}` of load `{}` is in no steady state: {what}{pace}", load.name));
             }
         }
     }

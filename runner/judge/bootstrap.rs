@@ -8,14 +8,15 @@
 use std::collections::BTreeSet;
 
 use super::numbers::{normal_quantile, student_quantile};
-use super::stats::Placed;
-use crate::observe::{CELL_NS, Histogram};
+use super::stats::{self, Placed};
+use crate::chance::Chance;
+use crate::observe::Histogram;
 
 /// How often a phase is drawn anew.
 const RESAMPLES: usize = 1000;
 
 /// More windows than this are merged, so that an hour costs no more than some minutes do.
-const MOST_WINDOWS: usize = 200;
+const MOST_WINDOWS: u64 = 200;
 
 /// The length of a block, in seconds, where the phase is long enough for it.
 const BLOCK_S: f64 = 20.0;
@@ -25,45 +26,6 @@ pub(super) const FEWEST_BLOCKS: usize = 6;
 
 /// How many times the variance of independent requests a phase must show to count as drifting.
 const DRIFT: f64 = 2.0;
-
-/// SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).
-#[derive(Debug, Clone)]
-pub(super) struct Chance(u64);
-
-impl Chance {
-    /// A generator for one question: the run's seed and the question's words.
-    pub(super) fn new(seed: u64, words: &[&str]) -> Self {
-        // FNV-1a over the words, with a separator that no word holds.
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ seed;
-        for byte in words.iter().flat_map(|word| word.bytes().chain([0xff])) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-        Self(hash)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number between 0 and 1, neither included.
-    pub(super) fn uniform(&mut self) -> f64 {
-        ((self.next() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-    }
-
-    /// A standard normal number (Box and Muller, 1958).
-    pub(super) fn normal(&mut self) -> f64 {
-        (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
-    }
-
-    /// A number below `bound`, which is more than zero and small: the bias of the plain product is below 2^-40.
-    fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.next()) * bound as u128) >> 64) as usize
-    }
-}
 
 /// The values of one phase, window by window, ready to be drawn many times.
 ///
@@ -84,19 +46,20 @@ impl Windows {
         cells: impl Iterator<Item = Placed<'a>>,
         pick: fn(&crate::observe::Cell) -> &Histogram,
     ) -> Self {
-        let cells: Vec<&Histogram> = cells.map(|placed| pick(placed.cell)).collect();
-        let per_second = (1_000_000_000 / CELL_NS) as usize;
-        let chunk = per_second * cells.len().div_ceil(per_second * MOST_WINDOWS).max(1);
+        let cells: Vec<Placed<'a>> = cells.collect();
+        let shortest_ns = stats::window_ns(&cells);
+        let all_ns: u64 = cells.iter().map(|placed| placed.length_ns).sum();
+        let window_ns = shortest_ns * all_ns.div_ceil(shortest_ns * MOST_WINDOWS).max(1);
         let mut windows: Vec<Histogram> = Vec::new();
-        for part in cells.chunks(chunk) {
+        for (part, length_ns) in stats::windows(&cells, window_ns) {
             let mut sum = Histogram::default();
-            part.iter().for_each(|cell| sum.merge(cell));
+            part.iter().for_each(|placed| sum.merge(pick(placed.cell)));
             match windows.last_mut() {
-                Some(last) if part.len() * 2 < chunk => last.merge(&sum),
+                Some(last) if length_ns * 2 < window_ns => last.merge(&sum),
                 _ => windows.push(sum),
             }
         }
-        Self::of(&windows, chunk as f64 / per_second as f64)
+        Self::of(&windows, super::seconds(window_ns))
     }
 
     fn of(windows: &[Histogram], window_s: f64) -> Self {

@@ -123,7 +123,9 @@ fn failures(requests: &Cell, kind: &str) -> u64 {
         Failure::BrokenStream | Failure::Protocol => kind == "broken_stream",
         Failure::ApiError => kind == "api_error",
         Failure::Check => kind == "check",
-        Failure::NotSent => kind == "not_sent",
+        Failure::NotSentLimit | Failure::NotSentConnections | Failure::NotSentLate => {
+            kind == "not_sent" || kind == failure.to_string()
+        }
     };
     requests.failed.iter().filter(|(failure, _)| kind == "any" || of_kind(failure)).map(|(_, count)| count).sum()
 }

@@ -8,10 +8,11 @@
 //!   second is inconclusive.
 
 use super::answer::CONFIDENCE;
-use super::bootstrap::{self, Chance, Windows};
+use super::bootstrap::{self, Windows};
 use super::recovery::{baseline_index, recovered};
 use super::stats::{cells, judged};
 use super::{samples, text};
+use crate::chance::Chance;
 use crate::observe::{Cell, Histogram, LoadObservations, Observations};
 
 /// Ratios of two baselines up to this one are noise, whatever their interval says.

@@ -88,7 +88,7 @@ pub(super) fn one(
     let Some(load) = observations.loads.iter().find(|it| it.name == load) else {
         return Answer::inconclusive(format!("load `{load}` sent nothing"));
     };
-    let asked = Asked { observations, load, phase, path, seed };
+    let asked = Asked { scenario, observations, load, phase, path, seed };
     let answer = match expectation {
         Expectation::SuccessRate(it) => counts::success_rate(&asked, it),
         Expectation::Requests(it) => counts::requests(&asked, it),

@@ -5,10 +5,11 @@ use shakedown_schemas::scenario::{Latency, LatencyRatio};
 use shakedown_schemas::units::Percentile;
 
 use super::answer::{Answer, Asked, Rules};
-use super::bootstrap::{self, Chance, Windows};
+use super::bootstrap::{self, Windows};
 use super::drift::Second;
 use super::limits::Limits;
 use super::{samples, stats, text};
+use crate::chance::Chance;
 use crate::observe::{Cell, Failure, Histogram};
 
 /// What a percentile is of.

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use shakedown_schemas::result::{LatencyStats, LoadSeries, PhaseLoad, PhaseResult, Point, Stats};
 
 use super::seconds;
-use crate::observe::{CELL_NS, Cell, Failure, Histogram, LoadObservations, Mark, Observations, Part, PhaseSpan};
+use crate::observe::{Cell, Failure, Histogram, LoadObservations, Mark, Observations, Part, PhaseSpan};
 
 /// The most points of a load's series.
 const MOST_POINTS: usize = 1200;
@@ -18,6 +18,8 @@ const MOST_POINTS: usize = 1200;
 pub(super) struct Placed<'a> {
     /// When it begins, in nanoseconds since the load's start.
     pub(super) start_ns: u64,
+    /// How long it is, in nanoseconds.
+    pub(super) length_ns: u64,
     /// The segment that it belongs to.
     pub(super) mark: Mark,
     /// Its requests.
@@ -28,7 +30,8 @@ pub(super) struct Placed<'a> {
 pub(super) fn cells(load: &LoadObservations) -> impl Iterator<Item = Placed<'_>> {
     load.segments.iter().flat_map(|segment| {
         segment.cells.iter().zip(0_u64..).map(move |(cell, index)| Placed {
-            start_ns: segment.mark.at_ns + index * CELL_NS,
+            start_ns: segment.mark.at_ns + index * segment.cell_ns,
+            length_ns: segment.cell_ns,
             mark: segment.mark,
             cell,
         })
@@ -38,6 +41,29 @@ pub(super) fn cells(load: &LoadObservations) -> impl Iterator<Item = Placed<'_>>
 /// The cells of a load that the expectations of a phase judge.
 pub(super) fn judged(load: &LoadObservations, phase: usize) -> impl Iterator<Item = Placed<'_>> {
     cells(load).filter(move |placed| placed.mark.phase == phase && placed.mark.part == Part::Judged)
+}
+
+/// A second in nanoseconds.
+pub(super) const SECOND_NS: u64 = 1_000_000_000;
+
+/// The shortest window that a judge looks at, in nanoseconds: a second, or the longest of the cells where a stretch was so
+/// long that its cells are longer.
+pub(super) fn window_ns(cells: &[Placed<'_>]) -> u64 {
+    cells.iter().map(|placed| placed.length_ns).fold(SECOND_NS, u64::max)
+}
+
+/// Cells in windows of at least so many nanoseconds each, and how long each window is. The last one may be shorter.
+pub(super) fn windows<'c, 'a>(cells: &'c [Placed<'a>], at_least_ns: u64) -> Vec<(&'c [Placed<'a>], u64)> {
+    let mut windows = Vec::new();
+    let (mut from, mut length_ns) = (0, 0);
+    for (index, placed) in cells.iter().enumerate() {
+        length_ns += placed.length_ns;
+        if length_ns >= at_least_ns || index + 1 == cells.len() {
+            windows.push((&cells[from..=index], length_ns));
+            (from, length_ns) = (index + 1, 0);
+        }
+    }
+    windows
 }
 
 /// The requests of a load that the expectations of a phase judge, in one cell.
@@ -141,19 +167,20 @@ fn load_series(load: &LoadObservations) -> LoadSeries {
         load.segments.iter().map(|it| it.end_ns.saturating_sub(it.mark.at_ns).div_ceil(nanoseconds) as usize).sum()
     };
     let window = lengths.into_iter().find(|length| points(*length) <= MOST_POINTS).unwrap_or(3600);
-    let per_window = (window * 1_000_000_000 / CELL_NS) as usize;
     let mut windows: Vec<(u64, u64, Cell)> = Vec::new();
     for segment in &load.segments {
-        for (cells, index) in segment.cells.chunks(per_window).zip(0_u64..) {
+        // A very long stretch has cells longer than any of these windows would be.
+        let length_ns = (window * 1_000_000_000).next_multiple_of(segment.cell_ns);
+        for (cells, index) in segment.cells.chunks((length_ns / segment.cell_ns) as usize).zip(0_u64..) {
             let mut sum = Cell::default();
             for cell in cells {
                 sum.merge(cell);
             }
-            let start_ns = segment.mark.at_ns + index * window * 1_000_000_000;
-            let end_ns = (start_ns + window * 1_000_000_000).min(segment.end_ns);
+            let start_ns = segment.mark.at_ns + index * length_ns;
+            let end_ns = (start_ns + length_ns).min(segment.end_ns);
             match windows.last_mut() {
                 // One request in a rest of a millisecond would read as a thousand a second.
-                Some(last) if (end_ns.saturating_sub(start_ns)) * 2 < window * 1_000_000_000 => {
+                Some(last) if (end_ns.saturating_sub(start_ns)) * 2 < length_ns => {
                     last.1 = end_ns.max(last.1);
                     last.2.merge(&sum);
                 }

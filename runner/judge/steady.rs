@@ -11,9 +11,9 @@
 //! The correction for correlation is that of the mean of an AR(1) series: `(1 + r) / (1 - r)` times the variance. The
 //! standard errors are [`ERRORS`]: the correlation of few windows is underestimated.
 
-use super::stats::Placed;
+use super::stats::{self, Placed};
 use super::text;
-use crate::observe::{CELL_NS, Histogram};
+use crate::observe::Histogram;
 
 /// How many times the latency at the beginning that at the end must be, in either direction.
 const FACTOR: f64 = 1.5;
@@ -32,11 +32,11 @@ const IN_WINDOW: u64 = 10;
 const WINDOWS: usize = 10;
 
 /// More windows are merged: the slopes of all pairs are looked at.
-const MOST_WINDOWS: usize = 200;
+const MOST_WINDOWS: u64 = 200;
 
 /// What is not steady, in words; none for a steady stretch, or one that is too short to tell.
 pub(super) fn unsteady<'a>(cells: impl Iterator<Item = Placed<'a>>) -> Option<String> {
-    let medians = medians(cells.map(|placed| &placed.cell.latency).collect::<Vec<_>>().as_slice());
+    let medians = medians(&cells.collect::<Vec<_>>());
     let values: Vec<f64> = medians.iter().map(|median| median.max(1.0).ln()).collect();
     if values.len() < WINDOWS {
         return None;
@@ -45,21 +45,23 @@ pub(super) fn unsteady<'a>(cells: impl Iterator<Item = Placed<'a>>) -> Option<St
 }
 
 /// The median of each window, in microseconds; windows of seconds, longer ones where those hold too few.
-fn medians(cells: &[&Histogram]) -> Vec<f64> {
-    let per_second = (1_000_000_000 / CELL_NS) as usize;
-    let all: u64 = cells.iter().map(|cell| cell.len()).sum();
+fn medians(cells: &[Placed<'_>]) -> Vec<f64> {
+    let all: u64 = cells.iter().map(|placed| placed.cell.latency.len()).sum();
     if all == 0 {
         return Vec::new();
     }
-    let seconds = cells.len() as f64 / per_second as f64;
-    let enough = (IN_WINDOW as f64 * seconds / all as f64 - 0.05).ceil().max(1.0) as usize;
-    let length = per_second * enough.max(cells.len().div_ceil(per_second * MOST_WINDOWS));
-    let median = |part: &[&Histogram]| {
+    let shortest_ns = stats::window_ns(cells);
+    let all_ns: u64 = cells.iter().map(|placed| placed.length_ns).sum();
+    let windows = all_ns as f64 / shortest_ns as f64;
+    let enough = (IN_WINDOW as f64 * windows / all as f64 - 0.05).ceil().max(1.0) as u64;
+    let window_ns = shortest_ns * enough.max(all_ns.div_ceil(shortest_ns * MOST_WINDOWS));
+    let median = |(part, length_ns): (&[Placed<'_>], u64)| {
         let mut sum = Histogram::default();
-        part.iter().for_each(|cell| sum.merge(cell));
-        sum.quantile(0.5)
+        part.iter().for_each(|placed| sum.merge(&placed.cell.latency));
+        // The rest at the end is no whole window.
+        sum.quantile(0.5).filter(|_| length_ns >= window_ns)
     };
-    cells.chunks_exact(length).filter_map(median).collect()
+    stats::windows(cells, window_ns).into_iter().filter_map(median).collect()
 }
 
 fn middle(mut values: Vec<f64>) -> f64 {

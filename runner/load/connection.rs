@@ -76,7 +76,7 @@ enum Stream {
 enum NoConnection {
     /// By the service or the network.
     Failed(Failure),
-    /// This process may open no more files.
+    /// This process may open no more files, or there is no port left.
     OutOfFiles,
 }
 
@@ -93,7 +93,10 @@ impl From<io::Error> for NoConnection {
 #[cfg(unix)]
 fn is_out_of_files(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    // The last one stands for a machine without a free port towards that address.
+    [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 #[cfg(not(unix))]
@@ -102,6 +105,7 @@ fn is_out_of_files(_: &io::Error) -> bool {
 }
 
 async fn connect(lane: &Lane) -> Result<Stream, NoConnection> {
+    let begun = Instant::now();
     let turn = lane.turn();
     let given = &lane.target.addresses;
     let stream = if given.is_empty() {
@@ -124,9 +128,17 @@ async fn connect(lane: &Lane) -> Result<Stream, NoConnection> {
         TcpStream::connect(given[turn % given.len()]).await?
     };
     stream.set_nodelay(true)?;
+    let connected = begun.elapsed();
     match &lane.target.tls {
-        None => Ok(Stream::Plain(stream)),
-        Some(tls) => tls.agree(stream).await.map(Stream::Tls).map_err(NoConnection::Failed),
+        None => {
+            lane.made(begun, connected, None);
+            Ok(Stream::Plain(stream))
+        }
+        Some(tls) => {
+            let stream = tls.agree(stream).await.map_err(NoConnection::Failed)?;
+            lane.made(begun, connected, Some(begun.elapsed() - connected));
+            Ok(Stream::Tls(stream))
+        }
     }
 }
 

@@ -40,6 +40,7 @@ pub(super) async fn drive(lane: Rc<Lane>, slot: Rc<Slot>, mut sender: SendReques
             }
         };
         is_reused = true;
+        lane.answering(&slot);
         if read(&lane, &slot, response).await.is_break() || sender.ready().await.is_err() {
             return;
         }

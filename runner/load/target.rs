@@ -11,21 +11,13 @@ use http_body_util::Full;
 use serde_json::json;
 use shakedown_schemas::scenario::{Check, OpenAi, OpenAiEndpoint};
 
+use super::pacing::Pacing;
 use super::scan::Needle;
 use super::tls::Tls;
 use super::{LoadError, PlannedLoad};
 
 /// How many requests may be under way at once when the scenario does not say.
 pub(super) const DEFAULT_MAX_IN_FLIGHT: usize = 10_000;
-
-/// How fast requests start.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Pace {
-    /// So many per second, however slow the answers are.
-    Open(f64),
-    /// So many workers, each sending after its last answer.
-    Closed(usize),
-}
 
 /// What an answer is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +35,12 @@ pub(super) enum Kind {
 pub(super) struct Target {
     pub(super) name: String,
     pub(super) kind: Kind,
-    pub(super) pace: Pace,
+    pub(super) pacing: Pacing,
     /// From the due moment to the last byte.
     pub(super) timeout: Duration,
     /// How many times its timeout a request is listened to, at least once.
     pub(super) linger: f64,
+    /// How many requests of an open loop may be under way at once.
     pub(super) max_in_flight: usize,
     /// Where to connect; empty to resolve `host`.
     pub(super) addresses: Vec<SocketAddr>,
@@ -101,11 +94,8 @@ impl Target {
             },
             _ => return Err(error("needs exactly one of `http` and `openai`".to_owned())),
         };
-        let pace = match (load.rate, load.concurrency) {
-            (Some(rate), None) => Pace::Open(rate.get()),
-            (None, Some(workers)) => Pace::Closed(workers.max(1) as usize),
-            _ => return Err(error("needs exactly one of `rate` and `concurrency`".to_owned())),
-        };
+        let pacing =
+            Pacing::new(load).ok_or_else(|| error("needs exactly one of `rate` and `concurrency`".to_owned()))?;
         let path = format!("{}/{}", base_uri.path().trim_end_matches('/'), request.path.trim_start_matches('/'));
         let uri: Uri = path.parse().map_err(|cause| error(format!("`{path}` is not a path ({cause})")))?;
 
@@ -131,13 +121,10 @@ impl Target {
         Ok(Self {
             name: planned.name.clone(),
             kind: request.kind,
-            pace,
+            pacing,
             timeout: load.timeout.get(),
             linger: 1.0,
-            max_in_flight: match pace {
-                Pace::Open(_) => load.max_in_flight.map_or(DEFAULT_MAX_IN_FLIGHT, |limit| limit.max(1) as usize),
-                Pace::Closed(workers) => workers,
-            },
+            max_in_flight: load.max_in_flight.map_or(DEFAULT_MAX_IN_FLIGHT, |limit| limit.max(1) as usize),
             addresses: planned.endpoint.addresses.clone(),
             tls: if is_tls { Some(Tls::new(&host).map_err(error)?) } else { None },
             host,

@@ -1,5 +1,6 @@
 //! The engine against a server of our own that misbehaves on demand: each outcome by its name, and the counts exactly.
 
+mod parts;
 mod server;
 mod tls;
 
@@ -35,7 +36,9 @@ async fn send(planned: PlannedLoad, duration: Duration, grace: Duration) -> Load
     marks.begin(Mark { at_ns: 0, phase: 0, part: Part::Judged });
     engine.start(Instant::now(), marks).await.unwrap();
     tokio::time::sleep(duration).await;
-    engine.finish(grace).await.unwrap().remove(0)
+    let seen = engine.finish(grace).await.unwrap().remove(0);
+    assert_eq!(seen.issued, seen.requests(), "every request has an outcome");
+    seen
 }
 
 fn total(seen: &LoadObservations) -> Cell {
@@ -65,7 +68,7 @@ async fn a_healthy_server_answers_everything() {
     assert_eq!(total.succeeded, due(500, end_ns(&seen)), "{:?}", total.failed);
     assert_eq!(total.requests(), total.succeeded);
     assert_eq!(total.latency.len(), total.succeeded);
-    assert_eq!(seen.lateness.len(), total.succeeded);
+    assert_eq!(seen.timings().lateness.len(), total.succeeded);
     assert_eq!(server.requests(), total.succeeded);
 }
 
@@ -96,7 +99,10 @@ async fn all_end_as(server: &Server, mut load: serde_json::Value, wanted: Option
         None => total.succeeded,
         Some(failure) => total.failed.get(&failure).copied().unwrap_or(0),
     };
-    assert_eq!(named, issued, "{load} {base:?}: {} succeeded, {:?}", total.succeeded, total.failed);
+    // On a machine that is busy for longer than the short timeout, a request may never get its turn.
+    let late = total.failed.get(&Failure::NotSentLate).copied().unwrap_or(0);
+    assert_eq!(named + late, issued, "{load} {base:?}: {} succeeded, {:?}", total.succeeded, total.failed);
+    assert!(named > 0, "{load} {base:?}: {:?}", total.failed);
     seen
 }
 
@@ -254,8 +260,8 @@ async fn at_the_limit_requests_wait_and_are_timed_from_when_they_were_due() {
     // Three are sent and never answered; the rest wait behind them until their own time is over, or nearly.
     assert_eq!(all.requests(), due(2000, end_ns(&seen)));
     let of = |failure| all.failed.get(&failure).copied().unwrap_or(0);
-    assert_eq!(of(Failure::Timeout) + of(Failure::NotSent), all.requests(), "{:?}", all.failed);
-    assert!(of(Failure::Timeout) >= 3 && of(Failure::NotSent) >= 1, "{:?}", all.failed);
+    assert_eq!(of(Failure::Timeout) + of(Failure::NotSentLimit), all.requests(), "{:?}", all.failed);
+    assert!(of(Failure::Timeout) >= 3 && of(Failure::NotSentLimit) >= 1, "{:?}", all.failed);
 }
 
 #[tokio::test]
@@ -317,9 +323,7 @@ async fn requests_belong_to_the_stretch_in_which_they_were_due() {
     let mut begins = vec![0];
     for (phase, part) in [(1, Part::Injecting), (1, Part::Judged), (2, Part::Judged)] {
         tokio::time::sleep(103 * MS).await;
-        let at_ns = zero.elapsed().as_nanos() as u64;
-        marks.begin(Mark { at_ns, phase, part });
-        begins.push(at_ns);
+        begins.push(marks.begin_now(phase, part, || zero.elapsed().as_nanos() as u64));
     }
     tokio::time::sleep(50 * MS).await;
     let seen = engine.finish(5_000 * MS).await.unwrap().remove(0);
@@ -369,7 +373,7 @@ async fn the_schedule_is_kept_by_several_threads_together() {
     let seen = send(planned(&server, load), 300 * MS, 20_000 * MS).await;
     let total = total(&seen);
     assert_eq!(total.succeeded, due(4500, end_ns(&seen)), "{:?}", total.failed);
-    assert_eq!(seen.lateness.len(), total.requests());
+    assert_eq!(seen.timings().lateness.len(), total.requests());
     assert_eq!(server.requests(), total.requests());
 }
 

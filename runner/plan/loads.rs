@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shakedown_schemas::result::LoadInfo;
-use shakedown_schemas::scenario::{Load, Scenario};
+use shakedown_schemas::scenario::{Arrival, Load, Scenario};
 use tokio::net::TcpStream;
 
 use super::PlanError;
@@ -32,10 +32,7 @@ pub(super) async fn plan(scenario: &Scenario, cluster: Option<&Cluster>, namespa
             kind: if load.openai.is_some() { "openai" } else { "http" }.to_owned(),
             target: way.target,
             open_loop: load.rate.is_some(),
-            schedule: match (load.rate, load.concurrency) {
-                (Some(rate), _) => rate.to_string(),
-                (None, concurrency) => format!("{} at a time", concurrency.unwrap_or(1)),
-            },
+            schedule: schedule(load),
             reach: way.reach.to_owned(),
             address: match way.endpoint.addresses.first() {
                 Some(address) => address.to_string(),
@@ -47,6 +44,16 @@ pub(super) async fn plan(scenario: &Scenario, cluster: Option<&Cluster>, namespa
         planned.forwards.push(way.forward);
     }
     Ok(planned)
+}
+
+/// The pace of a load in words, as far as phases change nothing of it.
+fn schedule(load: &Load) -> String {
+    let pace = load.model().map_or_else(String::new, |model| model.to_string());
+    match (load.arrival, load.think_time) {
+        (Some(Arrival::Poisson), _) => format!("{pace}, Poisson arrivals"),
+        (_, Some(time)) => format!("{pace}, thinking {time}"),
+        _ => pace,
+    }
 }
 
 struct Way {

@@ -5,6 +5,7 @@ mod expect;
 mod fault;
 mod load;
 mod map;
+mod pace;
 mod phase;
 mod safety;
 
@@ -26,6 +27,7 @@ pub(crate) fn scenario(scenario: &Scenario, map: &Map) -> Vec<Diagnostic> {
     for (name, load) in &scenario.load {
         load::check(&format!("load.{name}"), load, &mut findings);
     }
+    pace::check(scenario, &mut findings);
     phase::check(scenario, &mut findings);
     expect::check(scenario, &mut findings);
     safety::check(scenario, &mut findings);

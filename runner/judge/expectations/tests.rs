@@ -411,7 +411,7 @@ fn throughput_ratios() {
     );
     assert_eq!(judge(&observe(0.5, |it| it.ok_in(10.0)), ratio("min", 0.1)).verdict, Verdict::Inconclusive);
     // A rate that moves around its mean decides nothing near it when the whole interval is asked.
-    let mut chance = crate::judge::bootstrap::Chance::new(5, &["requests"]);
+    let mut chance = crate::chance::Chance::new(5, &["requests"]);
     let noisy = observe(20.0, |it| if chance.uniform() < 0.5 { it.ok_in(10.0) } else { it.refused() });
     let strict = json!({"throughput_ratio": {"to": "baseline", "min": 0.48, "decide": "interval"}});
     assert_eq!(judge(&noisy, strict).verdict, Verdict::Inconclusive);

@@ -2,12 +2,10 @@
 
 use indexmap::IndexMap;
 
+use super::pace::MAX_AT_ONCE;
 use super::{Findings, dns_label};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::scenario::{Check, Load, Reach};
-
-/// The largest `concurrency` and `max_in_flight`: each is a socket, and a process has 65535 ports for them at best.
-const MAX_AT_ONCE: u32 = 100_000;
 
 pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
     match (&load.http, &load.openai) {
@@ -23,7 +21,7 @@ pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
         ),
         _ => {}
     }
-    match (load.rate, load.concurrency) {
+    match (&load.rate, load.concurrency) {
         (None, None) => findings.push(
             path,
             Diagnostic::error(Code::ExactlyOne, "this load does not say how often to send")
@@ -37,8 +35,7 @@ pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
         ),
         _ => {}
     }
-    at_once(&format!("{path}.concurrency"), "concurrency", load.concurrency, findings);
-    at_once(&format!("{path}.max_in_flight"), "max_in_flight", load.max_in_flight, findings);
+    in_flight(&format!("{path}.max_in_flight"), load.max_in_flight, findings);
     if load.max_in_flight.is_some() && load.concurrency.is_some() && load.rate.is_none() && !findings.map.gone(path) {
         findings.push_at_key(
             &format!("{path}.max_in_flight"),
@@ -81,12 +78,12 @@ pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
     }
 }
 
-fn at_once(path: &str, key: &str, value: Option<u32>, findings: &mut Findings<'_>) {
+fn in_flight(path: &str, value: Option<u32>, findings: &mut Findings<'_>) {
     if let Some(value) = value.filter(|value| !(1..=MAX_AT_ONCE).contains(value)) {
         findings.push(
             path,
-            Diagnostic::error(Code::LoadLimit, format!("`{key}` is {value}, outside 1 to {MAX_AT_ONCE}"))
-                .help(format!("write `{key}: 8`")),
+            Diagnostic::error(Code::LoadLimit, format!("`max_in_flight` is {value}, outside 1 to {MAX_AT_ONCE}"))
+                .help("write `max_in_flight: 1000`"),
         );
     }
 }

@@ -65,6 +65,8 @@ codes! {
     ZeroDuration = "S060", "A phase, timeout or fault without any time.";
     Settle = "S061", "A settling time that leaves nothing of its phase.";
     FaultTime = "S062", "A fault that begins or ends outside its phase.";
+    Pace = "S063", "A pace that sends nothing, does not fit into its phase, or is not one of its load.";
+    OtherPace = "S064", "A comparison of phases in which a load has different paces.";
     UnknownPhase = "S070", "A phase that does not exist.";
     PhaseOrder = "S071", "A phase that is compared with one that does not come before it.";
     UnknownLoad = "S072", "A load that does not exist.";

@@ -347,9 +347,18 @@ pub struct Errors {
     /// An answer that fails the request's `check`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<CountLimits>,
-    /// Due, and never sent: too many were under way until its timeout was over.
+    /// Due, and never sent, for whichever of the three reasons that follow. The load generator's limits, not the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_sent: Option<CountLimits>,
+    /// Due, and never sent, because `max_in_flight` requests were under way until its timeout, or the run, was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_sent_limit: Option<CountLimits>,
+    /// Due, and never sent, because the machine could open no further connection: it ran out of file descriptors or ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_sent_connections: Option<CountLimits>,
+    /// Due, and never sent, because the load generator had too little processor time to come to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_sent_late: Option<CountLimits>,
     /// Only this load. Default: each load is asked by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["completions"]))]
@@ -370,6 +379,9 @@ impl Errors {
             ("api_error", self.api_error),
             ("check", self.check),
             ("not_sent", self.not_sent),
+            ("not_sent_limit", self.not_sent_limit),
+            ("not_sent_connections", self.not_sent_connections),
+            ("not_sent_late", self.not_sent_late),
         ];
         all.into_iter().filter_map(|(name, limits)| limits.map(|limits| (name, limits))).collect()
     }

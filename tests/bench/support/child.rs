@@ -48,13 +48,14 @@ pub fn run(words: &[String]) {
         total.merge(cell);
     }
     let milliseconds = |value: Option<f64>| value.map(|micros| micros / 1e3);
+    let timings = seen.timings();
     let end_ns = seen.segments.last().map_or(0, |segment| segment.end_ns);
     println!(
         "{}",
         json!({
             "due": rate.map(|rate| (end_ns * rate).div_ceil(1_000_000_000)),
-            "issued": rate.map(|_| seen.lateness.len()),
-            "outcomes": rate.map(|_| total.requests()),
+            "issued": seen.issued,
+            "outcomes": total.requests(),
             "failed": total.failed.iter().map(|(failure, count)| format!("{failure} {count}")).collect::<Vec<_>>(),
             "in_flight": total.in_flight,
             "succeeded": total.succeeded,
@@ -64,8 +65,8 @@ pub fn run(words: &[String]) {
             "p90_ms": milliseconds(total.latency.quantile(0.9)),
             "p99_ms": milliseconds(total.latency.quantile(0.99)),
             "max_ms": milliseconds(total.latency.max()),
-            "late_p50_ms": milliseconds(seen.lateness.quantile(0.5)),
-            "late_p99_ms": milliseconds(seen.lateness.quantile(0.99)),
+            "late_p50_ms": milliseconds(timings.lateness.quantile(0.5)),
+            "late_p99_ms": milliseconds(timings.lateness.quantile(0.99)),
         })
     );
 }
