@@ -19,7 +19,11 @@ pub use fault::{
     IoMethod, Manifest, Netem, ObjectName, Partition, PodFailure, PodKill, PortRange, Prove, Stress, StressCpu,
     StressMemory, TimeFault,
 };
-pub use load::{Check, Http, Load, OpenAi, OpenAiEndpoint, Reach};
+pub(crate) use load::REQUEST_NAMES;
+pub use load::{
+    Check, Connections, Data, Feeder, Filter, Http, HttpRequest, HttpVersion, JsonCheck, Load, OpenAi, OpenAiEndpoint,
+    Order, Part, Prompts, Reach, RequestText, Source, TextCheck, TlsOptions, WordRange,
+};
 pub use safety::{BlastRadius, StopCondition, StopHttp, StopLatency, StopSuccessRate};
 pub use selector::{Expression, LabelSelector, Operator, Peer, PodSelector};
 
