@@ -138,20 +138,36 @@ pub enum Failure {
     Refused,
     /// The connection could not be made for another reason.
     Connect,
-    /// TLS could not be agreed.
+    /// TLS could not be agreed: the server's certificate is not trusted, or it does not speak TLS.
     Tls,
-    /// The connection ended before the answer did.
+    /// The server refused TLS with an alert, such as for a client certificate that it does not trust.
+    TlsAlert,
+    /// The connection was reset before the answer ended.
     Reset,
+    /// The server closed the connection, or its half of it, before an answer.
+    Closed,
+    /// The server closed the connection in the middle of a body.
+    Truncated,
+    /// HTTP/2: the server was about to close the connection, and did not take the request (GOAWAY).
+    GoAway,
+    /// HTTP/2: the server refused the request's stream (REFUSED_STREAM).
+    StreamRefused,
+    /// HTTP/2: the server reset the request's stream for another reason (RST_STREAM).
+    StreamReset,
     /// The answer is not HTTP, or breaks its rules.
     Protocol,
     /// A status other than those that count as success.
     Status(u16),
-    /// A stream that ended without its end mark, or a body cut short.
+    /// A stream that ended without its end mark.
     BrokenStream,
+    /// A stream that brought no token for as long as the load's `stall_after` after one.
+    Stalled,
     /// A stream or an answer that carries the API's error object.
     ApiError,
     /// The answer fails the request's `check`.
     Check,
+    /// The answer must be read as a whole, and is too large for that.
+    TooLarge,
     /// It was due and never sent, because as many as may be were under way until its timeout was over.
     NotSent,
 }
@@ -165,12 +181,20 @@ impl fmt::Display for Failure {
             Self::Refused => "connection_refused",
             Self::Connect => "connect",
             Self::Tls => "tls",
+            Self::TlsAlert => "tls_alert",
             Self::Reset => "connection_reset",
+            Self::Closed => "connection_closed",
+            Self::Truncated => "truncated",
+            Self::GoAway => "goaway",
+            Self::StreamRefused => "stream_refused",
+            Self::StreamReset => "stream_reset",
             Self::Protocol => "protocol",
             Self::Status(status) => return write!(out, "http_{status}"),
             Self::BrokenStream => "broken_stream",
+            Self::Stalled => "stalled",
             Self::ApiError => "api_error",
             Self::Check => "check",
+            Self::TooLarge => "too_large",
             Self::NotSent => "not_sent",
         };
         out.write_str(name)

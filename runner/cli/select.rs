@@ -82,9 +82,11 @@ fn wanted(selection: &Selection, tags: &[String]) -> bool {
 /// What a scenario sends as a secret is one everywhere.
 fn learn(redactor: &Redactor, document: &Document) {
     for load in document.scenario.load.values() {
-        let headers = [load.http.as_ref().map(|it| &it.headers), load.openai.as_ref().map(|it| &it.headers)];
-        for (name, value) in headers.into_iter().flatten().flatten() {
-            redactor.learn_header(name, value);
+        let http = load.http.iter().flat_map(|it| it.all_requests()).flat_map(|it| it.headers);
+        let openai = load.openai.iter().flat_map(|it| it.headers.clone());
+        for (name, value) in http.chain(openai) {
+            // What is different for every request is in no report.
+            value.texts().for_each(|text| redactor.learn_header(&name, text));
         }
         if let Some(url) = load.url() {
             redactor.learn_url(url);

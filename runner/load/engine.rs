@@ -128,6 +128,7 @@ impl LoadDriver for Engine {
                     ledger: Arc::clone(&ledger),
                     gauges: Arc::clone(&gauges),
                     part,
+                    parts,
                     limit: target.max_in_flight / parts + usize::from(part < target.max_in_flight % parts),
                     schedule: match target.pace {
                         Pace::Open(rate) => Some(Schedule::new(rate, part as u64, parts as u64)),

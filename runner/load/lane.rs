@@ -7,13 +7,13 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::connection;
+use super::names::Names;
 use super::record::{Ledger, Record, Tokens};
 use super::schedule::Schedule;
 use super::shard::Control;
@@ -48,8 +48,9 @@ pub(super) struct LaneStart {
     pub(super) target: Arc<Target>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) gauges: Arc<Gauges>,
-    /// Which of the load's lanes this is.
+    /// Which of the load's lanes this is, and of how many.
     pub(super) part: usize,
+    pub(super) parts: usize,
     /// How many requests it may have under way at once.
     pub(super) limit: usize,
     /// The open loop's schedule; none for a closed loop, whose workers are as many as `limit`.
@@ -64,6 +65,7 @@ pub(super) struct Lane {
     ledger: Arc<Ledger>,
     gauges: Arc<Gauges>,
     part: usize,
+    parts: usize,
     limit: usize,
     zero: Instant,
     timeout_ns: u64,
@@ -71,12 +73,14 @@ pub(super) struct Lane {
     patience_ns: u64,
     state: RefCell<State>,
     control: Arc<Control>,
-    pub(super) resolved: RefCell<Option<(Instant, Vec<SocketAddr>)>>,
+    pub(super) names: RefCell<Names>,
 }
 
 #[derive(Debug)]
 struct State {
     schedule: Option<Schedule>,
+    /// The number of the next request: the lanes' requests take turns, as those of their schedules do.
+    next_number: u64,
     /// Due and not yet with a connection, in order of being due.
     waiting: VecDeque<Job>,
     /// Issued and not ended.
@@ -120,12 +124,14 @@ impl Lane {
             ledger: start.ledger,
             gauges: start.gauges,
             part: start.part,
+            parts: start.parts,
             limit: start.limit,
             zero: start.zero,
             timeout_ns,
             patience_ns: nanoseconds(start.target.timeout.mul_f64(start.target.linger)),
             state: RefCell::new(State {
                 schedule: start.schedule,
+                next_number: start.part as u64,
                 waiting: VecDeque::new(),
                 open: 0,
                 slots: Vec::new(),
@@ -143,7 +149,7 @@ impl Lane {
                 lateness: Histogram::default(),
             }),
             control,
-            resolved: RefCell::new(None),
+            names: RefCell::default(),
             target: start.target,
         })
     }
@@ -207,7 +213,7 @@ impl Lane {
         let due = state.schedule.as_ref().map(Schedule::due_ns).filter(|due| *due < state.stop_ns);
         let over = state.waiting.front().map(|job| job.due_ns.saturating_add(self.timeout_ns));
         let pause = state.pausing.front().copied();
-        let wants_more = state.connecting < state.waiting.len() && state.slots.len() < self.limit;
+        let wants_more = self.lacks_connections(&state) && state.slots.len() < self.limit;
         let open = (wants_more && state.young < MAX_YOUNG).then(|| state.may_open_ns());
         [due, over, pause, open].into_iter().flatten().min().unwrap_or(u64::MAX)
     }
@@ -259,7 +265,9 @@ impl Lane {
         // In a closed loop a request is due when it is sent.
         let lateness_open = state.schedule.is_some();
         let in_flight = u32::try_from(self.gauges.in_flight()).unwrap_or(u32::MAX);
-        state.waiting.push_back(Job { due_ns, in_flight, lateness_open, resent: false });
+        let number = state.next_number;
+        state.next_number += self.parts as u64;
+        state.waiting.push_back(Job { number, due_ns, in_flight, lateness_open, resent: false });
     }
 
     fn show(&self, state: &State) {
@@ -304,11 +312,11 @@ impl Lane {
                 slot.give(job);
             }
         }
-        if state.connecting >= state.waiting.len() {
+        if !self.lacks_connections(&state) {
             return;
         }
         let now_ns = self.now_ns();
-        while state.connecting < state.waiting.len()
+        while self.lacks_connections(&state)
             && state.slots.len() < self.limit
             && state.young < MAX_YOUNG
             && now_ns >= state.may_open_ns()
@@ -318,6 +326,11 @@ impl Lane {
             }
             self.open(&mut state, None);
         }
+    }
+
+    /// True when more requests wait than the connections in the making will take.
+    fn lacks_connections(&self, state: &State) -> bool {
+        state.connecting.saturating_mul(self.target.per_connection()) < state.waiting.len()
     }
 
     fn open(self: &Rc<Self>, state: &mut State, job: Option<Job>) {
@@ -349,7 +362,7 @@ impl Lane {
         let now_ns = self.now_ns();
         let mut state = self.state.borrow_mut();
         // Unless the others in the making are enough for all that wait: an answered connection took it instead.
-        let is_needed = failure.is_some() && state.waiting.len() > state.connecting;
+        let is_needed = failure.is_some() && self.lacks_connections(&state);
         let job = slot.job.take().or_else(|| if is_needed { state.waiting.pop_front() } else { None });
         if let Some(job) = job {
             self.end(&mut state, &job, None, Some(failure.unwrap_or(Failure::Timeout)), now_ns);
@@ -378,15 +391,32 @@ impl Lane {
         state.next_address
     }
 
-    /// The connection is free: it takes the request that waits longest, or becomes idle.
-    pub(super) fn free(self: &Rc<Self>, slot: &Rc<Slot>) {
+    /// Another stream on a connection that is there, as long as there may be more under way at once.
+    pub(super) fn add_stream(&self) -> Option<Rc<Slot>> {
+        let mut state = self.state.borrow_mut();
+        (state.slots.len() < self.limit).then(|| {
+            let slot = Rc::new(Slot::new(None, state.slots.len()));
+            state.slots.push(Rc::clone(&slot));
+            state.most_slots = state.most_slots.max(state.slots.len());
+            slot
+        })
+    }
+
+    /// The connection is free: it takes the request that waits longest, or becomes idle. False when it is to be closed
+    /// instead: it was made for one request, and none waits.
+    pub(super) fn free(self: &Rc<Self>, slot: &Rc<Slot>) -> bool {
         let mut state = self.state.borrow_mut();
         match state.waiting.pop_front() {
             Some(job) => slot.give(job),
-            None => return state.idle.push(Rc::clone(slot)),
+            None if self.target.fresh => return false,
+            None => {
+                state.idle.push(Rc::clone(slot));
+                return true;
+            }
         }
         drop(state);
         self.pump();
+        true
     }
 
     /// The connection begins to send its request.
