@@ -218,7 +218,8 @@ impl Answer {
                     Err(failure) => return Some(failure),
                 };
                 let wants_json = asked.expects.wants_json();
-                if wants_json && !serde_json::from_slice(&body.bytes).is_ok_and(|json| asked.expects.takes_json(&json)) {
+                if wants_json && !serde_json::from_slice(&body.bytes).is_ok_and(|json| asked.expects.takes_json(&json))
+                {
                     return Some(Failure::Check);
                 }
             }
@@ -404,8 +405,32 @@ mod tests {
         answer.piece(&asked, b"data: {\"choices\":[],\"usage\":{\"completion_tokens\":2}}\n\ndata: [DONE]\n\n");
         assert!(answer.is_decided());
         assert_eq!((answer.pieces(), answer.tokens()), (1, Some(2)));
-        let mut plain = Answer::new(&openai(false), StatusCode::OK, &HeaderMap::new());
-        plain.piece(&target, br#"{"choices":[{"text":"hello"}],"usage":{"completion_tokens":9}}"#);
-        assert_eq!(plain.outcome(&openai(false)), Outcome { failure: None, tokens: Some(9) });
+        let target = openai(false);
+        let asked = Asked::of(&target, 0);
+        let mut plain = Answer::new(&asked, StatusCode::OK, &HeaderMap::new());
+        plain.piece(&asked, br#"{"choices":[{"text":"hello"}],"usage":{"completion_tokens":9}}"#);
+        assert_eq!(plain.outcome(&asked), Outcome { failure: None, tokens: Some(9) });
+    }
+
+    #[test]
+    fn json_and_patterns_are_asked_of_bodies() {
+        let check = json!({"matches": "^.\"status", "json": [{"path": "$.status", "equals": "ok"}], "headers": {"content-type": {"contains": "json"}}});
+        let checked = target(json!({"http": {"url": "http://x", "check": check}}));
+        let json = "application/json";
+        assert_eq!(outcome(&checked, 200, json, r#"{"status":"ok"}"#), None);
+        for body in [r#"{"status":"no"}"#, r#"{"status":"#, "", r#" {"status":"ok"}"#] {
+            assert_eq!(outcome(&checked, 200, json, body), Some(Failure::Check), "{body}");
+        }
+        assert_eq!(outcome(&checked, 200, "text/plain", r#"{"status":"ok"}"#), Some(Failure::Check));
+        let large = format!(r#"{{"status":"{}"}}"#, "x".repeat(MAX_JSON));
+        assert_eq!(outcome(&checked, 200, json, &large), Some(Failure::TooLarge));
+        // All answers together are limited, too.
+        checked.kept.store(MAX_KEPT, Ordering::Relaxed);
+        let asked = Asked::of(&checked, 0);
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, json.parse().unwrap());
+        let mut answer = Answer::new(&asked, StatusCode::OK, &headers);
+        answer.piece(&asked, b"{}");
+        assert_eq!(answer.outcome(&asked).failure, Some(Failure::TooLarge));
     }
 }

@@ -96,7 +96,9 @@ impl From<io::Error> for NoConnection {
 fn is_out_of_files(error: &io::Error) -> bool {
     use rustix::io::Errno;
     // That no port is left has the name of an address that is not available.
-    [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 #[cfg(not(unix))]
@@ -132,5 +134,7 @@ async fn resolve(lane: &Lane) -> Result<Arc<[SocketAddr]>, NoConnection> {
     let lookup = lane.names.borrow_mut().look_up(&target.resolver, &target.host, target.port);
     let found = lookup.await;
     lane.names.borrow_mut().learn(&found);
-    found.map_err(|error| if is_out_of_files(&error) { NoConnection::OutOfFiles } else { NoConnection::Failed(Failure::Dns) })
+    found.map_err(
+        |error| if is_out_of_files(&error) { NoConnection::OutOfFiles } else { NoConnection::Failed(Failure::Dns) },
+    )
 }

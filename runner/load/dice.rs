@@ -11,9 +11,9 @@ impl Dice {
     /// For the load of this name. Two loads of a run choose differently.
     pub(super) fn new(seed: u64, load: &str) -> Self {
         // FNV-1a over the name.
-        let hash = load.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = load
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         Self { key: mixed(hash ^ seed) }
     }
 

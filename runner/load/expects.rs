@@ -134,12 +134,14 @@ impl JsonRule {
 
     fn takes(&self, body: &Value) -> bool {
         // What a path cannot be asked of, it does not find there.
-        let found: Vec<&Value> =
-            js_path_process(&self.path, body).map_or_else(|_| Vec::new(), |it| it.into_iter().map(|it| it.val()).collect());
+        let found: Vec<&Value> = js_path_process(&self.path, body)
+            .map_or_else(|_| Vec::new(), |it| it.into_iter().map(|it| it.val()).collect());
         match &self.wanted {
             Wanted::Equals(wanted) => found.iter().any(|value| is_same(value, wanted)),
             Wanted::NotEquals(wanted) => !found.is_empty() && !found.iter().any(|value| is_same(value, wanted)),
-            Wanted::Contains(wanted) => found.iter().filter_map(|it| it.as_str()).any(|text| text.contains(wanted.as_str())),
+            Wanted::Contains(wanted) => {
+                found.iter().filter_map(|it| it.as_str()).any(|text| text.contains(wanted.as_str()))
+            }
             Wanted::Matches(wanted) => found.iter().filter_map(|it| it.as_str()).any(|text| wanted.is_match(text)),
             Wanted::Exists(wanted) => found.is_empty() != *wanted,
         }
@@ -168,7 +170,9 @@ mod tests {
     #[test]
     fn headers_are_asked_by_each_of_their_values() {
         let mut headers = HeaderMap::new();
-        for (name, value) in [("content-type", "application/json"), ("vary", "accept"), ("vary", "origin"), ("x-empty", "")] {
+        for (name, value) in
+            [("content-type", "application/json"), ("vary", "accept"), ("vary", "origin"), ("x-empty", "")]
+        {
             headers.append(name, value.parse().unwrap());
         }
         for (check, holds) in [

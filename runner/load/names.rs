@@ -80,9 +80,9 @@ impl Names {
 
 async fn ask(resolver: Resolver, host: String, port: u16) -> Found {
     let found = match resolver {
-        Resolver::System => {
-            tokio::net::lookup_host((host.as_str(), port)).await.map(|found| found.take(MAX_ADDRESSES).collect::<Vec<_>>())
-        }
+        Resolver::System => tokio::net::lookup_host((host.as_str(), port))
+            .await
+            .map(|found| found.take(MAX_ADDRESSES).collect::<Vec<_>>()),
         #[cfg(test)]
         Resolver::Test(answer) => answer(),
     };

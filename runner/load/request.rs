@@ -91,7 +91,8 @@ impl Request {
                 }
             }
         }
-        let mut base = Base { authority: base.authority.clone(), scheme: base.scheme.clone(), headers: HeaderMap::new(), ..*base };
+        let mut base =
+            Base { authority: base.authority.clone(), scheme: base.scheme.clone(), headers: HeaderMap::new(), ..*base };
         if base.http2 {
             // HTTP/2 has the host in the URI, and forbids what is about one connection (RFC 9113, sections 8.2.2 and 8.3.1).
             if let Some(host) = headers.remove(header::HOST) {

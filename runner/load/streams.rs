@@ -49,6 +49,8 @@ struct Connection {
     most: Cell<usize>,
     /// When an answer last began on it.
     heard: Cell<Option<Instant>>,
+    /// Why it ended, where that has a name.
+    end: Cell<Option<Failure>>,
 }
 
 /// Serves the lane's requests on a connection until it ends. `first` is its first stream; there are as many as `streams`, unless
@@ -70,6 +72,7 @@ where
         is_used: Cell::new(false),
         most: Cell::new(1),
         heard: Cell::new(None),
+        end: Cell::new(None),
     });
     tokio::task::spawn_local({
         let connection = Rc::clone(&connection);
@@ -79,8 +82,9 @@ where
                 connection.most.set(driver.current_max_send_streams());
                 polled
             });
-            // Each stream learns of its own end.
-            drop(ended.await);
+            if let Err(error) = ended.await {
+                connection.end.set(Some(failure::of_http(&error, Stage::Head)));
+            }
             connection.gone.cancel();
         }
     });
@@ -151,7 +155,11 @@ async fn exchange(
                 lane.resend(slot);
                 return ControlFlow::Break(());
             }
-            let failure = failure::of_http(error.error(), Stage::Head);
+            // A stream whose connection ended is told only that it did.
+            let failure = match failure::of_http(error.error(), Stage::Head) {
+                Failure::Closed => connection.end.get().unwrap_or(Failure::Closed),
+                failure => failure,
+            };
             lane.answered(slot, Some(failure));
             // What is wrong with one stream leaves the others alone.
             if matches!(failure, Failure::StreamRefused | Failure::StreamReset) && !sender.is_closed() {

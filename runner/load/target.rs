@@ -95,9 +95,9 @@ impl Target {
     fn prepared(planned: &PlannedLoad) -> Result<Self, String> {
         let load = &planned.load;
         let base = &planned.endpoint.base;
-        let base_uri: Uri = base.parse().map_err(|cause| {
-            format!("`{base}` is not a URL ({cause}): write one such as `http://127.0.0.1:8080`")
-        })?;
+        let base_uri: Uri = base
+            .parse()
+            .map_err(|cause| format!("`{base}` is not a URL ({cause}): write one such as `http://127.0.0.1:8080`"))?;
         let (Some(scheme @ ("http" | "https")), Some(authority)) = (base_uri.scheme_str(), base_uri.authority()) else {
             return Err(match base_uri.authority() {
                 Some(_) => format!("`{base}` must begin with `http://` or `https://`"),
@@ -186,7 +186,9 @@ impl Target {
             sharing: match (http2, fresh) {
                 (false, _) => Sharing::InTurn,
                 (true, true) => Sharing::Streams(1),
-                (true, false) => Sharing::Streams(load.streams.map_or(DEFAULT_STREAMS, |streams| streams.max(1) as usize)),
+                (true, false) => {
+                    Sharing::Streams(load.streams.map_or(DEFAULT_STREAMS, |streams| streams.max(1) as usize))
+                }
             },
             fresh,
             stall_after: load.openai.as_ref().and_then(|openai| openai.stall_after).map(|it| it.get()),
@@ -272,10 +274,11 @@ fn openai_body(planned: &PlannedLoad, openai: &OpenAi, compiler: &mut Compiler<'
     let mark = serde_json::Value::from(MARK).to_string();
     let (before, behind) = object.split_once(mark.trim_matches('"')).ok_or("the request cannot be written")?;
     let same = |text: &str| Piece::Same(text.as_bytes().into());
-    let prompt = match compiler.text(openai.prompt.as_ref().ok_or("needs one of `prompt` and `prompts`")?, Escape::Json)? {
-        Text::Same(text) => vec![Piece::Same(text.into())],
-        Text::Pieces(pieces) => pieces,
-    };
+    let prompt =
+        match compiler.text(openai.prompt.as_ref().ok_or("needs one of `prompt` and `prompts`")?, Escape::Json)? {
+            Text::Same(text) => vec![Piece::Same(text.into())],
+            Text::Pieces(pieces) => pieces,
+        };
     let all = [vec![same(before)], prompt, vec![same(behind)]].concat();
     Ok(match Text::of(all) {
         Text::Same(body) => Body::Same(body.into()),
@@ -300,14 +303,33 @@ fn openai_object(openai: &OpenAi, content: serde_json::Value, max_tokens: u32) -
 
 #[cfg(test)]
 mod tests {
+    use shakedown_schemas::Files;
+
     use super::super::Endpoint;
     use super::*;
+
+    /// The request of this number.
+    fn request(target: &Target, number: u64) -> http::Request<http_body_util::Full<Bytes>> {
+        target.requests.at(target.requests.choose(number)).to_send(&target.requests.draw(number)).unwrap()
+    }
+
+    fn body_of(request: http::Request<http_body_util::Full<Bytes>>) -> Vec<u8> {
+        use futures::FutureExt;
+        use http_body_util::BodyExt;
+        request.into_body().collect().now_or_never().unwrap().unwrap().to_bytes().to_vec()
+    }
 
     fn target(base: &str, load: serde_json::Value) -> Result<Target, String> {
         let planned = PlannedLoad {
             name: "shop".to_owned(),
             load: serde_json::from_value(load).unwrap(),
             endpoint: Endpoint { base: base.to_owned(), addresses: Vec::new() },
+            files: Files::of([
+                ("rows.csv", b"q\ngreen tea\n"),
+                ("prompts.jsonl", b"{\"prompt\":\"one\"}\n{\"messages\":[{\"role\":\"user\",\"content\":\"a b\"}],\"max_tokens\":3}\n"),
+                ("bytes", b"\x00\xff"),
+            ]),
+            seed: 1,
         };
         Target::new(&planned).map_err(|error| error.to_string())
     }
@@ -319,7 +341,7 @@ mod tests {
             json!({"http": {"url": "http://x", "path": "/v?a=1", "headers": {"accept": "text/plain"}}, "rate": "1/s"}),
         )
         .unwrap();
-        let request = target.request();
+        let request = request(&target, 0);
         assert_eq!(request.uri(), "/api/v?a=1");
         assert_eq!(request.headers()["host"], "[::1]:81");
         assert_eq!(request.headers()["accept"], "text/plain");
@@ -327,14 +349,94 @@ mod tests {
     }
 
     #[test]
+    fn http2_has_the_host_in_its_uri_and_a_fresh_connection_says_that_it_is() {
+        let load = json!({"http": {"url": "http://x", "path": "/a", "headers": {"Host": "other.test", "Connection": "x"}},
+                          "version": "http2", "rate": "1/s"});
+        let request = request(&target("http://x:81/b", load).unwrap(), 0);
+        assert_eq!(request.uri(), "http://other.test/b/a");
+        assert!(request.headers().get("host").is_none() && request.headers().get("connection").is_none());
+        let fresh = json!({"http": {"url": "http://x"}, "connections": "per_request", "rate": "1/s"});
+        let request = super::tests::request(&target("http://x", fresh).unwrap(), 0);
+        assert_eq!(request.headers()["connection"], "close");
+    }
+
+    #[test]
+    fn each_request_has_its_own_data() {
+        let load = json!({
+            "http": {
+                "url": "http://x",
+                "path": "/{{ n }}/{{ row.q | urlencode }}",
+                "headers": {"accept": "{{ uuid }}", "x-n": "{{ n }}"},
+                "body": "{\"q\": {{ row.q | tojson }}}",
+            },
+            "feeder": {"file": "rows.csv"},
+            "rate": "1/s",
+        });
+        let target = target("http://x", load).unwrap();
+        let (first, second) = (request(&target, 0), request(&target, 7));
+        assert_eq!((first.uri().path(), second.uri().path()), ("/0/green%20tea", "/7/green%20tea"));
+        assert_eq!(second.headers()["x-n"], "7");
+        assert_eq!(second.headers().get_all("accept").iter().count(), 1);
+        assert_ne!(first.headers()["accept"], second.headers()["accept"]);
+        assert_eq!(body_of(second), b"{\"q\": \"green tea\"}");
+    }
+
+    #[test]
+    fn weights_and_bodies_from_files() {
+        let load = json!({
+            "http": {"url": "http://x", "headers": {"x-all": "1", "x-own": "all"}, "requests": [
+                {"name": "a", "weight": 3},
+                {"name": "b", "method": "PUT", "path": "/b", "body_file": "bytes", "headers": {"x-own": "b"}},
+            ]},
+            "rate": "1/s",
+        });
+        let target = target("http://x", load).unwrap();
+        let puts: Vec<u64> = (0..4_000).filter(|number| request(&target, *number).method() == "PUT").collect();
+        assert!((900..1_100).contains(&puts.len()), "{}", puts.len());
+        let put = request(&target, puts[0]);
+        assert_eq!((&put.headers()["x-all"], &put.headers()["x-own"]), (&"1".parse().unwrap(), &"b".parse().unwrap()));
+        assert_eq!(body_of(put), b"\x00\xff");
+    }
+
+    #[test]
     fn asks_the_openai_api_as_it_wants_to_be_asked() {
-        let openai = json!({"openai": {"url": "http://x", "model": "m", "prompt": "p", "stream": true}, "rate": "1/s"});
-        let target = target("http://x", openai).unwrap();
-        assert_eq!(target.request().uri(), "/v1/chat/completions");
+        let mut openai = json!({"openai": {"url": "http://x", "model": "m", "prompt": "say \"{{ n }}\"", "stream": true}, "rate": "1/s"});
+        let asked = request(&target("http://x", openai.clone()).unwrap(), 5);
+        assert_eq!(asked.uri(), "/v1/chat/completions");
         assert_eq!(
-            serde_json::from_slice::<serde_json::Value>(&target.body).unwrap(),
-            json!({"model": "m", "messages": [{"role": "user", "content": "p"}], "max_tokens": 16, "stream": true}),
+            serde_json::from_slice::<serde_json::Value>(&body_of(asked)).unwrap(),
+            json!({"model": "m", "messages": [{"role": "user", "content": "say \"5\""}], "max_tokens": 16, "stream": true,
+                   "stream_options": {"include_usage": true}}),
         );
+        let more = json!({"endpoint": "completions", "usage": false, "parameters": {"temperature": 0}, "prompt": "p"});
+        openai["openai"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let asked = request(&target("http://x/base", openai).unwrap(), 0);
+        assert_eq!(asked.uri(), "/base/v1/completions");
+        assert_eq!(
+            serde_json::from_slice::<serde_json::Value>(&body_of(asked)).unwrap(),
+            json!({"model": "m", "prompt": "p", "max_tokens": 16, "stream": true, "temperature": 0}),
+        );
+    }
+
+    #[test]
+    fn prompts_are_chosen_by_length_and_turn() {
+        let load = |words: serde_json::Value, order: &str| {
+            json!({"openai": {"url": "http://x", "model": "m", "prompts": {"file": "prompts.jsonl", "words": words, "order": order}},
+                   "rate": "1/s"})
+        };
+        let asked = |target: &Target, number| -> serde_json::Value {
+            serde_json::from_slice(&body_of(request(target, number))).unwrap()
+        };
+        let both = target("http://x", load(json!({}), "sequential")).unwrap();
+        assert_eq!(asked(&both, 2)["messages"][0]["content"], "one");
+        assert_eq!(
+            (&asked(&both, 3)["messages"][0]["content"], &asked(&both, 3)["max_tokens"]),
+            (&json!("a b"), &json!(3))
+        );
+        let long = target("http://x", load(json!({"min": 2}), "random")).unwrap();
+        assert!((0..5).all(|number| asked(&long, number)["messages"][0]["content"] == "a b"));
+        let none = target("http://x", load(json!({"min": 3}), "random")).unwrap_err();
+        assert!(none.contains("so many words"), "{none}");
     }
 
     #[test]
@@ -349,9 +451,16 @@ mod tests {
             ("x:80", http(json!({})), "must begin with `http://`"),
             ("http://x", http(json!({"method": "G T"})), "not an HTTP method"),
             ("http://x", http(json!({"path": "/a b"})), "not a path"),
+            ("http://x", http(json!({"path": "/{{ row.q }}"})), "needs a `feeder`"),
+            ("http://x", http(json!({"body_file": "none"})), "was not read"),
             ("http://x", http(json!({"headers": {"a b": "c"}})), "cannot be sent"),
             ("http://x", http(json!({"headers": {"content-length": "7"}})), "leave it out"),
             ("http://x", json!({"http": {"url": "http://x"}}), "exactly one of `rate`"),
+            (
+                "http://x",
+                json!({"http": {"url": "http://x", "path": "/{{ row.q }}"}, "feeder": {"file": "rows.csv"}, "rate": "1/s"}),
+                "not a path",
+            ),
         ] {
             let message = target(base, load).unwrap_err();
             assert!(message.contains(words), "{message}");

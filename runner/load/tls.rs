@@ -49,9 +49,9 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("TLS cannot be set up: {error}"))?;
         let builder = match (options.insecure, &options.ca) {
-            (true, _) => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(Trusting { provider: Arc::clone(&provider) }))
-            }
+            (true, _) => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Trusting { provider: Arc::clone(&provider) })),
             (false, Some(ca)) => builder.with_root_certificates(roots_of(ca, &file(ca)?)?),
             (false, None) => builder.with_root_certificates(system_roots()?),
         };
@@ -99,7 +99,9 @@ fn system_roots() -> Result<RootCertStore, String> {
 fn roots_of(name: &str, pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(name, pem)? {
-        roots.add(certificate).map_err(|error| format!("`{name}` holds a certificate that cannot be a root: {error}"))?;
+        roots
+            .add(certificate)
+            .map_err(|error| format!("`{name}` holds a certificate that cannot be a root: {error}"))?;
     }
     Ok(roots)
 }
