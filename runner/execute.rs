@@ -346,14 +346,22 @@ fn assemble(
         result.expectations.insert(0, unhealthy(&outcome.refused, phase, line));
     }
     result.warnings.extend(judge::drifts(observations, options.seed));
+    for (phase, span) in observations.phases.iter().enumerate() {
+        result.warnings.extend(observations.loads.iter().filter_map(|load| judge::late(load, phase, &span.name)));
+    }
     if let Some(breach) = outcome.breach {
         let line = document.line(&breach.path);
         // First, because everything that follows from the early end is less to the point.
         result.expectations.insert(0, stopped(breach, line));
     }
-    result.phases = judge::phases(observations);
+    result.phases = judge::phases(scenario, observations);
     result.series = judge::series(observations);
     result.recoveries = judge::recoveries(scenario, observations);
+    for (load, seen) in result.loads.iter_mut().zip(&observations.loads) {
+        (load.issued, load.resent) = (Some(seen.issued), seen.resent);
+    }
+    let lost = result.inconsistencies();
+    result.errors.extend(lost.into_iter().map(|what| format!("the numbers of this run cannot be believed: {what}")));
     result.duration_s = outcome.duration.as_secs_f64();
     result.errors.extend(outcome.errors);
     result.leftovers = leftovers;

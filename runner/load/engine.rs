@@ -59,6 +59,7 @@ impl RunningLoad {
             is_open: target.pacing.is_open(),
             ..LoadObservations::default()
         };
+        joined.resent = self.gauges.resent.load(std::sync::atomic::Ordering::Relaxed);
         self.ledgers.iter().for_each(|ledger| joined.merge(seen(ledger)));
         joined
     }
@@ -109,13 +110,6 @@ impl Engine {
     /// An engine for these targets.
     pub(super) fn of(targets: Vec<Target>) -> Self {
         Self { targets: targets.into_iter().map(Arc::new).collect(), seed: 0, part: (0, 1), running: None }
-    }
-
-    /// Requests that were sent once more because the server had closed the idle connection that they were first given
-    /// to, before anything was written to it; one number per load.
-    pub fn resent(&self) -> Vec<u64> {
-        let loads = self.running.as_ref().map_or(&[][..], |running| &running.loads);
-        loads.iter().map(|load| load.gauges.resent.load(std::sync::atomic::Ordering::Relaxed)).collect()
     }
 
     fn error(&self, message: impl Into<String>) -> LoadError {
@@ -182,6 +176,7 @@ impl LoadDriver for Engine {
                     gauges: Arc::clone(&gauges),
                     marks: Arc::clone(&marks),
                     part: lane,
+                    of_all,
                     limit: match &target.pacing {
                         Pacing::Open { .. } => share(limit, lane, lanes),
                         closed @ Pacing::Closed { .. } => share(closed.most_workers(), of_all.0, of_all.1).max(1),

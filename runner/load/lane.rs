@@ -7,13 +7,13 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::connection;
+use super::names::Names;
 use super::pacing::Starter;
 use super::record::{Gap, Ledger, Made, News, Record, Tokens};
 use super::shard::Control;
@@ -50,6 +50,8 @@ pub(super) struct LaneStart {
     pub(super) marks: Arc<Marks>,
     /// Which of the load's lanes this is.
     pub(super) part: usize,
+    /// Which part of the whole load it sends, of how many.
+    pub(super) of_all: (usize, usize),
     /// How many requests it may have under way at once.
     pub(super) limit: usize,
     /// What starts its requests.
@@ -65,6 +67,8 @@ pub(super) struct Lane {
     gauges: Arc<Gauges>,
     marks: Arc<Marks>,
     part: usize,
+    /// How many lanes there are of the whole load, on all machines.
+    lanes: usize,
     limit: usize,
     is_open: bool,
     zero: Instant,
@@ -73,7 +77,7 @@ pub(super) struct Lane {
     patience_ns: u64,
     state: RefCell<State>,
     control: Arc<Control>,
-    pub(super) resolved: RefCell<Option<(Instant, Vec<SocketAddr>)>>,
+    pub(super) names: RefCell<Names>,
 }
 
 #[derive(Debug)]
@@ -81,6 +85,8 @@ struct State {
     starter: Starter,
     /// The version of the marks that it follows.
     marks: u64,
+    /// The number of the next request: the lanes' requests take turns, as those of their schedules do.
+    next_number: u64,
     /// Due and not yet with a connection, in order of being due.
     waiting: VecDeque<Job>,
     /// Issued and not ended.
@@ -123,6 +129,7 @@ impl Lane {
             gauges: start.gauges,
             marks: start.marks,
             part: start.part,
+            lanes: start.of_all.1,
             limit: start.limit,
             is_open: start.starter.is_open(),
             zero: start.zero,
@@ -132,6 +139,7 @@ impl Lane {
                 starter: start.starter,
                 // None of theirs: the first tick takes them up, whatever they are.
                 marks: u64::MAX,
+                next_number: start.of_all.0 as u64,
                 waiting: VecDeque::new(),
                 open: 0,
                 slots: Vec::new(),
@@ -148,7 +156,7 @@ impl Lane {
                 news: News::default(),
             }),
             control,
-            resolved: RefCell::new(None),
+            names: RefCell::default(),
             target: start.target,
         })
     }
@@ -228,7 +236,7 @@ impl Lane {
         let state = self.state.borrow();
         let due = state.starter.next_ns().filter(|due| *due < state.stop_ns);
         let over = state.waiting.front().map(|job| job.due_ns.saturating_add(self.timeout_ns));
-        let wants_more = state.connecting < state.waiting.len() && state.slots.len() < self.limit;
+        let wants_more = self.lacks_connections(&state) && state.slots.len() < self.limit;
         let open = (wants_more && state.young < MAX_YOUNG).then(|| state.may_open_ns());
         [due, over, open].into_iter().flatten().min().unwrap_or(u64::MAX)
     }
@@ -278,7 +286,9 @@ impl Lane {
         self.show(state);
         let in_flight = u32::try_from(self.gauges.in_flight()).unwrap_or(u32::MAX);
         let can_be_late = state.starter.can_be_late();
-        let job = Job { due_ns, in_flight, late_us: None, sent_us: None, can_be_late, resent: false };
+        let number = state.next_number;
+        state.next_number += self.lanes as u64;
+        let job = Job { number, due_ns, in_flight, late_us: None, sent_us: None, can_be_late, resent: false };
         state.waiting.push_back(job);
     }
 
@@ -326,11 +336,11 @@ impl Lane {
                 slot.give(job);
             }
         }
-        if state.connecting >= state.waiting.len() {
+        if !self.lacks_connections(&state) {
             return;
         }
         let now_ns = self.now_ns();
-        while state.connecting < state.waiting.len()
+        while self.lacks_connections(&state)
             && state.slots.len() < self.limit
             && state.young < MAX_YOUNG
             && now_ns >= state.may_open_ns()
@@ -340,6 +350,11 @@ impl Lane {
             }
             self.open(&mut state, None);
         }
+    }
+
+    /// True when more requests wait than the connections in the making will take.
+    fn lacks_connections(&self, state: &State) -> bool {
+        state.connecting.saturating_mul(self.target.per_connection()) < state.waiting.len()
     }
 
     fn open(self: &Rc<Self>, state: &mut State, job: Option<Job>) {
@@ -371,7 +386,7 @@ impl Lane {
         let now_ns = self.now_ns();
         let mut state = self.state.borrow_mut();
         // Unless the others in the making are enough for all that wait: an answered connection took it instead.
-        let is_needed = failure.is_some() && state.waiting.len() > state.connecting;
+        let is_needed = failure.is_some() && self.lacks_connections(&state);
         let job = slot.job.take().or_else(|| if is_needed { state.waiting.pop_front() } else { None });
         if let Some(mut job) = job {
             job.end_lateness(now_ns);
@@ -402,15 +417,32 @@ impl Lane {
         state.next_address
     }
 
-    /// The connection is free: it takes the request that waits longest, or becomes idle.
-    pub(super) fn free(self: &Rc<Self>, slot: &Rc<Slot>) {
+    /// Another stream on a connection that is there, as long as there may be more under way at once.
+    pub(super) fn add_stream(&self) -> Option<Rc<Slot>> {
+        let mut state = self.state.borrow_mut();
+        (state.slots.len() < self.limit).then(|| {
+            let slot = Rc::new(Slot::new(None, state.slots.len()));
+            state.slots.push(Rc::clone(&slot));
+            state.most_slots = state.most_slots.max(state.slots.len());
+            slot
+        })
+    }
+
+    /// The connection is free: it takes the request that waits longest, or becomes idle. False when it is to be closed
+    /// instead: it was made for one request, and none waits.
+    pub(super) fn free(self: &Rc<Self>, slot: &Rc<Slot>) -> bool {
         let mut state = self.state.borrow_mut();
         match state.waiting.pop_front() {
             Some(job) => slot.give(job),
-            None => return state.idle.push(Rc::clone(slot)),
+            None if self.target.fresh => return false,
+            None => {
+                state.idle.push(Rc::clone(slot));
+                return true;
+            }
         }
         drop(state);
         self.pump();
+        true
     }
 
     /// A connection was made.

@@ -205,7 +205,10 @@ impl Workers {
             Some(ThinkTime::Constant(time)) => time.get().as_nanos() as u64,
             Some(ThinkTime::Exponential(mean)) => (mean.get().as_nanos() as f64 * self.chance.exponential()) as u64,
         };
-        let no_connection = matches!(failure, Some(Failure::Dns | Failure::Refused | Failure::Connect | Failure::Tls));
+        let no_connection = matches!(
+            failure,
+            Some(Failure::Dns | Failure::Refused | Failure::Connect | Failure::Tls | Failure::TlsAlert)
+        );
         match thinks_ns.max(if no_connection { PAUSE_NS } else { 0 }) {
             0 => Some(now_ns),
             wait_ns => {

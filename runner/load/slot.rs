@@ -9,6 +9,8 @@ use super::record::Tokens;
 /// A request that is due.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Job {
+    /// Its number in the load, from 0. Everything that is different from request to request follows from it.
+    pub(super) number: u64,
     /// In nanoseconds since the load's start.
     pub(super) due_ns: u64,
     /// Requests under way when it was issued, with it.

@@ -1,6 +1,8 @@
 //! The engine against a server of our own that misbehaves on demand: each outcome by its name, and the counts exactly.
 
+mod http2;
 mod parts;
+mod requests;
 mod server;
 mod tls;
 
@@ -26,6 +28,8 @@ fn planned(server: &Server, load: serde_json::Value) -> PlannedLoad {
         name: "load".to_owned(),
         load: serde_json::from_value(load).unwrap(),
         endpoint: Endpoint { base: "http://server.test".to_owned(), addresses: vec![server.address()] },
+        files: Files::default(),
+        seed: 1,
     }
 }
 
@@ -78,7 +82,10 @@ fn http(path: &str) -> serde_json::Value {
 }
 
 fn openai(how: &str, stream: bool) -> serde_json::Value {
-    let kind = json!({"model": "m", "prompt": "p", "stream": stream, "check": {"contains": "hello there"}});
+    let mut kind = json!({"model": "m", "prompt": "p", "stream": stream, "check": {"contains": "hello there"}});
+    if how == "stall" {
+        kind["stall_after"] = "150ms".into();
+    }
     json!({"openai": kind, "base": how, "rate": "100/s"})
 }
 
@@ -86,7 +93,7 @@ fn openai(how: &str, stream: bool) -> serde_json::Value {
 async fn all_end_as(server: &Server, mut load: serde_json::Value, wanted: Option<Failure>) -> LoadObservations {
     let base = load.as_object_mut().unwrap().remove("base");
     // Short only where it is waited for: on a busy machine a good answer takes its time too.
-    load["timeout"] = if wanted == Some(Failure::Timeout) { "200ms" } else { "20s" }.into();
+    load["timeout"] = if wanted == Some(Failure::Timeout) { "400ms" } else { "20s" }.into();
     let mut planned = planned(server, load.clone());
     if let Some(base) = &base {
         planned.endpoint.base = format!("http://server.test/{}", base.as_str().unwrap());
@@ -119,12 +126,14 @@ async fn each_outcome_of_http_has_its_name() {
         ("/never", Some(Failure::Timeout)),
         ("/never-ends", Some(Failure::Timeout)),
         ("/drip", Some(Failure::Timeout)),
-        ("/close", Some(Failure::Reset)),
+        ("/close", Some(Failure::Closed)),
+        ("/half-close", Some(Failure::Closed)),
         ("/reset", Some(Failure::Reset)),
         ("/reset-in-body", Some(Failure::Reset)),
-        ("/short", Some(Failure::BrokenStream)),
-        ("/cut-chunks", Some(Failure::BrokenStream)),
+        ("/short", Some(Failure::Truncated)),
+        ("/cut-chunks", Some(Failure::Truncated)),
         ("/bad-chunks", Some(Failure::Protocol)),
+        ("/endless-chunk-size", Some(Failure::Protocol)),
         ("/garbage", Some(Failure::Protocol)),
         ("/flood", Some(Failure::Protocol)),
     ];
@@ -145,16 +154,17 @@ async fn each_outcome_of_the_openai_api_has_its_name() {
         ("error", true, Some(Failure::ApiError)),
         ("empty", true, Some(Failure::Protocol)),
         ("hang", true, Some(Failure::Timeout)),
+        ("stall", true, Some(Failure::Stalled)),
     ];
     let check = async |(how, stream, wanted)| {
         let total = total(&all_end_as(&server, openai(how, stream), wanted).await);
         // The opening message of a stream is empty: it is no token.
         let has_tokens = stream && !matches!(how, "error" | "empty");
         assert_eq!(total.first_token.len(), if has_tokens { total.requests() } else { 0 }, "{how}");
-        // Two pieces with a pause of 20 ms between them, which no server counts.
+        // Two pieces with a pause of 60 ms between them, which no server counts.
         let (pieces, gaps) = match how {
             "stream" => (2, 1),
-            "no-done" => (0, 1),
+            "no-done" | "stall" => (0, 1),
             _ => (0, 0),
         };
         assert_eq!(
@@ -204,6 +214,8 @@ async fn nobody_there_and_no_such_name() {
                 name: "load".to_owned(),
                 load: serde_json::from_value(load).unwrap(),
                 endpoint: Endpoint { base: format!("http://{host}"), addresses: addresses.clone() },
+                files: Files::default(),
+                seed: 1,
             };
             let seen = send(planned, 100 * MS, 20_000 * MS).await;
             let total = total(&seen);
@@ -305,7 +317,8 @@ async fn a_connection_that_died_while_idle_is_no_failure() {
     let seen = send(planned(&server, load), 300 * MS, 20_000 * MS).await;
     let total = total(&seen);
     // A request that was written to a dying connection is not sent again: it may have been served.
-    let reset = total.failed.get(&Failure::Reset).copied().unwrap_or(0);
+    let of = |failure| total.failed.get(&failure).copied().unwrap_or(0);
+    let reset = of(Failure::Reset) + of(Failure::Closed);
     assert_eq!(total.succeeded + reset, due(400, end_ns(&seen)), "{:?}", total.failed);
     assert!(total.succeeded >= total.requests() * 3 / 4, "{:?}", total.failed);
     assert!(server.requests() <= total.requests());

@@ -39,18 +39,34 @@ failures! {
     Refused = "connection_refused";
     /// The connection could not be made for another reason.
     Connect = "connect";
-    /// TLS could not be agreed.
+    /// TLS could not be agreed: the server's certificate is not trusted, or it does not speak TLS.
     Tls = "tls";
-    /// The connection ended before the answer did.
+    /// The server refused TLS with an alert, such as for a client certificate that it does not trust.
+    TlsAlert = "tls_alert";
+    /// The connection was reset before the answer ended.
     Reset = "connection_reset";
+    /// The server closed the connection, or its half of it, before an answer.
+    Closed = "connection_closed";
+    /// The server closed the connection in the middle of a body.
+    Truncated = "truncated";
+    /// HTTP/2: the server was about to close the connection, and did not take the request (GOAWAY).
+    GoAway = "goaway";
+    /// HTTP/2: the server refused the request's stream (REFUSED_STREAM).
+    StreamRefused = "stream_refused";
+    /// HTTP/2: the server reset the request's stream for another reason (RST_STREAM).
+    StreamReset = "stream_reset";
     /// The answer is not HTTP, or breaks its rules.
     Protocol = "protocol";
-    /// A stream that ended without its end mark, or a body cut short.
+    /// A stream that ended without its end mark.
     BrokenStream = "broken_stream";
+    /// A stream that brought no token for as long as the load's `stall_after` after one.
+    Stalled = "stalled";
     /// A stream or an answer that carries the API's error object.
     ApiError = "api_error";
     /// The answer fails the request's `check`.
     Check = "check";
+    /// The answer must be read as a whole, and is too large for that.
+    TooLarge = "too_large";
     /// It was due and never sent: as many requests as may be were under way, until its timeout or the run was over.
     NotSentLimit = "not_sent_limit";
     /// It was due and never sent: this machine could open no further connection, for want of file descriptors or ports.

@@ -18,6 +18,9 @@ pub struct LoadObservations {
     pub segments: Vec<Segment>,
     /// How many requests the engine issued, counted apart from what became of them. It is the sum of all outcomes.
     pub issued: u64,
+    /// Requests that were sent once more, because the server had closed the idle connection that they were first given to
+    /// before anything was written to it.
+    pub resent: u64,
     /// How often a port-forward had to be made anew.
     pub reconnects: u64,
 }
@@ -92,6 +95,7 @@ impl LoadObservations {
     /// Adds what another part of the same load sent and got. Both know the same marks.
     pub fn merge(&mut self, other: Self) {
         self.issued += other.issued;
+        self.resent += other.resent;
         self.reconnects += other.reconnects;
         self.is_open |= other.is_open;
         for segment in other.segments {

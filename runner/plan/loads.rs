@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use shakedown_schemas::Document;
 use shakedown_schemas::result::LoadInfo;
-use shakedown_schemas::scenario::{Arrival, Load, Scenario};
+use shakedown_schemas::scenario::{Arrival, Load};
 use tokio::net::TcpStream;
 
 use super::PlanError;
@@ -19,7 +20,13 @@ pub(super) struct Loads {
     pub(super) forwards: Vec<Option<PortForward>>,
 }
 
-pub(super) async fn plan(scenario: &Scenario, cluster: Option<&Cluster>, namespace: &str) -> Result<Loads, PlanError> {
+pub(super) async fn plan(
+    document: &Document,
+    cluster: Option<&Cluster>,
+    namespace: &str,
+    seed: u64,
+) -> Result<Loads, PlanError> {
+    let scenario = &document.scenario;
     let mut planned = Loads { loads: Vec::new(), infos: Vec::new(), forwards: Vec::new() };
     for (name, load) in &scenario.load {
         let way = match (load.service(), load.url()) {
@@ -39,8 +46,18 @@ pub(super) async fn plan(scenario: &Scenario, cluster: Option<&Cluster>, namespa
                 None => way.endpoint.base.clone(),
             },
             reconnects: 0,
+            issued: None,
+            resent: 0,
         });
-        planned.loads.push(PlannedLoad { name: name.clone(), load: load.clone(), endpoint: way.endpoint });
+        let ready = PlannedLoad {
+            name: name.clone(),
+            load: load.clone(),
+            endpoint: way.endpoint,
+            files: document.files.clone(),
+            seed,
+        };
+        ready.check().map_err(|error| PlanError::Scenario(error.to_string()))?;
+        planned.loads.push(ready);
         planned.forwards.push(way.forward);
     }
     Ok(planned)
@@ -77,7 +94,10 @@ async fn by_service(
     Ok(Way {
         target: format!("service {}:{} in namespace {}", address.name, address.port, address.namespace),
         reach: reached.how,
-        endpoint: Endpoint { base: format!("http://{}", reached.host), addresses: reached.addresses },
+        endpoint: Endpoint {
+            base: format!("{}://{}", if load.tls.is_some() { "https" } else { "http" }, reached.host),
+            addresses: reached.addresses,
+        },
         forward: reached.forward,
     })
 }

@@ -19,8 +19,11 @@ pub use fault::{
     IoMethod, Manifest, Netem, ObjectName, Partition, PodFailure, PodKill, PortRange, Prove, Stress, StressCpu,
     StressMemory, TimeFault,
 };
+pub(crate) use load::REQUEST_NAMES;
 pub use load::{
-    Arrival, Check, Http, Leg, Load, LoadChange, Model, OpenAi, OpenAiEndpoint, Pace, Ramp, Reach, Steps, ThinkTime,
+    Arrival, Check, Connections, Data, Feeder, Filter, Http, HttpRequest, HttpVersion, JsonCheck, Leg, Load,
+    LoadChange, Model, OpenAi, OpenAiEndpoint, Order, Pace, Part, Prompts, Ramp, Reach, RequestText, Source, Steps,
+    TextCheck, ThinkTime, TlsOptions, WordRange,
 };
 pub use safety::{BlastRadius, StopCondition, StopHttp, StopLatency, StopSuccessRate};
 pub use selector::{Expression, LabelSelector, Operator, Peer, PodSelector};

@@ -22,8 +22,15 @@ fn answered(due_ns: u64) -> Record {
         _ => None,
     };
     let sent_us = (failure != Some(Failure::NotSentLimit)).then(|| (draw(2) % 500) as u32);
-    let job =
-        Job { due_ns, in_flight: 1, late_us: Some((draw(3) % 90) as u32), sent_us, can_be_late: true, resent: false };
+    let job = Job {
+        number: 0,
+        due_ns,
+        in_flight: 1,
+        late_us: Some((draw(3) % 90) as u32),
+        sent_us,
+        can_be_late: true,
+        resent: false,
+    };
     let first_byte_us = sent_us.map(|_| (draw(4) % 9_000) as u32);
     Record { job, latency_us: 500 + (draw(5) % 60_000) as u32, first_byte_us, tokens: None, failure, is_stuck: false }
 }

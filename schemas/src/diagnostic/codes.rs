@@ -52,6 +52,10 @@ codes! {
     Url = "S042", "A URL that is not one.";
     LoadLimit = "S043", "A number of a load that is outside its range.";
     Request = "S044", "A method, path, header or status that HTTP does not have.";
+    File = "S046", "A file that cannot be read, or does not hold what it should.";
+    RequestData = "S047", "Data of requests that is not there, or cannot stand where it does.";
+    AnswerCheck = "S048", "A check of answers that cannot be made.";
+    Transport = "S049", "Versions, connections or TLS that do not fit together.";
     SelectsAll = "S050", "A selector that can match everything.";
     Narrowing = "S051", "A count or percentage that makes no sense.";
     Peer = "S052", "The other end of a link is missing or ambiguous.";

@@ -329,7 +329,7 @@ pub struct Errors {
     /// No connection: the name, the port, the network or TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<CountLimits>,
-    /// The connection ended before the answer did.
+    /// The connection, or the request's stream on it, ended before there was an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reset: Option<CountLimits>,
     /// A status from 400 to 499 that does not count as success.
@@ -341,6 +341,9 @@ pub struct Errors {
     /// A stream without its end mark, a body cut short, or an answer that breaks the protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken_stream: Option<CountLimits>,
+    /// A stream that brought no token for as long as the load's `stall_after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stalled: Option<CountLimits>,
     /// An answer that carries the API's error object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_error: Option<CountLimits>,
@@ -376,6 +379,7 @@ impl Errors {
             ("http_4xx", self.http_4xx),
             ("http_5xx", self.http_5xx),
             ("broken_stream", self.broken_stream),
+            ("stalled", self.stalled),
             ("api_error", self.api_error),
             ("check", self.check),
             ("not_sent", self.not_sent),

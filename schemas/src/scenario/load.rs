@@ -1,12 +1,21 @@
 //! Loads: what is sent, how often, and where to.
 
+mod check;
+mod feeder;
 mod http;
 mod openai;
 mod pace;
+mod text;
+mod transport;
 
-pub use http::{Check, Http};
+pub use check::{Check, JsonCheck, TextCheck};
+pub use feeder::{Feeder, Order, Prompts, WordRange};
+pub use http::{Http, HttpRequest};
 pub use openai::{OpenAi, OpenAiEndpoint};
 pub use pace::{Arrival, Leg, LoadChange, Pace, Ramp, Steps, ThinkTime};
+pub(crate) use text::NAMES as REQUEST_NAMES;
+pub use text::{Data, Filter, Part, RequestText, Source};
+pub use transport::{Connections, HttpVersion, TlsOptions};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,6 +56,25 @@ pub struct Load {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000), extend("examples" = [1000]))]
     pub max_in_flight: Option<u32>,
+    /// The version of HTTP. Default `http1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<HttpVersion>,
+    /// How long connections are used. Default `keep_alive`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<Connections>,
+    /// HTTP/2: how many requests may be under way on one connection at once, unless the server allows fewer. More
+    /// connections are opened as more are needed, so there are never more than `max_in_flight` divided by this (or
+    /// `concurrency`). Default 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000), extend("examples" = [10]))]
+    pub streams: Option<u32>,
+    /// TLS. A `url` with `https` has it anyway; a `service` has it when this is given, if only as `{}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [{"ca": "ca.pem"}]))]
+    pub tls: Option<TlsOptions>,
+    /// A table of which each request has a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feeder: Option<Feeder>,
 }
 
 impl Load {

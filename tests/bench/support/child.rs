@@ -33,6 +33,8 @@ pub fn run(words: &[String]) {
         name: "bench".to_owned(),
         load: serde_json::from_value(load).expect("a load"),
         endpoint: Endpoint { base: url.clone(), addresses: Vec::new() },
+        files: Default::default(),
+        seed: 1,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let seen = runtime.block_on(async {
