@@ -57,6 +57,8 @@ pub fn passing() -> RunResult {
             reach: "direct".to_owned(),
             address: "10.43.7.3:8000".to_owned(),
             reconnects: 0,
+            issued: None,
+            resent: 0,
         }],
         phases,
         faults: vec![fault(start, end)],

@@ -8,7 +8,7 @@ use shakedown_schemas::result::{ExpectationResult, Verdict};
 use shakedown_schemas::scenario::{Expectation, Model};
 
 use super::expectations::one;
-use super::{stats, steady};
+use super::{lateness, stats, steady};
 use crate::observe::Observations;
 
 /// The phases before the first one with faults; none of them without faults at all.
@@ -53,7 +53,9 @@ pub(super) fn unsteady(scenario: &Scenario, observations: &Observations) -> Vec<
             continue;
         }
         for load in &observations.loads {
-            if let Some(what) = steady::unsteady(stats::judged(load, phase)) {
+            if let Some(why) = lateness::too_late(load, phase) {
+                found.push(format!("`{}`: {why}", spec.name));
+            } else if let Some(what) = steady::unsteady(stats::judged(load, phase)) {
                 let name = &spec.name;
                 let pace = match scenario.model(&load.name, phase) {
                     Some(Model::Open(pace)) if pace.changes() => format!(", while its pace changes ({pace})"),

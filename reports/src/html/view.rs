@@ -1,6 +1,7 @@
 //! What the page says: a result turned into the words, numbers and drawings of each section, ready for the templates.
 //! Drawings are markup already; everything else is text that the templates escape.
 
+mod generator;
 mod measures;
 mod story;
 
@@ -8,6 +9,7 @@ use serde::Serialize;
 use shakedown_schemas::event::Event;
 use shakedown_schemas::result::{ExpectationResult, Recovery, RunResult, ScenarioResult, Verdict};
 
+use self::generator::{GeneratorView, generators, matters};
 use self::measures::{ChartView, Comparison, chart, comparisons};
 use self::story::{
     EventRow, FaultView, PodStory, RecoveryRow, event_row, fault_view, first_and_last, pod_story, recoveries,
@@ -75,6 +77,8 @@ struct ScenarioView {
     names_loads: bool,
     charts: Vec<ChartView>,
     comparisons: Vec<Comparison>,
+    generators: Vec<GeneratorView>,
+    generator_matters: bool,
     faults: Vec<FaultView>,
     /// What users felt, load by load and fault by fault.
     felt: Vec<Felt>,
@@ -240,6 +244,7 @@ impl ScenarioView {
             .collect::<Result<Vec<_>, _>>()?;
         let events: Vec<&Event> = it.events.iter().collect();
         let shown = first_and_last(&events);
+        let generators = generators(it);
         Ok(Self {
             name: it.name.clone(),
             description: it.description.clone().unwrap_or_default(),
@@ -254,6 +259,8 @@ impl ScenarioView {
             names_loads: sentences::names_loads(it),
             charts,
             comparisons: comparisons(it),
+            generator_matters: matters(&generators),
+            generators,
             faults: it.faults.iter().map(fault_view).collect(),
             felt: it.recoveries.iter().take(FELT).map(felt).collect(),
             recoveries: recoveries(it),
