@@ -65,6 +65,8 @@ pub struct LoadObservations {
     pub lateness: Histogram,
     /// How often a port-forward had to be made anew.
     pub reconnects: u64,
+    /// Of several requests, each by its name: how many succeeded, and how many failed.
+    pub requests: Vec<(String, (u64, u64))>,
 }
 
 /// One stretch of the timeline, of one phase and one part of it.

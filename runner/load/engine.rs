@@ -121,7 +121,7 @@ impl LoadDriver for Engine {
         for target in &self.targets {
             let parts = parts(target, threads);
             let ledger = Arc::new(Ledger::new(Arc::clone(&marks)));
-            let gauges = Arc::new(Gauges::new(parts));
+            let gauges = Arc::new(Gauges::new(parts, target.requests.names().count()));
             for part in 0..parts {
                 starts[next_thread % threads].push(LaneStart {
                     target: Arc::clone(target),
@@ -221,7 +221,11 @@ impl LoadDriver for Engine {
             .targets
             .iter()
             .zip(&running.loads)
-            .map(|(target, (ledger, _))| ledger.close(&target.name, end_ns))
+            .map(|(target, (ledger, gauges))| {
+                let mut seen = ledger.close(&target.name, end_ns);
+                seen.requests = target.requests.names().map(str::to_owned).zip(gauges.counts()).collect();
+                seen
+            })
             .collect();
         if lost { Err(self.error("a thread of the load engine died")) } else { Ok(seen) }
     }

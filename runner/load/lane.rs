@@ -290,6 +290,9 @@ impl Lane {
             failure,
             is_stuck: false,
         });
+        if self.target.requests.have_names() {
+            self.gauges.count(self.target.requests.choose(job.number), failure.is_some());
+        }
         state.open -= 1;
         if state.schedule.is_none() && now_ns < state.stop_ns {
             match failure {

@@ -293,7 +293,10 @@ fn loads(scenario: &ScenarioResult) -> Vec<LoadRow> {
     let rows = scenario.loads.iter().map(|it| LoadRow {
         name: it.name.clone(),
         kind: it.kind.clone(),
-        target: it.target.clone(),
+        target: match sentences::requests(it) {
+            requests if requests.is_empty() => it.target.clone(),
+            requests => format!("{}: {requests}", it.target),
+        },
         schedule: it.schedule.clone(),
         model: if it.open_loop { "open loop" } else { "closed loop" },
         reach: match (it.address.as_str(), it.reconnects) {
