@@ -171,6 +171,7 @@ async fn carry_out(
         }
     }
     for (load, seen) in result.loads.iter_mut().zip(&outcome.observations.loads) {
+        load.resent = seen.resent;
         load.requests = seen
             .requests
             .iter()

@@ -65,6 +65,8 @@ pub struct LoadObservations {
     pub lateness: Histogram,
     /// How often a port-forward had to be made anew.
     pub reconnects: u64,
+    /// Requests that were sent once more, because their connection was dead before anything was written to it.
+    pub resent: u64,
     /// Of several requests, each by its name: how many succeeded, and how many failed.
     pub requests: Vec<(String, (u64, u64))>,
 }

@@ -57,6 +57,7 @@ pub fn passing() -> RunResult {
             reach: "direct".to_owned(),
             address: "10.43.7.3:8000".to_owned(),
             reconnects: 0,
+            resent: 0,
             requests: Vec::new(),
         }],
         phases,

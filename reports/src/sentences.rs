@@ -135,7 +135,8 @@ pub fn recovery(it: &Recovery) -> String {
         words::plural(it.failed_requests as usize, "failed request")
     )
 }
-/// How often each of several requests of a load was sent, and how often it failed; empty for a load of one.
+/// What became of a load's requests beside the numbers of its phases: each of several by its name, and those that had to be
+/// sent once more. Empty where there is nothing to say.
 pub(crate) fn requests(load: &LoadInfo) -> String {
     let each = load.requests.iter().map(|it| {
         let sent = words::count((it.succeeded + it.failed) as f64);
@@ -144,5 +145,12 @@ pub(crate) fn requests(load: &LoadInfo) -> String {
             failed => format!("{} {sent} times ({} failed)", it.name, words::count(failed as f64)),
         }
     });
-    each.collect::<Vec<_>>().join(", ")
+    let mut all: Vec<String> = each.collect();
+    if load.resent > 0 {
+        let times = words::count(load.resent as f64);
+        all.push(format!(
+            "{times} sent once more, because a kept connection was dead before anything was written to it"
+        ));
+    }
+    all.join(", ")
 }

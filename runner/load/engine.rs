@@ -1,6 +1,7 @@
 //! The load driver: starts the threads, divides the loads among them, and collects what they counted.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -62,13 +63,6 @@ impl Engine {
     /// An engine for these targets.
     pub(super) fn of(targets: Vec<Target>) -> Self {
         Self { targets: targets.into_iter().map(Arc::new).collect(), running: None }
-    }
-
-    /// Requests that were sent once more because the server had closed the idle connection that they were first given
-    /// to, before anything was written to it; one number per load.
-    pub fn resent(&self) -> Vec<u64> {
-        let loads = self.running.as_ref().map_or(&[][..], |running| &running.loads);
-        loads.iter().map(|(_, gauges)| gauges.resent.load(std::sync::atomic::Ordering::Relaxed)).collect()
     }
 
     fn error(&self, message: impl Into<String>) -> LoadError {
@@ -223,6 +217,7 @@ impl LoadDriver for Engine {
             .zip(&running.loads)
             .map(|(target, (ledger, gauges))| {
                 let mut seen = ledger.close(&target.name, end_ns);
+                seen.resent = gauges.resent.load(Ordering::Relaxed);
                 seen.requests = target.requests.names().map(str::to_owned).zip(gauges.counts()).collect();
                 seen
             })

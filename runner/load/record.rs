@@ -189,6 +189,7 @@ impl State {
             segments,
             lateness: std::mem::take(&mut state.lateness),
             reconnects: 0,
+            resent: 0,
             requests: Vec::new(),
         }
     }

@@ -49,6 +49,7 @@ pub(super) async fn plan(
                 None => way.endpoint.base.clone(),
             },
             reconnects: 0,
+            resent: 0,
             requests: Vec::new(),
         });
         let ready = PlannedLoad {

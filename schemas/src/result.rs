@@ -224,6 +224,10 @@ pub struct LoadInfo {
     /// How often a port-forward had to be made anew.
     #[serde(default)]
     pub reconnects: u64,
+    /// Requests that were sent once more, on a new connection, because the kept one that they were given to was dead
+    /// before a byte of them was written: the server had closed it while it was idle. That is no failure of the service.
+    #[serde(default)]
+    pub resent: u64,
     /// What became of each of several requests, in all phases together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<RequestInfo>,

@@ -120,6 +120,7 @@ struct LoadRow {
     name: String,
     kind: String,
     target: String,
+    requests: String,
     schedule: String,
     model: &'static str,
     reach: String,
@@ -293,10 +294,8 @@ fn loads(scenario: &ScenarioResult) -> Vec<LoadRow> {
     let rows = scenario.loads.iter().map(|it| LoadRow {
         name: it.name.clone(),
         kind: it.kind.clone(),
-        target: match sentences::requests(it) {
-            requests if requests.is_empty() => it.target.clone(),
-            requests => format!("{}: {requests}", it.target),
-        },
+        target: it.target.clone(),
+        requests: sentences::requests(it),
         schedule: it.schedule.clone(),
         model: if it.open_loop { "open loop" } else { "closed loop" },
         reach: match (it.address.as_str(), it.reconnects) {
