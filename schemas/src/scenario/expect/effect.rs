@@ -9,7 +9,6 @@ use super::{Errors, Expectation, LatencyRatio, RateRatio, SuccessRate};
 /// how much. Where it is not so, the phase is `inconclusive`: a fault that nobody noticed shows nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "a phase has one of them at most")]
 pub enum Effect {
     /// Anything: success rate or latency left the baseline's band, or an interval of theirs lies apart from the
     /// baseline's.
