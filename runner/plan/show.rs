@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use shakedown_schemas::Document;
-use shakedown_schemas::scenario::Scenario;
+use shakedown_schemas::scenario::{Model, Scenario};
 use shakedown_schemas::units::Duration;
 
 use super::Plan;
@@ -55,6 +55,11 @@ fn timeline(out: &mut String, scenario: &Scenario, plan: &Plan) {
         let settle =
             if phase.settle.is_zero() { String::new() } else { format!(", the first {} not judged", phase.settle) };
         _ = writeln!(out, "  {:>7}  {} for {}{settle}", Duration::from(at).to_string(), phase.name, phase.duration);
+        for name in scenario.load.keys() {
+            if let Some(words) = pace(scenario, name, index) {
+                _ = writeln!(out, "             load {name}: {words}");
+            }
+        }
         for (fault, _) in plan.faults.iter().filter(|(fault, _)| fault.phase == index) {
             let until = match fault.lasts {
                 Some(lasts) => format!("for {}", Duration::from(lasts)),
@@ -70,6 +75,20 @@ fn timeline(out: &mut String, scenario: &Scenario, plan: &Plan) {
         at += phase.duration.get();
     }
     _ = writeln!(out, "  {:>7}  end", Duration::from(at).to_string());
+}
+
+/// The pace of a load in a phase, where it is not simply the load's own constant one.
+fn pace(scenario: &Scenario, load: &str, index: usize) -> Option<String> {
+    let phase = &scenario.phases[index];
+    let model = scenario.model(load, index)?;
+    match &model {
+        Model::Open(pace) if pace.changes() || phase.load.contains_key(load) => {
+            let requests = pace.requests(phase.duration, phase.duration.as_secs_f64());
+            Some(format!("{pace}, {requests:.0} requests"))
+        }
+        Model::Closed(_) if phase.load.contains_key(load) => Some(model.to_string()),
+        _ => None,
+    }
 }
 
 fn targets(out: &mut String, fault: &FaultPlan) {
