@@ -6,7 +6,9 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::join_all;
 use shakedown_schemas::event::FaultState;
-use shakedown_schemas::result::{Evidence, ExpectationResult, Leftover, Proof, ScenarioResult, Trial, Unit, Verdict};
+use shakedown_schemas::result::{
+    Evidence, ExpectationResult, Leftover, Proof, RequestInfo, ScenarioResult, Trial, Unit, Verdict,
+};
 use shakedown_schemas::scenario::{Direction, Fault};
 use shakedown_schemas::{Document, EventKind};
 use tokio::sync::watch;
@@ -167,6 +169,17 @@ async fn carry_out(
         if let Some(forward) = forward {
             load.reconnects = forward.reconnects.load(std::sync::atomic::Ordering::Relaxed);
         }
+    }
+    for (load, seen) in result.loads.iter_mut().zip(&outcome.observations.loads) {
+        load.requests = seen
+            .requests
+            .iter()
+            .map(|(name, (succeeded, failed))| RequestInfo {
+                name: name.clone(),
+                succeeded: *succeeded,
+                failed: *failed,
+            })
+            .collect();
     }
     let zero = events.zero().map(|at| Zero { at, wall: story::zero(result, &events.log()) });
     if context.signal.borrow().is_none() {

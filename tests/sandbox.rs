@@ -158,6 +158,7 @@ fn every_shipped_scenario_has_its_verdict() {
         ("stress-worker.yaml", 0),
         ("http-errors.yaml", 0),
         ("dns-errors.yaml", 0),
+        ("mixed-traffic.yaml", 0),
         ("manifest.yaml", 0),
         // What the sandbox has no model of is an error there, and never a pass.
         ("io-errors.yaml", 3),

@@ -59,6 +59,7 @@ pub fn passing() -> RunResult {
             reconnects: 0,
             issued: None,
             resent: 0,
+            requests: Vec::new(),
         }],
         phases,
         faults: vec![fault(start, end)],

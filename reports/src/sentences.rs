@@ -3,7 +3,9 @@
 //! What belongs here: sentences that more than one report says. What does not: how a number is written (`words`) and
 //! any markup. Texts of the result come out as they are; every report tames and escapes them.
 
-use shakedown_schemas::result::{ExpectationResult, FaultResult, PodRef, Recovery, RunInfo, ScenarioResult, Verdict};
+use shakedown_schemas::result::{
+    ExpectationResult, FaultResult, LoadInfo, PodRef, Recovery, RunInfo, ScenarioResult, Verdict,
+};
 
 use crate::text::shell_word;
 use crate::words;
@@ -132,4 +134,15 @@ pub fn recovery(it: &Recovery) -> String {
         words::seconds(it.out_of_tolerance_s),
         words::plural(it.failed_requests as usize, "failed request")
     )
+}
+/// What became of each of several requests of a load, by its name; empty for a load of one.
+pub(crate) fn requests(load: &LoadInfo) -> String {
+    let each = load.requests.iter().map(|it| {
+        let sent = words::count((it.succeeded + it.failed) as f64);
+        match it.failed {
+            0 => format!("{} {sent} times", it.name),
+            failed => format!("{} {sent} times ({} failed)", it.name, words::count(failed as f64)),
+        }
+    });
+    each.collect::<Vec<_>>().join(", ")
 }

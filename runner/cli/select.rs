@@ -99,8 +99,17 @@ fn learn(redactor: &Redactor, document: &Document) {
         let http = load.http.iter().flat_map(|it| it.all_requests()).flat_map(|it| it.headers);
         let openai = load.openai.iter().flat_map(|it| it.headers.clone());
         for (name, value) in http.chain(openai) {
-            // What is different for every request is in no report.
-            value.texts().for_each(|text| redactor.learn_header(&name, text));
+            let is_same = value.data().next().is_none();
+            for text in value.texts() {
+                if is_same {
+                    redactor.learn_header(&name, text);
+                } else {
+                    // What is different for every request is in no report; beside it stand words that are no secrets, such as
+                    // `Bearer`.
+                    let words = text.split_whitespace().filter(|word| !word.chars().all(char::is_alphabetic));
+                    words.for_each(|word| redactor.learn_header(&name, word));
+                }
+            }
         }
         if let Some(url) = load.url() {
             redactor.learn_url(url);

@@ -31,6 +31,7 @@ pub(super) fn generator(scenario: &Scenario, load: &LoadObservations, phase: usi
         connect: hdr::timing(&timings.connect),
         tls: hdr::timing(&timings.tls),
         longest_gap: hdr::timing(&timings.longest_gap),
+        mean_gap: hdr::timing(&timings.mean_gap),
         corrected: if load.is_open { None } else { corrected(&total.latency, think_time) },
     }
 }

@@ -1,6 +1,7 @@
 //! The load driver: starts the threads, divides the loads among them, and collects what they counted.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -57,9 +58,10 @@ impl RunningLoad {
         let mut joined = LoadObservations {
             name: target.name.clone(),
             is_open: target.pacing.is_open(),
+            resent: self.gauges.resent.load(Ordering::Relaxed),
+            requests: target.requests.names().map(str::to_owned).zip(self.gauges.counts()).collect(),
             ..LoadObservations::default()
         };
-        joined.resent = self.gauges.resent.load(std::sync::atomic::Ordering::Relaxed);
         self.ledgers.iter().for_each(|ledger| joined.merge(seen(ledger)));
         joined
     }
@@ -165,7 +167,7 @@ impl LoadDriver for Engine {
         let (part, parts) = self.part;
         for target in &self.targets {
             let (lanes, limit) = threads_and_limit(target, threads, self.part);
-            let gauges = Arc::new(Gauges::new(lanes));
+            let gauges = Arc::new(Gauges::new(lanes, target.requests.names().count()));
             let ledgers: Vec<_> = (0..lanes).map(|_| Arc::new(Ledger::new(Arc::clone(&marks)))).collect();
             for (lane, ledger) in ledgers.iter().enumerate() {
                 // Of the requests that are ours, every so many-th: together exactly ours.

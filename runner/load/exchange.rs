@@ -41,7 +41,6 @@ pub(super) async fn drive(lane: Rc<Lane>, slot: Rc<Slot>, mut sender: SendReques
             }
         };
         is_reused = true;
-        lane.answering(&slot);
         let Ok(body) = read(&lane, &slot, place, response).await else { return };
         if lane.target.fresh || drained(body).await.is_break() || sender.ready().await.is_err() {
             return;
@@ -75,6 +74,7 @@ pub(super) async fn read(
     place: usize,
     response: hyper::Response<Incoming>,
 ) -> Result<Incoming, ()> {
+    lane.answering(slot);
     let asked = Asked::of(&lane.target, place);
     let (head, mut body) = response.into_parts();
     let mut answer = Answer::new(&asked, head.status, &head.headers);

@@ -80,6 +80,13 @@ impl Tokens {
         (self.last_ns, self.pieces) = (now_ns, pieces);
     }
 
+    /// From the first token to the last, divided by the tokens after the first, in microseconds.
+    fn mean_us(&self, due_ns: u64) -> Option<u32> {
+        let after = self.count().checked_sub(1).filter(|after| *after > 0)?;
+        let first_ns = due_ns + u64::from(self.first_us?) * 1000;
+        Some(micros(self.last_ns.saturating_sub(first_ns) / after))
+    }
+
     /// The server's own count, else one token for each piece.
     fn count(&self) -> u64 {
         self.counted.unwrap_or(self.pieces)
@@ -296,6 +303,7 @@ impl Stretch {
         let longest =
             |record: &Record| record.tokens.as_ref().filter(|it| it.pieces > 1).map(|tokens| tokens.longest_us);
         gather(values, &mut self.timings.longest_gap, &longest);
+        gather(values, &mut self.timings.mean_gap, &|record| record.tokens.as_ref()?.mean_us(record.job.due_ns));
         let first_success = records.iter().find(|record| record.failure.is_none()).map(|record| record.job.due_ns);
         self.first_success_ns = [self.first_success_ns, first_success].into_iter().flatten().min();
         let mut rest = records;

@@ -237,6 +237,11 @@ impl Requests {
         self.rows.draw(number, self.dice)
     }
 
+    /// Whether they have names, by which each is counted.
+    pub(super) fn have_names(&self) -> bool {
+        self.names().next().is_some()
+    }
+
     /// The names of those that have one.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.all.iter().map(|request| request.name.as_str()).filter(|name| !name.is_empty())

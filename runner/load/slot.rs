@@ -90,6 +90,8 @@ pub(super) struct Gauges {
     in_flight: Vec<Padded>,
     answered_ns: Vec<Padded>,
     pub(super) resent: AtomicU64,
+    /// How many of each of several requests succeeded, and how many failed.
+    requests: Vec<[AtomicU64; 2]>,
 }
 
 /// On a cache line of its own (two, because processors fetch them in pairs).
@@ -98,9 +100,26 @@ pub(super) struct Gauges {
 struct Padded(AtomicU64);
 
 impl Gauges {
-    pub(super) fn new(parts: usize) -> Self {
+    pub(super) fn new(parts: usize, requests: usize) -> Self {
         let numbers = || (0..parts).map(|_| Padded::default()).collect();
-        Self { in_flight: numbers(), answered_ns: numbers(), resent: AtomicU64::new(0) }
+        Self {
+            in_flight: numbers(),
+            answered_ns: numbers(),
+            resent: AtomicU64::new(0),
+            requests: (0..requests).map(|_| Default::default()).collect(),
+        }
+    }
+
+    /// Counts the end of the request at this place among several.
+    pub(super) fn count(&self, place: usize, failed: bool) {
+        if let Some(counts) = self.requests.get(place) {
+            counts[usize::from(failed)].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many of each request succeeded, and how many failed.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.requests.iter().map(|[good, bad]| (good.load(Ordering::Relaxed), bad.load(Ordering::Relaxed)))
     }
 
     /// Shows how many requests of a part are under way.

@@ -21,6 +21,8 @@ pub struct LoadObservations {
     /// Requests that were sent once more, because the server had closed the idle connection that they were first given to
     /// before anything was written to it.
     pub resent: u64,
+    /// Of several requests, each by its name: how many succeeded, and how many failed.
+    pub requests: Vec<(String, (u64, u64))>,
     /// How often a port-forward had to be made anew.
     pub reconnects: u64,
 }
@@ -59,6 +61,9 @@ pub struct Timings {
     pub tls: Histogram,
     /// The longest time between two pieces of a stream that brought tokens, for streams with at least two.
     pub longest_gap: Histogram,
+    /// The mean time between the tokens of one answer: from its first token to its last, divided by the tokens after the
+    /// first. One value for each stream with at least two, so that a long answer weighs no more than a short one.
+    pub mean_gap: Histogram,
 }
 
 impl Timings {
@@ -70,6 +75,7 @@ impl Timings {
         self.connect.merge(&other.connect);
         self.tls.merge(&other.tls);
         self.longest_gap.merge(&other.longest_gap);
+        self.mean_gap.merge(&other.mean_gap);
     }
 }
 
@@ -96,6 +102,12 @@ impl LoadObservations {
     pub fn merge(&mut self, other: Self) {
         self.issued += other.issued;
         self.resent += other.resent;
+        for (name, (succeeded, failed)) in other.requests {
+            match self.requests.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, counts)) => *counts = (counts.0 + succeeded, counts.1 + failed),
+                None => self.requests.push((name, (succeeded, failed))),
+            }
+        }
         self.reconnects += other.reconnects;
         self.is_open |= other.is_open;
         for segment in other.segments {

@@ -48,6 +48,7 @@ pub(super) async fn plan(
             reconnects: 0,
             issued: None,
             resent: 0,
+            requests: Vec::new(),
         });
         let ready = PlannedLoad {
             name: name.clone(),

@@ -236,6 +236,20 @@ pub struct LoadInfo {
     /// before anything was written to it.
     #[serde(default)]
     pub resent: u64,
+    /// What became of each of several requests, in all phases together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<RequestInfo>,
+}
+
+/// One of several requests of a load, and how often it was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestInfo {
+    /// The request's name.
+    pub name: String,
+    /// How many of them succeeded.
+    pub succeeded: u64,
+    /// How many of them failed, those that were never sent included.
+    pub failed: u64,
 }
 
 /// One phase as it really was. All times are seconds since the load's start.

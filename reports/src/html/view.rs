@@ -124,6 +124,7 @@ struct LoadRow {
     name: String,
     kind: String,
     target: String,
+    requests: String,
     schedule: String,
     model: &'static str,
     reach: String,
@@ -301,6 +302,7 @@ fn loads(scenario: &ScenarioResult) -> Vec<LoadRow> {
         name: it.name.clone(),
         kind: it.kind.clone(),
         target: it.target.clone(),
+        requests: sentences::requests(it),
         schedule: it.schedule.clone(),
         model: if it.open_loop { "open loop" } else { "closed loop" },
         reach: match (it.address.as_str(), it.reconnects) {

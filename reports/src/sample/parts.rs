@@ -268,6 +268,7 @@ fn generator(requests: u64, seconds: f64, latency: Option<LatencyStats>) -> Gene
         connect: timing(0.004),
         tls: None,
         longest_gap: timing(0.1),
+        mean_gap: timing(0.05),
         corrected: None,
     }
 }

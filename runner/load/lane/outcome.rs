@@ -55,6 +55,9 @@ impl Lane {
             // However long it was listened to, its client gave it up at its timeout.
             took_ns = took_ns.min(self.timeout_ns);
         }
+        if self.target.requests.have_names() {
+            self.gauges.count(self.target.requests.choose(job.number), failure.is_some());
+        }
         let latency_us = micros(took_ns);
         state.news.records.push(Record { job, latency_us, first_byte_us, tokens, failure, is_stuck });
         state.open -= 1;

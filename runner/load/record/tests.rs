@@ -133,6 +133,8 @@ fn tokens_are_timed_by_piece_and_counted_by_the_server_where_it_counts() {
     let all: Vec<_> = gaps.iter().map(|gap| (gap.gap_us, gap.count)).collect();
     assert_eq!(all, [(20_000, 1), (30_000, 1), (0, 2)]);
     assert_eq!((tokens.first_us, tokens.longest_us), (Some(30_000), 30_000));
+    // 50 ms from the first of the 7 tokens that the server counts to the last.
+    assert_eq!(tokens.mean_us(10_000_000), Some(8_333));
     let ledger = Ledger::new(Arc::new(Marks::default()));
     let mut broken = Record { failure: Some(Failure::BrokenStream), is_stuck: true, ..record(7) };
     broken.tokens = Some(Box::new(Tokens { pieces: 3, ..Tokens::default() }));

@@ -92,6 +92,9 @@ async fn a_check_is_asked_of_its_own_request() {
     let (seen, observed, _server) = sent(load, Files::default()).await;
     let total = total(&observed);
     assert!(total.succeeded > 0 && total.failed.keys().eq([&Failure::Check]), "{:?}", total.failed);
+    let failed = total.failed[&Failure::Check];
+    let counts = [("good".to_owned(), (total.succeeded, 0)), ("bad".to_owned(), (0, failed))];
+    assert_eq!(observed.requests, counts);
     assert_eq!(total.requests(), seen.len() as u64);
 }
 

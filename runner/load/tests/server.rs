@@ -277,9 +277,11 @@ async fn openai(stream: &mut TcpStream, how: &str) -> std::io::Result<bool> {
     }
     tokio::time::sleep(Duration::from_millis(60)).await;
     stream.write_all(rest.as_bytes()).await?;
-    while how == "stall" {
-        stream.write_all(chunk(": still there\n\n").as_bytes()).await?;
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    if how == "stall" {
+        loop {
+            stream.write_all(chunk(": still there\n\n").as_bytes()).await?;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
     Ok(how != "cut")
 }

@@ -37,6 +37,10 @@ pub struct Generator {
     /// The longest time between two pieces of a stream that brought tokens, one value for each stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub longest_gap: Option<Timing>,
+    /// The mean time between the tokens of one answer: from its first token to its last, divided by the tokens after the
+    /// first. One value for each stream with at least two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_gap: Option<Timing>,
     /// The latency of a closed loop as clients on a schedule would have seen it, by an estimate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corrected: Option<Corrected>,

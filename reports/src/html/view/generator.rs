@@ -34,6 +34,7 @@ const ROWS: [Row; 12] = [
     }),
     ("Connecting: p50 / p99", |_, it| timing(it.connect.as_ref().map(|it| &it.stats), false)),
     ("TLS: p50 / p99", |_, it| timing(it.tls.as_ref().map(|it| &it.stats), false)),
+    ("Mean gap in a stream: p50 / p99 / longest", |_, it| timing(it.mean_gap.as_ref().map(|it| &it.stats), true)),
     ("Longest gap in a stream: p50 / p99 / longest", |_, it| timing(it.longest_gap.as_ref().map(|it| &it.stats), true)),
     ("Latency if it had kept to a schedule (estimate): p50 / p99", |_, it| {
         timing(it.corrected.as_ref().map(|it| &it.latency), false)
