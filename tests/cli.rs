@@ -283,6 +283,26 @@ fn a_service_that_refuses_every_connection_is_exit_code_3_before_any_load() {
     assert!(!reports.junit_failures().is_empty());
 }
 
+#[test]
+fn a_machine_without_files_to_open_is_not_held_against_the_service() {
+    let shakedown = Shakedown::new();
+    // It takes requests and never answers, so that each one keeps its connection until its timeout.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port of loopback");
+    let url = format!("http://{}", silent.local_addr().expect("an address"));
+    std::thread::spawn(move || silent.incoming().collect::<Vec<_>>());
+    let expect = "errors: {not_sent_connections: {min: 50}, timeout: {min: 10}, not_sent_limit: {max: 0}}";
+    let text = url_scenario(&url).replace("timeout: 2s", "timeout: 1s").replace("success_rate: {min: 90%}", expect);
+    assert!(text.contains("timeout: 1s") && text.contains(expect), "{text}");
+    shakedown.file("silent.yaml", text);
+    let mut command = shakedown.command("sh");
+    command.args(["-c", "ulimit -n 64; exec \"$0\" run silent.yaml --out out", BINARY]);
+    Running::start(&mut command).finish(Duration::from_secs(60)).expect_code(0);
+    let reports = shakedown.reports("out");
+    let load = &reports.phase("only").loads[0];
+    assert_eq!(load.stats.succeeded, 0);
+    assert!(reports.text("report.html").contains("this machine could open no further connection"));
+}
+
 /// How many values a histogram in the exchange format has.
 fn values_of(text: &str) -> u64 {
     let bytes = base64::engine::general_purpose::STANDARD.decode(text).expect("base64");

@@ -64,6 +64,9 @@ impl Stretch {
         if rest == 0.0 {
             return if self.from > 0.0 || self.slope > 0.0 { 0.0 } else { f64::INFINITY };
         }
+        if self.slope == 0.0 {
+            return rest * 1e9 / self.from;
+        }
         // The root of the quadratic in the form that loses no digits where the slope is small, or none. Rounding may put
         // the very end of a ramp down to nothing a hair beyond it.
         let root = (self.from * self.from + 2.0 * self.slope * rest).max(0.0).sqrt();

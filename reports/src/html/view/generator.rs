@@ -21,7 +21,7 @@ pub(super) struct GeneratorView {
 /// One row of the table: its title, and what it says of a phase.
 type Row = (&'static str, fn(&PhaseLoad, &Generator) -> String);
 
-const ROWS: [Row; 12] = [
+const ROWS: &[Row] = &[
     ("Pace", |_, it| it.pace.clone()),
     ("Requests due", |load, it| due(load, it)),
     ("Never sent", |load, it| not_sent(load, it)),
@@ -63,7 +63,7 @@ fn generator(load: &LoadInfo, phases: &[PhaseResult]) -> Option<GeneratorView> {
         return None;
     }
     let mut rows: Vec<(&'static str, Vec<String>)> = Vec::new();
-    for (title, cell) in ROWS {
+    for (title, cell) in ROWS.iter().copied() {
         let cells: Vec<String> = found.iter().map(|(_, it, generator)| cell(it, generator)).collect();
         // What no phase has, such as TLS, is no row.
         if cells.iter().any(|cell| !cell.is_empty()) {
