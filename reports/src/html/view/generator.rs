@@ -21,7 +21,7 @@ pub(super) struct GeneratorView {
 /// One row of the table: its title, and what it says of a phase.
 type Row = (&'static str, fn(&PhaseLoad, &Generator) -> String);
 
-const ROWS: [Row; 12] = [
+const ROWS: [Row; 13] = [
     ("Pace", |_, it| it.pace.clone()),
     ("Requests due", |load, it| due(load, it)),
     ("Never sent", |load, it| not_sent(load, it)),
