@@ -84,7 +84,7 @@ fn http(path: &str) -> serde_json::Value {
 fn openai(how: &str, stream: bool) -> serde_json::Value {
     let mut kind = json!({"model": "m", "prompt": "p", "stream": stream, "check": {"contains": "hello there"}});
     if how == "stall" {
-        kind["stall_after"] = "150ms".into();
+        kind["stall_after"] = "700ms".into();
     }
     json!({"openai": kind, "base": how, "rate": "100/s"})
 }
