@@ -84,7 +84,7 @@ fn http(path: &str) -> serde_json::Value {
 fn openai(how: &str, stream: bool) -> serde_json::Value {
     let mut kind = json!({"model": "m", "prompt": "p", "stream": stream, "check": {"contains": "hello there"}});
     if how == "stall" {
-        kind["stall_after"] = "150ms".into();
+        kind["stall_after"] = "700ms".into();
     }
     json!({"openai": kind, "base": how, "rate": "100/s"})
 }
@@ -160,7 +160,10 @@ async fn each_outcome_of_the_openai_api_has_its_name() {
         let total = total(&all_end_as(&server, openai(how, stream), wanted).await);
         // The opening message of a stream is empty: it is no token.
         let has_tokens = stream && !matches!(how, "error" | "empty");
-        assert_eq!(total.first_token.len(), if has_tokens { total.requests() } else { 0 }, "{how}");
+        let tokens = total.first_token.len();
+        // On a busy machine the time of one that hangs may be over before its first token is read.
+        let is_seen = if how == "hang" { tokens > 0 } else { tokens == if has_tokens { total.requests() } else { 0 } };
+        assert!(is_seen, "{how}: {tokens} of {}", total.requests());
         // Two pieces with a pause of 60 ms between them, which no server counts.
         let (pieces, gaps) = match how {
             "stream" => (2, 1),

@@ -11,6 +11,9 @@ use crate::support::server::{Server, TOKENS};
 use crate::support::table::{Table, range};
 use crate::support::{Measured, Nowhere, Options, measure, median, own};
 
+/// What was measured of two things side by side.
+type Pair = (Vec<Measured>, Vec<Measured>);
+
 /// What vLLM's client cost, as a multiple of the reference, by how many streams there are at once.
 const GOALS: [(u64, f64); 2] = [(100, 6.8 / 5.7), (300, 5.5 / 6.1)];
 
@@ -56,7 +59,7 @@ pub fn rows(options: &Options, table: &mut Table) {
         );
         peaks.push((mine, reference));
     }
-    let kib = |pick: fn(&(Vec<Measured>, Vec<Measured>)) -> &Vec<Measured>| {
+    let kib = |pick: fn(&Pair) -> &Vec<Measured>| {
         let peak = |at: usize| median(pick(&peaks[at]).iter().map(|round| round.peak_mib));
         (peak(1) - peak(0)) * 1024.0 / 200.0
     };
