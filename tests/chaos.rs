@@ -1,11 +1,11 @@
 //! Faults by Chaos Mesh on a real API server with its definitions, and a small controller in its place: the runner cannot
 //! tell. No network is shaped here; what is tested is the contract, in all the ways in which it can be broken.
 
-use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
 use serde_json::{Value, json};
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::Verdict;
@@ -18,6 +18,9 @@ use crate::support::reports::Reports;
 use crate::support::server::serve;
 use crate::support::shakedown::Shakedown;
 use crate::support::{none_of, root, skipped};
+
+#[path = "../runner/faults/chaos/spec/combinations.rs"]
+mod combinations;
 
 /// How long any run here may take.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -64,9 +67,10 @@ impl Stage {
                         "schedulerName": "shakedown-test",
                         "terminationGracePeriodSeconds": 0,
                         "containers": [
-                            {"name": "main", "image": "shakedown.invalid/x"},
+                            {"name": "main", "image": "shakedown.invalid/x", "volumeMounts": [{"name": "data", "mountPath": "/data"}]},
                             {"name": "sidecar", "image": "shakedown.invalid/x"},
                         ],
+                        "volumes": [{"name": "data", "emptyDir": {}}],
                     },
                 },
             },
@@ -104,7 +108,7 @@ impl Stage {
     }
 
     fn play(&self, manner: Manner) -> ChaosMesh {
-        ChaosMesh::play(Path::new(self.kubectl.kubeconfig()), &self.namespace, manner)
+        ChaosMesh::play(self.kubectl, &self.namespace, manner)
     }
 
     /// The scenario with these faults in a phase of its own.
@@ -250,6 +254,9 @@ fn every_kind_is_injected_proven_and_undone() {
     assert_eq!(reports.scenario().faults.len(), 11);
     let lossy = &reports.scenario().faults[0];
     assert_eq!((lossy.engine.as_str(), lossy.objects.len()), ("chaos-mesh", 2));
+    let stopped =
+        reports.scenario().faults[3].evidence.iter().filter(|it| it.detail.contains("do not run: it is not ready"));
+    assert!(stopped.count() >= 2, "{:#?}", reports.scenario().faults[3].evidence);
     let gone = lossy.evidence.iter().any(|it| it.detail.contains("was recovered, and is gone with its rules"));
     assert!(gone, "{:#?}", lossy.evidence);
     stage.expect_clean();
@@ -285,6 +292,59 @@ fn the_server_takes_every_golden_file() {
     assert!(documents >= 25, "{documents}");
 }
 
+/// Every combination of a degradation's fields, to a service in both directions and for all traffic, by the real schemas.
+#[test]
+fn the_server_takes_every_combination_of_a_degradation() {
+    use shakedown::cluster::{ConnectOptions, connect};
+    use shakedown::faults::chaos::spec::{Ends, netem};
+    use shakedown::faults::chaos::{Naming, object};
+    use shakedown_schemas::result::PodRef;
+    use shakedown_schemas::scenario::Direction;
+
+    let stage = stage!("the_server_takes_every_combination_of_a_degradation");
+    let pod = |name: &str| PodRef {
+        namespace: stage.namespace.clone(),
+        name: name.into(),
+        uid: name.into(),
+        node: None,
+        ip: Some("10.250.0.1".into()),
+    };
+    let (targets, peers) = ([pod("worker-0")], vec![pod("bus-0")]);
+    let service = Ends { pods: peers, addresses: ["10.96.0.7".to_owned()].into(), ..Ends::default() };
+    let naming = Naming {
+        run: "20260301-105959-abcde".into(),
+        serial: 0,
+        number: 1,
+        fault: "fault".into(),
+        namespace: stage.namespace.clone(),
+        duration: Duration::from_secs(60),
+    };
+    let mut resources = Vec::new();
+    for mut fields in combinations::combinations() {
+        fields.insert("pods".to_owned(), json!({"prefix": "worker"}));
+        let fault = serde_json::from_value(fields.into()).expect("a degradation");
+        for (ends, direction) in [(None, Direction::Egress), (Some(&service), Direction::Both)] {
+            resources.extend(netem(&fault, &targets, ends, direction));
+        }
+    }
+    assert!(resources.len() > 500, "{}", resources.len());
+    let options = ConnectOptions { kubeconfig: Some(stage.kubectl.kubeconfig().into()), ..ConnectOptions::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        _ = rustls::crypto::ring::default_provider().install_default();
+        let cluster = connect(&options).await.expect("the test cluster");
+        futures::stream::iter(&resources)
+            .for_each_concurrent(16, async |resource| {
+                let sent = object(resource, &naming, 0);
+                let made = cluster.rehearse(resource.kind, &stage.namespace, &sent).await;
+                let made = made.unwrap_or_else(|error| panic!("{sent:#}: {error}"));
+                // Nothing may be dropped without a word.
+                assert_eq!(made["spec"], sent["spec"]);
+            })
+            .await;
+    });
+}
+
 #[test]
 fn without_a_controller_it_says_so() {
     let stage = stage!("without_a_controller_it_says_so");
@@ -301,6 +361,16 @@ fn an_injection_that_never_succeeds_names_the_pod_and_the_remedy() {
     stage.run(&shakedown, LOSS, &["--inject-timeout", "3s"]).expect_code(3);
     let worker = stage.workers()[0].clone();
     refused(&shakedown.reports("out"), &[&worker, "unable to set tcs", "modprobe sch_netem"]);
+    stage.expect_clean();
+}
+
+#[test]
+fn pods_whose_containers_do_not_end_have_not_failed() {
+    let stage = stage!("pods_whose_containers_do_not_end_have_not_failed");
+    let (_mesh, shakedown) = (stage.play(Manner::KeepsRunning), Shakedown::new());
+    let faults = "    failing: {pod_failure: {pods: {prefix: worker}}}";
+    stage.run(&shakedown, faults, &["--inject-timeout", "3s"]).expect_code(3);
+    refused(&shakedown.reports("out"), &["have not ended yet"]);
     stage.expect_clean();
 }
 

@@ -41,6 +41,34 @@ phases:
       - success_rate: {min: 50%}
 "#;
 
+/// The same where Chaos Mesh is at hand, as it is in the sandbox: a partition with a witness, a degradation, an object that the
+/// scenario writes out, and a kill, so that every kind of act is among them.
+const WITH_CHAOS_MESH: &str = r#"version: 1
+name: campaign
+namespace: NAMESPACE
+load:
+  requests: {http: {url: "URL"}, rate: 20/s, timeout: 2s}
+phases:
+  - name: before
+    duration: 300ms
+  - name: cut
+    duration: 1600ms
+    faults:
+      first:
+        partition: {pods: {name: one}, from: [{pods: {labels: {app: peer}}, ports: [80]}], for: 1200ms, prove: witness}
+      second:
+        netem: {pods: {name: two}, to: [{cidr: 203.0.113.0/24}], loss: 10%, after: 500ms}
+      third:
+        manifest:
+          object: {apiVersion: v1, kind: ConfigMap, data: {key: value}}
+          active_when: [{field: data.key, equals: value}]
+          for: 800ms
+      fourth:
+        pod_kill: {pods: {name: victim}, grace_period: 0s, after: 700ms}
+    expect:
+      - success_rate: {min: 50%}
+"#;
+
 /// The image of witnesses: nobody has it, and the proxy speaks for them.
 pub const IMAGE: &str = "nothing.invalid/nothing";
 
@@ -87,7 +115,8 @@ impl Case {
     ) -> Self {
         let margin_text = format!("{}ms", margin.as_millis());
         let args = ["--undo-timeout", "15s", "--fuse-margin", &margin_text, "--no-canary", "--witness-image", IMAGE];
-        Self::of(place, name, SCENARIO, &args, margin, script).await
+        let scenario = if place.server.has_chaos_mesh { WITH_CHAOS_MESH } else { SCENARIO };
+        Self::of(place, name, scenario, &args, margin, script).await
     }
 
     /// The same of another scenario, in which `NAMESPACE` and `URL` stand for those.
@@ -100,7 +129,7 @@ impl Case {
         script: impl Fn(&Call) -> Deed + Send + Sync + 'static,
     ) -> Self {
         let namespace = format!("{}-{name}", place.tag);
-        place.server.namespace(&namespace, &["one", "two", "peer"]).await;
+        place.server.namespace(&namespace, &["one", "two", "peer", "victim"]).await;
         let proxy = Proxy::start(&place.server, script).await;
         let folder = TempDir::with_prefix("shakedown-campaign-").expect("a temporary folder");
         proxy.write_kubeconfig(&folder.path().join("kubeconfig"));

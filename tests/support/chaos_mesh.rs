@@ -2,8 +2,7 @@
 //! selects, injects and recovers in its books alone. The facts are those of Chaos Mesh's own controllers: finalizer first,
 //! then the desired phase, then records, and conditions a step later.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -11,6 +10,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shakedown::cluster::{Cluster, ClusterError, ConnectOptions, Kind, ObjectKey, connect};
+
+use super::kubectl::Kubectl;
 
 /// How it behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub enum Manner {
     AnotherPod,
     /// It finds no pod.
     SelectsNothing,
+    /// It changes the images of a pod that is to fail, and its containers never end.
+    KeepsRunning,
 }
 
 /// How often a failing injection is tried before it heals.
@@ -42,16 +45,17 @@ pub struct ChaosMesh {
 
 impl ChaosMesh {
     /// Begins to act on what is in a namespace.
-    pub fn play(kubeconfig: &Path, namespace: &str, manner: Manner) -> Self {
+    pub fn play(kubectl: &Kubectl, namespace: &str, manner: Manner) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (ended, namespace) = (stop.clone(), namespace.to_owned());
-        let options = ConnectOptions { kubeconfig: Some(kubeconfig.to_owned()), ..ConnectOptions::default() };
+        let (ended, namespace, kubectl) = (stop.clone(), namespace.to_owned(), kubectl.clone());
+        let options = ConnectOptions { kubeconfig: Some(kubectl.kubeconfig().into()), ..ConnectOptions::default() };
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 _ = rustls::crypto::ring::default_provider().install_default();
                 let cluster = connect(&options).await.expect("the test cluster");
-                let mut player = Player { cluster, namespace, manner, failures: BTreeMap::new() };
+                let (failures, stopped) = Default::default();
+                let mut player = Player { cluster, kubectl, namespace, manner, failures, stopped };
                 while !ended.load(Ordering::Relaxed) {
                     for kind in Kind::CHAOS {
                         let objects = player.cluster.list(kind, &player.namespace, None).await.unwrap_or_default();
@@ -79,9 +83,12 @@ impl Drop for ChaosMesh {
 
 struct Player {
     cluster: Cluster,
+    kubectl: Kubectl,
     namespace: String,
     manner: Manner,
     failures: BTreeMap<String, usize>,
+    /// The pods whose containers have ended because of a resource, as `resource namespace/pod`.
+    stopped: BTreeSet<String>,
 }
 
 impl Player {
@@ -164,6 +171,14 @@ impl Player {
     async fn inject(&mut self, key: &ObjectKey, object: &Value, records: &[Value]) -> Result<(), ClusterError> {
         let done = |record: &Value| record["phase"] == "Injected";
         if records.iter().all(done) {
+            // The kubelet's part, which comes after all of Chaos Mesh's.
+            if object["spec"]["action"] == "pod-failure" && self.manner != Manner::KeepsRunning {
+                for pod in records.iter().filter_map(|record| record["id"].as_str()) {
+                    if self.stopped.insert(format!("{} {pod}", key.name)) {
+                        self.ready(pod, false).await?;
+                    }
+                }
+            }
             let told = conditions(true, true, false);
             return match object["status"]["conditions"] == told {
                 true => Ok(()),
@@ -193,7 +208,7 @@ impl Player {
         self.write(key, "Run", &next, conditions(true, false, false)).await
     }
 
-    async fn recover(&self, key: &ObjectKey, object: &Value, records: &[Value]) -> Result<(), ClusterError> {
+    async fn recover(&mut self, key: &ObjectKey, object: &Value, records: &[Value]) -> Result<(), ClusterError> {
         if self.manner == Manner::Sticks {
             let words = "rpc error: no running task found for the container";
             let stuck = |it: &Value| {
@@ -215,6 +230,9 @@ impl Player {
                 if key.kind == Kind::NetworkChaos {
                     self.rules(id, key, false).await?;
                 }
+                if self.stopped.remove(&format!("{} {id}", key.name)) {
+                    self.ready(id, true).await?;
+                }
                 next.push(record(id, end, "Not Injected", None));
             }
             return self.write(key, "Stop", &next, conditions(true, false, true)).await;
@@ -225,6 +243,20 @@ impl Player {
     async fn write(&self, key: &ObjectKey, phase: &str, records: &[Value], told: Value) -> Result<(), ClusterError> {
         let status = json!({"conditions": told, "experiment": {"desiredPhase": phase, "containerRecords": records}});
         self.cluster.patch(key, &json!({"status": status})).await.map(|_| ())
+    }
+
+    /// Makes the server believe that a pod is ready, or not. There is no kubelet that would know better.
+    async fn ready(&self, pod: &str, ready: bool) -> Result<(), ClusterError> {
+        let (namespace, name) = pod.split_once('/').unwrap_or(("", pod));
+        let key = ObjectKey { kind: Kind::Pod, namespace: namespace.into(), name: name.into(), uid: None };
+        let Some(mut object) = self.cluster.get(&key).await? else { return Ok(()) };
+        let status = if ready { "True" } else { "False" };
+        object["status"]["conditions"] = json!([{"type": "Ready", "status": status}]);
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), object.to_string()).expect("a temporary file");
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/status");
+        self.kubectl.run(&["replace", "--raw", &path, "-f", file.path().to_str().expect("UTF-8")]);
+        Ok(())
     }
 
     /// Puts a resource among the sources of a pod's rules, or takes it out.

@@ -138,7 +138,7 @@ impl Inner {
                 Ok(())
             }
             Going::There(object) => {
-                let why = contract::stuck(&object);
+                let why = contract::stuck(&object) + &self.ailing(&object).await;
                 let since = self.state().undoing_since.map_or(Duration::ZERO, |since| since.elapsed());
                 let may_force = self.limits.force_after.is_some_and(|limit| since >= limit);
                 if !may_force {
