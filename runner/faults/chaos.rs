@@ -156,6 +156,8 @@ struct State {
 struct Made {
     key: ObjectKey,
     resource: Resource,
+    /// It is being removed, by us.
+    going: bool,
     /// It is not there any more.
     gone: bool,
     /// As it was when it went, where that was seen.
@@ -206,7 +208,7 @@ impl Inner {
             // Noted before it is sent: an answer that never comes back may still have created it.
             let place = {
                 let mut state = self.state();
-                state.made.push(Made { key, resource, gone: false, last: None });
+                state.made.push(Made { key, resource, going: false, gone: false, last: None });
                 state.made.len() - 1
             };
             let created = self.cluster.create(kind, &namespace, &sent).await.map_err(refused)?;
@@ -217,7 +219,7 @@ impl Inner {
 
     /// Those that stand, or should.
     fn standing(&self) -> Vec<Made> {
-        self.state().made.iter().filter(|made| !made.gone).cloned().collect()
+        self.state().made.iter().filter(|made| !made.going && !made.gone).cloned().collect()
     }
 
     /// An error when a target is gone and nobody has come in its place.

@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use futures::StreamExt;
 use serde_json::{Value, json};
-use shakedown::cluster::{Cluster, ClusterError, ConnectOptions, Kind, ObjectKey, connect};
+use shakedown::cluster::{Change, Cluster, ClusterError, ConnectOptions, Kind, ObjectKey, connect};
+use tokio::time::Instant;
 
 use super::kubectl::Kubectl;
 
@@ -35,7 +37,10 @@ pub enum Manner {
 }
 
 /// How often a failing injection is tried before it heals.
-const FAILURES: usize = 6;
+const FAILURES: usize = 3;
+/// How often it looks what has not changed for a while, and what it takes for that.
+const TICK: Duration = Duration::from_millis(100);
+const AGAIN: Duration = Duration::from_millis(300);
 
 /// The controller, for one namespace; it ends with this value.
 pub struct ChaosMesh {
@@ -56,16 +61,7 @@ impl ChaosMesh {
                 let cluster = connect(&options).await.expect("the test cluster");
                 let (failures, stopped) = Default::default();
                 let mut player = Player { cluster, kubectl, namespace, manner, failures, stopped };
-                while !ended.load(Ordering::Relaxed) {
-                    for kind in Kind::CHAOS {
-                        let objects = player.cluster.list(kind, &player.namespace, None).await.unwrap_or_default();
-                        for object in objects {
-                            // Somebody may delete it under our hands, as under those of any controller.
-                            _ = player.step(kind, &object).await;
-                        }
-                    }
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
+                player.run(&ended).await;
             });
         });
         Self { stop, thread: Some(thread) }
@@ -92,6 +88,47 @@ struct Player {
 }
 
 impl Player {
+    /// Acts on what changes, and again on what has not changed for a while: what fails is tried anew.
+    async fn run(&mut self, ended: &AtomicBool) {
+        let (cluster, namespace) = (self.cluster.clone(), self.namespace.clone());
+        let mut changes = futures::stream::select_all(
+            Kind::CHAOS.map(|kind| cluster.watch(kind, &namespace).map(move |change| (kind, change)).boxed()),
+        );
+        let mut known: BTreeMap<String, (Kind, Value, Instant)> = BTreeMap::new();
+        let mut tick = tokio::time::interval(TICK);
+        while !ended.load(Ordering::Relaxed) {
+            let now = Instant::now();
+            let mut due = Vec::new();
+            tokio::select! {
+                Some((kind, change)) = changes.next() => {
+                    let (objects, gone) = match change {
+                        Change::Listed(objects) => (objects, None),
+                        Change::Applied(object) => (vec![object], None),
+                        Change::Deleted(object) => (Vec::new(), Some(object)),
+                        Change::Broken(_) => (Vec::new(), None),
+                    };
+                    let uid = |object: &Value| object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+                    gone.iter().for_each(|object| _ = known.remove(&uid(object)));
+                    for object in objects {
+                        due.push(uid(&object));
+                        known.insert(uid(&object), (kind, object, now));
+                    }
+                }
+                _ = tick.tick() => {
+                    let waits = |(_, (_, _, at)): &(&String, &(Kind, Value, Instant))| now.duration_since(*at) >= AGAIN;
+                    due.extend(known.iter().filter(waits).map(|(uid, _)| uid.clone()));
+                }
+            }
+            for uid in due {
+                let Some((kind, object, at)) = known.get_mut(&uid) else { continue };
+                *at = now;
+                let (kind, object) = (*kind, object.clone());
+                // Somebody may delete it under our hands, as under those of any controller.
+                _ = self.step(kind, &object).await;
+            }
+        }
+    }
+
     /// One step of one resource.
     async fn step(&mut self, kind: Kind, object: &Value) -> Result<(), ClusterError> {
         let key = ObjectKey {

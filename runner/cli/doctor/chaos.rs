@@ -72,7 +72,12 @@ pub(super) async fn look(cluster: &Cluster, namespace: &str) -> Result<Vec<Findi
                 facts.missing.push(name(&asked));
             }
         }
-        facts.resources.extend(readable(cluster.list(kind, namespace, None).await)?.unwrap_or_default());
+        let listed = readable(cluster.list(kind, namespace, None).await)?.unwrap_or_default();
+        // In a list, objects do not say what they are.
+        facts.resources.extend(listed.into_iter().map(|mut object| {
+            object["kind"] = json!(kind.name());
+            object
+        }));
     }
     for asked in [access("chaos-mesh.org", "podnetworkchaos", "get"), access("", "events", "list")] {
         if cluster.may(asked, namespace).await? == Some(false) {

@@ -18,6 +18,9 @@ impl Inner {
         let Some(object) = self.cluster.get_once(&made.key).await? else {
             return Err(FaultError::Gone(format!("{} is not there any more: somebody else deleted it", made.key)));
         };
+        if !object["metadata"]["deletionTimestamp"].is_null() {
+            return Err(FaultError::Gone(format!("{} is on its way out: somebody else deleted it", made.key)));
+        }
         if let Err(missing) = contract::injected(&object, &made.resource.records) {
             return Ok(Err(missing));
         }

@@ -129,6 +129,7 @@ impl Inner {
         if made.gone {
             return Ok(());
         }
+        self.state().made[place].going = true;
         self.first_look(&made).await?;
         match go(&self.cluster, &made.key, GOING).await? {
             Going::Gone(last) => {

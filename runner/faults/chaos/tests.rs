@@ -141,8 +141,10 @@ async fn a_removal_waits_for_the_controllers_first_look() {
     let cluster = server(move |asked, _| {
         let mut seen = told.lock().unwrap();
         let (method, path) = asked.split_once(' ').unwrap();
-        if !path.contains("/networkchaos") || path.contains("watch") {
-            return if path.contains("watch") { refusal(404, "no watch") } else { ok(&worker()) };
+        if method == "GET" && path.contains("/networkchaos?") {
+            return refusal(404, "nobody may list or watch here");
+        } else if !path.contains("/networkchaos") {
+            return ok(&worker());
         }
         seen.push(method.to_owned());
         let looks = seen.iter().filter(|method| *method == "GET").count();

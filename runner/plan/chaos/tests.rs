@@ -62,6 +62,13 @@ impl World {
         }
     }
 
+    /// Peers as they are read, whatever the scenario's own checks say of them.
+    async fn ends(&self, peers: Value) -> Result<ends::Found, PlanError> {
+        let peers: Vec<shakedown_schemas::scenario::Peer> = serde_json::from_value(peers).unwrap();
+        let reader = ends::Reader { fault: "it", cluster: &self.cluster, namespace: "dynamo", targets: &[] };
+        reader.ends(&peers).await
+    }
+
     async fn address_of(&self, service: &str) -> String {
         let service = self.cluster.service("dynamo", service).await.unwrap().unwrap();
         service["spec"]["clusterIP"].as_str().unwrap().to_owned()
@@ -93,31 +100,27 @@ async fn peers_are_pods_and_the_addresses_of_services_in_front_of_them() {
     let by_pods = world.made("netem: {WORKER, to: [{pods: {name: nats-0}}], loss: 50%, direction: egress}").await;
     assert_eq!(spec(&by_pods, 0)["externalTargets"], json!([nats]));
     // One service for the peers and for others: its address cannot stand for the peers alone.
-    world.service("everybody", json!({"app.kubernetes.io/name": "nats"})).await;
+    world.service("both", json!({"app.kubernetes.io/part-of": "vllm-agg"})).await;
     world.service("workers", json!({"nvidia.com/dynamo-component-type": "worker"})).await;
-    let some = world
-        .made(
-            "netem: {pods: {name: nats-0}, to: [{pods: {prefix: vllm-agg-0-vllmdecodeworker, count: 1}}], delay: 1ms}",
-        )
-        .await;
-    assert!(some.description.contains("through service workers stays as it is"), "{}", some.description);
     let all = world
         .made("netem: {pods: {name: nats-0}, to: [{pods: {prefix: vllm-agg-0-vllmdecodeworker}}], delay: 1ms}")
         .await;
     let workers = world.address_of("workers").await;
     assert_eq!(spec(&all, 0)["externalTargets"], json!([workers]), "{}", all.description);
+    assert!(all.description.contains("through service both stays as it is"), "{}", all.description);
     // Both ends the same is no link, and an error to Chaos Mesh: the others are the peers.
     let others = world.made("netem: {WORKER, to: [{pods: {prefix: vllm-agg-0}}], loss: 1%}").await;
     let target = &others.targets[0].name;
     assert!(!spec(&others, 0)["target"].to_string().contains(target.as_str()), "{:?}", others.objects);
-    world.refused("netem: {WORKERS, to: [{pods: {prefix: vllm-agg-0-vllm, labels: {match_labels: {nvidia.com/dynamo-component-type: worker}}}}], loss: 1%}", &["beside the targets themselves"]).await;
+    world.refused("netem: {WORKERS, to: [{pods: {prefix: vllm-agg-0-vllm, labels: {matchLabels: {nvidia.com/dynamo-component-type: worker}}}}], loss: 1%}", &["beside the targets themselves"]).await;
     // Names are looked up here, so that the report has what they stood for; IPv6 alone would hit everything.
-    let outside =
-        world.made("netem: {WORKER, to: [{host: 127.0.0.1}, {cidr: 203.0.113.0/24, ports: [443]}], delay: 1s}").await;
-    assert_eq!(spec(&outside, 0)["externalTargets"], json!(["127.0.0.1", "203.0.113.0/24:443"]));
-    assert_eq!((outside.objects.len(), &spec(&outside, 0)["direction"]), (1, &json!("to")));
-    assert!(outside.peers[0].contains("(127.0.0.1)"), "{:?}", outside.peers);
-    world.refused("netem: {WORKER, to: [{host: '::1'}], loss: 1%}", &["no IPv4 address"]).await;
+    let outside = world.ends(json!([{"host": "127.0.0.1"}])).await.unwrap();
+    assert_eq!((outside.ends.addresses, outside.one_way), (["127.0.0.1".to_owned()].into(), true));
+    assert_eq!(outside.described, ["host 127.0.0.1 (127.0.0.1)"]);
+    assert!(world.ends(json!([{"host": "::1"}])).await.err().unwrap().to_string().contains("no IPv4 address"));
+    let block = world.made("netem: {WORKER, to: [{cidr: 203.0.113.0/24, ports: [443]}], delay: 1s}").await;
+    assert_eq!(spec(&block, 0)["externalTargets"], json!(["203.0.113.0/24:443"]));
+    assert_eq!((block.objects.len(), &spec(&block, 0)["direction"]), (1, &json!("to")));
     world.refused("netem: {WORKER, to: [{cidr: 'fd00::/8'}], loss: 1%}", &["IPv6"]).await;
     world.refused("netem: {WORKER, to: [{service: nats, ports: [53/udp]}], loss: 1%}", &["only TCP ports"]).await;
     world.refused("netem: {WORKER, to: [{service: nats, ports: [1-1000]}], loss: 1%}", &["more than 32"]).await;

@@ -74,7 +74,7 @@ const PODS: &str = "pods: {prefix: worker}";
 #[test]
 fn golden_files_of_every_kind_and_combination() {
     let (service, headless, outside) = (service(), headless(), outside());
-    let cases: [(&str, &str, Option<&Ends>); 25] = [
+    let cases: [(&str, &str, Option<&Ends>); 29] = [
         ("loss_to_a_service", "netem: {PODS, to: [{service: nats}], loss: 50%}", Some(&service)),
         ("loss_to_pods", "netem: {PODS, to: [{service: nats}], loss: 50%, correlation: 25%}", Some(&headless)),
         ("delay_with_jitter", "netem: {PODS, to: [{service: nats}], delay: 100ms, jitter: 50ms}", Some(&service)),
@@ -98,20 +98,24 @@ fn golden_files_of_every_kind_and_combination() {
         ("loss_outside", "netem: {PODS, to: [{cidr: 203.0.113.0/24}], loss: 5%, direction: egress}", Some(&outside)),
         ("partition_both", "partition: {PODS, from: [{service: nats}]}", Some(&service)),
         ("partition_outside", "partition: {PODS, from: [{host: example.org}], direction: egress}", Some(&outside)),
+        ("partition_back", "partition: {PODS, from: [{service: nats}], direction: ingress}", Some(&service)),
         ("pod_failure", "pod_failure: {PODS}", None),
         ("container_kill", "container_kill: {PODS, containers: [main, sidecar]}", None),
         ("stress_cpu", "stress: {PODS, cpu: {workers: 2, load: 80%}}", None),
         ("stress_both", "stress: {PODS, cpu: {workers: 1}, memory: {size: 256MiB}, containers: [sidecar]}", None),
+        ("stress_memory", "stress: {PODS, memory: {size: 1GiB, workers: 4}}", None),
         ("http_abort", "http: {PODS, port: 8000, path: /v1/*, method: POST, abort: true}", None),
         ("http_delay", "http: {PODS, port: 8000, delay: 2s}", None),
         ("http_status", "http: {PODS, port: 8000, status: 503, delay: 100ms}", None),
         ("dns_error", "dns: {PODS, patterns: [nats.*]}", None),
+        ("dns_random", "dns: {PODS, answer: random}", None),
         (
             "io_latency",
             "io: {PODS, volume: /data, path: '/data/**/*.log', delay: 100ms, share: 50%, methods: [read]}",
             None,
         ),
         ("io_fault", "io: {PODS, volume: /data, error: ENOSPC}", None),
+        ("time_ahead", "time: {PODS, offset: 1h30m, containers: [sidecar]}", None),
         ("time", "time: {PODS, offset: -10m, clocks: [realtime, monotonic]}", None),
     ];
     for (name, text, ends) in cases {
