@@ -540,8 +540,10 @@ fn kills_respect_budgets_only_when_asked() {
     }));
     wait("the budget", || stage.kubectl.get(&["pdb", "bus", "-n", &stage.namespace])["status"]["currentHealthy"] == 1);
     let evict = "    gone: {pod_kill: {pods: {prefix: bus}, evict: true}}";
-    stage.run(&shakedown, evict, &[]).expect_code(3);
-    refused(&shakedown.reports("out"), &["disruption budget", "leave `evict` out"]);
+    // Said before any load is sent.
+    let refusal =
+        stage.run(&shakedown, evict, &[]).expect_code(3).expect_stderr(&["disruption budget", "leave `evict` out"]);
+    assert!(!refusal.stderr.contains("phase before"), "{refusal}");
     let kill = "    gone: {pod_kill: {pods: {prefix: bus}, grace_period: 0s}}";
     let scenario = stage.scenario(&shakedown, kill, 3);
     let finished = stage.start(&shakedown, &scenario, &["--out", "killed"]).finish(LIMIT);

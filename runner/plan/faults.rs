@@ -40,7 +40,7 @@ pub(super) async fn plan(
                     policies.push((number, partition::Wish { name, phase, partition, targets }));
                 }
                 Fault::PodKill(kill) => {
-                    planned.push((number, pod_kill::plan(name, phase, kill, targets, cluster)));
+                    planned.push((number, pod_kill::plan(name, phase, kill, targets, cluster).await?));
                 }
                 Fault::Manifest(it) => {
                     let order = manifest::Order { name, number, phase, manifest: it, targets, namespace };

@@ -81,12 +81,17 @@ impl Server {
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}),
         )
         .await;
+        // Pods that nobody would make anew are not killed; this object owns them, and makes none.
+        let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owner"}});
+        let owner = self.create(&format!("/api/v1/namespaces/{name}/configmaps"), owner).await;
+        let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"],
+            "controller": true}]);
         for (index, pod) in pods.iter().enumerate() {
             let path = format!("/api/v1/namespaces/{name}/pods");
             let object = json!({
                 "apiVersion": "v1",
                 "kind": "Pod",
-                "metadata": {"name": pod, "labels": {"app": pod}},
+                "metadata": {"name": pod, "labels": {"app": pod}, "ownerReferences": owner},
                 "spec": {
                     "schedulerName": "nobody",
                     "automountServiceAccountToken": false,
