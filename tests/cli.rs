@@ -74,9 +74,9 @@ fn all_errors_of_all_files_come_at_once_with_their_places() {
     let line = |part: &str| 1 + good.lines().position(|line| line.contains(part)).expect("the line");
     let (duration, ratio) = (line("duration: 12s"), line("to: baseline"));
     let finished = shakedown
-        .run(&["validate", "typo.yaml", "unit.yaml", "later.yaml", "negative.yaml"])
+        .run(&["validate", "typo.yaml", "missing.yaml", "unit.yaml", "later.yaml", "negative.yaml"])
         .expect_code(2)
-        .expect_stderr(&["in 4 files", "duraton: 12s", "`duration`", "`baseline`"]);
+        .expect_stderr(&["in 5 files", "`missing.yaml`", "duraton: 12s", "`duration`", "`baseline`"]);
     for (file, line) in [("typo", duration), ("unit", duration), ("later", ratio), ("negative", duration)] {
         let place = format!("{file}.yaml:{line}:");
         assert!(finished.stderr.contains(&place), "no error points to {place}\n{finished}");

@@ -22,11 +22,25 @@ pub fn scenarios(selection: &Selection, style: Style, redactor: &Redactor) -> Re
     let mut documents = Vec::new();
     let mut broken = 0;
     let mut errors = 0;
-    for path in files(&selection.paths)? {
+    let (paths, missing) = files(&selection.paths)?;
+    for problem in missing {
+        broken += 1;
+        errors += 1;
+        eprint_block(&format!("error: {problem}"));
+    }
+    for path in paths {
         let name = path.display().to_string();
-        let bytes = read(&path).map_err(|error| {
-            Failure::usage(format!("could not read `{name}`: {error}\nhelp: check the path and its permissions"))
-        })?;
+        let bytes = match read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                broken += 1;
+                errors += 1;
+                eprint_block(&format!(
+                    "error: could not read `{name}`: {error}\nhelp: check the path and its permissions"
+                ));
+                continue;
+            }
+        };
         match shakedown_schemas::parse(&name, &bytes, &overrides) {
             Ok(document) => {
                 for warning in &document.warnings {
@@ -138,9 +152,11 @@ fn overrides(selection: &Selection, style: Style, redactor: &Redactor) -> Result
     Ok(overrides)
 }
 
-/// The files that paths mean, each once, in the order of the command line and by name within a folder.
-fn files(paths: &[String]) -> Result<Vec<PathBuf>, Failure> {
+/// The files that paths mean, each once, in the order of the command line and by name within a folder; and what is wrong
+/// with paths that mean none, to be told beside what is wrong in the files.
+fn files(paths: &[String]) -> Result<(Vec<PathBuf>, Vec<String>), Failure> {
     let mut found = Vec::new();
+    let mut missing = Vec::new();
     for text in paths {
         let path = Path::new(text);
         if path.is_dir() {
@@ -163,12 +179,12 @@ fn files(paths: &[String]) -> Result<Vec<PathBuf>, Failure> {
                 return Err(Failure { message: format!("no file matches `{text}`"), code: exit::NOTHING_SELECTED });
             }
         } else {
-            return Err(Failure::usage(format!("there is no file or folder `{text}`")));
+            missing.push(format!("there is no file or folder `{text}`"));
         }
     }
     let mut seen = BTreeSet::new();
     found.retain(|path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
-    Ok(found)
+    Ok((found, missing))
 }
 
 fn folder(path: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {

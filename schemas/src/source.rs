@@ -33,7 +33,8 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, Box<Diagnostic>> {
         return Err(Box::new(
             Diagnostic::error(
                 Code::Unreadable,
-                format!("the file has {} bytes; a scenario may have {MAX_BYTES}", bytes.len()),
+                // Who reads the file may have stopped at the first byte too many.
+                format!("the file has more than {MAX_BYTES} bytes, and a scenario may have no more"),
             )
             .help("is this the right file? Long request bodies can be shortened, and scenarios can be split"),
         ));

@@ -225,7 +225,12 @@ fn earlier(path: &str, scenario: &Scenario, index: usize, name: &str, findings: 
                 || findings.map.gone("phases");
             if !doubtful {
                 let known: Vec<&str> = scenario.phases[..index].iter().map(|phase| phase.name.as_str()).collect();
-                findings.push(path, unknown(Code::UnknownPhase, "phase", name, &known));
+                let mut problem = unknown(Code::UnknownPhase, "phase", name, &known);
+                if known.is_empty() {
+                    problem =
+                        problem.help("put a phase without faults before this one and name that, such as `baseline`");
+                }
+                findings.push(path, problem);
             }
         }
     }
