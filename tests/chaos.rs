@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use shakedown_schemas::event::FaultState;
-use shakedown_schemas::result::Verdict;
+use shakedown_schemas::result::{Leftover, Verdict};
 
 use crate::support::chaos_mesh::{ChaosMesh, Manner};
 use crate::support::deployment::api;
@@ -136,6 +136,19 @@ impl Stage {
         self.start(shakedown, &scenario, args).finish(LIMIT)
     }
 
+    /// A fault that the scenario writes out itself.
+    fn written(&self) -> String {
+        let text = "    written:
+      manifest:
+        object:
+          apiVersion: chaos-mesh.org/v1alpha1
+          kind: StressChaos
+          spec: {mode: all, selector: {pods: {NAMESPACE: [POD]}}, stressors: {cpu: {workers: 1}}}
+        pods: {prefix: worker}
+        active_when: [{field: \"status.conditions[type=AllInjected].status\", equals: \"True\"}]";
+        text.replace("NAMESPACE", &self.namespace).replace("POD", &self.workers()[0])
+    }
+
     /// What is there of Chaos Mesh.
     fn resources(&self) -> Vec<String> {
         self.kubectl.items(&[KINDS, "-n", &self.namespace]).iter().map(|it| name(it).to_owned()).collect()
@@ -230,16 +243,8 @@ fn every_kind_is_injected_proven_and_undone() {
     names: {dns: {pods: {prefix: worker}, patterns: [nats.*]}}
     files: {io: {pods: {prefix: worker}, volume: /data, error: EIO}}
     clock: {time: {pods: {prefix: worker}, offset: -10m}}
-    written:
-      manifest:
-        object:
-          apiVersion: chaos-mesh.org/v1alpha1
-          kind: StressChaos
-          spec: {mode: all, selector: {pods: {NAMESPACE: [POD]}}, stressors: {cpu: {workers: 1}}}
-        pods: {prefix: worker}
-        active_when: [{field: \"status.conditions[type=AllInjected].status\", equals: \"True\"}]";
-    let faults = faults.replace("NAMESPACE", &stage.namespace).replace("POD", &stage.workers()[0]);
-    let scenario = stage.scenario(&shakedown, &faults, 3);
+";
+    let scenario = stage.scenario(&shakedown, &format!("{faults}{}", stage.written()), 3);
     let shown = shakedown.run(&["plan", "--kubeconfig", stage.kubectl.kubeconfig(), &scenario]).expect_code(0).stdout;
     for words in
         ["kind: NetworkChaos", "rate: \"1mbit\"", "limit: ", "latency: \"100ms\"", "externalTargets:", "duration: \""]
@@ -437,10 +442,17 @@ fn a_stuck_removal_is_left_behind_and_force_marks_it() {
 fn a_run_may_force_and_is_marked() {
     let stage = stage!("a_run_may_force_and_is_marked");
     let (_mesh, shakedown) = (stage.play(Manner::Sticks), Shakedown::new());
-    stage.run(&shakedown, LOSS, &["--undo-timeout", "30s", "--force-cleanup"]).expect_code(6);
+    // What the scenario writes out itself has the same promises.
+    let faults = format!("{LOSS}\n{}", stage.written());
+    stage.run(&shakedown, &faults, &["--undo-timeout", "30s", "--force-cleanup"]).expect_code(6);
     let reports = shakedown.reports("out");
     let left = &reports.scenario().leftovers;
-    assert!(left.iter().any(|it| it.command.contains("delete pod") && it.error.contains("by force")), "{left:#?}");
+    for kind in ["networkchaos", "stresschaos"] {
+        let told = |it: &Leftover| {
+            it.what.contains(kind) && it.command.contains("delete pod") && it.error.contains("by force")
+        };
+        assert!(left.iter().any(told), "{left:#?}");
+    }
     none_of(&stage.resources());
 }
 

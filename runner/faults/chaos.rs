@@ -31,10 +31,10 @@ use crate::cluster::{Access, CHAOS_GROUP, Cluster, ClusterError, ObjectKey};
 use crate::labels;
 use spec::{Inside, Resource, pod_id};
 
-pub use contract::{failing, stuck};
+pub use contract::{failing, recovered, stuck, unsettled};
 pub use diagnose::explained;
 pub(crate) use follow::container_names;
-pub use removal::{Going, force, go};
+pub use removal::{Going, first_look, force, go, held};
 
 /// How often a status is read.
 const POLL: Duration = Duration::from_millis(200);
