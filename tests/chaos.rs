@@ -11,13 +11,13 @@ use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{Leftover, Verdict};
 
 use crate::support::chaos_mesh::{ChaosMesh, Manner};
-use crate::support::deployment::api;
+use crate::support::deployment::{Inference, TestCluster, api};
 use crate::support::kubectl::{Kubectl, name};
 use crate::support::process::{Finished, Running};
 use crate::support::reports::Reports;
 use crate::support::server::serve;
 use crate::support::shakedown::Shakedown;
-use crate::support::{none_of, root, skipped};
+use crate::support::{none_of, root, scenario, skipped};
 
 #[path = "../runner/faults/chaos/spec/combinations.rs"]
 mod combinations;
@@ -35,8 +35,7 @@ struct Stage {
 
 impl Stage {
     fn new(kubectl: &'static Kubectl) -> Self {
-        static DEFINED: OnceLock<()> = OnceLock::new();
-        DEFINED.get_or_init(|| define(kubectl));
+        define(kubectl);
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let this = Self { kubectl, namespace: format!("shakedown-chaos-{}-{serial}", std::process::id()) };
@@ -182,8 +181,13 @@ impl Drop for Stage {
     }
 }
 
-/// The definitions: the real ones where they are, else our own.
+/// The definitions, once: the real ones where they are, else our own.
 fn define(kubectl: &Kubectl) {
+    static DEFINED: OnceLock<()> = OnceLock::new();
+    DEFINED.get_or_init(|| define_now(kubectl));
+}
+
+fn define_now(kubectl: &Kubectl) {
     let real = root().join("../shared/chaos-mesh/crds");
     let own = root().join("tests/support/crds");
     let folder = if real.is_dir() { real } else { own.join("chaos-mesh.yaml") };
@@ -265,6 +269,44 @@ fn every_kind_is_injected_proven_and_undone() {
     let gone = lossy.evidence.iter().any(|it| it.detail.contains("was recovered, and is gone with its rules"));
     assert!(gone, "{:#?}", lossy.evidence);
     stage.expect_clean();
+}
+
+/// The guide's patterns, the files as they ship, against real pods: proven and undone, by a Chaos Mesh that keeps its side of
+/// the contract and shapes nothing. What asks whether anybody felt it must then fail.
+#[test]
+fn the_patterns_of_the_guide_run_unchanged() {
+    let cluster = match TestCluster::get() {
+        Ok(cluster) => cluster,
+        Err(why) => return skipped("the_patterns_of_the_guide_run_unchanged", why),
+    };
+    define(&cluster.kubectl);
+    let run = |names: &[&str], code: i32| {
+        let inference = Inference::new(cluster, 2);
+        let (_mesh, shakedown) = (ChaosMesh::play(&cluster.kubectl, &inference.namespace, Manner::Well), Shakedown::new());
+        let (kubeconfig, namespace) = (cluster.kubectl.kubeconfig(), format!("namespace={}", inference.namespace));
+        let files: Vec<String> = names.iter().map(|name| scenario(&format!("{name}.yaml"))).collect();
+        let mut args = vec!["run", "--out", "out", "--kubeconfig", kubeconfig, "--var", &namespace, "--var", "rate=50/s"];
+        args.extend(["--var", "baseline=3s", "--var", "fault=3s", "--var", "recovery=8s"]);
+        args.extend(files.iter().map(String::as_str));
+        let finished = shakedown.start(&args).finish(LIMIT);
+        let reports = shakedown.reports("out");
+        assert_eq!(finished.code(), code, "{finished}\n{}", reports.found());
+        for it in &reports.result.scenarios {
+            let fault = &it.faults[0];
+            assert_eq!((fault.injection, fault.undo), (Verdict::Pass, Verdict::Pass), "{}: {:?}", it.name, fault.problem);
+        }
+        none_of(&inference.items(&[KINDS]).iter().map(|it| name(it).to_owned()).collect::<Vec<_>>());
+        reports
+    };
+    std::thread::scope(|scope| {
+        let patterns = scope.spawn(|| run(&["degrade-loss", "degrade-delay", "degrade-bandwidth"], 0));
+        let reports = run(&["degrade-combined", "graceful-degradation"], 1);
+        let verdicts: Vec<Verdict> = reports.result.scenarios.iter().map(|it| it.verdict).collect();
+        assert_eq!(verdicts, [Verdict::Pass, Verdict::Fail], "{}", reports.found());
+        let unfelt = reports.result.scenarios[1].expectations.iter().find(|it| it.verdict == Verdict::Fail);
+        assert_eq!(unfelt.map(|it| it.kind.as_str()), Some("latency_ratio"));
+        patterns.join().expect("the patterns");
+    });
 }
 
 #[test]
