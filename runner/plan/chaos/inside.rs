@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use shakedown_schemas::scenario::{Fault, IoFault};
 
-use super::links::check_network;
+use super::links::check_targets;
 use super::{Deed, Wish, spec};
 use crate::cluster::Cluster;
 use crate::faults::chaos::spec::{Inside, Resource};
@@ -55,9 +55,7 @@ pub(super) async fn deed(wish: &Wish<'_>, targets: &[(Inside, Value)], cluster: 
         }
         Fault::Http(it) => {
             // The proxy takes a pod's own network over.
-            for (target, there) in targets {
-                check_network(wish.name, "target", &target.pod, there)?;
-            }
+            check_targets(wish, targets)?;
             let mut what = Vec::new();
             if it.abort {
                 what.push("are broken off".to_owned());

@@ -35,6 +35,18 @@ pub(super) fn check_network(fault: &str, what: &str, pod: &PodRef, object: &Valu
     }
 }
 
+pub(super) fn check_targets(wish: &Wish<'_>, targets: &[(Inside, Value)]) -> Result<(), PlanError> {
+    targets.iter().try_for_each(|(target, there)| check_network(wish.name, "target", &target.pod, there))
+}
+
+/// What has to show that it acts: Chaos Mesh's own word, unless the requests are to.
+const fn wanted(prove: Prove) -> Wanted {
+    match prove {
+        Prove::Traffic => Wanted::Traffic,
+        Prove::Auto | Prove::Witness | Prove::Applied => Wanted::Applied,
+    }
+}
+
 pub(super) async fn netem(
     wish: &Wish<'_>,
     netem: Netem,
@@ -42,13 +54,8 @@ pub(super) async fn netem(
     cluster: &Cluster,
     namespace: &str,
 ) -> Result<Deed, PlanError> {
-    for (target, there) in targets {
-        check_network(wish.name, "target", &target.pod, there)?;
-    }
-    let effect = match netem.prove {
-        Prove::Traffic => Wanted::Traffic,
-        Prove::Auto | Prove::Witness | Prove::Applied => Wanted::Applied,
-    };
+    check_targets(wish, targets)?;
+    let effect = wanted(netem.prove);
     let what = qualities(&netem);
     let follow = netem.follow;
     if netem.to.is_empty() {
@@ -133,9 +140,7 @@ pub(super) async fn partition(
     cluster: &Cluster,
     namespace: &str,
 ) -> Result<Deed, PlanError> {
-    for (target, there) in targets {
-        check_network(wish.name, "target", &target.pod, there)?;
-    }
+    check_targets(wish, targets)?;
     let reader = ends::Reader { fault: wish.name, cluster, namespace, targets: &wish.targets };
     let found = reader.ends(&partition.from).await?;
     // With ports only what goes to them can be told, and that suffices: no answer comes to what never arrived.
@@ -151,10 +156,7 @@ pub(super) async fn partition(
         text.push_str(&format!(" Note: {note}."));
     }
     let (ends, far, follow): (Ends, _, bool) = (found.ends.clone(), found.ends.pods, partition.follow);
-    let effect = match partition.prove {
-        Prove::Traffic => Wanted::Traffic,
-        Prove::Auto | Prove::Witness | Prove::Applied => Wanted::Applied,
-    };
+    let effect = wanted(partition.prove);
     let make: Make = Arc::new(move |targets| spec::partition(&pods(targets), &ends, direction));
     Ok(Deed { make, text, peers: found.described, far, follow, effect })
 }
