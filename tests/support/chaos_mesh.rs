@@ -3,17 +3,21 @@
 //! then the desired phase, then records, and conditions a step later.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use reqwest::Method;
 use serde_json::{Value, json};
 use shakedown::cluster::{Change, Cluster, ClusterError, ConnectOptions, Kind, ObjectKey, connect};
 use tokio::time::Instant;
 
 use super::kubectl::Kubectl;
+use crate::campaign::server::Server;
 
 /// How it behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,15 +56,16 @@ impl ChaosMesh {
     /// Begins to act on what is in a namespace.
     pub fn play(kubectl: &Kubectl, namespace: &str, manner: Manner) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (ended, namespace, kubectl) = (stop.clone(), namespace.to_owned(), kubectl.clone());
-        let options = ConnectOptions { kubeconfig: Some(kubectl.kubeconfig().into()), ..ConnectOptions::default() };
+        let (ended, namespace, path) = (stop.clone(), namespace.to_owned(), PathBuf::from(kubectl.kubeconfig()));
+        let options = ConnectOptions { kubeconfig: Some(path.clone()), ..ConnectOptions::default() };
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 _ = rustls::crypto::ring::default_provider().install_default();
+                let server = Server::of("the test cluster", &path);
                 let cluster = connect(&options).await.expect("the test cluster");
-                let (failures, stopped) = Default::default();
-                let mut player = Player { cluster, kubectl, namespace, manner, failures, stopped };
+                let (failures, stopped, networks) = Default::default();
+                let player = Player { cluster, server, namespace, manner, failures, stopped, networks };
                 player.run(&ended).await;
             });
         });
@@ -79,58 +84,60 @@ impl Drop for ChaosMesh {
 
 struct Player {
     cluster: Cluster,
-    kubectl: Kubectl,
+    /// The same, for what the runner's own client has no words for.
+    server: Server,
     namespace: String,
     manner: Manner,
-    failures: BTreeMap<String, usize>,
+    failures: Mutex<BTreeMap<String, usize>>,
     /// The pods whose containers have ended because of a resource, as `resource namespace/pod`.
-    stopped: BTreeSet<String>,
+    stopped: Mutex<BTreeSet<String>>,
+    /// Held by whoever reads and writes what is kept about a pod's network: several resources share it.
+    networks: tokio::sync::Mutex<()>,
 }
 
 impl Player {
-    /// Acts on what changes, and again on what has not changed for a while: what fails is tried anew.
-    async fn run(&mut self, ended: &AtomicBool) {
-        let (cluster, namespace) = (self.cluster.clone(), self.namespace.clone());
+    /// Acts on what changes, and again on what has not changed for a while: what fails is tried anew. Resources do not wait
+    /// for each other.
+    async fn run(&self, ended: &AtomicBool) {
         let mut changes = futures::stream::select_all(
-            Kind::CHAOS.map(|kind| cluster.watch(kind, &namespace).map(move |change| (kind, change)).boxed()),
+            Kind::CHAOS.map(|kind| self.cluster.watch(kind, &self.namespace).map(move |change| (kind, change)).boxed()),
         );
-        let mut known: BTreeMap<String, (Kind, Value, Instant)> = BTreeMap::new();
+        // Each with when it was acted on last; none for never since it changed.
+        let mut known: BTreeMap<String, (Kind, Value, Option<Instant>)> = BTreeMap::new();
+        let (mut running, mut busy) = (FuturesUnordered::new(), BTreeSet::new());
         let mut tick = tokio::time::interval(TICK);
         while !ended.load(Ordering::Relaxed) {
-            let now = Instant::now();
-            let mut due = Vec::new();
+            let uid = |object: &Value| object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
             tokio::select! {
-                Some((kind, change)) = changes.next() => {
-                    let (objects, gone) = match change {
-                        Change::Listed(objects) => (objects, None),
-                        Change::Applied(object) => (vec![object], None),
-                        Change::Deleted(object) => (Vec::new(), Some(object)),
-                        Change::Broken(_) => (Vec::new(), None),
-                    };
-                    let uid = |object: &Value| object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-                    gone.iter().for_each(|object| _ = known.remove(&uid(object)));
-                    for object in objects {
-                        due.push(uid(&object));
-                        known.insert(uid(&object), (kind, object, now));
+                Some((kind, change)) = changes.next() => match change {
+                    Change::Listed(objects) => {
+                        known.extend(objects.into_iter().map(|object| (uid(&object), (kind, object, None))));
                     }
+                    Change::Applied(object) => _ = known.insert(uid(&object), (kind, object, None)),
+                    Change::Deleted(object) => _ = known.remove(&uid(&object)),
+                    Change::Broken(_) => {}
+                },
+                Some(uid) = running.next() => {
+                    busy.remove(&uid);
                 }
-                _ = tick.tick() => {
-                    let waits = |(_, (_, _, at)): &(&String, &(Kind, Value, Instant))| now.duration_since(*at) >= AGAIN;
-                    due.extend(known.iter().filter(waits).map(|(uid, _)| uid.clone()));
-                }
+                _ = tick.tick() => {}
             }
-            for uid in due {
-                let Some((kind, object, at)) = known.get_mut(&uid) else { continue };
-                *at = now;
-                let (kind, object) = (*kind, object.clone());
-                // Somebody may delete it under our hands, as under those of any controller.
-                _ = self.step(kind, &object).await;
+            for (uid, (kind, object, at)) in &mut known {
+                if at.is_none_or(|at| at.elapsed() >= AGAIN) && busy.insert(uid.clone()) {
+                    *at = Some(Instant::now());
+                    let (kind, object, uid) = (*kind, object.clone(), uid.clone());
+                    running.push(async move {
+                        // Somebody may delete it under our hands, as under those of any controller.
+                        _ = self.step(kind, &object).await;
+                        uid
+                    });
+                }
             }
         }
     }
 
     /// One step of one resource.
-    async fn step(&mut self, kind: Kind, object: &Value) -> Result<(), ClusterError> {
+    async fn step(&self, kind: Kind, object: &Value) -> Result<(), ClusterError> {
         let key = ObjectKey {
             kind,
             namespace: self.namespace.clone(),
@@ -205,13 +212,13 @@ impl Player {
         Ok(named.iter().filter_map(Value::as_str).map(|it| format!("{namespace}/{name}/{it}")).collect())
     }
 
-    async fn inject(&mut self, key: &ObjectKey, object: &Value, records: &[Value]) -> Result<(), ClusterError> {
+    async fn inject(&self, key: &ObjectKey, object: &Value, records: &[Value]) -> Result<(), ClusterError> {
         let done = |record: &Value| record["phase"] == "Injected";
         if records.iter().all(done) {
             // The kubelet's part, which comes after all of Chaos Mesh's.
             if object["spec"]["action"] == "pod-failure" && self.manner != Manner::KeepsRunning {
                 for pod in records.iter().filter_map(|record| record["id"].as_str()) {
-                    if self.stopped.insert(format!("{} {pod}", key.name)) {
+                    if self.stopped.lock().expect("no panic").insert(format!("{} {pod}", key.name)) {
                         self.ready(pod, false).await?;
                     }
                 }
@@ -222,11 +229,15 @@ impl Player {
                 false => self.write(key, "Run", records, told).await,
             };
         }
-        let tries = self.failures.entry(key.name.clone()).or_default();
-        *tries += 1;
+        let tries = {
+            let mut failures = self.failures.lock().expect("no panic");
+            let tries = failures.entry(key.name.clone()).or_default();
+            *tries += 1;
+            *tries
+        };
         let fails = match self.manner {
             Manner::NeverInjects => true,
-            Manner::FailsThenHeals => *tries <= FAILURES,
+            Manner::FailsThenHeals => tries <= FAILURES,
             _ => false,
         };
         let mut next = Vec::new();
@@ -245,7 +256,7 @@ impl Player {
         self.write(key, "Run", &next, conditions(true, false, false)).await
     }
 
-    async fn recover(&mut self, key: &ObjectKey, object: &Value, records: &[Value]) -> Result<(), ClusterError> {
+    async fn recover(&self, key: &ObjectKey, object: &Value, records: &[Value]) -> Result<(), ClusterError> {
         if self.manner == Manner::Sticks {
             let words = "rpc error: no running task found for the container";
             let stuck = |it: &Value| {
@@ -267,7 +278,7 @@ impl Player {
                 if key.kind == Kind::NetworkChaos {
                     self.rules(id, key, false).await?;
                 }
-                if self.stopped.remove(&format!("{} {id}", key.name)) {
+                if self.stopped.lock().expect("no panic").remove(&format!("{} {id}", key.name)) {
                     self.ready(id, true).await?;
                 }
                 next.push(record(id, end, "Not Injected", None));
@@ -286,18 +297,18 @@ impl Player {
     async fn ready(&self, pod: &str, ready: bool) -> Result<(), ClusterError> {
         let (namespace, name) = pod.split_once('/').unwrap_or(("", pod));
         let key = ObjectKey { kind: Kind::Pod, namespace: namespace.into(), name: name.into(), uid: None };
-        let Some(mut object) = self.cluster.get(&key).await? else { return Ok(()) };
-        let status = if ready { "True" } else { "False" };
-        object["status"]["conditions"] = json!([{"type": "Ready", "status": status}]);
-        let file = tempfile::NamedTempFile::new().expect("a temporary file");
-        std::fs::write(file.path(), object.to_string()).expect("a temporary file");
-        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/status");
-        self.kubectl.run(&["replace", "--raw", &path, "-f", file.path().to_str().expect("UTF-8")]);
+        if self.cluster.get(&key).await?.is_some() {
+            let status = if ready { "True" } else { "False" };
+            let body = json!({"status": {"conditions": [{"type": "Ready", "status": status}]}});
+            let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/status");
+            self.server.ask(Method::PATCH, &path, Some(("application/merge-patch+json", body))).await;
+        }
         Ok(())
     }
 
     /// Puts a resource among the sources of a pod's rules, or takes it out.
     async fn rules(&self, pod: &str, source: &ObjectKey, there: bool) -> Result<(), ClusterError> {
+        let _gate = self.networks.lock().await;
         let (namespace, name) = pod.split_once('/').unwrap_or(("", pod));
         let source = format!("{}/{}", source.namespace, source.name);
         let key = ObjectKey { kind: Kind::PodNetworkChaos, namespace: namespace.into(), name: name.into(), uid: None };
