@@ -180,7 +180,7 @@ async fn carry_out(
         && context.signal.borrow().is_none()
     {
         result.events = events.log();
-        before.tell(cluster, result).await;
+        before.tell(cluster, events.zero(), result).await;
     }
 }
 

@@ -14,12 +14,14 @@ use serde_json::Value;
 /// How long a receiver may take to answer.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// POSTs JSON. The error says what went wrong, without the URL: it may hold a token.
-async fn post(url: &str, body: &Value) -> Result<(), String> {
+/// POSTs JSON, with these headers beside the usual ones. The error says what went wrong, without the URL: it may hold a
+/// token.
+async fn post(url: &str, headers: &[(String, String)], body: &Value) -> Result<(), String> {
     let mut builder = reqwest::Client::builder().timeout(LIMIT).redirect(reqwest::redirect::Policy::none());
     builder = builder.user_agent(concat!("shakedown/", env!("CARGO_PKG_VERSION")));
     let client = builder.build().map_err(without_url)?;
-    let answer = client.post(url).json(body).send().await.map_err(without_url)?;
+    let request = headers.iter().fold(client.post(url), |request, (name, value)| request.header(name, value));
+    let answer = request.json(body).send().await.map_err(without_url)?;
     let status = answer.status();
     if status.is_success() { Ok(()) } else { Err(format!("the answer was {status}")) }
 }

@@ -1,29 +1,29 @@
 //! The cluster's own story of a scenario: what it says of the pods (events, restarts, readiness, who came and went) and
 //! what the targets wrote around the faults. Collected at the end, from what the cluster keeps anyway; only the pods are
-//! also looked at before, so that a restart is told from an old one.
+//! watched all along, because of their readiness a cluster keeps the last change alone.
 //!
 //! Nothing here judges, and nothing here fails a run: what may not be read is said in the story itself.
+
+mod logs;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use shakedown_schemas::result::{LogExcerpt, LogLine, PodChange, PodEvent, PodRole, ScenarioResult};
+use shakedown_schemas::result::{LogExcerpt, PodChange, PodEvent, PodRole, ScenarioResult};
 use shakedown_schemas::{Event, EventKind};
 
+use tokio::time::Instant;
+
+use self::watch::{Seen, Watch};
 use crate::cluster::{Cluster, Kind};
+use crate::labels;
 
 /// The most pod events that are kept.
 const EVENTS: usize = 400;
-/// The most containers whose logs are read.
-const CONTAINERS: usize = 12;
-/// How much of a log is read, in bytes.
-const LOG_BYTES: usize = 256 * 1024;
-/// How far around a mark lines are kept, in seconds.
-const AROUND_S: f64 = 5.0;
-/// The most lines around one mark, and the most characters of a line.
-const LINES: usize = 40;
+/// The most characters of what is said of a pod, and of a line that it wrote.
 const LINE: usize = 400;
 /// How long all of it may take.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -33,10 +33,11 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub struct Before {
     namespaces: BTreeSet<String>,
     pods: BTreeMap<String, Value>,
+    watch: Option<Watch>,
 }
 
 impl Before {
-    /// Looks at the pods. What cannot be read is left out; the end says so.
+    /// Looks at the pods, and watches them from now on. What cannot be read is left out; the end says so.
     pub async fn look(cluster: &Cluster, namespaces: BTreeSet<String>) -> Self {
         let mut pods = BTreeMap::new();
         for namespace in &namespaces {
@@ -45,12 +46,13 @@ impl Before {
                 pods.insert(uid(&pod).to_owned(), pod);
             }
         }
-        Self { namespaces, pods }
+        let watch = Watch::start(cluster, &namespaces);
+        Self { namespaces, pods, watch: Some(watch) }
     }
 
-    /// Reads the rest of the story into the result.
-    pub async fn tell(&self, cluster: &Cluster, result: &mut ScenarioResult) {
-        let told = tokio::time::timeout(LIMIT, self.collect(cluster, result)).await;
+    /// Reads the rest of the story into the result. `zero` is the load's start by the monotonic clock.
+    pub async fn tell(&self, cluster: &Cluster, zero: Option<Instant>, result: &mut ScenarioResult) {
+        let told = tokio::time::timeout(LIMIT, self.collect(cluster, zero, result)).await;
         match told {
             Ok((events, logs, gaps)) => {
                 result.pod_events = events;
@@ -67,6 +69,7 @@ impl Before {
     async fn collect(
         &self,
         cluster: &Cluster,
+        load_start: Option<Instant>,
         result: &ScenarioResult,
     ) -> (Vec<PodEvent>, Vec<LogExcerpt>, Vec<String>) {
         let mut story = Story { zero: zero(result, &result.events), end_s: result.duration_s, ..Story::default() };
@@ -88,6 +91,7 @@ impl Before {
                 Err(error) => gaps.push(format!("the services of {namespace} could not be read: {error}")),
             }
         }
+        let seen = self.watch.as_ref().map(Watch::seen).unwrap_or_default();
         for namespace in &self.namespaces {
             match cluster.pod_events(namespace).await {
                 Ok(events) => events.iter().for_each(|event| story.event(event)),
@@ -96,9 +100,11 @@ impl Before {
         }
         // A pod that was not seen is not gone.
         if all_seen {
-            story.changes(&self.pods, &after);
+            let watched: BTreeSet<&str> = seen.iter().map(|it| it.uid.as_str()).collect();
+            story.changes(&self.pods, &after, &watched);
         }
-        let logs = logs(cluster, result, &story).await;
+        story.watched(load_start, seen);
+        let logs = logs::logs(cluster, result, story.zero).await;
         (story.finish(), logs, gaps)
     }
 }
@@ -111,6 +117,11 @@ pub fn zero(result: &ScenarioResult, events: &[Event]) -> Timestamp {
 
 fn uid(object: &Value) -> &str {
     object["metadata"]["uid"].as_str().unwrap_or_default()
+}
+
+/// True for what this program made itself: a fuse's pod, a witness.
+fn is_ours(object: &Value) -> bool {
+    object["metadata"]["labels"][labels::MANAGED_BY] == labels::MANAGER
 }
 
 /// The UIDs of the pods behind the services that faults name as peers.
@@ -188,7 +199,8 @@ impl Story {
     /// An Event of the cluster. Which time it has depends on who wrote it and how old the cluster is.
     fn event(&mut self, event: &Value) {
         let about = &event["involvedObject"];
-        if about["kind"] != "Pod" {
+        // What we made ourselves has no label here; its names begin with the run's.
+        if about["kind"] != "Pod" || about["name"].as_str().is_some_and(|name| name.starts_with("shakedown-2")) {
             return;
         }
         let times = [&event["lastTimestamp"], &event["series"]["lastObservedTime"], &event["eventTime"]];
@@ -202,9 +214,21 @@ impl Story {
         self.add(at, (&namespace, &name, &uid), change, &reason, cut(&detail), count);
     }
 
-    /// What the pods' statuses show: who came and went, restarts, and when each was last ready or not.
-    fn changes(&mut self, before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) {
-        for (uid, pod) in after {
+    /// What was seen of the pods as it happened.
+    fn watched(&mut self, load_start: Option<Instant>, seen: Vec<Seen>) {
+        let Some(zero) = load_start else { return };
+        for it in seen {
+            // What happened before the load's start is before the story.
+            let at_s = it.at.checked_duration_since(zero).map(|since| since.as_secs_f64());
+            self.add(at_s, (&it.namespace, &it.name, &it.uid), it.change, "", it.detail, it.count);
+        }
+    }
+
+    /// What the pods' statuses show of those of which nothing was seen as it happened: who came and went, restarts, and
+    /// when each was last ready or not.
+    fn changes(&mut self, before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>, watched: &BTreeSet<&str>) {
+        let unseen = |uid: &str, pod: &Value| !watched.contains(uid) && !is_ours(pod);
+        for (uid, pod) in after.iter().filter(|(uid, pod)| unseen(uid, pod)) {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let (namespace, name) = (text(&pod["metadata"]["namespace"]), text(&pod["metadata"]["name"]));
             let who = (namespace.as_str(), name.as_str(), uid.as_str());
@@ -236,7 +260,7 @@ impl Story {
                 self.add(self.at_s(&ready["lastTransitionTime"]), who, change, "", detail, 1);
             }
         }
-        for (uid, pod) in before.iter().filter(|(uid, _)| !after.contains_key(*uid)) {
+        for (uid, pod) in before.iter().filter(|(uid, pod)| !after.contains_key(*uid) && unseen(uid, pod)) {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let (namespace, name) = (text(&pod["metadata"]["namespace"]), text(&pod["metadata"]["name"]));
             // When it was told to end is in the events, if anywhere; that it is gone is known at the end.
@@ -267,82 +291,6 @@ fn restarts_of(pod: &Value, container: &Value) -> u64 {
 
 fn cut(text: &str) -> String {
     text.chars().take(LINE).collect()
-}
-
-/// The targets' logs around the injection and the undo of their faults.
-async fn logs(cluster: &Cluster, result: &ScenarioResult, story: &Story) -> Vec<LogExcerpt> {
-    let mut wanted: BTreeMap<(String, String), Vec<(String, f64)>> = BTreeMap::new();
-    for fault in &result.faults {
-        for pod in &fault.targets {
-            let marks = wanted.entry((pod.namespace.clone(), pod.name.clone())).or_default();
-            for (moment, word) in [(fault.injected_s, "injected"), (fault.undone_s, "undone")] {
-                marks.extend(moment.map(|at| (format!("fault {} {word}", fault.name), at)));
-            }
-        }
-    }
-    let mut found = Vec::new();
-    let mut containers = 0;
-    for ((namespace, pod), marks) in wanted {
-        let Some(first) = marks.iter().map(|(_, at)| *at).reduce(f64::min) else { continue };
-        let since = story.zero.as_millisecond() + ((first - AROUND_S) * 1e3) as i64;
-        let since = Timestamp::from_millisecond(since).unwrap_or(story.zero);
-        let excerpt = |container: &str, around: &str, at_s: f64| LogExcerpt {
-            namespace: namespace.clone(),
-            pod: pod.clone(),
-            container: container.to_owned(),
-            around: around.to_owned(),
-            at_s,
-            lines: Vec::new(),
-            missing: None,
-        };
-        let names = match cluster.containers(&namespace, &pod).await {
-            Ok(names) => names,
-            Err(error) => {
-                let missing = Some(format!("the pod could not be read: {error}"));
-                found.push(LogExcerpt { missing, ..excerpt("", &marks[0].0, first) });
-                continue;
-            }
-        };
-        for container in names {
-            containers += 1;
-            if containers > CONTAINERS {
-                return found;
-            }
-            match cluster.log(&namespace, &pod, &container, since, LOG_BYTES).await {
-                Ok(text) => {
-                    let lines = parse(&text, story.zero);
-                    for (around, at_s) in &marks {
-                        found.push(LogExcerpt { lines: near(&lines, *at_s), ..excerpt(&container, around, *at_s) });
-                    }
-                }
-                Err(error) => {
-                    let missing = Some(format!("the log could not be read: {error}"));
-                    found.push(LogExcerpt { missing, ..excerpt(&container, &marks[0].0, first) });
-                }
-            }
-        }
-    }
-    found
-}
-
-/// The lines of a log with time stamps.
-fn parse(text: &str, zero: Timestamp) -> Vec<LogLine> {
-    let lines = text.lines().filter_map(|line| {
-        let (stamp, rest) = line.split_once(' ').unwrap_or((line, ""));
-        let at: Timestamp = stamp.parse().ok()?;
-        let at_s = (at.as_millisecond() - zero.as_millisecond()) as f64 / 1e3;
-        Some(LogLine { at_s, text: cut(rest) })
-    });
-    lines.collect()
-}
-
-/// The lines around a moment; of too many, those nearest to it.
-fn near(lines: &[LogLine], at_s: f64) -> Vec<LogLine> {
-    let mut list: Vec<&LogLine> = lines.iter().filter(|line| (line.at_s - at_s).abs() <= AROUND_S).collect();
-    list.sort_by(|a, b| (a.at_s - at_s).abs().total_cmp(&(b.at_s - at_s).abs()));
-    list.truncate(LINES);
-    list.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
-    list.into_iter().cloned().collect()
 }
 
 #[cfg(test)]
@@ -397,7 +345,7 @@ mod tests {
             ("u3".to_owned(), pod(0, "True", "2026-01-31T12:00:07Z")),
         ]);
         let mut story = story();
-        story.changes(&before, &after);
+        story.changes(&before, &after, &BTreeSet::new());
         let found: Vec<_> = story.finish().into_iter().map(|it| (it.at_s, it.change, it.role)).collect();
         assert_eq!(
             found,
@@ -409,19 +357,5 @@ mod tests {
                 (60.0, PodChange::Gone, PodRole::Other),
             ]
         );
-    }
-
-    #[test]
-    fn lines_nearest_to_a_mark_stay() {
-        let zero: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
-        let line =
-            |ms: i64| format!("{} line {ms}\n", Timestamp::from_millisecond(zero.as_millisecond() + ms).unwrap());
-        let text: String = (0..300).map(|k| line(k * 100)).collect::<String>() + "no stamp\n";
-        let lines = parse(&text, zero);
-        assert_eq!(lines.len(), 300);
-        let kept = near(&lines, 10.0);
-        assert_eq!(kept.len(), LINES);
-        assert!(kept.iter().all(|it| (it.at_s - 10.0).abs() <= 2.0), "{kept:?}");
-        assert!(near(&lines, 200.0).is_empty());
     }
 }

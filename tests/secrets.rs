@@ -16,6 +16,8 @@ const COOKIE: &str = "pl4nted-session";
 const PASSWORD: &str = "pl4nted-passw0rd";
 const BEARER: &str = "pl4nted-bearer-0123456789";
 const HOOK: &str = "pl4nted-hook";
+const QUERY: &str = "pl4nted-in-a-query";
+const COLLECTOR: &str = "pl4nted-for-the-collector";
 /// What all of them have in common, in whatever form.
 const MARK: &str = "pl4nted";
 
@@ -27,6 +29,7 @@ load:
   direct:
     http:
       url: 'URL'
+      path: /?api_key=QUERY
       headers:
         Authorization: "Bearer {{ token }}"
         X-Api-Key: KEY
@@ -66,11 +69,14 @@ fn forms(secret: &str) -> Vec<String> {
 #[test]
 fn no_output_of_a_run_holds_a_secret() {
     let (url, heard) = echo();
-    let shakedown =
-        Shakedown::new().env("GITHUB_ACTIONS", "true").env("GITHUB_STEP_SUMMARY", "step.md").env("TOKEN_OF_CI", TOKEN);
+    let shakedown = Shakedown::new()
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_STEP_SUMMARY", "step.md")
+        .env("TOKEN_OF_CI", TOKEN)
+        .env("OTEL_EXPORTER_OTLP_HEADERS", format!("x-key={COLLECTOR}"));
     shakedown.file("step.md", "");
     let with_password = url.replace("http://", &format!("http://me:{PASSWORD}@"));
-    let text = SCENARIO.replace("KEY", KEY).replace("COOKIE", COOKIE);
+    let text = SCENARIO.replace("KEY", KEY).replace("COOKIE", COOKIE).replace("QUERY", QUERY);
     shakedown.file("secrets.yaml", text.replace("URL", &url));
     shakedown.file("password.yaml", text.replace("URL", &with_password));
     let sandbox = shakedown.start(&["sandbox", "--write-kubeconfig", "plain"]);
@@ -102,7 +108,9 @@ fn no_output_of_a_run_holds_a_secret() {
 
     // The service got them, so they were there to be leaked.
     let sent = heard.lock().unwrap().clone();
-    for part in [format!("Bearer {TOKEN}"), KEY.to_owned(), format!("session={COOKIE}")] {
+    for part in
+        [format!("Bearer {TOKEN}"), KEY.to_owned(), format!("session={COOKIE}"), QUERY.to_owned(), COLLECTOR.to_owned()]
+    {
         assert!(sent.contains(&part), "the load never sent {part}");
     }
     let mut outputs: Vec<(String, String)> = Vec::new();
@@ -126,7 +134,11 @@ fn no_output_of_a_run_holds_a_secret() {
     }
     // What collectors and webhooks got; the requests of the load are the service's own.
     let exported = sent.split("POST /").skip(1).map(|it| it.split("GET /").next().unwrap_or_default().to_owned());
-    outputs.extend(exported.enumerate().map(|(index, it)| (format!("export {index}"), it.replacen(HOOK, "", 1))));
+    outputs.extend(
+        exported
+            .enumerate()
+            .map(|(index, it)| (format!("export {index}"), it.replacen(HOOK, "", 1).replacen(COLLECTOR, "", 1))),
+    );
     let exports = outputs.iter().filter(|(name, _)| name.starts_with("export")).count();
     assert_eq!(exports, 3, "traces, metrics and the webhook");
 
@@ -143,7 +155,7 @@ fn no_output_of_a_run_holds_a_secret() {
     ] {
         assert!(names.iter().any(|name| name.ends_with(file)), "{file} is not in {names:?}");
     }
-    let secrets = [TOKEN, KEY, COOKIE, PASSWORD, BEARER, HOOK, MARK];
+    let secrets = [TOKEN, KEY, COOKIE, PASSWORD, BEARER, HOOK, QUERY, COLLECTOR, MARK];
     let mut leaks = Vec::new();
     for (name, text) in &outputs {
         for form in secrets.iter().flat_map(|secret| forms(secret)) {

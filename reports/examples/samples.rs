@@ -5,6 +5,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use shakedown_reports::{github_annotations, html, junit, markdown, sample};
+use shakedown_schemas::RunResult;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "target/samples".to_owned()));
@@ -26,5 +27,22 @@ fn main() -> Result<(), Box<dyn Error>> {
         std::fs::write(folder.join("summary.md"), markdown(&result))?;
         std::fs::write(folder.join("annotations.txt"), github_annotations(&result).join("\n"))?;
     }
+    let runs: Vec<_> = (0..12).map(day).collect();
+    std::fs::write(folder.join("history.html"), shakedown_reports::history(&runs, 30)?)?;
     Ok(())
+}
+
+/// A run of a nightly suite.
+fn day(day: i64) -> RunResult {
+    let mut run = match day % 5 {
+        1 => sample::failing(),
+        3 => sample::inconclusive(),
+        _ => sample::suite(),
+    };
+    run.run.id = format!("run-{day}");
+    for scenario in &mut run.scenarios {
+        let later = scenario.started_at.checked_add(jiff::SignedDuration::from_hours(24 * day));
+        scenario.started_at = later.unwrap_or(scenario.started_at);
+    }
+    run
 }

@@ -23,6 +23,7 @@ const FLAKY_CHANGES: usize = 2;
 struct Page {
     title: String,
     summary: String,
+    left_out: String,
     scenarios: Vec<Section>,
 }
 
@@ -32,6 +33,7 @@ struct Section {
     name: String,
     file: String,
     runs: usize,
+    passed: usize,
     first: String,
     last: String,
     verdicts: Vec<RunCell>,
@@ -47,6 +49,8 @@ struct RunCell {
     run: String,
     when: String,
     sha: String,
+    /// It passed only after an attempt that failed.
+    flaky: bool,
     reason: String,
 }
 
@@ -80,8 +84,14 @@ struct Entry<'a> {
 pub fn history(results: &[RunResult], last: usize) -> Result<String, RenderError> {
     let results: Vec<RunResult> = results.iter().map(tamed).collect();
     let mut by_name: IndexMap<&str, Vec<Entry<'_>>> = IndexMap::new();
+    let mut trials = 0;
     for run in &results {
         for scenario in &run.scenarios {
+            // What was done to the faults on purpose says nothing of the service.
+            if scenario.trial.is_some() {
+                trials += 1;
+                continue;
+            }
             by_name.entry(&scenario.name).or_default().push(Entry { run, scenario });
         }
     }
@@ -99,7 +109,11 @@ pub fn history(results: &[RunResult], last: usize) -> Result<String, RenderError
             format!("{} flaky", words::plural(flaky, "expectation"))
         }
     );
-    let page = Page { title: "shakedown history".to_owned(), summary, scenarios: sections };
+    let left_out = match trials {
+        0 => String::new(),
+        some => format!("{} left out: they test the gate.", words::plural(some, "control or overkill run")),
+    };
+    let page = Page { title: "shakedown history".to_owned(), summary, left_out, scenarios: sections };
     let mut environment = environment()?;
     environment.add_template("history.html", PAGE)?;
     let context = context! { page => Serde(&page), style => style(), style_hash => source_hash(style()) };
@@ -131,6 +145,7 @@ fn section(mut entries: Vec<Entry<'_>>, last: usize, index: usize) -> Section {
         name: newest.map(|it| it.scenario.name.clone()).unwrap_or_default(),
         file: newest.map(|it| it.scenario.file.clone()).unwrap_or_default(),
         runs: entries.len(),
+        passed: entries.iter().filter(|it| it.scenario.verdict == Verdict::Pass).count(),
         first: when(entries.first()),
         last: when(newest),
         flaky: rows.iter().filter(|row| row.flaky).count(),
@@ -154,6 +169,7 @@ fn run_cell(entry: &Entry<'_>) -> RunCell {
         run: entry.run.run.id.clone(),
         when: it.started_at.strftime("%Y-%m-%d %H:%M").to_string(),
         sha: entry.run.run.git_sha.as_deref().unwrap_or_default().chars().take(10).collect(),
+        flaky: it.flaky,
         reason: it.reason.clone(),
     }
 }
@@ -238,12 +254,19 @@ fn chart(list: &[Option<&ExpectationResult>], newest: &ExpectationResult) -> Str
         for (k, it) in &own {
             // What has no value has a mark at the foot: its verdict is what there is to see.
             let y = it.observed.map_or(HEIGHT - 5.0, |value| scale.at(value));
-            svg.circle(
-                &format!("bar-point {}", it.verdict.word()),
-                x(*k),
-                y,
-                if it.observed.is_some() { 3.6 } else { 2.4 },
-            );
+            let (class, size) =
+                (format!("bar-point {}", it.verdict.word()), if it.observed.is_some() { 3.6 } else { 2.4 });
+            if it.verdict == Verdict::Fail {
+                // A shape of its own: colours alone would not do.
+                let mut cross = Path::default();
+                for [dx, dy] in [[size, size], [size, -size]] {
+                    cross.start(x(*k) - dx, y - dy);
+                    cross.to(x(*k) + dx, y + dy);
+                }
+                svg.path(&class, &cross);
+            } else {
+                svg.circle(&class, x(*k), y, size);
+            }
             let title = format!("{}: {} ({})", words::verdict(it.verdict), it.observed_text, it.limit_text);
             svg.titled_rect("catch", [x(*k) - step.min(14.0) / 2.0, 0.0, step.min(14.0), HEIGHT], &title);
         }
@@ -253,6 +276,8 @@ fn chart(list: &[Option<&ExpectationResult>], newest: &ExpectationResult) -> Str
 
 #[cfg(test)]
 mod tests {
+    use shakedown_schemas::result::Trial;
+
     use super::*;
     use crate::sample;
 
@@ -295,6 +320,17 @@ mod tests {
         it.title = it.title.replace("at most 3", "at most 2.5");
         let page = history(&[run(0, Verdict::Pass), strict], 30).unwrap();
         assert!(page.contains("2.5") && !page.contains("1 of 1"), "{page}");
+    }
+
+    #[test]
+    fn runs_that_test_the_gate_are_left_out_and_flaky_ones_are_marked() {
+        let mut runs: Vec<RunResult> = (0..4).map(|day| run(day, Verdict::Pass)).collect();
+        runs[1] = run(1, Verdict::Fail);
+        runs[1].scenarios[0].trial = Some(Trial::Overkill);
+        runs[2].scenarios[0].flaky = true;
+        let page = history(&runs, 30).unwrap();
+        assert!(page.contains("3 of 3 passed") && page.contains("no expectation is flaky"), "{page}");
+        assert!(page.contains("1 control or overkill run left out") && page.matches(">flaky<").count() == 2, "{page}");
     }
 
     #[test]

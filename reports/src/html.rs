@@ -9,6 +9,7 @@ mod heat;
 mod lanes;
 mod panels;
 mod quantiles;
+mod rich;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,7 @@ pub(crate) fn environment<'a>() -> Result<Environment<'a>, minijinja::Error> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    environment.add_filter("rich", |text: &str| minijinja::Value::from_safe_string(rich::rich(text)));
     Ok(environment)
 }
 

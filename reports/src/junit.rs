@@ -15,28 +15,36 @@ use crate::{RenderError, sentences, words};
 /// The longest body of a case; CI systems cut or refuse much longer ones.
 const BODY: usize = 20_000;
 
-/// GitLab shows the file beside a case whose output says so.
-const ATTACHMENT: &str = "[[ATTACHMENT|report.html]]";
+/// The HTML report, where both lie in the same folder.
+const PAGE: &str = "report.html";
 
 /// The run as JUnit XML. Readable by Jenkins, GitLab, GitHub actions and Azure.
 pub fn junit(result: &RunResult) -> Result<String, RenderError> {
+    junit_with(result, PAGE)
+}
+
+/// The same with the path of the HTML report as GitLab wants it: from the folder of the checkout. It shows the file beside a
+/// case whose output names it.
+pub fn junit_with(result: &RunResult, page: &str) -> Result<String, RenderError> {
+    let attachment = format!("[[ATTACHMENT|{}]]", one_line(page));
+    let attachment = attachment.as_str();
     let result = tamed(result);
     let mut report = Report::new("shakedown");
-    report.timestamp = result.run.started_at.to_string().parse().ok();
     report.set_time(duration(result.run.duration_s));
     for scenario in &result.scenarios {
-        report.add_test_suite(suite(&result, scenario));
+        report.add_test_suite(suite(&result, scenario, attachment));
     }
     if result.scenarios.is_empty() {
         let mut suite = TestSuite::new("shakedown");
         let reason = format!("no scenario ran: {}", words::exit_code(result.exit_code));
-        suite.add_test_case(case("run", "shakedown", result.verdict.max(Verdict::Error), &reason, &reason));
+        suite.add_test_case(case("run", "shakedown", result.verdict.max(Verdict::Error), &reason, &reason, attachment));
         report.add_test_suite(suite);
     }
-    Ok(report.to_string()?)
+    // The common schema knows this count of suites, not of the whole, whose tag is the first.
+    Ok(report.to_string()?.replacen(r#" skipped="0""#, "", 1))
 }
 
-fn suite(result: &RunResult, scenario: &ScenarioResult) -> TestSuite {
+fn suite(result: &RunResult, scenario: &ScenarioResult, attachment: &str) -> TestSuite {
     let mut suite = TestSuite::new(one_line(&scenario.name));
     suite.timestamp = scenario.started_at.to_string().parse().ok();
     suite.set_time(duration(scenario.duration_s));
@@ -52,7 +60,7 @@ fn suite(result: &RunResult, scenario: &ScenarioResult) -> TestSuite {
     let mut names = BTreeSet::new();
     for it in sentences::expectations(scenario) {
         let name = unique(&mut names, expectation_name(scenario, it));
-        let mut case = case(&name, &class, it.verdict, &it.reason, &expectation_body(it));
+        let mut case = case(&name, &class, it.verdict, &it.reason, &expectation_body(it), attachment);
         if let Some(phase) = scenario.phases.iter().find(|phase| phase.name == it.phase) {
             case.set_time(duration(phase.end_s - phase.start_s));
             case.timestamp = moment(scenario, phase.start_s).and_then(|text| text.parse().ok());
@@ -67,7 +75,7 @@ fn suite(result: &RunResult, scenario: &ScenarioResult) -> TestSuite {
         ] {
             let name = unique(&mut names, format!("{verb}: {}", one_line(&it.name)));
             let (reason, body) = fault_texts(it, verb == "undo", verdict);
-            let mut case = case(&name, &class, verdict, &reason, &body);
+            let mut case = case(&name, &class, verdict, &reason, &body, attachment);
             if let Some(from) = from {
                 case.timestamp = moment(scenario, from).and_then(|text| text.parse().ok());
                 case.set_time(duration(to.map_or(0.0, |to| to - from)));
@@ -76,13 +84,13 @@ fn suite(result: &RunResult, scenario: &ScenarioResult) -> TestSuite {
             suite.add_test_case(case);
         }
     }
-    if let Some(mut case) = run_case(scenario, &class, suite.failures, suite.errors) {
+    if let Some(mut case) = run_case(scenario, &class, (suite.failures, suite.errors), attachment) {
         place(&mut case, scenario, None);
         case.set_time(duration(scenario.duration_s));
         suite.add_test_case(case);
     }
     suite.set_system_out(format!(
-        "{}: {}\n{}\n{ATTACHMENT}\n",
+        "{}: {}\n{}\n{attachment}\n",
         words::verdict(scenario.verdict),
         sentences::sentence(scenario),
         sentences::notes(scenario).join("\n"),
@@ -92,7 +100,12 @@ fn suite(result: &RunResult, scenario: &ScenarioResult) -> TestSuite {
 
 /// The case `run`: what went wrong with the scenario as a whole, and whatever makes its verdict that no other case
 /// shows.
-fn run_case(scenario: &ScenarioResult, class: &str, failures: usize, errors: usize) -> Option<TestCase> {
+fn run_case(
+    scenario: &ScenarioResult,
+    class: &str,
+    (failures, errors): (usize, usize),
+    attachment: &str,
+) -> Option<TestCase> {
     let shown = match scenario.verdict {
         Verdict::Pass => !(scenario.expectations.is_empty() && scenario.faults.is_empty()),
         Verdict::Fail => failures > 0,
@@ -107,10 +120,10 @@ fn run_case(scenario: &ScenarioResult, class: &str, failures: usize, errors: usi
     for it in &scenario.leftovers {
         body.push_str(&format!("\nleft behind: {} ({})\nremove it with: {}", it.what, it.error, it.command));
     }
-    Some(case("run", class, verdict, &scenario.reason, body.trim()))
+    Some(case("run", class, verdict, &scenario.reason, body.trim(), attachment))
 }
 
-fn case(name: &str, class: &str, verdict: Verdict, reason: &str, body: &str) -> TestCase {
+fn case(name: &str, class: &str, verdict: Verdict, reason: &str, body: &str, attachment: &str) -> TestCase {
     let body: String = body.chars().take(BODY).collect();
     let kind = match verdict {
         Verdict::Pass => None,
@@ -127,7 +140,7 @@ fn case(name: &str, class: &str, verdict: Verdict, reason: &str, body: &str) -> 
             let mut status = TestCaseStatus::non_success(kind);
             status.set_message(one_line(reason)).set_type(verdict.word()).set_description(body);
             let mut case = TestCase::new(name, status);
-            case.set_system_out(ATTACHMENT);
+            case.set_system_out(attachment);
             case
         }
     };
@@ -313,6 +326,9 @@ mod tests {
         assert_eq!(message.as_deref(), Some("p95 rose to 3.8 times baseline's (3.4 to 4.3), allowed 3"));
         assert!(description.as_ref().unwrap().contains("interval: 3.4x to 4.3x"));
         assert!(failing.system_out.as_ref().unwrap().contains("[[ATTACHMENT|report.html]]"));
+        let elsewhere = junit_with(&sample::failing(), "out/a\n]]>/report.html").unwrap();
+        assert_eq!(elsewhere.matches("[[ATTACHMENT|out/a ").count(), 3, "{elsewhere}");
+        assert!(!elsewhere.contains("|report.html]]") && !elsewhere.contains("]]>"));
     }
 
     #[test]

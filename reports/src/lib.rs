@@ -24,7 +24,7 @@ mod yaml;
 pub use annotations::github_annotations;
 pub use history::history;
 pub use html::html;
-pub use junit::junit;
+pub use junit::{junit, junit_with};
 pub use markdown::markdown;
 pub use redact::{MASK, Redactor, SHORTEST};
 pub use tame::{tamed, tamed_event};

@@ -42,7 +42,7 @@ pub fn markdown(result: &RunResult) -> String {
     let run = &result.run;
     let mut facts = vec![
         format!("run {}", code(&run.id)),
-        format!("{} in {}", run.started_at, words::seconds(run.duration_s)),
+        format!("{} in {}", run.started_at.strftime("%Y-%m-%d %H:%M:%S UTC"), words::seconds(run.duration_s)),
         format!("seed {}", run.seed),
         format!("shakedown {}", inline(&run.tool_version)),
         format!("exit code {} ({})", result.exit_code, words::exit_code(result.exit_code)),
@@ -71,7 +71,7 @@ fn index(result: &RunResult) -> String {
             out.push_str(&format!("| … | {} more | |\n", scenarios.len() - row));
             break;
         }
-        let row = [badge(it.verdict), inline(&it.name), inline(sentences::sentence(it))];
+        let row = [badge(it.verdict), inline(&it.name), inline(sentences::headline(it))];
         out.push_str(&format!("| {} |\n", row.join(" | ")));
     }
     out.push('\n');
@@ -83,7 +83,7 @@ fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
         "## {}: {}\n\n**{}**\n\n",
         badge(scenario.verdict),
         inline(&scenario.name),
-        inline(sentences::sentence(scenario))
+        inline(sentences::headline(scenario))
     );
     for note in sentences::notes(scenario) {
         out.push_str(&format!("> {}\n\n", inline(&note)));
@@ -158,19 +158,18 @@ fn expectations(scenario: &ScenarioResult) -> String {
 fn faults(scenario: &ScenarioResult) -> String {
     let mut out = String::new();
     for it in scenario.faults.iter().take(100) {
-        let times = match (it.injecting_s, it.undone_s) {
-            (Some(from), Some(to)) => format!(", {} to {}", words::moment(from), words::moment(to)),
-            (Some(from), None) => format!(", from {}", words::moment(from)),
-            _ => String::new(),
+        let told = |verdict: Verdict, text: String| match verdict {
+            Verdict::Pass => text,
+            _ => format!("**{text}**"),
         };
-        let injected = if it.injection == Verdict::Pass { "proven" } else { "**not proven**" };
-        let undone = if it.undo == Verdict::Pass { "undone" } else { "**not undone**" };
         let problem = it.problem.as_ref().map(|problem| format!(" ({})", inline(problem))).unwrap_or_default();
         out.push_str(&format!(
-            "- Fault {} in {} on {}: {injected}, {undone}{times}. {}{problem}\n",
+            "- Fault {}, {}, in {}: {}, {}{problem}. {}\n",
             code(&it.name),
+            inline(&sentences::fault(scenario, it)),
             inline(&it.phase),
-            inline(&sentences::pods(&it.targets, 5)),
+            told(it.injection, sentences::injection(it)),
+            told(it.undo, sentences::undo(it)),
             inline(&it.description),
         ));
     }
@@ -185,7 +184,8 @@ fn recoveries(scenario: &ScenarioResult) -> String {
     for it in scenario.recoveries.iter().take(100) {
         let load =
             if sentences::names_loads(scenario) { format!(", load {}", inline(&it.load)) } else { String::new() };
-        out.push_str(&format!("- Around {}{load}: {}.\n", inline(&it.phase), sentences::recovery(it)));
+        let felt = sentences::felt(scenario, it).map(|felt| format!("{}; ", inline(&felt))).unwrap_or_default();
+        out.push_str(&format!("- Users felt in {}{load}: {felt}{}.\n", inline(&it.phase), sentences::recovery(it)));
     }
     if !out.is_empty() {
         out.push('\n');
@@ -257,10 +257,31 @@ fn badge(verdict: Verdict) -> String {
     format!("{sign} {}", words::verdict(verdict))
 }
 
-/// Text within a line or a cell: nothing in it is markup, a mention or an entity.
+/// Text within a line or a cell: nothing in it is markup, a mention or an entity, but that names in backticks are code.
 fn inline(text: &str) -> String {
+    let text = one_line(text);
     let mut out = String::with_capacity(text.len());
-    for c in one_line(text).chars() {
+    let mut rest = text.as_str();
+    while let Some((before, behind)) = rest.split_once('`') {
+        escaped(&mut out, before);
+        // A backtick alone, or one with a blank behind it, is only text.
+        match behind.split_once('`') {
+            Some((name, after)) if !name.is_empty() && name.trim() == name => {
+                out.push_str(&code(name));
+                rest = after;
+            }
+            _ => {
+                escaped(&mut out, "`");
+                rest = behind;
+            }
+        }
+    }
+    escaped(&mut out, rest);
+    out
+}
+
+fn escaped(out: &mut String, text: &str) {
+    for c in text.chars() {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
@@ -274,7 +295,6 @@ fn inline(text: &str) -> String {
             _ => out.push(c),
         }
     }
-    out
 }
 
 /// A code span. Backticks and bars have no escape in there that all readers know, so the span's are HTML.
@@ -356,6 +376,13 @@ mod tests {
         let text = markdown(&result);
         assert!(text.len() < 1 << 20, "{}", text.len());
         assert!(text.contains("did not fit here"));
+    }
+
+    #[test]
+    fn names_in_backticks_are_code_and_other_backticks_are_text() {
+        assert_eq!(inline("`a_b` never began"), "<code>a&#95;b</code> never began");
+        assert_eq!(inline("one ` and `` two"), "one \\` and \\`\\` two");
+        assert_eq!(inline("`<b>`@x"), "<code>&lt;b&gt;</code>@<!-- -->x");
     }
 
     #[test]

@@ -22,8 +22,39 @@ pub const SHORTEST: usize = 4;
 const LINK: usize = 12;
 
 /// Names of headers whose values are secrets; a name that holds one of these words counts.
-const HEADERS: [&str; 8] =
-    ["authorization", "cookie", "token", "secret", "password", "api-key", "apikey", "credential"];
+const HEADERS: [&str; 13] = [
+    "authorization",
+    "cookie",
+    "token",
+    "secret",
+    "password",
+    "api-key",
+    "apikey",
+    "credential",
+    "access-key",
+    "private-key",
+    "x-auth",
+    "signature",
+    "session",
+];
+
+/// Names in a query, a form, a JSON object or a line of a log whose values are secrets; a name that ends with one of these
+/// words counts, whatever is between its parts.
+const NAMES: [&str; 11] = [
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "authkey",
+    "credential",
+    "signature",
+    "sig",
+];
+/// Shorter values behind such a name are none: `token=3` counts something.
+const VALUE: usize = 6;
 
 /// Takes secrets out of texts. Clones share what they know, so that a secret that is learned late is taken out
 /// everywhere from then on.
@@ -145,6 +176,7 @@ fn mask_patterns(text: &mut String) {
             ranges.push((start, start + length));
         }
     }
+    ranges.extend(named(text, &lower));
     for (at, word) in lower.match_indices("bearer ") {
         let from = at + word.len();
         let length = token(&text[from..]);
@@ -177,6 +209,37 @@ fn mask_patterns(text: &mut String) {
     for (from, to) in joined.iter().rev() {
         text.replace_range(*from..*to, MASK);
     }
+}
+
+/// Where values stand behind names that say that they are secrets: `api_key=VALUE` and `"password": "VALUE"`.
+fn named(text: &str, lower: &str) -> Vec<(usize, usize)> {
+    let mut ranges = Vec::new();
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    for (at, sign) in lower.match_indices(['=', ':']) {
+        // A colon is one of JSON's, behind a name in quotes; elsewhere it is punctuation.
+        let before = &lower[..at];
+        let before = if sign == ":" { before.strip_suffix('"').unwrap_or_default() } else { before };
+        let name = before.rfind(|c| !part(c)).map_or(before, |gap| &before[gap..]);
+        let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+        if !NAMES.iter().any(|word| name.ends_with(word)) {
+            continue;
+        }
+        let behind = &text[at + 1..];
+        let value = if sign == ":" { behind.trim_start_matches(' ') } else { behind };
+        let value = match value.strip_prefix(['"', '\'']) {
+            Some(quoted) => quoted,
+            None if sign == ":" => continue,
+            None => value,
+        };
+        let start = text.len() - value.len();
+        let ends = |c: char| c.is_whitespace() || "\"'`&,;)}]#<>".contains(c);
+        let length = value.find(ends).unwrap_or(value.len());
+        let is_mask = value.starts_with(MASK);
+        if value[..length].chars().count() >= VALUE && !value[..length].contains("{{") && !is_mask {
+            ranges.push((start, start + length));
+        }
+    }
+    ranges
 }
 
 /// How long the run of a token's characters is with which a text begins.
@@ -238,6 +301,12 @@ mod tests {
             (r#"Authorization: "{{ scheme }} {{ token }}""#, r#"Authorization: "{{ scheme }} {{ token }}""#),
             ("jwt eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.SflKxwRJSMeKKF2Q end", "jwt [redacted] end"),
             ("http://10.0.0.1:6443/api", "http://10.0.0.1:6443/api"),
+            ("GET /x?api_key=abcdefg&n=1 and Sig='0123456'", "GET /x?api_key=[redacted]&n=1 and Sig='[redacted]'"),
+            (r#"{"db_password": "hunter22", "n": 3}"#, r#"{"db_password": "[redacted]", "n": 3}"#),
+            ("login failed, access-key=AKIA01234567;", "login failed, access-key=[redacted];"),
+            ("max_tokens=100000 token=3 first token: 93.5ms", "max_tokens=100000 token=3 first token: 93.5ms"),
+            ("url: 'http://x/?token={{ token }}'", "url: 'http://x/?token={{ token }}'"),
+            ("design=12345678 secret: none-of-yours", "design=12345678 secret: none-of-yours"),
         ] {
             assert_eq!(redactor.text(text), clean);
             assert_eq!(redactor.text(clean), clean, "a second time changes nothing");

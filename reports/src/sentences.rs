@@ -3,8 +3,13 @@
 //! What belongs here: sentences that more than one report says. What does not: how a number is written (`words`) and
 //! any markup. Texts of the result come out as they are; every report tames and escapes them.
 
-use shakedown_schemas::result::{ExpectationResult, FaultResult, PodRef, Recovery, RunInfo, ScenarioResult, Verdict};
+mod faults;
+mod felt;
 
+use shakedown_schemas::result::{ExpectationResult, PhaseResult, PodRef, RunInfo, ScenarioResult, Verdict};
+
+pub use self::faults::{fault, fault_verdict, injection, undo};
+pub use self::felt::{felt, recovery};
 use crate::text::shell_word;
 use crate::words;
 
@@ -27,8 +32,17 @@ pub fn expectations(scenario: &ScenarioResult) -> Vec<&ExpectationResult> {
 
 /// The sentence of a scenario's verdict without the verdict's own word, which stands beside it already.
 pub fn sentence(scenario: &ScenarioResult) -> &str {
-    let reason = scenario.reason.as_str();
-    let word = [words::verdict(scenario.verdict), scenario.verdict.word()];
+    without_verdict(scenario.verdict, &scenario.reason)
+}
+
+/// The sentence's first line: what a reason has beyond it, such as help, stands with the errors.
+pub fn headline(scenario: &ScenarioResult) -> &str {
+    sentence(scenario).lines().next().unwrap_or_default()
+}
+
+/// A reason without the verdict's own word in front.
+pub fn without_verdict(verdict: Verdict, reason: &str) -> &str {
+    let word = [words::verdict(verdict), verdict.word()];
     let rest = word.iter().find_map(|word| reason.strip_prefix(word)?.strip_prefix(": "));
     rest.unwrap_or(reason)
 }
@@ -36,6 +50,14 @@ pub fn sentence(scenario: &ScenarioResult) -> &str {
 /// True when a scenario has more than one load, so that an expectation must say which it asks.
 pub fn names_loads(scenario: &ScenarioResult) -> bool {
     scenario.loads.len().max(scenario.series.len()) > 1
+}
+
+/// The phase that the others are compared with: the last one before the first with faults, as the judge has it; the
+/// first one where there is none.
+pub fn reference(scenario: &ScenarioResult) -> Option<&PhaseResult> {
+    let has_faults = |phase: &PhaseResult| scenario.faults.iter().any(|fault| fault.phase == phase.name);
+    let first_with_faults = scenario.phases.iter().position(has_faults).unwrap_or(0);
+    scenario.phases.get(first_with_faults.saturating_sub(1))
 }
 
 /// The names of pods, the first few of many.
@@ -46,23 +68,6 @@ pub fn pods(pods: &[PodRef], limit: usize) -> String {
         0 => names.join(", "),
         rest => format!("{} and {rest} more", names.join(", ")),
     }
-}
-
-/// A fault in one line: what was done to whom, and what was cut off from it.
-pub fn fault(it: &FaultResult) -> String {
-    let peers: Vec<&str> = it.peers.iter().take(2).map(String::as_str).collect();
-    let more = it.peers.len().saturating_sub(2);
-    let peers = match (peers.is_empty(), more) {
-        (true, _) => String::new(),
-        (false, 0) => format!(" from {}", peers.join(", ")),
-        (false, more) => format!(" from {} and {more} more", peers.join(", ")),
-    };
-    format!("{} of {}{peers}", it.kind, pods(&it.targets, 2))
-}
-
-/// The worse of a fault's two verdicts, for one line about it.
-pub fn fault_verdict(fault: &FaultResult) -> Verdict {
-    fault.injection.max(fault.undo)
 }
 
 /// The command line as a shell reads it, with the seed that was used, so that it chooses the same again.
@@ -103,33 +108,4 @@ pub fn notes(scenario: &ScenarioResult) -> Vec<String> {
         ));
     }
     notes
-}
-
-/// What users felt around a phase: since when, how fast the service failed over and recovered, and what it cost them, in
-/// one sentence.
-pub fn recovery(it: &Recovery) -> String {
-    let Some(onset) = it.onset_s else {
-        return match it.failed_requests {
-            0 => "no request noticed the fault".to_owned(),
-            count => format!("within tolerance all the time, {}", words::plural(count as usize, "failed request")),
-        };
-    };
-    let failover = match it.failover_s {
-        Some(at) => format!("failed over after {}", words::seconds((at - onset).max(0.0))),
-        None => "no failover while the fault stood".to_owned(),
-    };
-    let recovered = match (it.removed_s, it.recovered_s) {
-        (Some(removed), Some(at)) if at <= removed => "within tolerance when the removal was confirmed".to_owned(),
-        (Some(removed), Some(at)) => {
-            format!("recovered {} after the removal was confirmed", words::seconds(at - removed))
-        }
-        (Some(_), None) => "not recovered within the run".to_owned(),
-        (None, _) => "the removal was never confirmed".to_owned(),
-    };
-    format!(
-        "out of tolerance from {}, {failover}, {recovered}; {} out of tolerance in all, {}",
-        words::moment(onset),
-        words::seconds(it.out_of_tolerance_s),
-        words::plural(it.failed_requests as usize, "failed request")
-    )
 }

@@ -48,6 +48,32 @@ mod tests {
         assert_all(&tame, "");
     }
 
+    /// Names of ten megabytes, wherever somebody else chooses a name.
+    #[test]
+    fn no_report_grows_with_the_names_in_it() {
+        let mut result = sample::failing();
+        let endless = "n".repeat(10_000_000);
+        let scenario = &mut result.scenarios[0];
+        scenario.name.clone_from(&endless);
+        scenario.loads[0].name.clone_from(&endless);
+        scenario.series[0].load.clone_from(&endless);
+        scenario.phases[1].name.clone_from(&endless);
+        scenario.phases[1].loads[0].load.clone_from(&endless);
+        scenario.faults[0].name.clone_from(&endless);
+        scenario.faults[0].targets[0].name.clone_from(&endless);
+        scenario.pod_events[0].pod.clone_from(&endless);
+        scenario.expectations[2].reason.clone_from(&endless);
+        for (name, text) in [
+            ("HTML", crate::html(&result).unwrap()),
+            ("JUnit", crate::junit(&result).unwrap()),
+            ("Markdown", crate::markdown(&result)),
+            ("annotations", crate::github_annotations(&result).join("\n")),
+            ("history", crate::history(std::slice::from_ref(&result), 30).unwrap()),
+        ] {
+            assert!(text.len() < 400_000 && text.contains("nnn…"), "{name}: {} bytes", text.len());
+        }
+    }
+
     fn assert_all(value: &Value, path: &str) {
         let calm = |text: &str, path: &str| {
             let bad = |c: char| (c.is_control() && c != '\n' && c != '\t') || ('\u{202a}'..='\u{202e}').contains(&c);

@@ -19,6 +19,8 @@ for (const figure of document.querySelectorAll("figure.timeline")) {
     const [from, to, text] = data.rows[index];
     const middle = (from + to) / 2;
     readout.textContent = text;
+    // From now on it stays in sight, however far down the drawing reaches.
+    figure.classList.add("reading");
     for (const name of ["wide", "narrow"]) {
       const { x, t } = data[name];
       const at = x[0] + ((middle - t[0]) / (t[1] - t[0])) * (x[1] - x[0]);

@@ -223,7 +223,8 @@ pub struct Compare {
 /// Where else the result goes.
 #[derive(Debug, Default, ClapArgs)]
 pub struct Exports {
-    /// Send a trace and metrics to an OpenTelemetry collector: OTLP over HTTP in JSON, such as http://localhost:4318.
+    /// Send a trace and metrics to an OpenTelemetry collector: OTLP over HTTP in JSON, such as http://localhost:4318; with
+    /// the headers of OTEL_EXPORTER_OTLP_HEADERS.
     #[arg(long, value_name = "ENDPOINT")]
     pub otlp: Option<String>,
     /// Write metrics for the textfile collector of Prometheus' node exporter.

@@ -1,7 +1,7 @@
 //! What a CI system is told beside the result folder: GitHub actions get annotations on the lines of the scenario files
 //! and a step summary. Recognized by the variables that the system itself sets.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
@@ -74,6 +74,17 @@ impl Ci {
     }
 }
 
+/// Where JUnit's readers find the HTML report: beside it, and for GitLab from the folder of the checkout.
+pub fn page(path: &Path) -> String {
+    let var = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    page_in(path, &std::env::current_dir().unwrap_or_default(), var("GITLAB_CI").and(var("CI_PROJECT_DIR")).as_deref())
+}
+
+fn page_in(path: &Path, here: &Path, checkout: Option<&OsStr>) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    checkout.map_or(name, |checkout| relative(&path.to_string_lossy(), here, Some(Path::new(checkout))))
+}
+
 /// A scenario's file as the checkout names it: from the workspace where it is in there, as it was given otherwise.
 fn relative(file: &str, here: &Path, workspace: Option<&Path>) -> String {
     let mut whole = PathBuf::new();
@@ -129,6 +140,14 @@ mod tests {
         assert_eq!(relative("/w/repo/x/c.yaml", here, workspace), "x/c.yaml");
         assert_eq!(relative("/tmp/d.yaml", here, workspace), "/tmp/d.yaml");
         assert_eq!(relative("a.yaml", here, None), "a.yaml");
+    }
+
+    #[test]
+    fn gitlab_finds_the_page_from_its_checkout() {
+        let (path, here) = (Path::new("shakedown-results/x/report.html"), Path::new("/w/repo/chaos"));
+        assert_eq!(page_in(path, here, None), "report.html");
+        assert_eq!(page_in(path, here, Some(OsStr::new("/w/repo"))), "chaos/shakedown-results/x/report.html");
+        assert_eq!(page_in(Path::new("/tmp/report.html"), here, Some(OsStr::new("/w/repo"))), "/tmp/report.html");
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub async fn finish(
         warnings.extend(export::prometheus::write(path, result).err());
     }
     if let Some(endpoint) = &exports.otlp {
-        warnings.extend(export::otlp::send(endpoint, result).await.err());
+        warnings.extend(export::otlp::send(endpoint, &export::otlp::headers(), result).await.err());
     }
     for url in &exports.notify {
         warnings.extend(export::webhook::notify(url, result).await.err());

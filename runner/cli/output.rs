@@ -8,7 +8,7 @@ use std::sync::Arc;
 use shakedown_reports::Redactor;
 use shakedown_schemas::{Event, RunResult};
 
-use super::Failure;
+use super::{Failure, ci};
 use crate::events::Listener;
 use crate::journal::{self, Journal};
 
@@ -17,6 +17,8 @@ const RESULTS: &str = "shakedown-results";
 /// The room that the reports of an ordinary run take, in bytes.
 const ROOM: usize = 256 << 10;
 
+/// The file that people open.
+const PAGE: &str = "report.html";
 /// The file of all events.
 const EVENTS: &str = "events.ndjson";
 
@@ -95,7 +97,7 @@ impl Output {
             }
         };
         keep("result.json", result_json(result));
-        for (name, bytes) in rendered(result) {
+        for (name, bytes) in rendered(result, &ci::page(&self.path(PAGE))) {
             keep(name, bytes);
         }
         if self.linked {
@@ -164,11 +166,11 @@ pub fn result_json(result: &RunResult) -> Result<Vec<u8>, String> {
     Ok(text)
 }
 
-/// Every report that is rendered from a result, by file name.
-pub fn rendered(result: &RunResult) -> Vec<(&'static str, Result<Vec<u8>, String>)> {
+/// Every report that is rendered from a result, by file name. `page` is where JUnit's readers find the HTML report.
+pub fn rendered(result: &RunResult, page: &str) -> Vec<(&'static str, Result<Vec<u8>, String>)> {
     vec![
-        ("report.html", shakedown_reports::html(result).map(String::into_bytes).map_err(|error| error.to_string())),
-        ("junit.xml", shakedown_reports::junit(result).map(String::into_bytes).map_err(|error| error.to_string())),
+        (PAGE, shakedown_reports::html(result).map(String::into_bytes).map_err(|error| error.to_string())),
+        ("junit.xml", shakedown_reports::junit_with(result, page).map(String::into_bytes).map_err(|it| it.to_string())),
         ("summary.md", Ok(shakedown_reports::markdown(result).into_bytes())),
     ]
 }

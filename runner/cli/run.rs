@@ -15,6 +15,7 @@ use super::{Failure, exit, proof, sandbox, select, signals};
 use crate::cluster::{Cluster, ClusterError, quoted};
 use crate::events::{Events, Listener};
 use crate::execute::{self, Context, Signal};
+use crate::export;
 use crate::judge;
 use crate::lock::Holder;
 use crate::plan::{Options, Proof};
@@ -45,7 +46,10 @@ pub(super) async fn all(
     redactor: &Redactor,
 ) -> Result<RunResult, Failure> {
     args.exports.notify.iter().for_each(|url| redactor.learn_link(url));
-    args.exports.otlp.iter().for_each(|url| redactor.learn_url(url));
+    if let Some(url) = &args.exports.otlp {
+        redactor.learn_url(url);
+        export::otlp::headers().iter().for_each(|(_, value)| _ = redactor.learn(value));
+    }
     let begun = Instant::now();
     let info = info(args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())));
     let mut result = RunResult {

@@ -79,9 +79,9 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
     for fault in scenario.faults.iter().filter(|it| !brief || sentences::fault_verdict(it) != Verdict::Pass) {
         let verdict = fault.injection.max(fault.undo);
         let pad = " ".repeat(12 - verdict.word().len());
-        let proven = if fault.injection == Verdict::Pass { "proven" } else { "not proven" };
         let targets = sentences::pods(&fault.targets, 3);
-        let mut line = format!("fault {} on {targets}: {proven}, {}", fault.name, fault.state.word());
+        let (injected, undone) = (sentences::injection(fault), sentences::undo(fault));
+        let mut line = format!("fault {} on {targets}: {injected}, {undone}", fault.name);
         if let Some(problem) = &fault.problem {
             _ = write!(line, " ({})", short(problem));
         }

@@ -7,15 +7,34 @@ use shakedown_reports::tamed;
 use shakedown_schemas::result::{LoadSeries, RunResult, ScenarioResult, Verdict};
 use shakedown_schemas::{Event, EventKind};
 
+/// Where the OpenTelemetry specification puts the headers that a collector asks for, such as its key.
+const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+
+/// The headers of the environment: `name=value` pairs apart by commas, percent-encoded.
+pub fn headers() -> Vec<(String, String)> {
+    std::env::var(HEADERS).map(|text| pairs(&text)).unwrap_or_default()
+}
+
+fn pairs(text: &str) -> Vec<(String, String)> {
+    let decoded = |part: &str| {
+        let bytes = percent_encoding::percent_decode_str(part.trim());
+        bytes.decode_utf8_lossy().into_owned()
+    };
+    text.split(',')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (decoded(name), decoded(value)))
+        .collect()
+}
+
 /// Sends the trace to `ENDPOINT/v1/traces` and the metrics to `ENDPOINT/v1/metrics`.
 ///
 /// # Errors
 /// With a warning for the user.
-pub async fn send(endpoint: &str, result: &RunResult) -> Result<(), String> {
+pub async fn send(endpoint: &str, headers: &[(String, String)], result: &RunResult) -> Result<(), String> {
     let base = endpoint.trim_end_matches('/');
     let result = &tamed(result);
     for (path, body) in [("v1/traces", trace(result)), ("v1/metrics", metrics(result))] {
-        super::post(&format!("{base}/{path}"), &body).await.map_err(|error| {
+        super::post(&format!("{base}/{path}"), headers, &body).await.map_err(|error| {
             format!("could not send {path} to {}: {error}; the verdict stands all the same", super::place(endpoint))
         })?;
     }
@@ -30,8 +49,9 @@ fn attribute(name: &str, value: Value) -> Value {
     let typed = match &value {
         Value::Bool(_) => json!({"boolValue": value}),
         Value::Number(number) if number.is_f64() => json!({"doubleValue": value}),
-        // 64-bit integers are texts in the JSON form.
-        Value::Number(number) => json!({"intValue": number.to_string()}),
+        // 64-bit integers are texts in the JSON form, and have a sign.
+        Value::Number(number) if number.as_i64().is_some() => json!({"intValue": number.to_string()}),
+        Value::Number(number) => json!({"stringValue": number.to_string()}),
         _ => json!({"stringValue": value}),
     };
     json!({"key": name, "value": typed})
@@ -197,52 +217,61 @@ fn scenario_spans(spans: &mut Spans<'_>, it: &ScenarioResult, part: &str) {
     }
 }
 
-/// The load of a run, one point for each window.
+/// The load of a run, one point for each window; all loads of all scenarios in the same three metrics.
 fn metrics(result: &RunResult) -> Value {
-    let mut list: Vec<Value> = Vec::new();
+    let mut points = Points::default();
     for scenario in &result.scenarios {
-        for series in &scenario.series {
-            list.extend(load_metrics(scenario, series));
-        }
+        scenario.series.iter().for_each(|series| points.add(scenario, series));
     }
+    let gauge = |name: &str, unit: &str, description: &str, points: Vec<Value>| json!({"name": name, "unit": unit, "description": description, "gauge": {"dataPoints": points}});
+    let list = [
+        gauge("shakedown.load.requests", "{request}/s", "Requests due per second, by how they ended.", points.requests),
+        gauge("shakedown.load.latency", "ms", "Latency from the moment when requests were due.", points.latency),
+        gauge(
+            "shakedown.load.in_flight",
+            "{request}",
+            "The most requests that were under way in the window.",
+            points.in_flight,
+        ),
+    ];
     json!({"resourceMetrics": [{
         "resource": resource(result),
         "scopeMetrics": [{"scope": scope(result), "metrics": list}],
     }]})
 }
 
-fn load_metrics(scenario: &ScenarioResult, series: &LoadSeries) -> Vec<Value> {
-    let zero = zero(scenario);
-    let own = [attribute("scenario", json!(scenario.name)), attribute("load", json!(series.load))];
-    let point = |t: f64, length: f64, more: &[Value], value: f64| {
-        json!({
-            "startTimeUnixNano": nanoseconds(zero, t),
-            "timeUnixNano": nanoseconds(zero, t + length),
-            "attributes": ([&own[..], more].concat()),
-            "asDouble": value,
-        })
-    };
-    let mut requests = Vec::new();
-    let mut latency = Vec::new();
-    let mut in_flight = Vec::new();
-    for it in &series.points {
-        let outcome = |name: &str, count: u64| {
-            point(it.t_s, it.length_s, &[attribute("outcome", json!(name))], count as f64 / it.length_s.max(1e-3))
+#[derive(Default)]
+struct Points {
+    requests: Vec<Value>,
+    latency: Vec<Value>,
+    in_flight: Vec<Value>,
+}
+
+impl Points {
+    fn add(&mut self, scenario: &ScenarioResult, series: &LoadSeries) {
+        let zero = zero(scenario);
+        let own = [attribute("scenario", json!(scenario.name)), attribute("load", json!(series.load))];
+        let point = |t: f64, length: f64, more: &[Value], value: f64| {
+            json!({
+                "startTimeUnixNano": nanoseconds(zero, t),
+                "timeUnixNano": nanoseconds(zero, t + length),
+                "attributes": ([&own[..], more].concat()),
+                "asDouble": value,
+            })
         };
-        requests.push(outcome("succeeded", it.succeeded));
-        requests.extend(it.errors.iter().map(|(kind, count)| outcome(kind, *count)));
-        for (quantile, ms) in [("0.5", it.p50_ms), ("0.95", it.p95_ms), ("0.99", it.p99_ms)] {
-            let label = [attribute("quantile", json!(quantile))];
-            latency.extend(ms.map(|ms| point(it.t_s, it.length_s, &label, ms)));
+        for it in &series.points {
+            let outcome = |name: &str, count: u64| {
+                point(it.t_s, it.length_s, &[attribute("outcome", json!(name))], count as f64 / it.length_s.max(1e-3))
+            };
+            self.requests.push(outcome("succeeded", it.succeeded));
+            self.requests.extend(it.errors.iter().map(|(kind, count)| outcome(kind, *count)));
+            for (quantile, ms) in [("0.5", it.p50_ms), ("0.95", it.p95_ms), ("0.99", it.p99_ms)] {
+                let label = [attribute("quantile", json!(quantile))];
+                self.latency.extend(ms.map(|ms| point(it.t_s, it.length_s, &label, ms)));
+            }
+            self.in_flight.push(point(it.t_s, it.length_s, &[], it.in_flight as f64));
         }
-        in_flight.push(point(it.t_s, it.length_s, &[], it.in_flight as f64));
     }
-    let gauge = |name: &str, unit: &str, description: &str, points: Vec<Value>| json!({"name": name, "unit": unit, "description": description, "gauge": {"dataPoints": points}});
-    vec![
-        gauge("shakedown.load.requests", "{request}/s", "Requests due per second, by how they ended.", requests),
-        gauge("shakedown.load.latency", "ms", "Latency from the moment when requests were due.", latency),
-        gauge("shakedown.load.in_flight", "{request}", "Requests under way at the window's end.", in_flight),
-    ]
 }
 
 #[cfg(test)]
@@ -255,7 +284,7 @@ mod tests {
     async fn a_collector_gets_a_trace_and_metrics() {
         crate::export::testing_tls();
         let (url, received) = receiver(200, 2).await;
-        send(&format!("{url}/"), &sample::failing()).await.unwrap();
+        send(&format!("{url}/"), &[], &sample::failing()).await.unwrap();
         let got = received.await.unwrap();
         assert_eq!((got[0].0.as_str(), got[1].0.as_str()), ("/v1/traces", "/v1/metrics"));
         let spans = got[0].1["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap();
@@ -285,11 +314,28 @@ mod tests {
         assert_eq!(metrics[1]["gauge"]["dataPoints"].as_array().unwrap().len(), 3 * 121);
     }
 
+    #[test]
+    fn a_metric_is_there_once_whatever_the_loads() {
+        let two = metrics(&sample::hour());
+        let list = two["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].as_array().unwrap();
+        let names: Vec<&Value> = list.iter().map(|it| &it["name"]).collect();
+        assert_eq!(names, ["shakedown.load.requests", "shakedown.load.latency", "shakedown.load.in_flight"]);
+        assert_eq!(list[2]["gauge"]["dataPoints"].as_array().unwrap().len(), 2 * 3600);
+    }
+
+    #[test]
+    fn headers_are_pairs_and_integers_have_a_sign() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(pairs("api-key=a%20b, x=y=z,odd"), [pair("api-key", "a b"), pair("x", "y=z")]);
+        assert_eq!(attribute("seed", json!(u64::MAX))["value"]["stringValue"], u64::MAX.to_string());
+        assert_eq!(attribute("seed", json!(7))["value"]["intValue"], "7");
+    }
+
     #[tokio::test]
     async fn hostile_text_is_cut_and_only_text() {
         crate::export::testing_tls();
         let (url, received) = receiver(200, 2).await;
-        send(&url, &sample::hostile()).await.unwrap();
+        send(&url, &[], &sample::hostile()).await.unwrap();
         for (path, body) in received.await.unwrap() {
             let text = body.to_string();
             // The points of a metric repeat the names of its load.
@@ -301,7 +347,7 @@ mod tests {
     #[tokio::test]
     async fn a_collector_that_is_away_is_a_warning() {
         crate::export::testing_tls();
-        let error = send("http://127.0.0.1:9", &sample::passing()).await.unwrap_err();
+        let error = send("http://127.0.0.1:9", &[], &sample::passing()).await.unwrap_err();
         assert!(error.contains("v1/traces") && error.contains("verdict stands"), "{error}");
     }
 }

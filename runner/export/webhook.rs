@@ -10,7 +10,7 @@ use shakedown_schemas::result::Verdict;
 /// # Errors
 /// With a warning for the user.
 pub async fn notify(url: &str, result: &RunResult) -> Result<(), String> {
-    super::post(url, &summary(result))
+    super::post(url, &[], &summary(result))
         .await
         .map_err(|error| format!("could not notify {}: {error}; the verdict stands all the same", super::place(url)))
 }

@@ -35,11 +35,12 @@ impl Reports {
         assert_eq!(names, FILES, "the result folder holds exactly these files, none of them partial");
         let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("UTF-8");
         let text = read("result.json");
-        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        against_schema(&value);
+        against_schema("result", [serde_json::from_str(&text).expect("JSON")]);
         let result: RunResult = serde_json::from_str(&text).expect("a result");
         let junit = Report::deserialize_from_str(&read("junit.xml")).expect("JUnit");
-        let events = read("events.ndjson")
+        let lines = read("events.ndjson");
+        against_schema("event", lines.lines().map(|line| serde_json::from_str(line).expect("JSON")));
+        let events = lines
             .lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in the event {line}")))
             .collect();
@@ -131,13 +132,16 @@ impl Reports {
     }
 }
 
-/// The result is what the checked-in schema says.
+/// All of these are what the checked-in schema says.
 #[track_caller]
-fn against_schema(value: &serde_json::Value) {
-    let path = super::root().join("schemas/result.schema.json");
+fn against_schema(name: &str, values: impl IntoIterator<Item = serde_json::Value>) {
+    let path = super::root().join(format!("schemas/{name}.schema.json"));
     let schema = serde_json::from_str(&std::fs::read_to_string(path).expect("the schema")).expect("JSON");
     let validator = jsonschema::validator_for(&schema).expect("a schema");
-    let problems: Vec<String> =
-        validator.iter_errors(value).map(|error| format!("{} at {}", error, error.instance_path())).collect();
+    let mut problems: Vec<String> = Vec::new();
+    for value in values {
+        let errors = validator.iter_errors(&value);
+        problems.extend(errors.map(|error| format!("{error} at {}, in {name}", error.instance_path())));
+    }
     super::none_of(&problems);
 }

@@ -20,27 +20,47 @@ pub(crate) fn heat(svg: &mut Svg, area: &Area, heat: &Heat) {
     let scale = Scale::log(low, high, area.vertical());
     area.grid(svg, "Requests by latency (stronger: more requests)", scale, &scale.ticks(4), words::millis);
     let most = heat.cells.iter().map(|(_, _, count)| *count).max().unwrap_or(1).max(2) as f64;
-    for shade in 0..SHADES {
-        let mut path = Path::default();
-        for (column, row, count) in &heat.cells {
-            let Some([from, to]) = edges.get(*row as usize..*row as usize + 2).map(|it| [it[0], it[1]]) else {
-                continue;
-            };
-            // By the logarithm: a single slow request is what the reader looks for, and must be seen.
-            let share = (*count as f64).max(1.0).ln() / most.ln();
-            if *count == 0 || ((share * (SHADES - 1) as f64).round() as usize).min(SHADES - 1) != shade {
-                continue;
-            }
-            let start = f64::from(*column) * heat.column_s;
-            let (x0, x1) = (area.time.at(start), area.time.at(start + heat.column_s));
-            path.start(x0, scale.at(from));
-            path.across(x1.max(x0 + 0.5));
-            path.upright(scale.at(to));
-            path.across(x0);
-            path.close();
-        }
-        svg.path(&format!("heat heat-{shade}"), &path);
+    let mut paths: [Path; SHADES] = Default::default();
+    for run in runs(heat, &edges, most) {
+        let start = f64::from(run.column) * heat.column_s;
+        let (x0, x1) = (area.time.at(start), area.time.at(start + heat.column_s));
+        let path = &mut paths[run.shade];
+        path.start(x0, scale.at(edges[run.rows.0]));
+        path.across(x1.max(x0 + 0.5));
+        path.upright(scale.at(edges[run.rows.1]));
+        path.across(x0);
+        path.close();
     }
+    for (shade, path) in paths.iter().enumerate() {
+        svg.path(&format!("heat heat-{shade}"), path);
+    }
+}
+
+/// Cells of one shade that stand on each other.
+struct Run {
+    column: u32,
+    /// The edges at its foot and at its head.
+    rows: (usize, usize),
+    shade: usize,
+}
+
+/// The cells that are within the rows, joined where they look alike: a long run's page stays small.
+fn runs(heat: &Heat, edges: &[f64], most: f64) -> Vec<Run> {
+    let mut list: Vec<Run> = Vec::new();
+    for (column, row, count) in &heat.cells {
+        let (column, row) = (*column, *row as usize);
+        if *count == 0 || row + 1 >= edges.len() {
+            continue;
+        }
+        // By the logarithm: a single slow request is what the reader looks for, and must be seen.
+        let share = (*count as f64).ln() / most.ln();
+        let shade = ((share * (SHADES - 1) as f64).round() as usize).min(SHADES - 1);
+        match list.last_mut().filter(|run| (run.column, run.rows.1, run.shade) == (column, row, shade)) {
+            Some(run) => run.rows.1 = row + 1,
+            None => list.push(Run { column, rows: (row, row + 1), shade }),
+        }
+    }
+    list
 }
 
 #[cfg(test)]
@@ -58,5 +78,14 @@ mod tests {
         assert!(svg.contains(r#"<path class="heat heat-5" d="M0 90H10V50H0Z"/>"#), "{svg}");
         assert!(svg.contains(r#"<path class="heat heat-0" d="M30 50H40V10H30Z"/>"#), "{svg}");
         assert_eq!(svg.matches("<path").count(), 2, "{svg}");
+    }
+
+    #[test]
+    fn cells_that_look_alike_are_one() {
+        let edges = [1.0, 2.0, 4.0, 8.0, 16.0];
+        let cells = vec![(0, 0, 90), (0, 1, 100), (0, 2, 1), (0, 3, 100), (1, 3, 100)];
+        let map = Heat { column_s: 1.0, edges_ms: edges.to_vec(), cells };
+        let found: Vec<_> = runs(&map, &edges, 100.0).iter().map(|it| (it.column, it.rows, it.shade)).collect();
+        assert_eq!(found, [(0, (0, 2), 5), (0, (2, 3), 0), (0, (3, 4), 5), (1, (3, 4), 5)]);
     }
 }

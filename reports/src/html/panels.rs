@@ -3,8 +3,22 @@
 use shakedown_schemas::result::{PhaseResult, ScenarioResult, Unit};
 
 use super::slots::{Slot, Slots, Span};
-use crate::svg::{Anchor, Path, Scale, Svg, nice_end};
+use crate::svg::{Anchor, Path, Scale, Svg, fit, nice_end, text_width};
 use crate::words;
+
+/// The room of a legend's key with the gap behind its word, of its longest word, and of the title in front, in pixels.
+const KEY: f64 = 30.0;
+const WORD: f64 = 90.0;
+const TITLE: f64 = 270.0;
+
+/// How a panel's legend shows a colour.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Key {
+    /// A filled square.
+    Fill,
+    /// A stroke.
+    Stroke,
+}
 
 /// The place of one panel.
 pub(crate) struct Area {
@@ -26,6 +40,25 @@ impl Area {
         }
     }
 
+    /// What the panel's colours mean, on the line of its title, up to the right end. Where that is not wide enough, the
+    /// page has the same in words above the drawing.
+    pub(crate) fn legend(&self, svg: &mut Svg, items: &[(Key, String, &str)]) {
+        let y = self.y[0] - 7.0;
+        let words: Vec<String> = items.iter().map(|(_, _, word)| fit(word, WORD)).collect();
+        let mut x = self.x[1] - words.iter().map(|word| KEY + text_width(word)).sum::<f64>();
+        if x < self.x[0] + TITLE {
+            return;
+        }
+        for ((key, class, _), word) in items.iter().zip(&words) {
+            match key {
+                Key::Fill => svg.rect(&format!("area {class}"), [x, y - 8.0, 10.0, 8.0]),
+                Key::Stroke => svg.line(class, [x - 4.0, y - 4.0, x + 10.0, y - 4.0]),
+            }
+            svg.text("tick-label", x + 14.0, y, Anchor::Start, word);
+            x += KEY + text_width(word);
+        }
+    }
+
     pub(crate) fn vertical(&self) -> (f64, f64) {
         (self.y[1], self.y[0])
     }
@@ -36,6 +69,9 @@ pub(crate) fn requests(svg: &mut Svg, area: &Area, slots: &Slots) {
     let highest = slots.slots.iter().map(|slot| slot.rate(slot.requests)).fold(0.0, f64::max);
     let scale = Scale::linear(0.0, nice_end(highest, 4), area.vertical());
     area.grid(svg, "Requests due per second, by outcome", scale, &scale.ticks(4), words::count);
+    let kinds = slots.kinds.iter().enumerate().map(|(k, kind)| (Key::Fill, format!("error-{k}"), kind.as_str()));
+    let kinds: Vec<_> = std::iter::once((Key::Fill, "succeeded".to_owned(), "succeeded")).chain(kinds).collect();
+    area.legend(svg, &kinds);
     // The whole stack first, then the stack without its topmost layer, and so on: each layer covers the one below.
     for top in (0..=slots.kinds.len()).rev() {
         let sum = |slot: &Slot| slot.succeeded + slot.errors.iter().take(top).sum::<u64>();
@@ -102,7 +138,10 @@ pub(crate) fn success(svg: &mut Svg, area: &Area, slots: &Slots, scenario: &Scen
     };
     area.grid(svg, &title, scale, &[floor, middle, 1.0], words::fraction);
     draw_limits(svg, area, scale, &limits);
-    draw_line(svg, area, scale, slots, "line success", |slot| slot.success);
+    if !limits.is_empty() {
+        area.legend(svg, &[limit_key()]);
+    }
+    svg.path("line success", &levels(area, scale, slots, |slot| slot.success));
 }
 
 pub(crate) fn latency(svg: &mut Svg, area: &Area, slots: &Slots, scenario: &ScenarioResult, load: &str) {
@@ -127,6 +166,10 @@ pub(crate) fn latency(svg: &mut Svg, area: &Area, slots: &Slots, scenario: &Scen
         .filter(|it| it.value <= top)
         .collect();
     draw_limits(svg, area, scale, &limits);
+    let mut keys: Vec<_> =
+        ["p50", "p95", "p99"].map(|name| (Key::Stroke, format!("line {name}"), name)).into_iter().collect();
+    keys.extend((!limits.is_empty()).then(limit_key));
+    area.legend(svg, &keys);
     for (class, pick) in [
         ("line p99", (|slot| slot.p99) as fn(&Slot) -> Option<Span>),
         ("line p95", |slot| slot.p95),
@@ -141,6 +184,31 @@ pub(crate) fn in_flight(svg: &mut Svg, area: &Area, slots: &Slots) {
     let scale = Scale::linear(0.0, nice_end(highest, 2), area.vertical());
     area.grid(svg, "Requests in flight", scale, &scale.ticks(2), words::count);
     svg.path("area in-flight", &steps(area, scale, slots, |slot| slot.in_flight.map_or(0.0, |span| span.high)));
+}
+
+/// A level line over each slot from its begin to its end, at its lowest; a slot of several windows has a stroke up to its
+/// highest. Edges are where those of the requests' stack are.
+fn levels(area: &Area, scale: Scale, slots: &Slots, pick: impl Fn(&Slot) -> Option<Span>) -> Path {
+    let mut path = Path::default();
+    let mut last = f64::NEG_INFINITY;
+    for slot in &slots.slots {
+        let Some(span) = pick(slot) else { continue };
+        let (from, to, y) = (area.time.at(slot.from), area.time.at(slot.to), scale.at(span.low));
+        if slot.from - last < 1e-6 + 0.02 * slot.length() {
+            path.upright(y);
+        } else {
+            path.start(from, y);
+        }
+        let high = scale.at(span.high);
+        if (y - high).abs() > 0.3 {
+            path.across((from + to) / 2.0);
+            path.upright(high);
+            path.upright(y);
+        }
+        path.across(to);
+        last = slot.to;
+    }
+    path
 }
 
 /// A line through the slots, at the middle of each; broken where there are none. A slot of several windows is an
@@ -179,6 +247,10 @@ fn draw_line(
         last = Some(slot.to);
     }
     svg.path(class, &path);
+}
+
+fn limit_key() -> (Key, String, &'static str) {
+    (Key::Stroke, "limit".to_owned(), "limit")
 }
 
 /// A limit over the part of a phase that is judged.

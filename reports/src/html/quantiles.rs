@@ -3,19 +3,40 @@
 use base64::Engine as _;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
-use shakedown_schemas::result::{LatencyStats, PhaseLoad, PhaseResult};
+use shakedown_schemas::result::{LatencyStats, PhaseLoad, ScenarioResult};
 
 use crate::svg::{Anchor, Path, Scale, Svg, nice_end};
-use crate::words;
+use crate::{sentences, words};
 
-/// The class that colours a phase: six colours, then the same six dashed.
-pub(crate) fn phase_class(index: usize) -> String {
-    format!("phase-{}{}", index % 6, if index % 12 < 6 { "" } else { " dashed" })
+/// The classes that colour the phases of a scenario: the one that others are compared with, those before it, those with
+/// faults, and those after; each with three shades, then the same dashed.
+pub(crate) fn phase_classes(scenario: &ScenarioResult) -> Vec<String> {
+    let reference = sentences::reference(scenario).map(|phase| phase.name.as_str());
+    let mut seen_reference = false;
+    let mut counts = [0_usize; 3];
+    let classes = scenario.phases.iter().map(|phase| {
+        let faulty = scenario.faults.iter().any(|fault| fault.phase == phase.name);
+        if Some(phase.name.as_str()) == reference && !faulty {
+            seen_reference = true;
+            return "phase-reference".to_owned();
+        }
+        let (kind, name) = match (faulty, seen_reference) {
+            (true, _) => (0, "fault"),
+            (false, true) => (1, "after"),
+            (false, false) => (2, "before"),
+        };
+        let shade = counts[kind];
+        counts[kind] += 1;
+        format!("phase-{name}-{}{}", shade % 3, if shade % 6 < 3 { "" } else { " dashed" })
+    });
+    classes.collect()
 }
 
 /// Draws the distributions of one load; empty without any.
-pub(crate) fn quantiles(phases: &[PhaseResult], load: &str, class: &str, width: f64) -> String {
-    let curves: Vec<(usize, Vec<(f64, f64)>)> = phases
+pub(crate) fn quantiles(scenario: &ScenarioResult, load: &str, class: &str, width: f64) -> String {
+    let classes = phase_classes(scenario);
+    let curves: Vec<(usize, Vec<(f64, f64)>)> = scenario
+        .phases
         .iter()
         .enumerate()
         .filter_map(|(index, phase)| {
@@ -70,7 +91,7 @@ pub(crate) fn quantiles(phases: &[PhaseResult], load: &str, class: &str, width: 
                 path.to(across.at(*tail), up.at(*ms));
             }
         }
-        svg.path(&format!("line {}", phase_class(*index)), &path);
+        svg.path(&format!("line {}", classes[*index]), &path);
     }
     svg.finish()
 }
@@ -133,10 +154,27 @@ mod tests {
 
     #[test]
     fn a_broken_histogram_is_not_fatal() {
-        let mut phases = sample::passing().scenarios[0].phases.clone();
-        phases[0].loads[0].latency_hdr = Some("HISTFAAA!!".to_owned());
-        phases[1].loads[0].latency_hdr = Some("aGVsbG8=".to_owned());
-        assert!(quantiles(&phases, "completions", "chart", 600.0).contains("phase-1"));
-        assert_eq!(quantiles(&phases, "nobody", "chart", 600.0), "");
+        let mut scenario = sample::passing().scenarios.remove(0);
+        scenario.phases[0].loads[0].latency_hdr = Some("HISTFAAA!!".to_owned());
+        scenario.phases[1].loads[0].latency_hdr = Some("aGVsbG8=".to_owned());
+        assert!(quantiles(&scenario, "completions", "chart", 600.0).contains("phase-fault-0"));
+        assert_eq!(quantiles(&scenario, "nobody", "chart", 600.0), "");
+    }
+
+    #[test]
+    fn phases_are_coloured_by_what_they_are() {
+        let mut scenario = sample::passing().scenarios.remove(0);
+        assert_eq!(phase_classes(&scenario), ["phase-reference", "phase-fault-0", "phase-after-0"]);
+        let busy = sample::busy().scenarios.remove(0);
+        let classes = phase_classes(&busy);
+        assert_eq!(classes[0], "phase-reference");
+        assert_eq!(classes[7], "phase-fault-0 dashed");
+        let distinct: std::collections::BTreeSet<&String> = classes.iter().collect();
+        assert_eq!(distinct.len(), 8, "{classes:?}");
+        scenario.phases.insert(0, scenario.phases[0].clone());
+        scenario.phases[0].name = "warm-up".to_owned();
+        assert_eq!(phase_classes(&scenario)[..2], ["phase-before-0", "phase-reference"]);
+        scenario.faults.clear();
+        assert_eq!(phase_classes(&scenario)[1..3], ["phase-after-0", "phase-after-1"]);
     }
 }

@@ -2,24 +2,19 @@
 //! Drawings are markup already; everything else is text that the templates escape.
 
 mod measures;
+mod scenario;
 mod story;
 
 use serde::Serialize;
-use shakedown_schemas::event::Event;
-use shakedown_schemas::result::{ExpectationResult, Recovery, RunResult, ScenarioResult, Verdict};
+use shakedown_schemas::result::{RunResult, ScenarioResult, Trial, Verdict};
 
-use self::measures::{ChartView, Comparison, chart, comparisons};
-use self::story::{
-    EventRow, FaultView, PodStory, RecoveryRow, event_row, fault_view, first_and_last, pod_story, recoveries,
-};
-use super::bar::interval_bar;
-use crate::text::{SOURCE, one_line, tame};
-use crate::{RenderError, sentences, words, yaml};
+use self::scenario::ScenarioView;
+use self::story::{EventRow, event_row};
+use crate::text::one_line;
+use crate::{RenderError, sentences, words};
 
 /// Rows of a table that may be long, such as events; the rest is counted.
 const ROWS: usize = 300;
-/// Sentences about what users felt beside the verdict; the section below has all.
-const FELT: usize = 6;
 
 /// The whole page.
 #[derive(Debug, Serialize)]
@@ -56,81 +51,13 @@ struct IndexRow {
     id: String,
     name: String,
     verdict: Badge,
+    flaky: bool,
+    trial: &'static str,
     sentence: String,
-}
-
-#[derive(Debug, Serialize)]
-struct ScenarioView {
-    id: String,
-    name: String,
-    description: String,
-    verdict: Badge,
-    sentence: String,
-    facts: Vec<(&'static str, String)>,
-    notes: Vec<String>,
-    errors: Vec<String>,
-    warnings: Vec<String>,
-    leftovers: Vec<(String, String, String)>,
-    expectations: Vec<ExpectationRow>,
-    names_loads: bool,
-    charts: Vec<ChartView>,
-    comparisons: Vec<Comparison>,
-    faults: Vec<FaultView>,
-    /// What users felt, load by load and fault by fault.
-    felt: Vec<Felt>,
-    recoveries: Vec<RecoveryRow>,
-    pods: Option<PodStory>,
-    events: Vec<EventRow>,
-    events_left_out: usize,
-    command: String,
-    seed: u64,
-    vars: Vec<(String, String)>,
-    loads: Vec<LoadRow>,
-    file: String,
-    source: Vec<SourceLine>,
-    /// The scenario with its variables put in; empty where that is the file.
-    resolved: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Felt {
-    phase: String,
-    load: String,
-    text: String,
-}
-
-#[derive(Debug, Serialize)]
-struct ExpectationRow {
-    badge: Badge,
-    phase: String,
-    load: String,
-    title: String,
-    observed: String,
-    interval: String,
-    bar: String,
-    samples: String,
-    limit: String,
-    reason: String,
-    terms: Vec<(String, String)>,
-    line: Option<u32>,
-}
-
-#[derive(Debug, Serialize)]
-struct LoadRow {
-    name: String,
-    kind: String,
-    target: String,
-    schedule: String,
-    model: &'static str,
-    reach: String,
-}
-
-#[derive(Debug, Serialize)]
-struct SourceLine {
-    number: usize,
-    text: String,
-    /// The worst verdict of what was asked on the line.
-    class: &'static str,
+    /// How many expectations hold, of how many.
+    hold: String,
+    faults: String,
+    took: String,
 }
 
 impl View {
@@ -186,9 +113,21 @@ fn index(result: &RunResult) -> Vec<IndexRow> {
         id: anchor(index),
         name: it.name.clone(),
         verdict: Badge::new(it.verdict),
-        sentence: sentences::sentence(it).to_owned(),
+        flaky: it.flaky,
+        trial: it.trial.map_or("", trial),
+        sentence: sentences::headline(it).to_owned(),
+        hold: format!("{} of {}", passed(it.expectations.iter().map(|it| it.verdict)), it.expectations.len()),
+        faults: match it.faults.len() {
+            0 => "–".to_owned(),
+            all => format!("{} of {all}", passed(it.faults.iter().map(sentences::fault_verdict))),
+        },
+        took: words::seconds(it.duration_s),
     };
     list.into_iter().map(row).collect()
+}
+
+fn passed(verdicts: impl Iterator<Item = Verdict>) -> usize {
+    verdicts.filter(|verdict| *verdict == Verdict::Pass).count()
 }
 
 /// The fragment by which a scenario is linked to.
@@ -215,119 +154,12 @@ fn summary(result: &RunResult) -> String {
     format!("{}: {}", words::plural(result.scenarios.len(), "scenario"), parts.join(", "))
 }
 
-impl ScenarioView {
-    fn new(result: &RunResult, it: &ScenarioResult, index: usize) -> Result<Self, RenderError> {
-        let id = anchor(index);
-        let mut facts =
-            vec![("File", it.file.clone()), ("Started", clock(it.started_at)), ("Took", words::seconds(it.duration_s))];
-        if let Some(cluster) = &it.cluster {
-            let context = cluster.context.as_ref().map(|context| format!("{context}, ")).unwrap_or_default();
-            let place = if cluster.sandbox { "sandbox, " } else { "" };
-            facts.push(("Cluster", format!("{place}{context}{} ({})", cluster.server, cluster.version)));
-        }
-        if !it.namespace.is_empty() {
-            facts.push(("Namespace", it.namespace.clone()));
-        }
-        if !it.tags.is_empty() {
-            facts.push(("Tags", it.tags.join(", ")));
-        }
-        let charts = it
-            .series
-            .iter()
-            .enumerate()
-            .filter(|(_, series)| !series.points.is_empty())
-            .map(|(k, series)| chart(it, series, format!("{id}-t{}", k + 1)))
-            .collect::<Result<Vec<_>, _>>()?;
-        let events: Vec<&Event> = it.events.iter().collect();
-        let shown = first_and_last(&events);
-        Ok(Self {
-            name: it.name.clone(),
-            description: it.description.clone().unwrap_or_default(),
-            verdict: Badge::new(it.verdict),
-            sentence: sentences::sentence(it).to_owned(),
-            facts,
-            notes: sentences::notes(it),
-            errors: it.errors.clone(),
-            warnings: it.warnings.clone(),
-            leftovers: it.leftovers.iter().map(|l| (l.what.clone(), l.error.clone(), l.command.clone())).collect(),
-            expectations: sentences::expectations(it).into_iter().map(expectation_row).collect(),
-            names_loads: sentences::names_loads(it),
-            charts,
-            comparisons: comparisons(it),
-            faults: it.faults.iter().map(fault_view).collect(),
-            felt: it.recoveries.iter().take(FELT).map(felt).collect(),
-            recoveries: recoveries(it),
-            pods: pod_story(it),
-            events_left_out: events.len() - shown.len(),
-            events: shown.into_iter().map(event_row).collect(),
-            command: sentences::command(&result.run),
-            seed: result.run.seed,
-            vars: it.vars.iter().map(|(name, value)| (name.clone(), sentences::variable(value))).collect(),
-            loads: loads(it),
-            file: it.file.clone(),
-            source: source(it),
-            resolved: resolved(it),
-            id,
-        })
+/// What kind of run it was, where it was no ordinary one.
+const fn trial(it: Trial) -> &'static str {
+    match it {
+        Trial::Control => "control run",
+        Trial::Overkill => "overkill run",
     }
-}
-
-fn expectation_row(it: &ExpectationResult) -> ExpectationRow {
-    ExpectationRow {
-        badge: Badge::new(it.verdict),
-        phase: it.phase.clone(),
-        load: it.load.clone(),
-        title: it.title.clone(),
-        observed: it.observed_text.clone(),
-        interval: it.interval.map(|interval| words::interval(it.unit, interval)).unwrap_or_default(),
-        bar: interval_bar(it),
-        samples: words::count(it.samples as f64),
-        limit: it.limit_text.clone(),
-        reason: it.reason.clone(),
-        terms: it.terms.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-        line: it.line,
-    }
-}
-
-fn loads(scenario: &ScenarioResult) -> Vec<LoadRow> {
-    let rows = scenario.loads.iter().map(|it| LoadRow {
-        name: it.name.clone(),
-        kind: it.kind.clone(),
-        target: it.target.clone(),
-        schedule: it.schedule.clone(),
-        model: if it.open_loop { "open loop" } else { "closed loop" },
-        reach: match (it.address.as_str(), it.reconnects) {
-            ("", _) => it.reach.clone(),
-            (address, 0) => format!("{}, {address}", it.reach),
-            (address, n) => format!("{}, {address}, made anew {}", it.reach, words::plural(n as usize, "time")),
-        },
-    });
-    rows.collect()
-}
-
-fn felt(it: &Recovery) -> Felt {
-    Felt { phase: it.phase.clone(), load: it.load.clone(), text: sentences::recovery(it) }
-}
-
-/// The scenario as it ran, where templates or the command line make it another than the file.
-fn resolved(scenario: &ScenarioResult) -> String {
-    if scenario.resolved.is_null() || scenario.vars.is_empty() {
-        return String::new();
-    }
-    tame(&yaml::to_yaml(&scenario.resolved), SOURCE).into_owned()
-}
-
-/// The scenario's text, each line with the worst verdict of what it asked.
-fn source(scenario: &ScenarioResult) -> Vec<SourceLine> {
-    let asked = scenario.expectations.iter().map(|it| (it.line, it.verdict));
-    let faults = scenario.faults.iter().map(|it| (it.line, sentences::fault_verdict(it)));
-    let answers: Vec<(usize, Verdict)> =
-        asked.chain(faults).filter_map(|(line, verdict)| Some((line? as usize, verdict))).collect();
-    let lines = scenario.source.lines().enumerate().map(|(index, text)| {
-        let worst = answers.iter().filter(|(line, _)| *line == index + 1).map(|(_, verdict)| *verdict).max();
-        SourceLine { number: index + 1, text: text.to_owned(), class: worst.map_or("", Verdict::word) }
-    });
-    lines.collect()
 }
 
 /// A moment of the wall clock, to the second.

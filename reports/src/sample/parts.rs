@@ -117,21 +117,23 @@ pub fn series(load: &str, length: u64, rate: u64, (start, end): (f64, f64)) -> L
     LoadSeries { load: load.to_owned(), window_s: 1.0, points, heat: Some(heat) }
 }
 
-/// A map of latencies of two groups: around the median, and around p95.
+/// A map of latencies of two groups, around the median and around p99, each spread over many rows as real ones are.
 fn heat(points: &[Point]) -> Heat {
     let column_s = (points.len() as f64 / 60.0).ceil().max(1.0);
-    let edges_ms: Vec<f64> = (0..=40).map(|row| rounded(20.0 * 1.2_f64.powi(row))).collect();
+    let edges_ms: Vec<f64> = (0..=40).map(|row| rounded(20.0 * 1.12_f64.powi(row))).collect();
     let mut counts = std::collections::BTreeMap::new();
-    for point in points {
-        for (ms, share) in [(point.p50_ms, 2), (point.p95_ms, 8), (point.p99_ms, 40)] {
-            let row = edges_ms.windows(2).position(|edge| ms.is_some_and(|ms| (edge[0]..edge[1]).contains(&ms)));
-            if let Some(row) = row {
-                *counts.entry(((point.t_s / column_s) as u32, row as u32)).or_default() += point.requests / share;
+    for (index, point) in points.iter().enumerate() {
+        for (ms, share, spread) in [(point.p50_ms, 12, 0.5), (point.p99_ms, 40, 0.2)] {
+            // A long run has enough of them.
+            for k in 0..if points.len() > 10_000 { 1 } else { 8 } {
+                let ms = ms.unwrap_or(20.0) * (1.0 + spread * (noise(index as u64 * 8 + k) - 0.5));
+                let row = ((ms / 20.0).ln() / 1.12_f64.ln()).clamp(0.0, 39.0) as u32;
+                *counts.entry(((point.t_s / column_s) as u32, row)).or_default() += (point.requests / share).max(1);
             }
         }
     }
-    let cells = counts.into_iter().filter(|(_, count)| *count > 0);
-    Heat { column_s, edges_ms, cells: cells.map(|((column, row), count)| (column, row, count)).collect() }
+    let cells = counts.into_iter().map(|((column, row), count)| (column, row, count));
+    Heat { column_s, edges_ms, cells: cells.collect() }
 }
 
 /// What the cluster says of the target and its peer.

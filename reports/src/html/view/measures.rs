@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 use serde_json::json;
-use shakedown_schemas::result::{LatencyStats, LoadSeries, PhaseLoad, PhaseResult, ScenarioResult};
+use shakedown_schemas::result::{LatencyStats, LoadSeries, PhaseLoad, ScenarioResult};
 
-use crate::html::quantiles::{phase_class, quantiles};
+use crate::html::quantiles::{phase_classes, quantiles};
 use crate::html::slots::{Slot, Slots, Span};
 use crate::html::timeline::{NARROW, WIDE, timeline};
-use crate::{RenderError, words};
+use crate::{RenderError, sentences, words};
 
 /// Rows of the table that says what the timeline draws.
 const TABLE_SLOTS: usize = 40;
@@ -40,6 +40,8 @@ pub(super) struct Comparison {
 pub(super) struct PhaseHead {
     name: String,
     class: String,
+    /// The others are compared with it.
+    is_reference: bool,
     during: String,
 }
 
@@ -138,23 +140,18 @@ pub(super) fn comparisons(scenario: &ScenarioResult) -> Vec<Comparison> {
     names.into_iter().map(|name| comparison(scenario, name)).collect()
 }
 
-/// The phase that the others are compared with: the last one before the first with faults, as the judge has it; the
-/// first one where there is none.
-fn baseline(scenario: &ScenarioResult) -> usize {
-    let has_faults = |phase: &PhaseResult| scenario.faults.iter().any(|fault| fault.phase == phase.name);
-    scenario.phases.iter().position(has_faults).unwrap_or(0).saturating_sub(1)
-}
-
 fn comparison(scenario: &ScenarioResult, name: &str) -> Comparison {
-    let baseline = baseline(scenario);
+    let reference = sentences::reference(scenario).map(|phase| phase.name.as_str()).unwrap_or_default();
+    let is_reference = |index: usize| scenario.phases[index].name == reference;
     let columns: Vec<Option<&PhaseLoad>> =
         scenario.phases.iter().map(|phase| phase.loads.iter().find(|load| load.load == name)).collect();
     let row = |title: &str, compare: bool, get: &dyn Fn(&PhaseLoad) -> Option<f64>, show: fn(f64) -> String| {
-        let first = columns.get(baseline).copied().flatten().and_then(get);
+        let first =
+            (0..columns.len()).find(|index| is_reference(*index)).and_then(|index| columns[index]).and_then(get);
         let cells = columns.iter().enumerate().map(|(index, load)| {
             let Some(value) = load.and_then(get) else { return Cell { value: "–".to_owned(), ..Cell::default() } };
             let ratio = first
-                .filter(|first| compare && index != baseline && *first > 0.0)
+                .filter(|first| compare && !is_reference(index) && *first > 0.0)
                 .map(|first| words::times(value / first));
             Cell { value: show(value), ratio: ratio.unwrap_or_default() }
         });
@@ -185,17 +182,18 @@ fn comparison(scenario: &ScenarioResult, name: &str) -> Comparison {
         let get = |it: &PhaseLoad| Some(it.stats.errors.get(kind).copied().unwrap_or(0) as f64);
         rows.push(row(&format!("Failed: {kind}"), false, &get, words::count));
     }
-    let heads = scenario.phases.iter().enumerate().map(|(index, phase)| PhaseHead {
+    let heads = scenario.phases.iter().zip(phase_classes(scenario)).map(|(phase, class)| PhaseHead {
         name: phase.name.clone(),
-        class: phase_class(index),
+        class,
+        is_reference: phase.name == reference,
         during: format!("{} to {}", words::moment(phase.judged_from_s), words::moment(phase.judged_to_s)),
     });
     Comparison {
         load: name.to_owned(),
         phases: heads.collect(),
         rows,
-        reference: scenario.phases.get(baseline).map(|phase| phase.name.clone()).unwrap_or_default(),
-        wide: quantiles(&scenario.phases, name, "chart wide", 560.0),
-        narrow: quantiles(&scenario.phases, name, "chart narrow", 358.0),
+        reference: reference.to_owned(),
+        wide: quantiles(scenario, name, "chart wide", 560.0),
+        narrow: quantiles(scenario, name, "chart narrow", 358.0),
     }
 }

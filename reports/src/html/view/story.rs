@@ -63,8 +63,10 @@ pub(super) struct EventRow {
     text: String,
 }
 
-pub(super) fn fault_view(it: &FaultResult) -> FaultView {
+pub(super) fn fault_view(scenario: &ScenarioResult, it: &FaultResult) -> FaultView {
     let moment = |at: Option<f64>| at.map_or("never".to_owned(), words::moment);
+    let mut evidence: Vec<_> = it.evidence.iter().collect();
+    evidence.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
     let mut budget = YAML;
     let objects = it
         .objects
@@ -83,12 +85,12 @@ pub(super) fn fault_view(it: &FaultResult) -> FaultView {
         engine: it.engine.clone(),
         phase: it.phase.clone(),
         description: it.description.clone(),
-        brief: sentences::fault(it),
+        brief: sentences::fault(scenario, it),
         state: it.state.word().to_owned(),
         injection: Badge::new(it.injection),
         undo: Badge::new(it.undo),
-        proven: it.proven_s.map_or("not proven".to_owned(), |at| format!("proven at {}", words::moment(at))),
-        undone: it.undone_s.map_or("removal not confirmed".to_owned(), |at| format!("undone at {}", words::moment(at))),
+        proven: sentences::injection(it),
+        undone: sentences::undo(it),
         problem: it.problem.clone(),
         worst: sentences::fault_verdict(it).word(),
         targets: it
@@ -109,9 +111,8 @@ pub(super) fn fault_view(it: &FaultResult) -> FaultView {
             ("undoing", moment(it.undoing_s)),
             ("undone, confirmed", moment(it.undone_s)),
         ],
-        evidence: it
-            .evidence
-            .iter()
+        evidence: evidence
+            .into_iter()
             .take(ROWS)
             .map(|evidence| EvidenceRow {
                 at: words::moment(evidence.at_s),
@@ -173,7 +174,14 @@ pub(super) fn pod_story(scenario: &ScenarioResult) -> Option<PodStory> {
         },
     };
     let log = |it: &LogExcerpt| LogView {
-        title: format!("{}/{} around {} ({})", it.pod, it.container, it.around, words::moment(it.at_s)),
+        title: format!(
+            "{}{}{} around {} ({})",
+            it.pod,
+            if it.container.is_empty() { "" } else { "/" },
+            it.container,
+            it.around,
+            words::moment(it.at_s)
+        ),
         lines: it.lines.iter().map(|line| format!("{:>9}  {}\n", words::moment(line.at_s), line.text)).collect(),
         note: match &it.missing {
             Some(missing) => Some(missing.clone()),
@@ -201,8 +209,13 @@ pub(super) fn recoveries(scenario: &ScenarioResult) -> Vec<RecoveryRow> {
         let since = |at: Option<f64>| between(it.removed_s, at, "removal");
         let faults = scenario.faults.iter().filter(|fault| fault.phase == it.phase);
         let injected = faults.filter_map(|fault| fault.injected_s).reduce(f64::min);
+        // A window that began before the injection and holds it is out of tolerance because of it.
+        let onset = match (injected, it.onset_s) {
+            (Some(injected), Some(onset)) if onset <= injected => " (the window of the injection)".to_owned(),
+            (injected, onset) => between(injected, onset, "injection"),
+        };
         let facts = vec![
-            ("Onset", moment(it.onset_s, "no request noticed") + &between(injected, it.onset_s, "injection")),
+            ("Onset", moment(it.onset_s, "no request noticed") + &onset),
             (
                 "Failover while the fault stood",
                 moment(it.failover_s, "none") + &between(it.onset_s, it.failover_s, "onset"),
@@ -212,7 +225,7 @@ pub(super) fn recoveries(scenario: &ScenarioResult) -> Vec<RecoveryRow> {
             ("Recovered", moment(it.recovered_s, "not within the run") + &since(it.recovered_s)),
             ("Out of tolerance", words::seconds(it.out_of_tolerance_s)),
             ("Failed requests", words::count(it.failed_requests as f64)),
-            ("Resolution", words::seconds(it.resolution_s)),
+            ("Window", words::seconds(it.resolution_s)),
         ];
         RecoveryRow { load: it.load.clone(), phase: it.phase.clone(), facts }
     });
@@ -251,7 +264,9 @@ pub(super) fn event_row(event: &Event) -> EventRow {
         EventKind::Warning { message } => ("warning", message.clone()),
         EventKind::Error { message } => ("error", message.clone()),
         EventKind::Interrupted { signal } => ("interrupted", signal.clone()),
-        EventKind::ScenarioEnded { verdict, reason } => ("scenario", joined(words::verdict(*verdict), reason)),
+        EventKind::ScenarioEnded { verdict, reason } => {
+            ("scenario", joined(words::verdict(*verdict), sentences::without_verdict(*verdict, reason)))
+        }
         EventKind::RunEnded { verdict, exit_code } => {
             ("run", format!("{}, exit code {exit_code}", words::verdict(*verdict)))
         }

@@ -1,0 +1,262 @@
+//! One scenario of the page: its verdict, what was asked, done and felt, and how to run it again. Its drawings are in
+//! `measures`, its faults and events in `story`.
+
+use serde::Serialize;
+use shakedown_schemas::event::{Event, EventKind};
+use shakedown_schemas::result::{Attempt, ExpectationResult, Recovery, RunResult, ScenarioResult, Verdict};
+
+use super::measures::{ChartView, Comparison, chart, comparisons};
+use super::story::{
+    EventRow, FaultView, PodStory, RecoveryRow, event_row, fault_view, first_and_last, pod_story, recoveries,
+};
+use super::{Badge, ROWS, anchor, clock, trial};
+use crate::html::bar::interval_bar;
+use crate::text::{SOURCE, tame};
+use crate::{RenderError, sentences, words, yaml};
+
+/// Sentences about what users felt beside the verdict; the section below has all.
+const FELT: usize = 6;
+
+#[derive(Debug, Serialize)]
+pub(super) struct ScenarioView {
+    id: String,
+    name: String,
+    description: String,
+    verdict: Badge,
+    sentence: String,
+    facts: Vec<(&'static str, String)>,
+    notes: Vec<String>,
+    errors: Vec<String>,
+    warnings: Vec<String>,
+    attempts: Vec<AttemptRow>,
+    flaky: bool,
+    trial: &'static str,
+    leftovers: Vec<(String, String, String)>,
+    expectations: Vec<ExpectationRow>,
+    names_loads: bool,
+    charts: Vec<ChartView>,
+    comparisons: Vec<Comparison>,
+    faults: Vec<FaultView>,
+    /// What users felt, load by load and fault by fault.
+    felt: Vec<Felt>,
+    recoveries: Vec<RecoveryRow>,
+    pods: Option<PodStory>,
+    events: Vec<EventRow>,
+    events_told: String,
+    events_left_out: usize,
+    command: String,
+    versions: String,
+    seed: u64,
+    vars: Vec<(String, String)>,
+    loads: Vec<LoadRow>,
+    file: String,
+    source: Vec<SourceLine>,
+    /// The scenario with its variables put in; empty where that is the file.
+    resolved: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Felt {
+    phase: String,
+    load: String,
+    /// How the requests fared; empty where nothing can be compared.
+    fared: String,
+    text: String,
+}
+
+/// An earlier attempt at the scenario.
+#[derive(Debug, Serialize)]
+struct AttemptRow {
+    badge: Badge,
+    started: String,
+    reason: String,
+}
+
+#[derive(Debug, Serialize)]
+struct ExpectationRow {
+    badge: Badge,
+    phase: String,
+    load: String,
+    title: String,
+    observed: String,
+    interval: String,
+    bar: String,
+    samples: String,
+    limit: String,
+    reason: String,
+    terms: Vec<(String, String)>,
+    line: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+struct LoadRow {
+    name: String,
+    kind: String,
+    target: String,
+    schedule: String,
+    model: &'static str,
+    reach: String,
+}
+
+#[derive(Debug, Serialize)]
+struct SourceLine {
+    number: usize,
+    text: String,
+    /// The worst verdict of what was asked on the line.
+    class: &'static str,
+}
+
+impl ScenarioView {
+    /// What the page says of the scenario at a place among the others.
+    pub(super) fn new(result: &RunResult, it: &ScenarioResult, index: usize) -> Result<Self, RenderError> {
+        let id = anchor(index);
+        let mut facts =
+            vec![("File", it.file.clone()), ("Started", clock(it.started_at)), ("Took", words::seconds(it.duration_s))];
+        if let Some(cluster) = &it.cluster {
+            let context = cluster.context.as_ref().map(|context| format!("{context}, ")).unwrap_or_default();
+            let place = if cluster.sandbox { "sandbox, " } else { "" };
+            facts.push(("Cluster", format!("{place}{context}{} ({})", cluster.server, cluster.version)));
+        }
+        if !it.namespace.is_empty() {
+            facts.push(("Namespace", it.namespace.clone()));
+        }
+        if it.leftovers.is_empty() && it.errors.is_empty() && it.faults.iter().any(|fault| fault.injecting_s.is_some())
+        {
+            facts.push(("Left in the cluster", "nothing".to_owned()));
+        }
+        if !it.tags.is_empty() {
+            facts.push(("Tags", it.tags.join(", ")));
+        }
+        let charts = it
+            .series
+            .iter()
+            .enumerate()
+            .filter(|(_, series)| !series.points.is_empty())
+            .map(|(k, series)| chart(it, series, format!("{id}-t{}", k + 1)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let events: Vec<&Event> = it.events.iter().collect();
+        let shown = first_and_last(&events);
+        Ok(Self {
+            name: it.name.clone(),
+            description: it.description.clone().unwrap_or_default(),
+            verdict: Badge::new(it.verdict),
+            sentence: sentences::headline(it).to_owned(),
+            facts,
+            notes: sentences::notes(it),
+            errors: it.errors.clone(),
+            warnings: it.warnings.clone(),
+            attempts: it.attempts.iter().take(ROWS).map(attempt).collect(),
+            flaky: it.flaky,
+            trial: it.trial.map_or("", trial),
+            leftovers: it.leftovers.iter().map(|l| (l.what.clone(), l.error.clone(), l.command.clone())).collect(),
+            expectations: sentences::expectations(it).into_iter().map(expectation_row).collect(),
+            names_loads: sentences::names_loads(it),
+            charts,
+            comparisons: comparisons(it),
+            faults: it.faults.iter().map(|fault| fault_view(it, fault)).collect(),
+            felt: it.recoveries.iter().take(FELT).map(|recovery| felt(it, recovery)).collect(),
+            recoveries: recoveries(it),
+            pods: pod_story(it),
+            events_told: events_told(&events),
+            events_left_out: events.len() - shown.len(),
+            events: shown.into_iter().map(event_row).collect(),
+            command: sentences::command(&result.run),
+            versions: versions(result, it),
+            seed: result.run.seed,
+            vars: it.vars.iter().map(|(name, value)| (name.clone(), sentences::variable(value))).collect(),
+            loads: loads(it),
+            file: it.file.clone(),
+            source: source(it),
+            resolved: resolved(it),
+            id,
+        })
+    }
+}
+
+fn expectation_row(it: &ExpectationResult) -> ExpectationRow {
+    ExpectationRow {
+        badge: Badge::new(it.verdict),
+        phase: it.phase.clone(),
+        load: it.load.clone(),
+        title: it.title.clone(),
+        observed: it.observed_text.clone(),
+        interval: it.interval.map(|interval| words::interval(it.unit, interval)).unwrap_or_default(),
+        bar: interval_bar(it),
+        samples: words::count(it.samples as f64),
+        limit: it.limit_text.clone(),
+        reason: it.reason.clone(),
+        terms: it.terms.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        line: it.line,
+    }
+}
+
+fn loads(scenario: &ScenarioResult) -> Vec<LoadRow> {
+    let rows = scenario.loads.iter().map(|it| LoadRow {
+        name: it.name.clone(),
+        kind: it.kind.clone(),
+        target: it.target.clone(),
+        schedule: it.schedule.clone(),
+        model: if it.open_loop { "open loop" } else { "closed loop" },
+        reach: match (it.address.as_str(), it.reconnects) {
+            ("", _) => it.reach.clone(),
+            (address, 0) => format!("{}, {address}", it.reach),
+            (address, n) => format!("{}, {address}, made anew {}", it.reach, words::plural(n as usize, "time")),
+        },
+    });
+    rows.collect()
+}
+
+/// How many events there are, and how many of them are bad news.
+fn events_told(events: &[&Event]) -> String {
+    let count = |is: fn(&EventKind) -> bool| events.iter().filter(|it| is(&it.kind)).count();
+    let bad = [
+        (count(|it| matches!(it, EventKind::Error { .. })), "error"),
+        (count(|it| matches!(it, EventKind::Warning { .. })), "warning"),
+    ];
+    let bad = bad.into_iter().filter(|(count, _)| *count > 0).map(|(count, word)| words::plural(count, word));
+    std::iter::once(words::plural(events.len(), "event")).chain(bad).collect::<Vec<_>>().join(", ")
+}
+
+/// What it ran with and against.
+fn versions(result: &RunResult, scenario: &ScenarioResult) -> String {
+    let tool = format!("shakedown {}", result.run.tool_version);
+    scenario.cluster.as_ref().map_or(tool.clone(), |cluster| format!("{tool}, Kubernetes {}", cluster.version))
+}
+
+fn felt(scenario: &ScenarioResult, it: &Recovery) -> Felt {
+    Felt {
+        phase: it.phase.clone(),
+        load: it.load.clone(),
+        fared: sentences::felt(scenario, it).unwrap_or_default(),
+        text: sentences::recovery(it),
+    }
+}
+
+fn attempt(it: &Attempt) -> AttemptRow {
+    AttemptRow {
+        badge: Badge::new(it.verdict),
+        started: clock(it.started_at),
+        reason: sentences::without_verdict(it.verdict, &it.reason).to_owned(),
+    }
+}
+
+/// The scenario as it ran, where templates or the command line make it another than the file.
+fn resolved(scenario: &ScenarioResult) -> String {
+    if scenario.resolved.is_null() || scenario.vars.is_empty() {
+        return String::new();
+    }
+    tame(&yaml::to_yaml(&scenario.resolved), SOURCE).into_owned()
+}
+
+/// The scenario's text, each line with the worst verdict of what it asked.
+fn source(scenario: &ScenarioResult) -> Vec<SourceLine> {
+    let asked = scenario.expectations.iter().map(|it| (it.line, it.verdict));
+    let faults = scenario.faults.iter().map(|it| (it.line, sentences::fault_verdict(it)));
+    let answers: Vec<(usize, Verdict)> =
+        asked.chain(faults).filter_map(|(line, verdict)| Some((line? as usize, verdict))).collect();
+    let lines = scenario.source.lines().enumerate().map(|(index, text)| {
+        let worst = answers.iter().filter(|(line, _)| *line == index + 1).map(|(_, verdict)| *verdict).max();
+        SourceLine { number: index + 1, text: text.to_owned(), class: worst.map_or("", Verdict::word) }
+    });
+    lines.collect()
+}

@@ -1,0 +1,138 @@
+//! A fault in words: what was done to whom, and whether it was there and is gone.
+
+use serde_json::Value;
+use shakedown_schemas::result::{FaultResult, ScenarioResult, Verdict};
+
+use super::pods;
+use crate::words;
+
+/// Keys of a fault in the file that are no settings of it: who it acts on, when, and how that is proven.
+const NO_SETTINGS: [&str; 12] =
+    ["pods", "from", "to", "after", "for", "follow", "prove", "engine", "object", "active_when", "gone_when", "within"];
+
+/// A fault in one line: what was done to whom, the other end of it, and how strongly.
+pub fn fault(scenario: &ScenarioResult, it: &FaultResult) -> String {
+    let peers: Vec<&str> = it.peers.iter().take(2).map(String::as_str).collect();
+    let peers = match it.peers.len().saturating_sub(2) {
+        0 => peers.join(", "),
+        more => format!("{} and {more} more", peers.join(", ")),
+    };
+    let targets = pods(&it.targets, 2);
+    let kind = it.kind.replace('_', " ");
+    let mut text = match (it.kind.as_str(), peers.is_empty()) {
+        (_, true) => format!("{kind} of {targets}"),
+        ("partition", false) => format!("{kind} of {targets} from {peers}"),
+        (_, false) => format!("{kind} between {targets} and {peers}"),
+    };
+    let settings = settings(scenario, it);
+    if !settings.is_empty() {
+        text.push_str(&format!(": {}", settings.join(", ")));
+    }
+    text
+}
+
+/// What the file asks of a fault, setting by setting: `loss 20%`, `cpu workers 2`.
+fn settings(scenario: &ScenarioResult, it: &FaultResult) -> Vec<String> {
+    let phases = scenario.resolved["phases"].as_array().into_iter().flatten();
+    let asked = phases.filter(|phase| phase["name"] == *it.phase).find_map(|phase| {
+        let faults = phase["faults"].as_object()?;
+        faults.get(&it.name)?.get(&it.kind)
+    });
+    let mut list = Vec::new();
+    for (key, value) in asked.and_then(Value::as_object).into_iter().flatten() {
+        if !NO_SETTINGS.contains(&key.as_str()) {
+            setting(&mut list, &key.replace('_', " "), value);
+        }
+    }
+    list.truncate(8);
+    list
+}
+
+fn setting(list: &mut Vec<String>, name: &str, value: &Value) {
+    match value {
+        Value::Object(map) => {
+            map.iter().for_each(|(key, value)| setting(list, &format!("{name} {}", key.replace('_', " ")), value));
+        }
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(super::variable).collect();
+            list.push(format!("{name} {}", items.join(" ")));
+        }
+        Value::Bool(true) => list.push(name.to_owned()),
+        Value::Bool(false) | Value::Null => {}
+        value => list.push(format!("{name} {}", super::variable(value))),
+    }
+}
+
+/// Whether a fault was injected and proven, and when.
+pub fn injection(it: &FaultResult) -> String {
+    match (it.proven_s, it.injecting_s) {
+        (Some(at), _) => format!("proven at {}", words::moment(at)),
+        (None, Some(_)) => "not proven".to_owned(),
+        (None, None) => "never injected".to_owned(),
+    }
+}
+
+/// Whether its removal was confirmed, and when.
+pub fn undo(it: &FaultResult) -> String {
+    match (it.undone_s, it.injecting_s) {
+        (Some(at), _) => format!("undone at {}", words::moment(at)),
+        (None, Some(_)) => "removal not confirmed".to_owned(),
+        (None, None) if it.undo == Verdict::Pass => "nothing to undo".to_owned(),
+        (None, None) => "removal not confirmed".to_owned(),
+    }
+}
+
+/// The worse of a fault's two verdicts, for one line about it.
+pub fn fault_verdict(fault: &FaultResult) -> Verdict {
+    fault.injection.max(fault.undo)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn a_fault_says_what_was_done_to_whom_and_how_strongly() {
+        let mut scenario = sample::passing().scenarios.remove(0);
+        let it = scenario.faults[0].clone();
+        let peer = "service nats (10.43.7.12:4222; pod nats-0 10.42.0.9)";
+        let pod = "vllm-agg-0-vllmdecodeworker-7c9f8-x2k4p";
+        assert_eq!(fault(&scenario, &it), format!("partition of {pod} from {peer}"));
+        for (kind, peers, asked, text) in [
+            (
+                "netem",
+                true,
+                json!({"pods": {"prefix": "x"}, "to": [], "loss": "20%", "delay": "50ms", "follow": true}),
+                format!("netem between {pod} and {peer}: loss 20%, delay 50ms"),
+            ),
+            (
+                "stress",
+                false,
+                json!({"cpu": {"workers": 2, "load": "100%"}, "containers": ["a", "b"]}),
+                format!("stress of {pod}: cpu workers 2, cpu load 100%, containers a b"),
+            ),
+            ("pod_kill", false, json!({"grace_period": "0s"}), format!("pod kill of {pod}: grace period 0s")),
+            ("http", false, json!({"abort": true, "port": 80}), format!("http of {pod}: abort, port 80")),
+        ] {
+            let mut it = FaultResult { kind: kind.to_owned(), ..it.clone() };
+            it.peers.truncate(usize::from(peers));
+            scenario.resolved["phases"][0]["faults"] = json!({"nats-cut": {kind: asked}});
+            assert_eq!(fault(&scenario, &it), text);
+        }
+    }
+
+    #[test]
+    fn what_never_was_has_nothing_to_undo() {
+        let mut it = sample::passing().scenarios[0].faults[0].clone();
+        assert_eq!((injection(&it), undo(&it)), ("proven at 30.8s".to_owned(), "undone at 1m31.3s".to_owned()));
+        (it.proven_s, it.undone_s) = (None, None);
+        assert_eq!((injection(&it), undo(&it)), ("not proven".to_owned(), "removal not confirmed".to_owned()));
+        it.injecting_s = None;
+        assert_eq!((injection(&it), undo(&it)), ("never injected".to_owned(), "nothing to undo".to_owned()));
+        it.undo = Verdict::Error;
+        assert_eq!(undo(&it), "removal not confirmed");
+    }
+}

@@ -1,0 +1,82 @@
+//! What users felt of the faults of a phase, in words: how many were served and how fast beside the reference, since
+//! when, how fast the service failed over and recovered, and what it cost.
+
+use shakedown_schemas::result::{Recovery, ScenarioResult, Stats};
+
+use super::reference;
+use crate::words;
+
+/// How the requests of a phase with faults fared beside those of the reference: the share that succeeded, and p95. None
+/// where there is no reference, or where one of the two has no requests.
+pub fn felt(scenario: &ScenarioResult, it: &Recovery) -> Option<String> {
+    let of = |phase: &str| -> Option<&Stats> {
+        let phase = scenario.phases.iter().find(|known| known.name == phase)?;
+        phase.loads.iter().find(|load| load.load == it.load).map(|load| &load.stats)
+    };
+    let before = reference(scenario).filter(|phase| phase.name != it.phase)?;
+    let (first, during) = (of(&before.name)?, of(&it.phase)?);
+    let mut text = format!(
+        "success rate {} ({} in {})",
+        words::fraction(during.success_rate()?),
+        words::fraction(first.success_rate()?),
+        before.name
+    );
+    match (&first.latency, &during.latency) {
+        (Some(first), Some(during)) if first.p95_ms > 0.0 => text.push_str(&format!(
+            ", p95 {} ({} that of {})",
+            words::millis(during.p95_ms),
+            words::times(during.p95_ms / first.p95_ms),
+            before.name
+        )),
+        (_, Some(during)) => text.push_str(&format!(", p95 {}", words::millis(during.p95_ms))),
+        (_, None) => text.push_str(", and no answer to time"),
+    }
+    Some(text)
+}
+
+/// Since when, how fast the service failed over and recovered, and what it cost users, in one sentence.
+pub fn recovery(it: &Recovery) -> String {
+    let Some(onset) = it.onset_s else {
+        return match it.failed_requests {
+            0 => "no request noticed the fault".to_owned(),
+            count => format!("within tolerance all the time, {}", words::plural(count as usize, "failed request")),
+        };
+    };
+    let failover = match it.failover_s {
+        Some(at) => format!("failed over after {}", words::seconds((at - onset).max(0.0))),
+        None => "no failover while the fault stood".to_owned(),
+    };
+    let recovered = match (it.removed_s, it.recovered_s) {
+        (Some(removed), Some(at)) if at <= removed => "within tolerance when the removal was confirmed".to_owned(),
+        (Some(removed), Some(at)) => {
+            format!("recovered {} after the removal was confirmed", words::seconds(at - removed))
+        }
+        (Some(_), None) => "not recovered within the run".to_owned(),
+        (None, _) => "the removal was never confirmed".to_owned(),
+    };
+    format!(
+        "out of tolerance from {}, {failover}, {recovered}; {} out of tolerance in all, {}",
+        words::moment(onset),
+        words::seconds(it.out_of_tolerance_s),
+        words::plural(it.failed_requests as usize, "failed request")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn what_was_felt_is_beside_what_was_before() {
+        let mut scenario = sample::passing().scenarios.remove(0);
+        let it = scenario.recoveries[0].clone();
+        let said = felt(&scenario, &it).unwrap();
+        assert!(said.starts_with("success rate 98.36% ") && said.contains("(100% in baseline), p95 "), "{said}");
+        assert!(said.ends_with("x that of baseline)"), "{said}");
+        scenario.phases[1].loads[0].stats.latency = None;
+        assert!(felt(&scenario, &it).unwrap().ends_with("and no answer to time"));
+        scenario.phases.truncate(1);
+        assert_eq!(felt(&scenario, &it), None);
+    }
+}
