@@ -101,7 +101,12 @@ fn targets(out: &mut String, fault: &FaultPlan) {
     }
     let own_word = fault.engine == "chaos-mesh" && fault.effect == Wanted::Applied;
     if own_word {
-        out.push_str("  proof  Chaos Mesh's status: injected on exactly these pods, and its rules in place\n");
+        let more = match fault.kind {
+            "netem" | "partition" => ", and its rules in place",
+            "pod_failure" => ", and the pods' own: their programs do not run",
+            _ => "",
+        };
+        _ = writeln!(out, "  proof  Chaos Mesh's status: injected on exactly these pods{more}");
     } else {
         _ = writeln!(out, "  proof  {}", fault.effect);
     }
