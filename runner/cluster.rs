@@ -17,6 +17,8 @@ mod reach;
 mod secrets;
 mod story;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 mod transport;
 mod watch;
@@ -26,7 +28,7 @@ pub use access::Access;
 pub use chaos::Installation;
 pub use connect::{ConnectOptions, connect, quoted};
 pub use error::ClusterError;
-pub use kind::Kind;
+pub use kind::{CHAOS_GROUP, Kind};
 pub use network::{Network, endpoint_ips};
 pub use objects::ObjectKey;
 pub use own::WitnessImage;

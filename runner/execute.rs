@@ -6,7 +6,9 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::join_all;
 use shakedown_schemas::event::FaultState;
-use shakedown_schemas::result::{Evidence, ExpectationResult, Leftover, Proof, ScenarioResult, Trial, Unit, Verdict};
+use shakedown_schemas::result::{
+    Evidence, ExpectationResult, Leftover, Proof, RequestInfo, ScenarioResult, Trial, Unit, Verdict,
+};
 use shakedown_schemas::scenario::{Direction, Fault};
 use shakedown_schemas::{Document, EventKind};
 use tokio::sync::watch;
@@ -168,6 +170,17 @@ async fn carry_out(
             load.reconnects = forward.reconnects.load(std::sync::atomic::Ordering::Relaxed);
         }
     }
+    for (load, seen) in result.loads.iter_mut().zip(&outcome.observations.loads) {
+        load.requests = seen
+            .requests
+            .iter()
+            .map(|(name, (succeeded, failed))| RequestInfo {
+                name: name.clone(),
+                succeeded: *succeeded,
+                failed: *failed,
+            })
+            .collect();
+    }
     let zero = events.zero().map(|at| Zero { at, wall: story::zero(result, &events.log()) });
     if context.signal.borrow().is_none() {
         result.warnings.extend(gatherer.finish(&mut outcome.observations, zero).await);
@@ -239,7 +252,7 @@ async fn act(
     timeline::run(Timeline {
         scenario,
         faults: std::mem::take(faults),
-        load: Box::new(engine.lingering(|load| scenario.linger(load))),
+        load: Box::new(engine.paced(scenario, context.seed).lingering(|load| scenario.linger(load))),
         events: events.clone(),
         stop: stops(context.signal.clone(), guard.map(|guard| guard.lost()), events),
         undo_limit: context.undo_limit,
@@ -346,14 +359,22 @@ fn assemble(
         result.expectations.insert(0, unhealthy(&outcome.refused, phase, line));
     }
     result.warnings.extend(judge::drifts(observations, options.seed));
+    for (phase, span) in observations.phases.iter().enumerate() {
+        result.warnings.extend(observations.loads.iter().filter_map(|load| judge::late(load, phase, &span.name)));
+    }
     if let Some(breach) = outcome.breach {
         let line = document.line(&breach.path);
         // First, because everything that follows from the early end is less to the point.
         result.expectations.insert(0, stopped(breach, line));
     }
-    result.phases = judge::phases(observations);
+    result.phases = judge::phases(scenario, observations);
     result.series = judge::series(observations);
     result.recoveries = judge::recoveries(scenario, observations);
+    for (load, seen) in result.loads.iter_mut().zip(&observations.loads) {
+        (load.issued, load.resent) = (Some(seen.issued), seen.resent);
+    }
+    let lost = result.inconsistencies();
+    result.errors.extend(lost.into_iter().map(|what| format!("the numbers of this run cannot be believed: {what}")));
     result.duration_s = outcome.duration.as_secs_f64();
     result.errors.extend(outcome.errors);
     result.leftovers = leftovers;

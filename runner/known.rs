@@ -16,6 +16,9 @@ const MAX_AGE: SignedDuration = SignedDuration::from_hours(7 * 24);
 pub struct Enforcement {
     /// Whether it does.
     pub enforced: bool,
+    /// Whether it leaves connections open that stood before a policy forbade them; none where nobody has seen that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeps: Option<bool>,
     /// When it was found out.
     pub at: Timestamp,
     /// How, in words.
@@ -25,17 +28,26 @@ pub struct Enforcement {
 impl Enforcement {
     /// An answer that was found now.
     pub fn now(enforced: bool, how: impl Into<String>) -> Self {
-        Self { enforced, at: Timestamp::now(), how: how.into() }
+        Self { enforced, keeps: None, at: Timestamp::now(), how: how.into() }
     }
 
     /// The answer in a sentence.
     pub fn sentence(&self) -> String {
-        let what = if self.enforced {
-            "this cluster enforces NetworkPolicy"
-        } else {
-            "nothing in this cluster enforces NetworkPolicy"
+        let what = match (self.enforced, self.keeps) {
+            (false, _) => "nothing in this cluster enforces NetworkPolicy",
+            (true, None) => "this cluster enforces NetworkPolicy",
+            (true, Some(true)) => "this cluster enforces NetworkPolicy, and leaves established connections open",
+            (true, Some(false)) => "this cluster enforces NetworkPolicy, on established connections as well",
         };
         format!("{what} ({}, {})", self.how, self.at.strftime("%Y-%m-%d %H:%M UTC"))
+    }
+
+    /// That established connections survive a policy here, in a sentence; none where that is not known.
+    pub fn leaves_open(&self) -> Option<String> {
+        (self.enforced && self.keeps == Some(true)).then(|| {
+            let when = self.at.strftime("%Y-%m-%d %H:%M UTC");
+            format!("this cluster's network plugin leaves established connections open ({}, {when})", self.how)
+        })
     }
 }
 
@@ -83,4 +95,22 @@ async fn path(cluster: &Cluster) -> Result<Option<PathBuf>, ClusterError> {
 fn cache() -> Option<PathBuf> {
     let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_of_earlier_versions_read_back_and_say_what_is_known() {
+        let old = r#"{"enforced": true, "at": "2026-03-01T12:00:00Z", "how": "a canary showed it"}"#;
+        let old: Enforcement = serde_json::from_str(old).unwrap();
+        assert_eq!((old.keeps, old.leaves_open()), (None, None));
+        assert_eq!(old.sentence(), "this cluster enforces NetworkPolicy (a canary showed it, 2026-03-01 12:00 UTC)");
+        let keeps = Enforcement { keeps: Some(true), ..old.clone() };
+        assert!(keeps.sentence().contains("leaves established connections open"));
+        assert!(keeps.leaves_open().unwrap().contains("(a canary showed it, 2026-03-01 12:00 UTC)"));
+        let cuts = Enforcement { keeps: Some(false), ..old };
+        assert!(cuts.sentence().contains("established connections as well") && cuts.leaves_open().is_none());
+    }
 }

@@ -4,6 +4,7 @@
 //! `timeline` is the only part that acts, through the drivers in `faults` and `load`; what they saw are plain
 //! `observe` data, which `judge` turns into verdicts without looking at anything else.
 
+mod chance;
 pub mod cli;
 pub mod cluster;
 pub mod events;

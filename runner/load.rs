@@ -7,19 +7,27 @@
 mod answer;
 mod clock;
 mod connection;
+mod dice;
 mod engine;
 mod exchange;
+mod expects;
+mod failure;
 mod joint;
 mod lane;
+mod names;
+mod pacing;
 mod record;
+mod request;
 mod scan;
 mod schedule;
 mod shard;
 mod slot;
 mod sse;
+mod streams;
 mod target;
 #[cfg(test)]
 mod tests;
+mod text;
 mod tls;
 
 use std::net::SocketAddr;
@@ -27,7 +35,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use shakedown_schemas::scenario;
+use shakedown_schemas::{Files, scenario};
 
 use crate::observe::{Histogram, LoadObservations, Marks};
 
@@ -42,6 +50,25 @@ pub struct PlannedLoad {
     pub load: scenario::Load,
     /// Where requests go.
     pub endpoint: Endpoint,
+    /// The files that the scenario names.
+    pub files: Files,
+    /// The seed of everything that is chosen by chance.
+    pub seed: u64,
+}
+
+impl PlannedLoad {
+    /// The contents of a file that the load names.
+    fn file(&self, name: &str) -> Result<Arc<[u8]>, String> {
+        self.files.get(name).ok_or_else(|| format!("the file `{name}` was not read"))
+    }
+
+    /// Whether the load can be sent at all.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self) -> Result<(), LoadError> {
+        target::Target::new(self).map(drop)
+    }
 }
 
 /// Where requests go.
@@ -87,8 +114,8 @@ pub struct LoadError {
 /// Sends all loads of one scenario.
 #[async_trait]
 pub trait LoadDriver: Send {
-    /// Starts all loads; requests are due from `zero` on. Returns once the engine is ready to send. A mark must be set at
-    /// most 2 s after the moment that it marks: until then requests are kept one by one, later by the cell.
+    /// Starts all loads; requests are due from `zero` on, by the pace of the phase that the marks say. Returns once the
+    /// engine is ready to send. A mark begins now or later, never in the past.
     async fn start(&mut self, zero: Instant, marks: Arc<Marks>) -> Result<(), LoadError>;
 
     /// What happened since the last call, one entry per load.

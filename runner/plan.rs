@@ -96,7 +96,7 @@ pub async fn plan(document: &Document, cluster: Option<&Cluster>, options: &Opti
     if let Some(cluster) = cluster {
         blast::check(scenario, &faults, cluster).await?;
     }
-    let reached = loads::plan(scenario, cluster, &namespace).await?;
+    let reached = loads::plan(document, cluster, &namespace, options.seed).await?;
     let fuses = match options.fuse_margin {
         Some(margin) => fuses(scenario, &faults, margin, options),
         None => Vec::new(),

@@ -42,6 +42,8 @@ use clock::Clock;
 use controllers::{chaos, deployments, disruptions, endpoints, garbage, jobs, links, namespaces, stateful_sets};
 use kills::Kills;
 use logs::Logs;
+#[cfg(test)]
+pub(crate) use mesh::asked;
 use registry::{Registry, WriteOptions};
 use resource::{DEFINITIONS, NAMESPACES};
 use store::{Key, Store};

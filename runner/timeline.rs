@@ -19,7 +19,7 @@ use futures::FutureExt;
 use futures::future::join_all;
 use shakedown_schemas::EventKind;
 use shakedown_schemas::result::{FaultResult, Leftover};
-use shakedown_schemas::scenario::Scenario;
+use shakedown_schemas::scenario::{Phase, Scenario};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -168,6 +168,11 @@ struct Run<'a> {
     errors: Vec<String>,
 }
 
+/// What a phase consists of once nothing is being injected.
+fn calm_part(phase: &Phase) -> Part {
+    if phase.settle.is_zero() { Part::Judged } else { Part::Settling }
+}
+
 /// Why a phase went no further.
 #[derive(Debug)]
 enum Early {
@@ -189,6 +194,9 @@ impl Run<'_> {
         // A moment ahead, so that the engine is up when its first request is due.
         self.zero = Instant::now() + LEAD;
         self.events.start_clock(self.zero);
+        if let Some(part) = self.first_part(0) {
+            self.begin(0, part, || 0);
+        }
         if let Err(error) = self.load.start(self.zero.into_std(), self.marks.clone()).await {
             self.fail(error.to_string());
             return;
@@ -216,7 +224,6 @@ impl Run<'_> {
         }
         if let Some(gate) = self.gate.take() {
             let start_ns = self.spans.last().map_or(0, |span| span.end_ns);
-            self.marks.begin(Mark { at_ns: start_ns, phase: index, part: Part::Injecting });
             if self.calm(index, start_ns).await.is_err() {
                 return false;
             }
@@ -252,43 +259,68 @@ impl Run<'_> {
         };
         let mut result = Ok(());
         if at_once {
-            self.marks.begin(Mark { at_ns: start_ns, phase: index, part: Part::Injecting });
             if self.calmed != Some(index) {
                 result = self.calm(index, start_ns).await;
             }
             if result.is_ok() {
                 result = self.inject(|fault| fault.plan.phase == index && fault.plan.after.is_zero()).await;
             }
-            span.active_ns = self.now_ns();
-        }
-        if result.is_ok() {
             // The phase is judged from when its faults are in place. How long their proof takes is our affair, and what
             // the service's users feel meanwhile must not be left out.
-            let settled_ns = span.active_ns + phase.settle.get().as_nanos() as u64;
-            if settled_ns > span.active_ns {
-                self.marks.begin(Mark { at_ns: span.active_ns, phase: index, part: Part::Settling });
-            }
-            self.marks.begin(Mark { at_ns: settled_ns, phase: index, part: Part::Judged });
-            span.judged_from_ns = settled_ns;
+            span.active_ns = match result {
+                Ok(()) => self.begin(index, calm_part(phase), || self.now_ns()),
+                Err(_) => self.now_ns(),
+            };
+        }
+        if result.is_ok() {
+            span.judged_from_ns = span.active_ns + phase.settle.get().as_nanos() as u64;
             result = self.prove(FaultRun::is_to_prove).await;
         }
         if result.is_ok() {
             result = self.wait(index, span.active_ns, phase.duration.get()).await;
         }
-        span.judged_to_ns = self.now_ns();
-        span.judged_from_ns = span.judged_from_ns.min(span.judged_to_ns);
         span.complete = result.is_ok();
+        span.judged_to_ns = if has_faults {
+            self.begin(index, Part::Undoing, || self.now_ns())
+        } else {
+            self.border(index, span.complete)
+        };
+        span.judged_from_ns = span.judged_from_ns.min(span.judged_to_ns);
         span.end_ns = span.judged_to_ns;
         if has_faults {
-            self.marks.begin(Mark { at_ns: span.judged_to_ns, phase: index, part: Part::Undoing });
             let clean = self.undo(|fault| fault.plan.phase == index).await;
             let last =
                 self.faults.iter().filter(|fault| fault.plan.phase == index).filter_map(FaultRun::undone_ns).max();
             span.removed_ns = last.filter(|_| clean).or(left_out.then_some(span.judged_to_ns));
-            span.end_ns = self.now_ns();
+            span.end_ns = self.border(index, span.complete);
         }
         self.spans.push(span);
         result
+    }
+
+    /// What a phase begins with; none after the last phase.
+    fn first_part(&self, index: usize) -> Option<Part> {
+        let phase = self.scenario.phases.get(index)?;
+        let at_once = self.faults.iter().any(|fault| fault.plan.phase == index && fault.plan.after.is_zero());
+        Some(if at_once { Part::Injecting } else { calm_part(phase) })
+    }
+
+    /// Begins a part of a phase, and says when that is. One that settles is followed by the judged one.
+    fn begin(&self, index: usize, part: Part, now_ns: impl FnOnce() -> u64) -> u64 {
+        let at_ns = self.marks.begin_now(index, part, now_ns);
+        if part == Part::Settling {
+            let at_ns = at_ns + self.scenario.phases[index].settle.get().as_nanos() as u64;
+            self.marks.begin(Mark { at_ns, phase: index, part: Part::Judged });
+        }
+        at_ns
+    }
+
+    /// A phase ends now, and the next one begins in the same moment unless the run ends with this one.
+    fn border(&self, index: usize, goes_on: bool) -> u64 {
+        match self.first_part(index + 1).filter(|_| goes_on) {
+            Some(part) => self.begin(index + 1, part, || self.now_ns()),
+            None => self.now_ns(),
+        }
     }
 
     /// Waits until the requests that were due before a phase with faults have ended.

@@ -1,6 +1,7 @@
 //! The campaigns behind the promise that undo does not depend on the runner being alive.
 //!
-//! `kill`: a run with two partitions, one of them with a witness, is killed with SIGKILL right before and right after each
+//! `kill`: a run with two partitions, one of them with a witness (in the sandbox, where Chaos Mesh is at hand: a partition, a
+//! degradation, an object of the scenario's own and a kill), is killed with SIGKILL right before and right after each
 //! of its acts on the cluster (each entry of its journal), and at random moments. With no process of ours alive, everything
 //! must be gone within the fuse's deadline and ten seconds, and `cleanup --check` must agree.
 //!
@@ -181,7 +182,7 @@ async fn kill_campaign(place: &Place) {
         }
     }
     let acts = calls.iter().filter(|call| call.act.is_some()).count();
-    assert!(acts >= 12, "two partitions, a fuse and a lock are at least twelve acts: {calls:#?}");
+    assert!(acts >= 12, "the faults, a fuse and a lock are at least twelve acts: {calls:#?}");
     let seed = std::env::var("SHAKEDOWN_CAMPAIGN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let mut random = StdRng::seed_from_u64(seed);
     let moments = match form() {
@@ -294,7 +295,7 @@ pub struct Sandbox {
 
 impl Sandbox {
     pub fn server(&self) -> Server {
-        Server::of("sandbox", &self.kubeconfig)
+        Server::of(server::SANDBOX, &self.kubeconfig)
     }
 
     pub fn start(shakedown: &Shakedown) -> Self {

@@ -1,194 +1,26 @@
 //! Faults by Chaos Mesh on a real API server with its definitions, and a small controller in its place: the runner cannot
 //! tell. No network is shaped here; what is tested is the contract, in all the ways in which it can be broken.
 
-use std::path::Path;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
 use serde_json::{Value, json};
 use shakedown_schemas::event::FaultState;
-use shakedown_schemas::result::Verdict;
+use shakedown_schemas::result::{Leftover, Verdict};
 
 use crate::support::chaos_mesh::{ChaosMesh, Manner};
-use crate::support::deployment::api;
-use crate::support::kubectl::{Kubectl, name};
-use crate::support::process::{Finished, Running};
+use crate::support::deployment::{Inference, TestCluster, api};
+use crate::support::kubectl::name;
 use crate::support::reports::Reports;
-use crate::support::server::serve;
 use crate::support::shakedown::Shakedown;
-use crate::support::{none_of, root, skipped};
+use crate::support::stage::{KINDS, Stage, define, wait};
+use crate::support::{none_of, root, scenario, skipped};
+
+#[path = "../runner/faults/chaos/spec/combinations.rs"]
+mod combinations;
 
 /// How long any run here may take.
 const LIMIT: Duration = Duration::from_secs(240);
-/// Everything of Chaos Mesh that a run may create.
-const KINDS: &str = "networkchaos,podchaos,stresschaos,httpchaos,dnschaos,iochaos,timechaos";
-
-/// A namespace with two workers and a bus behind a service. Their pods are objects alone: no node runs them.
-struct Stage {
-    kubectl: &'static Kubectl,
-    namespace: String,
-}
-
-impl Stage {
-    fn new(kubectl: &'static Kubectl) -> Self {
-        static DEFINED: OnceLock<()> = OnceLock::new();
-        DEFINED.get_or_init(|| define(kubectl));
-        static SERIAL: AtomicU32 = AtomicU32::new(0);
-        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let this = Self { kubectl, namespace: format!("shakedown-chaos-{}-{serial}", std::process::id()) };
-        kubectl.run(&["create", "namespace", &this.namespace]);
-        for (app, replicas) in [("worker", 2), ("bus", 1)] {
-            kubectl.create(&this.replica_set(app, replicas));
-        }
-        kubectl.create(&json!({
-            "apiVersion": "v1", "kind": "Service",
-            "metadata": {"name": "bus", "namespace": this.namespace},
-            "spec": {"selector": {"app": "bus"}, "ports": [{"port": 4222}]},
-        }));
-        this.run_pods(3);
-        this
-    }
-
-    fn replica_set(&self, app: &str, replicas: u32) -> Value {
-        json!({
-            "apiVersion": "apps/v1", "kind": "ReplicaSet",
-            "metadata": {"name": app, "namespace": self.namespace},
-            "spec": {
-                "replicas": replicas,
-                "selector": {"matchLabels": {"app": app}},
-                "template": {
-                    "metadata": {"labels": {"app": app}},
-                    "spec": {
-                        // Nobody serves it, so no node takes these pods.
-                        "schedulerName": "shakedown-test",
-                        "terminationGracePeriodSeconds": 0,
-                        "containers": [
-                            {"name": "main", "image": "shakedown.invalid/x"},
-                            {"name": "sidecar", "image": "shakedown.invalid/x"},
-                        ],
-                    },
-                },
-            },
-        })
-    }
-
-    fn pods(&self) -> Vec<Value> {
-        self.kubectl.items(&["pods", "-n", &self.namespace, "-l", "app in (worker,bus)"])
-    }
-
-    /// Waits for so many pods and makes the server believe that they run.
-    #[track_caller]
-    fn run_pods(&self, count: usize) {
-        wait("pods", || self.pods().len() == count);
-        for (number, mut pod) in self.pods().into_iter().enumerate() {
-            if pod["status"]["phase"] == "Running" {
-                continue;
-            }
-            let serial: u32 = self.namespace.rsplit('-').next().and_then(|it| it.parse().ok()).unwrap_or(0);
-            let ip = format!("10.250.{}.{}", serial % 250, number + 10);
-            pod["status"] = json!({
-                "phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
-                "conditions": [{"type": "Ready", "status": "True"}],
-            });
-            let file = tempfile::NamedTempFile::new().expect("a temporary file");
-            std::fs::write(file.path(), pod.to_string()).expect("a temporary file");
-            let path = format!("/api/v1/namespaces/{}/pods/{}/status", self.namespace, name(&pod));
-            self.kubectl.run(&["replace", "--raw", &path, "-f", file.path().to_str().expect("UTF-8")]);
-        }
-    }
-
-    fn workers(&self) -> Vec<String> {
-        let pods = self.kubectl.items(&["pods", "-n", &self.namespace, "-l", "app=worker"]);
-        pods.iter().map(|pod| name(pod).to_owned()).collect()
-    }
-
-    fn play(&self, manner: Manner) -> ChaosMesh {
-        ChaosMesh::play(Path::new(self.kubectl.kubeconfig()), &self.namespace, manner)
-    }
-
-    /// The scenario with these faults in a phase of its own.
-    fn scenario(&self, shakedown: &Shakedown, faults: &str, seconds: u32) -> String {
-        let url = serve(200);
-        shakedown.file(
-            "scenario.yaml",
-            format!(
-                "version: 1\nname: chaos\nnamespace: {}\nblast_radius: {{max_percent: 100%}}\n\
-                 load: {{main: {{http: {{url: \"{url}\"}}, rate: 50/s}}}}\nphases:\n\
-                 - {{name: before, duration: 2s, expect: [success_rate: {{min: 50%}}]}}\n\
-                 - name: fault\n  duration: {seconds}s\n  expect: [success_rate: {{min: 50%}}]\n  faults:\n{faults}\n",
-                self.namespace
-            ),
-        )
-    }
-
-    fn start(&self, shakedown: &Shakedown, scenario: &str, args: &[&str]) -> Running {
-        let out: &[&str] = if args.contains(&"--out") { &[] } else { &["--out", "out"] };
-        shakedown.start(&[&["run", "--kubeconfig", self.kubectl.kubeconfig(), scenario], out, args].concat())
-    }
-
-    fn run(&self, shakedown: &Shakedown, faults: &str, args: &[&str]) -> Finished {
-        let scenario = self.scenario(shakedown, faults, 3);
-        self.start(shakedown, &scenario, args).finish(LIMIT)
-    }
-
-    /// What is there of Chaos Mesh.
-    fn resources(&self) -> Vec<String> {
-        self.kubectl.items(&[KINDS, "-n", &self.namespace]).iter().map(|it| name(it).to_owned()).collect()
-    }
-
-    /// The rules that pods still have.
-    fn rules(&self) -> Vec<String> {
-        let networks = self.kubectl.items(&["podnetworkchaos", "-n", &self.namespace]);
-        let rules = networks.iter().flat_map(|it| it["spec"]["tcs"].as_array().cloned().unwrap_or_default());
-        rules.map(|rule| rule["source"].as_str().unwrap_or_default().to_owned()).collect()
-    }
-
-    #[track_caller]
-    fn expect_clean(&self) {
-        none_of(&self.resources());
-        none_of(&self.rules());
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        // Without a controller nobody takes finalizers off.
-        for kind in KINDS.split(',') {
-            for object in self.kubectl.items(&[kind, "-n", &self.namespace]) {
-                let free = r#"{"metadata": {"finalizers": null}}"#;
-                let place = ["-n", &self.namespace, "patch", kind, name(&object), "--type", "merge", "-p", free];
-                _ = self.kubectl.try_run(&place);
-            }
-        }
-        _ = self.kubectl.try_run(&["delete", "namespace", &self.namespace, "--wait=false"]);
-    }
-}
-
-/// The definitions: the real ones where they are, else our own.
-fn define(kubectl: &Kubectl) {
-    let real = root().join("../shared/chaos-mesh/crds");
-    let own = root().join("tests/support/crds");
-    let folder = if real.is_dir() { real } else { own.join("chaos-mesh.yaml") };
-    for path in [folder, own.join("podnetworkchaos.yaml")] {
-        kubectl.run(&["apply", "--server-side", "--force-conflicts", "-f", path.to_str().expect("UTF-8")]);
-    }
-    for kind in KINDS.split(',').chain(["podnetworkchaos"]) {
-        let definition = format!("crd/{kind}.chaos-mesh.org");
-        kubectl.run(&["wait", "--for=condition=Established", "--timeout=60s", &definition]);
-    }
-    // A new kind is in the server's list of kinds a moment later.
-    wait("kinds", || kubectl.try_run(&["get", KINDS, "-n", "default"]).code() == 0);
-}
-
-#[track_caller]
-fn wait(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited a minute for {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
 
 /// A stage; without a cluster, the test skips.
 macro_rules! stage {
@@ -226,16 +58,8 @@ fn every_kind_is_injected_proven_and_undone() {
     names: {dns: {pods: {prefix: worker}, patterns: [nats.*]}}
     files: {io: {pods: {prefix: worker}, volume: /data, error: EIO}}
     clock: {time: {pods: {prefix: worker}, offset: -10m}}
-    written:
-      manifest:
-        object:
-          apiVersion: chaos-mesh.org/v1alpha1
-          kind: StressChaos
-          spec: {mode: all, selector: {pods: {NAMESPACE: [POD]}}, stressors: {cpu: {workers: 1}}}
-        pods: {prefix: worker}
-        active_when: [{field: \"status.conditions[type=AllInjected].status\", equals: \"True\"}]";
-    let faults = faults.replace("NAMESPACE", &stage.namespace).replace("POD", &stage.workers()[0]);
-    let scenario = stage.scenario(&shakedown, &faults, 3);
+";
+    let scenario = stage.scenario(&shakedown, &format!("{faults}{}", stage.written()), 3);
     let shown = shakedown.run(&["plan", "--kubeconfig", stage.kubectl.kubeconfig(), &scenario]).expect_code(0).stdout;
     for words in
         ["kind: NetworkChaos", "rate: \"1mbit\"", "limit: ", "latency: \"100ms\"", "externalTargets:", "duration: \""]
@@ -250,39 +74,140 @@ fn every_kind_is_injected_proven_and_undone() {
     assert_eq!(reports.scenario().faults.len(), 11);
     let lossy = &reports.scenario().faults[0];
     assert_eq!((lossy.engine.as_str(), lossy.objects.len()), ("chaos-mesh", 2));
+    let stopped =
+        reports.scenario().faults[3].evidence.iter().filter(|it| it.detail.contains("do not run: it is not ready"));
+    assert!(stopped.count() >= 2, "{:#?}", reports.scenario().faults[3].evidence);
     let gone = lossy.evidence.iter().any(|it| it.detail.contains("was recovered, and is gone with its rules"));
     assert!(gone, "{:#?}", lossy.evidence);
     stage.expect_clean();
+}
+
+/// The guide's patterns, the files as they ship, against real pods: proven and undone, by a Chaos Mesh that keeps its side of
+/// the contract and shapes nothing. What asks whether anybody felt it must then fail.
+#[test]
+fn the_patterns_of_the_guide_run_unchanged() {
+    let cluster = match TestCluster::get() {
+        Ok(cluster) => cluster,
+        Err(why) => return skipped("the_patterns_of_the_guide_run_unchanged", why),
+    };
+    define(&cluster.kubectl);
+    let run = |names: &[&str], code: i32| {
+        let inference = Inference::new(cluster, 2);
+        let (_mesh, shakedown) =
+            (ChaosMesh::play(&cluster.kubectl, &inference.namespace, Manner::Well), Shakedown::new());
+        let (kubeconfig, namespace) = (cluster.kubectl.kubeconfig(), format!("namespace={}", inference.namespace));
+        let files: Vec<String> = names.iter().map(|name| scenario(&format!("{name}.yaml"))).collect();
+        let mut args =
+            vec!["run", "--out", "out", "--kubeconfig", kubeconfig, "--var", &namespace, "--var", "rate=50/s"];
+        args.extend(["--var", "baseline=3s", "--var", "fault=3s", "--var", "recovery=8s"]);
+        args.extend(files.iter().map(String::as_str));
+        let finished = shakedown.start(&args).finish(LIMIT);
+        let reports = shakedown.reports("out");
+        assert_eq!(finished.code(), code, "{finished}\n{}", reports.found());
+        for it in &reports.result.scenarios {
+            let fault = &it.faults[0];
+            assert_eq!(
+                (fault.injection, fault.undo),
+                (Verdict::Pass, Verdict::Pass),
+                "{}: {:?}",
+                it.name,
+                fault.problem
+            );
+        }
+        none_of(&inference.items(&[KINDS]).iter().map(|it| name(it).to_owned()).collect::<Vec<_>>());
+        reports
+    };
+    std::thread::scope(|scope| {
+        let patterns = scope.spawn(|| run(&["degrade-loss", "degrade-delay", "degrade-bandwidth"], 0));
+        let reports = run(&["degrade-combined", "graceful-degradation"], 1);
+        let verdicts: Vec<Verdict> = reports.result.scenarios.iter().map(|it| it.verdict).collect();
+        assert_eq!(verdicts, [Verdict::Pass, Verdict::Fail], "{}", reports.found());
+        let unfelt = reports.result.scenarios[1].expectations.iter().find(|it| it.verdict == Verdict::Fail);
+        assert_eq!(unfelt.map(|it| it.kind.as_str()), Some("latency_ratio"));
+        patterns.join().expect("the patterns");
+    });
 }
 
 #[test]
 fn the_server_takes_every_golden_file() {
     let stage = stage!("the_server_takes_every_golden_file");
     let folder = root().join("runner/faults/chaos/spec/snapshots");
-    let mut documents = 0;
+    let mut all = String::new();
     for entry in std::fs::read_dir(folder).expect("the golden files") {
-        let path = entry.expect("an entry").path();
-        let text = std::fs::read_to_string(&path).expect("UTF-8");
-        let yaml = text.splitn(3, "---\n").nth(2).expect("a snapshot has a head");
-        documents += yaml.matches("apiVersion:").count();
-        let file = tempfile::NamedTempFile::new().expect("a temporary file");
-        let here = yaml.replace("  namespace: shop", &format!("  namespace: {}", stage.namespace));
-        std::fs::write(file.path(), here).expect("a temporary file");
+        let text = std::fs::read_to_string(entry.expect("an entry").path()).expect("UTF-8");
+        all.push_str("---\n");
+        all.push_str(text.splitn(3, "---\n").nth(2).expect("a snapshot has a head"));
+    }
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let here = all.replace("  namespace: shop", &format!("  namespace: {}", stage.namespace));
+    std::fs::write(file.path(), here).expect("a temporary file");
+    let file = file.path().to_str().expect("UTF-8");
+    let objects = |dry_run: &str| -> Vec<Value> {
+        let text = stage.kubectl.run(&["create", dry_run, "-o", "json", "-f", file]);
+        let stream = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+        stream.map(|object| object.expect("JSON")).collect()
+    };
+    let (made, sent) = (objects("--dry-run=server"), objects("--dry-run=client"));
+    assert!(made.len() == sent.len() && made.len() >= 29, "{} of {}", made.len(), sent.len());
+    for (made, sent) in made.iter().zip(sent) {
         // Nothing may be dropped without a word: what the server would keep is what was sent.
-        let file = file.path().to_str().expect("UTF-8");
-        let made = stage.kubectl.run(&["create", "--dry-run=server", "-o", "json", "-f", file]);
-        let sent = stage.kubectl.run(&["create", "--dry-run=client", "-o", "json", "-f", file]);
-        let specs = |text: &str| -> Vec<Value> {
-            let stream = serde_json::Deserializer::from_str(text).into_iter::<Value>();
-            stream.map(|object| object.expect("JSON")["spec"].clone()).collect()
-        };
-        for (made, sent) in specs(&made).iter().zip(specs(&sent)) {
-            for (key, value) in sent.as_object().expect("a spec") {
-                assert_eq!(&made[key], value, "{}: {key}", path.display());
-            }
+        for (key, value) in sent["spec"].as_object().expect("a spec") {
+            assert_eq!(&made["spec"][key], value, "{sent:#}");
         }
     }
-    assert!(documents >= 25, "{documents}");
+}
+
+/// Every combination of a degradation's fields, to a service in both directions and for all traffic, by the real schemas.
+#[test]
+fn the_server_takes_every_combination_of_a_degradation() {
+    use shakedown::cluster::{ConnectOptions, connect};
+    use shakedown::faults::chaos::spec::{Ends, netem};
+    use shakedown::faults::chaos::{Naming, object};
+    use shakedown_schemas::result::PodRef;
+    use shakedown_schemas::scenario::Direction;
+
+    let stage = stage!("the_server_takes_every_combination_of_a_degradation");
+    let pod = |name: &str| PodRef {
+        namespace: stage.namespace.clone(),
+        name: name.into(),
+        uid: name.into(),
+        node: None,
+        ip: Some("10.250.0.1".into()),
+    };
+    let (targets, peers) = ([pod("worker-0")], vec![pod("bus-0")]);
+    let service = Ends { pods: peers, addresses: ["10.96.0.7".to_owned()].into(), ..Ends::default() };
+    let naming = Naming {
+        run: "20260301-105959-abcde".into(),
+        serial: 0,
+        number: 1,
+        fault: "fault".into(),
+        namespace: stage.namespace.clone(),
+        duration: Duration::from_secs(60),
+    };
+    let mut resources = Vec::new();
+    for mut fields in combinations::combinations() {
+        fields.insert("pods".to_owned(), json!({"prefix": "worker"}));
+        let fault = serde_json::from_value(fields.into()).expect("a degradation");
+        for (ends, direction) in [(None, Direction::Egress), (Some(&service), Direction::Both)] {
+            resources.extend(netem(&fault, &targets, ends, direction));
+        }
+    }
+    assert!(resources.len() > 500, "{}", resources.len());
+    let options = ConnectOptions { kubeconfig: Some(stage.kubectl.kubeconfig().into()), ..ConnectOptions::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        _ = rustls::crypto::ring::default_provider().install_default();
+        let cluster = connect(&options).await.expect("the test cluster");
+        futures::stream::iter(&resources)
+            .for_each_concurrent(16, async |resource| {
+                let sent = object(resource, &naming, 0);
+                let made = cluster.rehearse(resource.kind, &stage.namespace, &sent).await;
+                let made = made.unwrap_or_else(|error| panic!("{sent:#}: {error}"));
+                // Nothing may be dropped without a word.
+                assert_eq!(made["spec"], sent["spec"]);
+            })
+            .await;
+    });
 }
 
 #[test]
@@ -301,6 +226,16 @@ fn an_injection_that_never_succeeds_names_the_pod_and_the_remedy() {
     stage.run(&shakedown, LOSS, &["--inject-timeout", "3s"]).expect_code(3);
     let worker = stage.workers()[0].clone();
     refused(&shakedown.reports("out"), &[&worker, "unable to set tcs", "modprobe sch_netem"]);
+    stage.expect_clean();
+}
+
+#[test]
+fn pods_whose_containers_do_not_end_have_not_failed() {
+    let stage = stage!("pods_whose_containers_do_not_end_have_not_failed");
+    let (_mesh, shakedown) = (stage.play(Manner::KeepsRunning), Shakedown::new());
+    let faults = "    failing: {pod_failure: {pods: {prefix: worker}}}";
+    stage.run(&shakedown, faults, &["--inject-timeout", "3s"]).expect_code(3);
+    refused(&shakedown.reports("out"), &["have not ended yet"]);
     stage.expect_clean();
 }
 
@@ -368,10 +303,17 @@ fn a_stuck_removal_is_left_behind_and_force_marks_it() {
 fn a_run_may_force_and_is_marked() {
     let stage = stage!("a_run_may_force_and_is_marked");
     let (_mesh, shakedown) = (stage.play(Manner::Sticks), Shakedown::new());
-    stage.run(&shakedown, LOSS, &["--undo-timeout", "30s", "--force-cleanup"]).expect_code(6);
+    // What the scenario writes out itself has the same promises.
+    let faults = format!("{LOSS}\n{}", stage.written());
+    stage.run(&shakedown, &faults, &["--undo-timeout", "30s", "--force-cleanup"]).expect_code(6);
     let reports = shakedown.reports("out");
     let left = &reports.scenario().leftovers;
-    assert!(left.iter().any(|it| it.command.contains("delete pod") && it.error.contains("by force")), "{left:#?}");
+    for kind in ["networkchaos", "stresschaos"] {
+        let told = |it: &Leftover| {
+            it.what.contains(kind) && it.command.contains("delete pod") && it.error.contains("by force")
+        };
+        assert!(left.iter().any(told), "{left:#?}");
+    }
     none_of(&stage.resources());
 }
 
@@ -423,7 +365,7 @@ fn the_fuse_removes_what_a_killed_runner_leaves() {
     let stage = stage!("the_fuse_removes_what_a_killed_runner_leaves");
     let (_mesh, shakedown) = (stage.play(Manner::Well), Shakedown::new());
     let scenario = stage.scenario(&shakedown, LOSS, 3);
-    let running = stage.start(&shakedown, &scenario, &["--fuse-margin", "2s"]);
+    let running = stage.start(&shakedown, &scenario, &["--fuse-margin", "10s"]);
     running.stderr_line("fault lossy: proven", LIMIT);
     running.signal(rustix::process::Signal::KILL);
     drop(running);
@@ -471,8 +413,10 @@ fn kills_respect_budgets_only_when_asked() {
     }));
     wait("the budget", || stage.kubectl.get(&["pdb", "bus", "-n", &stage.namespace])["status"]["currentHealthy"] == 1);
     let evict = "    gone: {pod_kill: {pods: {prefix: bus}, evict: true}}";
-    stage.run(&shakedown, evict, &[]).expect_code(3);
-    refused(&shakedown.reports("out"), &["disruption budget", "leave `evict` out"]);
+    // Said before any load is sent.
+    let refusal =
+        stage.run(&shakedown, evict, &[]).expect_code(3).expect_stderr(&["disruption budget", "leave `evict` out"]);
+    assert!(!refusal.stderr.contains("phase before"), "{refusal}");
     let kill = "    gone: {pod_kill: {pods: {prefix: bus}, grace_period: 0s}}";
     let scenario = stage.scenario(&shakedown, kill, 3);
     let finished = stage.start(&shakedown, &scenario, &["--out", "killed"]).finish(LIMIT);

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
 use shakedown_schemas::result::Verdict;
 
 use crate::support::process::Running;
@@ -186,7 +187,7 @@ fn nothing_selected_is_exit_code_5() {
     std::fs::create_dir(shakedown.path("none")).expect("a folder");
     for args in [
         vec!["run", &folder, "--tag", "no-such-tag"],
-        vec!["list", &folder, "--skip-tag", "network-policy,chaos-mesh,kubernetes"],
+        vec!["list", &folder, "--skip-tag", "network-policy,chaos-mesh,kubernetes,load"],
         vec!["list", "none"],
         vec!["list", "none/*.yaml"],
     ] {
@@ -280,6 +281,74 @@ fn a_service_that_refuses_every_connection_is_exit_code_3_before_any_load() {
     let reports = shakedown.reports("out");
     assert_eq!(reports.result.verdict, Verdict::Error);
     assert!(!reports.junit_failures().is_empty());
+}
+
+#[test]
+fn a_machine_without_files_to_open_is_not_held_against_the_service() {
+    let shakedown = Shakedown::new();
+    // It takes requests and never answers, so that each one keeps its connection until its timeout.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port of loopback");
+    let url = format!("http://{}", silent.local_addr().expect("an address"));
+    std::thread::spawn(move || silent.incoming().collect::<Vec<_>>());
+    let expect = "errors: {not_sent_connections: {min: 50}, timeout: {min: 10}, not_sent_limit: {max: 0}}";
+    let text = url_scenario(&url).replace("timeout: 2s", "timeout: 1s").replace("success_rate: {min: 90%}", expect);
+    assert!(text.contains("timeout: 1s") && text.contains(expect), "{text}");
+    shakedown.file("silent.yaml", text);
+    let mut command = shakedown.command("sh");
+    command.args(["-c", "ulimit -n 64; exec \"$0\" run silent.yaml --out out", BINARY]);
+    Running::start(&mut command).finish(Duration::from_secs(60)).expect_code(0);
+    let reports = shakedown.reports("out");
+    let load = &reports.phase("only").loads[0];
+    assert_eq!(load.stats.succeeded, 0);
+    assert!(reports.text("report.html").contains("this machine could open no further connection"));
+}
+
+/// How many values a histogram in the exchange format has.
+fn values_of(text: &str) -> u64 {
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text).expect("base64");
+    let read = hdrhistogram::serialization::Deserializer::new().deserialize::<u64, _>(&mut bytes.as_slice());
+    read.expect("a histogram").len()
+}
+
+#[test]
+fn load_alone_keeps_the_pace_of_each_phase_and_asks_no_cluster() {
+    let shakedown = Shakedown::new();
+    let broken = shakedown.file("broken", "this is no kubeconfig");
+    let shakedown = shakedown.env("KUBECONFIG", broken);
+    let url = format!("url={}", serve(200));
+    let file = scenario("load-only.yaml");
+    let short = [file.as_str(), "--var", &url, "--var", "length=6s", "--seed", "7"];
+    let plan = shakedown.run(&[&["plan"], &short[..]].concat()).expect_code(0);
+    plan.expect_stdout(&[
+        "50/s, Poisson arrivals",
+        "load visitors: 50/s to 200/s, 750 requests",
+        "load users: 0 at a time",
+    ]);
+    shakedown.run(&[&["run", "--out", "out"], &short[..]].concat()).expect_code(0);
+    let reports = shakedown.reports("out");
+    let scenario = reports.scenario();
+    assert!(scenario.cluster.is_none() && scenario.inconsistencies().is_empty(), "{:?}", scenario.inconsistencies());
+    let of = |phase: &str, load: usize| reports.phase(phase).loads[load].clone();
+    let paces: Vec<String> =
+        scenario.phases.iter().filter_map(|it| Some(it.loads[0].generator.as_ref()?.pace.clone())).collect();
+    assert_eq!(paces, ["50/s", "50/s to 200/s", "0/s", "50/s"]);
+    // Drawn from the seed: 750 on average, four standard deviations around that.
+    let climb = of("climb", 0);
+    assert!((640..=860).contains(&climb.stats.requests), "{}", climb.stats.requests);
+    let planned = climb.generator.as_ref().and_then(|it| it.planned).expect("an open loop");
+    assert!((740.0..770.0).contains(&planned), "{planned}");
+    let lateness = climb.generator.as_ref().and_then(|it| it.lateness.as_ref()).expect("an open loop");
+    assert_eq!(lateness.stats.count, climb.stats.requests);
+    assert_eq!(of("pause", 0).stats.requests, 0);
+    let users = of("climb", 1).generator.expect("a closed loop");
+    assert!(users.planned.is_none() && users.corrected.is_some_and(|it| it.interval_ms > 100.0));
+    assert!(scenario.warnings.iter().any(|it| it.contains("`users` is a closed loop")), "{:?}", scenario.warnings);
+    // Windows of the series add up to the whole in the exchange format.
+    for (load, series) in scenario.loads.iter().zip(&scenario.series) {
+        let windows = series.points.iter().filter_map(|point| point.latency_hdr.as_deref());
+        assert_eq!(load.issued, Some(windows.map(values_of).sum()), "{}", load.name);
+    }
+    assert!(reports.text("report.html").contains("The load generator"));
 }
 
 #[test]

@@ -140,41 +140,18 @@ fn the_reports_agree(reports: &Reports) {
 }
 
 #[test]
-fn every_shipped_scenario_has_its_verdict() {
-    let expected = [
-        ("block-nats.yaml", 0),
-        ("block-pods.yaml", 0),
-        ("block-nats-and-pods.yaml", 0),
-        ("fault-tolerance.yaml", 0),
-        ("recovery-speed.yaml", 0),
-        ("degrade-loss.yaml", 0),
-        ("degrade-delay.yaml", 0),
-        ("degrade-bandwidth.yaml", 0),
-        ("degrade-combined.yaml", 0),
-        ("graceful-degradation.yaml", 0),
-        ("kill-worker.yaml", 0),
-        ("fail-worker.yaml", 0),
-        ("kill-container.yaml", 0),
-        ("stress-worker.yaml", 0),
-        ("http-errors.yaml", 0),
-        ("dns-errors.yaml", 0),
-        ("manifest.yaml", 0),
-        // What the sandbox has no model of is an error there, and never a pass.
-        ("io-errors.yaml", 3),
-        ("clock-skew.yaml", 3),
-    ];
-    // The quickstart has a test of its own.
-    let mut shipped: Vec<String> = std::fs::read_dir(root().join("scenarios"))
+fn every_shipped_scenario_passes() {
+    // The quickstart has a test of its own, and load alone needs no sandbox.
+    let shipped: Vec<String> = std::fs::read_dir(root().join("scenarios"))
         .expect("the scenarios")
         .map(|entry| entry.expect("a file").file_name().to_string_lossy().into_owned())
-        .filter(|name| name.ends_with(".yaml") && name != "quickstart.yaml")
+        .filter(|name| name.ends_with(".yaml") && name != "quickstart.yaml" && name != "load-only.yaml")
         .collect();
-    shipped.retain(|name| expected.iter().all(|(known, _)| known != name));
-    assert!(shipped.is_empty(), "no verdict is expected of {shipped:?}");
+    assert!(shipped.len() >= 19, "{shipped:?}");
     let mut problems = Vec::new();
-    for batch in expected.chunks(AT_ONCE) {
+    for batch in shipped.chunks(AT_ONCE) {
         std::thread::scope(|scope| {
-            let runs: Vec<_> = batch.iter().map(|(file, code)| scope.spawn(|| verdict_is(file, *code))).collect();
+            let runs: Vec<_> = batch.iter().map(|file| scope.spawn(|| does_not_pass(file))).collect();
             problems.extend(runs.into_iter().filter_map(|run| run.join().unwrap_or_else(|_| Some("see above".into()))));
         });
     }
@@ -182,18 +159,13 @@ fn every_shipped_scenario_has_its_verdict() {
 }
 
 /// What is wrong with the run of a shipped scenario, if anything is.
-fn verdict_is(file: &str, code: i32) -> Option<String> {
+fn does_not_pass(file: &str) -> Option<String> {
     let shakedown = Shakedown::new();
-    let patience: &[&str] = if code == 0 { &[] } else { &["--inject-timeout", "3s"] };
-    let finished = run(&shakedown, &[&[scenario(file).as_str()], &SHORT[..], patience].concat());
-    if finished.code() != code {
+    let finished = run(&shakedown, &[&[scenario(file).as_str()], &SHORT[..]].concat());
+    if finished.code() != 0 {
         return Some(format!("{file}: {finished}"));
     }
     let reports = shakedown.reports("out");
-    if code != 0 {
-        let problem = reports.fault().problem.clone().unwrap_or_default();
-        return (!problem.contains("not modelled in the sandbox")).then(|| format!("{file}: {problem}"));
-    }
     reports.expect_proven_and_undone();
     if reports.fault().kind == "partition" {
         the_partition_was_felt(&reports);

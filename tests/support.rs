@@ -13,6 +13,7 @@ pub mod reports;
 pub mod server;
 pub mod shakedown;
 pub mod shop;
+pub mod stage;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -28,6 +28,7 @@ use crate::tame::tamed;
 
 const PAGE: &str = include_str!("../templates/report.html");
 const SCENARIO: &str = include_str!("../templates/scenario.html");
+const GENERATOR: &str = include_str!("../templates/generator.html");
 const STYLE: &str = include_str!("../templates/report.css");
 const SCRIPT: &str = include_str!("../templates/report.js");
 
@@ -40,6 +41,7 @@ pub fn html(result: &RunResult) -> Result<String, RenderError> {
     let mut environment = environment()?;
     environment.add_template("report.html", PAGE)?;
     environment.add_template("scenario.html", SCENARIO)?;
+    environment.add_template("generator.html", GENERATOR)?;
     let context = context! {
         view => Serde(&view),
         style => STYLE,

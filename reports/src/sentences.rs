@@ -6,7 +6,7 @@
 mod faults;
 mod felt;
 
-use shakedown_schemas::result::{ExpectationResult, PhaseResult, PodRef, RunInfo, ScenarioResult, Verdict};
+use shakedown_schemas::result::{ExpectationResult, LoadInfo, PhaseResult, PodRef, RunInfo, ScenarioResult, Verdict};
 
 pub use self::faults::{fault, fault_verdict, injection, undo};
 pub use self::felt::{felt, recovery};
@@ -108,4 +108,16 @@ pub fn notes(scenario: &ScenarioResult) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// What became of each of several requests of a load, by its name; empty for a load of one.
+pub(crate) fn requests(load: &LoadInfo) -> String {
+    let each = load.requests.iter().map(|it| {
+        let sent = words::count((it.succeeded + it.failed) as f64);
+        match it.failed {
+            0 => format!("{} {sent} times", it.name),
+            failed => format!("{} {sent} times ({} failed)", it.name, words::count(failed as f64)),
+        }
+    });
+    each.collect::<Vec<_>>().join(", ")
 }

@@ -56,6 +56,7 @@ fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
         {
             change(text, NAME);
         }
+        load.requests.iter_mut().for_each(|request| change(&mut request.name, NAME));
     }
     it.phases.iter_mut().for_each(|it| phase(it, change));
     it.faults.iter_mut().for_each(|it| fault(it, change));
@@ -97,6 +98,9 @@ fn phase(it: &mut PhaseResult, change: Change<'_>) {
     change(&mut it.name, NAME);
     for load in &mut it.loads {
         change(&mut load.load, NAME);
+        if let Some(generator) = &mut load.generator {
+            change(&mut generator.pace, NAME);
+        }
         let Stats { errors, .. } = &mut load.stats;
         keys(errors, change);
         // The histogram in base64 is decoded, never shown.

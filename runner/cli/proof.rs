@@ -39,14 +39,27 @@ pub async fn known(args: &args::Proving, cluster: Option<&Cluster>) -> Result<Pr
     Ok(Proof { image: image(args, cluster).await, enforcement })
 }
 
-/// A witness that was cut off has shown that this cluster enforces policies: worth remembering for later runs.
+/// A witness that was cut off has shown that this cluster enforces policies, and perhaps what that does to connections that
+/// stand: worth remembering for later runs.
 pub async fn learn(cluster: &Cluster, scenario: &ScenarioResult) {
-    let evidence =
-        scenario.faults.iter().filter(|fault| fault.injection == Verdict::Pass).flat_map(|fault| &fault.evidence);
-    if evidence.into_iter().any(|it| it.holds && it.detail.starts_with(witness::CUT)) {
-        // A cache that cannot be written only makes the next run ask again.
-        _ = known::remember(cluster, &Enforcement::now(true, "a witness showed it")).await;
+    let evidence: Vec<&str> = scenario
+        .faults
+        .iter()
+        .filter(|fault| fault.injection == Verdict::Pass)
+        .flat_map(|fault| fault.evidence.iter().filter(|it| it.holds).map(|it| it.detail.as_str()))
+        .collect();
+    let says = |words: &str| evidence.iter().any(|detail| detail.starts_with(words));
+    if !says(witness::CUT) {
+        return;
     }
+    let keeps = match (says(witness::KEPT), says(witness::CUT_AS_WELL)) {
+        (true, _) => Some(true),
+        (_, true) => Some(false),
+        // A fault may be too short to tell.
+        _ => known::recall(cluster).await.ok().flatten().and_then(|known| known.keeps),
+    };
+    // A cache that cannot be written only makes the next run ask again.
+    _ = known::remember(cluster, &Enforcement { keeps, ..Enforcement::now(true, "a witness showed it") }).await;
 }
 
 /// The same, and where it is not known whether policies are enforced, a canary finds out: unless that is not wanted, or

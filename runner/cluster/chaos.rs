@@ -16,8 +16,10 @@ pub struct Installation {
     pub daemons: Vec<Value>,
     /// The nodes on which a daemon's pod is ready; none where its pods may not be read.
     pub daemon_nodes: Option<BTreeSet<String>>,
-    /// Its webhooks' configurations.
-    pub webhooks: Vec<Value>,
+    /// The Deployments of the DNS server that answers for it.
+    pub name_servers: Vec<Value>,
+    /// Its webhooks' configurations, as kubectl names them.
+    pub webhooks: Vec<String>,
     /// Its definitions, by the plural name of their kind.
     pub definitions: BTreeMap<String, Value>,
     /// What may not be read, in words.
@@ -74,16 +76,20 @@ impl Cluster {
         Ok(events)
     }
 
-    /// What is installed of Chaos Mesh, wherever it is. What this account may not read is named and left out.
+    /// What runs of Chaos Mesh, wherever it is. What this account may not read is named and left out.
     ///
     /// # Errors
     /// When the cluster does not answer.
-    pub async fn chaos_installation(&self) -> Result<Installation, ClusterError> {
+    pub async fn chaos_programs(&self) -> Result<Installation, ClusterError> {
         let mut found = Installation::default();
         let by = |component: &str| format!("labelSelector=app.kubernetes.io%2Fcomponent%3D{component}");
         let controller = by("controller-manager");
         found.controllers = self.readable("deployments", "apis/apps/v1/deployments", &controller, &mut found).await?;
         found.controllers.retain(is_chaos_mesh);
+        if found.unreadable.is_empty() {
+            let names = by("chaos-dns-server");
+            found.name_servers = self.readable("deployments", "apis/apps/v1/deployments", &names, &mut found).await?;
+        }
         found.daemons = self.readable("daemonsets", "apis/apps/v1/daemonsets", &by("chaos-daemon"), &mut found).await?;
         let before = found.unreadable.len();
         let pods = self.readable("pods", "api/v1/pods", &by("chaos-daemon"), &mut found).await?;
@@ -92,10 +98,22 @@ impl Cluster {
             let nodes = pods.iter().filter(ready).filter_map(|pod| pod["spec"]["nodeName"].as_str());
             found.daemon_nodes = Some(nodes.map(str::to_owned).collect());
         }
+        Ok(found)
+    }
+
+    /// The same, with its webhooks and its definitions.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub async fn chaos_installation(&self) -> Result<Installation, ClusterError> {
+        let mut found = self.chaos_programs().await?;
         for kind in ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"] {
             let path = format!("apis/admissionregistration.k8s.io/v1/{kind}");
-            let configurations = self.readable(kind, &path, "", &mut found).await?;
-            found.webhooks.extend(configurations.into_iter().filter(is_chaos_webhook));
+            let mut configurations = self.readable(kind, &path, "", &mut found).await?;
+            configurations.retain(is_chaos_webhook);
+            let names = configurations.iter().filter_map(|it| it["metadata"]["name"].as_str());
+            let single = kind.trim_end_matches('s');
+            found.webhooks.extend(names.map(|name| format!("{single}/{name}")));
         }
         let path = "apis/apiextensions.k8s.io/v1/customresourcedefinitions";
         for definition in self.readable("customresourcedefinitions", path, "", &mut found).await? {
@@ -106,6 +124,17 @@ impl Cluster {
             }
         }
         Ok(found)
+    }
+
+    /// The last lines that Chaos Mesh's daemon on a node printed: it alone knows why a tool failed there. None where there is
+    /// no daemon, or this account may not read what it prints.
+    pub async fn chaos_daemon_log(&self, node: &str) -> Option<String> {
+        const LINES: u32 = 200;
+        let path = "/api/v1/pods?labelSelector=app.kubernetes.io%2Fcomponent%3Dchaos-daemon";
+        let pods = self.raw("look for the chaos-daemons", path).await.ok()?;
+        let pod = pods["items"].as_array()?.iter().find(|pod| pod["spec"]["nodeName"] == node)?;
+        let name = |key: &str| pod["metadata"][key].as_str();
+        self.pod_log(name("namespace")?, name("name")?, LINES).await.ok()
     }
 
     /// The objects of a list of the whole cluster, or none and a word about it.

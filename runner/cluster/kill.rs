@@ -37,6 +37,21 @@ impl Cluster {
     /// # Errors
     /// When a budget forbids it, or the server refuses or does not answer.
     pub async fn evict(&self, key: &ObjectKey, grace: Option<u32>) -> Result<(), ClusterError> {
+        let entry = self.intend(&format!("evict {key}"), &Act::Delete(key.clone()))?;
+        let answer = self.eviction(key, json!({"gracePeriodSeconds": grace, "preconditions": {"uid": key.uid}})).await;
+        self.settle(entry, &answer);
+        answer
+    }
+
+    /// Whether a PodDisruptionBudget would forbid an eviction now; nothing is changed.
+    ///
+    /// # Errors
+    /// When a budget forbids it, or the server refuses or does not answer.
+    pub async fn rehearse_eviction(&self, key: &ObjectKey) -> Result<(), ClusterError> {
+        self.eviction(key, json!({"dryRun": ["All"], "preconditions": {"uid": key.uid}})).await
+    }
+
+    async fn eviction(&self, key: &ObjectKey, options: Value) -> Result<(), ClusterError> {
         let action = format!("evict {key}");
         // `policy/v1` came with 1.22, and `v1beta1` went with 1.25.
         let version =
@@ -45,9 +60,8 @@ impl Cluster {
             "apiVersion": version,
             "kind": "Eviction",
             "metadata": {"name": key.name, "namespace": key.namespace},
-            "deleteOptions": {"gracePeriodSeconds": grace, "preconditions": {"uid": key.uid}},
+            "deleteOptions": options,
         });
-        let entry = self.intend(&action, &Act::Delete(key.clone()))?;
         let request = async {
             let request = Request::post(format!("/api/v1/namespaces/{}/pods/{}/eviction", key.namespace, key.name))
                 .header(header::CONTENT_TYPE, "application/json")
@@ -55,11 +69,9 @@ impl Cluster {
                 .map_err(|error| kube::Error::BuildRequest(kube::core::request::Error::BuildRequest(error)))?;
             self.client.request::<Value>(request).await
         };
-        let answer = match self.once(&action, request).await {
+        match self.once(&action, request).await {
             Ok(_) | Err(ClusterError::NotFound(_)) => Ok(()),
             Err(error) => Err(error),
-        };
-        self.settle(entry, &answer);
-        answer
+        }
     }
 }

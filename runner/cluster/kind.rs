@@ -86,7 +86,7 @@ impl<'de> Deserialize<'de> for OtherKind {
 }
 
 /// The API group of Chaos Mesh.
-const CHAOS: &str = "chaos-mesh.org";
+pub const CHAOS_GROUP: &str = "chaos-mesh.org";
 
 impl Kind {
     /// The kinds of Kubernetes' own that a run creates in namespaces, in the order in which they are removed.
@@ -117,7 +117,7 @@ impl Kind {
 
     /// Whether Chaos Mesh's controllers act on it.
     pub fn is_chaos(self) -> bool {
-        self.parts().0 == CHAOS
+        self.parts().0 == CHAOS_GROUP
     }
 
     const fn parts(self) -> (&'static str, &'static str, &'static str, &'static str) {
@@ -129,14 +129,14 @@ impl Kind {
             Self::Namespace => ("", "v1", "Namespace", "namespaces"),
             Self::Endpoints => ("", "v1", "Endpoints", "endpoints"),
             Self::ReplicaSet => ("apps", "v1", "ReplicaSet", "replicasets"),
-            Self::NetworkChaos => (CHAOS, "v1alpha1", "NetworkChaos", "networkchaos"),
-            Self::PodChaos => (CHAOS, "v1alpha1", "PodChaos", "podchaos"),
-            Self::StressChaos => (CHAOS, "v1alpha1", "StressChaos", "stresschaos"),
-            Self::HttpChaos => (CHAOS, "v1alpha1", "HTTPChaos", "httpchaos"),
-            Self::DnsChaos => (CHAOS, "v1alpha1", "DNSChaos", "dnschaos"),
-            Self::IoChaos => (CHAOS, "v1alpha1", "IOChaos", "iochaos"),
-            Self::TimeChaos => (CHAOS, "v1alpha1", "TimeChaos", "timechaos"),
-            Self::PodNetworkChaos => (CHAOS, "v1alpha1", "PodNetworkChaos", "podnetworkchaos"),
+            Self::NetworkChaos => (CHAOS_GROUP, "v1alpha1", "NetworkChaos", "networkchaos"),
+            Self::PodChaos => (CHAOS_GROUP, "v1alpha1", "PodChaos", "podchaos"),
+            Self::StressChaos => (CHAOS_GROUP, "v1alpha1", "StressChaos", "stresschaos"),
+            Self::HttpChaos => (CHAOS_GROUP, "v1alpha1", "HTTPChaos", "httpchaos"),
+            Self::DnsChaos => (CHAOS_GROUP, "v1alpha1", "DNSChaos", "dnschaos"),
+            Self::IoChaos => (CHAOS_GROUP, "v1alpha1", "IOChaos", "iochaos"),
+            Self::TimeChaos => (CHAOS_GROUP, "v1alpha1", "TimeChaos", "timechaos"),
+            Self::PodNetworkChaos => (CHAOS_GROUP, "v1alpha1", "PodNetworkChaos", "podnetworkchaos"),
             Self::Other(other) => {
                 let Parts { group, version, kind, plural } = other.0;
                 (group.as_str(), version.as_str(), kind.as_str(), plural.as_str())

@@ -240,6 +240,18 @@ mod tests {
     }
 
     #[test]
+    fn only_pods_that_run_and_stay_are_chosen() {
+        let pod = |phase: &str| json!({"metadata": {}, "status": {"phase": phase}});
+        let picked: Vec<&str> = ["Pending", "Running", "Succeeded", "Failed", "Unknown"]
+            .into_iter()
+            .filter(|phase| runs(&pod(phase)))
+            .collect();
+        assert_eq!(picked, ["Running"]);
+        let going = json!({"metadata": {"deletionTimestamp": "2026-03-01T12:00:00Z"}, "status": {"phase": "Running"}});
+        assert!(!runs(&going));
+    }
+
+    #[test]
     fn percentages_round_up_and_too_few_pods_are_an_error() {
         let share =
             |text: &str| PodSelector { percent: Some(text.parse::<Percent>().unwrap()), ..PodSelector::default() };

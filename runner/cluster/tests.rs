@@ -1,58 +1,13 @@
 //! What a difficult API server answers, against one that says exactly that: lists and watches that have expired, and a
 //! server that asks to come back later. Restarts, silence and conflicts are tried on whole runs.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use super::testing::server;
+use super::*;
 use futures::StreamExt;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
-use tokio::net::TcpListener;
-
-use super::*;
-
-/// What is answered: a status, further headers, and a body.
-type Answer = (u16, &'static str, String);
-
-/// A server that answers each request by its first line and its number among those but the version's, from 0.
-async fn server(answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Cluster {
-    _ = rustls::crypto::ring::default_provider().install_default();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address: SocketAddr = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        let count = AtomicUsize::new(0);
-        while let Ok((stream, _)) = listener.accept().await {
-            let mut stream = BufStream::new(stream);
-            let (mut first, mut line) = (String::new(), String::new());
-            while stream.read_line(&mut line).await.is_ok() && line != "\r\n" && !line.is_empty() {
-                if first.is_empty() {
-                    first = line.clone();
-                }
-                line.clear();
-            }
-            let (status, headers, body) = match first.starts_with("GET /version") {
-                true => (200, "", VERSION.to_owned()),
-                false => answer(&first, count.fetch_add(1, Ordering::SeqCst)),
-            };
-            let length = body.len();
-            let head = format!("HTTP/1.1 {status} S\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n");
-            _ = stream.write_all((head + &body).as_bytes()).await;
-            _ = stream.flush().await;
-        }
-    });
-    let kubeconfig = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "clusters": [{"name": "c", "cluster": {"server": format!("http://{address}")}}],
-        "users": [{"name": "u", "user": {}}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-    });
-    let options = ConnectOptions { kubeconfig_text: Some(kubeconfig.to_string()), ..ConnectOptions::default() };
-    connect(&options).await.unwrap()
-}
-
-const VERSION: &str = r#"{"major": "1", "minor": "33", "gitVersion": "v1.33.0", "gitCommit": "", "gitTreeState": "",
-    "buildDate": "", "goVersion": "", "compiler": "", "platform": ""}"#;
 
 fn pod(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "n", "resourceVersion": "5"}})

@@ -1,5 +1,5 @@
 //! The canary: finds out whether anything in a cluster enforces NetworkPolicy. One pod listens, another connects to it; a
-//! policy that allows the second one nothing must end that.
+//! policy that allows the second one nothing must end that. What becomes of a connection that it held open is seen as well.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::fuse::{self, FuseError, Fuses};
 use super::probe::{ProbeConfig, Round};
-use super::witness::{pod, pod_trouble};
+use super::witness::{KEPT_AFTER, held_since, pod, pod_trouble};
 use crate::cluster::{Cluster, ClusterError, Kind, ObjectKey, WitnessImage};
 use crate::known::Enforcement;
 use crate::labels;
@@ -62,9 +62,9 @@ pub async fn sing(
     };
     let removed = canary.remove().await;
     _ = fuses.remove(cluster).await;
-    let enforced = answer?;
+    let (enforced, keeps) = answer?;
     removed?;
-    Ok(Enforcement::now(enforced, "a canary showed it"))
+    Ok(Enforcement { keeps, ..Enforcement::now(enforced, "a canary showed it") })
 }
 
 struct Canary<'a> {
@@ -98,7 +98,8 @@ impl Canary<'_> {
         self.cluster.create(kind, self.namespace, &object).await.map(|_| ())
     }
 
-    async fn ask(&self) -> Result<bool, CanaryError> {
+    /// Whether policies are enforced, and where they are, whether connections that stand are left open.
+    async fn ask(&self) -> Result<(bool, Option<bool>), CanaryError> {
         let deadline = Instant::now() + START_LIMIT;
         let listener = self.key(Kind::Pod, "listener");
         let probe = ProbeConfig { to: String::new(), listen: PORT };
@@ -127,22 +128,37 @@ impl Canary<'_> {
             )?;
             tokio::time::sleep(PAUSE).await;
         }
+        // The round after the last one that was printed may have begun already.
+        let cut_after = self.rounds(&caller).await.last().map_or(0, |round| round.round) + 1;
         self.create(Kind::NetworkPolicy, self.policy()).await?;
         let deadline = Instant::now() + ACT_LIMIT;
         while Instant::now() < deadline {
             let rounds = self.rounds(&caller).await;
             let last = &rounds[rounds.len().saturating_sub(ROUNDS)..];
             if last.len() == ROUNDS && last.iter().all(|round| round.open.is_empty()) {
-                return Ok(true);
+                return Ok((true, self.keeps(&caller, cut_after).await));
             }
             tokio::time::sleep(PAUSE).await;
         }
         // A caller that nobody can hear any more says nothing about the network.
         let rounds = self.rounds(&caller).await;
         match rounds.last() {
-            Some(round) if !round.open.is_empty() => Ok(false),
+            Some(round) if !round.open.is_empty() => Ok((false, None)),
             _ => Err(CanaryError::Silent("the canary fell silent: its pod's log could not be read".to_owned())),
         }
+    }
+
+    /// What became of the connection that the caller held open; none where that could not be seen.
+    async fn keeps(&self, caller: &ObjectKey, cut_after: u64) -> Option<bool> {
+        let cut = Instant::now();
+        while cut.elapsed() < KEPT_AFTER + PAUSE * 4 {
+            let (kept, lost) = held_since(&self.rounds(caller).await, cut_after, cut.elapsed());
+            if !kept.is_empty() || !lost.is_empty() {
+                return Some(!kept.is_empty());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        None
     }
 
     fn check(&self, pod: &Value, deadline: Instant, problem: &str) -> Result<(), CanaryError> {

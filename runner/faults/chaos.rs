@@ -1,18 +1,20 @@
 //! Faults by Chaos Mesh: its resources are created, their status is read until they act on exactly the planned pods, and
 //! they are deleted and watched until they went recovered.
 //!
-//! What the resources are is worked out in `spec`, what their status means in `contract`, and what a person can do about a
-//! failure in `diagnose`: all three are pure. How they are removed is in `removal`, and what happens when a target is
-//! replaced in `follow`.
+//! What the resources are is worked out in `spec`, what their status means in `contract`, what a person can do about a
+//! failure in `diagnose`, and whether an installation can do it at all in `fitness`: these are pure. How the resources are
+//! looked at is in `proof`, how they are removed in `removal`, and what happens when a target is replaced in `follow`.
 
 mod contract;
 mod diagnose;
+pub mod fitness;
 mod follow;
+mod proof;
 mod removal;
 pub mod spec;
 mod units;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,15 +27,14 @@ use tokio_util::task::AbortOnDropHandle;
 use super::fuse::Fuses;
 use super::partition::pod_key;
 use super::{FaultDriver, FaultError, Finding};
-use crate::cluster::{Cluster, ClusterError, Kind, ObjectKey};
+use crate::cluster::{Access, CHAOS_GROUP, Cluster, ClusterError, ObjectKey};
 use crate::labels;
-use contract::Missing;
 use spec::{Inside, Resource, pod_id};
 
-pub use contract::{failing, stuck};
+pub use contract::{failing, recovered, stuck, unsettled};
 pub use diagnose::explained;
 pub(crate) use follow::container_names;
-pub use removal::{Going, force, go};
+pub use removal::{Going, first_look, force, go, held};
 
 /// How often a status is read.
 const POLL: Duration = Duration::from_millis(200);
@@ -146,6 +147,8 @@ struct State {
     undoing_since: Option<Instant>,
     /// What was done by force, in words.
     forced: Option<String>,
+    /// How often the targets' containers had been started again before anything was done to them, by `namespace/name`.
+    restarts: BTreeMap<String, u64>,
 }
 
 /// A resource that was begun.
@@ -153,6 +156,8 @@ struct State {
 struct Made {
     key: ObjectKey,
     resource: Resource,
+    /// It is being removed, by us.
+    going: bool,
     /// It is not there any more.
     gone: bool,
     /// As it was when it went, where that was seen.
@@ -203,7 +208,7 @@ impl Inner {
             // Noted before it is sent: an answer that never comes back may still have created it.
             let place = {
                 let mut state = self.state();
-                state.made.push(Made { key, resource, gone: false, last: None });
+                state.made.push(Made { key, resource, going: false, gone: false, last: None });
                 state.made.len() - 1
             };
             let created = self.cluster.create(kind, &namespace, &sent).await.map_err(refused)?;
@@ -214,102 +219,7 @@ impl Inner {
 
     /// Those that stand, or should.
     fn standing(&self) -> Vec<Made> {
-        self.state().made.iter().filter(|made| !made.gone).cloned().collect()
-    }
-
-    /// What holds and what does not, of one resource, as it is now.
-    async fn look(&self, made: &Made) -> Result<Result<Vec<Finding>, Missing>, FaultError> {
-        let Some(object) = self.cluster.get_once(&made.key).await? else {
-            return Err(FaultError::Gone(format!("{} is not there any more: somebody else deleted it", made.key)));
-        };
-        if let Err(missing) = contract::injected(&object, &made.resource.records) {
-            return Ok(Err(missing));
-        }
-        let applied = |detail: String| Finding { shows: Proof::Applied, holds: true, detail };
-        let mut findings = vec![applied(format!(
-            "{} is injected on exactly the {} planned targets",
-            made.key,
-            made.resource.records.len()
-        ))];
-        for pod in &made.resource.shapes {
-            let network = self.network(pod).await?;
-            if let Err(missing) = contract::in_place(network.as_ref(), pod, &made.source()) {
-                return Ok(Err(missing));
-            }
-        }
-        if !made.resource.shapes.is_empty() {
-            findings.push(applied(format!(
-                "the daemons have put its rules into {}",
-                made.resource.shapes.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
-            )));
-        }
-        Ok(Ok(findings))
-    }
-
-    /// What Chaos Mesh keeps about a pod's network.
-    async fn network(&self, pod: &str) -> Result<Option<Value>, ClusterError> {
-        let (namespace, name) = pod.split_once('/').unwrap_or(("", pod));
-        let key = ObjectKey { kind: Kind::PodNetworkChaos, namespace: namespace.into(), name: name.into(), uid: None };
-        self.cluster.get_once(&key).await
-    }
-
-    /// What is missing, with the latest event where the status gives no reason, and what to do about it.
-    async fn diagnosis(&self, made: &Made, missing: &Missing) -> String {
-        let mut text = missing.text();
-        if !matches!(missing, Missing::Pending { failure: Some(_), .. })
-            && let Some(message) = self.event(made).await
-        {
-            text.push_str(&format!(": {message}"));
-        }
-        let mut explained = explained(&text);
-        if *missing == Missing::Untouched && !explained.contains("\nhelp: ") {
-            explained = format!("{text}\n{}", diagnose::NO_CONTROLLER);
-        }
-        format!("{}: {explained}", made.key)
-    }
-
-    /// The latest event of a failure.
-    async fn event(&self, made: &Made) -> Option<String> {
-        let events = self.cluster.events_of(&made.key.namespace, made.key.uid.as_deref()?).await.ok()?;
-        let failed = events.iter().rev().find(|event| event["type"] == "Warning" || event["reason"] == "Failed")?;
-        failed["message"].as_str().map(str::to_owned)
-    }
-
-    /// Waits until every resource acts on exactly its targets.
-    async fn wait(&self) -> Result<(), FaultError> {
-        let begun = Instant::now();
-        for made in self.standing() {
-            let mut transient = None;
-            loop {
-                let missing = match self.look(&made).await {
-                    Ok(Ok(_)) => break,
-                    Ok(Err(missing)) => missing,
-                    Err(FaultError::Cluster(error)) if error.is_transient() => {
-                        transient = Some(error.to_string());
-                        Missing::Pending { what: "the cluster does not answer".to_owned(), failure: transient.clone() }
-                    }
-                    Err(error) => return Err(error),
-                };
-                let limit = match &missing {
-                    Missing::Wrong(_) => Duration::ZERO,
-                    Missing::Untouched => UNTOUCHED_LIMIT.min(self.limits.active),
-                    Missing::Pending { .. } => self.limits.active,
-                };
-                // Nothing is selected a second time, so there is nothing to wait for once that is told.
-                let hopeless = matches!(&missing, Missing::Pending { what, failure: None } if what.starts_with("no target"))
-                    && self.event(&made).await.is_some_and(|event| event.contains("Failed to select"));
-                if begun.elapsed() >= limit || hopeless {
-                    let diagnosis = match transient {
-                        Some(_) => format!("{}: {}", made.key, missing.text()),
-                        None => self.diagnosis(&made, &missing).await,
-                    };
-                    return Err(FaultError::Impossible(diagnosis));
-                }
-                transient = None;
-                tokio::time::sleep(POLL).await;
-            }
-        }
-        Ok(())
+        self.state().made.iter().filter(|made| !made.going && !made.gone).cloned().collect()
     }
 
     /// An error when a target is gone and nobody has come in its place.
@@ -318,8 +228,9 @@ impl Inner {
         let mut gone = targets.is_empty().then(|| "every target is gone".to_owned());
         for pod in targets {
             let there = self.cluster.get(&pod_key(&pod)).await?;
-            if there.is_none_or(|object| !object["metadata"]["deletionTimestamp"].is_null()) {
-                gone = Some(format!("target pod {} (uid {}) is not there any more", pod_id(&pod), pod.uid));
+            match there.filter(|object| object["metadata"]["deletionTimestamp"].is_null()) {
+                Some(object) => _ = self.state().restarts.insert(pod_id(&pod), contract::restarts(&object)),
+                None => gone = Some(format!("target pod {} (uid {}) is not there any more", pod_id(&pod), pod.uid)),
             }
         }
         match gone {
@@ -329,6 +240,37 @@ impl Inner {
             ))),
             None => Ok(()),
         }
+    }
+}
+
+impl Inner {
+    /// The same, and where Chaos Mesh refuses what this account may not do in some namespace, the rule that is missing.
+    async fn named(&self, resource: &Resource, error: ClusterError) -> FaultError {
+        if !error.to_string().contains(diagnose::NOT_ALLOWED) {
+            return refused(error);
+        }
+        let access = Access { group: CHAOS_GROUP, resource: resource.kind.plural(), verb: "create" };
+        let namespaces: BTreeSet<&str> =
+            resource.records.iter().filter_map(|record| record.id.split('/').next()).collect();
+        let mut missing = Vec::new();
+        for namespace in namespaces {
+            if self.cluster.may(access, namespace).await.is_ok_and(|may| may == Some(false)) {
+                missing.push(namespace);
+            }
+        }
+        if missing.is_empty() {
+            return refused(error);
+        }
+        let plural = access.resource;
+        let commands = missing.iter().map(|namespace| {
+            format!("`kubectl -n {namespace} create role shakedown-{plural} --verb=create --resource={plural}.{CHAOS_GROUP}`")
+        });
+        FaultError::Impossible(format!(
+            "{error}\nhelp: this account may not create {plural} in namespace {}, and Chaos Mesh asks for that in every \
+             namespace that a fault names, the peers' as well: {}, and bind it to the account",
+            missing.join(", "),
+            commands.collect::<Vec<_>>().join(", ")
+        ))
     }
 }
 
@@ -356,7 +298,9 @@ impl FaultDriver for ChaosFault {
         let mut shaped = BTreeSet::new();
         for resource in (inner.make)(&targets) {
             let sent = object(&resource, &inner.naming, 0);
-            inner.cluster.rehearse(resource.kind, &inner.naming.namespace, &sent).await.map_err(refused)?;
+            if let Err(error) = inner.cluster.rehearse(resource.kind, &inner.naming.namespace, &sent).await {
+                return Err(inner.named(&resource, error).await);
+            }
             shaped.extend(resource.shapes);
         }
         for pod in shaped {
@@ -447,3 +391,6 @@ impl FaultDriver for ChaosFault {
         self.inner.leftovers()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,28 +113,46 @@ pub fn conclude(fault: &mut FaultResult, wanted: &Wanted, direction: Direction, 
                 fault.injection = Verdict::Inconclusive;
                 fault.problem = Some(match fault.engine.as_str() {
                     "network-policy" => unproven(wanted, direction, traffic, kept),
-                    _ => unfelt(traffic),
+                    _ => unfelt(fault, traffic),
                 });
             }
         }
         return None;
     }
     if fault.engine == "chaos-mesh" && *traffic == Traffic::Unchanged {
-        return Some(format!("fault {} is injected by Chaos Mesh's word, and {}", fault.name, SAME_AS_BEFORE));
+        return Some(format!("fault {} is injected by Chaos Mesh's word, and {}", fault.name, same_as_before(fault)));
     }
     (*traffic == Traffic::Unchanged && shown).then(|| unnoticed(fault, direction, kept))
 }
 
 /// What it may mean that the requests do not show a fault of Chaos Mesh.
-const SAME_AS_BEFORE: &str = "the run's own requests went on as before: either the service tolerates it, or others carry the \
-                              load, or the cluster's network passes its rules by (a service mesh, Cilium in place of \
-                              kube-proxy, a kernel with nftables only); `prove: traffic` asks for a change";
+fn same_as_before(fault: &FaultResult) -> String {
+    let kind = match fault.kind.as_str() {
+        "netem" | "partition" => {
+            ", or the cluster's network passes its rules by (a service mesh, Cilium in place of kube-proxy, a kernel with \
+             nftables only)"
+        }
+        "http" => {
+            ", or the connections are older than the fault, or do not come through the pods' network (a port-forward)"
+        }
+        "dns" => ", or nobody asked for a name while it stood",
+        _ => "",
+    };
+    let ask = match fault.kind.as_str() {
+        "netem" | "partition" => "`prove: traffic`",
+        _ => "`effect: any` on its phase",
+    };
+    format!(
+        "the run's own requests went on as before: either the service tolerates it, or others carry the load{kind}; {ask} asks \
+         for a change"
+    )
+}
 
 /// Nothing in the requests shows a fault that another engine vouches for.
-fn unfelt(traffic: &Traffic) -> String {
+fn unfelt(fault: &FaultResult, traffic: &Traffic) -> String {
     match traffic {
         Traffic::Unknown => "not proven: there is no phase before it whose requests could be compared".to_owned(),
-        _ => format!("not proven: {SAME_AS_BEFORE}"),
+        _ => format!("not proven: {}", same_as_before(fault)),
     }
 }
 

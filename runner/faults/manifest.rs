@@ -8,7 +8,7 @@ use shakedown_schemas::result::{Leftover, Proof};
 use shakedown_schemas::scenario::Condition;
 use tokio::time::Instant;
 
-use super::chaos::{Going, explained, go};
+use super::chaos::{Going, explained, failing, first_look, force, go, held, recovered, stuck, unsettled};
 use super::fuse::Fuses;
 use super::{FaultDriver, FaultError, Finding};
 use crate::cluster::{Cluster, ClusterError, ObjectKey};
@@ -34,9 +34,23 @@ pub struct Written {
     object: Value,
     active_when: Vec<Check>,
     gone_when: Vec<Check>,
-    within: Duration,
+    patience: Patience,
     begun: bool,
     owner: Option<Value>,
+    undoing_since: Option<Instant>,
+    /// As it was when it went, where that was seen.
+    last: Option<Value>,
+    /// What was done by force, in words.
+    forced: Option<String>,
+}
+
+/// How long an object may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Until its conditions hold.
+    pub within: Duration,
+    /// Until one of Chaos Mesh's is removed by force; none for never.
+    pub force_after: Option<Duration>,
 }
 
 impl Written {
@@ -47,9 +61,18 @@ impl Written {
         object: Value,
         active_when: Vec<Check>,
         gone_when: Vec<Check>,
-        within: Duration,
+        patience: Patience,
     ) -> Self {
-        Self { cluster, key, object, active_when, gone_when, within, begun: false, owner: None }
+        let (begun, owner, undoing_since, last, forced) = (false, None, None, None, None);
+        Self { cluster, key, object, active_when, gone_when, patience, begun, owner, undoing_since, last, forced }
+    }
+
+    /// What Chaos Mesh fails at, where it is one of its objects.
+    async fn failing(&self) -> Option<String> {
+        if !self.key.kind.is_chaos() {
+            return None;
+        }
+        failing(&self.cluster.get_once(&self.key).await.ok()??)
     }
 
     /// What each condition says now.
@@ -111,10 +134,14 @@ impl FaultDriver for Written {
                 Err(error) => return Err(error.into()),
             };
             let Some(missing) = missing else { return Ok(()) };
-            if begun.elapsed() >= self.within {
+            if begun.elapsed() >= self.patience.within {
+                let within = self.patience.within.as_secs_f64();
+                if let Some(words) = self.failing().await {
+                    let text = format!("it did not become active within {within} s: {missing}: {words}");
+                    return Err(FaultError::Impossible(explained(&text)));
+                }
                 return Err(FaultError::Impossible(format!(
-                    "it did not become active within {} s: {missing}\nhelp: `kubectl -n {} describe {} {}` shows its events",
-                    self.within.as_secs_f64(),
+                    "it did not become active within {within} s: {missing}\nhelp: `kubectl -n {} describe {} {}` shows its events",
                     self.key.namespace,
                     self.key.kind.kubectl(),
                     self.key.name
@@ -138,8 +165,31 @@ impl FaultDriver for Written {
         if !self.begun {
             return Ok(());
         }
+        let since = *self.undoing_since.get_or_insert_with(Instant::now);
+        if let Some(forced) = &self.forced {
+            return Err(FaultError::Dirty(forced.clone()));
+        }
+        let of_chaos_mesh = self.key.kind.is_chaos();
+        if of_chaos_mesh {
+            first_look(&self.cluster, &self.key).await?;
+        }
         match go(&self.cluster, &self.key, GOING).await? {
-            Going::Gone(_) => Ok(()),
+            Going::Gone(last) => {
+                self.last = last.or(self.last.take());
+                Ok(())
+            }
+            Going::There(object) if of_chaos_mesh => {
+                let why = stuck(&object);
+                if self.patience.force_after.is_none_or(|limit| since.elapsed() < limit) {
+                    return Err(FaultError::Stuck(held(&self.key, &why)));
+                }
+                force(&self.cluster, &self.key).await?;
+                let forced =
+                    format!("{} was removed by force (--force-cleanup), without being recovered: {why}", self.key);
+                self.last = Some(object);
+                self.forced = Some(forced.clone());
+                Err(FaultError::Dirty(forced))
+            }
             Going::There(object) => Err(FaultError::Stuck(format!(
                 "{} is being deleted and does not go: its finalizers are {}",
                 self.key, object["metadata"]["finalizers"]
@@ -153,18 +203,34 @@ impl FaultDriver for Written {
         }
         let key = ObjectKey { uid: None, ..self.key.clone() };
         let gone = self.cluster.get(&key).await?.is_none();
-        let word = if gone { "is gone" } else { "is still there" };
-        let mut findings = vec![Finding { shows: Proof::Removed, holds: gone, detail: format!("{key} {word}") }];
+        // One that happened once has nothing to recover.
+        let once = matches!(self.object["spec"]["action"].as_str(), Some("pod-kill" | "container-kill"));
+        let last = self.last.as_ref().filter(|_| key.kind.is_chaos() && !once).map(recovered);
+        let (holds, word) = match (gone, last) {
+            (false, _) => (false, "is still there".to_owned()),
+            (true, None) => (true, "is gone".to_owned()),
+            (true, Some(Ok(()))) => (true, "was recovered, and is gone".to_owned()),
+            (true, Some(Err(missing))) => {
+                (false, format!("went without being recovered ({}): somebody took its finalizer off", missing.text()))
+            }
+        };
+        let mut findings = vec![Finding { shows: Proof::Removed, holds, detail: format!("{key} {word}") }];
         findings.extend(self.look(&self.gone_when, Proof::Removed).await?);
         Ok(findings)
     }
 
     fn leftovers(&self) -> Vec<Leftover> {
-        let left = self.begun.then(|| Leftover {
-            what: self.key.to_string(),
-            command: self.key.delete_command(),
-            error: "its removal could not be confirmed".to_owned(),
-        });
-        left.into_iter().collect()
+        if !self.begun {
+            return Vec::new();
+        }
+        let error = self.forced.clone().unwrap_or_else(|| "its removal could not be confirmed".to_owned());
+        let mut pods: Vec<&str> = self.last.iter().flat_map(unsettled).filter_map(|id| id.split('/').nth(1)).collect();
+        pods.dedup();
+        if self.key.kind.is_chaos() && !pods.is_empty() {
+            let what = format!("what {} has put into pods {}", self.key, pods.join(", "));
+            let command = format!("kubectl -n {} delete pod {}", self.key.namespace, pods.join(" "));
+            return vec![Leftover { what, command, error }];
+        }
+        vec![Leftover { what: self.key.to_string(), command: self.key.delete_command(), error }]
     }
 }

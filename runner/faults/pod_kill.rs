@@ -24,18 +24,8 @@ impl Kill {
         Self { cluster, targets, grace, evict }
     }
 
-    /// Whether a pod is there and nobody has asked it to end.
-    async fn lives(&self, pod: &PodRef) -> Result<bool, ClusterError> {
-        let there = self.cluster.get(&pod_key(pod)).await?;
-        Ok(there.is_some_and(|object| object["metadata"]["deletionTimestamp"].is_null()))
-    }
-}
-
-#[async_trait]
-impl FaultDriver for Kill {
-    fn owned_by(&mut self, _: &Fuses) {}
-
-    async fn preflight(&mut self) -> Result<(), FaultError> {
+    /// An error when a target is not there any more.
+    async fn check(&self) -> Result<(), FaultError> {
         for pod in &self.targets {
             if !self.lives(pod).await? {
                 return Err(FaultError::TargetGone(format!(
@@ -48,26 +38,53 @@ impl FaultDriver for Kill {
         Ok(())
     }
 
+    /// Whether a pod is there and nobody has asked it to end.
+    async fn lives(&self, pod: &PodRef) -> Result<bool, ClusterError> {
+        let there = self.cluster.get(&pod_key(pod)).await?;
+        Ok(there.is_some_and(|object| object["metadata"]["deletionTimestamp"].is_null()))
+    }
+}
+
+/// What a budget forbids, with what helps. The eviction API answers 429 then, which is no overload.
+fn forbidden(error: ClusterError) -> FaultError {
+    let text = error.to_string();
+    if !text.contains("disruption budget") {
+        return FaultError::Cluster(error);
+    }
+    FaultError::Impossible(format!(
+        "{text}\nhelp: its PodDisruptionBudget allows no eviction now; wait until more pods are ready, choose fewer, or leave \
+         `evict` out to delete the pod all the same"
+    ))
+}
+
+#[async_trait]
+impl FaultDriver for Kill {
+    fn owned_by(&mut self, _: &Fuses) {}
+
+    /// Whether they are all there, and where budgets are to be respected, whether those would forbid it as things are.
+    async fn preflight(&mut self) -> Result<(), FaultError> {
+        self.check().await?;
+        for pod in self.targets.iter().filter(|_| self.evict) {
+            self.cluster.rehearse_eviction(&pod_key(pod)).await.map_err(forbidden)?;
+        }
+        Ok(())
+    }
+
     async fn inject(&mut self) -> Result<(), FaultError> {
-        self.preflight().await?;
-        for pod in &self.targets {
+        self.check().await?;
+        for (done, pod) in self.targets.iter().enumerate() {
             let key = pod_key(pod);
             if !self.evict {
                 self.cluster.kill(&key, self.grace).await?;
-                continue;
+            } else if let Err(error) = self.cluster.evict(&key, self.grace).await {
+                return Err(match forbidden(error) {
+                    FaultError::Impossible(text) if done > 0 => FaultError::Impossible(format!(
+                        "{done} of {} were evicted, and then: {text}",
+                        self.targets.len()
+                    )),
+                    error => error,
+                });
             }
-            self.cluster.evict(&key, self.grace).await.map_err(|error| {
-                let text = error.to_string();
-                // The eviction API answers 429 when a budget forbids it, which is no overload.
-                if text.contains("disruption budget") {
-                    FaultError::Impossible(format!(
-                        "{text}\nhelp: its PodDisruptionBudget allows no eviction now; wait until more pods are ready, choose \
-                         fewer, or leave `evict` out to delete the pod all the same"
-                    ))
-                } else {
-                    FaultError::Cluster(error)
-                }
-            })?;
         }
         Ok(())
     }

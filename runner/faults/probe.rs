@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const KEEPALIVE: Duration = Duration::from_secs(1);
 /// So many unanswered probes end a connection.
 const PROBES: u32 = 3;
+/// As many accepted connections are kept; further ones are dropped.
+const MOST_KEPT: usize = 64;
 /// How long after a cut an established connection is known to be lost.
 pub const LOST_AFTER: Duration = Duration::from_secs(4);
 
@@ -102,10 +104,21 @@ pub async fn run(
         .collect::<io::Result<Vec<_>>>()?;
     let accept = async {
         match &listener {
-            // Connections are taken and dropped: to be reached is all that is asked for.
-            Some(listener) => loop {
-                _ = listener.accept().await;
-            },
+            // Kept until the other end goes: what becomes of a connection that stands is asked for as well.
+            Some(listener) => {
+                let mut kept = tokio::task::JoinSet::new();
+                loop {
+                    tokio::select! {
+                        accepted = listener.accept() => if let Ok((mut stream, _)) = accepted && kept.len() < MOST_KEPT {
+                            kept.spawn(async move {
+                                let mut buffer = [0; 256];
+                                while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+                            });
+                        },
+                        Some(_) = kept.join_next() => {}
+                    }
+                }
+            }
             None => std::future::pending::<()>().await,
         }
     };

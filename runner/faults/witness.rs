@@ -27,10 +27,13 @@ const LINES: u32 = 60;
 /// The most endpoints that a witness tries.
 const MOST: usize = 8;
 /// An established connection that lives so long after the cut is left open: its end would be known by then.
-const KEPT_AFTER: Duration = LOST_AFTER.saturating_add(Duration::from_secs(2));
+pub(super) const KEPT_AFTER: Duration = LOST_AFTER.saturating_add(Duration::from_secs(2));
 
 /// How evidence begins that says that established connections go on.
 pub const KEPT: &str = "established connections are left open";
+
+/// How evidence begins that says that they do not.
+pub const CUT_AS_WELL: &str = "established connections are cut as well";
 
 /// How evidence begins that says that a witness was cut off.
 pub const CUT: &str = "a witness could connect to";
@@ -244,12 +247,11 @@ fn judge(before: &BTreeSet<String>, cut_after: u64, rounds: &[Round]) -> Finding
     }
 }
 
-/// What became of the connections that the witness held open from before the cut, where that can be told.
-fn established(rounds: &[Round], cut_after: u64, since: Duration) -> Option<Finding> {
-    let last = rounds.last().filter(|round| round.round > cut_after)?;
-    let mut kept = BTreeSet::new();
-    let mut lost = BTreeSet::new();
-    for (endpoint, held) in &last.held {
+/// The endpoints to which connections from before the cut live on, and those to which they are known to be lost.
+pub(super) fn held_since(rounds: &[Round], cut_after: u64, since: Duration) -> (BTreeSet<String>, BTreeSet<String>) {
+    let (mut kept, mut lost) = (BTreeSet::new(), BTreeSet::new());
+    let last = rounds.last().filter(|round| round.round > cut_after);
+    for (endpoint, held) in last.into_iter().flat_map(|last| &last.held) {
         match held {
             Held::Alive if since >= KEPT_AFTER => _ = kept.insert(endpoint.clone()),
             // The peer's farewell came through after the cut.
@@ -258,6 +260,12 @@ fn established(rounds: &[Round], cut_after: u64, since: Duration) -> Option<Find
             _ => {}
         }
     }
+    (kept, lost)
+}
+
+/// What became of the connections that the witness held open from before the cut, where that can be told.
+fn established(rounds: &[Round], cut_after: u64, since: Duration) -> Option<Finding> {
+    let (kept, lost) = held_since(rounds, cut_after, since);
     let finding = |detail| Some(Finding { shows: Proof::Effective, holds: true, detail });
     if !kept.is_empty() {
         finding(format!(
@@ -265,7 +273,7 @@ fn established(rounds: &[Round], cut_after: u64, since: Duration) -> Option<Find
             join(&kept)
         ))
     } else if !lost.is_empty() {
-        finding(format!("established connections are cut as well: the witness's own to {} went silent", join(&lost)))
+        finding(format!("{CUT_AS_WELL}: the witness's own to {} went silent", join(&lost)))
     } else {
         None
     }

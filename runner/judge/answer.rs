@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 use shakedown_schemas::result::{Unit, Verdict};
-use shakedown_schemas::scenario::Decide;
+use shakedown_schemas::scenario::{Decide, Model, Pace, Scenario};
 use shakedown_schemas::units::{Percent, Percentile};
 
 use super::limits::Limits;
@@ -14,6 +14,8 @@ pub(super) const CONFIDENCE: f64 = 0.95;
 
 /// One expectation asked of one load.
 pub(super) struct Asked<'a> {
+    /// What was planned.
+    pub(super) scenario: &'a Scenario,
     /// Everything that was seen.
     pub(super) observations: &'a Observations,
     /// The load that is asked.
@@ -30,6 +32,14 @@ impl Asked<'_> {
     /// The name of a phase that was seen.
     pub(super) fn phase_name(&self, phase: usize) -> &str {
         self.observations.phases.get(phase).map_or("", |span| &span.name)
+    }
+
+    /// The pace that the load was to keep in a phase; none in a closed loop.
+    pub(super) fn pace(&self, phase: usize) -> Option<Pace> {
+        match self.scenario.model(&self.load.name, phase)? {
+            Model::Open(pace) => Some(pace),
+            Model::Closed(_) => None,
+        }
     }
 
     /// The index of a phase that is compared with, or why it cannot be.

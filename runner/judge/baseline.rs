@@ -5,10 +5,10 @@
 
 use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{ExpectationResult, Verdict};
-use shakedown_schemas::scenario::Expectation;
+use shakedown_schemas::scenario::{Expectation, Model};
 
 use super::expectations::one;
-use super::{stats, steady};
+use super::{lateness, stats, steady};
 use crate::observe::Observations;
 
 /// The phases before the first one with faults; none of them without faults at all.
@@ -53,9 +53,15 @@ pub(super) fn unsteady(scenario: &Scenario, observations: &Observations) -> Vec<
             continue;
         }
         for load in &observations.loads {
-            if let Some(what) = steady::unsteady(stats::judged(load, phase)) {
+            if let Some(why) = lateness::too_late(load, phase) {
+                found.push(format!("`{}`: {why}", spec.name));
+            } else if let Some(what) = steady::unsteady(stats::judged(load, phase)) {
                 let name = &spec.name;
-                found.push(format!("`{name}` of load `{}` is in no steady state: {what}", load.name));
+                let pace = match scenario.model(&load.name, phase) {
+                    Some(Model::Open(pace)) if pace.changes() => format!(", while its pace changes ({pace})"),
+                    _ => String::new(),
+                };
+                found.push(format!("`{name}` of load `{}` is in no steady state: {what}{pace}", load.name));
             }
         }
     }

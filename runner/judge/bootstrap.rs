@@ -15,17 +15,17 @@
 
 use std::cmp::Ordering;
 
-use super::chance::Chance;
 use super::long_run::{FEWEST_WINDOWS, LongRun};
 use super::numbers::{freedom_of_sum, normal_quantile, student_quantile};
-use super::stats::{Placed, sum};
-use crate::observe::{CELL_NS, Cell, Histogram};
+use super::stats::{self, Placed, sum};
+use crate::chance::Chance;
+use crate::observe::{Cell, Histogram};
 
 /// How often a phase is drawn anew.
 const RESAMPLES: usize = 2000;
 
 /// More windows than this are merged, so that an hour costs no more than some minutes do.
-const MOST_WINDOWS: usize = 200;
+const MOST_WINDOWS: u64 = 200;
 
 /// The length of a block, in seconds, where the phase is long enough for it. It shapes the draws and does not scale them,
 /// so that little depends on it: from 2 s to 10 s intervals cover the truth as often.
@@ -56,14 +56,16 @@ impl Windows {
     /// Merges cells into windows of a second, or longer ones where there would be too many. A rest shorter than half
     /// a window joins the last one.
     pub(super) fn new<'a>(cells: impl Iterator<Item = Placed<'a>>, pick: fn(&Cell) -> &Histogram) -> Self {
-        let cells: Vec<&Histogram> = cells.map(|placed| pick(placed.cell)).collect();
-        let per_second = (1_000_000_000 / CELL_NS) as usize;
-        let chunk = per_second * cells.len().div_ceil(per_second * MOST_WINDOWS).max(1);
+        let cells: Vec<Placed<'a>> = cells.collect();
+        let shortest_ns = stats::window_ns(&cells);
+        let all_ns: u64 = cells.iter().map(|placed| placed.length_ns).sum();
+        let window_ns = shortest_ns * all_ns.div_ceil(shortest_ns * MOST_WINDOWS).max(1);
         let mut windows: Vec<Histogram> = Vec::new();
-        for part in cells.chunks(chunk) {
-            let part_of = sum(part, Histogram::merge);
+        for (part, length_ns) in stats::windows(&cells, window_ns) {
+            let parts: Vec<&Histogram> = part.iter().map(|placed| pick(placed.cell)).collect();
+            let part_of = sum(&parts, Histogram::merge);
             match windows.last_mut() {
-                Some(last) if part.len() * 2 < chunk => last.merge(&part_of),
+                Some(last) if length_ns * 2 < window_ns => last.merge(&part_of),
                 _ => windows.push(part_of),
             }
         }
@@ -74,7 +76,7 @@ impl Windows {
             Some(*sum)
         };
         let at_most = all.iter().scan(0, sum_to).collect();
-        Self { windows, window_s: chunk as f64 / per_second as f64, logarithms, at_most }
+        Self { windows, window_s: super::seconds(window_ns), logarithms, at_most }
     }
 
     /// How many windows there are.

@@ -115,15 +115,20 @@ pub(super) fn stuck(asked: &Asked<'_>, it: &Stuck, times: f64) -> Answer {
 fn failures(requests: &Cell, kind: &str) -> u64 {
     let of_kind = |failure: &Failure| match failure {
         Failure::Timeout | Failure::Unfinished => kind == "timeout",
-        Failure::Dns | Failure::Refused | Failure::Connect | Failure::Tls => kind == "connection",
-        Failure::Reset => kind == "reset",
+        Failure::Dns | Failure::Refused | Failure::Connect | Failure::Tls | Failure::TlsAlert => kind == "connection",
+        Failure::Reset | Failure::Closed | Failure::GoAway | Failure::StreamRefused | Failure::StreamReset => {
+            kind == "reset"
+        }
         Failure::Status(400..=499) => kind == "http_4xx",
         Failure::Status(500..=599) => kind == "http_5xx",
         Failure::Status(_) => false,
-        Failure::BrokenStream | Failure::Protocol => kind == "broken_stream",
+        Failure::BrokenStream | Failure::Truncated | Failure::Protocol | Failure::TooLarge => kind == "broken_stream",
+        Failure::Stalled => kind == "stalled",
         Failure::ApiError => kind == "api_error",
         Failure::Check => kind == "check",
-        Failure::NotSent => kind == "not_sent",
+        Failure::NotSentLimit | Failure::NotSentConnections | Failure::NotSentLate => {
+            kind == "not_sent" || kind == failure.to_string()
+        }
     };
     requests.failed.iter().filter(|(failure, _)| kind == "any" || of_kind(failure)).map(|(_, count)| count).sum()
 }

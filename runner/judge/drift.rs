@@ -9,10 +9,10 @@
 
 use super::answer::CONFIDENCE;
 use super::bootstrap::{self, Windows};
-use super::chance::Chance;
 use super::recovery::{baseline_index, recovered};
 use super::stats::{cells, judged, sum};
 use super::{samples, text};
+use crate::chance::Chance;
 use crate::observe::{Cell, Histogram, LoadObservations, Observations};
 
 /// Ratios of two baselines up to this one are noise, whatever their interval says.

@@ -6,13 +6,13 @@ use shakedown_schemas::result::{ExpectationResult, Unit, Verdict};
 use shakedown_schemas::scenario::{Effect, RecoveryTime};
 
 use super::bootstrap::{self, Windows};
-use super::chance::Chance;
 use super::expectations::one;
 use super::numbers::wilson;
 use super::question::Question;
 use super::recovery::{baseline_index, onset};
 use super::stats::{judged, total};
 use super::{samples, text};
+use crate::chance::Chance;
 use crate::observe::{Cell, Histogram, LoadObservations, Observations};
 
 /// The confidence of "anything changed": several things are looked at, and one of them must not change by chance.

@@ -7,7 +7,7 @@ use shakedown_schemas::scenario::Expectation;
 use super::answer::{Answer, Asked};
 use super::percentiles::Of;
 use super::question::Question;
-use super::{counts, effect, outside, percentiles, rates, recovery, seconds, text};
+use super::{counts, effect, lateness, outside, percentiles, rates, recovery, seconds, text};
 use crate::observe::{Observations, PhaseSpan};
 
 /// Answers every expectation, in the order of the file, once for each load that it asks, and what a phase's faults must
@@ -88,7 +88,7 @@ pub(super) fn one(
     let Some(load) = observations.loads.iter().find(|it| it.name == load) else {
         return Answer::inconclusive(format!("load `{load}` sent nothing"));
     };
-    let asked = Asked { observations, load, phase, path, seed };
+    let asked = Asked { scenario, observations, load, phase, path, seed };
     let answer = match expectation {
         Expectation::SuccessRate(it) => counts::success_rate(&asked, it),
         Expectation::Requests(it) => counts::requests(&asked, it),
@@ -108,7 +108,21 @@ pub(super) fn one(
             outside::answer(observations, phase, expectation, path)
         }
     };
-    unless_early(span, answer)
+    unless_early(span, unless_late(&asked, expectation, answer))
+}
+
+/// The answer, unless the load generator was too late in one of the phases that it rests on: then nobody knows what was
+/// the service's and what the machine's. How many requests were due is known all the same.
+fn unless_late(asked: &Asked<'_>, expectation: &Expectation, mut answer: Answer) -> Answer {
+    let first = expectation.to().and_then(|name| asked.observations.phases.iter().position(|span| span.name == name));
+    let late = [first, Some(asked.phase)].into_iter().flatten().find_map(|phase| {
+        lateness::too_late(asked.load, phase).map(|why| format!("`{}`: {why}", asked.phase_name(phase)))
+    });
+    if let Some(why) = late.filter(|_| !matches!(expectation, Expectation::Requests(_))) {
+        answer.verdict = Verdict::Inconclusive;
+        answer.reason = format!("{why}; what was seen: {}", answer.reason);
+    }
+    answer
 }
 
 fn result(expectation: &Expectation, phase: &str, load: &str, line: Option<u32>, answer: Answer) -> ExpectationResult {

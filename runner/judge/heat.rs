@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use shakedown_schemas::result::Heat;
 
-use crate::observe::{CELL_NS, LoadObservations};
+use crate::observe::LoadObservations;
 
 /// The most columns.
 const COLUMNS: u64 = 60;
@@ -20,7 +20,7 @@ pub(super) fn heat(load: &LoadObservations) -> Option<Heat> {
     let column_ns = end_ns.div_ceil(COLUMNS).div_ceil(1_000_000_000).max(1) * 1_000_000_000;
     let cells = || {
         load.segments.iter().flat_map(|segment| {
-            segment.cells.iter().zip(0_u64..).map(|(cell, index)| (segment.mark.at_ns + index * CELL_NS, cell))
+            segment.cells.iter().zip(0_u64..).map(|(cell, index)| (segment.mark.at_ns + index * segment.cell_ns, cell))
         })
     };
     let all = || cells().map(|(_, cell)| &cell.latency);

@@ -75,7 +75,7 @@ fn curvature(apart: &[f64], terms: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::chance::Chance;
+    use crate::chance::Chance;
 
     #[track_caller]
     fn near(actual: f64, expected: f64, tolerance: f64) {

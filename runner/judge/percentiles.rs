@@ -6,11 +6,11 @@ use shakedown_schemas::units::Percentile;
 
 use super::answer::{Answer, Asked, Rules};
 use super::bootstrap::{self, Windows};
-use super::chance::Chance;
 use super::drift::Second;
 use super::limits::Limits;
-use super::{samples, stats, text};
-use crate::observe::{Cell, Failure, Histogram};
+use super::{lateness, samples, stats, text};
+use crate::chance::Chance;
+use crate::observe::{Cell, Histogram};
 
 /// What a percentile is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,8 +79,7 @@ impl Term {
         let pick = of.pick();
         let total = stats::total(asked.load, phase);
         let values = pick(&total).clone();
-        let given_up: u64 =
-            [Failure::Timeout, Failure::Unfinished].iter().filter_map(|failure| total.failed.get(failure)).sum();
+        let given_up: u64 = total.failed.iter().filter(|(failure, _)| failure.is_timed()).map(|(_, count)| count).sum();
         let rank = (percentile.fraction() * values.len() as f64 - 1e-9).ceil() as u64;
         Self {
             of,
@@ -160,7 +159,29 @@ pub(super) fn value(asked: &Asked<'_>, it: &Latency, of: Of) -> Answer {
         let why = format!("{fact}: the requests there were given up, so that the limit cannot be checked");
         return answer.verdict(Verdict::Inconclusive, why);
     }
-    answer.decide(&rules, &fact)
+    let without = |late: f64| limits.low_enough(value - late);
+    unless_ours(asked, of, it.percentile, without, answer.decide(&rules, &fact))
+}
+
+/// The answer, unless the value is too high only by the load generator's own lateness: then the service is not to blame.
+/// `without` says whether the value would be low enough without so many seconds of it.
+fn unless_ours(
+    asked: &Asked<'_>,
+    of: Of,
+    percentile: Percentile,
+    without: impl Fn(f64) -> bool,
+    answer: Answer,
+) -> Answer {
+    let late = lateness::share_of(asked.load, asked.phase, percentile.fraction());
+    if of == Of::TokenGap || answer.verdict != Verdict::Fail || without(0.0) || !without(late) {
+        return answer;
+    }
+    let why = format!(
+        "{}; up to {} of that is the load generator's own lateness: this machine was too busy to tell",
+        answer.reason,
+        text::seconds(late)
+    );
+    answer.verdict(Verdict::Inconclusive, why)
 }
 
 /// `latency_ratio` and its like for tokens: a percentile of the phase divided by the same percentile of an earlier one.
@@ -258,7 +279,8 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
             }
         }
     }
-    answer.decide(&rules, &fact)
+    let without = |late: f64| limits.low_enough((over - late) / under.max(1e-6));
+    unless_ours(asked, of, it.percentile, without, answer.decide(&rules, &fact))
 }
 
 /// The interval with the observed value in it: draws come from the middle of each bucket and the observed value from

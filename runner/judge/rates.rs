@@ -13,8 +13,9 @@ use super::drift::Second;
 use super::limits::Limits;
 use super::long_run::{FEWEST_WINDOWS, LongRun};
 use super::numbers::{freedom_of_sum, student_quantile};
-use super::{samples, stats, text};
-use crate::observe::{CELL_NS, Cell};
+use super::stats::{self, Placed};
+use super::{samples, text};
+use crate::observe::Cell;
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,8 @@ struct Term {
     requests: u64,
     count: u64,
     per_second: f64,
+    /// How many requests per second the load was to send, on average; none in a closed loop.
+    asked_for: Option<f64>,
     /// The variance of the rate's logarithm and its degrees of freedom; none where there are too few windows.
     spread: Option<(f64, f64)>,
 }
@@ -54,18 +57,35 @@ struct Term {
 impl Term {
     fn new(asked: &Asked<'_>, phase: usize, of: Of) -> Self {
         let total = stats::total(asked.load, phase);
-        let seconds = asked.observations.phases.get(phase).map_or(0.0, stats::judged_seconds);
+        let span = asked.observations.phases.get(phase);
+        let seconds = span.map_or(0.0, stats::judged_seconds);
         let count = of.pick()(&total);
         let per_second = if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
-        let per_window = (1_000_000_000 / CELL_NS) as usize;
-        let cells: Vec<u64> = stats::judged(asked.load, phase).map(|placed| of.pick()(placed.cell)).collect();
+        // How many requests were planned from the phase's beginning to a moment: a ramp's windows differ by plan.
+        let (active_ns, pace) = (span.map_or(0, |span| span.active_ns), asked.pace(phase));
+        let duration = asked.scenario.phases.get(phase).map(|phase| phase.duration).unwrap_or_default();
+        let planned = |at_ns: u64| {
+            let seconds = super::seconds(at_ns.saturating_sub(active_ns));
+            pace.as_ref().map_or(seconds, |pace| pace.requests(duration, seconds))
+        };
+        let cells: Vec<Placed<'_>> = stats::judged(asked.load, phase).collect();
+        let window_ns = stats::window_ns(&cells);
         // The rest at the end is left out here: it says little, and is no whole window.
-        let windows: Vec<f64> = cells.chunks_exact(per_window).map(|cells| cells.iter().sum::<u64>() as f64).collect();
+        let whole = stats::windows(&cells, window_ns).into_iter().filter(|(_, length_ns)| *length_ns >= window_ns);
+        let windows: Vec<(f64, f64)> = whole
+            .map(|(part, length_ns)| {
+                let from_ns = part.first().map_or(0, |placed| placed.start_ns);
+                let count = part.iter().map(|placed| of.pick()(placed.cell)).sum::<u64>() as f64;
+                (count, planned(from_ns + length_ns) - planned(from_ns))
+            })
+            .collect();
+        let judged = span.map_or(0.0, |span| planned(span.judged_to_ns) - planned(span.judged_from_ns));
         Self {
             phase: asked.phase_name(phase).to_owned(),
             requests: total.requests(),
             count,
             per_second,
+            asked_for: pace.is_some().then(|| judged / seconds.max(1e-9)),
             spread: spread(&windows),
         }
     }
@@ -75,14 +95,17 @@ impl Term {
     }
 }
 
-/// The variance of the logarithm of the windows' mean, and its degrees of freedom.
-fn spread(windows: &[f64]) -> Option<(f64, f64)> {
+/// The variance of the logarithm of the windows' mean, and its degrees of freedom. Each window has a count and how many
+/// requests were planned in it: what counts is by how much it lies off its share of the plan, as in a ratio estimator
+/// (Cochran, "Sampling Techniques", 1977, section 6.3), so that a ramp is no noise.
+fn spread(windows: &[(f64, f64)]) -> Option<(f64, f64)> {
     let n = windows.len() as f64;
-    let mean = windows.iter().sum::<f64>() / n;
-    if windows.len() < FEWEST_WINDOWS || mean <= 0.0 {
+    let (sum, planned) = windows.iter().fold((0.0, 0.0), |(sum, all), (count, planned)| (sum + count, all + planned));
+    let mean = sum / n;
+    if windows.len() < FEWEST_WINDOWS || mean <= 0.0 || planned <= 0.0 {
         return None;
     }
-    let apart: Vec<f64> = windows.iter().map(|count| count - mean).collect();
+    let apart: Vec<f64> = windows.iter().map(|(count, planned_here)| count - sum / planned * planned_here).collect();
     let LongRun { variance, freedom } = LongRun::of(&apart);
     Some((variance / (n * mean * mean), freedom))
 }
@@ -138,7 +161,14 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Of) -> Answer {
         (Some(a), Some(b)) => Some(interval(value, (a.0 + b.0, freedom_of_sum(a, b)), rules.confidence)),
         _ => none_at_all(&term).map(|[low, high]| [low, high / baseline.per_second]),
     };
-    let fact = format!("{} were {} times those of the {}", of.words(), text::digits(value), it.to);
+    // What a service brings changes with what it is asked for.
+    let asked_for = match (term.asked_for, baseline.asked_for) {
+        (Some(now), Some(before)) if before > 0.0 && (now / before - 1.0).abs() > 0.01 => {
+            format!(", while {} times as many requests were due", text::digits(now / before))
+        }
+        _ => String::new(),
+    };
+    let fact = format!("{} were {} times those of the {}{asked_for}", of.words(), text::digits(value), it.to);
     let shown = format!("{}x", text::digits(value));
     let mut answer = Answer::new(Unit::Times, limits, text::digits).observed(value, shown, range);
     answer.samples = term.requests.min(baseline.requests);
@@ -178,14 +208,23 @@ fn no_tokens(asked: &Asked<'_>, phases: &[usize]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::chance::Chance;
+    use crate::chance::Chance;
 
     #[test]
     fn a_constant_rate_has_an_interval_without_width() {
-        let [low, high] = interval(4.0, spread(&[20.0; 30]).unwrap(), 0.95);
+        let [low, high] = interval(4.0, spread(&[(20.0, 1.0); 30]).unwrap(), 0.95);
         assert!((low - 4.0).abs() < 1e-12 && (high - 4.0).abs() < 1e-12);
-        assert_eq!(spread(&[20.0; 5]), None);
-        assert_eq!(spread(&[0.0; 30]), None);
+        assert_eq!(spread(&[(20.0, 1.0); 5]), None);
+        assert_eq!(spread(&[(0.0, 1.0); 30]), None);
+    }
+
+    #[test]
+    fn a_ramp_is_no_noise() {
+        let ramp: Vec<_> = (0..30).map(|second| (f64::from(second) * 9.0, f64::from(second) * 10.0)).collect();
+        let (variance, _) = spread(&ramp).unwrap();
+        assert!(variance < 1e-20, "{variance}");
+        let flat: Vec<_> = ramp.iter().map(|(count, _)| (*count, 1.0)).collect();
+        assert!(spread(&flat).unwrap().0 > 0.01);
     }
 
     /// A sum of independent windows: the half-width is known, `1.96 * sqrt(variance / n) / mean`.
@@ -194,7 +233,7 @@ mod tests {
         let mut widths = 0.0;
         for seed in 0..40 {
             let mut chance = Chance::new(seed, &["rates"]);
-            let windows: Vec<f64> = (0..240).map(|_| 100.0 + 10.0 * chance.normal()).collect();
+            let windows: Vec<_> = (0..240).map(|_| (100.0 + 10.0 * chance.normal(), 1.0)).collect();
             let [low, high] = interval(1.0, spread(&windows).unwrap(), 0.95);
             widths += (high / low).ln() / 2.0 / 40.0;
         }

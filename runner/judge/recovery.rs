@@ -69,14 +69,16 @@ impl Band {
                 return Err(format!("the baseline `{}` has {has} with a latency, and {needed} are needed", span.name));
             }
         };
-        let rate = requests.requests() as f64 / judged_seconds(span).max(1e-9);
+        let rate = slowest(observations, load, index);
         // A hair of slack: a schedule of 20/s may put 19.98 requests per second into the phase.
         let times = (WANTED / (rate * it.window.as_secs_f64().max(1e-3)) - 0.1).ceil().clamp(1.0, 3600.0) as u64;
         let nanoseconds = |duration: shakedown_schemas::units::Duration| duration.get().as_nanos() as u64;
+        // A stretch that was so long that its cells are longer than the window has a coarser resolution.
+        let cell_ns = load.segments.iter().skip(1).map(|segment| segment.cell_ns).fold(CELL_NS, u64::max);
         Ok(Self {
             success: requests.succeeded as f64 / requests.requests() as f64 - it.tolerance.fraction() - 1e-9,
             p95_us: (p95 * it.latency_tolerance).max(p95 + LATENCY_FLOOR_US),
-            window_ns: nanoseconds(it.window).max(CELL_NS) * times,
+            window_ns: nanoseconds(it.window).max(cell_ns) * times,
             hold_ns: nanoseconds(it.hold),
         })
     }
@@ -124,6 +126,19 @@ impl Band {
         }
         None
     }
+}
+
+/// The lowest rate at which a load was due in a phase and in those after it, per second: a window must hold enough of an
+/// open loop wherever it lies. In a closed loop the service decides how often it is asked, and the phase itself counts.
+fn slowest(observations: &Observations, load: &LoadObservations, phase: usize) -> f64 {
+    let rate = |index: usize| {
+        let seconds = judged_seconds(&observations.phases[index]);
+        total(load, index).requests() as f64 / seconds.max(1e-9)
+    };
+    let first = rate(phase);
+    let later =
+        (phase + 1..observations.phases.len()).filter(|index| load.is_open && observations.phases[*index].complete);
+    later.map(rate).filter(|rate| *rate > 0.0).fold(first, f64::min)
 }
 
 /// The cells that begin between two moments.

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
 use indexmap::IndexMap;
-use shakedown_schemas::result::{LatencyStats, LoadSeries, PhaseLoad, PhaseResult, Point, Stats};
+use shakedown_schemas::Scenario;
+use shakedown_schemas::result::{LoadSeries, PhaseLoad, PhaseResult, Point, Stats};
 
-use super::seconds;
-use crate::observe::{CELL_NS, Cell, Failure, Histogram, LoadObservations, Mark, Observations, Part, PhaseSpan};
+use super::{generator, hdr, seconds};
+use crate::observe::{Cell, Failure, LoadObservations, Mark, Observations, Part, PhaseSpan};
 
 /// The most points of a load's series.
 const MOST_POINTS: usize = 1200;
@@ -18,6 +17,8 @@ const MOST_POINTS: usize = 1200;
 pub(super) struct Placed<'a> {
     /// When it begins, in nanoseconds since the load's start.
     pub(super) start_ns: u64,
+    /// How long it is, in nanoseconds.
+    pub(super) length_ns: u64,
     /// The segment that it belongs to.
     pub(super) mark: Mark,
     /// Its requests.
@@ -28,7 +29,8 @@ pub(super) struct Placed<'a> {
 pub(super) fn cells(load: &LoadObservations) -> impl Iterator<Item = Placed<'_>> {
     load.segments.iter().flat_map(|segment| {
         segment.cells.iter().zip(0_u64..).map(move |(cell, index)| Placed {
-            start_ns: segment.mark.at_ns + index * CELL_NS,
+            start_ns: segment.mark.at_ns + index * segment.cell_ns,
+            length_ns: segment.cell_ns,
             mark: segment.mark,
             cell,
         })
@@ -38,6 +40,29 @@ pub(super) fn cells(load: &LoadObservations) -> impl Iterator<Item = Placed<'_>>
 /// The cells of a load that the expectations of a phase judge.
 pub(super) fn judged(load: &LoadObservations, phase: usize) -> impl Iterator<Item = Placed<'_>> {
     cells(load).filter(move |placed| placed.mark.phase == phase && placed.mark.part == Part::Judged)
+}
+
+/// A second in nanoseconds.
+pub(super) const SECOND_NS: u64 = 1_000_000_000;
+
+/// The shortest window that a judge looks at, in nanoseconds: a second, or the longest of the cells where a stretch was so
+/// long that its cells are longer.
+pub(super) fn window_ns(cells: &[Placed<'_>]) -> u64 {
+    cells.iter().map(|placed| placed.length_ns).fold(SECOND_NS, u64::max)
+}
+
+/// Cells in windows of at least so many nanoseconds each, and how long each window is. The last one may be shorter.
+pub(super) fn windows<'c, 'a>(cells: &'c [Placed<'a>], at_least_ns: u64) -> Vec<(&'c [Placed<'a>], u64)> {
+    let mut windows = Vec::new();
+    let (mut from, mut length_ns) = (0, 0);
+    for (index, placed) in cells.iter().enumerate() {
+        length_ns += placed.length_ns;
+        if length_ns >= at_least_ns || index + 1 == cells.len() {
+            windows.push((&cells[from..=index], length_ns));
+            (from, length_ns) = (index + 1, 0);
+        }
+    }
+    windows
 }
 
 /// The requests of a load that the expectations of a phase judge, in one cell.
@@ -67,7 +92,7 @@ pub(super) fn judged_seconds(span: &PhaseSpan) -> f64 {
 }
 
 /// The phases as they were, with what each load's judged requests show.
-pub fn phases(observations: &Observations) -> Vec<PhaseResult> {
+pub fn phases(scenario: &Scenario, observations: &Observations) -> Vec<PhaseResult> {
     let phase = |(index, span): (usize, &PhaseSpan)| PhaseResult {
         name: span.name.clone(),
         start_s: seconds(span.start_ns),
@@ -84,7 +109,8 @@ pub fn phases(observations: &Observations) -> Vec<PhaseResult> {
                 PhaseLoad {
                     load: load.name.clone(),
                     stats: stats(&sum, judged_seconds(span)),
-                    latency_hdr: hdr(&sum.latency),
+                    latency_hdr: hdr::hdr(&sum.latency),
+                    generator: Some(generator::generator(scenario, load, index, span)),
                 }
             })
             .collect(),
@@ -99,8 +125,8 @@ pub fn stats(requests: &Cell, seconds: f64) -> Stats {
         succeeded: requests.succeeded,
         errors: errors(&requests.failed),
         throughput: if seconds > 0.0 { requests.requests() as f64 / seconds } else { 0.0 },
-        latency: latency(&requests.latency),
-        time_to_first_token: latency(&requests.first_token),
+        latency: hdr::percentiles(&requests.latency),
+        time_to_first_token: hdr::percentiles(&requests.first_token),
     }
 }
 
@@ -109,34 +135,6 @@ pub(super) fn errors(failed: &BTreeMap<Failure, u64>) -> IndexMap<String, u64> {
     let mut sorted: Vec<_> = failed.iter().filter(|(_, count)| **count > 0).collect();
     sorted.sort_by_key(|(failure, count)| (std::cmp::Reverse(**count), **failure));
     sorted.into_iter().map(|(failure, count)| (failure.to_string(), *count)).collect()
-}
-
-/// Percentiles in milliseconds; none of nothing.
-fn latency(histogram: &Histogram) -> Option<LatencyStats> {
-    let at = |quantile| histogram.quantile(quantile).map(|microseconds| microseconds / 1e3);
-    Some(LatencyStats {
-        count: histogram.len(),
-        mean_ms: histogram.mean()? / 1e3,
-        min_ms: histogram.min()? / 1e3,
-        p50_ms: at(0.5)?,
-        p90_ms: at(0.9)?,
-        p95_ms: at(0.95)?,
-        p99_ms: at(0.99)?,
-        p999_ms: at(0.999)?,
-        max_ms: at(1.0)?,
-    })
-}
-
-/// A histogram in HdrHistogram's own exchange format (V2, DEFLATE, base64), so that other tools can merge and plot it.
-fn hdr(histogram: &Histogram) -> Option<String> {
-    let most = histogram.max()? as u64;
-    let mut standard = hdrhistogram::Histogram::<u64>::new_with_max(most.max(2), 3).ok()?;
-    for (value, count) in histogram.iter() {
-        standard.record_n(value as u64, count).ok()?;
-    }
-    let mut bytes = Vec::new();
-    V2DeflateSerializer::new().serialize(&standard, &mut bytes).ok()?;
-    Some(base64::engine::general_purpose::STANDARD.encode(bytes))
 }
 
 /// What each load's requests show over time: windows of a second that begin anew with every part of every phase, or
@@ -153,19 +151,20 @@ fn load_series(load: &LoadObservations) -> LoadSeries {
         load.segments.iter().map(|it| it.end_ns.saturating_sub(it.mark.at_ns).div_ceil(nanoseconds) as usize).sum()
     };
     let window = lengths.into_iter().find(|length| points(*length) <= MOST_POINTS).unwrap_or(3600);
-    let per_window = (window * 1_000_000_000 / CELL_NS) as usize;
     let mut windows: Vec<(u64, u64, Cell)> = Vec::new();
     for segment in &load.segments {
-        for (cells, index) in segment.cells.chunks(per_window).zip(0_u64..) {
+        // A very long stretch has cells longer than any of these windows would be.
+        let length_ns = (window * 1_000_000_000).next_multiple_of(segment.cell_ns);
+        for (cells, index) in segment.cells.chunks((length_ns / segment.cell_ns) as usize).zip(0_u64..) {
             let mut sum = Cell::default();
             for cell in cells {
                 sum.merge(cell);
             }
-            let start_ns = segment.mark.at_ns + index * window * 1_000_000_000;
-            let end_ns = (start_ns + window * 1_000_000_000).min(segment.end_ns);
+            let start_ns = segment.mark.at_ns + index * length_ns;
+            let end_ns = (start_ns + length_ns).min(segment.end_ns);
             match windows.last_mut() {
                 // One request in a rest of a millisecond would read as a thousand a second.
-                Some(last) if (end_ns.saturating_sub(start_ns)) * 2 < window * 1_000_000_000 => {
+                Some(last) if (end_ns.saturating_sub(start_ns)) * 2 < length_ns => {
                     last.1 = end_ns.max(last.1);
                     last.2.merge(&sum);
                 }
@@ -194,6 +193,7 @@ fn point(requests: &Cell, start_ns: u64, end_ns: u64) -> Point {
         p95_ms: at(0.95),
         p99_ms: at(0.99),
         max_ms: at(1.0),
+        latency_hdr: hdr::hdr(&requests.latency),
         in_flight: requests.in_flight,
     }
 }
@@ -211,31 +211,21 @@ mod tests {
             .settle(2.0)
             .answer(|request| request.ok_in(if request.phase == "baseline" { 10.0 } else { 30.0 }))
             .observe();
-        let phases = phases(&observations);
+        let scenario = serde_json::from_value(serde_json::json!({
+            "version": 1,
+            "name": "test",
+            "load": {"load": {"http": {"url": "http://h"}, "rate": "20/s"}},
+            "phases": [{"name": "baseline", "duration": "10s"}, {"name": "cut", "duration": "10s", "settle": "2s"}],
+        }));
+        let phases = phases(&scenario.unwrap(), &observations);
         assert_eq!(phases.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["baseline", "cut"]);
         let cut = &phases[1];
         assert_eq!(cut.loads[0].stats.requests, 160);
+        assert_eq!(cut.loads[0].generator.as_ref().unwrap().planned, Some(160.0));
         assert_eq!(cut.loads[0].stats.throughput, 20.0);
         assert_eq!(cut.loads[0].stats.latency.unwrap().p95_ms.round(), 30.0);
         assert_eq!(cut.judged_from_s - cut.active_s, 2.0);
         assert_eq!(phases[0].loads[0].stats.latency.unwrap().count, 200);
-    }
-
-    #[test]
-    fn the_exchange_histogram_reads_back() {
-        let mut histogram = Histogram::default();
-        for value in 1..=2000_u64 {
-            histogram.record(value * 37);
-        }
-        let text = hdr(&histogram).unwrap();
-        let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
-        let read: hdrhistogram::Histogram<u64> =
-            hdrhistogram::serialization::Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
-        assert_eq!(read.len(), 2000);
-        for quantile in [0.5, 0.95, 0.999] {
-            assert_eq!(read.value_at_quantile(quantile), histogram.quantile(quantile).unwrap() as u64);
-        }
-        assert_eq!(hdr(&Histogram::default()), None);
     }
 
     #[test]

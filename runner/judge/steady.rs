@@ -12,9 +12,9 @@
 //! The correction for correlation is that of the mean of an AR(1) series: `(1 + r) / (1 - r)` times the variance. The
 //! standard errors are [`ERRORS`]: the correlation of few windows is underestimated.
 
-use super::stats::{Placed, sum};
+use super::stats::{self, Placed, sum};
 use super::text;
-use crate::observe::{CELL_NS, Cell};
+use crate::observe::Cell;
 
 /// How many times the latency at the beginning that at the end must be, in either direction.
 const FACTOR: f64 = 1.5;
@@ -36,7 +36,7 @@ const IN_WINDOW: u64 = 10;
 const WINDOWS: usize = 10;
 
 /// More windows are merged: the slopes of all pairs are looked at.
-const MOST_WINDOWS: usize = 200;
+const MOST_WINDOWS: u64 = 200;
 
 /// What is looked at, window by window.
 struct Measure {
@@ -65,8 +65,7 @@ const SUCCESS: Measure = Measure {
 
 /// What is not steady, in words; none for a steady stretch, or one that is too short to tell.
 pub(super) fn unsteady<'a>(cells: impl Iterator<Item = Placed<'a>>) -> Option<String> {
-    let cells: Vec<&Cell> = cells.map(|placed| placed.cell).collect();
-    let windows = windows(&cells);
+    let windows = windows(&cells.collect::<Vec<_>>());
     [LATENCY, SUCCESS].iter().find_map(|measure| {
         let values: Vec<f64> = windows.iter().filter_map(measure.of).collect();
         if values.len() < WINDOWS {
@@ -76,17 +75,19 @@ pub(super) fn unsteady<'a>(cells: impl Iterator<Item = Placed<'a>>) -> Option<St
     })
 }
 
-/// Windows of seconds, longer ones where those hold too few requests.
-fn windows(cells: &[&Cell]) -> Vec<Cell> {
-    let per_second = (1_000_000_000 / CELL_NS) as usize;
-    let all: u64 = cells.iter().map(|cell| cell.requests()).sum();
+/// Windows of seconds, longer ones where those hold too few requests. The rest at the end is no whole window.
+fn windows(cells: &[Placed<'_>]) -> Vec<Cell> {
+    let all: u64 = cells.iter().map(|placed| placed.cell.requests()).sum();
     if all == 0 {
         return Vec::new();
     }
-    let seconds = cells.len() as f64 / per_second as f64;
-    let enough = (IN_WINDOW as f64 * seconds / all as f64 - 0.05).ceil().max(1.0) as usize;
-    let length = per_second * enough.max(cells.len().div_ceil(per_second * MOST_WINDOWS));
-    cells.chunks_exact(length).map(|part| sum(part, Cell::merge)).collect()
+    let shortest_ns = stats::window_ns(cells);
+    let all_ns: u64 = cells.iter().map(|placed| placed.length_ns).sum();
+    let seconds = all_ns as f64 / shortest_ns as f64;
+    let enough = (IN_WINDOW as f64 * seconds / all as f64 - 0.05).ceil().max(1.0) as u64;
+    let window_ns = shortest_ns * enough.max(all_ns.div_ceil(shortest_ns * MOST_WINDOWS));
+    let whole = stats::windows(cells, window_ns).into_iter().filter(|(_, length_ns)| *length_ns >= window_ns);
+    whole.map(|(part, _)| sum(&part.iter().map(|placed| placed.cell).collect::<Vec<_>>(), Cell::merge)).collect()
 }
 
 fn middle(mut values: Vec<f64>) -> f64 {

@@ -135,7 +135,7 @@ impl<'a> Timeline<'a> {
             for (part, at_ns, end_ns) in parts {
                 if end_ns > at_ns {
                     let cells = vec![Cell::default(); (end_ns - at_ns).div_ceil(CELL_NS) as usize];
-                    segments.push(Segment { mark: Mark { at_ns, phase, part }, end_ns, cells, first_success_ns: None });
+                    segments.push(Segment { cells, ..Segment::new(Mark { at_ns, phase, part }, end_ns) });
                 }
             }
         }
@@ -157,7 +157,13 @@ impl<'a> Timeline<'a> {
                 index += 1;
             }
         }
-        let load = LoadObservations { name: "load".to_owned(), segments, ..LoadObservations::default() };
+        let load = LoadObservations {
+            name: "load".to_owned(),
+            is_open: true,
+            issued: index,
+            segments,
+            ..LoadObservations::default()
+        };
         Observations { phases: self.spans, loads: vec![load], ..Observations::default() }
     }
 }

@@ -1,25 +1,47 @@
 //! Whether an answer is a success: reads its head and its body piece by piece, and knows nothing of connections and
 //! time. Never keeps more than a bounded part of a body.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use http::header::{CONTENT_TYPE, HeaderMap};
 use http::{StatusCode, header};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::scan::Scan;
+use super::expects::Expects;
+use super::scan::Search;
 use super::sse;
 use super::target::{Kind, Target};
 use crate::observe::Failure;
 
-/// A plain answer of the OpenAI API is parsed as a whole, and must be smaller than this.
+/// An answer that is read as JSON is kept until it is whole, and must be smaller than this.
 const MAX_JSON: usize = 8 << 20;
+
+/// All answers of a load that are kept at the same time must be smaller than this.
+const MAX_KEPT: usize = 256 << 20;
+
+/// What is asked of an answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'t> {
+    kind: Kind,
+    expects: &'t Expects,
+    kept: &'t Arc<AtomicUsize>,
+}
+
+impl<'t> Asked<'t> {
+    /// What a load asks of the answer to its request at this place.
+    pub(super) fn of(target: &'t Target, place: usize) -> Self {
+        Self { kind: target.kind, expects: &target.requests.at(place).expects, kept: &target.kept }
+    }
+}
 
 /// One answer, as far as it was read.
 #[derive(Debug)]
 pub(super) struct Answer {
     failure: Option<Failure>,
     body: Body,
-    scan: Scan,
+    search: Search,
 }
 
 /// How an answer ended.
@@ -34,8 +56,41 @@ pub(super) struct Outcome {
 enum Body {
     /// Only searched.
     Text,
-    Json(Vec<u8>),
+    /// Searched, and kept to be read as JSON.
+    Kept(Kept),
+    /// An object of the API.
+    Json(Kept),
     Events(Box<Events>),
+}
+
+/// A body in memory, counted as long as it is there.
+#[derive(Debug)]
+struct Kept {
+    bytes: Vec<u8>,
+    of_all: Arc<AtomicUsize>,
+}
+
+impl Kept {
+    fn new(asked: &Asked<'_>) -> Self {
+        Self { bytes: Vec::new(), of_all: Arc::clone(asked.kept) }
+    }
+
+    /// Adds a piece; false when that would be too much.
+    fn add(&mut self, piece: &[u8]) -> bool {
+        let room = self.bytes.len() + piece.len() <= MAX_JSON
+            && self.of_all.load(Ordering::Relaxed).saturating_add(piece.len()) <= MAX_KEPT;
+        if room {
+            self.of_all.fetch_add(piece.len(), Ordering::Relaxed);
+            self.bytes.extend_from_slice(piece);
+        }
+        room
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.of_all.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -50,41 +105,47 @@ struct Events {
 
 impl Answer {
     /// An answer with this head.
-    pub(super) fn new(target: &Target, status: StatusCode, headers: &HeaderMap) -> Self {
-        let good = match target.statuses.as_slice() {
-            [] => status.is_success(),
-            statuses => statuses.contains(&status.as_u16()),
+    pub(super) fn new(asked: &Asked<'_>, status: StatusCode, headers: &HeaderMap) -> Self {
+        let failure = if !asked.expects.takes_status(status.as_u16()) {
+            Some(Failure::Status(status.as_u16()))
+        } else if !asked.expects.takes_headers(headers) {
+            Some(Failure::Check)
+        } else {
+            None
         };
         let is_json = || {
             let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], header::HeaderValue::as_bytes);
             kind.to_ascii_lowercase().starts_with(b"application/json")
         };
-        let body = match target.kind {
+        let body = match asked.kind {
+            Kind::Http if asked.expects.wants_json() => Body::Kept(Kept::new(asked)),
             Kind::Http => Body::Text,
-            Kind::Json => Body::Json(Vec::new()),
+            Kind::Json => Body::Json(Kept::new(asked)),
             // A server that cannot stream answers with one object; it says what went wrong.
-            Kind::Stream if is_json() => Body::Json(Vec::new()),
+            Kind::Stream if is_json() => Body::Json(Kept::new(asked)),
             Kind::Stream => Body::Events(Box::default()),
         };
-        Self { failure: (!good).then_some(Failure::Status(status.as_u16())), body, scan: Scan::default() }
+        Self { failure, body, search: Search::default() }
     }
 
     /// Takes the next piece of the body.
-    pub(super) fn piece(&mut self, target: &Target, piece: &[u8]) {
+    pub(super) fn piece(&mut self, asked: &Asked<'_>, piece: &[u8]) {
         if self.failure.is_some() {
             return;
         }
+        if let Body::Text | Body::Kept(_) = &self.body {
+            asked.expects.look(&mut self.search, piece);
+        }
         match &mut self.body {
-            Body::Text => {
-                if let Some(needle) = &target.contains {
-                    self.scan.feed(needle, piece);
+            Body::Text => {}
+            Body::Kept(body) | Body::Json(body) => {
+                if !body.add(piece) {
+                    self.failure = Some(Failure::TooLarge);
                 }
             }
-            Body::Json(body) if body.len() + piece.len() > MAX_JSON => self.failure = Some(Failure::Protocol),
-            Body::Json(body) => body.extend_from_slice(piece),
             Body::Events(events) => {
                 let Events { parser, pieces, tokens, has_end_mark } = &mut **events;
-                let (scan, failure) = (&mut self.scan, &mut self.failure);
+                let (search, failure) = (&mut self.search, &mut self.failure);
                 let fed = parser.feed(piece, |data| {
                     if *has_end_mark || failure.is_some() {
                         return;
@@ -93,7 +154,7 @@ impl Answer {
                         *has_end_mark = true;
                         return;
                     }
-                    match read_object(target, data, scan) {
+                    match read_object(asked, data, search) {
                         Ok(object) => {
                             *pieces += u64::from(object.has_text);
                             // Some servers count with every event: the last count is the whole.
@@ -103,7 +164,7 @@ impl Answer {
                     }
                 });
                 if fed.is_err() {
-                    self.failure = Some(Failure::Protocol);
+                    self.failure = Some(Failure::TooLarge);
                 }
             }
         }
@@ -125,15 +186,22 @@ impl Answer {
     }
 
     /// The outcome of an answer whose body came to its end, or that is decided.
-    pub(super) fn outcome(mut self, target: &Target) -> Outcome {
+    pub(super) fn outcome(mut self, asked: &Asked<'_>) -> Outcome {
         let mut tokens = None;
-        let failure = self.failure.or_else(|| self.judged(target, &mut tokens));
+        let failure = self.failure.or_else(|| self.judged(asked, &mut tokens));
         Outcome { failure, tokens }
     }
 
-    fn judged(&mut self, target: &Target, tokens: &mut Option<u64>) -> Option<Failure> {
+    fn judged(&mut self, asked: &Asked<'_>, tokens: &mut Option<u64>) -> Option<Failure> {
+        let search = &mut self.search;
         match &self.body {
             Body::Text => {}
+            Body::Kept(body) => {
+                let holds = serde_json::from_slice(&body.bytes).is_ok_and(|json| asked.expects.takes_json(&json));
+                if !holds {
+                    return Some(Failure::Check);
+                }
+            }
             Body::Events(events) => {
                 if !events.has_end_mark {
                     return Some(Failure::BrokenStream);
@@ -143,16 +211,20 @@ impl Answer {
                 }
             }
             Body::Json(body) => {
-                match read_object(target, body, &mut self.scan) {
-                    Ok(_) if target.kind == Kind::Stream => return Some(Failure::BrokenStream),
+                match read_object(asked, &body.bytes, search) {
+                    Ok(_) if asked.kind == Kind::Stream => return Some(Failure::BrokenStream),
                     Ok(object) if object.choices == 0 => return Some(Failure::Protocol),
                     Ok(object) => *tokens = object.tokens,
                     Err(failure) => return Some(failure),
                 };
+                let wants_json = asked.expects.wants_json();
+                if wants_json && !serde_json::from_slice(&body.bytes).is_ok_and(|json| asked.expects.takes_json(&json))
+                {
+                    return Some(Failure::Check);
+                }
             }
         }
-        let found = target.contains.as_ref().is_none_or(|needle| self.scan.found(needle));
-        (!found).then_some(Failure::Check)
+        (!asked.expects.found(search)).then_some(Failure::Check)
     }
 }
 
@@ -205,7 +277,7 @@ struct Read {
     tokens: Option<u64>,
 }
 
-fn read_object(target: &Target, json: &[u8], scan: &mut Scan) -> Result<Read, Failure> {
+fn read_object(asked: &Asked<'_>, json: &[u8], search: &mut Search) -> Result<Read, Failure> {
     let object: Object = serde_json::from_slice(json).map_err(|_| Failure::Protocol)?;
     if object.error.is_some() || object.object.as_deref() == Some("error") {
         return Err(Failure::ApiError);
@@ -217,9 +289,7 @@ fn read_object(target: &Target, json: &[u8], scan: &mut Scan) -> Result<Read, Fa
         let texts = [choice.text.as_deref(), message.and_then(|message| message.content.as_deref())];
         for text in texts.into_iter().flatten().filter(|text| !text.is_empty()) {
             has_text = true;
-            if let Some(needle) = &target.contains {
-                scan.feed(needle, text.as_bytes());
-            }
+            asked.expects.look(search, text.as_bytes());
         }
         has_text |= message.is_some_and(|message| {
             message.reasoning_content.as_ref().is_some_and(|text| !text.is_empty())
@@ -244,6 +314,8 @@ mod tests {
             name: "load".to_owned(),
             load: serde_json::from_value(load).unwrap(),
             endpoint: Endpoint { base: "http://x".to_owned(), addresses: Vec::new() },
+            files: shakedown_schemas::Files::default(),
+            seed: 1,
         })
         .unwrap()
     }
@@ -256,11 +328,14 @@ mod tests {
     fn outcome(target: &Target, status: u16, kind: &str, body: &str) -> Option<Failure> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, kind.parse().unwrap());
-        let mut answer = Answer::new(target, StatusCode::from_u16(status).unwrap(), &headers);
+        let asked = Asked::of(target, 0);
+        let mut answer = Answer::new(&asked, StatusCode::from_u16(status).unwrap(), &headers);
         for piece in body.as_bytes().chunks(7) {
-            answer.piece(target, piece);
+            answer.piece(&asked, piece);
         }
-        answer.outcome(target).failure
+        let failure = answer.outcome(&asked).failure;
+        assert_eq!(target.kept.load(Ordering::Relaxed), 0, "what was kept is let go");
+        failure
     }
 
     const SSE: &str = "text/event-stream";
@@ -321,16 +396,41 @@ mod tests {
     #[test]
     fn the_first_token_is_the_first_that_is_not_empty() {
         let target = openai(true);
-        let mut answer = Answer::new(&target, StatusCode::OK, &HeaderMap::new());
-        answer.piece(&target, b"data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n");
+        let asked = Asked::of(&target, 0);
+        let mut answer = Answer::new(&asked, StatusCode::OK, &HeaderMap::new());
+        answer.piece(&asked, b"data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n");
         assert_eq!(answer.pieces(), 0);
-        answer.piece(&target, b"data: {\"choices\":[{\"delta\":{\"reasoning_content\":\"hm\"}}]}\n\n");
+        answer.piece(&asked, b"data: {\"choices\":[{\"delta\":{\"reasoning_content\":\"hm\"}}]}\n\n");
         assert!(answer.pieces() == 1 && answer.tokens().is_none() && !answer.is_decided());
-        answer.piece(&target, b"data: {\"choices\":[],\"usage\":{\"completion_tokens\":2}}\n\ndata: [DONE]\n\n");
+        answer.piece(&asked, b"data: {\"choices\":[],\"usage\":{\"completion_tokens\":2}}\n\ndata: [DONE]\n\n");
         assert!(answer.is_decided());
         assert_eq!((answer.pieces(), answer.tokens()), (1, Some(2)));
-        let mut plain = Answer::new(&openai(false), StatusCode::OK, &HeaderMap::new());
-        plain.piece(&target, br#"{"choices":[{"text":"hello"}],"usage":{"completion_tokens":9}}"#);
-        assert_eq!(plain.outcome(&openai(false)), Outcome { failure: None, tokens: Some(9) });
+        let target = openai(false);
+        let asked = Asked::of(&target, 0);
+        let mut plain = Answer::new(&asked, StatusCode::OK, &HeaderMap::new());
+        plain.piece(&asked, br#"{"choices":[{"text":"hello"}],"usage":{"completion_tokens":9}}"#);
+        assert_eq!(plain.outcome(&asked), Outcome { failure: None, tokens: Some(9) });
+    }
+
+    #[test]
+    fn json_and_patterns_are_asked_of_bodies() {
+        let check = json!({"matches": "^.\"status", "json": [{"path": "$.status", "equals": "ok"}], "headers": {"content-type": {"contains": "json"}}});
+        let checked = target(json!({"http": {"url": "http://x", "check": check}}));
+        let json = "application/json";
+        assert_eq!(outcome(&checked, 200, json, r#"{"status":"ok"}"#), None);
+        for body in [r#"{"status":"no"}"#, r#"{"status":"#, "", r#" {"status":"ok"}"#] {
+            assert_eq!(outcome(&checked, 200, json, body), Some(Failure::Check), "{body}");
+        }
+        assert_eq!(outcome(&checked, 200, "text/plain", r#"{"status":"ok"}"#), Some(Failure::Check));
+        let large = format!(r#"{{"status":"{}"}}"#, "x".repeat(MAX_JSON));
+        assert_eq!(outcome(&checked, 200, json, &large), Some(Failure::TooLarge));
+        // All answers together are limited, too.
+        checked.kept.store(MAX_KEPT, Ordering::Relaxed);
+        let asked = Asked::of(&checked, 0);
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, json.parse().unwrap());
+        let mut answer = Answer::new(&asked, StatusCode::OK, &headers);
+        answer.piece(&asked, b"{}");
+        assert_eq!(answer.outcome(&asked).failure, Some(Failure::TooLarge));
     }
 }

@@ -4,6 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -19,6 +20,8 @@ use super::exchange::drive;
 use super::joint::Joint;
 use super::lane::Lane;
 use super::slot::Slot;
+use super::target::Sharing;
+use super::{names, streams};
 use crate::observe::Failure;
 
 /// A connection that takes longer than this to be made is waiting for the network.
@@ -26,9 +29,6 @@ pub(super) const YOUNG: Duration = Duration::from_millis(5);
 
 /// The most that hyper reads ahead, and the most that the headers of an answer may take.
 const MAX_BUFFER: usize = 64 << 10;
-
-/// How long the addresses of a name are used before it is resolved again.
-const RESOLVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Makes a connection and serves the lane's requests on it until it ends.
 pub(super) async fn run(lane: Rc<Lane>, slot: Rc<Slot>) {
@@ -48,9 +48,11 @@ pub(super) async fn run(lane: Rc<Lane>, slot: Rc<Slot>) {
         None => return lane.connect_failed(&slot, was_young, None),
     };
     lane.connected(&slot, was_young);
-    match stream {
-        Stream::Plain(stream) => serve(&lane, &slot, stream).await,
-        Stream::Tls(stream) => serve(&lane, &slot, stream).await,
+    match (stream, lane.target.sharing) {
+        (Stream::Plain(stream), Sharing::InTurn) => serve(&lane, &slot, stream).await,
+        (Stream::Tls(stream), Sharing::InTurn) => serve(&lane, &slot, stream).await,
+        (Stream::Plain(stream), Sharing::Streams(most)) => streams::serve(&lane, &slot, stream, most).await,
+        (Stream::Tls(stream), Sharing::Streams(most)) => streams::serve(&lane, &slot, stream, most).await,
     }
     lane.closed(&slot);
 }
@@ -60,8 +62,8 @@ async fn serve<T: AsyncRead + AsyncWrite + Unpin>(lane: &Rc<Lane>, slot: &Rc<Slo
     let mut builder = http1::Builder::new();
     builder.max_buf_size(MAX_BUFFER);
     let Ok((sender, connection)) = builder.handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await else { return };
-    if slot.job().is_none() {
-        lane.free(slot);
+    if slot.job().is_none() && !lane.free(slot) {
+        return;
     }
     let driver = drive(Rc::clone(lane), Rc::clone(slot), sender);
     Joint::new(Rc::clone(lane), Rc::clone(slot), connection, driver).await;
@@ -76,7 +78,7 @@ enum Stream {
 enum NoConnection {
     /// By the service or the network.
     Failed(Failure),
-    /// This process may open no more files.
+    /// This process may open no more files, or this machine has no port left for that address.
     OutOfFiles,
 }
 
@@ -93,7 +95,10 @@ impl From<io::Error> for NoConnection {
 #[cfg(unix)]
 fn is_out_of_files(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    // That no port is left has the name of an address that is not available.
+    [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 #[cfg(not(unix))]
@@ -102,52 +107,43 @@ fn is_out_of_files(_: &io::Error) -> bool {
 }
 
 async fn connect(lane: &Lane) -> Result<Stream, NoConnection> {
+    let begun = Instant::now();
     let turn = lane.turn();
     let given = &lane.target.addresses;
     let stream = if given.is_empty() {
-        // A name's addresses are ways to the same service: as every client does, try the next when one fails.
-        let resolved = resolve(lane).await?;
-        let mut last = NoConnection::Failed(Failure::Dns);
-        let mut made = None;
-        for address in &resolved {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    made = Some(stream);
-                    break;
-                }
-                Err(error) => last = error.into(),
-            }
-        }
-        made.ok_or(last)?
+        // A name's addresses are ways to the same service.
+        names::connect(&resolve(lane).await?).await?
     } else {
         // These are a service's pods: like its virtual address, one that refuses is a failure that clients see.
         TcpStream::connect(given[turn % given.len()]).await?
     };
     stream.set_nodelay(true)?;
+    let connected = begun.elapsed();
     match &lane.target.tls {
-        None => Ok(Stream::Plain(stream)),
-        Some(tls) => tls.agree(stream).await.map(Stream::Tls).map_err(NoConnection::Failed),
+        None => {
+            lane.made(begun, connected, None);
+            Ok(Stream::Plain(stream))
+        }
+        Some(tls) => {
+            let stream = tls.agree(stream).await.map_err(NoConnection::Failed)?;
+            lane.made(begun, connected, Some(begun.elapsed() - connected));
+            Ok(Stream::Tls(stream))
+        }
     }
 }
 
-async fn resolve(lane: &Lane) -> Result<Vec<SocketAddr>, NoConnection> {
+async fn resolve(lane: &Lane) -> Result<Arc<[SocketAddr]>, NoConnection> {
     let target = &lane.target;
     if let Ok(ip) = target.host.parse() {
-        return Ok(vec![SocketAddr::new(ip, target.port)]);
+        return Ok([SocketAddr::new(ip, target.port)].into());
     }
-    if let Some((at, addresses)) = &*lane.resolved.borrow()
-        && at.elapsed() < RESOLVE_AGAIN
-    {
-        return Ok(addresses.clone());
+    if let Some(known) = lane.names.borrow().known() {
+        return Ok(known);
     }
-    let addresses: Vec<_> = match tokio::net::lookup_host((target.host.as_str(), target.port)).await {
-        Ok(found) => found.collect(),
-        Err(error) if is_out_of_files(&error) => return Err(NoConnection::OutOfFiles),
-        Err(_) => return Err(NoConnection::Failed(Failure::Dns)),
-    };
-    if addresses.is_empty() {
-        return Err(NoConnection::Failed(Failure::Dns));
-    }
-    *lane.resolved.borrow_mut() = Some((Instant::now(), addresses.clone()));
-    Ok(addresses)
+    let lookup = lane.names.borrow_mut().look_up(&target.resolver, &target.host, target.port);
+    let found = lookup.await;
+    lane.names.borrow_mut().learn(&found);
+    found.map_err(
+        |error| if is_out_of_files(&error) { NoConnection::OutOfFiles } else { NoConnection::Failed(Failure::Dns) },
+    )
 }

@@ -1,18 +1,20 @@
 //! The load driver: starts the threads, divides the loads among them, and collects what they counted.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use shakedown_schemas::scenario::Scenario;
 use tokio::sync::oneshot;
 
 use super::lane::LaneStart;
-use super::record::Ledger;
-use super::schedule::Schedule;
+use super::pacing::{Pacing, Starter, share};
+use super::record::{Ledger, LiveCounts};
 use super::shard::{self, Control};
 use super::slot::Gauges;
-use super::target::{Pace, Target};
+use super::target::Target;
 use super::{Live, LoadDriver, LoadError, PlannedLoad};
 use crate::observe::{LoadObservations, Marks};
 
@@ -28,14 +30,41 @@ const WORKERS_PER_THREAD: usize = 16;
 #[derive(Debug)]
 pub struct Engine {
     targets: Vec<Arc<Target>>,
+    /// The seed of everything that is chosen by chance.
+    seed: u64,
+    /// Which part of the loads it sends, of how many.
+    part: (usize, usize),
     running: Option<Running>,
 }
 
 #[derive(Debug)]
 struct Running {
     zero: Instant,
-    loads: Vec<(Arc<Ledger>, Arc<Gauges>)>,
+    marks: Arc<Marks>,
+    loads: Vec<RunningLoad>,
     threads: Vec<(Arc<Control>, JoinHandle<()>, oneshot::Receiver<()>)>,
+}
+
+#[derive(Debug)]
+struct RunningLoad {
+    /// One for each thread that sends it.
+    ledgers: Vec<Arc<Ledger>>,
+    gauges: Arc<Gauges>,
+}
+
+impl RunningLoad {
+    /// What all threads saw, as one.
+    fn joined(&self, target: &Target, seen: impl Fn(&Ledger) -> LoadObservations) -> LoadObservations {
+        let mut joined = LoadObservations {
+            name: target.name.clone(),
+            is_open: target.pacing.is_open(),
+            resent: self.gauges.resent.load(Ordering::Relaxed),
+            requests: target.requests.names().map(str::to_owned).zip(self.gauges.counts()).collect(),
+            ..LoadObservations::default()
+        };
+        self.ledgers.iter().for_each(|ledger| joined.merge(seen(ledger)));
+        joined
+    }
 }
 
 impl Engine {
@@ -59,16 +88,30 @@ impl Engine {
         self
     }
 
-    /// An engine for these targets.
-    pub(super) fn of(targets: Vec<Target>) -> Self {
-        Self { targets: targets.into_iter().map(Arc::new).collect(), running: None }
+    /// Gives each load the pace that each phase of the scenario gives it. Without this the first pace of a load holds in
+    /// all phases. `seed` draws what comes by chance; the same seed gives the same arrivals.
+    #[must_use]
+    pub fn paced(mut self, scenario: &Scenario, seed: u64) -> Self {
+        self.seed = seed;
+        for target in &mut self.targets {
+            if let Some(pacing) = Pacing::in_phases(&target.name, scenario) {
+                Arc::make_mut(target).pacing = pacing;
+            }
+        }
+        self
     }
 
-    /// Requests that were sent once more because the server had closed the idle connection that they were first given
-    /// to, before anything was written to it; one number per load.
-    pub fn resent(&self) -> Vec<u64> {
-        let loads = self.running.as_ref().map_or(&[][..], |running| &running.loads);
-        loads.iter().map(|(_, gauges)| gauges.resent.load(std::sync::atomic::Ordering::Relaxed)).collect()
+    /// Sends part `part` (from 0) of `parts` of each load. The parts together are the whole: each request of a schedule is
+    /// in exactly one of them, workers and limits are divided, and [`LoadObservations::merge`] joins what they saw.
+    #[must_use]
+    pub fn part(mut self, part: usize, parts: usize) -> Self {
+        self.part = (part, parts.max(1));
+        self
+    }
+
+    /// An engine for these targets.
+    pub(super) fn of(targets: Vec<Target>) -> Self {
+        Self { targets: targets.into_iter().map(Arc::new).collect(), seed: 0, part: (0, 1), running: None }
     }
 
     fn error(&self, message: impl Into<String>) -> LoadError {
@@ -86,14 +129,17 @@ impl Drop for Engine {
     }
 }
 
-/// How many threads a load is divided among.
-fn parts(target: &Target, threads: usize) -> usize {
-    let wanted = match target.pace {
-        Pace::Open(rate) => (rate / RATE_PER_THREAD).ceil() as usize,
-        Pace::Closed(workers) => workers / WORKERS_PER_THREAD,
+/// How many threads a load is divided among, and how many requests it may have under way at once.
+fn threads_and_limit(target: &Target, most_threads: usize, (part, parts): (usize, usize)) -> (usize, usize) {
+    let (wanted, limit) = if target.pacing.is_open() {
+        let rate = target.pacing.highest_rate() / parts as f64;
+        ((rate / RATE_PER_THREAD).ceil() as usize, share(target.max_in_flight, part, parts).max(1))
+    } else {
+        let workers = share(target.pacing.most_workers(), part, parts);
+        (workers / WORKERS_PER_THREAD, workers)
     };
     // A small limit is kept exactly by one thread; divided, one part could wait while another has room.
-    wanted.clamp(1, threads).min((target.max_in_flight / WORKERS_PER_THREAD).max(1))
+    (wanted.clamp(1, most_threads).min((limit / WORKERS_PER_THREAD).max(1)), limit)
 }
 
 /// Lets the process open as many files as the system allows: each connection needs one.
@@ -118,28 +164,33 @@ impl LoadDriver for Engine {
         let mut starts: Vec<Vec<LaneStart>> = (0..threads).map(|_| Vec::new()).collect();
         let mut loads = Vec::new();
         let mut next_thread = 0;
+        let (part, parts) = self.part;
         for target in &self.targets {
-            let parts = parts(target, threads);
-            let ledger = Arc::new(Ledger::new(Arc::clone(&marks)));
-            let gauges = Arc::new(Gauges::new(parts));
-            for part in 0..parts {
+            let (lanes, limit) = threads_and_limit(target, threads, self.part);
+            let gauges = Arc::new(Gauges::new(lanes, target.requests.names().count()));
+            let ledgers: Vec<_> = (0..lanes).map(|_| Arc::new(Ledger::new(Arc::clone(&marks)))).collect();
+            for (lane, ledger) in ledgers.iter().enumerate() {
+                // Of the requests that are ours, every so many-th: together exactly ours.
+                let of_all = (part + parts * lane, parts * lanes);
                 starts[next_thread % threads].push(LaneStart {
                     target: Arc::clone(target),
-                    ledger: Arc::clone(&ledger),
+                    ledger: Arc::clone(ledger),
                     gauges: Arc::clone(&gauges),
-                    part,
-                    limit: target.max_in_flight / parts + usize::from(part < target.max_in_flight % parts),
-                    schedule: match target.pace {
-                        Pace::Open(rate) => Some(Schedule::new(rate, part as u64, parts as u64)),
-                        Pace::Closed(_) => None,
+                    marks: Arc::clone(&marks),
+                    part: lane,
+                    of_all,
+                    limit: match &target.pacing {
+                        Pacing::Open { .. } => share(limit, lane, lanes),
+                        closed @ Pacing::Closed { .. } => share(closed.most_workers(), of_all.0, of_all.1).max(1),
                     },
+                    starter: Starter::new(&target.pacing, self.seed, &target.name, of_all),
                     zero,
                 });
                 next_thread += 1;
             }
-            loads.push((ledger, gauges));
+            loads.push(RunningLoad { ledgers, gauges });
         }
-        let mut running = Running { zero, loads, threads: Vec::new() };
+        let mut running = Running { zero, marks, loads, threads: Vec::new() };
         let mut ready = Vec::new();
         for (number, starts) in starts.into_iter().enumerate().filter(|(_, starts)| !starts.is_empty()) {
             let control = Arc::new(Control::new());
@@ -154,6 +205,10 @@ impl LoadDriver for Engine {
                 }
             });
             let handle = handle.map_err(|error| self.error(format!("cannot start a thread: {error}")))?;
+            running.marks.listen({
+                let control = Arc::clone(&control);
+                move || control.wake()
+            });
             running.threads.push((control, handle, when_over));
             ready.push(when_ready);
         }
@@ -173,8 +228,9 @@ impl LoadDriver for Engine {
         self.targets
             .iter()
             .zip(&running.loads)
-            .map(|(target, (ledger, gauges))| {
-                let counts = ledger.live();
+            .map(|(target, load)| {
+                let mut counts = LiveCounts::default();
+                load.ledgers.iter().for_each(|ledger| counts.merge(&ledger.live()));
                 let milliseconds = |quantile| counts.latency.quantile(quantile).map(|micros| micros / 1e3);
                 Live {
                     load: target.name.clone(),
@@ -184,7 +240,7 @@ impl LoadDriver for Engine {
                     p95_ms: milliseconds(0.95),
                     p99_ms: milliseconds(0.99),
                     latency: counts.latency,
-                    in_flight: gauges.in_flight(),
+                    in_flight: load.gauges.in_flight(),
                 }
             })
             .collect()
@@ -194,19 +250,20 @@ impl LoadDriver for Engine {
         let Some(running) = &self.running else { return Vec::new() };
         let end_ns = running.zero.elapsed().as_nanos() as u64;
         let loads = self.targets.iter().zip(&running.loads);
-        loads.map(|(target, (ledger, _))| ledger.so_far(&target.name, end_ns)).collect()
+        loads.map(|(target, load)| load.joined(target, |ledger| ledger.so_far(end_ns))).collect()
     }
 
     fn answered_ns(&self) -> u64 {
         let loads = self.running.as_ref().map_or(&[][..], |running| &running.loads);
-        loads.iter().map(|(_, gauges)| gauges.answered_ns()).min().unwrap_or(u64::MAX)
+        loads.iter().map(|load| load.gauges.answered_ns()).min().unwrap_or(u64::MAX)
     }
 
     async fn finish(&mut self, grace: Duration) -> Result<Vec<LoadObservations>, LoadError> {
         let Some(running) = &mut self.running else {
             return Err(self.error("the load was never started"));
         };
-        let end_ns = running.zero.elapsed().as_nanos() as u64;
+        let zero = running.zero;
+        let end_ns = running.marks.end_now(|| zero.elapsed().as_nanos() as u64);
         let halt_ns = end_ns.saturating_add(grace.as_nanos() as u64);
         for (control, ..) in &running.threads {
             control.stop(end_ns, halt_ns);
@@ -220,7 +277,7 @@ impl LoadDriver for Engine {
             .targets
             .iter()
             .zip(&running.loads)
-            .map(|(target, (ledger, _))| ledger.close(&target.name, end_ns))
+            .map(|(target, load)| load.joined(target, |ledger| ledger.close(end_ns)))
             .collect();
         if lost { Err(self.error("a thread of the load engine died")) } else { Ok(seen) }
     }

@@ -1,20 +1,21 @@
-//! Requests and their answers on one connection, one after the other, and the name of what went wrong.
+//! Requests and their answers on one connection of HTTP/1.1, one after the other; and reading an answer, whatever it came
+//! on.
 
-use std::error::Error as _;
-use std::io;
 use std::ops::ControlFlow;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::SendRequest;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
-use super::answer::Answer;
+use super::answer::{Answer, Asked};
+use super::failure::{self, Stage};
 use super::lane::Lane;
-use super::slot::Slot;
+use super::slot::{Job, Slot};
+use super::target::Kind;
 use crate::observe::Failure;
 
 /// What may follow an answer that is decided already before the connection is given up instead of reused.
@@ -26,51 +27,98 @@ pub(super) async fn drive(lane: Rc<Lane>, slot: Rc<Slot>, mut sender: SendReques
     let mut is_reused = false;
     loop {
         slot.wait().await;
-        lane.sending(&slot);
-        let response = match sender.try_send_request(lane.target.request()).await {
+        let Some((place, request)) = next(&lane, &slot) else { return };
+        let response = match sender.try_send_request(request).await {
             Ok(response) => response,
             Err(mut error) => {
                 // hyper hands the request back if and only if none of it was written.
                 if error.take_message().is_some() && is_reused {
                     lane.resend(&slot);
                 } else {
-                    lane.answered(&slot, Some(failure_of(error.error(), Stage::Head)));
+                    lane.answered(&slot, Some(failure::of_http(error.error(), Stage::Head)));
                 }
                 return;
             }
         };
         is_reused = true;
-        if read(&lane, &slot, response).await.is_break() || sender.ready().await.is_err() {
+        let Ok(body) = read(&lane, &slot, place, response).await else { return };
+        if lane.target.fresh || drained(body).await.is_break() || sender.ready().await.is_err() {
             return;
         }
         lane.free(&slot);
     }
 }
 
-/// Reads an answer and counts it. Breaks when the connection cannot be used again.
-async fn read(lane: &Rc<Lane>, slot: &Slot, response: hyper::Response<Incoming>) -> ControlFlow<()> {
-    let target = &lane.target;
+/// The request that the slot has to send, and its place among the load's.
+pub(super) fn next(lane: &Rc<Lane>, slot: &Slot) -> Option<(usize, http::Request<Full<Bytes>>)> {
+    let Job { number, .. } = slot.job()?;
+    lane.sending(slot);
+    let requests = &lane.target.requests;
+    let place = requests.choose(number);
+    match requests.at(place).to_send(&requests.draw(number)) {
+        Ok(request) => Some((place, request)),
+        Err(_) => {
+            lane.answered(slot, Some(Failure::Protocol));
+            None
+        }
+    }
+}
+
+/// Reads an answer until its outcome is known, and counts it. Gives what is left of its body.
+///
+/// # Errors
+/// When the answer broke off, or is given up.
+pub(super) async fn read(
+    lane: &Rc<Lane>,
+    slot: &Slot,
+    place: usize,
+    response: hyper::Response<Incoming>,
+) -> Result<Incoming, ()> {
+    lane.answering(slot);
+    let asked = Asked::of(&lane.target, place);
     let (head, mut body) = response.into_parts();
-    let mut answer = Answer::new(target, head.status, &head.headers);
+    let mut answer = Answer::new(&asked, head.status, &head.headers);
+    let mut stalled_at: Option<Instant> = None;
     while !answer.is_decided() && !body.is_end_stream() {
-        match body.frame().await {
+        let frame = match stalled_at {
+            None => body.frame().await,
+            Some(at) => match timeout_at(at.into(), body.frame()).await {
+                Ok(frame) => frame,
+                Err(_) => {
+                    lane.answered(slot, Some(Failure::Stalled));
+                    return Err(());
+                }
+            },
+        };
+        match frame {
             None => break,
             Some(Ok(frame)) => {
                 if let Some(piece) = frame.data_ref() {
-                    answer.piece(target, piece);
+                    let before = answer.pieces();
+                    answer.piece(&asked, piece);
                     lane.tokens(slot, answer.pieces(), answer.tokens());
+                    // Only tokens count: a server that says that it is still there has not said anything.
+                    if let Some(after) = lane.target.stall_after.filter(|_| answer.pieces() > before) {
+                        stalled_at = Some(Instant::now() + after);
+                    }
                 }
             }
             Some(Err(error)) => {
-                lane.answered(slot, Some(failure_of(&error, Stage::Body)));
-                return ControlFlow::Break(());
+                let stage = if lane.target.kind == Kind::Stream { Stage::Stream } else { Stage::Body };
+                lane.answered(slot, Some(failure::of_http(&error, stage)));
+                return Err(());
             }
         }
     }
     let (pieces, tokens) = (answer.pieces(), answer.tokens());
-    let outcome = answer.outcome(target);
+    let outcome = answer.outcome(&asked);
     lane.tokens(slot, pieces, tokens.or(outcome.tokens));
     lane.answered(slot, outcome.failure);
+    Ok(body)
+}
+
+/// Reads the rest of an answer that is decided, so that the connection can be used again.
+async fn drained(body: Incoming) -> ControlFlow<()> {
     if body.is_end_stream() {
         return ControlFlow::Continue(());
     }
@@ -80,7 +128,6 @@ async fn read(lane: &Rc<Lane>, slot: &Slot, response: hyper::Response<Incoming>)
     }
 }
 
-/// Reads the rest of an answer that is decided, so that the connection can be used again.
 async fn drain(mut body: Incoming) -> ControlFlow<()> {
     let mut size = 0;
     while let Some(frame) = body.frame().await {
@@ -93,33 +140,4 @@ async fn drain(mut body: Incoming) -> ControlFlow<()> {
         }
     }
     ControlFlow::Continue(())
-}
-
-/// How far an answer had come when its connection failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Head,
-    Body,
-}
-
-fn failure_of(error: &hyper::Error, stage: Stage) -> Failure {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            return match (io.kind(), stage) {
-                (io::ErrorKind::UnexpectedEof, Stage::Body) => Failure::BrokenStream,
-                // What hyper's decoder says about chunks that are none.
-                (io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput, _) => Failure::Protocol,
-                _ => Failure::Reset,
-            };
-        }
-        source = cause.source();
-    }
-    if error.is_parse() {
-        Failure::Protocol
-    } else if stage == Stage::Body && (error.is_incomplete_message() || error.is_closed()) {
-        Failure::BrokenStream
-    } else {
-        Failure::Reset
-    }
 }

@@ -5,21 +5,24 @@
 //! answered connection or a new one, takes the request that waits longest. New connections are opened a few at a time,
 //! because one connection per waiting request makes a service (and the engine) that is late for a moment collapse.
 
+mod outcome;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::connection;
-use super::record::{Ledger, Record, Tokens};
-use super::schedule::Schedule;
+use super::names::Names;
+use super::pacing::Starter;
+use super::record::{Ledger, News};
 use super::shard::Control;
-use super::slot::{Gauges, Job, Slot, count_lateness, micros};
+use super::slot::{Gauges, Job, Slot};
 use super::target::Target;
-use crate::observe::{Failure, Histogram};
+use crate::observe::{Failure, Marks};
+use outcome::Ended;
 
 /// So many connections may be in the making at once, per load and thread. One that takes longer than
 /// [`connection::YOUNG`] is waiting for the network, costs nothing, and no longer counts. Few, because an engine that
@@ -35,12 +38,11 @@ const GROWTH_AT_ONCE: u64 = 32;
 const BUSY_NS: u64 = 1_000_000;
 const BUSY_PAUSE_NS: u64 = 5_000_000;
 
-/// A closed-loop worker that could not connect waits so long before it tries again. Otherwise a service that is down
-/// would be asked without pause, and its refusals would outnumber every other answer.
-const PAUSE_NS: u64 = 10_000_000;
-
-/// How long no new connection is tried after the process ran out of file descriptors.
+/// How long no new connection is tried after the process ran out of file descriptors or ports.
 const NO_FILES_NS: u64 = 50_000_000;
+
+/// So many requests that ended are counted at once.
+const BATCH: usize = 1024;
 
 /// What a lane needs to begin.
 #[derive(Debug)]
@@ -48,12 +50,15 @@ pub(super) struct LaneStart {
     pub(super) target: Arc<Target>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) gauges: Arc<Gauges>,
+    pub(super) marks: Arc<Marks>,
     /// Which of the load's lanes this is.
     pub(super) part: usize,
+    /// Which part of the whole load it sends, of how many.
+    pub(super) of_all: (usize, usize),
     /// How many requests it may have under way at once.
     pub(super) limit: usize,
-    /// The open loop's schedule; none for a closed loop, whose workers are as many as `limit`.
-    pub(super) schedule: Option<Schedule>,
+    /// What starts its requests.
+    pub(super) starter: Starter,
     pub(super) zero: Instant,
 }
 
@@ -63,20 +68,28 @@ pub(super) struct Lane {
     pub(super) target: Arc<Target>,
     ledger: Arc<Ledger>,
     gauges: Arc<Gauges>,
+    marks: Arc<Marks>,
     part: usize,
+    /// How many lanes there are of the whole load, on all machines.
+    lanes: usize,
     limit: usize,
+    is_open: bool,
     zero: Instant,
     timeout_ns: u64,
     /// How long a request is listened to: its timeout, or longer where somebody asks what never ends.
     patience_ns: u64,
     state: RefCell<State>,
     control: Arc<Control>,
-    pub(super) resolved: RefCell<Option<(Instant, Vec<SocketAddr>)>>,
+    pub(super) names: RefCell<Names>,
 }
 
 #[derive(Debug)]
 struct State {
-    schedule: Option<Schedule>,
+    starter: Starter,
+    /// The version of the marks that it follows.
+    marks: u64,
+    /// The number of the next request: the lanes' requests take turns, as those of their schedules do.
+    next_number: u64,
     /// Due and not yet with a connection, in order of being due.
     waiting: VecDeque<Job>,
     /// Issued and not ended.
@@ -86,23 +99,22 @@ struct State {
     /// Connections that are being made for those that wait, and all that count against [`MAX_YOUNG`].
     connecting: usize,
     young: usize,
-    /// When closed-loop workers that pause go on.
-    pausing: VecDeque<u64>,
     no_files_until_ns: u64,
     /// The most connections that there were at once, and when that many may be one more if none is saved up.
     most_slots: usize,
     may_grow_ns: u64,
     next_address: usize,
     stop_ns: u64,
-    records: Vec<Record>,
-    lateness: Histogram,
+    /// How many requests were issued, and what became of them since the last count.
+    issued: u64,
+    news: News,
 }
 
 impl State {
     /// True when another connection would be one more than there ever were in an open loop. Replacing those that a
     /// server closes is not limited, and a closed loop has as many as it has workers.
     fn is_growing(&self) -> bool {
-        self.schedule.is_some() && self.slots.len() >= self.most_slots
+        self.starter.is_open() && self.slots.len() >= self.most_slots
     }
 
     /// From when on another connection may be opened.
@@ -114,36 +126,40 @@ impl State {
 
 impl Lane {
     pub(super) fn new(start: LaneStart, control: Arc<Control>) -> Rc<Self> {
-        let closed = start.schedule.is_none();
         let timeout_ns = nanoseconds(start.target.timeout);
         Rc::new(Self {
             ledger: start.ledger,
             gauges: start.gauges,
+            marks: start.marks,
             part: start.part,
+            lanes: start.of_all.1,
             limit: start.limit,
+            is_open: start.starter.is_open(),
             zero: start.zero,
             timeout_ns,
             patience_ns: nanoseconds(start.target.timeout.mul_f64(start.target.linger)),
             state: RefCell::new(State {
-                schedule: start.schedule,
+                starter: start.starter,
+                // None of theirs: the first tick takes them up, whatever they are.
+                marks: u64::MAX,
+                next_number: start.of_all.0 as u64,
                 waiting: VecDeque::new(),
                 open: 0,
                 slots: Vec::new(),
                 idle: Vec::new(),
                 connecting: 0,
                 young: 0,
-                pausing: if closed { std::iter::repeat_n(0, start.limit).collect() } else { VecDeque::new() },
                 no_files_until_ns: 0,
                 most_slots: 0,
                 may_grow_ns: 0,
                 // The threads begin with different addresses.
                 next_address: start.part,
                 stop_ns: u64::MAX,
-                records: Vec::new(),
-                lateness: Histogram::default(),
+                issued: 0,
+                news: News::default(),
             }),
             control,
-            resolved: RefCell::new(None),
+            names: RefCell::default(),
             target: start.target,
         })
     }
@@ -160,7 +176,8 @@ impl Lane {
 
     /// Requests that are due from `stop_ns` on are not issued.
     pub(super) fn stop(&self, stop_ns: u64) {
-        self.state.borrow_mut().stop_ns = stop_ns;
+        let mut state = self.state.borrow_mut();
+        state.stop_ns = state.stop_ns.min(stop_ns);
     }
 
     /// What the pacer does at each tick: issues what is due, gives up what waited too long, and hands out the rest.
@@ -170,46 +187,40 @@ impl Lane {
         if lag_ns >= BUSY_NS && state.most_slots as u64 >= GROWTH_AT_ONCE {
             state.may_grow_ns = state.may_grow_ns.max(now_ns + BUSY_PAUSE_NS + GROWTH_AT_ONCE * GROWTH_NS);
         }
+        // After the look at the clock: all marks up to that moment are known.
+        if let Some(known) = self.marks.unless(state.marks) {
+            state.marks = known.version;
+            state.stop_ns = known.end_ns.unwrap_or(u64::MAX).min(state.stop_ns);
+            state.starter.follow(&known.marks, now_ns);
+        }
         let end_ns = state.stop_ns.min(now_ns.saturating_add(1));
         let mut issued = 0;
-        while let Some(due_ns) = state.schedule.as_mut().and_then(|schedule| schedule.take_before(end_ns)) {
+        while let Some(due_ns) = state.starter.due_before(end_ns) {
             self.issue(&mut state, due_ns);
             issued += 1;
         }
-        while state.pausing.front().is_some_and(|at| *at <= now_ns) {
-            state.pausing.pop_front();
-            if now_ns < state.stop_ns {
-                self.issue(&mut state, now_ns);
-            }
-        }
-        // One that waits for a connection in the making has the network to blame, any other our own limit.
-        let is_ours = state.connecting == 0;
         while state.waiting.front().is_some_and(|job| self.is_over(job, now_ns)) {
-            if let Some(job) = state.waiting.pop_front() {
-                let failure = if is_ours { Failure::NotSent } else { Failure::Timeout };
-                self.end(&mut state, &job, None, Some(failure), now_ns);
-            }
+            let failure = self.why_it_waits(&state, now_ns, Failure::Timeout);
+            self.give_up_first(&mut state, failure, now_ns);
         }
         drop(state);
         self.pump();
         // Those that an idle connection took are as late as it sends them. The others wait for a connection, which is
         // the service's time, so the engine's delay ends here.
         let mut state = self.state.borrow_mut();
-        let State { waiting, lateness, .. } = &mut *state;
-        for job in waiting.iter_mut().rev().take(issued) {
-            count_lateness(lateness, job, now_ns);
+        for job in state.waiting.iter_mut().rev().take(issued) {
+            job.end_lateness(now_ns);
         }
     }
 
     /// When the pacer must come again, in nanoseconds since the load's start.
     pub(super) fn next_tick_ns(&self) -> u64 {
         let state = self.state.borrow();
-        let due = state.schedule.as_ref().map(Schedule::due_ns).filter(|due| *due < state.stop_ns);
+        let due = state.starter.next_ns().filter(|due| *due < state.stop_ns);
         let over = state.waiting.front().map(|job| job.due_ns.saturating_add(self.timeout_ns));
-        let pause = state.pausing.front().copied();
-        let wants_more = state.connecting < state.waiting.len() && state.slots.len() < self.limit;
+        let wants_more = self.lacks_connections(&state) && state.slots.len() < self.limit;
         let open = (wants_more && state.young < MAX_YOUNG).then(|| state.may_open_ns());
-        [due, over, pause, open].into_iter().flatten().min().unwrap_or(u64::MAX)
+        [due, over, open].into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 
     /// True when all requests that were issued have ended.
@@ -223,30 +234,28 @@ impl Lane {
         state.stop_ns = state.stop_ns.min(now_ns);
         let slots = std::mem::take(&mut state.slots);
         for slot in &slots {
-            if let Some(mut job) = slot.job.take() {
-                count_lateness(&mut state.lateness, &mut job, now_ns);
-                let tokens = slot.tokens.take();
-                self.end(&mut state, &job, tokens, Some(Failure::Unfinished), now_ns);
-                if let Some(record) = state.records.last_mut() {
-                    record.is_stuck = true;
-                }
+            if let Some(mut ended) = self.taken(slot) {
+                ended.job.end_lateness(now_ns);
+                ended.is_stuck = true;
+                self.end(&mut state, ended, Some(Failure::Unfinished), now_ns);
             }
         }
-        while let Some(job) = state.waiting.pop_front() {
-            self.end(&mut state, &job, None, Some(Failure::Unfinished), now_ns);
+        while !state.waiting.is_empty() {
+            let failure = self.why_it_waits(&state, now_ns, Failure::Unfinished);
+            self.give_up_first(&mut state, failure, now_ns);
         }
         state.idle.clear();
     }
 
-    /// Hands the requests that ended over to the ledger, and shows since when there are others.
+    /// Counts the requests that ended, and shows since when there are others.
     pub(super) fn flush(&self, now_ns: u64) {
         let mut state = self.state.borrow_mut();
         let due = state.slots.iter().filter_map(|slot| slot.job()).chain(state.waiting.iter().take(1).copied());
         let oldest_ns = due.map(|job| job.due_ns).min();
-        let next_ns = state.schedule.as_ref().map(Schedule::due_ns);
+        let next_ns = state.starter.next_ns();
         self.gauges.show_answered(self.part, [oldest_ns, next_ns].into_iter().flatten().fold(now_ns, u64::min));
-        let State { records, lateness, .. } = &mut *state;
-        self.ledger.take(records, lateness, now_ns);
+        let State { news, issued, .. } = &mut *state;
+        self.ledger.take(news, *issued, now_ns);
     }
 
     fn is_over(&self, job: &Job, now_ns: u64) -> bool {
@@ -255,44 +264,19 @@ impl Lane {
 
     fn issue(&self, state: &mut State, due_ns: u64) {
         state.open += 1;
+        state.issued += 1;
         self.show(state);
-        // In a closed loop a request is due when it is sent.
-        let lateness_open = state.schedule.is_some();
         let in_flight = u32::try_from(self.gauges.in_flight()).unwrap_or(u32::MAX);
-        state.waiting.push_back(Job { due_ns, in_flight, lateness_open, resent: false });
+        let can_be_late = state.starter.can_be_late();
+        let number = state.next_number;
+        state.next_number += self.lanes as u64;
+        let job = Job { number, due_ns, in_flight, late_us: None, sent_us: None, can_be_late, resent: false };
+        state.waiting.push_back(job);
     }
 
     fn show(&self, state: &State) {
         // Those beyond the limit wait here; they are not under way.
         self.gauges.show(self.part, state.open.min(self.limit));
-    }
-
-    /// Counts a request that ended. A closed-loop worker issues its next one.
-    fn end(&self, state: &mut State, job: &Job, tokens: Option<Box<Tokens>>, failure: Option<Failure>, now_ns: u64) {
-        let mut took_ns = now_ns.saturating_sub(job.due_ns);
-        if failure == Some(Failure::Timeout) && self.patience_ns > self.timeout_ns {
-            // However long it was listened to, its client gave it up at its timeout.
-            took_ns = took_ns.min(self.timeout_ns);
-        }
-        state.records.push(Record {
-            due_ns: job.due_ns,
-            latency_us: micros(took_ns),
-            tokens,
-            in_flight: job.in_flight,
-            failure,
-            is_stuck: false,
-        });
-        state.open -= 1;
-        if state.schedule.is_none() && now_ns < state.stop_ns {
-            match failure {
-                Some(Failure::Dns | Failure::Refused | Failure::Connect | Failure::Tls) => {
-                    state.pausing.push_back(now_ns + PAUSE_NS);
-                    self.control.wake();
-                }
-                _ => self.issue(state, now_ns),
-            }
-        }
-        self.show(state);
     }
 
     /// Gives waiting requests to idle connections, the one used last first, and opens new ones while some still wait.
@@ -304,11 +288,11 @@ impl Lane {
                 slot.give(job);
             }
         }
-        if state.connecting >= state.waiting.len() {
+        if !self.lacks_connections(&state) {
             return;
         }
         let now_ns = self.now_ns();
-        while state.connecting < state.waiting.len()
+        while self.lacks_connections(&state)
             && state.slots.len() < self.limit
             && state.young < MAX_YOUNG
             && now_ns >= state.may_open_ns()
@@ -318,6 +302,11 @@ impl Lane {
             }
             self.open(&mut state, None);
         }
+    }
+
+    /// True when more requests wait than the connections in the making will take.
+    fn lacks_connections(&self, state: &State) -> bool {
+        state.connecting.saturating_mul(self.target.per_connection()) < state.waiting.len()
     }
 
     fn open(self: &Rc<Self>, state: &mut State, job: Option<Job>) {
@@ -349,10 +338,12 @@ impl Lane {
         let now_ns = self.now_ns();
         let mut state = self.state.borrow_mut();
         // Unless the others in the making are enough for all that wait: an answered connection took it instead.
-        let is_needed = failure.is_some() && state.waiting.len() > state.connecting;
+        let is_needed = failure.is_some() && self.lacks_connections(&state);
         let job = slot.job.take().or_else(|| if is_needed { state.waiting.pop_front() } else { None });
-        if let Some(job) = job {
-            self.end(&mut state, &job, None, Some(failure.unwrap_or(Failure::Timeout)), now_ns);
+        if let Some(mut job) = job {
+            job.end_lateness(now_ns);
+            let ended = Ended { job, tokens: None, first_byte_us: None, is_stuck: false };
+            self.end(&mut state, ended, Some(failure.unwrap_or(Failure::Timeout)), now_ns);
         }
         drop(state);
         self.closed(slot);
@@ -378,59 +369,32 @@ impl Lane {
         state.next_address
     }
 
-    /// The connection is free: it takes the request that waits longest, or becomes idle.
-    pub(super) fn free(self: &Rc<Self>, slot: &Rc<Slot>) {
+    /// Another stream on a connection that is there, as long as there may be more under way at once.
+    pub(super) fn add_stream(&self) -> Option<Rc<Slot>> {
+        let mut state = self.state.borrow_mut();
+        (state.slots.len() < self.limit).then(|| {
+            let slot = Rc::new(Slot::new(None, state.slots.len()));
+            state.slots.push(Rc::clone(&slot));
+            state.most_slots = state.most_slots.max(state.slots.len());
+            slot
+        })
+    }
+
+    /// The connection is free: it takes the request that waits longest, or becomes idle. False when it is to be closed
+    /// instead: it was made for one request, and none waits.
+    pub(super) fn free(self: &Rc<Self>, slot: &Rc<Slot>) -> bool {
         let mut state = self.state.borrow_mut();
         match state.waiting.pop_front() {
             Some(job) => slot.give(job),
-            None => return state.idle.push(Rc::clone(slot)),
+            None if self.target.fresh => return false,
+            None => {
+                state.idle.push(Rc::clone(slot));
+                return true;
+            }
         }
         drop(state);
         self.pump();
-    }
-
-    /// The connection begins to send its request.
-    pub(super) fn sending(&self, slot: &Slot) {
-        if let Some(mut job) = slot.job.get().filter(|job| job.lateness_open) {
-            count_lateness(&mut self.state.borrow_mut().lateness, &mut job, self.now_ns());
-            slot.job.set(Some(job));
-        }
-    }
-
-    /// So many pieces with tokens have come by now, and the server counts so many tokens.
-    pub(super) fn tokens(&self, slot: &Slot, pieces: u64, counted: Option<u64>) {
-        if let Some(job) = slot.job.get()
-            && (pieces > 0 || counted.is_some())
-        {
-            let mut tokens = slot.tokens.borrow_mut();
-            tokens.get_or_insert_default().see(job.due_ns, self.now_ns(), pieces, counted);
-        }
-    }
-
-    /// The connection's request came to no end within all the time that it was given.
-    pub(super) fn gave_up(self: &Rc<Self>, slot: &Slot) {
-        self.ended(slot, Some(Failure::Timeout), true);
-    }
-
-    /// The connection's request ended.
-    pub(super) fn answered(self: &Rc<Self>, slot: &Slot, failure: Option<Failure>) {
-        self.ended(slot, failure, false);
-    }
-
-    fn ended(self: &Rc<Self>, slot: &Slot, failure: Option<Failure>, is_stuck: bool) {
-        let Some(job) = slot.job.take() else { return };
-        let now_ns = self.now_ns();
-        // An answer whose last byte is read after the timeout came too late, whoever noticed first.
-        let failure = if self.is_over(&job, now_ns) { Some(Failure::Timeout) } else { failure };
-        let mut state = self.state.borrow_mut();
-        self.end(&mut state, &job, slot.tokens.take(), failure, now_ns);
-        if let (true, Some(record)) = (is_stuck, state.records.last_mut()) {
-            record.is_stuck = true;
-        }
-        if state.records.len() >= 4096 {
-            drop(state);
-            self.flush(now_ns);
-        }
+        true
     }
 
     /// The connection was dead before a byte of the request was written: the server had closed it while it was idle,

@@ -1,44 +1,51 @@
 //! Counting: each request that ended goes into the cell in which it was due.
 //!
-//! Which stretch of the timeline that is, the timeline may say a moment after the request was due. So requests are kept
-//! one by one for a second or two before they are counted into cells, which is exact and needs a bounded amount of
-//! memory. Everything here is pure apart from one lock.
+//! A request that has ended was due in the past, and all marks up to now are known (see `Marks`), so that it can be counted
+//! at once. What is kept does not grow with the number of requests: a small packed cell for each quarter of a second, and
+//! longer ones in a long stretch. Everything here is pure apart from one lock, which nobody else wants but a glance of the
+//! live display: each engine thread counts by itself.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::slot::micros;
-use crate::observe::{CELL_NS, Cell, Failure, Histogram, LoadObservations, Mark, Marks, Part, Segment};
+use super::slot::{Job, micros};
+use crate::observe::{
+    CELL_NS, Cell, Failure, Histogram, LoadObservations, Mark, Marks, PackedCell, Part, Segment, Timings,
+};
 
-/// Marks may be set this long after the moment that they mark; requests wait so long before they are counted.
-pub(super) const HOLD_NS: u64 = 2_000_000_000;
+/// A cell that ended so long ago is packed: few of its requests are still to come.
+const COLD_NS: u64 = 1_000_000_000;
 
-/// A request that ended. Small, because thousands of them are kept for a moment.
+/// A stretch with more cells gets cells of twice the length: fine ones, and those of a second or more.
+const MOST_FINE_CELLS: u64 = 1024;
+const MOST_CELLS: u64 = 4096;
+
+/// A request that ended.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
-    /// When it was due, in nanoseconds since the load's start.
-    pub(super) due_ns: u64,
+    /// The request.
+    pub(super) job: Job,
     /// From the due moment to the end, in microseconds; beyond an hour it stays at the largest value.
     pub(super) latency_us: u32,
+    /// From when it was sent to the head of its answer, in microseconds.
+    pub(super) first_byte_us: Option<u32>,
     /// What it brought, where its answer has tokens.
     pub(super) tokens: Option<Box<Tokens>>,
-    /// Requests under way when it was due, with it.
-    pub(super) in_flight: u32,
     /// Why it failed; none for a success.
     pub(super) failure: Option<Failure>,
     /// It was sent and never came to any end.
     pub(super) is_stuck: bool,
 }
 
-/// The tokens of one answer. A stream of a thousand of them costs no more than the different gaps between them.
-#[derive(Debug, Clone, Default)]
+/// The tokens of one answer, in the same few bytes however many there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tokens {
     /// From the due moment to the first piece that brought tokens, in microseconds.
     first_us: Option<u32>,
     /// When the last such piece came, in nanoseconds since the load's start.
     last_ns: u64,
-    /// Between two such pieces, in microseconds.
-    gaps: Histogram,
+    /// The longest time between two such pieces, in microseconds.
+    longest_us: u32,
     /// How many such pieces came.
     pieces: u64,
     /// How many tokens the server says that there were.
@@ -46,17 +53,38 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    /// So many pieces have come by now, and the server counts so many tokens. Those that come together have no time
-    /// between them, which is what their reader sees.
-    pub(super) fn see(&mut self, due_ns: u64, now_ns: u64, pieces: u64, counted: Option<u64>) {
+    /// So many pieces have come by now, and the server counts so many tokens. Calls `gap` with the time since the piece
+    /// before and with how many pieces came; those that come together have no time between them, which is what their
+    /// reader sees.
+    pub(super) fn see(
+        &mut self,
+        due_ns: u64,
+        now_ns: u64,
+        pieces: u64,
+        counted: Option<u64>,
+        mut gap: impl FnMut(u32, u64),
+    ) {
         self.counted = counted;
         let Some(news) = pieces.checked_sub(self.pieces).filter(|news| *news > 0) else { return };
         match self.first_us {
             None => self.first_us = Some(micros(now_ns.saturating_sub(due_ns)).max(1)),
-            Some(_) => self.gaps.record(micros(now_ns.saturating_sub(self.last_ns)).into()),
+            Some(_) => {
+                let since = micros(now_ns.saturating_sub(self.last_ns));
+                self.longest_us = self.longest_us.max(since);
+                gap(since, 1);
+            }
         }
-        self.gaps.record_n(0, news - 1);
+        if news > 1 {
+            gap(0, news - 1);
+        }
         (self.last_ns, self.pieces) = (now_ns, pieces);
+    }
+
+    /// From the first token to the last, divided by the tokens after the first, in microseconds.
+    fn mean_us(&self, due_ns: u64) -> Option<u32> {
+        let after = self.count().checked_sub(1).filter(|after| *after > 0)?;
+        let first_ns = due_ns + u64::from(self.first_us?) * 1000;
+        Some(micros(self.last_ns.saturating_sub(first_ns) / after))
     }
 
     /// The server's own count, else one token for each piece.
@@ -65,7 +93,33 @@ impl Tokens {
     }
 }
 
-/// What one load sent and got so far, shared by the engine's threads.
+/// A time between two pieces of a stream.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gap {
+    /// When the stream's request was due.
+    pub(super) due_ns: u64,
+    pub(super) gap_us: u32,
+    pub(super) count: u32,
+}
+
+/// A connection that was made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Made {
+    /// When it was begun.
+    pub(super) at_ns: u64,
+    pub(super) connect_us: u32,
+    pub(super) tls_us: Option<u32>,
+}
+
+/// What happened since the last look, to be counted.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub(super) records: Vec<Record>,
+    pub(super) gaps: Vec<Gap>,
+    pub(super) made: Vec<Made>,
+}
+
+/// What one part of a load sent and got so far.
 #[derive(Debug)]
 pub(super) struct Ledger {
     marks: Arc<Marks>,
@@ -74,18 +128,22 @@ pub(super) struct Ledger {
 
 #[derive(Debug, Default, Clone)]
 struct State {
-    /// Ended within the last [`HOLD_NS`], and in the [`HOLD_NS`] before that.
-    held: [Vec<Record>; 2],
-    turned_ns: u64,
-    /// By the beginning of the stretch and the number of the cell in it.
-    cells: BTreeMap<(u64, u64), Counted>,
-    lateness: Histogram,
+    /// By the moment when they begin.
+    stretches: BTreeMap<u64, Stretch>,
+    issued: u64,
     live: LiveCounts,
 }
 
-#[derive(Debug, Default, Clone)]
-struct Counted {
-    cell: Cell,
+/// The requests of one stretch between two marks.
+#[derive(Debug, Clone)]
+struct Stretch {
+    begin_ns: u64,
+    cell_ns: u64,
+    /// Those that nobody touches now.
+    cold: Vec<PackedCell>,
+    /// Those that are being counted into, by number.
+    hot: BTreeMap<u64, Cell>,
+    timings: Timings,
     first_success_ns: Option<u64>,
 }
 
@@ -97,6 +155,14 @@ pub(super) struct LiveCounts {
     pub(super) latency: Histogram,
 }
 
+impl LiveCounts {
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.ended += other.ended;
+        self.succeeded += other.succeeded;
+        self.latency.merge(&other.latency);
+    }
+}
+
 impl Ledger {
     pub(super) fn new(marks: Arc<Marks>) -> Self {
         Self { marks, state: Mutex::default() }
@@ -106,27 +172,12 @@ impl Ledger {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Takes over the requests that ended and how late requests were sent, and empties both.
-    pub(super) fn take(&self, records: &mut Vec<Record>, lateness: &mut Histogram, now_ns: u64) {
+    /// Counts what happened, and empties it. `issued` is how many requests were issued in all.
+    pub(super) fn take(&self, news: &mut News, issued: u64, now_ns: u64) {
+        let marks = self.marks.all();
         let mut state = self.state();
-        state.lateness.merge(lateness);
-        lateness.clear();
-        for record in records.iter() {
-            state.live.ended += 1;
-            if record.failure.is_none() {
-                state.live.succeeded += 1;
-            }
-            if is_timed(record.failure) {
-                state.live.latency.record(record.latency_us.into());
-            }
-        }
-        state.held[0].append(records);
-        if now_ns >= state.turned_ns + HOLD_NS {
-            state.turned_ns = now_ns;
-            let ripe = std::mem::take(&mut state.held[1]);
-            state.held.swap(0, 1);
-            state.count(ripe, &self.marks.all());
-        }
+        state.issued = issued;
+        state.count(news, &marks, now_ns);
     }
 
     /// What ended since the last call.
@@ -135,224 +186,208 @@ impl Ledger {
     }
 
     /// Everything, cut at the timeline's marks.
-    pub(super) fn close(&self, name: &str, end_ns: u64) -> LoadObservations {
-        std::mem::take(&mut *self.state()).close(name, self.marks.all(), end_ns)
+    pub(super) fn close(&self, end_ns: u64) -> LoadObservations {
+        std::mem::take(&mut *self.state()).close(self.marks.all(), end_ns)
     }
 
     /// What ended so far, cut at the timeline's marks, while the load goes on. Requests that are under way are missing.
-    pub(super) fn so_far(&self, name: &str, end_ns: u64) -> LoadObservations {
+    pub(super) fn so_far(&self, end_ns: u64) -> LoadObservations {
         let state = self.state().clone();
-        state.close(name, self.marks.all(), end_ns)
+        state.close(self.marks.all(), end_ns)
     }
+}
+
+/// The stretch of a moment: where it begins, and where the next one does.
+fn stretch_of(marks: &[Mark], at_ns: u64) -> (u64, u64) {
+    let following = marks.partition_point(|mark| mark.at_ns <= at_ns);
+    let begin = following.checked_sub(1).map_or(0, |index| marks[index].at_ns);
+    (begin, marks.get(following).map_or(u64::MAX, |next| next.at_ns))
 }
 
 impl State {
-    fn close(mut self, name: &str, mut marks: Vec<Mark>, end_ns: u64) -> LoadObservations {
-        let state = &mut self;
-        for records in std::mem::take(&mut state.held) {
-            state.count(records, &marks);
+    fn count(&mut self, news: &mut News, marks: &[Mark], now_ns: u64) {
+        // Neighbours share a cell, so that each cell is looked up once. They are nearly in order already.
+        news.records.sort_by_key(|record| record.job.due_ns);
+        let mut values = Vec::new();
+        let records = news.records.iter();
+        values.extend(records.clone().filter(|record| is_timed(record.failure)).map(|record| record.latency_us));
+        self.live.latency.record_all(&mut values);
+        self.live.ended += news.records.len() as u64;
+        self.live.succeeded += records.filter(|record| record.failure.is_none()).count() as u64;
+        let mut rest = news.records.as_slice();
+        while let Some(first) = rest.first() {
+            let (begin, end) = stretch_of(marks, first.job.due_ns);
+            let (records, others) = rest.split_at(rest.partition_point(|record| record.job.due_ns < end));
+            self.stretch(begin).count(records, &mut values);
+            rest = others;
         }
-        let cells = std::mem::take(&mut state.cells);
-        let earliest = cells.keys().next().map_or(u64::MAX, |(begin, _)| *begin);
-        if marks.first().is_none_or(|first| first.at_ns > earliest) {
-            // Requests from before the first mark are seen, but nobody's to judge.
-            marks.insert(
-                0,
-                Mark { at_ns: 0, phase: marks.first().map_or(0, |first| first.phase), part: Part::Settling },
-            );
+        news.records.clear();
+        for Gap { due_ns, gap_us, count } in news.gaps.drain(..) {
+            let (begin, _) = stretch_of(marks, due_ns);
+            self.stretch(begin).cell(due_ns).token_gaps.record_n(gap_us.into(), count.into());
         }
-        let ends = marks.iter().skip(1).map(|next| next.at_ns).chain([end_ns]);
-        let mut segments: Vec<Segment> = marks
-            .iter()
-            .zip(ends)
-            .map(|(mark, end)| Segment {
-                mark: *mark,
-                end_ns: end.max(mark.at_ns),
-                cells: vec![Cell::default(); (end.saturating_sub(mark.at_ns)).div_ceil(CELL_NS) as usize],
-                first_success_ns: None,
-            })
-            .collect();
-        for ((begin, number), counted) in cells {
-            // The cell's own mark, unless the timeline broke its promise and took it back: then the one before.
-            let at = begin + number * CELL_NS;
-            let index = marks.partition_point(|mark| mark.at_ns <= at).saturating_sub(1);
-            let segment = &mut segments[index];
-            let number = (at.saturating_sub(segment.mark.at_ns) / CELL_NS) as usize;
-            if segment.cells.len() <= number {
-                segment.cells.resize(number + 1, Cell::default());
-            }
-            segment.cells[number].merge(&counted.cell);
-            segment.first_success_ns = [segment.first_success_ns, counted.first_success_ns].into_iter().flatten().min();
+        for Made { at_ns, connect_us, tls_us } in news.made.drain(..) {
+            let (begin, _) = stretch_of(marks, at_ns);
+            let timings = &mut self.stretch(begin).timings;
+            timings.connect.record(connect_us.into());
+            tls_us.into_iter().for_each(|tls_us| timings.tls.record(tls_us.into()));
         }
-        LoadObservations {
-            name: name.to_owned(),
-            segments,
-            lateness: std::mem::take(&mut state.lateness),
-            reconnects: 0,
+        for stretch in self.stretches.values_mut() {
+            stretch.cool(now_ns);
         }
     }
 
-    /// Counts requests into their cells.
-    fn count(&mut self, mut records: Vec<Record>, marks: &[Mark]) {
-        // Neighbours share a cell, so that each cell is looked up once.
-        records.sort_unstable_by_key(|record| record.due_ns);
-        let mut records = records.into_iter().peekable();
-        while let Some(first) = records.peek() {
-            let following = marks.partition_point(|mark| mark.at_ns <= first.due_ns);
-            let begin = following.checked_sub(1).map_or(0, |index| marks[index].at_ns);
-            let number = (first.due_ns - begin) / CELL_NS;
-            let end = (begin + (number + 1) * CELL_NS).min(marks.get(following).map_or(u64::MAX, |next| next.at_ns));
-            let counted = self.cells.entry((begin, number)).or_default();
-            while let Some(record) = records.next_if(|record| record.due_ns < end) {
-                counted.add(&record);
+    fn stretch(&mut self, begin_ns: u64) -> &mut Stretch {
+        self.stretches.entry(begin_ns).or_insert_with(|| Stretch {
+            begin_ns,
+            cell_ns: CELL_NS,
+            cold: Vec::new(),
+            hot: BTreeMap::new(),
+            timings: Timings::default(),
+            first_success_ns: None,
+        })
+    }
+
+    fn close(mut self, mut marks: Vec<Mark>, end_ns: u64) -> LoadObservations {
+        let earliest = self.stretches.keys().next().copied().unwrap_or(u64::MAX);
+        if marks.first().is_none_or(|first| first.at_ns > earliest) {
+            // Requests from before the first mark are seen, but nobody's to judge.
+            let phase = marks.first().map_or(0, |first| first.phase);
+            marks.insert(0, Mark { at_ns: 0, phase, part: Part::Settling });
+        }
+        let ends = marks.iter().skip(1).map(|next| next.at_ns).chain([end_ns]);
+        let segments = marks.iter().zip(ends).map(|(mark, end)| {
+            let end_ns = end.max(mark.at_ns);
+            let mut segment = match self.stretches.remove(&mark.at_ns) {
+                Some(counted) => counted.close(*mark, end_ns),
+                None => Segment::new(*mark, end_ns),
+            };
+            let whole = (end_ns - mark.at_ns).div_ceil(segment.cell_ns) as usize;
+            segment.cells.resize(whole.max(segment.cells.len()), Cell::default());
+            segment
+        });
+        let mut seen =
+            LoadObservations { segments: segments.collect(), issued: self.issued, ..LoadObservations::default() };
+        // What was counted from a mark that was taken back would be the timeline's error. It is not lost.
+        for (begin_ns, counted) in self.stretches {
+            let index = seen.segments.partition_point(|segment| segment.mark.at_ns <= begin_ns).saturating_sub(1);
+            let mark = seen.segments[index].mark;
+            seen.segments[index].merge(counted.close(mark, mark.at_ns));
+        }
+        seen
+    }
+}
+
+impl Stretch {
+    fn close(mut self, mark: Mark, end_ns: u64) -> Segment {
+        self.cool(u64::MAX);
+        let cells = self.cold.iter().map(PackedCell::unpack).collect();
+        let Self { cell_ns, timings, first_success_ns, .. } = self;
+        Segment { mark, end_ns, cell_ns, cells, timings, first_success_ns }
+    }
+
+    /// Counts requests in order of their due moments.
+    fn count(&mut self, records: &[Record], values: &mut Vec<u32>) {
+        let gather = |values: &mut Vec<u32>, into: &mut Histogram, of: &dyn Fn(&Record) -> Option<u32>| {
+            values.extend(records.iter().filter_map(of));
+            into.record_all(values);
+        };
+        let service = |record: &Record| {
+            let sent_us = record.job.sent_us?;
+            is_timed(record.failure).then(|| record.latency_us.saturating_sub(sent_us))
+        };
+        gather(values, &mut self.timings.lateness, &|record| record.job.late_us);
+        gather(values, &mut self.timings.service, &service);
+        let first_byte = |record: &Record| record.first_byte_us.filter(|_| record.failure.is_none());
+        gather(values, &mut self.timings.first_byte, &first_byte);
+        let longest =
+            |record: &Record| record.tokens.as_ref().filter(|it| it.pieces > 1).map(|tokens| tokens.longest_us);
+        gather(values, &mut self.timings.longest_gap, &longest);
+        gather(values, &mut self.timings.mean_gap, &|record| record.tokens.as_ref()?.mean_us(record.job.due_ns));
+        let first_success = records.iter().find(|record| record.failure.is_none()).map(|record| record.job.due_ns);
+        self.first_success_ns = [self.first_success_ns, first_success].into_iter().flatten().min();
+        let mut rest = records;
+        while let Some(first) = rest.first() {
+            self.room(first.job.due_ns);
+            let number = (first.job.due_ns - self.begin_ns) / self.cell_ns;
+            let end_ns = self.begin_ns + (number + 1) * self.cell_ns;
+            let (records, others) = rest.split_at(rest.partition_point(|record| record.job.due_ns < end_ns));
+            let cell = self.cell(first.job.due_ns);
+            for record in records {
+                add(cell, record);
             }
-            counted.cell.latency.pack();
-            counted.cell.first_token.pack();
-            counted.cell.token_gaps.pack();
+            let timed = records.iter().filter(|record| is_timed(record.failure));
+            values.extend(timed.map(|record| record.latency_us));
+            cell.latency.record_all(values);
+            rest = others;
+        }
+    }
+
+    /// The cell of a moment, ready to be counted into.
+    fn cell(&mut self, at_ns: u64) -> &mut Cell {
+        self.room(at_ns);
+        let number = (at_ns - self.begin_ns) / self.cell_ns;
+        let cold = &mut self.cold;
+        self.hot.entry(number).or_insert_with(|| {
+            cold.get_mut(number as usize).map(|cell| std::mem::take(cell).unpack()).unwrap_or_default()
+        })
+    }
+
+    /// Makes cells longer until a moment is in one of the first so many.
+    fn room(&mut self, at_ns: u64) {
+        loop {
+            let most = if self.cell_ns < 1_000_000_000 { MOST_FINE_CELLS } else { MOST_CELLS };
+            if at_ns - self.begin_ns < most * self.cell_ns {
+                return;
+            }
+            self.cool(u64::MAX);
+            self.cell_ns *= 2;
+            let pair = |pair: &[PackedCell]| match pair {
+                [one, other] => {
+                    let mut cell = one.unpack();
+                    cell.merge(&other.unpack());
+                    PackedCell::new(&cell)
+                }
+                rest => rest.first().cloned().unwrap_or_default(),
+            };
+            self.cold = self.cold.chunks(2).map(pair).collect();
+        }
+    }
+
+    /// Packs the cells that ended a while ago.
+    fn cool(&mut self, now_ns: u64) {
+        while let Some(entry) = self.hot.first_entry() {
+            let number = *entry.key();
+            if (self.begin_ns + (number + 1) * self.cell_ns).saturating_add(COLD_NS) > now_ns && now_ns < u64::MAX {
+                break;
+            }
+            let cell = PackedCell::new(&entry.remove());
+            if self.cold.len() <= number as usize {
+                self.cold.resize(number as usize + 1, PackedCell::default());
+            }
+            self.cold[number as usize] = cell;
         }
     }
 }
 
-impl Counted {
-    fn add(&mut self, record: &Record) {
-        let cell = &mut self.cell;
-        match record.failure {
-            None => {
-                cell.succeeded += 1;
-                self.first_success_ns = Some(self.first_success_ns.unwrap_or(u64::MAX).min(record.due_ns));
-            }
-            Some(failure) => *cell.failed.entry(failure).or_default() += 1,
-        }
-        if is_timed(record.failure) {
-            cell.latency.record(record.latency_us.into());
-        }
-        if let Some(tokens) = &record.tokens {
-            if let Some(first_us) = tokens.first_us {
-                cell.first_token.record(first_us.into());
-            }
-            cell.token_gaps.merge(&tokens.gaps);
-            cell.tokens += if record.failure.is_none() { tokens.count() } else { 0 };
-        }
-        cell.stuck += u64::from(record.is_stuck);
-        cell.in_flight = cell.in_flight.max(record.in_flight.into());
+/// Counts a request into its cell, apart from its latency.
+fn add(cell: &mut Cell, record: &Record) {
+    match record.failure {
+        None => cell.succeeded += 1,
+        Some(failure) => *cell.failed.entry(failure).or_default() += 1,
     }
+    if let Some(tokens) = &record.tokens {
+        tokens.first_us.into_iter().for_each(|first_us| cell.first_token.record(first_us.into()));
+        cell.tokens += if record.failure.is_none() { tokens.count() } else { 0 };
+    }
+    cell.stuck += u64::from(record.is_stuck);
+    cell.in_flight = cell.in_flight.max(record.job.in_flight.into());
 }
 
 /// Whether the time that a request took says something about the service: it succeeded, or it never ended.
 fn is_timed(failure: Option<Failure>) -> bool {
-    matches!(failure, None | Some(Failure::Timeout | Failure::Unfinished | Failure::NotSent))
+    failure.is_none_or(Failure::is_timed)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn record(due_ns: u64) -> Record {
-        Record { due_ns, latency_us: 5, tokens: None, in_flight: 3, failure: None, is_stuck: false }
-    }
-
-    fn mark(at_ns: u64, phase: usize, part: Part) -> Mark {
-        Mark { at_ns, phase, part }
-    }
-
-    proptest! {
-        /// Whenever marks come within the promised time, each request is in exactly the stretch in which it was due.
-        #[test]
-        fn every_request_is_counted_where_it_was_due(
-            due in proptest::collection::vec(0_u64..20_000_000_000, 0..300),
-            cuts in proptest::collection::btree_set(0_u64..20_000_000_000, 0..8),
-            took in 0_u64..4_000_000_000,
-            late in 0_u64..HOLD_NS,
-        ) {
-            let marks = Arc::new(Marks::default());
-            marks.begin(mark(0, 0, Part::Judged));
-            let ledger = Ledger::new(Arc::clone(&marks));
-            let end_ns = 20_000_000_000;
-            let mut open_cuts = cuts.iter().copied().enumerate().peekable();
-            // Each request ends `took` after it was due, each mark is set `late` after what it marks.
-            for now in (0..=end_ns + took).step_by(100_000_000) {
-                while let Some((phase, at)) = open_cuts.next_if(|(_, at)| at + late <= now) {
-                    marks.begin(mark(at, phase + 1, Part::Judged));
-                }
-                let mut ended: Vec<_> = due
-                    .iter()
-                    .filter(|due| (**due + took) / 100_000_000 == now / 100_000_000)
-                    .map(|due| record(*due))
-                    .collect();
-                let mut lateness = Histogram::default();
-                lateness.record_n(1, ended.len() as u64);
-                ledger.take(&mut ended, &mut lateness, now + 99_999_999);
-            }
-            for (phase, at) in open_cuts {
-                marks.begin(mark(at, phase + 1, Part::Judged));
-            }
-            let seen = ledger.close("load", end_ns);
-            for segment in &seen.segments {
-                for (number, cell) in segment.cells.iter().enumerate() {
-                    let begin = segment.mark.at_ns + number as u64 * CELL_NS;
-                    let end = (begin + CELL_NS).min(segment.end_ns);
-                    let wanted = due.iter().filter(|due| (begin..end).contains(due)).count() as u64;
-                    prop_assert_eq!(cell.requests(), wanted);
-                }
-            }
-            let total: u64 = seen.segments.iter().flat_map(|segment| &segment.cells).map(Cell::requests).sum();
-            prop_assert_eq!(total, due.len() as u64);
-            prop_assert_eq!(seen.lateness.len(), due.len() as u64);
-        }
-    }
-
-    #[test]
-    fn tokens_are_timed_by_piece_and_counted_by_the_server_where_it_counts() {
-        let mut tokens = Tokens::default();
-        for (now_ms, pieces, counted) in [(40, 1, None), (60, 2, None), (61, 2, None), (90, 5, None), (95, 5, Some(7))]
-        {
-            tokens.see(10_000_000, now_ms * 1_000_000, pieces, counted);
-        }
-        let gaps: Vec<(f64, u64)> = tokens.gaps.iter().map(|(us, count)| (us.round(), count)).collect();
-        assert_eq!(tokens.first_us, Some(30_000));
-        assert_eq!((gaps[0], tokens.gaps.len()), ((0.0, 2), 4));
-        assert!((gaps[1].0 - 20_000.0).abs() < 20.0 && (gaps[2].0 - 30_000.0).abs() < 20.0, "{gaps:?}");
-        let ledger = Ledger::new(Arc::new(Marks::default()));
-        let mut broken = Record { failure: Some(Failure::BrokenStream), is_stuck: true, ..record(7) };
-        broken.tokens = Some(Box::new(Tokens { pieces: 3, ..Tokens::default() }));
-        let good = Record { tokens: Some(Box::new(tokens)), ..record(7) };
-        let uncounted = Record { tokens: Some(Box::new(Tokens { pieces: 2, ..Tokens::default() })), ..record(7) };
-        ledger.take(&mut vec![broken, good, uncounted], &mut Histogram::default(), 10);
-        let early = ledger.so_far("load", 20);
-        assert_eq!(early, ledger.so_far("load", 20), "looking changes nothing");
-        let cell = &ledger.close("load", 20).segments[0].cells[0];
-        assert_eq!((cell.tokens, cell.token_gaps.len(), cell.first_token.len(), cell.stuck), (9, 4, 1, 1));
-        assert_eq!(cell, &early.segments[0].cells[0]);
-    }
-
-    #[test]
-    fn a_quick_failure_does_not_make_a_service_look_fast() {
-        let ledger = Ledger::new(Arc::new(Marks::default()));
-        let failures = [None, Some(Failure::Refused), Some(Failure::Timeout), Some(Failure::Status(503))];
-        let mut records: Vec<_> = failures.map(|failure| Record { failure, ..record(7) }).into();
-        ledger.take(&mut records, &mut Histogram::default(), 10);
-        assert!(records.is_empty());
-        let live = ledger.live();
-        assert_eq!((live.ended, live.succeeded, live.latency.len()), (4, 1, 2));
-        assert_eq!(ledger.live().ended, 0);
-        let seen = ledger.close("load", 20);
-        let cell = &seen.segments[0].cells[0];
-        assert_eq!((cell.requests(), cell.succeeded, cell.latency.len(), cell.in_flight), (4, 1, 2, 3));
-        assert_eq!(cell.failed[&Failure::Status(503)], 1);
-        assert_eq!(seen.segments[0].first_success_ns, Some(7));
-    }
-
-    #[test]
-    fn requests_from_before_the_first_mark_are_not_judged() {
-        let marks = Arc::new(Marks::default());
-        let ledger = Ledger::new(Arc::clone(&marks));
-        marks.begin(mark(500, 0, Part::Judged));
-        ledger.take(&mut vec![record(100), record(499), record(500)], &mut Histogram::default(), 10);
-        let seen = ledger.close("load", 1000);
-        let counts: Vec<_> =
-            seen.segments.iter().map(|segment| (segment.mark.part, segment.cells[0].succeeded)).collect();
-        assert_eq!(counts, [(Part::Settling, 2), (Part::Judged, 1)]);
-    }
-}
+mod tests;

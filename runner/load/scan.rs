@@ -1,4 +1,59 @@
-//! Looks for a text in a body that arrives in pieces, without keeping the body (Knuth, Morris and Pratt, 1977).
+//! Looks for texts and patterns in a body that arrives in pieces, without keeping the body. A text is found as Knuth, Morris and
+//! Pratt do it (1977), a pattern by a table of states.
+
+use regex_automata::Input;
+use regex_automata::dfa::Automaton;
+use regex_automata::util::primitives::StateID;
+use shakedown_schemas::pattern::Pattern;
+
+/// What was found so far in one body.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Search {
+    scan: Scan,
+    /// Where in its table a pattern is; none before the first byte.
+    state: Option<StateID>,
+    matched: bool,
+}
+
+impl Search {
+    /// Looks through the next piece of the body, for what there is to look for.
+    pub(super) fn feed(&mut self, text: Option<&Needle>, pattern: Option<&Pattern>, piece: &[u8]) {
+        if let Some(text) = text {
+            self.scan.feed(text, piece);
+        }
+        let Some(pattern) = pattern.filter(|_| !self.matched) else { return };
+        let mut state = self.state.unwrap_or_else(|| start(pattern));
+        for byte in piece {
+            state = pattern.next_state(state, *byte);
+            if pattern.is_special_state(state) {
+                if pattern.is_match_state(state) {
+                    self.matched = true;
+                    break;
+                }
+                if pattern.is_dead_state(state) {
+                    break;
+                }
+            }
+        }
+        self.state = Some(state);
+    }
+
+    /// True when all of it was found in the body, which is over.
+    pub(super) fn found(&self, text: Option<&Needle>, pattern: Option<&Pattern>) -> bool {
+        text.is_none_or(|text| self.scan.found(text))
+            && pattern.is_none_or(|pattern| {
+                // The table is one byte late, and some patterns match only at the end.
+                let state = self.state.unwrap_or_else(|| start(pattern));
+                self.matched || pattern.is_match_state(pattern.next_eoi_state(state))
+            })
+    }
+}
+
+/// Where a search begins, at the body's first byte.
+fn start(pattern: &Pattern) -> StateID {
+    // It refuses only searches for which the table was not built; the state of nothing finds nothing.
+    pattern.start_state_forward(&Input::new("")).unwrap_or_default()
+}
 
 /// A text to look for, with the table that says where to go on after a mismatch.
 #[derive(Debug, Clone)]
@@ -66,6 +121,35 @@ mod tests {
         let mut scan = Scan::default();
         scan.feed(&needle, b"anything");
         assert!(scan.found(&needle));
+    }
+
+    #[test]
+    fn a_pattern_is_found_wherever_the_body_is_cut() {
+        let body = "one order-17 and a line\nend\u{e9}".as_bytes();
+        for (text, found) in [
+            (r"order-\d+", true),
+            (r"order-\d{3}", false),
+            ("^one", true),
+            ("^order", false),
+            ("end\u{e9}$", true),
+            ("line$", false),
+            ("(?m)line$", true),
+            ("(?i)ORDER.17 AND", true),
+            ("", true),
+        ] {
+            let pattern = shakedown_schemas::pattern::compile(text).unwrap();
+            for cut in [1, 2, 5, 100] {
+                let mut search = Search::default();
+                body.chunks(cut).for_each(|piece| search.feed(None, Some(&pattern), piece));
+                assert_eq!(search.found(None, Some(&pattern)), found, "{text} {cut}");
+            }
+        }
+        let pattern = shakedown_schemas::pattern::compile("^$").unwrap();
+        assert!(Search::default().found(None, Some(&pattern)), "an empty body");
+        // What is no UTF-8 is passed over.
+        let mut search = Search::default();
+        search.feed(None, Some(&pattern), b"\xff");
+        assert!(!search.found(None, Some(&pattern)));
     }
 
     proptest! {

@@ -5,19 +5,33 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Poll, Waker};
 
 use super::record::Tokens;
-use crate::observe::Histogram;
 
 /// A request that is due.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Job {
+    /// Its number in the load, from 0. Everything that is different from request to request follows from it.
+    pub(super) number: u64,
     /// In nanoseconds since the load's start.
     pub(super) due_ns: u64,
     /// Requests under way when it was issued, with it.
     pub(super) in_flight: u32,
-    /// How late the engine sends it is still to be counted.
-    pub(super) lateness_open: bool,
+    /// How late the engine was with it, in microseconds; none until that is known, and for one that cannot be late.
+    pub(super) late_us: Option<u32>,
+    /// From its due moment to when it was sent, in microseconds; none until it is sent.
+    pub(super) sent_us: Option<u32>,
+    /// It can be late.
+    pub(super) can_be_late: bool,
     /// Was given to a connection that turned out to be dead before anything was written.
     pub(super) resent: bool,
+}
+
+impl Job {
+    /// The engine's own delay ends now.
+    pub(super) fn end_lateness(&mut self, now_ns: u64) {
+        if self.can_be_late && self.late_us.is_none() {
+            self.late_us = Some(micros(now_ns.saturating_sub(self.due_ns)));
+        }
+    }
 }
 
 /// One connection, as the lane sees it.
@@ -26,6 +40,8 @@ pub(super) struct Slot {
     pub(super) job: Cell<Option<Job>>,
     /// What the request under way has brought.
     pub(super) tokens: RefCell<Option<Box<Tokens>>>,
+    /// When the head of its answer was there, in nanoseconds since the load's start; 0 until then.
+    pub(super) head_ns: Cell<u64>,
     waker: RefCell<Option<Waker>>,
     pub(super) index: Cell<usize>,
 }
@@ -60,6 +76,7 @@ impl Slot {
     /// Gives it a request to send.
     pub(super) fn give(&self, job: Job) {
         self.tokens.take();
+        self.head_ns.set(0);
         self.job.set(Some(job));
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
@@ -73,6 +90,8 @@ pub(super) struct Gauges {
     in_flight: Vec<Padded>,
     answered_ns: Vec<Padded>,
     pub(super) resent: AtomicU64,
+    /// How many of each of several requests succeeded, and how many failed.
+    requests: Vec<[AtomicU64; 2]>,
 }
 
 /// On a cache line of its own (two, because processors fetch them in pairs).
@@ -81,9 +100,26 @@ pub(super) struct Gauges {
 struct Padded(AtomicU64);
 
 impl Gauges {
-    pub(super) fn new(parts: usize) -> Self {
+    pub(super) fn new(parts: usize, requests: usize) -> Self {
         let numbers = || (0..parts).map(|_| Padded::default()).collect();
-        Self { in_flight: numbers(), answered_ns: numbers(), resent: AtomicU64::new(0) }
+        Self {
+            in_flight: numbers(),
+            answered_ns: numbers(),
+            resent: AtomicU64::new(0),
+            requests: (0..requests).map(|_| Default::default()).collect(),
+        }
+    }
+
+    /// Counts the end of the request at this place among several.
+    pub(super) fn count(&self, place: usize, failed: bool) {
+        if let Some(counts) = self.requests.get(place) {
+            counts[usize::from(failed)].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many of each request succeeded, and how many failed.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.requests.iter().map(|[good, bad]| (good.load(Ordering::Relaxed), bad.load(Ordering::Relaxed)))
     }
 
     /// Shows how many requests of a part are under way.
@@ -104,13 +140,6 @@ impl Gauges {
     /// Requests under way now.
     pub(super) fn in_flight(&self) -> u64 {
         self.in_flight.iter().map(|part| part.0.load(Ordering::Relaxed)).sum()
-    }
-}
-
-/// Counts how late the engine is with a request, once.
-pub(super) fn count_lateness(lateness: &mut Histogram, job: &mut Job, now_ns: u64) {
-    if std::mem::take(&mut job.lateness_open) {
-        lateness.record(now_ns.saturating_sub(job.due_ns) / 1000);
     }
 }
 

@@ -1,31 +1,31 @@
-//! A planned load, turned into what the engine sends again and again: the request as bytes, the pace, the limits, and
-//! what makes an answer a success. Everything that can be wrong with a load is found here, before anything is sent.
+//! A planned load, turned into what the engine sends again and again: the requests, the pace, the limits, and what makes an answer
+//! a success. Everything that can be wrong with a load is found here, before anything is sent.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Uri};
-use http_body_util::Full;
+use http::Uri;
+use http::header::{self, HeaderMap, HeaderValue};
 use serde_json::json;
-use shakedown_schemas::scenario::{Check, OpenAi, OpenAiEndpoint};
+use shakedown_schemas::scenario::{Connections, HttpRequest, HttpVersion, OpenAi, OpenAiEndpoint, Order, RequestText};
+use shakedown_schemas::tables::{Table, prompts};
 
-use super::scan::Needle;
+use super::dice::Dice;
+use super::names::Resolver;
+use super::pacing::Pacing;
+use super::request::{Base, Body, Request, Requests};
+use super::text::{Compiler, Escape, Piece, Rows, Text};
 use super::tls::Tls;
 use super::{LoadError, PlannedLoad};
 
 /// How many requests may be under way at once when the scenario does not say.
 pub(super) const DEFAULT_MAX_IN_FLIGHT: usize = 10_000;
 
-/// How fast requests start.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Pace {
-    /// So many per second, however slow the answers are.
-    Open(f64),
-    /// So many workers, each sending after its last answer.
-    Closed(usize),
-}
+/// How many requests of HTTP/2 may be under way on one connection when the scenario does not say.
+const DEFAULT_STREAMS: usize = 100;
 
 /// What an answer is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,162 +38,284 @@ pub(super) enum Kind {
     Stream,
 }
 
+/// How connections are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// One request at a time on each, HTTP/1.1, one after the other.
+    InTurn,
+    /// At most so many at a time on each, HTTP/2.
+    Streams(usize),
+}
+
 /// What one load sends, and what it wants back.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub(super) name: String,
     pub(super) kind: Kind,
-    pub(super) pace: Pace,
+    pub(super) pacing: Pacing,
     /// From the due moment to the last byte.
     pub(super) timeout: Duration,
     /// How many times its timeout a request is listened to, at least once.
     pub(super) linger: f64,
+    /// How many requests of an open loop may be under way at once.
     pub(super) max_in_flight: usize,
     /// Where to connect; empty to resolve `host`.
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) host: String,
     pub(super) port: u16,
+    pub(super) resolver: Resolver,
     pub(super) tls: Option<Tls>,
-    /// The statuses that count as success; empty for 200 to 299.
-    pub(super) statuses: Vec<u16>,
-    pub(super) contains: Option<Needle>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
+    pub(super) sharing: Sharing,
+    /// Each request has a connection of its own.
+    pub(super) fresh: bool,
+    /// A stream that brings no token for so long after one is given up.
+    pub(super) stall_after: Option<Duration>,
+    pub(super) requests: Requests,
+    /// How many bytes of answers are kept at the moment, over all of them.
+    pub(super) kept: Arc<AtomicUsize>,
 }
 
 impl Target {
-    /// Checks a load and prepares its request.
+    /// Checks a load and prepares its requests.
     ///
     /// # Errors
-    /// When the load cannot be sent: a URL, method, path or header that HTTP does not allow, or TLS without any root.
+    /// When the load cannot be sent: a URL, method, path or header that HTTP does not allow, a file that does not hold what it
+    /// should, or TLS without any root.
     pub(super) fn new(planned: &PlannedLoad) -> Result<Self, LoadError> {
-        let error = |message: String| LoadError { load: planned.name.clone(), message };
+        Self::prepared(planned).map_err(|message| LoadError { load: planned.name.clone(), message })
+    }
+
+    fn prepared(planned: &PlannedLoad) -> Result<Self, String> {
         let load = &planned.load;
         let base = &planned.endpoint.base;
-        let base_uri: Uri = base.parse().map_err(|cause| {
-            error(format!("`{base}` is not a URL ({cause}): write one such as `http://127.0.0.1:8080`"))
-        })?;
-        let is_tls = match base_uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => return Err(error(format!("`{base}` must begin with `http://` or `https://`"))),
+        let base_uri: Uri = base
+            .parse()
+            .map_err(|cause| format!("`{base}` is not a URL ({cause}): write one such as `http://127.0.0.1:8080`"))?;
+        let (Some(scheme @ ("http" | "https")), Some(authority)) = (base_uri.scheme_str(), base_uri.authority()) else {
+            return Err(match base_uri.authority() {
+                Some(_) => format!("`{base}` must begin with `http://` or `https://`"),
+                None => format!("`{base}` must begin with `http://` or `https://`, and name a host"),
+            });
         };
-        let authority = base_uri.authority().ok_or_else(|| error(format!("`{base}` names no host")))?;
-        let request = match (&load.http, &load.openai) {
-            (Some(http), None) => Request {
-                kind: Kind::Http,
-                method: Method::from_bytes(http.method.as_bytes())
-                    .map_err(|_| error(format!("`{}` is not an HTTP method", http.method)))?,
-                path: http.path.clone(),
-                headers: &http.headers,
-                body: http.body.clone().unwrap_or_default(),
-                check: http.check.as_ref(),
-            },
-            (None, Some(openai)) => Request {
-                kind: if openai.stream { Kind::Stream } else { Kind::Json },
-                method: Method::POST,
-                path: openai.endpoint.path().to_owned(),
-                headers: &openai.headers,
-                body: openai_body(openai),
-                check: openai.check.as_ref(),
-            },
-            _ => return Err(error("needs exactly one of `http` and `openai`".to_owned())),
+        let is_tls = scheme == "https";
+        let pacing = Pacing::new(load).ok_or_else(|| "needs exactly one of `rate` and `concurrency`".to_owned())?;
+        let table = match &load.feeder {
+            None => None,
+            Some(feeder) => {
+                let table = Table::read(&feeder.file, &planned.file(&feeder.file)?);
+                Some((table.map_err(|error| format!("`{}`: {error}", feeder.file))?, feeder.order))
+            }
         };
-        let pace = match (load.rate, load.concurrency) {
-            (Some(rate), None) => Pace::Open(rate.get()),
-            (None, Some(workers)) => Pace::Closed(workers.max(1) as usize),
-            _ => return Err(error("needs exactly one of `rate` and `concurrency`".to_owned())),
-        };
-        let path = format!("{}/{}", base_uri.path().trim_end_matches('/'), request.path.trim_start_matches('/'));
-        let uri: Uri = path.parse().map_err(|cause| error(format!("`{path}` is not a path ({cause})")))?;
+        let rows = Rows::new(table.as_ref().map(|(table, order)| (table, order.unwrap_or(Order::Sequential))));
+        let mut compiler = Compiler::new(table.as_ref().map(|(table, _)| table));
+        let dice = Dice::new(planned.seed, &planned.name);
+        let http2 = load.version == Some(HttpVersion::Http2);
+        let fresh = load.connections == Some(Connections::PerRequest);
 
+        let host_header = authority.as_str().rsplit('@').next().unwrap_or_default();
         let mut headers = HeaderMap::new();
-        let host = HeaderValue::from_str(authority.as_str().rsplit('@').next().unwrap_or_default())
-            .map_err(|_| error(format!("`{authority}` cannot be sent as a `Host` header")))?;
+        let host = HeaderValue::from_str(host_header)
+            .map_err(|_| format!("`{authority}` cannot be sent as a `Host` header"))?;
         headers.insert(header::HOST, host);
         headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("shakedown/", env!("CARGO_PKG_VERSION"))));
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-        if request.kind != Kind::Http {
+        if load.openai.is_some() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        for (name, value) in request.headers {
-            let bad = || error(format!("the header `{name}` or its value cannot be sent over HTTP"));
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
-            if name == header::CONTENT_LENGTH || name == header::TRANSFER_ENCODING {
-                return Err(error(format!("the header `{name}` follows from the body: leave it out")));
+        let base = Base {
+            scheme: scheme.parse().map_err(|_| "no scheme".to_owned())?,
+            authority: host_header.parse().map_err(|_| format!("`{authority}` is not a host"))?,
+            path: base_uri.path().trim_end_matches('/'),
+            http2,
+            fresh,
+            headers,
+            rows: table.as_ref().map_or(1, |(table, _)| table.rows.len()),
+            dice,
+        };
+        let (kind, requests) = match (&load.http, &load.openai) {
+            (Some(http), None) => {
+                let requests: Result<Vec<_>, String> = http
+                    .all_requests()
+                    .iter()
+                    .map(|it| {
+                        let body = body(planned, it, &mut compiler)?;
+                        Ok((Request::new(it, body, &base, &mut compiler)?, it.weight.max(1)))
+                    })
+                    .collect();
+                (Kind::Http, requests?)
             }
-            headers.insert(name, HeaderValue::from_str(value).map_err(|_| bad())?);
-        }
+            (None, Some(openai)) => {
+                let kind = if openai.stream { Kind::Stream } else { Kind::Json };
+                let body = openai_body(planned, openai, &mut compiler)?;
+                (kind, vec![(Request::new(&openai_request(openai), body, &base, &mut compiler)?, 1)])
+            }
+            _ => return Err("needs exactly one of `http` and `openai`".to_owned()),
+        };
+
         let host = authority.host().trim_matches(['[', ']']).to_owned();
-        let check = request.check.cloned().unwrap_or(Check { status: Vec::new(), contains: None });
+        let tls = match is_tls {
+            true => Some(Tls::new(&host, load.tls.as_ref(), http2, |name| planned.file(name))?),
+            false => None,
+        };
         Ok(Self {
             name: planned.name.clone(),
-            kind: request.kind,
-            pace,
+            kind,
+            pacing,
             timeout: load.timeout.get(),
             linger: 1.0,
-            max_in_flight: match pace {
-                Pace::Open(_) => load.max_in_flight.map_or(DEFAULT_MAX_IN_FLIGHT, |limit| limit.max(1) as usize),
-                Pace::Closed(workers) => workers,
-            },
+            max_in_flight: load.max_in_flight.map_or(DEFAULT_MAX_IN_FLIGHT, |limit| limit.max(1) as usize),
             addresses: planned.endpoint.addresses.clone(),
-            tls: if is_tls { Some(Tls::new(&host).map_err(error)?) } else { None },
             host,
             port: authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
-            statuses: check.status,
-            contains: check.contains.as_deref().map(Needle::new),
-            method: request.method,
-            uri,
-            headers,
-            body: Bytes::from(request.body),
+            resolver: Resolver::default(),
+            tls,
+            sharing: match (http2, fresh) {
+                (false, _) => Sharing::InTurn,
+                (true, true) => Sharing::Streams(1),
+                (true, false) => {
+                    Sharing::Streams(load.streams.map_or(DEFAULT_STREAMS, |streams| streams.max(1) as usize))
+                }
+            },
+            fresh,
+            stall_after: load.openai.as_ref().and_then(|openai| openai.stall_after).map(|it| it.get()),
+            requests: Requests::new(requests, rows, dice),
+            kept: Arc::default(),
         })
     }
 
-    /// The request to send.
-    pub(super) fn request(&self) -> http::Request<Full<Bytes>> {
-        let mut request = http::Request::new(Full::new(self.body.clone()));
-        request.method_mut().clone_from(&self.method);
-        request.uri_mut().clone_from(&self.uri);
-        request.headers_mut().clone_from(&self.headers);
-        request
+    /// How many requests may be under way on one connection.
+    pub(super) fn per_connection(&self) -> usize {
+        match self.sharing {
+            Sharing::InTurn => 1,
+            Sharing::Streams(streams) => streams,
+        }
     }
 }
 
-/// What the two kinds of load have in common.
-struct Request<'a> {
-    kind: Kind,
-    method: Method,
-    path: String,
-    headers: &'a indexmap::IndexMap<String, String>,
-    body: String,
-    check: Option<&'a Check>,
+/// The body of a request over HTTP.
+fn body(planned: &PlannedLoad, it: &HttpRequest, compiler: &mut Compiler<'_>) -> Result<Body, String> {
+    let text = match (&it.body, &it.body_file, &it.body_template) {
+        (None, None, None) => return Ok(Body::Same(Bytes::new())),
+        (None, Some(file), None) => return Ok(Body::Same(Bytes::from_owner(planned.file(file)?))),
+        (None, None, Some(file)) => {
+            let bytes = planned.file(file)?;
+            let text = std::str::from_utf8(&bytes).map_err(|_| format!("`{file}` is not UTF-8"))?;
+            compiler.text(&RequestText::parse(text).map_err(|error| format!("`{file}`: {error}"))?, Escape::No)
+        }
+        (Some(text), None, None) => compiler.text(text, Escape::No),
+        _ => return Err("a request has several bodies".to_owned()),
+    };
+    Ok(match text? {
+        Text::Same(body) => Body::Same(body.into()),
+        text => Body::Each(text),
+    })
 }
 
-fn openai_body(openai: &OpenAi) -> String {
-    let mut body = match openai.endpoint {
-        OpenAiEndpoint::Chat => json!({
-            "model": openai.model,
-            "messages": [{"role": "user", "content": openai.prompt}],
-        }),
-        OpenAiEndpoint::Completions => json!({"model": openai.model, "prompt": openai.prompt}),
+/// The request of the OpenAI API as one over HTTP, without its body.
+fn openai_request(openai: &OpenAi) -> HttpRequest {
+    HttpRequest {
+        name: String::new(),
+        weight: 1,
+        method: "POST".to_owned(),
+        path: RequestText::plain(openai.endpoint.path()),
+        headers: openai.headers.clone(),
+        body: None,
+        body_file: None,
+        body_template: None,
+        check: openai.check.clone(),
+    }
+}
+
+/// The body of a request of the OpenAI API.
+fn openai_body(planned: &PlannedLoad, openai: &OpenAi, compiler: &mut Compiler<'_>) -> Result<Body, String> {
+    let chat = |content: serde_json::Value| json!([{"role": "user", "content": content}]);
+    if let Some(set) = &openai.prompts {
+        let all = prompts(&set.file, &planned.file(&set.file)?).map_err(|error| format!("`{}`: {error}", set.file))?;
+        let range = set.words.unwrap_or_default();
+        let bodies: Vec<Bytes> = all
+            .into_iter()
+            .filter(|prompt| range.holds(prompt.words))
+            .map(|prompt| {
+                let is_text = prompt.content.is_string();
+                let content = match openai.endpoint {
+                    OpenAiEndpoint::Chat if is_text => chat(prompt.content),
+                    _ => prompt.content,
+                };
+                let max_tokens = prompt.max_tokens.unwrap_or(openai.max_tokens);
+                Bytes::from(openai_object(openai, content, max_tokens).to_string())
+            })
+            .collect();
+        return match bodies.is_empty() {
+            true => Err(format!("no prompt of `{}` has so many words", set.file)),
+            false => Ok(Body::OneOf(bodies, set.order.unwrap_or(Order::Random))),
+        };
+    }
+    // The prompt is put between what stands before and behind it, where this mark is.
+    const MARK: &str = "\u{1}the prompt of shakedown\u{1}";
+    let content = match openai.endpoint {
+        OpenAiEndpoint::Chat => chat(MARK.into()),
+        OpenAiEndpoint::Completions => MARK.into(),
     };
-    body["max_tokens"] = openai.max_tokens.into();
-    body["stream"] = openai.stream.into();
-    body.to_string()
+    let object = openai_object(openai, content, openai.max_tokens).to_string();
+    let mark = serde_json::Value::from(MARK).to_string();
+    let (before, behind) = object.split_once(mark.trim_matches('"')).ok_or("the request cannot be written")?;
+    let same = |text: &str| Piece::Same(text.as_bytes().into());
+    let prompt =
+        match compiler.text(openai.prompt.as_ref().ok_or("needs one of `prompt` and `prompts`")?, Escape::Json)? {
+            Text::Same(text) => vec![Piece::Same(text.into())],
+            Text::Pieces(pieces) => pieces,
+        };
+    let all = [vec![same(before)], prompt, vec![same(behind)]].concat();
+    Ok(match Text::of(all) {
+        Text::Same(body) => Body::Same(body.into()),
+        text => Body::Each(text),
+    })
+}
+
+fn openai_object(openai: &OpenAi, content: serde_json::Value, max_tokens: u32) -> serde_json::Value {
+    let key = match openai.endpoint {
+        OpenAiEndpoint::Chat => "messages",
+        OpenAiEndpoint::Completions => "prompt",
+    };
+    let mut body = json!({"model": openai.model, key: content, "max_tokens": max_tokens, "stream": openai.stream});
+    if openai.stream && openai.usage {
+        body["stream_options"] = json!({"include_usage": true});
+    }
+    for (name, value) in &openai.parameters {
+        body[name] = value.clone();
+    }
+    body
 }
 
 #[cfg(test)]
 mod tests {
+    use shakedown_schemas::Files;
+
     use super::super::Endpoint;
     use super::*;
+
+    /// The request of this number.
+    fn request(target: &Target, number: u64) -> http::Request<http_body_util::Full<Bytes>> {
+        target.requests.at(target.requests.choose(number)).to_send(&target.requests.draw(number)).unwrap()
+    }
+
+    fn body_of(request: http::Request<http_body_util::Full<Bytes>>) -> Vec<u8> {
+        use futures::FutureExt;
+        use http_body_util::BodyExt;
+        request.into_body().collect().now_or_never().unwrap().unwrap().to_bytes().to_vec()
+    }
 
     fn target(base: &str, load: serde_json::Value) -> Result<Target, String> {
         let planned = PlannedLoad {
             name: "shop".to_owned(),
             load: serde_json::from_value(load).unwrap(),
             endpoint: Endpoint { base: base.to_owned(), addresses: Vec::new() },
+            files: Files::of([
+                ("rows.csv", b"q\ngreen tea\n"),
+                ("prompts.jsonl", b"{\"prompt\":\"one\"}\n{\"messages\":[{\"role\":\"user\",\"content\":\"a b\"}],\"max_tokens\":3}\n"),
+                ("bytes", b"\x00\xff"),
+            ]),
+            seed: 1,
         };
         Target::new(&planned).map_err(|error| error.to_string())
     }
@@ -205,7 +327,7 @@ mod tests {
             json!({"http": {"url": "http://x", "path": "/v?a=1", "headers": {"accept": "text/plain"}}, "rate": "1/s"}),
         )
         .unwrap();
-        let request = target.request();
+        let request = request(&target, 0);
         assert_eq!(request.uri(), "/api/v?a=1");
         assert_eq!(request.headers()["host"], "[::1]:81");
         assert_eq!(request.headers()["accept"], "text/plain");
@@ -213,14 +335,94 @@ mod tests {
     }
 
     #[test]
+    fn http2_has_the_host_in_its_uri_and_a_fresh_connection_says_that_it_is() {
+        let load = json!({"http": {"url": "http://x", "path": "/a", "headers": {"Host": "other.test", "Connection": "x"}},
+                          "version": "http2", "rate": "1/s"});
+        let request = request(&target("http://x:81/b", load).unwrap(), 0);
+        assert_eq!(request.uri(), "http://other.test/b/a");
+        assert!(request.headers().get("host").is_none() && request.headers().get("connection").is_none());
+        let fresh = json!({"http": {"url": "http://x"}, "connections": "per_request", "rate": "1/s"});
+        let request = super::tests::request(&target("http://x", fresh).unwrap(), 0);
+        assert_eq!(request.headers()["connection"], "close");
+    }
+
+    #[test]
+    fn each_request_has_its_own_data() {
+        let load = json!({
+            "http": {
+                "url": "http://x",
+                "path": "/{{ n }}/{{ row.q | urlencode }}",
+                "headers": {"accept": "{{ uuid }}", "x-n": "{{ n }}"},
+                "body": "{\"q\": {{ row.q | tojson }}}",
+            },
+            "feeder": {"file": "rows.csv"},
+            "rate": "1/s",
+        });
+        let target = target("http://x", load).unwrap();
+        let (first, second) = (request(&target, 0), request(&target, 7));
+        assert_eq!((first.uri().path(), second.uri().path()), ("/0/green%20tea", "/7/green%20tea"));
+        assert_eq!(second.headers()["x-n"], "7");
+        assert_eq!(second.headers().get_all("accept").iter().count(), 1);
+        assert_ne!(first.headers()["accept"], second.headers()["accept"]);
+        assert_eq!(body_of(second), b"{\"q\": \"green tea\"}");
+    }
+
+    #[test]
+    fn weights_and_bodies_from_files() {
+        let load = json!({
+            "http": {"url": "http://x", "headers": {"x-all": "1", "x-own": "all"}, "requests": [
+                {"name": "a", "weight": 3},
+                {"name": "b", "method": "PUT", "path": "/b", "body_file": "bytes", "headers": {"x-own": "b"}},
+            ]},
+            "rate": "1/s",
+        });
+        let target = target("http://x", load).unwrap();
+        let puts: Vec<u64> = (0..4_000).filter(|number| request(&target, *number).method() == "PUT").collect();
+        assert!((900..1_100).contains(&puts.len()), "{}", puts.len());
+        let put = request(&target, puts[0]);
+        assert_eq!((&put.headers()["x-all"], &put.headers()["x-own"]), (&"1".parse().unwrap(), &"b".parse().unwrap()));
+        assert_eq!(body_of(put), b"\x00\xff");
+    }
+
+    #[test]
     fn asks_the_openai_api_as_it_wants_to_be_asked() {
-        let openai = json!({"openai": {"url": "http://x", "model": "m", "prompt": "p", "stream": true}, "rate": "1/s"});
-        let target = target("http://x", openai).unwrap();
-        assert_eq!(target.request().uri(), "/v1/chat/completions");
+        let mut openai = json!({"openai": {"url": "http://x", "model": "m", "prompt": "say \"{{ n }}\"", "stream": true}, "rate": "1/s"});
+        let asked = request(&target("http://x", openai.clone()).unwrap(), 5);
+        assert_eq!(asked.uri(), "/v1/chat/completions");
         assert_eq!(
-            serde_json::from_slice::<serde_json::Value>(&target.body).unwrap(),
-            json!({"model": "m", "messages": [{"role": "user", "content": "p"}], "max_tokens": 16, "stream": true}),
+            serde_json::from_slice::<serde_json::Value>(&body_of(asked)).unwrap(),
+            json!({"model": "m", "messages": [{"role": "user", "content": "say \"5\""}], "max_tokens": 16, "stream": true,
+                   "stream_options": {"include_usage": true}}),
         );
+        let more = json!({"endpoint": "completions", "usage": false, "parameters": {"temperature": 0}, "prompt": "p"});
+        openai["openai"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let asked = request(&target("http://x/base", openai).unwrap(), 0);
+        assert_eq!(asked.uri(), "/base/v1/completions");
+        assert_eq!(
+            serde_json::from_slice::<serde_json::Value>(&body_of(asked)).unwrap(),
+            json!({"model": "m", "prompt": "p", "max_tokens": 16, "stream": true, "temperature": 0}),
+        );
+    }
+
+    #[test]
+    fn prompts_are_chosen_by_length_and_turn() {
+        let load = |words: serde_json::Value, order: &str| {
+            json!({"openai": {"url": "http://x", "model": "m", "prompts": {"file": "prompts.jsonl", "words": words, "order": order}},
+                   "rate": "1/s"})
+        };
+        let asked = |target: &Target, number| -> serde_json::Value {
+            serde_json::from_slice(&body_of(request(target, number))).unwrap()
+        };
+        let both = target("http://x", load(json!({}), "sequential")).unwrap();
+        assert_eq!(asked(&both, 2)["messages"][0]["content"], "one");
+        assert_eq!(
+            (&asked(&both, 3)["messages"][0]["content"], &asked(&both, 3)["max_tokens"]),
+            (&json!("a b"), &json!(3))
+        );
+        let long = target("http://x", load(json!({"min": 2}), "random")).unwrap();
+        assert!((0..5).all(|number| asked(&long, number)["messages"][0]["content"] == "a b"));
+        let none = target("http://x", load(json!({"min": 3}), "random")).unwrap_err();
+        assert!(none.contains("so many words"), "{none}");
     }
 
     #[test]
@@ -235,9 +437,16 @@ mod tests {
             ("x:80", http(json!({})), "must begin with `http://`"),
             ("http://x", http(json!({"method": "G T"})), "not an HTTP method"),
             ("http://x", http(json!({"path": "/a b"})), "not a path"),
+            ("http://x", http(json!({"path": "/{{ row.q }}"})), "needs a `feeder`"),
+            ("http://x", http(json!({"body_file": "none"})), "was not read"),
             ("http://x", http(json!({"headers": {"a b": "c"}})), "cannot be sent"),
             ("http://x", http(json!({"headers": {"content-length": "7"}})), "leave it out"),
             ("http://x", json!({"http": {"url": "http://x"}}), "exactly one of `rate`"),
+            (
+                "http://x",
+                json!({"http": {"url": "http://x", "path": "/{{ row.q }}"}, "feeder": {"file": "rows.csv"}, "rate": "1/s"}),
+                "not a path",
+            ),
         ] {
             let message = target(base, load).unwrap_err();
             assert!(message.contains(words), "{message}");

@@ -1,5 +1,8 @@
 //! The engine against a server of our own that misbehaves on demand: each outcome by its name, and the counts exactly.
 
+mod http2;
+mod parts;
+mod requests;
 mod server;
 mod tls;
 
@@ -25,6 +28,8 @@ fn planned(server: &Server, load: serde_json::Value) -> PlannedLoad {
         name: "load".to_owned(),
         load: serde_json::from_value(load).unwrap(),
         endpoint: Endpoint { base: "http://server.test".to_owned(), addresses: vec![server.address()] },
+        files: Files::default(),
+        seed: 1,
     }
 }
 
@@ -35,7 +40,9 @@ async fn send(planned: PlannedLoad, duration: Duration, grace: Duration) -> Load
     marks.begin(Mark { at_ns: 0, phase: 0, part: Part::Judged });
     engine.start(Instant::now(), marks).await.unwrap();
     tokio::time::sleep(duration).await;
-    engine.finish(grace).await.unwrap().remove(0)
+    let seen = engine.finish(grace).await.unwrap().remove(0);
+    assert_eq!(seen.issued, seen.requests(), "every request has an outcome");
+    seen
 }
 
 fn total(seen: &LoadObservations) -> Cell {
@@ -65,7 +72,7 @@ async fn a_healthy_server_answers_everything() {
     assert_eq!(total.succeeded, due(500, end_ns(&seen)), "{:?}", total.failed);
     assert_eq!(total.requests(), total.succeeded);
     assert_eq!(total.latency.len(), total.succeeded);
-    assert_eq!(seen.lateness.len(), total.succeeded);
+    assert_eq!(seen.timings().lateness.len(), total.succeeded);
     assert_eq!(server.requests(), total.succeeded);
 }
 
@@ -75,7 +82,10 @@ fn http(path: &str) -> serde_json::Value {
 }
 
 fn openai(how: &str, stream: bool) -> serde_json::Value {
-    let kind = json!({"model": "m", "prompt": "p", "stream": stream, "check": {"contains": "hello there"}});
+    let mut kind = json!({"model": "m", "prompt": "p", "stream": stream, "check": {"contains": "hello there"}});
+    if how == "stall" {
+        kind["stall_after"] = "700ms".into();
+    }
     json!({"openai": kind, "base": how, "rate": "100/s"})
 }
 
@@ -83,7 +93,7 @@ fn openai(how: &str, stream: bool) -> serde_json::Value {
 async fn all_end_as(server: &Server, mut load: serde_json::Value, wanted: Option<Failure>) -> LoadObservations {
     let base = load.as_object_mut().unwrap().remove("base");
     // Short only where it is waited for: on a busy machine a good answer takes its time too.
-    load["timeout"] = if wanted == Some(Failure::Timeout) { "200ms" } else { "20s" }.into();
+    load["timeout"] = if wanted == Some(Failure::Timeout) { "400ms" } else { "20s" }.into();
     let mut planned = planned(server, load.clone());
     if let Some(base) = &base {
         planned.endpoint.base = format!("http://server.test/{}", base.as_str().unwrap());
@@ -96,7 +106,10 @@ async fn all_end_as(server: &Server, mut load: serde_json::Value, wanted: Option
         None => total.succeeded,
         Some(failure) => total.failed.get(&failure).copied().unwrap_or(0),
     };
-    assert_eq!(named, issued, "{load} {base:?}: {} succeeded, {:?}", total.succeeded, total.failed);
+    // On a machine that is busy for longer than the short timeout, a request may never get its turn.
+    let late = total.failed.get(&Failure::NotSentLate).copied().unwrap_or(0);
+    assert_eq!(named + late, issued, "{load} {base:?}: {} succeeded, {:?}", total.succeeded, total.failed);
+    assert!(named > 0, "{load} {base:?}: {:?}", total.failed);
     seen
 }
 
@@ -113,12 +126,14 @@ async fn each_outcome_of_http_has_its_name() {
         ("/never", Some(Failure::Timeout)),
         ("/never-ends", Some(Failure::Timeout)),
         ("/drip", Some(Failure::Timeout)),
-        ("/close", Some(Failure::Reset)),
+        ("/close", Some(Failure::Closed)),
+        ("/half-close", Some(Failure::Closed)),
         ("/reset", Some(Failure::Reset)),
         ("/reset-in-body", Some(Failure::Reset)),
-        ("/short", Some(Failure::BrokenStream)),
-        ("/cut-chunks", Some(Failure::BrokenStream)),
+        ("/short", Some(Failure::Truncated)),
+        ("/cut-chunks", Some(Failure::Truncated)),
         ("/bad-chunks", Some(Failure::Protocol)),
+        ("/endless-chunk-size", Some(Failure::Protocol)),
         ("/garbage", Some(Failure::Protocol)),
         ("/flood", Some(Failure::Protocol)),
     ];
@@ -139,16 +154,20 @@ async fn each_outcome_of_the_openai_api_has_its_name() {
         ("error", true, Some(Failure::ApiError)),
         ("empty", true, Some(Failure::Protocol)),
         ("hang", true, Some(Failure::Timeout)),
+        ("stall", true, Some(Failure::Stalled)),
     ];
     let check = async |(how, stream, wanted)| {
         let total = total(&all_end_as(&server, openai(how, stream), wanted).await);
         // The opening message of a stream is empty: it is no token.
         let has_tokens = stream && !matches!(how, "error" | "empty");
-        assert_eq!(total.first_token.len(), if has_tokens { total.requests() } else { 0 }, "{how}");
-        // Two pieces with a pause of 20 ms between them, which no server counts.
+        let tokens = total.first_token.len();
+        // On a busy machine the time of one that hangs may be over before its first token is read.
+        let is_seen = if how == "hang" { tokens > 0 } else { tokens == if has_tokens { total.requests() } else { 0 } };
+        assert!(is_seen, "{how}: {tokens} of {}", total.requests());
+        // Two pieces with a pause of 60 ms between them, which no server counts.
         let (pieces, gaps) = match how {
             "stream" => (2, 1),
-            "no-done" => (0, 1),
+            "no-done" | "stall" => (0, 1),
             _ => (0, 0),
         };
         assert_eq!(
@@ -198,6 +217,8 @@ async fn nobody_there_and_no_such_name() {
                 name: "load".to_owned(),
                 load: serde_json::from_value(load).unwrap(),
                 endpoint: Endpoint { base: format!("http://{host}"), addresses: addresses.clone() },
+                files: Files::default(),
+                seed: 1,
             };
             let seen = send(planned, 100 * MS, 20_000 * MS).await;
             let total = total(&seen);
@@ -254,8 +275,8 @@ async fn at_the_limit_requests_wait_and_are_timed_from_when_they_were_due() {
     // Three are sent and never answered; the rest wait behind them until their own time is over, or nearly.
     assert_eq!(all.requests(), due(2000, end_ns(&seen)));
     let of = |failure| all.failed.get(&failure).copied().unwrap_or(0);
-    assert_eq!(of(Failure::Timeout) + of(Failure::NotSent), all.requests(), "{:?}", all.failed);
-    assert!(of(Failure::Timeout) >= 3 && of(Failure::NotSent) >= 1, "{:?}", all.failed);
+    assert_eq!(of(Failure::Timeout) + of(Failure::NotSentLimit), all.requests(), "{:?}", all.failed);
+    assert!(of(Failure::Timeout) >= 3 && of(Failure::NotSentLimit) >= 1, "{:?}", all.failed);
 }
 
 #[tokio::test]
@@ -299,7 +320,8 @@ async fn a_connection_that_died_while_idle_is_no_failure() {
     let seen = send(planned(&server, load), 300 * MS, 20_000 * MS).await;
     let total = total(&seen);
     // A request that was written to a dying connection is not sent again: it may have been served.
-    let reset = total.failed.get(&Failure::Reset).copied().unwrap_or(0);
+    let of = |failure| total.failed.get(&failure).copied().unwrap_or(0);
+    let reset = of(Failure::Reset) + of(Failure::Closed);
     assert_eq!(total.succeeded + reset, due(400, end_ns(&seen)), "{:?}", total.failed);
     assert!(total.succeeded >= total.requests() * 3 / 4, "{:?}", total.failed);
     assert!(server.requests() <= total.requests());
@@ -317,9 +339,7 @@ async fn requests_belong_to_the_stretch_in_which_they_were_due() {
     let mut begins = vec![0];
     for (phase, part) in [(1, Part::Injecting), (1, Part::Judged), (2, Part::Judged)] {
         tokio::time::sleep(103 * MS).await;
-        let at_ns = zero.elapsed().as_nanos() as u64;
-        marks.begin(Mark { at_ns, phase, part });
-        begins.push(at_ns);
+        begins.push(marks.begin_now(phase, part, || zero.elapsed().as_nanos() as u64));
     }
     tokio::time::sleep(50 * MS).await;
     let seen = engine.finish(5_000 * MS).await.unwrap().remove(0);
@@ -369,7 +389,7 @@ async fn the_schedule_is_kept_by_several_threads_together() {
     let seen = send(planned(&server, load), 300 * MS, 20_000 * MS).await;
     let total = total(&seen);
     assert_eq!(total.succeeded, due(4500, end_ns(&seen)), "{:?}", total.failed);
-    assert_eq!(seen.lateness.len(), total.requests());
+    assert_eq!(seen.timings().lateness.len(), total.requests());
     assert_eq!(server.requests(), total.requests());
 }
 

@@ -1,7 +1,11 @@
 //! Where the timeline's stretches begin. The timeline writes, the load engine reads: a request belongs to the stretch
-//! in which it was due to start, however late it ends.
+//! in which it was due to start, however late it ends, and a phase's pace holds from the mark of its beginning on.
+//!
+//! A stretch that begins now is given its moment here, under the lock. Whoever looked at the clock before it looks at the
+//! marks therefore knows all that begin up to then: no request is ever due by a pace that had ended already.
 
-use std::sync::RwLock;
+use std::fmt;
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
 /// What a stretch of a phase is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,28 +31,98 @@ pub struct Mark {
     pub part: Part,
 }
 
+/// All that is known of the stretches at a moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Rises with every change. The first is 0: nothing is known.
+    pub version: u64,
+    /// The marks, in order of time.
+    pub marks: Vec<Mark>,
+    /// When the load ends: nothing is due from then on. None while it goes on.
+    pub end_ns: Option<u64>,
+}
+
 /// The marks so far.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Marks {
-    marks: RwLock<Vec<Mark>>,
+    state: RwLock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    known: Known,
+    listeners: Vec<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl State {
+    fn begin(&mut self, mark: Mark) {
+        self.known.marks.retain(|earlier| earlier.at_ns < mark.at_ns);
+        self.known.marks.push(mark);
+        self.changed();
+    }
+
+    fn changed(&mut self) {
+        self.known.version += 1;
+        self.listeners.iter().for_each(|tell| tell());
+    }
+}
+
+impl fmt::Debug for Marks {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_list().entries(self.all()).finish()
+    }
 }
 
 impl Marks {
-    /// Begins a stretch. Marks that were set for later than this one (a settling time that was cut short) are dropped.
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a stretch at a moment that lies ahead. Marks that were set for later than this one (a settling time that was
+    /// cut short) are dropped.
     pub fn begin(&self, mark: Mark) {
-        let mut marks = self.marks.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        marks.retain(|earlier| earlier.at_ns < mark.at_ns);
-        marks.push(mark);
+        self.write().begin(mark);
+    }
+
+    /// Begins a stretch now, and says when that is. Marks that were set for later are dropped.
+    pub fn begin_now(&self, phase: usize, part: Part, now_ns: impl FnOnce() -> u64) -> u64 {
+        let mut state = self.write();
+        let at_ns = now_ns();
+        state.begin(Mark { at_ns, phase, part });
+        at_ns
+    }
+
+    /// The load ends now, and says when that is.
+    pub fn end_now(&self, now_ns: impl FnOnce() -> u64) -> u64 {
+        let mut state = self.write();
+        let end_ns = now_ns();
+        state.known.end_ns = Some(end_ns);
+        state.changed();
+        end_ns
     }
 
     /// All marks, in order of time.
     pub fn all(&self) -> Vec<Mark> {
-        self.marks.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        self.state.read().unwrap_or_else(PoisonError::into_inner).known.marks.clone()
+    }
+
+    /// What is known now, if that is another version than this.
+    pub fn unless(&self, version: u64) -> Option<Known> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        (state.known.version != version).then(|| state.known.clone())
+    }
+
+    /// Calls this whenever a stretch begins or is set. It must not wait, and not ask for marks.
+    pub fn listen(&self, tell: impl Fn() + Send + Sync + 'static) {
+        self.write().listeners.push(Box::new(tell));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
 
     #[test]
@@ -57,7 +131,23 @@ mod tests {
         let mark = |at_ns, part| Mark { at_ns, phase: 0, part };
         marks.begin(mark(0, Part::Settling));
         marks.begin(mark(5, Part::Judged));
-        marks.begin(mark(3, Part::Undoing));
+        assert_eq!(marks.begin_now(0, Part::Undoing, || 3), 3);
         assert_eq!(marks.all(), [mark(0, Part::Settling), mark(3, Part::Undoing)]);
+    }
+
+    #[test]
+    fn tells_what_is_new_and_who_listens() {
+        let marks = Marks::default();
+        let told = Arc::new(AtomicU64::new(0));
+        marks.listen({
+            let told = Arc::clone(&told);
+            move || _ = told.fetch_add(1, Ordering::Relaxed)
+        });
+        assert_eq!(marks.unless(0), None);
+        marks.begin_now(1, Part::Judged, || 7);
+        assert_eq!(marks.end_now(|| 9), 9);
+        let known = marks.unless(0).unwrap();
+        assert_eq!((known.marks.len(), known.end_ns, told.load(Ordering::Relaxed)), (1, Some(9), 2));
+        assert_eq!(marks.unless(known.version), None);
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use shakedown_schemas::Document;
 use shakedown_schemas::result::LoadInfo;
-use shakedown_schemas::scenario::{Load, Scenario};
+use shakedown_schemas::scenario::{Arrival, Load};
 use tokio::net::TcpStream;
 
 use super::PlanError;
@@ -19,7 +20,13 @@ pub(super) struct Loads {
     pub(super) forwards: Vec<Option<PortForward>>,
 }
 
-pub(super) async fn plan(scenario: &Scenario, cluster: Option<&Cluster>, namespace: &str) -> Result<Loads, PlanError> {
+pub(super) async fn plan(
+    document: &Document,
+    cluster: Option<&Cluster>,
+    namespace: &str,
+    seed: u64,
+) -> Result<Loads, PlanError> {
+    let scenario = &document.scenario;
     let mut planned = Loads { loads: Vec::new(), infos: Vec::new(), forwards: Vec::new() };
     for (name, load) in &scenario.load {
         let way = match (load.service(), load.url()) {
@@ -32,21 +39,39 @@ pub(super) async fn plan(scenario: &Scenario, cluster: Option<&Cluster>, namespa
             kind: if load.openai.is_some() { "openai" } else { "http" }.to_owned(),
             target: way.target,
             open_loop: load.rate.is_some(),
-            schedule: match (load.rate, load.concurrency) {
-                (Some(rate), _) => rate.to_string(),
-                (None, concurrency) => format!("{} at a time", concurrency.unwrap_or(1)),
-            },
+            schedule: schedule(load),
             reach: way.reach.to_owned(),
             address: match way.endpoint.addresses.first() {
                 Some(address) => address.to_string(),
                 None => way.endpoint.base.clone(),
             },
             reconnects: 0,
+            issued: None,
+            resent: 0,
+            requests: Vec::new(),
         });
-        planned.loads.push(PlannedLoad { name: name.clone(), load: load.clone(), endpoint: way.endpoint });
+        let ready = PlannedLoad {
+            name: name.clone(),
+            load: load.clone(),
+            endpoint: way.endpoint,
+            files: document.files.clone(),
+            seed,
+        };
+        ready.check().map_err(|error| PlanError::Scenario(error.to_string()))?;
+        planned.loads.push(ready);
         planned.forwards.push(way.forward);
     }
     Ok(planned)
+}
+
+/// The pace of a load in words, as far as phases change nothing of it.
+fn schedule(load: &Load) -> String {
+    let pace = load.model().map_or_else(String::new, |model| model.to_string());
+    match (load.arrival, load.think_time) {
+        (Some(Arrival::Poisson), _) => format!("{pace}, Poisson arrivals"),
+        (_, Some(time)) => format!("{pace}, thinking {time}"),
+        _ => pace,
+    }
 }
 
 struct Way {
@@ -70,7 +95,10 @@ async fn by_service(
     Ok(Way {
         target: format!("service {}:{} in namespace {}", address.name, address.port, address.namespace),
         reach: reached.how,
-        endpoint: Endpoint { base: format!("http://{}", reached.host), addresses: reached.addresses },
+        endpoint: Endpoint {
+            base: format!("{}://{}", if load.tls.is_some() { "https" } else { "http" }, reached.host),
+            addresses: reached.addresses,
+        },
         forward: reached.forward,
     })
 }

@@ -9,7 +9,7 @@ use super::{Options, PlanError};
 use crate::cluster::{Cluster, ObjectKey};
 use crate::faults::FaultPlan;
 use crate::faults::effect::Wanted;
-use crate::faults::manifest::{Check, Written};
+use crate::faults::manifest::{Check, Patience, Written};
 use crate::labels;
 
 /// A manifest, with the targets that it names.
@@ -95,7 +95,8 @@ pub(super) async fn plan(
         effect: Wanted::Applied,
     };
     let within = manifest.within.map_or(options.chaos.active, |within| within.get());
-    let driver = Written::new(cluster.clone(), own, object, active_when, gone_when, within);
+    let patience = Patience { within, force_after: options.chaos.force_after };
+    let driver = Written::new(cluster.clone(), own, object, active_when, gone_when, patience);
     Ok((plan, Box::new(driver)))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shakedown_schemas::result::PodRef;
-use shakedown_schemas::scenario::{Partition, Phase, Prove};
+use shakedown_schemas::scenario::{Engine, Partition, Phase, Prove};
 
 use super::faults::{Planned, record};
 use super::peers::{Found, Reader, peer_namespace};
@@ -119,8 +119,15 @@ pub(super) async fn plan(
     // From now on: a target that is replaced before its fault begins is followed, or an error then.
     let watching = Arc::new(watch(switch.clone(), found.marked, found.listed));
     let mut made: Vec<Planned> = Vec::new();
+    let leaves_open = options.proof.enforcement.as_ref().and_then(Enforcement::leaves_open);
     for (at, ((wish, mut plan), (witness, effect))) in wishes.into_iter().zip(planned).zip(witnesses).enumerate() {
         plan.effect = effect;
+        if let Some(why) = &leaves_open {
+            plan.description.push_str(&format!(" Note: {why}, so those go on."));
+        }
+        if wish.partition.engine == Engine::Auto {
+            plan.description.push_str(" By NetworkPolicy, which can cut exactly this.");
+        }
         if let Some(witness) = &witness {
             plan.objects.push(witness.record());
         }

@@ -3,13 +3,32 @@
 use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::PodKill;
 
+use super::PlanError;
 use super::faults::Planned;
 use crate::cluster::Cluster;
 use crate::faults::FaultPlan;
 use crate::faults::effect::Wanted;
+use crate::faults::partition::pod_key;
 use crate::faults::pod_kill::Kill;
 
-pub(super) fn plan(name: &str, phase: usize, kill: &PodKill, targets: Vec<PodRef>, cluster: &Cluster) -> Planned {
+pub(super) async fn plan(
+    name: &str,
+    phase: usize,
+    kill: &PodKill,
+    targets: Vec<PodRef>,
+    cluster: &Cluster,
+) -> Result<Planned, PlanError> {
+    for pod in &targets {
+        let there = cluster.get(&pod_key(pod)).await?.unwrap_or_default();
+        let owners = there["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+        if !owners.into_iter().any(|owner| owner["controller"] == true) {
+            return Err(PlanError::Scenario(format!(
+                "fault `{name}`: pod {} belongs to no controller that would make it anew, so killing it could not be made \
+                 good\nhelp: choose pods of a Deployment, a StatefulSet or another workload",
+                pod.name
+            )));
+        }
+    }
     let grace = kill.grace_period.map(|grace| u32::try_from(grace.get().as_secs()).unwrap_or(u32::MAX));
     let how = if kill.evict { "evicted, which a PodDisruptionBudget may forbid" } else { "deleted" };
     let end = match grace {
@@ -34,5 +53,5 @@ pub(super) fn plan(name: &str, phase: usize, kill: &PodKill, targets: Vec<PodRef
         lasts: None,
         effect: Wanted::Applied,
     };
-    (plan, Box::new(Kill::new(cluster.clone(), targets, grace, kill.evict)))
+    Ok((plan, Box::new(Kill::new(cluster.clone(), targets, grace, kill.evict))))
 }

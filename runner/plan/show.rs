@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use shakedown_schemas::Document;
-use shakedown_schemas::scenario::Scenario;
+use shakedown_schemas::scenario::{Model, Scenario};
 use shakedown_schemas::units::Duration;
 
 use super::Plan;
@@ -55,6 +55,11 @@ fn timeline(out: &mut String, scenario: &Scenario, plan: &Plan) {
         let settle =
             if phase.settle.is_zero() { String::new() } else { format!(", the first {} not judged", phase.settle) };
         _ = writeln!(out, "  {:>7}  {} for {}{settle}", Duration::from(at).to_string(), phase.name, phase.duration);
+        for name in scenario.load.keys() {
+            if let Some(words) = pace(scenario, name, index) {
+                _ = writeln!(out, "             load {name}: {words}");
+            }
+        }
         for (fault, _) in plan.faults.iter().filter(|(fault, _)| fault.phase == index) {
             let until = match fault.lasts {
                 Some(lasts) => format!("for {}", Duration::from(lasts)),
@@ -72,6 +77,20 @@ fn timeline(out: &mut String, scenario: &Scenario, plan: &Plan) {
     _ = writeln!(out, "  {:>7}  end", Duration::from(at).to_string());
 }
 
+/// The pace of a load in a phase, where it is not simply the load's own constant one.
+fn pace(scenario: &Scenario, load: &str, index: usize) -> Option<String> {
+    let phase = &scenario.phases[index];
+    let model = scenario.model(load, index)?;
+    match &model {
+        Model::Open(pace) if pace.changes() || phase.load.contains_key(load) => {
+            let requests = pace.requests(phase.duration, phase.duration.as_secs_f64());
+            Some(format!("{pace}, {requests:.0} requests"))
+        }
+        Model::Closed(_) if phase.load.contains_key(load) => Some(model.to_string()),
+        _ => None,
+    }
+}
+
 fn targets(out: &mut String, fault: &FaultPlan) {
     _ = writeln!(out, "\nfault {}: {}", fault.name, fault.description);
     for pod in &fault.targets {
@@ -82,7 +101,12 @@ fn targets(out: &mut String, fault: &FaultPlan) {
     }
     let own_word = fault.engine == "chaos-mesh" && fault.effect == Wanted::Applied;
     if own_word {
-        out.push_str("  proof  Chaos Mesh's status: injected on exactly these pods, and its rules in place\n");
+        let more = match fault.kind {
+            "netem" | "partition" => ", and its rules in place",
+            "pod_failure" => ", and the pods' own: their programs do not run",
+            _ => "",
+        };
+        _ = writeln!(out, "  proof  Chaos Mesh's status: injected on exactly these pods{more}");
     } else {
         _ = writeln!(out, "  proof  {}", fault.effect);
     }

@@ -13,6 +13,7 @@
 mod ailments;
 mod line;
 mod links;
+mod machine;
 mod shaper;
 mod stream;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use tokio::time::{Instant, sleep_until};
 
 pub use ailments::{Ailment, Ailments, HttpRule};
 pub use links::{Carry, Judge, Link, Links};
+pub use machine::FileRule;
 pub use shaper::{Bucket, Chance, Netem, Shaper, Way};
 pub use stream::Stream;
 
@@ -69,7 +71,7 @@ where
     }
 }
 
-/// A program's access to the network. Cheap to clone.
+/// A program's access to the network, and to its machine's clock and files. Cheap to clone.
 #[derive(Clone)]
 pub struct Net {
     place: Place,
@@ -88,6 +90,7 @@ struct Pod {
     resolver: Arc<dyn Resolve>,
     /// Counts connections, so that they rotate over a service's endpoints.
     turn: AtomicUsize,
+    files: machine::Files,
 }
 
 impl Net {
@@ -97,7 +100,8 @@ impl Net {
     }
 
     fn pod(address: IpAddr, namespace: String, links: Links, resolver: Arc<dyn Resolve>) -> Self {
-        let pod = Pod { address, namespace, links, resolver, turn: AtomicUsize::new(0) };
+        let (turn, files) = Default::default();
+        let pod = Pod { address, namespace, links, resolver, turn, files };
         Self { place: Place::Pod(Arc::new(pod)) }
     }
 

@@ -192,7 +192,11 @@ impl Topology {
             config.id = "$(POD_NAME)".into();
             env = json!([{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]);
         }
-        let container = json!({
+        let volume = match &program {
+            Program::Worker(WorkerConfig { cache: Some(folder), .. }) => Some(folder.clone()),
+            _ => None,
+        };
+        let mut container = json!({
             "name": workload.program.name(),
             "image": IMAGE,
             "imagePullPolicy": "Never",
@@ -202,6 +206,12 @@ impl Topology {
             "ports": ports,
             "readinessProbe": workload.probe(),
         });
+        let mut pod = json!({"terminationGracePeriodSeconds": 5});
+        if let Some(folder) = volume {
+            container["volumeMounts"] = json!([{"name": "data", "mountPath": folder}]);
+            pod["volumes"] = json!([{"name": "data", "emptyDir": {}}]);
+        }
+        pod["containers"] = json!([container]);
         let labels = workload.all_labels();
         let kind = match workload.kind {
             WorkloadKind::Deployment => "Deployment",
@@ -215,7 +225,7 @@ impl Topology {
                 "selector": {"matchLabels": {"app": workload.name}},
                 "template": {
                     "metadata": {"labels": labels, "annotations": {START_ANNOTATION: workload.start.to_string()}},
-                    "spec": {"containers": [container], "terminationGracePeriodSeconds": 5},
+                    "spec": pod,
                 },
             },
         });

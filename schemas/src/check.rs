@@ -5,31 +5,38 @@ mod expect;
 mod fault;
 mod load;
 mod map;
+mod pace;
 mod phase;
 mod safety;
 
 pub(crate) use map::Map;
 
+use std::sync::Arc;
+
 use crate::diagnostic::{Code, Diagnostic, suggestion};
+use crate::files::{Files, Reader};
 use crate::scenario::{SCENARIO_VERSION, Scenario};
 
 /// The problems that are being found, and where things are in the file.
 struct Findings<'m> {
     map: &'m Map,
     found: Vec<Diagnostic>,
+    reader: Reader,
 }
 
-/// Checks everything. Nothing is said about values that are already known to be wrong.
-pub(crate) fn scenario(scenario: &Scenario, map: &Map) -> Vec<Diagnostic> {
-    let mut findings = Findings { map, found: Vec::new() };
+/// Checks everything, and reads the files that the scenario names. Nothing is said about values that are already known to
+/// be wrong.
+pub(crate) fn scenario(scenario: &Scenario, map: &Map, reader: Reader) -> (Vec<Diagnostic>, Files) {
+    let mut findings = Findings { map, found: Vec::new(), reader };
     head(scenario, &mut findings);
     for (name, load) in &scenario.load {
         load::check(&format!("load.{name}"), load, &mut findings);
     }
+    pace::check(scenario, &mut findings);
     phase::check(scenario, &mut findings);
     expect::check(scenario, &mut findings);
     safety::check(scenario, &mut findings);
-    findings.found
+    (findings.found, findings.reader.files)
 }
 
 fn head(scenario: &Scenario, findings: &mut Findings<'_>) {
@@ -80,6 +87,21 @@ impl Findings<'_> {
             Some(span) => problem.at(span),
             None => problem,
         });
+    }
+
+    /// The contents of a file that is named at a path; none after a problem there.
+    fn read(&mut self, path: &str, name: &str) -> Option<Arc<[u8]>> {
+        if self.map.damaged(path) {
+            return None;
+        }
+        match self.reader.read(name) {
+            Ok(bytes) => Some(bytes),
+            Err(message) => {
+                let help = "files are looked for beside the scenario's file";
+                self.push(path, Diagnostic::error(Code::File, message).help(help));
+                None
+            }
+        }
     }
 
     /// The same, at the key and not at its value.

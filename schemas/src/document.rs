@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 
 use crate::check;
 use crate::diagnostic::{self, Code, Diagnostic, suggestion};
+use crate::files::{Files, Reader};
 use crate::scenario::Scenario;
 use crate::source::{self, Node, Span, Step, Value};
 use crate::template::{Templates, Vars};
@@ -86,6 +87,8 @@ pub struct Document {
     pub vars: IndexMap<String, serde_json::Value>,
     /// The file's content with all templates rendered, for those who want to see what ran.
     pub resolved: serde_json::Value,
+    /// The files that the scenario names.
+    pub files: Files,
     spans: BTreeMap<String, Span>,
 }
 
@@ -102,12 +105,23 @@ impl Document {
     }
 }
 
-/// Reads a scenario file: `file` is its name for the messages.
+/// Reads a scenario file: `file` is its path, for the messages and for the files that it names, which are read from the
+/// same folder.
 ///
 /// # Errors
 /// Everything that is wrong with the file, in the order in which it stands there, with the warnings among it. At least
 /// one of them is an error.
 pub fn parse(file: &str, bytes: &[u8], overrides: &Overrides) -> Result<Document, Vec<Diagnostic>> {
+    parse_with(file, bytes, overrides, Reader::beside(file))
+}
+
+/// The same, with files from elsewhere.
+pub(crate) fn parse_with(
+    file: &str,
+    bytes: &[u8],
+    overrides: &Overrides,
+    reader: Reader,
+) -> Result<Document, Vec<Diagnostic>> {
     let text = source::text(bytes).map_err(|problem| vec![problem.in_file(file, "")])?;
     let tree = source::parse(text).map_err(|problem| vec![problem.in_file(file, text)])?;
     if !matches!(tree.value, Value::Map(_)) {
@@ -127,8 +141,11 @@ pub fn parse(file: &str, bytes: &[u8], overrides: &Overrides) -> Result<Document
     found.append(&mut reading.errors);
 
     let map = check::Map::new(&reading.tree, &reading.damage);
+    let mut files = Files::default();
     if let Some(scenario) = &reading.value {
-        found.extend(check::scenario(scenario, &map));
+        let (problems, read) = check::scenario(scenario, &map, reader);
+        found.extend(problems);
+        files = read;
     }
     diagnostic::sort(&mut found);
     found.dedup();
@@ -142,6 +159,7 @@ pub fn parse(file: &str, bytes: &[u8], overrides: &Overrides) -> Result<Document
             warnings: found,
             vars: vars.values,
             resolved,
+            files,
             spans: map.into_spans(),
         }),
         _ => Err(found),
@@ -212,6 +230,7 @@ fn render(mut tree: Node, overrides: &Overrides, templates: &mut Templates<'_>) 
         values.insert(name, value);
     }
     let all: Vars = shared.into_iter().chain(values.clone()).chain(given.clone()).collect();
+    templates.declared = spans.keys().cloned().collect();
     templates.render(&mut tree, &all);
 
     for (name, span) in &spans {

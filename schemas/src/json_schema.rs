@@ -191,7 +191,9 @@ fn choices(definitions: &mut Map<String, Value>) {
     let rules = [
         ("Load", vec![one_of(&["http", "openai"]), one_of(&["rate", "concurrency"])]),
         ("Http", vec![one_of(&["service", "url"])]),
-        ("OpenAi", vec![one_of(&["service", "url"])]),
+        ("OpenAi", vec![one_of(&["service", "url"]), one_of(&["prompt", "prompts"])]),
+        ("JsonCheck", vec![one_of(&["equals", "not_equals", "contains", "matches", "exists"])]),
+        ("TextCheck", vec![some_of(&["equals", "contains", "matches", "exists"])]),
         ("Peer", vec![one_of(&["service", "pods", "cidr", "host"])]),
         (
             "PodSelector",

@@ -2,8 +2,8 @@
 //! everything else is made from, with the events that lead from one to the other.
 //!
 //! What belongs here: types, their units and limits, parsing with positions, checks that need nothing but the file,
-//! and the JSON Schemas that are generated from the types. What does not: anything that runs, opens a socket or
-//! knows a cluster.
+//! the files that a scenario names, and the JSON Schemas that are generated from the types. What does not: anything that
+//! runs, opens a socket or knows a cluster.
 //!
 //! A scenario file goes through four stages, each of which knows nothing of the next: `source` (YAML to a tree with
 //! places), `template` (expressions in the tree's strings), `typed` (the tree to serde's types, past all errors) and
@@ -13,10 +13,13 @@ mod check;
 pub mod diagnostic;
 mod document;
 pub mod event;
+mod files;
 pub mod json_schema;
+pub mod pattern;
 pub mod result;
 pub mod scenario;
 mod source;
+pub mod tables;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -26,6 +29,7 @@ pub mod units;
 pub use diagnostic::{Diagnostic, Severity};
 pub use document::{Document, Overrides, parse};
 pub use event::{Event, EventKind};
+pub use files::Files;
 pub use result::RunResult;
 pub use scenario::Scenario;
 pub use source::{MAX_BYTES, Span};

@@ -1,6 +1,11 @@
 //! The result of a run, as plain data: everything that a report shows is in here, and every report is a pure function
 //! of it. `format_version` rises with every change that a reader could trip over.
 
+mod consistency;
+mod generator;
+
+pub use generator::{Corrected, Generator, Timing};
+
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -224,6 +229,27 @@ pub struct LoadInfo {
     /// How often a port-forward had to be made anew.
     #[serde(default)]
     pub reconnects: u64,
+    /// How many requests the generator issued in all, counted apart from what became of them: the sum of all outcomes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<u64>,
+    /// Requests that were sent once more, because the server had closed the idle connection that they were first given to
+    /// before anything was written to it.
+    #[serde(default)]
+    pub resent: u64,
+    /// What became of each of several requests, in all phases together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<RequestInfo>,
+}
+
+/// One of several requests of a load, and how often it was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestInfo {
+    /// The request's name.
+    pub name: String,
+    /// How many of them succeeded.
+    pub succeeded: u64,
+    /// How many of them failed, those that were never sent included.
+    pub failed: u64,
 }
 
 /// One phase as it really was. All times are seconds since the load's start.
@@ -258,6 +284,9 @@ pub struct PhaseLoad {
     /// All latencies of the judged part as an HDR histogram in microseconds: V2 with DEFLATE, in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_hdr: Option<String>,
+    /// How the load generator did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generator: Option<Generator>,
 }
 
 /// Counts and latencies of a set of requests.
@@ -626,6 +655,10 @@ pub struct Point {
     /// The largest latency, ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_ms: Option<f64>,
+    /// All latencies of the window as an HDR histogram in microseconds: V2 with DEFLATE, in base64. Windows merge by
+    /// adding their histograms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_hdr: Option<String>,
     /// The most requests that were under way at the same time within the window.
     #[serde(default)]
     pub in_flight: u64,

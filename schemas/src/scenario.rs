@@ -19,7 +19,12 @@ pub use fault::{
     IoMethod, Manifest, Netem, ObjectName, Partition, PodFailure, PodKill, PortRange, Prove, Stress, StressCpu,
     StressMemory, TimeFault,
 };
-pub use load::{Check, Http, Load, OpenAi, OpenAiEndpoint, Reach};
+pub(crate) use load::REQUEST_NAMES;
+pub use load::{
+    Arrival, Check, Connections, Data, Feeder, Filter, Http, HttpRequest, HttpVersion, JsonCheck, Leg, Load,
+    LoadChange, Model, OpenAi, OpenAiEndpoint, Order, Pace, Part, Prompts, Ramp, Reach, RequestText, Source, Steps,
+    TextCheck, ThinkTime, TlsOptions, WordRange,
+};
 pub use safety::{BlastRadius, StopCondition, StopHttp, StopLatency, StopSuccessRate};
 pub use selector::{Expression, LabelSelector, Operator, Peer, PodSelector};
 
@@ -89,6 +94,9 @@ pub struct Phase {
     /// The first part of the phase, in which requests are sent and recorded but left out of the phase's expectations.
     #[serde(default, skip_serializing_if = "Duration::is_zero_ref")]
     pub settle: Duration,
+    /// What this phase changes of the loads' pace, by load. Default: nothing.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub load: IndexMap<String, LoadChange>,
     /// What is done to the cluster in this phase, by name. All of it is undone at the phase's end.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub faults: IndexMap<String, Fault>,
@@ -112,6 +120,18 @@ impl Duration {
 }
 
 impl Scenario {
+    /// What makes a load's requests start in a phase; none for a load that is not there, or that says neither how fast
+    /// nor how many.
+    pub fn model(&self, load: &str, phase: usize) -> Option<Model> {
+        let model = self.load.get(load)?.model()?;
+        let change = self.phases.get(phase).and_then(|phase| phase.load.get(load));
+        Some(match (model, change) {
+            (Model::Open(_), Some(LoadChange { rate: Some(rate), .. })) => Model::Open(rate.clone()),
+            (Model::Closed(_), Some(LoadChange { concurrency: Some(workers), .. })) => Model::Closed(*workers),
+            (model, _) => model,
+        })
+    }
+
     /// How many times its timeout a request of a load is listened to: the most that any `stuck` asks for, at least 1.
     pub fn linger(&self, load: &str) -> f64 {
         let asked = self.phases.iter().flat_map(|phase| &phase.expect).filter_map(|expectation| match expectation {

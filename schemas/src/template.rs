@@ -1,6 +1,9 @@
 //! Template expressions in string values: `{{ name }}`, with minijinja's filters. They are computed on the tree after
 //! the YAML was read, so that they can neither break its structure nor lose its positions. Only expressions: the
 //! statements of the template language (`{% ... %}`) are refused, because a scenario is data.
+//!
+//! What a load sends may also hold data of each request (`{{ n }}`), which nobody knows yet: it is left standing, and read by
+//! `scenario::RequestText`.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +12,8 @@ use minijinja::value::{Serde, ValueKind};
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 
 use crate::diagnostic::{Code, Diagnostic, closest, words};
-use crate::source::{Node, Span, Value, place};
+use crate::scenario::{Data, Part, REQUEST_NAMES, RequestText};
+use crate::source::{Node, Span, Step, Value, place};
 
 /// The longest text that an expression may produce, in bytes.
 const MAX_RENDERED: usize = 1 << 20;
@@ -26,12 +30,14 @@ pub(crate) struct Templates<'t> {
     environment: Environment<'static>,
     /// The variables that expressions named, known or not.
     pub used: BTreeSet<String>,
+    /// The variables of the file itself. One of them hides data of a request of the same name.
+    pub declared: BTreeSet<String>,
     pub errors: Vec<Diagnostic>,
 }
 
 /// A piece of a string value.
 #[derive(Debug, PartialEq)]
-enum Piece<'s> {
+pub(crate) enum Piece<'s> {
     Text(&'s str),
     /// What stands between the braces, and where it begins in the string.
     Expression(&'s str),
@@ -52,56 +58,85 @@ impl<'t> Templates<'t> {
         for name in ["indent", "format", "tojson", "batch", "slice"] {
             environment.remove_filter(name);
         }
-        Self { text, environment, used: BTreeSet::new(), errors: Vec::new() }
+        Self { text, environment, used: BTreeSet::new(), declared: BTreeSet::new(), errors: Vec::new() }
     }
 
     /// Renders every string of the tree in place. A string that cannot be rendered becomes an error and a stand-in, so
     /// that nothing else is said about it.
     pub(crate) fn render(&mut self, node: &mut Node, vars: &Vars) {
+        self.render_at(node, vars, &mut Vec::new());
+    }
+
+    fn render_at(&mut self, node: &mut Node, vars: &Vars, path: &mut Vec<Step>) {
         match &mut node.value {
             Value::String(text) if text.contains("{{") || text.contains("{%") => {
                 let text = std::mem::take(text);
-                node.value = match self.string(&text, node.span, vars) {
-                    Some(rendered) => Value::Rendered(rendered),
+                let parts = self.parts(&text, node.span, vars, is_sent(path));
+                node.value = match parts {
+                    // Only here can data be, and only here do braces in the text need a mark.
+                    Some(parts) if is_sent(path) => Value::Rendered(RequestText::of(parts).to_string()),
+                    Some(parts) => Value::Rendered(RequestText::of(parts).texts().collect()),
                     None => Value::Hole(0),
                 };
             }
-            Value::Seq(nodes) => nodes.iter_mut().for_each(|node| self.render(node, vars)),
-            Value::Map(entries) => entries.iter_mut().for_each(|entry| self.render(&mut entry.node, vars)),
+            Value::Seq(nodes) => {
+                for (index, node) in nodes.iter_mut().enumerate() {
+                    path.push(Step::Index(index));
+                    self.render_at(node, vars, path);
+                    path.pop();
+                }
+            }
+            Value::Map(entries) => {
+                for entry in entries {
+                    path.push(Step::Key(entry.key.clone()));
+                    self.render_at(&mut entry.node, vars, path);
+                    path.pop();
+                }
+            }
             _ => {}
         }
     }
 
-    /// One string, or none after an error at its place.
-    pub(crate) fn string(&mut self, text: &str, span: Span, vars: &Vars) -> Option<String> {
-        let mut out = String::with_capacity(text.len());
+    /// The parts of one string, or none after an error at its place. Data of requests is left standing where `is_sent`.
+    fn parts(&mut self, text: &str, span: Span, vars: &Vars, is_sent: bool) -> Option<Vec<Part>> {
+        let mut parts = Vec::new();
+        let mut length = 0;
         for piece in pieces(text) {
-            match piece {
-                Piece::Text(text) => out.push_str(text),
+            let part = match piece {
+                Piece::Text(text) => Ok(Part::Text(text.to_owned())),
                 Piece::Bad(message, help) => {
                     self.errors.push(Diagnostic::error(Code::Template, message).at(span).help(help));
                     return None;
                 }
-                Piece::Expression(expression) => match self.expression(expression, vars) {
-                    Ok(text) => out.push_str(&text),
-                    Err(diagnostic) => {
-                        let at = self.inner(expression, span);
-                        self.errors.push(diagnostic.at(at));
-                        return None;
-                    }
+                Piece::Expression(expression) => match Data::parse(expression) {
+                    Some(data) if is_sent && !self.declared.contains(data.name()) => Ok(Part::Data(data)),
+                    _ => self
+                        .expression(expression, vars, is_sent)
+                        .map(Part::Text)
+                        .map_err(|diagnostic| diagnostic.at(self.inner(expression, span))),
                 },
+            };
+            match part {
+                Ok(part) => {
+                    length += if let Part::Text(text) = &part { text.len() } else { 0 };
+                    parts.push(part);
+                }
+                Err(diagnostic) => {
+                    self.errors.push(diagnostic);
+                    return None;
+                }
             }
-            if out.len() > MAX_RENDERED {
+            if length > MAX_RENDERED {
                 let message = format!("this template produces more than {MAX_RENDERED} bytes");
                 self.errors.push(Diagnostic::error(Code::Template, message).at(span));
                 return None;
             }
         }
-        Some(out)
+        Some(parts)
     }
 
     #[expect(clippy::result_large_err, reason = "one caller, which unpacks it at once")]
-    fn expression(&mut self, source: &str, vars: &Vars) -> Result<String, Diagnostic> {
+    fn expression(&mut self, source: &str, vars: &Vars, is_sent: bool) -> Result<String, Diagnostic> {
         if source.len() > MAX_EXPRESSION {
             let message = format!("this template expression is longer than {MAX_EXPRESSION} bytes");
             return Err(Diagnostic::error(Code::Template, message).help("put values under `vars`"));
@@ -111,12 +146,17 @@ impl<'t> Templates<'t> {
             .compile_expression(source)
             .map_err(|error| failed("this template expression cannot be read", &error))?;
         let named = expression.undeclared_variables(false);
+        let is_data =
+            |name: &str| named.contains(name) && !self.declared.contains(name) && (is_sent || !vars.contains_key(name));
+        if let Some(name) = REQUEST_NAMES.into_iter().find(|name| is_data(name)) {
+            return Err(misused_data(name, is_sent));
+        }
         self.used.extend(named.iter().cloned());
         let undefined = || -> Option<Diagnostic> {
             let mut missing: Vec<&str> =
                 named.iter().map(String::as_str).filter(|name| !vars.contains_key(*name)).collect();
             missing.sort_by_key(|name| source.find(name));
-            missing.first().map(|name| undefined_variable(name, vars))
+            missing.first().map(|name| undefined_variable(name, vars, if is_sent { &REQUEST_NAMES } else { &[] }))
         };
         let value = expression.eval(Serde(vars)).map_err(|error| match error.kind() {
             ErrorKind::UndefinedError | ErrorKind::UnknownFunction => {
@@ -153,9 +193,46 @@ impl<'t> Templates<'t> {
     }
 }
 
-fn undefined_variable(name: &str, vars: &Vars) -> Diagnostic {
+/// True where a load says what is sent, in which data of each request can stand.
+fn is_sent(path: &[Step]) -> bool {
+    let keys: Vec<&str> = path
+        .iter()
+        .map(|step| match step {
+            Step::Key(key) => key.as_str(),
+            Step::Index(_) => "",
+        })
+        .collect();
+    matches!(
+        keys.as_slice(),
+        ["load", _, "http", "path" | "body"]
+            | ["load", _, "http", "headers", _]
+            | ["load", _, "http", "requests", "", "path" | "body"]
+            | ["load", _, "http", "requests", "", "headers", _]
+            | ["load", _, "openai", "prompt"]
+            | ["load", _, "openai", "headers", _]
+    )
+}
+
+/// Data of a request where none can be, or with more around it than can be done for every request.
+fn misused_data(name: &str, is_sent: bool) -> Diagnostic {
+    let written = if name == "row" { "row.column" } else { name };
+    if is_sent {
+        return Diagnostic::error(Code::Template, format!("`{name}` is data of each request, which stands alone"))
+            .help(format!(
+                "write `{{{{ {written} }}}}`, `{{{{ {written} | urlencode }}}}` or `{{{{ {written} | tojson }}}}`"
+            ));
+    }
+    Diagnostic::error(Code::UndefinedVariable, format!("the variable `{name}` is not defined"))
+        .label("no such variable")
+        .help(format!(
+            "data of each request stands in what a load sends: in `path`, `headers`, `body` and `prompt`. For a value that is \
+             the same in all of them, give `{name}` one under `vars`"
+        ))
+}
+
+fn undefined_variable(name: &str, vars: &Vars, more: &[&str]) -> Diagnostic {
     let hint = format!("give it a value under `vars`, or with `--var {name}=value`");
-    let known: Vec<&str> = vars.keys().map(String::as_str).collect();
+    let known: Vec<&str> = vars.keys().map(String::as_str).chain(more.iter().copied()).collect();
     let help = match closest(name, known.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`? Otherwise {hint}"),
         None if known.is_empty() || known.len() > 20 => hint,
@@ -173,7 +250,7 @@ fn failed(what: &str, error: &minijinja::Error) -> Diagnostic {
 }
 
 /// Cuts a string at its expressions.
-fn pieces(text: &str) -> Vec<Piece<'_>> {
+pub(crate) fn pieces(text: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find("{{").into_iter().chain(rest.find("{%")).min() {
@@ -234,8 +311,9 @@ mod tests {
         let vars: Vars = serde_json::from_str(r#"{"a": "x", "n": 3, "on": true, "list": [1, 2], "map": {"k": "v"}}"#)
             .expect("the variables of the test");
         let mut templates = Templates::new(text);
-        let out = templates.string(text, Span::default(), &vars);
-        out.ok_or_else(|| templates.errors.pop().map(|error| error.message).unwrap_or_default())
+        let out = templates.parts(text, Span::default(), &vars, false).map(RequestText::of);
+        out.map(|text| text.texts().collect())
+            .ok_or_else(|| templates.errors.pop().map(|error| error.message).unwrap_or_default())
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::Code;
-use crate::{Diagnostic, Overrides, document, json_schema, parse, source};
+use crate::files::Reader;
+use crate::{Diagnostic, Document, Overrides, document, json_schema, parse, source};
 
 fn cases(folder: &str) -> Vec<(String, PathBuf)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests-cases").join(folder);
@@ -20,11 +21,17 @@ fn cases(folder: &str) -> Vec<(String, PathBuf)> {
     cases
 }
 
+/// Parses a case under a short name, with the files of its folder.
+fn parse_case(name: &str, path: &Path, bytes: &[u8]) -> Result<Document, Vec<Diagnostic>> {
+    let reader = Reader::within(path.parent().expect("the folder of cases"));
+    document::parse_with(name, bytes, &Overrides::default(), reader)
+}
+
 #[test]
 fn valid_files_parse() {
     for (name, path) in cases("valid") {
         let bytes = fs::read(&path).expect("a case");
-        match parse(&name, &bytes, &Overrides::default()) {
+        match parse_case(&name, &path, &bytes) {
             // The design's own example asks for a ratio of 1.2, which draws its warning.
             Ok(document) => assert!(document.warnings.iter().all(|it| it.code == Code::TightRatio), "{name}"),
             Err(problems) => panic!("{name}:\n{}", problems.iter().map(|it| it.render(false)).collect::<String>()),
@@ -36,7 +43,7 @@ fn valid_files_parse() {
 fn invalid_files_give_the_recorded_problems() {
     for (name, path) in cases("invalid") {
         let bytes = fs::read(&path).expect("a case");
-        let problems = match parse(&format!("{name}.yaml"), &bytes, &Overrides::default()) {
+        let problems = match parse_case(&format!("{name}.yaml"), &path, &bytes) {
             Ok(document) => document.warnings,
             Err(problems) => problems,
         };
@@ -65,7 +72,7 @@ fn the_schema_takes_what_the_parser_takes_and_finds_structural_errors() {
     let structural = [Code::UnknownKey, Code::MissingKey, Code::WrongType, Code::UnknownKind, Code::NotOneKind];
     for (name, path) in cases("invalid") {
         let bytes = fs::read(&path).expect("a case");
-        let problems = parse(&name, &bytes, &Overrides::default()).err().unwrap_or_default();
+        let problems = parse_case(&name, &path, &bytes).err().unwrap_or_default();
         let Some(json) = as_json(&bytes) else { continue };
         if problems.iter().any(|problem| structural.contains(&problem.code)) {
             assert!(!schema.is_valid(&json), "the schema takes {name}, the parser does not");
@@ -255,7 +262,7 @@ fn damaged_files_never_panic_and_the_schema_takes_what_still_parses() {
             variants.push(changed);
         }
         for bytes in variants {
-            match parse(&name, &bytes, &Overrides::default()) {
+            match parse_case(&name, &path, &bytes) {
                 Ok(_) => {
                     let json = as_json(&bytes).expect("a valid file is YAML");
                     let source = String::from_utf8_lossy(&bytes);

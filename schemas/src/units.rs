@@ -35,7 +35,7 @@ pub struct Duration(std::time::Duration);
 #[derive(Clone, Copy, PartialEq, PartialOrd, Default)]
 pub struct Percent(f64);
 
-/// How often something starts: `20/s`, `300/m`, `10/h`. More than zero.
+/// How often something starts: `20/s`, `300/m`, `10/h`. `0/s` is never.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 pub struct Rate {
     per_second: f64,
@@ -214,7 +214,7 @@ impl fmt::Display for Percent {
 }
 
 impl Rate {
-    /// From a number per second; more than zero.
+    /// From a number per second; not less than zero.
     pub const fn per_second(value: f64) -> Self {
         Self { per_second: value }
     }
@@ -256,11 +256,8 @@ impl FromStr for Rate {
             "h" => 3600.0,
             _ => return Err(bad()),
         };
-        if !number.is_finite() || number <= 0.0 {
-            return Err(UnitError::new(
-                format!("the rate `{trimmed}` is not more than zero"),
-                "leave the load out to send nothing",
-            ));
+        if !number.is_finite() {
+            return Err(bad());
         }
         if number / seconds > 1e6 {
             return Err(UnitError::new(

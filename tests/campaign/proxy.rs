@@ -166,7 +166,9 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 /// An act changes something that has to be undone, or undoes it. A renewed lock and a question are none.
 fn is_act(request: &Request<Incoming>) -> bool {
     let changes = matches!(*request.method(), Method::POST | Method::DELETE | Method::PATCH);
-    changes && !request.uri().path().contains("accessreviews")
+    let asks = request.uri().path().contains("accessreviews")
+        || request.uri().query().is_some_and(|query| query.contains("dryRun"));
+    changes && !asks
 }
 
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer, std::io::Error> {

@@ -11,10 +11,15 @@ use crate::support::leftovers::MANAGED;
 /// The label that marks the campaign's own namespaces.
 const OURS: &str = "shakedown-campaign";
 
+/// The name of the sandbox as a server.
+pub const SANDBOX: &str = "sandbox";
+
 /// An API server.
 #[derive(Clone)]
 pub struct Server {
     pub name: &'static str,
+    /// Whether anybody acts on objects of Chaos Mesh there.
+    pub has_chaos_mesh: bool,
     pub kubeconfig: PathBuf,
     pub url: String,
     pub client: Client,
@@ -34,6 +39,7 @@ impl Server {
         }
         Self {
             name,
+            has_chaos_mesh: name == SANDBOX,
             kubeconfig: kubeconfig.to_owned(),
             url: cluster["server"].as_str().expect("an address").trim_end_matches('/').to_owned(),
             client: builder.build().expect("an HTTP client"),
@@ -75,12 +81,17 @@ impl Server {
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}),
         )
         .await;
+        // Pods that nobody would make anew are not killed; this object owns them, and makes none.
+        let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owner"}});
+        let owner = self.create(&format!("/api/v1/namespaces/{name}/configmaps"), owner).await;
+        let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"],
+            "controller": true}]);
         for (index, pod) in pods.iter().enumerate() {
             let path = format!("/api/v1/namespaces/{name}/pods");
             let object = json!({
                 "apiVersion": "v1",
                 "kind": "Pod",
-                "metadata": {"name": pod, "labels": {"app": pod}},
+                "metadata": {"name": pod, "labels": {"app": pod}, "ownerReferences": owner},
                 "spec": {
                     "schedulerName": "nobody",
                     "automountServiceAccountToken": false,
@@ -115,16 +126,29 @@ impl Server {
     /// Everything of shakedown's in a namespace but the marks, by kind and name; the faults first.
     pub async fn left(&self, namespace: &str) -> Vec<String> {
         let mut left = Vec::new();
-        for (api, plural) in [
+        let of_chaos_mesh = [("apis/chaos-mesh.org/v1alpha1", "networkchaos"), ("api/v1", "configmaps")];
+        let of_chaos_mesh = of_chaos_mesh.into_iter().filter(|_| self.has_chaos_mesh);
+        for (api, plural) in of_chaos_mesh.chain([
             ("apis/networking.k8s.io/v1", "networkpolicies"),
             ("api/v1", "pods"),
             ("apis/coordination.k8s.io/v1", "leases"),
             ("apis/batch/v1", "jobs"),
-        ] {
+        ]) {
             let path = format!("/{api}/namespaces/{namespace}/{plural}?labelSelector={}", MANAGED.replace('=', "%3D"));
             let names =
                 self.items(&path).await.into_iter().map(|item| item["metadata"]["name"].as_str().map(str::to_owned));
             left.extend(names.flatten().map(|name| format!("{plural}/{name}")));
+        }
+        if self.has_chaos_mesh {
+            let path = format!("/apis/chaos-mesh.org/v1alpha1/namespaces/{namespace}/podnetworkchaos");
+            let rules = |it: &Value| it["spec"]["tcs"].as_array().is_some_and(|rules| !rules.is_empty());
+            left.extend(
+                self.items(&path)
+                    .await
+                    .iter()
+                    .filter(|it| rules(it))
+                    .map(|it| format!("rules of {}", it["metadata"]["name"])),
+            );
         }
         left
     }

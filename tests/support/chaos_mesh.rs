@@ -2,15 +2,22 @@
 //! selects, injects and recovers in its books alone. The facts are those of Chaos Mesh's own controllers: finalizer first,
 //! then the desired phase, then records, and conditions a step later.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use reqwest::Method;
 use serde_json::{Value, json};
-use shakedown::cluster::{Cluster, ClusterError, ConnectOptions, Kind, ObjectKey, connect};
+use shakedown::cluster::{Change, Cluster, ClusterError, ConnectOptions, Kind, ObjectKey, connect};
+use tokio::time::Instant;
+
+use super::kubectl::Kubectl;
+use crate::campaign::server::Server;
 
 /// How it behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,10 +36,15 @@ pub enum Manner {
     AnotherPod,
     /// It finds no pod.
     SelectsNothing,
+    /// It changes the images of a pod that is to fail, and its containers never end.
+    KeepsRunning,
 }
 
 /// How often a failing injection is tried before it heals.
-const FAILURES: usize = 6;
+const FAILURES: usize = 3;
+/// How often it looks what has not changed for a while, and what it takes for that.
+const TICK: Duration = Duration::from_millis(100);
+const AGAIN: Duration = Duration::from_millis(300);
 
 /// The controller, for one namespace; it ends with this value.
 pub struct ChaosMesh {
@@ -42,26 +54,19 @@ pub struct ChaosMesh {
 
 impl ChaosMesh {
     /// Begins to act on what is in a namespace.
-    pub fn play(kubeconfig: &Path, namespace: &str, manner: Manner) -> Self {
+    pub fn play(kubectl: &Kubectl, namespace: &str, manner: Manner) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (ended, namespace) = (stop.clone(), namespace.to_owned());
-        let options = ConnectOptions { kubeconfig: Some(kubeconfig.to_owned()), ..ConnectOptions::default() };
+        let (ended, namespace, path) = (stop.clone(), namespace.to_owned(), PathBuf::from(kubectl.kubeconfig()));
+        let options = ConnectOptions { kubeconfig: Some(path.clone()), ..ConnectOptions::default() };
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 _ = rustls::crypto::ring::default_provider().install_default();
+                let server = Server::of("the test cluster", &path);
                 let cluster = connect(&options).await.expect("the test cluster");
-                let mut player = Player { cluster, namespace, manner, failures: BTreeMap::new() };
-                while !ended.load(Ordering::Relaxed) {
-                    for kind in Kind::CHAOS {
-                        let objects = player.cluster.list(kind, &player.namespace, None).await.unwrap_or_default();
-                        for object in objects {
-                            // Somebody may delete it under our hands, as under those of any controller.
-                            _ = player.step(kind, &object).await;
-                        }
-                    }
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
+                let (failures, stopped, networks) = Default::default();
+                let player = Player { cluster, server, namespace, manner, failures, stopped, networks };
+                player.run(&ended).await;
             });
         });
         Self { stop, thread: Some(thread) }
@@ -79,14 +84,60 @@ impl Drop for ChaosMesh {
 
 struct Player {
     cluster: Cluster,
+    /// The same, for what the runner's own client has no words for.
+    server: Server,
     namespace: String,
     manner: Manner,
-    failures: BTreeMap<String, usize>,
+    failures: Mutex<BTreeMap<String, usize>>,
+    /// The pods whose containers have ended because of a resource, as `resource namespace/pod`.
+    stopped: Mutex<BTreeSet<String>>,
+    /// Held by whoever reads and writes what is kept about a pod's network: several resources share it.
+    networks: tokio::sync::Mutex<()>,
 }
 
 impl Player {
+    /// Acts on what changes, and again on what has not changed for a while: what fails is tried anew. Resources do not wait
+    /// for each other.
+    async fn run(&self, ended: &AtomicBool) {
+        let mut changes = futures::stream::select_all(
+            Kind::CHAOS.map(|kind| self.cluster.watch(kind, &self.namespace).map(move |change| (kind, change)).boxed()),
+        );
+        // Each with when it was acted on last; none for never since it changed.
+        let mut known: BTreeMap<String, (Kind, Value, Option<Instant>)> = BTreeMap::new();
+        let (mut running, mut busy) = (FuturesUnordered::new(), BTreeSet::new());
+        let mut tick = tokio::time::interval(TICK);
+        while !ended.load(Ordering::Relaxed) {
+            let uid = |object: &Value| object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+            tokio::select! {
+                Some((kind, change)) = changes.next() => match change {
+                    Change::Listed(objects) => {
+                        known.extend(objects.into_iter().map(|object| (uid(&object), (kind, object, None))));
+                    }
+                    Change::Applied(object) => _ = known.insert(uid(&object), (kind, object, None)),
+                    Change::Deleted(object) => _ = known.remove(&uid(&object)),
+                    Change::Broken(_) => {}
+                },
+                Some(uid) = running.next() => {
+                    busy.remove(&uid);
+                }
+                _ = tick.tick() => {}
+            }
+            for (uid, (kind, object, at)) in &mut known {
+                if at.is_none_or(|at| at.elapsed() >= AGAIN) && busy.insert(uid.clone()) {
+                    *at = Some(Instant::now());
+                    let (kind, object, uid) = (*kind, object.clone(), uid.clone());
+                    running.push(async move {
+                        // Somebody may delete it under our hands, as under those of any controller.
+                        _ = self.step(kind, &object).await;
+                        uid
+                    });
+                }
+            }
+        }
+    }
+
     /// One step of one resource.
-    async fn step(&mut self, kind: Kind, object: &Value) -> Result<(), ClusterError> {
+    async fn step(&self, kind: Kind, object: &Value) -> Result<(), ClusterError> {
         let key = ObjectKey {
             kind,
             namespace: self.namespace.clone(),
@@ -161,20 +212,32 @@ impl Player {
         Ok(named.iter().filter_map(Value::as_str).map(|it| format!("{namespace}/{name}/{it}")).collect())
     }
 
-    async fn inject(&mut self, key: &ObjectKey, object: &Value, records: &[Value]) -> Result<(), ClusterError> {
+    async fn inject(&self, key: &ObjectKey, object: &Value, records: &[Value]) -> Result<(), ClusterError> {
         let done = |record: &Value| record["phase"] == "Injected";
         if records.iter().all(done) {
+            // The kubelet's part, which comes after all of Chaos Mesh's.
+            if object["spec"]["action"] == "pod-failure" && self.manner != Manner::KeepsRunning {
+                for pod in records.iter().filter_map(|record| record["id"].as_str()) {
+                    if self.stopped.lock().expect("no panic").insert(format!("{} {pod}", key.name)) {
+                        self.ready(pod, false).await?;
+                    }
+                }
+            }
             let told = conditions(true, true, false);
             return match object["status"]["conditions"] == told {
                 true => Ok(()),
                 false => self.write(key, "Run", records, told).await,
             };
         }
-        let tries = self.failures.entry(key.name.clone()).or_default();
-        *tries += 1;
+        let tries = {
+            let mut failures = self.failures.lock().expect("no panic");
+            let tries = failures.entry(key.name.clone()).or_default();
+            *tries += 1;
+            *tries
+        };
         let fails = match self.manner {
             Manner::NeverInjects => true,
-            Manner::FailsThenHeals => *tries <= FAILURES,
+            Manner::FailsThenHeals => tries <= FAILURES,
             _ => false,
         };
         let mut next = Vec::new();
@@ -215,6 +278,9 @@ impl Player {
                 if key.kind == Kind::NetworkChaos {
                     self.rules(id, key, false).await?;
                 }
+                if self.stopped.lock().expect("no panic").remove(&format!("{} {id}", key.name)) {
+                    self.ready(id, true).await?;
+                }
                 next.push(record(id, end, "Not Injected", None));
             }
             return self.write(key, "Stop", &next, conditions(true, false, true)).await;
@@ -227,8 +293,22 @@ impl Player {
         self.cluster.patch(key, &json!({"status": status})).await.map(|_| ())
     }
 
+    /// Makes the server believe that a pod is ready, or not. There is no kubelet that would know better.
+    async fn ready(&self, pod: &str, ready: bool) -> Result<(), ClusterError> {
+        let (namespace, name) = pod.split_once('/').unwrap_or(("", pod));
+        let key = ObjectKey { kind: Kind::Pod, namespace: namespace.into(), name: name.into(), uid: None };
+        if self.cluster.get(&key).await?.is_some() {
+            let status = if ready { "True" } else { "False" };
+            let body = json!({"status": {"conditions": [{"type": "Ready", "status": status}]}});
+            let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/status");
+            self.server.ask(Method::PATCH, &path, Some(("application/merge-patch+json", body))).await;
+        }
+        Ok(())
+    }
+
     /// Puts a resource among the sources of a pod's rules, or takes it out.
     async fn rules(&self, pod: &str, source: &ObjectKey, there: bool) -> Result<(), ClusterError> {
+        let _gate = self.networks.lock().await;
         let (namespace, name) = pod.split_once('/').unwrap_or(("", pod));
         let source = format!("{}/{}", source.namespace, source.name);
         let key = ObjectKey { kind: Kind::PodNetworkChaos, namespace: namespace.into(), name: name.into(), uid: None };

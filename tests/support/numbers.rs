@@ -51,10 +51,13 @@ fn leaves(value: &Value, known: &mut BTreeSet<String>) {
             add(known, &items.len().to_string());
             items.iter().for_each(|item| leaves(item, known));
         }
-        Value::Object(map) => map.iter().for_each(|(key, item)| {
-            add(known, key);
-            leaves(item, known);
-        }),
+        // Histograms in the exchange format are no numbers that a page could show.
+        Value::Object(map) => {
+            map.iter().filter(|(key, _)| !matches!(key.as_str(), "latency_hdr" | "hdr")).for_each(|(key, item)| {
+                add(known, key);
+                leaves(item, known);
+            })
+        }
         Value::Bool(_) | Value::Null => {}
     }
 }

@@ -1,6 +1,7 @@
 //! What the page says: a result turned into the words, numbers and drawings of each section, ready for the templates.
 //! Drawings are markup already; everything else is text that the templates escape.
 
+mod generator;
 mod measures;
 mod scenario;
 mod story;

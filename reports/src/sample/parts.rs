@@ -5,8 +5,9 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 use shakedown_schemas::event::{Event, EventKind, FaultState};
 use shakedown_schemas::result::{
-    Evidence, ExpectationResult, FaultResult, Heat, LatencyStats, LoadSeries, LogExcerpt, LogLine, ObjectRecord,
-    PhaseLoad, PhaseResult, PodChange, PodEvent, PodRef, PodRole, Point, Proof, Stats, Unit, Verdict,
+    Evidence, ExpectationResult, FaultResult, Generator, Heat, LatencyStats, LoadSeries, LogExcerpt, LogLine,
+    ObjectRecord, PhaseLoad, PhaseResult, PodChange, PodEvent, PodRef, PodRole, Point, Proof, Stats, Timing, Unit,
+    Verdict,
 };
 
 /// The scenario that the samples claim to have run.
@@ -109,6 +110,7 @@ pub fn series(load: &str, length: u64, rate: u64, (start, end): (f64, f64)) -> L
                 p95_ms: Some(rounded(p50 * (1.6 + 0.2 * noise(second * 5)))),
                 p99_ms: Some(rounded(p50 * (2.0 + 0.5 * noise(second * 11)))),
                 max_ms: Some(rounded(p50 * (2.6 + 1.5 * noise(second * 13)))),
+                latency_hdr: None,
                 in_flight: (rate as f64 * p50 / 1e3 * (1.0 + noise(second * 17))) as u64,
             }
         })
@@ -236,6 +238,40 @@ pub fn phase_load(series: &LoadSeries, from: f64, to: f64) -> PhaseLoad {
             }),
         },
         latency_hdr: Some(base64::engine::general_purpose::STANDARD.encode(bytes)),
+        generator: Some(generator(requests, (to - from).max(0.0), latency)),
+    }
+}
+
+/// How the generator did with so many requests: on time, and the latency nearly all the service's.
+fn generator(requests: u64, seconds: f64, latency: Option<LatencyStats>) -> Generator {
+    let timing = |share: f64| {
+        latency.map(|l| Timing {
+            stats: LatencyStats {
+                count: l.count,
+                mean_ms: rounded(l.mean_ms * share),
+                min_ms: rounded(l.min_ms * share),
+                p50_ms: rounded(l.p50_ms * share),
+                p90_ms: rounded(l.p90_ms * share),
+                p95_ms: rounded(l.p95_ms * share),
+                p99_ms: rounded(l.p99_ms * share),
+                p999_ms: rounded(l.p999_ms * share),
+                max_ms: rounded(l.max_ms * share),
+            },
+            hdr: None,
+        })
+    };
+    Generator {
+        pace: format!("{}/s", (requests as f64 / seconds.max(1.0)).round()),
+        planned: Some(requests as f64),
+        not_sent: 0,
+        lateness: timing(0.001),
+        service: timing(0.98),
+        first_byte: timing(0.35),
+        connect: timing(0.004),
+        tls: None,
+        longest_gap: timing(0.1),
+        mean_gap: timing(0.05),
+        corrected: None,
     }
 }
 

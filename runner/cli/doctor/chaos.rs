@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Finding, Level, access, name};
 use crate::cluster::{Access, Cluster, ClusterError, Installation, Kind};
-use crate::faults::chaos::{explained, failing, stuck};
+use crate::faults::chaos::{explained, failing, fitness, stuck};
 
 /// How long a resource may be on its way out before that is worth a word, in seconds.
 const GOING: f64 = 60.0;
@@ -72,7 +72,12 @@ pub(super) async fn look(cluster: &Cluster, namespace: &str) -> Result<Vec<Findi
                 facts.missing.push(name(&asked));
             }
         }
-        facts.resources.extend(readable(cluster.list(kind, namespace, None).await)?.unwrap_or_default());
+        let listed = readable(cluster.list(kind, namespace, None).await)?.unwrap_or_default();
+        // In a list, objects do not say what they are.
+        facts.resources.extend(listed.into_iter().map(|mut object| {
+            object["kind"] = json!(kind.name());
+            object
+        }));
     }
     for asked in [access("chaos-mesh.org", "podnetworkchaos", "get"), access("", "events", "list")] {
         if cluster.may(asked, namespace).await? == Some(false) {
@@ -148,16 +153,26 @@ fn tell(facts: &Facts, now: jiff::Timestamp) -> Vec<Finding> {
         findings.push(Finding::ok("Chaos Mesh is modelled by the sandbox"));
     } else if installed.controllers.is_empty() && looked {
         // Nobody who does without Chaos Mesh is harmed by that.
-        findings.push(warning(
-            "Chaos Mesh's definitions are there, and its controller is not: its faults would be created, and nothing would happen",
-            "install Chaos Mesh, or remove its definitions; resources of it that are left have to go first",
-        ));
+        findings.push(if installed.webhooks.is_empty() {
+            warning(
+                "Chaos Mesh's definitions are there, and its controller is not: its faults would be created, and nothing would happen",
+                "install Chaos Mesh, or remove its definitions; resources of it that are left have to go first",
+            )
+        } else {
+            problem(
+                "Chaos Mesh's controller is gone, and its webhooks are still configured: nothing of it can be created, changed or removed",
+                format!(
+                    "install it again, or clean up in this order: `kubectl delete {}`, take the finalizers off the resources \
+                     that are left, remove its definitions",
+                    installed.webhooks.join(" ")
+                ),
+            )
+        });
         definitions(facts, &mut findings);
         standing(facts, now, &mut findings);
         return findings;
     } else {
-        controller(facts, &mut findings);
-        daemons(facts, &mut findings);
+        installation(facts, &mut findings);
         webhooks(facts, &mut findings);
     }
     definitions(facts, &mut findings);
@@ -177,96 +192,24 @@ fn tell(facts: &Facts, now: jiff::Timestamp) -> Vec<Finding> {
     findings
 }
 
-fn environment<'v>(deployment: &'v Value, name: &str) -> Option<&'v str> {
-    let containers = deployment["spec"]["template"]["spec"]["containers"].as_array()?;
-    let variables = containers.iter().filter_map(|container| container["env"].as_array()).flatten();
-    variables.filter(|variable| variable["name"] == name).find_map(|variable| variable["value"].as_str())
-}
-
-fn version(deployment: &Value) -> String {
-    let label = deployment["metadata"]["labels"]["app.kubernetes.io/version"].as_str();
-    let image = deployment["spec"]["template"]["spec"]["containers"][0]["image"].as_str();
-    let tag = image.and_then(|image| image.rsplit_once(':')).map(|(_, tag)| tag);
-    label.or(tag).unwrap_or("of unknown version").trim_start_matches('v').to_owned()
-}
-
-fn controller(facts: &Facts, findings: &mut Vec<Finding>) {
-    let Some(deployment) = facts.installed.controllers.first() else { return };
-    let version = version(deployment);
-    let place = deployment["metadata"]["namespace"].as_str().unwrap_or_default();
-    if deployment["status"]["availableReplicas"].as_u64().unwrap_or_default() == 0 {
-        findings.push(problem(
-            format!("Chaos Mesh {version}: no chaos-controller-manager is available in namespace {place}"),
-            format!("`kubectl -n {place} describe deployment chaos-controller-manager` shows why"),
-        ));
-    } else {
-        findings.push(Finding::ok(format!("Chaos Mesh {version} in namespace {place}")));
+fn installation(facts: &Facts, findings: &mut Vec<Finding>) {
+    let installed = &facts.installed;
+    let place =
+        fitness::Place { namespaces: [(facts.namespace.clone(), facts.annotated)].into(), nodes: facts.nodes.clone() };
+    let needs = fitness::Needs { daemon: true, names: false };
+    let hindrances = fitness::hindrances(installed, &place, needs);
+    let available = installed.controllers.first().filter(|it| it["status"]["availableReplicas"].as_u64() > Some(0));
+    if let Some(deployment) = available {
+        let namespace = deployment["metadata"]["namespace"].as_str().unwrap_or_default();
+        findings.push(Finding::ok(format!("Chaos Mesh {} in namespace {namespace}", fitness::version(deployment))));
     }
-    if environment(deployment, "CLUSTER_SCOPED") == Some("false") {
-        let only = environment(deployment, "TARGET_NAMESPACE").unwrap_or_default();
-        if only != facts.namespace {
-            findings.push(problem(
-                format!("Chaos Mesh acts in namespace {only} only (clusterScoped=false): faults elsewhere are taken and ignored"),
-                format!("use namespace {only}, or install it with clusterScoped=true"),
-            ));
-        }
+    let covered = installed.daemon_nodes.as_ref().filter(|_| !installed.daemons.is_empty());
+    if covered.is_some_and(|with| facts.nodes.keys().all(|node| with.contains(node))) {
+        findings.push(Finding::ok(format!("Chaos Mesh: a chaos-daemon on each node with pods of {}", facts.namespace)));
     }
-    if environment(deployment, "ENABLE_FILTER_NAMESPACE") == Some("true") && facts.annotated == Some(false) {
-        findings.push(problem(
-            format!("Chaos Mesh ignores namespace {} (enableFilterNamespace)", facts.namespace),
-            format!(
-                "`kubectl annotate namespace {} chaos-mesh.org/inject=enabled`, and the same for peers'",
-                facts.namespace
-            ),
-        ));
-    }
-}
-
-fn daemons(facts: &Facts, findings: &mut Vec<Finding>) {
-    let Some(set) = facts.installed.daemons.first() else {
-        if !facts.installed.unreadable.iter().any(|what| what == "daemonsets") {
-            findings.push(problem(
-                "Chaos Mesh: there is no chaos-daemon, which every fault but pod_failure needs on its node",
-                "install Chaos Mesh's chart again; its namespace has to allow privileged pods",
-            ));
-        }
-        return;
-    };
-    if let Some(with) = &facts.installed.daemon_nodes {
-        let without: Vec<&str> = facts.nodes.keys().filter(|node| !with.contains(*node)).map(String::as_str).collect();
-        findings.push(if without.is_empty() {
-            Finding::ok(format!("Chaos Mesh: a chaos-daemon on each node with pods of {}", facts.namespace))
-        } else {
-            problem(
-                format!("Chaos Mesh: no chaos-daemon is ready on {}", without.join(", ")),
-                "its DaemonSet needs a toleration for the node's taints (chaosDaemon.tolerations), or its pod fails: \
-                 `kubectl get pods -A -l app.kubernetes.io/component=chaos-daemon -o wide`",
-            )
-        });
-    }
-    let containers = set["spec"]["template"]["spec"]["containers"].as_array().into_iter().flatten();
-    let arguments: Vec<&str> = containers
-        .flat_map(|container| [&container["command"], &container["args"]])
-        .filter_map(Value::as_array)
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    let given = arguments.iter().position(|argument| *argument == "--runtime").and_then(|at| arguments.get(at + 1));
-    let Some(wanted) = given else { return };
-    let spelled = |runtime: &str| runtime.split("://").next().unwrap_or_default().replace("cri-o", "crio");
-    let other = facts.nodes.iter().find_map(|(node, runtime)| {
-        let runtime = spelled(runtime.as_deref()?);
-        (runtime != *wanted).then_some((node, runtime))
-    });
-    if let Some((node, runtime)) = other {
-        findings.push(problem(
-            format!("Chaos Mesh: its daemons look for {wanted}, and node {node} runs {runtime}"),
-            format!(
-                "set chaosDaemon.runtime={runtime} and chaosDaemon.socketPath in its Helm chart (containerd: \
-                 /run/containerd/containerd.sock; k3s: /run/k3s/containerd/containerd.sock; CRI-O: /var/run/crio/crio.sock)"
-            ),
-        ));
-    }
+    findings.extend(hindrances.into_iter().map(|it| problem(it.text, it.help)));
+    // Nobody who does without `dns` faults is harmed by that.
+    findings.extend(fitness::no_names(installed).map(|it| warning(it.text, it.help)));
 }
 
 fn webhooks(facts: &Facts, findings: &mut Vec<Finding>) {

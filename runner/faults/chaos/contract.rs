@@ -66,8 +66,9 @@ pub fn injected(object: &Value, planned: &BTreeSet<Record>) -> Result<(), Missin
     let found: BTreeSet<(&str, &str)> =
         records(object).map(|record| (id(record), record["selectorKey"].as_str().unwrap_or("."))).collect();
     let wanted: BTreeSet<(&str, &str)> = planned.iter().map(|record| (record.id.as_str(), record.key)).collect();
-    if let Some((other, _)) = found.difference(&wanted).next() {
-        return Err(Missing::Wrong(format!("it acts on {other}, which was not chosen")));
+    if let Some((other, key)) = found.difference(&wanted).next() {
+        let end = if *key == "." { "" } else { " as the other end" };
+        return Err(Missing::Wrong(format!("it acts on {other}{end}, which was not chosen")));
     }
     if condition(object, "Selected") != Some("True") {
         return pending("no target is selected".to_owned(), None);
@@ -135,6 +136,46 @@ pub fn stuck(object: &Value) -> String {
         (Err(missing), None) => missing.text(),
         (Ok(()), None) => "its controller does not take its finalizer off".to_owned(),
     }
+}
+
+/// The pods on which a resource is neither whole nor done, as `namespace/pod` or with a container after that.
+pub fn unsettled(object: &Value) -> impl Iterator<Item = &str> {
+    records(object).filter(|record| record["phase"] != "Not Injected").map(id)
+}
+
+fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
+    pod["status"]["containerStatuses"].as_array().into_iter().flatten()
+}
+
+/// How often a pod's containers were started again, all together.
+pub fn restarts(pod: &Value) -> u64 {
+    containers(pod).filter_map(|it| it["restartCount"].as_u64()).sum()
+}
+
+/// How a pod's own status shows that its programs were stopped; none while they run. `before` counts its restarts before
+/// that was asked for: without probes a container with another image is ready again.
+pub fn stopped(pod: &Value, before: u64) -> Option<String> {
+    let name = |it: &Value| it["name"].as_str().unwrap_or_default().to_owned();
+    if let Some(container) = containers(pod).find(|it| it["ready"] != true) {
+        let state = &container["state"];
+        let why = state["waiting"]["reason"].as_str().or(state["terminated"]["reason"].as_str());
+        let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+        return Some(format!("container {} is not ready{why}", name(container)));
+    }
+    if condition(pod, "Ready") != Some("True") {
+        return Some("it is not ready".to_owned());
+    }
+    (restarts(pod) > before).then(|| "its containers were started again, with the image that does nothing".to_owned())
+}
+
+/// What keeps happening to a pod's containers, in words; none when nothing does.
+pub fn crash(pod: &Value) -> Option<String> {
+    let container = containers(pod).find(|it| it["state"]["running"].is_null())?;
+    let (name, count) = (container["name"].as_str().unwrap_or_default(), container["restartCount"].as_u64());
+    let reason =
+        container["state"]["waiting"]["reason"].as_str().or(container["state"]["terminated"]["reason"].as_str());
+    let reason = reason.unwrap_or("it does not run");
+    Some(format!("container {name} does not run ({reason}, started again {} times)", count.unwrap_or_default()))
 }
 
 /// Whether what Chaos Mesh keeps about a pod's network has the rules of a resource (`namespace/name`) in place.
@@ -245,7 +286,29 @@ mod tests {
         let answer = injected(&object("Run", &other, &[SELECTED]), &planned());
         assert_eq!(answer, Err(Missing::Wrong("it acts on n/c, which was not chosen".into())));
         let swapped = [("n/a", ".Target", "Injected"), ("n/b", ".", "Injected")];
-        assert!(matches!(injected(&object("Run", &swapped, &[SELECTED]), &planned()), Err(Missing::Wrong(_))));
+        let answer = injected(&object("Run", &swapped, &[SELECTED]), &planned());
+        assert_eq!(answer, Err(Missing::Wrong("it acts on n/a as the other end, which was not chosen".into())));
+    }
+
+    #[test]
+    fn programs_count_as_stopped_by_their_pods_own_status() {
+        let pod = |ready: bool, restarts: u64, state: Value| {
+            json!({"status": {
+                "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}],
+                "containerStatuses": [{"name": "main", "ready": ready, "restartCount": restarts, "state": state}],
+            }})
+        };
+        let running = json!({"running": {}});
+        assert_eq!(stopped(&pod(true, 3, running.clone()), 3), None, "its image was changed, and it still runs");
+        assert!(
+            stopped(&pod(true, 4, running.clone()), 3).unwrap().contains("started again"),
+            "without probes it is ready"
+        );
+        let waits = pod(false, 3, json!({"waiting": {"reason": "CreateContainerError"}}));
+        assert_eq!(stopped(&waits, 3).unwrap(), "container main is not ready (CreateContainerError)");
+        assert_eq!(crash(&pod(true, 3, running)), None);
+        let crashes = crash(&pod(false, 7, json!({"waiting": {"reason": "CrashLoopBackOff"}}))).unwrap();
+        assert_eq!(crashes, "container main does not run (CrashLoopBackOff, started again 7 times)");
     }
 
     #[test]

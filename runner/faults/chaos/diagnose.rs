@@ -1,5 +1,8 @@
 //! From the words of Chaos Mesh, which name the step that failed, to what a person can do about it: pure.
 
+/// How Chaos Mesh refuses what an account may not do in some namespace.
+pub const NOT_ALLOWED: &str = "is forbidden on namespace";
+
 /// What the words mean, by a part of them in lower case. The first that fits counts, so the more exact come first.
 const CAUSES: &[(&str, &str)] = &[
     (
@@ -31,6 +34,20 @@ const CAUSES: &[(&str, &str)] = &[
     ),
     ("cannot find device", "the pod's network interface has another name than eth0: set `device`"),
     (
+        "--set-class",
+        "the node's kernel lacks the module xt_CLASSIFY, which tells some packets from others: run `modprobe xt_CLASSIFY` there",
+    ),
+    (
+        "kernel error received",
+        "`ipset` failed in the pod: the node's kernel lacks ip_set, ip_set_hash_net, ip_set_hash_netport, ip_set_list_set or \
+         xt_set: `modprobe` them there",
+    ),
+    (
+        "can't initialize iptables",
+        "the node's kernel lacks the legacy tables of iptables, which Chaos Mesh uses: `modprobe ip_tables iptable_filter \
+         iptable_mangle` there",
+    ),
+    (
         "unable to set tcs",
         "`tc` failed in the pod, and Chaos Mesh tells why only in the chaos-daemon's log on that node; most often the node's \
          kernel lacks the module sch_netem: `modprobe sch_netem`",
@@ -51,6 +68,21 @@ const CAUSES: &[(&str, &str)] = &[
          it runs, or replace the pod; 2.8.3 does not need it",
     ),
     (
+        "toda startup takes too long",
+        "Chaos Mesh could not put its file system in front of the volume: `volume` has to be exactly where the volume is \
+         mounted, and the node has to be amd64 with FUSE",
+    ),
+    (
+        "namespace scoped mode",
+        "Chaos Mesh is installed for one namespace only (clusterScoped=false), and this fault concerns several: keep targets \
+         and peers in that one, or install it with clusterScoped=true",
+    ),
+    (
+        "out of scoped namespace",
+        "Chaos Mesh is installed for another namespace only (clusterScoped=false): use that one, or install it with \
+         clusterScoped=true",
+    ),
+    (
         "no pod is selected",
         "Chaos Mesh does not see the targets: either it only acts in namespaces with the annotation \
          `chaos-mesh.org/inject: enabled` (enableFilterNamespace), or it is installed for one namespace only \
@@ -60,6 +92,11 @@ const CAUSES: &[(&str, &str)] = &[
         "no target has been selected",
         "Chaos Mesh does not see the peers: either it only acts in namespaces with the annotation \
          `chaos-mesh.org/inject: enabled` (enableFilterNamespace), or it is installed for one namespace only",
+    ),
+    (
+        "controller-manager\" not found",
+        "Chaos Mesh was uninstalled and its webhooks are left, so nothing of it can be created or changed: `shakedown doctor` \
+         names them, and the order in which to clean up",
     ),
     (
         "x509",
@@ -72,7 +109,7 @@ const CAUSES: &[(&str, &str)] = &[
          app.kubernetes.io/component=controller-manager`)",
     ),
     (
-        "is forbidden on namespace",
+        NOT_ALLOWED,
         "Chaos Mesh itself asks whether this account may create this kind in every namespace that the fault names, the peers' \
          as well: give it `create` there",
     ),
@@ -84,6 +121,39 @@ const CAUSES: &[(&str, &str)] = &[
 pub fn remedy(words: &str) -> Option<&'static str> {
     let words = words.to_ascii_lowercase();
     CAUSES.iter().find(|(part, _)| words.contains(part)).map(|(_, remedy)| *remedy)
+}
+
+/// Steps that run a tool in the pod, of which Chaos Mesh tells only that they failed.
+const TOOLS: &[&str] = &["unable to set tcs", "unable to flush ip sets", "unable to set iptables"];
+/// The words of those tools, in lower case.
+const TOOLS_SAY: &[&str] = &[
+    "specified qdisc not found",
+    "qdisc kind is unknown",
+    "cannot find device",
+    "--set-class",
+    "kernel error received",
+    "can't initialize iptables",
+];
+/// The most characters of a tool's words that are shown.
+const LONGEST: usize = 200;
+
+/// Whether the daemon's log has to be read to know why.
+pub fn is_mute(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    TOOLS.iter().any(|part| words.contains(part)) && !TOOLS_SAY.iter().any(|part| words.contains(part))
+}
+
+/// What a tool last said in a daemon's log, where it said something that is known.
+pub fn last_words(log: &str) -> Option<String> {
+    let known = |text: &&str| {
+        let text = text.to_ascii_lowercase();
+        TOOLS_SAY.iter().any(|part| text.contains(part))
+    };
+    let line = log.lines().rev().find(known)?;
+    // The tool's own words stand between quotes, with their end of line escaped.
+    let said = line.split('"').flat_map(|part| part.split("\\n")).find(known)?;
+    let said = said.rsplit_once("msg: ").map_or(said, |(_, said)| said);
+    Some(said.trim_end_matches('\\').trim().chars().take(LONGEST).collect())
 }
 
 /// The words, and what to do about them.
@@ -120,10 +190,53 @@ mod tests {
             ("failed calling webhook \"vauth.kb.io\": no endpoints available for service", "webhook does not answer"),
             ("admission webhook denied the request: user:x is forbidden on namespace:peers", "peers'"),
             ("Cannot find device \"eth0\"", "`device`"),
+            (
+                "failed calling webhook \"mnetworkchaos.kb.io\": Post \"https://x\": service \"chaos-mesh-controller-manager\" not found",
+                "uninstalled",
+            ),
+            (
+                "failed calling webhook \"vauth.kb.io\": Post \"https://x\": context deadline exceeded",
+                "webhook does not answer",
+            ),
+            ("could NOT use more than 1 namespace selector within namespace scoped mode", "concerns several"),
+            ("could NOT list pods from out of scoped namespace: bus", "another namespace only"),
+            (
+                "rpc error: code = Unknown desc = toda startup takes too long or an error occurs: source: /d",
+                "exactly where",
+            ),
+            ("unable to set iptables for pod worker-0", "legacy tables"),
+            ("rpc error: no running task found: task x not found", "2.8.3"),
         ] {
             let remedy = remedy(words).unwrap_or_else(|| panic!("{words}"));
             assert!(remedy.contains(part), "{words}: {remedy}");
         }
         assert_eq!(remedy("something else"), None);
+    }
+
+    #[test]
+    fn the_daemons_log_tells_what_the_status_does_not() {
+        assert!(is_mute("unable to set tcs for pod worker-0"));
+        assert!(!is_mute("unable to set tcs: Error: Specified qdisc not found."), "nothing is left to ask");
+        assert!(!is_mute("cannot find daemonIP on node node-3"));
+        let line = |message: &str| {
+            format!(
+                "2026-03-01T10:59:45.636Z\tERROR\tchaos-daemon.daemon-server\tchaosdaemon/tc_server.go:159\terror while adding \
+                 netem\t{{\"error\": \"error code: exit status 2, msg: {message}\\\\n\"}}"
+            )
+        };
+        let log = format!(
+            "{}\n{}\n2026-03-01T10:59:46Z\tINFO\tflush ipset\n",
+            line("Cannot find device eth0"),
+            line("Error: Specified qdisc not found.")
+        );
+        let words = last_words(&log).unwrap();
+        assert_eq!(words, "Error: Specified qdisc not found.");
+        assert!(remedy(&words).unwrap().contains("modprobe sch_netem"));
+        assert_eq!(last_words("INFO all is well"), None);
+        assert_eq!(last_words(&line("Cannot find device \\\\\\\"eth1\\\\\\\"")).unwrap(), "Cannot find device");
+        assert_eq!(
+            last_words(&format!("Kernel error received: {}", "ü".repeat(500))).unwrap().chars().count(),
+            LONGEST
+        );
     }
 }

@@ -160,14 +160,18 @@ impl Inner {
                 return Ok(());
             }
             state.round += 1;
-            let old: Vec<usize> = (0..state.made.len()).filter(|place| !state.made[*place].gone).collect();
+            let old: Vec<usize> = (0..state.made.len()).filter(|place| !state.made[*place].going).collect();
             // Resources for some links override each other where they meet, on the peers: one for all takes their place.
             let filtered = old.iter().any(|place| state.made[*place].resource.filtered);
             if filtered { (state.targets.clone(), old) } else { (vec![target], Vec::new()) }
         };
         self.create(&targets).await?;
         for place in old {
-            self.remove(place).await?;
+            if let Err(error) = self.remove(place).await {
+                // What takes its place acts already; the undo tries again.
+                let message = format!("fault {}: {error}", self.naming.fault);
+                self.cluster.tell(EventKind::Warning { message });
+            }
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use shakedown_schemas::result::{Leftover, Proof};
 use tokio::time::Instant;
 
 use super::contract;
-use super::{Inner, Made, POLL, explained};
+use super::{Inner, POLL};
 use crate::cluster::{Change, Cluster, ClusterError, ObjectKey};
 use crate::faults::{FaultError, Finding};
 
@@ -105,6 +105,36 @@ pub async fn force(cluster: &Cluster, key: &ObjectKey) -> Result<(), ClusterErro
     }
 }
 
+/// Gives the controller time for its first look: older versions leave rules behind when they see a resource for the first
+/// time while it is being deleted.
+///
+/// # Errors
+/// When the cluster refuses or does not answer.
+pub async fn first_look(cluster: &Cluster, key: &ObjectKey) -> Result<(), ClusterError> {
+    let until = Instant::now() + FIRST_LOOK;
+    while Instant::now() < until {
+        let Some(object) = cluster.get_once(key).await? else { return Ok(()) };
+        let seen = object["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
+        if seen || !object["metadata"]["deletionTimestamp"].is_null() {
+            return Ok(());
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
+}
+
+/// What holds a resource back from going, with what helps.
+pub fn held(key: &ObjectKey, why: &str) -> String {
+    let explained = match super::diagnose::remedy(why) {
+        Some(remedy) => format!("{why} ({remedy})"),
+        None => why.to_owned(),
+    };
+    format!(
+        "{key} is being deleted and does not go: {explained}\nhelp: remove the cause, or replace the pods that it acts on; as a \
+         last resort `shakedown cleanup --force-cleanup` takes its finalizer off without recovering"
+    )
+}
+
 impl Inner {
     /// Removes everything that was begun.
     pub(super) async fn remove_all(&self) -> Result<(), FaultError> {
@@ -129,7 +159,8 @@ impl Inner {
         if made.gone {
             return Ok(());
         }
-        self.first_look(&made).await?;
+        self.state().made[place].going = true;
+        first_look(&self.cluster, &made.key).await?;
         match go(&self.cluster, &made.key, GOING).await? {
             Going::Gone(last) => {
                 let mut state = self.state();
@@ -138,17 +169,11 @@ impl Inner {
                 Ok(())
             }
             Going::There(object) => {
-                let why = contract::stuck(&object);
+                let why = contract::stuck(&object) + &self.ailing(&object).await;
                 let since = self.state().undoing_since.map_or(Duration::ZERO, |since| since.elapsed());
                 let may_force = self.limits.force_after.is_some_and(|limit| since >= limit);
                 if !may_force {
-                    return Err(FaultError::Stuck(format!(
-                        "{} is being deleted and does not go: {}\nhelp: remove the cause, or replace the pods that it acts \
-                         on; as a last resort `shakedown cleanup --force-cleanup` takes its finalizer off without recovering",
-                        made.key,
-                        explained(&why).replace("\nhelp: ", " (")
-                            + if super::diagnose::remedy(&why).is_some() { ")" } else { "" },
-                    )));
+                    return Err(FaultError::Stuck(held(&made.key, &why)));
                 }
                 force(&self.cluster, &made.key).await?;
                 let mut state = self.state();
@@ -160,21 +185,6 @@ impl Inner {
                 Ok(())
             }
         }
-    }
-
-    /// Gives the controller time for its first look: older versions leave rules behind when they see a resource for the
-    /// first time while it is being deleted.
-    async fn first_look(&self, made: &Made) -> Result<(), FaultError> {
-        let until = Instant::now() + FIRST_LOOK;
-        while Instant::now() < until {
-            let Some(object) = self.cluster.get_once(&made.key).await? else { return Ok(()) };
-            let seen = object["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
-            if seen || !object["metadata"]["deletionTimestamp"].is_null() {
-                return Ok(());
-            }
-            tokio::time::sleep(POLL).await;
-        }
-        Ok(())
     }
 
     /// Reads back that nothing is left of it.

@@ -1,4 +1,4 @@
-//! Which resources of Chaos Mesh a fault takes, and what is in them: pure. What becomes of them is in `driver`.
+//! Which resources of Chaos Mesh a fault takes, and what is in them: pure. What becomes of them is one folder up.
 //!
 //! Always by the pods' exact names, with every default written out: what a webhook would fill in is missing where there is
 //! none, and a selector that was misspelled would mean the whole namespace.
@@ -31,6 +31,8 @@ pub struct Resource {
     pub filtered: bool,
     /// Whether it lasts: kills do not.
     pub lasts: bool,
+    /// Whether the programs of its pods do not run while it acts, which the pods' own status shows.
+    pub stops: bool,
 }
 
 /// One line of a resource's status: what was selected, and as which end.
@@ -115,6 +117,7 @@ impl Way<'_> {
             shapes,
             filtered: self.to.is_some(),
             lasts: true,
+            stops: false,
         }
     }
 }
@@ -230,7 +233,7 @@ fn whole(kind: Kind, role: &'static str, targets: &[Inside], fields: Value) -> R
         spec[key] = value.clone();
     }
     let records = records(&pods, ".").collect();
-    Resource { kind, role, spec, records, shapes: BTreeSet::new(), filtered: false, lasts: true }
+    Resource { kind, role, spec, records, shapes: BTreeSet::new(), filtered: false, lasts: true, stops: false }
 }
 
 /// The same for kinds that act on containers.
@@ -254,7 +257,8 @@ fn within(kind: Kind, role: &'static str, targets: &[Inside], containers: &[Stri
 
 /// The resource of pods that are made unusable.
 pub fn pod_failure(_: &PodFailure, targets: &[Inside]) -> Resource {
-    whole(Kind::PodChaos, "failure", targets, json!({"action": "pod-failure"}))
+    let made = whole(Kind::PodChaos, "failure", targets, json!({"action": "pod-failure"}));
+    Resource { stops: true, ..made }
 }
 
 /// The resource of containers that are killed once.
@@ -345,5 +349,7 @@ pub fn time(time: &TimeFault, targets: &[Inside]) -> Resource {
     within(Kind::TimeChaos, "time", targets, &time.containers, json!({"timeOffset": offset, "clockIds": clocks}))
 }
 
+#[cfg(test)]
+mod combinations;
 #[cfg(test)]
 mod tests;

@@ -150,3 +150,33 @@ fn the_earliest_change_of_any_load_counts() {
     assert_eq!(traffic("q", &all), Traffic::Unchanged);
     assert_eq!(traffic("r", &all), Traffic::Unknown);
 }
+
+#[test]
+fn a_fault_by_chaos_meshs_word_that_nobody_felt_is_told_with_what_may_let_it_pass_by() {
+    for (kind, part, ask) in [
+        ("netem", "a service mesh, Cilium in place of kube-proxy", "`prove: traffic`"),
+        ("partition", "a kernel with nftables only", "`prove: traffic`"),
+        ("http", "a port-forward", "`effect: any`"),
+        ("dns", "nobody asked for a name", "`effect: any`"),
+        ("stress", "others carry the load", "`effect: any`"),
+    ] {
+        let by_chaos_mesh = || {
+            let mut fault = fault(&[APPLIED], Verdict::Pass);
+            (fault.kind, fault.engine) = (kind.into(), "chaos-mesh".into());
+            fault
+        };
+        let mut fault = by_chaos_mesh();
+        let warning = conclude(&mut fault, &Wanted::Applied, Direction::Both, &Traffic::Unchanged).unwrap();
+        assert_eq!(fault.injection, Verdict::Pass);
+        assert!(
+            warning.contains("by Chaos Mesh's word") && warning.contains(part) && warning.contains(ask),
+            "{warning}"
+        );
+        let mut fault = by_chaos_mesh();
+        assert_eq!(conclude(&mut fault, &Wanted::Traffic, Direction::Both, &Traffic::Unchanged), None);
+        assert_eq!(fault.injection, Verdict::Inconclusive, "it was asked for");
+        assert!(fault.problem.unwrap().contains(part));
+        let mut fault = by_chaos_mesh();
+        assert_eq!(conclude(&mut fault, &Wanted::Applied, Direction::Both, &changed()), None);
+    }
+}

@@ -411,10 +411,66 @@ fn throughput_ratios() {
     );
     assert_eq!(judge(&observe(0.5, |it| it.ok_in(10.0)), ratio("min", 0.1)).verdict, Verdict::Inconclusive);
     // A rate that moves around its mean decides nothing near it when the whole interval is asked.
-    let mut chance = crate::judge::chance::Chance::new(5, &["requests"]);
+    let mut chance = crate::chance::Chance::new(5, &["requests"]);
     let noisy = observe(20.0, |it| if chance.uniform() < 0.5 { it.ok_in(10.0) } else { it.refused() });
     let strict = json!({"throughput_ratio": {"to": "baseline", "min": 0.48, "decide": "interval"}});
     assert_eq!(judge(&noisy, strict).verdict, Verdict::Inconclusive);
+}
+
+#[test]
+fn throughput_says_what_was_asked_for_where_paces_differ() {
+    // Twice as many are asked for in the second phase, where every other one fails: as many answers as before.
+    let mut observations = observe(20.0, |it| if it.index % 2 == 0 { it.ok_in(10.0) } else { it.refused() });
+    for cell in &mut observations.loads[0].segments[1].cells {
+        let twice = cell.clone();
+        cell.merge(&twice);
+    }
+    let mut scenario = scenario(json!({"throughput_ratio": {"to": "baseline", "min": 1.9}}));
+    scenario.phases[1].load = serde_json::from_value(json!({"load": {"rate": "40/s"}})).unwrap();
+    let result = expectations(&scenario, &observations, 1, &|_| None).remove(0);
+    check(
+        &result,
+        Verdict::Fail,
+        "successful answers per second were 1 times those of the baseline, while 2 times as many requests were due (1 to 1), \
+         expected at least 1.9",
+    );
+}
+
+#[test]
+fn a_generator_that_is_too_late_blames_nobody() {
+    let slow = observe(20.0, |it| it.ok_in(80.0));
+    let with = |late_ms: u64, phase: usize| {
+        let mut observations = slow.clone();
+        for segment in &mut observations.loads[0].segments {
+            segment.timings.lateness.record_n(if segment.mark.phase == phase { late_ms * 1000 } else { 10 }, 400);
+        }
+        observations
+    };
+    let latency = json!({"latency": {"percentile": "p95", "max": "50ms"}});
+    let ratio = json!({"latency_ratio": {"percentile": "p95", "to": "baseline", "max": 5}});
+    for expect in [&latency, &ratio] {
+        assert_eq!(judge(&with(20, 1), expect.clone()).verdict, Verdict::Fail, "60 ms without the lateness");
+        let ours = judge(&with(40, 1), expect.clone());
+        assert_eq!(ours.verdict, Verdict::Inconclusive);
+        assert!(ours.reason.contains("up to 40ms of that is the load generator's own lateness"), "{}", ours.reason);
+    }
+    // Beyond the limit everything is open, in the phase itself and in what is compared with it, but for the count.
+    for (phase, expect, verdict) in [
+        (1, latency, Verdict::Inconclusive),
+        (1, json!({"success_rate": {"min": "99%"}}), Verdict::Inconclusive),
+        (0, ratio, Verdict::Inconclusive),
+        (0, json!({"success_rate": {"min": "99%"}}), Verdict::Pass),
+        (1, json!({"requests": {"min": 400}}), Verdict::Pass),
+    ] {
+        let result = judge(&with(300, phase), expect);
+        assert_eq!(result.verdict, verdict, "{}", result.reason);
+        assert_eq!(
+            verdict == Verdict::Pass,
+            !result.reason.contains("could not keep its schedule"),
+            "{}",
+            result.reason
+        );
+    }
 }
 
 #[test]

@@ -233,6 +233,7 @@ fn without_a_removal_a_baseline_or_requests_nothing_can_be_told() {
 #[test]
 fn a_window_without_enough_requests_is_not_good() {
     let mut observations = down_while(|into| into < 2.0);
+    observations.loads[0].is_open = false;
     // A closed loop that hangs sends nothing: the requests of the seconds 4 to 6 are missing.
     for cell in &mut observations.loads[0].segments[2].cells[16..24] {
         *cell = Cell::default();
@@ -242,10 +243,23 @@ fn a_window_without_enough_requests_is_not_good() {
     assert_eq!(recovery.out_of_tolerance_s, 22.0, "unknown after good is not held against the service");
     // And nothing at the end after a good window: neither recovered nor not.
     let mut observations = down_while(|into| into < 2.0);
+    observations.loads[0].is_open = false;
     for cell in &mut observations.loads[0].segments[2].cells[16..] {
         *cell = Cell::default();
     }
     check(&judge(&observations, json!({"max": "15s"})), Verdict::Inconclusive, "> 30s");
+}
+
+#[test]
+fn a_slower_pace_after_the_fault_has_longer_windows() {
+    // Every fourth request of the recovery was due: 5/s instead of 20/s.
+    let mut observations = down_while(|into| into < 2.0);
+    for (number, cell) in observations.loads[0].segments[2].cells.iter_mut().enumerate() {
+        if number % 4 > 0 {
+            *cell = Cell::default();
+        }
+    }
+    check(&judge(&observations, json!({"max": "15s", "hold": "8s"})), Verdict::Pass, "4s ± 4s");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::judge::chance::Chance;
+use crate::chance::Chance;
 
 /// How a simulated service's latency behaves while nothing is done to it.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -2,8 +2,8 @@
 //! because no HTTP library sends what some of these answers are.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,8 +19,17 @@ pub(super) struct Server {
     task: tokio::task::JoinHandle<()>,
 }
 
+/// What was asked: the line, the headers in lower case, and the body.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Seen {
+    pub(super) line: String,
+    pub(super) head: String,
+    pub(super) body: String,
+}
+
 #[derive(Debug, Default)]
 struct Counts {
+    seen: Mutex<Vec<Seen>>,
     requests: AtomicU64,
     connections: AtomicU64,
     at_once: AtomicU64,
@@ -63,6 +72,11 @@ impl Server {
         self.counts.requests.load(Ordering::Relaxed)
     }
 
+    /// What was asked so far.
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        self.counts.seen.lock().unwrap().clone()
+    }
+
     /// Connections that were accepted.
     pub(super) fn connections(&self) -> u64 {
         self.counts.connections.load(Ordering::Relaxed)
@@ -84,7 +98,9 @@ async fn serve(mut stream: TcpStream, counts: &Counts, mut frozen: watch::Receiv
     stream.set_nodelay(true)?;
     let mut buffer = Vec::new();
     loop {
-        let Some(path) = read_request(&mut stream, &mut buffer).await? else { return Ok(()) };
+        let Some(seen) = read_request(&mut stream, &mut buffer).await? else { return Ok(()) };
+        let path = seen.line.split(' ').nth(1).unwrap_or_default().to_lowercase();
+        counts.seen.lock().unwrap().push(seen);
         counts.requests.fetch_add(1, Ordering::Relaxed);
         let at_once = counts.at_once.fetch_add(1, Ordering::Relaxed) + 1;
         counts.most_at_once.fetch_max(at_once, Ordering::Relaxed);
@@ -97,19 +113,20 @@ async fn serve(mut stream: TcpStream, counts: &Counts, mut frozen: watch::Receiv
     }
 }
 
-/// Reads a request and its body; gives its path, or none at the connection's end.
-async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<Option<String>> {
+/// Reads a request and its body; none at the connection's end.
+async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<Option<Seen>> {
     loop {
         if let Some(end) = buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+            let line = String::from_utf8_lossy(&buffer[..end]).lines().next().unwrap_or_default().to_owned();
             let head = String::from_utf8_lossy(&buffer[..end]).to_lowercase();
             let length = head
                 .split("content-length:")
                 .nth(1)
                 .map_or(0, |rest| rest.lines().next().unwrap_or_default().trim().parse::<usize>().unwrap_or(0));
             if buffer.len() >= end + 4 + length {
-                let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+                let body = String::from_utf8_lossy(&buffer[end + 4..end + 4 + length]).into_owned();
                 buffer.drain(..end + 4 + length);
-                return Ok(Some(path));
+                return Ok(Some(Seen { line, head, body }));
             }
         }
         if stream.read_buf(buffer).await? == 0 {
@@ -154,6 +171,11 @@ async fn answer(stream: &mut TcpStream, path: &str) -> std::io::Result<bool> {
             }
         }
         ["close"] => return Ok(false),
+        // Closes its half and goes on listening.
+        ["half-close"] => {
+            stream.shutdown().await?;
+            std::future::pending::<()>().await;
+        }
         // Linger 0 makes the kernel send RST instead of FIN.
         ["reset"] => {
             stream.set_zero_linger()?;
@@ -177,6 +199,13 @@ async fn answer(stream: &mut TcpStream, path: &str) -> std::io::Result<bool> {
         ["bad-chunks"] => {
             stream.write_all(format!("{OK}transfer-encoding: chunked\r\n\r\nxyz\r\nhello").as_bytes()).await?;
             return Ok(false);
+        }
+        // A number of a chunk's bytes without end.
+        ["endless-chunk-size"] => {
+            stream.write_all(format!("{OK}transfer-encoding: chunked\r\n\r\n").as_bytes()).await?;
+            loop {
+                stream.write_all(&[b'f'; 4096]).await?;
+            }
         }
         ["garbage"] => {
             stream.write_all(b"220 smtp.example ESMTP ready\r\n\r\n").await?;
@@ -237,6 +266,8 @@ async fn openai(stream: &mut TcpStream, how: &str) -> std::io::Result<bool> {
             stream.write_all((CHUNKED.to_owned() + &token("") + &done + "0\r\n\r\n").as_bytes()).await?;
             return Ok(true);
         }
+        // Says again and again that it is still there, and brings no token.
+        "stall" => token("there"),
         // "cut", "hang" and whatever is misspelt.
         _ => String::new(),
     };
@@ -244,7 +275,13 @@ async fn openai(stream: &mut TcpStream, how: &str) -> std::io::Result<bool> {
     if how == "hang" {
         std::future::pending::<()>().await;
     }
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    tokio::time::sleep(Duration::from_millis(60)).await;
     stream.write_all(rest.as_bytes()).await?;
+    if how == "stall" {
+        loop {
+            stream.write_all(chunk(": still there\n\n").as_bytes()).await?;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
     Ok(how != "cut")
 }

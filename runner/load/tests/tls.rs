@@ -1,17 +1,16 @@
-//! TLS: agreed on with those whom we trust, and a failure of its own name with everybody else.
+//! TLS: agreed on with those whom we trust, and failures of their own names with everybody else.
 
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::load::target::Target;
-use crate::load::tls::Tls;
 
 /// Of these tests only, for `server.test`, until 2126.
 const CERTIFICATE: &[u8] = include_bytes!("certificates/server.crt");
@@ -21,14 +20,41 @@ fn certificate() -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(CERTIFICATE).unwrap()
 }
 
+fn files() -> Files {
+    Files::of([("ca.pem", CERTIFICATE), ("key.pem", KEY)])
+}
+
+/// How a server speaks TLS.
+#[derive(Debug, Clone)]
+struct Ways {
+    versions: Vec<&'static SupportedProtocolVersion>,
+    /// Wants a certificate of ours.
+    asks: bool,
+    alpn: Vec<Vec<u8>>,
+}
+
+impl Default for Ways {
+    fn default() -> Self {
+        Self { versions: rustls::ALL_VERSIONS.to_vec(), asks: false, alpn: Vec::new() }
+    }
+}
+
 /// A server that answers every request with `hello`, over TLS.
-async fn server() -> (SocketAddr, tokio::task::JoinHandle<()>) {
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate()], PrivateKeyDer::from_pem_slice(KEY).unwrap())
-        .unwrap();
+async fn server(ways: Ways) -> (SocketAddr, tokio::task::JoinHandle<()>) {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&ways.versions).unwrap();
+    let builder = if ways.asks {
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        builder.with_client_cert_verifier(verifier)
+    } else {
+        builder.with_no_client_auth()
+    };
+    let mut config =
+        builder.with_single_cert(vec![certificate()], PrivateKeyDer::from_pem_slice(KEY).unwrap()).unwrap();
+    config.alpn_protocols = ways.alpn.clone();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -38,6 +64,9 @@ async fn server() -> (SocketAddr, tokio::task::JoinHandle<()>) {
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
                 let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    return http2::serve(stream, None, Arc::default()).await;
+                }
                 let mut buffer = vec![0; 4096];
                 // A small request comes in one piece.
                 while stream.read(&mut buffer).await.is_ok_and(|size| size > 0) {
@@ -51,34 +80,57 @@ async fn server() -> (SocketAddr, tokio::task::JoinHandle<()>) {
     (address, task)
 }
 
-async fn send_to(address: SocketAddr, tls: Result<Tls, String>) -> LoadObservations {
+/// Sends a load with these options of TLS, of which every request must end alike.
+async fn all_end_as(address: SocketAddr, host: &str, tls: serde_json::Value, version: &str, wanted: Option<Failure>) {
+    let load = json!({"http": {"url": "x"}, "rate": "100/s", "timeout": "5s", "tls": tls, "version": version});
     let planned = PlannedLoad {
         name: "load".to_owned(),
-        load: serde_json::from_value(json!({"http": {"url": "x"}, "rate": "100/s", "timeout": "5s"})).unwrap(),
-        endpoint: Endpoint { base: "http://server.test".to_owned(), addresses: vec![address] },
+        load: serde_json::from_value(load).unwrap(),
+        endpoint: Endpoint { base: format!("https://{host}"), addresses: vec![address] },
+        files: files(),
+        seed: 1,
     };
-    let mut target = Target::new(&planned).unwrap();
-    target.tls = Some(tls.unwrap());
-    let mut engine = Engine::of(vec![target]);
-    engine.start(Instant::now(), Arc::default()).await.unwrap();
-    tokio::time::sleep(100 * MS).await;
-    engine.finish(5_000 * MS).await.unwrap().remove(0)
+    let seen = send(planned, 50 * MS, 5_000 * MS).await;
+    let total = total(&seen);
+    let named = wanted.map_or(total.succeeded, |failure| total.failed.get(&failure).copied().unwrap_or(0));
+    assert_eq!(named, due(100, end_ns(&seen)), "{tls} {version}: {} succeeded, {:?}", total.succeeded, total.failed);
 }
 
 #[tokio::test]
-async fn over_tls_with_a_trusted_server() {
-    let (address, task) = server().await;
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate()).unwrap();
-    let seen = send_to(address, Tls::with_roots("server.test", roots.clone())).await;
-    assert_eq!(total(&seen).succeeded, due(100, end_ns(&seen)), "{:?}", total(&seen).failed);
-
-    // Another name than the certificate's, and a certificate that nobody vouches for.
-    for tls in [Tls::with_roots("other.test", roots), Tls::with_roots("server.test", RootCertStore::empty())] {
-        let seen = send_to(address, tls).await;
-        assert_eq!(total(&seen).failed, [(Failure::Tls, due(100, end_ns(&seen)))].into());
+async fn with_those_whom_we_trust_by_either_version() {
+    for versions in [vec![&rustls::version::TLS12], vec![&rustls::version::TLS13]] {
+        let (address, task) =
+            server(Ways { versions, alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()], ..Ways::default() }).await;
+        for version in ["http1", "http2"] {
+            all_end_as(address, "server.test", json!({"ca": "ca.pem"}), version, None).await;
+            all_end_as(address, "other.test", json!({"ca": "ca.pem"}), version, Some(Failure::Tls)).await;
+            all_end_as(address, "other.test", json!({"ca": "ca.pem", "server_name": "server.test"}), version, None)
+                .await;
+            all_end_as(address, "other.test", json!({"insecure": true}), version, None).await;
+        }
+        task.abort();
     }
-    task.abort();
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_and_its_absence_is_an_alert() {
+    for versions in [vec![&rustls::version::TLS12], vec![&rustls::version::TLS13]] {
+        let (address, task) = server(Ways { versions, asks: true, ..Ways::default() }).await;
+        let with = json!({"ca": "ca.pem", "cert": "ca.pem", "key": "key.pem"});
+        all_end_as(address, "server.test", with, "http1", None).await;
+        all_end_as(address, "server.test", json!({"ca": "ca.pem"}), "http1", Some(Failure::TlsAlert)).await;
+        task.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_http2() {
+    // One that knows nothing of ALPN, and one that says so.
+    for (alpn, wanted) in [(Vec::new(), Failure::Protocol), (vec![b"http/1.1".to_vec()], Failure::TlsAlert)] {
+        let (address, task) = server(Ways { alpn, ..Ways::default() }).await;
+        all_end_as(address, "server.test", json!({"ca": "ca.pem"}), "http2", Some(wanted)).await;
+        task.abort();
+    }
 }
 
 #[tokio::test]
@@ -91,7 +143,27 @@ async fn a_server_that_does_not_speak_tls() {
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
         }
     });
-    let seen = send_to(address, Tls::with_roots("server.test", RootCertStore::empty())).await;
-    assert_eq!(total(&seen).failed, [(Failure::Tls, due(100, end_ns(&seen)))].into());
+    all_end_as(address, "server.test", json!({"ca": "ca.pem"}), "http1", Some(Failure::Tls)).await;
     task.abort();
+}
+
+#[test]
+fn files_that_hold_something_else_are_told() {
+    for (tls, words) in [
+        (json!({"ca": "key.pem"}), "no certificate"),
+        (json!({"cert": "ca.pem", "key": "ca.pem"}), "no private key"),
+        (json!({"ca": "none.pem"}), "was not read"),
+        (json!({"ca": "ca.pem", "server_name": "a b"}), "not a host name"),
+    ] {
+        let load = json!({"http": {"url": "x"}, "rate": "1/s", "tls": tls});
+        let planned = PlannedLoad {
+            name: "load".to_owned(),
+            load: serde_json::from_value(load).unwrap(),
+            endpoint: Endpoint { base: "https://server.test".to_owned(), addresses: Vec::new() },
+            files: files(),
+            seed: 1,
+        };
+        let error = planned.check().unwrap_err().to_string();
+        assert!(error.contains(words), "{tls}: {error}");
+    }
 }

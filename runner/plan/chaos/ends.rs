@@ -11,7 +11,7 @@ use serde_json::Value;
 use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::{Peer, PortRange};
 
-use super::check_network;
+use super::links::check_network;
 use crate::cluster::{Cluster, ClusterError, Kind, pod_ref};
 use crate::faults::chaos::spec::Ends;
 use crate::plan::PlanError;
@@ -255,6 +255,15 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether Chaos Mesh can tell all of these peers from others, as far as they are written out.
+pub(in crate::plan) fn can_tell(peers: &[Peer]) -> bool {
+    peers.iter().all(|peer| {
+        let count: usize = peer.ports.iter().map(|range| usize::from(range.last - range.first) + 1).sum();
+        let addresses = peer.cidr.as_ref().is_none_or(|cidr| !cidr.contains(':'));
+        addresses && count <= MOST_PORTS && peer.ports.iter().all(|range| !range.udp)
+    })
 }
 
 /// An address as Chaos Mesh takes it, with each of the ports.

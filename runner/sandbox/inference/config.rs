@@ -60,8 +60,14 @@ pub struct WorkerConfig {
     /// Whether `/ready` fails while the worker has no bus. Off, as in most deployments: then a cut from the bus does not
     /// restart or unlist the pod.
     pub ready_needs_bus: bool,
-    /// From taking a request to its first token.
+    /// From taking a request to its first token, once its prompt is worked out.
     pub time_to_first_token: Duration,
+    /// How long it takes to work a prompt out, on top of that.
+    pub prefill: Duration,
+    /// A folder in which prompts that were worked out are kept, as a model's server offloads its KV cache: those need no
+    /// `prefill`. What cannot be read there is worked out again, and what cannot be written is not kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<String>,
     /// From each token to the next.
     pub inter_token: Duration,
     /// Each of the two times varies by up to this share of itself, either way: 0 to 1.
@@ -91,6 +97,8 @@ impl Default for WorkerConfig {
             health_port: 9090,
             ready_needs_bus: false,
             time_to_first_token: Duration::from_millis(20),
+            prefill: Duration::ZERO,
+            cache: None,
             inter_token: Duration::from_millis(4),
             jitter: 0.1,
             seed: 0,
@@ -142,6 +150,9 @@ pub struct FrontendConfig {
     pub advertise: Option<String>,
     /// A worker that was silent for this long is dropped, and its requests fail.
     pub heartbeat_timeout: Duration,
+    /// By how much a worker's clock may differ from the frontend's: the heartbeats of one that is further off are taken for
+    /// old ones that came late, and do not count.
+    pub clock_tolerance: Duration,
     /// How long a worker may take to its first token, and from each to the next.
     pub response_timeout: Duration,
     /// How long a worker gets no requests after it let one of them time out without sending anything to anybody.
@@ -165,6 +176,7 @@ impl Default for FrontendConfig {
             response_port: 8001,
             advertise: None,
             heartbeat_timeout: Duration::from_secs(2),
+            clock_tolerance: Duration::from_secs(30),
             response_timeout: Duration::from_secs(3),
             sidelined: Duration::from_secs(4),
             max_connections: 4096,

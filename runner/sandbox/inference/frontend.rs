@@ -8,6 +8,7 @@ mod api;
 mod openai;
 mod registry;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,7 +24,7 @@ use super::FrontendConfig;
 use super::http;
 use super::log::Log;
 use super::nats::client::{Client, ClientConfig, client};
-use super::protocol::{Heartbeat, decode, heartbeat_subject};
+use super::protocol::{Heartbeat, decode, heartbeat_subject, millis};
 use crate::sandbox::net::Net;
 
 /// How often to look for workers that fell silent.
@@ -47,6 +48,7 @@ pub async fn frontend(net: Net, config: FrontendConfig, log: Log, stop: Cancella
         bus,
         config,
         log,
+        net,
     });
     let mut background = JoinSet::new();
     background.spawn(driver);
@@ -71,6 +73,7 @@ struct Frontend {
     response_port: u16,
     own_address: Option<String>,
     permits: Arc<Semaphore>,
+    net: Net,
 }
 
 impl Frontend {
@@ -95,6 +98,7 @@ impl Frontend {
     async fn watch_workers(&self, stop: CancellationToken) {
         // A fixed text that is a valid subject.
         let Some(mut heartbeats) = self.bus.subscribe(&heartbeat_subject("*"), None) else { return };
+        let mut disbelieved = BTreeSet::new();
         let mut expiry = interval(EXPIRY);
         expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -105,6 +109,15 @@ impl Frontend {
                 Some(message) = heartbeats.next() => match decode::<Heartbeat>(&message.payload) {
                     Some(heartbeat) => {
                         let worker = heartbeat.worker.clone();
+                        let off = millis(self.net.now()).abs_diff(heartbeat.at_ms);
+                        if u128::from(off) > self.config.clock_tolerance.get().as_millis() {
+                            if disbelieved.insert(worker.clone()) {
+                                let seconds = off / 1000;
+                                self.log.warn(format_args!("heartbeats of worker {worker} are {seconds} s off: not believed"));
+                            }
+                            continue;
+                        }
+                        disbelieved.remove(&worker);
                         if self.registry().heard(heartbeat, Instant::now()) {
                             self.log.info(format_args!("worker {worker} joined"));
                         }

@@ -1,6 +1,8 @@
 //! What frontend and workers say to each other. Heartbeats and requests are messages on the bus; an answer is a
 //! connection that the worker opens to the frontend, with one frame of JSON per line.
 
+use std::time::SystemTime;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio_util::codec::{Framed, LinesCodec};
 
@@ -44,6 +46,8 @@ pub struct Heartbeat {
     pub subject: String,
     /// It stops: it takes no more requests, but ends those that it has.
     pub leaving: bool,
+    /// When it was sent, by the worker's clock: milliseconds since 1970.
+    pub at_ms: u64,
 }
 
 /// Work for a worker.
@@ -76,6 +80,11 @@ pub enum Frame {
     End,
     /// The worker has too much to do.
     Overloaded,
+}
+
+/// A clock's time as a heartbeat has it.
+pub fn millis(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// As JSON on one line.

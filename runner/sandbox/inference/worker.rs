@@ -1,8 +1,9 @@
 //! A worker: it takes requests from the bus and sends made-up tokens back, as slowly as a model would.
 //!
-//! What belongs here: heartbeats, slots, answers, health. What does not: how messages look (`protocol`) and how long
-//! things take (`worker::pace`).
+//! What belongs here: heartbeats, slots, answers, health. What does not: how messages look (`protocol`), how long things
+//! take (`worker::pace`), and which prompts are worked out already (`worker::cache`).
 
+mod cache;
 mod pace;
 
 use std::io;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep_unti
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use self::cache::Cache;
 use self::pace::{Pace, text};
 use super::WorkerConfig;
 use super::log::Log;
@@ -50,6 +52,7 @@ pub async fn worker(net: Net, config: WorkerConfig, log: Log, stop: Cancellation
         delivered: AtomicU64::new(0),
         undelivered: AtomicU64::new(0),
         life: rand::random(),
+        cache: config.cache.as_deref().map(|folder| Cache::new(folder, net.clone(), log.clone())),
         net,
         bus,
         config,
@@ -73,6 +76,7 @@ struct Worker {
     bus: Client,
     config: WorkerConfig,
     log: Log,
+    cache: Option<Cache>,
     life: u64,
     slots: Semaphore,
     /// Requests that hold a slot or wait for one.
@@ -144,6 +148,10 @@ impl Worker {
             ACCOUNT.as_secs(),
             self.taken.load(Ordering::Relaxed)
         ));
+        let failures = self.cache.as_ref().map_or(0, Cache::failures);
+        if failures > 1 {
+            self.log.warn(format_args!("the cache failed {failures} times in the last {} s", ACCOUNT.as_secs()));
+        }
     }
 
     fn heartbeat(&self, leaving: bool) {
@@ -153,6 +161,7 @@ impl Worker {
             model: self.config.model.clone(),
             subject: request_subject(&self.config.id),
             leaving,
+            at_ms: protocol::millis(self.net.now()),
         };
         let payload = Bytes::from(encode(&heartbeat));
         if let Err(error) = self.bus.publish(&heartbeat_subject(&self.config.id), None, payload) {
@@ -195,6 +204,16 @@ impl Worker {
         // The semaphore is never closed.
         let Ok(_slot) = self.slots.acquire().await else { return Ok(()) };
         let mut pace = Pace::new(&self.config, &request.id);
+        let known = match &self.cache {
+            Some(cache) => cache.knows(&request.prompt).await,
+            None => false,
+        };
+        if !known {
+            sleep_until(Instant::now() + self.config.prefill.get().mul_f64(self.net.busy())).await;
+            if let Some(cache) = &self.cache {
+                cache.keep(&request.prompt).await;
+            }
+        }
         // Each token has its time from the start: a timer's rounding must not add up over an answer.
         let mut due = Instant::now();
         for index in 0..request.max_tokens {

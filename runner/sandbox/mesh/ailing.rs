@@ -1,4 +1,4 @@
-//! What StressChaos, HTTPChaos and DNSChaos do to a pod of the sandbox, and what they cannot do there.
+//! What StressChaos, HTTPChaos, DNSChaos, IOChaos and TimeChaos do to a pod of the sandbox, and what they cannot do there.
 //!
 //! What belongs here: from a spec to an ailment. What is not modelled is refused with a sentence that says so: then the
 //! chaos never counts as injected, and a rehearsal cannot pass on a fault that did nothing.
@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::units;
-use crate::sandbox::net::{Ailment, HttpRule};
+use crate::sandbox::net::{Ailment, FileRule, HttpRule};
 use crate::sandbox::object;
 
 /// What a chaos of this kind does to a pod.
@@ -23,8 +23,8 @@ pub(crate) fn ailment(kind: &str, spec: &Value, pod: &Value) -> Result<Ailment, 
         "StressChaos" => stress(spec, pod),
         "HTTPChaos" => http(spec).map(Ailment::Http),
         "DNSChaos" => Ok(Ailment::Names { patterns: texts(spec, "/patterns"), random: spec["action"] == "random" }),
-        "IOChaos" => Err(not_modelled("its programs use no files")),
-        "TimeChaos" => Err(not_modelled("its programs share the clock of the machine")),
+        "IOChaos" => files(spec, pod).map(Ailment::Files),
+        "TimeChaos" => clock(spec, pod),
         other => Err(not_modelled(&format!("it does not know what a {other} does"))),
     }
 }
@@ -37,19 +37,64 @@ fn texts(spec: &Value, pointer: &str) -> Vec<String> {
     object::list(spec, pointer).iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
+/// Whether one of a pod's containers runs this program of the sandbox.
+fn runs(pod: &Value, program: &str) -> bool {
+    object::list(pod, "/spec/containers").iter().any(|container| {
+        let words = ["/command", "/args"].into_iter().flat_map(|part| object::list(container, part));
+        words.into_iter().any(|word| word == program)
+    })
+}
+
+/// Workers keep what prompts came to on a volume. What is not mounted there fails as it does in the real one, whose words
+/// these are.
+fn files(spec: &Value, pod: &Value) -> Result<FileRule, String> {
+    let volume = object::text(spec, "/volumePath").trim_end_matches('/');
+    let containers = object::list(pod, "/spec/containers").iter();
+    let mut mounts = containers.flat_map(|container| object::list(container, "/volumeMounts"));
+    if !mounts.any(|mount| object::text(mount, "/mountPath").trim_end_matches('/') == volume) {
+        return Err(format!("toda startup takes too long or an error occurs: source: {volume}"));
+    }
+    if !runs(pod, "worker") {
+        return Err(not_modelled("only workers use files there"));
+    }
+    if !matches!(object::text(spec, "/action"), "latency" | "fault") {
+        return Err(not_modelled("of files only their delay and their errors can be changed there"));
+    }
+    let error = spec["errno"].as_i64().and_then(|number| i32::try_from(number).ok());
+    Ok(FileRule {
+        volume: volume.to_owned(),
+        path: spec["path"].as_str().filter(|path| !path.is_empty()).map(str::to_owned),
+        methods: texts(spec, "/methods"),
+        share: spec["percent"].as_f64().unwrap_or(100.0) / 100.0,
+        delay: spec["delay"].as_str().and_then(units::duration).unwrap_or_default(),
+        error: error.filter(|_| spec["action"] == "fault"),
+    })
+}
+
+/// Workers say when they were there last, and frontends look at their own clock to see how long ago that was.
+fn clock(spec: &Value, pod: &Value) -> Result<Ailment, String> {
+    let clocks = object::list(spec, "/clockIds");
+    if !clocks.is_empty() && clocks.iter().all(|clock| clock != "CLOCK_REALTIME") {
+        return Err(not_modelled("its programs ask only CLOCK_REALTIME"));
+    }
+    if !runs(pod, "worker") && !runs(pod, "frontend") {
+        return Err(not_modelled("only workers and frontends ask a clock there"));
+    }
+    let text = object::text(spec, "/timeOffset");
+    let by = units::duration(text.trim_start_matches('-')).ok_or_else(|| format!("invalid timeOffset {text:?}"))?;
+    let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+    Ok(Ailment::Clock { ahead_ms: if text.starts_with('-') { -by } else { by } })
+}
+
 /// A worker has one processor, which its own work and each stressor share evenly, a stressor for as much as its load:
 /// with two at full load, work takes three times as long.
 fn stress(spec: &Value, pod: &Value) -> Result<Ailment, String> {
     let stressors = &spec["stressors"];
-    let runs_worker = |container: &Value| {
-        let words = ["/command", "/args"].into_iter().flat_map(|part| object::list(container, part));
-        words.into_iter().any(|word| word == "worker")
-    };
     if stressors.get("memory").is_some() || spec.get("stressngStressors").is_some() {
         return Err(not_modelled("of the stressors only `cpu` does something there"));
     }
     let Some(cpu) = stressors.get("cpu") else { return Err(not_modelled("there is no stressor `cpu`")) };
-    if !object::list(pod, "/spec/containers").iter().any(runs_worker) {
+    if !runs(pod, "worker") {
         return Err(not_modelled("only workers take processor time there"));
     }
     let workers = cpu["workers"].as_u64().unwrap_or(0) as f64;
@@ -92,7 +137,32 @@ mod tests {
     use serde_json::json;
 
     fn worker() -> Value {
-        json!({"spec": {"containers": [{"command": ["shakedown", "pod"], "args": ["worker"]}]}})
+        json!({"spec": {"containers": [{"command": ["shakedown", "pod"], "args": ["worker"],
+            "volumeMounts": [{"name": "data", "mountPath": "/data"}]}]}})
+    }
+
+    #[test]
+    fn files_are_those_of_a_volume_that_is_there() {
+        let spec = json!({"action": "fault", "volumePath": "/data/", "path": "/data/*.kv", "errno": 28, "percent": 50,
+            "methods": ["read"], "delay": "1s"});
+        let rule = FileRule {
+            volume: "/data".into(),
+            path: Some("/data/*.kv".into()),
+            methods: vec!["read".into()],
+            share: 0.5,
+            delay: Duration::from_secs(1),
+            error: Some(28),
+        };
+        assert_eq!(ailment("IOChaos", &spec, &worker()), Ok(Ailment::Files(rule)));
+        let elsewhere = json!({"action": "fault", "volumePath": "/var", "errno": 28});
+        assert!(ailment("IOChaos", &elsewhere, &worker()).unwrap_err().starts_with("toda startup takes too long"));
+    }
+
+    #[test]
+    fn clocks_are_late_or_early() {
+        let off = |offset: &str| ailment("TimeChaos", &json!({"timeOffset": offset}), &worker());
+        assert_eq!(off("-10m"), Ok(Ailment::Clock { ahead_ms: -600_000 }));
+        assert_eq!(off("1h30m"), Ok(Ailment::Clock { ahead_ms: 5_400_000 }));
     }
 
     #[test]
@@ -110,8 +180,9 @@ mod tests {
         let cpu = json!({"stressors": {"cpu": {"workers": 1}}});
         let memory = json!({"stressors": {"cpu": {"workers": 1}, "memory": {"workers": 1, "size": "1GB"}}});
         for (kind, spec, pod) in [
-            ("IOChaos", json!({"action": "latency"}), worker()),
-            ("TimeChaos", json!({"timeOffset": "1h"}), worker()),
+            ("IOChaos", json!({"action": "mistake", "volumePath": "/data"}), worker()),
+            ("TimeChaos", json!({"timeOffset": "1h", "clockIds": ["CLOCK_MONOTONIC"]}), worker()),
+            ("TimeChaos", json!({"timeOffset": "1h"}), json!({"spec": {"containers": [{"args": ["bus"]}]}})),
             ("StressChaos", memory, worker()),
             ("StressChaos", cpu, json!({"spec": {"containers": [{"args": ["bus"]}]}})),
             ("HTTPChaos", json!({"target": "Response", "replace": {"body": "x"}}), worker()),

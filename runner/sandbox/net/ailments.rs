@@ -1,4 +1,5 @@
-//! What ails a pod besides its links: less processor time, names that do not resolve, HTTP that goes wrong.
+//! What ails a pod besides its links: less processor time, names that do not resolve, HTTP that goes wrong, files that are
+//! slow or broken, a wrong clock.
 //!
 //! What belongs here: the board on which the sandbox writes it, and how programs read it. What does not: why (the
 //! sandbox's chaos controller knows), and what a program does when it is ailing.
@@ -7,6 +8,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+
+use super::FileRule;
 
 /// One thing that ails a pod.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +25,13 @@ pub enum Ailment {
     },
     /// Requests to a port go wrong.
     Http(HttpRule),
+    /// Operations on files go wrong.
+    Files(FileRule),
+    /// Its clock is wrong.
+    Clock {
+        /// By how many milliseconds it is ahead; less than none when it is late.
+        ahead_ms: i64,
+    },
 }
 
 /// Which requests go wrong, and how.

@@ -1,13 +1,16 @@
-//! Checks of one load: what is sent, where to, and how often.
+//! Checks of one load: where to it sends, and how often. What it sends and what it wants back is in the files beside this.
 
-use indexmap::IndexMap;
+mod answer;
+mod data;
+mod openai;
+mod request;
+mod transport;
 
+use super::pace::MAX_AT_ONCE;
 use super::{Findings, dns_label};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::scenario::{Check, Load, Reach};
-
-/// The largest `concurrency` and `max_in_flight`: each is a socket, and a process has 65535 ports for them at best.
-const MAX_AT_ONCE: u32 = 100_000;
+use crate::scenario::{Load, Reach};
+use data::Rows;
 
 pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
     match (&load.http, &load.openai) {
@@ -23,7 +26,7 @@ pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
         ),
         _ => {}
     }
-    match (load.rate, load.concurrency) {
+    match (&load.rate, load.concurrency) {
         (None, None) => findings.push(
             path,
             Diagnostic::error(Code::ExactlyOne, "this load does not say how often to send")
@@ -37,8 +40,7 @@ pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
         ),
         _ => {}
     }
-    at_once(&format!("{path}.concurrency"), "concurrency", load.concurrency, findings);
-    at_once(&format!("{path}.max_in_flight"), "max_in_flight", load.max_in_flight, findings);
+    in_flight(&format!("{path}.max_in_flight"), load.max_in_flight, findings);
     if load.max_in_flight.is_some() && load.concurrency.is_some() && load.rate.is_none() && !findings.map.gone(path) {
         findings.push_at_key(
             &format!("{path}.max_in_flight"),
@@ -53,40 +55,27 @@ pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
                 .help("write `timeout: 30s`"),
         );
     }
+    transport::check(path, load, findings);
+    let mut rows = Rows::new(path, load, findings);
     if let Some(http) = &load.http {
         let path = format!("{path}.http");
         target(&path, http.service.as_deref(), http.url.as_deref(), http.reach, findings);
-        request(&path, &http.method, &http.path, findings);
-        headers(&path, &http.headers, findings);
-        answer(&path, http.check.as_ref(), findings);
+        request::http(&path, http, &mut rows, findings);
     }
     if let Some(openai) = &load.openai {
         let path = format!("{path}.openai");
         target(&path, openai.service.as_deref(), openai.url.as_deref(), openai.reach, findings);
-        headers(&path, &openai.headers, findings);
-        answer(&path, openai.check.as_ref(), findings);
-        if openai.model.is_empty() {
-            findings.push(
-                &format!("{path}.model"),
-                Diagnostic::error(Code::NothingThere, "the model's name is empty")
-                    .help("write it as the server knows it"),
-            );
-        }
-        if openai.max_tokens == 0 {
-            findings.push(
-                &format!("{path}.max_tokens"),
-                Diagnostic::error(Code::LoadLimit, "an answer needs at least one token").help("write `max_tokens: 16`"),
-            );
-        }
+        openai::check(&path, openai, &mut rows, findings);
     }
+    rows.finish(findings);
 }
 
-fn at_once(path: &str, key: &str, value: Option<u32>, findings: &mut Findings<'_>) {
+fn in_flight(path: &str, value: Option<u32>, findings: &mut Findings<'_>) {
     if let Some(value) = value.filter(|value| !(1..=MAX_AT_ONCE).contains(value)) {
         findings.push(
             path,
-            Diagnostic::error(Code::LoadLimit, format!("`{key}` is {value}, outside 1 to {MAX_AT_ONCE}"))
-                .help(format!("write `{key}: 8`")),
+            Diagnostic::error(Code::LoadLimit, format!("`max_in_flight` is {value}, outside 1 to {MAX_AT_ONCE}"))
+                .help("write `max_in_flight: 1000`"),
         );
     }
 }
@@ -200,72 +189,5 @@ pub(super) fn url_address(path: &str, text: &str, findings: &mut Findings<'_>) {
     } else if rest.contains(['?', '#']) {
         findings
             .push(path, Diagnostic::error(Code::Url, "a base URL has no `?` or `#`").help("put the query into `path`"));
-    }
-}
-
-/// What RFC 9110 calls a token: methods and the names of headers.
-fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
-}
-
-fn request(path: &str, method: &str, target: &str, findings: &mut Findings<'_>) {
-    if !is_token(method) {
-        findings.push(
-            &format!("{path}.method"),
-            Diagnostic::error(Code::Request, format!("`{method}` is not an HTTP method")).help("write `method: GET`"),
-        );
-    } else if method.bytes().any(|b| b.is_ascii_lowercase()) {
-        findings.push(
-            &format!("{path}.method"),
-            Diagnostic::error(Code::Request, format!("methods are written in capitals, and this is `{method}`"))
-                .help(format!("write `method: {}`", method.to_ascii_uppercase())),
-        );
-    }
-    if !target.starts_with('/') || target.chars().any(|c| c.is_whitespace() || c.is_control() || c == '#') {
-        findings.push(
-            &format!("{path}.path"),
-            Diagnostic::error(Code::Request, format!("`{target}` is not the path of a request"))
-                .help("a path begins with `/` and has no spaces, such as `/checkout?step=1`"),
-        );
-    }
-}
-
-fn headers(path: &str, headers: &IndexMap<String, String>, findings: &mut Findings<'_>) {
-    for (name, value) in headers {
-        let path = format!("{path}.headers.{name}");
-        if !is_token(name) {
-            findings
-                .push_at_key(&path, Diagnostic::error(Code::Request, format!("`{name}` is not the name of a header")));
-        }
-        if value.chars().any(char::is_control) {
-            findings.push(
-                &path,
-                Diagnostic::error(
-                    Code::Request,
-                    format!("the header `{name}` has a line break or another control character"),
-                )
-                .help("write it on one line"),
-            );
-        }
-    }
-}
-
-fn answer(path: &str, check: Option<&Check>, findings: &mut Findings<'_>) {
-    let Some(check) = check else { return };
-    for (index, status) in check.status.iter().enumerate() {
-        if !(200..=599).contains(status) {
-            findings.push(
-                &format!("{path}.check.status[{index}]"),
-                Diagnostic::error(Code::Request, format!("no answer ends with status {status}"))
-                    .help("write one from 200 to 599"),
-            );
-        }
-    }
-    if check.contains.as_deref() == Some("") {
-        findings.push(
-            &format!("{path}.check.contains"),
-            Diagnostic::error(Code::NothingThere, "every body contains the empty text")
-                .help("write text, or remove the key"),
-        );
     }
 }

@@ -52,6 +52,10 @@ codes! {
     Url = "S042", "A URL that is not one.";
     LoadLimit = "S043", "A number of a load that is outside its range.";
     Request = "S044", "A method, path, header or status that HTTP does not have.";
+    File = "S046", "A file that cannot be read, or does not hold what it should.";
+    RequestData = "S047", "Data of requests that is not there, or cannot stand where it does.";
+    AnswerCheck = "S048", "A check of answers that cannot be made.";
+    Transport = "S049", "Versions, connections or TLS that do not fit together.";
     SelectsAll = "S050", "A selector that can match everything.";
     Narrowing = "S051", "A count or percentage that makes no sense.";
     Peer = "S052", "The other end of a link is missing or ambiguous.";
@@ -65,6 +69,8 @@ codes! {
     ZeroDuration = "S060", "A phase, timeout or fault without any time.";
     Settle = "S061", "A settling time that leaves nothing of its phase.";
     FaultTime = "S062", "A fault that begins or ends outside its phase.";
+    Pace = "S063", "A pace that sends nothing, does not fit into its phase, or is not one of its load.";
+    OtherPace = "S064", "A comparison of phases in which a load has different paces.";
     UnknownPhase = "S070", "A phase that does not exist.";
     PhaseOrder = "S071", "A phase that is compared with one that does not come before it.";
     UnknownLoad = "S072", "A load that does not exist.";

@@ -329,7 +329,7 @@ pub struct Errors {
     /// No connection: the name, the port, the network or TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<CountLimits>,
-    /// The connection ended before the answer did.
+    /// The connection, or the request's stream on it, ended before there was an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reset: Option<CountLimits>,
     /// A status from 400 to 499 that does not count as success.
@@ -341,15 +341,27 @@ pub struct Errors {
     /// A stream without its end mark, a body cut short, or an answer that breaks the protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken_stream: Option<CountLimits>,
+    /// A stream that brought no token for as long as the load's `stall_after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stalled: Option<CountLimits>,
     /// An answer that carries the API's error object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_error: Option<CountLimits>,
     /// An answer that fails the request's `check`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<CountLimits>,
-    /// Due, and never sent: too many were under way until its timeout was over.
+    /// Due, and never sent, for whichever of the three reasons that follow. The load generator's limits, not the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_sent: Option<CountLimits>,
+    /// Due, and never sent, because `max_in_flight` requests were under way until its timeout, or the run, was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_sent_limit: Option<CountLimits>,
+    /// Due, and never sent, because the machine could open no further connection: it ran out of file descriptors or ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_sent_connections: Option<CountLimits>,
+    /// Due, and never sent, because the load generator had too little processor time to come to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_sent_late: Option<CountLimits>,
     /// Only this load. Default: each load is asked by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["completions"]))]
@@ -367,9 +379,13 @@ impl Errors {
             ("http_4xx", self.http_4xx),
             ("http_5xx", self.http_5xx),
             ("broken_stream", self.broken_stream),
+            ("stalled", self.stalled),
             ("api_error", self.api_error),
             ("check", self.check),
             ("not_sent", self.not_sent),
+            ("not_sent_limit", self.not_sent_limit),
+            ("not_sent_connections", self.not_sent_connections),
+            ("not_sent_late", self.not_sent_late),
         ];
         all.into_iter().filter_map(|(name, limits)| limits.map(|limits| (name, limits))).collect()
     }

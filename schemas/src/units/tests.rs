@@ -35,7 +35,8 @@ fn percentages_rates_and_percentiles() {
     "-1%".parse::<Percent>().unwrap_err();
     assert_eq!("300/m".parse::<Rate>().unwrap().get(), 5.0);
     assert_eq!("20".parse::<Rate>().unwrap_err().help.unwrap(), "write `20/s` for so many per second");
-    "0/s".parse::<Rate>().unwrap_err();
+    assert_eq!("0/s".parse::<Rate>().unwrap().to_string(), "0/s");
+    "-1/s".parse::<Rate>().unwrap_err();
     "nan/s".parse::<Rate>().unwrap_err();
     assert_eq!("p99.9".parse::<Percentile>().unwrap().fraction(), 0.999);
     assert_eq!("95".parse::<Percentile>().unwrap_err().help.unwrap(), "write `p95`");

@@ -1,8 +1,9 @@
-//! What the benchmarks need around the engine: a server, children whose processor time is known, and a little
-//! arithmetic.
+//! What the benchmarks need around the engine: servers, children whose processor time is known, and a little arithmetic.
 
 pub mod child;
-pub mod tokens;
+pub mod reference;
+pub mod server;
+pub mod table;
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -11,6 +12,56 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+
+/// What this program was asked to do.
+#[derive(Debug)]
+pub struct Options {
+    /// How often each program runs.
+    pub rounds: usize,
+    /// For how long, in seconds.
+    pub seconds: u64,
+    /// The groups of rows; all where none is named.
+    only: Vec<String>,
+    /// Where peers are looked for first.
+    peers: Option<PathBuf>,
+    /// For how long to send with nothing beside it, in seconds.
+    pub soak: Option<u64>,
+    /// At which rate that is.
+    pub rate: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { rounds: 3, seconds: 5, only: Vec::new(), peers: None, soak: None, rate: 1_000 }
+    }
+}
+
+impl Options {
+    /// Reads the command line. What cargo itself passes is left alone.
+    pub fn read(words: Vec<String>) -> Self {
+        let mut options = Self::default();
+        let mut words = words.into_iter();
+        while let Some(word) = words.next() {
+            let mut value = || words.next().unwrap_or_else(|| panic!("{word} needs a value"));
+            let number = |text: String| text.parse().unwrap_or_else(|_| panic!("`{text}` is not a number"));
+            match word.as_str() {
+                "--rounds" => options.rounds = number(value()) as usize,
+                "--seconds" => options.seconds = number(value()),
+                "--only" => options.only = value().split(',').map(str::to_owned).collect(),
+                "--peers" => options.peers = Some(value().into()),
+                "--soak" => options.soak = Some(number(value())),
+                "--rate" => options.rate = number(value()),
+                _ => {}
+            }
+        }
+        options
+    }
+
+    /// Whether a group of rows is wanted.
+    pub fn is_wanted(&self, group: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == group)
+    }
+}
 
 /// What one run of one program took and did.
 #[derive(Debug)]
@@ -25,21 +76,67 @@ pub struct Measured {
     pub served: u64,
     /// Variance over mean of the requests per 10 ms at the server: 0 is even, 1 is random, more is bursts.
     pub dispersion: f64,
-    /// What our own child says about itself.
+    /// What a child says about itself as JSON.
     pub output: Value,
 }
 
 impl Measured {
-    /// A number that our own child says about itself.
+    /// A number that the child says about itself.
     pub fn told(&self, key: &str) -> Option<f64> {
         self.output.get(key)?.as_f64()
     }
+
+    /// The same; not a number where it does not say.
+    pub fn number(&self, key: &str) -> f64 {
+        self.told(key).unwrap_or(f64::NAN)
+    }
+}
+
+/// Where requests go, and who counts them there.
+pub trait Place {
+    /// Forgets the requests so far.
+    fn forget(&self);
+    /// How many requests came, and how evenly.
+    fn arrivals(&self) -> (u64, f64);
+}
+
+/// Nobody counts.
+pub struct Nowhere;
+
+impl Place for Nowhere {
+    fn forget(&self) {}
+
+    fn arrivals(&self) -> (u64, f64) {
+        (0, f64::NAN)
+    }
+}
+
+/// A command that runs this program itself.
+pub fn own(words: &[&str]) -> Vec<String> {
+    let program = std::env::current_exe().expect("this program has a path").display().to_string();
+    std::iter::once(program).chain(words.iter().map(ToString::to_string)).collect()
 }
 
 /// Where a program is, if it is installed.
-pub fn tool(name: &str) -> Option<PathBuf> {
+pub fn tool(options: &Options, name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file())
+    let folders = options.peers.iter().cloned().chain(std::env::split_paths(&path));
+    folders.map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// Takes a share of a core for so many seconds: `SECONDS SHARE`.
+pub fn burn(words: &[String]) {
+    let [seconds, share] = words else { panic!("seconds and a share") };
+    let until = Instant::now() + Duration::from_secs(seconds.parse().expect("seconds"));
+    let share: f64 = share.parse().expect("a share");
+    let step = Duration::from_millis(10);
+    while Instant::now() < until {
+        let busy = Instant::now() + step.mul_f64(share);
+        while Instant::now() < busy {
+            std::hint::spin_loop();
+        }
+        std::thread::sleep(step.mul_f64(1.0 - share));
+    }
 }
 
 /// Processor time of children that have ended, in seconds (fields 16 and 17 of `/proc/self/stat`, see proc(5)).
@@ -50,9 +147,9 @@ fn children_cpu() -> f64 {
     ticks / rustix::param::clock_ticks_per_second() as f64
 }
 
-/// Runs a program to its end and says what it took.
-pub fn measure(command: &[String], nginx: Option<&Nginx>) -> Measured {
-    nginx.inspect(|nginx| nginx.forget());
+/// Runs a program to its end and says what it took. One that does not end within two minutes is ended.
+pub fn measure(command: &[String], place: &dyn Place) -> Measured {
+    place.forget();
     let before = children_cpu();
     let begun = Instant::now();
     let mut child = Command::new(&command[0])
@@ -68,17 +165,17 @@ pub fn measure(command: &[String], nginx: Option<&Nginx>) -> Measured {
         stdout.read_to_string(&mut text).ok();
         text
     });
-    let status = PathBuf::from(format!("/proc/{}/status", child.id()));
     let mut peak_mib = 0.0;
     while child.try_wait().expect("the child can be waited for").is_none() {
-        if let Some(mib) = peak(&status) {
-            peak_mib = mib;
+        peak_mib = status_mib(child.id(), "VmHWM:").unwrap_or(peak_mib);
+        if begun.elapsed() > Duration::from_secs(120) {
+            child.kill().ok();
         }
         std::thread::sleep(Duration::from_millis(20));
     }
     let seconds = begun.elapsed().as_secs_f64();
     let text = reader.join().unwrap_or_default();
-    let (served, dispersion) = nginx.map_or((0, f64::NAN), Nginx::arrivals);
+    let (served, dispersion) = place.arrivals();
     Measured {
         cpu_seconds: children_cpu() - before,
         seconds,
@@ -89,10 +186,15 @@ pub fn measure(command: &[String], nginx: Option<&Nginx>) -> Measured {
     }
 }
 
-fn peak(status: &PathBuf) -> Option<f64> {
-    let text = std::fs::read_to_string(status).ok()?;
-    let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
+fn status_mib(pid: u32, field: &str) -> Option<f64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find(|line| line.starts_with(field))?;
     Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
+}
+
+/// How much memory a process has now.
+pub fn resident_mib(pid: u32) -> Option<f64> {
+    status_mib(pid, "VmRSS:")
 }
 
 /// The middle value.
@@ -100,14 +202,6 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// The middle value and the range, as the tables show it.
-pub fn range(values: impl Iterator<Item = f64>) -> String {
-    let values: Vec<f64> = values.collect();
-    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    format!("{:.2} ({low:.2}–{high:.2})", median(values.into_iter()))
 }
 
 /// nginx with one worker and a small answer. It logs the millisecond of each request: that is how arrivals are counted.
@@ -120,7 +214,7 @@ pub struct Nginx {
 
 impl Nginx {
     /// Starts it on a free port of loopback.
-    pub fn start() -> Self {
+    pub fn start(options: &Options) -> Self {
         let folder = tempfile::tempdir().expect("a folder for nginx");
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
@@ -136,7 +230,7 @@ impl Nginx {
              server {{ listen 127.0.0.1:{port} backlog=16384; location / {{ return 200 'hello, world'; }} }} }}\n"
         );
         std::fs::write(folder.path().join("nginx.conf"), configuration).expect("the configuration is written");
-        let child = Command::new("nginx")
+        let child = Command::new(tool(options, "nginx").expect("nginx is installed"))
             .arg("-c")
             .arg(folder.path().join("nginx.conf"))
             .stderr(Stdio::null())
@@ -157,12 +251,26 @@ impl Nginx {
         self.folder.path().join("arrivals")
     }
 
-    /// Forgets the requests so far.
+    /// Stops its worker for so long, so long from now.
+    pub fn stop_for(&self, from_now: Duration, duration: Duration) {
+        let children = format!("/proc/{0}/task/{0}/children", self.child.id());
+        let worker = std::fs::read_to_string(children)
+            .ok()
+            .and_then(|text| text.split_whitespace().next()?.parse().ok())
+            .and_then(Pid::from_raw)
+            .expect("nginx has a worker");
+        std::thread::sleep(from_now);
+        kill_process(worker, Signal::STOP).expect("the worker stops");
+        std::thread::sleep(duration);
+        kill_process(worker, Signal::CONT).expect("the worker goes on");
+    }
+}
+
+impl Place for Nginx {
     fn forget(&self) {
         std::fs::write(self.log(), "").expect("the log is emptied");
     }
 
-    /// How many requests came, and how evenly.
     fn arrivals(&self) -> (u64, f64) {
         // The log is written every 200 ms.
         std::thread::sleep(Duration::from_millis(500));
@@ -181,20 +289,6 @@ impl Nginx {
         let mean = counts.iter().sum::<f64>() / counts.len() as f64;
         let variance = counts.iter().map(|count| (count - mean).powi(2)).sum::<f64>() / counts.len() as f64;
         (served, variance / mean)
-    }
-
-    /// Stops its worker for so long, so long from now.
-    pub fn stop_for(&self, from_now: Duration, duration: Duration) {
-        let children = format!("/proc/{0}/task/{0}/children", self.child.id());
-        let worker = std::fs::read_to_string(children)
-            .ok()
-            .and_then(|text| text.split_whitespace().next()?.parse().ok())
-            .and_then(Pid::from_raw)
-            .expect("nginx has a worker");
-        std::thread::sleep(from_now);
-        kill_process(worker, Signal::STOP).expect("the worker stops");
-        std::thread::sleep(duration);
-        kill_process(worker, Signal::CONT).expect("the worker goes on");
     }
 }
 

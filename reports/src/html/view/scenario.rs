@@ -5,6 +5,7 @@ use serde::Serialize;
 use shakedown_schemas::event::{Event, EventKind};
 use shakedown_schemas::result::{Attempt, ExpectationResult, Recovery, RunResult, ScenarioResult, Verdict};
 
+use super::generator::{GeneratorView, generators, matters};
 use super::measures::{ChartView, Comparison, chart, comparisons};
 use super::story::{
     EventRow, FaultView, PodStory, RecoveryRow, event_row, fault_view, first_and_last, pod_story, recoveries,
@@ -36,6 +37,8 @@ pub(super) struct ScenarioView {
     names_loads: bool,
     charts: Vec<ChartView>,
     comparisons: Vec<Comparison>,
+    generators: Vec<GeneratorView>,
+    generator_matters: bool,
     faults: Vec<FaultView>,
     /// What users felt, load by load and fault by fault.
     felt: Vec<Felt>,
@@ -93,6 +96,7 @@ struct LoadRow {
     name: String,
     kind: String,
     target: String,
+    requests: String,
     schedule: String,
     model: &'static str,
     reach: String,
@@ -136,6 +140,7 @@ impl ScenarioView {
             .collect::<Result<Vec<_>, _>>()?;
         let events: Vec<&Event> = it.events.iter().collect();
         let shown = first_and_last(&events);
+        let generators = generators(it);
         Ok(Self {
             name: it.name.clone(),
             description: it.description.clone().unwrap_or_default(),
@@ -153,6 +158,8 @@ impl ScenarioView {
             names_loads: sentences::names_loads(it),
             charts,
             comparisons: comparisons(it),
+            generator_matters: matters(&generators),
+            generators,
             faults: it.faults.iter().map(|fault| fault_view(it, fault)).collect(),
             felt: it.recoveries.iter().take(FELT).map(|recovery| felt(it, recovery)).collect(),
             recoveries: recoveries(it),
@@ -195,6 +202,7 @@ fn loads(scenario: &ScenarioResult) -> Vec<LoadRow> {
         name: it.name.clone(),
         kind: it.kind.clone(),
         target: it.target.clone(),
+        requests: sentences::requests(it),
         schedule: it.schedule.clone(),
         model: if it.open_loop { "open loop" } else { "closed loop" },
         reach: match (it.address.as_str(), it.reconnects) {

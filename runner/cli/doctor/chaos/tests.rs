@@ -1,6 +1,7 @@
 //! Each failure that users of Chaos Mesh report, as facts, and the finding that names its cause.
 
 use super::*;
+use crate::cluster::testing::server;
 
 fn healthy() -> Facts {
     let served = Kind::CHAOS.iter().chain(&[Kind::PodNetworkChaos]).map(|kind| kind.plural().to_owned());
@@ -11,7 +12,8 @@ fn healthy() -> Facts {
             controllers: vec![controller_with(&[])],
             daemons: vec![daemon_for("containerd")],
             daemon_nodes: Some(["node-1".to_owned()].into()),
-            webhooks: vec![json!({})],
+            name_servers: vec![json!({"status": {"availableReplicas": 1}})],
+            webhooks: vec!["validatingwebhookconfiguration/chaos-mesh-validation".into()],
             ..Installation::default()
         },
         nodes: [("node-1".to_owned(), Some("containerd://1.6.20".to_owned()))].into(),
@@ -66,6 +68,12 @@ fn what_is_not_installed_is_told() {
     names(&Facts::default(), &["not installed", "helm install"]);
     let only_definitions = Facts { installed: Installation::default(), ..healthy() };
     names(&only_definitions, &["its controller is not", "install Chaos Mesh, or remove"]);
+    let mut uninstalled = healthy();
+    uninstalled.installed.controllers.clear();
+    names(
+        &uninstalled,
+        &["its webhooks are still configured", "delete validatingwebhookconfiguration/chaos-mesh-validation"],
+    );
     let mut no_daemon = healthy();
     no_daemon.installed.daemons.clear();
     names(&no_daemon, &["no chaos-daemon", "privileged"]);
@@ -103,6 +111,10 @@ fn each_reported_failure_has_its_cause_and_its_remedy() {
         &Facts { refusal: Some(refused.into()), ..healthy() },
         &["failed calling webhook", "chaos-controller-manager running?"],
     );
+
+    let mut facts = healthy();
+    facts.installed.name_servers.clear();
+    names(&facts, &["chaos-dns-server", "dnsServer.create"]);
 
     let mut facts = healthy();
     facts.installed.webhooks.clear();
@@ -143,4 +155,103 @@ fn what_hangs_or_fails_already_is_told_with_its_cause() {
 
     let poisoned = json!({"metadata": {"name": "web-0"}, "status": {"failedMessage": "unable to set tcs"}});
     names(&Facts { networks: vec![poisoned], ..healthy() }, &["pod web-0", "sch_netem"]);
+}
+
+/// A cluster in which everything is wrong that `doctor` can see, asked through the API.
+#[tokio::test]
+async fn every_cause_is_found_by_reading_the_cluster() {
+    let cluster = server(|asked, _| {
+        let line = asked.lines().next().unwrap_or_default();
+        let list = |items: Vec<Value>| (200, "", json!({"kind": "List", "metadata": {}, "items": items}).to_string());
+        let named = |kind: &str, name: &str| json!({"kind": kind, "metadata": {"name": name}});
+        match line.split(' ').nth(1).unwrap_or_default() {
+            path if path.starts_with("/apis/chaos-mesh.org/v1alpha1/namespaces") && line.starts_with("POST") => {
+                let message = "failed calling webhook \"mnetworkchaos.kb.io\": no endpoints available for service";
+                (500, "", json!({"kind": "Status", "status": "Failure", "code": 500, "message": message}).to_string())
+            }
+            path if path.contains("/networkchaos?") => {
+                let mut stuck = named("NetworkChaos", "old");
+                stuck["metadata"]["deletionTimestamp"] = json!("2026-03-01T11:00:00Z");
+                stuck["metadata"]["finalizers"] = json!(["chaos-mesh/records"]);
+                list(vec![stuck])
+            }
+            path if path.contains("/podnetworkchaos?") => {
+                let mut network = named("PodNetworkChaos", "web-0");
+                network["status"] = json!({"failedMessage": "unable to set tcs for pod web-0"});
+                list(vec![network])
+            }
+            path if path.contains("/namespaces/shop/pods?") => {
+                let mut pod = named("Pod", "web-0");
+                pod["spec"] = json!({"nodeName": "node-2"});
+                list(vec![pod])
+            }
+            path if path.starts_with("/apis/chaos-mesh.org/v1alpha1/namespaces") => list(Vec::new()),
+            "/apis/chaos-mesh.org/v1alpha1" => {
+                let kinds = Kind::CHAOS.iter().chain(&[Kind::PodNetworkChaos]);
+                let kinds: Vec<Value> =
+                    kinds.map(|kind| json!({"name": kind.plural(), "kind": kind.name(), "namespaced": true})).collect();
+                (200, "", json!({"kind": "APIResourceList", "resources": kinds}).to_string())
+            }
+            path if path.contains("/deployments?") && path.contains("controller-manager") => {
+                list(vec![controller_with(&[("ENABLE_FILTER_NAMESPACE", "true")])])
+            }
+            path if path.contains("/deployments?") => list(Vec::new()),
+            path if path.contains("/daemonsets?") => list(vec![daemon_for("docker")]),
+            path if path.contains("/api/v1/pods?") => {
+                let mut daemon = named("Pod", "chaos-daemon-x");
+                daemon["spec"] = json!({"nodeName": "node-1"});
+                daemon["status"] = json!({"conditions": [{"type": "Ready", "status": "True"}]});
+                list(vec![daemon])
+            }
+            path if path.contains("/nodes?") => {
+                let mut node = named("Node", "node-2");
+                node["status"] = json!({"nodeInfo": {"containerRuntimeVersion": "containerd://1.7.2"}});
+                list(vec![node])
+            }
+            path if path.contains("validatingwebhookconfigurations?") => {
+                let mut webhook = named("ValidatingWebhookConfiguration", "chaos-mesh-validation");
+                webhook["webhooks"] = json!([{"rules": [{"apiGroups": ["chaos-mesh.org"]}]}]);
+                list(vec![webhook])
+            }
+            path if path.contains("customresourcedefinitions?") => {
+                let mut definition = named("CustomResourceDefinition", "iochaos.chaos-mesh.org");
+                definition["metadata"]["deletionTimestamp"] = json!("2026-03-01T11:00:00Z");
+                definition["spec"] = json!({"group": "chaos-mesh.org", "names": {"plural": "iochaos"}});
+                list(vec![definition])
+            }
+            "/api/v1/namespaces/shop" => (200, "", named("Namespace", "shop").to_string()),
+            path if path.contains("selfsubjectaccessreviews") => {
+                // Here everything, elsewhere nothing.
+                let allowed = asked.contains(r#""namespace":"shop""#);
+                (201, "", json!({"kind": "SelfSubjectAccessReview", "status": {"allowed": allowed}}).to_string())
+            }
+            _ => (
+                404,
+                "",
+                json!({"kind": "Status", "status": "Failure", "code": 404, "message": "not found"}).to_string(),
+            ),
+        }
+    })
+    .await;
+    let found = look(&cluster, "shop").await.unwrap();
+    let bad: Vec<String> = found
+        .iter()
+        .filter(|finding| finding.level != Level::Ok)
+        .map(|finding| format!("{} | {}", finding.text, finding.help.clone().unwrap_or_default()))
+        .collect();
+    for (cause, remedy) in [
+        ("no chaos-daemon is ready on node-2", "toleration"),
+        ("look for docker, and node node-2 runs containerd", "socketPath"),
+        ("ignores namespace shop", "chaos-mesh.org/inject=enabled"),
+        ("failed calling webhook", "chaos-controller-manager running?"),
+        ("may not create networkchaos in every namespace", "peers' namespaces"),
+        ("NetworkChaos old is being deleted and does not go", "--force-cleanup"),
+        ("the network rules of pod web-0 failed", "modprobe sch_netem"),
+        ("the definition of iochaos is being deleted", "finalizers"),
+        ("DNS server (chaos-dns-server) is not installed", "dnsServer.create"),
+    ] {
+        let told = bad.iter().any(|text| text.contains(cause) && text.contains(remedy));
+        assert!(told, "`{cause}` with `{remedy}` is not among {bad:#?}");
+    }
+    assert_eq!(bad.len(), 9, "{bad:#?}");
 }

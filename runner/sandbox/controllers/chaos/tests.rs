@@ -14,7 +14,7 @@ use crate::sandbox::net::{Ailment, Link};
 use crate::sandbox::object;
 use crate::sandbox::registry::WriteOptions;
 use crate::sandbox::resource::{
-    DNS_CHAOS, IO_CHAOS, JOBS, NETWORK_CHAOS, POD_CHAOS, POD_NETWORK_CHAOS, PODS, SERVICES, STRESS_CHAOS,
+    DNS_CHAOS, IO_CHAOS, JOBS, NETWORK_CHAOS, POD_CHAOS, POD_NETWORK_CHAOS, PODS, SERVICES, STRESS_CHAOS, TIME_CHAOS,
 };
 use crate::sandbox::store::Key;
 
@@ -270,12 +270,25 @@ async fn what_the_sandbox_models_ails_the_pod_and_what_it_does_not_is_never_inje
     }
     assert_eq!(cluster.links.ailments().of(cluster.ip("w-0")), []);
 
+    let late = json!({"timeOffset": "-10m", "clockIds": ["CLOCK_REALTIME"]});
+    cluster.chaos(&TIME_CHAOS, "late", late);
+    cluster.until("it is injected", |c| c.is(&TIME_CHAOS, "late", "AllInjected")).await;
+    assert_eq!(cluster.links.ailments().of(cluster.ip("w-0")), [Ailment::Clock { ahead_ms: -600_000 }]);
+    cluster.delete(&TIME_CHAOS, "late");
+    cluster.until("it is gone", |c| c.get(&TIME_CHAOS, "late").is_none()).await;
+    assert_eq!(cluster.links.ailments().of(cluster.ip("w-0")), []);
+
+    // As in the real one: nothing is mounted there, and what never was injected goes all the same.
     cluster.chaos(&IO_CHAOS, "io", json!({"action": "latency", "delay": "10ms", "volumePath": "/data"}));
-    cluster.until("it fails", |c| c.said("not modelled in the sandbox") > 0).await;
+    cluster.until("it fails", |c| c.said("toda startup takes too long") > 0).await;
     assert!(cluster.is(&IO_CHAOS, "io", "Selected") && !cluster.is(&IO_CHAOS, "io", "AllInjected"));
-    assert!(cluster.records(&IO_CHAOS, "io")[0].2.contains("its programs use no files"));
     cluster.delete(&IO_CHAOS, "io");
     cluster.until("it is gone", |c| c.get(&IO_CHAOS, "io").is_none()).await;
+
+    let memory = json!({"stressors": {"memory": {"workers": 1, "size": "1GB"}}});
+    cluster.chaos(&STRESS_CHAOS, "memory", memory);
+    cluster.until("it fails", |c| c.said("not modelled in the sandbox") > 0).await;
+    assert!(!cluster.is(&STRESS_CHAOS, "memory", "AllInjected"));
 }
 
 #[tokio::test(start_paused = true)]

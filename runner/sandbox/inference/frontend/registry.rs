@@ -157,7 +157,7 @@ mod tests {
 
     fn heartbeat(worker: &str, life: u64) -> Heartbeat {
         let (worker, subject) = (worker.to_owned(), format!("r.{worker}"));
-        Heartbeat { worker, life, model: MODEL.into(), subject, leaving: false }
+        Heartbeat { worker, life, model: MODEL.into(), subject, leaving: false, at_ms: 0 }
     }
 
     fn seconds(value: f64) -> Duration {

@@ -1,4 +1,4 @@
-//! Pods that ail: less processor time, and HTTP that goes wrong.
+//! Pods that ail: less processor time, HTTP that goes wrong, disks that fail, clocks that are off.
 
 use std::time::Duration;
 
@@ -7,11 +7,12 @@ use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use shakedown_schemas::units::Duration as Written;
 use tokio::time::Instant;
 
 use super::harness::{Town, completion, pace};
 use crate::sandbox::inference::{BusConfig, FrontendConfig, WorkerConfig};
-use crate::sandbox::net::{Ailment, HttpRule, Net};
+use crate::sandbox::net::{Ailment, FileRule, HttpRule, Net};
 
 /// A connection to the frontend that is kept.
 async fn connection(town: &Town) -> SendRequest<Full<Bytes>> {
@@ -81,4 +82,54 @@ async fn a_worker_that_shares_its_processor_takes_longer() {
     assert!(began.elapsed() >= Duration::from_millis(400), "{:?}", began.elapsed());
     ailments.heal("a");
     assert_eq!(town.complete(6).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_worker_whose_disk_fails_works_prompts_out_again_and_says_so() {
+    let mut town = Town::new();
+    town.bus(BusConfig::default());
+    town.frontend(FrontendConfig::default());
+    let cache = Some("/data".to_owned());
+    town.worker("w0", WorkerConfig { jitter: 0.0, cache, prefill: Written::from_millis(300), ..pace(10, 1) });
+    town.await_workers(1).await;
+    let (ip, ailments) = (town.ip("w0"), town.cuts.links.ailments().clone());
+    let took = async || {
+        let began = Instant::now();
+        assert_eq!(town.complete(2).await.0, StatusCode::OK);
+        began.elapsed()
+    };
+    let prefill = Duration::from_millis(300);
+    let (first, second) = (took().await, took().await);
+    assert!(first >= prefill && second < prefill, "{first:?}, {second:?}");
+    let rule = FileRule {
+        volume: "/data".into(),
+        path: None,
+        methods: Vec::new(),
+        share: 1.0,
+        delay: Duration::ZERO,
+        error: Some(28),
+    };
+    ailments.inflict(ip, "full", Ailment::Files(rule));
+    let ill = took().await;
+    assert!(ill >= prefill, "it is slower, and answers: {ill:?}");
+    let said = town.written("w0");
+    assert!(said.iter().any(|line| line.contains("WARN the cache in /data cannot be read: No space left")), "{said:?}");
+    ailments.heal("full");
+    assert!(took().await < prefill, "what was kept before is still there");
+}
+
+#[tokio::test]
+async fn a_worker_whose_clock_is_off_is_dropped_until_it_is_right_again() {
+    let town = Town::with_workers(2).await;
+    let ailments = town.cuts.links.ailments().clone();
+    ailments.inflict(town.ip("w0"), "late", Ailment::Clock { ahead_ms: -600_000 });
+    town.await_workers(1).await;
+    assert_eq!(town.complete(2).await.0, StatusCode::OK, "the other one answers");
+    let said = town.written("frontend");
+    assert!(said.iter().any(|line| line.contains("heartbeats of worker w0 are 600 s off")), "{said:?}");
+    ailments.heal("late");
+    town.await_workers(2).await;
+    // To a frontend that is off itself, all others are.
+    ailments.inflict(town.ip("frontend"), "early", Ailment::Clock { ahead_ms: 600_000 });
+    town.await_workers(0).await;
 }

@@ -143,7 +143,9 @@ pub(super) fn netem(path: &str, netem: &Netem, findings: &mut Findings<'_>) {
 /// That packets are shaped where they are sent: Chaos Mesh can do that on pods, and only there.
 fn directions(path: &str, netem: &Netem, findings: &mut Findings<'_>) {
     let key = format!("{path}.direction");
-    let Some(direction) = netem.direction.filter(|direction| *direction != Direction::Egress) else { return };
+    if netem.direction.is_none_or(|direction| direction == Direction::Egress) {
+        return;
+    }
     if netem.to.is_empty() && !findings.map.gone(path) && !findings.map.damaged(&format!("{path}.to")) {
         findings.push(
             &key,
@@ -165,7 +167,7 @@ fn directions(path: &str, netem: &Netem, findings: &mut Findings<'_>) {
             .help("write `direction: egress`, or make the peers in the cluster a fault of their own"),
         );
     }
-    if direction == Direction::Both && netem.to.iter().any(|peer| !peer.ports.is_empty()) {
+    if netem.to.iter().any(|peer| !peer.ports.is_empty()) {
         findings.push(
             &key,
             Diagnostic::error(Code::Ports, "the way back goes to other ports than these, so it cannot be told by them")

@@ -24,7 +24,7 @@ pub enum Effect {
     /// Successful answers per second.
     ThroughputRatio(RateRatio),
     /// Failures by kind.
-    Errors(Errors),
+    Errors(Box<Errors>),
 }
 
 impl Effect {
@@ -37,7 +37,7 @@ impl Effect {
             Self::TimeToFirstTokenRatio(it) => Some(Expectation::TimeToFirstTokenRatio(it.clone())),
             Self::InterTokenLatencyRatio(it) => Some(Expectation::InterTokenLatencyRatio(it.clone())),
             Self::ThroughputRatio(it) => Some(Expectation::ThroughputRatio(it.clone())),
-            Self::Errors(it) => Some(Expectation::Errors(it.clone())),
+            Self::Errors(it) => Some(Expectation::Errors((**it).clone())),
         }
     }
 }

@@ -42,7 +42,8 @@ pub struct Partition {
 #[serde(rename_all = "kebab-case")]
 pub enum Engine {
     /// By NetworkPolicy where that cuts exactly what is asked for; by Chaos Mesh, where it is installed, when a standing
-    /// policy would keep the link open or nothing enforces policies. The plan says which, and why.
+    /// policy would keep the link open, nothing enforces policies, or the network plugin is known to leave established
+    /// connections open. The plan says which, and why.
     #[default]
     Auto,
     /// By NetworkPolicy. Needs a network plugin that enforces policies; some leave established connections open.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::scenario::selector::PodSelector;
 use crate::units::Duration;
 
-/// Deletes the target pods once. Their owner makes new ones. Needs nothing but Kubernetes.
+/// Deletes the target pods once. Their owner makes new ones; pods that no controller owns are refused. Needs nothing but
+/// Kubernetes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PodKill {

@@ -1,12 +1,13 @@
-//! Plain HTTP requests, and what makes an answer a success.
+//! Plain HTTP requests: one, or several with weights.
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Reach;
+use super::{Check, Reach, RequestText};
 
-/// Plain HTTP requests to a service of the cluster or to a URL: exactly one of `service` and `url`.
+/// Plain HTTP requests to a service of the cluster or to a URL: exactly one of `service` and `url`. What is sent stands
+/// here, or under `requests` where there are several.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
@@ -23,45 +24,115 @@ pub struct Http {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reach: Option<Reach>,
     /// The request's method. Default `GET`.
-    #[serde(default = "Http::default_method")]
+    #[serde(default = "default_method")]
     #[schemars(extend("examples" = ["POST"]))]
     pub method: String,
     /// The request's path and query. Default `/`.
-    #[serde(default = "Http::default_path")]
-    #[schemars(extend("examples" = ["/checkout?step=1"]))]
-    pub path: String,
-    /// Headers to send.
+    #[serde(default = "default_path")]
+    #[schemars(extend("examples" = ["/checkout?step=1", "/items/{{ row.sku | urlencode }}"]))]
+    pub path: RequestText,
+    /// Headers to send, with every request.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub headers: IndexMap<String, String>,
-    /// The request's body, as it is sent.
+    #[schemars(extend("examples" = [{"X-Request-Id": "{{ uuid }}"}]))]
+    pub headers: IndexMap<String, RequestText>,
+    /// The request's body. Data of each request can stand in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["{\"amount\": 1}"]))]
-    pub body: Option<String>,
+    #[schemars(extend("examples" = ["{\"amount\": 1, \"order\": {{ n }}}"]))]
+    pub body: Option<RequestText>,
+    /// A file that is the request's body, as it is. Relative to the scenario's file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["order.json"]))]
+    pub body_file: Option<String>,
+    /// A file with a text that is the request's body, in which data of each request can stand. Relative to the
+    /// scenario's file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["order.json.tmpl"]))]
+    pub body_template: Option<String>,
     /// What makes an answer a success. Without it, any status from 200 to 299.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Check>,
+    /// Several requests, of which each time one is chosen by its weight and the run's seed. Then what is sent stands
+    /// here alone, apart from `headers`, which go with all of them, and `check`, which holds for those without their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<HttpRequest>,
+}
+
+/// One of several requests of a load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpRequest {
+    /// Its name, unique in the load: letters, digits, `-`, `_` and `.`. Its counts stand in the result by it.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), length(max = 100), extend("examples" = ["browse"]))]
+    pub name: String,
+    /// How often it is chosen, beside the others. Default 1.
+    #[serde(default = "HttpRequest::default_weight")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub weight: u32,
+    /// The request's method. Default `GET`.
+    #[serde(default = "default_method")]
+    #[schemars(extend("examples" = ["POST"]))]
+    pub method: String,
+    /// The request's path and query. Default `/`.
+    #[serde(default = "default_path")]
+    #[schemars(extend("examples" = ["/checkout?step=1"]))]
+    pub path: RequestText,
+    /// Headers to send, beside those of all requests.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[schemars(extend("examples" = [{"Content-Type": "application/json"}]))]
+    pub headers: IndexMap<String, RequestText>,
+    /// The request's body. Data of each request can stand in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["{\"order\": {{ n }}}"]))]
+    pub body: Option<RequestText>,
+    /// A file that is the request's body, as it is. Relative to the scenario's file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["order.json"]))]
+    pub body_file: Option<String>,
+    /// A file with a text that is the request's body, in which data of each request can stand. Relative to the
+    /// scenario's file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["order.json.tmpl"]))]
+    pub body_template: Option<String>,
+    /// What makes an answer a success. Default: what the load says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
 }
 
-impl Http {
-    fn default_method() -> String {
-        "GET".to_owned()
-    }
-
-    fn default_path() -> String {
-        "/".to_owned()
+impl HttpRequest {
+    fn default_weight() -> u32 {
+        1
     }
 }
 
-/// What makes an answer a success: all that is given must hold.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Check {
-    /// The statuses that count as success. Without it, 200 to 299.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("examples" = [[200, 204]]))]
-    pub status: Vec<u16>,
-    /// Text that the body must contain.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["\"status\":\"ok\""]))]
-    pub contains: Option<String>,
+impl Http {
+    /// The requests that are sent. One that stands alone has no name.
+    pub fn all_requests(&self) -> Vec<HttpRequest> {
+        if !self.requests.is_empty() {
+            let with_defaults = |request: &HttpRequest| HttpRequest {
+                headers: self.headers.iter().chain(&request.headers).map(|(k, v)| (k.clone(), v.clone())).collect(),
+                check: request.check.clone().or_else(|| self.check.clone()),
+                ..request.clone()
+            };
+            return self.requests.iter().map(with_defaults).collect();
+        }
+        vec![HttpRequest {
+            name: String::new(),
+            weight: 1,
+            method: self.method.clone(),
+            path: self.path.clone(),
+            headers: self.headers.clone(),
+            body: self.body.clone(),
+            body_file: self.body_file.clone(),
+            body_template: self.body_template.clone(),
+            check: self.check.clone(),
+        }]
+    }
+}
+
+fn default_method() -> String {
+    "GET".to_owned()
+}
+
+fn default_path() -> RequestText {
+    RequestText::plain("/")
 }

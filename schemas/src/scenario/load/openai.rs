@@ -4,7 +4,8 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Reach};
+use super::{Check, Prompts, Reach, RequestText};
+use crate::units::Duration;
 
 /// Which of the API's two ways to ask for text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -49,9 +50,13 @@ pub struct OpenAi {
     /// The model's name, as the server knows it.
     #[schemars(extend("examples" = ["Qwen/Qwen3-0.6B"]))]
     pub model: String,
-    /// The prompt, or the user's message.
-    #[schemars(extend("examples" = ["Say hello."]))]
-    pub prompt: String,
+    /// The prompt, or the user's message. Data of each request can stand in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["Say hello.", "{{ uuid }} Say hello."]))]
+    pub prompt: Option<RequestText>,
+    /// A set of prompts, in the place of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<Prompts>,
     /// How many tokens an answer may have. Default 16.
     #[serde(default = "OpenAi::default_max_tokens")]
     #[schemars(range(min = 1))]
@@ -59,10 +64,24 @@ pub struct OpenAi {
     /// Whether the answer is streamed token by token. A stream without its end mark is a failure. Default `false`.
     #[serde(default)]
     pub stream: bool,
+    /// A stream that brings no token for so long after one is given up, as a failure of its own (`stalled`). The time to the
+    /// first token is the timeout's. Default: only the timeout ends a stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["5s"]))]
+    pub stall_after: Option<Duration>,
+    /// Whether a stream's server is asked how many tokens there were (`stream_options.include_usage`). Where it does not say,
+    /// one token is counted for each piece. Default `true`.
+    #[serde(default = "OpenAi::default_usage")]
+    pub usage: bool,
+    /// More parameters of the request, as the API has them.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[schemars(extend("examples" = [{"temperature": 0, "ignore_eos": true}]))]
+    pub parameters: IndexMap<String, serde_json::Value>,
     /// Headers to send, such as `Authorization`.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub headers: IndexMap<String, String>,
-    /// What makes an answer a success, beside what the API itself demands. `contains` looks at the generated text.
+    pub headers: IndexMap<String, RequestText>,
+    /// What makes an answer a success, beside what the API itself demands. `contains` and `matches` look at the generated
+    /// text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
 }
@@ -70,5 +89,9 @@ pub struct OpenAi {
 impl OpenAi {
     fn default_max_tokens() -> u32 {
         16
+    }
+
+    fn default_usage() -> bool {
+        true
     }
 }

@@ -1,13 +1,14 @@
-//! Chance that is the same everywhere: a fixed generator with a given seed, so that the same observations give the same
-//! numbers on every machine and with every version of every dependency.
+//! Chance from a seed: the same seed gives the same numbers on every machine and with every version of every
+//! dependency, which no generator of a library promises. For whatever must repeat: intervals of the judge, arrivals of
+//! the load.
 
 /// SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).
 #[derive(Debug, Clone)]
-pub(super) struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
     /// A generator for one question: the run's seed and the question's words.
-    pub(super) fn new(seed: u64, words: &[&str]) -> Self {
+    pub(crate) fn new(seed: u64, words: &[&str]) -> Self {
         // FNV-1a over the words, with a separator that no word holds.
         let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ seed;
         for byte in words.iter().flat_map(|word| word.bytes().chain([0xff])) {
@@ -25,17 +26,22 @@ impl Chance {
     }
 
     /// A number between 0 and 1, neither included.
-    pub(super) fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         ((self.next() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
     }
 
+    /// An exponential number with mean 1.
+    pub(crate) fn exponential(&mut self) -> f64 {
+        -self.uniform().ln()
+    }
+
     /// A standard normal number (Box and Muller, 1958).
-    pub(super) fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
     /// A number below `bound`, which is more than zero and small: the bias of the plain product is below 2^-40.
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }
 }
@@ -78,6 +84,8 @@ mod tests {
         assert!((mean(&uniform) - 0.5).abs() < 0.004, "{}", mean(&uniform));
         let normal: Vec<f64> = (0..n).map(|_| chance.normal()).collect();
         let squares: Vec<f64> = normal.iter().map(|value| value * value).collect();
+        let exponential: Vec<f64> = (0..n).map(|_| chance.exponential()).collect();
+        assert!((mean(&exponential) - 1.0).abs() < 0.013, "{}", mean(&exponential));
         assert!(mean(&normal).abs() < 0.013 && (mean(&squares) - 1.0).abs() < 0.018);
         let mut counts = [0; 7];
         (0..70_000).for_each(|_| counts[chance.below(7)] += 1);

@@ -1,0 +1,225 @@
+//! What an answer must be, made ready to be asked of every answer.
+
+use http::header::{HeaderMap, HeaderName};
+use jsonpath_rust::parser::model::JpQuery;
+use jsonpath_rust::parser::parse_json_path;
+use jsonpath_rust::query::js_path_process;
+use regex::Regex;
+use serde_json::Value;
+use shakedown_schemas::pattern::{self, Pattern};
+use shakedown_schemas::scenario::{Check, JsonCheck, TextCheck};
+
+use super::scan::{Needle, Search};
+
+/// What an answer must be.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Expects {
+    /// The statuses that count as success; empty for 200 to 299.
+    statuses: Vec<u16>,
+    headers: Vec<(HeaderName, TextRule)>,
+    contains: Option<Needle>,
+    matches: Option<Pattern>,
+    json: Vec<JsonRule>,
+}
+
+#[derive(Debug, Clone)]
+struct TextRule {
+    equals: Option<String>,
+    contains: Option<String>,
+    matches: Option<Regex>,
+    exists: Option<bool>,
+}
+
+#[derive(Debug, Clone)]
+struct JsonRule {
+    path: JpQuery,
+    wanted: Wanted,
+}
+
+#[derive(Debug, Clone)]
+enum Wanted {
+    Equals(Value),
+    NotEquals(Value),
+    Contains(String),
+    Matches(Regex),
+    Exists(bool),
+}
+
+impl Expects {
+    /// Makes a check ready.
+    ///
+    /// # Errors
+    /// A sentence about a header, an expression or a path that is none.
+    pub(super) fn new(check: Option<&Check>) -> Result<Self, String> {
+        let Some(check) = check else { return Ok(Self::default()) };
+        let header = |(name, rule): (&String, &TextCheck)| -> Result<_, String> {
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is not a header"))?;
+            Ok((name, TextRule::new(rule)?))
+        };
+        Ok(Self {
+            statuses: check.status.clone(),
+            headers: check.headers.iter().map(header).collect::<Result<_, _>>()?,
+            contains: check.contains.as_deref().map(Needle::new),
+            matches: check.matches.as_deref().map(pattern::compile).transpose()?,
+            json: check.json.iter().map(JsonRule::new).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Whether a status counts as success.
+    pub(super) fn takes_status(&self, status: u16) -> bool {
+        if self.statuses.is_empty() { (200..300).contains(&status) } else { self.statuses.contains(&status) }
+    }
+
+    /// Whether the headers are as they must be.
+    pub(super) fn takes_headers(&self, headers: &HeaderMap) -> bool {
+        self.headers.iter().all(|(name, rule)| {
+            let mut values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+            match rule.exists {
+                Some(false) => !headers.contains_key(name),
+                _ => values.any(|value| rule.takes(&value)),
+            }
+        })
+    }
+
+    /// Whether the body must be kept and read as JSON.
+    pub(super) fn wants_json(&self) -> bool {
+        !self.json.is_empty()
+    }
+
+    /// Whether a body of JSON is as it must be.
+    pub(super) fn takes_json(&self, body: &Value) -> bool {
+        self.json.iter().all(|rule| rule.takes(body))
+    }
+
+    /// Looks through the next piece of a text.
+    pub(super) fn look(&self, search: &mut Search, piece: &[u8]) {
+        search.feed(self.contains.as_ref(), self.matches.as_ref(), piece);
+    }
+
+    /// Whether everything that must be in a text was found in it, now that it is over.
+    pub(super) fn found(&self, search: &Search) -> bool {
+        search.found(self.contains.as_ref(), self.matches.as_ref())
+    }
+}
+
+impl TextRule {
+    fn new(check: &TextCheck) -> Result<Self, String> {
+        Ok(Self {
+            equals: check.equals.clone(),
+            contains: check.contains.clone(),
+            matches: check.matches.as_deref().map(expression).transpose()?,
+            exists: check.exists,
+        })
+    }
+
+    fn takes(&self, text: &str) -> bool {
+        self.equals.as_ref().is_none_or(|wanted| text == wanted)
+            && self.contains.as_ref().is_none_or(|wanted| text.contains(wanted.as_str()))
+            && self.matches.as_ref().is_none_or(|wanted| wanted.is_match(text))
+    }
+}
+
+impl JsonRule {
+    fn new(check: &JsonCheck) -> Result<Self, String> {
+        let path = parse_json_path(&check.path).map_err(|_| format!("`{}` is not a JSON path", check.path))?;
+        let wanted = match check {
+            JsonCheck { equals: Some(value), .. } => Wanted::Equals(value.clone()),
+            JsonCheck { not_equals: Some(value), .. } => Wanted::NotEquals(value.clone()),
+            JsonCheck { contains: Some(text), .. } => Wanted::Contains(text.clone()),
+            JsonCheck { matches: Some(text), .. } => Wanted::Matches(expression(text)?),
+            JsonCheck { exists, .. } => Wanted::Exists(exists.unwrap_or(true)),
+        };
+        Ok(Self { path, wanted })
+    }
+
+    fn takes(&self, body: &Value) -> bool {
+        // What a path cannot be asked of, it does not find there.
+        let found: Vec<&Value> = js_path_process(&self.path, body)
+            .map_or_else(|_| Vec::new(), |it| it.into_iter().map(|it| it.val()).collect());
+        match &self.wanted {
+            Wanted::Equals(wanted) => found.iter().any(|value| is_same(value, wanted)),
+            Wanted::NotEquals(wanted) => !found.is_empty() && !found.iter().any(|value| is_same(value, wanted)),
+            Wanted::Contains(wanted) => {
+                found.iter().filter_map(|it| it.as_str()).any(|text| text.contains(wanted.as_str()))
+            }
+            Wanted::Matches(wanted) => found.iter().filter_map(|it| it.as_str()).any(|text| wanted.is_match(text)),
+            Wanted::Exists(wanted) => found.is_empty() != *wanted,
+        }
+    }
+}
+
+/// JSON has one kind of numbers: 1 and 1.0 are the same.
+fn is_same(a: &Value, b: &Value) -> bool {
+    a == b || a.as_f64().is_some_and(|a| b.as_f64() == Some(a))
+}
+
+fn expression(text: &str) -> Result<Regex, String> {
+    Regex::new(text).map_err(|error| format!("`{text}` is not a regular expression: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn expects(check: Value) -> Expects {
+        Expects::new(Some(&serde_json::from_value(check).unwrap())).unwrap()
+    }
+
+    #[test]
+    fn headers_are_asked_by_each_of_their_values() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in
+            [("content-type", "application/json"), ("vary", "accept"), ("vary", "origin"), ("x-empty", "")]
+        {
+            headers.append(name, value.parse().unwrap());
+        }
+        for (check, holds) in [
+            (json!({"Content-Type": {"contains": "json"}}), true),
+            (json!({"content-type": {"contains": "json", "equals": "text/html"}}), false),
+            (json!({"vary": {"equals": "origin"}}), true),
+            (json!({"vary": {"matches": "^or.*n$", "exists": true}}), true),
+            (json!({"vary": {"matches": "^x"}}), false),
+            (json!({"x-empty": {"exists": true}}), true),
+            (json!({"x-none": {"exists": true}}), false),
+            (json!({"x-none": {"contains": "a"}}), false),
+            (json!({"x-none": {"exists": false}}), true),
+            (json!({"vary": {"exists": false}}), false),
+        ] {
+            assert_eq!(expects(json!({"headers": check})).takes_headers(&headers), holds, "{check}");
+        }
+    }
+
+    #[test]
+    fn json_is_asked_by_what_paths_find() {
+        let body = json!({"status": "ok", "n": 3.0, "items": [{"id": "a-1", "price": 5}, {"id": "b-2", "price": 20}], "none": null});
+        for (check, holds) in [
+            (json!({"path": "$.status", "equals": "ok"}), true),
+            (json!({"path": "$.n", "equals": 3}), true),
+            (json!({"path": "$.status", "equals": "OK"}), false),
+            (json!({"path": "$.items[*].price", "equals": 20}), true),
+            (json!({"path": "$.items[*].price", "not_equals": 20}), false),
+            (json!({"path": "$.items[*].price", "not_equals": 21}), true),
+            (json!({"path": "$.nothing", "not_equals": 21}), false),
+            (json!({"path": "$.items[?@.price > 10].id", "equals": "b-2"}), true),
+            (json!({"path": "$..id", "matches": "^a-\\d$"}), true),
+            (json!({"path": "$.items[-1].id", "contains": "b-"}), true),
+            (json!({"path": "$.items[0].id", "contains": "b-"}), false),
+            (json!({"path": "$.none", "exists": true}), true),
+            (json!({"path": "$.none", "equals": null}), true),
+            (json!({"path": "$.items[7]", "exists": false}), true),
+            (json!({"path": "$.items[0]", "exists": false}), false),
+        ] {
+            assert_eq!(expects(json!({"json": [check]})).takes_json(&body), holds, "{check}");
+        }
+        assert!(expects(json!({"json": [{"path": "$.a", "exists": true}]})).wants_json());
+    }
+
+    #[test]
+    fn statuses_are_200_to_299_unless_others_are_named() {
+        assert!(Expects::default().takes_status(204) && !Expects::default().takes_status(304));
+        let named = expects(json!({"status": [200, 404]}));
+        assert!(named.takes_status(404) && !named.takes_status(204));
+    }
+}

@@ -1,0 +1,222 @@
+//! From a host's name to a connection: the name is looked up once for all that wait for it, and the addresses are tried as
+//! every client does, so that one that does not answer is not waited for (Happy Eyeballs, RFC 8305, sections 4 and 5).
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::{FutureExt, Shared};
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+/// How long the addresses of a name are used before it is looked up again: its answers change.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long one address has before the next one is tried beside it.
+const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+
+/// More addresses than this are not tried.
+const MAX_ADDRESSES: usize = 16;
+
+/// Who knows the addresses of names.
+#[derive(Clone, Default)]
+pub(super) enum Resolver {
+    /// The system.
+    #[default]
+    System,
+    /// A test.
+    #[cfg(test)]
+    Test(Arc<dyn Fn() -> io::Result<Vec<SocketAddr>> + Send + Sync>),
+}
+
+impl std::fmt::Debug for Resolver {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Resolver")
+    }
+}
+
+/// What a look-up gave; errors are shared by all that waited for it.
+type Found = Result<Arc<[SocketAddr]>, Arc<io::Error>>;
+type Lookup = Shared<Pin<Box<dyn Future<Output = Found>>>>;
+
+/// The addresses of one name, as they were when it was last looked up.
+#[derive(Default)]
+pub(super) struct Names {
+    known: Option<(Instant, Arc<[SocketAddr]>)>,
+    /// The look-up that is under way. There is never more than one, however long it takes: each takes a thread.
+    asking: Option<Lookup>,
+}
+
+impl std::fmt::Debug for Names {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Names").field("known", &self.known).finish_non_exhaustive()
+    }
+}
+
+impl Names {
+    /// The addresses, if they are fresh enough.
+    pub(super) fn known(&self) -> Option<Arc<[SocketAddr]>> {
+        self.known.as_ref().filter(|(at, _)| at.elapsed() < LOOK_AGAIN).map(|(_, addresses)| Arc::clone(addresses))
+    }
+
+    /// The look-up that is under way, or a new one.
+    pub(super) fn look_up(&mut self, resolver: &Resolver, host: &str, port: u16) -> Lookup {
+        self.asking.get_or_insert_with(|| ask(resolver.clone(), host.to_owned(), port).boxed_local().shared()).clone()
+    }
+
+    /// Takes note of what a look-up gave.
+    pub(super) fn learn(&mut self, found: &Found) {
+        self.asking = None;
+        if let Ok(addresses) = found {
+            self.known = Some((Instant::now(), Arc::clone(addresses)));
+        }
+    }
+}
+
+async fn ask(resolver: Resolver, host: String, port: u16) -> Found {
+    let found = match resolver {
+        Resolver::System => tokio::net::lookup_host((host.as_str(), port))
+            .await
+            .map(|found| found.take(MAX_ADDRESSES).collect::<Vec<_>>()),
+        #[cfg(test)]
+        Resolver::Test(answer) => answer(),
+    };
+    match found {
+        Ok(addresses) if addresses.is_empty() => Err(Arc::new(io::ErrorKind::NotFound.into())),
+        Ok(addresses) => Ok(in_turn(addresses).into()),
+        Err(error) => Err(Arc::new(error)),
+    }
+}
+
+/// The families take turns, beginning with that of the first address: the system knows which it prefers.
+fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (mut one, mut other): (VecDeque<_>, VecDeque<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let mut turns = Vec::with_capacity(one.len() + other.len());
+    while !(one.is_empty() && other.is_empty()) {
+        turns.extend(one.pop_front());
+        turns.extend(other.pop_front());
+    }
+    turns
+}
+
+/// Connects to the first of these addresses that answers. The next one is tried when one fails, or when it takes its time.
+///
+/// # Errors
+/// That of the address that failed last.
+pub(super) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut attempts = FuturesUnordered::new();
+    let mut rest = addresses.iter();
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    loop {
+        if let Some(address) = rest.next() {
+            attempts.push(TcpStream::connect(*address));
+        } else if attempts.is_empty() {
+            return Err(last);
+        }
+        // Until one fails, or, while there are others, for a while.
+        let patience = async {
+            match rest.len() {
+                0 => std::future::pending().await,
+                _ => sleep(NEXT_ADDRESS).await,
+            }
+        };
+        tokio::select! {
+            Some(made) = attempts.next() => match made {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            },
+            () = patience => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let all = ["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"].map(address).to_vec();
+        assert_eq!(in_turn(all), ["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"].map(address));
+        assert_eq!(in_turn(vec![address("1.1.1.1:1")]), [address("1.1.1.1:1")]);
+    }
+
+    /// An address where nobody listens.
+    async fn closed(host: &str) -> SocketAddr {
+        let listener = TcpListener::bind((host, 0)).await.unwrap();
+        listener.local_addr().unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_is_passed_over_at_once() {
+        let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // IPv6 first, where there is any; where there is none, it fails as fast.
+        let v6 = match TcpListener::bind("[::1]:0").await {
+            Ok(listener) => listener.local_addr().unwrap(),
+            Err(_) => address("[::1]:9"),
+        };
+        let begin = Instant::now();
+        let made = connect(&[v6, closed("127.0.0.1").await, open.local_addr().unwrap()]).await.unwrap();
+        assert_eq!(made.peer_addr().unwrap(), open.local_addr().unwrap());
+        assert!(begin.elapsed() < NEXT_ADDRESS, "{:?}", begin.elapsed());
+        let refused = connect(&[closed("127.0.0.1").await]).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(connect(&[]).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn an_address_that_never_answers_is_not_waited_for() {
+        // A listener whose queue is full: the kernel drops what comes then.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(address("127.0.0.1:0")).unwrap();
+        let full = socket.listen(1).unwrap();
+        let silent = full.local_addr().unwrap();
+        let mut queue = Vec::new();
+        while let Ok(made) = tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(silent)).await {
+            queue.push(made.unwrap());
+        }
+        let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let made = connect(&[silent, open.local_addr().unwrap()]).await.unwrap();
+        assert_eq!(made.peer_addr().unwrap(), open.local_addr().unwrap());
+    }
+
+    #[tokio::test]
+    async fn one_look_up_serves_all_that_wait_and_is_made_again_when_it_is_old() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let resolver = Resolver::Test(Arc::new(move || match counted.fetch_add(1, Ordering::SeqCst) {
+            0 => Ok(vec![address("127.0.0.1:1")]),
+            1 => Err(io::Error::other("no such name")),
+            _ => Ok(vec![address("127.0.0.2:1")]),
+        }));
+        let mut names = Names::default();
+        let both = [names.look_up(&resolver, "x", 1), names.look_up(&resolver, "x", 1)];
+        for lookup in both {
+            assert_eq!(&*lookup.await.unwrap(), [address("127.0.0.1:1")]);
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        names.learn(&Ok(vec![address("127.0.0.1:1")].into()));
+        assert_eq!(&*names.known().unwrap(), [address("127.0.0.1:1")]);
+        names.known = names.known.map(|(at, addresses)| (at - LOOK_AGAIN, addresses));
+        assert!(names.known().is_none());
+        let found = names.look_up(&resolver, "x", 1).await;
+        assert!(found.is_err());
+        names.learn(&found);
+        assert_eq!(&*names.look_up(&resolver, "x", 1).await.unwrap(), [address("127.0.0.2:1")]);
+    }
+}

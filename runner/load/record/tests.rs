@@ -1,0 +1,201 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn record(due_ns: u64) -> Record {
+    let job =
+        Job { number: 0, due_ns, in_flight: 3, late_us: Some(1), sent_us: Some(2), can_be_late: true, resent: false };
+    Record { job, latency_us: 5, first_byte_us: Some(2), tokens: None, failure: None, is_stuck: false }
+}
+
+fn mark(at_ns: u64, phase: usize, part: Part) -> Mark {
+    Mark { at_ns, phase, part }
+}
+
+fn take(ledger: &Ledger, records: Vec<Record>, now_ns: u64) {
+    let issued = records.len() as u64;
+    let mut news = News { records, ..News::default() };
+    ledger.take(&mut news, issued, now_ns);
+    assert!(news.records.is_empty());
+}
+
+proptest! {
+    /// However late requests end and marks come, each is in exactly the stretch and the cell in which it was due.
+    #[test]
+    fn every_request_is_counted_where_it_was_due(
+        due in proptest::collection::vec(0_u64..20_000_000_000, 0..300),
+        cuts in proptest::collection::btree_set(0_u64..20_000_000_000, 0..8),
+        took in 0_u64..4_000_000_000,
+    ) {
+        let marks = Arc::new(Marks::default());
+        marks.begin(mark(0, 0, Part::Judged));
+        let ledger = Ledger::new(Arc::clone(&marks));
+        let end_ns = 20_000_000_000;
+        let mut cuts = cuts.into_iter().enumerate().peekable();
+        // Each request ends `took` after it was due, each mark is set when its moment is there.
+        for now in (0..=end_ns + took).step_by(100_000_000) {
+            while let Some((phase, at)) = cuts.next_if(|(_, at)| *at <= now + 99_999_999) {
+                marks.begin(mark(at, phase + 1, Part::Judged));
+            }
+            let ended = due.iter().filter(|due| (**due + took) / 100_000_000 == now / 100_000_000);
+            take(&ledger, ended.map(|due| record(*due)).collect(), now + 99_999_999);
+        }
+        let seen = ledger.close(end_ns);
+        for segment in &seen.segments {
+            for (number, cell) in segment.cells.iter().enumerate() {
+                let begin = segment.mark.at_ns + number as u64 * CELL_NS;
+                let end = (begin + CELL_NS).min(segment.end_ns);
+                let wanted = due.iter().filter(|due| (begin..end).contains(due)).count() as u64;
+                prop_assert_eq!((cell.requests(), cell.latency.len()), (wanted, wanted));
+            }
+        }
+        prop_assert_eq!(seen.requests(), due.len() as u64);
+        let timings = seen.timings();
+        for values in [&timings.lateness, &timings.service, &timings.first_byte] {
+            prop_assert_eq!(values.len(), due.len() as u64);
+        }
+    }
+
+    /// Parts that count by themselves, with cells of different lengths, are the whole once they are merged.
+    #[test]
+    fn merged_parts_are_the_whole(
+        requests in proptest::collection::vec((0_u64..3_000_000_000_000, 1_u32..90_000_000, 0_u8..6), 1..200),
+        parts in 1_usize..5,
+    ) {
+        let marks = Arc::new(Marks::default());
+        for (phase, at_s) in [0, 30, 700].into_iter().enumerate() {
+            marks.begin(mark(at_s * 1_000_000_000, phase, Part::Judged));
+        }
+        let end_ns = 3_000_000_000_000;
+        let of = |&(due_ns, latency_us, kind): &(u64, u32, u8)| {
+            let failure = match kind {
+                0 => Some(Failure::Timeout),
+                1 => Some(Failure::Status(503)),
+                2 => Some(Failure::NotSentLimit),
+                _ => None,
+            };
+            let tokens = (kind == 5).then(|| Box::new(Tokens { first_us: Some(7), pieces: 3, longest_us: latency_us, ..Tokens::default() }));
+            Record { latency_us, failure, tokens, ..record(due_ns) }
+        };
+        let counted = |part: usize, parts: usize| {
+            let ledger = Ledger::new(Arc::clone(&marks));
+            take(&ledger, requests.iter().skip(part).step_by(parts).map(of).collect(), end_ns);
+            ledger.close(end_ns)
+        };
+        let mut merged = LoadObservations::default();
+        (0..parts).for_each(|part| merged.merge(counted(part, parts)));
+        let whole = counted(0, 1);
+        prop_assert_eq!(merged.issued, requests.len() as u64);
+        // A part without requests late in a stretch has shorter cells than the whole would have there.
+        for (one, other) in merged.segments.iter().zip(&whole.segments) {
+            prop_assert_eq!(one, other);
+        }
+        prop_assert_eq!(merged, whole);
+    }
+}
+
+#[test]
+fn a_long_stretch_has_longer_cells_and_loses_nothing() {
+    let ledger = Ledger::new(Arc::default());
+    let hours = 2;
+    let mut sizes = Vec::new();
+    for second in 0..hours * 3600 {
+        let records = (0..50).map(|number| {
+            let due_ns = second * 1_000_000_000 + number * 20_000_000;
+            Record { latency_us: (1_000 + (second * 7919 + number * 104_729) % 9_000) as u32, ..record(due_ns) }
+        });
+        take(&ledger, records.collect(), (second + 1) * 1_000_000_000);
+        if second % 600 == 599 {
+            let state = ledger.state();
+            let stretch = &state.stretches[&0];
+            assert!(stretch.hot.len() <= 9, "{}", stretch.hot.len());
+            sizes.push(stretch.cold.iter().map(PackedCell::size).sum::<usize>());
+        }
+    }
+    // Fifty requests that hardly share a bucket: less than 150 bytes a second, and less once cells are merged.
+    assert!(sizes.iter().zip(1..).all(|(size, tenth)| *size < 150 * 600 * tenth), "{sizes:?}");
+    let seen = ledger.close(hours * 3_600_000_000_000);
+    let segment = &seen.segments[0];
+    assert_eq!((segment.cell_ns, segment.cells.len()), (2_000_000_000, 3600));
+    assert!(segment.cells.iter().all(|cell| cell.requests() == 100 && cell.latency.len() == 100));
+}
+
+#[test]
+fn tokens_are_timed_by_piece_and_counted_by_the_server_where_it_counts() {
+    let mut tokens = Tokens::default();
+    let mut gaps = Vec::new();
+    for (now_ms, pieces, counted) in [(40, 1, None), (60, 2, None), (61, 2, None), (90, 5, None), (95, 5, Some(7))] {
+        let due_ns = 10_000_000;
+        tokens.see(due_ns, now_ms * 1_000_000, pieces, counted, |gap_us, count| {
+            gaps.push(Gap { due_ns, gap_us, count: count as u32 });
+        });
+    }
+    let all: Vec<_> = gaps.iter().map(|gap| (gap.gap_us, gap.count)).collect();
+    assert_eq!(all, [(20_000, 1), (30_000, 1), (0, 2)]);
+    assert_eq!((tokens.first_us, tokens.longest_us), (Some(30_000), 30_000));
+    // 50 ms from the first of the 7 tokens that the server counts to the last.
+    assert_eq!(tokens.mean_us(10_000_000), Some(8_333));
+    let ledger = Ledger::new(Arc::new(Marks::default()));
+    let mut broken = Record { failure: Some(Failure::BrokenStream), is_stuck: true, ..record(7) };
+    broken.tokens = Some(Box::new(Tokens { pieces: 3, ..Tokens::default() }));
+    let good = Record { tokens: Some(Box::new(tokens)), ..record(7) };
+    let uncounted = Record { tokens: Some(Box::new(Tokens { pieces: 2, ..Tokens::default() })), ..record(7) };
+    ledger.take(&mut News { records: vec![broken, good, uncounted], gaps, made: Vec::new() }, 3, 10);
+    let early = ledger.so_far(20);
+    assert_eq!(early, ledger.so_far(20), "looking changes nothing");
+    let seen = ledger.close(20);
+    let cell = &seen.segments[0].cells[0];
+    assert_eq!((cell.tokens, cell.token_gaps.len(), cell.first_token.len(), cell.stuck), (9, 4, 1, 1));
+    assert_eq!(cell, &early.segments[0].cells[0]);
+    assert_eq!(seen.segments[0].timings.longest_gap.len(), 3);
+}
+
+#[test]
+fn a_quick_failure_does_not_make_a_service_look_fast() {
+    let ledger = Ledger::new(Arc::new(Marks::default()));
+    let failures = [None, Some(Failure::Refused), Some(Failure::Timeout), Some(Failure::Status(503))];
+    take(&ledger, failures.map(|failure| Record { failure, ..record(7) }).into(), 10);
+    let mut unsent = Record { failure: Some(Failure::NotSentLimit), first_byte_us: None, ..record(7) };
+    unsent.job.sent_us = None;
+    ledger.take(&mut News { records: vec![unsent], ..News::default() }, 5, 10);
+    let live = ledger.live();
+    assert_eq!((live.ended, live.succeeded, live.latency.len()), (5, 1, 3));
+    assert_eq!(ledger.live().ended, 0);
+    let seen = ledger.close(20);
+    let cell = &seen.segments[0].cells[0];
+    assert_eq!((cell.requests(), cell.succeeded, cell.latency.len(), cell.in_flight), (5, 1, 3, 3));
+    assert_eq!(cell.failed[&Failure::Status(503)], 1);
+    assert_eq!((seen.segments[0].first_success_ns, seen.issued, seen.not_sent()), (Some(7), 5, 1));
+    // One that was never sent has no time at the service, and only a success tells how quick an answer begins.
+    let timings = seen.timings();
+    assert_eq!((timings.lateness.len(), timings.service.len(), timings.first_byte.len()), (5, 2, 1));
+    assert_eq!(timings.service.max(), Some(3.0));
+}
+
+#[test]
+fn connections_count_where_they_were_begun() {
+    let marks = Arc::new(Marks::default());
+    let ledger = Ledger::new(Arc::clone(&marks));
+    marks.begin(mark(0, 0, Part::Judged));
+    marks.begin(mark(500, 1, Part::Judged));
+    let made = |at_ns, tls_us| Made { at_ns, connect_us: 40, tls_us };
+    let made = vec![made(100, None), made(600, Some(900)), made(700, None)];
+    ledger.take(&mut News { made, ..News::default() }, 0, 1000);
+    let seen = ledger.close(1000);
+    let counts: Vec<_> = seen.segments.iter().map(|it| (it.timings.connect.len(), it.timings.tls.len())).collect();
+    assert_eq!(counts, [(1, 0), (2, 1)]);
+}
+
+#[test]
+fn requests_from_before_the_first_mark_are_not_judged_and_none_is_lost() {
+    let marks = Arc::new(Marks::default());
+    let ledger = Ledger::new(Arc::clone(&marks));
+    marks.begin(mark(500, 0, Part::Judged));
+    marks.begin(mark(800, 0, Part::Undoing));
+    take(&ledger, vec![record(100), record(499), record(500), record(900)], 1000);
+    // A mark that is taken back although something was counted from it would be the timeline's error.
+    marks.begin(mark(700, 1, Part::Judged));
+    let seen = ledger.close(1000);
+    let counts: Vec<_> = seen.segments.iter().map(|segment| (segment.mark.part, segment.cells[0].succeeded)).collect();
+    assert_eq!(counts, [(Part::Settling, 2), (Part::Judged, 1), (Part::Judged, 1)]);
+}

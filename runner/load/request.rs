@@ -1,0 +1,249 @@
+//! The requests of a load, made ready: what is the same for all of them was put together before, and what is not costs no more
+//! than putting pieces together. Everything that can be wrong with a request is found here, before anything is sent.
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Method, Uri};
+use http_body_util::Full;
+use shakedown_schemas::scenario::{HttpRequest, Order};
+
+use super::dice::{Dice, Question};
+use super::expects::Expects;
+use super::text::{Compiler, Draw, Escape, Rows, Text};
+
+/// One request of a load, as often as it is sent.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    /// Its name; empty for one that stands alone.
+    pub(super) name: String,
+    pub(super) expects: Expects,
+    method: Method,
+    path: Path,
+    headers: HeaderMap,
+    /// Those that are different for every request.
+    more_headers: Vec<(HeaderName, Text)>,
+    body: Body,
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone)]
+enum Path {
+    Same(Uri),
+    Each(Text),
+}
+
+/// What a request carries.
+#[derive(Debug, Clone)]
+pub(super) enum Body {
+    Same(Bytes),
+    Each(Text),
+    /// One of these.
+    OneOf(Vec<Bytes>, Order),
+}
+
+/// What is the same for all requests of a load.
+#[derive(Debug)]
+pub(super) struct Base<'b> {
+    pub(super) scheme: Scheme,
+    pub(super) authority: Authority,
+    /// What stands before every path, without a `/` at its end.
+    pub(super) path: &'b str,
+    pub(super) http2: bool,
+    /// Each request has a connection of its own.
+    pub(super) fresh: bool,
+    /// Those that the scenario may replace.
+    pub(super) headers: HeaderMap,
+    /// How many rows the load's table has.
+    pub(super) rows: usize,
+    pub(super) dice: Dice,
+}
+
+impl Request {
+    /// Makes a request ready.
+    ///
+    /// # Errors
+    /// A sentence about a method, path or header that HTTP does not allow, or about data that is not there.
+    pub(super) fn new(
+        it: &HttpRequest,
+        body: Body,
+        base: &Base<'_>,
+        compiler: &mut Compiler<'_>,
+    ) -> Result<Self, String> {
+        let mut headers = base.headers.clone();
+        let mut more_headers = Vec::new();
+        for (name, value) in &it.headers {
+            let bad = || format!("the header `{name}` or its value cannot be sent over HTTP");
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
+            if name == header::CONTENT_LENGTH || name == header::TRANSFER_ENCODING {
+                return Err(format!("the header `{name}` follows from the body: leave it out"));
+            }
+            let text = compiler.text(value, Escape::No)?;
+            for value in text.each(base.rows, base.dice) {
+                HeaderValue::from_bytes(&value).map_err(|_| bad())?;
+            }
+            match text {
+                Text::Same(value) => drop(headers.insert(name, HeaderValue::from_bytes(&value).map_err(|_| bad())?)),
+                Text::Pieces(_) => {
+                    // The one that the scenario may replace is replaced.
+                    headers.remove(&name);
+                    more_headers.push((name, text));
+                }
+            }
+        }
+        let mut base =
+            Base { authority: base.authority.clone(), scheme: base.scheme.clone(), headers: HeaderMap::new(), ..*base };
+        if base.http2 {
+            // HTTP/2 has the host in the URI, and forbids what is about one connection (RFC 9113, sections 8.2.2 and 8.3.1).
+            if let Some(host) = headers.remove(header::HOST) {
+                base.authority = Authority::try_from(host.as_bytes()).map_err(|_| "`Host` is not a host".to_owned())?;
+            }
+            [header::CONNECTION, header::UPGRADE].iter().for_each(|name| drop(headers.remove(name)));
+        } else if base.fresh && !headers.contains_key(header::CONNECTION) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        let text = compiler.text(&it.path, Escape::No)?;
+        for path in text.each(base.rows, base.dice) {
+            base.uri(&path)?;
+        }
+        let path = match text {
+            Text::Same(path) => Path::Same(base.uri(&path)?),
+            Text::Pieces(_) => Path::Each(base.prefixed(text)),
+        };
+        Ok(Self {
+            name: it.name.clone(),
+            expects: Expects::new(it.check.as_ref())?,
+            method: Method::from_bytes(it.method.as_bytes())
+                .map_err(|_| format!("`{}` is not an HTTP method", it.method))?,
+            path,
+            headers,
+            more_headers,
+            body,
+        })
+    }
+
+    /// One request to send.
+    ///
+    /// # Errors
+    /// When what was put together is none; [`Request::new`] tried all that can be.
+    pub(super) fn to_send(&self, draw: &Draw) -> Result<http::Request<Full<Bytes>>, http::Error> {
+        let mut buffer = Vec::new();
+        let body = match &self.body {
+            Body::Same(body) => body.clone(),
+            Body::Each(text) => {
+                text.write(draw, &mut buffer);
+                Bytes::from(std::mem::take(&mut buffer))
+            }
+            Body::OneOf(bodies, order) => {
+                let count = bodies.len() as u64;
+                let at = match order {
+                    Order::Sequential => draw.number % count,
+                    Order::Random => draw.dice.below(Question::Prompt, draw.number, count),
+                };
+                bodies[at as usize].clone()
+            }
+        };
+        let mut request = http::Request::new(Full::new(body));
+        request.method_mut().clone_from(&self.method);
+        match &self.path {
+            Path::Same(uri) => request.uri_mut().clone_from(uri),
+            Path::Each(text) => {
+                text.write(draw, &mut buffer);
+                *request.uri_mut() = Uri::try_from(buffer.as_slice())?;
+                buffer.clear();
+            }
+        }
+        request.headers_mut().clone_from(&self.headers);
+        for (name, text) in &self.more_headers {
+            text.write(draw, &mut buffer);
+            request.headers_mut().insert(name, HeaderValue::from_bytes(&buffer)?);
+            buffer.clear();
+        }
+        Ok(request)
+    }
+}
+
+impl Base<'_> {
+    /// What stands before every path.
+    fn prefix(&self) -> String {
+        match self.http2 {
+            true => format!("{}://{}{}", self.scheme, self.authority, self.path),
+            // HTTP/1.1 has the host in a header, and its path alone on the line (RFC 9112, section 3.2.1).
+            false => self.path.to_owned(),
+        }
+    }
+
+    fn uri(&self, path: &[u8]) -> Result<Uri, String> {
+        let path = String::from_utf8_lossy(path);
+        let bad = |cause: &dyn std::fmt::Display| format!("`{path}` is not a path ({cause})");
+        // Not through `Uri` alone, which takes `//host/path` for a host.
+        let whole = format!("{}{path}", self.path);
+        let path_and_query = PathAndQuery::try_from(whole.as_str()).map_err(|cause| bad(&cause))?;
+        if !whole.starts_with('/') {
+            return Err(bad(&"it does not begin with `/`"));
+        }
+        let mut parts = http::uri::Parts::default();
+        parts.path_and_query = Some(path_and_query);
+        if self.http2 {
+            (parts.scheme, parts.authority) = (Some(self.scheme.clone()), Some(self.authority.clone()));
+        }
+        Uri::from_parts(parts).map_err(|cause| bad(&cause))
+    }
+
+    fn prefixed(&self, text: Text) -> Text {
+        let Text::Pieces(mut pieces) = text else { return text };
+        pieces.insert(0, super::text::Piece::Same(self.prefix().into_bytes().into()));
+        Text::of(pieces)
+    }
+}
+
+/// The requests of a load, and which of them is sent.
+#[derive(Debug, Clone)]
+pub(super) struct Requests {
+    all: Vec<Request>,
+    /// The sum of the weights up to each, with it.
+    weights: Vec<u64>,
+    rows: Rows,
+    dice: Dice,
+}
+
+impl Requests {
+    /// Requests with their weights; at least one.
+    pub(super) fn new(all: Vec<(Request, u32)>, rows: Rows, dice: Dice) -> Self {
+        let weights = all.iter().scan(0, |sum, (_, weight)| {
+            *sum += u64::from(*weight);
+            Some(*sum)
+        });
+        Self { weights: weights.collect(), all: all.into_iter().map(|(request, _)| request).collect(), rows, dice }
+    }
+
+    /// Which request has this number: its place among them.
+    pub(super) fn choose(&self, number: u64) -> usize {
+        let [.., total] = self.weights.as_slice() else { return 0 };
+        if self.all.len() == 1 {
+            return 0;
+        }
+        let drawn = self.dice.below(Question::Request, number, *total);
+        self.weights.partition_point(|sum| *sum <= drawn)
+    }
+
+    /// The request at a place.
+    pub(super) fn at(&self, place: usize) -> &Request {
+        &self.all[place]
+    }
+
+    /// The data of the request of this number.
+    pub(super) fn draw(&self, number: u64) -> Draw {
+        self.rows.draw(number, self.dice)
+    }
+
+    /// Whether they have names, by which each is counted.
+    pub(super) fn have_names(&self) -> bool {
+        self.names().next().is_some()
+    }
+
+    /// The names of those that have one.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(|request| request.name.as_str()).filter(|name| !name.is_empty())
+    }
+}

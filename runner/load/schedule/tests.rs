@@ -1,0 +1,179 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn shape(pace: serde_json::Value, seconds: u64) -> Shape {
+    Shape::new(&serde_json::from_value(pace).unwrap(), Duration::from_secs(seconds))
+}
+
+fn constant(rate: f64) -> Shape {
+    Shape { legs: Vec::new(), last: rate }
+}
+
+fn mark(at_ns: u64, phase: usize, part: Part) -> Mark {
+    Mark { at_ns, phase, part }
+}
+
+fn judged(seconds: &[f64]) -> Vec<Mark> {
+    let at = |(phase, seconds): (usize, &f64)| mark((seconds * 1e9) as u64, phase, Part::Judged);
+    seconds.iter().enumerate().map(at).collect()
+}
+
+fn all(arrival: Arrival, curve: &Curve, part: (u64, u64), end_ns: u64) -> Vec<u64> {
+    let mut schedule = Schedule::new(arrival, 7, "load", part);
+    schedule.follow(curve.clone());
+    std::iter::from_fn(|| schedule.take_before(end_ns)).collect()
+}
+
+fn even(curve: &Curve, end_ns: u64) -> Vec<u64> {
+    all(Arrival::Constant, curve, (0, 1), end_ns)
+}
+
+#[test]
+fn a_constant_rate_is_absolute_and_leaves_nothing_out() {
+    let curve = |rate| Curve::new(&[constant(rate)], &[]);
+    assert_eq!(even(&curve(4.0), SECOND), [0, 250_000_000, 500_000_000, 750_000_000]);
+    for rate in [1.0, 3.0, 7.5, 400.0, 1_000.0, 20_000.0] {
+        let due = even(&curve(rate), 10 * SECOND);
+        assert_eq!(due.len() as f64, rate * 10.0, "{rate}");
+        assert!(due.is_sorted());
+    }
+    assert_eq!(even(&curve(0.0), u64::MAX), [] as [u64; 0]);
+}
+
+#[test]
+fn a_border_between_equal_paces_is_none() {
+    let one = Curve::new(&[constant(3.0)], &judged(&[0.0]));
+    let two = Curve::new(&[constant(3.0), constant(3.0)], &judged(&[0.0, 10.1]));
+    assert_eq!(even(&two, 20 * SECOND), even(&one, 20 * SECOND));
+}
+
+#[test]
+fn a_ramp_sends_the_area_beneath_it() {
+    for (pace, requests) in [
+        (json!({"from": "0/s", "to": "200/s"}), 1000),
+        (json!({"from": "200/s", "to": "0/s"}), 1000),
+        (json!({"from": "100/s", "to": "20/s", "over": "5s"}), 400),
+        (json!({"steps": ["10/s", "50/s", "0/s", "40/s"], "each": "2s"}), 280),
+        (json!({"steps": ["20/s", "60/s"]}), 400),
+    ] {
+        let curve = Curve::new(&[shape(pace.clone(), 10)], &judged(&[0.0]));
+        let due = even(&curve, 10 * SECOND);
+        assert!(due.len().abs_diff(requests) <= 1, "{pace}: {}", due.len());
+        assert!(due.is_sorted());
+    }
+    // From nothing to 200/s in 10 s: after x seconds 10 x² are due, so that number i is due after sqrt(i / 10).
+    let curve = Curve::new(&[shape(json!({"from": "0/s", "to": "200/s"}), 10)], &judged(&[0.0]));
+    for (number, due) in even(&curve, 10 * SECOND).into_iter().enumerate() {
+        assert!((due as f64 / 1e9 - (number as f64 / 10.0).sqrt()).abs() < 1e-6, "{number}: {due}");
+    }
+}
+
+#[test]
+fn a_shape_waits_until_the_faults_are_in_place() {
+    let shapes = [constant(10.0), shape(json!({"from": "20/s", "to": "40/s"}), 10)];
+    let begun = [mark(0, 0, Part::Judged), mark(5 * SECOND, 1, Part::Injecting)];
+    let early = Curve::new(&shapes, &begun);
+    assert_eq!(even(&early, 9 * SECOND).len(), 130);
+    let active =
+        [begun.as_slice(), &[mark(9 * SECOND, 1, Part::Settling), mark(11 * SECOND, 1, Part::Judged)]].concat();
+    let curve = Curve::new(&shapes, &active);
+    assert_eq!(even(&curve, 9 * SECOND), even(&early, 9 * SECOND));
+    assert_eq!(even(&curve, 19 * SECOND).len(), 130 + 300);
+    // The removal of the faults takes longer than was planned: the last rate holds.
+    let undoing = [active.as_slice(), &[mark(19 * SECOND, 1, Part::Undoing)]].concat();
+    assert_eq!(even(&Curve::new(&shapes, &undoing), 21 * SECOND).len(), 130 + 300 + 80);
+}
+
+#[test]
+fn a_pause_sends_nothing_and_ends() {
+    let curve = Curve::new(&[constant(10.0), constant(0.0), constant(5.0)], &judged(&[0.0, 2.0, 4.0]));
+    let due = even(&curve, 6 * SECOND);
+    assert_eq!(due.len(), 30);
+    assert!(due.iter().all(|due| !(2 * SECOND..4 * SECOND).contains(due)), "{due:?}");
+    let paused = Curve::new(&[constant(10.0), constant(0.0)], &judged(&[0.0, 2.0]));
+    assert_eq!(even(&paused, u64::MAX).len(), 20);
+}
+
+#[test]
+fn chance_has_the_rate_and_the_variance_of_a_poisson_process_and_repeats() {
+    let curve =
+        Curve::new(&[constant(500.0), shape(json!({"from": "0/s", "to": "1000/s"}), 100)], &judged(&[0.0, 100.0]));
+    let due = all(Arrival::Poisson, &curve, (0, 1), 200 * SECOND);
+    let per_second = |second: u64| due.iter().filter(|due| **due / SECOND == second).count() as f64;
+    let mean = (0..100).map(per_second).sum::<f64>() / 100.0;
+    let variance = (0..100).map(|second| (per_second(second) - mean).powi(2)).sum::<f64>() / 99.0;
+    // Four standard errors around 500 and 1.
+    assert!((mean - 500.0).abs() < 9.0 && (variance / mean - 1.0).abs() < 0.57, "{mean} {variance}");
+    let ramp = due.iter().filter(|due| **due >= 100 * SECOND).count() as f64;
+    assert!((ramp - 50_000.0).abs() < 900.0, "{ramp}");
+    assert_eq!(due, all(Arrival::Poisson, &curve, (0, 1), 200 * SECOND));
+    let mut other = Schedule::new(Arrival::Poisson, 8, "load", (0, 1));
+    other.follow(curve);
+    assert_ne!(other.due_ns(), Some(due[0]));
+}
+
+fn any_shape() -> impl Strategy<Value = Shape> {
+    let rate = prop_oneof![Just(0.0), 0.1_f64..50.0, 50.0_f64..400.0];
+    let leg = (0_u64..4_000, rate.clone(), rate.clone(), any::<bool>()).prop_map(|(millis, from, to, is_flat)| Leg {
+        lasts: Duration::from_millis(millis),
+        from,
+        to: if is_flat { from } else { to },
+    });
+    (proptest::collection::vec(leg, 0..4), rate).prop_map(|(legs, last)| Shape { legs, last })
+}
+
+proptest! {
+    /// Whenever phases begin, and however late a part hears of it, the parts together are the whole, each request once,
+    /// in each phase as many as its pace asks for.
+    #[test]
+    fn parts_that_hear_of_borders_while_running_are_the_whole(
+        shapes in proptest::collection::vec(any_shape(), 1..5),
+        lengths in proptest::collection::vec(1_u64..5_000, 4),
+        parts in 1_u64..6,
+        poisson in any::<bool>(),
+        tick_ms in 1_u64..700,
+    ) {
+        let arrival = if poisson { Arrival::Poisson } else { Arrival::Constant };
+        let mut marks = Vec::new();
+        let mut at_ns = 0;
+        for (phase, length) in (0..shapes.len()).zip(&lengths) {
+            if length % 3 == 0 {
+                marks.push(mark(at_ns, phase, Part::Injecting));
+                at_ns += length * 300_000;
+            }
+            marks.push(mark(at_ns, phase, Part::Judged));
+            at_ns += length * 1_000_000;
+        }
+        let end_ns = at_ns;
+        let whole = all(arrival, &Curve::new(&shapes, &marks), (0, 1), end_ns);
+        prop_assert!(whole.is_sorted());
+        let mut joined = Vec::new();
+        for part in 0..parts {
+            let mut schedule = Schedule::new(arrival, 7, "load", (part, parts));
+            let mut now_ns = 0;
+            while now_ns < end_ns {
+                now_ns = (now_ns + tick_ms * 1_000_000).min(end_ns);
+                let known: Vec<Mark> = marks.iter().copied().filter(|mark| mark.at_ns < now_ns).collect();
+                schedule.follow(Curve::new(&shapes, &known));
+                while let Some(due) = schedule.take_before(now_ns) {
+                    joined.push(due);
+                }
+            }
+        }
+        joined.sort_unstable();
+        prop_assert_eq!(&joined, &whole);
+        if !poisson {
+            let curve = Curve::new(&shapes, &marks);
+            let ends = marks.iter().skip(1).map(|mark| mark.at_ns).chain([end_ns]);
+            for (from, to) in marks.iter().map(|mark| mark.at_ns).zip(ends) {
+                let due = whole.iter().filter(|due| (from..to).contains(due)).count() as f64;
+                let asked = curve.count(to) - curve.count(from);
+                prop_assert!((due - asked).abs() <= 1.0 + 1e-6, "{} of {}", due, asked);
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What is sent: each request with its own data, exactly once, however the load is divided.
+
+use super::*;
+
+/// A load with a file beside it, sent until the server has seen a few.
+async fn sent(load: serde_json::Value, files: Files) -> (Vec<server::Seen>, LoadObservations, Server) {
+    let server = Server::start().await;
+    let mut planned = planned(&server, load);
+    planned.files = files;
+    let seen = send(planned, 100 * MS, 20_000 * MS).await;
+    (server.seen(), seen, server)
+}
+
+#[tokio::test]
+async fn every_number_is_sent_once_with_its_row() {
+    let load = json!({
+        "http": {"path": "/{{ n }}", "method": "POST", "body": "{{ row.name }} {{ uuid }}", "headers": {"x-id": "{{ uuid }}"}},
+        "feeder": {"file": "rows.csv"},
+        "rate": "300/s",
+    });
+    let (seen, observed, _server) = sent(load, Files::of([("rows.csv", b"name\nann\nbob\n")])).await;
+    assert_eq!(total(&observed).succeeded, seen.len() as u64, "{:?}", total(&observed).failed);
+    let mut numbers: Vec<u64> = Vec::new();
+    let mut ids = std::collections::BTreeSet::new();
+    for it in &seen {
+        let number: u64 = it.line.trim_start_matches("POST /").split(' ').next().unwrap().parse().unwrap();
+        let (name, id) = it.body.split_once(' ').unwrap();
+        assert_eq!(name, ["ann", "bob"][number as usize % 2]);
+        assert!(it.head.contains(&format!("x-id: {id}")), "{it:?}");
+        numbers.push(number);
+        ids.insert(id.to_owned());
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..seen.len() as u64).collect::<Vec<_>>());
+    assert_eq!(ids.len(), seen.len());
+}
+
+#[tokio::test]
+async fn a_closed_loop_has_numbers_of_its_own_too() {
+    let load = json!({"http": {"path": "/{{ n }}"}, "concurrency": 40});
+    let (seen, ..) = sent(load, Files::default()).await;
+    let numbers: std::collections::BTreeSet<&str> = seen.iter().map(|it| it.line.as_str()).collect();
+    assert!(numbers.len() == seen.len() && seen.len() >= 40, "{} of {}", numbers.len(), seen.len());
+}
+
+#[tokio::test]
+async fn the_same_seed_sends_the_same() {
+    let load = |seed| async move {
+        let server = Server::start().await;
+        let http = json!({"requests": [
+            {"name": "a", "path": "/a/{{ n }}", "headers": {"x-id": "{{ uuid }}"}},
+            {"name": "b", "path": "/b/{{ n }}"},
+        ]});
+        let mut planned = planned(&server, json!({"http": http, "rate": "200/s"}));
+        planned.seed = seed;
+        send(planned, 100 * MS, 20_000 * MS).await;
+        // How many there were in that time is not the point.
+        let mut seen = server.seen();
+        seen.iter_mut().for_each(|it| it.head = it.head.split("x-id: ").nth(1).unwrap_or_default().to_owned());
+        seen.sort_by_key(|it| it.line[7..].split(' ').next().unwrap().parse::<u64>().unwrap());
+        seen.truncate(15);
+        seen
+    };
+    let (first, again, other) = tokio::join!(load(7), load(7), load(8));
+    assert_eq!(first, again);
+    assert!(first != other && first.len() == 15);
+    assert!(["GET /a", "GET /b"].iter().all(|line| first.iter().any(|it| it.line.starts_with(line))));
+}
+
+#[tokio::test]
+async fn each_request_can_have_its_own_connection() {
+    for pace in [json!({"rate": "300/s"}), json!({"concurrency": 3})] {
+        let mut load = json!({"http": {}, "connections": "per_request"});
+        load.as_object_mut().unwrap().extend(pace.as_object().unwrap().clone());
+        let (seen, observed, server) = sent(load, Files::default()).await;
+        let total = total(&observed);
+        assert_eq!((total.succeeded, total.requests()), (seen.len() as u64, seen.len() as u64), "{:?}", total.failed);
+        assert_eq!(server.connections(), total.succeeded);
+        assert!(seen.iter().all(|it| it.head.contains("connection: close")));
+    }
+}
+
+#[tokio::test]
+async fn a_check_is_asked_of_its_own_request() {
+    let load = json!({
+        "http": {"check": {"contains": "hello"}, "requests": [
+            {"name": "good"},
+            {"name": "bad", "check": {"contains": "bye", "headers": {"content-length": {"equals": "5"}}}},
+        ]},
+        "rate": "300/s",
+    });
+    let (seen, observed, _server) = sent(load, Files::default()).await;
+    let total = total(&observed);
+    assert!(total.succeeded > 0 && total.failed.keys().eq([&Failure::Check]), "{:?}", total.failed);
+    let failed = total.failed[&Failure::Check];
+    let counts = [("good".to_owned(), (total.succeeded, 0)), ("bad".to_owned(), (0, failed))];
+    assert_eq!(observed.requests, counts);
+    assert_eq!(total.requests(), seen.len() as u64);
+}
+
+/// Answers of a name that change, fail and come back are followed: the name is looked up again while the load goes on.
+#[tokio::test]
+async fn a_names_answers_may_change_and_fail() {
+    let servers = [Server::start().await, Server::start().await];
+    let addresses = servers.each_ref().map(Server::address);
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let load = json!({"http": {}, "connections": "per_request", "rate": "100/s"});
+    let mut planned = planned(&servers[0], load);
+    planned.endpoint.addresses.clear();
+    let mut target = target::Target::new(&planned).unwrap();
+    target.resolver =
+        names::Resolver::Test(Arc::new(move || match asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            0 => Ok(vec![addresses[0]]),
+            1 => Err(std::io::Error::other("no such name")),
+            _ => Ok(vec![addresses[1]]),
+        }));
+    let mut engine = Engine::of(vec![target]);
+    let marks = Arc::new(Marks::default());
+    marks.begin(Mark { at_ns: 0, phase: 0, part: Part::Judged });
+    engine.start(Instant::now(), marks).await.unwrap();
+    while servers[1].requests() < 5 {
+        tokio::time::sleep(5 * MS).await;
+    }
+    let total = total(&engine.finish(20_000 * MS).await.unwrap().remove(0));
+    assert!(servers[0].requests() > 0);
+    assert_eq!(total.failed.keys().collect::<Vec<_>>(), [&Failure::Dns], "{:?}", total.failed);
+    assert_eq!(total.succeeded, servers[0].requests() + servers[1].requests());
+}

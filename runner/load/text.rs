@@ -1,0 +1,279 @@
+//! Text with data of each request, made ready: pieces of bytes that are put together for every request. Everything that
+//! takes time (escapes, encodings) was done before the first one.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::Arc;
+
+use shakedown_schemas::scenario::{Data, Filter, Order, Part, RequestText, Source};
+use shakedown_schemas::tables::{Table, plain};
+use uuid::{Builder, Uuid};
+
+use super::dice::{Dice, Question};
+
+/// A value for each row.
+type Column = Arc<[Box<[u8]>]>;
+
+/// Text that may be different for every request.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Text {
+    /// The same for all.
+    Same(Vec<u8>),
+    /// Put together for each.
+    Pieces(Vec<Piece>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Piece {
+    Same(Box<[u8]>),
+    Number,
+    Uuid,
+    Column(Column),
+}
+
+/// What else happens to what stands in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Escape {
+    /// Nothing.
+    No,
+    /// It stands within the quotes of a JSON text.
+    Json,
+}
+
+/// The data of one request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Draw {
+    pub(super) number: u64,
+    pub(super) dice: Dice,
+    row: usize,
+}
+
+impl Draw {
+    /// The request's UUID, version 4 of RFC 9562.
+    fn uuid(&self) -> Uuid {
+        let half = |question| self.dice.number(question, self.number).to_be_bytes();
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&half(Question::UuidHigh));
+        bytes[8..].copy_from_slice(&half(Question::UuidLow));
+        Builder::from_random_bytes(bytes).into_uuid()
+    }
+}
+
+/// A load's rows: which one a request has. The values themselves are in the texts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows {
+    count: u64,
+    order: Order,
+}
+
+impl Rows {
+    /// Rows of a table that has some; none for a load without one.
+    pub(super) fn new(table: Option<(&Table, Order)>) -> Self {
+        match table {
+            Some((table, order)) => Self { count: table.rows.len().max(1) as u64, order },
+            None => Self { count: 1, order: Order::Sequential },
+        }
+    }
+
+    /// The data of a request.
+    pub(super) fn draw(self, number: u64, dice: Dice) -> Draw {
+        let row = match self.order {
+            _ if self.count == 1 => 0,
+            Order::Sequential => number % self.count,
+            Order::Random => dice.below(Question::Row, number, self.count),
+        };
+        Draw { number, dice, row: row as usize }
+    }
+}
+
+/// Makes texts ready, each column once.
+pub(super) struct Compiler<'t> {
+    table: Option<&'t Table>,
+    columns: HashMap<(Data, Escape), Column>,
+}
+
+impl<'t> Compiler<'t> {
+    pub(super) fn new(table: Option<&'t Table>) -> Self {
+        Self { table, columns: HashMap::new() }
+    }
+
+    /// Makes a text ready.
+    ///
+    /// # Errors
+    /// A sentence about a column that is not there.
+    pub(super) fn text(&mut self, text: &RequestText, escape: Escape) -> Result<Text, String> {
+        let mut pieces = Vec::new();
+        let same = |text: &str| Piece::Same(escaped(text, escape).into_bytes().into());
+        for part in text.parts() {
+            match part {
+                Part::Text(text) => pieces.push(same(text)),
+                // A UUID has nothing that is escaped, apart from the quotes around it.
+                Part::Data(Data { source: Source::Uuid, filter: Some(Filter::ToJson) }) => {
+                    pieces.extend([same("\""), Piece::Uuid, same("\"")]);
+                }
+                Part::Data(data) => pieces.push(self.data(data, escape)?),
+            }
+        }
+        Ok(Text::of(pieces))
+    }
+
+    fn data(&mut self, data: &Data, escape: Escape) -> Result<Piece, String> {
+        match &data.source {
+            Source::Number => Ok(Piece::Number),
+            Source::Uuid => Ok(Piece::Uuid),
+            Source::Column(name) => {
+                let key = (data.clone(), escape);
+                if let Some(known) = self.columns.get(&key) {
+                    return Ok(Piece::Column(Arc::clone(known)));
+                }
+                let table = self.table.ok_or_else(|| format!("`{{{{ {data} }}}}` needs a `feeder`"))?;
+                let at = table.columns.iter().position(|column| column == name);
+                let at = at.ok_or_else(|| format!("the feeder's table has no column `{name}`"))?;
+                let written = |row: &Vec<serde_json::Value>| -> Box<[u8]> {
+                    let text = match data.filter {
+                        None => plain(&row[at]),
+                        Some(Filter::UrlEncode) => percent_encoded(&plain(&row[at])),
+                        Some(Filter::ToJson) => row[at].to_string(),
+                    };
+                    escaped(&text, escape).into_bytes().into()
+                };
+                let column: Column = table.rows.iter().map(written).collect();
+                self.columns.insert(key, Arc::clone(&column));
+                Ok(Piece::Column(column))
+            }
+        }
+    }
+}
+
+impl Text {
+    /// A text of pieces.
+    pub(super) fn of(pieces: Vec<Piece>) -> Self {
+        let mut joined: Vec<Piece> = Vec::new();
+        for piece in pieces {
+            match (piece, joined.last_mut()) {
+                (Piece::Same(more), Some(Piece::Same(text))) => *text = [&text[..], &more[..]].concat().into(),
+                (piece, _) => joined.push(piece),
+            }
+        }
+        match joined.as_mut_slice() {
+            [] => Self::Same(Vec::new()),
+            [Piece::Same(text)] => Self::Same(std::mem::take(text).into_vec()),
+            _ => Self::Pieces(joined),
+        }
+    }
+
+    /// Adds the text of one request.
+    pub(super) fn write(&self, draw: &Draw, out: &mut Vec<u8>) {
+        match self {
+            Self::Same(text) => out.extend_from_slice(text),
+            Self::Pieces(pieces) => {
+                for piece in pieces {
+                    match piece {
+                        Piece::Same(text) => out.extend_from_slice(text),
+                        // Writing into memory does not fail.
+                        Piece::Number => drop(write!(out, "{}", draw.number)),
+                        Piece::Uuid => {
+                            let mut text = [0; 36];
+                            out.extend_from_slice(draw.uuid().hyphenated().encode_lower(&mut text).as_bytes());
+                        }
+                        Piece::Column(rows) => out.extend_from_slice(&rows[draw.row]),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Every text that a column can make of it, with the other data as it is in request 0: enough to see whether each can be
+    /// sent.
+    pub(super) fn each(&self, rows: usize, dice: Dice) -> impl Iterator<Item = Vec<u8>> {
+        let has_column = matches!(self, Self::Pieces(pieces) if pieces.iter().any(|it| matches!(it, Piece::Column(_))));
+        (0..if has_column { rows } else { 1 }).map(move |row| {
+            let mut out = Vec::new();
+            self.write(&Draw { number: 0, dice, row }, &mut out);
+            out
+        })
+    }
+}
+
+fn escaped(text: &str, escape: Escape) -> String {
+    match escape {
+        Escape::No => text.to_owned(),
+        Escape::Json => {
+            let quoted = serde_json::Value::from(text).to_string();
+            quoted[1..quoted.len() - 1].to_owned()
+        }
+    }
+}
+
+/// A text as a part of a URL: everything but letters, digits and `-._~` by its bytes (RFC 3986, section 2.3).
+fn percent_encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        Table::read("t.jsonl", "{\"a\":\"x y/é\",\"b\":[1]}\n{\"a\":\"say \\\"no\\\"\",\"b\":2}\n".as_bytes()).unwrap()
+    }
+
+    fn written(text: &str, escape: Escape, number: u64, order: Order) -> String {
+        let table = table();
+        let text = Compiler::new(Some(&table)).text(&RequestText::parse(text).unwrap(), escape).unwrap();
+        let mut out = Vec::new();
+        text.write(&Rows::new(Some((&table, order))).draw(number, Dice::new(1, "load")), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn data_stands_where_it_was_asked_for() {
+        for (text, escape, number, wanted) in [
+            ("plain", Escape::No, 0, "plain"),
+            ("/{{ n }}/{{ row.a | urlencode }}?{{ n | urlencode }}", Escape::No, 4, "/4/x%20y%2F%C3%A9?4"),
+            ("{{ row.a | tojson }} {{ row.b }} {{ n | tojson }}", Escape::No, 1, r#""say \"no\"" 2 1"#),
+            ("a\"b {{ row.a }} {{ row.b }}", Escape::Json, 3, r#"a\"b say \"no\" 2"#),
+            ("{{ row.b | tojson }}", Escape::No, 0, "[1]"),
+        ] {
+            assert_eq!(written(text, escape, number, Order::Sequential), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_uuid_is_of_its_request_and_its_seed() {
+        let text = "{{ uuid }} {{ uuid }}";
+        let written = |number| written(text, Escape::No, number, Order::Sequential);
+        let (first, second) = (written(0), written(1));
+        let (a, b) = first.split_once(' ').unwrap();
+        assert_eq!(a, b);
+        assert_eq!(Uuid::parse_str(a).unwrap().get_version_num(), 4);
+        assert!(first != second && first == written(0));
+        let quoted = super::tests::written("{{ uuid | tojson }}", Escape::Json, 0, Order::Sequential);
+        assert_eq!(quoted, format!("\\\"{a}\\\""));
+    }
+
+    #[test]
+    fn rows_begin_again_and_a_random_one_repeats() {
+        let of = |number, order| written("{{ row.b }}", Escape::No, number, order);
+        let sequence: Vec<String> = (0..4).map(|number| of(number, Order::Sequential)).collect();
+        assert_eq!(sequence, ["[1]", "2", "[1]", "2"]);
+        let random: Vec<String> = (0..40).map(|number| of(number, Order::Random)).collect();
+        assert_eq!(random, (0..40).map(|number| of(number, Order::Random)).collect::<Vec<_>>());
+        assert!(["[1]", "2"].iter().all(|row| random.iter().filter(|it| it == row).count() > 8), "{random:?}");
+    }
+
+    #[test]
+    fn what_is_the_same_for_all_is_put_together_once() {
+        let text = RequestText::parse("a {{ \"{{\" }} b").unwrap();
+        assert_eq!(Compiler::new(None).text(&text, Escape::No), Ok(Text::Same(b"a {{ b".to_vec())));
+        let error = Compiler::new(None).text(&RequestText::parse("{{ row.a }}").unwrap(), Escape::No).unwrap_err();
+        assert!(error.contains("feeder"), "{error}");
+    }
+}

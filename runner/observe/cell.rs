@@ -1,0 +1,125 @@
+//! The requests of one moment, and the small form in which the load engine keeps them until the run is over: a run of an
+//! hour has thousands of these.
+
+use std::collections::BTreeMap;
+
+use super::histogram::{read_number, write_number};
+use super::{Failure, Histogram};
+
+/// The requests that were due in one cell.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Cell {
+    /// Requests that succeeded.
+    pub succeeded: u64,
+    /// Requests that failed, by failure.
+    pub failed: BTreeMap<Failure, u64>,
+    /// Latency from the due moment, in microseconds: of requests that succeeded, and of those that never ended
+    /// (timeout, unfinished, not sent) at the time that they had taken when they were given up. Other failures are not in
+    /// here: a refused connection is quick, and would make a broken service look fast.
+    pub latency: Histogram,
+    /// From the due moment to the first token, in microseconds, for streams that had one.
+    pub first_token: Histogram,
+    /// Between two pieces of a stream that brought tokens, in microseconds: one value for each piece after the first.
+    pub token_gaps: Histogram,
+    /// The tokens of answers that succeeded: the server's own count where it gave one, else one for each piece.
+    pub tokens: u64,
+    /// Requests that were sent and never came to any end: none within the time that was waited for one, or still under
+    /// way when the run was over.
+    pub stuck: u64,
+    /// The most requests that were under way at once.
+    pub in_flight: u64,
+}
+
+impl Cell {
+    /// Requests that were due.
+    pub fn requests(&self) -> u64 {
+        self.succeeded + self.failed.values().sum::<u64>()
+    }
+
+    /// Adds another cell's requests to this one's.
+    pub fn merge(&mut self, other: &Self) {
+        self.succeeded += other.succeeded;
+        for (failure, count) in &other.failed {
+            *self.failed.entry(*failure).or_default() += count;
+        }
+        self.latency.merge(&other.latency);
+        self.first_token.merge(&other.first_token);
+        self.token_gaps.merge(&other.token_gaps);
+        self.tokens += other.tokens;
+        self.stuck += other.stuck;
+        self.in_flight = self.in_flight.max(other.in_flight);
+    }
+}
+
+/// A cell in as few bytes as it takes: numbers in LEB128, histograms packed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PackedCell(Box<[u8]>);
+
+impl PackedCell {
+    /// The small form of a cell.
+    pub fn new(cell: &Cell) -> Self {
+        let mut bytes = Vec::new();
+        for number in [cell.succeeded, cell.tokens, cell.stuck, cell.in_flight, cell.failed.len() as u64] {
+            write_number(&mut bytes, number);
+        }
+        for (failure, count) in &cell.failed {
+            write_number(&mut bytes, failure.code());
+            write_number(&mut bytes, *count);
+        }
+        let mut packed = Vec::new();
+        for histogram in [&cell.latency, &cell.first_token, &cell.token_gaps] {
+            packed.clear();
+            histogram.write(&mut packed);
+            write_number(&mut bytes, packed.len() as u64);
+            bytes.extend_from_slice(&packed);
+        }
+        Self(bytes.into())
+    }
+
+    /// The cell; an empty one where nothing was put in.
+    pub fn unpack(&self) -> Cell {
+        let mut bytes = self.0.iter().copied();
+        let mut number = || read_number(&mut bytes).unwrap_or_default();
+        let mut cell =
+            Cell { succeeded: number(), tokens: number(), stuck: number(), in_flight: number(), ..Cell::default() };
+        for _ in 0..number() {
+            let (code, count) = (number(), number());
+            if let Some(failure) = Failure::from_code(code) {
+                *cell.failed.entry(failure).or_default() += count;
+            }
+        }
+        for histogram in [&mut cell.latency, &mut cell.first_token, &mut cell.token_gaps] {
+            let length = read_number(&mut bytes).unwrap_or_default() as usize;
+            *histogram = Histogram::read(bytes.by_ref().take(length).collect());
+        }
+        cell
+    }
+
+    /// How many bytes it takes.
+    pub fn size(&self) -> usize {
+        self.0.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_small_form_loses_nothing() {
+        assert_eq!(PackedCell::default().unpack(), Cell::default());
+        let mut cell = Cell { succeeded: 300, tokens: 12_000, stuck: 2, in_flight: 77, ..Cell::default() };
+        for (failure, count) in [Failure::Timeout, Failure::NotSentLate, Failure::Status(503)].into_iter().zip(1..) {
+            cell.failed.insert(failure, count);
+        }
+        for step in 0..300_u64 {
+            cell.latency.record(step * step * 7919 % 90_000);
+            cell.first_token.record(step * 17);
+            cell.token_gaps.record_n(10_000, 40);
+        }
+        let packed = PackedCell::new(&cell);
+        assert_eq!(packed.unpack(), cell);
+        assert_eq!(PackedCell::new(&packed.unpack()), packed);
+        assert!(packed.size() < 1200, "{}", packed.size());
+    }
+}

@@ -1,0 +1,133 @@
+//! Checks of what a load wants back.
+
+use jsonpath_rust::parser::parse_json_path;
+
+use super::request::is_token;
+use crate::check::Findings;
+use crate::diagnostic::{Code, Diagnostic, words};
+use crate::pattern;
+use crate::scenario::{Check, JsonCheck};
+
+/// A JSON path longer than this is a mistake, and its parser calls itself for every bracket.
+const MAX_PATH: usize = 500;
+
+/// Checks a `check`. A stream of events is no JSON.
+pub(super) fn check(path: &str, check: Option<&Check>, is_stream: bool, findings: &mut Findings<'_>) {
+    let Some(check) = check else { return };
+    let path = format!("{path}.check");
+    for (index, status) in check.status.iter().enumerate() {
+        if !(200..=599).contains(status) {
+            findings.push(
+                &format!("{path}.status[{index}]"),
+                Diagnostic::error(Code::Request, format!("no answer ends with status {status}"))
+                    .help("write one from 200 to 599"),
+            );
+        }
+    }
+    for (name, it) in &check.headers {
+        let path = format!("{path}.headers.{name}");
+        if !is_token(name) {
+            findings
+                .push_at_key(&path, Diagnostic::error(Code::Request, format!("`{name}` is not the name of a header")));
+        }
+        let wants_text = it.equals.is_some() || it.contains.is_some() || it.matches.is_some();
+        if !wants_text && it.exists.is_none() {
+            findings.push(
+                &path,
+                Diagnostic::error(Code::NothingThere, format!("nothing is asked of the header `{name}`"))
+                    .help("write `{exists: true}`, or one of `equals`, `contains` and `matches`"),
+            );
+        } else if wants_text && it.exists == Some(false) {
+            findings.push(
+                &format!("{path}.exists"),
+                Diagnostic::error(Code::AnswerCheck, "a header that is not there has no text")
+                    .help("remove `exists`, or what is asked of the text"),
+            );
+        }
+        some_text(&format!("{path}.contains"), it.contains.as_deref(), "every text", findings);
+        expression(&format!("{path}.matches"), it.matches.as_deref(), findings);
+    }
+    some_text(&format!("{path}.contains"), check.contains.as_deref(), "every body", findings);
+    if let Some(matches) = &check.matches {
+        let path = format!("{path}.matches");
+        some_text(&path, Some(matches), "every body", findings);
+        if let Err(error) = pattern::compile(matches) {
+            findings.push(&path, not_an_expression(&error));
+        }
+    }
+    if is_stream && !check.json.is_empty() {
+        findings.push_at_key(
+            &format!("{path}.json"),
+            Diagnostic::error(Code::AnswerCheck, "a stream is no JSON")
+                .help("use `contains` or `matches`, which look at the generated text"),
+        );
+    }
+    for (index, it) in check.json.iter().enumerate() {
+        json(&format!("{path}.json[{index}]"), it, findings);
+    }
+}
+
+fn json(path: &str, it: &JsonCheck, findings: &mut Findings<'_>) {
+    if it.path.len() > MAX_PATH {
+        let message = format!("this path is longer than {MAX_PATH} bytes");
+        findings.push(&format!("{path}.path"), Diagnostic::error(Code::AnswerCheck, message));
+    } else if parse_json_path(&it.path).is_err() {
+        let better =
+            if it.path.starts_with('$') { None } else { Some(format!("$.{}", it.path.trim_start_matches('.'))) };
+        let better = better.filter(|better| parse_json_path(better).is_ok());
+        findings.push(
+            &format!("{path}.path"),
+            Diagnostic::error(Code::AnswerCheck, format!("`{}` is not a JSON path", it.path)).help(match better {
+                Some(better) => format!("write `{better}`"),
+                None => "a path begins with `$`, such as `$.items[0].price` or `$.items[*].name`".to_owned(),
+            }),
+        );
+    }
+    let all = [
+        ("equals", it.equals.is_some()),
+        ("not_equals", it.not_equals.is_some()),
+        ("contains", it.contains.is_some()),
+        ("matches", it.matches.is_some()),
+        ("exists", it.exists.is_some()),
+    ];
+    let given: Vec<&str> = all.iter().filter(|(_, given)| *given).map(|(key, _)| *key).collect();
+    match given.as_slice() {
+        [_] => {}
+        [] => findings.push(
+            path,
+            Diagnostic::error(Code::ExactlyOne, "nothing is asked of what this path finds")
+                .help("write `exists: true`, or one of `equals`, `not_equals`, `contains` and `matches`"),
+        ),
+        [_, second, ..] => findings.push_at_key(
+            &format!("{path}.{second}"),
+            Diagnostic::error(Code::ExactlyOne, format!("this asks {} at once", words(&given)))
+                .help("make several checks of it, each with the same path"),
+        ),
+    }
+    some_text(&format!("{path}.contains"), it.contains.as_deref(), "every text", findings);
+    expression(&format!("{path}.matches"), it.matches.as_deref(), findings);
+}
+
+/// Nothing is learnt from an empty text.
+fn some_text(path: &str, text: Option<&str>, what: &str, findings: &mut Findings<'_>) {
+    if text == Some("") {
+        findings.push(
+            path,
+            Diagnostic::error(Code::NothingThere, format!("{what} contains the empty text"))
+                .help("write text, or remove the key"),
+        );
+    }
+}
+
+fn expression(path: &str, text: Option<&str>, findings: &mut Findings<'_>) {
+    some_text(path, text, "every text", findings);
+    if let Some(Err(error)) = text.map(regex::Regex::new) {
+        let error = error.to_string();
+        findings.push(path, not_an_expression(error.lines().last().unwrap_or_default().trim_start_matches("error: ")));
+    }
+}
+
+fn not_an_expression(error: &str) -> Diagnostic {
+    Diagnostic::error(Code::InvalidValue, format!("this is not a regular expression: {error}"))
+        .help("`\\` takes the meaning of a character away: `\\(`")
+}

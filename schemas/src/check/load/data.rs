@@ -1,0 +1,114 @@
+//! Checks of data of each request: that the feeder's table can be read, and that what is taken from it is there and fits.
+
+use super::request::is_of_path;
+use crate::check::Findings;
+use crate::diagnostic::{Code, Diagnostic, suggestion};
+use crate::scenario::{Data, Filter, Load, RequestText, Source};
+use crate::tables::{Table, plain};
+
+/// Where data stands in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Path,
+    Header,
+    Body,
+}
+
+/// The rows of one load.
+pub(super) struct Rows {
+    path: String,
+    table: Rowed,
+    is_used: bool,
+}
+
+enum Rowed {
+    None,
+    /// It cannot be read, which was said.
+    Broken,
+    Table(Table),
+}
+
+impl Rows {
+    pub(super) fn new(path: &str, load: &Load, findings: &mut Findings<'_>) -> Self {
+        let path = format!("{path}.feeder");
+        let at = format!("{path}.file");
+        let table = match &load.feeder {
+            None => Rowed::None,
+            Some(feeder) => match findings.read(&at, &feeder.file) {
+                None => Rowed::Broken,
+                Some(bytes) => match Table::read(&feeder.file, &bytes) {
+                    Ok(table) => Rowed::Table(table),
+                    Err(error) => {
+                        let message = format!("`{}` is no table: {error}", feeder.file);
+                        findings.push(
+                            &at,
+                            Diagnostic::error(Code::File, message)
+                                .help("the first line of CSV names the columns; each line of JSON Lines is an object"),
+                        );
+                        Rowed::Broken
+                    }
+                },
+            },
+        };
+        Self { path, table, is_used: false }
+    }
+
+    /// Checks the data that stands in a text.
+    pub(super) fn check(&mut self, path: &str, text: &RequestText, place: Place, findings: &mut Findings<'_>) {
+        for data in text.data() {
+            let Source::Column(column) = &data.source else { continue };
+            self.is_used = true;
+            let problem = match &self.table {
+                Rowed::Broken => None,
+                Rowed::None => Some(
+                    Diagnostic::error(
+                        Code::RequestData,
+                        format!("`{{{{ {data} }}}}` needs a table, and this load has none"),
+                    )
+                    .help("add `feeder: {file: rows.csv}` to the load"),
+                ),
+                Rowed::Table(table) => table_problem(table, column, data, place),
+            };
+            if let Some(problem) = problem {
+                findings.push(path, problem);
+            }
+        }
+    }
+
+    /// Says that nobody uses the table.
+    pub(super) fn finish(self, findings: &mut Findings<'_>) {
+        let load = self.path.trim_end_matches(".feeder");
+        if !self.is_used && matches!(self.table, Rowed::Table(_)) && !findings.map.damaged(load) {
+            findings.push_at_key(
+                &self.path,
+                Diagnostic::warning(Code::RequestData, "no request uses a value of this table")
+                    .help("write such as `{{ row.column }}` in the path, a header or the body"),
+            );
+        }
+    }
+}
+
+fn table_problem(table: &Table, column: &str, data: &Data, place: Place) -> Option<Diagnostic> {
+    let Some(at) = table.columns.iter().position(|known| known == column) else {
+        let known: Vec<&str> = table.columns.iter().map(String::as_str).collect();
+        return Some(
+            Diagnostic::error(Code::RequestData, format!("the table has no column `{column}`"))
+                .label("no such column")
+                .maybe_help(suggestion(column, &known, "column")),
+        );
+    };
+    if data.filter == Some(Filter::UrlEncode) {
+        return None;
+    }
+    let fits = |character: char| match place {
+        Place::Path => is_of_path(character) && !"\"<>\\^`{|}".contains(character),
+        Place::Header => !character.is_control(),
+        Place::Body => true,
+    };
+    let bad = table.rows.iter().position(|row| !plain(&row[at]).chars().all(fits))?;
+    let what = if place == Place::Path { "the path of a request" } else { "a header" };
+    Some(
+        Diagnostic::error(Code::RequestData, format!("`{column}` of row {} cannot stand in {what}", bad + 1))
+            .help(format!("write `{{{{ {data} | urlencode }}}}`")),
+    )
+}

@@ -1,0 +1,117 @@
+//! Checks of requests to an API that speaks like OpenAI's.
+
+use super::data::{Place, Rows};
+use super::{answer, request};
+use crate::check::Findings;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::scenario::{OpenAi, OpenAiEndpoint, Prompts};
+use crate::tables;
+
+/// Parameters that have keys of their own.
+const OWN: [(&str, &str); 6] = [
+    ("model", "model"),
+    ("prompt", "prompt"),
+    ("messages", "prompt"),
+    ("max_tokens", "max_tokens"),
+    ("stream", "stream"),
+    ("stream_options", "usage"),
+];
+
+pub(super) fn check(path: &str, openai: &OpenAi, rows: &mut Rows, findings: &mut Findings<'_>) {
+    request::headers(path, &openai.headers, rows, findings);
+    answer::check(path, openai.check.as_ref(), openai.stream, findings);
+    if openai.model.is_empty() {
+        findings.push(
+            &format!("{path}.model"),
+            Diagnostic::error(Code::NothingThere, "the model's name is empty").help("write it as the server knows it"),
+        );
+    }
+    if openai.max_tokens == 0 {
+        findings.push(
+            &format!("{path}.max_tokens"),
+            Diagnostic::error(Code::LoadLimit, "an answer needs at least one token").help("write `max_tokens: 16`"),
+        );
+    }
+    match (&openai.prompt, &openai.prompts) {
+        (None, None) => findings.push(
+            path,
+            Diagnostic::error(Code::ExactlyOne, "this load does not say what to ask")
+                .help("write `prompt: Say hello.`, or `prompts: {file: prompts.jsonl}`"),
+        ),
+        (Some(_), Some(_)) => findings.push_at_key(
+            &format!("{path}.prompts"),
+            Diagnostic::error(Code::ExactlyOne, "this load has both `prompt` and `prompts`").help("keep one of them"),
+        ),
+        (Some(prompt), None) => rows.check(&format!("{path}.prompt"), prompt, Place::Body, findings),
+        (None, Some(it)) => prompts(&format!("{path}.prompts"), it, openai.endpoint, findings),
+    }
+    if let Some(stall_after) = openai.stall_after {
+        let path = format!("{path}.stall_after");
+        if stall_after.is_zero() {
+            findings.push(
+                &path,
+                Diagnostic::error(Code::ZeroDuration, "every stream stalls for no time")
+                    .help("write `stall_after: 5s`"),
+            );
+        } else if !openai.stream {
+            findings.push_at_key(
+                &path,
+                Diagnostic::error(Code::AnswerCheck, "only a stream can stall between tokens")
+                    .help("add `stream: true`, or remove it"),
+            );
+        }
+    }
+    if !openai.stream && findings.map.has(&format!("{path}.usage")) {
+        findings.push_at_key(
+            &format!("{path}.usage"),
+            Diagnostic::error(
+                Code::AnswerCheck,
+                "`usage` is for streams: an answer that is not one counts its tokens anyway",
+            )
+            .help("add `stream: true`, or remove it"),
+        );
+    }
+    for name in openai.parameters.keys() {
+        if let Some((_, key)) = OWN.iter().find(|(own, _)| own == name) {
+            findings.push_at_key(
+                &format!("{path}.parameters.{name}"),
+                Diagnostic::error(Code::ExactlyOne, format!("the parameter `{name}` has a key of its own"))
+                    .help(format!("write `{key}` beside `parameters`")),
+            );
+        }
+    }
+}
+
+fn prompts(path: &str, it: &Prompts, endpoint: OpenAiEndpoint, findings: &mut Findings<'_>) {
+    let at = format!("{path}.file");
+    let Some(bytes) = findings.read(&at, &it.file) else { return };
+    let all = match tables::prompts(&it.file, &bytes) {
+        Ok(all) => all,
+        Err(error) => {
+            let message = format!("`{}` is no set of prompts: {error}", it.file);
+            return findings.push(
+                &at,
+                Diagnostic::error(Code::File, message)
+                    .help("a text has a prompt on each line; JSON Lines have `{\"prompt\": \"...\"}` on each"),
+            );
+        }
+    };
+    let range = it.words.unwrap_or_default();
+    let chosen: Vec<_> = all.iter().filter(|prompt| range.holds(prompt.words)).collect();
+    if chosen.is_empty() {
+        let lengths = all.iter().map(|prompt| prompt.words);
+        let (shortest, longest) = (lengths.clone().min().unwrap_or(0), lengths.max().unwrap_or(0));
+        findings.push(
+            &format!("{path}.words"),
+            Diagnostic::error(Code::NothingThere, format!("no prompt of `{}` has so many words", it.file))
+                .help(format!("they have {shortest} to {longest}")),
+        );
+    }
+    if endpoint == OpenAiEndpoint::Completions && chosen.iter().any(|prompt| prompt.content.is_array()) {
+        findings.push(
+            &at,
+            Diagnostic::error(Code::File, format!("`{}` holds chats, and this endpoint takes texts", it.file))
+                .help("write `endpoint: chat`"),
+        );
+    }
+}

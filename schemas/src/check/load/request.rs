@@ -1,0 +1,159 @@
+//! Checks of what a load sends over HTTP: methods, paths, headers and bodies.
+
+use indexmap::IndexMap;
+
+use super::answer;
+use super::data::{Place, Rows};
+use crate::check::{Findings, name};
+use crate::diagnostic::{Code, Diagnostic, words};
+use crate::scenario::{Http, HttpRequest, RequestText};
+
+/// A weight beyond this is a typing error.
+const MAX_WEIGHT: u32 = 1_000_000;
+
+pub(super) fn http(path: &str, http: &Http, rows: &mut Rows, findings: &mut Findings<'_>) {
+    headers(path, &http.headers, rows, findings);
+    answer::check(path, http.check.as_ref(), false, findings);
+    if http.requests.is_empty() && !findings.map.gone(&format!("{path}.requests")) {
+        if let Some(alone) = http.all_requests().first() {
+            request(path, alone, rows, findings);
+        }
+        if findings.map.has(&format!("{path}.requests")) {
+            findings.push(
+                &format!("{path}.requests"),
+                Diagnostic::error(Code::NothingThere, "there is no request")
+                    .help("write `requests: [{name: home, path: /}]`, or remove the key"),
+            );
+        }
+        return;
+    }
+    for key in ["method", "path", "body", "body_file", "body_template"] {
+        let at = format!("{path}.{key}");
+        if findings.map.has(&at) {
+            findings.push_at_key(
+                &at,
+                Diagnostic::error(Code::ExactlyOne, format!("`{key}` stands beside `requests`"))
+                    .help("put it into the requests that it is meant for"),
+            );
+        }
+    }
+    for (index, it) in http.requests.iter().enumerate() {
+        let path = format!("{path}.requests[{index}]");
+        name(&it.name, "request", &format!("{path}.name"), findings);
+        if http.requests[..index].iter().any(|other| other.name == it.name) {
+            findings.push(
+                &format!("{path}.name"),
+                Diagnostic::error(Code::DuplicateName, format!("two requests are named `{}`", it.name))
+                    .help("give each a name of its own: their counts stand in the result by it"),
+            );
+        }
+        if !(1..=MAX_WEIGHT).contains(&it.weight) {
+            findings.push(
+                &format!("{path}.weight"),
+                Diagnostic::error(Code::LoadLimit, format!("`weight` is {}, outside 1 to {MAX_WEIGHT}", it.weight))
+                    .help("write `weight: 1`; leave out a request that is not to be sent"),
+            );
+        }
+        headers(&path, &it.headers, rows, findings);
+        answer::check(&path, it.check.as_ref(), false, findings);
+        request(&path, it, rows, findings);
+    }
+}
+
+fn request(path: &str, it: &HttpRequest, rows: &mut Rows, findings: &mut Findings<'_>) {
+    method(path, &it.method, findings);
+    target(path, &it.path, findings);
+    rows.check(&format!("{path}.path"), &it.path, Place::Path, findings);
+    if let Some(body) = &it.body {
+        rows.check(&format!("{path}.body"), body, Place::Body, findings);
+    }
+    let bodies = [
+        ("body", it.body.is_some()),
+        ("body_file", it.body_file.is_some()),
+        ("body_template", it.body_template.is_some()),
+    ];
+    let given: Vec<&str> = bodies.iter().filter(|(_, given)| *given).map(|(key, _)| *key).collect();
+    if let [_, second, ..] = given.as_slice() {
+        findings.push_at_key(
+            &format!("{path}.{second}"),
+            Diagnostic::error(Code::ExactlyOne, format!("this request has {}", words(&given))).help("keep one of them"),
+        );
+    }
+    if let Some(file) = &it.body_file {
+        findings.read(&format!("{path}.body_file"), file);
+    }
+    if let Some(file) = &it.body_template {
+        let at = format!("{path}.body_template");
+        let Some(bytes) = findings.read(&at, file) else { return };
+        let text = std::str::from_utf8(&bytes).map_err(|_| "it is not UTF-8; `body_file` sends any bytes".to_owned());
+        match text.and_then(RequestText::parse) {
+            Ok(text) => rows.check(&at, &text, Place::Body, findings),
+            Err(error) => findings.push(&at, Diagnostic::error(Code::File, format!("in `{file}`: {error}"))),
+        }
+    }
+}
+
+/// What RFC 9110 calls a token: methods and the names of headers.
+pub(super) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+fn method(path: &str, method: &str, findings: &mut Findings<'_>) {
+    if !is_token(method) {
+        findings.push(
+            &format!("{path}.method"),
+            Diagnostic::error(Code::Request, format!("`{method}` is not an HTTP method")).help("write `method: GET`"),
+        );
+    } else if method.bytes().any(|b| b.is_ascii_lowercase()) {
+        findings.push(
+            &format!("{path}.method"),
+            Diagnostic::error(Code::Request, format!("methods are written in capitals, and this is `{method}`"))
+                .help(format!("write `method: {}`", method.to_ascii_uppercase())),
+        );
+    }
+}
+
+/// True for a character that a path or a query has.
+pub(super) fn is_of_path(character: char) -> bool {
+    !(character.is_whitespace() || character.is_control() || character == '#')
+}
+
+fn target(path: &str, target: &RequestText, findings: &mut Findings<'_>) {
+    let begins = target
+        .parts()
+        .first()
+        .is_some_and(|part| matches!(part, crate::scenario::Part::Text(text) if text.starts_with('/')));
+    if !begins || !target.texts().all(|text| text.chars().all(is_of_path)) {
+        findings.push(
+            &format!("{path}.path"),
+            Diagnostic::error(Code::Request, format!("`{target}` is not the path of a request"))
+                .help("a path begins with `/` and has no spaces, such as `/checkout?step=1`"),
+        );
+    }
+}
+
+pub(super) fn headers(
+    path: &str,
+    headers: &IndexMap<String, RequestText>,
+    rows: &mut Rows,
+    findings: &mut Findings<'_>,
+) {
+    for (name, value) in headers {
+        let path = format!("{path}.headers.{name}");
+        if !is_token(name) {
+            findings
+                .push_at_key(&path, Diagnostic::error(Code::Request, format!("`{name}` is not the name of a header")));
+        }
+        if value.texts().any(|text| text.chars().any(char::is_control)) {
+            findings.push(
+                &path,
+                Diagnostic::error(
+                    Code::Request,
+                    format!("the header `{name}` has a line break or another control character"),
+                )
+                .help("write it on one line"),
+            );
+        }
+        rows.check(&path, value, Place::Header, findings);
+    }
+}

@@ -1,0 +1,118 @@
+//! Checks of how requests travel.
+
+use crate::check::Findings;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::scenario::{Connections, HttpVersion, Load, TlsOptions};
+
+/// More streams than this on one connection are nobody's.
+const MAX_STREAMS: u32 = 10_000;
+
+pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
+    if let Some(streams) = load.streams {
+        let at = format!("{path}.streams");
+        if load.version != Some(HttpVersion::Http2) && !findings.map.damaged(&format!("{path}.version")) {
+            findings.push_at_key(
+                &at,
+                Diagnostic::error(Code::Transport, "`streams` is for HTTP/2: HTTP/1.1 has one request on a connection")
+                    .help("add `version: http2`, or remove it"),
+            );
+        } else if load.connections == Some(Connections::PerRequest) {
+            findings.push_at_key(
+                &at,
+                Diagnostic::error(
+                    Code::Transport,
+                    "`streams` says nothing where each request has a connection of its own",
+                )
+                .help("remove it, or `connections: per_request`"),
+            );
+        }
+        if !(1..=MAX_STREAMS).contains(&streams) {
+            findings.push(
+                &at,
+                Diagnostic::error(Code::LoadLimit, format!("`streams` is {streams}, outside 1 to {MAX_STREAMS}"))
+                    .help("write `streams: 100`"),
+            );
+        }
+    }
+    if let Some(it) = &load.tls {
+        tls(&format!("{path}.tls"), it, load.url(), findings);
+    }
+}
+
+fn tls(path: &str, it: &TlsOptions, url: Option<&str>, findings: &mut Findings<'_>) {
+    if let Some(url) = url.filter(|url| url.to_ascii_lowercase().starts_with("http://")) {
+        findings.push_at_key(
+            path,
+            Diagnostic::error(Code::Transport, "there is no TLS to a URL with `http://`")
+                .help(format!("write `url: https://{}`, or remove `tls`", &url["http://".len()..])),
+        );
+    }
+    for (key, other, given, has_other) in
+        [("cert", "key", it.cert.is_some(), it.key.is_some()), ("key", "cert", it.key.is_some(), it.cert.is_some())]
+    {
+        if given && !has_other && !findings.map.gone(path) {
+            findings.push_at_key(
+                &format!("{path}.{key}"),
+                Diagnostic::error(Code::Transport, format!("`{key}` needs `{other}`"))
+                    .help(format!("add `{other}: client.pem`")),
+            );
+        }
+    }
+    let pem = [
+        (&it.ca, "ca", "CERTIFICATE-----"),
+        (&it.cert, "cert", "CERTIFICATE-----"),
+        (&it.key, "key", "PRIVATE KEY-----"),
+    ];
+    for (file, key, mark) in pem {
+        let Some(file) = file else { continue };
+        let path = format!("{path}.{key}");
+        let Some(bytes) = findings.read(&path, file) else { continue };
+        if !bytes.windows(mark.len()).any(|window| window == mark.as_bytes()) {
+            let what = if key == "key" { "private key" } else { "certificate" };
+            findings.push(
+                &path,
+                Diagnostic::error(Code::File, format!("there is no {what} in `{file}`"))
+                    .help(format!("a PEM file has a line `-----BEGIN {mark}`")),
+            );
+        }
+    }
+    if let Some(name) = it.server_name.as_deref().filter(|name| !is_host(name)) {
+        findings.push(
+            &format!("{path}.server_name"),
+            Diagnostic::error(Code::Transport, format!("`{name}` is not the name of a server"))
+                .help("write a host name or an address, without a scheme and a port"),
+        );
+    }
+    if it.insecure {
+        for key in ["ca", "server_name"] {
+            if findings.map.has(&format!("{path}.{key}")) {
+                findings.push_at_key(
+                    &format!("{path}.{key}"),
+                    Diagnostic::error(
+                        Code::Transport,
+                        format!("`{key}` says nothing beside `insecure`, which trusts everybody"),
+                    )
+                    .help("remove one of them"),
+                );
+            }
+        }
+        let load = path.trim_start_matches("load.").trim_end_matches(".tls");
+        findings.push(
+            &format!("{path}.insecure"),
+            Diagnostic::warning(
+                Code::Transport,
+                format!("load {load} trusts whoever answers: the server's certificate is not looked at (`insecure`)"),
+            )
+            .help("name the certificate of whom you trust: `ca: ca.pem`"),
+        );
+    }
+}
+
+fn is_host(name: &str) -> bool {
+    let is_name = name.len() <= 253
+        && name.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+        });
+    is_name || name.parse::<std::net::IpAddr>().is_ok()
+}

@@ -1,0 +1,215 @@
+//! Checks of how fast loads start their requests, in each phase, and of comparisons between phases whose paces differ.
+
+use super::{Findings, unknown};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::scenario::{Effect, Expectation, Load, Model, Pace, Phase, Ramp, Scenario, Steps};
+use crate::units::Duration;
+
+/// The largest `concurrency` and `max_in_flight`: each is a socket, and a process has 65535 ports for them at best.
+pub(super) const MAX_AT_ONCE: u32 = 100_000;
+
+pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
+    for (name, load) in &scenario.load {
+        whole(scenario, name, load, findings);
+    }
+    for (index, phase) in scenario.phases.iter().enumerate() {
+        changes(scenario, index, phase, findings);
+        comparisons(scenario, index, phase, findings);
+    }
+}
+
+/// What a load says for all phases.
+fn whole(scenario: &Scenario, name: &str, load: &Load, findings: &mut Findings<'_>) {
+    let path = format!("load.{name}");
+    let changed = |phase: &Phase| phase.load.get(name).is_some_and(|it| it.rate.is_some() || it.concurrency.is_some());
+    let unchanged: Vec<&Phase> = scenario.phases.iter().filter(|phase| !changed(phase)).collect();
+    let is_changed = unchanged.len() < scenario.phases.len();
+    if let Some(rate) = &load.rate {
+        let path = format!("{path}.rate");
+        shape(&path, rate, findings);
+        unchanged.iter().for_each(|phase| fits(&path, rate, phase, findings));
+        if rate.highest() <= 0.0 && !is_changed {
+            findings.push(
+                &path,
+                Diagnostic::error(Code::Pace, "this load sends nothing")
+                    .help("give it a rate, or give it one in a phase: `load: {main: {rate: 20/s}}`"),
+            );
+        }
+    }
+    workers(&format!("{path}.concurrency"), load.concurrency, !is_changed, findings);
+    if load.arrival.is_some() && load.rate.is_none() && load.concurrency.is_some() && !findings.map.gone(&path) {
+        findings.push_at_key(
+            &format!("{path}.arrival"),
+            Diagnostic::error(Code::Pace, "`arrival` is for `rate`")
+                .help("remove it: in a closed loop answers decide when requests start; `think_time` spreads them"),
+        );
+    }
+    if let Some(time) = load.think_time {
+        if load.rate.is_some() && load.concurrency.is_none() && !findings.map.gone(&path) {
+            findings.push_at_key(
+                &format!("{path}.think_time"),
+                Diagnostic::error(Code::Pace, "`think_time` is for `concurrency`")
+                    .help("remove it: in an open loop the schedule alone decides when requests start"),
+            );
+        } else if time.mean().is_zero() {
+            findings.push(
+                &format!("{path}.think_time"),
+                Diagnostic::error(Code::ZeroDuration, "this think time is none")
+                    .help("remove it: without it workers do not wait"),
+            );
+        }
+    }
+}
+
+/// What a phase changes.
+fn changes(scenario: &Scenario, index: usize, phase: &Phase, findings: &mut Findings<'_>) {
+    for (name, change) in &phase.load {
+        let path = format!("phases[{index}].load.{name}");
+        let Some(load) = scenario.load.get(name) else {
+            // A load that is itself wrong is there all the same.
+            if !findings.map.gone("load") {
+                let known: Vec<&str> = scenario.load.keys().map(String::as_str).collect();
+                findings.push_at_key(&path, unknown(Code::UnknownLoad, "load", name, &known));
+            }
+            continue;
+        };
+        if change.rate.is_none() && change.concurrency.is_none() && !findings.map.gone(&path) {
+            findings.push_at_key(
+                &path,
+                Diagnostic::error(Code::NothingThere, "this changes nothing of the load")
+                    .help("write `rate: 50/s` for an open loop, or `concurrency: 50` for a closed one"),
+            );
+        }
+        let model = load.model();
+        if let Some(rate) = &change.rate {
+            let path = format!("{path}.rate");
+            if let Some(Model::Closed(_)) = model {
+                findings.push_at_key(&path, other_model(name, "concurrency", "rate"));
+            }
+            shape(&path, rate, findings);
+            fits(&path, rate, phase, findings);
+        }
+        if change.concurrency.is_some() {
+            let path = format!("{path}.concurrency");
+            if let Some(Model::Open(_)) = model {
+                findings.push_at_key(&path, other_model(name, "rate", "concurrency"));
+            }
+            workers(&path, change.concurrency, false, findings);
+        }
+    }
+}
+
+fn other_model(load: &str, has: &str, given: &str) -> Diagnostic {
+    Diagnostic::error(Code::Pace, format!("the load `{load}` has `{has}`, so that a phase cannot give it `{given}`"))
+        .help(format!("write `{has}`, or make a load of its own for it"))
+}
+
+fn workers(path: &str, value: Option<u32>, needs_some: bool, findings: &mut Findings<'_>) {
+    if let Some(value) = value.filter(|value| *value > MAX_AT_ONCE || *value == 0 && needs_some) {
+        findings.push(
+            path,
+            Diagnostic::error(Code::LoadLimit, format!("`concurrency` is {value}, outside 1 to {MAX_AT_ONCE}"))
+                .help("write `concurrency: 8`"),
+        );
+    }
+}
+
+/// What is wrong with a shape wherever it stands.
+fn shape(path: &str, pace: &Pace, findings: &mut Findings<'_>) {
+    match pace {
+        Pace::Constant(_) => {}
+        Pace::Ramp(Ramp { from, to, over }) => {
+            if from == to {
+                findings.push(
+                    path,
+                    Diagnostic::error(Code::Pace, "a ramp from a rate to itself changes nothing")
+                        .help(format!("write `rate: {from}`")),
+                );
+            }
+            none(&format!("{path}.over"), *over, "this ramp takes no time", "over: 30s", findings);
+        }
+        Pace::Steps(Steps { steps, each }) => {
+            if steps.len() < 2 && !findings.map.gone(&format!("{path}.steps")) {
+                findings.push(
+                    &format!("{path}.steps"),
+                    Diagnostic::error(Code::Pace, "steps are at least two rates")
+                        .help("write `steps: [10/s, 50/s]`, or `rate: 50/s` for a single one"),
+                );
+            }
+            none(&format!("{path}.each"), *each, "these steps last no time", "each: 20s", findings);
+        }
+    }
+}
+
+fn none(path: &str, time: Option<Duration>, what: &str, example: &str, findings: &mut Findings<'_>) {
+    if time.is_some_and(Duration::is_zero) {
+        findings.push(path, Diagnostic::error(Code::ZeroDuration, what).help(format!("write `{example}`")));
+    }
+}
+
+/// That a shape comes to its end within a phase.
+fn fits(path: &str, pace: &Pace, phase: &Phase, findings: &mut Findings<'_>) {
+    let (name, duration) = (&phase.name, phase.duration);
+    // That the phase lasts no time is said there.
+    if duration.is_zero() {
+        return;
+    }
+    match pace {
+        Pace::Ramp(Ramp { over: Some(over), .. }) if *over > duration => findings.push(
+            &format!("{path}.over"),
+            Diagnostic::error(
+                Code::Pace,
+                format!("a ramp over {over} does not come to its end: the phase `{name}` lasts {duration}"),
+            )
+            .help("shorten the ramp, or lengthen the phase; without `over` the ramp takes the whole phase"),
+        ),
+        Pace::Steps(Steps { steps, each: Some(each) }) => {
+            let before_last = each.get().saturating_mul(u32::try_from(steps.len().max(1) - 1).unwrap_or(u32::MAX));
+            if before_last >= duration.get() {
+                findings.push(
+                    &format!("{path}.each"),
+                    Diagnostic::error(
+                        Code::Pace,
+                        format!(
+                            "the last of {} steps of {each} never begins: the phase `{name}` lasts {duration}",
+                            steps.len()
+                        ),
+                    )
+                    .help("shorten the steps, or lengthen the phase; without `each` they share the whole phase"),
+                );
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What compares a phase with another one in which a load has another pace.
+fn comparisons(scenario: &Scenario, index: usize, phase: &Phase, findings: &mut Findings<'_>) {
+    let asked = phase.expect.iter().enumerate().map(|(number, it)| (format!("expect[{number}]"), it.clone()));
+    let effect = phase.effect.as_ref().and_then(Effect::expectation).map(|it| ("effect".to_owned(), it));
+    for (place, expectation) in asked.chain(effect).filter(|(_, it)| it.is_about_requests()) {
+        let Some(to) = expectation.to() else { continue };
+        let Some(first) = scenario.phases[..index].iter().position(|phase| phase.name == to) else { continue };
+        let loads = scenario.load.keys().filter(|name| expectation.load().is_none_or(|asked| asked == *name));
+        let other = loads.filter_map(|load| {
+            let (before, now) = (scenario.model(load, first)?, scenario.model(load, index)?);
+            (before != now).then(|| {
+                format!("load `{load}` has another pace in `{to}` ({before}) than in `{}` ({now})", phase.name)
+            })
+        });
+        // One load suffices to say so.
+        for message in other.take(1) {
+            let meaning = match expectation {
+                Expectation::ThroughputRatio(_) | Expectation::OutputTokensPerSecondRatio(_) => {
+                    "a service that keeps up changes with what it is asked for"
+                }
+                _ => "part of the difference is the pace's",
+            };
+            findings.push(
+                &format!("phases[{index}].{place}.{}.to", expectation.kind()),
+                Diagnostic::warning(Code::OtherPace, message)
+                    .help(format!("{meaning}: give both the same pace, or choose the limits for it")),
+            );
+        }
+    }
+}

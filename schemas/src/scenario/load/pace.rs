@@ -1,0 +1,375 @@
+//! How fast requests start: constant, as a ramp or in steps, by an even schedule or by chance; and what a phase
+//! changes of it.
+
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, IntoDeserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::units::{Duration, Rate};
+
+/// How fast the requests of an open loop start within a phase. A shape begins anew with each phase, at the moment when
+/// the phase's faults are in place: until then its first rate holds, and after its end its last.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Pace {
+    /// The same rate all the time: `20/s`.
+    Constant(Rate),
+    /// Evenly from one rate to another: `{from: 10/s, to: 200/s}`.
+    Ramp(Ramp),
+    /// One rate after the other: `{steps: [10/s, 50/s, 200/s]}`.
+    Steps(Steps),
+}
+
+/// A rate that changes evenly.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ramp {
+    /// The rate at the beginning. `0/s` is allowed.
+    pub from: Rate,
+    /// The rate at the end. `0/s` is allowed.
+    pub to: Rate,
+    /// How long it takes; then the last rate holds. Default: the phase's duration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<Duration>,
+}
+
+/// Rates one after the other.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Steps {
+    /// The rates, at least two. `0/s` is a pause.
+    #[schemars(length(min = 2), extend("examples" = [["10/s", "50/s", "200/s"]]))]
+    pub steps: Vec<Rate>,
+    /// How long each of them lasts; the last one lasts until the phase ends. Default: equal parts of the phase's
+    /// duration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub each: Option<Duration>,
+}
+
+/// A stretch of a pace in which the rate changes evenly, or not at all.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Leg {
+    /// How long it lasts.
+    pub lasts: std::time::Duration,
+    /// The rate at its beginning, per second.
+    pub from: f64,
+    /// The rate at its end, per second.
+    pub to: f64,
+}
+
+impl Pace {
+    /// The legs within a phase of a duration, and the rate that holds after the last of them, per second.
+    pub fn legs(&self, duration: Duration) -> (Vec<Leg>, f64) {
+        match self {
+            Self::Constant(rate) => (Vec::new(), rate.get()),
+            Self::Ramp(ramp) => {
+                let lasts = ramp.over.unwrap_or(duration).get();
+                (vec![Leg { lasts, from: ramp.from.get(), to: ramp.to.get() }], ramp.to.get())
+            }
+            Self::Steps(Steps { steps, each }) => {
+                let parts = u32::try_from(steps.len().max(1)).unwrap_or(u32::MAX);
+                let lasts = each.map_or_else(|| duration.get() / parts, Duration::get);
+                let (last, before) = steps.split_last().map_or((0.0, &[][..]), |(last, before)| (last.get(), before));
+                (before.iter().map(|rate| Leg { lasts, from: rate.get(), to: rate.get() }).collect(), last)
+            }
+        }
+    }
+
+    /// The highest rate, per second.
+    pub fn highest(&self) -> f64 {
+        let (legs, last) = self.legs(Duration::ZERO);
+        legs.iter().flat_map(|leg| [leg.from, leg.to]).fold(last, f64::max)
+    }
+
+    /// How many requests start within the first so many seconds of a phase of a duration, on average where chance decides.
+    /// Beyond the duration the last rate holds.
+    pub fn requests(&self, duration: Duration, seconds: f64) -> f64 {
+        let (legs, last) = self.legs(duration);
+        let mut left = seconds;
+        let mut sum = 0.0;
+        for leg in legs {
+            let (lasts, whole) = (leg.lasts.as_secs_f64().min(left), leg.lasts.as_secs_f64());
+            let to = if whole > 0.0 { leg.from + (leg.to - leg.from) * lasts / whole } else { leg.from };
+            sum += (leg.from + to) / 2.0 * lasts;
+            left -= lasts;
+        }
+        sum + left * last
+    }
+
+    /// True when the rate changes within a phase.
+    pub const fn changes(&self) -> bool {
+        !matches!(self, Self::Constant(_))
+    }
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Constant(rate) => write!(out, "{rate}"),
+            Self::Ramp(Ramp { from, to, over: None }) => write!(out, "{from} to {to}"),
+            Self::Ramp(Ramp { from, to, over: Some(over) }) => write!(out, "{from} to {to} over {over}"),
+            Self::Steps(Steps { steps, each }) => {
+                for (index, rate) in steps.iter().enumerate() {
+                    write!(out, "{}{rate}", if index == 0 { "" } else { ", " })?;
+                }
+                each.map_or(Ok(()), |each| write!(out, ", {each} each"))
+            }
+        }
+    }
+}
+
+impl Serialize for Pace {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Constant(rate) => rate.serialize(serializer),
+            Self::Ramp(ramp) => ramp.serialize(serializer),
+            Self::Steps(steps) => steps.serialize(serializer),
+        }
+    }
+}
+
+/// The keys of both shapes, so that a wrong key is told with the right ones.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shape {
+    from: Option<Rate>,
+    to: Option<Rate>,
+    over: Option<Duration>,
+    steps: Option<Vec<Rate>>,
+    each: Option<Duration>,
+}
+
+impl Shape {
+    fn read(self) -> Result<Pace, &'static str> {
+        const FORMS: &str = "write `{from: 10/s, to: 200/s}` or `{steps: [10/s, 50/s, 200/s]}`";
+        match self {
+            Self { from: Some(from), to: Some(to), over, steps: None, each: None } => {
+                Ok(Pace::Ramp(Ramp { from, to, over }))
+            }
+            Self { from: None, to: None, over: None, steps: Some(steps), each } => {
+                Ok(Pace::Steps(Steps { steps, each }))
+            }
+            _ => Err(FORMS),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Pace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl<'de> de::Visitor<'de> for Form {
+            type Value = Pace;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a rate such as `20/s`, or a map such as `{from: 10/s, to: 200/s}`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Pace, E> {
+                Rate::deserialize(text.into_deserializer()).map(Pace::Constant)
+            }
+
+            // A bare number meets the message about the missing unit.
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Pace, E> {
+                self.visit_str(&value.to_string())
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Pace, E> {
+                self.visit_str(&value.to_string())
+            }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Pace, E> {
+                self.visit_str(&value.to_string())
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Pace, A::Error> {
+                let shape = Shape::deserialize(MapAccessDeserializer::new(map))?;
+                shape.read().map_err(|help| {
+                    de::Error::custom(format_args!("a rate that changes is either a ramp or steps\n{help}"))
+                })
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
+}
+
+impl JsonSchema for Pace {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Pace".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "How fast requests start within a phase: a rate, a ramp from one rate to another, or rates one after the other. A shape begins anew with each phase, when its faults are in place.",
+            "anyOf": [
+                generator.subschema_for::<Rate>(),
+                generator.subschema_for::<Ramp>(),
+                generator.subschema_for::<Steps>(),
+            ],
+            "examples": ["20/s", {"from": "10/s", "to": "200/s"}, {"steps": ["10/s", "50/s", "200/s"], "each": "20s"}],
+        })
+    }
+}
+
+/// How the requests of an open loop are spread over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrival {
+    /// Evenly: at 20/s one request every 50 ms.
+    #[default]
+    Constant,
+    /// As from very many clients that know nothing of each other: at random moments (a Poisson process), drawn from
+    /// the run's seed.
+    Poisson,
+}
+
+/// How long a worker of a closed loop waits between an answer and its next request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ThinkTime {
+    /// Always the same.
+    Constant(Duration),
+    /// At random with this mean (an exponential distribution), drawn from the run's seed.
+    Exponential(Duration),
+}
+
+impl ThinkTime {
+    /// The mean.
+    pub const fn mean(self) -> Duration {
+        match self {
+            Self::Constant(time) | Self::Exponential(time) => time,
+        }
+    }
+}
+
+impl fmt::Display for ThinkTime {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Constant(time) => write!(out, "{time}"),
+            Self::Exponential(mean) => write!(out, "{mean} on average"),
+        }
+    }
+}
+
+/// The form of a think time that is drawn by chance.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ByChance {
+    /// The mean of an exponential distribution.
+    exponential: Duration,
+}
+
+impl Serialize for ThinkTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match *self {
+            Self::Constant(time) => time.serialize(serializer),
+            Self::Exponential(exponential) => ByChance { exponential }.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ThinkTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl<'de> de::Visitor<'de> for Form {
+            type Value = ThinkTime;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a time such as `500ms`, or `{exponential: 500ms}`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ThinkTime, E> {
+                Duration::deserialize(text.into_deserializer()).map(ThinkTime::Constant)
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<ThinkTime, E> {
+                self.visit_str(&value.to_string())
+            }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<ThinkTime, E> {
+                self.visit_str(&value.to_string())
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<ThinkTime, A::Error> {
+                let ByChance { exponential } = ByChance::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(ThinkTime::Exponential(exponential))
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
+}
+
+impl JsonSchema for ThinkTime {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ThinkTime".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "How long a worker waits between an answer and its next request: always the same time, or an exponential distribution with this mean.",
+            "anyOf": [generator.subschema_for::<Duration>(), generator.subschema_for::<ByChance>()],
+            "examples": ["500ms", {"exponential": "500ms"}],
+        })
+    }
+}
+
+/// What a phase changes of a load: `rate` of an open loop, `concurrency` of a closed one. What it does not name stays as
+/// the load has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoadChange {
+    /// How fast requests start in this phase. `0/s` sends none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Pace>,
+    /// How many workers there are in this phase. `0` sends nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 100_000), extend("examples" = [50]))]
+    pub concurrency: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pace(value: serde_json::Value) -> Pace {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn reads_and_writes_each_form() {
+        for (form, words) in [
+            (json!("20/s"), "20/s"),
+            (json!({"from": "0/s", "to": "200/s"}), "0/s to 200/s"),
+            (json!({"from": "10/s", "to": "1/m", "over": "30s"}), "10/s to 1/m over 30s"),
+            (json!({"steps": ["10/s", "50/s"]}), "10/s, 50/s"),
+            (json!({"steps": ["10/s", "50/s"], "each": "5s"}), "10/s, 50/s, 5s each"),
+        ] {
+            let pace = pace(form.clone());
+            assert_eq!((serde_json::to_value(&pace).unwrap(), pace.to_string().as_str()), (form, words));
+        }
+        for form in [json!("500ms"), json!({"exponential": "500ms"})] {
+            let time: ThinkTime = serde_json::from_value(form.clone()).unwrap();
+            assert_eq!(serde_json::to_value(time).unwrap(), form);
+        }
+    }
+
+    #[test]
+    fn counts_the_requests_of_a_phase() {
+        let minute = Duration::from_secs(60);
+        for (form, requests, highest) in [
+            (json!("20/s"), 1200.0, 20.0),
+            (json!({"from": "0/s", "to": "200/s"}), 6000.0, 200.0),
+            (json!({"from": "200/s", "to": "100/s", "over": "20s"}), 7000.0, 200.0),
+            (json!({"from": "0/s", "to": "100/s", "over": "120s"}), 1500.0, 100.0),
+            (json!({"steps": ["10/s", "50/s", "0/s"]}), 1200.0, 50.0),
+            (json!({"steps": ["10/s", "50/s"], "each": "10s"}), 2600.0, 50.0),
+        ] {
+            let pace = pace(form);
+            assert!((pace.requests(minute, 60.0) - requests).abs() < 1e-6, "{pace}: {}", pace.requests(minute, 60.0));
+            assert_eq!(pace.requests(minute, 0.0), 0.0);
+            assert_eq!(pace.highest(), highest, "{pace}");
+        }
+    }
+}

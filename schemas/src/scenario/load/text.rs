@@ -1,0 +1,302 @@
+//! Text of a request in which data of each request can stand: `{{ n }}`, `{{ uuid }}`, `{{ row.column }}`.
+//!
+//! It is read once, into parts, so that whoever sends it puts parts together and runs no template engine. What the
+//! scenario's own variables give was put in before; here only data of requests is left.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::template::{Piece, pieces};
+
+/// Text, and where data of each request stands in it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RequestText {
+    parts: Vec<Part>,
+}
+
+/// A part of such a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// The same for every request.
+    Text(String),
+    /// Different for every request.
+    Data(Data),
+}
+
+/// Data of one request, and how it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Data {
+    /// What it is.
+    pub source: Source,
+    /// How it is written; none for as it is.
+    pub filter: Option<Filter>,
+}
+
+/// What is different for every request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// `n`: the number of the request in its load, from 0.
+    Number,
+    /// `uuid`: a random UUID (version 4, RFC 9562) from the run's seed and the request's number.
+    Uuid,
+    /// `row.column`: a value of the request's row of the load's `feeder`.
+    Column(String),
+}
+
+/// How data is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Filter {
+    /// `urlencode`: as a part of a URL.
+    UrlEncode,
+    /// `tojson`: as a JSON value, a text with its quotes.
+    ToJson,
+}
+
+/// The names that stand for data of a request.
+pub(crate) const NAMES: [&str; 3] = ["n", "uuid", "row"];
+
+impl Data {
+    /// What an expression means, if it is data of a request alone: a name, or a column of `row`, and at most one filter.
+    pub(crate) fn parse(expression: &str) -> Option<Self> {
+        let (value, filter) = match expression.split_once('|') {
+            None => (expression.trim(), None),
+            Some((value, filter)) => {
+                let filter = match filter.trim() {
+                    "urlencode" => Filter::UrlEncode,
+                    "tojson" => Filter::ToJson,
+                    _ => return None,
+                };
+                (value.trim(), Some(filter))
+            }
+        };
+        let source = match value {
+            "n" => Source::Number,
+            "uuid" => Source::Uuid,
+            _ => Source::Column(column(value.strip_prefix("row")?.trim())?),
+        };
+        Some(Self { source, filter })
+    }
+
+    /// The name with which it begins.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.source {
+            Source::Number => "n",
+            Source::Uuid => "uuid",
+            Source::Column(_) => "row",
+        }
+    }
+}
+
+/// The column of `.column` or `["column"]`.
+fn column(access: &str) -> Option<String> {
+    if let Some(name) = access.strip_prefix('.') {
+        return is_plain(name).then(|| name.to_owned());
+    }
+    let quoted = access.strip_prefix('[')?.strip_suffix(']')?.trim();
+    let quote = quoted.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+    let name = quoted[1..].strip_suffix(quote)?;
+    (!name.is_empty() && !name.contains([quote, '\\'])).then(|| name.to_owned())
+}
+
+fn is_plain(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+impl fmt::Display for Data {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Source::Number => out.write_str("n")?,
+            Source::Uuid => out.write_str("uuid")?,
+            Source::Column(name) if is_plain(name) => write!(out, "row.{name}")?,
+            Source::Column(name) if name.contains('"') => write!(out, "row['{name}']")?,
+            Source::Column(name) => write!(out, "row[\"{name}\"]")?,
+        }
+        match self.filter {
+            None => Ok(()),
+            Some(Filter::UrlEncode) => out.write_str(" | urlencode"),
+            Some(Filter::ToJson) => out.write_str(" | tojson"),
+        }
+    }
+}
+
+impl RequestText {
+    /// Text without data of requests.
+    pub fn plain(text: impl Into<String>) -> Self {
+        Self::of([Part::Text(text.into())])
+    }
+
+    /// A text of these parts; texts beside each other become one.
+    pub(crate) fn of(parts: impl IntoIterator<Item = Part>) -> Self {
+        let mut joined: Vec<Part> = Vec::new();
+        for part in parts {
+            match (part, joined.last_mut()) {
+                (Part::Text(text), _) if text.is_empty() => {}
+                (Part::Text(more), Some(Part::Text(text))) => text.push_str(&more),
+                (part, _) => joined.push(part),
+            }
+        }
+        Self { parts: joined }
+    }
+
+    /// Reads a text. Braces that are not to be read stand as `{{ "{{" }}` in it.
+    ///
+    /// # Errors
+    /// A sentence about an expression that is not data of a request.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        for piece in pieces(text) {
+            parts.push(match piece {
+                Piece::Text(text) => Part::Text(text.to_owned()),
+                Piece::Bad(message, help) => return Err(format!("{message}: {help}")),
+                Piece::Expression(expression) => match (Data::parse(expression), expression.trim()) {
+                    (Some(data), _) => Part::Data(data),
+                    (None, r#""{{""# | r#""{%""# | r#""{""#) => {
+                        Part::Text(expression.trim().trim_matches('"').to_owned())
+                    }
+                    (None, other) => {
+                        return Err(format!(
+                            "`{{{{ {other} }}}}` is not data of a request: there are `n`, `uuid` and `row.column`, \
+                             each with `| urlencode` or `| tojson` where needed"
+                        ));
+                    }
+                },
+            });
+        }
+        Ok(Self::of(parts))
+    }
+
+    /// Its parts, in order; no two texts stand beside each other.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The data that stands in it.
+    pub fn data(&self) -> impl Iterator<Item = &Data> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Data(data) => Some(data),
+            Part::Text(_) => None,
+        })
+    }
+
+    /// The texts that are the same in every request.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(text.as_str()),
+            Part::Data(_) => None,
+        })
+    }
+
+    /// The text with something in the place of each piece of data.
+    pub fn fill<'t>(&'t self, mut with: impl FnMut(&'t Data) -> Cow<'t, str>) -> String {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Text(text) => Cow::Borrowed(text.as_str()),
+            Part::Data(data) => with(data),
+        });
+        parts.collect()
+    }
+
+    /// True for a text of nothing.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+}
+
+impl fmt::Display for RequestText {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in &self.parts {
+            match part {
+                Part::Data(data) => write!(out, "{{{{ {data} }}}}")?,
+                Part::Text(text) => {
+                    // One pass, so that what stands for braces is not itself read as braces.
+                    let mut rest = text.as_str();
+                    while let Some(at) = rest.find("{{").into_iter().chain(rest.find("{%")).min() {
+                        write!(out, "{}{{{{ \"{}\" }}}}", &rest[..at], &rest[at..at + 2])?;
+                        rest = &rest[at + 2..];
+                    }
+                    // A brace at the end must not join with those of the data behind it.
+                    match rest.strip_suffix('{') {
+                        Some(rest) => write!(out, "{rest}{{{{ \"{{\" }}}}")?,
+                        None => out.write_str(rest)?,
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for RequestText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RequestText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for RequestText {
+    fn schema_name() -> Cow<'static, str> {
+        "RequestText".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string"})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_stands_alone_or_with_one_filter() {
+        for (expression, shown) in [
+            (" n ", "n"),
+            ("uuid|tojson", "uuid | tojson"),
+            ("row.sku", "row.sku"),
+            ("row[\"first name\"] | urlencode", "row[\"first name\"] | urlencode"),
+            ("row['it']", "row.it"),
+            ("row['a\"b']", "row['a\"b']"),
+        ] {
+            let data = Data::parse(expression).unwrap_or_else(|| panic!("{expression}"));
+            assert_eq!(data.to_string(), shown);
+            assert_eq!(Data::parse(shown).as_ref(), Some(&data));
+        }
+        for expression in
+            ["", "n + 1", "row", "row.a.b", "row[0]", "row[\"a", "uuid | upper", "number", "row.a | tojson | urlencode"]
+        {
+            assert_eq!(Data::parse(expression), None, "{expression}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_read_and_written_without_a_loss() {
+        for text in
+            ["", "/a?b={{ n }}", "{{ uuid }}{{ row.a }}", "x {{ \"{{\" }} y }}", "{ {{ n }} }", "é{{ n | tojson }}é"]
+        {
+            let read = RequestText::parse(text).expect(text);
+            assert_eq!(read.to_string(), text);
+        }
+        assert!(RequestText::parse("{{ m }}").is_err_and(|error| error.contains("not data of a request")));
+        assert!(RequestText::parse("{{ n").is_err());
+        // Whatever a text holds, writing and reading give it back.
+        for text in ["{{{{", "{", "{{ n }}", "a{%b{{{c", "}}{{"] {
+            let with_data = RequestText::of([Part::Text(text.to_owned()), Part::Data(Data::parse("n").expect("n"))]);
+            for it in [RequestText::plain(text), with_data] {
+                assert_eq!(RequestText::parse(&it.to_string()).as_ref(), Ok(&it), "{text}: {it}");
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The tables and the prompts that loads send from: files in, rows out. Knows nothing of requests.
+
+use serde_json::Value;
+
+/// A table with named columns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// The names of the columns, in their order.
+    pub columns: Vec<String>,
+    /// The rows, each with a value for each column. A value of CSV is a text.
+    pub rows: Vec<Vec<Value>>,
+}
+
+/// One prompt of a set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prompt {
+    /// A text, or the list of a chat's messages.
+    pub content: Value,
+    /// How many words it has: what stands between white space.
+    pub words: usize,
+    /// How many tokens its answer may have, where that is not what the load says.
+    pub max_tokens: Option<u32>,
+}
+
+/// What is wrong with such a file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    /// Its name says nothing of its format.
+    #[error("the name says nothing of the format: it ends with `.csv`, `.jsonl` or `.ndjson`")]
+    Format,
+    /// It holds nothing.
+    #[error("there is nothing in it")]
+    Empty,
+    /// A line is not what it should be.
+    #[error("line {0}: {1}")]
+    Line(u64, String),
+}
+
+/// True for the name of a file of JSON Lines.
+fn is_json_lines(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.ends_with(".jsonl") || name.ends_with(".ndjson")
+}
+
+impl Table {
+    /// Reads a table; its name says in which format it is.
+    ///
+    /// # Errors
+    /// What is wrong with it, with the line.
+    pub fn read(name: &str, bytes: &[u8]) -> Result<Self, TableError> {
+        let table = if is_json_lines(name) {
+            Self::json_lines(bytes)
+        } else if name.to_ascii_lowercase().ends_with(".csv") {
+            Self::csv(bytes)
+        } else {
+            Err(TableError::Format)
+        }?;
+        if table.rows.is_empty() { Err(TableError::Empty) } else { Ok(table) }
+    }
+
+    fn csv(bytes: &[u8]) -> Result<Self, TableError> {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let mut reader = csv::ReaderBuilder::new().from_reader(bytes);
+        let wrong = |error: csv::Error| {
+            let line = error.position().map_or(0, csv::Position::line);
+            let what = match error.kind() {
+                csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                    format!("{len} values, and the first line names {expected_len} columns")
+                }
+                csv::ErrorKind::Utf8 { .. } => "not UTF-8".to_owned(),
+                _ => error.to_string(),
+            };
+            TableError::Line(line, what)
+        };
+        let columns: Vec<String> = reader.headers().map_err(wrong)?.iter().map(str::to_owned).collect();
+        for (index, column) in columns.iter().enumerate() {
+            if column.is_empty() || columns[..index].contains(column) {
+                let what = if column.is_empty() { "a column without a name" } else { "two columns of the same name" };
+                return Err(TableError::Line(1, what.to_owned()));
+            }
+        }
+        let mut rows = Vec::new();
+        for record in reader.records() {
+            rows.push(record.map_err(wrong)?.iter().map(Value::from).collect());
+        }
+        Ok(Self { columns, rows })
+    }
+
+    fn json_lines(bytes: &[u8]) -> Result<Self, TableError> {
+        let mut table = Self { columns: Vec::new(), rows: Vec::new() };
+        for (line, value) in lines(bytes) {
+            let value = value.and_then(|text| serde_json::from_str::<Value>(text).map_err(|error| error.to_string()));
+            let Value::Object(mut object) = value.map_err(|error| TableError::Line(line, error))? else {
+                return Err(TableError::Line(line, "not a JSON object".to_owned()));
+            };
+            if table.rows.is_empty() {
+                table.columns = object.keys().cloned().collect();
+            }
+            let row: Option<Vec<Value>> = table.columns.iter().map(|column| object.remove(column)).collect();
+            match row {
+                Some(row) if object.is_empty() => table.rows.push(row),
+                _ => return Err(TableError::Line(line, "not the same keys as on the first line".to_owned())),
+            }
+        }
+        Ok(table)
+    }
+}
+
+/// A value as it stands in a text: a text without its quotes, anything else as JSON.
+pub fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Reads a set of prompts; its name says in which format it is.
+///
+/// # Errors
+/// What is wrong with it, with the line.
+pub fn prompts(name: &str, bytes: &[u8]) -> Result<Vec<Prompt>, TableError> {
+    let mut prompts = Vec::new();
+    for (line, text) in lines(bytes) {
+        let text = text.map_err(|error| TableError::Line(line, error))?;
+        prompts.push(if is_json_lines(name) {
+            prompt(text).map_err(|error| TableError::Line(line, error))?
+        } else {
+            Prompt { content: text.into(), words: words(text), max_tokens: None }
+        });
+    }
+    if prompts.is_empty() { Err(TableError::Empty) } else { Ok(prompts) }
+}
+
+fn prompt(text: &str) -> Result<Prompt, String> {
+    let mut object: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let max_tokens = match object.get("max_tokens") {
+        None => None,
+        Some(value) => match value.as_u64().and_then(|value| u32::try_from(value).ok()).filter(|value| *value > 0) {
+            Some(value) => Some(value),
+            None => return Err("`max_tokens` is not a number of tokens".to_owned()),
+        },
+    };
+    let (content, words) =
+        match (object.get_mut("prompt").map(Value::take), object.get_mut("messages").map(Value::take)) {
+            (Some(Value::String(text)), None) => {
+                let words = words(&text);
+                (Value::String(text), words)
+            }
+            (None, Some(Value::Array(messages))) if !messages.is_empty() => {
+                let said = messages.iter().filter_map(|message| message.get("content")?.as_str());
+                let words = said.map(words).sum();
+                (Value::Array(messages), words)
+            }
+            _ => return Err("write `{\"prompt\": \"...\"}` or `{\"messages\": [...]}`".to_owned()),
+        };
+    Ok(Prompt { content, words, max_tokens })
+}
+
+fn words(text: &str) -> usize {
+    text.split_whitespace().count()
+}
+
+/// The lines that are not blank, with their numbers from 1.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = (u64, Result<&str, String>)> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let lines = bytes.split(|byte| *byte == b'\n').zip(1..);
+    let texts = lines
+        .map(|(line, number)| (number, std::str::from_utf8(line).map(str::trim).map_err(|_| "not UTF-8".to_owned())));
+    texts.filter(|(_, text)| !matches!(text, Ok("")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tables_of_both_formats_are_read() {
+        let csv =
+            Table::read("a.CSV", "\u{feff}sku,name\r\n1,\"Tea, \"\"green\"\"\"\n2,\n".as_bytes()).expect("a table");
+        assert_eq!(csv.columns, ["sku", "name"]);
+        assert_eq!(csv.rows, [[json!("1"), json!("Tea, \"green\"")], [json!("2"), json!("")]]);
+        let lines = Table::read("a.jsonl", b"{\"a\":1,\"b\":\"x\"}\n\n{\"b\":[2],\"a\":null}\n").expect("a table");
+        assert_eq!(lines.columns, ["a", "b"]);
+        assert_eq!(lines.rows, [[json!(1), json!("x")], [json!(null), json!([2])]]);
+        assert_eq!((plain(&lines.rows[0][1]), plain(&lines.rows[1][1])), ("x".to_owned(), "[2]".to_owned()));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_table_has_its_line() {
+        for (name, text, wrong) in [
+            ("a.txt", "a\n1\n", "ends with `.csv`"),
+            ("a.csv", "", "nothing in it"),
+            ("a.csv", "a,b\n", "nothing in it"),
+            ("a.csv", "a,b\n1,2\n3\n", "line 3: 1 values, and the first line names 2 columns"),
+            ("a.csv", "a,a\n1,2\n", "line 1: two columns"),
+            ("a.csv", "a,\n1,2\n", "line 1: a column without"),
+            ("a.jsonl", "\n[1]\n", "line 2: not a JSON object"),
+            ("a.jsonl", "{\"a\":1}\n{\"b\":1}\n", "line 2: not the same keys"),
+            ("a.ndjson", "{\"a\":1\n", "line 1: EOF"),
+        ] {
+            let error = Table::read(name, text.as_bytes()).expect_err(text).to_string();
+            assert!(error.contains(wrong), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn prompts_know_their_length() {
+        let text = prompts("p.txt", b"Say hello.\n\n  What is  the time?  \n").expect("prompts");
+        assert_eq!(text.iter().map(|it| it.words).collect::<Vec<_>>(), [2, 4]);
+        let lines = "{\"prompt\": \"a b c\", \"max_tokens\": 7}\n{\"messages\": [{\"role\": \"system\", \"content\": \"be kind\"}, \
+                     {\"role\": \"user\", \"content\": \"hi\"}]}\n";
+        let chat = prompts("p.jsonl", lines.as_bytes()).expect("prompts");
+        assert_eq!((chat[0].words, chat[0].max_tokens, chat[1].words), (3, Some(7), 3));
+        assert!(chat[1].content.is_array());
+        for wrong in ["{}", "{\"prompt\": 3}", "{\"messages\": []}", "{\"prompt\": \"a\", \"max_tokens\": 0}", "x"] {
+            assert!(matches!(prompts("p.jsonl", wrong.as_bytes()), Err(TableError::Line(1, _))), "{wrong}");
+        }
+        assert_eq!(prompts("p.txt", b" \n"), Err(TableError::Empty));
+    }
+}
