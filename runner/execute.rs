@@ -401,7 +401,8 @@ fn assemble(
     }
 }
 
-/// A baseline that is none, as an expectation that cannot be told: nothing was injected, so that nothing was learnt.
+/// A baseline that is not fit to compare with, as an expectation that cannot be told: nothing was injected, so that
+/// nothing was learnt.
 fn unhealthy(problems: &[String], phase: &str, line: Option<u32>) -> ExpectationResult {
     ExpectationResult {
         phase: phase.to_owned(),
@@ -410,7 +411,7 @@ fn unhealthy(problems: &[String], phase: &str, line: Option<u32>) -> Expectation
         title: "the baseline is healthy and steady".to_owned(),
         verdict: Verdict::Inconclusive,
         observed: None,
-        observed_text: "not".to_owned(),
+        observed_text: "unfit".to_owned(),
         unit: Unit::Count,
         interval: None,
         censored: false,
@@ -419,7 +420,7 @@ fn unhealthy(problems: &[String], phase: &str, line: Option<u32>) -> Expectation
         max: None,
         limit_text: "healthy and steady".to_owned(),
         reason: format!(
-            "no fault was injected, because the baseline is none: {} (--inject-anyway)",
+            "no fault was injected, because the baseline is not fit to compare with: {} (--inject-anyway)",
             problems.join("; ")
         ),
         terms: indexmap::IndexMap::new(),

@@ -1,4 +1,4 @@
-//! The gate and what tests it: control and overkill runs, baselines that are none, effects, what others saw, comparison and
+//! The gate and what tests it: control and overkill runs, unfit baselines, effects, what others saw, comparison and
 //! retries. Through the binary, in the sandbox.
 
 use std::io::{Read, Write};
@@ -105,7 +105,7 @@ phases:
     let refused = shakedown.reports("refused");
     let scenario = refused.scenario();
     assert_eq!(scenario.verdict, Verdict::Inconclusive);
-    assert!(scenario.reason.contains("no fault was injected, because the baseline is none"), "{}", scenario.reason);
+    assert!(scenario.reason.contains("no fault was injected, because the baseline is not fit"), "{}", scenario.reason);
     assert_eq!((refused.fault().state, refused.fault().injecting_s), (FaultState::Planned, None), "{finished}");
     assert_eq!(scenario.phases.len(), 1, "the phase with the fault never began");
     assert_eq!(refused.expectation("baseline", "latency").verdict, Verdict::Inconclusive);
