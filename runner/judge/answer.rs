@@ -194,27 +194,28 @@ impl Answer {
         self.term("decided by", rule);
         self.term(&rules.needs(), rules.needed.to_string());
         if self.verdict == Verdict::Inconclusive {
-            let advice = self.advice();
+            let advice = self.advice(self.limits);
             self.reason.push_str(&advice);
         }
         self
     }
 
-    /// Inconclusive although the observed value misses the limits, and why.
-    pub(super) fn unsure(mut self, rules: &Rules, fact: &str, why: &str) -> Self {
+    /// Inconclusive although the observed value misses the limits, and why. The advice is how long the phase would have to
+    /// be for the interval to leave out `excluded`.
+    pub(super) fn unsure(mut self, rules: &Rules, excluded: Limits, fact: &str, why: &str) -> Self {
         self.term(&rules.needs(), rules.needed.to_string());
         self.term("decided by", why.to_owned());
         self.verdict = Verdict::Inconclusive;
-        self.reason = format!("{}; {why}{}", self.sentence(fact), self.advice());
+        self.reason = format!("{}; {why}{}", self.sentence(fact), self.advice(excluded));
         self
     }
 
     /// How much longer the phase would have to be, for the end of a sentence.
-    fn advice(&self) -> String {
+    fn advice(&self, limits: Limits) -> String {
         let value = self.observed.unwrap_or_default();
         match self.interval {
             None => "; the phase is too short for an interval, which takes at least six seconds".to_owned(),
-            Some(interval) => match self.limits.advice(value, interval) {
+            Some(interval) => match limits.advice(value, interval) {
                 Some(factor) => format!("; a phase about {} times as long would tell", text::digits(factor.ceil())),
                 None => "; it is too near the limit for any length to tell".to_owned(),
             },

@@ -68,6 +68,18 @@ impl Limits {
         }
     }
 
+    /// What the interval of a ratio must leave out before a value that misses these limits is more than a service's own
+    /// drift: the limit that it misses, or 1, no change at all, where that keeps to the limit. None of a value that holds.
+    pub(super) fn drift(&self, value: f64) -> Option<Self> {
+        if !self.low_enough(value) {
+            Some(Self { min: None, max: self.max.map(|max| max.min(1.0)) })
+        } else if !self.high_enough(value) {
+            Some(Self { min: self.min.map(|min| min.max(1.0)), max: None })
+        } else {
+            None
+        }
+    }
+
     /// How many times as long a phase would have to be for its interval to come to lie on one side, when the interval
     /// shrinks with the root of the time. None when the value lies (nearly) on a limit: no length decides that.
     pub(super) fn advice(&self, value: f64, interval: [f64; 2]) -> Option<f64> {
@@ -89,6 +101,17 @@ mod tests {
 
     fn limits(min: Option<f64>, max: Option<f64>) -> Limits {
         Limits { min, max }
+    }
+
+    #[test]
+    fn a_drift_is_left_out_from_no_change_on() {
+        let (above, below) = (|max| Some(limits(None, Some(max))), |min| Some(limits(Some(min), None)));
+        let both = limits(Some(0.8), Some(1.25));
+        assert_eq!([both.drift(1.3), both.drift(0.7), both.drift(1.0)], [above(1.0), below(1.0), None]);
+        let faster = limits(None, Some(0.5));
+        assert_eq!([faster.drift(0.6), faster.drift(0.5)], [above(0.5), None], "no change is too slow as well");
+        let slower = limits(Some(1.1), Some(3.0));
+        assert_eq!([slower.drift(1.0), slower.drift(3.5)], [below(1.1), above(1.0)]);
     }
 
     #[test]

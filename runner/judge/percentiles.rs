@@ -254,13 +254,14 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
         let words = format!("{} times the variance of independent requests", text::digits(factor));
         answer.term(&format!("{} drifts", baseline.phase), words);
     }
-    let touches = interval.is_none_or(|[low, high]| limits.low_enough(low) && limits.high_enough(high));
-    if drift.is_some() && touches && !limits.hold(value) {
-        return answer.unsure(
-            &rules,
-            &fact,
-            &format!("the {} drifts by itself, and the interval reaches the limit", it.to),
-        );
+    let told =
+        |change: &Limits| interval.is_some_and(|[low, high]| !change.low_enough(low) || !change.high_enough(high));
+    if drift.is_some()
+        && let Some(change) = limits.drift(value).filter(|change| !told(change))
+    {
+        let limit = change.max.or(change.min).map_or_else(String::new, text::digits);
+        let why = format!("the {} drifts by itself, and the interval reaches {limit}", it.to);
+        return answer.unsure(&rules, change, &fact, &why);
     }
     let (quantile, pick) = (it.percentile.fraction(), of.pick());
     let second = Second::new(asked.observations, asked.load, (first, asked.phase), quantile, pick, asked.seed);
@@ -275,7 +276,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
                     text::digits(against_second),
                     it.percentile
                 );
-                return answer.unsure(&rules, &fact, &why);
+                return answer.unsure(&rules, limits, &fact, &why);
             }
         }
     }
