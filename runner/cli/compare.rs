@@ -24,10 +24,13 @@ pub fn compare(args: &Compare, redactor: &Redactor) -> Result<u8, Failure> {
         _ => return Err(Failure::usage("give two result.json (or their folders), or --history DIR")),
     };
     if changes.is_empty() {
-        return Err(Failure {
-            message: "no scenario is in both: there is nothing to compare".to_owned(),
-            code: exit::NOTHING_SELECTED,
-        });
+        let message = match args.history {
+            Some(_) => {
+                "no scenario ran more than once there (control and overkill runs do not count): there is nothing to compare"
+            }
+            None => "no scenario is in both: there is nothing to compare",
+        };
+        return Err(Failure { message: message.to_owned(), code: exit::NOTHING_SELECTED });
     }
     changes.sort_by_key(|change| change.moved);
     let worse = changes.iter().filter(|change| change.moved == Moved::Worse).count();

@@ -1,7 +1,7 @@
 //! The same scenario in two results, or over many: which answers moved beyond what chance moves them.
 //!
 //! - An answer moved when its interval and the other's do not overlap. Over many results the newest one is held against
-//!   the span of all the intervals before it.
+//!   the span of all the intervals before it; control and overkill runs are left out.
 //! - Answers without an interval (counts, recoveries that were not seen) moved when their verdict changed.
 //! - Which way is worse follows from the limits: up where only `max` is given, down where only `min` is.
 
@@ -82,10 +82,11 @@ pub fn compare(before: &RunResult, after: &RunResult) -> Vec<Change> {
     changes
 }
 
-/// Of each scenario the newest run against all before it. Scenarios that ran once are left out.
+/// Of each scenario the newest run against all before it. Scenarios that ran once are left out, and so are runs that
+/// tested the gate: without faults, or with a full cut, other answers are right.
 pub fn history(results: &[RunResult]) -> Vec<Change> {
     let mut by_name: IndexMap<&str, Vec<&ScenarioResult>> = IndexMap::new();
-    for scenario in results.iter().flat_map(|run| &run.scenarios) {
+    for scenario in results.iter().flat_map(|run| &run.scenarios).filter(|it| it.trial.is_none()) {
         by_name.entry(&scenario.name).or_default().push(scenario);
     }
     by_name.sort_unstable_keys();
@@ -194,7 +195,7 @@ fn moved(before: &[&ExpectationResult], now: &ExpectationResult) -> Moved {
 mod tests {
     use super::*;
     use shakedown_reports::sample;
-    use shakedown_schemas::result::Unit;
+    use shakedown_schemas::result::{Trial, Unit};
 
     fn run(change: impl Fn(&mut ExpectationResult)) -> RunResult {
         let mut run = sample::passing();
@@ -270,5 +271,8 @@ mod tests {
         assert_eq!(moved(on(3, 2.5, 2.6)).moved, Moved::Worse);
         assert_eq!(moved(on(3, 0.5, 0.6)).moved, Moved::Better);
         assert!(history(&[on(1, 1.0, 1.4)]).is_empty());
+        let mut control = on(4, 9.0, 9.1);
+        control.scenarios[0].trial = Some(Trial::Control);
+        assert_eq!(history(&[results(on(3, 1.5, 1.6)), vec![control]].concat()), [same], "a control run is no measure");
     }
 }
