@@ -149,7 +149,9 @@ fn graceful_degradation_passes_or_fails_with_how_slow_the_replicas_are_that_join
         let mut object = inference.worker_object("slow", 3, json!({"time_to_first_token": first_token}));
         object["metadata"] = json!({});
         let active = json!([{"field": "status.readyReplicas", "equals": 3}]);
-        let fault = json!({"slow": {"manifest": {"object": object, "active_when": active}}});
+        // What it takes requests away from: the one worker that there is.
+        let pods = json!({"prefix": "{{ worker }}"});
+        let fault = json!({"slow": {"manifest": {"object": object, "active_when": active, "pods": pods}}});
         let shakedown = Shakedown::new();
         shakedown
             .file("degraded.yaml", format!("{before}    faults: {fault}\n    settle: 2s\n    expect:\n{expectations}"));
