@@ -5,7 +5,8 @@ use shakedown_schemas::result::{Unit, Verdict};
 use shakedown_schemas::scenario::{Decide, Model, Pace, Scenario};
 use shakedown_schemas::units::{Percent, Percentile};
 
-use super::limits::Limits;
+use super::limits::{Limits, by_root};
+use super::numbers::wilson_factor;
 use super::{stats, text};
 use crate::observe::{Cell, LoadObservations, Observations};
 
@@ -194,31 +195,38 @@ impl Answer {
         self.term("decided by", rule);
         self.term(&rules.needs(), rules.needed.to_string());
         if self.verdict == Verdict::Inconclusive {
-            let advice = self.advice(self.limits);
+            let advice = self.advice(self.limits, rules);
             self.reason.push_str(&advice);
         }
         self
     }
 
-    /// Inconclusive although the observed value misses the limits, and why. The advice is how long the phase would have to
-    /// be for the interval to leave out `excluded`.
-    pub(super) fn unsure(mut self, rules: &Rules, excluded: Limits, fact: &str, why: &str) -> Self {
+    /// Inconclusive although the observed value misses the limits, and why. With what the interval would have to leave out,
+    /// it advises how long the phases would have to be for that.
+    pub(super) fn unsure(mut self, rules: &Rules, excluded: Option<Limits>, fact: &str, why: &str) -> Self {
         self.term(&rules.needs(), rules.needed.to_string());
         self.term("decided by", why.to_owned());
         self.verdict = Verdict::Inconclusive;
-        self.reason = format!("{}; {why}{}", self.sentence(fact), self.advice(excluded));
+        let advice = excluded.map_or_else(String::new, |excluded| self.advice(excluded, rules));
+        self.reason = format!("{}; {why}{advice}", self.sentence(fact));
         self
     }
 
     /// How much longer the phase would have to be, for the end of a sentence.
-    fn advice(&self, limits: Limits) -> String {
+    fn advice(&self, limits: Limits, rules: &Rules) -> String {
         let value = self.observed.unwrap_or_default();
-        match self.interval {
-            None => "; the phase is too short for an interval, which takes at least six seconds".to_owned(),
-            Some(interval) => match limits.advice(value, interval) {
-                Some(factor) => format!("; a phase about {} times as long would tell", text::digits(factor.ceil())),
-                None => "; it is too near the limit for any length to tell".to_owned(),
-            },
+        let Some(interval) = self.interval else {
+            return "; the phase is too short for an interval, which takes at least six seconds".to_owned();
+        };
+        let factor = |limit| match self.unit {
+            Some(Unit::Fraction) => wilson_factor(value, limit, self.samples, rules.confidence),
+            _ => by_root(value, interval, limit),
+        };
+        // The interval of a ratio comes from both of its terms.
+        let phases = if self.unit == Some(Unit::Times) { "both phases" } else { "a phase" };
+        match limits.advice(interval, factor) {
+            Some(factor) => format!("; {phases} about {} times as long would tell", text::digits(factor.ceil())),
+            None => "; it is too near the limit for any reasonable length to tell".to_owned(),
         }
     }
 

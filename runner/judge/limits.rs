@@ -6,6 +6,9 @@ use shakedown_schemas::scenario::Decide;
 /// What rounding may move a value by before a limit counts as missed.
 const SLACK: f64 = 1e-9;
 
+/// Nobody is told to wait more than so many times as long.
+const MOST: f64 = 100.0;
+
 /// An inclusive range; a side without a limit is open.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Limits {
@@ -80,18 +83,20 @@ impl Limits {
         }
     }
 
-    /// How many times as long a phase would have to be for its interval to come to lie on one side, when the interval
-    /// shrinks with the root of the time. None when the value lies (nearly) on a limit: no length decides that.
-    pub(super) fn advice(&self, value: f64, interval: [f64; 2]) -> Option<f64> {
-        let factor = |limit: f64| {
-            let distance = (limit - value).abs();
-            let half = if limit < value { value - interval[0] } else { interval[1] - value };
-            (half / distance).powi(2)
-        };
-        let inside = |limit: &f64| interval[0] <= *limit && *limit <= interval[1];
+    /// How many times as long a phase would have to be for its interval to leave out each limit that it holds; `factor`
+    /// says it of one. None when that is more than anybody would wait.
+    pub(super) fn advice(&self, [low, high]: [f64; 2], factor: impl Fn(f64) -> f64) -> Option<f64> {
+        let inside = |limit: &f64| low <= *limit && *limit <= high;
         let worst = [self.min, self.max].into_iter().flatten().filter(inside).map(factor).fold(1.0, f64::max);
-        (worst.is_finite() && worst <= 100.0).then_some(worst)
+        (worst <= MOST).then_some(worst)
     }
+}
+
+/// How many times as long a phase would have to be for the interval of a value to leave out a limit that it holds, when
+/// it shrinks with the root of the time.
+pub(super) fn by_root(value: f64, [low, high]: [f64; 2], limit: f64) -> f64 {
+    let half = if limit < value { value - low } else { high - value };
+    (half / (limit - value)).powi(2)
 }
 
 #[cfg(test)]
@@ -158,8 +163,19 @@ mod tests {
 
     #[test]
     fn advice_follows_the_root_of_the_time() {
-        assert_eq!(limits(None, Some(3.0)).advice(2.0, [0.0, 4.0]), Some(4.0));
-        assert_eq!(limits(None, Some(2.0)).advice(2.0, [0.0, 4.0]), None);
+        assert_eq!([by_root(2.0, [0.0, 4.0], 3.0), by_root(2.0, [0.0, 6.0], 3.0)], [4.0, 16.0]);
+        assert_eq!([by_root(2.0, [0.0, 6.0], 1.0), by_root(2.0, [1.0, 6.0], 1.0)], [4.0, 1.0]);
+        assert_eq!(by_root(2.0, [0.0, 6.0], 2.0), f64::INFINITY);
+    }
+
+    #[test]
+    fn advice_is_for_the_limits_that_the_interval_holds() {
+        let longest = |it: Limits, factor: fn(f64) -> f64| it.advice([1.0, 3.0], factor);
+        assert_eq!(longest(limits(Some(0.9), Some(3.1)), |_| 50.0), Some(1.0), "it holds neither");
+        assert_eq!(longest(limits(Some(1.0), Some(3.0)), |limit| limit * 10.0), Some(30.0), "the longer one counts");
+        assert_eq!(longest(limits(Some(1.0), Some(3.1)), |limit| limit * 10.0), Some(10.0));
+        assert_eq!(longest(limits(None, Some(2.0)), |_| 100.0), Some(100.0));
+        assert_eq!(longest(limits(None, Some(2.0)), |_| 100.1), None);
     }
 
     proptest! {

@@ -109,6 +109,17 @@ pub(super) fn wilson(successes: u64, n: u64, confidence: f64) -> [f64; 2] {
     [low, high]
 }
 
+/// How many times as many trials, with the same share of successes, Wilson's interval takes to leave out a limit that it
+/// holds. It leaves out every chance from which the share is more standard errors away than the confidence has, where the
+/// standard error is that of the chance.
+pub(super) fn wilson_factor(share: f64, limit: f64, n: u64, confidence: f64) -> f64 {
+    if share == limit {
+        return f64::INFINITY;
+    }
+    let z = normal_quantile(0.5 + confidence / 2.0);
+    z * z * limit * (1.0 - limit) / ((share - limit).powi(2) * n as f64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +128,23 @@ mod tests {
     #[track_caller]
     fn near(actual: f64, expected: f64, tolerance: f64) {
         assert!((actual - expected).abs() <= tolerance, "{actual} is not {expected}");
+    }
+
+    #[test]
+    fn so_many_times_the_trials_leave_the_limit_out() {
+        for (successes, n, limit) in [(320, 320, 0.999), (360, 400, 0.88), (0, 100, 0.01), (40, 100, 0.45)] {
+            let share = successes as f64 / n as f64;
+            let factor = wilson_factor(share, limit, n, 0.95);
+            let trials = |factor: f64| (n as f64 * factor) as u64;
+            let holds = |n: u64| {
+                let [low, high] = wilson((share * n as f64).round() as u64, n, 0.95);
+                low <= limit && limit <= high
+            };
+            assert!(factor > 1.0 && holds(trials(factor * 0.95)) && !holds(trials(factor * 1.05)), "{limit}: {factor}");
+        }
+        // z^2 * 0.999 * 0.001 / 0.001^2 = 3838 trials without a failure.
+        near(wilson_factor(1.0, 0.999, 320, 0.95) * 320.0, 3837.6, 0.1);
+        assert_eq!(wilson_factor(1.0, 1.0, 320, 0.95), f64::INFINITY);
     }
 
     #[test]

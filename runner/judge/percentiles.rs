@@ -261,7 +261,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
     {
         let limit = change.max.or(change.min).map_or_else(String::new, text::digits);
         let why = format!("the {} drifts by itself, and the interval reaches {limit}", it.to);
-        return answer.unsure(&rules, change, &fact, &why);
+        return answer.unsure(&rules, Some(change), &fact, &why);
     }
     let (quantile, pick) = (it.percentile.fraction(), of.pick());
     let second = Second::new(asked.observations, asked.load, (first, asked.phase), quantile, pick, asked.seed);
@@ -272,11 +272,11 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
             let against_second = value / second.ratio;
             if !limits.hold(value) && limits.hold(against_second) && !term.censored {
                 let why = format!(
-                    "the run drifts: it is {} times the {} after the recovery",
+                    "the run drifts: it is {} times the {} after the recovery; run it again when the service is steady",
                     text::digits(against_second),
                     it.percentile
                 );
-                return answer.unsure(&rules, limits, &fact, &why);
+                return answer.unsure(&rules, None, &fact, &why);
             }
         }
     }

@@ -194,7 +194,7 @@ fn ratio(path: &str, scenario: &Scenario, index: usize, it: &LatencyRatio, findi
                     short(max)
                 ),
             )
-            .help("the answer will be `inconclusive` unless both phases have enough requests; allow `1.25` or more"),
+            .help("with fewer, chance alone may miss it: allow `1.25` or more, or write `decide: interval`"),
         );
     }
     earlier(&format!("{path}.to"), scenario, index, &it.to, findings);
