@@ -34,6 +34,7 @@ mod rates;
 mod recovery;
 mod retry;
 mod samples;
+mod shift;
 mod stats;
 mod steady;
 pub mod testing;

@@ -71,6 +71,9 @@ pub(super) fn named(requests: &Cell) -> String {
     parts.join(", ")
 }
 
+/// Nobody is told to wait more than so many times as long.
+const MOST_LONGER: f64 = 100.0;
+
 /// The rules that decide one expectation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
@@ -195,38 +198,43 @@ impl Answer {
         self.term("decided by", rule);
         self.term(&rules.needs(), rules.needed.to_string());
         if self.verdict == Verdict::Inconclusive {
-            let advice = self.advice(self.limits, rules);
+            let advice = self.advice(rules);
             self.reason.push_str(&advice);
         }
         self
     }
 
-    /// Inconclusive although the observed value misses the limits, and why. With what the interval would have to leave out,
-    /// it advises how long the phases would have to be for that.
-    pub(super) fn unsure(mut self, rules: &Rules, excluded: Option<Limits>, fact: &str, why: &str) -> Self {
+    /// Inconclusive although the observed value misses the limits, and why, with what to do about it.
+    pub(super) fn unsure(mut self, rules: &Rules, fact: &str, why: &str, advice: &str) -> Self {
         self.term(&rules.needs(), rules.needed.to_string());
         self.term("decided by", why.to_owned());
         self.verdict = Verdict::Inconclusive;
-        let advice = excluded.map_or_else(String::new, |excluded| self.advice(excluded, rules));
         self.reason = format!("{}; {why}{advice}", self.sentence(fact));
         self
     }
 
-    /// How much longer the phase would have to be, for the end of a sentence.
-    fn advice(&self, limits: Limits, rules: &Rules) -> String {
+    /// How much longer the phase would have to be for its interval to decide, for the end of a sentence.
+    fn advice(&self, rules: &Rules) -> String {
         let value = self.observed.unwrap_or_default();
-        let Some(interval) = self.interval else {
-            return "; the phase is too short for an interval, which takes at least six seconds".to_owned();
-        };
+        let Some(interval) = self.interval else { return self.longer(None) };
         let factor = |limit| match self.unit {
             Some(Unit::Fraction) => wilson_factor(value, limit, self.samples, rules.confidence),
             _ => by_root(value, interval, limit),
         };
+        self.longer(Some(self.limits.longer(interval, factor)))
+    }
+
+    /// That the phase would have to be so many times as long, for the end of a sentence; without a number it is too short
+    /// to say even that.
+    pub(super) fn longer(&self, factor: Option<f64>) -> String {
         // The interval of a ratio comes from both of its terms.
         let phases = if self.unit == Some(Unit::Times) { "both phases" } else { "a phase" };
-        match limits.advice(interval, factor) {
-            Some(factor) => format!("; {phases} about {} times as long would tell", text::digits(factor.ceil())),
-            None => "; it is too near the limit for any reasonable length to tell".to_owned(),
+        match factor {
+            None => "; the phase is too short for an interval, which takes at least six seconds".to_owned(),
+            Some(factor) if factor <= MOST_LONGER => {
+                format!("; {phases} about {} times as long would tell", text::digits(factor.ceil()))
+            }
+            Some(_) => "; it is too near the limit for any reasonable length to tell".to_owned(),
         }
     }
 

@@ -85,7 +85,7 @@ impl Windows {
     }
 
     /// How many values there are.
-    fn values(&self) -> u64 {
+    pub(super) fn values(&self) -> u64 {
         self.at_most.last().copied().unwrap_or_default()
     }
 
@@ -101,12 +101,25 @@ impl Windows {
         self.logarithms[at] * (1.0 - part) + self.logarithms[at + 1] * part
     }
 
+    /// The logarithm of a percentile: of the smallest value that so many are at most.
+    pub(super) fn logarithm_at(&self, quantile: f64) -> f64 {
+        self.ranked((quantile * self.values() as f64 - 1e-9).ceil())
+    }
+
+    /// Of each window how many values' logarithms lie above a percentile's of another phase, and how many there are. Those
+    /// that are the same count as above only with `at`.
+    pub(super) fn above(&self, logarithm_of: f64, at: bool) -> Vec<(f64, f64)> {
+        let is_above = |value: f64| logarithm(value) > logarithm_of || at && logarithm(value) == logarithm_of;
+        let above = |window: &Histogram| window.iter().filter(|it| is_above(it.0)).map(|it| it.1).sum::<u64>() as f64;
+        self.windows.iter().map(|window| (above(window), window.len() as f64)).collect()
+    }
+
     /// For each window how many more of its values lie above the percentile than their share. Values that are the
     /// percentile itself count as above it by as much as makes the sum nothing.
-    fn excess(&self, quantile: f64) -> Vec<f64> {
+    pub(super) fn excess(&self, quantile: f64) -> Vec<f64> {
         let share = 1.0 - quantile;
         let n = self.values() as f64;
-        let percentile = self.ranked((quantile * n - 1e-9).ceil());
+        let percentile = self.logarithm_at(quantile);
         // How many of a window's values lie above it, and how many are it.
         let counted = |window: &Histogram| {
             window.iter().fold((0.0, 0.0), |(above, at), (value, count)| {

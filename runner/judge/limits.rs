@@ -6,9 +6,6 @@ use shakedown_schemas::scenario::Decide;
 /// What rounding may move a value by before a limit counts as missed.
 const SLACK: f64 = 1e-9;
 
-/// Nobody is told to wait more than so many times as long.
-const MOST: f64 = 100.0;
-
 /// An inclusive range; a side without a limit is open.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Limits {
@@ -71,24 +68,23 @@ impl Limits {
         }
     }
 
-    /// What the interval of a ratio must leave out before a value that misses these limits is more than a service's own
-    /// drift: the limit that it misses, or 1, no change at all, where that keeps to the limit. None of a value that holds.
-    pub(super) fn drift(&self, value: f64) -> Option<Self> {
-        if !self.low_enough(value) {
-            Some(Self { min: None, max: self.max.map(|max| max.min(1.0)) })
-        } else if !self.high_enough(value) {
-            Some(Self { min: self.min.map(|min| min.max(1.0)), max: None })
+    /// What a ratio that misses these limits must be told from before that is more than a service's own drift, and whether
+    /// it is above it: the limit, or 1, no change at all, where that keeps to the limit. None of a ratio that holds.
+    pub(super) fn drift(&self, ratio: f64) -> Option<(f64, bool)> {
+        if !self.low_enough(ratio) {
+            self.max.map(|max| (max.min(1.0), true))
+        } else if !self.high_enough(ratio) {
+            self.min.map(|min| (min.max(1.0), false))
         } else {
             None
         }
     }
 
     /// How many times as long a phase would have to be for its interval to leave out each limit that it holds; `factor`
-    /// says it of one. None when that is more than anybody would wait.
-    pub(super) fn advice(&self, [low, high]: [f64; 2], factor: impl Fn(f64) -> f64) -> Option<f64> {
+    /// says it of one.
+    pub(super) fn longer(&self, [low, high]: [f64; 2], factor: impl Fn(f64) -> f64) -> f64 {
         let inside = |limit: &f64| low <= *limit && *limit <= high;
-        let worst = [self.min, self.max].into_iter().flatten().filter(inside).map(factor).fold(1.0, f64::max);
-        (worst <= MOST).then_some(worst)
+        [self.min, self.max].into_iter().flatten().filter(inside).map(factor).fold(1.0, f64::max)
     }
 }
 
@@ -109,14 +105,13 @@ mod tests {
     }
 
     #[test]
-    fn a_drift_is_left_out_from_no_change_on() {
-        let (above, below) = (|max| Some(limits(None, Some(max))), |min| Some(limits(Some(min), None)));
+    fn a_drift_is_told_from_no_change() {
         let both = limits(Some(0.8), Some(1.25));
-        assert_eq!([both.drift(1.3), both.drift(0.7), both.drift(1.0)], [above(1.0), below(1.0), None]);
+        assert_eq!([both.drift(1.3), both.drift(0.7), both.drift(1.0)], [Some((1.0, true)), Some((1.0, false)), None]);
         let faster = limits(None, Some(0.5));
-        assert_eq!([faster.drift(0.6), faster.drift(0.5)], [above(0.5), None], "no change is too slow as well");
+        assert_eq!([faster.drift(0.6), faster.drift(0.5)], [Some((0.5, true)), None], "no change is too slow as well");
         let slower = limits(Some(1.1), Some(3.0));
-        assert_eq!([slower.drift(1.0), slower.drift(3.5)], [below(1.1), above(1.0)]);
+        assert_eq!([slower.drift(1.0), slower.drift(3.5)], [Some((1.1, false)), Some((1.0, true))]);
     }
 
     #[test]
@@ -170,12 +165,10 @@ mod tests {
 
     #[test]
     fn advice_is_for_the_limits_that_the_interval_holds() {
-        let longest = |it: Limits, factor: fn(f64) -> f64| it.advice([1.0, 3.0], factor);
-        assert_eq!(longest(limits(Some(0.9), Some(3.1)), |_| 50.0), Some(1.0), "it holds neither");
-        assert_eq!(longest(limits(Some(1.0), Some(3.0)), |limit| limit * 10.0), Some(30.0), "the longer one counts");
-        assert_eq!(longest(limits(Some(1.0), Some(3.1)), |limit| limit * 10.0), Some(10.0));
-        assert_eq!(longest(limits(None, Some(2.0)), |_| 100.0), Some(100.0));
-        assert_eq!(longest(limits(None, Some(2.0)), |_| 100.1), None);
+        let longest = |it: Limits, factor: fn(f64) -> f64| it.longer([1.0, 3.0], factor);
+        assert_eq!(longest(limits(Some(0.9), Some(3.1)), |_| 50.0), 1.0, "it holds neither");
+        assert_eq!(longest(limits(Some(1.0), Some(3.0)), |limit| limit * 10.0), 30.0, "the longer one counts");
+        assert_eq!(longest(limits(Some(1.0), Some(3.1)), |limit| limit * 10.0), 10.0);
     }
 
     proptest! {

@@ -8,7 +8,7 @@ use super::answer::{Answer, Asked, Rules};
 use super::bootstrap::{self, Windows};
 use super::drift::Second;
 use super::limits::Limits;
-use super::{lateness, samples, stats, text};
+use super::{lateness, samples, shift, stats, text};
 use crate::chance::Chance;
 use crate::observe::{Cell, Histogram};
 
@@ -247,23 +247,26 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
         let why = format!("{fact}: the requests there were given up, so that the limit cannot be checked");
         return answer.verdict(Verdict::Inconclusive, why);
     }
-    // A service that already drifts when nothing is done to it moves a ratio by itself: then only the interval can
-    // tell a change from the drift.
+    // A service that drifts even when nothing is done to it moves a ratio by itself: then a ratio that misses its limit has
+    // to be more than that drift.
     let drift = baseline.windows.drift(it.percentile.fraction());
     if let Some(factor) = drift {
         let words = format!("{} times the variance of independent requests", text::digits(factor));
         answer.term(&format!("{} drifts", baseline.phase), words);
     }
-    let told =
-        |change: &Limits| interval.is_some_and(|[low, high]| !change.low_enough(low) || !change.high_enough(high));
-    if drift.is_some()
-        && let Some(change) = limits.drift(value).filter(|change| !told(change))
-    {
-        let limit = change.max.or(change.min).map_or_else(String::new, text::digits);
-        let why = format!("the {} drifts by itself, and the interval reaches {limit}", it.to);
-        return answer.unsure(&rules, Some(change), &fact, &why);
-    }
     let (quantile, pick) = (it.percentile.fraction(), of.pick());
+    if drift.is_some()
+        && let Some(question) = limits.drift(value)
+    {
+        let windows = (&term.windows, &baseline.windows);
+        let moved = shift::moved(windows, quantile, question, rules.confidence);
+        if moved.is_none_or(|moved| moved <= 1.0) {
+            let why = format!("the {} drifts by itself, which may be all of it", it.to);
+            // It grows with the root of the time.
+            let advice = answer.longer(moved.map(|moved| moved.max(0.0).powi(-2)));
+            return answer.unsure(&rules, &fact, &why, &advice);
+        }
+    }
     let second = Second::new(asked.observations, asked.load, (first, asked.phase), quantile, pick, asked.seed);
     if let Some(second) = second {
         answer.term(&format!("second baseline {}", it.percentile), second.words());
@@ -272,11 +275,11 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
             let against_second = value / second.ratio;
             if !limits.hold(value) && limits.hold(against_second) && !term.censored {
                 let why = format!(
-                    "the run drifts: it is {} times the {} after the recovery; run it again when the service is steady",
+                    "the run drifts: it is {} times the {} after the recovery",
                     text::digits(against_second),
                     it.percentile
                 );
-                return answer.unsure(&rules, None, &fact, &why);
+                return answer.unsure(&rules, &fact, &why, "; run it again when the service is steady");
             }
         }
     }

@@ -1,0 +1,83 @@
+//! Whether a percentile moved against that of an earlier phase by more than both phases drift by themselves.
+//!
+//! Were nothing changed, as many of the phase's values would lie above the earlier phase's percentile as of the earlier
+//! phase's own: 5 % above p95. So that share is what is tested (Mathisen, "A method of testing the hypothesis that two
+//! samples are from the same population", Annals of Mathematical Statistics 14, 1943), with the long-run variances of the
+//! shares in both phases ([`LongRun`]), because requests are not independent, and Student's quantile.
+//!
+//! The interval of the ratio answers the same question, but has to know how large the ratio is as well. For that it reaches
+//! into the tail of the earlier phase, where few values lie, and is often too wide to tell even a doubling from no change.
+
+use super::bootstrap::Windows;
+use super::long_run::{FEWEST_WINDOWS, LongRun};
+use super::numbers::{freedom_of_sum, student_quantile};
+
+/// By how many times the least that tells it from chance a percentile moved against `times` that of an earlier phase, in
+/// one direction: more than 1 is told, less than 0 moved the other way. It grows with the root of the time. None where
+/// either phase has too few windows.
+pub(super) fn moved(
+    (phase, earlier): (&Windows, &Windows),
+    quantile: f64,
+    (times, slower): (f64, bool),
+    confidence: f64,
+) -> Option<f64> {
+    if phase.len().min(earlier.len()) < FEWEST_WINDOWS || phase.values() == 0 || earlier.values() == 0 {
+        return None;
+    }
+    // A value that is the percentile itself speaks against either direction.
+    let above = phase.above(earlier.logarithm_at(quantile) + times.ln(), !slower);
+    let all = phase.values() as f64;
+    let share = above.iter().map(|(above, _)| above).sum::<f64>() / all;
+    let apart: Vec<f64> = above.iter().map(|(above, of)| above - share * of).collect();
+    let of_phase = spread(&apart, all);
+    let of_earlier = spread(&earlier.excess(quantile), earlier.values() as f64);
+    let freedom = freedom_of_sum(of_phase, of_earlier);
+    let least = student_quantile(0.5 + confidence / 2.0, freedom) * (of_phase.0 + of_earlier.0).sqrt();
+    let expected = 1.0 - quantile;
+    let difference = if slower { share - expected } else { expected - share };
+    Some(difference / least.max(f64::MIN_POSITIVE))
+}
+
+/// The variance of a share of so many values, from how the counts of its windows lie apart, and its degrees of freedom.
+fn spread(apart: &[f64], values: f64) -> (f64, f64) {
+    let LongRun { variance, freedom } = LongRun::of(apart);
+    (variance * apart.len() as f64 / (values * values), freedom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::stats::judged;
+    use crate::judge::testing::Timeline;
+
+    /// Two phases of so many seconds at 20/s; each answer of the second takes so many times as long.
+    fn look(seconds: f64, factor: f64, question: (f64, bool)) -> Option<f64> {
+        let observations = Timeline::new(20.0)
+            .phase("a", seconds)
+            .phase("b", seconds)
+            .answer(|it| {
+                // Every second a little slower than the one before, four times over, and five requests of 20 slower still.
+                let level = 100.0 + (it.into as u64 % 4) as f64 * 10.0 + (it.index % 20 / 15) as f64 * 5.0;
+                it.ok_in(if it.phase == "b" { level * factor } else { level })
+            })
+            .observe();
+        let windows = |phase| Windows::new(judged(&observations.loads[0], phase), |cell| &cell.latency);
+        moved((&windows(1), &windows(0)), 0.5, question, 0.95)
+    }
+
+    #[test]
+    fn a_change_is_told_in_its_direction() {
+        let (slower, faster) = ((1.0, true), (1.0, false));
+        assert!(look(40.0, 1.3, slower).unwrap() > 1.0 && look(40.0, 1.3, faster).unwrap() < -1.0);
+        assert!(look(40.0, 0.7, slower).unwrap() < -1.0 && look(40.0, 0.7, faster).unwrap() > 1.0);
+        assert!(look(40.0, 1.0, slower).unwrap() <= 0.0 && look(40.0, 1.0, faster).unwrap() <= 0.0);
+        assert!(look(40.0, 1.3, (1.3, true)).unwrap().abs() < 1.0, "it is 1.3 times");
+        assert!(look(40.0, 1.3, (1.6, false)).unwrap() > 1.0, "it is less than 1.6 times");
+    }
+
+    #[test]
+    fn too_short_phases_tell_nothing() {
+        assert!(look(6.0, 1.3, (1.0, true)).is_some());
+        assert_eq!(look(5.0, 1.3, (1.0, true)), None);
+    }
+}
