@@ -260,7 +260,10 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
     {
         let windows = (&term.windows, &baseline.windows);
         let moved = shift::moved(windows, quantile, question, rules.confidence);
-        if moved.is_none_or(|moved| moved <= 1.0) {
+        // A share cannot tell more than that all of the phase lies beyond; how far it lies, the interval knows.
+        let (from, slower) = question;
+        let beyond = interval.is_some_and(|[low, high]| if slower { low > from } else { high < from });
+        if !beyond && moved.is_none_or(|moved| moved <= 1.0) {
             let why = format!("the {} drifts by itself, which may be all of it", it.to);
             // It grows with the root of the time.
             let advice = answer.longer(moved.map(|moved| moved.max(0.0).powi(-2)));

@@ -6,7 +6,8 @@
 //! shares in both phases ([`LongRun`]), because requests are not independent, and Student's quantile.
 //!
 //! The interval of the ratio answers the same question, but has to know how large the ratio is as well. For that it reaches
-//! into the tail of the earlier phase, where few values lie, and is often too wide to tell even a doubling from no change.
+//! into the tail of the earlier phase, where few values lie, and is often too wide to tell even a doubling from no change. On
+//! the other hand a share ends at none and all: where a phase drifts a lot, only the interval tells a large change.
 
 use super::bootstrap::Windows;
 use super::long_run::{FEWEST_WINDOWS, LongRun};

@@ -238,6 +238,38 @@ fn a_simulation_covers_the_truth_and_raises_no_false_alarm() {
     }
 }
 
+/// A baseline whose level goes up and down moves a ratio by itself; one that stands still does not.
+#[test]
+fn a_ratio_that_drift_explains_is_inconclusive_and_one_that_it_does_not_fails() {
+    let at = |wave: f64, factor: f64, limits: serde_json::Value| {
+        let observations = Timeline::new(20.0)
+            .phase("baseline", 20.0)
+            .phase("cut", 20.0)
+            .answer(|it| {
+                let level = 100.0 * (1.0 + wave * (it.into / 3.0).sin()) + (it.index * 7 % 20) as f64;
+                it.ok_in(if it.phase == "cut" { level * factor } else { level })
+            })
+            .observe();
+        let mut expect = json!({"latency_ratio": {"percentile": "p50", "to": "baseline"}});
+        expect["latency_ratio"].as_object_mut().unwrap().extend(limits.as_object().unwrap().clone());
+        judge(&observations, expect)
+    };
+    let (most, least) = (json!({"max": 1.1}), json!({"min": 0.9}));
+    let drifting = at(0.3, 1.2, most.clone());
+    assert_eq!(drifting.verdict, Verdict::Inconclusive, "{}", drifting.reason);
+    let why = "the baseline drifts by itself, which may be all of it; both phases about ";
+    assert!(drifting.reason.contains(why) && drifting.reason.ends_with(" times as long would tell"), "{drifting:?}");
+    assert_eq!(drifting.terms["decided by"], "the baseline drifts by itself, which may be all of it");
+    assert!(drifting.terms["baseline drifts"].ends_with(" times the variance of independent requests"));
+    assert_eq!(at(0.3, 0.85, least.clone()).verdict, Verdict::Inconclusive, "faster");
+    assert_eq!(at(0.3, 3.0, most.clone()).verdict, Verdict::Fail, "three times is no drift");
+    assert_eq!(at(0.3, 0.3, least.clone()).verdict, Verdict::Fail);
+    assert_eq!(at(0.3, 1.05, most.clone()).verdict, Verdict::Pass, "drift fails nobody who holds");
+    let steady = at(0.0, 1.2, most);
+    assert_eq!((steady.verdict, steady.terms.contains_key("baseline drifts")), (Verdict::Fail, false));
+    assert_eq!(at(0.0, 0.85, least).verdict, Verdict::Fail);
+}
+
 #[test]
 fn requests_are_counted_exactly() {
     let observations = observe(20.0, |it| it.refused());
