@@ -98,7 +98,7 @@ impl Stage {
     }
 
     pub fn play(&self, manner: Manner) -> ChaosMesh {
-        ChaosMesh::play(self.kubectl, &self.namespace, manner)
+        ChaosMesh::play(self.kubectl.kubeconfig().as_ref(), &self.namespace, manner)
     }
 
     /// The scenario with these faults in a phase of its own.
