@@ -88,10 +88,10 @@ fn every_kind_is_injected_proven_and_undone() {
 /// the contract and shapes nothing. What asks whether anybody felt it must then fail; where it asks for little, a busy machine
 /// may be slow enough for it, so a copy asks for more.
 #[test]
-fn a_pattern_of_the_guide_runs_unchanged() {
+fn the_patterns_of_the_guide_run_unchanged() {
     let cluster = match TestCluster::get() {
         Ok(cluster) => cluster,
-        Err(why) => return skipped("a_pattern_of_the_guide_runs_unchanged", why),
+        Err(why) => return skipped("the_patterns_of_the_guide_run_unchanged", why),
     };
     define(&cluster.kubectl);
     let run = |names: &[&str], strict: Option<(&str, &str)>, code: i32| {
@@ -109,8 +109,8 @@ fn a_pattern_of_the_guide_runs_unchanged() {
             files.push("strict.yaml".to_owned());
         }
         let mut args =
-            vec!["run", "--out", "out", "--kubeconfig", kubeconfig, "--var", &namespace, "--var", "rate=50/s"];
-        args.extend(["--var", "baseline=3s", "--var", "fault=3s", "--var", "recovery=8s"]);
+            vec!["run", "--out", "out", "--kubeconfig", kubeconfig, "--var", &namespace, "--var", "rate=25/s"];
+        args.extend(["--var", "baseline=5s", "--var", "fault=3s", "--var", "recovery=8s"]);
         args.extend(files.iter().map(String::as_str));
         let finished = shakedown.start(&args).finish(LIMIT);
         let reports = shakedown.reports("out");
@@ -350,7 +350,7 @@ fn a_replaced_target_is_reported_and_followed() {
     let stage = stage!("a_replaced_target_is_reported_and_followed");
     let (_mesh, shakedown) = (stage.play(Manner::Well), Shakedown::new());
     let faults = LOSS.replace("loss: 50%", "loss: 50%, follow: true");
-    let scenario = stage.scenario(&shakedown, &faults, 15);
+    let scenario = stage.scenario(&shakedown, &faults, 25);
     let running = stage.start(&shakedown, &scenario, &[]);
     running.stderr_line("fault lossy: proven", LIMIT);
     let before = stage.workers();

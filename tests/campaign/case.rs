@@ -73,7 +73,7 @@ pub struct Case {
     margin: Duration,
     child: Option<Child>,
     /// Plays Chaos Mesh's part where nobody else does.
-    mesh: Option<ChaosMesh>,
+    _mesh: Option<ChaosMesh>,
 }
 
 /// How a run ended.
@@ -100,7 +100,7 @@ impl Case {
         let args = ["--undo-timeout", "15s", "--fuse-margin", &margin_text, "--no-canary", "--witness-image", IMAGE];
         let mesh = (!place.server.has_chaos_mesh)
             .then(|| ChaosMesh::play(&place.server.kubeconfig, &namespace(place, name), Manner::Well));
-        Self { mesh, ..Self::of(place, name, SCENARIO, &args, margin, script).await }
+        Self { _mesh: mesh, ..Self::of(place, name, SCENARIO, &args, margin, script).await }
     }
 
     /// The same of another scenario, in which `NAMESPACE` and `URL` stand for those.
@@ -119,7 +119,7 @@ impl Case {
         proxy.write_kubeconfig(&folder.path().join("kubeconfig"));
         let url = place.url.clone();
         let server = place.server.clone();
-        let mut case = Self { proxy, server, url, namespace, folder, margin, child: None, mesh: None };
+        let mut case = Self { proxy, server, url, namespace, folder, margin, child: None, _mesh: None };
         case.scenario("scenario.yaml", scenario);
         case.child =
             Some(case.spawn(&[&["run", "scenario.yaml", "--kubeconfig", "kubeconfig", "--out", "out"], args].concat()));
