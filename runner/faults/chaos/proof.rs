@@ -8,10 +8,20 @@ use shakedown_schemas::result::Proof;
 use tokio::time::Instant;
 
 use super::contract::{self, Missing};
-use super::spec::Shows;
+use super::spec::{Record, Shows};
 use super::{Inner, Made, POLL, UNTOUCHED_LIMIT, diagnose, explained};
 use crate::cluster::{ClusterError, Kind, ObjectKey};
 use crate::faults::{FaultError, Finding};
+
+/// How many records were planned, in words. Both ends of a link are among them.
+fn planned(records: &BTreeSet<Record>) -> String {
+    let in_pods = records.iter().any(|record| record.id.split('/').count() > 2);
+    let what = if in_pods { "container" } else { "pod" };
+    match records.len() {
+        1 => format!("planned {what}"),
+        count => format!("{count} planned {what}s"),
+    }
+}
 
 impl Inner {
     /// What holds and what does not, of one resource, as it is now.
@@ -26,11 +36,8 @@ impl Inner {
             return Ok(Err(missing));
         }
         let applied = |detail: String| Finding { shows: Proof::Applied, holds: true, detail };
-        let mut findings = vec![applied(format!(
-            "{} is injected on exactly the {} planned targets",
-            made.key,
-            made.resource.records.len()
-        ))];
+        let mut findings =
+            vec![applied(format!("{} is injected on exactly the {}", made.key, planned(&made.resource.records)))];
         for pod in &made.resource.shapes {
             let network = self.network(pod).await?;
             if let Err(missing) = contract::in_place(network.as_ref(), pod, &made.source()) {
