@@ -17,6 +17,8 @@ use super::shakedown::BINARY;
 
 /// The variable that allows the tests to use the cluster.
 const ALLOWED: &str = "SHAKEDOWN_CLUSTER_TESTS";
+/// How long an image may take to be packed and loaded.
+const LOADING: Duration = Duration::from_secs(120);
 /// The frontend's name, as in the sandbox's default topology.
 pub const FRONTEND: &str = "vllm-agg-0-frontend";
 /// The workers' name, as in the sandbox's default topology.
@@ -43,18 +45,43 @@ impl TestCluster {
         let bus = super::program("nats-server").or_else(|| existing("/usr/sbin/nats-server"));
         let bus = bus.ok_or("nats-server is not installed; .ci/run installs it")?;
         let kubectl = up(&scripts)?;
-        // A kubelet whose disk fills up removes images that no container runs, and takes the sandboxes' for one of them.
-        let pause = Path::new("/opt/test-cluster/bin/pause");
-        if pause.is_file() {
-            run(Command::new(scripts.join("load-image")).arg("pause").arg(pause), Duration::from_secs(120))
-                .expect_code(0);
-        }
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Ok(Self {
+        let this = Self {
             kubectl,
             program: load_image(&scripts, "shakedown-test", &stripped(folder.path())),
             bus: load_image(&scripts, "nats-test", &bus),
-        })
+        };
+        this.keep_images(&scripts);
+        Ok(this)
+    }
+
+    /// A kubelet whose disk fills up removes images that no container uses, and takes the sandboxes' for one of them. So a
+    /// pod of its own holds them, ended containers being enough for that.
+    fn keep_images(&self, scripts: &Path) {
+        let mut images = vec![self.program.clone(), self.bus.clone()];
+        let pause = Path::new("/opt/test-cluster/bin/pause");
+        if pause.is_file() {
+            run(Command::new(scripts.join("load-image")).arg("pause").arg(pause), LOADING).expect_code(0);
+            images.push("docker.io/local/pause:1".to_owned());
+        }
+        let containers: Vec<Value> = (0..)
+            .zip(&images)
+            .map(|(at, image)| {
+                let name = format!("image-{at}");
+                json!({"name": name, "image": image, "imagePullPolicy": "Never", "args": ["--version"]})
+            })
+            .collect();
+        self.kubectl.create(&json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": format!("shakedown-test-images-{}", std::process::id()), "namespace": "default"},
+            "spec": {
+                "restartPolicy": "Never",
+                "terminationGracePeriodSeconds": 0,
+                "activeDeadlineSeconds": 3600,
+                "containers": containers,
+            },
+        }));
     }
 }
 
@@ -101,7 +128,7 @@ fn load_image(scripts: &Path, prefix: &str, program: &Path) -> String {
     let mut hasher = DefaultHasher::new();
     hasher.write(&std::fs::read(program).expect("a program"));
     let image = format!("{prefix}-{:x}", hasher.finish());
-    run(Command::new(scripts.join("load-image")).arg(&image).arg(program), Duration::from_secs(120)).expect_code(0);
+    run(Command::new(scripts.join("load-image")).arg(&image).arg(program), LOADING).expect_code(0);
     format!("docker.io/local/{image}:1")
 }
 
