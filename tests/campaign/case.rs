@@ -10,7 +10,6 @@ use tokio::process::{Child, Command};
 
 use super::proxy::{Call, Deed, Proxy};
 use super::server::Server;
-use crate::support::chaos_mesh::{ChaosMesh, Manner};
 use crate::support::shakedown::BINARY;
 
 /// The phases' length: what is planned, to which the fuse's margin is added.
@@ -22,13 +21,14 @@ const LIMIT: Duration = Duration::from_secs(150);
 /// How often the server is asked what is left.
 const POLL: Duration = Duration::from_millis(200);
 
-/// A scenario whose second phase has a partition with a witness, a degradation by Chaos Mesh, an object that the scenario
-/// writes out, and a kill: every kind of act is among them.
-const SCENARIO: &str = r#"version: 1
+/// A scenario whose second phase has these faults besides a partition with a witness.
+fn scenario(more: &str) -> String {
+    format!(
+        r#"version: 1
 name: campaign
 namespace: NAMESPACE
 load:
-  requests: {http: {url: "URL"}, rate: 20/s, timeout: 2s}
+  requests: {{http: {{url: "URL"}}, rate: 20/s, timeout: 2s}}
 phases:
   - name: before
     duration: 300ms
@@ -36,8 +36,21 @@ phases:
     duration: 1600ms
     faults:
       first:
-        partition: {pods: {name: one}, from: [{pods: {labels: {app: peer}}, ports: [80]}], for: 1200ms, prove: witness}
-      second:
+        partition: {{pods: {{name: one}}, from: [{{pods: {{labels: {{app: peer}}}}, ports: [80]}}], for: 1200ms, prove: witness}}
+{more}
+    expect:
+      - success_rate: {{min: 50%}}
+"#
+    )
+}
+
+/// Another partition, which overlaps with the first, on a pod of its own.
+const SECOND: &str = "      second:
+        partition: {pods: {name: two}, from: [{cidr: 203.0.113.0/24}], after: 500ms, prove: applied}";
+
+/// Where Chaos Mesh is at hand, as it is in the sandbox: a degradation, an object that the scenario writes out, and a kill, so
+/// that every kind of act is among them.
+const OF_CHAOS_MESH: &str = "      second:
         netem: {pods: {name: two}, to: [{cidr: 203.0.113.0/24}], loss: 10%, after: 500ms}
       third:
         manifest:
@@ -45,10 +58,7 @@ phases:
           active_when: [{field: data.key, equals: value}]
           for: 800ms
       fourth:
-        pod_kill: {pods: {name: victim}, grace_period: 0s, after: 700ms}
-    expect:
-      - success_rate: {min: 50%}
-"#;
+        pod_kill: {pods: {name: victim}, grace_period: 0s, after: 700ms}";
 
 /// The image of witnesses: nobody has it, and the proxy speaks for them.
 pub const IMAGE: &str = "nothing.invalid/nothing";
@@ -72,8 +82,6 @@ pub struct Case {
     url: String,
     margin: Duration,
     child: Option<Child>,
-    /// Plays Chaos Mesh's part where nobody else does.
-    _mesh: Option<ChaosMesh>,
 }
 
 /// How a run ended.
@@ -98,9 +106,8 @@ impl Case {
     ) -> Self {
         let margin_text = format!("{}ms", margin.as_millis());
         let args = ["--undo-timeout", "15s", "--fuse-margin", &margin_text, "--no-canary", "--witness-image", IMAGE];
-        let mesh = (!place.server.has_chaos_mesh)
-            .then(|| ChaosMesh::play(&place.server.kubeconfig, &namespace(place, name), Manner::Well));
-        Self { _mesh: mesh, ..Self::of(place, name, SCENARIO, &args, margin, script).await }
+        let text = scenario(if place.server.has_chaos_mesh { OF_CHAOS_MESH } else { SECOND });
+        Self::of(place, name, &text, &args, margin, script).await
     }
 
     /// The same of another scenario, in which `NAMESPACE` and `URL` stand for those.
@@ -112,14 +119,13 @@ impl Case {
         margin: Duration,
         script: impl Fn(&Call) -> Deed + Send + Sync + 'static,
     ) -> Self {
-        let namespace = namespace(place, name);
+        let namespace = format!("{}-{name}", place.tag);
         place.server.namespace(&namespace, &["one", "two", "peer", "victim"]).await;
         let proxy = Proxy::start(&place.server, script).await;
         let folder = TempDir::with_prefix("shakedown-campaign-").expect("a temporary folder");
         proxy.write_kubeconfig(&folder.path().join("kubeconfig"));
         let url = place.url.clone();
-        let server = place.server.clone();
-        let mut case = Self { proxy, server, url, namespace, folder, margin, child: None, _mesh: None };
+        let mut case = Self { proxy, server: place.server.clone(), url, namespace, folder, margin, child: None };
         case.scenario("scenario.yaml", scenario);
         case.child =
             Some(case.spawn(&[&["run", "scenario.yaml", "--kubeconfig", "kubeconfig", "--out", "out"], args].concat()));
@@ -276,11 +282,6 @@ impl Case {
         self.kill().await;
         self.server.forget(&self.namespace).await;
     }
-}
-
-/// A case's own namespace.
-fn namespace(place: &Place, name: &str) -> String {
-    format!("{}-{name}", place.tag)
 }
 
 fn command(folder: &TempDir) -> Command {

@@ -18,7 +18,7 @@ pub const SANDBOX: &str = "sandbox";
 #[derive(Clone)]
 pub struct Server {
     pub name: &'static str,
-    /// Whether it acts on objects of Chaos Mesh itself.
+    /// Whether anybody acts on objects of Chaos Mesh there.
     pub has_chaos_mesh: bool,
     pub kubeconfig: PathBuf,
     pub url: String,
@@ -126,23 +126,30 @@ impl Server {
     /// Everything of shakedown's in a namespace but the marks, by kind and name; the faults first.
     pub async fn left(&self, namespace: &str) -> Vec<String> {
         let mut left = Vec::new();
-        for (api, plural) in [
-            ("apis/chaos-mesh.org/v1alpha1", "networkchaos"),
-            ("api/v1", "configmaps"),
+        let of_chaos_mesh = [("apis/chaos-mesh.org/v1alpha1", "networkchaos"), ("api/v1", "configmaps")];
+        let of_chaos_mesh = of_chaos_mesh.into_iter().filter(|_| self.has_chaos_mesh);
+        for (api, plural) in of_chaos_mesh.chain([
             ("apis/networking.k8s.io/v1", "networkpolicies"),
             ("api/v1", "pods"),
             ("apis/coordination.k8s.io/v1", "leases"),
             ("apis/batch/v1", "jobs"),
-        ] {
+        ]) {
             let path = format!("/{api}/namespaces/{namespace}/{plural}?labelSelector={}", MANAGED.replace('=', "%3D"));
             let names =
                 self.items(&path).await.into_iter().map(|item| item["metadata"]["name"].as_str().map(str::to_owned));
             left.extend(names.flatten().map(|name| format!("{plural}/{name}")));
         }
-        let path = format!("/apis/chaos-mesh.org/v1alpha1/namespaces/{namespace}/podnetworkchaos");
-        let networks = self.items(&path).await;
-        let ruled = networks.iter().filter(|it| it["spec"]["tcs"].as_array().is_some_and(|rules| !rules.is_empty()));
-        left.extend(ruled.map(|it| format!("rules of {}", it["metadata"]["name"])));
+        if self.has_chaos_mesh {
+            let path = format!("/apis/chaos-mesh.org/v1alpha1/namespaces/{namespace}/podnetworkchaos");
+            let rules = |it: &Value| it["spec"]["tcs"].as_array().is_some_and(|rules| !rules.is_empty());
+            left.extend(
+                self.items(&path)
+                    .await
+                    .iter()
+                    .filter(|it| rules(it))
+                    .map(|it| format!("rules of {}", it["metadata"]["name"])),
+            );
+        }
         left
     }
 
