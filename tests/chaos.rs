@@ -52,7 +52,7 @@ fn every_kind_is_injected_proven_and_undone() {
     thin: {netem: {pods: {prefix: bus}, bandwidth: 1Mbit/s, delay: 1ms}}
     cut: {partition: {pods: {prefix: worker}, from: [{service: bus}], engine: chaos-mesh}}
     failing: {pod_failure: {pods: {prefix: worker}}}
-    killed: {container_kill: {pods: {prefix: worker}, containers: [sidecar]}}
+    killed: {container_kill: {pods: {prefix: bus}, containers: [sidecar]}}
     stressed: {stress: {pods: {prefix: worker}, cpu: {workers: 1, load: 50%}, memory: {size: 64MiB}}}
     requests: {http: {pods: {prefix: worker}, port: 8000, status: 503}}
     names: {dns: {pods: {prefix: worker}, patterns: [nats.*]}}
@@ -77,13 +77,16 @@ fn every_kind_is_injected_proven_and_undone() {
     let stopped =
         reports.scenario().faults[3].evidence.iter().filter(|it| it.detail.contains("do not run: it is not ready"));
     assert!(stopped.count() >= 2, "{:#?}", reports.scenario().faults[3].evidence);
+    let killed = &reports.scenario().faults[4].evidence;
+    assert!(killed.iter().any(|it| it.detail.contains("/sidecar was killed: it was started again")), "{killed:#?}");
     let gone = lossy.evidence.iter().any(|it| it.detail.contains("was recovered, and is gone with its rules"));
     assert!(gone, "{:#?}", lossy.evidence);
     stage.expect_clean();
 }
 
 /// The guide's patterns, the files as they ship, against real pods: proven and undone, by a Chaos Mesh that keeps its side of
-/// the contract and shapes nothing. What asks whether anybody felt it must then fail.
+/// the contract and shapes nothing. What asks whether anybody felt it must then fail; where it asks for little, a busy machine
+/// may be slow enough for it, so a copy asks for more.
 #[test]
 fn the_patterns_of_the_guide_run_unchanged() {
     let cluster = match TestCluster::get() {
@@ -91,15 +94,23 @@ fn the_patterns_of_the_guide_run_unchanged() {
         Err(why) => return skipped("the_patterns_of_the_guide_run_unchanged", why),
     };
     define(&cluster.kubectl);
-    let run = |names: &[&str], code: i32| {
+    let run = |names: &[&str], strict: Option<(&str, &str)>, code: i32| {
         let inference = Inference::new(cluster, 2);
-        let (_mesh, shakedown) =
-            (ChaosMesh::play(&cluster.kubectl, &inference.namespace, Manner::Well), Shakedown::new());
+        let (_mesh, shakedown) = (
+            ChaosMesh::play(cluster.kubectl.kubeconfig().as_ref(), &inference.namespace, Manner::Well),
+            Shakedown::new(),
+        );
         let (kubeconfig, namespace) = (cluster.kubectl.kubeconfig(), format!("namespace={}", inference.namespace));
-        let files: Vec<String> = names.iter().map(|name| scenario(&format!("{name}.yaml"))).collect();
+        let mut files: Vec<String> = names.iter().map(|name| scenario(&format!("{name}.yaml"))).collect();
+        if let Some((before, after)) = strict {
+            let text = std::fs::read_to_string(files.last().expect("a file")).expect("a scenario");
+            assert!(text.contains(before), "{text}");
+            shakedown.file("strict.yaml", text.replace(before, after));
+            files.push("strict.yaml".to_owned());
+        }
         let mut args =
-            vec!["run", "--out", "out", "--kubeconfig", kubeconfig, "--var", &namespace, "--var", "rate=50/s"];
-        args.extend(["--var", "baseline=3s", "--var", "fault=3s", "--var", "recovery=8s"]);
+            vec!["run", "--out", "out", "--kubeconfig", kubeconfig, "--var", &namespace, "--var", "rate=25/s"];
+        args.extend(["--var", "baseline=5s", "--var", "fault=3s", "--var", "recovery=8s"]);
         args.extend(files.iter().map(String::as_str));
         let finished = shakedown.start(&args).finish(LIMIT);
         let reports = shakedown.reports("out");
@@ -118,11 +129,12 @@ fn the_patterns_of_the_guide_run_unchanged() {
         reports
     };
     std::thread::scope(|scope| {
-        let patterns = scope.spawn(|| run(&["degrade-loss", "degrade-delay", "degrade-bandwidth"], 0));
-        let reports = run(&["degrade-combined", "graceful-degradation"], 1);
+        let patterns = scope.spawn(|| run(&["degrade-loss", "degrade-delay", "degrade-bandwidth"], None, 0));
+        let strict = Some(("min: 1.1, max: 3", "min: 3, max: 9"));
+        let reports = run(&["degrade-combined", "graceful-degradation"], strict, 1);
         let verdicts: Vec<Verdict> = reports.result.scenarios.iter().map(|it| it.verdict).collect();
-        assert_eq!(verdicts, [Verdict::Pass, Verdict::Fail], "{}", reports.found());
-        let unfelt = reports.result.scenarios[1].expectations.iter().find(|it| it.verdict == Verdict::Fail);
+        assert_eq!((verdicts[0], verdicts[2]), (Verdict::Pass, Verdict::Fail), "{}", reports.found());
+        let unfelt = reports.result.scenarios[2].expectations.iter().find(|it| it.verdict == Verdict::Fail);
         assert_eq!(unfelt.map(|it| it.kind.as_str()), Some("latency_ratio"));
         patterns.join().expect("the patterns");
     });
@@ -338,7 +350,7 @@ fn a_replaced_target_is_reported_and_followed() {
     let stage = stage!("a_replaced_target_is_reported_and_followed");
     let (_mesh, shakedown) = (stage.play(Manner::Well), Shakedown::new());
     let faults = LOSS.replace("loss: 50%", "loss: 50%, follow: true");
-    let scenario = stage.scenario(&shakedown, &faults, 15);
+    let scenario = stage.scenario(&shakedown, &faults, 25);
     let running = stage.start(&shakedown, &scenario, &[]);
     running.stderr_line("fault lossy: proven", LIMIT);
     let before = stage.workers();

@@ -147,8 +147,20 @@ struct State {
     undoing_since: Option<Instant>,
     /// What was done by force, in words.
     forced: Option<String>,
-    /// How often the targets' containers had been started again before anything was done to them, by `namespace/name`.
+    /// How often the targets' containers had been started again before anything was done to them, by the ids of records: of
+    /// pods, and of containers.
     restarts: BTreeMap<String, u64>,
+}
+
+impl State {
+    fn count_restarts(&mut self, id: &str, pod: &Value) {
+        let mut all = 0;
+        for (container, count) in contract::restarts(pod) {
+            self.restarts.insert(format!("{id}/{container}"), count);
+            all += count;
+        }
+        self.restarts.insert(id.to_owned(), all);
+    }
 }
 
 /// A resource that was begun.
@@ -229,7 +241,7 @@ impl Inner {
         for pod in targets {
             let there = self.cluster.get(&pod_key(&pod)).await?;
             match there.filter(|object| object["metadata"]["deletionTimestamp"].is_null()) {
-                Some(object) => _ = self.state().restarts.insert(pod_id(&pod), contract::restarts(&object)),
+                Some(object) => self.state().count_restarts(&pod_id(&pod), &object),
                 None => gone = Some(format!("target pod {} (uid {}) is not there any more", pod_id(&pod), pod.uid)),
             }
         }

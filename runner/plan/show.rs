@@ -104,6 +104,7 @@ fn targets(out: &mut String, fault: &FaultPlan) {
         let more = match fault.kind {
             "netem" | "partition" => ", and its rules in place",
             "pod_failure" => ", and the pods' own: their programs do not run",
+            "container_kill" => ", and the pods' own: their containers have ended",
             _ => "",
         };
         _ = writeln!(out, "  proof  Chaos Mesh's status: injected on exactly these pods{more}");

@@ -3,7 +3,7 @@
 //! then the desired phase, then records, and conditions a step later.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -16,7 +16,6 @@ use serde_json::{Value, json};
 use shakedown::cluster::{Change, Cluster, ClusterError, ConnectOptions, Kind, ObjectKey, connect};
 use tokio::time::Instant;
 
-use super::kubectl::Kubectl;
 use crate::campaign::server::Server;
 
 /// How it behaves.
@@ -54,9 +53,9 @@ pub struct ChaosMesh {
 
 impl ChaosMesh {
     /// Begins to act on what is in a namespace.
-    pub fn play(kubectl: &Kubectl, namespace: &str, manner: Manner) -> Self {
+    pub fn play(kubeconfig: &Path, namespace: &str, manner: Manner) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (ended, namespace, path) = (stop.clone(), namespace.to_owned(), PathBuf::from(kubectl.kubeconfig()));
+        let (ended, namespace, path) = (stop.clone(), namespace.to_owned(), kubeconfig.to_owned());
         let options = ConnectOptions { kubeconfig: Some(path.clone()), ..ConnectOptions::default() };
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -89,7 +88,7 @@ struct Player {
     namespace: String,
     manner: Manner,
     failures: Mutex<BTreeMap<String, usize>>,
-    /// The pods whose containers have ended because of a resource, as `resource namespace/pod`.
+    /// The pods and containers that have ended because of a resource, as `resource namespace/pod`.
     stopped: Mutex<BTreeSet<String>>,
     /// Held by whoever reads and writes what is kept about a pod's network: several resources share it.
     networks: tokio::sync::Mutex<()>,
@@ -216,11 +215,13 @@ impl Player {
         let done = |record: &Value| record["phase"] == "Injected";
         if records.iter().all(done) {
             // The kubelet's part, which comes after all of Chaos Mesh's.
-            if object["spec"]["action"] == "pod-failure" && self.manner != Manner::KeepsRunning {
-                for pod in records.iter().filter_map(|record| record["id"].as_str()) {
-                    if self.stopped.lock().expect("no panic").insert(format!("{} {pod}", key.name)) {
-                        self.ready(pod, false).await?;
-                    }
+            let action = object["spec"]["action"].as_str().filter(|_| self.manner != Manner::KeepsRunning);
+            for id in records.iter().filter_map(|record| record["id"].as_str()) {
+                let first = || self.stopped.lock().expect("no panic").insert(format!("{} {id}", key.name));
+                match action {
+                    Some("pod-failure") if first() => self.ready(id, false).await?,
+                    Some("container-kill") if first() => self.started_again(id).await?,
+                    _ => {}
                 }
             }
             let told = conditions(true, true, false);
@@ -278,7 +279,8 @@ impl Player {
                 if key.kind == Kind::NetworkChaos {
                     self.rules(id, key, false).await?;
                 }
-                if self.stopped.lock().expect("no panic").remove(&format!("{} {id}", key.name)) {
+                let failed = object["spec"]["action"] == "pod-failure";
+                if failed && self.stopped.lock().expect("no panic").remove(&format!("{} {id}", key.name)) {
                     self.ready(id, true).await?;
                 }
                 next.push(record(id, end, "Not Injected", None));
@@ -295,12 +297,23 @@ impl Player {
 
     /// Makes the server believe that a pod is ready, or not. There is no kubelet that would know better.
     async fn ready(&self, pod: &str, ready: bool) -> Result<(), ClusterError> {
+        let status = if ready { "True" } else { "False" };
+        self.write_pod(pod, json!({"conditions": [{"type": "Ready", "status": status}]})).await
+    }
+
+    /// Makes the server believe that a container (`namespace/pod/container`) was started once more.
+    async fn started_again(&self, id: &str) -> Result<(), ClusterError> {
+        let (pod, container) = id.rsplit_once('/').unwrap_or((id, ""));
+        let state = json!({"name": container, "restartCount": 1, "image": "", "imageID": "", "ready": true});
+        self.write_pod(pod, json!({"containerStatuses": [state]})).await
+    }
+
+    async fn write_pod(&self, pod: &str, status: Value) -> Result<(), ClusterError> {
         let (namespace, name) = pod.split_once('/').unwrap_or(("", pod));
         let key = ObjectKey { kind: Kind::Pod, namespace: namespace.into(), name: name.into(), uid: None };
         if self.cluster.get(&key).await?.is_some() {
-            let status = if ready { "True" } else { "False" };
-            let body = json!({"status": {"conditions": [{"type": "Ready", "status": status}]}});
             let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/status");
+            let body = json!({"status": status});
             self.server.ask(Method::PATCH, &path, Some(("application/merge-patch+json", body))).await;
         }
         Ok(())

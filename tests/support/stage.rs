@@ -98,17 +98,18 @@ impl Stage {
     }
 
     pub fn play(&self, manner: Manner) -> ChaosMesh {
-        ChaosMesh::play(self.kubectl, &self.namespace, manner)
+        ChaosMesh::play(self.kubectl.kubeconfig().as_ref(), &self.namespace, manner)
     }
 
-    /// The scenario with these faults in a phase of its own.
+    /// The scenario with these faults in a phase of its own. Its users wait for their answers: what they see is not what is
+    /// tested, and a schedule could not be kept on a busy machine.
     pub fn scenario(&self, shakedown: &Shakedown, faults: &str, seconds: u32) -> String {
         let url = serve(200);
         shakedown.file(
             "scenario.yaml",
             format!(
                 "version: 1\nname: chaos\nnamespace: {}\nblast_radius: {{max_percent: 100%}}\n\
-                 load: {{main: {{http: {{url: \"{url}\"}}, rate: 50/s}}}}\nphases:\n\
+                 load: {{main: {{http: {{url: \"{url}\"}}, concurrency: 4, think_time: 100ms}}}}\nphases:\n\
                  - {{name: before, duration: 2s, expect: [success_rate: {{min: 50%}}]}}\n\
                  - name: fault\n  duration: {seconds}s\n  expect: [success_rate: {{min: 50%}}]\n  faults:\n{faults}\n",
                 self.namespace

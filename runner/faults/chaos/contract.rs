@@ -147,9 +147,9 @@ fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
     pod["status"]["containerStatuses"].as_array().into_iter().flatten()
 }
 
-/// How often a pod's containers were started again, all together.
-pub fn restarts(pod: &Value) -> u64 {
-    containers(pod).filter_map(|it| it["restartCount"].as_u64()).sum()
+/// How often a pod's containers were started again, each by its name.
+pub fn restarts(pod: &Value) -> impl Iterator<Item = (&str, u64)> {
+    containers(pod).filter_map(|it| Some((it["name"].as_str()?, it["restartCount"].as_u64()?)))
 }
 
 /// How a pod's own status shows that its programs were stopped; none while they run. `before` counts its restarts before
@@ -165,7 +165,19 @@ pub fn stopped(pod: &Value, before: u64) -> Option<String> {
     if condition(pod, "Ready") != Some("True") {
         return Some("it is not ready".to_owned());
     }
-    (restarts(pod) > before).then(|| "its containers were started again, with the image that does nothing".to_owned())
+    (restarts(pod).map(|(_, count)| count).sum::<u64>() > before)
+        .then(|| "its containers were started again, with the image that does nothing".to_owned())
+}
+
+/// How a pod's own status shows that a container was killed; none while it shows nothing. `before` counts how often it had
+/// been started again until then.
+pub fn killed(pod: &Value, container: &str, before: u64) -> Option<String> {
+    let container = containers(pod).find(|it| it["name"] == container)?;
+    if container["restartCount"].as_u64().is_some_and(|count| count > before) {
+        return Some("it was started again".to_owned());
+    }
+    let ended = container["state"].get("terminated")?;
+    Some(format!("it has ended ({})", ended["reason"].as_str().unwrap_or("for no reason that is told")))
 }
 
 /// What keeps happening to a pod's containers, in words; none when nothing does.
@@ -304,6 +316,11 @@ mod tests {
             stopped(&pod(true, 4, running.clone()), 3).unwrap().contains("started again"),
             "without probes it is ready"
         );
+        assert_eq!(killed(&pod(true, 3, running.clone()), "main", 3), None, "Chaos Mesh says so, and it still runs");
+        assert_eq!(killed(&pod(true, 4, running.clone()), "sidecar", 3), None, "another container was started again");
+        assert!(killed(&pod(true, 4, running.clone()), "main", 3).unwrap().contains("started again"));
+        let over = pod(false, 3, json!({"terminated": {"reason": "Error", "exitCode": 137}}));
+        assert_eq!(killed(&over, "main", 3).unwrap(), "it has ended (Error)", "where nobody starts it again");
         let waits = pod(false, 3, json!({"waiting": {"reason": "CreateContainerError"}}));
         assert_eq!(stopped(&waits, 3).unwrap(), "container main is not ready (CreateContainerError)");
         assert_eq!(crash(&pod(true, 3, running)), None);

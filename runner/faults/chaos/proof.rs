@@ -8,9 +8,20 @@ use shakedown_schemas::result::Proof;
 use tokio::time::Instant;
 
 use super::contract::{self, Missing};
+use super::spec::{Record, Shows};
 use super::{Inner, Made, POLL, UNTOUCHED_LIMIT, diagnose, explained};
 use crate::cluster::{ClusterError, Kind, ObjectKey};
 use crate::faults::{FaultError, Finding};
+
+/// How many records were planned, in words. Both ends of a link are among them.
+fn planned(records: &BTreeSet<Record>) -> String {
+    let in_pods = records.iter().any(|record| record.id.split('/').count() > 2);
+    let what = if in_pods { "container" } else { "pod" };
+    match records.len() {
+        1 => format!("planned {what}"),
+        count => format!("{count} planned {what}s"),
+    }
+}
 
 impl Inner {
     /// What holds and what does not, of one resource, as it is now.
@@ -25,20 +36,17 @@ impl Inner {
             return Ok(Err(missing));
         }
         let applied = |detail: String| Finding { shows: Proof::Applied, holds: true, detail };
-        let mut findings = vec![applied(format!(
-            "{} is injected on exactly the {} planned targets",
-            made.key,
-            made.resource.records.len()
-        ))];
+        let mut findings =
+            vec![applied(format!("{} is injected on exactly the {}", made.key, planned(&made.resource.records)))];
         for pod in &made.resource.shapes {
             let network = self.network(pod).await?;
             if let Err(missing) = contract::in_place(network.as_ref(), pod, &made.source()) {
                 return Ok(Err(missing));
             }
         }
-        if made.resource.stops {
-            match self.stopped(made).await? {
-                Ok(stopped) => findings.extend(stopped),
+        if let Some(shows) = made.resource.shows {
+            match self.ended(made, shows).await? {
+                Ok(ended) => findings.extend(ended),
                 Err(missing) => return Ok(Err(missing)),
             }
         }
@@ -51,19 +59,31 @@ impl Inner {
         Ok(Ok(findings))
     }
 
-    /// Whether the programs of the pods have ended. To Chaos Mesh they are injected once their images are changed, and that
-    /// takes the kubelet until their grace periods are over.
-    async fn stopped(&self, made: &Made) -> Result<Result<Vec<Finding>, Missing>, ClusterError> {
+    /// Whether the programs of the pods have ended. To Chaos Mesh they are once their images are changed, or a signal was sent:
+    /// the kubelet may take until their grace periods are over.
+    async fn ended(&self, made: &Made, shows: Shows) -> Result<Result<Vec<Finding>, Missing>, ClusterError> {
         let mut findings = Vec::new();
         for record in &made.resource.records {
             // One that is gone is told of as a target that was replaced.
             let Some(pod) = self.pod(&record.id).await? else { continue };
             let before = self.state().restarts.get(&record.id).copied().unwrap_or_default();
-            let Some(how) = contract::stopped(&pod, before) else {
-                let what = format!("the containers of pod {} have not ended yet", record.id);
-                return Ok(Err(Missing::Pending { what, failure: None }));
+            let id = &record.id;
+            let (how, done, missing) = match shows {
+                Shows::Stopped => (
+                    contract::stopped(&pod, before),
+                    format!("the programs of pod {id} do not run"),
+                    format!("the containers of pod {id} have not ended yet"),
+                ),
+                Shows::Killed => (
+                    contract::killed(&pod, id.rsplit('/').next().unwrap_or_default(), before),
+                    format!("container {id} was killed"),
+                    format!("container {id} has not ended yet, by its pod's own status"),
+                ),
             };
-            let detail = format!("the programs of pod {} do not run: {how}", record.id);
+            let Some(how) = how else {
+                return Ok(Err(Missing::Pending { what: missing, failure: None }));
+            };
+            let detail = format!("{done}: {how}");
             findings.push(Finding { shows: Proof::Effective, holds: true, detail });
         }
         Ok(Ok(findings))

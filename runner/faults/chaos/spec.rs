@@ -31,8 +31,17 @@ pub struct Resource {
     pub filtered: bool,
     /// Whether it lasts: kills do not.
     pub lasts: bool,
-    /// Whether the programs of its pods do not run while it acts, which the pods' own status shows.
-    pub stops: bool,
+    /// What the pods' own status shows when it acts, where it shows anything.
+    pub shows: Option<Shows>,
+}
+
+/// What becomes of programs, as the status of their pods has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shows {
+    /// None runs while the resource acts.
+    Stopped,
+    /// Those of the records have ended once.
+    Killed,
 }
 
 /// One line of a resource's status: what was selected, and as which end.
@@ -117,7 +126,7 @@ impl Way<'_> {
             shapes,
             filtered: self.to.is_some(),
             lasts: true,
-            stops: false,
+            shows: None,
         }
     }
 }
@@ -233,7 +242,7 @@ fn whole(kind: Kind, role: &'static str, targets: &[Inside], fields: Value) -> R
         spec[key] = value.clone();
     }
     let records = records(&pods, ".").collect();
-    Resource { kind, role, spec, records, shapes: BTreeSet::new(), filtered: false, lasts: true, stops: false }
+    Resource { kind, role, spec, records, shapes: BTreeSet::new(), filtered: false, lasts: true, shows: None }
 }
 
 /// The same for kinds that act on containers.
@@ -258,13 +267,13 @@ fn within(kind: Kind, role: &'static str, targets: &[Inside], containers: &[Stri
 /// The resource of pods that are made unusable.
 pub fn pod_failure(_: &PodFailure, targets: &[Inside]) -> Resource {
     let made = whole(Kind::PodChaos, "failure", targets, json!({"action": "pod-failure"}));
-    Resource { stops: true, ..made }
+    Resource { shows: Some(Shows::Stopped), ..made }
 }
 
 /// The resource of containers that are killed once.
 pub fn container_kill(kill: &ContainerKill, targets: &[Inside]) -> Resource {
     let made = within(Kind::PodChaos, "kill", targets, &kill.containers, json!({"action": "container-kill"}));
-    Resource { lasts: false, ..made }
+    Resource { lasts: false, shows: Some(Shows::Killed), ..made }
 }
 
 /// The resource of processor time and memory that is taken.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-use shakedown_schemas::scenario::{Fault, IoFault};
+use serde_json::{Value, json};
+use shakedown_schemas::scenario::{DnsAnswer, Fault, IoFault};
 
 use super::links::check_targets;
 use super::{Deed, Wish, spec};
@@ -32,8 +32,10 @@ pub(super) async fn deed(wish: &Wish<'_>, targets: &[(Inside, Value)], cluster: 
         }
         Fault::ContainerKill(it) => {
             check_containers(wish.name, &it.containers, targets)?;
-            let text =
-                format!("The containers {} are killed once; the kubelet starts them again.", it.containers.join(", "));
+            let text = match it.containers.as_slice() {
+                [one] => format!("The container {one} of each target is killed once; the kubelet starts it again."),
+                all => format!("The containers {} are killed once; the kubelet starts them again.", all.join(", ")),
+            };
             let it = it.clone();
             inside(Box::new(move |targets| spec::container_kill(&it, targets)), text, false)
         }
@@ -77,7 +79,11 @@ pub(super) async fn deed(wish: &Wish<'_>, targets: &[(Inside, Value)], cluster: 
         }
         Fault::Dns(it) => {
             let which = if it.patterns.is_empty() { "all names".to_owned() } else { it.patterns.join(", ") };
-            let text = format!("Questions for {which} get a wrong answer; answers that applications keep stay right.");
+            let answer = match it.answer {
+                DnsAnswer::Error => "an error",
+                DnsAnswer::Random => "a wrong address",
+            };
+            let text = format!("Questions for {which} get {answer}; answers that applications keep stay right.");
             let (follow, it) = (it.follow, it.clone());
             inside(Box::new(move |targets| spec::dns(&it, targets)), text, follow)
         }
@@ -87,7 +93,7 @@ pub(super) async fn deed(wish: &Wish<'_>, targets: &[(Inside, Value)], cluster: 
             check_nodes(wish.name, targets, cluster).await?;
             let what = match (it.delay, it.error) {
                 (Some(delay), _) => format!("take {delay} longer"),
-                (None, Some(error)) => format!("fail with {error:?}"),
+                (None, Some(error)) => format!("fail with {}", json!(error).as_str().unwrap_or_default()),
                 (None, None) => String::new(),
             };
             let text = format!("Operations on files of {} {what}; what is being written may be damaged.", it.volume);
@@ -96,7 +102,8 @@ pub(super) async fn deed(wish: &Wish<'_>, targets: &[(Inside, Value)], cluster: 
         }
         Fault::Time(it) => {
             check_containers(wish.name, &it.containers, targets)?;
-            let text = format!("The clocks that the targets' processes see are wrong by {}.", it.offset);
+            let way = if it.offset.is_back() { "late" } else { "early" };
+            let text = format!("The clocks that the targets' processes see are {} too {way}.", it.offset.by());
             let (follow, it) = (it.follow, it.clone());
             inside(Box::new(move |targets| spec::time(&it, targets)), text, follow)
         }

@@ -114,10 +114,10 @@ fn caveats(netem: &Netem) -> String {
 /// What becomes worse, in words.
 fn qualities(netem: &Netem) -> String {
     let mut all = Vec::new();
-    all.extend(netem.loss.map(|share| format!("{share} are lost")));
+    all.extend(netem.loss.map(|share| format!("{share} of the packets are lost")));
     all.extend(netem.delay.map(|delay| match netem.jitter {
-        Some(jitter) => format!("each arrives {delay} ± {jitter} later"),
-        None => format!("each arrives {delay} later"),
+        Some(jitter) => format!("each packet arrives {delay} ± {jitter} later"),
+        None => format!("each packet arrives {delay} later"),
     }));
     all.extend(netem.duplicate.map(|share| format!("{share} arrive twice")));
     all.extend(netem.corrupt.map(|share| format!("{share} arrive damaged")));

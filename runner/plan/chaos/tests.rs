@@ -96,6 +96,11 @@ async fn peers_are_pods_and_the_addresses_of_services_in_front_of_them() {
     assert_eq!(spec(&lossy, 0)["externalTargets"], json!([nats]));
     assert_eq!(spec(&lossy, 1)["selector"]["pods"], json!({"dynamo": ["nats-0"]}));
     assert!(lossy.description.contains("It takes 2 resources"), "{}", lossy.description);
+    // With ports only what goes to them is told apart, through the service as well as past it.
+    let by_port = world.made("netem: {WORKER, to: [{service: nats, ports: [4222]}], loss: 50%}").await;
+    let through = json!(format!("{nats}:4222"));
+    let told = spec(&by_port, 0)["externalTargets"].as_array().unwrap();
+    assert!(told.len() == 2 && told.contains(&through) && by_port.objects.len() == 1, "{:?}", by_port.objects);
     // Pods that are named themselves are reached by their service as well.
     let by_pods = world.made("netem: {WORKER, to: [{pods: {name: nats-0}}], loss: 50%, direction: egress}").await;
     assert_eq!(spec(&by_pods, 0)["externalTargets"], json!([nats]));
