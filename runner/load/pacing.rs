@@ -159,6 +159,14 @@ impl Starter {
         }
     }
 
+    /// When the next request is to be sent: together with those that are due within `gather_ns` after it.
+    pub(super) fn release_ns(&self, gather_ns: u64) -> Option<u64> {
+        match self {
+            Self::Open { schedule, .. } => schedule.release_ns(gather_ns),
+            Self::Closed(_) => self.next_ns(),
+        }
+    }
+
     /// A request ended: when the one that follows from it is due, if it is due now.
     pub(super) fn ended(&mut self, now_ns: u64, failure: Option<Failure>) -> Option<u64> {
         match self {

@@ -132,6 +132,12 @@ impl Curve {
         stretch.count((at_ns - stretch.at_ns) as f64 / 1e9)
     }
 
+    /// The rate at a moment in a stretch, per second.
+    fn rate(&self, at_ns: u64, stretch: usize) -> f64 {
+        let stretch = self.stretches.get(stretch);
+        stretch.map_or(0.0, |it| it.from + it.slope * at_ns.saturating_sub(it.at_ns) as f64 / 1e9)
+    }
+
     /// When the curve passes a number, in nanoseconds since the load's start; none when it never does. `hint` is the
     /// stretch of the number before.
     fn passes(&self, number: f64, hint: &mut usize) -> Option<u64> {
@@ -188,6 +194,15 @@ impl Schedule {
     /// When the next request is due, in nanoseconds since the start; none when it never is, as far as is known.
     pub(super) fn due_ns(&self) -> Option<u64> {
         self.due_ns
+    }
+
+    /// When the next request is to be sent: together with those that are due within `gather_ns` after it.
+    pub(super) fn release_ns(&self, gather_ns: u64) -> Option<u64> {
+        let due_ns = self.due_ns?;
+        let apart_ns = self.parts as f64 * 1e9 / self.curve.rate(due_ns, self.hint);
+        // Rounding must not lose the one that is due at the very end.
+        let others = (gather_ns as f64 / apart_ns + 1e-9).floor();
+        Some(if others >= 1.0 { due_ns + (others * apart_ns) as u64 } else { due_ns })
     }
 
     /// The next request if it is due before `end_ns`; the one after it becomes the next.

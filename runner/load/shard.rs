@@ -15,8 +15,7 @@ use super::lane::{Lane, LaneStart};
 /// How often what ended is handed to the ledger.
 const FLUSH_NS: u64 = 100_000_000;
 
-/// The pacer ticks no more often than this: requests that are due closer together are released together. Each wake-up
-/// costs more than a request, and nobody sees a lateness of a seventh of a millisecond.
+/// The pacer ticks no more often than this, whatever its lanes want.
 const MIN_TICK_NS: u64 = 150_000;
 
 /// How often a thread that has been stopped looks whether its last requests have ended.

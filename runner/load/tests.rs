@@ -89,28 +89,36 @@ fn openai(how: &str, stream: bool) -> serde_json::Value {
     json!({"openai": kind, "base": how, "rate": "100/s"})
 }
 
-/// Sends a load of which every request must end alike, and gives what was seen.
-async fn all_end_as(server: &Server, mut load: serde_json::Value, wanted: Option<Failure>) -> LoadObservations {
+/// Sends a load of which every request must end alike, and gives what was seen. A machine that is too busy to send anything in
+/// time shows nothing (`is_seen`): then once more, and with more time where time has to run out.
+async fn all_end_as(
+    server: &Server,
+    mut load: serde_json::Value,
+    wanted: Option<Failure>,
+    is_seen: impl Fn(&Cell) -> bool,
+) -> Cell {
     let base = load.as_object_mut().unwrap().remove("base");
-    // Short only where it is waited for: on a busy machine a good answer takes its time too.
-    load["timeout"] = if wanted == Some(Failure::Timeout) { "400ms" } else { "20s" }.into();
-    let mut planned = planned(server, load.clone());
-    if let Some(base) = &base {
-        planned.endpoint.base = format!("http://server.test/{}", base.as_str().unwrap());
+    let timeouts = if wanted == Some(Failure::Timeout) { ["400ms", "3s", "20s"] } else { ["60s"; 3] };
+    let mut total = Cell::default();
+    for timeout in timeouts {
+        load["timeout"] = timeout.into();
+        let mut planned = planned(server, load.clone());
+        if let Some(base) = &base {
+            planned.endpoint.base = format!("http://server.test/{}", base.as_str().unwrap());
+        }
+        let seen = send(planned, 100 * MS, 60_000 * MS).await;
+        total = self::total(&seen);
+        let issued = due(100, end_ns(&seen));
+        assert_eq!(total.requests(), issued, "{load}");
+        let of = |failure| total.failed.get(&failure).copied().unwrap_or(0);
+        let named = wanted.map_or(total.succeeded, of);
+        let late = of(Failure::NotSentLate);
+        assert_eq!(named + late, issued, "{load} {base:?}: {} succeeded, {:?}", total.succeeded, total.failed);
+        if named > 0 && is_seen(&total) {
+            return total;
+        }
     }
-    let seen = send(planned, 100 * MS, 20_000 * MS).await;
-    let total = total(&seen);
-    let issued = due(100, end_ns(&seen));
-    assert_eq!(total.requests(), issued, "{load}");
-    let named = match wanted {
-        None => total.succeeded,
-        Some(failure) => total.failed.get(&failure).copied().unwrap_or(0),
-    };
-    // On a machine that is busy for longer than the short timeout, a request may never get its turn.
-    let late = total.failed.get(&Failure::NotSentLate).copied().unwrap_or(0);
-    assert_eq!(named + late, issued, "{load} {base:?}: {} succeeded, {:?}", total.succeeded, total.failed);
-    assert!(named > 0, "{load} {base:?}: {:?}", total.failed);
-    seen
+    panic!("{load} {base:?}: {total:?}");
 }
 
 #[tokio::test]
@@ -137,7 +145,7 @@ async fn each_outcome_of_http_has_its_name() {
         ("/garbage", Some(Failure::Protocol)),
         ("/flood", Some(Failure::Protocol)),
     ];
-    join_all(outcomes.map(|(path, wanted)| all_end_as(&server, http(path), wanted))).await;
+    join_all(outcomes.map(|(path, wanted)| all_end_as(&server, http(path), wanted, |_| true))).await;
 }
 
 #[tokio::test]
@@ -157,26 +165,26 @@ async fn each_outcome_of_the_openai_api_has_its_name() {
         ("stall", true, Some(Failure::Stalled)),
     ];
     let check = async |(how, stream, wanted)| {
-        let total = total(&all_end_as(&server, openai(how, stream), wanted).await);
+        // Two pieces with a pause of 60 ms between them. A reader who is late sees less of it, or both at once.
+        let has_gap = matches!(how, "stream" | "no-done" | "stall");
         // The opening message of a stream is empty: it is no token.
         let has_tokens = stream && !matches!(how, "error" | "empty");
-        let tokens = total.first_token.len();
-        // On a busy machine the time of one that hangs may be over before its first token is read.
-        let is_seen = if how == "hang" { tokens > 0 } else { tokens == if has_tokens { total.requests() } else { 0 } };
-        assert!(is_seen, "{how}: {tokens} of {}", total.requests());
-        // Two pieces with a pause of 60 ms between them, which no server counts.
-        let (pieces, gaps) = match how {
-            "stream" => (2, 1),
-            "no-done" | "stall" => (0, 1),
-            _ => (0, 0),
+        let is_seen = |total: &Cell| {
+            (!has_tokens || !total.first_token.is_empty())
+                && (!has_gap || total.token_gaps.max().is_some_and(|microseconds| microseconds > 15_000.0))
+                && (how != "hang" || total.stuck > 0)
         };
-        assert_eq!(
-            (total.tokens, total.token_gaps.len()),
-            (pieces * total.requests(), gaps * total.requests()),
-            "{how}"
-        );
-        assert!(total.token_gaps.min().is_none_or(|microseconds| microseconds > 15_000.0), "{how}");
-        assert_eq!(total.stuck, if how == "hang" { total.requests() } else { 0 }, "{how}");
+        let total = all_end_as(&server, openai(how, stream), wanted, is_seen).await;
+        let all = total.requests();
+        let (tokens, gaps) = (total.first_token.len(), total.token_gaps.len());
+        // The time of a request that hangs or stalls may be over before the engine of a busy machine has read its pieces.
+        let is_cut_short = matches!(how, "hang" | "stall");
+        let counted = |seen: u64, wanted: u64| seen == wanted || is_cut_short && seen < wanted;
+        assert!(counted(tokens, if has_tokens { all } else { 0 }), "{how}: {tokens} of {all}");
+        assert!(counted(gaps, if has_gap { all } else { 0 }), "{how}: {gaps} of {all}");
+        // The server counts no tokens: each piece is one.
+        assert_eq!(total.tokens, if how == "stream" { 2 * all } else { 0 }, "{how}");
+        assert!(total.stuck <= if how == "hang" { all } else { 0 }, "{how}: {}", total.stuck);
     };
     join_all(outcomes.map(check)).await;
 }

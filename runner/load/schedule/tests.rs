@@ -45,6 +45,34 @@ fn a_constant_rate_is_absolute_and_leaves_nothing_out() {
 }
 
 #[test]
+fn those_that_are_due_soon_go_together() {
+    for (rate, parts, waits_ns) in [
+        (0.0, 1, None),
+        (1_000.0, 1, Some(0)),
+        (5_000.0, 1, Some(200_000)),
+        (7_000.0, 1, Some(142_857)),
+        (20_000.0, 3, Some(150_000)),
+    ] {
+        let mut schedule = Schedule::new(Arrival::Constant, 7, "load", (0, parts));
+        schedule.follow(Curve::new(&[constant(rate)], &[]));
+        assert_eq!(schedule.release_ns(200_000), waits_ns, "{rate}");
+        // The pacer wakes a little later, and takes all of them.
+        let taken = std::iter::from_fn(|| schedule.take_before(waits_ns? + 10)).count() as u64;
+        assert_eq!(
+            taken,
+            waits_ns.map_or(0, |waits_ns| 1 + (waits_ns as f64 * rate / parts as f64 / 1e9).round() as u64)
+        );
+    }
+    // On a ramp it is the rate of the moment that counts.
+    let mut schedule = Schedule::new(Arrival::Constant, 7, "load", (0, 1));
+    schedule.follow(Curve::new(&[shape(json!({"from": "100/s", "to": "10000/s"}), 10)], &judged(&[0.0])));
+    assert_eq!(schedule.release_ns(200_000), Some(0));
+    while schedule.take_before(9 * SECOND).is_some() {}
+    let due_ns = schedule.due_ns().unwrap();
+    assert!((due_ns + 100_000..=due_ns + 200_000).contains(&schedule.release_ns(200_000).unwrap()));
+}
+
+#[test]
 fn a_border_between_equal_paces_is_none() {
     let one = Curve::new(&[constant(3.0)], &judged(&[0.0]));
     let two = Curve::new(&[constant(3.0), constant(3.0)], &judged(&[0.0, 10.1]));

@@ -253,13 +253,14 @@ impl Nginx {
 
     /// Stops its worker for so long, so long from now.
     pub fn stop_for(&self, from_now: Duration, duration: Duration) {
+        // By then it has one, which is not so at once.
+        std::thread::sleep(from_now);
         let children = format!("/proc/{0}/task/{0}/children", self.child.id());
         let worker = std::fs::read_to_string(children)
             .ok()
             .and_then(|text| text.split_whitespace().next()?.parse().ok())
             .and_then(Pid::from_raw)
             .expect("nginx has a worker");
-        std::thread::sleep(from_now);
         kill_process(worker, Signal::STOP).expect("the worker stops");
         std::thread::sleep(duration);
         kill_process(worker, Signal::CONT).expect("the worker goes on");

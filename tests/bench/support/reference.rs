@@ -31,6 +31,7 @@ struct Seen {
 
 pub fn run(words: &[String]) {
     let [url, seconds, streams] = words else { panic!("the reference needs a URL, seconds and streams") };
+    _ = rustls::crypto::ring::default_provider().install_default();
     let seconds: u64 = seconds.parse().expect("seconds");
     let streams: usize = streams.parse().expect("a number of streams");
     let runtime =
