@@ -60,7 +60,7 @@ fn target(line: &str) -> &str {
 #[test]
 fn quickstart_passes_with_three_workers() {
     let inference = inference!("quickstart_passes_with_three_workers", 3);
-    let shakedown = Shakedown::alone();
+    let shakedown = Shakedown::undisturbed();
     let finished = run(&shakedown, &inference, &[&scenario("quickstart.yaml")]).expect_code(0);
     let reports = shakedown.reports("out");
     reports.expect_proven_and_undone();

@@ -59,7 +59,7 @@ fn prometheus() -> (String, std::sync::mpsc::Receiver<String>) {
 
 #[test]
 fn a_control_run_passes_an_overkill_run_fails_and_both_say_what_they_are() {
-    let shakedown = Shakedown::alone();
+    let shakedown = Shakedown::undisturbed();
     let file = scenario("fault-tolerance.yaml");
     let run = |trial: &str| run(&shakedown, &[&[trial, "--out", &trial[2..], &file], &SHORT[..]].concat());
     run("--control").expect_code(0);

@@ -3,12 +3,12 @@
 
 use shakedown_schemas::result::Verdict;
 
-use crate::sandbox::{AT_ONCE, run};
+use crate::sandbox::run;
 use crate::support::shakedown::Shakedown;
-use crate::support::{none_of, root};
+use crate::support::{none_of_all, root};
 
 /// The variables that make a scenario short and its phases still long enough to judge.
-const SHORT: [&str; 8] = ["--var", "rate=20/s", "--var", "baseline=6s", "--var", "fault=10s", "--var", "recovery=20s"];
+const SHORT: [&str; 8] = ["--var", "rate=20/s", "--var", "baseline=6s", "--var", "fault=10s", "--var", "recovery=14s"];
 
 /// A shipped scenario, what is changed in it, what is changed in what runs in the sandbox, and the phase and kind of the
 /// expectation that then fails.
@@ -18,9 +18,6 @@ struct Changed {
     topology: &'static [(&'static str, &'static str)],
     fails: (&'static str, &'static str),
 }
-
-/// How many runs there are at the same time: they fail anyway, so that a busy machine spoils nothing.
-const TOGETHER: usize = AT_ONCE + 1;
 
 /// All workers instead of one of them: nobody is left to carry the load.
 const ALL: [(&str, &str); 2] = [
@@ -73,14 +70,7 @@ const CHANGED: [Changed; 7] = [
 
 #[test]
 fn what_a_fault_does_makes_expectations_fail() {
-    let mut problems = Vec::new();
-    for batch in CHANGED.chunks(TOGETHER) {
-        std::thread::scope(|scope| {
-            let runs: Vec<_> = batch.iter().map(|changed| scope.spawn(|| problem(changed))).collect();
-            problems.extend(runs.into_iter().filter_map(|run| run.join().unwrap_or_else(|_| Some("see above".into()))));
-        });
-    }
-    none_of(&problems);
+    none_of_all(&CHANGED, problem);
 }
 
 /// What is wrong with the run of a changed scenario, if anything is.

@@ -11,16 +11,12 @@ use crate::support::kubectl::{Kubectl, name};
 use crate::support::process::{Finished, Running};
 use crate::support::reports::{FILES, Reports};
 use crate::support::shakedown::Shakedown;
-use crate::support::{leftovers, none_of, root, scenario, skipped};
+use crate::support::{self, leftovers, none_of_all, root, scenario, skipped};
 
 /// How long any run here may take.
 const LIMIT: Duration = Duration::from_secs(180);
 /// The variables that make a scenario short and its phases still long enough to judge.
-const SHORT: [&str; 8] = ["--var", "rate=20/s", "--var", "baseline=8s", "--var", "fault=12s", "--var", "recovery=20s"];
-/// How many runs at the same time a machine of two cores can carry beside the other tests: most of a run is waiting,
-/// but a sandbox that has to wait for the processor breaks off answers as a real service would.
-pub const AT_ONCE: usize = 3;
-
+const SHORT: [&str; 8] = ["--var", "rate=12/s", "--var", "baseline=12s", "--var", "fault=10s", "--var", "recovery=14s"];
 /// A run of scenarios in the sandbox, into the folder `out`.
 pub fn run(shakedown: &Shakedown, args: &[&str]) -> Finished {
     shakedown.start(&[&["run", "--sandbox", "--out", "out"], args].concat()).finish(LIMIT)
@@ -48,7 +44,7 @@ impl Standing {
 
 #[test]
 fn quickstart_passes_within_a_minute_and_leaves_every_report() {
-    let shakedown = Shakedown::alone();
+    let shakedown = Shakedown::undisturbed();
     let finished = run(&shakedown, &[&scenario("quickstart.yaml")]).expect_code(0);
     assert!(finished.took < Duration::from_secs(60), "{finished}");
     let reports = shakedown.reports("out");
@@ -148,14 +144,7 @@ fn every_shipped_scenario_passes() {
         .filter(|name| name.ends_with(".yaml") && name != "quickstart.yaml" && name != "load-only.yaml")
         .collect();
     assert!(shipped.len() >= 19, "{shipped:?}");
-    let mut problems = Vec::new();
-    for batch in shipped.chunks(AT_ONCE) {
-        std::thread::scope(|scope| {
-            let runs: Vec<_> = batch.iter().map(|file| scope.spawn(|| does_not_pass(file))).collect();
-            problems.extend(runs.into_iter().filter_map(|run| run.join().unwrap_or_else(|_| Some("see above".into()))));
-        });
-    }
-    none_of(&problems);
+    none_of_all(&shipped, |file| does_not_pass(file));
 }
 
 /// What is wrong with the run of a shipped scenario, if anything is.
@@ -282,6 +271,6 @@ fn kubectl_can_look_around_and_a_plan_changes_nothing() {
     let run = shakedown.reports("out").result.run.id;
     assert_eq!(policies[0]["metadata"]["labels"][leftovers::RUN], run.as_str());
     assert_eq!(policies[0]["metadata"]["ownerReferences"][0]["uid"], jobs[0]["metadata"]["uid"]);
-    none_of(&leftovers::find(&kubectl, "dynamo", &run));
+    support::none_of(&leftovers::find(&kubectl, "dynamo", &run));
     standing.end();
 }

@@ -14,6 +14,7 @@ pub mod server;
 pub mod shakedown;
 pub mod shop;
 pub mod stage;
+pub mod turns;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -43,4 +44,14 @@ pub fn skipped(test: &str, why: &str) {
 #[track_caller]
 pub fn none_of(problems: &[String]) {
     assert!(problems.is_empty(), "\n- {}", problems.join("\n- "));
+}
+
+/// Looks at all of them at the same time, each in a thread of its own, and fails with all of the problems at once.
+#[track_caller]
+pub fn none_of_all<T: Sync>(all: &[T], problem: impl Fn(&T) -> Option<String> + Sync) {
+    let problems: Vec<String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = all.iter().map(|it| scope.spawn(|| problem(it))).collect();
+        threads.into_iter().filter_map(|it| it.join().unwrap_or_else(|_| Some("see above".to_owned()))).collect()
+    });
+    none_of(&problems);
 }

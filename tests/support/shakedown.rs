@@ -2,28 +2,19 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::process::{Finished, Running};
 use super::reports::Reports;
+use super::turns::{Share, Turn};
 
 /// How long a command without a run may take; most take milliseconds.
 const SHORT: Duration = Duration::from_secs(60);
 
 /// The binary, built by cargo for this test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_shakedown");
-
-/// Who uses the machine: a test that compares latencies closely needs it for itself, the others share it.
-static MACHINE: RwLock<()> = RwLock::new(());
-
-#[expect(dead_code, reason = "held, not read: a test uses the machine for as long as it has one of these")]
-enum Turn {
-    Shared(RwLockReadGuard<'static, ()>),
-    Alone(RwLockWriteGuard<'static, ()>),
-}
 
 /// A folder in which the program runs; it goes with this value.
 pub struct Shakedown {
@@ -33,17 +24,18 @@ pub struct Shakedown {
 }
 
 impl Shakedown {
-    /// A new folder, while other tests run. A test has one at a time.
+    /// A new folder, while other tests run. A test has one at a time in each of its threads.
     pub fn new() -> Self {
-        Self::with(Turn::Shared(MACHINE.read().unwrap_or_else(PoisonError::into_inner)))
+        Self::with(Share::One)
     }
 
-    /// A new folder, while no other test uses the program.
-    pub fn alone() -> Self {
-        Self::with(Turn::Alone(MACHINE.write().unwrap_or_else(PoisonError::into_inner)))
+    /// A new folder, while few other tests run.
+    pub fn undisturbed() -> Self {
+        Self::with(Share::Half)
     }
 
-    fn with(turn: Turn) -> Self {
+    fn with(share: Share) -> Self {
+        let turn = Turn::wait(share);
         let folder = TempDir::with_prefix("shakedown-test-").expect("a temporary folder");
         Self { _turn: turn, folder, environment: Vec::new() }
     }

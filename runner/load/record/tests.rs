@@ -56,6 +56,12 @@ proptest! {
         }
     }
 
+}
+
+proptest! {
+    // Fifty minutes of cells take a while to compare.
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
     /// Parts that count by themselves, with cells of different lengths, are the whole once they are merged.
     #[test]
     fn merged_parts_are_the_whole(
