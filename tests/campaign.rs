@@ -174,7 +174,7 @@ async fn kill_campaign(place: &Place) {
     for call in &calls {
         let Some(act) = call.act else { continue };
         for (word, deed) in [("before", Deed::HoldBefore), ("after", Deed::HoldAfter)] {
-            if form() == Form::Part && (act + usize::from(word == "after")) % 4 != 0 {
+            if form() == Form::Part && (act + usize::from(word == "after")) % 8 != 0 {
                 continue;
             }
             let group = format!("killed right {word} an act");
@@ -261,7 +261,7 @@ async fn trouble_campaign(place: &Place) {
         let number = call.number;
         for (kind, (word, deed)) in kinds.into_iter().enumerate() {
             let wanted = match form() {
-                Form::Part => number % 4 == 1 && number / 4 % kinds.len() == kind,
+                Form::Part => number % 12 == 1 && number / 12 % kinds.len() == kind,
                 Form::Short => number % kinds.len() == kind,
                 Form::Full => true,
             };
@@ -272,7 +272,7 @@ async fn trouble_campaign(place: &Place) {
             }
         }
         let every = match form() {
-            Form::Part => 20,
+            Form::Part => 60,
             Form::Short => 6,
             Form::Full => 1,
         };
@@ -341,7 +341,7 @@ pub fn control_plane(test: &str) -> Option<Server> {
 #[test]
 fn on_the_sandbox_a_killed_run_leaves_nothing() {
     provide_tls();
-    let shakedown = Shakedown::new();
+    let shakedown = Shakedown::undisturbed();
     let sandbox = Sandbox::start(&shakedown);
     run(&sandbox.server(), kill_campaign);
 }
@@ -349,7 +349,7 @@ fn on_the_sandbox_a_killed_run_leaves_nothing() {
 #[test]
 fn on_the_sandbox_no_trouble_leaves_anything() {
     provide_tls();
-    let shakedown = Shakedown::new();
+    let shakedown = Shakedown::undisturbed();
     let sandbox = Sandbox::start(&shakedown);
     run(&sandbox.server(), trouble_campaign);
 }

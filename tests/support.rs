@@ -40,6 +40,15 @@ pub fn skipped(test: &str, why: &str) {
     _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
 }
 
+/// True where tests are wanted that take long by computing: `SHAKEDOWN_LONG_TESTS=1`, which `.ci/run` sets.
+pub fn long_tests(test: &str) -> bool {
+    let wanted = std::env::var_os("SHAKEDOWN_LONG_TESTS").is_some();
+    if !wanted {
+        skipped(test, "SHAKEDOWN_LONG_TESTS is not set; .ci/run sets it");
+    }
+    wanted
+}
+
 /// Fails with all of the problems at once, if there are any.
 #[track_caller]
 pub fn none_of(problems: &[String]) {
