@@ -125,6 +125,9 @@ fn a_page_that_does_harm_is_noticed() {
 #[test]
 fn every_verdict_can_be_read_in_light_and_dark_on_a_desktop_and_on_a_phone() {
     let test = "every_verdict_can_be_read_in_light_and_dark_on_a_desktop_and_on_a_phone";
+    if !long_tests(test) {
+        return;
+    }
     let Some(mut browser) = browser(test) else { return };
     let axe = axe();
     if axe.is_none() {

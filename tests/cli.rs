@@ -294,7 +294,7 @@ fn a_machine_without_files_to_open_is_not_held_against_the_service() {
     assert!(text.contains("timeout: 1s") && text.contains("rate: 1000/s"), "{text}");
     shakedown.file("silent.yaml", text);
     let mut command = shakedown.command("sh");
-    command.args(["-c", "ulimit -n 64; exec \"$0\" run silent.yaml --out out", BINARY]);
+    command.args(["-c", "ulimit -n 28; exec \"$0\" run silent.yaml --out out", BINARY]);
     Running::start(&mut command).finish(Duration::from_secs(60));
     let reports = shakedown.reports("out");
     let load = &reports.phase("only").loads[0];

@@ -4,7 +4,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// How many runs a machine of two cores carries at the same time.
-const PLACES: usize = 10;
+const PLACES: usize = 8;
 
 /// How much of the machine a test takes.
 #[derive(Debug, Clone, Copy)]
