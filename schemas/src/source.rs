@@ -22,7 +22,7 @@ pub const MAX_BYTES: usize = 1 << 20;
 const MAX_DEPTH: usize = 48;
 
 /// How many values a file may have once its anchors are expanded.
-const MAX_NODES: usize = 30_000;
+const MAX_NODES: usize = 100_000;
 
 /// The text of a file: UTF-8, of bearable size, without a byte order mark.
 ///

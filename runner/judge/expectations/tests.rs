@@ -347,7 +347,9 @@ proptest! {
             rank(judge(&observations, json!({"success_rate": {"min": format!("{limit}%")}})).verdict)
         };
         prop_assert!(at(every, limit) <= at(every * 2, limit));
-        prop_assert!(at(every, limit) >= at(every, limit + 1));
+        // A stricter limit may need more requests than there are: what failed is inconclusive then, and never passes.
+        let (less, more) = (at(every, limit), at(every, limit + 1));
+        prop_assert!(less >= more || (less, more) == (0, 1));
     }
 }
 
