@@ -111,8 +111,9 @@ async fn requests_share_connections_up_to_what_is_allowed() {
         assert_eq!(total.succeeded, total.requests(), "{:?}", total.failed);
         assert_eq!(total.requests(), counts.requests.load(Ordering::Relaxed));
         let made = counts.connections.load(Ordering::Relaxed);
+        // Until a slow machine has read a server's settings some more are begun; one for each request would be 30.
         assert!(
-            made >= *connections.start() && made <= *connections.end() + 4,
+            made >= *connections.start() && made <= *connections.end() + 12,
             "{most:?} {streams}: {made} connections"
         );
         assert!(counts.most_at_once.load(Ordering::Relaxed) <= 30);
