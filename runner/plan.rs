@@ -48,6 +48,22 @@ pub struct Options {
     pub chaos: crate::faults::chaos::Limits,
 }
 
+#[cfg(test)]
+impl Options {
+    /// Those of tests: without a fuse and without proofs.
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            run: "20260301-105959-abcde".into(),
+            serial: 0,
+            seed: 7,
+            namespace: None,
+            fuse_margin: None,
+            proof: Proof::default(),
+            chaos: crate::faults::chaos::Limits::default(),
+        }
+    }
+}
+
 /// What can show that faults act.
 #[derive(Debug, Clone, Default)]
 pub struct Proof {

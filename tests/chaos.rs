@@ -115,16 +115,8 @@ fn the_patterns_of_the_guide_run_unchanged() {
         let finished = shakedown.start(&args).finish(LIMIT);
         let reports = shakedown.reports("out");
         assert_eq!(finished.code(), code, "{finished}\n{}", reports.found());
-        for it in &reports.result.scenarios {
-            let fault = &it.faults[0];
-            assert_eq!(
-                (fault.injection, fault.undo),
-                (Verdict::Pass, Verdict::Pass),
-                "{}: {:?}",
-                it.name,
-                fault.problem
-            );
-        }
+        assert!(reports.result.scenarios.iter().all(|it| !it.faults.is_empty()), "{}", reports.found());
+        reports.expect_injected_and_undone();
         none_of(&inference.items(&[KINDS]).iter().map(|it| name(it).to_owned()).collect::<Vec<_>>());
         reports
     };

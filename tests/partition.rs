@@ -251,15 +251,7 @@ fn partitions_that_overlap_on_a_pod_add_up_and_come_apart_again() {
     links(false);
     running.finish(LIMIT).expect_code(0);
     let reports = shakedown.reports("out");
-    for fault in &reports.scenario().faults {
-        assert_eq!(
-            (fault.injection, fault.undo),
-            (Verdict::Pass, Verdict::Pass),
-            "{}: {:?}",
-            fault.name,
-            fault.problem
-        );
-    }
+    reports.expect_injected_and_undone();
     expect_clean(&shop, &reports);
 }
 

@@ -121,15 +121,8 @@ async fn a_panic_anywhere_leaves_nothing() {
     let document = shakedown_schemas::parse("panics.yaml", text.as_bytes(), &Overrides::default()).unwrap();
     for (serial, at) in ALL.into_iter().enumerate() {
         let run = format!("20260301-105959-{serial}");
-        let options = Options {
-            run: run.clone(),
-            serial,
-            seed: 7,
-            namespace: None,
-            fuse_margin: Some(Duration::from_secs(60)),
-            proof: plan::Proof::default(),
-            chaos: crate::faults::chaos::Limits::default(),
-        };
+        let options =
+            Options { run: run.clone(), serial, fuse_margin: Some(Duration::from_secs(60)), ..Options::for_tests() };
         let mut plan = plan::plan(&document, Some(&cluster), &options).await.unwrap();
         let drivers = plan.faults.into_iter();
         let wrap = |inner| -> Box<dyn FaultDriver> { Box::new(Panicking { inner, at, done: false }) };

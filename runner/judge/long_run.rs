@@ -76,11 +76,7 @@ fn curvature(apart: &[f64], terms: usize) -> f64 {
 mod tests {
     use super::*;
     use crate::chance::Chance;
-
-    #[track_caller]
-    fn near(actual: f64, expected: f64, tolerance: f64) {
-        assert!((actual - expected).abs() <= tolerance, "{actual} is not {expected}");
-    }
+    use crate::judge::testing::near;
 
     #[test]
     fn terms_grow_with_the_windows() {

@@ -123,12 +123,8 @@ pub(super) fn wilson_factor(share: f64, limit: f64, n: u64, confidence: f64) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::judge::testing::near;
     use proptest::prelude::*;
-
-    #[track_caller]
-    fn near(actual: f64, expected: f64, tolerance: f64) {
-        assert!((actual - expected).abs() <= tolerance, "{actual} is not {expected}");
-    }
 
     #[test]
     fn so_many_times_the_trials_leave_the_limit_out() {

@@ -193,3 +193,10 @@ fn count(segment: &mut Segment, due_ns: u64, outcome: Outcome) {
         cell.first_token.record((ms * 1e3).round() as u64);
     }
 }
+
+/// That a number is as expected, give or take the tolerance.
+#[cfg(test)]
+#[track_caller]
+pub(super) fn near(actual: f64, expected: f64, tolerance: f64) {
+    assert!((actual - expected).abs() <= tolerance, "{actual} is not {expected}");
+}

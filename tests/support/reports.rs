@@ -108,12 +108,23 @@ impl Reports {
         lines.join("\n")
     }
 
+    /// Every fault was injected and undone, by the verdicts on them.
+    #[track_caller]
+    pub fn expect_injected_and_undone(&self) {
+        for scenario in &self.result.scenarios {
+            for it in &scenario.faults {
+                let name = format!("{}: {}", scenario.name, it.name);
+                assert_eq!((it.injection, it.undo), (Verdict::Pass, Verdict::Pass), "{name}: {:?}", it.problem);
+            }
+        }
+    }
+
     /// Whether every fault was proven, and its removal confirmed: what a pass must rest on.
     #[track_caller]
     pub fn expect_proven_and_undone(&self) {
+        self.expect_injected_and_undone();
         for fault in self.result.scenarios.iter().flat_map(|scenario| &scenario.faults) {
             let name = &fault.name;
-            assert_eq!((fault.injection, fault.undo), (Verdict::Pass, Verdict::Pass), "{name}: {:?}", fault.problem);
             for shows in [Proof::Applied, Proof::Removed] {
                 let mut evidence = fault.evidence.iter().filter(|it| it.shows == shows).peekable();
                 assert!(evidence.peek().is_some(), "{name}: nothing shows {shows:?}");

@@ -104,13 +104,8 @@ impl World {
         let document: Document = shakedown_schemas::parse("links.yaml", text.as_bytes(), &Overrides::default())
             .unwrap_or_else(|problems| panic!("{text}\n{problems:?}"));
         let options = Options {
-            run: "20260301-105959-abcde".into(),
-            serial: 0,
-            seed: 7,
-            namespace: None,
-            fuse_margin: None,
             proof: Proof { image: Some(WitnessImage::named("shakedown:latest")), enforcement: None },
-            chaos: crate::faults::chaos::Limits::default(),
+            ..Options::for_tests()
         };
         plan::plan(&document, Some(&self.cluster), &options).await.map(|plan| plan.faults)
     }

@@ -38,15 +38,7 @@ impl World {
         );
         let document: Document = shakedown_schemas::parse("it.yaml", text.as_bytes(), &Overrides::default())
             .unwrap_or_else(|problems| panic!("{text}\n{problems:?}"));
-        let options = Options {
-            run: "20260301-105959-abcde".into(),
-            serial: 0,
-            seed: 7,
-            namespace: None,
-            fuse_margin: None,
-            proof: Proof { image: None, enforcement },
-            chaos: crate::faults::chaos::Limits::default(),
-        };
+        let options = Options { proof: Proof { image: None, enforcement }, ..Options::for_tests() };
         let made = plan::plan(&document, Some(&self.cluster), &options).await.map_err(|error| error.to_string())?;
         Ok(made.faults.into_iter().next().unwrap().0)
     }
