@@ -107,7 +107,7 @@ fn violations(page: &mut Page<'_>, axe: &str, name: &str) -> Vec<String> {
 #[test]
 fn a_page_that_does_harm_is_noticed() {
     let Some(mut browser) = browser("a_page_that_does_harm_is_noticed") else { return };
-    let shakedown = Shakedown::undisturbed();
+    let shakedown = Shakedown::new();
     let bad = "<!doctype html><title>x</title><img src='http://example.invalid/x.png'><p style='width: 3000px'>wide</p>
         <p style='color: #eee; background: #fff'>hard to read</p><script>nothing.here()</script>";
     shakedown.file("bad.html", bad);
@@ -133,7 +133,7 @@ fn every_verdict_can_be_read_in_light_and_dark_on_a_desktop_and_on_a_phone() {
     if axe.is_none() {
         skipped(test, "axe-core is not installed, so nothing looked at accessibility");
     }
-    let (shakedown, gallery) = (Shakedown::undisturbed(), gallery());
+    let (shakedown, gallery) = (Shakedown::new(), gallery());
     let mut found = Vec::new();
     for (verdict, result) in verdicts() {
         let file = format!("{verdict}.html");
@@ -171,7 +171,7 @@ fn suites_hours_histories_and_hostile_texts_are_pages_like_any_other() {
         return;
     }
     let Some(mut browser) = browser(test) else { return };
-    let (shakedown, axe, gallery) = (Shakedown::undisturbed(), axe(), gallery());
+    let (shakedown, axe, gallery) = (Shakedown::new(), axe(), gallery());
     let history: Vec<RunResult> = (0..6)
         .map(|day| {
             let mut run = if day % 3 == 1 { sample::failing() } else { sample::passing() };
@@ -209,7 +209,7 @@ fn the_page_reads_without_scripts_on_paper_with_keys_and_with_the_pointer() {
     let Some(mut browser) = browser("the_page_reads_without_scripts_on_paper_with_keys_and_with_the_pointer") else {
         return;
     };
-    let shakedown = Shakedown::undisturbed();
+    let shakedown = Shakedown::new();
     shakedown.file("page.html", shakedown_reports::html(&sample::failing()).expect("a page"));
     let file = shakedown.path("page.html");
     let words = "(() => { const it = document.querySelector('main').cloneNode(true);
@@ -297,7 +297,7 @@ fn expect_numbers_of(result: &Value, page: &mut Page<'_>) {
 #[test]
 fn every_number_on_the_page_is_the_results() {
     let Some(mut browser) = browser("every_number_on_the_page_is_the_results") else { return };
-    let shakedown = Shakedown::undisturbed();
+    let shakedown = Shakedown::new();
     for (name, mut result) in verdicts() {
         // So few windows that each is a row of its own.
         result.scenarios[0].series[0].points.truncate(40);

@@ -12,7 +12,7 @@ use crate::support::shakedown::{BINARY, Shakedown};
 use crate::support::{none_of, program, root, scenario, skipped};
 
 /// Bad input must be refused well within this, whatever it is.
-const REFUSED: Duration = Duration::from_secs(10);
+const REFUSED: Duration = Duration::from_secs(40);
 
 /// A scenario that needs no cluster, against this URL.
 fn url_scenario(url: &str) -> String {

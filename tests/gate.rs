@@ -62,7 +62,12 @@ fn a_control_run_passes_an_overkill_run_fails_and_both_say_what_they_are() {
     let shakedown = Shakedown::undisturbed();
     let file = scenario("fault-tolerance.yaml");
     let run = |trial: &str| run(&shakedown, &[&[trial, "--out", &trial[2..], &file], &SHORT[..]].concat());
-    run("--control").expect_code(0);
+    let (controlled, overkilled) = std::thread::scope(|scope| {
+        let control = scope.spawn(|| run("--control"));
+        let overkilled = run("--overkill");
+        (control.join().expect("a run"), overkilled)
+    });
+    controlled.expect_code(0);
     let control = shakedown.reports("control");
     assert_eq!((control.result.verdict, control.scenario().trial), (Verdict::Pass, Some(Trial::Control)));
     assert!(control.scenario().faults.is_empty(), "{}", control.found());
@@ -70,7 +75,7 @@ fn a_control_run_passes_an_overkill_run_fails_and_both_say_what_they_are() {
     assert_eq!((recovery.verdict, recovery.observed), (Verdict::Pass, Some(0.0)), "nothing was there to recover from");
     assert!(control.text("summary.md").contains("control run") && control.text("report.html").contains("control run"));
 
-    run("--overkill").expect_code(0);
+    overkilled.expect_code(0);
     let overkill = shakedown.reports("overkill");
     assert_eq!((overkill.result.verdict, overkill.scenario().trial), (Verdict::Fail, Some(Trial::Overkill)));
     assert_eq!(overkill.expectation("partition", "success_rate").verdict, Verdict::Fail, "{}", overkill.found());

@@ -31,7 +31,7 @@ impl Shakedown {
 
     /// A new folder, while few other tests run.
     pub fn undisturbed() -> Self {
-        Self::with(Share::Half)
+        Self::with(Share::Many)
     }
 
     fn with(share: Share) -> Self {
