@@ -26,44 +26,64 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (runs, seconds, rate) = (number(0, 2000), number(1, 60), number(2, 20));
     let scenario = scenario(seconds)?;
     let asked = |shape: &Shape| words.is_empty() || words.iter().any(|word| shape.to_string().contains(word.as_str()));
-    let mut verdicts = Vec::new();
+    // Each shape is a thread's own matter; together they take as many cores as there are.
+    let rows: Vec<[String; 2]> = std::thread::scope(|scope| {
+        let threads: Vec<_> = Shape::ALL
+            .into_iter()
+            .filter(asked)
+            .map(|shape| {
+                let scenario = &scenario;
+                scope.spawn(move || {
+                    let rows = simulate(scenario, shape, [runs, seconds, rate]);
+                    eprintln!("{shape}: done");
+                    rows
+                })
+            })
+            .collect();
+        threads.into_iter().map(|it| it.join().expect("a simulation")).collect()
+    });
     println!("{runs} runs of each shape; phases of {seconds} s at {rate}/s; 95 % intervals\n");
     println!("| shape | ratio, p50 | p95 | p99 | percentile itself, p50 | p95 | p99 |");
     println!("| --- | --- | --- | --- | --- | --- | --- |");
-    for shape in Shape::ALL.into_iter().filter(asked) {
-        let truth = truth(shape, rate);
-        let (mut covered, mut judged) = ([0_u32; 6], [0_u32; 7]);
-        for run in 0..runs {
-            let same = judge(&scenario, shape, u64::from(run), seconds, rate, 1.0);
-            let doubled = judge(&scenario, shape, u64::from(run) + (1 << 32), seconds, rate, 2.0);
-            for (index, count) in covered.iter_mut().enumerate() {
-                let truth = if index < 3 { 1.0 } else { truth[index - 3] };
-                let covers = same[index].interval.is_some_and(|[low, high]| low <= truth && truth <= high);
-                *count += u32::from(covers);
-            }
-            let (default, interval) = (&same[1], &same[6]);
-            let hits = [
-                default.verdict == Verdict::Fail,
-                default.verdict == Verdict::Inconclusive,
-                default.verdict == Verdict::Pass && default.terms.contains_key("drifting"),
-                interval.verdict == Verdict::Fail,
-                doubled[1].verdict == Verdict::Fail,
-                doubled[1].verdict == Verdict::Inconclusive,
-                doubled[0].verdict == Verdict::Fail,
-            ];
-            judged.iter_mut().zip(hits).for_each(|(count, hit)| *count += u32::from(hit));
-        }
-        let percent = |count: u32| format!("{:.1} %", f64::from(count) * 100.0 / f64::from(runs));
-        println!("| {shape} | {} |", covered.map(percent).join(" | "));
-        verdicts.push(format!("| {shape} | {} |", judged.map(percent).join(" | ")));
-    }
+    rows.iter().for_each(|[coverage, _]| println!("{coverage}"));
     println!("\nVerdicts with `max: 1.2` on p95\n");
     println!(
         "| shape | unchanged: fails | inconclusive | passes, marked | `decide: interval`: fails | doubled: fails | inconclusive | doubled, by p50: fails |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
-    verdicts.iter().for_each(|row| println!("{row}"));
+    rows.iter().for_each(|[_, verdicts]| println!("{verdicts}"));
     Ok(())
+}
+
+/// A shape's rows of the two tables: how often intervals cover the truth, and what verdicts there are.
+fn simulate(scenario: &Scenario, shape: Shape, [runs, seconds, rate]: [u32; 3]) -> [String; 2] {
+    let truth = truth(shape, rate);
+    let (mut covered, mut judged) = ([0_u32; 6], [0_u32; 7]);
+    for run in 0..runs {
+        let same = judge(scenario, shape, u64::from(run), seconds, rate, 1.0);
+        let doubled = judge(scenario, shape, u64::from(run) + (1 << 32), seconds, rate, 2.0);
+        for (index, count) in covered.iter_mut().enumerate() {
+            let truth = if index < 3 { 1.0 } else { truth[index - 3] };
+            let covers = same[index].interval.is_some_and(|[low, high]| low <= truth && truth <= high);
+            *count += u32::from(covers);
+        }
+        let (default, interval) = (&same[1], &same[6]);
+        let hits = [
+            default.verdict == Verdict::Fail,
+            default.verdict == Verdict::Inconclusive,
+            default.verdict == Verdict::Pass && default.terms.contains_key("drifting"),
+            interval.verdict == Verdict::Fail,
+            doubled[1].verdict == Verdict::Fail,
+            doubled[1].verdict == Verdict::Inconclusive,
+            doubled[0].verdict == Verdict::Fail,
+        ];
+        judged.iter_mut().zip(hits).for_each(|(count, hit)| *count += u32::from(hit));
+    }
+    let percent = |count: u32| format!("{:.1} %", f64::from(count) * 100.0 / f64::from(runs));
+    [
+        format!("| {shape} | {} |", covered.map(percent).join(" | ")),
+        format!("| {shape} | {} |", judged.map(percent).join(" | ")),
+    ]
 }
 
 fn scenario(seconds: u32) -> Result<Scenario, serde_json::Error> {
