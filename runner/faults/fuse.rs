@@ -18,12 +18,17 @@ use crate::labels;
 
 /// How long the Job controller has to start a fuse's clock.
 const START_LIMIT: Duration = Duration::from_secs(15);
-/// By how much a fuse is shortened once it burns, in seconds. The Job controller of Kubernetes 1.20 sets one timer when it
-/// first sees a Job, and may then write down a start that is up to a second later (two of its turns, with a whole second
-/// between them): the timer finds the deadline not yet over, and there is no other. One fuse of a hundred never burned
-/// down. A deadline that becomes shorter sets the timer anew, by the start that is written down; one that becomes longer
-/// does not, because of two timers that controller keeps the earlier.
+/// By how much a fuse is shortened once it burns, in seconds. Before Kubernetes 1.25 the Job controller sets the timer of a
+/// deadline once, when it first sees the Job, and that timer is lost where it finds the deadline not yet over: with a start
+/// that was written down up to a second later (1.20: two of its turns, with a whole second between them), or when an
+/// earlier turn takes its place (1.24.0). One fuse of a hundred never burned down. A deadline that becomes shorter sets the
+/// timer anew, by the start that is written down; one that becomes longer does not, because of two timers that controller
+/// keeps the earlier. See kubernetes/kubernetes issues 107226 and 110239, and their fix, pull request 110294.
 const SHORTENED: u64 = 2;
+/// The first minor version of Kubernetes 1 whose Job controller sets that timer in each of its turns.
+const SETS_TIMERS_AGAIN: u32 = 25;
+/// How long such a controller's first turns may take, after which it is safe to shorten the deadline.
+const FIRST_TURNS: Duration = Duration::from_secs(1);
 /// The part of each second in which a fuse is lit, for the same reason: what is killed right after it leaves a fuse that
 /// was not shortened.
 const LIT: Range<u32> = 20_000_000..600_000_000;
@@ -130,6 +135,9 @@ impl Fuses {
         });
         self.made.insert(record.namespace, (key.clone(), owner));
         started(cluster, &key).await?;
+        if loses_timers(&cluster.info().version) {
+            tokio::time::sleep(FIRST_TURNS).await;
+        }
         let deadline = json!({"spec": {"activeDeadlineSeconds": job["spec"]["activeDeadlineSeconds"]}});
         let shortened = cluster.patch(&key, &deadline).await?;
         match dropped(job, &shortened) {
@@ -181,6 +189,15 @@ fn until_lit(now: jiff::Timestamp) -> Duration {
     Duration::from_nanos(wait.into())
 }
 
+/// Whether a server's Job controller may lose the timer of a deadline; true where its version cannot be read.
+fn loses_timers(version: &str) -> bool {
+    let minor = version.trim_start_matches('v').strip_prefix("1.").map(|rest| {
+        let end = rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len());
+        rest[..end].parse::<u32>()
+    });
+    !matches!(minor, Some(Ok(minor)) if minor >= SETS_TIMERS_AGAIN)
+}
+
 /// A fuse as it is lit, before it is shortened.
 fn lengthened(job: &Value) -> Value {
     let mut job = job.clone();
@@ -229,6 +246,20 @@ mod tests {
         for (at, wait) in [("0.000", 20), ("0.020", 0), ("0.599", 0), ("0.600", 420), ("0.999", 21)] {
             let now: jiff::Timestamp = format!("2026-03-01T12:00:0{at}Z").parse().unwrap();
             assert_eq!(until_lit(now), Duration::from_millis(wait), "{at}");
+        }
+    }
+
+    #[test]
+    fn old_controllers_are_given_time_for_their_first_turns() {
+        for (version, loses) in [
+            ("v1.20.2", true),
+            ("v1.24.0-eks-1234", true),
+            ("v1.25.0", false),
+            ("v1.33+", false),
+            ("1.30.1", false),
+            ("development", true),
+        ] {
+            assert_eq!(loses_timers(version), loses, "{version}");
         }
     }
 
