@@ -281,9 +281,7 @@ impl Answer {
         self.reason = format!("{}, and {claim} {}: {advice}", text::list(&short), rules.needed);
         self
     }
-
-    /// The unit of the answer, where there is one.
-    pub(super) const fn unit(&self) -> Option<Unit> {
-        self.unit
-    }
 }
+
+#[cfg(test)]
+mod tests;

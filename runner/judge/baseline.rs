@@ -136,6 +136,44 @@ mod tests {
     }
 
     #[test]
+    fn how_many_there_were_is_not_asked_while_some_are_under_way() {
+        let mut asked = scenario();
+        asked.phases[1].expect = serde_json::from_value(json!([
+            {"requests": {"min": 401}}, {"throughput_ratio": {"to": "warm-up", "min": 2}}, {"requests": {"max": 0}},
+        ]))
+        .unwrap();
+        assert_eq!(problems(&asked, &until_the_fault().observe(), 1), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_expectation_of_one_load_is_not_asked_of_another() {
+        let refused = until_the_fault().answer(|it| it.refused()).observe();
+        let about = |load: &str| {
+            let mut two = scenario();
+            two.load.insert("idle".to_owned(), two.load["load"].clone());
+            two.phases[1].expect =
+                serde_json::from_value(json!([{"success_rate": {"min": "99%", "load": load}}])).unwrap();
+            problems(&two, &refused, 1).len()
+        };
+        assert_eq!((about("load"), about("idle")), (1, 0), "the idle one sent nothing");
+    }
+
+    #[test]
+    fn any_phase_that_a_later_one_compares_with_must_be_steady() {
+        let seen = until_the_fault()
+            .answer(|it| if it.phase == "warm-up" { it.ok_in(20.0 * (it.into / 5.0).exp2()) } else { it.ok_in(10.0) })
+            .observe();
+        let mut compared = scenario();
+        let rising = "`warm-up` of load `load` is in no steady state: p50 rises all along, from 21.3ms to 148ms";
+        let ratio = json!({"latency_ratio": {"percentile": "p50", "to": "warm-up", "max": 2}});
+        compared.phases[2].expect = serde_json::from_value(json!([ratio])).unwrap();
+        assert_eq!(unsteady(&compared, &seen), [rising]);
+        // A pace that changes is the likely reason.
+        compared.load["load"].rate = serde_json::from_value(json!({"from": "10/s", "to": "40/s"})).unwrap();
+        assert_eq!(unsteady(&compared, &seen), [format!("{rising}, while its pace changes (10/s to 40/s)")]);
+    }
+
+    #[test]
     fn a_failed_baseline_is_inconclusive_and_a_failed_fault_phase_fails() {
         let seen = until_the_fault().fault_phase("cut", 20.0).answer(|it| it.refused()).observe();
         let mut results = expectations(&scenario(), &seen, 1, &|_| None);

@@ -132,4 +132,28 @@ mod tests {
         let row = calibrate(&unsure).remove(0);
         assert_eq!((row.inconclusive, row.observed, row.interval[0]), (1, None, 0.0));
     }
+    /// Of five values in steps of 1 around 2 the next one lies within 7.173 * 1.581 * sqrt(1.2) = 12.42 of 2, where 7.173
+    /// is Student's 99.9 % for four degrees of freedom.
+    #[test]
+    fn suggestions_are_the_limits_of_what_comes_next() {
+        let of = |unit: Unit, values: [f64; 5], min: Option<f64>, max: Option<f64>| {
+            let mut runs = runs(&values, 0.0);
+            let it = &mut runs[0].expectations[0];
+            (it.unit, it.min, it.max) = (unit, min, max);
+            calibrate(&runs).remove(0).suggestion
+        };
+        let suggests = |text: &str| Some(text.to_owned());
+        let steps = [0.0, 1.0, 2.0, 3.0, 4.0];
+        assert_eq!(of(Unit::Count, steps, Some(-10.0), Some(14.0)), suggests("min: -10.4, max: 14.4"));
+        assert_eq!(of(Unit::Count, steps, Some(-11.0), Some(14.0)), suggests("max: 14.4"));
+        assert_eq!(of(Unit::Count, steps, Some(-11.0), Some(15.0)), None, "there is room");
+        // Positive values vary by factors: two to the power of these steps.
+        let powers = steps.map(f64::exp2);
+        assert_eq!(of(Unit::Times, powers, Some(0.001), Some(20_000.0)), suggests("min: 0.000728, max: 21986"));
+        // Shares do not, and none is below nothing.
+        let shares = steps.map(|step| 0.9 + step / 100.0);
+        assert_eq!(of(Unit::Fraction, shares, Some(0.9), None), suggests("min: 79.58%"));
+        assert_eq!(of(Unit::Fraction, steps.map(|step| step / 10.0), Some(0.05), None), suggests("min: 0%"));
+        assert_eq!(of(Unit::Times, [1.0; 5], Some(1.0), Some(1.0)), None, "it keeps to its limits exactly");
+    }
 }

@@ -64,9 +64,9 @@ type Key<'a> = (&'a str, &'a str, &'a str, usize);
 fn answers(scenario: &ScenarioResult) -> IndexMap<Key<'_>, &ExpectationResult> {
     let mut found: IndexMap<Key<'_>, &ExpectationResult> = IndexMap::new();
     for it in &scenario.expectations {
-        let key = |number| (it.phase.as_str(), it.load.as_str(), it.kind.as_str(), number);
-        let number = (0..).find(|number| !found.contains_key(&key(*number))).unwrap_or_default();
-        found.insert(key(number), it);
+        let asked = (it.phase.as_str(), it.load.as_str(), it.kind.as_str());
+        let number = found.keys().filter(|(phase, load, kind, _)| (*phase, *load, *kind) == asked).count();
+        found.insert((asked.0, asked.1, asked.2, number), it);
     }
     found
 }
@@ -220,6 +220,7 @@ mod tests {
         let at = |low: f64, high: f64| move |it: &mut ExpectationResult| it.interval = Some([low, high]);
         assert_eq!(between(|_| {}, at(2.1, 2.6)), Moved::Same);
         assert_eq!(between(|_| {}, at(2.2, 2.6)), Moved::Same, "they touch");
+        assert_eq!(between(|_| {}, at(1.0, 1.8)), Moved::Same, "and so do these");
         assert_eq!(between(|_| {}, at(2.3, 2.6)), Moved::Worse);
         assert_eq!(between(|_| {}, at(1.0, 1.5)), Moved::Better);
         let least = |low: f64, high: f64| {
@@ -231,6 +232,16 @@ mod tests {
             |low: f64| move |it: &mut ExpectationResult| (it.interval, it.min) = (Some([low, low + 0.1]), Some(1.0));
         assert_eq!(between(neither(1.0), neither(2.0)), Moved::Elsewhere);
         assert_eq!(between(neither(1.0), neither(1.05)), Moved::Same);
+    }
+
+    #[test]
+    fn a_change_in_words() {
+        let change = |after: fn(&mut ExpectationResult)| compare(&run(|_| {}), &run(after)).remove(0);
+        let worse = change(|it| (it.verdict, it.interval, it.observed_text) = (Verdict::Fail, None, "4x".to_owned()));
+        let words = [worse.before.as_str(), worse.after.as_str(), worse.moved.word()];
+        assert_eq!(words, ["pass 100% (1.8 to 2.2)", "fail 4x", "worse"]);
+        let others = [Moved::Elsewhere, Moved::Better, Moved::Unclear, Moved::NewOrGone, Moved::Same];
+        assert_eq!(others.map(Moved::word), ["moved", "better", "unclear", "new or gone", "same"]);
     }
 
     #[test]
@@ -249,6 +260,16 @@ mod tests {
     fn other_limits_are_the_same_question_and_another_kind_is_not() {
         let renamed = |it: &mut ExpectationResult| it.title = "p95 at most 9 times baseline".to_owned();
         assert_eq!(between(|_| {}, renamed), Moved::Same);
+        let twice = |second: [f64; 2]| {
+            let mut run = run(|_| {});
+            let mut it = run.scenarios[0].expectations[0].clone();
+            it.interval = Some(second);
+            run.scenarios[0].expectations.push(it);
+            run
+        };
+        let moved = |changes: Vec<Change>| changes.iter().map(|it| it.moved).collect::<Vec<_>>();
+        let second = moved(compare(&twice([1.8, 2.2]), &twice([2.5, 2.6])));
+        assert_eq!(second, [Moved::Same, Moved::Worse], "two of a kind are told apart by their order");
         let changes = compare(&run(|_| {}), &run(|it| it.kind = "other".to_owned()));
         assert_eq!(changes.iter().map(|it| it.moved).collect::<Vec<_>>(), [Moved::NewOrGone, Moved::NewOrGone]);
         assert_eq!((changes[0].before.as_str(), changes[1].after.as_str()), ("not asked", "not asked"));

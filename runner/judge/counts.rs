@@ -132,3 +132,83 @@ fn failures(requests: &Cell, kind: &str) -> u64 {
     };
     requests.failed.iter().filter(|(failure, _)| kind == "any" || of_kind(failure)).map(|(_, count)| count).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::expectations;
+    use crate::judge::testing::{Outcome, Request, Timeline};
+    use serde_json::json;
+    use shakedown_schemas::result::ExpectationResult;
+
+    /// So many requests, one expectation of them.
+    fn judge(count: u32, answer: impl FnMut(Request<'_>) -> Outcome, expect: serde_json::Value) -> ExpectationResult {
+        let scenario = serde_json::from_value(json!({
+            "version": 1,
+            "name": "test",
+            "load": {"load": {"http": {"url": "http://h"}, "rate": "20/s"}},
+            "phases": [{"name": "p", "duration": "20s", "expect": [expect]}],
+        }))
+        .unwrap();
+        let seen = Timeline::new(20.0).phase("p", f64::from(count) / 20.0).answer(answer).observe();
+        expectations(&scenario, &seen, 1, &|_| None).remove(0)
+    }
+
+    #[test]
+    fn a_success_rate_without_failures_speaks_of_none() {
+        let all = judge(400, |it| it.ok_in(10.0), json!({"success_rate": {"min": "99%"}}));
+        assert_eq!(all.reason, "100% of 400 requests succeeded (99.05% to 100%), expected at least 99%");
+        assert_eq!(all.terms.keys().collect::<Vec<_>>(), ["requests", "succeeded", "decided by", "requests needed"]);
+    }
+
+    #[test]
+    fn few_requests_refute_that_most_fail_when_hardly_any_does() {
+        let at_most = |every: u64, max: &str| {
+            let answer =
+                move |it: Request<'_>| if it.index.is_multiple_of(every) { it.refused() } else { it.ok_in(10.0) };
+            judge(10, answer, json!({"success_rate": {"max": max}})).verdict
+        };
+        assert_eq!(at_most(11, "20%"), Verdict::Fail, "one of ten fails, where eight should");
+        assert_eq!(at_most(2, "60%"), Verdict::Inconclusive, "half of them is as good as six of ten");
+    }
+
+    #[test]
+    fn twenty_requests_tell_whether_any_failed_or_hung() {
+        for expect in [json!({"errors": {"any": {"max": 0}}}), json!({"stuck": {"max": 0}})] {
+            let verdict = |count: u32| judge(count, |it| it.ok_in(10.0), expect.clone()).verdict;
+            assert_eq!([verdict(20), verdict(19)], [Verdict::Pass, Verdict::Inconclusive], "{expect}");
+        }
+        let at_least = |count: u32| judge(count, |it| it.ok_in(10.0), json!({"stuck": {"min": 1}}));
+        assert_eq!([at_least(20).verdict, at_least(19).verdict], [Verdict::Fail, Verdict::Inconclusive]);
+        assert!(at_least(19).reason.ends_with("; 20 requests are needed to tell"), "{}", at_least(19).reason);
+    }
+
+    #[test]
+    fn every_failure_has_its_kind() {
+        use Failure as F;
+        let of_kind: [(&str, &[Failure]); 10] = [
+            ("timeout", &[F::Timeout, F::Unfinished]),
+            ("connection", &[F::Dns, F::Refused, F::Connect, F::Tls, F::TlsAlert]),
+            ("reset", &[F::Reset, F::Closed, F::GoAway, F::StreamRefused, F::StreamReset]),
+            ("http_4xx", &[F::Status(400), F::Status(499)]),
+            ("http_5xx", &[F::Status(500), F::Status(599)]),
+            ("broken_stream", &[F::BrokenStream, F::Truncated, F::Protocol, F::TooLarge]),
+            ("stalled", &[F::Stalled]),
+            ("api_error", &[F::ApiError]),
+            ("check", &[F::Check]),
+            ("not_sent", &[F::NotSentLimit, F::NotSentConnections, F::NotSentLate]),
+        ];
+        let mut all = Cell { succeeded: 1000, ..Cell::default() };
+        let each = of_kind.iter().flat_map(|(_, failures)| *failures).chain(&[F::Status(302)]);
+        // Twice as many of each as of the one before it, so that no two sums are equal.
+        each.enumerate().for_each(|(at, failure)| *all.failed.entry(*failure).or_default() += 1 << at);
+        for (kind, expected) in of_kind {
+            let count: u64 = expected.iter().map(|failure| all.failed[failure]).sum();
+            assert_eq!(failures(&all, kind), count, "{kind}");
+        }
+        for one in [F::NotSentLimit, F::NotSentConnections, F::NotSentLate] {
+            assert_eq!(failures(&all, &one.to_string()), all.failed[&one], "{one}");
+        }
+        assert_eq!(failures(&all, "any"), all.requests() - 1000);
+    }
+}

@@ -21,19 +21,22 @@ const CONFIDENCE: f64 = 0.999;
 /// A change of a percentile up to this factor is none.
 const NOISE: f64 = 1.1;
 
+/// Whether two intervals have nothing in common.
+const fn apart([low, high]: [f64; 2], [least, most]: [f64; 2]) -> bool {
+    high < least || most < low
+}
+
 /// What the faults of a phase changed in the requests of a load, in words; nothing when there is nothing to compare with.
 fn changes(observations: &Observations, load: &LoadObservations, phase: usize, seed: u64) -> Vec<String> {
     let mut found = Vec::new();
     let Ok(first) = baseline_index(observations) else { return found };
     let (before, during) = (total(load, first), total(load, phase));
     let (n, m) = (before.requests(), during.requests());
-    if n >= samples::FLOOR && m >= samples::FLOOR {
-        let ([low, high], [least, most]) =
-            (wilson(before.succeeded, n, CONFIDENCE), wilson(during.succeeded, m, CONFIDENCE));
-        if most < low || least > high {
-            let rate = |cell: &Cell| text::percent(cell.succeeded as f64 / cell.requests() as f64);
-            found.push(format!("success rate {} to {}", rate(&before), rate(&during)));
-        }
+    if n.min(m) >= samples::FLOOR
+        && apart(wilson(before.succeeded, n, CONFIDENCE), wilson(during.succeeded, m, CONFIDENCE))
+    {
+        let rate = |cell: &Cell| text::percent(cell.succeeded as f64 / cell.requests() as f64);
+        found.push(format!("success rate {} to {}", rate(&before), rate(&during)));
     }
     let pick: fn(&Cell) -> &Histogram = |cell| &cell.latency;
     for (quantile, name) in [(0.5, "p50"), (0.95, "p95")] {
@@ -45,8 +48,8 @@ fn changes(observations: &Observations, load: &LoadObservations, phase: usize, s
         let (over, under) = (Windows::new(judged(load, phase), pick), Windows::new(judged(load, first), pick));
         let interval = bootstrap::ratio(&over, &under, quantile, CONFIDENCE, chance);
         let (a, b) = (before.latency.quantile(quantile), during.latency.quantile(quantile));
-        if let (Some([low, high]), Some(a), Some(b)) = (interval, a, b)
-            && (low > 1.0 || high < 1.0)
+        if let (Some(interval), Some(a), Some(b)) = (interval, a, b)
+            && apart(interval, [1.0, 1.0])
             && (b / a > NOISE || a / b > NOISE)
         {
             found.push(format!("{name} {} to {}", text::seconds(a / 1e6), text::seconds(b / 1e6)));
@@ -157,65 +160,4 @@ fn unnoticed(phase: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::judge::expectations;
-    use crate::judge::testing::Timeline;
-    use serde_json::json;
-
-    fn observe(ms: f64, failing: u64) -> Observations {
-        Timeline::new(20.0)
-            .phase("baseline", 20.0)
-            .fault_phase("cut", 20.0)
-            .answer(move |it| match it.phase {
-                "cut" if it.index % 100 < failing => it.refused(),
-                "cut" => it.ok_in(ms + (it.index % 7) as f64 / 10.0),
-                _ => it.ok_in(10.0 + (it.index % 7) as f64 / 10.0),
-            })
-            .observe()
-    }
-
-    fn judge(observations: &Observations, effect: serde_json::Value) -> ExpectationResult {
-        let fault = json!({"f": {"partition": {"pods": {"prefix": "a"}, "from": [{"service": "b"}]}}});
-        let scenario = serde_json::from_value(json!({
-            "version": 1,
-            "name": "test",
-            "load": {"load": {"http": {"url": "http://127.0.0.1:1"}, "rate": "20/s"}},
-            "phases": [
-                {"name": "baseline", "duration": "20s"},
-                {"name": "cut", "duration": "20s", "faults": fault, "effect": effect},
-            ],
-        }))
-        .unwrap();
-        expectations(&scenario, observations, 1, &|path| (path == "phases[1].effect").then_some(9)).remove(0)
-    }
-
-    #[test]
-    fn anything_is_seen_and_nothing_is_inconclusive() {
-        let nothing = judge(&observe(10.0, 0), json!("any"));
-        assert_eq!((nothing.verdict, nothing.kind.as_str(), nothing.line), (Verdict::Inconclusive, "effect", Some(9)));
-        assert!(nothing.reason.starts_with("the faults of `cut` did not change"), "{}", nothing.reason);
-        for (observations, words) in [
-            (observe(10.0, 10), "the requests changed (load load: success rate 100% to 90%)"),
-            (observe(13.0, 0), "the requests changed (load load: p50 10.3ms to 13.3ms, p95 10.6ms to 13.6ms)"),
-        ] {
-            let result = judge(&observations, json!("any"));
-            assert_eq!((result.verdict, result.reason.as_str()), (Verdict::Pass, words));
-            assert_eq!(evidence(&observations, 1), [("cut".to_owned(), words.to_owned())]);
-        }
-        assert_eq!(evidence(&observe(10.0, 0), 1), []);
-    }
-
-    #[test]
-    fn a_demanded_effect_is_there_or_the_phase_is_inconclusive() {
-        let wanted = json!({"latency_ratio": {"percentile": "p50", "to": "baseline", "min": 2}});
-        let result = judge(&observe(30.0, 0), wanted.clone());
-        assert_eq!((result.verdict, result.title.as_str()), (Verdict::Pass, "effect: p50 at least 2 times baseline"));
-        let result = judge(&observe(15.0, 0), wanted);
-        assert_eq!(result.verdict, Verdict::Inconclusive);
-        assert!(result.reason.contains("expected at least 2") && result.observed.is_some(), "{}", result.reason);
-        assert_eq!(judge(&observe(10.0, 30), json!({"success_rate": {"max": "80%"}})).verdict, Verdict::Pass);
-        assert_eq!(judge(&observe(10.0, 10), json!({"success_rate": {"max": "80%"}})).verdict, Verdict::Inconclusive);
-        assert_eq!(judge(&observe(10.0, 10), json!({"errors": {"connection": {"min": 10}}})).verdict, Verdict::Pass);
-    }
-}
+mod tests;

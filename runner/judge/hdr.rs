@@ -69,6 +69,27 @@ mod tests {
     }
 
     #[test]
+    fn percentiles_are_in_milliseconds() {
+        let mut histogram = Histogram::default();
+        (1..=1000_u64).for_each(|value| histogram.record(value * 1000));
+        let it = percentiles(&histogram).unwrap();
+        assert_eq!(it.count, 1000);
+        for (actual, expected) in [
+            (it.mean_ms, 500.5),
+            (it.min_ms, 1.0),
+            (it.p50_ms, 500.0),
+            (it.p90_ms, 900.0),
+            (it.p95_ms, 950.0),
+            (it.p99_ms, 990.0),
+            (it.p999_ms, 999.0),
+            (it.max_ms, 1000.0),
+        ] {
+            assert!((actual / expected - 1.0).abs() < 0.001, "{actual} is not {expected}");
+        }
+        assert_eq!(timing(&histogram).unwrap(), Timing { stats: it, hdr: hdr(&histogram) });
+    }
+
+    #[test]
     fn any_can_be_added_to_any_other_and_the_sum_is_the_whole() {
         let (mut fast, mut slow, mut whole) = (Histogram::default(), Histogram::default(), Histogram::default());
         for step in 0..3000_u64 {

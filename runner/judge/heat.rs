@@ -73,6 +73,45 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_equally_high_and_columns_whole_seconds() {
+        let observations = Timeline::new(10.0)
+            .phase("first", 10.5)
+            .phase("second", 10.0)
+            .answer(|request| request.ok_in(if request.phase == "first" { 10.0 } else { 13.0 }))
+            .observe();
+        let heat = heat(&observations.loads[0]).expect("there are latencies");
+        // Four times the lowest at least, in forty rows: 10 ms times the fortieth root of four for each.
+        for (edge, expected) in [(0, 10.0), (1, 10.35), (20, 20.0), (39, 38.64), (40, 40.0)] {
+            assert!((heat.edges_ms[edge] / expected - 1.0).abs() < 0.001, "{edge}: {}", heat.edges_ms[edge]);
+            let digits = heat.edges_ms[edge] * 100.0;
+            assert!((digits - digits.round()).abs() < 1e-9, "four digits: {}", heat.edges_ms[edge]);
+        }
+        // ln 1.3 / ln 4 of forty rows are 7.6.
+        let expected = (0..10_u32).map(|column| (column, 0, 10)).chain([(10, 0, 5), (10, 7, 5)]);
+        let expected = expected.chain((11..20).map(|column| (column, 7, 10))).chain([(20, 7, 5)]);
+        assert_eq!((heat.column_s, heat.cells), (1.0, expected.collect::<Vec<_>>()));
+    }
+
+    #[test]
+    fn the_axis_reaches_from_the_lowest_to_the_highest() {
+        let map = |low: f64, high: f64, seconds: f64| {
+            let answer = move |it: crate::judge::testing::Request<'_>| it.ok_in(if it.index == 3 { high } else { low });
+            heat(&Timeline::new(1.0).phase("only", seconds).answer(answer).observe().loads[0]).unwrap()
+        };
+        let wide = map(10.0, 1000.0, 61.0);
+        assert!((wide.edges_ms[40] / 1000.0 - 1.0).abs() < 0.001, "{}", wide.edges_ms[40]);
+        assert_eq!((wide.column_s, wide.cells[..2].to_vec()), (2.0, vec![(0, 0, 2), (1, 0, 1)]));
+        assert_eq!(wide.cells[2], (1, 39, 1), "the highest is in the last row");
+        for high in [0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256] {
+            let last = map(0.001, high, 10.0).cells.iter().map(|(_, row, _)| *row).max();
+            assert_eq!(last, Some(39), "{high} ms");
+        }
+        // A microsecond is the lowest edge, and nothing is below it.
+        let fast = map(0.0, 0.5, 10.0);
+        assert_eq!((fast.edges_ms[0], fast.cells[0]), (0.001, (0, 0, 1)));
+    }
+
+    #[test]
     fn a_load_without_latencies_has_no_map() {
         let nothing = Timeline::new(5.0).phase("only", 4.0).answer(|request| request.refused()).observe();
         assert_eq!(heat(&nothing.loads[0]), None);

@@ -95,6 +95,7 @@ mod tests {
             (800.0, 30, 0, false, false),
             (800.0, 450, 0, true, true),
             (10.0, 1, 2, true, true),
+            (10.0, 1, 1, false, true),
         ] {
             let load = observe(ms, late_ms, lost);
             let (too_late, warning) = (too_late(&load, 0), warning(&load, 0, "p"));
@@ -105,6 +106,26 @@ mod tests {
         assert!(words.contains("sent 300ms late or later (limit 250ms)"), "{words}");
         let words = too_late(&observe(10.0, 1, 2), 0).unwrap();
         assert!(words.contains("0.2% of the requests were never sent"), "{words}");
+    }
+
+    #[test]
+    fn only_what_is_judged_of_a_phase_counts() {
+        let seen = Timeline::new(10.0).phase("first", 10.0).phase("second", 10.0).settle(4.0).undoing(2.0).observe();
+        let mut load = seen.loads.into_iter().next().unwrap();
+        for segment in &mut load.segments {
+            let late_us = match (segment.mark.phase, segment.mark.part) {
+                (0, _) => 1_000,
+                (_, Part::Judged) => 20_000,
+                _ => 400_000,
+            };
+            segment.timings.lateness.record_n(late_us, 5);
+        }
+        assert_eq!(load.segments.len(), 4);
+        assert_eq!((timings(&load, 0).lateness.len(), timings(&load, 1).lateness.len()), (5, 5));
+        for (phase, expected) in [(0, 0.001), (1, 0.02), (2, 0.0)] {
+            let share = share_of(&load, phase, 0.99);
+            assert!((share - expected).abs() <= 0.001 * expected, "{phase}: {share}");
+        }
     }
 
     #[test]

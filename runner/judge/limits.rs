@@ -128,6 +128,10 @@ mod tests {
         }
         let rounding = limits(Some(99.9 / 100.0), None);
         assert!(rounding.hold(999.0 / 1000.0));
+        // As much as the value is large: a thousandth at a million, and no more than that.
+        let large = limits(Some(1e6), Some(1e6));
+        assert!(large.hold(1e6 - 5e-4) && large.hold(1e6 + 5e-4));
+        assert!(!large.hold(1e6 - 2e-3) && !large.hold(1e6 + 2e-3));
     }
 
     #[test]
@@ -152,6 +156,7 @@ mod tests {
         assert_eq!(limits(Some(1.0), None).text(show), "at least 1s");
         assert_eq!(limits(Some(1.0), Some(2.0)).text(show), "1s to 2s");
         assert_eq!(limits(Some(1.0), Some(2.0)).against(3.0, show), "allowed 2s");
+        assert_eq!(limits(Some(1.0), Some(2.0)).against(1.5, show), "expected 1s to 2s");
         assert_eq!(limits(Some(1.0), Some(2.0)).against(0.5, show), "expected at least 1s");
         assert_eq!(limits(None, Some(2.0)).against(0.5, show), "expected at most 2s");
     }
@@ -160,7 +165,7 @@ mod tests {
     fn advice_follows_the_root_of_the_time() {
         assert_eq!([by_root(2.0, [0.0, 4.0], 3.0), by_root(2.0, [0.0, 6.0], 3.0)], [4.0, 16.0]);
         assert_eq!([by_root(2.0, [0.0, 6.0], 1.0), by_root(2.0, [1.0, 6.0], 1.0)], [4.0, 1.0]);
-        assert_eq!(by_root(2.0, [0.0, 6.0], 2.0), f64::INFINITY);
+        assert_eq!([by_root(2.0, [0.0, 6.0], 2.0), by_root(2.0, [2.0, 6.0], 2.0)], [f64::INFINITY; 2]);
     }
 
     #[test]

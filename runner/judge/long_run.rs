@@ -104,6 +104,21 @@ mod tests {
         assert_eq!(LongRun::of(&[0.0; 8]), LongRun { variance: 0.0, freedom: 3.0 });
     }
 
+    /// Against the same program: a wave with noise on it, of which seven tenths are level, and a series whose resemblance
+    /// may be chance (a lag-one correlation of 0.31 of 16 values, where two standard errors are 0.5).
+    #[test]
+    fn only_a_resemblance_that_is_no_chance_is_corrected() {
+        let level: Vec<f64> = [
+            14, 6, 5, 12, 11, 10, 0, -1, 5, -5, 1, -8, -2, -11, -12, -5, -6, -6, -14, -14, -5, -12, -3, -10, 0, -7, -5,
+            5, 7, 8, 2, 3, 12, 5, 14, 6,
+        ]
+        .map(f64::from)
+        .to_vec();
+        near(curvature(&level, 3), 2.148_521_570, 1e-9);
+        let chance = [30, 10, 20, 0, -10, 10, -20, -30, -10, -30, 0, -20, 10, 0, 20, 20].map(f64::from);
+        assert_eq!(curvature(&chance, 3), 1.0);
+    }
+
     /// Of an AR(1) process with noise the variance of a mean of `n` is known: `1 + 2 sum (1 - k/n) r^k` for the process.
     #[test]
     fn it_is_the_variance_of_a_mean() {

@@ -295,3 +295,6 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
 fn around([low, high]: [f64; 2], value: f64) -> [f64; 2] {
     [low.min(value), high.max(value)]
 }
+
+#[cfg(test)]
+mod tests;

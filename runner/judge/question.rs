@@ -127,3 +127,92 @@ fn what(expectation: &Expectation) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use shakedown_schemas::result::Unit::{Count, Fraction, Seconds, Times};
+
+    /// What is asked, how its title begins and ends around its limits, its unit and its limits.
+    #[test]
+    fn a_title_names_what_is_asked_and_its_limits() {
+        let at_most = |max: f64| Limits { min: None, max: Some(max) };
+        let at_least = |min: f64| Limits { min: Some(min), max: None };
+        let ratio = json!({"percentile": "p95", "to": "baseline", "max": 3, "or_below": "50ms"});
+        let rate = json!({"to": "baseline", "min": 0.5});
+        for (expect, title, unit, limits) in [
+            (json!({"success_rate": {"min": "99%"}}), "success rate at least 99%", Fraction, at_least(0.99)),
+            (json!({"latency": {"percentile": "p50", "max": "1s"}}), "p50 at most 1s", Seconds, at_most(1.0)),
+            (json!({"latency_ratio": ratio}), "p95 at most 3 times baseline, or at most 50ms", Times, at_most(3.0)),
+            (
+                json!({"time_to_first_token_ratio": ratio}),
+                "time to first token p95 at most 3 times baseline, or at most 50ms",
+                Times,
+                at_most(3.0),
+            ),
+            (
+                json!({"inter_token_latency_ratio": {"percentile": "p95", "to": "baseline", "max": 3}}),
+                "inter-token latency p95 at most 3 times baseline",
+                Times,
+                at_most(3.0),
+            ),
+            (
+                json!({"output_tokens_per_second": {"min": 9}}),
+                "output tokens per second at least 9",
+                Count,
+                at_least(9.0),
+            ),
+            (
+                json!({"output_tokens_per_second_ratio": rate}),
+                "output tokens per second at least 0.5 times baseline",
+                Times,
+                at_least(0.5),
+            ),
+            (json!({"throughput_ratio": rate}), "throughput at least 0.5 times baseline", Times, at_least(0.5)),
+            (json!({"stuck": {"max": 0}}), "stuck requests at most 0", Count, at_most(0.0)),
+            (
+                json!({"stuck": {"max": 0, "times": 1.5}}),
+                "stuck requests after 1.5 times their timeout at most 0",
+                Count,
+                at_most(0.0),
+            ),
+            (json!({"recovery_time": {"max": "9s"}}), "recovery time at most 9s, holding 5s", Seconds, at_most(9.0)),
+            (json!({"requests": {"min": 20}}), "at least 20 requests", Count, at_least(20.0)),
+            (
+                json!({"logs": {"matches": "FATAL", "max": 0}}),
+                "log lines that match `FATAL` at most 0",
+                Count,
+                at_most(0.0),
+            ),
+        ] {
+            let question = Question::of(&serde_json::from_value(expect).unwrap());
+            assert_eq!((question.title.as_str(), question.unit, question.limits), (title, unit, limits));
+            assert!(title.contains(&question.limit_text), "{title}: {}", question.limit_text);
+        }
+    }
+
+    /// One limit can be drawn beside the observed value; of several only words tell which is whose.
+    #[test]
+    fn several_limits_are_only_in_words() {
+        let limits = |max: f64| Limits { min: None, max: Some(max) };
+        let (timeout, any) = (json!({"max": 4}), json!({"max": 9}));
+        let both = json!({"restarts": {"max": 1}, "ready_within": "30s"});
+        for (expect, words, unit, limits) in [
+            (json!({"errors": {"timeout": timeout}}), "timeout at most 4", Count, limits(4.0)),
+            (
+                json!({"errors": {"any": any, "timeout": timeout}}),
+                "any at most 9, timeout at most 4",
+                Count,
+                Limits::default(),
+            ),
+            (json!({"pods": {"restarts": {"max": 1}}}), "restarts at most 1", Count, limits(1.0)),
+            (json!({"pods": {"ready_within": "30s"}}), "ready again within 30s", Seconds, limits(30.0)),
+            (json!({"pods": both}), "restarts at most 1, ready again within 30s", Count, Limits::default()),
+        ] {
+            let question = Question::of(&serde_json::from_value(expect).unwrap());
+            assert_eq!((question.limit_text.as_str(), question.unit, question.limits), (words, unit, limits));
+            assert!(question.title.ends_with(&format!(": {words}")), "{}", question.title);
+        }
+    }
+}

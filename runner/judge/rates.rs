@@ -2,8 +2,8 @@
 //!
 //! A rate is a count divided by the judged seconds. Its interval comes from how the counts differ between windows of
 //! time: the long-run variance of the windows, as for percentiles, taken to logarithms by the delta method, and Student's
-//! quantile with its degrees of freedom. A count of nothing has no such variance; then the
-//! rule of three says what it may be at most: three, with 95 %.
+//! quantile with its degrees of freedom. Where nothing came there is no such variance; then the rule of three says what
+//! could have come in that time: three answers at most, with 95 %.
 
 use shakedown_schemas::result::Unit;
 use shakedown_schemas::scenario::{RateRatio, TokenRate};
@@ -46,7 +46,10 @@ impl Of {
 struct Term {
     phase: String,
     requests: u64,
+    /// The answers that succeeded, and what is counted of them.
+    answers: u64,
     count: u64,
+    seconds: f64,
     per_second: f64,
     /// How many requests per second the load was to send, on average; none in a closed loop.
     asked_for: Option<f64>,
@@ -83,7 +86,9 @@ impl Term {
         Self {
             phase: asked.phase_name(phase).to_owned(),
             requests: total.requests(),
+            answers: total.succeeded,
             count,
+            seconds,
             per_second,
             asked_for: pace.is_some().then(|| judged / seconds.max(1e-9)),
             spread: spread(&windows),
@@ -126,7 +131,10 @@ pub(super) fn tokens(asked: &Asked<'_>, it: &TokenRate) -> Answer {
     }
     let range = match term.spread {
         Some(spread) => Some(interval(term.per_second, spread, rules.confidence)),
-        None => none_at_all(&term),
+        None => {
+            let run = sum(asked, 0..asked.observations.phases.len());
+            nothing_came(&term, run.tokens as f64 / run.succeeded as f64)
+        }
     };
     let shown = format!("{}/s", text::digits(term.per_second));
     let fact = format!("{} tokens per second came", text::digits(term.per_second));
@@ -159,11 +167,13 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Of) -> Answer {
     let value = term.per_second / baseline.per_second;
     let range = match (term.spread, baseline.spread) {
         (Some(a), Some(b)) => Some(interval(value, (a.0 + b.0, freedom_of_sum(a, b)), rules.confidence)),
-        _ => none_at_all(&term).map(|[low, high]| [low, high / baseline.per_second]),
+        _ => nothing_came(&term, baseline.count as f64 / baseline.answers as f64)
+            .map(|[low, high]| [low, high / baseline.per_second]),
     };
     // What a service brings changes with what it is asked for.
     let asked_for = match (term.asked_for, baseline.asked_for) {
-        (Some(now), Some(before)) if before > 0.0 && (now / before - 1.0).abs() > 0.01 => {
+        // In whole hundredths.
+        (Some(now), Some(before)) if before > 0.0 && ((now / before - 1.0) * 100.0).trunc() != 0.0 => {
             format!(", while {} times as many requests were due", text::digits(now / before))
         }
         _ => String::new(),
@@ -186,17 +196,23 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Of) -> Answer {
     answer.decide(&rules, &fact)
 }
 
-/// The interval of a count of nothing.
-fn none_at_all(term: &Term) -> Option<[f64; 2]> {
-    (term.count == 0 && term.requests > 0).then(|| [0.0, 3.0 / term.requests as f64])
+/// The interval of a rate to which nothing came: three answers could have, each with so much. None where nobody knows.
+fn nothing_came(term: &Term, per_answer: f64) -> Option<[f64; 2]> {
+    let nothing = term.count == 0 && term.requests > 0 && per_answer.is_finite();
+    nothing.then(|| [0.0, 3.0 * per_answer / term.seconds])
+}
+
+/// The requests of some phases, all together.
+fn sum(asked: &Asked<'_>, phases: impl Iterator<Item = usize>) -> Cell {
+    phases.fold(Cell::default(), |mut sum, phase| {
+        sum.merge(&stats::total(asked.load, phase));
+        sum
+    })
 }
 
 /// Why a load has no tokens at all although answers succeeded: then it does not speak of any.
 fn no_tokens(asked: &Asked<'_>, phases: &[usize]) -> Option<String> {
-    let total = phases.iter().fold(Cell::default(), |mut sum, phase| {
-        sum.merge(&stats::total(asked.load, *phase));
-        sum
-    });
+    let total = sum(asked, phases.iter().copied());
     (total.tokens == 0 && total.succeeded > 0).then(|| {
         format!(
             "the answers of load `{}` count no tokens: only streams of `openai` and answers with `usage` do",
@@ -206,38 +222,4 @@ fn no_tokens(asked: &Asked<'_>, phases: &[usize]) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::chance::Chance;
-
-    #[test]
-    fn a_constant_rate_has_an_interval_without_width() {
-        let [low, high] = interval(4.0, spread(&[(20.0, 1.0); 30]).unwrap(), 0.95);
-        assert!((low - 4.0).abs() < 1e-12 && (high - 4.0).abs() < 1e-12);
-        assert_eq!(spread(&[(20.0, 1.0); 5]), None);
-        assert_eq!(spread(&[(0.0, 1.0); 30]), None);
-    }
-
-    #[test]
-    fn a_ramp_is_no_noise() {
-        let ramp: Vec<_> = (0..30).map(|second| (f64::from(second) * 9.0, f64::from(second) * 10.0)).collect();
-        let (variance, _) = spread(&ramp).unwrap();
-        assert!(variance < 1e-20, "{variance}");
-        let flat: Vec<_> = ramp.iter().map(|(count, _)| (*count, 1.0)).collect();
-        assert!(spread(&flat).unwrap().0 > 0.01);
-    }
-
-    /// A sum of independent windows: the half-width is known, `1.96 * sqrt(variance / n) / mean`.
-    #[test]
-    fn independent_windows_have_the_analytic_width() {
-        let mut widths = 0.0;
-        for seed in 0..40 {
-            let mut chance = Chance::new(seed, &["rates"]);
-            let windows: Vec<_> = (0..240).map(|_| (100.0 + 10.0 * chance.normal(), 1.0)).collect();
-            let [low, high] = interval(1.0, spread(&windows).unwrap(), 0.95);
-            widths += (high / low).ln() / 2.0 / 40.0;
-        }
-        let analytic = 1.96 * 10.0 / 240_f64.sqrt() / 100.0;
-        assert!((0.8..1.7).contains(&(widths / analytic)), "{widths} against {analytic}");
-    }
-}
+mod tests;

@@ -136,9 +136,9 @@ fn slowest(observations: &Observations, load: &LoadObservations, phase: usize) -
         total(load, index).requests() as f64 / seconds.max(1e-9)
     };
     let first = rate(phase);
-    let later =
-        (phase + 1..observations.phases.len()).filter(|index| load.is_open && observations.phases[*index].complete);
-    later.map(rate).filter(|rate| *rate > 0.0).fold(first, f64::min)
+    let from_there =
+        (phase..observations.phases.len()).filter(|index| load.is_open && observations.phases[*index].complete);
+    from_there.map(rate).filter(|rate| *rate > 0.0).fold(first, f64::min)
 }
 
 /// The cells that begin between two moments.

@@ -30,10 +30,7 @@ pub(super) fn percentile(fraction: f64) -> u64 {
 /// percent fail, and finer limits (99.9 %, 100 %) are then about the requests of this run, which were all counted.
 /// Whoever wants a claim about the service asks for `decide: interval`.
 pub(super) fn success_rate(min: Option<f64>, max: Option<f64>) -> u64 {
-    let alone = |margin: f64| {
-        let need = (1.0 / margin - 1e-9).ceil();
-        if need < 300.0 { need as u64 } else { 300 }
-    };
+    let alone = |margin: f64| (1.0 / margin - 1e-9).ceil().min(300.0) as u64;
     let low = min.map_or(0, |limit| alone(1.0 - limit));
     let high = max.map_or(0, alone);
     low.max(high).max(FLOOR)
@@ -76,6 +73,9 @@ mod tests {
         assert!(!too_few(9, 10, 0.99, 0.95), "one failure in ten happens in one of ten runs at 99 %");
         assert!(too_few(7, 10, 0.99, 0.95));
         assert!(!too_few(8, 10, 0.8, 0.95));
+        // Five or fewer of ten have a chance of 3.3 % at 80 %, four or fewer one of 0.6 %.
+        assert!(!too_few(5, 10, 0.8, 0.95) && too_few(4, 10, 0.8, 0.95));
+        assert!(!too_few(0, 10, 1.0, 1.0), "nothing is ever certain");
     }
 
     proptest! {

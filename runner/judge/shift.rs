@@ -49,7 +49,7 @@ fn spread(apart: &[f64], values: f64) -> (f64, f64) {
 mod tests {
     use super::*;
     use crate::judge::stats::judged;
-    use crate::judge::testing::Timeline;
+    use crate::judge::testing::{Timeline, near};
 
     /// Two phases of so many seconds at 20/s; each answer of the second takes so many times as long.
     fn look(seconds: f64, factor: f64, question: (f64, bool)) -> Option<f64> {
@@ -76,9 +76,40 @@ mod tests {
         assert!(look(40.0, 1.3, (1.6, false)).unwrap() > 1.0, "it is less than 1.6 times");
     }
 
+    /// Seconds in which so many of 20 requests take 200 ms and the others 100 ms; in a second of `None` all are refused.
+    fn seconds(slow: &[Option<u64>]) -> Windows {
+        let observations = Timeline::new(20.0)
+            .phase("a", slow.len() as f64)
+            .answer(|it| match slow[it.into as usize] {
+                Some(slow) => it.ok_in(if it.index % 20 < slow { 200.0 } else { 100.0 }),
+                None => it.refused(),
+            })
+            .observe();
+        Windows::new(judged(&observations.loads[0], 0), |cell| &cell.latency)
+    }
+
+    /// Half of the earlier phase's requests are above its median, and 112 of the phase's 160.
     #[test]
-    fn too_short_phases_tell_nothing() {
+    fn it_is_the_difference_of_the_shares_in_what_chance_makes_it() {
+        let earlier = [10, 12, 9, 8, 11, 10, 12, 8, 7, 13];
+        let phase = [14, 15, 13, 16, 12, 15, 14, 13];
+        let variance = |slow: &[u64], mean: f64, all: f64| {
+            let LongRun { variance, freedom } =
+                LongRun::of(&slow.iter().map(|it| *it as f64 - mean).collect::<Vec<_>>());
+            (variance / slow.len() as f64 / (all / slow.len() as f64).powi(2), freedom)
+        };
+        let (now, before) = (variance(&phase, 14.0, 160.0), variance(&earlier, 10.0, 200.0));
+        let chance = student_quantile(0.975, freedom_of_sum(now, before)) * (now.0 + before.0).sqrt();
+        let both = (&seconds(&phase.map(Some)), &seconds(&earlier.map(Some)));
+        near(moved(both, 0.5, (1.0, true), 0.95).unwrap(), (112.0 / 160.0 - 0.5) / chance, 1e-9);
+    }
+
+    #[test]
+    fn too_short_or_empty_phases_tell_nothing() {
         assert!(look(6.0, 1.3, (1.0, true)).is_some());
         assert_eq!(look(5.0, 1.3, (1.0, true)), None);
+        let (some, none) = (seconds(&[Some(10); 8]), seconds(&[None; 8]));
+        assert_eq!(moved((&none, &some), 0.5, (1.0, true), 0.95), None);
+        assert_eq!(moved((&some, &none), 0.5, (1.0, true), 0.95), None);
     }
 }

@@ -241,6 +241,53 @@ mod tests {
         }
     }
 
+    /// The cells of the settling are half a second long, as those of a very long stretch are longer.
+    #[test]
+    fn cells_lie_where_their_requests_were_due() {
+        let timeline = Timeline::new(20.0).phase("baseline", 0.5).phase("cut", 1.0).settle(0.5);
+        let mut observations = timeline.answer(|it| it.ok_in(5.0)).observe();
+        observations.loads[0].segments[1].cell_ns = SECOND_NS / 2;
+        observations.loads[0].segments[1].cells.truncate(1);
+        let places = |cells: Vec<Placed<'_>>| -> Vec<(u64, u64)> {
+            cells.iter().map(|it| (it.start_ns / 1_000_000, it.length_ns / 1_000_000)).collect()
+        };
+        let all = places(cells(&observations.loads[0]).collect());
+        assert_eq!(all, [(0, 250), (250, 250), (500, 500), (1000, 250), (1250, 250)]);
+        assert_eq!(places(judged(&observations.loads[0], 1).collect()), [(1000, 250), (1250, 250)]);
+    }
+
+    #[test]
+    fn windows_hold_every_cell_and_the_last_may_be_shorter() {
+        let observations = Timeline::new(20.0).phase("baseline", 2.75).observe();
+        let cells: Vec<_> = cells(&observations.loads[0]).collect();
+        let windows: Vec<_> = windows(&cells, SECOND_NS).into_iter().map(|(of, ns)| (of.len(), ns)).collect();
+        assert_eq!(windows, [(4, SECOND_NS), (4, SECOND_NS), (3, 750_000_000)]);
+    }
+
+    #[test]
+    fn a_rest_shorter_than_half_a_window_belongs_to_the_point_before_it() {
+        let points = |seconds: f64| {
+            let observations = Timeline::new(20.0).phase("a", seconds).phase("b", 2.0).observe();
+            let series = series(&observations).remove(0);
+            series.points.iter().map(|it| (it.t_s, it.length_s, it.requests)).collect::<Vec<_>>()
+        };
+        assert_eq!(points(2.25), [(0.0, 1.0, 20), (1.0, 1.25, 25), (2.25, 1.0, 20), (3.25, 1.0, 20)]);
+        assert_eq!(points(1.5), [(0.0, 1.0, 20), (1.0, 0.5, 10), (1.5, 1.0, 20), (2.5, 1.0, 20)]);
+        // Where nothing was due there is no point.
+        let mut observations = Timeline::new(20.0).phase("a", 3.0).answer(|it| it.ok_in(40.0)).observe();
+        observations.loads[0].segments[0].cells[4..8].fill(Cell::default());
+        let points = series(&observations).remove(0).points;
+        assert_eq!(points.iter().map(|it| it.t_s).collect::<Vec<_>>(), [0.0, 2.0]);
+        let milliseconds = [points[0].p50_ms, points[0].p95_ms, points[0].p99_ms, points[0].max_ms];
+        assert_eq!(milliseconds.map(|it| it.unwrap().round()), [40.0; 4]);
+    }
+
+    #[test]
+    fn no_time_has_no_throughput() {
+        let requests = Cell { succeeded: 30, ..Cell::default() };
+        assert_eq!([stats(&requests, 0.0).throughput, stats(&requests, 4.0).throughput], [0.0, 7.5]);
+    }
+
     #[test]
     fn failures_are_named_the_most_frequent_first() {
         let failed = BTreeMap::from([(Failure::Timeout, 2), (Failure::Status(503), 7), (Failure::Check, 0)]);

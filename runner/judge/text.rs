@@ -5,11 +5,8 @@ use shakedown_schemas::units::short;
 
 /// At most three significant digits, without needless zeros; whole numbers from 100 on.
 pub(super) fn digits(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return short(value);
-    }
-    let magnitude = value.abs().log10().floor() as i32;
-    let decimals = (2 - magnitude).clamp(0, 6);
+    let magnitude = value.abs().log10().floor();
+    let decimals = (2.0 - magnitude).clamp(0.0, 6.0) as i32;
     let scale = 10_f64.powi(decimals);
     short((value * scale).round() / scale)
 }
@@ -20,8 +17,8 @@ pub(super) fn percent(fraction: f64) -> String {
     for decimals in 2..6 {
         let scale = 10_f64.powi(decimals);
         let rounded = (value * scale).round() / scale;
-        let false_whole = (rounded == 100.0 && value < 100.0) || (rounded == 0.0 && value > 0.0);
-        if !false_whole {
+        let is_whole = rounded == 100.0 || rounded == 0.0;
+        if !is_whole || rounded == value {
             return format!("{}%", short(rounded));
         }
     }
@@ -85,8 +82,9 @@ mod tests {
         {
             assert_eq!(digits(value), text);
         }
+        assert_eq!([f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 4e-9].map(digits), ["inf", "-inf", "NaN", "0"]);
         for (value, text) in
-            [(0.99, "99%"), (0.9923, "99.23%"), (1.0, "100%"), (0.0, "0%"), (0.99999, "99.999%"), (0.000_01, "0.001%")]
+            [(0.99, "99%"), (0.99234, "99.23%"), (1.0, "100%"), (0.0, "0%"), (0.99999, "99.999%"), (0.000_01, "0.001%")]
         {
             assert_eq!(percent(value), text);
         }
@@ -95,6 +93,10 @@ mod tests {
         {
             assert_eq!(seconds(value), text);
         }
+        // What rounds to a whole one is told in the larger unit.
+        assert_eq!([0.000_999_4, 0.000_999_5, 0.9994, 0.9995].map(seconds), ["999us", "1ms", "999ms", "1s"]);
+        let in_units = [Unit::Fraction, Unit::Seconds, Unit::Times, Unit::Count].map(|it| interval(it, [0.25, 0.5]));
+        assert_eq!(in_units, ["25% to 50%", "250ms to 500ms", "0.25 to 0.5", "0.25 to 0.5"]);
     }
 
     #[test]

@@ -325,7 +325,8 @@ fn each_load_is_asked_by_itself_unless_one_is_named() {
     if let Expectation::Requests(it) = &mut two.phases[1].expect[0] {
         it.load = Some("other".to_owned());
     }
-    assert_eq!(expectations(&two, &observations, 1, &|_| None).len(), 1);
+    let named = expectations(&two, &observations, 1, &|_| None);
+    assert_eq!(named.iter().map(|it| it.load.as_str()).collect::<Vec<_>>(), ["other"]);
 }
 
 #[test]
@@ -440,8 +441,8 @@ fn throughput_ratios() {
     assert_eq!((nothing.verdict, nothing.observed), (Verdict::Pass, Some(0.0)));
     assert_eq!(
         nothing.interval.map(|[low, high]| (low, (high * 1e6).round())),
-        Some((0.0, 375.0)),
-        "three of 400, of 20/s"
+        Some((0.0, 7500.0)),
+        "three answers in 20 s, of 20 in each second"
     );
     assert_eq!(judge(&observe(0.5, |it| it.ok_in(10.0)), ratio("min", 0.1)).verdict, Verdict::Inconclusive);
     // A rate that moves around its mean decides nothing near it when the whole interval is asked.
@@ -524,4 +525,10 @@ fn requests_that_never_end_are_stuck() {
     assert_eq!(judge(&few, json!({"stuck": {"max": 0}})).verdict, Verdict::Inconclusive);
     let stuck = observe(0.5, |it| it.timeout());
     assert_eq!(judge(&stuck, json!({"stuck": {"max": 0, "times": 2}})).verdict, Verdict::Fail);
+}
+
+#[test]
+fn a_closed_loop_is_warned_of_by_name() {
+    let warning = closed_loop_warning("chat");
+    assert!(warning.starts_with("load `chat` is a closed loop (`concurrency`): "), "{warning}");
 }

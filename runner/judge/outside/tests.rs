@@ -17,10 +17,14 @@ fn expectation(it: serde_json::Value) -> Expectation {
     serde_json::from_value(it).unwrap()
 }
 
-fn ask(phase: usize, expect: serde_json::Value, seen: Outside) -> (Verdict, String) {
+fn whole(phase: usize, expect: serde_json::Value, seen: Outside) -> Answer {
     let mut observations = observations();
     observations.outside.insert("path".to_owned(), seen);
-    let answer = answer(&observations, phase, &expectation(expect), "path");
+    answer(&observations, phase, &expectation(expect), "path")
+}
+
+fn ask(phase: usize, expect: serde_json::Value, seen: Outside) -> (Verdict, String) {
+    let answer = whole(phase, expect, seen);
     (answer.verdict, answer.reason)
 }
 
@@ -70,6 +74,12 @@ fn ready_again_counts_from_the_beginning_of_the_phase() {
         (Verdict::Fail, "1 of 2 pods were ready at the end of `recovery`".to_owned())
     );
     assert_eq!(ask(2, within.clone(), pods(|_| [(false, 0), (false, 0)])).0, Verdict::Inconclusive);
+    // A time that lies beyond the phase is censored; one that is only too long is not.
+    for (from, to, censored, observed) in [(25, 44, false, Some(4.0)), (25, 47, false, Some(7.0)), (58, 70, true, None)]
+    {
+        let answer = whole(2, within.clone(), down(from, to));
+        assert_eq!((answer.censored, answer.observed), (censored, observed), "{from} to {to}");
+    }
     let both = json!({"pods": {"ready_within": "5s", "restarts": {"max": 0}}});
     assert_eq!(ask(2, both.clone(), down(25, 44)).0, Verdict::Pass);
     assert_eq!(ask(2, both, down(25, 47)).0, Verdict::Fail);
@@ -79,9 +89,12 @@ fn ready_again_counts_from_the_beginning_of_the_phase() {
 fn pods_that_nobody_could_look_at_pass_nothing() {
     let within = json!({"pods": {"ready_within": "5s"}});
     let Outside::Pods(mut looks) = pods(|_| [(true, 0), (true, 0)]) else { panic!() };
-    looks.retain(|look| !(45..55).contains(&(look.at_ns / S)));
+    looks.retain(|look| look.at_ns % (5 * S) == 0);
+    assert_eq!(ask(2, within.clone(), Outside::Pods(looks.clone())).0, Verdict::Pass, "five seconds may go unseen");
+    looks.retain(|look| look.at_ns != 50 * S);
     assert_eq!(ask(2, within.clone(), Outside::Pods(looks.clone())).0, Verdict::Inconclusive);
     assert_eq!(ask(1, within.clone(), Outside::Pods(looks.clone())).0, Verdict::Pass);
+    assert_eq!(whole(1, within.clone(), Outside::Pods(looks.clone())).terms["pods"], "pod-a, pod-b");
     looks.iter_mut().for_each(|look| look.pods.clear());
     assert_eq!(ask(1, within.clone(), Outside::Pods(looks)).1, "no pod matched during `cut`");
     assert_eq!(ask(1, within, Outside::Pods(Vec::new())).0, Verdict::Inconclusive);
@@ -148,7 +161,9 @@ fn lines_count_within_the_phase_only() {
     assert_eq!(ask(1, absent.clone(), lines(&[25], 1, &["pod-b is gone"])).0, Verdict::Fail);
     assert_eq!(ask(1, present.clone(), lines(&[25], 1, &["pod-b is gone"])).0, Verdict::Pass);
     assert_eq!(ask(1, present, lines(&[], 1, &["pod-b is gone"])).0, Verdict::Inconclusive);
-    assert_eq!(ask(1, absent, lines(&[], 0, &[])).0, Verdict::Inconclusive);
+    assert_eq!(ask(1, absent.clone(), lines(&[], 0, &[])).0, Verdict::Inconclusive);
+    let gaps = ask(1, absent, lines(&[], 1, &["a is gone", "b is gone", "c is gone", "d is gone", "e is gone"])).1;
+    assert!(gaps.ends_with("expected at most 0; a is gone, b is gone, c is gone and 2 more"), "{gaps}");
 }
 
 #[test]

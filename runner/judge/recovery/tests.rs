@@ -7,6 +7,7 @@ use shakedown_schemas::result::ExpectationResult;
 
 use super::*;
 use crate::judge::expectations;
+use crate::judge::stats::SECOND_NS;
 use crate::judge::testing::{Outcome, Request, Timeline};
 use crate::observe::Failure;
 
@@ -60,7 +61,10 @@ fn instant() {
 #[test]
 fn slow_and_too_slow() {
     let observations = down_while(|into| into < 3.5);
-    check(&judge(&observations, json!({"max": "4s"})), Verdict::Pass, "4s ± 1s");
+    let timely = judge(&observations, json!({"max": "4s"}));
+    check(&timely, Verdict::Pass, "4s ± 1s");
+    assert_eq!((timely.interval, timely.samples), (Some([3.0, 5.0]), 600));
+    assert_eq!((timely.terms["p95 allowed"].as_str(), timely.terms["success rate needed"].as_str()), ("100ms", "99%"));
     let late = judge(&observations, json!({"max": "3s"}));
     check(&late, Verdict::Fail, "4s ± 1s");
     assert_eq!(late.reason, "recovered after 4s ± 1s, allowed 3s");
@@ -200,7 +204,78 @@ fn what_follows_the_next_fault_is_not_recovery() {
         .fault_phase("again", 20.0)
         .answer(|it| if it.phase == "cut" || it.phase == "recovery" { it.refused() } else { it.ok_in(50.0) })
         .observe();
-    check(&judge(&observations, json!({"max": "15s"})), Verdict::Fail, "> 30s");
+    let result = judge(&observations, json!({"max": "15s"}));
+    check(&result, Verdict::Fail, "> 30s");
+    assert_eq!(result.samples, 600);
+    let recovery = recoveries(&scenario(json!({"max": "15s"})), &observations).remove(0);
+    assert_eq!((recovery.first_success_s, recovery.failed_requests, recovery.seen_until_s), (None, 1000, Some(70.0)));
+}
+
+#[test]
+fn phases_that_end_some_microseconds_early_or_late_keep_their_windows() {
+    let windows = |seconds: f64| {
+        let timeline = Timeline::new(20.0).phase("baseline", 20.0).fault_phase("cut", 20.0).phase("recovery", seconds);
+        let observations =
+            timeline.answer(|it| if it.phase == "cut" { it.refused() } else { it.ok_in(50.0) }).observe();
+        let load = &observations.loads[0];
+        let band = Band::new(&observations, load, &RecoveryTime::default()).unwrap();
+        band.windows(load, 40 * SECOND_NS, horizon(&observations, 1)).len()
+    };
+    assert_eq!([29.999, 30.001].map(windows), [30, 30]);
+    assert_eq!([29.8, 30.8].map(windows), [29, 30], "more than half a cell is missing");
+}
+
+#[test]
+fn the_baseline_is_the_last_phase_before_the_first_fault_unless_one_is_named() {
+    let timeline = Timeline::new(20.0).phase("warm", 20.0).phase("baseline", 20.0).fault_phase("cut", 20.0);
+    let mut observations = timeline.phase("recovery", 30.0).fault_phase("again", 20.0).observe();
+    assert_eq!(baseline_index(&observations), Ok(1));
+    assert_eq!([baseline(&observations, Some("warm")), baseline(&observations, Some("recovery"))], [Ok(0), Ok(3)]);
+    observations.phases[1].complete = false;
+    assert_eq!(baseline_index(&observations), Err("the baseline `baseline` ended early".to_owned()));
+    observations.phases.drain(..2);
+    let none = "there is no baseline: no phase without faults comes before the first fault".to_owned();
+    assert_eq!([baseline_index(&observations), baseline(&observations, Some("warm"))], [Err(none.clone()), Err(none)]);
+}
+
+#[test]
+fn what_follows_the_recovery_and_when_the_fault_was_first_felt() {
+    let observations = observe(|it| match it.phase {
+        "cut" if it.into >= 3.0 => it.refused(),
+        "recovery" if it.into < 4.0 => it.refused(),
+        _ => it.ok_in(50.0),
+    });
+    let load = &observations.loads[0];
+    assert_eq!(recovered(&observations, load, 1), Some((44 * SECOND_NS, 70 * SECOND_NS)));
+    let felt = |phase| onset(&observations, load, phase, &RecoveryTime::default());
+    assert_eq!([felt(0), felt(1), felt(3)], [None, Some(23.0), None]);
+    let never = down_while(|_| true);
+    assert_eq!(recovered(&never, &never.loads[0], 1), None);
+}
+
+/// The settings of each fault are those that are asked before the next one.
+#[test]
+fn a_record_has_the_settings_of_the_expectation_about_its_fault() {
+    let cut = json!({"cut": {"partition": {"pods": {"name": "w"}, "from": [{"service": "bus"}]}}});
+    let asked = |window: &str| json!([{"requests": {"min": 1}}, {"recovery_time": {"max": "9s", "window": window}}]);
+    let scenario = serde_json::from_value(json!({
+        "version": 1,
+        "name": "test",
+        "load": {"load": {"http": {"url": "http://127.0.0.1:1"}, "rate": "20/s"}},
+        "phases": [
+            {"name": "baseline", "duration": "20s"},
+            {"name": "cut", "duration": "20s", "faults": cut},
+            {"name": "calm", "duration": "20s"},
+            {"name": "recovery", "duration": "20s", "expect": asked("2s")},
+            {"name": "again", "duration": "20s", "faults": cut},
+            {"name": "after", "duration": "20s", "expect": asked("4s")},
+            {"name": "last", "duration": "20s", "faults": cut},
+        ],
+    }));
+    let timeline = Timeline::new(20.0).phase("baseline", 20.0).fault_phase("cut", 20.0).phase("calm", 20.0);
+    let timeline = timeline.phase("recovery", 20.0).fault_phase("again", 20.0).phase("after", 20.0);
+    let recoveries = recoveries(&scenario.unwrap(), &timeline.fault_phase("last", 20.0).observe());
+    assert_eq!(recoveries.iter().map(|it| it.resolution_s).collect::<Vec<_>>(), [2.0, 4.0, 1.0]);
 }
 
 #[test]
@@ -227,7 +302,9 @@ fn without_a_removal_a_baseline_or_requests_nothing_can_be_told() {
 
     let mut observations = down_while(|_| false);
     observations.loads[0].segments.truncate(2);
-    check(&judge(&observations, json!({"max": "15s"})), Verdict::Inconclusive, "nothing");
+    let result = judge(&observations, json!({"max": "15s"}));
+    check(&result, Verdict::Inconclusive, "nothing");
+    assert_eq!(result.reason, "no window of 1s after the removal has 10 requests");
 }
 
 #[test]

@@ -98,6 +98,27 @@ fn several_loads_are_told_apart() {
     let other = ExpectationResult { load: "other".to_owned(), ..expectation(Verdict::Fail, "slow") };
     let (_, reason) = scenario_verdict(&[expectation(GOOD, ""), other], &[], &[], &[]);
     assert_eq!(reason, "failed: `partition` of load `other`: slow");
+    // What others saw is of no load.
+    let other = ExpectationResult { load: "other".to_owned(), ..expectation(GOOD, "") };
+    let pods = ExpectationResult { load: String::new(), ..expectation(Verdict::Fail, "a pod restarted") };
+    let (_, reason) = scenario_verdict(&[expectation(GOOD, ""), other, pods], &[], &[], &[]);
+    assert_eq!(reason, "failed: `partition`: a pod restarted");
+}
+
+/// A fault that was never begun because the baseline was none is no news; one that was injected before that is.
+#[test]
+fn why_no_fault_was_injected_comes_first_and_stands_for_those_that_were_not() {
+    let refusal = ExpectationResult { kind: BASELINE.to_owned(), ..expectation(Verdict::Inconclusive, "unsteady") };
+    let follows = expectation(Verdict::Inconclusive, "it never began");
+    let planned = FaultResult { state: FaultState::Planned, ..fault(Verdict::Inconclusive, GOOD) };
+    let unproven = FaultResult { name: "drain".to_owned(), ..fault(Verdict::Inconclusive, GOOD) };
+    let reason =
+        |expectations: &[ExpectationResult], faults: &[FaultResult]| scenario_verdict(expectations, faults, &[], &[]).1;
+    let refused = [follows.clone(), refusal];
+    assert_eq!(reason(&refused, std::slice::from_ref(&planned)), "inconclusive: unsteady; and 1 more");
+    assert_eq!(reason(&refused, &[planned.clone(), unproven]), "inconclusive: unsteady; and 2 more");
+    let expected = "inconclusive: the fault `nats-cut` could not be proven; and 1 more";
+    assert_eq!(reason(&[follows], &[planned]), expected);
 }
 
 fn ended(verdict: Verdict, leftovers: Vec<Leftover>) -> ScenarioResult {
