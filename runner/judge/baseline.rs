@@ -88,22 +88,16 @@ pub fn demote(scenario: &Scenario, results: &mut [ExpectationResult]) {
 mod tests {
     use super::*;
     use crate::judge::expectations;
-    use crate::judge::testing::Timeline;
+    use crate::judge::testing::{self, Timeline};
     use serde_json::json;
 
     fn scenario() -> Scenario {
         let fault = json!({"f": {"partition": {"pods": {"prefix": "a"}, "from": [{"service": "b"}]}}});
-        serde_json::from_value(json!({
-            "version": 1,
-            "name": "test",
-            "load": {"load": {"http": {"url": "http://127.0.0.1:1"}, "rate": "20/s"}},
-            "phases": [
-                {"name": "warm-up", "duration": "15s"},
-                {"name": "baseline", "duration": "20s", "expect": [{"success_rate": {"min": "99%"}}]},
-                {"name": "cut", "duration": "20s", "faults": fault, "expect": [{"success_rate": {"min": "80%"}}]},
-            ],
-        }))
-        .unwrap()
+        testing::scenario(&json!([
+            {"name": "warm-up", "duration": "15s"},
+            {"name": "baseline", "duration": "20s", "expect": [{"success_rate": {"min": "99%"}}]},
+            {"name": "cut", "duration": "20s", "faults": fault, "expect": [{"success_rate": {"min": "80%"}}]},
+        ]))
     }
 
     fn until_the_fault() -> Timeline<'static> {

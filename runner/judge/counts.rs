@@ -137,19 +137,13 @@ fn failures(requests: &Cell, kind: &str) -> u64 {
 mod tests {
     use super::*;
     use crate::judge::expectations;
-    use crate::judge::testing::{Outcome, Request, Timeline};
+    use crate::judge::testing::{Outcome, Request, Timeline, scenario};
     use serde_json::json;
     use shakedown_schemas::result::ExpectationResult;
 
     /// So many requests, one expectation of them.
     fn judge(count: u32, answer: impl FnMut(Request<'_>) -> Outcome, expect: serde_json::Value) -> ExpectationResult {
-        let scenario = serde_json::from_value(json!({
-            "version": 1,
-            "name": "test",
-            "load": {"load": {"http": {"url": "http://h"}, "rate": "20/s"}},
-            "phases": [{"name": "p", "duration": "20s", "expect": [expect]}],
-        }))
-        .unwrap();
+        let scenario = scenario(&json!([{"name": "p", "duration": "20s", "expect": [expect]}]));
         let seen = Timeline::new(20.0).phase("p", f64::from(count) / 20.0).answer(answer).observe();
         expectations(&scenario, &seen, 1, &|_| None).remove(0)
     }

@@ -85,6 +85,7 @@ pub fn warnings(observations: &Observations, seed: u64) -> Vec<String> {
     let pick: fn(&Cell) -> &Histogram = |cell| &cell.latency;
     let of_load = |load: &LoadObservations| {
         [(0.5, "p50"), (0.95, "p95")].into_iter().find_map(|(quantile, name)| {
+            // Nothing of a phase between them: asked from where the first one is.
             let second = Second::new(observations, load, (first, first), quantile, pick, seed)?;
             second.differs().then(|| {
                 format!(
@@ -103,7 +104,7 @@ pub fn warnings(observations: &Observations, seed: u64) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::judge::expectations;
-    use crate::judge::testing::Timeline;
+    use crate::judge::testing::{Timeline, scenario};
     use serde_json::json;
     use shakedown_schemas::result::Verdict;
 
@@ -125,18 +126,12 @@ mod tests {
     }
 
     fn judge(observations: &Observations, max: f64) -> (Verdict, Option<String>) {
-        let scenario = serde_json::from_value(json!({
-            "version": 1,
-            "name": "test",
-            "load": {"load": {"http": {"url": "http://127.0.0.1:1"}, "rate": "20/s"}},
-            "phases": [
-                {"name": "baseline", "duration": "20s"},
-                {"name": "cut", "duration": "20s",
-                    "expect": [{"latency_ratio": {"percentile": "p50", "to": "baseline", "max": max}}]},
-                {"name": "recovery", "duration": "30s"},
-            ],
-        }))
-        .unwrap();
+        let scenario = scenario(&json!([
+            {"name": "baseline", "duration": "20s"},
+            {"name": "cut", "duration": "20s",
+                "expect": [{"latency_ratio": {"percentile": "p50", "to": "baseline", "max": max}}]},
+            {"name": "recovery", "duration": "30s"},
+        ]));
         let result = expectations(&scenario, observations, 1, &|_| None).remove(0);
         (result.verdict, result.terms.get("drifting").cloned())
     }
@@ -168,6 +163,7 @@ mod tests {
     fn without_recovery_there_is_no_second_baseline() {
         assert_eq!(warnings(&observe(180.0, 900.0), 1), Vec::<String>::new());
     }
+
     #[test]
     fn two_baselines_differ_beyond_the_noise_and_for_certain() {
         let second = |ratio: f64, interval: [f64; 2]| Second { value: 120_000.0, ratio, interval, requests: 600 };

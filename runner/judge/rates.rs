@@ -132,7 +132,7 @@ pub(super) fn tokens(asked: &Asked<'_>, it: &TokenRate) -> Answer {
     let range = match term.spread {
         Some(spread) => Some(interval(term.per_second, spread, rules.confidence)),
         None => {
-            let run = sum(asked, 0..asked.observations.phases.len());
+            let run = total_of(asked, 0..asked.observations.phases.len());
             nothing_came(&term, run.tokens as f64 / run.succeeded as f64)
         }
     };
@@ -203,16 +203,14 @@ fn nothing_came(term: &Term, per_answer: f64) -> Option<[f64; 2]> {
 }
 
 /// The requests of some phases, all together.
-fn sum(asked: &Asked<'_>, phases: impl Iterator<Item = usize>) -> Cell {
-    phases.fold(Cell::default(), |mut sum, phase| {
-        sum.merge(&stats::total(asked.load, phase));
-        sum
-    })
+fn total_of(asked: &Asked<'_>, phases: impl Iterator<Item = usize>) -> Cell {
+    let totals: Vec<Cell> = phases.map(|phase| stats::total(asked.load, phase)).collect();
+    stats::sum(&totals.iter().collect::<Vec<_>>(), Cell::merge)
 }
 
 /// Why a load has no tokens at all although answers succeeded: then it does not speak of any.
 fn no_tokens(asked: &Asked<'_>, phases: &[usize]) -> Option<String> {
-    let total = sum(asked, phases.iter().copied());
+    let total = total_of(asked, phases.iter().copied());
     (total.tokens == 0 && total.succeeded > 0).then(|| {
         format!(
             "the answers of load `{}` count no tokens: only streams of `openai` and answers with `usage` do",

@@ -201,7 +201,7 @@ fn point(requests: &Cell, start_ns: u64, end_ns: u64) -> Point {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::testing::Timeline;
+    use crate::judge::testing::{Timeline, scenario};
 
     #[test]
     fn a_phase_counts_only_its_judged_requests() {
@@ -211,13 +211,10 @@ mod tests {
             .settle(2.0)
             .answer(|request| request.ok_in(if request.phase == "baseline" { 10.0 } else { 30.0 }))
             .observe();
-        let scenario = serde_json::from_value(serde_json::json!({
-            "version": 1,
-            "name": "test",
-            "load": {"load": {"http": {"url": "http://h"}, "rate": "20/s"}},
-            "phases": [{"name": "baseline", "duration": "10s"}, {"name": "cut", "duration": "10s", "settle": "2s"}],
-        }));
-        let phases = phases(&scenario.unwrap(), &observations);
+        let scenario = scenario(&serde_json::json!([
+            {"name": "baseline", "duration": "10s"}, {"name": "cut", "duration": "10s", "settle": "2s"},
+        ]));
+        let phases = phases(&scenario, &observations);
         assert_eq!(phases.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["baseline", "cut"]);
         let cut = &phases[1];
         assert_eq!(cut.loads[0].stats.requests, 160);

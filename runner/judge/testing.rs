@@ -194,6 +194,15 @@ fn count(segment: &mut Segment, due_ns: u64, outcome: Outcome) {
     }
 }
 
+/// A scenario with one load, named `load`, at 20/s, and these phases.
+#[cfg(test)]
+#[track_caller]
+pub(super) fn scenario(phases: &serde_json::Value) -> shakedown_schemas::Scenario {
+    let load = serde_json::json!({"load": {"http": {"url": "http://127.0.0.1:1"}, "rate": "20/s"}});
+    let scenario = serde_json::json!({"version": 1, "name": "test", "load": load, "phases": phases});
+    serde_json::from_value(scenario).expect("a scenario")
+}
+
 /// That a number is as expected, give or take the tolerance.
 #[cfg(test)]
 #[track_caller]

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::judge::testing::Timeline;
+use crate::judge::testing::{Timeline, scenario};
 
 fn at_most(unit: Unit, max: f64) -> Answer {
     let show = if unit == Unit::Fraction { text::percent } else { text::digits };
@@ -12,13 +12,7 @@ fn at_most(unit: Unit, max: f64) -> Answer {
 
 #[test]
 fn a_phase_to_compare_with_began_and_lasted() {
-    let scenario = serde_json::from_value(json!({
-        "version": 1,
-        "name": "test",
-        "load": {"load": {"http": {"url": "http://h"}, "rate": "20/s"}},
-        "phases": [{"name": "baseline", "duration": "20s"}, {"name": "cut", "duration": "20s"}],
-    }))
-    .unwrap();
+    let scenario = scenario(&json!([{"name": "baseline", "duration": "20s"}, {"name": "cut", "duration": "20s"}]));
     let seen = Timeline::new(20.0).phase("baseline", 20.0).phase("cut", 5.0).edit(|it| it.complete = false).observe();
     let asked = Asked { scenario: &scenario, observations: &seen, load: &seen.loads[0], phase: 1, path: "", seed: 1 };
     assert_eq!(asked.complete_phase("baseline"), Ok(0));

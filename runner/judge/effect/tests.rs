@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::judge::expectations;
-use crate::judge::testing::{Outcome, Request, Timeline};
+use crate::judge::testing::{Outcome, Request, Timeline, scenario};
 use serde_json::json;
 
 fn observe(ms: f64, failing: u64) -> Observations {
@@ -19,16 +19,10 @@ fn observe(ms: f64, failing: u64) -> Observations {
 
 fn judge(observations: &Observations, effect: serde_json::Value) -> ExpectationResult {
     let fault = json!({"f": {"partition": {"pods": {"prefix": "a"}, "from": [{"service": "b"}]}}});
-    let scenario = serde_json::from_value(json!({
-        "version": 1,
-        "name": "test",
-        "load": {"load": {"http": {"url": "http://127.0.0.1:1"}, "rate": "20/s"}},
-        "phases": [
-            {"name": "baseline", "duration": "20s"},
-            {"name": "cut", "duration": "20s", "faults": fault, "effect": effect},
-        ],
-    }))
-    .unwrap();
+    let scenario = scenario(&json!([
+        {"name": "baseline", "duration": "20s"},
+        {"name": "cut", "duration": "20s", "faults": fault, "effect": effect},
+    ]));
     expectations(&scenario, observations, 1, &|path| (path == "phases[1].effect").then_some(9)).remove(0)
 }
 

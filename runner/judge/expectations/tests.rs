@@ -5,17 +5,13 @@ use serde_json::json;
 
 use super::*;
 use crate::judge::testing::shapes::{Service, Shape};
-use crate::judge::testing::{Outcome, Request, Timeline};
+use crate::judge::testing::{self, Outcome, Request, Timeline};
 use crate::observe::Failure;
 
 fn scenario(expect: serde_json::Value) -> Scenario {
-    serde_json::from_value(json!({
-        "version": 1,
-        "name": "test",
-        "load": {"load": {"http": {"url": "http://127.0.0.1:1"}, "rate": "20/s"}},
-        "phases": [{"name": "baseline", "duration": "20s"}, {"name": "cut", "duration": "20s", "expect": [expect]}],
-    }))
-    .unwrap()
+    testing::scenario(&json!([
+        {"name": "baseline", "duration": "20s"}, {"name": "cut", "duration": "20s", "expect": [expect]},
+    ]))
 }
 
 /// 20 s of baseline at 10 ms, then so many seconds in which requests end as given.

@@ -5,7 +5,7 @@ use shakedown_schemas::result::ExpectationResult;
 
 use super::*;
 use crate::judge::expectations;
-use crate::judge::testing::{Outcome, Request, Timeline};
+use crate::judge::testing::{Outcome, Request, Timeline, scenario};
 use crate::observe::Observations;
 
 /// So many seconds of a baseline and of a later phase at 20/s.
@@ -24,13 +24,10 @@ fn constant(seconds: (f64, f64), before_ms: f64, after_ms: f64) -> Observations 
 }
 
 fn judge(observations: &Observations, expect: serde_json::Value) -> ExpectationResult {
-    let scenario = serde_json::from_value(json!({
-        "version": 1,
-        "name": "test",
-        "load": {"load": {"http": {"url": "http://127.0.0.1:1"}, "rate": "20/s"}},
-        "phases": [{"name": "baseline", "duration": "20s"}, {"name": "cut", "duration": "20s", "expect": [expect]}],
-    }));
-    expectations(&scenario.unwrap(), observations, 1, &|_| None).remove(0)
+    let scenario = scenario(&json!([
+        {"name": "baseline", "duration": "20s"}, {"name": "cut", "duration": "20s", "expect": [expect]},
+    ]));
+    expectations(&scenario, observations, 1, &|_| None).remove(0)
 }
 
 fn latency(percentile: &str, limit: &str, value: &str) -> serde_json::Value {

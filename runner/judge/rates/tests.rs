@@ -7,7 +7,7 @@ use shakedown_schemas::result::{ExpectationResult, Verdict};
 use super::*;
 use crate::chance::Chance;
 use crate::judge::expectations;
-use crate::judge::testing::{Outcome, Timeline, near};
+use crate::judge::testing::{self, Outcome, Timeline, near};
 use crate::observe::Observations;
 
 /// Seconds of 20 requests each, of which so many succeed with ten tokens each, in a baseline and in a later phase.
@@ -24,16 +24,12 @@ fn observe(before: &[u64], after: &[u64]) -> Observations {
 }
 
 fn scenario(rate: &str, expect: serde_json::Value) -> Scenario {
-    serde_json::from_value(json!({
-        "version": 1,
-        "name": "test",
-        "load": {"load": {"http": {"url": "http://127.0.0.1:1"}, "rate": rate}},
-        "phases": [
-            {"name": "baseline", "duration": "8s"},
-            {"name": "cut", "duration": "8s", "expect": [expect], "load": {"load": {"rate": "20/s"}}},
-        ],
-    }))
-    .unwrap()
+    let mut scenario = testing::scenario(&json!([
+        {"name": "baseline", "duration": "8s"},
+        {"name": "cut", "duration": "8s", "expect": [expect], "load": {"load": {"rate": "20/s"}}},
+    ]));
+    scenario.load["load"].rate = serde_json::from_value(json!(rate)).unwrap();
+    scenario
 }
 
 /// Asked of a baseline at a rate and a later phase at 20/s.

@@ -8,22 +8,16 @@ use shakedown_schemas::result::ExpectationResult;
 use super::*;
 use crate::judge::expectations;
 use crate::judge::stats::SECOND_NS;
-use crate::judge::testing::{Outcome, Request, Timeline};
+use crate::judge::testing::{self, Outcome, Request, Timeline};
 use crate::observe::Failure;
 
 fn scenario(recovery_time: serde_json::Value) -> Scenario {
     let cut = json!({"partition": {"pods": {"name": "w"}, "from": [{"service": "bus"}]}});
-    serde_json::from_value(json!({
-        "version": 1,
-        "name": "test",
-        "load": {"load": {"http": {"url": "http://127.0.0.1:1"}, "rate": "20/s"}},
-        "phases": [
-            {"name": "baseline", "duration": "20s"},
-            {"name": "cut", "duration": "20s", "faults": {"cut": cut}},
-            {"name": "recovery", "duration": "30s", "expect": [{"recovery_time": recovery_time}]},
-        ],
-    }))
-    .unwrap()
+    testing::scenario(&json!([
+        {"name": "baseline", "duration": "20s"},
+        {"name": "cut", "duration": "20s", "faults": {"cut": cut}},
+        {"name": "recovery", "duration": "30s", "expect": [{"recovery_time": recovery_time}]},
+    ]))
 }
 
 fn observe(answer: impl FnMut(Request<'_>) -> Outcome) -> Observations {
@@ -258,23 +252,18 @@ fn what_follows_the_recovery_and_when_the_fault_was_first_felt() {
 fn a_record_has_the_settings_of_the_expectation_about_its_fault() {
     let cut = json!({"cut": {"partition": {"pods": {"name": "w"}, "from": [{"service": "bus"}]}}});
     let asked = |window: &str| json!([{"requests": {"min": 1}}, {"recovery_time": {"max": "9s", "window": window}}]);
-    let scenario = serde_json::from_value(json!({
-        "version": 1,
-        "name": "test",
-        "load": {"load": {"http": {"url": "http://127.0.0.1:1"}, "rate": "20/s"}},
-        "phases": [
-            {"name": "baseline", "duration": "20s"},
-            {"name": "cut", "duration": "20s", "faults": cut},
-            {"name": "calm", "duration": "20s"},
-            {"name": "recovery", "duration": "20s", "expect": asked("2s")},
-            {"name": "again", "duration": "20s", "faults": cut},
-            {"name": "after", "duration": "20s", "expect": asked("4s")},
-            {"name": "last", "duration": "20s", "faults": cut},
-        ],
-    }));
+    let scenario = testing::scenario(&json!([
+        {"name": "baseline", "duration": "20s"},
+        {"name": "cut", "duration": "20s", "faults": cut},
+        {"name": "calm", "duration": "20s"},
+        {"name": "recovery", "duration": "20s", "expect": asked("2s")},
+        {"name": "again", "duration": "20s", "faults": cut},
+        {"name": "after", "duration": "20s", "expect": asked("4s")},
+        {"name": "last", "duration": "20s", "faults": cut},
+    ]));
     let timeline = Timeline::new(20.0).phase("baseline", 20.0).fault_phase("cut", 20.0).phase("calm", 20.0);
     let timeline = timeline.phase("recovery", 20.0).fault_phase("again", 20.0).phase("after", 20.0);
-    let recoveries = recoveries(&scenario.unwrap(), &timeline.fault_phase("last", 20.0).observe());
+    let recoveries = recoveries(&scenario, &timeline.fault_phase("last", 20.0).observe());
     assert_eq!(recoveries.iter().map(|it| it.resolution_s).collect::<Vec<_>>(), [2.0, 4.0, 1.0]);
 }
 
