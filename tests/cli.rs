@@ -14,7 +14,8 @@ use crate::support::{none_of, program, root, scenario, skipped};
 /// Bad input must be refused well within this, whatever it is.
 const REFUSED: Duration = Duration::from_secs(40);
 
-/// A scenario that needs no cluster, against this URL.
+/// A scenario that needs no cluster, against this URL. Two late requests of its 200 make it inconclusive, so that a test of
+/// its verdict is undisturbed.
 fn url_scenario(url: &str) -> String {
     format!(
         "version: 1
@@ -115,7 +116,7 @@ fn variables_come_from_the_file_then_the_vars_file_then_the_command_line() {
 
 #[test]
 fn the_terminal_says_as_much_as_is_asked_and_colours_only_where_it_may() {
-    let shakedown = Shakedown::new();
+    let shakedown = Shakedown::undisturbed();
     shakedown.file("plain.yaml", url_scenario(&serve(200)).replace("duration: 2s", "duration: 1s"));
     let run = |flags: &[&str]| shakedown.run(&[&["run", "plain.yaml", "--out", "out"], flags].concat()).expect_code(0);
     let lines = |text: &str| text.lines().count();
@@ -258,7 +259,7 @@ fn no_kubeconfig_at_all_is_exit_code_3_and_names_the_sandbox() {
 
 #[test]
 fn a_url_needs_no_cluster() {
-    let shakedown = Shakedown::new();
+    let shakedown = Shakedown::undisturbed();
     shakedown.file("plain.yaml", url_scenario(&serve(200)));
     shakedown.run(&["run", "plain.yaml", "--out", "out"]).expect_code(0);
     let reports = shakedown.reports("out");
@@ -356,7 +357,7 @@ fn load_alone_keeps_the_pace_of_each_phase_and_asks_no_cluster() {
 
 #[test]
 fn a_service_that_answers_with_errors_fails_and_they_are_named() {
-    let shakedown = Shakedown::new();
+    let shakedown = Shakedown::undisturbed();
     shakedown.file("plain.yaml", url_scenario(&serve(503)));
     shakedown.run(&["run", "plain.yaml", "--out", "out"]).expect_code(1).expect_stdout(&["fail", "http_503"]);
     let reports = shakedown.reports("out");
@@ -370,7 +371,7 @@ fn a_service_that_answers_with_errors_fails_and_they_are_named() {
 
 #[test]
 fn several_files_run_one_after_the_other_and_the_worst_decides() {
-    let shakedown = Shakedown::new();
+    let shakedown = Shakedown::undisturbed();
     let good = url_scenario(&serve(200));
     shakedown.file("suite/a.yaml", &good);
     shakedown.file("suite/b.yaml", url_scenario(&serve(500)).replace("name: plain", "name: broken"));
@@ -386,7 +387,7 @@ fn several_files_run_one_after_the_other_and_the_worst_decides() {
 
 #[test]
 fn without_out_the_results_have_the_runs_id_and_latest_points_to_them() {
-    let shakedown = Shakedown::new();
+    let shakedown = Shakedown::undisturbed();
     shakedown.file("plain.yaml", url_scenario(&serve(200)));
     shakedown.run(&["run", "plain.yaml"]).expect_code(0);
     let reports = shakedown.reports("shakedown-results/latest");
