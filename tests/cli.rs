@@ -286,7 +286,7 @@ fn a_service_that_refuses_every_connection_is_exit_code_3_before_any_load() {
 
 #[test]
 fn a_machine_without_files_to_open_is_not_held_against_the_service() {
-    let shakedown = Shakedown::new();
+    let shakedown = Shakedown::undisturbed();
     // It takes requests and never answers, so that each one keeps its connection until its timeout.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port of loopback");
     let url = format!("http://{}", silent.local_addr().expect("an address"));

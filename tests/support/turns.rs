@@ -4,7 +4,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// How many runs a machine of two cores carries at the same time.
-const PLACES: usize = 10;
+const PLACES: usize = 9;
 /// How many of them a test takes that wants few others beside it.
 const MANY: usize = 4;
 
