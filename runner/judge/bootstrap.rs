@@ -120,12 +120,12 @@ impl Windows {
         let share = 1.0 - quantile;
         let n = self.values() as f64;
         let percentile = self.logarithm_at(quantile);
-        // How many of a window's values lie above it, and how many are it.
+        // How many of a window's values lie above it, and how many are it: a histogram has each value once.
         let counted = |window: &Histogram| {
             window.iter().fold((0.0, 0.0), |(above, at), (value, count)| {
                 match logarithm(value).total_cmp(&percentile) {
                     Ordering::Greater => (above + count as f64, at),
-                    Ordering::Equal => (above, at + count as f64),
+                    Ordering::Equal => (above, count as f64),
                     Ordering::Less => (above, at),
                 }
             })
@@ -197,12 +197,11 @@ impl<'a> Draws<'a> {
         self.apart.iter().map(move |apart| self.windows.ranked(self.rank + apart * stretch))
     }
 
-    /// The variance of those logarithms, and its degrees of freedom.
+    /// The variance of those logarithms times their number, which is the same for all phases, and its degrees of freedom.
     fn spread(&self) -> (f64, f64) {
-        let n = self.apart.len() as f64;
         let logarithms: Vec<f64> = self.logarithms(1.0).collect();
-        let mean = logarithms.iter().sum::<f64>() / n;
-        (logarithms.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n, self.freedom)
+        let mean = logarithms.iter().sum::<f64>() / logarithms.len() as f64;
+        (logarithms.iter().map(|value| (value - mean).powi(2)).sum(), self.freedom)
     }
 }
 

@@ -69,6 +69,14 @@ fn excess_is_what_lies_above_the_percentile_and_comes_to_nothing() {
 }
 
 #[test]
+fn drift_takes_six_windows_to_tell() {
+    // Slower in its second half, at once.
+    let drift = |seconds: f64| windows(20.0, seconds, |index| if index < 60 { 10.0 } else { 20.0 }).drift(0.5);
+    assert!(drift(6.0).is_some_and(|factor| factor > DRIFT));
+    assert_eq!(drift(5.0), None);
+}
+
+#[test]
 fn a_constant_has_an_interval_without_width() {
     let all = windows(20.0, 30.0, |_| 50.0);
     let [low, high] = percentile(&all, 0.95, 0.95, Chance::new(1, &[])).unwrap();
