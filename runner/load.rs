@@ -7,12 +7,15 @@
 mod answer;
 mod clock;
 mod connection;
+mod deadline;
 mod dice;
 mod engine;
 mod exchange;
 mod expects;
 mod failure;
-mod joint;
+mod framing;
+mod http1;
+mod http2;
 mod lane;
 mod names;
 mod pacing;
@@ -23,7 +26,6 @@ mod schedule;
 mod shard;
 mod slot;
 mod sse;
-mod streams;
 mod target;
 #[cfg(test)]
 mod tests;

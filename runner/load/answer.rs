@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::header::{CONTENT_TYPE, HeaderMap};
-use http::{StatusCode, header};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -33,6 +32,24 @@ impl<'t> Asked<'t> {
     /// What a load asks of the answer to its request at this place.
     pub(super) fn of(target: &'t Target, place: usize) -> Self {
         Self { kind: target.kind, expects: &target.requests.at(place).expects, kept: &target.kept }
+    }
+}
+
+/// The headers of an answer.
+pub(super) trait Headers {
+    /// The values of all of this name.
+    fn values(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]>;
+}
+
+impl Headers for HeaderMap {
+    fn values(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
+        self.get_all(name).iter().map(|value| value.as_bytes())
+    }
+}
+
+impl Headers for [httparse::Header<'_>] {
+    fn values(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
+        self.iter().filter(move |header| header.name.eq_ignore_ascii_case(name.as_str())).map(|header| header.value)
     }
 }
 
@@ -105,16 +122,16 @@ struct Events {
 
 impl Answer {
     /// An answer with this head.
-    pub(super) fn new(asked: &Asked<'_>, status: StatusCode, headers: &HeaderMap) -> Self {
-        let failure = if !asked.expects.takes_status(status.as_u16()) {
-            Some(Failure::Status(status.as_u16()))
+    pub(super) fn new(asked: &Asked<'_>, status: u16, headers: &(impl Headers + ?Sized)) -> Self {
+        let failure = if !asked.expects.takes_status(status) {
+            Some(Failure::Status(status))
         } else if !asked.expects.takes_headers(headers) {
             Some(Failure::Check)
         } else {
             None
         };
         let is_json = || {
-            let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], header::HeaderValue::as_bytes);
+            let kind = headers.values(&CONTENT_TYPE).next().unwrap_or_default();
             kind.to_ascii_lowercase().starts_with(b"application/json")
         };
         let body = match asked.kind {
@@ -329,7 +346,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, kind.parse().unwrap());
         let asked = Asked::of(target, 0);
-        let mut answer = Answer::new(&asked, StatusCode::from_u16(status).unwrap(), &headers);
+        let mut answer = Answer::new(&asked, status, &headers);
         for piece in body.as_bytes().chunks(7) {
             answer.piece(&asked, piece);
         }
@@ -397,7 +414,7 @@ mod tests {
     fn the_first_token_is_the_first_that_is_not_empty() {
         let target = openai(true);
         let asked = Asked::of(&target, 0);
-        let mut answer = Answer::new(&asked, StatusCode::OK, &HeaderMap::new());
+        let mut answer = Answer::new(&asked, 200, &HeaderMap::new());
         answer.piece(&asked, b"data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n");
         assert_eq!(answer.pieces(), 0);
         answer.piece(&asked, b"data: {\"choices\":[{\"delta\":{\"reasoning_content\":\"hm\"}}]}\n\n");
@@ -407,7 +424,7 @@ mod tests {
         assert_eq!((answer.pieces(), answer.tokens()), (1, Some(2)));
         let target = openai(false);
         let asked = Asked::of(&target, 0);
-        let mut plain = Answer::new(&asked, StatusCode::OK, &HeaderMap::new());
+        let mut plain = Answer::new(&asked, 200, &HeaderMap::new());
         plain.piece(&asked, br#"{"choices":[{"text":"hello"}],"usage":{"completion_tokens":9}}"#);
         assert_eq!(plain.outcome(&asked), Outcome { failure: None, tokens: Some(9) });
     }
@@ -429,7 +446,7 @@ mod tests {
         let asked = Asked::of(&checked, 0);
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, json.parse().unwrap());
-        let mut answer = Answer::new(&asked, StatusCode::OK, &headers);
+        let mut answer = Answer::new(&asked, 200, &headers);
         answer.piece(&asked, b"{}");
         assert_eq!(answer.outcome(&asked).failure, Some(Failure::TooLarge));
     }

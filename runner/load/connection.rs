@@ -1,5 +1,5 @@
-//! How a connection is made: the name resolved, TCP, TLS. hyper speaks HTTP on it; there is no pool, no redirect and no
-//! retry beneath.
+//! How a connection is made: the name resolved, TCP, TLS. `http1` or `http2` speaks HTTP on it; there is no pool, no redirect
+//! and no retry beneath.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,28 +7,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
 
-use super::exchange::drive;
-use super::joint::Joint;
 use super::lane::Lane;
 use super::slot::Slot;
 use super::target::Sharing;
-use super::{names, streams};
+use super::{http1, http2, names};
 use crate::observe::Failure;
 
 /// A connection that takes longer than this to be made is waiting for the network.
 pub(super) const YOUNG: Duration = Duration::from_millis(5);
-
-/// The most that hyper reads ahead, and the most that the headers of an answer may take.
-const MAX_BUFFER: usize = 64 << 10;
 
 /// Makes a connection and serves the lane's requests on it until it ends.
 pub(super) async fn run(lane: Rc<Lane>, slot: Rc<Slot>) {
@@ -49,24 +39,12 @@ pub(super) async fn run(lane: Rc<Lane>, slot: Rc<Slot>) {
     };
     lane.connected(&slot, was_young);
     match (stream, lane.target.sharing) {
-        (Stream::Plain(stream), Sharing::InTurn) => serve(&lane, &slot, stream).await,
-        (Stream::Tls(stream), Sharing::InTurn) => serve(&lane, &slot, stream).await,
-        (Stream::Plain(stream), Sharing::Streams(most)) => streams::serve(&lane, &slot, stream, most).await,
-        (Stream::Tls(stream), Sharing::Streams(most)) => streams::serve(&lane, &slot, stream, most).await,
+        (Stream::Plain(stream), Sharing::InTurn) => http1::serve(&lane, &slot, stream).await,
+        (Stream::Tls(stream), Sharing::InTurn) => http1::serve(&lane, &slot, stream).await,
+        (Stream::Plain(stream), Sharing::Streams(most)) => http2::serve(&lane, &slot, stream, most).await,
+        (Stream::Tls(stream), Sharing::Streams(most)) => http2::serve(&lane, &slot, stream, most).await,
     }
     lane.closed(&slot);
-}
-
-/// Serves the lane's requests on a connection until it ends.
-async fn serve<T: AsyncRead + AsyncWrite + Unpin>(lane: &Rc<Lane>, slot: &Rc<Slot>, stream: T) {
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(MAX_BUFFER);
-    let Ok((sender, connection)) = builder.handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await else { return };
-    if slot.job().is_none() && !lane.free(slot) {
-        return;
-    }
-    let driver = drive(Rc::clone(lane), Rc::clone(slot), sender);
-    Joint::new(Rc::clone(lane), Rc::clone(slot), connection, driver).await;
 }
 
 /// What requests go over.

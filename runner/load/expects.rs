@@ -1,6 +1,6 @@
 //! What an answer must be, made ready to be asked of every answer.
 
-use http::header::{HeaderMap, HeaderName};
+use http::header::HeaderName;
 use jsonpath_rust::parser::model::JpQuery;
 use jsonpath_rust::parser::parse_json_path;
 use jsonpath_rust::query::js_path_process;
@@ -9,6 +9,7 @@ use serde_json::Value;
 use shakedown_schemas::pattern::{self, Pattern};
 use shakedown_schemas::scenario::{Check, JsonCheck, TextCheck};
 
+use super::answer::Headers;
 use super::scan::{Needle, Search};
 
 /// What an answer must be.
@@ -71,11 +72,11 @@ impl Expects {
     }
 
     /// Whether the headers are as they must be.
-    pub(super) fn takes_headers(&self, headers: &HeaderMap) -> bool {
+    pub(super) fn takes_headers(&self, headers: &(impl Headers + ?Sized)) -> bool {
         self.headers.iter().all(|(name, rule)| {
-            let mut values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+            let mut values = headers.values(name).map(String::from_utf8_lossy);
             match rule.exists {
-                Some(false) => !headers.contains_key(name),
+                Some(false) => values.next().is_none(),
                 _ => values.any(|value| rule.takes(&value)),
             }
         })
@@ -159,6 +160,7 @@ fn expression(text: &str) -> Result<Regex, String> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
     use serde_json::json;
 
     use super::*;

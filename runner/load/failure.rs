@@ -16,35 +16,41 @@ pub(super) enum Stage {
     Stream,
 }
 
-/// The name of an error of HTTP.
-pub(super) fn of_http(error: &hyper::Error, stage: Stage) -> Failure {
-    let cut = match stage {
-        Stage::Head => Failure::Closed,
-        Stage::Body => Failure::Truncated,
-        Stage::Stream => Failure::BrokenStream,
-    };
+impl Stage {
+    /// The name of an answer whose connection just ends there.
+    pub(super) const fn cut(self) -> Failure {
+        match self {
+            Self::Head => Failure::Closed,
+            Self::Body => Failure::Truncated,
+            Self::Stream => Failure::BrokenStream,
+        }
+    }
+}
+
+/// The name of an error of HTTP/2.
+pub(super) fn of_hyper(error: &hyper::Error, stage: Stage) -> Failure {
     let mut source = error.source();
     while let Some(cause) = source {
         if let Some(h2) = cause.downcast_ref::<h2::Error>() {
-            return of_http2(h2, cut);
+            return of_http2(h2, stage);
         }
         if let Some(io) = cause.downcast_ref::<io::Error>() {
-            return of_io(io, cut);
+            return of_io(io, stage);
         }
         source = cause.source();
     }
     if error.is_parse() {
         Failure::Protocol
     } else if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
-        cut
+        stage.cut()
     } else {
         Failure::Reset
     }
 }
 
-fn of_http2(error: &h2::Error, cut: Failure) -> Failure {
+fn of_http2(error: &h2::Error, stage: Stage) -> Failure {
     if let Some(io) = error.get_io() {
-        return of_io(io, cut);
+        return of_io(io, stage);
     }
     // Whoever was first with the error named it; what we found wrong ourselves is a fault of the protocol.
     match error.reason() {
@@ -55,13 +61,13 @@ fn of_http2(error: &h2::Error, cut: Failure) -> Failure {
     }
 }
 
-fn of_io(error: &io::Error, cut: Failure) -> Failure {
+/// The name of an error when reading or writing.
+pub(super) fn of_io(error: &io::Error, stage: Stage) -> Failure {
     if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         return of_tls(tls);
     }
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => cut,
-        // What hyper's decoder says about chunks that are none.
+        io::ErrorKind::UnexpectedEof => stage.cut(),
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Failure::Protocol,
         io::ErrorKind::BrokenPipe => Failure::Closed,
         _ => Failure::Reset,

@@ -45,6 +45,9 @@ const NO_FILES_NS: u64 = 50_000_000;
 /// waits; at 20,000 it saves a third of the processor time, and nobody sees a seventh of a millisecond.
 const GATHER_NS: u64 = 160_000;
 
+/// So many bytes are read at once.
+const BUFFER: usize = 64 << 10;
+
 /// So many requests that ended are counted at once.
 const BATCH: usize = 1024;
 
@@ -85,6 +88,8 @@ pub(super) struct Lane {
     state: RefCell<State>,
     control: Arc<Control>,
     pub(super) names: RefCell<Names>,
+    /// Where connections read to, one after the other.
+    pub(super) buffer: RefCell<Box<[u8]>>,
 }
 
 #[derive(Debug)]
@@ -164,6 +169,7 @@ impl Lane {
             }),
             control,
             names: RefCell::default(),
+            buffer: RefCell::new(vec![0; BUFFER].into()),
             target: start.target,
         })
     }

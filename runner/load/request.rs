@@ -12,6 +12,9 @@ use super::dice::{Dice, Question};
 use super::expects::Expects;
 use super::text::{Compiler, Draw, Escape, Rows, Text};
 
+/// A body of at most so many bytes goes out in one piece with the head of its request.
+const MAX_JOINED: usize = 16 << 10;
+
 /// One request of a load, as often as it is sent.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
@@ -122,17 +125,19 @@ impl Request {
         })
     }
 
-    /// One request to send.
-    ///
-    /// # Errors
-    /// When what was put together is none; [`Request::new`] tried all that can be.
-    pub(super) fn to_send(&self, draw: &Draw) -> Result<http::Request<Full<Bytes>>, http::Error> {
-        let mut buffer = Vec::new();
-        let body = match &self.body {
+    /// True when an answer to it has no body, whatever its head says.
+    pub(super) fn has_no_answer_body(&self) -> bool {
+        self.method == Method::HEAD
+    }
+
+    /// The body of one request.
+    fn body(&self, draw: &Draw) -> Bytes {
+        match &self.body {
             Body::Same(body) => body.clone(),
             Body::Each(text) => {
-                text.write(draw, &mut buffer);
-                Bytes::from(std::mem::take(&mut buffer))
+                let mut body = Vec::new();
+                text.write(draw, &mut body);
+                body.into()
             }
             Body::OneOf(bodies, order) => {
                 let count = bodies.len() as u64;
@@ -142,8 +147,60 @@ impl Request {
                 };
                 bodies[at as usize].clone()
             }
+        }
+    }
+
+    /// Writes one request as HTTP/1.1 has it (RFC 9112, section 3). Gives its body if that is too large to be written with its
+    /// head.
+    ///
+    /// # Errors
+    /// When what was put together is none; [`Request::new`] tried all that can be.
+    pub(super) fn write(&self, draw: &Draw, into: &mut Vec<u8>) -> Result<Bytes, http::Error> {
+        let header = |name: &HeaderName, value: &[u8], into: &mut Vec<u8>| {
+            [name.as_str().as_bytes(), b": ", value, b"\r\n"].iter().for_each(|part| into.extend_from_slice(part));
         };
-        let mut request = http::Request::new(Full::new(body));
+        into.extend_from_slice(self.method.as_str().as_bytes());
+        into.push(b' ');
+        match &self.path {
+            Path::Same(uri) => {
+                into.extend_from_slice(uri.path_and_query().map_or("/", PathAndQuery::as_str).as_bytes())
+            }
+            Path::Each(text) => {
+                let begin = into.len();
+                text.write(draw, into);
+                PathAndQuery::try_from(&into[begin..])?;
+            }
+        }
+        into.extend_from_slice(b" HTTP/1.1\r\n");
+        for (name, value) in &self.headers {
+            header(name, value.as_bytes(), into);
+        }
+        let mut value = Vec::new();
+        for (name, text) in &self.more_headers {
+            value.clear();
+            text.write(draw, &mut value);
+            header(name, HeaderValue::from_bytes(&value)?.as_bytes(), into);
+        }
+        let body = self.body(draw);
+        // A length of 0 is said where a body is expected (RFC 9110, section 8.6).
+        if !body.is_empty() || [Method::POST, Method::PUT, Method::PATCH].contains(&self.method) {
+            header(&header::CONTENT_LENGTH, body.len().to_string().as_bytes(), into);
+        }
+        into.extend_from_slice(b"\r\n");
+        if body.len() > MAX_JOINED {
+            return Ok(body);
+        }
+        into.extend_from_slice(&body);
+        Ok(Bytes::new())
+    }
+
+    /// One request of HTTP/2.
+    ///
+    /// # Errors
+    /// When what was put together is none; [`Request::new`] tried all that can be.
+    pub(super) fn to_send(&self, draw: &Draw) -> Result<http::Request<Full<Bytes>>, http::Error> {
+        let mut buffer = Vec::new();
+        let mut request = http::Request::new(Full::new(self.body(draw)));
         request.method_mut().clone_from(&self.method);
         match &self.path {
             Path::Same(uri) => request.uri_mut().clone_from(uri),
@@ -232,9 +289,10 @@ impl Requests {
         &self.all[place]
     }
 
-    /// The data of the request of this number.
-    pub(super) fn draw(&self, number: u64) -> Draw {
-        self.rows.draw(number, self.dice)
+    /// The request of this number: its place, and its data.
+    pub(super) fn of(&self, number: u64) -> (usize, &Request, Draw) {
+        let place = self.choose(number);
+        (place, self.at(place), self.rows.draw(number, self.dice))
     }
 
     /// Whether they have names, by which each is counted.

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use super::record::Tokens;
 
@@ -54,18 +54,16 @@ impl Slot {
 
     /// Waits until there is a request to send.
     pub(super) async fn wait(&self) {
-        std::future::poll_fn(|context| {
-            if self.job.get().is_some() {
-                return Poll::Ready(());
-            }
-            let mut waker = self.waker.borrow_mut();
-            match &mut *waker {
-                Some(waker) => waker.clone_from(context.waker()),
-                None => *waker = Some(context.waker().clone()),
-            }
-            Poll::Pending
-        })
-        .await;
+        std::future::poll_fn(|context| self.poll_job(context)).await;
+    }
+
+    /// Ready when there is a request to send.
+    pub(super) fn poll_job(&self, context: &Context<'_>) -> Poll<()> {
+        if self.job.get().is_some() {
+            return Poll::Ready(());
+        }
+        *self.waker.borrow_mut() = Some(context.waker().clone());
+        Poll::Pending
     }
 
     /// The request under way.
@@ -78,8 +76,9 @@ impl Slot {
         self.tokens.take();
         self.head_ns.set(0);
         self.job.set(Some(job));
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
+        // One that is not waiting comes to it by itself.
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
         }
     }
 }

@@ -296,7 +296,8 @@ mod tests {
 
     /// The request of this number.
     fn request(target: &Target, number: u64) -> http::Request<http_body_util::Full<Bytes>> {
-        target.requests.at(target.requests.choose(number)).to_send(&target.requests.draw(number)).unwrap()
+        let (_, request, data) = target.requests.of(number);
+        request.to_send(&data).unwrap()
     }
 
     fn body_of(request: http::Request<http_body_util::Full<Bytes>>) -> Vec<u8> {

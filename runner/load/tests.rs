@@ -1,5 +1,6 @@
 //! The engine against a server of our own that misbehaves on demand: each outcome by its name, and the counts exactly.
 
+mod http1;
 mod http2;
 mod parts;
 mod requests;

@@ -150,6 +150,15 @@ fn token(text: &str) -> String {
 async fn answer(stream: &mut TcpStream, path: &str) -> std::io::Result<bool> {
     let words: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match words.as_slice() {
+        ["status", "204-empty"] => stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?,
+        ["hints"] => {
+            let hints = "HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n";
+            stream.write_all(format!("{hints}{OK}content-length: 2\r\n\r\nok").as_bytes()).await?;
+        }
+        ["last"] => {
+            stream.write_all(format!("{OK}content-length: 2\r\nconnection: close\r\n\r\nok").as_bytes()).await?
+        }
+        ["more"] => stream.write_all(format!("{OK}content-length: 2\r\n\r\nok and more").as_bytes()).await?,
         ["status", status] => {
             stream.write_all(format!("HTTP/1.1 {status} X\r\ncontent-length: 2\r\n\r\nno").as_bytes()).await?;
         }

@@ -9,14 +9,15 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
-use super::exchange::{next, read};
+use super::exchange::Exchange;
 use super::failure::{self, Stage};
 use super::lane::Lane;
 use super::slot::Slot;
@@ -83,7 +84,7 @@ where
                 polled
             });
             if let Err(error) = ended.await {
-                connection.end.set(Some(failure::of_http(&error, Stage::Head)));
+                connection.end.set(Some(failure::of_hyper(&error, Stage::Head)));
             }
             connection.gone.cancel();
         }
@@ -145,7 +146,13 @@ async fn exchange(
     connection: &Connection,
     sender: &mut SendRequest<Full<Bytes>>,
 ) -> ControlFlow<()> {
-    let Some((place, request)) = next(lane, slot) else { return ControlFlow::Continue(()) };
+    let Some(job) = slot.job() else { return ControlFlow::Continue(()) };
+    lane.sending(slot);
+    let (place, request, data) = lane.target.requests.of(job.number);
+    let Ok(request) = request.to_send(&data) else {
+        lane.answered(slot, Some(Failure::Protocol));
+        return ControlFlow::Continue(());
+    };
     let response = match sender.try_send_request(request).await {
         Ok(response) => response,
         Err(mut error) => {
@@ -156,7 +163,7 @@ async fn exchange(
                 return ControlFlow::Break(());
             }
             // A stream whose connection ended is told only that it did.
-            let failure = match failure::of_http(error.error(), Stage::Head) {
+            let failure = match failure::of_hyper(error.error(), Stage::Head) {
                 Failure::Closed => connection.end.get().unwrap_or(Failure::Closed),
                 failure => failure,
             };
@@ -172,6 +179,33 @@ async fn exchange(
     connection.is_used.set(true);
     connection.heard.set(Some(Instant::now()));
     // What is left of a body is not read: to drop it resets its stream alone.
-    drop(read(lane, slot, place, response).await);
+    read(lane, slot, place, response).await;
     if sender.is_closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
+/// Reads an answer until its outcome is known, and counts it.
+async fn read(lane: &Rc<Lane>, slot: &Slot, place: usize, response: hyper::Response<Incoming>) {
+    let (head, mut body) = response.into_parts();
+    let mut answer = Exchange::begin(lane, slot, place, head.status.as_u16(), &head.headers);
+    while !answer.is_decided() && !body.is_end_stream() {
+        let frame = match answer.stalls_at() {
+            None => body.frame().await,
+            Some(at) => match timeout_at(at.into(), body.frame()).await {
+                Ok(frame) => frame,
+                Err(_) => return lane.answered(slot, Some(Failure::Stalled)),
+            },
+        };
+        match frame {
+            None => break,
+            Some(Ok(frame)) => {
+                if let Some(piece) = frame.data_ref() {
+                    answer.piece(piece);
+                }
+            }
+            Some(Err(error)) => {
+                return lane.answered(slot, Some(failure::of_hyper(&error, answer.stage())));
+            }
+        }
+    }
+    answer.end();
 }

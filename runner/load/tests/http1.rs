@@ -1,0 +1,158 @@
+//! HTTP/1.1: what goes out, when a connection is used again, and answers that do not wait for their request.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+
+/// The bytes of the request of this number, and what of its body goes out after them.
+fn written(load: serde_json::Value, number: u64) -> (String, usize) {
+    let planned = PlannedLoad {
+        name: "load".to_owned(),
+        load: serde_json::from_value(load).unwrap(),
+        endpoint: Endpoint { base: "http://server.test/base".to_owned(), addresses: Vec::new() },
+        files: Files::of([("large", [b'x'; 40_000].as_slice())]),
+        seed: 1,
+    };
+    let requests = target::Target::new(&planned).unwrap().requests;
+    let mut bytes = Vec::new();
+    let (_, request, data) = requests.of(number);
+    let rest = request.write(&data, &mut bytes).unwrap();
+    (String::from_utf8(bytes).unwrap(), rest.len())
+}
+
+#[test]
+fn a_request_is_written_as_http_wants_it() {
+    let agent = concat!("user-agent: shakedown/", env!("CARGO_PKG_VERSION"), "\r\n");
+    let head =
+        |line: &str, more: &str| format!("{line} HTTP/1.1\r\nhost: server.test\r\n{agent}accept: */*\r\n{more}\r\n");
+    let http = |more: serde_json::Value| {
+        let mut http = json!({"url": "http://x"});
+        http.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"http": http, "rate": "1/s"})
+    };
+    for (more, wanted, rest) in [
+        (json!({}), head("GET /base/", ""), 0),
+        (json!({"path": "/a?b=c"}), head("GET /base/a?b=c", ""), 0),
+        (json!({"path": "/{{ n }}", "headers": {"x-n": "{{ n }}"}}), head("GET /base/7", "x-n: 7\r\n"), 0),
+        (json!({"method": "POST", "body": "n{{ n }}"}), head("POST /base/", "content-length: 2\r\n") + "n7", 0),
+        // A length of 0 tells those who wait for a body that there is none.
+        (json!({"method": "PUT"}), head("PUT /base/", "content-length: 0\r\n"), 0),
+        (json!({"method": "DELETE"}), head("DELETE /base/", ""), 0),
+        (json!({"method": "POST", "body_file": "large"}), head("POST /base/", "content-length: 40000\r\n"), 40_000),
+    ] {
+        assert_eq!(written(http(more.clone()), 7), (wanted, rest), "{more}");
+    }
+}
+
+/// What data brings cannot end a header early: it would begin another.
+#[test]
+fn data_cannot_break_out_of_a_header() {
+    let load = json!({"http": {"url": "http://x", "headers": {"x-name": "{{ row.name }}"}}, "feeder": {"file": "rows.csv"}, "rate": "1/s"});
+    let planned = PlannedLoad {
+        name: "load".to_owned(),
+        load: serde_json::from_value(load).unwrap(),
+        endpoint: Endpoint { base: "http://server.test".to_owned(), addresses: Vec::new() },
+        files: Files::of([("rows.csv", b"name\n\"a\nb\"\n".as_slice())]),
+        seed: 1,
+    };
+    assert!(target::Target::new(&planned).unwrap_err().to_string().contains("cannot be sent"));
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_unless_its_answer_ends_it() {
+    for (path, is_reused) in [
+        ("/", true),
+        // Failed by its status alone: the rest is read, and the connection stays.
+        ("/status/503", true),
+        ("/status/204-empty", true),
+        ("/hints", true),
+        ("/until-close", false),
+        ("/last", false),
+        // Something behind the answer that nobody asked for.
+        ("/more", false),
+    ] {
+        let server = Server::start().await;
+        let load = json!({"http": {"path": path}, "concurrency": 1});
+        let mut duration = 50 * MS;
+        // A busy machine may need longer for three.
+        while server.requests() < 3 {
+            let connections = server.connections();
+            let before = server.requests();
+            let seen = send(planned(&server, load.clone()), duration, 20_000 * MS).await;
+            let (requests, connections) = (server.requests() - before, server.connections() - connections);
+            assert_eq!(seen.requests(), requests, "{path}: each is sent once");
+            let failed = total(&seen).failed;
+            assert!(failed.keys().all(|failure| *failure == Failure::Status(503)), "{path}: {failed:?}");
+            assert_eq!(connections, if is_reused { 1 } else { requests }, "{path}: {requests} requests");
+            duration *= 2;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_arrives_whole() {
+    let server = Server::start().await;
+    let body: Vec<u8> = (0..3_000_000_u32).map(|at| b'a' + (at % 23) as u8).collect();
+    let load = json!({"http": {"method": "POST", "body_file": "body"}, "concurrency": 2, "timeout": "60s"});
+    let mut planned = planned(&server, load);
+    planned.files = Files::of([("body", body.as_slice())]);
+    let seen = send(planned, 20 * MS, 60_000 * MS).await;
+    assert!(total(&seen).succeeded >= 2, "{:?}", total(&seen).failed);
+    assert!(server.seen().iter().all(|it| it.body.as_bytes() == body));
+}
+
+/// A server that has seen enough of a request says so, and neither reads the rest nor hangs up.
+#[tokio::test]
+async fn an_answer_that_comes_early_is_read() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        let mut kept = Vec::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut some = [0; 64];
+            stream.read_exact(&mut some).await.unwrap();
+            stream.write_all(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            kept.push(stream);
+        }
+    });
+    let large = vec![b'x'; 32 << 20];
+    let load =
+        json!({"http": {"url": "http://x", "method": "POST", "body_file": "large"}, "rate": "20/s", "timeout": "60s"});
+    let planned = PlannedLoad {
+        name: "load".to_owned(),
+        load: serde_json::from_value(load).unwrap(),
+        endpoint: Endpoint { base: "http://server.test".to_owned(), addresses: vec![address] },
+        files: Files::of([("large", large.as_slice())]),
+        seed: 1,
+    };
+    let seen = send(planned, 100 * MS, 60_000 * MS).await;
+    task.abort();
+    assert_eq!(total(&seen).failed, [(Failure::Status(413), due(20, end_ns(&seen)))].into());
+}
+
+/// A server that speaks first speaks something else.
+#[tokio::test]
+async fn a_greeting_is_no_answer() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        let mut kept = Vec::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"SSH-2.0-server\r\n").await.unwrap();
+            kept.push(stream);
+        }
+    });
+    let planned = PlannedLoad {
+        name: "load".to_owned(),
+        load: serde_json::from_value(json!({"http": {"url": "http://x"}, "rate": "100/s", "timeout": "60s"})).unwrap(),
+        endpoint: Endpoint { base: "http://server.test".to_owned(), addresses: vec![address] },
+        files: Files::default(),
+        seed: 1,
+    };
+    let seen = send(planned, 100 * MS, 60_000 * MS).await;
+    task.abort();
+    assert_eq!(total(&seen).failed, [(Failure::Protocol, due(100, end_ns(&seen)))].into());
+}
