@@ -1,5 +1,6 @@
 //! A server that is stopped for 2 s of 10 s. A request that is due at t of the stall waits for the rest of it, so that the
-//! truth at 1,000/s and at any other rate is p90 1,000, p99 1,900 and max 2,000 ms.
+//! truth at 1,000/s and at any other rate is p90 1,000, p99 1,900 and max 2,000 ms, but for the time that the server needs to
+//! catch up afterwards: that is in its log.
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ pub fn rows(options: &Options, table: &mut Table) {
         (5_000, 10_000, [0.10, 0.10, 0.10]),
     ] {
         let mut all: Vec<(&str, Vec<Measured>)> = Vec::new();
+        let mut by_log = Vec::new();
         for _ in 0..options.rounds.min(3) {
             let mut contenders =
                 vec![|url: &str| ours(url, 10, &["rate", &rate.to_string(), "limit", &limit.to_string()])]
@@ -41,6 +43,9 @@ pub fn rows(options: &Options, table: &mut Table) {
                     scope.spawn(|| nginx.stop_for(Duration::from_secs(4), Duration::from_secs(2)));
                     measure(&command, &nginx)
                 });
+                if name == "ours" {
+                    by_log.push((round.number("p90_ms") / nginx.took(rate, 0.9) - 1.0).abs());
+                }
                 match all.iter_mut().find(|(it, _)| *it == name) {
                     Some((_, rounds)) => rounds.push(round),
                     None => all.push((name, vec![round])),
@@ -56,8 +61,15 @@ pub fn rows(options: &Options, table: &mut Table) {
         let unsent: f64 = mine.iter().map(|round| round.number("not_sent") + round.number("failures")).sum();
         let mut is_met = unsent == 0.0 && offs.iter().zip(tolerances).all(|(off, tolerance)| *off <= tolerance);
         let peak = median(mine.iter().map(|round| round.peak_mib));
-        let mut words =
-            format!("off by {:.1}, {:.1}, {:.1} % at most", offs[0] * 100.0, offs[1] * 100.0, offs[2] * 100.0);
+        // The server takes time to catch up, which is no error of ours.
+        let by_log = by_log.into_iter().fold(0.0, f64::max);
+        let mut words = format!(
+            "off by {:.1}, {:.1}, {:.1} % at most; p90 by {:.1} % of what the server's log says",
+            offs[0] * 100.0,
+            offs[1] * 100.0,
+            offs[2] * 100.0,
+            by_log * 100.0
+        );
         if rate == 5_000 {
             is_met &= peak < 95.4;
             words.push_str(&format!("; peak {peak:.0} MiB"));

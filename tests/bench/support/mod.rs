@@ -251,6 +251,24 @@ impl Nginx {
         self.folder.path().join("arrivals")
     }
 
+    /// The milliseconds in which it answered, as its log has them.
+    fn answered(&self) -> impl Iterator<Item = u64> {
+        let log = std::fs::read_to_string(self.log()).expect("the log is there");
+        log.lines().filter_map(|line| line.replace('.', "").parse().ok()).collect::<Vec<_>>().into_iter()
+    }
+
+    /// What this share of requests took at most, in ms, by its own log: they were due at even steps from the first on, and it
+    /// answers in order.
+    pub fn took(&self, rate: u64, quantile: f64) -> f64 {
+        let mut answered: Vec<u64> = self.answered().collect();
+        answered.sort_unstable();
+        let first = answered.first().copied().unwrap_or_default();
+        let took = |(number, at): (usize, &u64)| (at - first) as f64 - number as f64 * 1e3 / rate as f64;
+        let mut took: Vec<f64> = answered.iter().enumerate().map(took).collect();
+        took.sort_by(f64::total_cmp);
+        took.get((took.len() as f64 * quantile) as usize).copied().unwrap_or(f64::NAN)
+    }
+
     /// Stops its worker for so long, so long from now.
     pub fn stop_for(&self, from_now: Duration, duration: Duration) {
         // By then it has one, which is not so at once.
@@ -275,12 +293,9 @@ impl Place for Nginx {
     fn arrivals(&self) -> (u64, f64) {
         // The log is written every 200 ms.
         std::thread::sleep(Duration::from_millis(500));
-        let log = std::fs::read_to_string(self.log()).expect("the log is there");
         let mut bins = std::collections::BTreeMap::<u64, u64>::new();
-        for line in log.lines() {
-            if let Ok(at) = line.replace('.', "").parse::<u64>() {
-                *bins.entry(at / 10).or_default() += 1;
-            }
+        for at in self.answered() {
+            *bins.entry(at / 10).or_default() += 1;
         }
         let served = bins.values().sum();
         // The first and the last quarter of a second belong to starting and stopping.
