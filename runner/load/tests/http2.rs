@@ -163,7 +163,8 @@ async fn a_server_that_goes_away_in_peace_loses_nothing() {
     let is_named = |it: &Failure| matches!(it, Failure::GoAway | Failure::Closed | Failure::Reset);
     assert!(total.failed.keys().all(is_named), "{:?}", total.failed);
     assert_eq!(total.requests(), due(100, end_ns(&seen)));
-    assert!(total.succeeded * 4 >= total.requests() * 3, "{:?}", total.failed);
+    // What it took before was answered.
+    assert_eq!(total.succeeded, counts.requests.load(Ordering::Relaxed), "{:?}", total.failed);
     assert!(counts.connections.load(Ordering::Relaxed) > 3);
     task.abort();
 }
