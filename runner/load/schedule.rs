@@ -143,12 +143,14 @@ impl Curve {
     fn passes(&self, number: f64, hint: &mut usize) -> Option<u64> {
         loop {
             let stretch = self.stretches.get(*hint)?;
-            let next = self.stretches.get(*hint + 1);
-            if next.is_none_or(|next| number < next.before) {
-                let nanoseconds = stretch.nanoseconds(number);
-                return nanoseconds.is_finite().then(|| stretch.at_ns + nanoseconds as u64);
+            let nanoseconds = stretch.nanoseconds(number);
+            let at_ns = nanoseconds.is_finite().then(|| stretch.at_ns.saturating_add(nanoseconds as u64));
+            // By the moment and not by the number: one that is due in the last nanosecond is due there whether or not it is
+            // known yet what follows, so that threads that learn it at different times agree.
+            match self.stretches.get(*hint + 1) {
+                Some(next) if at_ns.is_none_or(|at_ns| at_ns >= next.at_ns) => *hint += 1,
+                _ => return at_ns,
             }
-            *hint += 1;
         }
     }
 }

@@ -45,6 +45,20 @@ fn a_constant_rate_is_absolute_and_leaves_nothing_out() {
 }
 
 #[test]
+fn what_is_due_in_a_phase_does_not_depend_on_whether_the_next_one_is_known() {
+    for (steps, milliseconds) in [(json!(["3/s", "35/s", "5/s", "169/s"]), 2430), (json!(["7/s", "30/s"]), 2000)] {
+        for milliseconds in milliseconds - 100..milliseconds + 100 {
+            let pace = serde_json::from_value(json!({"steps": steps})).unwrap();
+            let shapes = [Shape::new(&pace, Duration::from_millis(milliseconds)), constant(0.0)];
+            let end_ns = (70 + milliseconds) * 1_000_000;
+            let marks = [mark(0, 0, Part::Injecting), mark(70_000_000, 0, Part::Judged), mark(end_ns, 1, Part::Judged)];
+            let known = even(&Curve::new(&shapes, &marks), u64::MAX);
+            assert_eq!(known, even(&Curve::new(&shapes, &marks[..2]), end_ns), "{steps} {milliseconds}");
+        }
+    }
+}
+
+#[test]
 fn those_that_are_due_soon_go_together() {
     for (rate, parts, waits_ns) in [
         (0.0, 1, None),
