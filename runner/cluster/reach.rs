@@ -1,6 +1,7 @@
 //! Reaching a Service from where the runner is: directly where its addresses answer, else by a port-forward through
 //! the API server.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,12 +12,17 @@ use serde_json::Value;
 use shakedown_schemas::EventKind;
 use shakedown_schemas::scenario::Reach;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Cluster, ClusterError};
 
 /// How long an address has to answer a connection before it counts as out of reach.
 const DIRECT_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long one that refuses is asked again, and how often, where there is no other way.
+const REFUSED_LIMIT: Duration = Duration::from_secs(5);
+const REFUSED_STEP: Duration = Duration::from_millis(100);
 
 /// A service as a scenario writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +98,9 @@ impl Cluster {
             if addresses.is_empty() {
                 addresses = self.endpoint_addresses(service, port).await?;
             }
-            if let Some(address) = first_that_answers(&addresses).await {
+            // Else there is another way, and no reason to wait.
+            let patience = if reach == Reach::Direct { REFUSED_LIMIT } else { Duration::ZERO };
+            if let Some(address) = first_that_answers(&addresses, patience).await {
                 return Ok(Reached { addresses: vec![address], host, how: "direct", forward: None });
             }
             if reach == Reach::Direct {
@@ -289,15 +297,24 @@ fn cluster_addresses(object: &Value, port: u16) -> Vec<SocketAddr> {
         .collect()
 }
 
-/// The first address that accepts a connection. A refusal is an answer too: the address is in reach and nobody listens,
-/// which is the service's failure, not the way's.
-async fn first_that_answers(addresses: &[SocketAddr]) -> Option<SocketAddr> {
-    for address in addresses {
-        if let Ok(Ok(_)) = tokio::time::timeout(DIRECT_LIMIT, TcpStream::connect(address)).await {
-            return Some(*address);
+/// The first address that accepts a connection. While one refuses, all are asked again for so long: a service's address
+/// refuses until every node has heard of its first ready pod. One that says nothing is out of reach.
+async fn first_that_answers(addresses: &[SocketAddr], patience: Duration) -> Option<SocketAddr> {
+    let begun = Instant::now();
+    loop {
+        let mut is_refused = false;
+        for address in addresses {
+            match tokio::time::timeout(DIRECT_LIMIT, TcpStream::connect(address)).await {
+                Ok(Ok(_)) => return Some(*address),
+                Ok(Err(error)) => is_refused |= error.kind() == io::ErrorKind::ConnectionRefused,
+                Err(_) => {}
+            }
         }
+        if !is_refused || begun.elapsed() >= patience {
+            return None;
+        }
+        tokio::time::sleep(REFUSED_STEP).await;
     }
-    None
 }
 
 #[cfg(test)]
@@ -316,5 +333,18 @@ mod tests {
         assert_eq!(parsed("shop.there:http"), address("shop", "there", "http"));
         assert_eq!(parsed("shop.there.svc.cluster.local:80"), address("shop", "there", "80"));
         assert!(parse_service("shop", "here").unwrap_err().contains("shop:80"));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_is_asked_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let addresses = [address];
+        drop(listener);
+        assert_eq!(first_that_answers(&addresses, Duration::ZERO).await, None);
+        // The first attempt is made before anybody listens.
+        let asked = first_that_answers(&addresses, Duration::from_secs(60));
+        let (found, _listener) = tokio::join!(asked, async { TcpListener::bind(address).await.unwrap() });
+        assert_eq!(found, Some(address));
     }
 }
