@@ -7,6 +7,7 @@ mod requests;
 mod server;
 mod tls;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,8 +18,13 @@ use super::*;
 use crate::observe::{Cell, Failure, LoadObservations, Mark, Part};
 use server::Server;
 
-/// Loads of one server by name, each as the scenario has it (without `url`).
+/// A load of one server, as the scenario has it (without `url`).
 fn planned(server: &Server, load: serde_json::Value) -> PlannedLoad {
+    planned_at(server.address(), load)
+}
+
+/// A load of what listens at an address.
+fn planned_at(address: SocketAddr, load: serde_json::Value) -> PlannedLoad {
     let mut load = load;
     for kind in ["http", "openai"] {
         if let Some(kind) = load.get_mut(kind) {
@@ -28,7 +34,7 @@ fn planned(server: &Server, load: serde_json::Value) -> PlannedLoad {
     PlannedLoad {
         name: "load".to_owned(),
         load: serde_json::from_value(load).unwrap(),
-        endpoint: Endpoint { base: "http://server.test".to_owned(), addresses: vec![server.address()] },
+        endpoint: Endpoint { base: "http://server.test".to_owned(), addresses: vec![address] },
         files: Files::default(),
         seed: 1,
     }

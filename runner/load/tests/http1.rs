@@ -7,13 +7,9 @@ use super::*;
 
 /// The bytes of the request of this number, and what of its body goes out after them.
 fn written(load: serde_json::Value, number: u64) -> (String, usize) {
-    let planned = PlannedLoad {
-        name: "load".to_owned(),
-        load: serde_json::from_value(load).unwrap(),
-        endpoint: Endpoint { base: "http://server.test/base".to_owned(), addresses: Vec::new() },
-        files: Files::of([("large", [b'x'; 40_000].as_slice())]),
-        seed: 1,
-    };
+    let mut planned = planned_at(([127, 0, 0, 1], 1).into(), load);
+    planned.endpoint.base = "http://server.test/base".to_owned();
+    planned.files = Files::of([("large", [b'x'; 40_000].as_slice())]);
     let requests = target::Target::new(&planned).unwrap().requests;
     let mut bytes = Vec::new();
     let (_, request, data) = requests.of(number);
@@ -49,13 +45,8 @@ fn a_request_is_written_as_http_wants_it() {
 #[test]
 fn data_cannot_break_out_of_a_header() {
     let load = json!({"http": {"url": "http://x", "headers": {"x-name": "{{ row.name }}"}}, "feeder": {"file": "rows.csv"}, "rate": "1/s"});
-    let planned = PlannedLoad {
-        name: "load".to_owned(),
-        load: serde_json::from_value(load).unwrap(),
-        endpoint: Endpoint { base: "http://server.test".to_owned(), addresses: Vec::new() },
-        files: Files::of([("rows.csv", b"name\n\"a\nb\"\n".as_slice())]),
-        seed: 1,
-    };
+    let mut planned = planned_at(([127, 0, 0, 1], 1).into(), load);
+    planned.files = Files::of([("rows.csv", b"name\n\"a\nb\"\n".as_slice())]);
     assert!(target::Target::new(&planned).unwrap_err().to_string().contains("cannot be sent"));
 }
 
@@ -118,15 +109,9 @@ async fn an_answer_that_comes_early_is_read() {
         }
     });
     let large = vec![b'x'; 32 << 20];
-    let load =
-        json!({"http": {"url": "http://x", "method": "POST", "body_file": "large"}, "rate": "20/s", "timeout": "60s"});
-    let planned = PlannedLoad {
-        name: "load".to_owned(),
-        load: serde_json::from_value(load).unwrap(),
-        endpoint: Endpoint { base: "http://server.test".to_owned(), addresses: vec![address] },
-        files: Files::of([("large", large.as_slice())]),
-        seed: 1,
-    };
+    let load = json!({"http": {"method": "POST", "body_file": "large"}, "rate": "20/s", "timeout": "60s"});
+    let mut planned = planned_at(address, load);
+    planned.files = Files::of([("large", large.as_slice())]);
     let seen = send(planned, 100 * MS, 60_000 * MS).await;
     task.abort();
     assert_eq!(total(&seen).failed, [(Failure::Status(413), due(20, end_ns(&seen)))].into());
@@ -145,13 +130,7 @@ async fn a_greeting_is_no_answer() {
             kept.push(stream);
         }
     });
-    let planned = PlannedLoad {
-        name: "load".to_owned(),
-        load: serde_json::from_value(json!({"http": {"url": "http://x"}, "rate": "100/s", "timeout": "60s"})).unwrap(),
-        endpoint: Endpoint { base: "http://server.test".to_owned(), addresses: vec![address] },
-        files: Files::default(),
-        seed: 1,
-    };
+    let planned = planned_at(address, json!({"http": {}, "rate": "100/s", "timeout": "60s"}));
     let seen = send(planned, 100 * MS, 60_000 * MS).await;
     task.abort();
     assert_eq!(total(&seen).failed, [(Failure::Protocol, due(100, end_ns(&seen)))].into());

@@ -89,15 +89,8 @@ async fn start(most: Option<u32>) -> (SocketAddr, Arc<Counts>, tokio::task::Join
 }
 
 fn at(address: SocketAddr, mut load: serde_json::Value) -> PlannedLoad {
-    load["http"]["url"] = "http://x".into();
     load["version"] = "http2".into();
-    PlannedLoad {
-        name: "load".to_owned(),
-        load: serde_json::from_value(load).unwrap(),
-        endpoint: Endpoint { base: "http://server.test".to_owned(), addresses: vec![address] },
-        files: Files::default(),
-        seed: 1,
-    }
+    planned_at(address, load)
 }
 
 #[tokio::test]
