@@ -93,21 +93,27 @@ async fn a_large_body_arrives_whole() {
     assert!(server.seen().iter().all(|it| it.body.as_bytes() == body));
 }
 
-/// A server that has seen enough of a request says so, and neither reads the rest nor hangs up.
-#[tokio::test]
-async fn an_answer_that_comes_early_is_read() {
+/// A server that reads so many bytes on each connection, says this, and neither reads more nor hangs up.
+async fn server_that_says(reads: usize, says: &'static [u8]) -> (SocketAddr, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let task = tokio::spawn(async move {
         let mut kept = Vec::new();
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let mut some = [0; 64];
-            stream.read_exact(&mut some).await.unwrap();
-            stream.write_all(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            stream.read_exact(&mut vec![0; reads]).await.unwrap();
+            stream.write_all(says).await.unwrap();
             kept.push(stream);
         }
     });
+    (address, task)
+}
+
+/// A server that has seen enough of a request says so.
+#[tokio::test]
+async fn an_answer_that_comes_early_is_read() {
+    let too_large = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n";
+    let (address, task) = server_that_says(64, too_large).await;
     let large = vec![b'x'; 32 << 20];
     let load = json!({"http": {"method": "POST", "body_file": "large"}, "rate": "20/s", "timeout": "60s"});
     let mut planned = planned_at(address, load);
@@ -120,16 +126,7 @@ async fn an_answer_that_comes_early_is_read() {
 /// A server that speaks first speaks something else.
 #[tokio::test]
 async fn a_greeting_is_no_answer() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let task = tokio::spawn(async move {
-        let mut kept = Vec::new();
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            stream.write_all(b"SSH-2.0-server\r\n").await.unwrap();
-            kept.push(stream);
-        }
-    });
+    let (address, task) = server_that_says(0, b"SSH-2.0-server\r\n").await;
     let planned = planned_at(address, json!({"http": {}, "rate": "100/s", "timeout": "60s"}));
     let seen = send(planned, 100 * MS, 60_000 * MS).await;
     task.abort();
