@@ -37,6 +37,7 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.first().map(String::as_str) {
         Some("--child") => return support::child::run(&words[1..]),
+        Some("--bare") => return support::bare::run(&words[1..]),
         Some("--reference") => return support::reference::run(&words[1..]),
         Some("--server") => return support::server::run(&words[1..]),
         Some("--burn") => return support::burn(&words[1..]),

@@ -1,5 +1,6 @@
 //! What the benchmarks need around the engine: servers, children whose processor time is known, and a little arithmetic.
 
+pub mod bare;
 pub mod child;
 pub mod reference;
 pub mod server;
