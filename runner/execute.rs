@@ -123,8 +123,7 @@ async fn carry_out(
     result.namespace = namespace;
     result.loads = load_infos;
     for load in &result.loads {
-        let how = format!("{}, {} ({})", load.target, load.address, load.reach);
-        events.emit(EventKind::Reached { load: load.name.clone(), how });
+        events.emit(EventKind::Reached { load: load.name.clone(), how: load.reached() });
     }
     for (fault, _) in &faults {
         let pods = fault.targets.iter().map(|pod| pod.name.clone()).collect();

@@ -50,7 +50,7 @@ pub(super) enum Body {
 pub(super) struct Base<'b> {
     pub(super) scheme: Scheme,
     pub(super) authority: Authority,
-    /// What stands before every path, without a `/` at its end.
+    /// The path of the URL: where a request goes that says no path, and what stands before every other.
     pub(super) path: &'b str,
     pub(super) http2: bool,
     /// Each request has a connection of its own.
@@ -105,7 +105,10 @@ impl Request {
         } else if base.fresh && !headers.contains_key(header::CONNECTION) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        let text = compiler.text(&it.path, Escape::No)?;
+        let text = match &it.path {
+            Some(path) => compiler.text(path, Escape::No)?,
+            None => Text::Same(base.path[base.stem().len()..].into()),
+        };
         for path in text.each(base.rows, base.dice) {
             base.uri(&path)?;
         }
@@ -221,12 +224,17 @@ impl Request {
 }
 
 impl Base<'_> {
+    /// What stands before every path that is said: the path of the URL without a `/` at its end.
+    fn stem(&self) -> &str {
+        self.path.trim_end_matches('/')
+    }
+
     /// What stands before every path.
     fn prefix(&self) -> String {
         match self.http2 {
-            true => format!("{}://{}{}", self.scheme, self.authority, self.path),
+            true => format!("{}://{}{}", self.scheme, self.authority, self.stem()),
             // HTTP/1.1 has the host in a header, and its path alone on the line (RFC 9112, section 3.2.1).
-            false => self.path.to_owned(),
+            false => self.stem().to_owned(),
         }
     }
 
@@ -234,7 +242,7 @@ impl Base<'_> {
         let path = String::from_utf8_lossy(path);
         let bad = |cause: &dyn std::fmt::Display| format!("`{path}` is not a path ({cause})");
         // Not through `Uri` alone, which takes `//host/path` for a host.
-        let whole = format!("{}{path}", self.path);
+        let whole = format!("{}{path}", self.stem());
         let path_and_query = PathAndQuery::try_from(whole.as_str()).map_err(|cause| bad(&cause))?;
         if !whole.starts_with('/') {
             return Err(bad(&"it does not begin with `/`"));

@@ -125,7 +125,7 @@ impl Target {
         let base = Base {
             scheme: scheme.parse().map_err(|_| "no scheme".to_owned())?,
             authority: host_header.parse().map_err(|_| format!("`{authority}` is not a host"))?,
-            path: base_uri.path().trim_end_matches('/'),
+            path: base_uri.path(),
             http2,
             fresh,
             headers,
@@ -217,7 +217,7 @@ fn openai_request(openai: &OpenAi) -> HttpRequest {
         name: String::new(),
         weight: 1,
         method: "POST".to_owned(),
-        path: RequestText::plain(openai.endpoint.path()),
+        path: Some(RequestText::plain(openai.endpoint.path())),
         headers: openai.headers.clone(),
         body: None,
         body_file: None,
@@ -333,6 +333,28 @@ mod tests {
         assert_eq!(request.headers()["host"], "[::1]:81");
         assert_eq!(request.headers()["accept"], "text/plain");
         assert_eq!((target.host.as_str(), target.port), ("::1", 81));
+    }
+
+    #[test]
+    fn a_url_is_where_a_request_goes_that_says_no_path() {
+        for (url, path, goes_to) in [
+            ("http://x", None, "/"),
+            ("http://x/", None, "/"),
+            ("http://x/health", None, "/health"),
+            ("http://x/api/", None, "/api/"),
+            ("http://x/api/", Some("/"), "/api/"),
+            ("http://x/api", Some("/"), "/api/"),
+            ("http://x/api", Some("?a=1"), "/api?a=1"),
+        ] {
+            for version in ["http1", "http2"] {
+                let mut load = json!({"http": {"url": "http://x"}, "version": version, "rate": "1/s"});
+                if let Some(path) = path {
+                    load["http"]["path"] = path.into();
+                }
+                let asked = request(&target(url, load.clone()).unwrap(), 0);
+                assert_eq!(asked.uri().path_and_query().unwrap(), goes_to, "{url} {load}");
+            }
+        }
     }
 
     #[test]

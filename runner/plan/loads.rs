@@ -127,7 +127,7 @@ async fn by_url(name: &str, url: &str) -> Result<Way, PlanError> {
     Ok(Way {
         target: url.to_owned(),
         reach: "url",
-        endpoint: Endpoint { base: url.trim_end_matches('/').to_owned(), addresses: Vec::new() },
+        endpoint: Endpoint { base: url.to_owned(), addresses: Vec::new() },
         forward: None,
     })
 }

@@ -23,7 +23,7 @@ pub fn show(document: &Document, plan: &Plan, cluster: Option<&Cluster>, seed: u
     }
     _ = writeln!(out, "seed     {seed}\n\nload");
     for load in &plan.load_infos {
-        _ = writeln!(out, "  {}: {} to {}, {} ({})", load.name, load.schedule, load.target, load.address, load.reach);
+        _ = writeln!(out, "  {}: {} to {}", load.name, load.schedule, load.reached());
     }
     timeline(&mut out, scenario, plan);
     for (fault, _) in &plan.faults {

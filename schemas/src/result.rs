@@ -241,6 +241,14 @@ pub struct LoadInfo {
     pub requests: Vec<RequestInfo>,
 }
 
+impl LoadInfo {
+    /// What was called and how, in words: `service shop:80, 10.0.0.7:80 (direct)`. A URL is its own address.
+    pub fn reached(&self) -> String {
+        let at = if self.address == self.target { String::new() } else { format!(", {}", self.address) };
+        format!("{}{at} ({})", self.target, self.reach)
+    }
+}
+
 /// One of several requests of a load, and how often it was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestInfo {

@@ -187,7 +187,10 @@ pub(super) fn url_address(path: &str, text: &str, findings: &mut Findings<'_>) {
                 .help("send it as a header, such as `headers: {Authorization: \"{{ token }}\"}`"),
         );
     } else if rest.contains(['?', '#']) {
-        findings
-            .push(path, Diagnostic::error(Code::Url, "a base URL has no `?` or `#`").help("put the query into `path`"));
+        findings.push(
+            path,
+            Diagnostic::error(Code::Url, "a base URL has no `?` or `#`")
+                .help("write the address up to its port, and the rest as `path`"),
+        );
     }
 }

@@ -207,6 +207,8 @@ fn loads(scenario: &ScenarioResult) -> Vec<LoadRow> {
         model: if it.open_loop { "open loop" } else { "closed loop" },
         reach: match (it.address.as_str(), it.reconnects) {
             ("", _) => it.reach.clone(),
+            // A URL is its own address, and stands in the row already.
+            (address, _) if address == it.target => it.reach.clone(),
             (address, 0) => format!("{}, {address}", it.reach),
             (address, n) => format!("{}, {address}, made anew {}", it.reach, words::plural(n as usize, "time")),
         },

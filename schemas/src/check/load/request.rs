@@ -62,8 +62,10 @@ pub(super) fn http(path: &str, http: &Http, rows: &mut Rows, findings: &mut Find
 
 fn request(path: &str, it: &HttpRequest, rows: &mut Rows, findings: &mut Findings<'_>) {
     method(path, &it.method, findings);
-    target(path, &it.path, findings);
-    rows.check(&format!("{path}.path"), &it.path, Place::Path, findings);
+    if let Some(text) = &it.path {
+        target(path, text, findings);
+        rows.check(&format!("{path}.path"), text, Place::Path, findings);
+    }
     if let Some(body) = &it.body {
         rows.check(&format!("{path}.body"), body, Place::Body, findings);
     }

@@ -16,7 +16,7 @@ pub struct Http {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["shop:80"]))]
     pub service: Option<String>,
-    /// A base URL that needs no cluster.
+    /// A URL that needs no cluster: the whole address, or what stands before every `path`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["http://127.0.0.1:8080"]))]
     pub url: Option<String>,
@@ -27,10 +27,10 @@ pub struct Http {
     #[serde(default = "default_method")]
     #[schemars(extend("examples" = ["POST"]))]
     pub method: String,
-    /// The request's path and query. Default `/`.
-    #[serde(default = "default_path")]
+    /// The request's path and query, after the path of a `url` that has one. Default: that alone, or `/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["/checkout?step=1", "/items/{{ row.sku | urlencode }}"]))]
-    pub path: RequestText,
+    pub path: Option<RequestText>,
     /// Headers to send, with every request.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     #[schemars(extend("examples" = [{"X-Request-Id": "{{ uuid }}"}]))]
@@ -72,10 +72,10 @@ pub struct HttpRequest {
     #[serde(default = "default_method")]
     #[schemars(extend("examples" = ["POST"]))]
     pub method: String,
-    /// The request's path and query. Default `/`.
-    #[serde(default = "default_path")]
+    /// The request's path and query, after the path of a `url` that has one. Default: that alone, or `/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["/checkout?step=1"]))]
-    pub path: RequestText,
+    pub path: Option<RequestText>,
     /// Headers to send, beside those of all requests.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     #[schemars(extend("examples" = [{"Content-Type": "application/json"}]))]
@@ -131,8 +131,4 @@ impl Http {
 
 fn default_method() -> String {
     "GET".to_owned()
-}
-
-fn default_path() -> RequestText {
-    RequestText::plain("/")
 }
