@@ -29,7 +29,9 @@ use outcome::Ended;
 /// is late for a moment would otherwise answer with hundreds of connections, which make it later still.
 const MAX_YOUNG: usize = 4;
 
-/// An open loop may have a connection more than it ever had so often, and so many at once.
+/// An open loop may have a connection more than it ever had so often, and so many at once. No less often: a service whose
+/// answers begin to take 2 s cannot be told from one that stands still until 2 s have passed, and what waits here meanwhile would
+/// be counted as its slowness. The price is that a server that stood still finds a connection to accept for each request.
 const GROWTH_NS: u64 = 1_000_000;
 const GROWTH_AT_ONCE: u64 = 32;
 

@@ -107,6 +107,7 @@ impl Request {
         }
         let text = match &it.path {
             Some(path) => compiler.text(path, Escape::No)?,
+            // What the stem leaves of the URL's own path: together they are as it is written.
             None => Text::Same(base.path[base.stem().len()..].into()),
         };
         for path in text.each(base.rows, base.dice) {
@@ -224,7 +225,7 @@ impl Request {
 }
 
 impl Base<'_> {
-    /// What stands before every path that is said: the path of the URL without a `/` at its end.
+    /// The path of the URL without a `/` at its end, to be joined with another.
     fn stem(&self) -> &str {
         self.path.trim_end_matches('/')
     }

@@ -190,7 +190,7 @@ pub(super) fn url_address(path: &str, text: &str, findings: &mut Findings<'_>) {
         findings.push(
             path,
             Diagnostic::error(Code::Url, "a base URL has no `?` or `#`")
-                .help("write the address up to its port, and the rest as `path`"),
+                .help("remove it; the query of an `http` load stands in its `path`, such as `path: /search?q=1`"),
         );
     }
 }

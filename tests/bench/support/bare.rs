@@ -5,7 +5,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -23,9 +22,7 @@ pub fn run(words: &[String]) {
     let address = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
     let seconds: f64 = seconds.parse().expect("seconds");
     let rate: f64 = rate.parse().expect("a rate");
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).ok();
+    super::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let shared: Arc<Mutex<Shared>> = Arc::default();
     runtime.block_on(async {
@@ -36,7 +33,9 @@ pub fn run(words: &[String]) {
             tokio::time::sleep_until(due).await;
             let (address, shared) = (address.clone(), Arc::clone(&shared));
             requests.spawn(async move { request(&address, due, &shared).await.expect("an answer") });
-            while requests.try_join_next().is_some() {}
+            while let Some(ended) = requests.try_join_next() {
+                ended.expect("no request is lost");
+            }
         }
         requests.join_all().await;
     });

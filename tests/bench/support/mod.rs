@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 use serde_json::Value;
 
 /// What this program was asked to do.
@@ -123,6 +123,13 @@ pub fn tool(options: &Options, name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let folders = options.peers.iter().cloned().chain(std::env::split_paths(&path));
     folders.map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// Lets this process open as many files as the system allows: each connection needs one.
+pub fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).ok();
 }
 
 /// Takes a share of a core for so many seconds: `SECONDS SHARE`.

@@ -205,12 +205,10 @@ fn loads(scenario: &ScenarioResult) -> Vec<LoadRow> {
         requests: sentences::requests(it),
         schedule: it.schedule.clone(),
         model: if it.open_loop { "open loop" } else { "closed loop" },
-        reach: match (it.address.as_str(), it.reconnects) {
-            ("", _) => it.reach.clone(),
-            // A URL is its own address, and stands in the row already.
-            (address, _) if address == it.target => it.reach.clone(),
-            (address, 0) => format!("{}, {address}", it.reach),
-            (address, n) => format!("{}, {address}, made anew {}", it.reach, words::plural(n as usize, "time")),
+        reach: match (it.behind(), it.reconnects) {
+            (None, _) => it.reach.clone(),
+            (Some(address), 0) => format!("{}, {address}", it.reach),
+            (Some(address), n) => format!("{}, {address}, made anew {}", it.reach, words::plural(n as usize, "time")),
         },
     });
     rows.collect()
