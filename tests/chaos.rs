@@ -16,7 +16,7 @@ use crate::support::shakedown::Shakedown;
 use crate::support::stage::{KINDS, Stage, define, wait};
 use crate::support::{none_of, root, scenario, skipped};
 
-#[path = "../runner/faults/chaos/spec/combinations.rs"]
+#[path = "../runner/faults/src/chaos/spec/combinations.rs"]
 mod combinations;
 
 /// How long any run here may take.
@@ -135,7 +135,7 @@ fn the_patterns_of_the_guide_run_unchanged() {
 #[test]
 fn the_server_takes_every_golden_file() {
     let stage = stage!("the_server_takes_every_golden_file");
-    let folder = root().join("runner/faults/chaos/spec/snapshots");
+    let folder = root().join("runner/faults/src/chaos/spec/snapshots");
     let mut all = String::new();
     for entry in std::fs::read_dir(folder).expect("the golden files") {
         let text = std::fs::read_to_string(entry.expect("an entry").path()).expect("UTF-8");
@@ -164,9 +164,9 @@ fn the_server_takes_every_golden_file() {
 /// Every combination of a degradation's fields, to a service in both directions and for all traffic, by the real schemas.
 #[test]
 fn the_server_takes_every_combination_of_a_degradation() {
-    use shakedown::cluster::{ConnectOptions, connect};
-    use shakedown::faults::chaos::spec::{Ends, netem};
-    use shakedown::faults::chaos::{Naming, object};
+    use shakedown_cluster::{ConnectOptions, connect};
+    use shakedown_faults::chaos::spec::{Ends, netem};
+    use shakedown_faults::chaos::{Naming, object};
     use shakedown_schemas::result::PodRef;
     use shakedown_schemas::scenario::Direction;
 

@@ -261,8 +261,8 @@ pub struct Safety {
 
 impl Safety {
     /// How patient faults of Chaos Mesh are.
-    pub fn limits(&self) -> crate::faults::chaos::Limits {
-        crate::faults::chaos::Limits {
+    pub fn limits(&self) -> shakedown_faults::chaos::Limits {
+        shakedown_faults::chaos::Limits {
             active: self.inject_timeout.get(),
             force_after: self.force_cleanup.then(|| self.undo_timeout.get() / 2),
         }

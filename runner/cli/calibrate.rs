@@ -7,7 +7,7 @@ use super::args::Calibrate;
 use super::console::Style;
 use super::table::table;
 use super::{Failure, exit, run, select};
-use crate::judge::{self, Calibration};
+use shakedown_judge::{self as judge, Calibration};
 
 /// Runs, writes the reports as `run` does, and prints a row per expectation.
 ///

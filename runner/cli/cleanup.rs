@@ -12,10 +12,12 @@ use super::args;
 use super::run::host;
 use super::sandbox::Environment;
 use super::{Failure, exit};
-use crate::cluster::{Cluster, ClusterError, ObjectKey};
-use crate::faults::chaos;
-use crate::sweep::{self, Item};
-use crate::{journal, lock};
+use shakedown_cluster::Item;
+use shakedown_cluster::journal;
+use shakedown_cluster::{Cluster, ClusterError, ObjectKey};
+use shakedown_faults::chaos;
+use shakedown_guard::leftovers;
+use shakedown_guard::lock;
 
 /// The folder of all results, beside the working folder.
 const RESULTS: &str = "shakedown-results";
@@ -33,7 +35,7 @@ pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Fai
     let Some(cluster) = environment.cluster() else { return Ok(exit::PASSED) };
     let mut found = Found::default();
     if let Some(journal) = &journal {
-        let there = sweep::existing(cluster, journal.outstanding.clone()).await.map_err(Failure::environment)?;
+        let there = leftovers::existing(cluster, journal.outstanding.clone()).await.map_err(Failure::environment)?;
         found.add(cluster, &args, there, &journal.dead()?).await?;
     }
     // A check with nothing named looks everywhere, beside what the journal says.
@@ -83,7 +85,7 @@ impl Found {
             };
             let leases = || async {
                 let mut leases =
-                    everywhere(cluster, args, async |namespace| sweep::leases(cluster, namespace).await).await?;
+                    everywhere(cluster, args, async |namespace| leftovers::leases(cluster, namespace).await).await?;
                 leases.retain(doubtful);
                 Ok(leases)
             };
@@ -120,7 +122,7 @@ async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
     for item in items {
         let removed = match item {
             Item::Object(key) if key.kind.is_chaos() => recovered(cluster, key, force).await,
-            item => sweep::remove(cluster, item).await.map_err(|error| error.to_string()),
+            item => leftovers::remove(cluster, item).await.map_err(|error| error.to_string()),
         };
         match removed {
             Ok(()) => println!("removed: {item}"),
@@ -224,8 +226,8 @@ fn latest(results: &Path) -> Option<PathBuf> {
 async fn by_label(cluster: &Cluster, args: &args::Cleanup) -> Result<Vec<(String, Item)>, Failure> {
     let run = args.run.as_deref();
     let found = match &args.target.namespace {
-        Some(namespace) => sweep::find(cluster, run, namespace).await,
-        None => everywhere(cluster, args, async |namespace| sweep::find(cluster, run, namespace).await).await,
+        Some(namespace) => leftovers::find(cluster, run, namespace).await,
+        None => everywhere(cluster, args, async |namespace| leftovers::find(cluster, run, namespace).await).await,
     };
     let now = Timestamp::now();
     let old = |run: &str| args.older_than.is_none_or(|age| is_older(run, age, now));

@@ -8,7 +8,7 @@ use shakedown_schemas::RunResult;
 use super::args::Compare;
 use super::table::table;
 use super::{Failure, exit, report};
-use crate::judge::{self, Change, Moved};
+use shakedown_judge::{self as judge, Change, Moved};
 
 /// Prints a table of what moved.
 ///

@@ -10,7 +10,7 @@ use shakedown_schemas::{Event, EventKind};
 
 use super::args::Color;
 use super::live::Live;
-use crate::events::{Listener, Progress};
+use shakedown_engine::events::{Listener, Progress};
 
 /// How often a run that has nothing to say says so where there is no terminal.
 const HEARTBEAT: Duration = Duration::from_secs(10);

@@ -7,9 +7,10 @@ use shakedown_reports::Redactor;
 
 use super::sandbox::Environment;
 use super::{Failure, args, exit, proof, run};
-use crate::cluster::{Access, Cluster, ClusterError, Kind};
-use crate::faults::{canary, fuse};
-use crate::known;
+use shakedown_cluster::{Access, Cluster, ClusterError, Kind};
+use shakedown_faults::canary;
+use shakedown_faults::enforcement;
+use shakedown_guard::fuse;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -218,14 +219,14 @@ async fn fuse_finding(cluster: &Cluster, namespace: &str) -> Finding {
 async fn enforcement(args: &args::Proving, cluster: &Cluster, namespace: &str) -> Result<Vec<Finding>, ClusterError> {
     const REMEDY: &str = "partitions by NetworkPolicy do nothing here: install a network plugin that enforces policies, such \
                           as Calico or Cilium, or use Chaos Mesh's partition";
-    let tell = |known: &known::Enforcement| {
+    let tell = |known: &enforcement::Enforcement| {
         if known.enforced {
             Finding::ok(known.sentence())
         } else {
             Finding::new(Level::Problem, known.sentence(), REMEDY)
         }
     };
-    let remembered = known::recall(cluster).await?;
+    let remembered = enforcement::recall(cluster).await?;
     if cluster.info().sandbox || args.no_canary {
         return Ok(vec![remembered.as_ref().map_or_else(
             || {
@@ -249,7 +250,7 @@ async fn enforcement(args: &args::Proving, cluster: &Cluster, namespace: &str) -
     match canary::sing(cluster, &run::run_id(jiff::Timestamp::now()), namespace, &image).await {
         Ok(answer) => {
             let mut findings = vec![tell(&answer)];
-            if let Err(why) = known::remember(cluster, &answer).await? {
+            if let Err(why) = enforcement::remember(cluster, &answer).await? {
                 findings.push(Finding::new(Level::Warning, "this answer could not be kept for later runs", why));
             }
             Ok(findings)

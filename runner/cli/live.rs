@@ -12,8 +12,8 @@ use shakedown_schemas::event::FaultState;
 use shakedown_schemas::{Event, EventKind};
 
 use super::console::Style;
-use crate::events::Progress;
-use crate::load;
+use shakedown_engine::events::Progress;
+use shakedown_load as load;
 
 /// The most faults that are named in one line.
 const FAULTS: usize = 4;

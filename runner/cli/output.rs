@@ -9,8 +9,8 @@ use shakedown_reports::Redactor;
 use shakedown_schemas::{Event, RunResult};
 
 use super::{Failure, ci};
-use crate::events::Listener;
-use crate::journal::{self, Journal};
+use shakedown_cluster::journal::{self, Journal};
+use shakedown_engine::events::Listener;
 
 /// The folder of all results, beside the working folder.
 const RESULTS: &str = "shakedown-results";
@@ -201,7 +201,7 @@ fn line(event: &Event) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::Events;
+    use shakedown_engine::events::Events;
     use shakedown_reports::sample;
     use shakedown_schemas::EventKind;
 

@@ -6,7 +6,7 @@ use super::args;
 use super::console::Style;
 use super::sandbox::Environment;
 use super::{Failure, exit, proof, run, select};
-use crate::plan::{self, Options};
+use shakedown_engine::plan::{self, Options};
 
 /// Prints the plan of every selected scenario.
 ///

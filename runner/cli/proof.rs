@@ -4,10 +4,10 @@
 use shakedown_schemas::result::{ScenarioResult, Verdict};
 
 use super::args;
-use crate::cluster::{Cluster, WitnessImage};
-use crate::faults::{canary, witness};
-use crate::known::{self, Enforcement};
-use crate::plan::Proof;
+use shakedown_cluster::{Cluster, WitnessImage};
+use shakedown_engine::plan::Proof;
+use shakedown_faults::enforcement::{self, Enforcement};
+use shakedown_faults::{canary, witness};
 
 /// What the sandbox's pods run: this program.
 const SANDBOX_IMAGE: &str = "shakedown-sandbox";
@@ -35,7 +35,7 @@ pub async fn canary_image(args: &args::Proving, cluster: &Cluster) -> Option<Wit
 /// When the cluster does not answer.
 pub async fn known(args: &args::Proving, cluster: Option<&Cluster>) -> Result<Proof, String> {
     let Some(cluster) = cluster else { return Ok(Proof::default()) };
-    let enforcement = known::recall(cluster).await.map_err(|error| error.to_string())?;
+    let enforcement = enforcement::recall(cluster).await.map_err(|error| error.to_string())?;
     Ok(Proof { image: image(args, cluster).await, enforcement })
 }
 
@@ -56,10 +56,10 @@ pub async fn learn(cluster: &Cluster, scenario: &ScenarioResult) {
         (true, _) => Some(true),
         (_, true) => Some(false),
         // A fault may be too short to tell.
-        _ => known::recall(cluster).await.ok().flatten().and_then(|known| known.keeps),
+        _ => enforcement::recall(cluster).await.ok().flatten().and_then(|known| known.keeps),
     };
     // A cache that cannot be written only makes the next run ask again.
-    _ = known::remember(cluster, &Enforcement { keeps, ..Enforcement::now(true, "a witness showed it") }).await;
+    _ = enforcement::remember(cluster, &Enforcement { keeps, ..Enforcement::now(true, "a witness showed it") }).await;
 }
 
 /// The same, and where it is not known whether policies are enforced, a canary finds out: unless that is not wanted, or
@@ -81,7 +81,7 @@ pub async fn find(
     let Some(image) = canary_image(args, cluster).await else { return Ok((proof, None)) };
     match canary::sing(cluster, run, namespace, &image).await {
         Ok(answer) => {
-            _ = known::remember(cluster, &answer).await;
+            _ = enforcement::remember(cluster, &answer).await;
             proof.enforcement = Some(answer);
             Ok((proof, None))
         }

@@ -12,14 +12,14 @@ use super::console::{Console, Style};
 use super::finish::{self, Summary};
 use super::output::Output;
 use super::{Failure, exit, proof, sandbox, select, signals};
-use crate::cluster::{Cluster, ClusterError, quoted};
-use crate::events::{Events, Listener};
-use crate::execute::{self, Context, Signal};
 use crate::export;
-use crate::judge;
-use crate::lock::Holder;
-use crate::plan::{Options, Proof};
-use crate::sweep;
+use shakedown_cluster::{Cluster, ClusterError, quoted};
+use shakedown_engine::events::{Events, Listener};
+use shakedown_engine::execute::{self, Context, Signal};
+use shakedown_engine::plan::{Options, Proof};
+use shakedown_guard::leftovers;
+use shakedown_guard::lock::Holder;
+use shakedown_judge as judge;
 
 /// How long the removal of an interrupted canary is tried.
 const LAST_PATIENCE: Duration = Duration::from_secs(6);
@@ -184,12 +184,12 @@ async fn forget_canary(cluster: Option<&Cluster>, run: &str) -> Result<(), Failu
         let look = cluster.by_hand(&format!("shakedown cleanup --check --run {run}"));
         Failure::environment(format!("the canary could not be removed: {error}\nhelp: `{look}` looks again"))
     };
-    let found = match sweep::find(cluster, Some(run), "").await {
-        Err(ClusterError::Forbidden { .. }) => sweep::find(cluster, Some(run), cluster.default_namespace()).await,
+    let found = match leftovers::find(cluster, Some(run), "").await {
+        Err(ClusterError::Forbidden { .. }) => leftovers::find(cluster, Some(run), cluster.default_namespace()).await,
         found => found,
     };
     for (_, item) in found.map_err(unknown)? {
-        if let Err(error) = sweep::remove(cluster, &item).await {
+        if let Err(error) = leftovers::remove(cluster, &item).await {
             let command = cluster.by_hand(&item.command());
             let message = format!("{item} was left behind: {error}\n  {command}");
             return Err(Failure { message, code: exit::LEFTOVERS });

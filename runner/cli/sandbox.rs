@@ -8,9 +8,9 @@ use shakedown_reports::Redactor;
 
 use super::args::{self, PodProgram, Target};
 use super::{Failure, exit};
-use crate::cluster::{self, Cluster, ConnectOptions};
-use crate::faults::probe;
-use crate::sandbox::{Sandbox, Topology, inference};
+use shakedown_cluster::{self as cluster, Cluster, ConnectOptions};
+use shakedown_probe as probe;
+use shakedown_sandbox::{Sandbox, Topology, inference};
 
 /// The cluster that a command acts on, if it needs one.
 pub struct Environment {
@@ -125,7 +125,7 @@ pub async fn pod(args: args::Pod) -> Result<u8, Failure> {
         _ = stop.wait_for(Option::is_some).await;
         end.cancel();
     });
-    let net = crate::sandbox::net::Net::host();
+    let net = shakedown_sandbox::net::Net::host();
     let print = |line: String| _ = writeln!(std::io::stdout(), "{line}");
     let log = inference::Log::new(print);
     let wrong = |error: serde_json::Error| Failure::usage(format!("--config is not valid: {error}"));
@@ -140,7 +140,7 @@ pub async fn pod(args: args::Pod) -> Result<u8, Failure> {
             inference::bus(net, serde_json::from_str(config).map_err(wrong)?, log, token).await
         }
         PodProgram::Probe { config } => {
-            probe::run(net, serde_json::from_str(config).map_err(wrong)?, print, token).await
+            probe::run(probe::Host, serde_json::from_str(config).map_err(wrong)?, print, token).await
         }
     };
     ended.map_err(Failure::environment)?;

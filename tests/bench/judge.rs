@@ -6,9 +6,9 @@
 //! `latency_ratio: {percentile: p95, to: baseline, max: 1.2}`.
 
 use serde_json::json;
-use shakedown::judge::expectations;
-use shakedown::judge::testing::Timeline;
-use shakedown::judge::testing::shapes::{Service, Shape};
+use shakedown_judge::expectations;
+use shakedown_judge::testing::Timeline;
+use shakedown_judge::testing::shapes::{Service, Shape};
 use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{ExpectationResult, Verdict};
 

@@ -13,7 +13,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shakedown::cluster::{Change, Cluster, ClusterError, ConnectOptions, Kind, ObjectKey, connect};
+use shakedown_cluster::{Change, Cluster, ClusterError, ConnectOptions, Kind, ObjectKey, connect};
 use tokio::time::Instant;
 
 use crate::campaign::server::Server;

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::{Finding, Level, access, name};
-use crate::cluster::{Access, Cluster, ClusterError, Installation, Kind};
-use crate::faults::chaos::{explained, failing, fitness, stuck};
+use shakedown_cluster::{Access, Cluster, ClusterError, Installation, Kind};
+use shakedown_faults::chaos::{explained, failing, fitness, stuck};
 
 /// How long a resource may be on its way out before that is worth a word, in seconds.
 const GOING: f64 = 60.0;
@@ -56,7 +56,7 @@ pub(super) async fn look(cluster: &Cluster, namespace: &str) -> Result<Vec<Findi
             facts.nodes.insert(node.to_owned(), runtime.map(str::to_owned));
         }
     }
-    let key = crate::cluster::ObjectKey {
+    let key = shakedown_cluster::ObjectKey {
         kind: Kind::Namespace,
         namespace: String::new(),
         name: namespace.to_owned(),

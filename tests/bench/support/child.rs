@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use shakedown::judge;
-use shakedown::load::{Endpoint, Engine, LoadDriver, PlannedLoad};
-use shakedown::observe::{Cell, Histogram, LoadObservations, Mark, Marks, Observations, Part, PhaseSpan};
+use shakedown_judge as judge;
+use shakedown_load::{Endpoint, Engine, LoadDriver, PlannedLoad};
+use shakedown_observe::{Cell, Histogram, LoadObservations, Mark, Marks, Observations, Part, PhaseSpan};
 use shakedown_schemas::Scenario;
 
 use super::server::monotonic_ns;

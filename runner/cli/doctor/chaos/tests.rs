@@ -1,7 +1,7 @@
 //! Each failure that users of Chaos Mesh report, as facts, and the finding that names its cause.
 
 use super::*;
-use crate::cluster::testing::server;
+use shakedown_cluster::testing::server;
 
 fn healthy() -> Facts {
     let served = Kind::CHAOS.iter().chain(&[Kind::PodNetworkChaos]).map(|kind| kind.plural().to_owned());

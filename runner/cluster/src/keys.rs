@@ -1,0 +1,121 @@
+//! What names the things that a run makes in a cluster: keys of objects, what is ours to remove, and the acts that the
+//! journal records.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Kind;
+
+/// An object, exactly.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ObjectKey {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace; empty for a kind that has none.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID, when only that very object is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+}
+
+impl ObjectKey {
+    /// The command that removes it.
+    pub fn delete_command(&self) -> String {
+        let namespace = if self.namespace.is_empty() { String::new() } else { format!("-n {} ", self.namespace) };
+        format!("kubectl {namespace}delete {} {}", self.kind.kubectl(), self.name)
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.kind.kubectl(), self.name)?;
+        if self.namespace.is_empty() { Ok(()) } else { write!(out, " in namespace {}", self.namespace) }
+    }
+}
+
+/// Something of ours in a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Item {
+    /// An object that a run created.
+    Object(ObjectKey),
+    /// A label that a run put on an object of somebody else.
+    Mark(ObjectKey, String),
+}
+
+impl Item {
+    /// Whether both mean the same, whatever is known of the objects' UIDs.
+    pub fn same(&self, other: &Self) -> bool {
+        let (Self::Object(key) | Self::Mark(key, _)) = self;
+        let (Self::Object(its) | Self::Mark(its, _)) = other;
+        let label = |item: &Self| match item {
+            Self::Object(_) => None,
+            Self::Mark(_, label) => Some(label.clone()),
+        };
+        (key.kind, &key.namespace, &key.name) == (its.kind, &its.namespace, &its.name) && label(self) == label(other)
+    }
+
+    /// Whether it acts on others. A label that nothing selects does not.
+    pub const fn acts(&self) -> bool {
+        matches!(self, Self::Object(_))
+    }
+
+    /// The kubectl command that removes it.
+    pub fn command(&self) -> String {
+        match self {
+            Self::Object(key) => key.delete_command(),
+            Self::Mark(key, label) => unmark_command(key, label),
+        }
+    }
+}
+
+/// The kubectl command that takes a label off.
+pub fn unmark_command(key: &ObjectKey, label: &str) -> String {
+    let namespace = if key.namespace.is_empty() { String::new() } else { format!("-n {} ", key.namespace) };
+    format!("kubectl {namespace}label {} {} {label}-", key.kind.kubectl(), key.name)
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Object(key) => write!(out, "{key}"),
+            Self::Mark(key, label) => write!(out, "the label {label} of {key}"),
+        }
+    }
+}
+
+/// One thing done to a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// An object is created.
+    Create(ObjectKey),
+    /// An object is deleted.
+    Delete(ObjectKey),
+    /// A label is put on somebody else's object.
+    Mark(ObjectKey, String),
+    /// That label is taken off.
+    Unmark(ObjectKey, String),
+}
+
+impl Act {
+    /// What undoes it, where there is something to undo.
+    pub(crate) fn undo(&self) -> Option<Item> {
+        match self {
+            Self::Create(key) => Some(Item::Object(key.clone())),
+            Self::Mark(key, label) => Some(Item::Mark(key.clone(), label.clone())),
+            Self::Delete(_) | Self::Unmark(..) => None,
+        }
+    }
+
+    /// What it undoes itself.
+    pub(crate) fn undoes(&self) -> Option<Item> {
+        match self {
+            Self::Delete(key) => Some(Item::Object(key.clone())),
+            Self::Unmark(key, label) => Some(Item::Mark(key.clone(), label.clone())),
+            Self::Create(_) | Self::Mark(..) => None,
+        }
+    }
+}

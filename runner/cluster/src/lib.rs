@@ -1,0 +1,120 @@
+//! The cluster: the only module that imports kube. It connects, reads, and carries out single acts on objects, each
+//! bounded in time and retried where that is safe.
+//!
+//! What does not belong here: which objects a fault needs (`faults`), and when they come and go (`timeline`).
+
+mod access;
+mod chaos;
+mod connect;
+mod error;
+pub mod journal;
+pub mod keys;
+mod kill;
+mod kind;
+pub mod labels;
+mod network;
+mod objects;
+mod own;
+mod pods;
+mod reach;
+mod secrets;
+mod story;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+mod transport;
+mod watch;
+mod workloads;
+
+pub use access::Access;
+pub use chaos::Installation;
+pub use connect::{ConnectOptions, connect, quoted};
+pub use error::ClusterError;
+pub use keys::{Act, Item, ObjectKey};
+pub use kind::{CHAOS_GROUP, Kind};
+pub use network::{Network, endpoint_ips};
+pub use own::WitnessImage;
+pub use pods::{choose, pod_ref};
+pub use reach::{PortForward, Reached, ServiceAddress, parse_service};
+pub use secrets::secrets;
+pub use watch::Change;
+pub use workloads::Workload;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use shakedown_schemas::EventKind;
+use shakedown_schemas::result::ClusterInfo;
+use tokio::time::Instant;
+
+use crate::journal::Journal;
+
+/// Where the cluster's side events go: retries, reconnects.
+pub type Notify = Arc<dyn Fn(EventKind) + Send + Sync>;
+
+/// How long a request that may be repeated is repeated.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A connection to one cluster.
+#[derive(Clone)]
+pub struct Cluster {
+    client: kube::Client,
+    info: ClusterInfo,
+    default_namespace: String,
+    /// What a command by hand needs to reach it.
+    flags: String,
+    notify: Notify,
+    journal: Option<Arc<Journal>>,
+    /// How long a request that may be repeated is repeated: no try begins later than this.
+    patience: Duration,
+    /// Until when an act whose answer never came may still be carried out.
+    unclear: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Cluster {
+    /// What the reports say of it.
+    pub const fn info(&self) -> &ClusterInfo {
+        &self.info
+    }
+
+    /// The namespace of the kubeconfig's context, or `default`.
+    pub fn default_namespace(&self) -> &str {
+        &self.default_namespace
+    }
+
+    /// A kubectl command, or one of ours, as it is to be typed: it reaches this cluster and no other.
+    pub fn by_hand(&self, command: &str) -> String {
+        format!("{command}{}", self.flags)
+    }
+
+    /// The same connection, with its side events sent elsewhere.
+    pub fn notifying(mut self, notify: Notify) -> Self {
+        self.notify = notify;
+        self
+    }
+
+    /// The same connection, with requests repeated for so long.
+    pub const fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Says what happened, to whoever listens.
+    pub fn tell(&self, event: EventKind) {
+        (self.notify)(event);
+    }
+
+    /// The same connection, with every act written into a journal first.
+    pub fn journalled(mut self, journal: Arc<Journal>) -> Self {
+        self.journal = Some(journal);
+        self
+    }
+
+    /// The server's version as two numbers; none where it does not say (self-built servers leave them empty and only
+    /// fill the whole version).
+    pub fn version(&self) -> Option<(u32, u32)> {
+        let mut parts = self.info.version.trim_start_matches('v').split('.');
+        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    }
+}

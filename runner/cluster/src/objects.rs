@@ -1,0 +1,311 @@
+//! Single acts on objects: create, read, delete, label. Each is bounded in time; what may safely be sent again is sent
+//! again a few times when the server is overloaded or the connection breaks, and every such retry is an event.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use serde_json::{Value, json};
+use shakedown_schemas::EventKind;
+use tokio::time::Instant;
+
+use super::{Cluster, ClusterError, Kind};
+use crate::keys::{Act, ObjectKey};
+
+/// How long one request may take. Short enough that ten seconds of silence leave time for a second try.
+const REQUEST_LIMIT: Duration = Duration::from_secs(8);
+/// A request is carried out at most so long after we gave it up: an API server's own limit for a request.
+const LATEST: Duration = Duration::from_secs(60);
+/// How many objects are asked for at a time.
+const PAGE: u32 = 500;
+
+impl Cluster {
+    pub(super) fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+        if namespace.is_empty() {
+            Api::all_with(self.client.clone(), &kind.resource())
+        } else {
+            Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
+        }
+    }
+
+    /// One request, bounded in time.
+    pub(super) async fn once<T>(
+        &self,
+        action: &str,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, ClusterError> {
+        match tokio::time::timeout(REQUEST_LIMIT, request).await {
+            Err(_) => Err(ClusterError::Timeout { action: action.to_owned(), limit: REQUEST_LIMIT }),
+            Ok(Err(error)) => Err(ClusterError::from_kube(action, &error)),
+            Ok(Ok(value)) => Ok(value),
+        }
+    }
+
+    /// A request that does no harm when it is sent twice.
+    pub(super) async fn repeated<T, F, R>(&self, action: &str, request: F) -> Result<T, ClusterError>
+    where
+        F: FnMut() -> R,
+        R: Future<Output = Result<T, kube::Error>>,
+    {
+        self.tried(action, request, |_| {}).await
+    }
+
+    /// The same for an act that has to be undone: a try without an answer may be carried out late, and is noted.
+    async fn acted<T, F, R>(&self, action: &str, request: F) -> Result<T, ClusterError>
+    where
+        F: FnMut() -> R,
+        R: Future<Output = Result<T, kube::Error>>,
+    {
+        let note = |error: &ClusterError| {
+            if matches!(error, ClusterError::Timeout { .. }) {
+                *self.unclear.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + LATEST);
+            }
+        };
+        self.tried(action, request, note).await
+    }
+
+    /// Until when a try of an act whose answer never came may still be carried out; none when there was no such try.
+    pub fn unclear_until(&self) -> Option<Instant> {
+        self.unclear.lock().unwrap_or_else(PoisonError::into_inner).filter(|until| *until > Instant::now())
+    }
+
+    async fn tried<T, F, R>(
+        &self,
+        action: &str,
+        mut request: F,
+        note: impl Fn(&ClusterError),
+    ) -> Result<T, ClusterError>
+    where
+        F: FnMut() -> R,
+        R: Future<Output = Result<T, kube::Error>>,
+    {
+        let begun = Instant::now();
+        let mut pause = Duration::from_millis(200);
+        for attempt in 1.. {
+            let answer = self.once(action, request()).await;
+            let Err(error) = &answer else { return answer };
+            note(error);
+            let wait = pause.max(error.wait());
+            if !error.is_transient() || begun.elapsed() + wait >= self.patience {
+                return answer;
+            }
+            (self.notify)(EventKind::ApiRetry { request: action.to_owned(), error: error.to_string(), attempt });
+            tokio::time::sleep(wait).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+        unreachable!("the loop only ends by returning")
+    }
+
+    /// Creates an object and returns it as the server keeps it. An object of the same name that carries the same run
+    /// label is taken for the answer to an earlier try of this very request.
+    ///
+    /// # Errors
+    /// When the server refuses it or does not answer.
+    pub async fn create(&self, kind: Kind, namespace: &str, object: &Value) -> Result<Value, ClusterError> {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let action = format!("create {} {name} in namespace {namespace}", kind.kubectl());
+        let typed = typed(&action, object)?;
+        let api = self.api(kind, namespace);
+        let parameters = PostParams::default();
+        let key = ObjectKey { kind, namespace: namespace.to_owned(), name, uid: None };
+        let entry = self.intend(&action, &Act::Create(key.clone()))?;
+        let answer = match self.acted(&action, || api.create(&parameters, &typed)).await {
+            Ok(created) => Ok(to_value(&created)),
+            Err(ClusterError::Conflict { action, message }) => self
+                .created_before(&key, object)
+                .await
+                .and_then(|there| there.ok_or(ClusterError::Conflict { action, message })),
+            Err(error) => Err(error),
+        };
+        self.settle(entry, &answer);
+        answer
+    }
+
+    /// The object of that name if it is of the same run: an earlier try of this very request whose answer was lost.
+    async fn created_before(&self, key: &ObjectKey, object: &Value) -> Result<Option<Value>, ClusterError> {
+        let run = |object: &Value| object["metadata"]["labels"][crate::labels::RUN].clone();
+        Ok(self.get(key).await?.filter(|there| run(there) == run(object) && !run(there).is_null()))
+    }
+
+    /// Puts an object in place of the one of the same name and version. Sent once: a second time would meet its own
+    /// change.
+    ///
+    /// # Errors
+    /// `Conflict` when it is another version by now; else when the server refuses or does not answer.
+    pub async fn replace(&self, key: &ObjectKey, object: &Value) -> Result<Value, ClusterError> {
+        let action = format!("replace {key}");
+        let typed = typed(&action, object)?;
+        let api = self.api(key.kind, &key.namespace);
+        let replaced = self.once(&action, api.replace(&key.name, &PostParams::default(), &typed)).await?;
+        Ok(to_value(&replaced))
+    }
+
+    /// Reads an object; none when it is not there, or is another one than the key's UID says.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {
+        let api = self.api(key.kind, &key.namespace);
+        match self.repeated(&format!("read {key}"), || api.get(&key.name)).await {
+            Ok(object) => {
+                let same = key.uid.is_none() || key.uid == object.metadata.uid;
+                Ok(same.then(|| to_value(&object)))
+            }
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same, asked once: for those who ask again in their own rhythm.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn get_once(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {
+        let api = self.api(key.kind, &key.namespace);
+        match self.once(&format!("read {key}"), api.get(&key.name)).await {
+            Ok(object) => Ok((key.uid.is_none() || key.uid == object.metadata.uid).then(|| to_value(&object))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lists the objects of a kind; all namespaces when `namespace` is empty.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn list(&self, kind: Kind, namespace: &str, labels: Option<&str>) -> Result<Vec<Value>, ClusterError> {
+        let api = self.api(kind, namespace);
+        let mut parameters = ListParams::default();
+        if let Some(labels) = labels {
+            parameters = parameters.labels(labels);
+        }
+        let place = if namespace.is_empty() { "all namespaces".to_owned() } else { format!("namespace {namespace}") };
+        let action = format!("list {} in {place}", kind.plural());
+        let mut objects = Vec::new();
+        let mut parameters = parameters.limit(PAGE);
+        loop {
+            let page = match self.repeated(&action, || api.list(&parameters)).await {
+                Ok(page) => page,
+                // The list is older than what the server remembers: all of it once more, and at once.
+                Err(ClusterError::Expired(_)) if parameters.limit.is_some() => {
+                    objects.clear();
+                    parameters = ListParams { limit: None, continue_token: None, ..parameters };
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            objects.extend(page.items.iter().map(to_value));
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => parameters.continue_token = Some(token),
+                None => return Ok(objects),
+            }
+        }
+    }
+
+    /// Deletes an object, and what it owns with it. One that is gone already is fine.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn delete(&self, key: &ObjectKey) -> Result<(), ClusterError> {
+        let action = format!("delete {key}");
+        // A journal that cannot be written must not keep us from undoing.
+        let entry = self.intend(&action, &Act::Delete(key.clone())).ok().flatten();
+        let answer = self.delete_now(&action, key).await;
+        self.settle(entry, &answer);
+        answer
+    }
+
+    async fn delete_now(&self, action: &str, key: &ObjectKey) -> Result<(), ClusterError> {
+        let api = self.api(key.kind, &key.namespace);
+        let mut parameters = DeleteParams::background();
+        parameters.preconditions = key.uid.clone().map(|uid| Preconditions { uid: Some(uid), resource_version: None });
+        match self.repeated(action, || api.delete(&key.name, &parameters)).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
+            // Another object has its name by now: ours is gone.
+            Err(ClusterError::Conflict { .. }) if key.uid.is_some() => match self.get(key).await? {
+                None => Ok(()),
+                Some(_) => Err(ClusterError::Conflict {
+                    action: action.to_owned(),
+                    message: "it changes all the time".to_owned(),
+                }),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sets a label on an object, or takes it off with no value. With a UID in the key, another object of the same
+    /// name is left alone (`Conflict`).
+    ///
+    /// # Errors
+    /// When the object is not there, the server refuses, or it does not answer.
+    pub async fn label(&self, key: &ObjectKey, label: &str, value: Option<&str>) -> Result<(), ClusterError> {
+        let api = self.api(key.kind, &key.namespace);
+        let mut metadata = json!({"labels": {label: value}});
+        if let Some(uid) = &key.uid {
+            metadata["uid"] = json!(uid);
+        }
+        let patch = Patch::Merge(json!({"metadata": metadata}));
+        let parameters = PatchParams::default();
+        let action = format!("label {key}");
+        let entry = match value {
+            Some(_) => self.intend(&action, &Act::Mark(key.clone(), label.to_owned()))?,
+            None => self.intend(&action, &Act::Unmark(key.clone(), label.to_owned())).ok().flatten(),
+        };
+        let patched = || api.patch(&key.name, &parameters, &patch);
+        let answer = match value {
+            Some(_) => self.acted(&action, patched).await,
+            None => self.repeated(&action, patched).await,
+        };
+        let answer = answer.map(|_| ());
+        self.settle(entry, &answer);
+        answer
+    }
+
+    /// Changes fields of an object of ours and returns it. With a UID in the key, another object of the same name is left
+    /// alone (`Conflict`). For changes that need no undo of their own.
+    ///
+    /// # Errors
+    /// When the object is not there, the server refuses, or it does not answer.
+    pub async fn patch(&self, key: &ObjectKey, fields: &Value) -> Result<Value, ClusterError> {
+        let api = self.api(key.kind, &key.namespace);
+        let mut fields = fields.clone();
+        if let Some(uid) = &key.uid {
+            fields["metadata"]["uid"] = json!(uid);
+        }
+        let patch = Patch::Merge(fields);
+        let parameters = PatchParams::default();
+        let action = format!("change {key}");
+        self.repeated(&action, || api.patch(&key.name, &parameters, &patch)).await.map(|object| to_value(&object))
+    }
+
+    /// Writes an act into the journal, where there is one. Without that it must not be done.
+    pub(super) fn intend(&self, action: &str, act: &Act) -> Result<Option<u64>, ClusterError> {
+        let Some(journal) = &self.journal else { return Ok(None) };
+        journal.intend(act, |command| self.by_hand(command)).map(Some).map_err(|error| ClusterError::Other {
+            action: action.to_owned(),
+            message: format!("the journal could not be written first: {error}"),
+            transient: false,
+        })
+    }
+
+    pub(super) fn settle<T>(&self, entry: Option<u64>, answer: &Result<T, ClusterError>) {
+        if let (Some(journal), Some(entry)) = (&self.journal, entry) {
+            // What is not there needs no undo, and its undo is done.
+            let error = answer.as_ref().err().filter(|error| !error.is_not_found());
+            journal.settle(entry, error.map(ToString::to_string));
+        }
+    }
+}
+
+fn typed(action: &str, object: &Value) -> Result<DynamicObject, ClusterError> {
+    serde_json::from_value(object.clone()).map_err(|error| ClusterError::Other {
+        action: action.to_owned(),
+        message: error.to_string(),
+        transient: false,
+    })
+}
+
+pub(super) fn to_value(object: &DynamicObject) -> Value {
+    serde_json::to_value(object).unwrap_or_default()
+}

@@ -1,0 +1,202 @@
+//! What stands between kube's client and the wire: credentials that are read again when the server does not know them
+//! any more, and answers of overloaded servers in the one form that kube hands on.
+//!
+//! What does not belong here: which requests are tried again, and for how long (`objects`).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::{Request, Response, StatusCode, header};
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use super::ClusterError;
+use super::connect::{ConnectOptions, configuration};
+use super::error::chain;
+
+/// How often credentials are read again at most: reading them may start a plugin.
+const RENEWAL: Duration = Duration::from_secs(2);
+
+/// A client for the configuration that reads it again when its credentials are refused.
+pub(super) fn client(options: ConnectOptions, config: kube::Config) -> Result<Client, ClusterError> {
+    let namespace = config.default_namespace.clone();
+    let transport = Arc::new(Transport {
+        options,
+        state: Mutex::new(State { client: build(config)?, number: 0 }),
+        renewal: tokio::sync::Mutex::new(None),
+    });
+    let service = tower::service_fn(move |request| {
+        let transport = transport.clone();
+        async move { transport.send(request).await }
+    });
+    Ok(Client::new(service, namespace))
+}
+
+fn build(config: kube::Config) -> Result<Client, ClusterError> {
+    Client::try_from(config).map_err(|error| ClusterError::NotConfigured(chain(&error)))
+}
+
+struct Transport {
+    options: ConnectOptions,
+    state: Mutex<State>,
+    /// When the credentials were read again last. Held while that is done, so that it is done once.
+    renewal: tokio::sync::Mutex<Option<Instant>>,
+}
+
+#[derive(Clone)]
+struct State {
+    client: Client,
+    /// How many times the credentials were read again.
+    number: u64,
+}
+
+impl Transport {
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, kube::Error> {
+        let (parts, body) = request.into_parts();
+        let again = body.try_clone().map(|body| Request::from_parts(parts.clone(), body));
+        let state = self.state();
+        let mut response = state.client.send(Request::from_parts(parts, body)).await?;
+        if let (StatusCode::UNAUTHORIZED, Some(again)) = (response.status(), again)
+            && let Some(client) = self.renewed(state.number).await
+        {
+            // A refused request was not carried out: sending it again is safe.
+            response = client.send(again).await?;
+        }
+        explained(response).await
+    }
+
+    fn state(&self) -> State {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A client with credentials that were read after those of `number`; none when they cannot be read or were read
+    /// just now.
+    async fn renewed(&self, number: u64) -> Option<Client> {
+        let mut renewal = self.renewal.lock().await;
+        let state = self.state();
+        if state.number > number {
+            return Some(state.client);
+        }
+        if renewal.is_some_and(|at| at.elapsed() < RENEWAL) {
+            return None;
+        }
+        *renewal = Some(Instant::now());
+        let (config, _) = configuration(&self.options).await.ok()?;
+        let client = build(config).ok()?;
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) =
+            State { client: client.clone(), number: number + 1 };
+        Some(client)
+    }
+}
+
+/// An error's answer as a `Status` object with its code, and with the header `Retry-After` as a field of it: kube hands
+/// on nothing else, and proxies and the API server's own overload answer with plain text.
+async fn explained(response: Response<Body>) -> Result<Response<Body>, kube::Error> {
+    let code = response.status();
+    if !code.is_client_error() && !code.is_server_error() {
+        return Ok(response);
+    }
+    let wait = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let (mut parts, body) = response.into_parts();
+    let bytes = body.collect_bytes().await?;
+    let status = status(code.as_u16(), wait, &bytes);
+    // The body is another one than the header says.
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.remove(header::TRANSFER_ENCODING);
+    Ok(Response::from_parts(parts, Body::from(status.to_string().into_bytes())))
+}
+
+fn status(code: u16, wait: Option<u32>, body: &[u8]) -> Value {
+    let mut status = match serde_json::from_slice::<Value>(body) {
+        Ok(status) if status["kind"] == "Status" => status,
+        _ => {
+            let text: String = String::from_utf8_lossy(body).trim().chars().take(500).collect();
+            let message = if text.is_empty() { format!("the server answered {code}") } else { text };
+            json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": ""})
+        }
+    };
+    status["code"] = json!(code);
+    if let Some(wait) = wait
+        && status["details"]["retryAfterSeconds"].as_u64().unwrap_or_default() == 0
+    {
+        status["details"]["retryAfterSeconds"] = json!(wait);
+    }
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::{Kind, ObjectKey};
+
+    /// A server that knows one token, and answers what it is asked with a version or with "not found".
+    async fn server(token: Arc<Mutex<String>>) -> std::net::SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let mut stream = BufStream::new(stream);
+                let (mut head, mut line) = (String::new(), String::new());
+                while stream.read_line(&mut line).await.is_ok() && line != "\r\n" {
+                    head.push_str(&line.to_ascii_lowercase());
+                    line.clear();
+                }
+                let known = head.contains(&format!("authorization: bearer {}\r\n", token.lock().unwrap()));
+                let (status, body) = match (known, head.starts_with("get /version")) {
+                    (false, _) => ("401 Unauthorized", r#"{"kind": "Status", "code": 401}"#),
+                    (true, true) => ("200 OK", VERSION),
+                    (true, false) => ("404 Not Found", r#"{"kind": "Status", "code": 404}"#),
+                };
+                let answer =
+                    format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                _ = stream.write_all(answer.as_bytes()).await;
+                _ = stream.flush().await;
+            }
+        });
+        address
+    }
+
+    const VERSION: &str = r#"{"major": "1", "minor": "33", "gitVersion": "v1.33.0", "gitCommit": "", "gitTreeState": "",
+        "buildDate": "", "goVersion": "", "compiler": "", "platform": ""}"#;
+
+    #[tokio::test]
+    async fn an_expired_token_is_read_again_from_its_file() {
+        _ = rustls::crypto::ring::default_provider().install_default();
+        let token = Arc::new(Mutex::new("one".to_owned()));
+        let address = server(token.clone()).await;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "one").unwrap();
+        let kubeconfig = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": format!("http://{address}")}}],
+            "users": [{"name": "u", "user": {"tokenFile": file.path()}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        });
+        let options = ConnectOptions { kubeconfig_text: Some(kubeconfig.to_string()), ..ConnectOptions::default() };
+        let cluster = crate::connect(&options).await.unwrap();
+        let pod = ObjectKey { kind: Kind::Pod, namespace: "n".into(), name: "p".into(), uid: None };
+        assert_eq!(cluster.get(&pod).await.unwrap(), None);
+        // The old token ends at once; the file has the new one, as kubelets and CI systems write it.
+        *token.lock().unwrap() = "two".to_owned();
+        std::fs::write(file.path(), "two").unwrap();
+        assert_eq!(cluster.get(&pod).await.unwrap(), None);
+        *token.lock().unwrap() = "three".to_owned();
+        assert!(matches!(cluster.get(&pod).await, Err(ClusterError::Forbidden { .. })), "nobody has that one");
+    }
+
+    #[test]
+    fn every_error_becomes_a_status_that_says_when_to_come_back() {
+        let plain = status(429, Some(3), b"Too many requests, please try again later.\n");
+        assert_eq!(plain["message"], "Too many requests, please try again later.");
+        assert_eq!((&plain["code"], &plain["details"]["retryAfterSeconds"]), (&json!(429), &json!(3)));
+        let own = br#"{"kind": "Status", "code": 429, "details": {"retryAfterSeconds": 9}, "message": "m"}"#;
+        assert_eq!(status(429, Some(3), own)["details"]["retryAfterSeconds"], 9, "the server's own field goes first");
+        let other = status(503, None, b"{}");
+        assert_eq!((&other["code"], &other["message"]), (&json!(503), &json!("{}")));
+        assert_eq!(status(500, None, b"")["message"], "the server answered 500");
+    }
+}

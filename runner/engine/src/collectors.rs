@@ -1,0 +1,132 @@
+//! Gathers what expectations ask others about: the cluster's pods once a second while the scenario runs, Prometheus and
+//! the pods' logs once it is over. Only what is asked for is looked at.
+//!
+//! Nothing here judges, and nothing here fails a run: what could not be seen is a gap, and the judge knows what a gap
+//! leaves open.
+
+mod logs;
+mod pods;
+mod prometheus;
+
+use jiff::Timestamp;
+use shakedown_schemas::Scenario;
+use shakedown_schemas::scenario::{Expectation, PodSelector};
+use tokio::time::Instant;
+
+use shakedown_cluster::Cluster;
+use shakedown_observe::{Observations, Outside};
+
+/// Which pods an expectation means: any of these selectors.
+pub(crate) type Selectors = Vec<PodSelector>;
+
+/// When the load started, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Zero {
+    /// By the monotonic clock.
+    pub at: Instant,
+    /// By the wall clock.
+    pub wall: Timestamp,
+}
+
+impl Zero {
+    /// The wall clock at so many nanoseconds since the load's start.
+    fn wall_at(&self, nanoseconds: u64) -> Timestamp {
+        let microseconds = self.wall.as_microsecond().saturating_add((nanoseconds / 1000) as i64);
+        Timestamp::from_microsecond(microseconds).unwrap_or(self.wall)
+    }
+}
+
+/// Gathers for one scenario.
+pub struct Gatherer<'a> {
+    scenario: &'a Scenario,
+    cluster: Option<&'a Cluster>,
+    namespace: String,
+    watch: Option<pods::Watch>,
+    /// The pods whose logs are asked for, as they were at the beginning, by the expectation's path.
+    before: Vec<(String, Vec<serde_json::Value>)>,
+    warnings: Vec<String>,
+}
+
+/// The expectations with their phases and paths.
+fn asked(scenario: &Scenario) -> impl Iterator<Item = (usize, String, &Expectation)> {
+    scenario.phases.iter().enumerate().flat_map(|(phase, spec)| {
+        let expectations = spec.expect.iter().enumerate();
+        expectations.map(move |(index, it)| (phase, format!("phases[{phase}].expect[{index}]"), it))
+    })
+}
+
+/// The pods that an expectation means: those that it names, else those that the scenario's faults may act on.
+fn selectors(scenario: &Scenario, selector: Option<&PodSelector>) -> Selectors {
+    match selector {
+        Some(selector) => vec![selector.clone()],
+        None => {
+            let faults = scenario.phases.iter().flat_map(|phase| phase.faults.values());
+            let targets = faults.filter_map(shakedown_schemas::scenario::Fault::pods);
+            targets.map(|pods| PodSelector { count: None, percent: None, ..pods.clone() }).collect()
+        }
+    }
+}
+
+impl<'a> Gatherer<'a> {
+    /// Begins to look at the pods, where somebody asks about them.
+    pub async fn start(scenario: &'a Scenario, cluster: Option<&'a Cluster>, namespace: &str) -> Self {
+        let mut gatherer = Self {
+            scenario,
+            cluster,
+            namespace: namespace.to_owned(),
+            watch: None,
+            before: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let Some(cluster) = cluster else { return gatherer };
+        let mut watched = Vec::new();
+        for (_, path, expectation) in asked(scenario) {
+            match expectation {
+                Expectation::Pods(it) => watched.push((path, selectors(scenario, it.select.as_ref()))),
+                Expectation::Logs(it) => {
+                    let selectors = selectors(scenario, it.select.as_ref());
+                    match pods::matching(cluster, &selectors, namespace).await {
+                        Ok(pods) => gatherer.before.push((path, pods)),
+                        Err(error) => gatherer.warnings.push(format!("the pods could not be listed: {error}")),
+                    }
+                }
+                _ => {}
+            }
+        }
+        if !watched.is_empty() {
+            gatherer.watch = Some(pods::Watch::start(cluster.clone(), watched, namespace.to_owned()));
+        }
+        gatherer
+    }
+
+    /// Ends the looking, asks the others, and hands everything over. The answer is what a reader should know.
+    pub async fn finish(mut self, observations: &mut Observations, zero: Option<Zero>) -> Vec<String> {
+        let Some(zero) = zero else { return self.warnings };
+        if let Some(watch) = self.watch.take() {
+            let (looks, problems) = watch.end(zero.at);
+            self.warnings.extend(problems);
+            observations.outside.extend(looks.into_iter().map(|(path, looks)| (path, Outside::Pods(looks))));
+        }
+        for (phase, path, expectation) in asked(self.scenario) {
+            let seen = match expectation {
+                Expectation::Prometheus(it) => {
+                    Some(Outside::Series(prometheus::series(it, phase, observations, &zero).await))
+                }
+                Expectation::Logs(it) => match (self.cluster, self.before.iter().find(|(asked, _)| *asked == path)) {
+                    (Some(cluster), Some((_, before))) => {
+                        let selectors = selectors(self.scenario, it.select.as_ref());
+                        let end_ns = observations.phases.last().map_or(0, |span| span.end_ns);
+                        let wanted = logs::Wanted { it, selectors, namespace: &self.namespace, before, end_ns };
+                        Some(Outside::Lines(logs::lines(cluster, &wanted, &zero).await))
+                    }
+                    _ => None,
+                },
+                _ => None,
+            };
+            if let Some(seen) = seen {
+                observations.outside.insert(path, seen);
+            }
+        }
+        self.warnings
+    }
+}

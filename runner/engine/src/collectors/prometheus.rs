@@ -1,0 +1,117 @@
+//! Asking Prometheus about phases: <https://prometheus.io/docs/prometheus/latest/querying/api/>.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+use shakedown_schemas::scenario::{Over, Prometheus};
+
+use super::Zero;
+use shakedown_observe::{Observations, PhaseSpan};
+
+/// How long an answer may take.
+const LIMIT: Duration = Duration::from_secs(15);
+/// The most values of a phase, where the scenario does not say how far apart they are.
+const MOST: f64 = 300.0;
+
+/// What Prometheus says of the phase that is asked and of the one that it is compared with.
+pub(super) async fn series(
+    it: &Prometheus,
+    phase: usize,
+    observations: &Observations,
+    zero: &Zero,
+) -> BTreeMap<usize, Result<Vec<f64>, String>> {
+    let earlier = it.to.as_ref().and_then(|to| observations.phases.iter().position(|span| span.name == *to));
+    let mut found = BTreeMap::new();
+    for phase in [Some(phase), earlier].into_iter().flatten() {
+        if let Some(span) = observations.phases.get(phase) {
+            found.insert(phase, values(it, span, zero).await);
+        }
+    }
+    found
+}
+
+async fn values(it: &Prometheus, span: &PhaseSpan, zero: &Zero) -> Result<Vec<f64>, String> {
+    let seconds = |nanoseconds| format!("{:.3}", zero.wall_at(nanoseconds).as_millisecond() as f64 / 1e3);
+    let (from, to) = (seconds(span.judged_from_ns), seconds(span.judged_to_ns));
+    let lasted = span.judged_to_ns.saturating_sub(span.judged_from_ns) as f64 / 1e9;
+    let step = it.step.map_or_else(|| (lasted / MOST).ceil().max(1.0), |step| step.as_secs_f64());
+    let (what, mut query) = match it.over {
+        Over::End => ("query", vec![("time", to)]),
+        Over::Mean | Over::Max | Over::Min => {
+            ("query_range", vec![("start", from), ("end", to), ("step", format!("{step}"))])
+        }
+    };
+    query.push(("query", it.query.clone()));
+    let body: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+    let client = reqwest::Client::builder().timeout(LIMIT).build().map_err(|error| error.to_string())?;
+    let url = format!("{}/api/v1/{what}", it.url.trim_end_matches('/'));
+    let mut request = client.post(&url).header("content-type", "application/x-www-form-urlencoded").body(body);
+    for (name, value) in &it.headers {
+        request = request.header(name, value);
+    }
+    let unreachable = |error: reqwest::Error| format!("Prometheus could not be asked: {}", cause(&error.without_url()));
+    let answer = request.send().await.map_err(unreachable)?;
+    let status = answer.status();
+    let text = answer.text().await.map_err(unreachable)?;
+    let value: Value = serde_json::from_str(&text)
+        .map_err(|_| format!("the server answered {} and is no Prometheus", status.as_u16()))?;
+    read(&value)
+}
+
+/// The innermost cause says what happened.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+/// The values of an answer; none where there is no series.
+fn read(answer: &Value) -> Result<Vec<f64>, String> {
+    if answer["status"] != "success" {
+        let message = answer["error"].as_str().unwrap_or("no reason given");
+        return Err(format!("Prometheus refused the query: {message}"));
+    }
+    let number = |pair: &Value| pair[1].as_str().and_then(|text| text.parse::<f64>().ok());
+    let result = &answer["data"]["result"];
+    match answer["data"]["resultType"].as_str() {
+        Some("scalar") => Ok(number(result).into_iter().collect()),
+        Some("matrix" | "vector") => match result.as_array().map_or(&[][..], Vec::as_slice) {
+            [] => Ok(Vec::new()),
+            [one] => {
+                let values = one["values"].as_array().map_or(&[][..], Vec::as_slice);
+                Ok(values.iter().chain(one.get("value")).filter_map(number).collect())
+            }
+            several => Err(format!(
+                "the query gives {} series, and one is needed: aggregate them, such as with `sum(...)`",
+                several.len()
+            )),
+        },
+        other => Err(format!("the query gives a {}, and a number is needed", other.unwrap_or("nothing"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn answers_are_read_by_their_type() {
+        let answer = |kind: &str, result: Value| {
+            read(&json!({"status": "success", "data": {"resultType": kind, "result": result}}))
+        };
+        let range = json!([{"metric": {}, "values": [[1.5, "2"], [2.5, "NaN"], [3.5, "4.5"]]}]);
+        let values = answer("matrix", range).unwrap();
+        assert_eq!((values[0], values[1].is_nan(), values[2]), (2.0, true, 4.5));
+        assert_eq!(answer("vector", json!([{"metric": {}, "value": [1.5, "7"]}])), Ok(vec![7.0]));
+        assert_eq!(answer("scalar", json!([1.5, "3"])), Ok(vec![3.0]));
+        assert_eq!(answer("matrix", json!([])), Ok(Vec::new()));
+        assert!(answer("vector", json!([{}, {}])).unwrap_err().starts_with("the query gives 2 series"));
+        assert!(answer("string", json!([1.5, "x"])).unwrap_err().contains("a number is needed"));
+        let refused = read(&json!({"status": "error", "error": "parse error"}));
+        assert_eq!(refused, Err("Prometheus refused the query: parse error".to_owned()));
+    }
+}

@@ -1,0 +1,249 @@
+//! Watching the pods of a scenario while it runs: when each ceased to be ready and was ready again, when a container
+//! started again, when it was told to end and was gone. What a cluster keeps of that is only the last change.
+//!
+//! It takes the permission to watch pods; without it the story has what the cluster keeps.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::StreamExt;
+use futures::stream::{BoxStream, select_all};
+use serde_json::Value;
+use shakedown_schemas::result::PodChange;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{cut, is_ours, uid};
+use shakedown_cluster::{Change, Cluster, ClusterError, Kind};
+
+/// The most changes that are kept; a pod that flaps all night must not take the memory.
+const CHANGES: usize = 4_000;
+
+/// A change that was seen.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Seen {
+    /// When, by our clock.
+    pub at: Instant,
+    /// The pod.
+    pub uid: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What happened.
+    pub change: PodChange,
+    /// What happened, in words.
+    pub detail: String,
+    /// How often, for restarts.
+    pub count: u64,
+}
+
+/// Somebody who watches, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Watch {
+    notes: Arc<Mutex<Notes>>,
+    _watching: AbortOnDropHandle<()>,
+}
+
+impl Watch {
+    pub(super) fn start(cluster: &Cluster, namespaces: &BTreeSet<String>) -> Self {
+        let notes = Arc::<Mutex<Notes>>::default();
+        let streams: Vec<BoxStream<'static, (String, Change)>> = namespaces
+            .iter()
+            .map(|namespace| {
+                let name = namespace.clone();
+                cluster.watch(Kind::Pod, namespace).map(move |change| (name.clone(), change)).boxed()
+            })
+            .collect();
+        let mine = notes.clone();
+        let watching = tokio::spawn(async move {
+            let mut changes = select_all(streams);
+            while let Some((namespace, change)) = changes.next().await {
+                if let Change::Broken(ClusterError::Forbidden { .. }) = change {
+                    return;
+                }
+                mine.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now(), &namespace, change);
+            }
+        });
+        Self { notes, _watching: AbortOnDropHandle::new(watching) }
+    }
+
+    /// What was seen so far, in order.
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).seen.clone()
+    }
+}
+
+/// A pod as it was last seen.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct State {
+    ready: bool,
+    ending: bool,
+    restarts: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    /// The pods by namespace and UID; each with its name.
+    pods: BTreeMap<(String, String), (String, State)>,
+    seen: Vec<Seen>,
+    /// The namespaces that were listed: what is seen before that is how things are, and no change.
+    begun: BTreeSet<String>,
+}
+
+impl Notes {
+    fn take(&mut self, at: Instant, namespace: &str, change: Change) {
+        match change {
+            Change::Applied(pod) => self.pod(at, namespace, &pod),
+            Change::Deleted(pod) => self.gone(at, namespace, uid(&pod)),
+            Change::Listed(pods) => {
+                let there: BTreeSet<&str> = pods.iter().map(uid).collect();
+                let known = self.pods.keys().filter(|(known, uid)| known == namespace && !there.contains(uid.as_str()));
+                for (_, uid) in known.cloned().collect::<Vec<_>>() {
+                    self.gone(at, namespace, &uid);
+                }
+                pods.iter().for_each(|pod| self.pod(at, namespace, pod));
+                self.begun.insert(namespace.to_owned());
+            }
+            Change::Broken(_) => {}
+        }
+    }
+
+    fn pod(&mut self, at: Instant, namespace: &str, pod: &Value) {
+        if is_ours(pod) {
+            return;
+        }
+        let key = (namespace.to_owned(), uid(pod).to_owned());
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let (now, why) = state(pod);
+        let before = self.pods.insert(key.clone(), (name.clone(), now.clone()));
+        let Some((_, before)) = before else {
+            if self.begun.contains(namespace) {
+                self.note(at, &key, &name, PodChange::Created, "came to be".to_owned(), 1);
+                if now.ready {
+                    self.note(at, &key, &name, PodChange::Ready, "ready".to_owned(), 1);
+                }
+            }
+            return;
+        };
+        for (container, count) in &now.restarts {
+            let more = count.saturating_sub(before.restarts.get(container).copied().unwrap_or_default());
+            if more > 0 {
+                let detail =
+                    format!("container {container} started again{} ({more} more than before)", last(pod, container));
+                self.note(at, &key, &name, PodChange::Restarted, detail, more);
+            }
+        }
+        if now.ending && !before.ending {
+            self.note(at, &key, &name, PodChange::NotReady, "told to end".to_owned(), 1);
+        } else if now.ready != before.ready && !now.ending {
+            let (change, detail) = match now.ready {
+                true => (PodChange::Ready, "ready".to_owned()),
+                false => (PodChange::NotReady, format!("not ready{why}")),
+            };
+            self.note(at, &key, &name, change, detail, 1);
+        }
+    }
+
+    fn gone(&mut self, at: Instant, namespace: &str, uid: &str) {
+        let key = (namespace.to_owned(), uid.to_owned());
+        if let Some((name, _)) = self.pods.remove(&key) {
+            self.note(at, &key, &name, PodChange::Gone, "gone".to_owned(), 1);
+        }
+    }
+
+    fn note(&mut self, at: Instant, key: &(String, String), name: &str, change: PodChange, detail: String, count: u64) {
+        if self.seen.len() < CHANGES {
+            let ((namespace, uid), name) = (key.clone(), name.to_owned());
+            self.seen.push(Seen { at, uid, namespace, name, change, detail, count });
+        }
+    }
+}
+
+/// How a pod is, and why it is not ready.
+fn state(pod: &Value) -> (State, String) {
+    let ready = pod["status"]["conditions"].as_array().into_iter().flatten().find(|it| it["type"] == "Ready");
+    let why = ready.and_then(|it| it["message"].as_str()).filter(|it| !it.is_empty());
+    let containers = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
+    let restarts = containers.filter_map(|it| Some((it["name"].as_str()?.to_owned(), it["restartCount"].as_u64()?)));
+    let state = State {
+        ready: ready.is_some_and(|it| it["status"] == "True"),
+        ending: !pod["metadata"]["deletionTimestamp"].is_null(),
+        restarts: restarts.collect(),
+    };
+    (state, why.map(|it| format!(": {}", cut(it))).unwrap_or_default())
+}
+
+/// Why a container ended the last time, for the end of a sentence.
+fn last(pod: &Value, container: &str) -> String {
+    let containers = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
+    let ended = containers.into_iter().find(|it| it["name"] == container).map(|it| &it["lastState"]["terminated"]);
+    match ended.map(|it| (it["reason"].as_str(), it["exitCode"].as_i64())) {
+        Some((Some(reason), Some(code))) => format!(" after {reason}, exit code {code}"),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(ready: bool, restarts: u64, ending: bool) -> Value {
+        json!({
+            "metadata": {"namespace": "n", "name": "p", "uid": "u1",
+                "deletionTimestamp": ending.then_some("2026-01-31T12:00:00Z")},
+            "status": {
+                "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }, "message": "probe failed"}],
+                "containerStatuses": [{"name": "c", "restartCount": restarts,
+                    "lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}],
+            },
+        })
+    }
+
+    fn seen(changes: Vec<Change>) -> Vec<(PodChange, String)> {
+        let mut notes = Notes::default();
+        let at = Instant::now();
+        changes.into_iter().for_each(|change| notes.take(at, "n", change));
+        notes.seen.into_iter().map(|it| (it.change, it.detail)).collect()
+    }
+
+    #[tokio::test]
+    async fn every_change_is_seen_and_how_things_were_is_none() {
+        let found = seen(vec![
+            Change::Listed(vec![pod(true, 0, false)]),
+            Change::Applied(pod(true, 0, false)),
+            Change::Applied(pod(false, 0, false)),
+            Change::Applied(pod(false, 1, false)),
+            Change::Applied(pod(true, 1, false)),
+            Change::Applied(pod(true, 1, true)),
+            Change::Applied(pod(false, 1, true)),
+            Change::Deleted(pod(false, 1, true)),
+            Change::Applied(pod(true, 0, false)),
+        ]);
+        let wanted = [
+            (PodChange::NotReady, "not ready: probe failed"),
+            (PodChange::Restarted, "container c started again after OOMKilled, exit code 137 (1 more than before)"),
+            (PodChange::Ready, "ready"),
+            (PodChange::NotReady, "told to end"),
+            (PodChange::Gone, "gone"),
+            (PodChange::Created, "came to be"),
+            (PodChange::Ready, "ready"),
+        ];
+        assert_eq!(found, wanted.map(|(change, text)| (change, text.to_owned())));
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_begins_again_misses_no_end_and_our_own_pods_are_none() {
+        let mut ours = pod(true, 0, false);
+        ours["metadata"]["uid"] = json!("u2");
+        ours["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "shakedown"});
+        let found = seen(vec![
+            Change::Listed(vec![pod(true, 0, false), ours.clone()]),
+            Change::Listed(vec![ours.clone()]),
+            Change::Deleted(ours),
+        ]);
+        assert_eq!(found, [(PodChange::Gone, "gone".to_owned())]);
+    }
+}

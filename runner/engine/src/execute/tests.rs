@@ -1,0 +1,165 @@
+//! A panic of a driver, wherever it happens, against the sandbox with a real partition: nothing stays in the cluster, and
+//! the result says what happened.
+
+use async_trait::async_trait;
+use shakedown_schemas::Overrides;
+use tokio::net::TcpListener;
+
+use super::*;
+use shakedown_cluster::{ConnectOptions, connect};
+use shakedown_faults::{FaultError, Finding};
+use shakedown_guard::fuse::Fuses;
+use shakedown_guard::leftovers;
+use shakedown_sandbox::{Sandbox, Topology};
+
+/// Where a driver panics: right after it has done its work there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    OwnedBy,
+    Preflight,
+    Prepare,
+    Inject,
+    Prove,
+    Settle,
+    Undo,
+    ProveUndone,
+}
+
+const ALL: [At; 8] =
+    [At::OwnedBy, At::Preflight, At::Prepare, At::Inject, At::Prove, At::Settle, At::Undo, At::ProveUndone];
+
+/// A driver that does its work, and panics once.
+struct Panicking {
+    inner: Box<dyn FaultDriver>,
+    at: At,
+    done: bool,
+}
+
+impl Panicking {
+    fn pass(&mut self, at: At) {
+        if at == self.at && !std::mem::replace(&mut self.done, true) {
+            std::panic::panic_any(format!("{at:?} went wrong"));
+        }
+    }
+}
+
+#[async_trait]
+impl FaultDriver for Panicking {
+    fn owned_by(&mut self, fuses: &Fuses) {
+        self.inner.owned_by(fuses);
+        self.pass(At::OwnedBy);
+    }
+
+    async fn preflight(&mut self) -> Result<(), FaultError> {
+        self.inner.preflight().await?;
+        self.pass(At::Preflight);
+        Ok(())
+    }
+
+    async fn prepare(&mut self) -> Result<(), FaultError> {
+        self.inner.prepare().await?;
+        self.pass(At::Prepare);
+        Ok(())
+    }
+
+    async fn dismiss(&mut self) -> Result<(), FaultError> {
+        self.inner.dismiss().await
+    }
+
+    async fn inject(&mut self) -> Result<(), FaultError> {
+        self.inner.inject().await?;
+        self.pass(At::Inject);
+        Ok(())
+    }
+
+    async fn prove(&mut self) -> Result<Vec<Finding>, FaultError> {
+        let findings = self.inner.prove().await?;
+        self.pass(At::Prove);
+        Ok(findings)
+    }
+
+    async fn settle(&mut self) -> Result<Vec<Finding>, FaultError> {
+        let findings = self.inner.settle().await?;
+        self.pass(At::Settle);
+        Ok(findings)
+    }
+
+    async fn undo(&mut self) -> Result<(), FaultError> {
+        self.inner.undo().await?;
+        self.pass(At::Undo);
+        Ok(())
+    }
+
+    async fn prove_undone(&mut self) -> Result<Vec<Finding>, FaultError> {
+        let findings = self.inner.prove_undone().await?;
+        self.pass(At::ProveUndone);
+        Ok(findings)
+    }
+
+    fn leftovers(&self) -> Vec<Leftover> {
+        self.inner.leftovers()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_anywhere_leaves_nothing() {
+    _ = rustls::crypto::ring::default_provider().install_default();
+    let topology = "namespace: one\nworkloads:\n\
+                    - {name: client, namespace: one, start: 20ms, program: {probe: {to: 'server.one:8080', listen: 8080}}}\n\
+                    - {name: server, namespace: one, start: 20ms, program: {probe: {to: '', listen: 8080}}}\n";
+    let sandbox = Sandbox::start(Topology::parse(topology).unwrap()).await.unwrap();
+    let options = ConnectOptions { kubeconfig_text: Some(sandbox.kubeconfig()), ..ConnectOptions::default() };
+    let cluster = connect(&options).await.unwrap();
+    let load = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let text = format!(
+        "version: 1\nname: panics\nnamespace: one\nblast_radius: {{max_percent: 100%}}\n\
+         load: {{aside: {{http: {{url: 'http://{}'}}, rate: 1/s, timeout: 100ms}}}}\n\
+         phases:\n  - name: cut\n    duration: 200ms\n    expect: [{{requests: {{min: 1}}}}]\n    faults:\n      \
+         only: {{partition: {{pods: {{prefix: client}}, from: [{{service: server}}], prove: applied}}}}\n",
+        load.local_addr().unwrap()
+    );
+    let document = shakedown_schemas::parse("panics.yaml", text.as_bytes(), &Overrides::default()).unwrap();
+    for (serial, at) in ALL.into_iter().enumerate() {
+        let run = format!("20260301-105959-{serial}");
+        let options =
+            Options { run: run.clone(), serial, fuse_margin: Some(Duration::from_secs(60)), ..Options::for_tests() };
+        let mut plan = plan::plan(&document, Some(&cluster), &options).await.unwrap();
+        let drivers = plan.faults.into_iter();
+        let wrap = |inner| -> Box<dyn FaultDriver> { Box::new(Panicking { inner, at, done: false }) };
+        plan.faults = drivers.map(|(fault, driver)| (fault, wrap(driver))).collect();
+        let (_sender, signal) = watch::channel(None);
+        let holder = Holder { run, host: "h".into(), ci_job_url: None };
+        let context = Context {
+            cluster: Some(&cluster),
+            holder: &holder,
+            wait_lock: Duration::ZERO,
+            undo_limit: Duration::from_secs(20),
+            signal,
+            seed: 7,
+            trial: None,
+            inject_anyway: false,
+        };
+        let events = Events::new(Vec::new()).scenario("panics");
+        let mut result = empty(&document, Some(&cluster), &options);
+        let guard = Some(Guard::new(&cluster, Duration::ZERO));
+        carry_out(&document, &context, guard, plan, &options, &events, &mut result).await;
+        assert_eq!(result.leftovers, [], "{at:?}");
+        let left = leftovers::find(&cluster, None, "").await.unwrap();
+        assert!(left.is_empty(), "{at:?}: {left:?}");
+        // What panics in an undo works the next time; before that, the run has failed, and says so. A look that panics
+        // has shown nothing.
+        let text = format!("{:?} {:?}", result.errors, result.faults);
+        let verdict =
+            judge::scenario_verdict(&result.expectations, &result.faults, &result.errors, &result.leftovers).0;
+        match at {
+            At::Undo | At::ProveUndone => assert_eq!(result.errors, Vec::<String>::new(), "{at:?}"),
+            At::Settle => {
+                assert!(text.contains("shakedown itself failed") && verdict != Verdict::Pass, "{at:?}: {text}")
+            }
+            _ => {
+                assert_eq!(verdict, Verdict::Error, "{at:?}: {text}");
+                assert!(text.contains(&format!("{at:?} went wrong")), "{at:?}: {text}");
+            }
+        }
+    }
+}

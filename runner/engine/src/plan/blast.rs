@@ -1,0 +1,169 @@
+//! How far a plan reaches, and whether the scenario allows that. Pure, but for the question of which pods a workload has.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shakedown_schemas::result::PodRef;
+use shakedown_schemas::scenario::{BlastRadius, Fault, PodSelector, Scenario};
+
+use super::PlanError;
+use shakedown_cluster::{Cluster, Workload};
+use shakedown_faults::{FaultDriver, FaultPlan};
+
+/// Refuses a plan that reaches further than the scenario allows.
+///
+/// # Errors
+/// When it does, or the cluster refuses or does not answer.
+pub(super) async fn check(
+    scenario: &Scenario,
+    faults: &[(FaultPlan, Box<dyn FaultDriver>)],
+    cluster: &Cluster,
+) -> Result<(), PlanError> {
+    let namespaces: BTreeSet<&String> =
+        faults.iter().flat_map(|(fault, _)| &fault.targets).map(|pod| &pod.namespace).collect();
+    let mut workloads = Vec::new();
+    for namespace in namespaces {
+        workloads.extend(cluster.workloads(namespace).await?);
+    }
+    for (index, phase) in scenario.phases.iter().enumerate() {
+        let reaching: Vec<Reach<'_>> = faults
+            .iter()
+            .filter(|(fault, _)| fault.phase == index)
+            .map(|(fault, _)| Reach {
+                fault: &fault.name,
+                targets: &fault.targets,
+                explicit: phase.faults.get(&fault.name).and_then(Fault::pods).is_none_or(is_explicit),
+            })
+            .collect();
+        refusal(&phase.name, &reaching, &workloads, scenario.blast_radius.as_ref())
+            .map_or(Ok(()), |message| Err(PlanError::Scenario(message)))?;
+    }
+    Ok(())
+}
+
+/// The pods that one fault acts on.
+struct Reach<'a> {
+    fault: &'a str,
+    targets: &'a [PodRef],
+    /// Whether its selector says how many pods are meant.
+    explicit: bool,
+}
+
+/// Whether a selector says how many pods it means: an author who writes that has thought of it.
+fn is_explicit(pods: &PodSelector) -> bool {
+    pods.name.is_some() || pods.count.is_some() || pods.percent.is_some_and(|percent| percent.fraction() < 1.0)
+}
+
+/// Why the faults of a phase may not be injected; none when they may.
+fn refusal(phase: &str, faults: &[Reach<'_>], workloads: &[Workload], allowed: Option<&BlastRadius>) -> Option<String> {
+    let Some(allowed) = allowed else {
+        return faults.iter().filter(|fault| !fault.explicit).find_map(|fault| {
+            let (workload, _) =
+                shares(fault.targets.iter(), workloads).into_iter().find(|(it, hit)| *hit == it.pods.len())?;
+            Some(format!(
+                "fault `{}` would take {} of {}\nhelp: narrow it with `count` or `percent`, or allow it by writing \
+                 `blast_radius: {{max_percent: 100%}}` into the scenario",
+                fault.fault,
+                all(workload.pods.len()),
+                workload.name
+            ))
+        });
+    };
+    let targets: BTreeMap<&String, &PodRef> =
+        faults.iter().flat_map(|fault| fault.targets).map(|pod| (&pod.uid, pod)).collect();
+    if let Some(most) = allowed.max_pods.filter(|most| targets.len() > *most as usize) {
+        return Some(format!(
+            "the faults of phase `{phase}` reach {} pods, and `blast_radius` allows {most}\nhelp: narrow them with `count`, \
+             or raise `max_pods`",
+            targets.len()
+        ));
+    }
+    let most = allowed.max_percent?;
+    shares(targets.into_values(), workloads).into_iter().find_map(|(workload, hit)| {
+        let of = workload.pods.len();
+        // A rounding error of a share must not refuse what is just allowed.
+        (hit as f64 > most.fraction() * of as f64 + 1e-9).then(|| {
+            format!(
+                "the faults of phase `{phase}` reach {hit} of the {of} pods of {}, and `blast_radius` allows {most}\nhelp: \
+                 narrow them with `count` or `percent`, or raise `max_percent`",
+                workload.name
+            )
+        })
+    })
+}
+
+fn all(pods: usize) -> String {
+    if pods == 1 { "the only pod".to_owned() } else { format!("all {pods} pods") }
+}
+
+/// The workloads that are hit, and how many of their pods.
+fn shares<'a, 'w>(targets: impl Iterator<Item = &'a PodRef>, workloads: &'w [Workload]) -> Vec<(&'w Workload, usize)> {
+    let uids: BTreeSet<&String> = targets.map(|pod| &pod.uid).collect();
+    let hit = |workload: &Workload| workload.pods.iter().filter(|uid| uids.contains(uid)).count();
+    workloads.iter().map(|workload| (workload, hit(workload))).filter(|(_, hit)| *hit > 0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pods(uids: &[&str]) -> Vec<PodRef> {
+        let pod = |uid: &&str| PodRef {
+            namespace: "n".into(),
+            name: format!("pod-{uid}"),
+            uid: (*uid).to_owned(),
+            node: None,
+            ip: None,
+        };
+        uids.iter().map(pod).collect()
+    }
+
+    fn workloads() -> Vec<Workload> {
+        let of = |name: &str, uids: &[&str]| Workload {
+            name: name.to_owned(),
+            pods: uids.iter().map(|uid| (*uid).to_owned()).collect(),
+        };
+        vec![of("deployment/web", &["a", "b", "c"]), of("statefulset/one", &["x"])]
+    }
+
+    fn ask(targets: &[&[&str]], explicit: bool, allowed: Option<&str>) -> Option<String> {
+        let targets: Vec<Vec<PodRef>> = targets.iter().map(|uids| pods(uids)).collect();
+        let faults: Vec<Reach<'_>> = targets.iter().map(|targets| Reach { fault: "f", targets, explicit }).collect();
+        let allowed: Option<BlastRadius> = allowed.map(|text| serde_json::from_str(text).unwrap());
+        refusal("p", &faults, &workloads(), allowed.as_ref())
+    }
+
+    #[test]
+    fn all_pods_of_a_workload_are_refused_unless_that_is_said() {
+        assert_eq!(ask(&[&["a", "b"]], false, None), None);
+        assert_eq!(ask(&[&["a", "b", "c"]], true, None), None, "a count says it");
+        assert!(ask(&[&["a", "b", "c"]], false, None).unwrap().contains("all 3 pods of deployment/web"));
+        assert!(ask(&[&["a", "x"]], false, None).unwrap().contains("the only pod of statefulset/one"));
+        assert_eq!(ask(&[&["a", "b", "c", "x"]], false, Some(r#"{"max_percent": "100%"}"#)), None);
+        assert_eq!(ask(&[&["no", "workload"]], false, None), None);
+    }
+
+    #[test]
+    fn what_is_allowed_counts_over_all_faults_of_a_phase() {
+        let two = Some(r#"{"max_pods": 2}"#);
+        assert_eq!(ask(&[&["a"], &["a", "b"]], false, two), None, "the same pod twice is one pod");
+        assert!(ask(&[&["a"], &["b", "c"]], true, two).unwrap().contains("reach 3 pods"));
+        let third = Some(r#"{"max_percent": "33.4%"}"#);
+        assert_eq!(ask(&[&["a"]], true, third), None);
+        assert!(ask(&[&["a"], &["b"]], true, third).unwrap().contains("2 of the 3 pods of deployment/web"));
+        assert!(ask(&[&["x"]], true, third).unwrap().contains("1 of the 1 pods"));
+    }
+
+    #[test]
+    fn a_selector_that_says_how_many_is_explicit() {
+        for (text, explicit) in [
+            (r#"{"prefix": "w"}"#, false),
+            (r#"{"labels": {"app": "w"}}"#, false),
+            (r#"{"owner": "deployment/w", "percent": "100%"}"#, false),
+            (r#"{"owner": "deployment/w", "percent": "99%"}"#, true),
+            (r#"{"prefix": "w", "count": 3}"#, true),
+            (r#"{"name": "w-0"}"#, true),
+        ] {
+            assert_eq!(is_explicit(&serde_json::from_str(text).unwrap()), explicit, "{text}");
+        }
+    }
+}

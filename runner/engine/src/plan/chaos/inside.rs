@@ -1,0 +1,178 @@
+//! What is done inside pods: to their containers, their processor, their requests, names, files and clocks.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use shakedown_schemas::scenario::{DnsAnswer, Fault, IoFault};
+
+use super::links::check_targets;
+use super::{Deed, Wish, spec};
+use crate::plan::PlanError;
+use shakedown_cluster::Cluster;
+use shakedown_faults::chaos::spec::{Inside, Resource};
+use shakedown_faults::effect::Wanted;
+
+/// Makes the one resource of a fault inside pods.
+type MakeOne = Box<dyn Fn(&[Inside]) -> Resource + Send + Sync>;
+
+pub(super) async fn deed(wish: &Wish<'_>, targets: &[(Inside, Value)], cluster: &Cluster) -> Result<Deed, PlanError> {
+    let inside = |make: MakeOne, text: String, follow: bool| Deed {
+        make: Arc::new(move |targets| vec![make(targets)]),
+        text,
+        peers: Vec::new(),
+        far: Vec::new(),
+        follow,
+        effect: Wanted::Applied,
+    };
+    Ok(match wish.fault {
+        Fault::PodFailure(it) => {
+            let (follow, it) = (it.follow, it.clone());
+            let text = "The containers of the targets run an image that does nothing.".to_owned();
+            inside(Box::new(move |targets| spec::pod_failure(&it, targets)), text, follow)
+        }
+        Fault::ContainerKill(it) => {
+            check_containers(wish.name, &it.containers, targets)?;
+            let text = match it.containers.as_slice() {
+                [one] => format!("The container {one} of each target is killed once; the kubelet starts it again."),
+                all => format!("The containers {} are killed once; the kubelet starts them again.", all.join(", ")),
+            };
+            let it = it.clone();
+            inside(Box::new(move |targets| spec::container_kill(&it, targets)), text, false)
+        }
+        Fault::Stress(it) => {
+            check_containers(wish.name, &it.containers, targets)?;
+            let cpu = it.cpu.as_ref().map(|cpu| {
+                let load = cpu.load.map_or_else(|| "100%".to_owned(), |load| load.to_string());
+                format!("{} processes take {load} of a core each", cpu.workers)
+            });
+            let memory = it.memory.as_ref().map(|memory| format!("{} of memory are taken", memory.size));
+            let what: Vec<String> = cpu.into_iter().chain(memory).collect();
+            let (follow, it) = (it.follow, it.clone());
+            let text = format!(
+                "In each target {}, within the container's limits. Chaos Mesh does not tell when that does not end: a \
+                 `recovery_time` after it shows it.",
+                what.join(" and ")
+            );
+            inside(Box::new(move |targets| spec::stress(&it, targets)), text, follow)
+        }
+        Fault::Http(it) => {
+            // The proxy takes a pod's own network over.
+            check_targets(wish, targets)?;
+            let mut what = Vec::new();
+            if it.abort {
+                what.push("are broken off".to_owned());
+            }
+            what.extend(it.delay.map(|delay| format!("are answered {delay} later")));
+            what.extend(it.status.map(|status| format!("are answered with status {status}")));
+            let which = [it.method.clone(), it.path.as_ref().map(|path| format!("to {path}"))];
+            let which: Vec<String> = which.into_iter().flatten().collect();
+            let which =
+                if which.is_empty() { "All requests".to_owned() } else { format!("Requests {}", which.join(" ")) };
+            let text = format!(
+                "{which} on port {} {}, on connections that are opened from then on; the proxy that does so can break other \
+                 connections of the pod, so a `recovery_time` after it is worth asking for.",
+                it.port,
+                what.join(" and ")
+            );
+            let (follow, it) = (it.follow, it.clone());
+            inside(Box::new(move |targets| spec::http(&it, targets)), text, follow)
+        }
+        Fault::Dns(it) => {
+            let which = if it.patterns.is_empty() { "all names".to_owned() } else { it.patterns.join(", ") };
+            let answer = match it.answer {
+                DnsAnswer::Error => "an error",
+                DnsAnswer::Random => "a wrong address",
+            };
+            let text = format!("Questions for {which} get {answer}; answers that applications keep stay right.");
+            let (follow, it) = (it.follow, it.clone());
+            inside(Box::new(move |targets| spec::dns(&it, targets)), text, follow)
+        }
+        Fault::Io(it) => {
+            check_containers(wish.name, &it.containers, targets)?;
+            check_volume(wish.name, it, targets)?;
+            check_nodes(wish.name, targets, cluster).await?;
+            let what = match (it.delay, it.error) {
+                (Some(delay), _) => format!("take {delay} longer"),
+                (None, Some(error)) => format!("fail with {}", json!(error).as_str().unwrap_or_default()),
+                (None, None) => String::new(),
+            };
+            let text = format!("Operations on files of {} {what}; what is being written may be damaged.", it.volume);
+            let (follow, it) = (it.follow, it.clone());
+            inside(Box::new(move |targets| spec::io(&it, targets)), text, follow)
+        }
+        Fault::Time(it) => {
+            check_containers(wish.name, &it.containers, targets)?;
+            let way = if it.offset.is_back() { "late" } else { "early" };
+            let text = format!("The clocks that the targets' processes see are {} too {way}.", it.offset.by());
+            let (follow, it) = (it.follow, it.clone());
+            inside(Box::new(move |targets| spec::time(&it, targets)), text, follow)
+        }
+        Fault::Partition(_) | Fault::Netem(_) | Fault::PodKill(_) | Fault::Manifest(_) => {
+            return Err(PlanError::Scenario(format!("fault `{}` does nothing inside pods", wish.name)));
+        }
+    })
+}
+
+fn check_containers(fault: &str, wanted: &[String], targets: &[(Inside, Value)]) -> Result<(), PlanError> {
+    for (target, _) in targets {
+        if let Some(missing) = wanted.iter().find(|name| !target.containers.contains(name)) {
+            return Err(PlanError::Scenario(format!(
+                "fault `{fault}`: pod {} has no container `{missing}`\nhelp: it has {}",
+                target.pod.name,
+                target.containers.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Chaos Mesh puts a file system in front of a mount, and a resource for any other place can not even be removed again.
+fn check_volume(fault: &str, io: &IoFault, targets: &[(Inside, Value)]) -> Result<(), PlanError> {
+    for (target, there) in targets {
+        let meant = |name: &str| match io.containers.is_empty() {
+            true => target.containers.first().is_some_and(|first| first == name),
+            false => io.containers.iter().any(|wanted| wanted == name),
+        };
+        let containers = there["spec"]["containers"].as_array().into_iter().flatten();
+        for container in containers.filter(|it| it["name"].as_str().is_some_and(meant)) {
+            let mounts = container["volumeMounts"].as_array().into_iter().flatten();
+            let mounts: Vec<&str> = mounts.filter_map(|mount| mount["mountPath"].as_str()).collect();
+            let trimmed = |path: &str| path.trim_end_matches('/').to_owned();
+            if mounts.iter().any(|path| trimmed(path) == trimmed(&io.volume)) {
+                continue;
+            }
+            let has = if mounts.is_empty() {
+                "it has no volumes".to_owned()
+            } else {
+                format!("it has {}", mounts.join(", "))
+            };
+            return Err(PlanError::Scenario(format!(
+                "fault `{fault}`: nothing is mounted at {} in container {} of pod {}\nhelp: `volume` is where a volume is \
+                 mounted, exactly; {has}",
+                io.volume,
+                container["name"].as_str().unwrap_or_default(),
+                target.pod.name
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What does this to files is built for one kind of processor.
+async fn check_nodes(fault: &str, targets: &[(Inside, Value)], cluster: &Cluster) -> Result<(), PlanError> {
+    for node in super::nodes(cluster).await? {
+        let (name, architecture) = (&node["metadata"]["name"], &node["status"]["nodeInfo"]["architecture"]);
+        let here = targets.iter().find(|(_, there)| there["spec"]["nodeName"] == *name);
+        if let (Some((target, _)), Some(architecture)) = (here, architecture.as_str())
+            && architecture != "amd64"
+            && !cluster.info().sandbox
+        {
+            return Err(PlanError::Scenario(format!(
+                "fault `{fault}`: pod {} is on a node with {architecture}, and Chaos Mesh does this to files on amd64 \
+                 only\nhelp: choose pods on other nodes",
+                target.pod.name
+            )));
+        }
+    }
+    Ok(())
+}

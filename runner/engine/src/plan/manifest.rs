@@ -1,0 +1,120 @@
+//! Planning objects that the scenario itself writes out.
+
+use serde_json::{Value, json};
+use shakedown_schemas::result::PodRef;
+use shakedown_schemas::scenario::{Condition, Manifest, Scenario};
+
+use super::faults::{Planned, record};
+use super::{Options, PlanError};
+use shakedown_cluster::labels;
+use shakedown_cluster::{Cluster, ObjectKey};
+use shakedown_faults::FaultPlan;
+use shakedown_faults::effect::Wanted;
+use shakedown_faults::manifest::{Check, Patience, Written};
+
+/// A manifest, with the targets that it names.
+pub(super) struct Order<'a> {
+    pub name: &'a str,
+    pub number: usize,
+    pub phase: usize,
+    pub manifest: &'a Manifest,
+    pub targets: Vec<PodRef>,
+    pub namespace: &'a str,
+}
+
+pub(super) async fn plan(
+    order: Order<'_>,
+    scenario: &Scenario,
+    cluster: &Cluster,
+    options: &Options,
+) -> Result<Planned, PlanError> {
+    let Order { name, number, phase, manifest, targets, namespace } = order;
+    let refuse = |text: String| PlanError::Scenario(format!("fault `{name}`: {text}"));
+    if targets.is_empty() && scenario.blast_radius.is_some() {
+        let text = "how far a manifest reaches is only known by its `pods`, and this scenario has a `blast_radius`";
+        return Err(refuse(format!("{text}\nhelp: write `pods` beside `object`")));
+    }
+    let mut object = Value::Object(manifest.object.clone().into_iter().collect());
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (api_version, kind_name) = (text(&object["apiVersion"]), text(&object["kind"]));
+    let found = cluster.discover(&api_version, &kind_name).await?;
+    let (kind, namespaced) = found.ok_or_else(|| {
+        refuse(format!(
+            "this cluster has no {kind_name} in {api_version}\nhelp: `kubectl api-resources` lists what it has"
+        ))
+    })?;
+    if !namespaced {
+        return Err(refuse(format!(
+            "a {kind_name} belongs to no namespace, so no fuse can remove it when the runner dies\nhelp: use a kind that lives \
+             in a namespace"
+        )));
+    }
+    if object["metadata"].is_null() {
+        object["metadata"] = json!({});
+    }
+    let place = object["metadata"]["namespace"].as_str().unwrap_or(namespace).to_owned();
+    object["metadata"]["namespace"] = json!(place);
+    if object["metadata"]["name"].is_null() {
+        let part = labels::name_part(name);
+        object["metadata"]["name"] = json!(format!("shakedown-{}-{}-{number}-{part}", options.run, options.serial));
+    }
+    for (label, value) in
+        [(labels::MANAGED_BY, labels::MANAGER), (labels::RUN, &options.run), (labels::FAULT, &labels::value(name))]
+    {
+        object["metadata"]["labels"][label] = json!(value);
+    }
+    let own = ObjectKey { kind, namespace: place.clone(), name: text(&object["metadata"]["name"]), uid: None };
+    let mut checks = Vec::new();
+    for conditions in [&manifest.active_when, &manifest.gone_when] {
+        let mut made = Vec::new();
+        for condition in conditions {
+            made.push(check(condition, &own, namespace, cluster).await?.map_err(&refuse)?);
+        }
+        checks.push(made);
+    }
+    let gone_when = checks.pop().unwrap_or_default();
+    let active_when = checks.pop().unwrap_or_default();
+    let conditions: Vec<String> = manifest.active_when.iter().map(Condition::text).collect();
+    let plan = FaultPlan {
+        name: name.to_owned(),
+        phase,
+        kind: "manifest",
+        engine: "kubernetes",
+        description: format!(
+            "The {kind_name} {} is created, and is active when {}.",
+            own.name,
+            conditions.join(" and ")
+        ),
+        targets,
+        peers: Vec::new(),
+        objects: vec![record(&object)],
+        marks: Vec::new(),
+        namespaces: vec![place],
+        after: manifest.after.unwrap_or_default().get(),
+        lasts: manifest.lasts.map(|lasts| lasts.get()),
+        effect: Wanted::Applied,
+    };
+    let within = manifest.within.map_or(options.chaos.active, |within| within.get());
+    let patience = Patience { within, force_after: options.chaos.force_after };
+    let driver = Written::new(cluster.clone(), own, object, active_when, gone_when, patience);
+    Ok((plan, Box::new(driver)))
+}
+
+/// A condition with the object that it looks at.
+async fn check(
+    condition: &Condition,
+    own: &ObjectKey,
+    namespace: &str,
+    cluster: &Cluster,
+) -> Result<Result<Check, String>, PlanError> {
+    let Some(of) = &condition.of else {
+        return Ok(Ok(Check { of: None, condition: condition.clone() }));
+    };
+    let Some((kind, namespaced)) = cluster.discover(&of.api_version, &of.kind).await? else {
+        return Ok(Err(format!("this cluster has no {} in {}", of.kind, of.api_version)));
+    };
+    let place = of.namespace.clone().unwrap_or_else(|| namespace.to_owned());
+    let namespace = if namespaced { place } else { String::new() };
+    let key = ObjectKey { kind, namespace, name: of.name.clone(), uid: None };
+    Ok(Ok(Check { of: (key != *own).then_some(key), condition: condition.clone() }))
+}

@@ -1,0 +1,225 @@
+//! The peers of a partition: from what the scenario names to what a policy can say, and where a witness can try them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use shakedown_schemas::scenario::{self, PodSelector};
+
+use super::partition::Wish;
+use super::words::selector_text;
+use super::{Options, PlanError};
+use shakedown_cluster::labels;
+use shakedown_cluster::{Cluster, Network};
+use shakedown_faults::partition::{ListedPeer, Mark, MarkedPeer, Part, pod_key};
+use shakedown_policy::{self as policy, Block, Cidr, Peer, PortSet, Protocol, Selector};
+
+pub(super) fn peer_namespace(peer: &scenario::Peer, default: &str) -> String {
+    peer.namespace
+        .clone()
+        .or_else(|| peer.pods.as_ref().and_then(|pods| pods.namespace.clone()))
+        .unwrap_or_else(|| default.to_owned())
+}
+
+/// What is found on the way, beside the parts themselves.
+#[derive(Default)]
+pub(super) struct Found {
+    pub marked: Vec<MarkedPeer>,
+    pub listed: Vec<ListedPeer>,
+    /// What a witness can try to reach, by partition.
+    pub endpoints: BTreeMap<usize, Vec<String>>,
+}
+
+pub(super) struct Reader<'a> {
+    pub wish: &'a Wish<'a>,
+    pub at: usize,
+    pub cluster: &'a Cluster,
+    pub namespace: &'a str,
+    pub options: &'a Options,
+    pub network: &'a Network,
+}
+
+impl Reader<'_> {
+    pub async fn part(&self, namespace: String, found: &mut Found) -> Result<Part, PlanError> {
+        let mut peer_marks = Vec::new();
+        let mut blocks: Vec<Block> = Vec::new();
+        for peer in &self.wish.partition.from {
+            let block = self.block(peer, blocks.len(), &mut peer_marks, found).await?;
+            blocks.push(block);
+        }
+        Ok(Part {
+            name: self.wish.name.to_owned(),
+            namespace,
+            targets: self.wish.targets.clone(),
+            blocks,
+            peer_marks,
+            follow: self.wish.partition.follow,
+        })
+    }
+
+    fn refuse(&self, text: &str) -> PlanError {
+        PlanError::Scenario(format!("fault `{}`: {text}", self.wish.name))
+    }
+
+    async fn block(
+        &self,
+        peer: &scenario::Peer,
+        number: usize,
+        marks: &mut Vec<Mark>,
+        found: &mut Found,
+    ) -> Result<Block, PlanError> {
+        let namespace = peer_namespace(peer, self.namespace);
+        let ports = if peer.ports.is_empty() { PortSet::all() } else { PortSet::from_scenario(&peer.ports) };
+        let mut endpoints = Vec::new();
+        let (described, other_end) = if let Some(service) = &peer.service {
+            let end = self.service(service, &namespace, number, &ports, &mut endpoints, found).await?;
+            (format!("service {service} in namespace {namespace}"), end)
+        } else if let Some(pods) = &peer.pods {
+            let end = self.pods(pods, &namespace, number, marks, found).await?;
+            (format!("pods with {} in namespace {namespace}", selector_text(pods)), end)
+        } else if let Some(cidr) = &peer.cidr {
+            let parsed: Cidr = cidr.parse().map_err(|error: policy::CidrError| self.refuse(&error.to_string()))?;
+            (format!("addresses {cidr}"), Peer::Addresses(vec![parsed]))
+        } else {
+            let host = peer.host.as_deref().unwrap_or_default();
+            let addresses = self.resolve(host).await?;
+            let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            let end = Peer::Addresses(addresses.into_iter().map(Cidr::host).collect());
+            (format!("host {host} ({})", shown.join(", ")), end)
+        };
+        let block = Block::new(described, other_end, ports, self.wish.partition.direction);
+        self.pod_endpoints(peer, &block, &mut endpoints);
+        let mut all: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
+        all.dedup();
+        found.endpoints.entry(self.at).or_default().extend(all);
+        Ok(block)
+    }
+
+    /// Where pods and single addresses can be tried.
+    fn pod_endpoints(&self, peer: &scenario::Peer, block: &Block, endpoints: &mut Vec<SocketAddr>) {
+        let named: Vec<u16> = peer.ports.iter().filter(|range| !range.udp).map(|range| range.first).collect();
+        match &block.peer {
+            Peer::Pods { namespace, selector, unmarked, .. } if endpoints.is_empty() => {
+                for pod in self.network.cluster.pods().iter().filter(|pod| pod.namespace == *namespace) {
+                    if !selector.matches(&pod.labels) && !unmarked.contains(&pod.name) {
+                        continue;
+                    }
+                    let declared =
+                        pod.ports.iter().filter(|port| port.protocol == Protocol::Tcp).map(|port| port.number);
+                    let tried: BTreeSet<u16> = declared
+                        .filter(|port| block.ports.has(Protocol::Tcp, *port))
+                        .chain(named.iter().copied())
+                        .collect();
+                    endpoints
+                        .extend(pod.ips.iter().flat_map(|ip| tried.iter().map(|port| SocketAddr::new(*ip, *port))));
+                }
+            }
+            Peer::Pods { .. } => {}
+            Peer::Addresses(cidrs) => {
+                let hosts = cidrs.iter().filter_map(|cidr| cidr.single());
+                endpoints.extend(hosts.flat_map(|ip| named.iter().map(move |port| SocketAddr::new(ip, *port))));
+            }
+        }
+    }
+
+    async fn service(
+        &self,
+        name: &str,
+        namespace: &str,
+        number: usize,
+        ports: &PortSet,
+        endpoints: &mut Vec<SocketAddr>,
+        found: &mut Found,
+    ) -> Result<Peer, PlanError> {
+        let Some(service) = self.cluster.service(namespace, name).await? else {
+            self.cluster.require_namespace(namespace).await?;
+            return Err(self.refuse(&format!(
+                "there is no service `{name}` in namespace `{namespace}`\nhelp: `kubectl -n {namespace} get services` lists \
+                 them"
+            )));
+        };
+        *endpoints = self.cluster.service_endpoints(namespace, name).await?;
+        endpoints.retain(|endpoint| ports.has(Protocol::Tcp, endpoint.port()));
+        let selector: BTreeMap<String, String> =
+            serde_json::from_value(service["spec"]["selector"].clone()).unwrap_or_default();
+        if selector.is_empty() {
+            // Somebody else keeps its endpoints: they are looked at again whenever they change.
+            let backends = self.cluster.service_backends(namespace, name).await?;
+            if backends.is_empty() {
+                return Err(self.refuse(&format!(
+                    "service `{name}` has no selector and no endpoints, so nothing can be cut off from it\nhelp: name its \
+                     pods or addresses with `pods`, `cidr` or `host`"
+                )));
+            }
+            found.listed.push(ListedPeer {
+                part: self.at,
+                block: number,
+                namespace: namespace.to_owned(),
+                service: name.to_owned(),
+            });
+            return Ok(Peer::Addresses(backends.into_iter().map(Cidr::host).collect()));
+        }
+        let service_ips = service["spec"]["clusterIP"].as_str().and_then(|ip| ip.parse().ok()).into_iter().collect();
+        Ok(Peer::Pods {
+            namespace: namespace.to_owned(),
+            selector: Selector::from(&selector),
+            unmarked: BTreeSet::new(),
+            service_ips,
+        })
+    }
+
+    /// Pods by labels are meant now and later; pods by name, prefix or owner are marked, as no selector names them.
+    async fn pods(
+        &self,
+        pods: &PodSelector,
+        namespace: &str,
+        number: usize,
+        marks: &mut Vec<Mark>,
+        found: &mut Found,
+    ) -> Result<Peer, PlanError> {
+        let by_labels_only = pods.name.is_none() && pods.prefix.is_none() && pods.owner.is_none();
+        if let (true, Some(labels)) = (by_labels_only, &pods.labels) {
+            return Ok(Peer::Pods {
+                namespace: namespace.to_owned(),
+                selector: Selector::from(labels),
+                unmarked: BTreeSet::new(),
+                service_ips: Vec::new(),
+            });
+        }
+        let matching = self.cluster.matching_pods(pods, namespace).await?;
+        if matching.is_empty() {
+            return Err(self.refuse(&format!(
+                "no running pod in namespace `{namespace}` matches the peer {}\nhelp: `kubectl -n {namespace} get pods \
+                 --show-labels` shows what could be matched",
+                selector_text(pods)
+            )));
+        }
+        let role = format!("p{}-{number}", self.at);
+        let label =
+            (labels::mark(&self.options.run, self.options.serial, &role, self.wish.name), self.options.run.clone());
+        for pod in &matching {
+            marks.push(Mark { object: pod_key(pod), label: label.0.clone(), value: label.1.clone() });
+        }
+        found.marked.push(MarkedPeer {
+            part: self.at,
+            selector: pods.clone(),
+            namespace: namespace.to_owned(),
+            label: label.clone(),
+        });
+        Ok(Peer::Pods {
+            namespace: namespace.to_owned(),
+            selector: Selector::label(label.0, label.1),
+            unmarked: matching.into_iter().map(|pod| pod.name).collect(),
+            service_ips: Vec::new(),
+        })
+    }
+
+    async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, PlanError> {
+        let found = tokio::net::lookup_host((host, 0))
+            .await
+            .map_err(|error| self.refuse(&format!("the host `{host}` could not be resolved: {error}")))?;
+        let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+        addresses.sort();
+        addresses.dedup();
+        Ok(addresses)
+    }
+}

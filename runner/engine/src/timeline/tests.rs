@@ -1,0 +1,485 @@
+//! The timeline with fakes that write a log, on paused time: what happens, in which order, and when.
+
+use std::panic::panic_any;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use shakedown_schemas::event::FaultState;
+use shakedown_schemas::result::{Leftover, Proof, Verdict};
+use shakedown_schemas::scenario::Scenario;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{Outcome, Stop, Timeline, run};
+use crate::events::Events;
+use shakedown_faults::{FaultDriver, FaultError, FaultPlan, Finding};
+use shakedown_guard::fuse::Fuses;
+use shakedown_load::{Live, LoadDriver, LoadError};
+use shakedown_observe::{LoadObservations, Marks, Part};
+
+#[derive(Clone)]
+struct Log {
+    lines: Arc<Mutex<Vec<String>>>,
+    begun: Instant,
+}
+
+impl Log {
+    fn new() -> Self {
+        Self { lines: Arc::default(), begun: Instant::now() }
+    }
+
+    fn add(&self, what: impl std::fmt::Display) {
+        // The load has a tenth of a second to get ready before its zero.
+        let seconds = self.begun.elapsed().as_secs_f64() - 0.1;
+        self.lines.lock().unwrap().push(format!("{seconds:.1} {what}"));
+    }
+
+    fn text(&self) -> String {
+        self.lines.lock().unwrap().join("\n")
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Behaviour {
+    Works,
+    FailsToInject,
+    PanicsInProof,
+    NeverProven,
+    StaysAtFirst,
+    NeverGone,
+    PanicsInUndo,
+    DoesNotLast,
+    HangsInUndo,
+}
+
+struct FakeFault {
+    name: &'static str,
+    log: Log,
+    behaviour: Behaviour,
+    undone: u32,
+    /// Whether the service suffers now.
+    harm: Arc<AtomicBool>,
+}
+
+fn finding(shows: Proof, holds: bool) -> Vec<Finding> {
+    vec![Finding { shows, holds, detail: "seen".to_owned() }]
+}
+
+#[async_trait]
+impl FaultDriver for FakeFault {
+    fn owned_by(&mut self, _: &Fuses) {}
+
+    async fn preflight(&mut self) -> Result<(), FaultError> {
+        Ok(())
+    }
+
+    async fn dismiss(&mut self) -> Result<(), FaultError> {
+        self.log.add(format!("dismiss {}", self.name));
+        Ok(())
+    }
+
+    async fn settle(&mut self) -> Result<Vec<Finding>, FaultError> {
+        Ok(finding(Proof::Effective, self.behaviour != Behaviour::DoesNotLast))
+    }
+
+    async fn inject(&mut self) -> Result<(), FaultError> {
+        self.harm.store(true, Ordering::Relaxed);
+        self.log.add(format!("inject {}", self.name));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        match self.behaviour {
+            Behaviour::FailsToInject => Err(FaultError::TargetGone("the pod is gone".to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    async fn prove(&mut self) -> Result<Vec<Finding>, FaultError> {
+        match self.behaviour {
+            Behaviour::PanicsInProof => panic_any("boom"),
+            Behaviour::NeverProven => Ok(finding(Proof::Applied, false)),
+            _ => Ok(finding(Proof::Applied, true)),
+        }
+    }
+
+    async fn undo(&mut self) -> Result<(), FaultError> {
+        self.undone += 1;
+        self.log.add(format!("undo {}", self.name));
+        self.harm.store(false, Ordering::Relaxed);
+        match self.behaviour {
+            Behaviour::PanicsInUndo if self.undone == 1 => panic_any("boom"),
+            Behaviour::HangsInUndo => std::future::pending().await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn prove_undone(&mut self) -> Result<Vec<Finding>, FaultError> {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let gone = match self.behaviour {
+            Behaviour::StaysAtFirst => self.undone > 2,
+            Behaviour::NeverGone => false,
+            _ => true,
+        };
+        Ok(finding(Proof::Removed, gone))
+    }
+
+    fn leftovers(&self) -> Vec<Leftover> {
+        vec![Leftover {
+            what: self.name.to_owned(),
+            command: "kubectl delete it".to_owned(),
+            error: "stuck".to_owned(),
+        }]
+    }
+}
+
+struct FakeLoad {
+    log: Log,
+    harm: Arc<AtomicBool>,
+    marks: Arc<Mutex<Option<Arc<Marks>>>>,
+    zero: std::time::Instant,
+    /// How long each answer takes.
+    latency: Duration,
+}
+
+#[async_trait]
+impl LoadDriver for FakeLoad {
+    async fn start(&mut self, zero: std::time::Instant, marks: Arc<Marks>) -> Result<(), LoadError> {
+        self.zero = zero;
+        *self.marks.lock().unwrap() = Some(marks);
+        Ok(())
+    }
+
+    fn live(&mut self) -> Vec<Live> {
+        let harm = self.harm.load(Ordering::Relaxed);
+        let mut live = Live { load: "l".into(), ended: 10, succeeded: if harm { 4 } else { 10 }, ..Live::default() };
+        live.latency.record_n(if harm { 3_000_000 } else { 20_000 }, 10);
+        vec![live]
+    }
+
+    fn answered_ns(&self) -> u64 {
+        let now = Instant::now().into_std();
+        now.saturating_duration_since(self.zero).saturating_sub(self.latency).as_nanos() as u64
+    }
+
+    async fn finish(&mut self, grace: Duration) -> Result<Vec<LoadObservations>, LoadError> {
+        self.log.add(if grace > Duration::from_secs(1) { "load ends" } else { "load is cut short" });
+        Ok(Vec::new())
+    }
+}
+
+struct Case {
+    log: Log,
+    outcome: Outcome,
+    marks: Vec<(f64, usize, Part)>,
+}
+
+/// Runs phases given as YAML-like JSON with fakes for their faults.
+async fn play(phases: &str, faults: &[(&'static str, Behaviour)], interrupt_at: Option<f64>) -> Case {
+    play_until("[]", phases, faults, interrupt_at).await
+}
+
+/// The same with stop conditions of the whole scenario.
+async fn play_until(
+    abort_if: &str,
+    phases: &str,
+    faults: &[(&'static str, Behaviour)],
+    interrupt_at: Option<f64>,
+) -> Case {
+    play_slowly(Duration::ZERO, abort_if, phases, faults, interrupt_at).await
+}
+
+/// The same with answers that take a while.
+async fn play_slowly(
+    latency: Duration,
+    abort_if: &str,
+    phases: &str,
+    faults: &[(&'static str, Behaviour)],
+    interrupt_at: Option<f64>,
+) -> Case {
+    play_gated(latency, abort_if, phases, faults, interrupt_at, &[]).await
+}
+
+/// The same with a gate that finds these problems. Faults without a behaviour are left out.
+async fn play_gated(
+    latency: Duration,
+    abort_if: &str,
+    phases: &str,
+    faults: &[(&'static str, Behaviour)],
+    interrupt_at: Option<f64>,
+    problems: &[&str],
+) -> Case {
+    let text = format!(
+        r#"{{"version": 1, "name": "t", "load": {{"l": {{"http": {{"url": "http://x"}}, "rate": "1/s"}}}},
+             "abort_if": {abort_if}, "phases": {phases}}}"#
+    );
+    let scenario: Scenario = serde_json::from_str(&text).unwrap();
+    let log = Log::new();
+    let harm = Arc::new(AtomicBool::new(false));
+    let mut drivers: Vec<(FaultPlan, Box<dyn FaultDriver>)> = Vec::new();
+    for (phase, it) in scenario.phases.iter().enumerate() {
+        for (name, fault) in &it.faults {
+            let Some((name, behaviour)) = faults.iter().find(|(known, _)| known == name).copied() else { continue };
+            let plan = FaultPlan {
+                name: name.to_owned(),
+                phase,
+                kind: "partition",
+                engine: "fake",
+                description: String::new(),
+                targets: Vec::new(),
+                peers: Vec::new(),
+                objects: Vec::new(),
+                marks: Vec::new(),
+                namespaces: Vec::new(),
+                after: fault.after().get(),
+                lasts: fault.lasts().map(|lasts| lasts.get()),
+                effect: shakedown_faults::effect::Wanted::Applied,
+            };
+            drivers
+                .push((plan, Box::new(FakeFault { name, log: log.clone(), behaviour, undone: 0, harm: harm.clone() })));
+        }
+    }
+    let (sender, stop) = watch::channel(None);
+    if let Some(at) = interrupt_at {
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs_f64(at + 0.1)).await;
+            _ = sender.send(Some(Stop::Signal("SIGINT")));
+            std::future::pending::<()>().await;
+        });
+    }
+    let marks = Arc::new(Mutex::new(None));
+    let load =
+        Box::new(FakeLoad { log: log.clone(), harm, marks: marks.clone(), zero: Instant::now().into_std(), latency });
+    let outcome = run(Timeline {
+        scenario: &scenario,
+        faults: drivers,
+        load,
+        events: Events::new(Vec::new()).scenario("t"),
+        stop,
+        undo_limit: Duration::from_secs(60),
+        gate: Some(Box::new(|seen| {
+            log.add(format!("gate after {}", seen.phases.len()));
+            problems.iter().map(|problem| (*problem).to_owned()).collect()
+        })),
+    })
+    .await;
+    let marks = marks.lock().unwrap().as_ref().map(|marks| marks.all()).unwrap_or_default();
+    let marks =
+        marks.into_iter().map(|mark| ((mark.at_ns as f64 / 1e8).round() / 10.0, mark.phase, mark.part)).collect();
+    Case { log, outcome, marks }
+}
+
+const FAULT: &str = r#"{"pods": {"name": "p"}, "from": [{"service": "s"}]}"#;
+
+fn three_phases(body: &str) -> String {
+    format!(
+        r#"[{{"name": "before", "duration": "10s"}},
+            {{"name": "during", "duration": "20s", "settle": "5s", "faults": {{"cut": {{"partition": {body}}}}}}},
+            {{"name": "after", "duration": "10s"}}]"#
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_phase_counts_from_the_injection_and_ends_with_the_confirmed_undo() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::Works)], None).await;
+    assert_eq!(case.log.text(), "10.0 gate after 1\n10.0 inject cut\n30.5 undo cut\n40.7 load ends");
+    assert_eq!(
+        case.marks,
+        [
+            (0.0, 0, Part::Judged),
+            (10.0, 1, Part::Injecting),
+            (10.5, 1, Part::Settling),
+            (15.5, 1, Part::Judged),
+            (30.5, 1, Part::Undoing),
+            (30.7, 2, Part::Judged),
+        ]
+    );
+    let during = &case.outcome.observations.phases[1];
+    assert!(during.complete && during.has_faults);
+    assert_eq!(during.removed_ns.map(|ns| (ns as f64 / 1e8).round()), Some(307.0));
+    let fault = &case.outcome.faults[0];
+    assert_eq!((fault.state, fault.injection, fault.undo), (FaultState::Undone, Verdict::Pass, Verdict::Pass));
+    assert!(case.outcome.errors.is_empty() && case.outcome.leftovers.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_start_after_and_last_for() {
+    let body = r#"{"pods": {"name": "p"}, "from": [{"service": "s"}], "after": "3s", "for": "4s"}"#;
+    let case = play(&three_phases(body), &[("cut", Behaviour::Works)], None).await;
+    assert_eq!(case.log.text(), "10.0 gate after 1\n13.0 inject cut\n17.0 undo cut\n40.0 load ends");
+    assert_eq!(case.marks[1], (10.0, 1, Part::Settling));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_undoes_and_ends_the_load_at_once() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::Works)], Some(12.0)).await;
+    assert_eq!(case.log.text(), "10.0 gate after 1\n10.0 inject cut\n12.0 undo cut\n12.0 load is cut short");
+    assert_eq!(case.outcome.errors, ["interrupted by SIGINT"]);
+    assert!(!case.outcome.observations.phases[1].complete);
+    assert_eq!(case.outcome.observations.phases.len(), 2, "the last phase never began");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_during_the_injection_waits_for_it_and_undoes() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::Works)], Some(10.2)).await;
+    assert_eq!(case.log.text(), "10.0 gate after 1\n10.0 inject cut\n10.5 undo cut\n10.5 load is cut short");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_injection_is_undone_and_ends_the_run() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::FailsToInject)], None).await;
+    assert_eq!(case.log.text(), "10.0 gate after 1\n10.0 inject cut\n10.5 undo cut\n10.7 load ends");
+    assert_eq!(case.outcome.errors, ["fault cut could not be injected: the pod is gone"]);
+    assert_eq!(case.outcome.faults[0].injection, Verdict::Error);
+    assert_eq!(case.outcome.faults[0].state, FaultState::Undone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_undoes_too() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::PanicsInProof)], None).await;
+    assert_eq!(case.log.text(), "10.0 gate after 1\n10.0 inject cut\n10.5 undo cut\n10.7 load ends");
+    assert!(case.outcome.errors[0].contains("boom"), "{:?}", case.outcome.errors);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unproven_fault_stands_and_is_inconclusive() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::NeverProven)], None).await;
+    let fault = &case.outcome.faults[0];
+    assert_eq!((fault.injection, fault.undo, fault.proven_s), (Verdict::Inconclusive, Verdict::Pass, None));
+    assert!(fault.problem.as_deref().unwrap().starts_with("not proven"));
+    assert!(case.outcome.errors.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undo_is_repeated_until_it_is_proven() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::StaysAtFirst)], None).await;
+    assert_eq!(case.log.text().matches("undo cut").count(), 3);
+    assert_eq!(case.outcome.faults[0].undo, Verdict::Pass);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stays_is_left_behind_and_said() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::NeverGone)], None).await;
+    assert_eq!(case.outcome.faults[0].state, FaultState::Left);
+    assert_eq!(case.outcome.faults[0].undo, Verdict::Error);
+    assert_eq!(case.outcome.leftovers.len(), 1);
+    assert_eq!(case.outcome.observations.phases[1].removed_ns, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_faults_are_injected_and_undone_together() {
+    let phases = format!(
+        r#"[{{"name": "during", "duration": "20s", "faults": {{"a": {{"partition": {FAULT}}}, "b": {{"partition": {FAULT}}}}}}}]"#
+    );
+    let case = play(&phases, &[("a", Behaviour::Works), ("b", Behaviour::FailsToInject)], None).await;
+    assert_eq!(case.log.text(), "0.0 gate after 0\n0.0 inject a\n0.0 inject b\n0.5 undo a\n0.5 undo b\n0.7 load ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_ends_the_search_for_a_proof() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::NeverProven)], Some(12.1)).await;
+    assert!(case.log.text().starts_with("10.0 gate after 1\n10.0 inject cut\n12."), "{}", case.log.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gate_that_finds_something_ends_the_run_before_its_first_fault() {
+    let problems = ["too slow"];
+    let case =
+        play_gated(Duration::ZERO, "[]", &three_phases(FAULT), &[("cut", Behaviour::Works)], None, &problems).await;
+    assert_eq!(case.log.text(), "10.0 gate after 1\n10.0 dismiss cut\n10.0 load ends");
+    assert_eq!(case.outcome.refused, problems);
+    assert!(case.outcome.errors.is_empty() && case.outcome.breach.is_none());
+    assert_eq!(case.outcome.observations.phases.len(), 1);
+    assert_eq!(case.outcome.faults[0].state, FaultState::Planned);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_phase_whose_faults_are_left_out_is_one_with_faults() {
+    let case = play(&three_phases(FAULT), &[], None).await;
+    assert_eq!(case.log.text(), "10.0 gate after 1\n40.0 load ends");
+    let during = &case.outcome.observations.phases[1];
+    assert!(during.has_faults && during.complete);
+    assert_eq!(during.removed_ns, Some(during.judged_to_ns));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_was_never_injected_is_dismissed() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::Works)], Some(3.0)).await;
+    assert_eq!(case.log.text(), "3.0 load is cut short\n3.0 dismiss cut");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undo_that_panics_is_tried_again() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::PanicsInUndo)], None).await;
+    assert_eq!(case.outcome.faults[0].state, FaultState::Undone);
+    assert_eq!(case.log.text().matches("undo cut").count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undo_that_hangs_ends_at_its_limit() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::HangsInUndo)], None).await;
+    assert_eq!(case.outcome.faults[0].state, FaultState::Left);
+    assert!((100.0..101.5).contains(&case.outcome.duration.as_secs_f64()), "{:?}", case.outcome.duration);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_did_not_last_loses_its_proof() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::DoesNotLast)], None).await;
+    let fault = &case.outcome.faults[0];
+    assert_eq!((fault.injection, fault.undo), (Verdict::Inconclusive, Verdict::Pass));
+    assert!(fault.problem.as_deref().unwrap().contains("lasted"), "{fault:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_condition_undoes_once_it_held_for_long_enough() {
+    let faults = [("cut", Behaviour::Works)];
+    let rate = r#"[{"success_rate": {"below": "50%", "for": "4s"}}]"#;
+    let case = play_until(rate, &three_phases(FAULT), &faults, None).await;
+    // 4 of 10 succeed from 10.5 on: after 4 s the share of the last 4 s is below a half, and not much earlier.
+    let breach = case.outcome.breach.expect("a breach");
+    assert_eq!((breach.phase.as_str(), breach.load.as_str()), ("during", "l"));
+    assert_eq!(breach.path, "abort_if[0].success_rate");
+    let undone: f64 = case.log.text().lines().nth(2).unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!((13.0..=14.6).contains(&undone), "{}", case.log.text());
+    assert!(case.log.text().contains("load is cut short"), "{}", case.log.text());
+    assert!(case.outcome.errors.is_empty(), "an early stop is no error");
+    assert_eq!(case.outcome.observations.phases.len(), 2);
+
+    let latency = r#"[{"latency": {"percentile": "p50", "above": "2s", "for": "4s"}}]"#;
+    let case = play_until(latency, &three_phases(FAULT), &faults, None).await;
+    assert!(case.outcome.breach.expect("a breach").reason.starts_with("p50 of load `l` was"));
+    for never in [
+        r#"[{"success_rate": {"below": "40%", "for": "4s"}}]"#,
+        r#"[{"success_rate": {"below": "50%", "for": "35s"}}]"#,
+        r#"[{"latency": {"percentile": "p50", "above": "4s", "for": "4s"}}]"#,
+    ] {
+        assert_eq!(play_until(never, &three_phases(FAULT), &faults, None).await.outcome.breach, None, "{never}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_phase_watches_only_itself() {
+    let phases = |phase: usize| {
+        let mut phases: serde_json::Value = serde_json::from_str(&three_phases(FAULT)).unwrap();
+        phases[phase]["abort_if"] = serde_json::json!([{"success_rate": {"below": "50%", "for": "4s"}}]);
+        phases.to_string()
+    };
+    let faults = [("cut", Behaviour::Works)];
+    assert_eq!(play(&phases(0), &faults, None).await.outcome.breach, None);
+    assert_eq!(play(&phases(2), &faults, None).await.outcome.breach, None);
+    let breach = play(&phases(1), &faults, None).await.outcome.breach.expect("a breach");
+    assert_eq!(breach.path, "phases[1].abort_if[0].success_rate");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_waits_for_the_answers_that_the_phase_before_is_owed() {
+    for (latency, injected) in [(3.0, "13.0 inject cut"), (60.0, "20.0 inject cut")] {
+        let latency = Duration::from_secs_f64(latency);
+        let case = play_slowly(latency, "[]", &three_phases(FAULT), &[("cut", Behaviour::Works)], None).await;
+        assert!(case.log.text().contains(&format!("\n{injected}")), "{latency:?}: {}", case.log.text());
+        assert_eq!(
+            case.marks[1],
+            (10.0, 1, Part::Injecting),
+            "what is due meanwhile is of neither phase's judged part"
+        );
+    }
+}

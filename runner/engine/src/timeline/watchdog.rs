@@ -1,0 +1,249 @@
+//! The stop conditions: what the load and the neighbours show lately, and whether it is time to stop. It looks only back
+//! over each condition's own stretch, and never before so much time has passed.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use shakedown_schemas::result::Unit;
+use shakedown_schemas::scenario::{Scenario, StopCondition, StopHttp, StopLatency, StopSuccessRate};
+use tokio::time::Instant;
+
+use super::probe::{Probe, Seen};
+use shakedown_load::Live;
+use shakedown_observe::Histogram;
+
+/// A stop condition that held.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Breach {
+    /// The phase in which it held.
+    pub phase: String,
+    /// The load that showed it; empty for a neighbour.
+    pub load: String,
+    /// Where the condition stands in the file, such as `abort_if[0].latency`.
+    pub path: String,
+    /// The condition in words.
+    pub title: String,
+    /// What was observed, in `unit`.
+    pub observed: Option<f64>,
+    /// The same for people.
+    pub observed_text: String,
+    /// The unit.
+    pub unit: Unit,
+    /// The limit for people.
+    pub limit_text: String,
+    /// How many requests it rests on.
+    pub samples: u64,
+    /// What happened, in one sentence.
+    pub reason: String,
+}
+
+/// All stop conditions of a scenario.
+pub(super) struct Watchdog {
+    watched: Vec<Watched>,
+}
+
+/// One stop condition.
+struct Watched {
+    condition: StopCondition,
+    path: String,
+    /// Its phase; none for all of them.
+    phase: Option<usize>,
+    /// Since when it is watched; none while it is not.
+    since: Option<Instant>,
+    /// What each load showed lately.
+    windows: Vec<Window>,
+    probe: Option<Probe>,
+}
+
+/// What one load showed over a stretch of time.
+struct Window {
+    load: String,
+    length: Duration,
+    seen: VecDeque<(Instant, u64, u64, Histogram)>,
+}
+
+impl Watchdog {
+    pub(super) fn new(scenario: &Scenario) -> Self {
+        let loads: Vec<&String> = scenario.load.keys().collect();
+        let watch = |condition: &StopCondition, path: String, phase| Watched {
+            path: format!("{path}.{}", condition.kind()),
+            phase,
+            since: None,
+            windows: match condition {
+                StopCondition::Http(_) => Vec::new(),
+                _ => loads
+                    .iter()
+                    .filter(|load| condition.load().is_none_or(|only| only == load.as_str()))
+                    .map(|load| Window {
+                        load: (*load).clone(),
+                        length: condition.lasts().get(),
+                        seen: VecDeque::new(),
+                    })
+                    .collect(),
+            },
+            probe: None,
+            condition: condition.clone(),
+        };
+        let whole = scenario.abort_if.iter().enumerate().map(|(at, it)| watch(it, format!("abort_if[{at}]"), None));
+        let phases = scenario.phases.iter().enumerate().flat_map(|(index, phase)| {
+            let conditions = phase.abort_if.iter().enumerate();
+            conditions.map(move |(at, it)| (it, format!("phases[{index}].abort_if[{at}]"), index))
+        });
+        let phases = phases.map(|(it, path, index)| watch(it, path, Some(index)));
+        Self { watched: whole.chain(phases).collect() }
+    }
+
+    /// Begins with those that are watched all the time.
+    pub(super) fn start(&mut self) {
+        self.watched.iter_mut().filter(|watched| watched.phase.is_none()).for_each(Watched::start);
+    }
+
+    /// Begins with those of a phase, and ends with those of others.
+    pub(super) fn enter(&mut self, phase: usize) {
+        for watched in self.watched.iter_mut().filter(|watched| watched.phase.is_some()) {
+            watched.end();
+            if watched.phase == Some(phase) {
+                watched.start();
+            }
+        }
+    }
+
+    /// Takes in what happened since the last time.
+    pub(super) fn see(&mut self, loads: &[Live]) {
+        let now = Instant::now();
+        for watched in self.watched.iter_mut().filter(|watched| watched.since.is_some()) {
+            for window in &mut watched.windows {
+                if let Some(live) = loads.iter().find(|live| live.load == window.load) {
+                    window.see(live, now);
+                }
+            }
+        }
+    }
+
+    /// The first condition that holds.
+    pub(super) fn breach(&self) -> Option<Breach> {
+        let now = Instant::now();
+        self.watched.iter().find_map(|watched| watched.breach(now))
+    }
+}
+
+impl Watched {
+    fn start(&mut self) {
+        self.since = Some(Instant::now());
+        if let StopCondition::Http(probe) = &self.condition {
+            self.probe = Some(Probe::start(probe));
+        }
+    }
+
+    fn end(&mut self) {
+        self.since = None;
+        self.probe = None;
+        self.windows.iter_mut().for_each(|window| window.seen.clear());
+    }
+
+    fn breach(&self, now: Instant) -> Option<Breach> {
+        let watched = now - self.since?;
+        if watched < self.condition.lasts().get() {
+            return None;
+        }
+        let mut breach = match &self.condition {
+            StopCondition::SuccessRate(it) => self.windows.iter().find_map(|window| window.success_rate(it)),
+            StopCondition::Latency(it) => self.windows.iter().find_map(|window| window.latency(it)),
+            StopCondition::Http(it) => answers(it, &self.probe.as_ref()?.seen(), now),
+        }?;
+        breach.path.clone_from(&self.path);
+        Some(breach)
+    }
+}
+
+impl Window {
+    fn see(&mut self, live: &Live, now: Instant) {
+        self.seen.push_back((now, live.ended, live.succeeded, live.latency.clone()));
+        while self.seen.front().is_some_and(|(at, ..)| *at + self.length <= now) {
+            self.seen.pop_front();
+        }
+    }
+
+    /// Nothing that ended is no share at all: a request that hangs counts at its timeout.
+    fn success_rate(&self, limit: &StopSuccessRate) -> Option<Breach> {
+        let (ended, succeeded) =
+            self.seen.iter().fold((0, 0), |sum, (_, ended, succeeded, _)| (sum.0 + ended, sum.1 + succeeded));
+        let rate = (ended > 0).then(|| succeeded as f64 / ended as f64)?;
+        (rate < limit.below.fraction()).then(|| {
+            // Cut, not rounded: 49.96 % is below 50 %.
+            let observed_text = format!("{:.1}%", (rate * 1e3).floor() / 10.0);
+            Breach {
+                title: format!("stop when the success rate is below {} over {}", limit.below, limit.lasts),
+                observed: Some(rate),
+                unit: Unit::Fraction,
+                limit_text: format!("at least {}", limit.below),
+                samples: ended,
+                reason: format!(
+                    "the success rate of load `{}` was {observed_text} over {}, below {}; every fault was undone",
+                    self.load, limit.lasts, limit.below
+                ),
+                observed_text,
+                ..self.empty()
+            }
+        })
+    }
+
+    fn latency(&self, limit: &StopLatency) -> Option<Breach> {
+        let mut latency = Histogram::default();
+        self.seen.iter().for_each(|(.., seen)| latency.merge(seen));
+        let seconds = latency.quantile(limit.percentile.fraction())? / 1e6;
+        (seconds > limit.above.as_secs_f64()).then(|| {
+            let observed_text = format!("{:.0} ms", seconds * 1e3);
+            Breach {
+                title: format!("stop when {} is above {} over {}", limit.percentile, limit.above, limit.lasts),
+                observed: Some(seconds),
+                unit: Unit::Seconds,
+                limit_text: format!("at most {}", limit.above),
+                samples: latency.len(),
+                reason: format!(
+                    "{} of load `{}` was {observed_text} over {}, above {}; every fault was undone",
+                    limit.percentile, self.load, limit.lasts, limit.above
+                ),
+                observed_text,
+                ..self.empty()
+            }
+        })
+    }
+
+    fn empty(&self) -> Breach {
+        Breach {
+            phase: String::new(),
+            load: self.load.clone(),
+            path: String::new(),
+            title: String::new(),
+            observed: None,
+            observed_text: String::new(),
+            unit: Unit::Count,
+            limit_text: String::new(),
+            samples: 0,
+            reason: String::new(),
+        }
+    }
+}
+
+/// A neighbour that did not answer once in all that time.
+fn answers(limit: &StopHttp, seen: &Seen, now: Instant) -> Option<Breach> {
+    let long = now - seen.bad_since;
+    (seen.bad > 0 && long >= limit.lasts.get()).then(|| Breach {
+        phase: String::new(),
+        load: String::new(),
+        path: String::new(),
+        title: format!("stop when {} does not answer for {}", limit.url, limit.lasts),
+        observed: Some(long.as_secs_f64()),
+        observed_text: format!("no good answer for {:.1} s", long.as_secs_f64()),
+        unit: Unit::Seconds,
+        limit_text: format!("at most {}", limit.lasts),
+        samples: seen.bad,
+        reason: format!(
+            "{} gave no good answer for {:.1} s ({}); every fault was undone",
+            limit.url,
+            long.as_secs_f64(),
+            seen.problem
+        ),
+    })
+}

@@ -1,0 +1,204 @@
+//! The canary: finds out whether anything in a cluster enforces NetworkPolicy. One pod listens, another connects to it; a
+//! policy that allows the second one nothing must end that. What becomes of a connection that it held open is seen as well.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::witness::{KEPT_AFTER, held_since, pod, pod_trouble};
+use crate::enforcement::Enforcement;
+use shakedown_cluster::labels;
+use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, WitnessImage};
+use shakedown_guard::fuse::{self, FuseError, Fuses};
+use shakedown_probe::{ProbeConfig, Round};
+
+/// The port on which the first pod listens.
+const PORT: u16 = 18_099;
+/// How long both pods have to run and meet.
+const START_LIMIT: Duration = Duration::from_secs(45);
+/// How long a network plugin has to act on the policy.
+const ACT_LIMIT: Duration = Duration::from_secs(15);
+/// So many rounds in a row without a connection are a cut.
+const ROUNDS: usize = 3;
+/// The pause between two looks.
+const PAUSE: Duration = Duration::from_millis(250);
+/// When the cluster itself removes the canary.
+const FUSE: Duration = Duration::from_secs(120);
+/// The fuse's number: scenarios count from 0.
+const SERIAL: usize = 9_999;
+
+/// The canary could not sing.
+#[derive(Debug, thiserror::Error)]
+pub enum CanaryError {
+    /// The cluster refused or did not answer.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// Its fuse could not be lit.
+    #[error(transparent)]
+    Fuse(#[from] FuseError),
+    /// Its pods do not run or do not meet.
+    #[error("{0}")]
+    Silent(String),
+}
+
+/// Finds out, and removes everything again.
+///
+/// # Errors
+/// When the pods cannot run or cannot reach each other without a policy, or the cluster refuses.
+pub async fn sing(
+    cluster: &Cluster,
+    run: &str,
+    namespace: &str,
+    image: &WitnessImage,
+) -> Result<Enforcement, CanaryError> {
+    let mut fuses = Fuses::default();
+    let lit = fuses.light(cluster, &fuse::job(run, SERIAL, namespace, FUSE)).await;
+    let canary = Canary { cluster, run, namespace, image, owner: fuses.owner(namespace).cloned() };
+    let answer = match lit {
+        Ok(()) => canary.ask().await,
+        Err(error) => Err(error.into()),
+    };
+    let removed = canary.remove().await;
+    _ = fuses.remove(cluster).await;
+    let (enforced, keeps) = answer?;
+    removed?;
+    Ok(Enforcement { keeps, ..Enforcement::now(enforced, "a canary showed it") })
+}
+
+struct Canary<'a> {
+    cluster: &'a Cluster,
+    run: &'a str,
+    namespace: &'a str,
+    image: &'a WitnessImage,
+    owner: Option<Value>,
+}
+
+impl Canary<'_> {
+    fn key(&self, kind: Kind, role: &str) -> ObjectKey {
+        ObjectKey {
+            kind,
+            namespace: self.namespace.to_owned(),
+            name: format!("shakedown-{}-canary-{role}", self.run),
+            uid: None,
+        }
+    }
+
+    fn labels(&self, role: &str) -> BTreeMap<String, String> {
+        [(labels::MANAGED_BY, labels::MANAGER), (labels::RUN, self.run), ("shakedown.dev/canary", role)]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into()
+    }
+
+    async fn create(&self, kind: Kind, mut object: Value) -> Result<(), ClusterError> {
+        if let Some(owner) = &self.owner {
+            object["metadata"]["ownerReferences"] = json!([owner]);
+        }
+        self.cluster.create(kind, self.namespace, &object).await.map(|_| ())
+    }
+
+    /// Whether policies are enforced, and where they are, whether connections that stand are left open.
+    async fn ask(&self) -> Result<(bool, Option<bool>), CanaryError> {
+        let deadline = Instant::now() + START_LIMIT;
+        let listener = self.key(Kind::Pod, "listener");
+        let probe = ProbeConfig { to: String::new(), listen: PORT };
+        let object = pod(&listener.name, self.namespace, self.labels("listener"), self.image, &probe);
+        self.create(Kind::Pod, object).await?;
+        let address = loop {
+            let pod = self.cluster.get(&listener).await?.unwrap_or_default();
+            let running = pod["status"]["phase"] == "Running";
+            if let (true, Some(address)) = (running, pod["status"]["podIP"].as_str()) {
+                break address.to_owned();
+            }
+            self.check(&pod, deadline, "the pod that listens does not run")?;
+            tokio::time::sleep(PAUSE).await;
+        };
+        let caller = self.key(Kind::Pod, "caller");
+        let host = if address.contains(':') { format!("[{address}]") } else { address };
+        let probe = ProbeConfig { to: format!("{host}:{PORT}"), listen: 0 };
+        let object = pod(&caller.name, self.namespace, self.labels("caller"), self.image, &probe);
+        self.create(Kind::Pod, object).await?;
+        while self.rounds(&caller).await.last().is_none_or(|round| round.open.is_empty()) {
+            let pod = self.cluster.get(&caller).await?.unwrap_or_default();
+            self.check(
+                &pod,
+                deadline,
+                "the pod that connects does not reach the other one, without any policy of ours",
+            )?;
+            tokio::time::sleep(PAUSE).await;
+        }
+        // The round after the last one that was printed may have begun already.
+        let cut_after = self.rounds(&caller).await.last().map_or(0, |round| round.round) + 1;
+        self.create(Kind::NetworkPolicy, self.policy()).await?;
+        let deadline = Instant::now() + ACT_LIMIT;
+        while Instant::now() < deadline {
+            let rounds = self.rounds(&caller).await;
+            let last = &rounds[rounds.len().saturating_sub(ROUNDS)..];
+            if last.len() == ROUNDS && last.iter().all(|round| round.open.is_empty()) {
+                return Ok((true, self.keeps(&caller, cut_after).await));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        // A caller that nobody can hear any more says nothing about the network.
+        let rounds = self.rounds(&caller).await;
+        match rounds.last() {
+            Some(round) if !round.open.is_empty() => Ok((false, None)),
+            _ => Err(CanaryError::Silent("the canary fell silent: its pod's log could not be read".to_owned())),
+        }
+    }
+
+    /// What became of the connection that the caller held open; none where that could not be seen.
+    async fn keeps(&self, caller: &ObjectKey, cut_after: u64) -> Option<bool> {
+        let cut = Instant::now();
+        while cut.elapsed() < KEPT_AFTER + PAUSE * 4 {
+            let (kept, lost) = held_since(&self.rounds(caller).await, cut_after, cut.elapsed());
+            if !kept.is_empty() || !lost.is_empty() {
+                return Some(!kept.is_empty());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        None
+    }
+
+    fn check(&self, pod: &Value, deadline: Instant, problem: &str) -> Result<(), CanaryError> {
+        let trouble = pod_trouble(pod);
+        let hopeless = trouble.as_ref().is_some_and(|(_, hopeless)| *hopeless);
+        if !hopeless && Instant::now() < deadline {
+            return Ok(());
+        }
+        let why = trouble.map(|(why, _)| format!(": {why}")).unwrap_or_default();
+        Err(CanaryError::Silent(format!(
+            "{problem}{why} (image {})\nhelp: --canary-image names an image of this program that the nodes can run",
+            self.image.image
+        )))
+    }
+
+    fn policy(&self) -> Value {
+        let key = self.key(Kind::NetworkPolicy, "policy");
+        json!({
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": key.name, "namespace": key.namespace, "labels": self.labels("policy")},
+            "spec": {
+                "podSelector": {"matchLabels": {labels::RUN: self.run, "shakedown.dev/canary": "caller"}},
+                "policyTypes": ["Egress"],
+                "egress": [],
+            },
+        })
+    }
+
+    async fn rounds(&self, pod: &ObjectKey) -> Vec<Round> {
+        let text = self.cluster.pod_log(&pod.namespace, &pod.name, 20).await.unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Each is tried, whatever happens to the others.
+    async fn remove(&self) -> Result<(), ClusterError> {
+        let mut problem = Ok(());
+        for (kind, role) in [(Kind::NetworkPolicy, "policy"), (Kind::Pod, "caller"), (Kind::Pod, "listener")] {
+            problem = problem.and(self.cluster.delete(&self.key(kind, role)).await);
+        }
+        problem
+    }
+}

@@ -1,0 +1,408 @@
+//! Faults by Chaos Mesh: its resources are created, their status is read until they act on exactly the planned pods, and
+//! they are deleted and watched until they went recovered.
+//!
+//! What the resources are is worked out in `spec`, what their status means in `contract`, what a person can do about a
+//! failure in `diagnose`, and whether an installation can do it at all in `fitness`: these are pure. How the resources are
+//! looked at is in `proof`, how they are removed in `removal`, and what happens when a target is replaced in `follow`.
+
+mod contract;
+mod diagnose;
+pub mod fitness;
+mod follow;
+mod proof;
+mod removal;
+pub mod spec;
+mod units;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use shakedown_schemas::result::{Leftover, PodRef, Proof};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::partition::pod_key;
+use super::{FaultDriver, FaultError, Finding};
+use shakedown_cluster::labels;
+use shakedown_cluster::{Access, CHAOS_GROUP, Cluster, ClusterError, ObjectKey};
+use shakedown_guard::fuse::Fuses;
+use spec::{Inside, Resource, pod_id};
+
+pub use contract::{failing, recovered, stuck, unsettled};
+pub use diagnose::explained;
+pub use follow::container_names;
+pub use removal::{Going, first_look, force, go, held};
+
+/// How often a status is read.
+const POLL: Duration = Duration::from_millis(200);
+/// How long Chaos Mesh's controller has to look at a new resource: it takes a second or two.
+const UNTOUCHED_LIMIT: Duration = Duration::from_secs(15);
+
+/// How patient a fault is, and what it may do when Chaos Mesh is stuck.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How long it may take until a fault is active.
+    pub active: Duration,
+    /// How long a removal may hang before finalizers are taken off by force; none for never.
+    pub force_after: Option<Duration>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { active: Duration::from_secs(60), force_after: None }
+    }
+}
+
+/// How the resources of a fault are called.
+#[derive(Debug, Clone)]
+pub struct Naming {
+    /// The run's id.
+    pub run: String,
+    /// The scenario's number in the run.
+    pub serial: usize,
+    /// The fault's number in the scenario: several names may look alike in an object's name.
+    pub number: usize,
+    /// The fault.
+    pub fault: String,
+    /// The namespace of everything that is created: the targets'.
+    pub namespace: String,
+    /// Chaos Mesh's own limit, in case that nobody removes it, counted from its creation.
+    pub duration: Duration,
+}
+
+/// A resource as an object. `round` counts how often the fault was injected anew for replaced targets.
+pub fn object(resource: &Resource, naming: &Naming, round: u32) -> Value {
+    let Naming { run, serial, number, fault, namespace, duration } = naming;
+    let again = if round == 0 { String::new() } else { format!("-{round}") };
+    let mut spec = resource.spec.clone();
+    if resource.lasts {
+        spec["duration"] = json!(format!("{}s", duration.as_secs_f64().ceil()));
+    }
+    json!({
+        "apiVersion": resource.kind.api_version(),
+        "kind": resource.kind.name(),
+        "metadata": {
+            "name": format!("shakedown-{run}-{serial}-{number}-{}-{}{again}", labels::name_part(fault), resource.role),
+            "namespace": namespace,
+            "labels": {
+                labels::MANAGED_BY: labels::MANAGER,
+                labels::RUN: run,
+                labels::FAULT: labels::value(fault),
+            },
+        },
+        "spec": spec,
+    })
+}
+
+/// Makes the resources for some targets.
+pub type Make = Arc<dyn Fn(&[Inside]) -> Vec<Resource> + Send + Sync>;
+
+/// Everything that a fault of Chaos Mesh is made of.
+pub struct Order {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// How it is called.
+    pub naming: Naming,
+    /// The targets.
+    pub targets: Vec<Inside>,
+    /// The resources for targets.
+    pub make: Make,
+    /// Whether replacements of targets are acted on as well.
+    pub follow: bool,
+    /// Patience.
+    pub limits: Limits,
+}
+
+/// Carries out a fault by Chaos Mesh.
+pub struct ChaosFault {
+    inner: Arc<Inner>,
+    watching: Option<AbortOnDropHandle<()>>,
+}
+
+/// What the driver and the task that watches targets share.
+struct Inner {
+    cluster: Cluster,
+    naming: Naming,
+    make: Make,
+    follow: bool,
+    limits: Limits,
+    state: Mutex<State>,
+    /// Held by whoever creates or removes.
+    gate: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    owner: Option<Value>,
+    /// Those that are acted on now.
+    targets: Vec<Inside>,
+    made: Vec<Made>,
+    standing: bool,
+    round: u32,
+    /// What happened to the targets while it stood, in words.
+    notes: Vec<String>,
+    undoing_since: Option<Instant>,
+    /// What was done by force, in words.
+    forced: Option<String>,
+    /// How often the targets' containers had been started again before anything was done to them, by the ids of records: of
+    /// pods, and of containers.
+    restarts: BTreeMap<String, u64>,
+}
+
+impl State {
+    fn count_restarts(&mut self, id: &str, pod: &Value) {
+        let mut all = 0;
+        for (container, count) in contract::restarts(pod) {
+            self.restarts.insert(format!("{id}/{container}"), count);
+            all += count;
+        }
+        self.restarts.insert(id.to_owned(), all);
+    }
+}
+
+/// A resource that was begun.
+#[derive(Clone)]
+struct Made {
+    key: ObjectKey,
+    resource: Resource,
+    /// It is being removed, by us.
+    going: bool,
+    /// It is not there any more.
+    gone: bool,
+    /// As it was when it went, where that was seen.
+    last: Option<Value>,
+}
+
+impl Made {
+    /// How Chaos Mesh names it as the source of rules.
+    fn source(&self) -> String {
+        format!("{}/{}", self.key.namespace, self.key.name)
+    }
+}
+
+impl ChaosFault {
+    /// A fault that is ready to be injected.
+    pub fn new(order: Order) -> Self {
+        let Order { cluster, naming, targets, make, follow, limits } = order;
+        let state = State { targets, ..State::default() };
+        let inner = Inner {
+            cluster,
+            naming,
+            make,
+            follow,
+            limits,
+            state: Mutex::new(state),
+            gate: tokio::sync::Mutex::default(),
+        };
+        Self { inner: Arc::new(inner), watching: None }
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Creates the resources for some targets.
+    async fn create(&self, targets: &[Inside]) -> Result<(), FaultError> {
+        let round = self.state().round;
+        for resource in (self.make)(targets) {
+            let mut sent = object(&resource, &self.naming, round);
+            if let Some(owner) = self.state().owner.clone() {
+                sent["metadata"]["ownerReferences"] = Value::Array(vec![owner]);
+            }
+            let name = sent["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            let (kind, namespace) = (resource.kind, self.naming.namespace.clone());
+            let key = ObjectKey { kind, namespace: namespace.clone(), name, uid: None };
+            // Noted before it is sent: an answer that never comes back may still have created it.
+            let place = {
+                let mut state = self.state();
+                state.made.push(Made { key, resource, going: false, gone: false, last: None });
+                state.made.len() - 1
+            };
+            let created = self.cluster.create(kind, &namespace, &sent).await.map_err(refused)?;
+            self.state().made[place].key.uid = created["metadata"]["uid"].as_str().map(str::to_owned);
+        }
+        Ok(())
+    }
+
+    /// Those that stand, or should.
+    fn standing(&self) -> Vec<Made> {
+        self.state().made.iter().filter(|made| !made.going && !made.gone).cloned().collect()
+    }
+
+    /// An error when a target is gone and nobody has come in its place.
+    async fn check_targets(&self) -> Result<(), FaultError> {
+        let targets: Vec<PodRef> = self.state().targets.iter().map(|target| target.pod.clone()).collect();
+        let mut gone = targets.is_empty().then(|| "every target is gone".to_owned());
+        for pod in targets {
+            let there = self.cluster.get(&pod_key(&pod)).await?;
+            match there.filter(|object| object["metadata"]["deletionTimestamp"].is_null()) {
+                Some(object) => self.state().count_restarts(&pod_id(&pod), &object),
+                None => gone = Some(format!("target pod {} (uid {}) is not there any more", pod_id(&pod), pod.uid)),
+            }
+        }
+        match gone {
+            Some(text) => Err(FaultError::TargetGone(format!(
+                "{text}\nhelp: something replaces pods while the scenario runs; wait until the workload is settled and run \
+                 again, or write `follow: true`"
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Inner {
+    /// The same, and where Chaos Mesh refuses what this account may not do in some namespace, the rule that is missing.
+    async fn named(&self, resource: &Resource, error: ClusterError) -> FaultError {
+        if !error.to_string().contains(diagnose::NOT_ALLOWED) {
+            return refused(error);
+        }
+        let access = Access { group: CHAOS_GROUP, resource: resource.kind.plural(), verb: "create" };
+        let namespaces: BTreeSet<&str> =
+            resource.records.iter().filter_map(|record| record.id.split('/').next()).collect();
+        let mut missing = Vec::new();
+        for namespace in namespaces {
+            if self.cluster.may(access, namespace).await.is_ok_and(|may| may == Some(false)) {
+                missing.push(namespace);
+            }
+        }
+        if missing.is_empty() {
+            return refused(error);
+        }
+        let plural = access.resource;
+        let commands = missing.iter().map(|namespace| {
+            format!("`kubectl -n {namespace} create role shakedown-{plural} --verb=create --resource={plural}.{CHAOS_GROUP}`")
+        });
+        FaultError::Impossible(format!(
+            "{error}\nhelp: this account may not create {plural} in namespace {}, and Chaos Mesh asks for that in every \
+             namespace that a fault names, the peers' as well: {}, and bind it to the account",
+            missing.join(", "),
+            commands.collect::<Vec<_>>().join(", ")
+        ))
+    }
+}
+
+/// A refusal of the API server or of a webhook, with what to do about it.
+fn refused(error: ClusterError) -> FaultError {
+    let text = error.to_string();
+    match diagnose::remedy(&text) {
+        Some(_) if !error.is_transient() || text.contains("webhook") => FaultError::Impossible(explained(&text)),
+        _ => FaultError::Cluster(error),
+    }
+}
+
+#[async_trait]
+impl FaultDriver for ChaosFault {
+    fn owned_by(&mut self, fuses: &Fuses) {
+        let owner = fuses.owner(&self.inner.naming.namespace).cloned();
+        self.inner.state().owner = owner;
+    }
+
+    /// The server, with its webhooks, is asked what it would make of each resource, and the pods' networks are looked at.
+    async fn preflight(&mut self) -> Result<(), FaultError> {
+        let inner = &self.inner;
+        inner.check_targets().await?;
+        let targets = inner.state().targets.clone();
+        let mut shaped = BTreeSet::new();
+        for resource in (inner.make)(&targets) {
+            let sent = object(&resource, &inner.naming, 0);
+            if let Err(error) = inner.cluster.rehearse(resource.kind, &inner.naming.namespace, &sent).await {
+                return Err(inner.named(&resource, error).await);
+            }
+            shaped.extend(resource.shapes);
+        }
+        for pod in shaped {
+            let network = inner.network(&pod).await?;
+            if let Some(problem) = network.and_then(|network| contract::unfit(&network, &pod)) {
+                return Err(FaultError::Impossible(problem));
+            }
+        }
+        Ok(())
+    }
+
+    async fn prepare(&mut self) -> Result<(), FaultError> {
+        // From now on: a target that is replaced before its fault begins is followed, or an error then.
+        self.watching = Some(follow::watch(self.inner.clone()));
+        Ok(())
+    }
+
+    async fn inject(&mut self) -> Result<(), FaultError> {
+        self.inner.check_targets().await?;
+        let _gate = self.inner.gate.lock().await;
+        let targets = {
+            let mut state = self.inner.state();
+            state.standing = true;
+            state.targets.clone()
+        };
+        self.inner.create(&targets).await
+    }
+
+    async fn become_active(&mut self) -> Result<(), FaultError> {
+        self.inner.wait().await
+    }
+
+    async fn prove(&mut self) -> Result<Vec<Finding>, FaultError> {
+        let mut findings = Vec::new();
+        for made in self.inner.standing() {
+            match self.inner.look(&made).await? {
+                Ok(found) => findings.extend(found),
+                Err(missing) => {
+                    let detail = format!("{}: {}", made.key, missing.text());
+                    findings.push(Finding { shows: Proof::Applied, holds: false, detail });
+                }
+            }
+        }
+        Ok(findings)
+    }
+
+    async fn settle(&mut self) -> Result<Vec<Finding>, FaultError> {
+        let mut findings = Vec::new();
+        for made in self.inner.standing().into_iter().filter(|made| made.resource.lasts) {
+            match self.inner.look(&made).await {
+                Ok(Ok(_)) => {}
+                // A target that was replaced is told of below.
+                Ok(Err(missing)) => {
+                    let detail = format!("{}: {}", made.key, missing.text());
+                    findings.push(Finding { shows: Proof::Applied, holds: false, detail });
+                }
+                Err(FaultError::Gone(detail)) => {
+                    findings.push(Finding { shows: Proof::Applied, holds: false, detail });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let (notes, targets, once) = {
+            let state = self.inner.state();
+            (state.notes.clone(), state.targets.len(), state.made.iter().all(|made| !made.resource.lasts))
+        };
+        if !notes.is_empty() && !once {
+            let detail = format!("{}; {targets} were acted on at the end", notes.join("; "));
+            findings.push(Finding { shows: Proof::Applied, holds: targets > 0, detail });
+        }
+        Ok(findings)
+    }
+
+    async fn undo(&mut self) -> Result<(), FaultError> {
+        self.inner.remove_all().await
+    }
+
+    async fn dismiss(&mut self) -> Result<(), FaultError> {
+        self.watching = None;
+        Ok(())
+    }
+
+    async fn prove_undone(&mut self) -> Result<Vec<Finding>, FaultError> {
+        self.inner.look_for_rests().await
+    }
+
+    fn leftovers(&self) -> Vec<Leftover> {
+        self.inner.leftovers()
+    }
+}
+
+#[cfg(test)]
+mod tests;

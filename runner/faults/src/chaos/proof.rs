@@ -1,0 +1,197 @@
+//! Looking at resources: whether each acts on exactly its targets, what is missing until then, and who says why.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::Value;
+use shakedown_schemas::result::Proof;
+use tokio::time::Instant;
+
+use super::contract::{self, Missing};
+use super::spec::{Record, Shows};
+use super::{Inner, Made, POLL, UNTOUCHED_LIMIT, diagnose, explained};
+use crate::{FaultError, Finding};
+use shakedown_cluster::{ClusterError, Kind, ObjectKey};
+
+/// How many records were planned, in words. Both ends of a link are among them.
+fn planned(records: &BTreeSet<Record>) -> String {
+    let in_pods = records.iter().any(|record| record.id.split('/').count() > 2);
+    let what = if in_pods { "container" } else { "pod" };
+    match records.len() {
+        1 => format!("planned {what}"),
+        count => format!("{count} planned {what}s"),
+    }
+}
+
+impl Inner {
+    /// What holds and what does not, of one resource, as it is now.
+    pub(super) async fn look(&self, made: &Made) -> Result<Result<Vec<Finding>, Missing>, FaultError> {
+        let Some(object) = self.cluster.get_once(&made.key).await? else {
+            return Err(FaultError::Gone(format!("{} is not there any more: somebody else deleted it", made.key)));
+        };
+        if !object["metadata"]["deletionTimestamp"].is_null() {
+            return Err(FaultError::Gone(format!("{} is on its way out: somebody else deleted it", made.key)));
+        }
+        if let Err(missing) = contract::injected(&object, &made.resource.records) {
+            return Ok(Err(missing));
+        }
+        let applied = |detail: String| Finding { shows: Proof::Applied, holds: true, detail };
+        let mut findings =
+            vec![applied(format!("{} is injected on exactly the {}", made.key, planned(&made.resource.records)))];
+        for pod in &made.resource.shapes {
+            let network = self.network(pod).await?;
+            if let Err(missing) = contract::in_place(network.as_ref(), pod, &made.source()) {
+                return Ok(Err(missing));
+            }
+        }
+        if let Some(shows) = made.resource.shows {
+            match self.ended(made, shows).await? {
+                Ok(ended) => findings.extend(ended),
+                Err(missing) => return Ok(Err(missing)),
+            }
+        }
+        if !made.resource.shapes.is_empty() {
+            findings.push(applied(format!(
+                "the daemons have put its rules into {}",
+                made.resource.shapes.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+            )));
+        }
+        Ok(Ok(findings))
+    }
+
+    /// Whether the programs of the pods have ended. To Chaos Mesh they are once their images are changed, or a signal was sent:
+    /// the kubelet may take until their grace periods are over.
+    async fn ended(&self, made: &Made, shows: Shows) -> Result<Result<Vec<Finding>, Missing>, ClusterError> {
+        let mut findings = Vec::new();
+        for record in &made.resource.records {
+            // One that is gone is told of as a target that was replaced.
+            let Some(pod) = self.pod(&record.id).await? else { continue };
+            let before = self.state().restarts.get(&record.id).copied().unwrap_or_default();
+            let id = &record.id;
+            let (how, done, missing) = match shows {
+                Shows::Stopped => (
+                    contract::stopped(&pod, before),
+                    format!("the programs of pod {id} do not run"),
+                    format!("the containers of pod {id} have not ended yet"),
+                ),
+                Shows::Killed => (
+                    contract::killed(&pod, id.rsplit('/').next().unwrap_or_default(), before),
+                    format!("container {id} was killed"),
+                    format!("container {id} has not ended yet, by its pod's own status"),
+                ),
+            };
+            let Some(how) = how else {
+                return Ok(Err(Missing::Pending { what: missing, failure: None }));
+            };
+            let detail = format!("{done}: {how}");
+            findings.push(Finding { shows: Proof::Effective, holds: true, detail });
+        }
+        Ok(Ok(findings))
+    }
+
+    /// A pod by the beginning of a record's id.
+    async fn pod(&self, id: &str) -> Result<Option<Value>, ClusterError> {
+        let mut parts = id.split('/');
+        let mut next = || parts.next().unwrap_or_default().to_owned();
+        let key = ObjectKey { kind: Kind::Pod, namespace: next(), name: next(), uid: None };
+        self.cluster.get_once(&key).await
+    }
+
+    /// What the pods' own containers have to say about a resource that does not come or go, in words.
+    pub(super) async fn ailing(&self, object: &Value) -> String {
+        let mut told = BTreeSet::new();
+        for id in contract::unsettled(object) {
+            let pod = self.pod(id).await.ok().flatten();
+            told.extend(pod.as_ref().and_then(contract::crash).map(|how| format!("; in pod {id} {how}")));
+        }
+        told.into_iter().collect()
+    }
+
+    /// What Chaos Mesh keeps about a pod's network.
+    pub(super) async fn network(&self, pod: &str) -> Result<Option<Value>, ClusterError> {
+        let (namespace, name) = pod.split_once('/').unwrap_or(("", pod));
+        let key = ObjectKey { kind: Kind::PodNetworkChaos, namespace: namespace.into(), name: name.into(), uid: None };
+        self.cluster.get_once(&key).await
+    }
+
+    /// What is missing, with the latest event where the status gives no reason, and what to do about it.
+    async fn diagnosis(&self, made: &Made, missing: &Missing) -> String {
+        let mut text = missing.text();
+        if !matches!(missing, Missing::Pending { failure: Some(_), .. })
+            && let Some(message) = self.event(made).await
+        {
+            text.push_str(&format!(": {message}"));
+        }
+        if diagnose::is_mute(&text) {
+            text.push_str(&self.asked_the_daemons(made, missing).await);
+        }
+        let mut explained = explained(&text);
+        if *missing == Missing::Untouched && !explained.contains("\nhelp: ") {
+            explained = format!("{text}\n{}", diagnose::NO_CONTROLLER);
+        }
+        format!("{}: {explained}", made.key)
+    }
+
+    /// What the daemons on the nodes of the pods that fail say of it, or where to look for that.
+    async fn asked_the_daemons(&self, made: &Made, missing: &Missing) -> String {
+        let text = missing.text();
+        let mut nodes = BTreeSet::new();
+        for record in made.resource.records.iter().filter(|record| text.contains(&record.id)) {
+            let pod = self.pod(&record.id).await.ok().flatten();
+            nodes.extend(pod.and_then(|pod| pod["spec"]["nodeName"].as_str().map(str::to_owned)));
+        }
+        let mut told = String::new();
+        for node in nodes {
+            let log = self.cluster.chaos_daemon_log(&node).await.unwrap_or_default();
+            told.push_str(&match diagnose::last_words(&log) {
+                Some(words) => format!("; the chaos-daemon on node {node} says: {words}"),
+                None => format!("; on node {node}"),
+            });
+        }
+        told
+    }
+
+    /// The latest event of a failure.
+    async fn event(&self, made: &Made) -> Option<String> {
+        let events = self.cluster.events_of(&made.key.namespace, made.key.uid.as_deref()?).await.ok()?;
+        let failed = events.iter().rev().find(|event| event["type"] == "Warning" || event["reason"] == "Failed")?;
+        failed["message"].as_str().map(str::to_owned)
+    }
+
+    /// Waits until every resource acts on exactly its targets.
+    pub(super) async fn wait(&self) -> Result<(), FaultError> {
+        let begun = Instant::now();
+        for made in self.standing() {
+            let mut transient = None;
+            loop {
+                let missing = match self.look(&made).await {
+                    Ok(Ok(_)) => break,
+                    Ok(Err(missing)) => missing,
+                    Err(FaultError::Cluster(error)) if error.is_transient() => {
+                        transient = Some(error.to_string());
+                        Missing::Pending { what: "the cluster does not answer".to_owned(), failure: transient.clone() }
+                    }
+                    Err(error) => return Err(error),
+                };
+                let limit = match &missing {
+                    Missing::Wrong(_) => Duration::ZERO,
+                    Missing::Untouched => UNTOUCHED_LIMIT.min(self.limits.active),
+                    Missing::Pending { .. } => self.limits.active,
+                };
+                // Nothing is selected a second time, so there is nothing to wait for once that is told.
+                let hopeless = matches!(&missing, Missing::Pending { what, failure: None } if what.starts_with("no target"))
+                    && self.event(&made).await.is_some_and(|event| event.contains("Failed to select"));
+                if begun.elapsed() >= limit || hopeless {
+                    let diagnosis = match transient {
+                        Some(_) => format!("{}: {}", made.key, missing.text()),
+                        None => self.diagnosis(&made, &missing).await,
+                    };
+                    return Err(FaultError::Impossible(diagnosis));
+                }
+                transient = None;
+                tokio::time::sleep(POLL).await;
+            }
+        }
+        Ok(())
+    }
+}

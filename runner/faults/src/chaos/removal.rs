@@ -1,0 +1,257 @@
+//! Removing resources, and the proof that they went recovered: their controller takes its finalizer off only when every
+//! target is as before, unless somebody takes it off by force.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::join_all;
+use serde_json::{Value, json};
+use shakedown_schemas::result::{Leftover, Proof};
+use tokio::time::Instant;
+
+use super::contract;
+use super::{Inner, POLL};
+use crate::{FaultError, Finding};
+use shakedown_cluster::{Change, Cluster, ClusterError, ObjectKey};
+
+/// How long one try waits for a resource to go.
+const GOING: Duration = Duration::from_secs(5);
+/// How long a watch has to tell what a read has found out already: what the resource was like when it went.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a resource that no controller has seen is given, so that its controller does not begin after its end.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
+/// How long the documented annotation gets before finalizers are taken off.
+const ANNOTATED: Duration = Duration::from_secs(3);
+
+/// What was seen of an object that was to go.
+pub enum Going {
+    /// It is not there any more; as it was last, where a watch saw that.
+    Gone(Option<Value>),
+    /// It is still there, like this.
+    There(Value),
+}
+
+/// Deletes an object of Chaos Mesh and waits until it is gone.
+///
+/// # Errors
+/// When the cluster refuses or does not answer.
+pub async fn go(cluster: &Cluster, key: &ObjectKey, patience: Duration) -> Result<Going, ClusterError> {
+    let uid = key.uid.clone();
+    let same = |object: &Value| {
+        uid.as_deref().is_none_or(|uid| object["metadata"]["uid"] == uid)
+            && object["metadata"]["name"] == key.name.as_str()
+    };
+    let mut changes = cluster.watch(key.kind, &key.namespace).boxed();
+    // From before the delete, so that its last words are heard. Without leave to watch, reading has to do.
+    let listening = async { matches!(changes.next().await, Some(Change::Listed(_))) };
+    let heard = tokio::time::timeout(LAST_WORDS, listening).await.unwrap_or(false);
+    cluster.delete(key).await?;
+    let deadline = Instant::now() + patience;
+    let mut tick = tokio::time::interval(POLL);
+    loop {
+        tokio::select! {
+            biased;
+            change = changes.next(), if heard => match change {
+                Some(Change::Deleted(object)) if same(&object) => return Ok(Going::Gone(Some(object))),
+                Some(_) => {}
+                None => tokio::time::sleep(POLL).await,
+            },
+            _ = tick.tick() => match cluster.get_once(key).await {
+                Ok(None) => {
+                    let last = async {
+                        while let Some(change) = changes.next().await {
+                            if let Change::Deleted(object) = change && same(&object) {
+                                return Some(object);
+                            }
+                        }
+                        None
+                    };
+                    let last = if heard { tokio::time::timeout(LAST_WORDS, last).await.ok().flatten() } else { None };
+                    return Ok(Going::Gone(last));
+                }
+                Ok(Some(object)) if Instant::now() >= deadline => return Ok(Going::There(object)),
+                Ok(Some(_)) => {}
+                Err(error) if error.is_transient() && Instant::now() < deadline => {}
+                Err(error) => return Err(error),
+            },
+        }
+    }
+}
+
+/// Takes an object's finalizers off without waiting for its recovery: first as Chaos Mesh documents it, then by hand.
+/// What it had put into pods may stay there.
+///
+/// # Errors
+/// When it is still there, the cluster refuses or does not answer.
+pub async fn force(cluster: &Cluster, key: &ObjectKey) -> Result<(), ClusterError> {
+    let annotation = json!({"metadata": {"annotations": {"chaos-mesh.chaos-mesh.org/cleanFinalizer": "forced"}}});
+    if let Err(error) = cluster.patch(key, &annotation).await {
+        return if error.is_not_found() { Ok(()) } else { Err(error) };
+    }
+    if let Going::Gone(_) = go(cluster, key, ANNOTATED).await? {
+        return Ok(());
+    }
+    match cluster.patch(key, &json!({"metadata": {"finalizers": null}})).await {
+        Err(error) if !error.is_not_found() => return Err(error),
+        _ => {}
+    }
+    match go(cluster, key, ANNOTATED).await? {
+        Going::Gone(_) => Ok(()),
+        Going::There(_) => Err(ClusterError::Other {
+            action: format!("force the removal of {key}"),
+            message: "its controller puts its finalizer back".to_owned(),
+            transient: false,
+        }),
+    }
+}
+
+/// Gives the controller time for its first look: older versions leave rules behind when they see a resource for the first
+/// time while it is being deleted.
+///
+/// # Errors
+/// When the cluster refuses or does not answer.
+pub async fn first_look(cluster: &Cluster, key: &ObjectKey) -> Result<(), ClusterError> {
+    let until = Instant::now() + FIRST_LOOK;
+    while Instant::now() < until {
+        let Some(object) = cluster.get_once(key).await? else { return Ok(()) };
+        let seen = object["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
+        if seen || !object["metadata"]["deletionTimestamp"].is_null() {
+            return Ok(());
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
+}
+
+/// What holds a resource back from going, with what helps.
+pub fn held(key: &ObjectKey, why: &str) -> String {
+    let explained = match super::diagnose::remedy(why) {
+        Some(remedy) => format!("{why} ({remedy})"),
+        None => why.to_owned(),
+    };
+    format!(
+        "{key} is being deleted and does not go: {explained}\nhelp: remove the cause, or replace the pods that it acts on; as a \
+         last resort `shakedown cleanup --force-cleanup` takes its finalizer off without recovering"
+    )
+}
+
+impl Inner {
+    /// Removes everything that was begun.
+    pub(super) async fn remove_all(&self) -> Result<(), FaultError> {
+        {
+            let mut state = self.state();
+            state.standing = false;
+            state.undoing_since.get_or_insert_with(Instant::now);
+        }
+        let _gate = self.gate.lock().await;
+        let count = self.state().made.len();
+        // All at once: one that hangs must not keep the others.
+        let done = join_all((0..count).map(|place| self.remove(place))).await;
+        if let Some(forced) = self.state().forced.clone() {
+            return Err(FaultError::Dirty(forced));
+        }
+        done.into_iter().collect()
+    }
+
+    /// Removes one resource.
+    pub(super) async fn remove(&self, place: usize) -> Result<(), FaultError> {
+        let made = self.state().made[place].clone();
+        if made.gone {
+            return Ok(());
+        }
+        self.state().made[place].going = true;
+        first_look(&self.cluster, &made.key).await?;
+        match go(&self.cluster, &made.key, GOING).await? {
+            Going::Gone(last) => {
+                let mut state = self.state();
+                let made = &mut state.made[place];
+                (made.gone, made.last) = (true, last);
+                Ok(())
+            }
+            Going::There(object) => {
+                let why = contract::stuck(&object) + &self.ailing(&object).await;
+                let since = self.state().undoing_since.map_or(Duration::ZERO, |since| since.elapsed());
+                let may_force = self.limits.force_after.is_some_and(|limit| since >= limit);
+                if !may_force {
+                    return Err(FaultError::Stuck(held(&made.key, &why)));
+                }
+                force(&self.cluster, &made.key).await?;
+                let mut state = self.state();
+                state.made[place].gone = true;
+                state.forced = Some(format!(
+                    "{} was removed by force (--force-cleanup), without being recovered: {why}",
+                    made.key
+                ));
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads back that nothing is left of it.
+    pub(super) async fn look_for_rests(&self) -> Result<Vec<Finding>, FaultError> {
+        let mut findings = Vec::new();
+        let made = self.state().made.clone();
+        for made in &made {
+            let removed = |holds: bool, detail: String| Finding { shows: Proof::Removed, holds, detail };
+            // By name, not by UID: any object of that name is ours.
+            let key = ObjectKey { uid: None, ..made.key.clone() };
+            if self.cluster.get(&key).await?.is_some() {
+                findings.push(removed(false, format!("{key} is still there")));
+                continue;
+            }
+            let mut still = Vec::new();
+            for pod in &made.resource.shapes {
+                let network = self.network(pod).await?;
+                if network.is_some_and(|network| contract::names(&network, &made.source())) {
+                    still.push(pod.clone());
+                }
+            }
+            let recovered = made.last.as_ref().map(contract::recovered);
+            findings.push(match (&still[..], recovered) {
+                ([], _) if !made.resource.lasts => removed(true, format!("{key} is gone; what it did happened once")),
+                ([], Some(Ok(()))) if made.resource.shapes.is_empty() => {
+                    removed(true, format!("{key} was recovered, and is gone"))
+                }
+                ([], Some(Ok(()))) => {
+                    removed(true, format!("{key} was recovered, and is gone with its rules in the pods"))
+                }
+                // Rules that are gone are gone however they went.
+                ([], _) if !made.resource.shapes.is_empty() => {
+                    removed(true, format!("{key} is gone, and none of its rules is left"))
+                }
+                ([], None) => removed(true, format!("{key} is gone")),
+                ([], Some(Err(missing))) => removed(
+                    false,
+                    format!("{key} went without being recovered ({}): somebody took its finalizer off", missing.text()),
+                ),
+                (pods, _) => removed(false, format!("{key} is gone, and its rules are still in {}", pods.join(", "))),
+            });
+        }
+        Ok(findings)
+    }
+
+    /// What is, or may be, still there.
+    pub(super) fn leftovers(&self) -> Vec<Leftover> {
+        let state = self.state();
+        let error = state.forced.clone().unwrap_or_else(|| "its removal could not be confirmed".to_owned());
+        let left = state.made.iter().filter(|made| !made.gone).map(|made| Leftover {
+            what: made.key.to_string(),
+            command: made.key.delete_command(),
+            error: error.clone(),
+        });
+        let pods = state.made.iter().filter(|made| {
+            made.gone
+                && (state.forced.is_some() || made.last.as_ref().is_some_and(|last| contract::recovered(last).is_err()))
+        });
+        let dirty = pods.map(|made| {
+            let mut pods: Vec<&str> = made.resource.records.iter().filter_map(|it| it.id.split('/').nth(1)).collect();
+            pods.dedup();
+            Leftover {
+                what: format!("what {} has put into pods {}", made.key, pods.join(", ")),
+                command: format!("kubectl -n {} delete pod {}", made.key.namespace, pods.join(" ")),
+                error: error.clone(),
+            }
+        });
+        left.chain(dirty).collect()
+    }
+}

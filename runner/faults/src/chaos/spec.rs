@@ -1,0 +1,364 @@
+//! Which resources of Chaos Mesh a fault takes, and what is in them: pure. What becomes of them is one folder up.
+//!
+//! Always by the pods' exact names, with every default written out: what a webhook would fill in is missing where there is
+//! none, and a selector that was misspelled would mean the whole namespace.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+use shakedown_schemas::result::PodRef;
+use shakedown_schemas::scenario::{
+    Clock, ContainerKill, Direction, DnsAnswer, DnsFault, HttpFault, IoFault, Netem, PodFailure, Stress, TimeFault,
+};
+
+use super::units;
+use shakedown_cluster::Kind;
+
+/// One resource of Chaos Mesh that a fault takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resource {
+    /// Its kind.
+    pub kind: Kind,
+    /// What tells it from the fault's others, in a word.
+    pub role: &'static str,
+    /// Its spec, without `duration`.
+    pub spec: Value,
+    /// What its status has to list: these, and nothing else.
+    pub records: BTreeSet<Record>,
+    /// The pods on whose network it acts, as `namespace/name`.
+    pub shapes: BTreeSet<String>,
+    /// Whether it acts on links to some peers only. Two of those on one pod override each other.
+    pub filtered: bool,
+    /// Whether it lasts: kills do not.
+    pub lasts: bool,
+    /// What the pods' own status shows when it acts, where it shows anything.
+    pub shows: Option<Shows>,
+}
+
+/// What becomes of programs, as the status of their pods has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shows {
+    /// None runs while the resource acts.
+    Stopped,
+    /// Those of the records have ended once.
+    Killed,
+}
+
+/// One line of a resource's status: what was selected, and as which end.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Record {
+    /// `namespace/pod` or `namespace/pod/container`.
+    pub id: String,
+    /// `.` for the selected pods, `.Target` for the other end.
+    pub key: &'static str,
+}
+
+/// The other end of links, as Chaos Mesh can tell it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ends {
+    /// Pods, told by their addresses.
+    pub pods: Vec<PodRef>,
+    /// Addresses, blocks and addresses with ports that stand for the peers and nobody else: services' own, or outside.
+    pub addresses: BTreeSet<String>,
+    /// Addresses of services that stand for the fault's targets and nobody else, as the peers reach them.
+    pub back: BTreeSet<String>,
+}
+
+/// `namespace/name`.
+pub fn pod_id(pod: &PodRef) -> String {
+    format!("{}/{}", pod.namespace, pod.name)
+}
+
+fn selector(pods: &[PodRef]) -> Value {
+    let mut named: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for pod in pods {
+        named.entry(&pod.namespace).or_default().insert(&pod.name);
+    }
+    json!({"namespaces": named.keys().collect::<Vec<_>>(), "pods": named})
+}
+
+fn records(pods: &[PodRef], key: &'static str) -> impl Iterator<Item = Record> {
+    pods.iter().map(move |pod| Record { id: pod_id(pod), key })
+}
+
+/// Which packets of the links between two ends are shaped, from the one that the resource selects.
+struct Way<'a> {
+    role: [&'static str; 2],
+    direction: &'static str,
+    from: &'a [PodRef],
+    to: Option<(&'a [PodRef], &'a BTreeSet<String>)>,
+    device: Option<&'a str>,
+}
+
+impl Way<'_> {
+    fn network(&self, role: usize, action: &str, blocks: Map<String, Value>) -> Resource {
+        let mut spec = json!({
+            "action": action,
+            "mode": "all",
+            "selector": selector(self.from),
+            "direction": self.direction,
+        });
+        if let Some(device) = self.device {
+            spec["device"] = json!(device);
+        }
+        let mut selected: BTreeSet<Record> = records(self.from, ".").collect();
+        let mut shapes: BTreeSet<String> = self.from.iter().map(pod_id).collect();
+        if let Some((pods, addresses)) = self.to {
+            if !pods.is_empty() {
+                spec["target"] = json!({"mode": "all", "selector": selector(pods)});
+                selected.extend(records(pods, ".Target"));
+                if self.direction != "to" || action == "partition" {
+                    shapes.extend(pods.iter().map(pod_id));
+                }
+            }
+            if !addresses.is_empty() {
+                spec["externalTargets"] = json!(addresses);
+            }
+        }
+        for (key, block) in blocks {
+            spec[key] = block;
+        }
+        Resource {
+            kind: Kind::NetworkChaos,
+            role: self.role[role],
+            spec,
+            records: selected,
+            shapes,
+            filtered: self.to.is_some(),
+            lasts: true,
+            shows: None,
+        }
+    }
+}
+
+/// The ways of links between targets and peers, for a direction seen from the targets. Without peers, everything that
+/// the targets send.
+fn ways<'a>(
+    targets: &'a [PodRef],
+    ends: Option<&'a Ends>,
+    direction: Direction,
+    device: Option<&'a str>,
+) -> Vec<Way<'a>> {
+    let Some(ends) = ends else {
+        return vec![Way { role: ["out", "out-rate"], direction: "to", from: targets, to: None, device }];
+    };
+    let to = Way {
+        role: ["to", "to-rate"],
+        direction: "to",
+        from: targets,
+        to: Some((&ends.pods, &ends.addresses)),
+        device,
+    };
+    if ends.pods.is_empty() || !direction.has_ingress() {
+        return vec![to];
+    }
+    if direction == Direction::Both && ends.addresses.is_empty() && ends.back.is_empty() {
+        return vec![Way { role: ["both", "both-rate"], direction: "both", ..to }];
+    }
+    // What the peers send is shaped where they send it. Addresses can only stand at the far end, so this is another
+    // resource, seen from the peers.
+    let back = Way {
+        role: ["back", "back-rate"],
+        direction: "to",
+        from: &ends.pods,
+        to: Some((targets, &ends.back)),
+        device: None,
+    };
+    if direction.has_egress() { vec![to, back] } else { vec![back] }
+}
+
+/// The resources of a degradation of links.
+pub fn netem(netem: &Netem, targets: &[PodRef], ends: Option<&Ends>, direction: Direction) -> Vec<Resource> {
+    let blocks = blocks(netem);
+    let mut made = Vec::new();
+    for way in ways(targets, ends, direction, netem.device.as_deref()) {
+        let Some(bandwidth) = netem.bandwidth else {
+            made.push(way.network(0, "netem", blocks.clone()));
+            continue;
+        };
+        if !blocks.is_empty() && way.to.is_some() {
+            // Two resources that act on some links of a pod override each other, so both have to be in one.
+            let mut blocks = blocks.clone();
+            blocks.insert("rate".to_owned(), json!({"rate": units::rate(bandwidth)}));
+            made.push(way.network(0, "netem", blocks));
+            continue;
+        }
+        if !blocks.is_empty() {
+            made.push(way.network(0, "netem", blocks.clone()));
+        }
+        let (limit, buffer) = units::bucket(bandwidth, netem.delay.unwrap_or_default().get());
+        let bucket = json!({"rate": units::rate(bandwidth), "limit": limit, "buffer": buffer});
+        made.push(way.network(1, "bandwidth", Map::from_iter([("bandwidth".to_owned(), bucket)])));
+    }
+    made
+}
+
+/// What becomes worse beside the bandwidth, as blocks of one resource.
+fn blocks(netem: &Netem) -> Map<String, Value> {
+    let correlation = units::percent(netem.correlation.unwrap_or_default());
+    let mut blocks = Map::new();
+    for (key, share) in [("loss", netem.loss), ("duplicate", netem.duplicate), ("corrupt", netem.corrupt)] {
+        if let Some(share) = share {
+            blocks.insert(key.to_owned(), json!({key: units::percent(share), "correlation": correlation}));
+        }
+    }
+    if let Some(latency) = netem.delay {
+        let jitter = netem.jitter.map_or_else(|| "0ms".to_owned(), |jitter| units::time(jitter.get()));
+        let mut delay = json!({"latency": units::time(latency.get()), "jitter": jitter, "correlation": correlation});
+        if let Some(reorder) = netem.reorder {
+            // The gap is the kernel's own default: any packet may be the one that overtakes.
+            delay["reorder"] = json!({"reorder": units::percent(reorder), "correlation": correlation, "gap": 1});
+        }
+        blocks.insert("delay".to_owned(), delay);
+    }
+    blocks
+}
+
+/// The resources of a partition. One does for all directions, and for addresses as well.
+pub fn partition(targets: &[PodRef], ends: &Ends, direction: Direction) -> Vec<Resource> {
+    let (word, role) = match direction {
+        Direction::Egress => ("to", "to"),
+        Direction::Ingress => ("from", "from"),
+        Direction::Both => ("both", "both"),
+    };
+    let to = Some((ends.pods.as_slice(), &ends.addresses));
+    let way = Way { role: [role, role], direction: word, from: targets, to, device: None };
+    vec![way.network(0, "partition", Map::new())]
+}
+
+/// A target of a fault inside pods, and the container that is meant when none is named: the first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inside {
+    /// The pod.
+    pub pod: PodRef,
+    /// Its containers, in their order.
+    pub containers: Vec<String>,
+}
+
+fn whole(kind: Kind, role: &'static str, targets: &[Inside], fields: Value) -> Resource {
+    let pods: Vec<PodRef> = targets.iter().map(|target| target.pod.clone()).collect();
+    let mut spec = json!({"mode": "all", "selector": selector(&pods)});
+    for (key, value) in fields.as_object().into_iter().flatten() {
+        spec[key] = value.clone();
+    }
+    let records = records(&pods, ".").collect();
+    Resource { kind, role, spec, records, shapes: BTreeSet::new(), filtered: false, lasts: true, shows: None }
+}
+
+/// The same for kinds that act on containers.
+fn within(kind: Kind, role: &'static str, targets: &[Inside], containers: &[String], fields: Value) -> Resource {
+    let mut made = whole(kind, role, targets, fields);
+    if !containers.is_empty() {
+        made.spec["containerNames"] = json!(containers);
+    }
+    let meant = |target: &Inside| -> Vec<String> {
+        if containers.is_empty() { target.containers.iter().take(1).cloned().collect() } else { containers.to_vec() }
+    };
+    made.records = targets
+        .iter()
+        .flat_map(|target| {
+            let id = pod_id(&target.pod);
+            meant(target).into_iter().map(move |container| Record { id: format!("{id}/{container}"), key: "." })
+        })
+        .collect();
+    made
+}
+
+/// The resource of pods that are made unusable.
+pub fn pod_failure(_: &PodFailure, targets: &[Inside]) -> Resource {
+    let made = whole(Kind::PodChaos, "failure", targets, json!({"action": "pod-failure"}));
+    Resource { shows: Some(Shows::Stopped), ..made }
+}
+
+/// The resource of containers that are killed once.
+pub fn container_kill(kill: &ContainerKill, targets: &[Inside]) -> Resource {
+    let made = within(Kind::PodChaos, "kill", targets, &kill.containers, json!({"action": "container-kill"}));
+    Resource { lasts: false, shows: Some(Shows::Killed), ..made }
+}
+
+/// The resource of processor time and memory that is taken.
+pub fn stress(stress: &Stress, targets: &[Inside]) -> Resource {
+    let mut stressors = json!({});
+    if let Some(cpu) = &stress.cpu {
+        let load = cpu.load.map_or(100, |load| (load.fraction() * 100.0).round() as u32);
+        stressors["cpu"] = json!({"workers": cpu.workers, "load": load});
+    }
+    if let Some(memory) = &stress.memory {
+        stressors["memory"] =
+            json!({"workers": memory.workers.unwrap_or(1), "size": units::size(memory.size), "oomScoreAdj": 0});
+    }
+    within(Kind::StressChaos, "stress", targets, &stress.containers, json!({"stressors": stressors}))
+}
+
+/// The resource of requests that are broken, late or answered with another status.
+pub fn http(http: &HttpFault, targets: &[Inside]) -> Resource {
+    let mut fields = json!({
+        "target": if http.status.is_some() { "Response" } else { "Request" },
+        "port": http.port,
+    });
+    if let Some(path) = &http.path {
+        fields["path"] = json!(path);
+    }
+    if let Some(method) = &http.method {
+        fields["method"] = json!(method);
+    }
+    if http.abort {
+        fields["abort"] = json!(true);
+    }
+    if let Some(delay) = http.delay {
+        fields["delay"] = json!(units::time(delay.get()));
+    }
+    if let Some(status) = http.status {
+        fields["replace"] = json!({"code": status});
+    }
+    whole(Kind::HttpChaos, "http", targets, fields)
+}
+
+/// The resource of names that are looked up in vain.
+pub fn dns(dns: &DnsFault, targets: &[Inside]) -> Resource {
+    let action = match dns.answer {
+        DnsAnswer::Error => "error",
+        DnsAnswer::Random => "random",
+    };
+    let mut fields = json!({"action": action});
+    if !dns.patterns.is_empty() {
+        fields["patterns"] = json!(dns.patterns);
+    }
+    within(Kind::DnsChaos, "dns", targets, &[], fields)
+}
+
+/// The resource of files that are slow or broken.
+pub fn io(io: &IoFault, targets: &[Inside]) -> Resource {
+    let mut fields = json!({
+        "action": if io.delay.is_some() { "latency" } else { "fault" },
+        "volumePath": io.volume,
+        "percent": io.share.map_or(100, |share| (share.fraction() * 100.0).round() as u32),
+    });
+    if let Some(path) = &io.path {
+        fields["path"] = json!(path);
+    }
+    if let Some(delay) = io.delay {
+        fields["delay"] = json!(units::time(delay.get()));
+    }
+    if let Some(error) = io.error {
+        fields["errno"] = json!(error.number());
+    }
+    if !io.methods.is_empty() {
+        fields["methods"] = json!(io.methods);
+    }
+    within(Kind::IoChaos, "io", targets, &io.containers, fields)
+}
+
+/// The resource of clocks that are wrong.
+pub fn time(time: &TimeFault, targets: &[Inside]) -> Resource {
+    let clocks = if time.clocks.is_empty() { &[Clock::Realtime][..] } else { &time.clocks };
+    let clocks: Vec<&str> = clocks.iter().map(|clock| clock.id()).collect();
+    let sign = if time.offset.is_back() { "-" } else { "" };
+    let offset = format!("{sign}{}", units::time(time.offset.by().get()));
+    within(Kind::TimeChaos, "time", targets, &time.containers, json!({"timeOffset": offset, "clockIds": clocks}))
+}
+
+#[cfg(test)]
+mod combinations;
+#[cfg(test)]
+mod tests;

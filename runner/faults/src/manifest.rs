@@ -1,0 +1,236 @@
+//! Objects that the scenario writes out: created, watched until their conditions hold, deleted, and proven gone.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use shakedown_schemas::result::{Leftover, Proof};
+use shakedown_schemas::scenario::Condition;
+use tokio::time::Instant;
+
+use super::chaos::{Going, explained, failing, first_look, force, go, held, recovered, stuck, unsettled};
+use super::{FaultDriver, FaultError, Finding};
+use shakedown_cluster::{Cluster, ClusterError, ObjectKey};
+use shakedown_guard::fuse::Fuses;
+
+/// How often conditions are looked at.
+const POLL: Duration = Duration::from_millis(200);
+/// How long one try waits for the object to go.
+const GOING: Duration = Duration::from_secs(10);
+
+/// A condition and the object that it looks at.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// Another object than the fault's own.
+    pub of: Option<ObjectKey>,
+    /// The condition.
+    pub condition: Condition,
+}
+
+/// Creates an object and deletes it again.
+pub struct Written {
+    cluster: Cluster,
+    key: ObjectKey,
+    object: Value,
+    active_when: Vec<Check>,
+    gone_when: Vec<Check>,
+    patience: Patience,
+    begun: bool,
+    owner: Option<Value>,
+    undoing_since: Option<Instant>,
+    /// As it was when it went, where that was seen.
+    last: Option<Value>,
+    /// What was done by force, in words.
+    forced: Option<String>,
+}
+
+/// How long an object may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Until its conditions hold.
+    pub within: Duration,
+    /// Until one of Chaos Mesh's is removed by force; none for never.
+    pub force_after: Option<Duration>,
+}
+
+impl Written {
+    /// An object that is ready to be created.
+    pub const fn new(
+        cluster: Cluster,
+        key: ObjectKey,
+        object: Value,
+        active_when: Vec<Check>,
+        gone_when: Vec<Check>,
+        patience: Patience,
+    ) -> Self {
+        let (begun, owner, undoing_since, last, forced) = (false, None, None, None, None);
+        Self { cluster, key, object, active_when, gone_when, patience, begun, owner, undoing_since, last, forced }
+    }
+
+    /// What Chaos Mesh fails at, where it is one of its objects.
+    async fn failing(&self) -> Option<String> {
+        if !self.key.kind.is_chaos() {
+            return None;
+        }
+        failing(&self.cluster.get_once(&self.key).await.ok()??)
+    }
+
+    /// What each condition says now.
+    async fn look(&self, checks: &[Check], shows: Proof) -> Result<Vec<Finding>, ClusterError> {
+        let mut findings = Vec::new();
+        for Check { of, condition } in checks {
+            let key = of.as_ref().unwrap_or(&self.key);
+            let object = self.cluster.get_once(key).await?;
+            let holds = condition.holds(object.as_ref());
+            let detail = match (holds, &object) {
+                (true, _) => format!("{key}: {}", condition.text()),
+                (false, None) => format!("{key} is not there, so it does not hold that {}", condition.text()),
+                (false, Some(_)) => format!("{key}: it does not hold that {}", condition.text()),
+            };
+            findings.push(Finding { shows, holds, detail });
+        }
+        Ok(findings)
+    }
+}
+
+#[async_trait]
+impl FaultDriver for Written {
+    fn owned_by(&mut self, fuses: &Fuses) {
+        self.owner = fuses.owner(&self.key.namespace).cloned();
+    }
+
+    async fn preflight(&mut self) -> Result<(), FaultError> {
+        if self.cluster.get(&self.key).await?.is_some() {
+            return Err(FaultError::Impossible(format!(
+                "{} is there already\nhelp: remove it, or leave `metadata.name` out: then each run has a name of its own",
+                self.key
+            )));
+        }
+        self.cluster
+            .rehearse(self.key.kind, &self.key.namespace, &self.object)
+            .await
+            .map(|_| ())
+            .map_err(|error| FaultError::Impossible(explained(&error.to_string())))
+    }
+
+    async fn inject(&mut self) -> Result<(), FaultError> {
+        let mut sent = self.object.clone();
+        if let Some(owner) = self.owner.clone() {
+            sent["metadata"]["ownerReferences"] = Value::Array(vec![owner]);
+        }
+        // Noted before it is sent: an answer that never comes back may still have created it.
+        self.begun = true;
+        let made = self.cluster.create(self.key.kind, &self.key.namespace, &sent).await?;
+        self.key.uid = made["metadata"]["uid"].as_str().map(str::to_owned);
+        Ok(())
+    }
+
+    async fn become_active(&mut self) -> Result<(), FaultError> {
+        let begun = Instant::now();
+        loop {
+            let missing = match self.look(&self.active_when, Proof::Applied).await {
+                Ok(findings) => findings.into_iter().find(|finding| !finding.holds).map(|finding| finding.detail),
+                Err(error) if error.is_transient() => Some(error.to_string()),
+                Err(error) => return Err(error.into()),
+            };
+            let Some(missing) = missing else { return Ok(()) };
+            if begun.elapsed() >= self.patience.within {
+                let within = self.patience.within.as_secs_f64();
+                if let Some(words) = self.failing().await {
+                    let text = format!("it did not become active within {within} s: {missing}: {words}");
+                    return Err(FaultError::Impossible(explained(&text)));
+                }
+                return Err(FaultError::Impossible(format!(
+                    "it did not become active within {within} s: {missing}\nhelp: `kubectl -n {} describe {} {}` shows its events",
+                    self.key.namespace,
+                    self.key.kind.kubectl(),
+                    self.key.name
+                )));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    async fn prove(&mut self) -> Result<Vec<Finding>, FaultError> {
+        Ok(self.look(&self.active_when, Proof::Applied).await?)
+    }
+
+    async fn settle(&mut self) -> Result<Vec<Finding>, FaultError> {
+        let mut findings = self.look(&self.active_when, Proof::Applied).await?;
+        findings.retain(|finding| !finding.holds);
+        Ok(findings)
+    }
+
+    async fn undo(&mut self) -> Result<(), FaultError> {
+        if !self.begun {
+            return Ok(());
+        }
+        let since = *self.undoing_since.get_or_insert_with(Instant::now);
+        if let Some(forced) = &self.forced {
+            return Err(FaultError::Dirty(forced.clone()));
+        }
+        let of_chaos_mesh = self.key.kind.is_chaos();
+        if of_chaos_mesh {
+            first_look(&self.cluster, &self.key).await?;
+        }
+        match go(&self.cluster, &self.key, GOING).await? {
+            Going::Gone(last) => {
+                self.last = last.or(self.last.take());
+                Ok(())
+            }
+            Going::There(object) if of_chaos_mesh => {
+                let why = stuck(&object);
+                if self.patience.force_after.is_none_or(|limit| since.elapsed() < limit) {
+                    return Err(FaultError::Stuck(held(&self.key, &why)));
+                }
+                force(&self.cluster, &self.key).await?;
+                let forced =
+                    format!("{} was removed by force (--force-cleanup), without being recovered: {why}", self.key);
+                self.last = Some(object);
+                self.forced = Some(forced.clone());
+                Err(FaultError::Dirty(forced))
+            }
+            Going::There(object) => Err(FaultError::Stuck(format!(
+                "{} is being deleted and does not go: its finalizers are {}",
+                self.key, object["metadata"]["finalizers"]
+            ))),
+        }
+    }
+
+    async fn prove_undone(&mut self) -> Result<Vec<Finding>, FaultError> {
+        if !self.begun {
+            return Ok(Vec::new());
+        }
+        let key = ObjectKey { uid: None, ..self.key.clone() };
+        let gone = self.cluster.get(&key).await?.is_none();
+        // One that happened once has nothing to recover.
+        let once = matches!(self.object["spec"]["action"].as_str(), Some("pod-kill" | "container-kill"));
+        let last = self.last.as_ref().filter(|_| key.kind.is_chaos() && !once).map(recovered);
+        let (holds, word) = match (gone, last) {
+            (false, _) => (false, "is still there".to_owned()),
+            (true, None) => (true, "is gone".to_owned()),
+            (true, Some(Ok(()))) => (true, "was recovered, and is gone".to_owned()),
+            (true, Some(Err(missing))) => {
+                (false, format!("went without being recovered ({}): somebody took its finalizer off", missing.text()))
+            }
+        };
+        let mut findings = vec![Finding { shows: Proof::Removed, holds, detail: format!("{key} {word}") }];
+        findings.extend(self.look(&self.gone_when, Proof::Removed).await?);
+        Ok(findings)
+    }
+
+    fn leftovers(&self) -> Vec<Leftover> {
+        if !self.begun {
+            return Vec::new();
+        }
+        let error = self.forced.clone().unwrap_or_else(|| "its removal could not be confirmed".to_owned());
+        let mut pods: Vec<&str> = self.last.iter().flat_map(unsettled).filter_map(|id| id.split('/').nth(1)).collect();
+        pods.dedup();
+        if self.key.kind.is_chaos() && !pods.is_empty() {
+            let what = format!("what {} has put into pods {}", self.key, pods.join(", "));
+            let command = format!("kubectl -n {} delete pod {}", self.key.namespace, pods.join(" "));
+            return vec![Leftover { what, command, error }];
+        }
+        vec![Leftover { what: self.key.to_string(), command: self.key.delete_command(), error }]
+    }
+}

@@ -1,0 +1,316 @@
+//! Targets and peers that are replaced while a scenario runs: noticed by a watch, reported, and where it is asked for
+//! marked like those that they replace.
+//!
+//! Who replaces whom is found out in `roster`; this task feeds it and passes its answers on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use k8s_openapi::api::core::v1 as core;
+use serde::Deserialize;
+use serde_json::Value;
+use shakedown_schemas::EventKind;
+use shakedown_schemas::result::PodRef;
+use shakedown_schemas::scenario::PodSelector;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::roster::{Note, Roster, Seen};
+use super::switch::Switch;
+use super::{Mark, pod_key};
+use shakedown_cluster::{Change, Cluster, ClusterError, Kind, ObjectKey, pod_ref};
+use shakedown_policy::{Cidr, Peer, Pod};
+
+/// Peers that are told from other pods by our mark: whoever comes to match is marked as well.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MarkedPeer {
+    /// The partition.
+    pub part: usize,
+    /// Which pods are meant.
+    pub selector: PodSelector,
+    /// Their namespace.
+    pub namespace: String,
+    /// The mark: key and value.
+    pub label: (String, String),
+}
+
+/// Peers that are addresses behind a service without a selector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListedPeer {
+    /// The partition.
+    pub part: usize,
+    /// The block's place in the partition.
+    pub block: usize,
+    /// The service's namespace.
+    pub namespace: String,
+    /// The service.
+    pub service: String,
+}
+
+/// The task that watches, for as long as this is kept.
+pub type Watching = AbortOnDropHandle<()>;
+
+/// Begins to watch targets and peers.
+pub fn watch(switch: Switch, marked: Vec<MarkedPeer>, listed: Vec<ListedPeer>) -> Watching {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let mut namespaces: BTreeSet<(Kind, String)> = BTreeSet::new();
+        namespaces.extend(switch.state().scheme.parts().iter().map(|part| (Kind::Pod, part.namespace.clone())));
+        namespaces.extend(switch.state().scheme.peer_namespaces().into_iter().map(|namespace| (Kind::Pod, namespace)));
+        namespaces.extend(listed.iter().map(|peer| (Kind::Endpoints, peer.namespace.clone())));
+        let streams: Vec<BoxStream<'static, (Kind, String, Change)>> = namespaces
+            .into_iter()
+            .map(|(kind, namespace)| {
+                let changes = switch.cluster.watch(kind, &namespace);
+                changes.map(move |change| (kind, namespace.clone(), change)).boxed()
+            })
+            .collect();
+        let mut changes = stream::select_all(streams);
+        let mut follower = Follower {
+            owners: Owners::default(),
+            pods: BTreeMap::new(),
+            roster: Roster::default(),
+            begun: false,
+            complained: false,
+            marked,
+            listed,
+            switch,
+        };
+        while let Some((kind, namespace, change)) = changes.next().await {
+            if let Change::Broken(error) = change {
+                if follower.complain(&error) {
+                    return;
+                }
+            } else if kind == Kind::Pod {
+                follower.pods(&namespace, change).await;
+            } else {
+                follower.endpoints(&namespace, change).await;
+            }
+        }
+    }))
+}
+
+struct Follower {
+    switch: Switch,
+    owners: Owners,
+    pods: BTreeMap<String, BTreeMap<String, Seen>>,
+    roster: Roster,
+    begun: bool,
+    complained: bool,
+    marked: Vec<MarkedPeer>,
+    listed: Vec<ListedPeer>,
+}
+
+impl Follower {
+    /// Says once that something may go unnoticed; true when there is no hope.
+    fn complain(&mut self, error: &ClusterError) -> bool {
+        if !std::mem::replace(&mut self.complained, true) {
+            let text = format!("pods are not watched at the moment, so replaced ones are noticed late: {error}");
+            self.switch.cluster.tell(EventKind::Warning { message: text });
+        }
+        matches!(error, ClusterError::Forbidden { .. })
+    }
+
+    async fn pods(&mut self, namespace: &str, change: Change) {
+        let objects: Vec<Value> = match change {
+            Change::Listed(objects) => {
+                self.complained = false;
+                self.pods.insert(namespace.to_owned(), BTreeMap::new());
+                objects
+            }
+            Change::Applied(object) => vec![object],
+            Change::Deleted(object) => {
+                let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+                self.pods.entry(namespace.to_owned()).or_default().remove(uid);
+                Vec::new()
+            }
+            Change::Broken(_) => return,
+        };
+        for object in &objects {
+            let seen = Seen {
+                pod: pod_ref(object),
+                owner: self.owners.top(&self.switch.cluster, object).await,
+                created: object["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned(),
+                going: !object["metadata"]["deletionTimestamp"].is_null()
+                    || matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed")),
+            };
+            self.pods.entry(namespace.to_owned()).or_default().insert(seen.pod.uid.clone(), seen);
+        }
+        self.begin().await;
+        let empty = BTreeMap::new();
+        let notes = self.roster.compare(namespace, self.pods.get(namespace).unwrap_or(&empty));
+        let mut changed = false;
+        for note in notes {
+            changed |= self.take(note);
+        }
+        for object in &objects {
+            changed |= self.peer(namespace, object).await;
+            changed |= self.address(object);
+        }
+        if changed && let Err(error) = self.switch.adjust().await {
+            let message = format!("a replaced pod could not be cut off as well: {error}");
+            self.switch.cluster.tell(EventKind::Warning { message });
+        }
+    }
+
+    /// The roster of targets, once.
+    async fn begin(&mut self) {
+        if std::mem::replace(&mut self.begun, true) {
+            return;
+        }
+        let mut targets: BTreeMap<PodRef, (usize, bool)> = BTreeMap::new();
+        {
+            let state = self.switch.state();
+            for part in state.scheme.parts() {
+                for pod in &part.targets {
+                    if let Some(group) = state.scheme.group_of(&pod.namespace, &pod.name) {
+                        targets.entry(pod.clone()).or_insert((group, false)).1 |= part.follow;
+                    }
+                }
+            }
+        }
+        for (pod, (group, follow)) in targets {
+            // From the plan's moment on: a target that is gone already cannot be asked for its owner.
+            let object = self.switch.cluster.get(&pod_key(&pod)).await.ok().flatten();
+            let owner = match &object {
+                Some(object) => self.owners.top(&self.switch.cluster, object).await,
+                None => None,
+            };
+            self.roster.expect(group, pod, owner, follow);
+        }
+    }
+
+    /// What became of a target; true when labels have to be brought in line.
+    fn take(&self, note: Note) -> bool {
+        let mut state = self.switch.state();
+        let (group, message, changed) = match note {
+            Note::Lost { group, pod } => {
+                state.lost.insert(pod.uid.clone());
+                for followers in state.followers.values_mut() {
+                    followers.retain(|follower| follower.uid != pod.uid);
+                }
+                (group, format!("target pod {} (uid {}) is gone", pod.name, pod.uid), false)
+            }
+            Note::Replaced { group, pod, by, follow } => {
+                let so = if follow {
+                    state.followers.entry(group).or_default().push(by.clone());
+                    "it is cut off as well (follow)"
+                } else {
+                    "it is not cut off, because `follow` is not set"
+                };
+                (group, format!("pod {} (uid {}) has replaced target {}: {so}", by.name, by.uid, pod.name), follow)
+            }
+        };
+        let parts = state.scheme.parts_of(group).to_vec();
+        let names: Vec<String> = parts.iter().map(|part| state.scheme.parts()[*part].name.clone()).collect();
+        for part in parts {
+            if state.standing.contains(&part) {
+                state.notes.entry(part).or_default().push(message.clone());
+            }
+        }
+        drop(state);
+        self.switch.cluster.tell(EventKind::Cluster { message: format!("fault {}: {message}", names.join(", ")) });
+        changed
+    }
+
+    /// Marks a pod that came to be a peer; true when labels have to be brought in line.
+    async fn peer(&self, namespace: &str, object: &Value) -> bool {
+        if !object["metadata"]["deletionTimestamp"].is_null() {
+            return false;
+        }
+        let mut changed = false;
+        for peer in self.marked.iter().filter(|peer| peer.namespace == namespace) {
+            let pod = pod_ref(object);
+            let mark = Mark { object: pod_key(&pod), label: peer.label.0.clone(), value: peer.label.1.clone() };
+            {
+                let state = self.switch.state();
+                let known = state.scheme.parts()[peer.part].peer_marks.contains(&mark)
+                    || state.peer_marks.get(&peer.part).is_some_and(|marks| marks.contains(&mark));
+                if known {
+                    continue;
+                }
+            }
+            if self.switch.cluster.is_selected(object, &peer.selector, namespace).await.unwrap_or(false) {
+                let mut state = self.switch.state();
+                state.peer_marks.entry(peer.part).or_default().push(mark);
+                let standing = state.standing.contains(&peer.part);
+                let name = state.scheme.parts()[peer.part].name.clone();
+                drop(state);
+                let message = format!("fault {name}: pod {} came to be a peer and is cut off as well", pod.name);
+                self.switch.cluster.tell(EventKind::Cluster { message });
+                changed |= standing;
+            }
+        }
+        changed
+    }
+
+    /// A peer's new address; true when policies have to be brought in line.
+    fn address(&self, object: &Value) -> bool {
+        let pod = core::Pod::deserialize(object).ok().and_then(|pod| Pod::from_kubernetes(&pod));
+        pod.is_some_and(|pod| {
+            let mut state = self.switch.state();
+            state.scheme.see(&pod) && !state.standing.is_empty()
+        })
+    }
+
+    async fn endpoints(&mut self, namespace: &str, change: Change) {
+        let objects = match change {
+            Change::Listed(objects) => objects,
+            Change::Applied(object) => vec![object],
+            Change::Deleted(_) | Change::Broken(_) => return,
+        };
+        let mut changed = false;
+        for peer in self.listed.iter().filter(|peer| peer.namespace == namespace) {
+            let Some(object) = objects.iter().find(|it| it["metadata"]["name"] == peer.service.as_str()) else {
+                continue;
+            };
+            let addresses: Vec<IpAddr> = shakedown_cluster::endpoint_ips(object);
+            // Without any, the last ones stay cut: there is nothing else to mean.
+            if !addresses.is_empty() {
+                let cidrs = addresses.into_iter().map(Cidr::host).collect();
+                changed |= self.switch.set_peer(peer.part, peer.block, Peer::Addresses(cidrs));
+            }
+        }
+        if changed && let Err(error) = self.switch.adjust().await {
+            let message = format!("a service's new addresses could not be cut off: {error}");
+            self.switch.cluster.tell(EventKind::Warning { message });
+        }
+    }
+}
+
+/// The workloads at the top of pods' owners: a Deployment owns its pods through ReplicaSets, which come and go.
+#[derive(Default)]
+pub struct Owners {
+    known: BTreeMap<String, String>,
+}
+
+impl Owners {
+    /// The UID of the top owner; none for a pod of its own.
+    pub async fn top(&mut self, cluster: &Cluster, pod: &Value) -> Option<String> {
+        let (kind, name, uid) = controller(pod)?;
+        if kind != "ReplicaSet" {
+            return Some(uid);
+        }
+        if let Some(top) = self.known.get(&uid) {
+            return Some(top.clone());
+        }
+        let key = ObjectKey {
+            kind: Kind::ReplicaSet,
+            namespace: pod["metadata"]["namespace"].as_str().unwrap_or_default().to_owned(),
+            name,
+            uid: Some(uid.clone()),
+        };
+        // Where it may not be read, or is gone by now, the ReplicaSet itself has to do.
+        let set = cluster.get(&key).await.ok().flatten();
+        let top = set.as_ref().and_then(controller).map_or_else(|| uid.clone(), |(_, _, top)| top);
+        self.known.insert(uid, top.clone());
+        Some(top)
+    }
+}
+
+fn controller(object: &Value) -> Option<(String, String, String)> {
+    let owners = object["metadata"]["ownerReferences"].as_array()?;
+    let owner = owners.iter().find(|owner| owner["controller"] == true)?;
+    let text = |key: &str| owner[key].as_str().map(str::to_owned);
+    Some((text("kind")?, text("name")?, text("uid")?))
+}

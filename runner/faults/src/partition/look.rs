@@ -1,0 +1,214 @@
+//! Reading back what a partition's labels and policies are in the cluster, from its injection to its undo. Nothing here
+//! changes anything there.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use shakedown_schemas::result::{Leftover, PodRef, Proof};
+
+use super::switch::{Sent, Switch};
+use super::{includes, pod_key, same};
+use crate::{FaultError, Finding};
+use shakedown_cluster::ObjectKey;
+use shakedown_cluster::keys::unmark_command;
+
+impl Switch {
+    /// Reads back whether a partition's labels and policies are in place.
+    ///
+    /// # Errors
+    /// When the cluster refuses or does not answer, or a target is gone that nobody stands in for.
+    pub async fn look(&self, part: usize) -> Result<Vec<Finding>, FaultError> {
+        let _gate = self.gate.lock().await;
+        let sent: Vec<(ObjectKey, Sent)> = {
+            let state = self.state();
+            let keys = state.scheme.groups_of(part).map(|group| state.scheme.policy_key(group));
+            keys.filter_map(|key| Some((key.clone(), state.policies.get(&key)?.clone()))).collect()
+        };
+        let mut findings = Vec::new();
+        for (key, Sent { uid, policy: sent }) in sent {
+            let there = self.cluster.get(&ObjectKey { uid, ..key.clone() }).await?;
+            let as_sent = there.as_ref().is_some_and(|policy| includes(&policy["spec"], &sent["spec"]));
+            findings.push(Finding {
+                shows: Proof::Applied,
+                holds: as_sent,
+                detail: match (&there, as_sent) {
+                    (Some(_), true) => format!("{key} is there as sent"),
+                    (Some(_), false) => format!("{key} is not as it was sent: the API server or somebody changed it"),
+                    (None, _) => format!("{key} is not there: somebody else deleted it"),
+                },
+            });
+        }
+        for (pod, label, value) in self.marked(part) {
+            let object = match self.target(&pod).await {
+                Err(FaultError::TargetGone(_)) if self.is_followed(&pod) => {
+                    let detail = format!("pod {} is gone, and its replacement is not seen yet", pod.name);
+                    findings.push(Finding { shows: Proof::Applied, holds: false, detail });
+                    continue;
+                }
+                other => other?,
+            };
+            let carries = object["metadata"]["labels"][&label] == value.as_str();
+            findings.push(Finding {
+                shows: Proof::Applied,
+                holds: carries,
+                detail: format!(
+                    "pod {} {} the label that the policy selects",
+                    pod.name,
+                    if carries { "carries" } else { "lacks" }
+                ),
+            });
+        }
+        Ok(findings)
+    }
+
+    /// The pods that a partition acts on now, each with the label that it must carry.
+    pub fn marked(&self, part: usize) -> Vec<(PodRef, String, String)> {
+        let state = self.state();
+        let mut found = Vec::new();
+        for group in state.scheme.groups_of(part) {
+            let (label, value) = state.scheme.label(group);
+            let followers = state.followers.get(&group).into_iter().flatten();
+            let targets = state.scheme.parts()[part].targets.iter().filter(|pod| {
+                !state.lost.contains(&pod.uid) && state.scheme.group_of(&pod.namespace, &pod.name) == Some(group)
+            });
+            found.extend(targets.chain(followers).map(|pod| (pod.clone(), label.clone(), value.clone())));
+        }
+        found
+    }
+
+    /// The target of that name and UID, as it is now.
+    ///
+    /// # Errors
+    /// When it is not there or going away, or the cluster does not answer.
+    pub async fn target(&self, pod: &PodRef) -> Result<Value, FaultError> {
+        match self.cluster.get(&pod_key(pod)).await? {
+            Some(object) if object["metadata"]["deletionTimestamp"].is_null() => Ok(object),
+            _ => Err(FaultError::TargetGone(format!(
+                "target pod {}/{} (uid {}) is not there any more\nhelp: something replaces pods while the scenario runs; \
+                 wait until the workload is settled and run again, or write `follow: true`",
+                pod.namespace, pod.name, pod.uid
+            ))),
+        }
+    }
+
+    /// Whether somebody is to stand in for a target that is gone.
+    pub fn is_followed(&self, pod: &PodRef) -> bool {
+        let state = self.state();
+        let group = state.scheme.group_of(&pod.namespace, &pod.name);
+        group.is_some_and(|group| state.scheme.parts_of(group).iter().any(|part| state.scheme.parts()[*part].follow))
+    }
+
+    /// Looks once more, at the end of a partition's time, whether it stood until now: what does not hold takes the
+    /// proof away.
+    ///
+    /// # Errors
+    /// When the cluster refuses or does not answer.
+    pub async fn conclude(&self, part: usize) -> Result<Vec<Finding>, FaultError> {
+        // What a watch that broke has missed.
+        for (pod, ..) in self.marked(part) {
+            match self.target(&pod).await {
+                Err(FaultError::TargetGone(_)) => {
+                    let mut state = self.state();
+                    if state.lost.insert(pod.uid.clone()) {
+                        let text = format!("target pod {} (uid {}) is gone", pod.name, pod.uid);
+                        state.notes.entry(part).or_default().push(text);
+                    }
+                }
+                other => _ = other?,
+            }
+        }
+        let mut findings = self.look(part).await?;
+        findings.retain(|finding| !finding.holds);
+        let notes = self.state().notes.get(&part).cloned().unwrap_or_default();
+        let left = self.marked(part).len();
+        if left == 0 {
+            findings.push(Finding {
+                shows: Proof::Applied,
+                holds: false,
+                detail: format!(
+                    "no target was left at the end: {}; write `follow: true` to cut off replacements as well",
+                    notes.join("; ")
+                ),
+            });
+        } else if !notes.is_empty() {
+            findings.push(Finding {
+                shows: Proof::Applied,
+                holds: true,
+                detail: format!("{}; {left} were cut off at the end", notes.join("; ")),
+            });
+        }
+        Ok(findings)
+    }
+
+    /// Reads back that nothing of a partition is left, beyond what other partitions need.
+    ///
+    /// # Errors
+    /// When the cluster refuses or does not answer.
+    pub async fn look_for_rests(&self, part: usize) -> Result<Vec<Finding>, FaultError> {
+        let _gate = self.gate.lock().await;
+        let (wanted, policies, marks) = {
+            let state = self.state();
+            (state.desired(&state.standing).unwrap_or_default(), state.policies.clone(), state.marks.clone())
+        };
+        let mut findings = Vec::new();
+        for group in self.groups_of(part) {
+            let key = self.state().scheme.policy_key(group);
+            if !policies.contains_key(&key) {
+                continue;
+            }
+            // By name, not by UID: any policy of that name is ours.
+            let there = self.cluster.get(&key).await?;
+            let (holds, detail) = match (&there, wanted.policies.get(&key)) {
+                (None, None) => (true, format!("{key} is gone")),
+                (None, Some(_)) => (true, format!("{key} is gone, although another partition needs it")),
+                (Some(_), None) => (false, format!("{key} is still there")),
+                (Some(there), Some(sent)) => {
+                    let without = same(&there["spec"], &sent["spec"]);
+                    let text = if without { "cuts only what other partitions cut" } else { "still cuts it" };
+                    (without, format!("{key} {text}"))
+                }
+            };
+            findings.push(Finding { shows: Proof::Removed, holds, detail });
+            if holds && there.is_none() {
+                self.state().policies.remove(&key);
+            }
+        }
+        for mark in marks.difference(&wanted.marks) {
+            let object = self.cluster.get(&mark.object).await?;
+            let gone = object.is_none_or(|object| object["metadata"]["labels"][&mark.label].is_null());
+            findings.push(Finding {
+                shows: Proof::Removed,
+                holds: gone,
+                detail: format!("{} {} our label", mark.object, if gone { "is without" } else { "still carries" }),
+            });
+            if gone {
+                self.state().marks.remove(mark);
+            }
+        }
+        Ok(findings)
+    }
+
+    fn groups_of(&self, part: usize) -> Vec<usize> {
+        self.state().scheme.groups_of(part).collect()
+    }
+
+    /// What may still be there of a partition, beyond what other partitions need.
+    pub fn leftovers(&self, part: usize) -> Vec<Leftover> {
+        let error = "its removal could not be confirmed".to_owned();
+        let state = self.state();
+        let keys: BTreeSet<ObjectKey> =
+            state.scheme.groups_of(part).map(|group| state.scheme.policy_key(group)).collect();
+        let wanted = state.desired(&state.standing).unwrap_or_default();
+        let policies = state
+            .policies
+            .keys()
+            .filter(|key| keys.contains(key) && !wanted.policies.contains_key(key))
+            .map(|key| Leftover { what: key.to_string(), command: key.delete_command(), error: error.clone() });
+        let marks = state.marks.difference(&wanted.marks).map(|mark| Leftover {
+            what: format!("the label {} of {}", mark.label, mark.object),
+            command: unmark_command(&mark.object, &mark.label),
+            error: error.clone(),
+        });
+        policies.chain(marks).collect()
+    }
+}

@@ -1,0 +1,295 @@
+//! Which labels and policies a set of standing partitions needs: pure data, worked out before anything is sent.
+//!
+//! Policies only add up, so two policies on one pod would each allow what the other one is to cut. The pods of a scenario
+//! are therefore sorted into groups, once and for all: pods that are targets of the same partitions. A group has one
+//! label and one policy, which at any time cuts everything that the group's standing partitions cut. When one of them
+//! comes or goes the policy is replaced in place, in one step, and the pods' labels stay as they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+use shakedown_schemas::result::PodRef;
+
+use super::{Mark, pod_key};
+use shakedown_cluster::labels;
+use shakedown_cluster::{Kind, ObjectKey};
+use shakedown_policy::{self as policy, Block, BuildError, Built, Cidr, Cut, Facts, Group, OtherPorts, Peer, Pod};
+
+/// One partition of a scenario.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// Its fault's name.
+    pub name: String,
+    /// Its targets' namespace.
+    pub namespace: String,
+    /// Its targets.
+    pub targets: Vec<PodRef>,
+    /// What they lose.
+    pub blocks: Vec<Block>,
+    /// Labels by which peers are told from other pods.
+    pub peer_marks: Vec<Mark>,
+    /// Whether replacements of targets are cut off as well.
+    pub follow: bool,
+}
+
+/// All partitions of a scenario, and what is known of the cluster.
+pub struct Scheme {
+    run: String,
+    serial: usize,
+    parts: Vec<Part>,
+    groups: Vec<Group>,
+    cluster: policy::Cluster,
+    pod_cidrs: Vec<Cidr>,
+    nodes: Vec<IpAddr>,
+    other_ports: OtherPorts,
+    namespace_key: String,
+}
+
+/// What must be in the cluster while some partitions stand.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Desired {
+    /// Labels on objects of others.
+    pub marks: BTreeSet<Mark>,
+    /// The policies, whole, by their keys (without UIDs).
+    pub policies: BTreeMap<ObjectKey, Value>,
+}
+
+impl Scheme {
+    /// Sorts the targets into groups. `cluster` must not hold policies of this run.
+    pub fn new(
+        run: &str,
+        serial: usize,
+        parts: Vec<Part>,
+        network: (policy::Cluster, Vec<Cidr>, Vec<IpAddr>),
+        other_ports: OtherPorts,
+    ) -> Self {
+        let given: Vec<policy::Part> = parts
+            .iter()
+            .map(|part| policy::Part {
+                namespace: part.namespace.clone(),
+                targets: part.targets.iter().map(|pod| pod.name.clone()).collect(),
+                blocks: part.blocks.clone(),
+            })
+            .collect();
+        let (cluster, pod_cidrs, nodes) = network;
+        Self {
+            groups: policy::combine(&given),
+            run: run.to_owned(),
+            serial,
+            parts,
+            cluster,
+            pod_cidrs,
+            nodes,
+            other_ports,
+            namespace_key: labels::mark(run, serial, "n", ""),
+        }
+    }
+
+    /// The partitions.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// A peer's addresses are others by now. False when no policy can cut those: then the former ones stay.
+    pub fn set_peer(&mut self, part: usize, block: usize, peer: Peer) -> bool {
+        let former = std::mem::replace(&mut self.parts[part].blocks[block].peer, peer);
+        let all = (0..self.parts.len()).collect();
+        let possible = self.cuts(part, &all).is_ok();
+        if !possible {
+            self.parts[part].blocks[block].peer = former;
+        }
+        possible
+    }
+
+    /// The namespaces in which pods are peers.
+    pub fn peer_namespaces(&self) -> BTreeSet<String> {
+        let blocks = self.parts.iter().flat_map(|part| &part.blocks);
+        let namespaces = blocks.filter_map(|block| match &block.peer {
+            Peer::Pods { namespace, .. } => Some(namespace.clone()),
+            Peer::Addresses(_) => None,
+        });
+        namespaces.collect()
+    }
+
+    /// Takes note of a pod that came later. True when it is a peer whose address no known range of pods covers: network
+    /// plugins that judge pods by address blocks as well let it through until the policies are made anew.
+    pub fn see(&mut self, pod: &Pod) -> bool {
+        let is_peer = self.parts.iter().flat_map(|part| &part.blocks).any(|block| match &block.peer {
+            Peer::Pods { namespace, selector, .. } => pod.namespace == *namespace && selector.matches(&pod.labels),
+            Peer::Addresses(_) => false,
+        });
+        let covered = |ip: &IpAddr| {
+            self.pod_cidrs.iter().any(|range| range.has(*ip))
+                || self.cluster.pods().iter().any(|it| it.ips.contains(ip))
+        };
+        // One on its node's network was no peer when the plan was made, and no policy can make it one.
+        if !is_peer || pod.host_network || pod.ips.iter().all(covered) {
+            return false;
+        }
+        let mut pods = self.cluster.pods().to_vec();
+        // The address that a pod of that name had before stays cut as well: it does no harm.
+        match pods.iter_mut().find(|it| it.namespace == pod.namespace && it.name == pod.name) {
+            Some(known) => known.ips.extend(pod.ips.iter().copied()),
+            None => pods.push(pod.clone()),
+        }
+        self.cluster = policy::Cluster::new(pods, self.cluster.namespaces().clone(), &[]);
+        true
+    }
+
+    /// The groups that a partition has targets in.
+    pub fn groups_of(&self, part: usize) -> impl Iterator<Item = usize> {
+        self.groups.iter().enumerate().filter(move |(_, group)| group.parts.contains(&part)).map(|(at, _)| at)
+    }
+
+    /// The group of a target.
+    pub fn group_of(&self, namespace: &str, pod: &str) -> Option<usize> {
+        self.groups.iter().position(|group| group.namespace == namespace && group.targets.contains(pod))
+    }
+
+    /// The partitions that a group's pods are targets of.
+    pub fn parts_of(&self, group: usize) -> &[usize] {
+        &self.groups[group].parts
+    }
+
+    /// The label that a group's policy selects: key and value.
+    pub fn label(&self, group: usize) -> (String, String) {
+        (labels::mark(&self.run, self.serial, &format!("t{group}"), &self.name(group)), self.run.clone())
+    }
+
+    fn name(&self, group: usize) -> String {
+        self.parts_of(group).iter().map(|part| self.parts[*part].name.as_str()).collect::<Vec<_>>().join("-")
+    }
+
+    /// The key of a group's policy.
+    pub fn policy_key(&self, group: usize) -> ObjectKey {
+        let name = labels::name_part(&self.name(group));
+        let dash = if name.is_empty() { "" } else { "-" };
+        ObjectKey {
+            kind: Kind::NetworkPolicy,
+            namespace: self.groups[group].namespace.clone(),
+            name: format!("shakedown-{}-{}-p{group}{dash}{name}", self.run, self.serial),
+            uid: None,
+        }
+    }
+
+    /// What a group loses while some partitions stand; none when that is nothing.
+    fn cut(&self, group: usize, standing: &BTreeSet<usize>) -> Option<Cut> {
+        let it = &self.groups[group];
+        let mut blocks: Vec<Block> = Vec::new();
+        for part in it.parts.iter().filter(|part| standing.contains(part)) {
+            for block in &self.parts[*part].blocks {
+                if !blocks.contains(block) {
+                    blocks.push(block.clone());
+                }
+            }
+        }
+        (!blocks.is_empty()).then(|| Cut {
+            namespace: it.namespace.clone(),
+            label: self.label(group),
+            targets: it.targets.clone(),
+            blocks,
+        })
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            cluster: &self.cluster,
+            pod_cidrs: &self.pod_cidrs,
+            nodes: &self.nodes,
+            other_ports: self.other_ports,
+            namespace_key: &self.namespace_key,
+        }
+    }
+
+    /// What each group of a partition loses while these partitions stand, and the policy that does it.
+    ///
+    /// # Errors
+    /// When no policy can do it.
+    pub fn cuts(&self, part: usize, standing: &BTreeSet<usize>) -> Result<Vec<(Cut, Built)>, BuildError> {
+        let cuts = self.groups_of(part).filter_map(|group| self.cut(group, standing));
+        cuts.map(|cut| policy::build(&cut, &self.facts()).map(|built| (cut, built))).collect()
+    }
+
+    /// What a partition cuts and what it leaves, in a sentence.
+    pub fn explain(&self, part: usize) -> String {
+        let part = &self.parts[part];
+        let cut = Cut {
+            namespace: part.namespace.clone(),
+            label: (String::new(), String::new()),
+            targets: part.targets.iter().map(|pod| pod.name.clone()).collect(),
+            blocks: part.blocks.clone(),
+        };
+        policy::explain(&cut, &self.facts())
+    }
+
+    /// Why the partition must not be made among the policies that stand already.
+    pub fn conflicts(&self, cut: &Cut, built: &Built) -> Vec<policy::Conflict> {
+        policy::standing(cut, built, &self.facts())
+    }
+
+    /// What must be there while these partitions stand. `lost` targets are gone, `followers` stand in for them.
+    ///
+    /// # Errors
+    /// When no policy can do it.
+    pub fn desired(
+        &self,
+        standing: &BTreeSet<usize>,
+        lost: &BTreeSet<String>,
+        followers: &BTreeMap<usize, Vec<PodRef>>,
+    ) -> Result<Desired, BuildError> {
+        let mut desired = Desired::default();
+        for part in standing {
+            desired.marks.extend(self.parts[*part].peer_marks.iter().cloned());
+        }
+        for group in 0..self.groups.len() {
+            let Some(cut) = self.cut(group, standing) else { continue };
+            let built = policy::build(&cut, &self.facts())?;
+            desired.marks.extend(built.namespace_labels.iter().map(|label| Mark {
+                object: ObjectKey {
+                    kind: Kind::Namespace,
+                    namespace: String::new(),
+                    name: label.namespace.clone(),
+                    uid: None,
+                },
+                label: label.key.clone(),
+                value: label.value.clone(),
+            }));
+            let (label, value) = self.label(group);
+            for pod in self.pods(group, lost).chain(followers.get(&group).into_iter().flatten()) {
+                desired.marks.insert(Mark { object: pod_key(pod), label: label.clone(), value: value.clone() });
+            }
+            let faults: Vec<&str> = self.parts_of(group).iter().map(|part| self.parts[*part].name.as_str()).collect();
+            let key = self.policy_key(group);
+            let object = json!({
+                "apiVersion": "networking.k8s.io/v1",
+                "kind": "NetworkPolicy",
+                "metadata": {
+                    "name": key.name,
+                    "namespace": key.namespace,
+                    "labels": {
+                        labels::MANAGED_BY: labels::MANAGER,
+                        labels::RUN: self.run,
+                        labels::FAULT: labels::value(&faults.join(".")),
+                    },
+                },
+                "spec": built.spec,
+            });
+            desired.policies.insert(key, object);
+        }
+        Ok(desired)
+    }
+
+    /// The planned targets of a group that are not lost.
+    fn pods<'a>(&'a self, group: usize, lost: &'a BTreeSet<String>) -> impl Iterator<Item = &'a PodRef> {
+        let it = &self.groups[group];
+        let mut seen = BTreeSet::new();
+        it.parts
+            .iter()
+            .flat_map(|part| &self.parts[*part].targets)
+            .filter(move |pod| it.targets.contains(&pod.name) && !lost.contains(&pod.uid) && seen.insert(&pod.uid))
+    }
+}
+
+#[cfg(test)]
+mod tests;

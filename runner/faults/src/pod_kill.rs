@@ -1,0 +1,118 @@
+//! Pods that are deleted or evicted, once. There is nothing to undo: their owner makes new ones, and how fast the service is
+//! itself again is what its requests show.
+
+use async_trait::async_trait;
+use shakedown_schemas::result::{Leftover, PodRef, Proof};
+
+use super::partition::pod_key;
+use super::{FaultDriver, FaultError, Finding};
+use shakedown_cluster::{Cluster, ClusterError};
+use shakedown_guard::fuse::Fuses;
+
+/// Deletes or evicts pods.
+pub struct Kill {
+    cluster: Cluster,
+    targets: Vec<PodRef>,
+    /// How many seconds containers get to end; none for what each pod says.
+    grace: Option<u32>,
+    evict: bool,
+}
+
+impl Kill {
+    /// A kill that is ready to be done.
+    pub const fn new(cluster: Cluster, targets: Vec<PodRef>, grace: Option<u32>, evict: bool) -> Self {
+        Self { cluster, targets, grace, evict }
+    }
+
+    /// An error when a target is not there any more.
+    async fn check(&self) -> Result<(), FaultError> {
+        for pod in &self.targets {
+            if !self.lives(pod).await? {
+                return Err(FaultError::TargetGone(format!(
+                    "target pod {}/{} (uid {}) is not there any more\nhelp: something replaces pods while the scenario runs; \
+                     wait until the workload is settled and run again",
+                    pod.namespace, pod.name, pod.uid
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a pod is there and nobody has asked it to end.
+    async fn lives(&self, pod: &PodRef) -> Result<bool, ClusterError> {
+        let there = self.cluster.get(&pod_key(pod)).await?;
+        Ok(there.is_some_and(|object| object["metadata"]["deletionTimestamp"].is_null()))
+    }
+}
+
+/// What a budget forbids, with what helps. The eviction API answers 429 then, which is no overload.
+fn forbidden(error: ClusterError) -> FaultError {
+    let text = error.to_string();
+    if !text.contains("disruption budget") {
+        return FaultError::Cluster(error);
+    }
+    FaultError::Impossible(format!(
+        "{text}\nhelp: its PodDisruptionBudget allows no eviction now; wait until more pods are ready, choose fewer, or leave \
+         `evict` out to delete the pod all the same"
+    ))
+}
+
+#[async_trait]
+impl FaultDriver for Kill {
+    fn owned_by(&mut self, _: &Fuses) {}
+
+    /// Whether they are all there, and where budgets are to be respected, whether those would forbid it as things are.
+    async fn preflight(&mut self) -> Result<(), FaultError> {
+        self.check().await?;
+        for pod in self.targets.iter().filter(|_| self.evict) {
+            self.cluster.rehearse_eviction(&pod_key(pod)).await.map_err(forbidden)?;
+        }
+        Ok(())
+    }
+
+    async fn inject(&mut self) -> Result<(), FaultError> {
+        self.check().await?;
+        for (done, pod) in self.targets.iter().enumerate() {
+            let key = pod_key(pod);
+            if !self.evict {
+                self.cluster.kill(&key, self.grace).await?;
+            } else if let Err(error) = self.cluster.evict(&key, self.grace).await {
+                return Err(match forbidden(error) {
+                    FaultError::Impossible(text) if done > 0 => FaultError::Impossible(format!(
+                        "{done} of {} were evicted, and then: {text}",
+                        self.targets.len()
+                    )),
+                    error => error,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    async fn prove(&mut self) -> Result<Vec<Finding>, FaultError> {
+        let mut findings = Vec::new();
+        for pod in &self.targets {
+            let lives = self.lives(pod).await?;
+            let word = if lives { "is still there" } else { "is gone or ending" };
+            findings.push(Finding {
+                shows: Proof::Applied,
+                holds: !lives,
+                detail: format!("pod {} (uid {}) {word}", pod.name, pod.uid),
+            });
+        }
+        Ok(findings)
+    }
+
+    async fn undo(&mut self) -> Result<(), FaultError> {
+        Ok(())
+    }
+
+    async fn prove_undone(&mut self) -> Result<Vec<Finding>, FaultError> {
+        let detail = "the kill happened once, and nothing of it is left in the cluster".to_owned();
+        Ok(vec![Finding { shows: Proof::Removed, holds: true, detail }])
+    }
+
+    fn leftovers(&self) -> Vec<Leftover> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,378 @@
+//! Witnesses: a short-lived pod that carries the label which a partition's policy selects, and nothing else. It could
+//! connect to the peers before the cut, it cannot while the fault stands, and it prints what it sees.
+//!
+//! It serves nobody: no Service selects its labels, and a readiness gate that nobody ever opens keeps it from being
+//! Ready. What it runs is `probe`; here is when it is made, how its words are read, and what they prove.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use shakedown_schemas::result::{Leftover, ObjectRecord, PodRef, Proof};
+use tokio::time::Instant;
+
+use super::{FaultError, Finding};
+use shakedown_cluster::labels;
+use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, WitnessImage};
+use shakedown_probe::{Held, LOST_AFTER, ProbeConfig, Round};
+
+/// How long a witness has to connect for the first time.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// The pause between two looks.
+const PAUSE: Duration = Duration::from_millis(250);
+/// So many rounds in a row without a connection are a cut.
+const ROUNDS: usize = 2;
+/// How many lines are read.
+const LINES: u32 = 60;
+/// The most endpoints that a witness tries.
+const MOST: usize = 8;
+/// An established connection that lives so long after the cut is left open: its end would be known by then.
+pub(super) const KEPT_AFTER: Duration = LOST_AFTER.saturating_add(Duration::from_secs(2));
+
+/// How evidence begins that says that established connections go on.
+pub const KEPT: &str = "established connections are left open";
+
+/// How evidence begins that says that they do not.
+pub const CUT_AS_WELL: &str = "established connections are cut as well";
+
+/// How evidence begins that says that a witness was cut off.
+pub const CUT: &str = "a witness could connect to";
+
+/// A witness of one partition.
+pub struct Witness {
+    cluster: Cluster,
+    key: ObjectKey,
+    manifest: Value,
+    created: bool,
+    /// The endpoints that it could reach right before the cut.
+    before: BTreeSet<String>,
+    /// The last round that may have begun before the cut.
+    cut_after: u64,
+    cut_at: Option<Instant>,
+}
+
+/// What a witness is made from.
+pub struct Order<'a> {
+    /// The run's id.
+    pub run: &'a str,
+    /// The scenario's number in the run.
+    pub serial: usize,
+    /// The partition's number in the scenario.
+    pub part: usize,
+    /// The fault's name.
+    pub fault: &'a str,
+    /// The label that the policy selects: key and value.
+    pub label: (String, String),
+    /// A target: the witness runs beside it.
+    pub beside: &'a PodRef,
+    /// What it tries to reach, as `address:port`.
+    pub endpoints: Vec<String>,
+    /// The image that it runs.
+    pub image: &'a WitnessImage,
+}
+
+impl Witness {
+    /// A witness that is ready to be started.
+    pub fn new(cluster: Cluster, order: Order<'_>) -> Self {
+        let manifest = manifest(order);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let key = ObjectKey {
+            kind: Kind::Pod,
+            namespace: text(&manifest["metadata"]["namespace"]),
+            name: text(&manifest["metadata"]["name"]),
+            uid: None,
+        };
+        Self { cluster, key, manifest, created: false, before: BTreeSet::new(), cut_after: 0, cut_at: None }
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> &str {
+        &self.key.namespace
+    }
+
+    /// The pod as a plan or a report shows it.
+    pub fn record(&self) -> ObjectRecord {
+        ObjectRecord {
+            api_version: "v1".to_owned(),
+            kind: "Pod".to_owned(),
+            namespace: self.key.namespace.clone(),
+            name: self.key.name.clone(),
+            manifest: self.manifest.clone(),
+        }
+    }
+
+    /// Creates the pod, and waits until it has connected to a peer.
+    ///
+    /// # Errors
+    /// When it cannot run, or cannot reach any peer although nothing is cut yet.
+    pub async fn start(&mut self, owner: Option<Value>) -> Result<(), FaultError> {
+        if let Some(owner) = owner {
+            self.manifest["metadata"]["ownerReferences"] = Value::Array(vec![owner]);
+        }
+        // Noted before it is sent: an answer that never comes back may still have done it.
+        self.created = true;
+        let made = self.cluster.create(Kind::Pod, &self.key.namespace, &self.manifest).await?;
+        self.key.uid = made["metadata"]["uid"].as_str().map(str::to_owned);
+        let deadline = Instant::now() + START_LIMIT;
+        loop {
+            let (trouble, hopeless) = match self.rounds().await {
+                Ok(rounds) => match rounds.last() {
+                    Some(round) if !round.open.is_empty() => return Ok(()),
+                    Some(round) => (format!("it cannot connect to {}", join(&round.closed)), false),
+                    None => ("it has seen nothing yet".to_owned(), false),
+                },
+                Err(error) => match self.cluster.get(&self.key).await? {
+                    Some(pod) => pod_trouble(&pod).unwrap_or((error.to_string(), false)),
+                    None => ("it was deleted".to_owned(), true),
+                },
+            };
+            if hopeless || Instant::now() >= deadline {
+                return Err(FaultError::Impossible(format!(
+                    "the witness {} (image {}) is of no use: {trouble}\nhelp: --witness-image names an image of this program \
+                     that the cluster's nodes can run; `prove: traffic` and `prove: applied` need none",
+                    self.key, self.manifest["spec"]["containers"][0]["image"]
+                )));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Notes what it can reach right before the cut.
+    ///
+    /// # Errors
+    /// Never: what cannot be read proves nothing later.
+    pub async fn before(&mut self) -> Result<(), FaultError> {
+        let rounds = self.rounds().await.unwrap_or_default();
+        self.before = rounds.last().map(|round| round.open.clone()).unwrap_or_default();
+        Ok(())
+    }
+
+    /// The cut is in place now.
+    pub async fn cut_now(&mut self) {
+        let rounds = self.rounds().await.unwrap_or_default();
+        // The round after the last one that was printed may have begun already.
+        self.cut_after = rounds.last().map_or(u64::MAX - 1, |round| round.round) + 1;
+        self.cut_at = Some(Instant::now());
+    }
+
+    /// Whether it is cut off now.
+    ///
+    /// # Errors
+    /// When its words cannot be read.
+    pub async fn look(&mut self) -> Result<Finding, FaultError> {
+        if self.cut_after == u64::MAX {
+            self.cut_now().await;
+        }
+        let rounds = self.rounds().await?;
+        Ok(judge(&self.before, self.cut_after, &rounds))
+    }
+
+    /// What it saw until the end.
+    pub async fn conclude(&mut self) -> Vec<Finding> {
+        let Some(cut_at) = self.cut_at else { return Vec::new() };
+        let Ok(rounds) = self.rounds().await else {
+            return vec![Finding {
+                shows: Proof::Effective,
+                holds: true,
+                detail: "the witness could not be read again at the end".to_owned(),
+            }];
+        };
+        let mut findings = vec![judge(&self.before, self.cut_after, &rounds)];
+        findings[0].detail.push_str(" (looked at again at the end)");
+        findings.extend(established(&rounds, self.cut_after, cut_at.elapsed()));
+        findings
+    }
+
+    /// Removes the pod.
+    ///
+    /// # Errors
+    /// When the cluster refuses or does not answer.
+    pub async fn remove(&mut self) -> Result<(), FaultError> {
+        if self.created {
+            self.cluster.delete(&self.key).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads back that the pod is gone or going.
+    ///
+    /// # Errors
+    /// When the cluster refuses or does not answer.
+    pub async fn look_for_rests(&mut self) -> Result<Vec<Finding>, FaultError> {
+        if !self.created {
+            return Ok(Vec::new());
+        }
+        let there = self.cluster.get(&ObjectKey { uid: None, ..self.key.clone() }).await?;
+        let holds = there.is_none();
+        self.created = !holds;
+        let detail = format!("the witness {} is {}", self.key, if holds { "gone" } else { "still there" });
+        Ok(vec![Finding { shows: Proof::Removed, holds, detail }])
+    }
+
+    /// What may still be there.
+    pub fn leftovers(&self) -> Vec<Leftover> {
+        let error = "its removal could not be confirmed".to_owned();
+        let left = Leftover { what: self.key.to_string(), command: self.key.delete_command(), error };
+        if self.created { vec![left] } else { Vec::new() }
+    }
+
+    async fn rounds(&self) -> Result<Vec<Round>, ClusterError> {
+        let text = self.cluster.pod_log(&self.key.namespace, &self.key.name, LINES).await?;
+        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
+}
+
+/// Whether the rounds after the cut show that nothing that was open is open.
+fn judge(before: &BTreeSet<String>, cut_after: u64, rounds: &[Round]) -> Finding {
+    let finding = |holds, detail| Finding { shows: Proof::Effective, holds, detail };
+    if before.is_empty() {
+        let text = "the witness could not connect to any peer right before the cut, so its silence proves nothing";
+        return finding(false, text.to_owned());
+    }
+    let later: Vec<&Round> = rounds.iter().filter(|round| round.round > cut_after).collect();
+    let last = &later[later.len().saturating_sub(ROUNDS)..];
+    let open: BTreeSet<String> = last.iter().flat_map(|round| round.open.intersection(before)).cloned().collect();
+    if last.len() < ROUNDS {
+        finding(false, "the witness has not tried again yet".to_owned())
+    } else if open.is_empty() {
+        finding(true, format!("{CUT} {} before, and cannot now", join(before)))
+    } else {
+        finding(
+            false,
+            format!(
+                "a witness with the targets' label can still connect to {}: nothing enforces the policy",
+                join(&open)
+            ),
+        )
+    }
+}
+
+/// The endpoints to which connections from before the cut live on, and those to which they are known to be lost.
+pub(super) fn held_since(rounds: &[Round], cut_after: u64, since: Duration) -> (BTreeSet<String>, BTreeSet<String>) {
+    let (mut kept, mut lost) = (BTreeSet::new(), BTreeSet::new());
+    let last = rounds.last().filter(|round| round.round > cut_after);
+    for (endpoint, held) in last.into_iter().flat_map(|last| &last.held) {
+        match held {
+            Held::Alive if since >= KEPT_AFTER => _ = kept.insert(endpoint.clone()),
+            // The peer's farewell came through after the cut.
+            Held::Ended { round } if *round > cut_after => _ = kept.insert(endpoint.clone()),
+            Held::Lost { round } if *round > cut_after => _ = lost.insert(endpoint.clone()),
+            _ => {}
+        }
+    }
+    (kept, lost)
+}
+
+/// What became of the connections that the witness held open from before the cut, where that can be told.
+fn established(rounds: &[Round], cut_after: u64, since: Duration) -> Option<Finding> {
+    let (kept, lost) = held_since(rounds, cut_after, since);
+    let finding = |detail| Some(Finding { shows: Proof::Effective, holds: true, detail });
+    if !kept.is_empty() {
+        finding(format!(
+            "{KEPT} by this cluster's network plugin: the witness's own connection to {} lived on after the cut",
+            join(&kept)
+        ))
+    } else if !lost.is_empty() {
+        finding(format!("{CUT_AS_WELL}: the witness's own to {} went silent", join(&lost)))
+    } else {
+        None
+    }
+}
+
+/// Why a pod does not run, and whether there is no hope.
+pub fn pod_trouble(pod: &Value) -> Option<(String, bool)> {
+    if pod["status"]["phase"] == "Failed" {
+        let message =
+            pod["status"]["message"].as_str().or(pod["status"]["reason"].as_str()).unwrap_or("its program ended");
+        return Some((message.to_owned(), true));
+    }
+    let state = &pod["status"]["containerStatuses"][0]["state"]["waiting"];
+    let reason = state["reason"].as_str()?;
+    let hopeless = [
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "CreateContainerError",
+        "RunContainerError",
+    ];
+    let message = state["message"].as_str().map(|message| format!(" ({message})")).unwrap_or_default();
+    Some((format!("{reason}{message}"), hopeless.contains(&reason)))
+}
+
+fn manifest(order: Order<'_>) -> Value {
+    let Order { run, serial, part, fault, label, beside, endpoints, image } = order;
+    let mut labels = BTreeMap::from([
+        (labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned()),
+        (labels::RUN.to_owned(), run.to_owned()),
+        (labels::FAULT.to_owned(), labels::value(fault)),
+    ]);
+    labels.insert(label.0, label.1);
+    let endpoints: Vec<String> = endpoints.into_iter().take(MOST).collect();
+    let mut pod = pod(
+        &format!("shakedown-{run}-{serial}-w{part}"),
+        &beside.namespace,
+        labels,
+        image,
+        &ProbeConfig { to: endpoints.join(","), listen: 0 },
+    );
+    if let Some(node) = &beside.node {
+        // The same node enforces the same: no scheduler is asked.
+        pod["spec"]["nodeName"] = json!(node);
+    }
+    pod
+}
+
+/// A pod of ours that runs this program, is never Ready, and may do nothing.
+pub fn pod(
+    name: &str,
+    namespace: &str,
+    labels: BTreeMap<String, String>,
+    image: &WitnessImage,
+    probe: &ProbeConfig,
+) -> Value {
+    let mut pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": false,
+            "enableServiceLinks": false,
+            // Nobody ever sets this condition, so no Service ever sends anything here.
+            "readinessGates": [{"conditionType": "shakedown.dev/never"}],
+            "containers": [{
+                "name": "witness",
+                "image": image.image,
+                "args": ["pod", "probe", "--config", json!(probe).to_string()],
+                "resources": {
+                    "requests": {"cpu": "10m", "memory": "16Mi"},
+                    "limits": {"cpu": "200m", "memory": "64Mi"},
+                },
+                "securityContext": {
+                    "runAsNonRoot": true,
+                    "runAsUser": 65534,
+                    "allowPrivilegeEscalation": false,
+                    "readOnlyRootFilesystem": true,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+            }],
+        },
+    });
+    if !image.command.is_empty() {
+        pod["spec"]["containers"][0]["command"] = json!(image.command);
+    }
+    if !image.pull_secrets.is_empty() {
+        let secrets: Vec<Value> = image.pull_secrets.iter().map(|name| json!({"name": name})).collect();
+        pod["spec"]["imagePullSecrets"] = json!(secrets);
+    }
+    pod
+}
+
+fn join(texts: &BTreeSet<String>) -> String {
+    texts.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;

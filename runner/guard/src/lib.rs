@@ -1,0 +1,11 @@
+//! What keeps undo independent of the runner: locks on namespaces, fuses that remove a dead run's faults, and the search
+//! for leftovers by label.
+//!
+//! What does not belong here: how a fault is undone (`shakedown-faults`) and when (`shakedown-engine`).
+
+pub mod fuse;
+mod guard;
+pub mod leftovers;
+pub mod lock;
+
+pub use guard::{Guard, GuardError, Remains};

@@ -1,0 +1,287 @@
+//! What every expectation's answer is made of: the question's place, the rules that decide it, and the answer.
+
+use indexmap::IndexMap;
+use shakedown_schemas::result::{Unit, Verdict};
+use shakedown_schemas::scenario::{Decide, Model, Pace, Scenario};
+use shakedown_schemas::units::{Percent, Percentile};
+
+use super::limits::{Limits, by_root};
+use super::numbers::wilson_factor;
+use super::{stats, text};
+use shakedown_observe::{Cell, LoadObservations, Observations};
+
+/// The confidence level where none is asked for.
+pub(super) const CONFIDENCE: f64 = 0.95;
+
+/// One expectation asked of one load.
+pub(super) struct Asked<'a> {
+    /// What was planned.
+    pub(super) scenario: &'a Scenario,
+    /// Everything that was seen.
+    pub(super) observations: &'a Observations,
+    /// The load that is asked.
+    pub(super) load: &'a LoadObservations,
+    /// The index of the phase that is asked.
+    pub(super) phase: usize,
+    /// Where the expectation stands in the file.
+    pub(super) path: &'a str,
+    /// The seed of draws.
+    pub(super) seed: u64,
+}
+
+impl Asked<'_> {
+    /// The name of a phase that was seen.
+    pub(super) fn phase_name(&self, phase: usize) -> &str {
+        self.observations.phases.get(phase).map_or("", |span| &span.name)
+    }
+
+    /// The pace that the load was to keep in a phase; none in a closed loop.
+    pub(super) fn pace(&self, phase: usize) -> Option<Pace> {
+        match self.scenario.model(&self.load.name, phase)? {
+            Model::Open(pace) => Some(pace),
+            Model::Closed(_) => None,
+        }
+    }
+
+    /// The index of a phase that is compared with, or why it cannot be.
+    pub(super) fn complete_phase(&self, name: &str) -> Result<usize, String> {
+        match self.observations.phases.iter().position(|span| span.name == name) {
+            None => Err(format!("`{name}`, the phase to compare with, never began")),
+            Some(index) if !self.observations.phases[index].complete => {
+                Err(format!("`{name}`, the phase to compare with, ended early"))
+            }
+            Some(index) => Ok(index),
+        }
+    }
+
+    /// What failed, for the end of a sentence: `: 400 of 400 requests failed (400 connection_refused)`.
+    pub(super) fn failures(&self, requests: &Cell) -> String {
+        let failed: u64 = requests.failed.values().sum();
+        if failed == 0 {
+            return String::new();
+        }
+        format!(": {failed} of {} failed ({})", text::requests(requests.requests()), named(requests))
+    }
+}
+
+/// The failures by name: `60 timeout, 20 http_503`.
+pub(super) fn named(requests: &Cell) -> String {
+    let parts: Vec<String> =
+        stats::errors(&requests.failed).iter().map(|(name, count)| format!("{count} {name}")).collect();
+    parts.join(", ")
+}
+
+/// Nobody is told to wait more than so many times as long.
+const MOST_LONGER: f64 = 100.0;
+
+/// The rules that decide one expectation.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    decide: Decide,
+    /// The confidence level, between 0.5 and 0.9999.
+    pub(super) confidence: f64,
+    needed: u64,
+    overridden: bool,
+    /// What is counted against `needed`.
+    noun: &'static str,
+}
+
+impl Rules {
+    /// The expectation's own rules, and the requests that the question needs without `min_samples`.
+    pub(super) fn new(decide: Decide, confidence: Option<Percent>, min_samples: Option<u64>, needed: u64) -> Self {
+        Self {
+            decide,
+            confidence: confidence.map_or(CONFIDENCE, Percent::fraction).clamp(0.5, 0.9999),
+            needed: min_samples.unwrap_or(needed).max(1),
+            overridden: min_samples.is_some(),
+            noun: "request",
+        }
+    }
+
+    /// The same, for something else than requests.
+    pub(super) const fn counting(self, noun: &'static str) -> Self {
+        Self { noun, ..self }
+    }
+
+    /// True when the expectation itself says how many are enough.
+    pub(super) const fn is_overridden(&self) -> bool {
+        self.overridden
+    }
+
+    fn needs(&self) -> String {
+        format!("{}s needed", self.noun)
+    }
+
+    /// True when so many requests carry the question.
+    pub(super) const fn enough(&self, requests: u64) -> bool {
+        requests >= self.needed
+    }
+}
+
+/// The answer to one expectation, before its title and place are added.
+pub(super) struct Answer {
+    pub(super) verdict: Verdict,
+    pub(super) observed: Option<f64>,
+    pub(super) observed_text: String,
+    pub(super) interval: Option<[f64; 2]>,
+    pub(super) censored: bool,
+    pub(super) samples: u64,
+    pub(super) reason: String,
+    pub(super) terms: IndexMap<String, String>,
+    unit: Option<Unit>,
+    limits: Limits,
+    show: fn(f64) -> String,
+}
+
+impl Answer {
+    /// An answer in a unit, not yet decided.
+    pub(super) fn new(unit: Unit, limits: Limits, show: fn(f64) -> String) -> Self {
+        Self { unit: Some(unit), limits, show, ..Self::inconclusive(String::new()) }
+    }
+
+    /// Nothing can be said, and why.
+    pub(super) fn inconclusive(why: String) -> Self {
+        Self {
+            verdict: Verdict::Inconclusive,
+            observed: None,
+            observed_text: "nothing".to_owned(),
+            interval: None,
+            censored: false,
+            samples: 0,
+            reason: why,
+            terms: IndexMap::new(),
+            unit: None,
+            limits: Limits::default(),
+            show: text::digits,
+        }
+    }
+
+    /// With what was observed.
+    pub(super) fn observed(mut self, value: f64, shown: String, interval: Option<[f64; 2]>) -> Self {
+        self.observed = Some(value);
+        self.observed_text = shown;
+        self.interval = interval;
+        self
+    }
+
+    /// Adds one of the terms behind the observed value.
+    pub(super) fn term(&mut self, name: &str, value: String) {
+        self.terms.insert(name.to_owned(), value);
+    }
+
+    /// Decided otherwise than by the limits.
+    pub(super) fn verdict(mut self, verdict: Verdict, why: String) -> Self {
+        self.verdict = verdict;
+        self.reason = why;
+        self
+    }
+
+    /// The sentence about a fact, its interval and the limits.
+    fn sentence(&self, fact: &str) -> String {
+        let value = self.observed.unwrap_or_default();
+        let interval = self
+            .interval
+            .map_or_else(String::new, |[low, high]| format!(" ({} to {})", (self.show)(low), (self.show)(high)));
+        format!("{fact}{interval}, {}", self.limits.against(value, self.show))
+    }
+
+    /// Decided by the limits and the rules.
+    pub(super) fn decide(mut self, rules: &Rules, fact: &str) -> Self {
+        let value = self.observed.unwrap_or_default();
+        self.verdict = self.limits.judge(rules.decide, value, self.interval);
+        self.reason = self.sentence(fact);
+        let level = text::percent(rules.confidence);
+        let rule = match rules.decide {
+            Decide::Point => format!("the observed value; {level} interval beside it"),
+            Decide::Interval => format!("the whole {level} interval"),
+        };
+        self.term("decided by", rule);
+        self.term(&rules.needs(), rules.needed.to_string());
+        if self.verdict == Verdict::Inconclusive {
+            let advice = self.advice(rules);
+            self.reason.push_str(&advice);
+        }
+        self
+    }
+
+    /// Inconclusive although the observed value misses the limits, and why, with what to do about it.
+    pub(super) fn unsure(mut self, rules: &Rules, fact: &str, why: &str, advice: &str) -> Self {
+        self.term(&rules.needs(), rules.needed.to_string());
+        self.term("decided by", why.to_owned());
+        self.verdict = Verdict::Inconclusive;
+        self.reason = format!("{}; {why}{advice}", self.sentence(fact));
+        self
+    }
+
+    /// How much longer the phase would have to be for its interval to decide, for the end of a sentence.
+    fn advice(&self, rules: &Rules) -> String {
+        let value = self.observed.unwrap_or_default();
+        let Some(interval) = self.interval else { return self.longer(None) };
+        let factor = |limit| match self.unit {
+            Some(Unit::Fraction) => wilson_factor(value, limit, self.samples, rules.confidence),
+            _ => by_root(value, interval, limit),
+        };
+        self.longer(Some(self.limits.longer(interval, factor)))
+    }
+
+    /// That the phase would have to be so many times as long, for the end of a sentence; without a number it is too short
+    /// to say even that.
+    pub(super) fn longer(&self, factor: Option<f64>) -> String {
+        // The interval of a ratio comes from both of its terms.
+        let phases = if self.unit == Some(Unit::Times) { "both phases" } else { "a phase" };
+        match factor {
+            None => "; the phase is too short for an interval, which takes at least six seconds".to_owned(),
+            Some(factor) if factor <= MOST_LONGER => {
+                format!("; {phases} about {} times as long would tell", text::digits(factor.ceil()))
+            }
+            Some(_) => "; it is too near the limit for any reasonable length to tell".to_owned(),
+        }
+    }
+
+    /// There are fewer requests than the question needs: inconclusive, unless even those refute it.
+    pub(super) fn small(
+        self,
+        rules: &Rules,
+        fact: &str,
+        percentile: Percentile,
+        counts: &[(&str, u64)],
+        refuted: bool,
+    ) -> Self {
+        self.too_few(rules, fact, &format!("{percentile} needs"), counts, refuted)
+    }
+
+    /// As `small`, for any question: `claim` names it and ends with "needs".
+    pub(super) fn too_few(
+        mut self,
+        rules: &Rules,
+        fact: &str,
+        claim: &str,
+        counts: &[(&str, u64)],
+        refuted: bool,
+    ) -> Self {
+        self.term(&rules.needs(), rules.needed.to_string());
+        if refuted {
+            self.verdict = Verdict::Fail;
+            self.reason =
+                format!("{}; few requests, but so few of them within the limit rule it out", self.sentence(fact));
+            self.term("decided by", "an exact binomial test of a small sample".to_owned());
+            return self;
+        }
+        let short: Vec<String> = counts
+            .iter()
+            .filter(|(_, count)| !rules.enough(*count))
+            .map(|(phase, count)| format!("`{phase}` has {}", text::counted(*count, rules.noun)))
+            .collect();
+        let advice = if rules.overridden {
+            "lengthen the phase or raise the load"
+        } else {
+            "lengthen the phase, raise the load, or set `min_samples`"
+        };
+        self.verdict = Verdict::Inconclusive;
+        self.reason = format!("{}, and {claim} {}: {advice}", text::list(&short), rules.needed);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;

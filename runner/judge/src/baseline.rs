@@ -1,0 +1,187 @@
+//! Whether a baseline is one, so that a fault may be injected and its effect be measured against it.
+//!
+//! Asked before the first fault, on what was seen until then. Requests that are under way are missing; what they come to
+//! is judged at the end like everything else.
+
+use shakedown_schemas::Scenario;
+use shakedown_schemas::result::{ExpectationResult, Verdict};
+use shakedown_schemas::scenario::{Expectation, Model};
+
+use super::expectations::one;
+use super::{lateness, stats, steady};
+use shakedown_observe::Observations;
+
+/// The phases before the first one with faults; none of them without faults at all.
+fn before_faults(scenario: &Scenario) -> usize {
+    scenario.phases.iter().position(|phase| !phase.faults.is_empty()).unwrap_or_default()
+}
+
+/// False for what counts how much there was: requests that are under way would be missing.
+fn can_be_asked_early(it: &Expectation) -> bool {
+    use Expectation::{OutputTokensPerSecond, OutputTokensPerSecondRatio, Requests, ThroughputRatio};
+    it.is_about_requests()
+        && !matches!(it, OutputTokensPerSecond(_) | OutputTokensPerSecondRatio(_) | Requests(_) | ThroughputRatio(_))
+}
+
+/// What is wrong with the baseline, in sentences; nothing when it is well. An expectation about requests that fails in a
+/// phase before the first fault, and no steady state in a phase that a later one compares with.
+pub fn problems(scenario: &Scenario, observations: &Observations, seed: u64) -> Vec<String> {
+    let mut found = Vec::new();
+    let end = before_faults(scenario).min(observations.phases.len());
+    for (phase, spec) in scenario.phases.iter().enumerate().take(end) {
+        for (index, expectation) in spec.expect.iter().enumerate().filter(|(_, it)| can_be_asked_early(it)) {
+            let path = format!("phases[{phase}].expect[{index}]");
+            for load in scenario.load.keys().filter(|name| expectation.load().is_none_or(|asked| asked == *name)) {
+                let answer = one(scenario, observations, phase, expectation, load, &path, seed);
+                if answer.verdict == Verdict::Fail {
+                    found.push(format!("`{}` of load `{load}`: {}", spec.name, answer.reason));
+                }
+            }
+        }
+    }
+    found.extend(unsteady(scenario, observations));
+    found
+}
+
+/// The phases with which later ones compare, and that were in no steady state.
+pub(super) fn unsteady(scenario: &Scenario, observations: &Observations) -> Vec<String> {
+    let end = before_faults(scenario);
+    let mut found = Vec::new();
+    for (phase, spec) in scenario.phases.iter().enumerate().take(end.min(observations.phases.len())) {
+        // Recovery compares with the last phase before the first fault without saying so.
+        if !is_compared_with(scenario, &spec.name) && phase + 1 != end {
+            continue;
+        }
+        for load in &observations.loads {
+            if let Some(why) = lateness::too_late(load, phase) {
+                found.push(format!("`{}`: {why}", spec.name));
+            } else if let Some(what) = steady::unsteady(stats::judged(load, phase)) {
+                let name = &spec.name;
+                let pace = match scenario.model(&load.name, phase) {
+                    Some(Model::Open(pace)) if pace.changes() => format!(", while its pace changes ({pace})"),
+                    _ => String::new(),
+                };
+                found.push(format!("`{name}` of load `{}` is in no steady state: {what}{pace}", load.name));
+            }
+        }
+    }
+    found
+}
+
+fn is_compared_with(scenario: &Scenario, name: &str) -> bool {
+    let effects = scenario.phases.iter().filter_map(|phase| phase.effect.as_ref()?.expectation());
+    let all = scenario.phases.iter().flat_map(|phase| &phase.expect).cloned().chain(effects);
+    all.into_iter().any(|expectation| expectation.to() == Some(name))
+}
+
+/// A failure before the first fault says that nothing could be learnt, not that the service failed the test: it becomes
+/// inconclusive. Scenarios without faults are tests of exactly those phases, and stay as they are.
+pub fn demote(scenario: &Scenario, results: &mut [ExpectationResult]) {
+    let before: Vec<&String> = scenario.phases[..before_faults(scenario)].iter().map(|phase| &phase.name).collect();
+    for result in results.iter_mut().filter(|it| it.verdict == Verdict::Fail && before.contains(&&it.phase)) {
+        result.verdict = Verdict::Inconclusive;
+        result.reason = format!("the baseline is not healthy: {}", result.reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expectations;
+    use crate::testing::{self, Timeline};
+    use serde_json::json;
+
+    fn scenario() -> Scenario {
+        let fault = json!({"f": {"partition": {"pods": {"prefix": "a"}, "from": [{"service": "b"}]}}});
+        testing::scenario(&json!([
+            {"name": "warm-up", "duration": "15s"},
+            {"name": "baseline", "duration": "20s", "expect": [{"success_rate": {"min": "99%"}}]},
+            {"name": "cut", "duration": "20s", "faults": fault, "expect": [{"success_rate": {"min": "80%"}}]},
+        ]))
+    }
+
+    fn until_the_fault() -> Timeline<'static> {
+        Timeline::new(20.0).phase("warm-up", 15.0).phase("baseline", 20.0)
+    }
+
+    #[test]
+    fn a_healthy_baseline_has_no_problems_whatever_came_before_it() {
+        let seen = until_the_fault()
+            .answer(|it| if it.phase == "warm-up" { it.ok_in(20.0 + 20.0 * it.into) } else { it.ok_in(10.0) })
+            .observe();
+        assert_eq!(problems(&scenario(), &seen, 1), Vec::<String>::new());
+    }
+
+    #[test]
+    fn failures_and_trends_of_a_baseline_are_problems() {
+        let failing = until_the_fault().answer(|it| if it.at > 33.0 { it.refused() } else { it.ok_in(10.0) }).observe();
+        assert_eq!(
+            problems(&scenario(), &failing, 1),
+            [
+                "`baseline` of load `load`: 39 requests failed (39 connection_refused): 90.25% of 400 requests succeeded \
+              (86.95% to 92.79%), expected at least 99%"
+            ]
+        );
+        let rising = until_the_fault().answer(|it| it.ok_in(20.0 + 5.0 * it.at)).observe();
+        assert_eq!(
+            problems(&scenario(), &rising, 1),
+            ["`baseline` of load `load` is in no steady state: p50 rises all along, from 102ms to 199ms"]
+        );
+    }
+
+    #[test]
+    fn how_many_there_were_is_not_asked_while_some_are_under_way() {
+        let mut asked = scenario();
+        asked.phases[1].expect = serde_json::from_value(json!([
+            {"requests": {"min": 401}}, {"throughput_ratio": {"to": "warm-up", "min": 2}}, {"requests": {"max": 0}},
+        ]))
+        .unwrap();
+        assert_eq!(problems(&asked, &until_the_fault().observe(), 1), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_expectation_of_one_load_is_not_asked_of_another() {
+        let refused = until_the_fault().answer(|it| it.refused()).observe();
+        let about = |load: &str| {
+            let mut two = scenario();
+            two.load.insert("idle".to_owned(), two.load["load"].clone());
+            two.phases[1].expect =
+                serde_json::from_value(json!([{"success_rate": {"min": "99%", "load": load}}])).unwrap();
+            problems(&two, &refused, 1).len()
+        };
+        assert_eq!((about("load"), about("idle")), (1, 0), "the idle one sent nothing");
+    }
+
+    #[test]
+    fn any_phase_that_a_later_one_compares_with_must_be_steady() {
+        let seen = until_the_fault()
+            .answer(|it| if it.phase == "warm-up" { it.ok_in(20.0 * (it.into / 5.0).exp2()) } else { it.ok_in(10.0) })
+            .observe();
+        let mut compared = scenario();
+        let rising = "`warm-up` of load `load` is in no steady state: p50 rises all along, from 21.3ms to 148ms";
+        let ratio = json!({"latency_ratio": {"percentile": "p50", "to": "warm-up", "max": 2}});
+        compared.phases[2].expect = serde_json::from_value(json!([ratio])).unwrap();
+        assert_eq!(unsteady(&compared, &seen), [rising]);
+        // A pace that changes is the likely reason.
+        compared.load["load"].rate = serde_json::from_value(json!({"from": "10/s", "to": "40/s"})).unwrap();
+        assert_eq!(unsteady(&compared, &seen), [format!("{rising}, while its pace changes (10/s to 40/s)")]);
+    }
+
+    #[test]
+    fn a_failed_baseline_is_inconclusive_and_a_failed_fault_phase_fails() {
+        let seen = until_the_fault().fault_phase("cut", 20.0).answer(|it| it.refused()).observe();
+        let mut results = expectations(&scenario(), &seen, 1, &|_| None);
+        demote(&scenario(), &mut results);
+        assert_eq!(results.iter().map(|it| it.verdict).collect::<Vec<_>>(), [Verdict::Inconclusive, Verdict::Fail]);
+        assert!(
+            results[0].reason.starts_with("the baseline is not healthy: 400 requests failed"),
+            "{}",
+            results[0].reason
+        );
+        let mut without = scenario();
+        without.phases[2].faults.clear();
+        let mut results = expectations(&without, &seen, 1, &|_| None);
+        demote(&without, &mut results);
+        assert_eq!(results[0].verdict, Verdict::Fail);
+    }
+}

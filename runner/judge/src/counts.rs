@@ -1,0 +1,208 @@
+//! Expectations about counts of requests: `success_rate`, `errors`, `stuck` and `requests`.
+
+use shakedown_schemas::result::{Unit, Verdict};
+use shakedown_schemas::scenario::{CountLimits, Errors, Requests, Stuck, SuccessRate};
+use shakedown_schemas::units::Percent;
+
+use super::answer::{Answer, Asked, Rules, named};
+use super::limits::Limits;
+use super::numbers::wilson;
+use super::{samples, stats, text};
+use shakedown_observe::{Cell, Failure};
+
+/// `success_rate`: the share of the phase's requests that succeeded.
+pub(super) fn success_rate(asked: &Asked<'_>, it: &SuccessRate) -> Answer {
+    let limits = Limits { min: it.min.map(Percent::fraction), max: it.max.map(Percent::fraction) };
+    let rules = Rules::new(it.decide, it.confidence, it.min_samples, samples::success_rate(limits.min, limits.max));
+    let total = stats::total(asked.load, asked.phase);
+    let (n, succeeded) = (total.requests(), total.succeeded);
+    if n == 0 {
+        return Answer::inconclusive(format!("no request was due in `{}`", asked.phase_name(asked.phase)));
+    }
+    let rate = succeeded as f64 / n as f64;
+    let mut answer = Answer::new(Unit::Fraction, limits, text::percent).observed(
+        rate,
+        text::percent(rate),
+        Some(wilson(succeeded, n, rules.confidence)),
+    );
+    answer.samples = n;
+    answer.term("requests", n.to_string());
+    answer.term("succeeded", succeeded.to_string());
+    let mut fact = format!("{} of {} succeeded", text::percent(rate), text::requests(n));
+    if succeeded < n {
+        answer.term("failed", named(&total));
+        fact = format!("{} failed ({}): {fact}", text::requests(n - succeeded), named(&total));
+    }
+    if rules.enough(n) {
+        return answer.decide(&rules, &fact);
+    }
+    let low = limits.min.is_some_and(|min| samples::too_few(succeeded, n, min, rules.confidence));
+    let high = limits.max.is_some_and(|max| samples::too_few(n - succeeded, n, 1.0 - max, rules.confidence));
+    let claim = format!("`{}` needs", limits.text(text::percent));
+    let phase = asked.phase_name(asked.phase).to_owned();
+    answer.too_few(&rules, &fact, &claim, &[(&phase, n)], low || high)
+}
+
+/// `requests`: how many were due. An exact count, without an interval.
+pub(super) fn requests(asked: &Asked<'_>, it: &Requests) -> Answer {
+    let limits = Limits { min: it.min.map(|min| min as f64), max: it.max.map(|max| max as f64) };
+    let n = stats::total(asked.load, asked.phase).requests();
+    let show = |value: f64| format!("{value}");
+    let mut answer = Answer::new(Unit::Count, limits, show).observed(n as f64, n.to_string(), None);
+    answer.samples = n;
+    answer.term("decided by", "the exact count".to_owned());
+    let verdict = if limits.hold(n as f64) { Verdict::Pass } else { Verdict::Fail };
+    answer.verdict(verdict, format!("{} were due, {}", text::requests(n), limits.against(n as f64, show)))
+}
+
+/// Limits on a count.
+pub(super) fn limits(it: CountLimits) -> Limits {
+    Limits { min: it.min.map(|min| min as f64), max: it.max.map(|max| max as f64) }
+}
+
+/// `errors`: how many failed, by kind. Exact counts; too few requests are inconclusive unless a limit is missed
+/// already, because "none of three timed out" says nothing.
+pub(super) fn errors(asked: &Asked<'_>, it: &Errors) -> Answer {
+    let total = stats::total(asked.load, asked.phase);
+    let n = total.requests();
+    let show = |value: f64| format!("{value}");
+    let counts: Vec<(&str, u64, Limits)> =
+        it.kinds().into_iter().map(|(kind, it)| (kind, failures(&total, kind), limits(it))).collect();
+    let sum: u64 = counts.iter().map(|(_, count, _)| count).sum();
+    let mut answer = Answer::new(Unit::Count, Limits::default(), show).observed(sum as f64, sum.to_string(), None);
+    answer.samples = n;
+    answer.term("decided by", "the exact count".to_owned());
+    let mut words = Vec::new();
+    for (kind, count, limits) in &counts {
+        answer.term(kind, count.to_string());
+        words.push(format!("{kind} {count}, {}", limits.against(*count as f64, show)));
+    }
+    let words = format!("of {}: {}", text::requests(n), words.join("; "));
+    if counts.iter().any(|(_, count, limits)| !limits.low_enough(*count as f64)) {
+        answer.verdict(Verdict::Fail, words)
+    } else if n < samples::FLOOR {
+        let why = format!("{words}; {} requests are needed to tell", samples::FLOOR);
+        answer.verdict(Verdict::Inconclusive, why)
+    } else if counts.iter().all(|(_, count, limits)| limits.hold(*count as f64)) {
+        answer.verdict(Verdict::Pass, words)
+    } else {
+        answer.verdict(Verdict::Fail, words)
+    }
+}
+
+/// `stuck`: how many were sent and came to no end at all. Exact counts, judged as `errors` are.
+pub(super) fn stuck(asked: &Asked<'_>, it: &Stuck, times: f64) -> Answer {
+    let limits = limits(CountLimits { min: it.min, max: it.max });
+    let total = stats::total(asked.load, asked.phase);
+    let (n, stuck) = (total.requests(), total.stuck as f64);
+    let show = |value: f64| format!("{value}");
+    let mut answer = Answer::new(Unit::Count, limits, show).observed(stuck, total.stuck.to_string(), None);
+    answer.samples = n;
+    answer.term("listened to for", format!("{} times the timeout", text::digits(times)));
+    answer.term("decided by", "the exact count".to_owned());
+    let words = format!("{} of {} never ended, {}", total.stuck, text::requests(n), limits.against(stuck, show));
+    if !limits.low_enough(stuck) || n >= samples::FLOOR && !limits.hold(stuck) {
+        answer.verdict(Verdict::Fail, words)
+    } else if n < samples::FLOOR {
+        let why = format!("{words}; {} requests are needed to tell", samples::FLOOR);
+        answer.verdict(Verdict::Inconclusive, why)
+    } else {
+        answer.verdict(Verdict::Pass, words)
+    }
+}
+
+/// How many failed in a way that a scenario has one name for.
+fn failures(requests: &Cell, kind: &str) -> u64 {
+    let of_kind = |failure: &Failure| match failure {
+        Failure::Timeout | Failure::Unfinished => kind == "timeout",
+        Failure::Dns | Failure::Refused | Failure::Connect | Failure::Tls | Failure::TlsAlert => kind == "connection",
+        Failure::Reset | Failure::Closed | Failure::GoAway | Failure::StreamRefused | Failure::StreamReset => {
+            kind == "reset"
+        }
+        Failure::Status(400..=499) => kind == "http_4xx",
+        Failure::Status(500..=599) => kind == "http_5xx",
+        Failure::Status(_) => false,
+        Failure::BrokenStream | Failure::Truncated | Failure::Protocol | Failure::TooLarge => kind == "broken_stream",
+        Failure::Stalled => kind == "stalled",
+        Failure::ApiError => kind == "api_error",
+        Failure::Check => kind == "check",
+        Failure::NotSentLimit | Failure::NotSentConnections | Failure::NotSentLate => {
+            kind == "not_sent" || kind == failure.to_string()
+        }
+    };
+    requests.failed.iter().filter(|(failure, _)| kind == "any" || of_kind(failure)).map(|(_, count)| count).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expectations;
+    use crate::testing::{Outcome, Request, Timeline, scenario};
+    use serde_json::json;
+    use shakedown_schemas::result::ExpectationResult;
+
+    /// So many requests, one expectation of them.
+    fn judge(count: u32, answer: impl FnMut(Request<'_>) -> Outcome, expect: serde_json::Value) -> ExpectationResult {
+        let scenario = scenario(&json!([{"name": "p", "duration": "20s", "expect": [expect]}]));
+        let seen = Timeline::new(20.0).phase("p", f64::from(count) / 20.0).answer(answer).observe();
+        expectations(&scenario, &seen, 1, &|_| None).remove(0)
+    }
+
+    #[test]
+    fn a_success_rate_without_failures_speaks_of_none() {
+        let all = judge(400, |it| it.ok_in(10.0), json!({"success_rate": {"min": "99%"}}));
+        assert_eq!(all.reason, "100% of 400 requests succeeded (99.05% to 100%), expected at least 99%");
+        assert_eq!(all.terms.keys().collect::<Vec<_>>(), ["requests", "succeeded", "decided by", "requests needed"]);
+    }
+
+    #[test]
+    fn few_requests_refute_that_most_fail_when_hardly_any_does() {
+        let at_most = |every: u64, max: &str| {
+            let answer =
+                move |it: Request<'_>| if it.index.is_multiple_of(every) { it.refused() } else { it.ok_in(10.0) };
+            judge(10, answer, json!({"success_rate": {"max": max}})).verdict
+        };
+        assert_eq!(at_most(11, "20%"), Verdict::Fail, "one of ten fails, where eight should");
+        assert_eq!(at_most(2, "60%"), Verdict::Inconclusive, "half of them is as good as six of ten");
+    }
+
+    #[test]
+    fn twenty_requests_tell_whether_any_failed_or_hung() {
+        for expect in [json!({"errors": {"any": {"max": 0}}}), json!({"stuck": {"max": 0}})] {
+            let verdict = |count: u32| judge(count, |it| it.ok_in(10.0), expect.clone()).verdict;
+            assert_eq!([verdict(20), verdict(19)], [Verdict::Pass, Verdict::Inconclusive], "{expect}");
+        }
+        let at_least = |count: u32| judge(count, |it| it.ok_in(10.0), json!({"stuck": {"min": 1}}));
+        assert_eq!([at_least(20).verdict, at_least(19).verdict], [Verdict::Fail, Verdict::Inconclusive]);
+        assert!(at_least(19).reason.ends_with("; 20 requests are needed to tell"), "{}", at_least(19).reason);
+    }
+
+    #[test]
+    fn every_failure_has_its_kind() {
+        use Failure as F;
+        let of_kind: [(&str, &[Failure]); 10] = [
+            ("timeout", &[F::Timeout, F::Unfinished]),
+            ("connection", &[F::Dns, F::Refused, F::Connect, F::Tls, F::TlsAlert]),
+            ("reset", &[F::Reset, F::Closed, F::GoAway, F::StreamRefused, F::StreamReset]),
+            ("http_4xx", &[F::Status(400), F::Status(499)]),
+            ("http_5xx", &[F::Status(500), F::Status(599)]),
+            ("broken_stream", &[F::BrokenStream, F::Truncated, F::Protocol, F::TooLarge]),
+            ("stalled", &[F::Stalled]),
+            ("api_error", &[F::ApiError]),
+            ("check", &[F::Check]),
+            ("not_sent", &[F::NotSentLimit, F::NotSentConnections, F::NotSentLate]),
+        ];
+        let mut all = Cell { succeeded: 1000, ..Cell::default() };
+        let each = of_kind.iter().flat_map(|(_, failures)| *failures).chain(&[F::Status(302)]);
+        // Twice as many of each as of the one before it, so that no two sums are equal.
+        each.enumerate().for_each(|(at, failure)| *all.failed.entry(*failure).or_default() += 1 << at);
+        for (kind, expected) in of_kind {
+            let count: u64 = expected.iter().map(|failure| all.failed[failure]).sum();
+            assert_eq!(failures(&all, kind), count, "{kind}");
+        }
+        for one in [F::NotSentLimit, F::NotSentConnections, F::NotSentLate] {
+            assert_eq!(failures(&all, &one.to_string()), all.failed[&one], "{one}");
+        }
+        assert_eq!(failures(&all, "any"), all.requests() - 1000);
+    }
+}

@@ -1,0 +1,185 @@
+//! A-B-A: after the recovery a second baseline is compared with the first. Where they differ by more than the noise, the
+//! run drifted, and a ratio to the first baseline mixes the fault with the drift.
+//!
+//! - The second baseline is what follows the recovery (`recovery`) from the last fault until the load ends; it needs as
+//!   many requests as the percentile does.
+//! - They differ when the interval of their ratio leaves 1 out and the ratio is more than [`NOISE`] in either direction.
+//! - Ratios of phases between the two are marked; one that fails against the first baseline and would not against the
+//!   second is inconclusive.
+
+use super::answer::CONFIDENCE;
+use super::bootstrap::{self, Windows};
+use super::recovery::{baseline_index, recovered};
+use super::stats::{cells, judged, sum};
+use super::{samples, text};
+use shakedown_observe::chance::Chance;
+use shakedown_observe::{Cell, Histogram, LoadObservations, Observations};
+
+/// Ratios of two baselines up to this one are noise, whatever their interval says.
+const NOISE: f64 = 1.1;
+
+/// A second baseline beside the first one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Second {
+    /// Its percentile, in microseconds.
+    pub(super) value: f64,
+    /// Divided by the first one's.
+    pub(super) ratio: f64,
+    /// The ratio's interval.
+    pub(super) interval: [f64; 2],
+    /// How many requests it has.
+    pub(super) requests: u64,
+}
+
+impl Second {
+    /// The second baseline after a phase, beside a first one; none where there is none, or where it cannot carry the
+    /// percentile.
+    pub(super) fn new(
+        observations: &Observations,
+        load: &LoadObservations,
+        (first, phase): (usize, usize),
+        quantile: f64,
+        pick: fn(&Cell) -> &Histogram,
+        seed: u64,
+    ) -> Option<Self> {
+        let last_fault = observations.phases.iter().rposition(|span| span.has_faults)?;
+        if first >= last_fault || phase > last_fault {
+            return None;
+        }
+        let (from_ns, to_ns) = recovered(observations, load, last_fault)?;
+        let after = || cells(load).filter(move |placed| placed.start_ns >= from_ns && placed.start_ns < to_ns);
+        let values = sum(&after().map(|placed| pick(placed.cell)).collect::<Vec<_>>(), Histogram::merge);
+        let before = sum(&judged(load, first).map(|placed| pick(placed.cell)).collect::<Vec<_>>(), Histogram::merge);
+        if values.len() < samples::percentile(quantile) {
+            return None;
+        }
+        let (over, under) = (Windows::new(after(), pick), Windows::new(judged(load, first), pick));
+        let chance = Chance::new(seed, &["second baseline", &load.name, &first.to_string(), &quantile.to_string()]);
+        let value = values.quantile(quantile)?;
+        let interval = bootstrap::ratio(&over, &under, quantile, CONFIDENCE, chance)?;
+        Some(Self { value, ratio: value / before.quantile(quantile)?.max(1.0), interval, requests: values.len() })
+    }
+
+    /// True when it differs from the first by more than the noise.
+    pub(super) fn differs(&self) -> bool {
+        let [low, high] = self.interval;
+        (low > 1.0 || high < 1.0) && (self.ratio > NOISE || self.ratio < 1.0 / NOISE)
+    }
+
+    /// The second baseline in words.
+    pub(super) fn words(&self) -> String {
+        format!(
+            "{} ({}), {} times the first ({} to {})",
+            text::seconds(self.value / 1e6),
+            text::requests(self.requests),
+            text::digits(self.ratio),
+            text::digits(self.interval[0]),
+            text::digits(self.interval[1])
+        )
+    }
+}
+
+/// A sentence for each load whose latency after the recovery is not what it was before the first fault.
+pub fn warnings(observations: &Observations, seed: u64) -> Vec<String> {
+    let Ok(first) = baseline_index(observations) else { return Vec::new() };
+    let pick: fn(&Cell) -> &Histogram = |cell| &cell.latency;
+    let of_load = |load: &LoadObservations| {
+        [(0.5, "p50"), (0.95, "p95")].into_iter().find_map(|(quantile, name)| {
+            // Nothing of a phase between them: asked from where the first one is.
+            let second = Second::new(observations, load, (first, first), quantile, pick, seed)?;
+            second.differs().then(|| {
+                format!(
+                    "the run drifts: {name} of load {} after the recovery is {}; ratios to {} mix the faults with that",
+                    load.name,
+                    second.words(),
+                    observations.phases[first].name
+                )
+            })
+        })
+    };
+    observations.loads.iter().filter_map(of_load).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expectations;
+    use crate::testing::{Timeline, scenario};
+    use serde_json::json;
+    use shakedown_schemas::result::Verdict;
+
+    /// 20 s at 100 ms, a fault, and then 30 s of recovery, with a little noise of a fixed pattern.
+    fn observe(fault_ms: f64, after_ms: f64) -> Observations {
+        Timeline::new(20.0)
+            .phase("baseline", 20.0)
+            .fault_phase("cut", 20.0)
+            .phase("recovery", 30.0)
+            .answer(move |it| {
+                let level = match it.phase {
+                    "baseline" => 100.0,
+                    "cut" => fault_ms,
+                    _ => after_ms,
+                };
+                it.ok_in(level * (1.0 + (it.index * 7919 % 100) as f64 / 1000.0))
+            })
+            .observe()
+    }
+
+    fn judge(observations: &Observations, max: f64) -> (Verdict, Option<String>) {
+        let scenario = scenario(&json!([
+            {"name": "baseline", "duration": "20s"},
+            {"name": "cut", "duration": "20s",
+                "expect": [{"latency_ratio": {"percentile": "p50", "to": "baseline", "max": max}}]},
+            {"name": "recovery", "duration": "30s"},
+        ]));
+        let result = expectations(&scenario, observations, 1, &|_| None).remove(0);
+        (result.verdict, result.terms.get("drifting").cloned())
+    }
+
+    #[test]
+    fn the_same_before_and_after_is_no_drift() {
+        let steady = observe(180.0, 101.0);
+        assert_eq!(warnings(&steady, 1), Vec::<String>::new());
+        assert_eq!(judge(&steady, 1.5), (Verdict::Fail, None));
+        assert_eq!(judge(&steady, 2.0), (Verdict::Pass, None));
+    }
+
+    #[test]
+    fn a_drifting_run_is_marked_and_fails_only_against_both_baselines() {
+        let drifting = observe(180.0, 150.0);
+        let words = "the run drifts: p50 of load load after the recovery is 157ms (600 requests), 1.5 times the first \
+                     (1.5 to 1.5); ratios to baseline mix the faults with that";
+        assert_eq!(warnings(&drifting, 1), [words]);
+        let (verdict, mark) = judge(&drifting, 1.5);
+        assert_eq!(verdict, Verdict::Inconclusive, "1.8 times the first, 1.2 times the second");
+        assert!(mark.unwrap().contains("1.5 times the first"));
+        let (verdict, mark) = judge(&drifting, 1.1);
+        assert_eq!((verdict, mark.is_some()), (Verdict::Fail, true), "too slow against both");
+        let (verdict, mark) = judge(&drifting, 2.0);
+        assert_eq!((verdict, mark.is_some()), (Verdict::Pass, true));
+    }
+
+    #[test]
+    fn without_recovery_there_is_no_second_baseline() {
+        assert_eq!(warnings(&observe(180.0, 900.0), 1), Vec::<String>::new());
+    }
+
+    #[test]
+    fn two_baselines_differ_beyond_the_noise_and_for_certain() {
+        let second = |ratio: f64, interval: [f64; 2]| Second { value: 120_000.0, ratio, interval, requests: 600 };
+        for (ratio, interval, differs) in [
+            (1.2, [1.05, 1.3], true),
+            (1.2, [1.0, 1.3], false),
+            (1.1, [1.05, 1.15], false),
+            (1.05, [1.02, 1.08], false),
+            (0.8, [0.7, 0.9], true),
+            (0.8, [0.7, 1.0], false),
+            (1.0 / 1.1, [0.85, 0.95], false),
+            (0.95, [0.92, 0.98], false),
+        ] {
+            assert_eq!(second(ratio, interval).differs(), differs, "{ratio} {interval:?}");
+        }
+        let words = second(1.2, [1.05, 1.3]).words();
+        assert_eq!(words, "120ms (600 requests), 1.2 times the first (1.05 to 1.3)");
+    }
+}

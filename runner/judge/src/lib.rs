@@ -1,0 +1,60 @@
+//! Judging: observations in, verdicts out. Pure: no clock, no socket, no chance beyond the seed that is given, so that
+//! the same observations give the same bytes.
+//!
+//! What belongs here: the rules by which an expectation holds, fails or cannot be told, the statistics behind them,
+//! recovery from the requests themselves, and the verdict and exit code that follow. What does not: how requests were
+//! counted (`observe`), whether a fault was applied (its driver proves that), and how any of it looks (the reports).
+//!
+//! The rules, each explained where it is:
+//! - a phase's expectations judge the requests that were due in its judged part, and nothing else;
+//! - too few requests are inconclusive (`samples`), as are phases that never began or ended early;
+//! - success rates have Wilson's interval (`numbers`), percentiles and ratios a block bootstrap's (`bootstrap`);
+//! - recovery is the settling time of windows of requests (`recovery`).
+
+mod answer;
+mod baseline;
+mod bootstrap;
+mod calibrate;
+mod compare;
+mod counts;
+mod drift;
+mod effect;
+mod expectations;
+mod generator;
+mod hdr;
+mod heat;
+mod lateness;
+mod limits;
+mod long_run;
+mod numbers;
+mod outside;
+mod percentiles;
+mod question;
+mod rates;
+mod recovery;
+mod retry;
+mod samples;
+mod shift;
+mod stats;
+mod steady;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod text;
+mod verdict;
+
+pub use baseline::{demote, problems};
+pub use calibrate::{Calibration, calibrate};
+pub use compare::{Change, Moved, compare, history};
+pub use drift::warnings as drifts;
+pub use effect::evidence as effects;
+pub use expectations::{closed_loop_warning, expectations};
+pub use lateness::warning as late;
+pub use recovery::recoveries;
+pub use retry::{Retries, attempt, settle};
+pub use stats::{phases, series, stats};
+pub use verdict::{BASELINE, exit_code, scenario_verdict};
+
+/// Nanoseconds in seconds.
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
+}

@@ -1,0 +1,255 @@
+//! Expectations about what others saw: `pods`, `prometheus` and `logs`. Each has its rule for what cannot be told: nothing
+//! that nobody looked at ever passes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shakedown_schemas::result::{Unit, Verdict};
+use shakedown_schemas::scenario::{Expectation, Logs, Over, Pods, Prometheus};
+
+use super::answer::Answer;
+use super::limits::Limits;
+use super::{counts, seconds, text};
+use shakedown_observe::{LinesSeen, Observations, Outside, PhaseSpan, PodsSeen};
+
+/// Two looks at the pods may be so far apart before what lies between them is unknown, in nanoseconds.
+const LONGEST_GAP_NS: u64 = 5_000_000_000;
+
+/// How many lines or names a sentence quotes.
+const QUOTED: usize = 3;
+
+/// The answer to such an expectation.
+pub(super) fn answer(observations: &Observations, phase: usize, expectation: &Expectation, path: &str) -> Answer {
+    let seen = observations.outside.get(path);
+    match (expectation, seen) {
+        (Expectation::Pods(it), Some(Outside::Pods(looks))) => pods(observations, phase, it, looks),
+        (Expectation::Prometheus(it), Some(Outside::Series(series))) => prometheus(observations, phase, it, series),
+        (Expectation::Logs(it), Some(Outside::Lines(lines))) => logs(observations, phase, it, lines),
+        _ => Answer::inconclusive("nobody looked: the run ended before".to_owned()),
+    }
+}
+
+/// The looks within a stretch, and the last one before it.
+fn within(looks: &[PodsSeen], from_ns: u64, to_ns: u64) -> Vec<&PodsSeen> {
+    let first = looks.partition_point(|look| look.at_ns <= from_ns).saturating_sub(1);
+    looks[first..].iter().take_while(|look| look.at_ns <= to_ns).collect()
+}
+
+/// How often containers started again from the first look to the last. A pod that came meanwhile began with none.
+fn restarts(looks: &[&PodsSeen]) -> u64 {
+    let mut before: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut sum = 0;
+    for (index, look) in looks.iter().enumerate() {
+        for (uid, pod) in &look.pods {
+            let had = before.insert(uid, pod.restarts).unwrap_or(if index == 0 { pod.restarts } else { 0 });
+            sum += pod.restarts.saturating_sub(had);
+        }
+    }
+    sum
+}
+
+fn ready(look: &PodsSeen) -> usize {
+    look.pods.values().filter(|pod| pod.ready).count()
+}
+
+/// `pods`: restarts within the phase, and the time from its beginning (its faults in place) until as many pods are ready
+/// as were before the first fault, and stay so until its end. The resolution is the time between two looks.
+fn pods(observations: &Observations, phase: usize, it: &Pods, looks: &[PodsSeen]) -> Answer {
+    let span = &observations.phases[phase];
+    let during = within(looks, span.start_ns, span.end_ns);
+    let gap = |pair: &[&PodsSeen]| pair[1].at_ns - pair[0].at_ns > LONGEST_GAP_NS;
+    let seen_whole = during.first().is_some_and(|first| first.at_ns <= span.start_ns + LONGEST_GAP_NS)
+        && during.last().is_some_and(|last| last.at_ns + LONGEST_GAP_NS >= span.end_ns)
+        && !during.windows(2).any(gap);
+    if !seen_whole {
+        return Answer::inconclusive(format!(
+            "the pods could not be looked at all through `{}`: see the warnings",
+            span.name
+        ));
+    }
+    let names: BTreeSet<&str> =
+        during.iter().flat_map(|look| look.pods.values()).map(|pod| pod.name.as_str()).collect();
+    if names.is_empty() {
+        return Answer::inconclusive(format!("no pod matched during `{}`", span.name));
+    }
+    let mut verdicts = Vec::new();
+    let mut words = Vec::new();
+    let mut answer = Answer::new(Unit::Count, Limits::default(), text::digits);
+    if let Some(limits) = it.restarts.map(counts::limits) {
+        let count = restarts(&during) as f64;
+        let show = |value: f64| format!("{value}");
+        answer = answer.observed(count, count.to_string(), None);
+        answer.term("restarts", count.to_string());
+        verdicts.push(if limits.hold(count) { Verdict::Pass } else { Verdict::Fail });
+        words.push(format!("containers of these pods started again {count} times, {}", limits.against(count, show)));
+    }
+    if let Some(limit) = it.ready_within {
+        let limits = Limits { min: None, max: Some(limit.as_secs_f64()) };
+        let (verdict, value, why) = ready_again(observations, phase, looks, &during, limits);
+        if it.restarts.is_none() {
+            answer = Answer::new(Unit::Seconds, limits, text::seconds);
+            if let Some(value) = value {
+                answer = answer.observed(value, text::seconds(value), None);
+            }
+            answer.censored = verdict == Verdict::Fail && value.is_none();
+        }
+        answer.term("ready again", value.map_or_else(|| "not in this phase".to_owned(), text::seconds));
+        verdicts.push(verdict);
+        words.push(why);
+    }
+    answer.samples = during.len() as u64;
+    answer.term("looks at the pods", during.len().to_string());
+    answer.term("decided by", "what each look saw, once a second".to_owned());
+    answer.term("pods", quoted(names.iter().map(|name| (*name).to_owned())));
+    let verdict = verdicts.into_iter().max().unwrap_or(Verdict::Inconclusive);
+    answer.verdict(verdict, words.join("; "))
+}
+
+/// Whether, when and why the pods were ready again.
+fn ready_again(
+    observations: &Observations,
+    phase: usize,
+    looks: &[PodsSeen],
+    during: &[&PodsSeen],
+    limits: Limits,
+) -> (Verdict, Option<f64>, String) {
+    let span = &observations.phases[phase];
+    let first_fault = observations.phases.iter().find(|span| span.has_faults).map_or(span.start_ns, |it| it.start_ns);
+    let before = looks.iter().rev().find(|look| look.at_ns <= first_fault.min(span.start_ns)).or(looks.first());
+    let wanted = before.map_or(0, ready);
+    if wanted == 0 {
+        return (Verdict::Inconclusive, None, "none of these pods was ready before the first fault".to_owned());
+    }
+    let from_ns = span.active_ns;
+    let unready = during.iter().rposition(|look| ready(look) < wanted);
+    let since = match unready {
+        None => Some(from_ns),
+        Some(last) => during.get(last + 1).map(|look| look.at_ns.max(from_ns)),
+    };
+    match since {
+        Some(since) => {
+            let value = seconds(since - from_ns);
+            let verdict = if limits.hold(value) { Verdict::Pass } else { Verdict::Fail };
+            let why = format!(
+                "{} ready again after {}, {}",
+                text::counted(wanted as u64, "pod"),
+                text::seconds(value),
+                limits.against(value, text::seconds)
+            );
+            (verdict, Some(value), why)
+        }
+        None => {
+            let now = during.last().map_or(0, |look| ready(look));
+            (Verdict::Fail, None, format!("{now} of {wanted} pods were ready at the end of `{}`", span.name))
+        }
+    }
+}
+
+fn quoted(names: impl Iterator<Item = String>) -> String {
+    let names: Vec<String> = names.collect();
+    match names.len().saturating_sub(QUOTED) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names[..QUOTED].join(", ")),
+    }
+}
+
+/// `prometheus`: the values of the phase made one, alone or divided by those of an earlier phase. No data is
+/// inconclusive, and so is a ratio to nothing.
+fn prometheus(
+    observations: &Observations,
+    phase: usize,
+    it: &Prometheus,
+    series: &BTreeMap<usize, Result<Vec<f64>, String>>,
+) -> Answer {
+    let limits = Limits { min: it.min, max: it.max };
+    let value_of = |phase: usize| -> Result<(f64, usize), String> {
+        let name = &observations.phases[phase].name;
+        let values = match series.get(&phase) {
+            None => return Err(format!("Prometheus was not asked about `{name}`")),
+            Some(Err(why)) => return Err(format!("`{name}`: {why}")),
+            Some(Ok(values)) => values,
+        };
+        let finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
+        let value = one(it.over, &finite).ok_or_else(|| format!("Prometheus has no data for `{name}`"))?;
+        Ok((value, finite.len()))
+    };
+    let (value, samples) = match value_of(phase) {
+        Ok(found) => found,
+        Err(why) => return Answer::inconclusive(why),
+    };
+    let mut terms = vec![(observations.phases[phase].name.clone(), value, samples)];
+    let (observed, unit, shown) = match &it.to {
+        None => (value, Unit::Count, text::digits(value)),
+        Some(to) => {
+            let earlier = observations.phases.iter().position(|span| span.name == *to);
+            let Some(earlier) = earlier.filter(|earlier| observations.phases[*earlier].complete) else {
+                return Answer::inconclusive(format!("`{to}`, the phase to compare with, never began or ended early"));
+            };
+            let (under, count) = match value_of(earlier) {
+                Ok(found) => found,
+                Err(why) => return Answer::inconclusive(why),
+            };
+            terms.push((to.clone(), under, count));
+            if under == 0.0 {
+                return Answer::inconclusive(format!("the value of `{to}` is 0: there is nothing to divide by"));
+            }
+            (value / under, Unit::Times, format!("{}x", text::digits(value / under)))
+        }
+    };
+    let mut answer = Answer::new(unit, limits, text::digits).observed(observed, shown, None);
+    answer.samples = terms.iter().map(|(_, _, count)| *count as u64).min().unwrap_or_default();
+    for (phase, value, count) in &terms {
+        let values = text::counted(*count as u64, "value");
+        answer.term(&format!("{phase} {}", it.over.word()), format!("{} ({values})", text::digits(*value)));
+    }
+    answer.term("decided by", "the observed value".to_owned());
+    let times = it.to.as_ref().map_or_else(String::new, |to| format!(" times the {to}'s"));
+    let why = format!(
+        "the {} of the query was {}{times}, {}",
+        it.over.word(),
+        text::digits(observed),
+        limits.against(observed, text::digits)
+    );
+    answer.verdict(if limits.hold(observed) { Verdict::Pass } else { Verdict::Fail }, why)
+}
+
+fn one(over: Over, values: &[f64]) -> Option<f64> {
+    match over {
+        Over::Mean => (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64),
+        Over::Max => values.iter().copied().reduce(f64::max),
+        Over::Min => values.iter().copied().reduce(f64::min),
+        Over::End => values.last().copied(),
+    }
+}
+
+/// `logs`: the lines within the phase that match. What could not be read leaves a limit that still holds open, and one
+/// that is missed already missed.
+fn logs(observations: &Observations, phase: usize, it: &Logs, seen: &LinesSeen) -> Answer {
+    let span: &PhaseSpan = &observations.phases[phase];
+    let limits = Limits { min: it.min.map(|min| min as f64), max: it.max.map(|max| max as f64) };
+    let lines: Vec<_> = seen.matching.iter().filter(|(at, ..)| (span.start_ns..span.end_ns).contains(at)).collect();
+    let count = lines.len() as f64;
+    let show = |value: f64| format!("{value}");
+    let mut answer = Answer::new(Unit::Count, limits, show).observed(count, count.to_string(), None);
+    answer.samples = lines.len() as u64;
+    answer.term("logs read", seen.read.to_string());
+    answer.term("decided by", "the exact count, by the cluster's time stamps".to_owned());
+    for (index, (at, pod, line)) in lines.iter().take(QUOTED).enumerate() {
+        answer.term(&format!("line {}", index + 1), format!("{} {pod}: {line}", text::seconds(seconds(*at))));
+    }
+    let words = format!(
+        "{} of `{}` match, {}",
+        text::counted(lines.len() as u64, "line"),
+        span.name,
+        limits.against(count, show)
+    );
+    let certain = !limits.low_enough(count) || limits.max.is_none() && limits.high_enough(count);
+    if seen.read == 0 || !seen.gaps.is_empty() && !certain {
+        let gaps =
+            if seen.gaps.is_empty() { "no log could be read".to_owned() } else { quoted(seen.gaps.iter().cloned()) };
+        return answer.verdict(Verdict::Inconclusive, format!("{words}; {gaps}"));
+    }
+    answer.verdict(if limits.hold(count) { Verdict::Pass } else { Verdict::Fail }, words)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! Each expectation about what others saw, in both directions, and what cannot be told.
+
+use serde_json::json;
+
+use super::*;
+use crate::testing::Timeline;
+use shakedown_observe::PodSeen;
+
+const S: u64 = 1_000_000_000;
+
+/// A baseline from 0 s to 20 s, a fault until 40 s, and then 20 s more.
+fn observations() -> Observations {
+    Timeline::new(1.0).phase("baseline", 20.0).fault_phase("cut", 20.0).phase("recovery", 20.0).observe()
+}
+
+fn expectation(it: serde_json::Value) -> Expectation {
+    serde_json::from_value(it).unwrap()
+}
+
+fn whole(phase: usize, expect: serde_json::Value, seen: Outside) -> Answer {
+    let mut observations = observations();
+    observations.outside.insert("path".to_owned(), seen);
+    answer(&observations, phase, &expectation(expect), "path")
+}
+
+fn ask(phase: usize, expect: serde_json::Value, seen: Outside) -> (Verdict, String) {
+    let answer = whole(phase, expect, seen);
+    (answer.verdict, answer.reason)
+}
+
+/// Two pods, looked at once a second: who is ready and how often each was started again.
+fn pods(look: impl Fn(u64) -> [(bool, u64); 2]) -> Outside {
+    let at = |second: u64| PodsSeen {
+        at_ns: second * S,
+        pods: ["a", "b"]
+            .iter()
+            .zip(look(second))
+            .map(|(name, (ready, restarts))| {
+                ((*name).to_owned(), PodSeen { name: format!("pod-{name}"), ready, restarts })
+            })
+            .collect(),
+    };
+    Outside::Pods((0..=60).map(at).collect())
+}
+
+#[test]
+fn restarts_count_within_the_phase_only() {
+    let restarted = || pods(|second| [(true, if second < 30 { 3 } else { 5 }), (true, 0)]);
+    let none = json!({"pods": {"restarts": {"max": 0}}});
+    assert_eq!(
+        ask(1, none.clone(), restarted()),
+        (Verdict::Fail, "containers of these pods started again 2 times, allowed 0".to_owned())
+    );
+    assert_eq!(ask(2, none.clone(), restarted()).0, Verdict::Pass, "they had them before");
+    assert_eq!(ask(1, json!({"pods": {"restarts": {"min": 1, "max": 2}}}), restarted()).0, Verdict::Pass);
+    assert_eq!(ask(0, json!({"pods": {"restarts": {"min": 1}}}), restarted()).0, Verdict::Fail);
+}
+
+#[test]
+fn ready_again_counts_from_the_beginning_of_the_phase() {
+    let down = |from: u64, to: u64| pods(move |second| [(!(from..to).contains(&second), 0), (true, 0)]);
+    let within = json!({"pods": {"ready_within": "5s"}});
+    assert_eq!(
+        ask(2, within.clone(), down(25, 44)),
+        (Verdict::Pass, "2 pods ready again after 4s, expected at most 5s".to_owned())
+    );
+    assert_eq!(
+        ask(2, within.clone(), down(25, 47)),
+        (Verdict::Fail, "2 pods ready again after 7s, allowed 5s".to_owned())
+    );
+    assert_eq!(ask(2, within.clone(), down(25, 30)).1, "2 pods ready again after 0s, expected at most 5s");
+    assert_eq!(
+        ask(2, within.clone(), down(58, 70)),
+        (Verdict::Fail, "1 of 2 pods were ready at the end of `recovery`".to_owned())
+    );
+    assert_eq!(ask(2, within.clone(), pods(|_| [(false, 0), (false, 0)])).0, Verdict::Inconclusive);
+    // A time that lies beyond the phase is censored; one that is only too long is not.
+    for (from, to, censored, observed) in [(25, 44, false, Some(4.0)), (25, 47, false, Some(7.0)), (58, 70, true, None)]
+    {
+        let answer = whole(2, within.clone(), down(from, to));
+        assert_eq!((answer.censored, answer.observed), (censored, observed), "{from} to {to}");
+    }
+    let both = json!({"pods": {"ready_within": "5s", "restarts": {"max": 0}}});
+    assert_eq!(ask(2, both.clone(), down(25, 44)).0, Verdict::Pass);
+    assert_eq!(ask(2, both, down(25, 47)).0, Verdict::Fail);
+}
+
+#[test]
+fn pods_that_nobody_could_look_at_pass_nothing() {
+    let within = json!({"pods": {"ready_within": "5s"}});
+    let Outside::Pods(mut looks) = pods(|_| [(true, 0), (true, 0)]) else { panic!() };
+    looks.retain(|look| look.at_ns % (5 * S) == 0);
+    assert_eq!(ask(2, within.clone(), Outside::Pods(looks.clone())).0, Verdict::Pass, "five seconds may go unseen");
+    looks.retain(|look| look.at_ns != 50 * S);
+    assert_eq!(ask(2, within.clone(), Outside::Pods(looks.clone())).0, Verdict::Inconclusive);
+    assert_eq!(ask(1, within.clone(), Outside::Pods(looks.clone())).0, Verdict::Pass);
+    assert_eq!(whole(1, within.clone(), Outside::Pods(looks.clone())).terms["pods"], "pod-a, pod-b");
+    looks.iter_mut().for_each(|look| look.pods.clear());
+    assert_eq!(ask(1, within.clone(), Outside::Pods(looks)).1, "no pod matched during `cut`");
+    assert_eq!(ask(1, within, Outside::Pods(Vec::new())).0, Verdict::Inconclusive);
+}
+
+fn series(phases: &[(usize, Result<Vec<f64>, String>)]) -> Outside {
+    Outside::Series(phases.iter().cloned().collect())
+}
+
+#[test]
+fn values_of_prometheus_become_one() {
+    let ask = |over: &str, limit: &str, value: f64| {
+        let expect = json!({"prometheus": {"url": "http://p", "query": "up", "over": over, limit: value}});
+        ask(1, expect, series(&[(1, Ok(vec![1.0, f64::NAN, 5.0, 3.0]))])).0
+    };
+    for (over, value) in [("mean", 3.0), ("max", 5.0), ("min", 1.0), ("end", 3.0)] {
+        assert_eq!(ask(over, "max", value), Verdict::Pass, "{over}");
+        assert_eq!(ask(over, "max", value - 0.1), Verdict::Fail, "{over}");
+        assert_eq!(ask(over, "min", value), Verdict::Pass, "{over}");
+        assert_eq!(ask(over, "min", value + 0.1), Verdict::Fail, "{over}");
+    }
+}
+
+#[test]
+fn ratios_of_prometheus_need_both_phases_and_no_data_is_inconclusive() {
+    let expect = json!({"prometheus": {"url": "http://p", "query": "up", "to": "baseline", "max": 2}});
+    let both = |before: &[f64], during: &[f64]| {
+        ask(1, expect.clone(), series(&[(0, Ok(before.to_vec())), (1, Ok(during.to_vec()))]))
+    };
+    assert_eq!(
+        both(&[2.0], &[3.0, 5.0]),
+        (Verdict::Pass, "the mean of the query was 2 times the baseline's, expected at most 2".to_owned())
+    );
+    assert_eq!(both(&[2.0], &[5.0]).0, Verdict::Fail);
+    assert_eq!(both(&[0.0], &[5.0]).1, "the value of `baseline` is 0: there is nothing to divide by");
+    assert_eq!(both(&[], &[5.0]).1, "Prometheus has no data for `baseline`");
+    assert_eq!(both(&[2.0], &[f64::NAN]).1, "Prometheus has no data for `cut`");
+    let refused = series(&[(0, Ok(vec![1.0])), (1, Err("the server refused".to_owned()))]);
+    assert_eq!(ask(1, expect.clone(), refused), (Verdict::Inconclusive, "`cut`: the server refused".to_owned()));
+    assert_eq!(ask(1, expect, series(&[])).0, Verdict::Inconclusive);
+}
+
+fn lines(seconds: &[u64], read: u64, gaps: &[&str]) -> Outside {
+    Outside::Lines(LinesSeen {
+        matching: seconds.iter().map(|at| (at * S, "pod-a".to_owned(), "panicked".to_owned())).collect(),
+        read,
+        gaps: gaps.iter().map(|gap| (*gap).to_owned()).collect(),
+    })
+}
+
+#[test]
+fn lines_count_within_the_phase_only() {
+    let absent = json!({"logs": {"matches": "panicked", "max": 0}});
+    let present = json!({"logs": {"matches": "panicked", "min": 1}});
+    assert_eq!(ask(1, absent.clone(), lines(&[5, 45], 2, &[])).0, Verdict::Pass);
+    assert_eq!(
+        ask(1, absent.clone(), lines(&[5, 25, 45], 2, &[])),
+        (Verdict::Fail, "1 line of `cut` match, allowed 0".to_owned())
+    );
+    assert_eq!(ask(1, present.clone(), lines(&[25], 2, &[])).0, Verdict::Pass);
+    assert_eq!(ask(1, present.clone(), lines(&[45], 2, &[])).0, Verdict::Fail);
+    // What could not be read leaves open what it could change, and nothing else.
+    assert_eq!(ask(1, absent.clone(), lines(&[], 1, &["pod-b is gone"])).0, Verdict::Inconclusive);
+    assert_eq!(ask(1, absent.clone(), lines(&[25], 1, &["pod-b is gone"])).0, Verdict::Fail);
+    assert_eq!(ask(1, present.clone(), lines(&[25], 1, &["pod-b is gone"])).0, Verdict::Pass);
+    assert_eq!(ask(1, present, lines(&[], 1, &["pod-b is gone"])).0, Verdict::Inconclusive);
+    assert_eq!(ask(1, absent.clone(), lines(&[], 0, &[])).0, Verdict::Inconclusive);
+    let gaps = ask(1, absent, lines(&[], 1, &["a is gone", "b is gone", "c is gone", "d is gone", "e is gone"])).1;
+    assert!(gaps.ends_with("expected at most 0; a is gone, b is gone, c is gone and 2 more"), "{gaps}");
+}
+
+#[test]
+fn what_nobody_gathered_is_inconclusive() {
+    let expectation = expectation(json!({"logs": {"matches": "x", "max": 0}}));
+    assert_eq!(answer(&observations(), 1, &expectation, "path").verdict, Verdict::Inconclusive);
+}

@@ -1,0 +1,300 @@
+//! Expectations about percentiles of latency and of the time to the first token, alone or against an earlier phase.
+
+use shakedown_schemas::result::{Unit, Verdict};
+use shakedown_schemas::scenario::{Latency, LatencyRatio};
+use shakedown_schemas::units::Percentile;
+
+use super::answer::{Answer, Asked, Rules};
+use super::bootstrap::{self, Windows};
+use super::drift::Second;
+use super::limits::Limits;
+use super::{lateness, samples, shift, stats, text};
+use shakedown_observe::chance::Chance;
+use shakedown_observe::{Cell, Histogram};
+
+/// What a percentile is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// From the due moment to the end.
+    Latency,
+    /// From the due moment to the first token of a stream.
+    FirstToken,
+    /// Between two pieces of a stream that brought tokens.
+    TokenGap,
+}
+
+impl Of {
+    const fn pick(self) -> fn(&Cell) -> &Histogram {
+        match self {
+            Self::Latency => |cell| &cell.latency,
+            Self::FirstToken => |cell| &cell.first_token,
+            Self::TokenGap => |cell| &cell.token_gaps,
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Latency => "latency",
+            Self::FirstToken => "first token",
+            Self::TokenGap => "time between tokens",
+        }
+    }
+
+    /// What there is one value of.
+    const fn noun(self) -> &'static str {
+        match self {
+            Self::Latency | Self::FirstToken => "request",
+            Self::TokenGap => "token gap",
+        }
+    }
+
+    /// The beginning of a sentence about a percentile.
+    fn fact(self, percentile: Percentile) -> String {
+        match self {
+            Self::Latency => percentile.to_string(),
+            Self::FirstToken => format!("time to first token {percentile}"),
+            Self::TokenGap => format!("inter-token latency {percentile}"),
+        }
+    }
+}
+
+/// A percentile of one phase and what it rests on.
+struct Term {
+    of: Of,
+    phase: String,
+    values: Histogram,
+    windows: Windows,
+    /// Seconds; none of nothing.
+    value: Option<f64>,
+    /// True when the value is a request that was given up: the true one is at least as long.
+    censored: bool,
+    /// Why there may be nothing, in words.
+    failures: String,
+    /// How many streams the values come from, where one has many: they share its fate.
+    streams: Option<u64>,
+}
+
+impl Term {
+    fn new(asked: &Asked<'_>, phase: usize, percentile: Percentile, of: Of) -> Self {
+        let pick = of.pick();
+        let total = stats::total(asked.load, phase);
+        let values = pick(&total).clone();
+        let given_up: u64 = total.failed.iter().filter(|(failure, _)| failure.is_timed()).map(|(_, count)| count).sum();
+        let rank = (percentile.fraction() * values.len() as f64 - 1e-9).ceil() as u64;
+        Self {
+            of,
+            phase: asked.phase_name(phase).to_owned(),
+            windows: Windows::new(stats::judged(asked.load, phase), pick),
+            value: values.quantile(percentile.fraction()).map(|microseconds| microseconds / 1e6),
+            // Requests that were given up took longer than (nearly) all others did.
+            censored: of == Of::Latency && given_up > 0 && rank > values.len() - given_up.min(values.len()),
+            failures: asked.failures(&total),
+            streams: (of == Of::TokenGap).then(|| total.first_token.len()),
+            values,
+        }
+    }
+
+    fn text(&self) -> String {
+        let sign = if self.censored { "at least " } else { "" };
+        self.value.map_or_else(|| "nothing".to_owned(), |value| format!("{sign}{}", text::seconds(value)))
+    }
+
+    fn explained(&self) -> String {
+        format!("{} ({})", self.text(), text::counted(self.values.len(), self.of.noun()))
+    }
+
+    /// Values above so many seconds.
+    fn above(&self, seconds: f64) -> u64 {
+        self.values.iter().filter(|(microseconds, _)| *microseconds > seconds * 1e6).map(|(_, count)| count).sum()
+    }
+
+    /// True when so few requests already contradict the limits: an exact test of the share beyond each.
+    fn refutes(&self, percentile: Percentile, limits: Limits, confidence: f64) -> bool {
+        let (n, share) = (self.values.len(), percentile.fraction());
+        // At most `max` at percentile p says that at least p of the values are; at least `min`, that 1 - p are above.
+        let over = limits.max.is_some_and(|max| samples::too_few(n - self.above(max), n, share, confidence));
+        let under = limits.min.is_some_and(|min| samples::too_few(self.above(min), n, 1.0 - share, confidence));
+        over || under
+    }
+
+    /// Why its values come from too few streams to say anything, however many they are.
+    fn too_few_streams(&self, rules: &Rules) -> Option<String> {
+        let streams = self.streams.filter(|streams| *streams < samples::FLOOR && !rules.is_overridden())?;
+        Some(format!(
+            "the tokens of `{}` come from {}, and {} are needed: lengthen the phase, raise the load, or set `min_samples`",
+            self.phase,
+            text::counted(streams, "stream"),
+            samples::FLOOR
+        ))
+    }
+
+    fn nothing(&self) -> Answer {
+        Answer::inconclusive(format!("no request of `{}` has a {}{}", self.phase, self.of.words(), self.failures))
+    }
+}
+
+/// `latency`, `time_to_first_token` and `inter_token_latency`: a percentile of the phase, in seconds.
+pub(super) fn value(asked: &Asked<'_>, it: &Latency, of: Of) -> Answer {
+    let limits = Limits { min: it.min.map(|it| it.as_secs_f64()), max: it.max.map(|it| it.as_secs_f64()) };
+    let rules = Rules::new(it.decide, it.confidence, it.min_samples, samples::percentile(it.percentile.fraction()))
+        .counting(of.noun());
+    let term = Term::new(asked, asked.phase, it.percentile, of);
+    let Some(value) = term.value else { return term.nothing() };
+    let chance = Chance::new(asked.seed, &["latency", asked.path, &asked.load.name]);
+    let interval = bootstrap::percentile(&term.windows, it.percentile.fraction(), rules.confidence, chance)
+        .map(|interval| around(interval.map(|microseconds| microseconds / 1e6), value));
+    let fact = format!("{} was {}", of.fact(it.percentile), term.text());
+    let mut answer = Answer::new(Unit::Seconds, limits, text::seconds).observed(value, term.text(), interval);
+    answer.samples = term.values.len();
+    answer.censored = term.censored;
+    answer.term(&format!("{}s", of.noun()), term.values.len().to_string());
+    if let Some(why) = term.too_few_streams(&rules) {
+        return answer.verdict(Verdict::Inconclusive, why);
+    }
+    if !rules.enough(term.values.len()) {
+        let refuted = term.refutes(it.percentile, limits, rules.confidence);
+        return answer.small(&rules, &fact, it.percentile, &[(&term.phase, term.values.len())], refuted);
+    }
+    if term.censored && limits.low_enough(value) && limits.max.is_some() {
+        let why = format!("{fact}: the requests there were given up, so that the limit cannot be checked");
+        return answer.verdict(Verdict::Inconclusive, why);
+    }
+    let without = |late: f64| limits.low_enough(value - late);
+    unless_ours(asked, of, it.percentile, without, answer.decide(&rules, &fact))
+}
+
+/// The answer, unless the value is too high only by the load generator's own lateness: then the service is not to blame.
+/// `without` says whether the value would be low enough without so many seconds of it.
+fn unless_ours(
+    asked: &Asked<'_>,
+    of: Of,
+    percentile: Percentile,
+    without: impl Fn(f64) -> bool,
+    answer: Answer,
+) -> Answer {
+    let late = lateness::share_of(asked.load, asked.phase, percentile.fraction());
+    if of == Of::TokenGap || answer.verdict != Verdict::Fail || without(0.0) || !without(late) {
+        return answer;
+    }
+    let why = format!(
+        "{}; up to {} of that is the load generator's own lateness: this machine was too busy to tell",
+        answer.reason,
+        text::seconds(late)
+    );
+    answer.verdict(Verdict::Inconclusive, why)
+}
+
+/// `latency_ratio` and its like for tokens: a percentile of the phase divided by the same percentile of an earlier one.
+pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
+    let limits = Limits { min: it.min, max: it.max };
+    let rules = Rules::new(it.decide, it.confidence, it.min_samples, samples::percentile(it.percentile.fraction()))
+        .counting(of.noun());
+    let first = match asked.complete_phase(&it.to) {
+        Ok(phase) => phase,
+        Err(why) => return Answer::inconclusive(why),
+    };
+    let baseline = Term::new(asked, first, it.percentile, of);
+    let term = Term::new(asked, asked.phase, it.percentile, of);
+    let (Some(over), Some(under)) = (term.value, baseline.value) else {
+        return if baseline.value.is_none() { baseline.nothing() } else { term.nothing() };
+    };
+    // The histogram's finest grain is a microsecond: a baseline below it has no ratio.
+    let value = over / under.max(1e-6);
+    let chance = Chance::new(asked.seed, &["latency_ratio", asked.path, &asked.load.name]);
+    let interval =
+        bootstrap::ratio(&term.windows, &baseline.windows, it.percentile.fraction(), rules.confidence, chance)
+            .map(|interval| around(interval, value));
+    let moved = match value {
+        ratio if ratio >= 1.05 => "rose to",
+        ratio if ratio <= 0.95 => "fell to",
+        _ => "stayed at",
+    };
+    let sign = if term.censored { "at least " } else { "" };
+    let fact = format!("{} {moved} {sign}{} times the {}", of.fact(it.percentile), text::digits(value), it.to);
+    let shown = format!("{}{}x", if term.censored { "at least " } else { "" }, text::digits(value));
+    let mut answer = Answer::new(Unit::Times, limits, text::digits).observed(value, shown, interval);
+    answer.samples = term.values.len().min(baseline.values.len());
+    answer.censored = term.censored;
+    answer.term(&format!("{} {}", term.phase, it.percentile), term.explained());
+    answer.term(&format!("{} {}", baseline.phase, it.percentile), baseline.explained());
+    if let Some(why) = term.too_few_streams(&rules).or_else(|| baseline.too_few_streams(&rules)) {
+        return answer.verdict(Verdict::Inconclusive, why);
+    }
+    if !rules.enough(answer.samples) {
+        // Against a baseline that is itself known well enough, a few requests can already be too slow.
+        let known = rules.enough(baseline.values.len()) && !baseline.censored;
+        let floor = it.or_below.map_or(0.0, |floor| floor.as_secs_f64());
+        let absolute =
+            Limits { min: limits.min.map(|min| min * under), max: limits.max.map(|max| (max * under).max(floor)) };
+        let refuted = known && term.refutes(it.percentile, absolute, rules.confidence);
+        let counts = [(term.phase.as_str(), term.values.len()), (baseline.phase.as_str(), baseline.values.len())];
+        return answer.small(&rules, &fact, it.percentile, &counts, refuted);
+    }
+    if baseline.censored {
+        let why = format!("{fact}, but the {}'s {} are requests that were given up", it.to, it.percentile);
+        return answer.verdict(Verdict::Inconclusive, why);
+    }
+    if let Some(floor) = it.or_below
+        && !term.censored
+        && over <= floor.as_secs_f64()
+        && limits.high_enough(value)
+    {
+        answer.term("decided by", format!("or_below {floor}"));
+        let why = format!("{fact}, and {} is {}, below {floor}", it.percentile, term.text());
+        return answer.verdict(Verdict::Pass, why);
+    }
+    if term.censored && limits.low_enough(value) && limits.max.is_some() {
+        let why = format!("{fact}: the requests there were given up, so that the limit cannot be checked");
+        return answer.verdict(Verdict::Inconclusive, why);
+    }
+    // A service that drifts even when nothing is done to it moves a ratio by itself: then a ratio that misses its limit has
+    // to be more than that drift.
+    let drift = baseline.windows.drift(it.percentile.fraction());
+    if let Some(factor) = drift {
+        let words = format!("{} times the variance of independent requests", text::digits(factor));
+        answer.term(&format!("{} drifts", baseline.phase), words);
+    }
+    let (quantile, pick) = (it.percentile.fraction(), of.pick());
+    if drift.is_some()
+        && let Some(question) = limits.drift(value)
+    {
+        let windows = (&term.windows, &baseline.windows);
+        let moved = shift::moved(windows, quantile, question, rules.confidence);
+        // A share cannot tell more than that all of the phase lies beyond; how far it lies, the interval knows.
+        let (from, slower) = question;
+        let beyond = interval.is_some_and(|[low, high]| if slower { low > from } else { high < from });
+        if !beyond && moved.is_none_or(|moved| moved <= 1.0) {
+            let why = format!("the {} drifts by itself, which may be all of it", it.to);
+            // It grows with the root of the time.
+            let advice = answer.longer(moved.map(|moved| moved.max(0.0).powi(-2)));
+            return answer.unsure(&rules, &fact, &why, &advice);
+        }
+    }
+    let second = Second::new(asked.observations, asked.load, (first, asked.phase), quantile, pick, asked.seed);
+    if let Some(second) = second {
+        answer.term(&format!("second baseline {}", it.percentile), second.words());
+        if second.differs() {
+            answer.term("drifting", format!("after the recovery it is {} times the first", text::digits(second.ratio)));
+            let against_second = value / second.ratio;
+            if !limits.hold(value) && limits.hold(against_second) && !term.censored {
+                let why = format!(
+                    "the run drifts: it is {} times the {} after the recovery",
+                    text::digits(against_second),
+                    it.percentile
+                );
+                return answer.unsure(&rules, &fact, &why, "; run it again when the service is steady");
+            }
+        }
+    }
+    let without = |late: f64| limits.low_enough((over - late) / under.max(1e-6));
+    unless_ours(asked, of, it.percentile, without, answer.decide(&rules, &fact))
+}
+
+/// The interval with the observed value in it: draws come from the middle of each bucket and the observed value from
+/// its end, half a thousandth apart.
+fn around([low, high]: [f64; 2], value: f64) -> [f64; 2] {
+    [low.min(value), high.max(value)]
+}
+
+#[cfg(test)]
+mod tests;

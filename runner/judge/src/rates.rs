@@ -1,0 +1,223 @@
+//! Expectations about how much gets done in a time: `throughput_ratio`, `output_tokens_per_second` and its ratio.
+//!
+//! A rate is a count divided by the judged seconds. Its interval comes from how the counts differ between windows of
+//! time: the long-run variance of the windows, as for percentiles, taken to logarithms by the delta method, and Student's
+//! quantile with its degrees of freedom. Where nothing came there is no such variance; then the rule of three says what
+//! could have come in that time: three answers at most, with 95 %.
+
+use shakedown_schemas::result::Unit;
+use shakedown_schemas::scenario::{RateRatio, TokenRate};
+
+use super::answer::{Answer, Asked, Rules};
+use super::drift::Second;
+use super::limits::Limits;
+use super::long_run::{FEWEST_WINDOWS, LongRun};
+use super::numbers::{freedom_of_sum, student_quantile};
+use super::stats::{self, Placed};
+use super::{samples, text};
+use shakedown_observe::Cell;
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// Answers that succeeded.
+    Answers,
+    /// The tokens of answers that succeeded.
+    Tokens,
+}
+
+impl Of {
+    const fn pick(self) -> fn(&Cell) -> u64 {
+        match self {
+            Self::Answers => |cell| cell.succeeded,
+            Self::Tokens => |cell| cell.tokens,
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Answers => "successful answers per second",
+            Self::Tokens => "output tokens per second",
+        }
+    }
+}
+
+/// A rate of one phase and what it rests on.
+struct Term {
+    phase: String,
+    requests: u64,
+    /// The answers that succeeded, and what is counted of them.
+    answers: u64,
+    count: u64,
+    seconds: f64,
+    per_second: f64,
+    /// How many requests per second the load was to send, on average; none in a closed loop.
+    asked_for: Option<f64>,
+    /// The variance of the rate's logarithm and its degrees of freedom; none where there are too few windows.
+    spread: Option<(f64, f64)>,
+}
+
+impl Term {
+    fn new(asked: &Asked<'_>, phase: usize, of: Of) -> Self {
+        let total = stats::total(asked.load, phase);
+        let span = asked.observations.phases.get(phase);
+        let seconds = span.map_or(0.0, stats::judged_seconds);
+        let count = of.pick()(&total);
+        let per_second = if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+        // How many requests were planned from the phase's beginning to a moment: a ramp's windows differ by plan.
+        let (active_ns, pace) = (span.map_or(0, |span| span.active_ns), asked.pace(phase));
+        let duration = asked.scenario.phases.get(phase).map(|phase| phase.duration).unwrap_or_default();
+        let planned = |at_ns: u64| {
+            let seconds = super::seconds(at_ns.saturating_sub(active_ns));
+            pace.as_ref().map_or(seconds, |pace| pace.requests(duration, seconds))
+        };
+        let cells: Vec<Placed<'_>> = stats::judged(asked.load, phase).collect();
+        let window_ns = stats::window_ns(&cells);
+        // The rest at the end is left out here: it says little, and is no whole window.
+        let whole = stats::windows(&cells, window_ns).into_iter().filter(|(_, length_ns)| *length_ns >= window_ns);
+        let windows: Vec<(f64, f64)> = whole
+            .map(|(part, length_ns)| {
+                let from_ns = part.first().map_or(0, |placed| placed.start_ns);
+                let count = part.iter().map(|placed| of.pick()(placed.cell)).sum::<u64>() as f64;
+                (count, planned(from_ns + length_ns) - planned(from_ns))
+            })
+            .collect();
+        let judged = span.map_or(0.0, |span| planned(span.judged_to_ns) - planned(span.judged_from_ns));
+        Self {
+            phase: asked.phase_name(phase).to_owned(),
+            requests: total.requests(),
+            answers: total.succeeded,
+            count,
+            seconds,
+            per_second,
+            asked_for: pace.is_some().then(|| judged / seconds.max(1e-9)),
+            spread: spread(&windows),
+        }
+    }
+
+    fn explained(&self) -> String {
+        format!("{} per second ({})", text::digits(self.per_second), text::requests(self.requests))
+    }
+}
+
+/// The variance of the logarithm of the windows' mean, and its degrees of freedom. Each window has a count and how many
+/// requests were planned in it: what counts is by how much it lies off its share of the plan, as in a ratio estimator
+/// (Cochran, "Sampling Techniques", 1977, section 6.3), so that a ramp is no noise.
+fn spread(windows: &[(f64, f64)]) -> Option<(f64, f64)> {
+    let n = windows.len() as f64;
+    let (sum, planned) = windows.iter().fold((0.0, 0.0), |(sum, all), (count, planned)| (sum + count, all + planned));
+    let mean = sum / n;
+    if windows.len() < FEWEST_WINDOWS || mean <= 0.0 || planned <= 0.0 {
+        return None;
+    }
+    let apart: Vec<f64> = windows.iter().map(|(count, planned_here)| count - sum / planned * planned_here).collect();
+    let LongRun { variance, freedom } = LongRun::of(&apart);
+    Some((variance / (n * mean * mean), freedom))
+}
+
+/// The interval around a value whose logarithm has this variance.
+fn interval(value: f64, (variance, freedom): (f64, f64), confidence: f64) -> [f64; 2] {
+    let half = student_quantile(0.5 + confidence / 2.0, freedom) * variance.sqrt();
+    [value * (-half).exp(), value * half.exp()]
+}
+
+/// `output_tokens_per_second`: tokens of the phase's successful answers per second.
+pub(super) fn tokens(asked: &Asked<'_>, it: &TokenRate) -> Answer {
+    let rules = Rules::new(it.decide, it.confidence, it.min_samples, samples::FLOOR);
+    let limits = Limits { min: it.min, max: it.max };
+    let term = Term::new(asked, asked.phase, Of::Tokens);
+    if let Some(why) = no_tokens(asked, &[asked.phase]) {
+        return Answer::inconclusive(why);
+    }
+    let range = match term.spread {
+        Some(spread) => Some(interval(term.per_second, spread, rules.confidence)),
+        None => {
+            let run = total_of(asked, 0..asked.observations.phases.len());
+            nothing_came(&term, run.tokens as f64 / run.succeeded as f64)
+        }
+    };
+    let shown = format!("{}/s", text::digits(term.per_second));
+    let fact = format!("{} tokens per second came", text::digits(term.per_second));
+    let mut answer = Answer::new(Unit::Count, limits, text::digits).observed(term.per_second, shown, range);
+    answer.samples = term.requests;
+    answer.term("tokens", term.count.to_string());
+    answer.term("requests", term.requests.to_string());
+    if !rules.enough(term.requests) {
+        return answer.too_few(&rules, &fact, "a rate needs", &[(&term.phase, term.requests)], false);
+    }
+    answer.decide(&rules, &fact)
+}
+
+/// `throughput_ratio` and `output_tokens_per_second_ratio`: a rate of the phase divided by that of an earlier one.
+pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Of) -> Answer {
+    let rules = Rules::new(it.decide, it.confidence, it.min_samples, samples::FLOOR);
+    let limits = Limits { min: it.min, max: it.max };
+    let (term, baseline, phase) = match asked.complete_phase(&it.to) {
+        Ok(phase) => (Term::new(asked, asked.phase, of), Term::new(asked, phase, of), phase),
+        Err(why) => return Answer::inconclusive(why),
+    };
+    if of == Of::Tokens
+        && let Some(why) = no_tokens(asked, &[phase])
+    {
+        return Answer::inconclusive(why);
+    }
+    if baseline.count == 0 {
+        return Answer::inconclusive(format!("`{}` has no {}: there is nothing to divide by", it.to, of.words()));
+    }
+    let value = term.per_second / baseline.per_second;
+    let range = match (term.spread, baseline.spread) {
+        (Some(a), Some(b)) => Some(interval(value, (a.0 + b.0, freedom_of_sum(a, b)), rules.confidence)),
+        _ => nothing_came(&term, baseline.count as f64 / baseline.answers as f64)
+            .map(|[low, high]| [low, high / baseline.per_second]),
+    };
+    // What a service brings changes with what it is asked for.
+    let asked_for = match (term.asked_for, baseline.asked_for) {
+        // In whole hundredths.
+        (Some(now), Some(before)) if before > 0.0 && ((now / before - 1.0) * 100.0).trunc() != 0.0 => {
+            format!(", while {} times as many requests were due", text::digits(now / before))
+        }
+        _ => String::new(),
+    };
+    let fact = format!("{} were {} times those of the {}{asked_for}", of.words(), text::digits(value), it.to);
+    let shown = format!("{}x", text::digits(value));
+    let mut answer = Answer::new(Unit::Times, limits, text::digits).observed(value, shown, range);
+    answer.samples = term.requests.min(baseline.requests);
+    answer.term(&format!("{} {}", term.phase, of.words()), term.explained());
+    answer.term(&format!("{} {}", baseline.phase, of.words()), baseline.explained());
+    // How much gets done depends on how long each answer takes: where that drifted, so may this have.
+    let second = Second::new(asked.observations, asked.load, (phase, asked.phase), 0.5, |it| &it.latency, asked.seed);
+    if let Some(second) = second.filter(Second::differs) {
+        answer.term("drifting", format!("p50 after the recovery is {} times the first", text::digits(second.ratio)));
+    }
+    if !rules.enough(answer.samples) {
+        let counts = [(term.phase.as_str(), term.requests), (baseline.phase.as_str(), baseline.requests)];
+        return answer.too_few(&rules, &fact, "a ratio of rates needs", &counts, false);
+    }
+    answer.decide(&rules, &fact)
+}
+
+/// The interval of a rate to which nothing came: three answers could have, each with so much. None where nobody knows.
+fn nothing_came(term: &Term, per_answer: f64) -> Option<[f64; 2]> {
+    let nothing = term.count == 0 && term.requests > 0 && per_answer.is_finite();
+    nothing.then(|| [0.0, 3.0 * per_answer / term.seconds])
+}
+
+/// The requests of some phases, all together.
+fn total_of(asked: &Asked<'_>, phases: impl Iterator<Item = usize>) -> Cell {
+    let totals: Vec<Cell> = phases.map(|phase| stats::total(asked.load, phase)).collect();
+    stats::sum(&totals.iter().collect::<Vec<_>>(), Cell::merge)
+}
+
+/// Why a load has no tokens at all although answers succeeded: then it does not speak of any.
+fn no_tokens(asked: &Asked<'_>, phases: &[usize]) -> Option<String> {
+    let total = total_of(asked, phases.iter().copied());
+    (total.tokens == 0 && total.succeeded > 0).then(|| {
+        format!(
+            "the answers of load `{}` count no tokens: only streams of `openai` and answers with `usage` do",
+            asked.load.name
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Rates of known windows, and what is said where paces differ or nothing came.
+
+use serde_json::json;
+use shakedown_schemas::Scenario;
+use shakedown_schemas::result::{ExpectationResult, Verdict};
+
+use super::*;
+use crate::expectations;
+use crate::testing::{self, Outcome, Timeline, near};
+use shakedown_observe::Observations;
+use shakedown_observe::chance::Chance;
+
+/// Seconds of 20 requests each, of which so many succeed with ten tokens each, in a baseline and in a later phase.
+fn observe(before: &[u64], after: &[u64]) -> Observations {
+    Timeline::new(20.0)
+        .phase("baseline", before.len() as f64)
+        .phase("cut", after.len() as f64)
+        .answer(|it| {
+            let seconds = if it.phase == "cut" { after } else { before };
+            let answer = if it.index % 20 < seconds[it.into as usize] { it.ok_in(10.0) } else { it.refused() };
+            Outcome { stream: Some((1.0, 10)), ..answer }
+        })
+        .observe()
+}
+
+fn scenario(rate: &str, expect: serde_json::Value) -> Scenario {
+    let mut scenario = testing::scenario(&json!([
+        {"name": "baseline", "duration": "8s"},
+        {"name": "cut", "duration": "8s", "expect": [expect], "load": {"load": {"rate": "20/s"}}},
+    ]));
+    scenario.load["load"].rate = serde_json::from_value(json!(rate)).unwrap();
+    scenario
+}
+
+/// Asked of a baseline at a rate and a later phase at 20/s.
+fn judge(observations: &Observations, rate: &str, expect: serde_json::Value) -> ExpectationResult {
+    expectations(&scenario(rate, expect), observations, 1, &|_| None).remove(0)
+}
+
+fn throughput() -> serde_json::Value {
+    json!({"throughput_ratio": {"to": "baseline", "min": 0.1}})
+}
+
+#[test]
+fn a_constant_rate_has_an_interval_without_width() {
+    let [low, high] = interval(4.0, spread(&[(20.0, 1.0); 30]).unwrap(), 0.95);
+    assert!((low - 4.0).abs() < 1e-12 && (high - 4.0).abs() < 1e-12);
+    assert!(spread(&[(20.0, 1.0); 6]).is_some());
+    assert_eq!(spread(&[(20.0, 1.0); 5]), None);
+    assert_eq!(spread(&[(0.0, 1.0); 30]), None);
+    assert_eq!(spread(&[(20.0, 0.0); 30]), None, "none of them was planned");
+}
+
+#[test]
+fn a_ramp_is_no_noise() {
+    let ramp: Vec<_> = (0..30).map(|second| (f64::from(second) * 9.0, f64::from(second) * 10.0)).collect();
+    let (variance, _) = spread(&ramp).unwrap();
+    assert!(variance < 1e-20, "{variance}");
+    let flat: Vec<_> = ramp.iter().map(|(count, _)| (*count, 1.0)).collect();
+    assert!(spread(&flat).unwrap().0 > 0.01);
+}
+
+/// A sum of independent windows: the half-width is known, `1.96 * sqrt(variance / n) / mean`.
+#[test]
+fn independent_windows_have_the_analytic_width() {
+    let mut widths = 0.0;
+    for seed in 0..40 {
+        let mut chance = Chance::new(seed, &["rates"]);
+        let windows: Vec<_> = (0..240).map(|_| (100.0 + 10.0 * chance.normal(), 1.0)).collect();
+        let [low, high] = interval(1.0, spread(&windows).unwrap(), 0.95);
+        widths += (high / low).ln() / 2.0 / 40.0;
+    }
+    let analytic = 1.96 * 10.0 / 240_f64.sqrt() / 100.0;
+    assert!((0.8..1.7).contains(&(widths / analytic)), "{widths} against {analytic}");
+}
+
+/// 112 answers of 14 planned shares: each share is worth 8.
+#[test]
+fn what_counts_is_how_far_a_window_is_off_its_share_of_the_plan() {
+    let windows = [(7.0, 1.0), (9.0, 1.0), (17.0, 2.0), (15.0, 2.0), (26.0, 3.0), (22.0, 3.0), (10.0, 1.0), (6.0, 1.0)];
+    let LongRun { variance, freedom } = LongRun::of(&[-1.0, 1.0, 1.0, -1.0, 2.0, -2.0, 2.0, -2.0]);
+    let (of_logarithm, its_freedom) = spread(&windows).unwrap();
+    near(of_logarithm, variance / (8.0 * 14.0 * 14.0), 1e-12);
+    assert_eq!(its_freedom, freedom);
+}
+
+#[test]
+fn a_ratio_is_as_unsure_as_both_of_its_rates() {
+    let (before, after) = ([20, 18, 20, 17, 19, 20, 16, 20], [10, 13, 9, 12, 10, 11, 7, 8]);
+    let of = |counts: [u64; 8]| spread(&counts.map(|it| (it as f64, 20.0))).unwrap();
+    let (now, then) = (of(after), of(before));
+    let both = (now.0 + then.0, freedom_of_sum(now, then));
+    let [low, high] = judge(&observe(&before, &after), "20/s", throughput()).interval.unwrap();
+    let [expected_low, expected_high] = interval(80.0 / 150.0, both, 0.95);
+    near(low, expected_low, 1e-12);
+    near(high, expected_high, 1e-12);
+}
+
+#[test]
+fn paces_that_differ_are_told_from_a_hundredth_on() {
+    let told = |rate: &str| {
+        let result = judge(&observe(&[20; 8], &[20; 8]), rate, throughput());
+        let (_, paces) = result.reason.split_once(", while ")?;
+        paces.split_once(" times as many requests were due").map(|(times, _)| times.to_owned())
+    };
+    let told = ["10/s", "19.7/s", "19.9/s", "20/s", "20.1/s", "20.3/s", "0/s"].map(told);
+    let expected = [Some("2"), Some("1.02"), None, None, None, Some("0.985"), None];
+    assert_eq!(told, expected.map(|it| it.map(str::to_owned)), "and nothing is no pace");
+}
+
+#[test]
+fn where_nothing_came_three_answers_could_have() {
+    let ends = |after: &[u64]| judge(&observe(&[20; 8], after), "20/s", throughput()).interval;
+    let [low, high] = ends(&[0; 4]).expect("an interval");
+    assert!(low == 0.0 && (high - 3.0 / 4.0 / 20.0).abs() < 1e-9, "{low} to {high}");
+    assert_eq!([ends(&[20; 4]), ends(&[])], [None, None], "too few windows, and no request at all");
+    // Where every answer failed, none came to tell whether they have tokens: there were none.
+    let tokens = json!({"output_tokens_per_second": {"min": 1}});
+    let failed = judge(&observe(&[20; 8], &[0; 8]), "20/s", tokens);
+    assert_eq!((failed.verdict, failed.observed), (Verdict::Fail, Some(0.0)), "{}", failed.reason);
+    assert_eq!(failed.interval.map(|[_, high]| high), Some(3.0 * 10.0 / 8.0), "as many tokens each as the others have");
+}

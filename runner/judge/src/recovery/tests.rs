@@ -1,0 +1,365 @@
+//! Recovery on synthetic timelines, each with its exact value: 20 s baseline, 20 s fault, 30 s recovery at 20/s, so
+//! that a window is a second and holds 20 requests.
+
+use proptest::prelude::*;
+use serde_json::json;
+use shakedown_schemas::result::ExpectationResult;
+
+use super::*;
+use crate::expectations;
+use crate::stats::SECOND_NS;
+use crate::testing::{self, Outcome, Request, Timeline};
+use shakedown_observe::Failure;
+
+fn scenario(recovery_time: serde_json::Value) -> Scenario {
+    let cut = json!({"partition": {"pods": {"name": "w"}, "from": [{"service": "bus"}]}});
+    testing::scenario(&json!([
+        {"name": "baseline", "duration": "20s"},
+        {"name": "cut", "duration": "20s", "faults": {"cut": cut}},
+        {"name": "recovery", "duration": "30s", "expect": [{"recovery_time": recovery_time}]},
+    ]))
+}
+
+fn observe(answer: impl FnMut(Request<'_>) -> Outcome) -> Observations {
+    let timeline = Timeline::new(20.0).phase("baseline", 20.0).fault_phase("cut", 20.0).phase("recovery", 30.0);
+    timeline.answer(answer).observe()
+}
+
+/// Down during the fault and, after it, while `down` says so of the seconds since its removal.
+fn down_while(down: impl Fn(f64) -> bool) -> Observations {
+    observe(move |it| match it.phase {
+        "cut" => it.refused(),
+        "recovery" if down(it.into) => it.refused(),
+        _ => it.ok_in(50.0),
+    })
+}
+
+fn judge(observations: &Observations, recovery_time: serde_json::Value) -> ExpectationResult {
+    expectations(&scenario(recovery_time), observations, 1, &|_| Some(7)).remove(0)
+}
+
+#[track_caller]
+fn check(result: &ExpectationResult, verdict: Verdict, text: &str) {
+    assert_eq!((result.verdict, result.observed_text.as_str()), (verdict, text), "{}", result.reason);
+}
+
+#[test]
+fn instant() {
+    let result = judge(&down_while(|_| false), json!({"max": "15s"}));
+    check(&result, Verdict::Pass, "0s ± 1s");
+    assert_eq!((result.observed, result.interval, result.line), (Some(0.0), Some([0.0, 1.0]), Some(7)));
+    assert_eq!(result.reason, "recovered after 0s ± 1s, expected at most 15s");
+    assert!(!result.censored);
+}
+
+#[test]
+fn slow_and_too_slow() {
+    let observations = down_while(|into| into < 3.5);
+    let timely = judge(&observations, json!({"max": "4s"}));
+    check(&timely, Verdict::Pass, "4s ± 1s");
+    assert_eq!((timely.interval, timely.samples), (Some([3.0, 5.0]), 600));
+    assert_eq!((timely.terms["p95 allowed"].as_str(), timely.terms["success rate needed"].as_str()), ("100ms", "99%"));
+    let late = judge(&observations, json!({"max": "3s"}));
+    check(&late, Verdict::Fail, "4s ± 1s");
+    assert_eq!(late.reason, "recovered after 4s ± 1s, allowed 3s");
+    check(&judge(&observations, json!({"min": "5s"})), Verdict::Fail, "4s ± 1s");
+}
+
+#[test]
+fn flapping_does_not_count_until_it_ends() {
+    let observations = down_while(|into| into < 2.0 || (5.0..7.0).contains(&into));
+    check(&judge(&observations, json!({"max": "10s", "hold": "5s"})), Verdict::Pass, "7s ± 1s");
+    check(&judge(&observations, json!({"max": "10s", "hold": "3s"})), Verdict::Pass, "2s ± 1s");
+}
+
+#[test]
+fn one_failure_in_twenty_is_out_of_tolerance_and_ten_successes_in_a_row_are_not_recovery() {
+    let observations = observe(|it| match it.phase {
+        "baseline" => it.ok_in(50.0),
+        "cut" => it.refused(),
+        _ if it.index % 20 == 0 => it.refused(),
+        _ => it.ok_in(50.0),
+    });
+    check(&judge(&observations, json!({"max": "10s"})), Verdict::Fail, "> 30s");
+    check(&judge(&observations, json!({"max": "10s", "tolerance": "5%"})), Verdict::Pass, "0s ± 1s");
+}
+
+#[test]
+fn never_is_censored_and_fails() {
+    let result = judge(&down_while(|_| true), json!({"max": "15s"}));
+    check(&result, Verdict::Fail, "> 30s");
+    assert!(result.censored);
+    assert_eq!(result.observed, Some(30.0));
+    assert_eq!(result.reason, "not recovered 30s after the removal, expected at most 15s");
+}
+
+#[test]
+fn slow_answers_are_out_of_tolerance_too() {
+    let observations = observe(|it| match it.phase {
+        "cut" => it.ok_in(500.0),
+        "recovery" if it.into < 6.0 => it.ok_in(101.0),
+        "recovery" => it.ok_in(99.0),
+        _ => it.ok_in(50.0),
+    });
+    check(&judge(&observations, json!({"max": "15s"})), Verdict::Pass, "6s ± 1s");
+    check(&judge(&observations, json!({"max": "15s", "latency_tolerance": 2.1})), Verdict::Pass, "0s ± 1s");
+}
+
+#[test]
+fn tiny_baselines_do_not_flap() {
+    let observations = observe(|it| it.ok_in(if it.phase == "recovery" { 9.0 } else { 1.0 }));
+    check(&judge(&observations, json!({"max": "5s"})), Verdict::Pass, "0s ± 1s");
+    let observations = observe(|it| it.ok_in(if it.phase == "recovery" { 12.0 } else { 1.0 }));
+    check(&judge(&observations, json!({"max": "5s"})), Verdict::Fail, "> 30s");
+}
+
+#[test]
+fn a_hold_that_was_not_seen_to_its_end_is_inconclusive_unless_it_is_late_already() {
+    let observations = down_while(|into| into < 27.0);
+    let open = judge(&observations, json!({"max": "28s"}));
+    check(&open, Verdict::Inconclusive, "> 27s");
+    assert!(open.reason.ends_with("seen for only 3s of 5s: lengthen the phase by 2s"), "{}", open.reason);
+    check(&judge(&observations, json!({"max": "15s"})), Verdict::Fail, "> 27s");
+}
+
+#[test]
+fn recovered_before_the_fault_ended() {
+    let observations = observe(|it| match it.phase {
+        "cut" if (2.0..8.0).contains(&it.into) => it.timeout(),
+        _ => it.ok_in(50.0),
+    });
+    check(&judge(&observations, json!({"max": "15s"})), Verdict::Pass, "0s ± 1s");
+    let recovery = recoveries(&scenario(json!({"max": "15s"})), &observations).remove(0);
+    let expected = Recovery {
+        load: "load".to_owned(),
+        phase: "cut".to_owned(),
+        onset_s: Some(22.0),
+        failover_s: Some(28.0),
+        removed_s: Some(40.0),
+        first_success_s: Some(40.0),
+        recovered_s: Some(40.0),
+        out_of_tolerance_s: 6.0,
+        failed_requests: 120,
+        resolution_s: 1.0,
+        seen_until_s: Some(70.0),
+    };
+    assert_eq!(recovery, expected);
+}
+
+#[test]
+fn recovered_between_two_requests() {
+    // Two requests a second: a window that holds 20 lasts 10 s. The service is back 0.7 s after the removal, between
+    // the second request (0.5 s) and the third (1 s).
+    let sparse = |back: f64| {
+        Timeline::new(2.0)
+            .phase("baseline", 60.0)
+            .fault_phase("cut", 20.0)
+            .phase("recovery", 40.0)
+            .answer(move |it| if it.at >= 60.0 && it.at < 80.0 + back { it.refused() } else { it.ok_in(50.0) })
+            .observe()
+    };
+    let observations = sparse(0.7);
+    check(&judge(&observations, json!({"max": "15s"})), Verdict::Pass, "10s ± 10s");
+    let recovery = recoveries(&scenario(json!({"max": "15s"})), &observations).remove(0);
+    assert_eq!((recovery.first_success_s, recovery.recovered_s), (Some(81.0), Some(90.0)));
+    check(&judge(&sparse(-0.3), json!({"max": "15s"})), Verdict::Pass, "0s ± 10s");
+}
+
+#[test]
+fn a_record_of_one_that_never_recovers_and_one_that_nobody_noticed() {
+    let recovery = recoveries(&scenario(json!({"max": "15s"})), &down_while(|_| true)).remove(0);
+    assert_eq!((recovery.onset_s, recovery.failover_s, recovery.recovered_s), (Some(20.0), None, None));
+    assert_eq!((recovery.out_of_tolerance_s, recovery.failed_requests, recovery.first_success_s), (50.0, 1000, None));
+    let unnoticed = recoveries(&scenario(json!({"max": "15s"})), &observe(|it| it.ok_in(50.0))).remove(0);
+    assert_eq!((unnoticed.onset_s, unnoticed.failover_s, unnoticed.recovered_s), (None, None, Some(40.0)));
+    assert_eq!(unnoticed.out_of_tolerance_s, 0.0);
+}
+
+#[test]
+fn windows_begin_at_the_confirmed_removal_and_run_on_into_the_next_phase() {
+    let observations = Timeline::new(20.0)
+        .phase("baseline", 20.0)
+        .fault_phase("cut", 20.3)
+        .undoing(1.3)
+        .phase("recovery", 4.0)
+        .settle(2.0)
+        .phase("after", 10.0)
+        .answer(|it| if it.at >= 20.0 && it.at < 42.3 { it.refused() } else { it.ok_in(50.0) })
+        .observe();
+    check(&judge(&observations, json!({"max": "15s"})), Verdict::Pass, "2s ± 1s");
+}
+
+#[test]
+fn what_follows_the_next_fault_is_not_recovery() {
+    let observations = Timeline::new(20.0)
+        .phase("baseline", 20.0)
+        .fault_phase("cut", 20.0)
+        .phase("recovery", 30.0)
+        .fault_phase("again", 20.0)
+        .answer(|it| if it.phase == "cut" || it.phase == "recovery" { it.refused() } else { it.ok_in(50.0) })
+        .observe();
+    let result = judge(&observations, json!({"max": "15s"}));
+    check(&result, Verdict::Fail, "> 30s");
+    assert_eq!(result.samples, 600);
+    let recovery = recoveries(&scenario(json!({"max": "15s"})), &observations).remove(0);
+    assert_eq!((recovery.first_success_s, recovery.failed_requests, recovery.seen_until_s), (None, 1000, Some(70.0)));
+}
+
+#[test]
+fn phases_that_end_some_microseconds_early_or_late_keep_their_windows() {
+    let windows = |seconds: f64| {
+        let timeline = Timeline::new(20.0).phase("baseline", 20.0).fault_phase("cut", 20.0).phase("recovery", seconds);
+        let observations =
+            timeline.answer(|it| if it.phase == "cut" { it.refused() } else { it.ok_in(50.0) }).observe();
+        let load = &observations.loads[0];
+        let band = Band::new(&observations, load, &RecoveryTime::default()).unwrap();
+        band.windows(load, 40 * SECOND_NS, horizon(&observations, 1)).len()
+    };
+    assert_eq!([29.999, 30.001].map(windows), [30, 30]);
+    assert_eq!([29.8, 30.8].map(windows), [29, 30], "more than half a cell is missing");
+}
+
+#[test]
+fn the_baseline_is_the_last_phase_before_the_first_fault_unless_one_is_named() {
+    let timeline = Timeline::new(20.0).phase("warm", 20.0).phase("baseline", 20.0).fault_phase("cut", 20.0);
+    let mut observations = timeline.phase("recovery", 30.0).fault_phase("again", 20.0).observe();
+    assert_eq!(baseline_index(&observations), Ok(1));
+    assert_eq!([baseline(&observations, Some("warm")), baseline(&observations, Some("recovery"))], [Ok(0), Ok(3)]);
+    observations.phases[1].complete = false;
+    assert_eq!(baseline_index(&observations), Err("the baseline `baseline` ended early".to_owned()));
+    observations.phases.drain(..2);
+    let none = "there is no baseline: no phase without faults comes before the first fault".to_owned();
+    assert_eq!([baseline_index(&observations), baseline(&observations, Some("warm"))], [Err(none.clone()), Err(none)]);
+}
+
+#[test]
+fn what_follows_the_recovery_and_when_the_fault_was_first_felt() {
+    let observations = observe(|it| match it.phase {
+        "cut" if it.into >= 3.0 => it.refused(),
+        "recovery" if it.into < 4.0 => it.refused(),
+        _ => it.ok_in(50.0),
+    });
+    let load = &observations.loads[0];
+    assert_eq!(recovered(&observations, load, 1), Some((44 * SECOND_NS, 70 * SECOND_NS)));
+    let felt = |phase| onset(&observations, load, phase, &RecoveryTime::default());
+    assert_eq!([felt(0), felt(1), felt(3)], [None, Some(23.0), None]);
+    let never = down_while(|_| true);
+    assert_eq!(recovered(&never, &never.loads[0], 1), None);
+}
+
+/// The settings of each fault are those that are asked before the next one.
+#[test]
+fn a_record_has_the_settings_of_the_expectation_about_its_fault() {
+    let cut = json!({"cut": {"partition": {"pods": {"name": "w"}, "from": [{"service": "bus"}]}}});
+    let asked = |window: &str| json!([{"requests": {"min": 1}}, {"recovery_time": {"max": "9s", "window": window}}]);
+    let scenario = testing::scenario(&json!([
+        {"name": "baseline", "duration": "20s"},
+        {"name": "cut", "duration": "20s", "faults": cut},
+        {"name": "calm", "duration": "20s"},
+        {"name": "recovery", "duration": "20s", "expect": asked("2s")},
+        {"name": "again", "duration": "20s", "faults": cut},
+        {"name": "after", "duration": "20s", "expect": asked("4s")},
+        {"name": "last", "duration": "20s", "faults": cut},
+    ]));
+    let timeline = Timeline::new(20.0).phase("baseline", 20.0).fault_phase("cut", 20.0).phase("calm", 20.0);
+    let timeline = timeline.phase("recovery", 20.0).fault_phase("again", 20.0).phase("after", 20.0);
+    let recoveries = recoveries(&scenario, &timeline.fault_phase("last", 20.0).observe());
+    assert_eq!(recoveries.iter().map(|it| it.resolution_s).collect::<Vec<_>>(), [2.0, 4.0, 1.0]);
+}
+
+#[test]
+fn without_a_removal_a_baseline_or_requests_nothing_can_be_told() {
+    let mut observations = down_while(|_| false);
+    observations.phases[1].removed_ns = None;
+    check(&judge(&observations, json!({"max": "15s"})), Verdict::Inconclusive, "nothing");
+    assert_eq!(recoveries(&scenario(json!({"max": "15s"})), &observations)[0].recovered_s, None);
+
+    let mut observations = down_while(|_| false);
+    observations.phases[1].has_faults = false;
+    let result = judge(&observations, json!({"max": "15s"}));
+    assert_eq!(result.reason, "no phase with faults comes before this one");
+
+    let short = Timeline::new(20.0)
+        .phase("baseline", 2.9)
+        .fault_phase("cut", 20.0)
+        .phase("recovery", 30.0)
+        .answer(|it| it.ok_in(50.0))
+        .observe();
+    let result = judge(&short, json!({"max": "15s"}));
+    check(&result, Verdict::Inconclusive, "nothing");
+    assert_eq!(result.reason, "the baseline `baseline` has 58 requests with a latency, and 60 are needed");
+
+    let mut observations = down_while(|_| false);
+    observations.loads[0].segments.truncate(2);
+    let result = judge(&observations, json!({"max": "15s"}));
+    check(&result, Verdict::Inconclusive, "nothing");
+    assert_eq!(result.reason, "no window of 1s after the removal has 10 requests");
+}
+
+#[test]
+fn a_window_without_enough_requests_is_not_good() {
+    let mut observations = down_while(|into| into < 2.0);
+    observations.loads[0].is_open = false;
+    // A closed loop that hangs sends nothing: the requests of the seconds 4 to 6 are missing.
+    for cell in &mut observations.loads[0].segments[2].cells[16..24] {
+        *cell = Cell::default();
+    }
+    check(&judge(&observations, json!({"max": "15s"})), Verdict::Pass, "6s ± 1s");
+    let recovery = recoveries(&scenario(json!({"max": "15s"})), &observations).remove(0);
+    assert_eq!(recovery.out_of_tolerance_s, 22.0, "unknown after good is not held against the service");
+    // And nothing at the end after a good window: neither recovered nor not.
+    let mut observations = down_while(|into| into < 2.0);
+    observations.loads[0].is_open = false;
+    for cell in &mut observations.loads[0].segments[2].cells[16..] {
+        *cell = Cell::default();
+    }
+    check(&judge(&observations, json!({"max": "15s"})), Verdict::Inconclusive, "> 30s");
+}
+
+#[test]
+fn a_slower_pace_after_the_fault_has_longer_windows() {
+    // Every fourth request of the recovery was due: 5/s instead of 20/s.
+    let mut observations = down_while(|into| into < 2.0);
+    for (number, cell) in observations.loads[0].segments[2].cells.iter_mut().enumerate() {
+        if number % 4 > 0 {
+            *cell = Cell::default();
+        }
+    }
+    check(&judge(&observations, json!({"max": "15s", "hold": "8s"})), Verdict::Pass, "4s ± 4s");
+}
+
+#[test]
+fn another_load_s_settings_are_not_used() {
+    let observations = down_while(|into| into < 3.0);
+    let scenario = scenario(json!({"max": "15s", "load": "other", "window": "2s"}));
+    assert_eq!(recoveries(&scenario, &observations)[0].resolution_s, 1.0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    /// Longer outages never recover earlier, and a longer hold never makes the answer earlier.
+    #[test]
+    fn recovery_is_monotone(down in 0_u32..26, more in 0_u32..5, flap in 0_u32..28, hold in 1_u32..6) {
+        let at = |down: u32, hold: u32| {
+            let observations = down_while(|into| into < f64::from(down) || into.floor() == f64::from(flap));
+            let result = judge(&observations, json!({"max": "15s", "hold": format!("{hold}s")}));
+            if result.censored { f64::INFINITY } else { result.observed.unwrap() }
+        };
+        prop_assert!(at(down, hold) <= at(down + more, hold));
+        prop_assert!(at(down, hold) <= at(down, hold + 1));
+    }
+
+    /// The band itself: at the tolerance a window is good, beyond it bad, and with few requests neither.
+    #[test]
+    fn a_window_is_good_exactly_within_the_band(succeeded in 0_u64..60, failed in 0_u64..60, ms in 1_u64..300) {
+        let band = Band { success: 0.9 - 1e-9, p95_us: 100_000.0, window_ns: 1, hold_ns: 1 };
+        let mut cell = Cell { succeeded, ..Cell::default() };
+        cell.failed.insert(Failure::Reset, failed);
+        cell.latency.record_n(ms * 1000, succeeded);
+        let n = succeeded + failed;
+        let good = succeeded * 10 >= n * 9 && (succeeded == 0 || ms < 100);
+        prop_assume!(ms != 100);
+        let expected = if n < KNOWN { State::Unknown } else if good { State::Good } else { State::Bad };
+        prop_assert_eq!(band.state(&cell), expected);
+    }
+}

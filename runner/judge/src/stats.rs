@@ -1,0 +1,294 @@
+//! Counting: cells become the statistics of phases and the points of series. Nothing here judges.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use shakedown_schemas::Scenario;
+use shakedown_schemas::result::{LoadSeries, PhaseLoad, PhaseResult, Point, Stats};
+
+use super::{generator, hdr, seconds};
+use shakedown_observe::{Cell, Failure, LoadObservations, Mark, Observations, Part, PhaseSpan};
+
+/// The most points of a load's series.
+const MOST_POINTS: usize = 1200;
+
+/// A cell with its place in time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Placed<'a> {
+    /// When it begins, in nanoseconds since the load's start.
+    pub(super) start_ns: u64,
+    /// How long it is, in nanoseconds.
+    pub(super) length_ns: u64,
+    /// The segment that it belongs to.
+    pub(super) mark: Mark,
+    /// Its requests.
+    pub(super) cell: &'a Cell,
+}
+
+/// All cells of a load, in order of time.
+pub(super) fn cells(load: &LoadObservations) -> impl Iterator<Item = Placed<'_>> {
+    load.segments.iter().flat_map(|segment| {
+        segment.cells.iter().zip(0_u64..).map(move |(cell, index)| Placed {
+            start_ns: segment.mark.at_ns + index * segment.cell_ns,
+            length_ns: segment.cell_ns,
+            mark: segment.mark,
+            cell,
+        })
+    })
+}
+
+/// The cells of a load that the expectations of a phase judge.
+pub(super) fn judged(load: &LoadObservations, phase: usize) -> impl Iterator<Item = Placed<'_>> {
+    cells(load).filter(move |placed| placed.mark.phase == phase && placed.mark.part == Part::Judged)
+}
+
+/// A second in nanoseconds.
+pub(super) const SECOND_NS: u64 = 1_000_000_000;
+
+/// The shortest window that a judge looks at, in nanoseconds: a second, or the longest of the cells where a stretch was so
+/// long that its cells are longer.
+pub(super) fn window_ns(cells: &[Placed<'_>]) -> u64 {
+    cells.iter().map(|placed| placed.length_ns).fold(SECOND_NS, u64::max)
+}
+
+/// Cells in windows of at least so many nanoseconds each, and how long each window is. The last one may be shorter.
+pub(super) fn windows<'c, 'a>(cells: &'c [Placed<'a>], at_least_ns: u64) -> Vec<(&'c [Placed<'a>], u64)> {
+    let mut windows = Vec::new();
+    let (mut from, mut length_ns) = (0, 0);
+    for (index, placed) in cells.iter().enumerate() {
+        length_ns += placed.length_ns;
+        if length_ns >= at_least_ns || index + 1 == cells.len() {
+            windows.push((&cells[from..=index], length_ns));
+            (from, length_ns) = (index + 1, 0);
+        }
+    }
+    windows
+}
+
+/// The requests of a load that the expectations of a phase judge, in one cell.
+pub(super) fn total(load: &LoadObservations, phase: usize) -> Cell {
+    let cells: Vec<&Cell> = judged(load, phase).map(|placed| placed.cell).collect();
+    sum(&cells, Cell::merge)
+}
+
+/// All parts in one. In halves, because a merge costs as much as both of its sides are large: one after the other would
+/// cost the square of their number.
+pub(super) fn sum<T: Clone + Default>(parts: &[&T], merge: fn(&mut T, &T)) -> T {
+    match parts {
+        [] => T::default(),
+        [one] => (*one).clone(),
+        _ => {
+            let (left, right) = parts.split_at(parts.len() / 2);
+            let mut all = sum(left, merge);
+            merge(&mut all, &sum(right, merge));
+            all
+        }
+    }
+}
+
+/// How long the judged part of a phase is, in seconds.
+pub(super) fn judged_seconds(span: &PhaseSpan) -> f64 {
+    seconds(span.judged_to_ns.saturating_sub(span.judged_from_ns))
+}
+
+/// The phases as they were, with what each load's judged requests show.
+pub fn phases(scenario: &Scenario, observations: &Observations) -> Vec<PhaseResult> {
+    let phase = |(index, span): (usize, &PhaseSpan)| PhaseResult {
+        name: span.name.clone(),
+        start_s: seconds(span.start_ns),
+        active_s: seconds(span.active_ns),
+        judged_from_s: seconds(span.judged_from_ns),
+        judged_to_s: seconds(span.judged_to_ns),
+        end_s: seconds(span.end_ns),
+        planned_s: seconds(span.planned_ns),
+        loads: observations
+            .loads
+            .iter()
+            .map(|load| {
+                let sum = total(load, index);
+                PhaseLoad {
+                    load: load.name.clone(),
+                    stats: stats(&sum, judged_seconds(span)),
+                    latency_hdr: hdr::hdr(&sum.latency),
+                    generator: Some(generator::generator(scenario, load, index, span)),
+                }
+            })
+            .collect(),
+    };
+    observations.phases.iter().enumerate().map(phase).collect()
+}
+
+/// Counts and percentiles of the requests that were due within so many seconds.
+pub fn stats(requests: &Cell, seconds: f64) -> Stats {
+    Stats {
+        requests: requests.requests(),
+        succeeded: requests.succeeded,
+        errors: errors(&requests.failed),
+        throughput: if seconds > 0.0 { requests.requests() as f64 / seconds } else { 0.0 },
+        latency: hdr::percentiles(&requests.latency),
+        time_to_first_token: hdr::percentiles(&requests.first_token),
+    }
+}
+
+/// Failures by name, the most frequent first.
+pub(super) fn errors(failed: &BTreeMap<Failure, u64>) -> IndexMap<String, u64> {
+    let mut sorted: Vec<_> = failed.iter().filter(|(_, count)| **count > 0).collect();
+    sorted.sort_by_key(|(failure, count)| (std::cmp::Reverse(**count), **failure));
+    sorted.into_iter().map(|(failure, count)| (failure.to_string(), *count)).collect()
+}
+
+/// What each load's requests show over time: windows of a second that begin anew with every part of every phase, or
+/// longer ones where a load would have more than about 1,200 of them. A rest shorter than half a window belongs to the
+/// window before it.
+pub fn series(observations: &Observations) -> Vec<LoadSeries> {
+    observations.loads.iter().map(load_series).collect()
+}
+
+fn load_series(load: &LoadObservations) -> LoadSeries {
+    let lengths = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
+    let points = |length: u64| -> usize {
+        let nanoseconds = length * 1_000_000_000;
+        load.segments.iter().map(|it| it.end_ns.saturating_sub(it.mark.at_ns).div_ceil(nanoseconds) as usize).sum()
+    };
+    let window = lengths.into_iter().find(|length| points(*length) <= MOST_POINTS).unwrap_or(3600);
+    let mut windows: Vec<(u64, u64, Cell)> = Vec::new();
+    for segment in &load.segments {
+        // A very long stretch has cells longer than any of these windows would be.
+        let length_ns = (window * 1_000_000_000).next_multiple_of(segment.cell_ns);
+        for (cells, index) in segment.cells.chunks((length_ns / segment.cell_ns) as usize).zip(0_u64..) {
+            let mut sum = Cell::default();
+            for cell in cells {
+                sum.merge(cell);
+            }
+            let start_ns = segment.mark.at_ns + index * length_ns;
+            let end_ns = (start_ns + length_ns).min(segment.end_ns);
+            match windows.last_mut() {
+                // One request in a rest of a millisecond would read as a thousand a second.
+                Some(last) if (end_ns.saturating_sub(start_ns)) * 2 < length_ns => {
+                    last.1 = end_ns.max(last.1);
+                    last.2.merge(&sum);
+                }
+                _ => windows.push((start_ns, end_ns, sum)),
+            }
+        }
+    }
+    let points = windows.iter().filter(|(_, _, sum)| sum.requests() > 0);
+    LoadSeries {
+        load: load.name.clone(),
+        window_s: window as f64,
+        points: points.map(|(start_ns, end_ns, sum)| point(sum, *start_ns, *end_ns)).collect(),
+        heat: super::heat::heat(load),
+    }
+}
+
+fn point(requests: &Cell, start_ns: u64, end_ns: u64) -> Point {
+    let at = |quantile| requests.latency.quantile(quantile).map(|microseconds| microseconds / 1e3);
+    Point {
+        t_s: seconds(start_ns),
+        length_s: seconds(end_ns.saturating_sub(start_ns)),
+        requests: requests.requests(),
+        succeeded: requests.succeeded,
+        errors: errors(&requests.failed),
+        p50_ms: at(0.5),
+        p95_ms: at(0.95),
+        p99_ms: at(0.99),
+        max_ms: at(1.0),
+        latency_hdr: hdr::hdr(&requests.latency),
+        in_flight: requests.in_flight,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Timeline, scenario};
+
+    #[test]
+    fn a_phase_counts_only_its_judged_requests() {
+        let observations = Timeline::new(20.0)
+            .phase("baseline", 10.0)
+            .fault_phase("cut", 10.0)
+            .settle(2.0)
+            .answer(|request| request.ok_in(if request.phase == "baseline" { 10.0 } else { 30.0 }))
+            .observe();
+        let scenario = scenario(&serde_json::json!([
+            {"name": "baseline", "duration": "10s"}, {"name": "cut", "duration": "10s", "settle": "2s"},
+        ]));
+        let phases = phases(&scenario, &observations);
+        assert_eq!(phases.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["baseline", "cut"]);
+        let cut = &phases[1];
+        assert_eq!(cut.loads[0].stats.requests, 160);
+        assert_eq!(cut.loads[0].generator.as_ref().unwrap().planned, Some(160.0));
+        assert_eq!(cut.loads[0].stats.throughput, 20.0);
+        assert_eq!(cut.loads[0].stats.latency.unwrap().p95_ms.round(), 30.0);
+        assert_eq!(cut.judged_from_s - cut.active_s, 2.0);
+        assert_eq!(phases[0].loads[0].stats.latency.unwrap().count, 200);
+    }
+
+    #[test]
+    fn series_hold_every_request_once_and_stay_short() {
+        for (seconds, window) in [(60.0, 1.0), (3000.0, 5.0)] {
+            let observations =
+                Timeline::new(2.0).phase("baseline", seconds).answer(|request| request.ok_in(5.0)).observe();
+            let series = series(&observations);
+            assert_eq!(series[0].window_s, window);
+            assert!(series[0].points.len() <= MOST_POINTS);
+            assert_eq!(series[0].points.iter().map(|it| it.requests).sum::<u64>(), (seconds * 2.0) as u64);
+            assert_eq!(series[0].points[1].t_s, window);
+        }
+    }
+
+    /// The cells of the settling are half a second long, as those of a very long stretch are longer.
+    #[test]
+    fn cells_lie_where_their_requests_were_due() {
+        let timeline = Timeline::new(20.0).phase("baseline", 0.5).phase("cut", 1.0).settle(0.5);
+        let mut observations = timeline.answer(|it| it.ok_in(5.0)).observe();
+        observations.loads[0].segments[1].cell_ns = SECOND_NS / 2;
+        observations.loads[0].segments[1].cells.truncate(1);
+        let places = |cells: Vec<Placed<'_>>| -> Vec<(u64, u64)> {
+            cells.iter().map(|it| (it.start_ns / 1_000_000, it.length_ns / 1_000_000)).collect()
+        };
+        let all = places(cells(&observations.loads[0]).collect());
+        assert_eq!(all, [(0, 250), (250, 250), (500, 500), (1000, 250), (1250, 250)]);
+        assert_eq!(places(judged(&observations.loads[0], 1).collect()), [(1000, 250), (1250, 250)]);
+    }
+
+    #[test]
+    fn windows_hold_every_cell_and_the_last_may_be_shorter() {
+        let observations = Timeline::new(20.0).phase("baseline", 2.75).observe();
+        let cells: Vec<_> = cells(&observations.loads[0]).collect();
+        let windows: Vec<_> = windows(&cells, SECOND_NS).into_iter().map(|(of, ns)| (of.len(), ns)).collect();
+        assert_eq!(windows, [(4, SECOND_NS), (4, SECOND_NS), (3, 750_000_000)]);
+    }
+
+    #[test]
+    fn a_rest_shorter_than_half_a_window_belongs_to_the_point_before_it() {
+        let points = |seconds: f64| {
+            let observations = Timeline::new(20.0).phase("a", seconds).phase("b", 2.0).observe();
+            let series = series(&observations).remove(0);
+            series.points.iter().map(|it| (it.t_s, it.length_s, it.requests)).collect::<Vec<_>>()
+        };
+        assert_eq!(points(2.25), [(0.0, 1.0, 20), (1.0, 1.25, 25), (2.25, 1.0, 20), (3.25, 1.0, 20)]);
+        assert_eq!(points(1.5), [(0.0, 1.0, 20), (1.0, 0.5, 10), (1.5, 1.0, 20), (2.5, 1.0, 20)]);
+        // Where nothing was due there is no point.
+        let mut observations = Timeline::new(20.0).phase("a", 3.0).answer(|it| it.ok_in(40.0)).observe();
+        observations.loads[0].segments[0].cells[4..8].fill(Cell::default());
+        let points = series(&observations).remove(0).points;
+        assert_eq!(points.iter().map(|it| it.t_s).collect::<Vec<_>>(), [0.0, 2.0]);
+        let milliseconds = [points[0].p50_ms, points[0].p95_ms, points[0].p99_ms, points[0].max_ms];
+        assert_eq!(milliseconds.map(|it| it.unwrap().round()), [40.0; 4]);
+    }
+
+    #[test]
+    fn no_time_has_no_throughput() {
+        let requests = Cell { succeeded: 30, ..Cell::default() };
+        assert_eq!([stats(&requests, 0.0).throughput, stats(&requests, 4.0).throughput], [0.0, 7.5]);
+    }
+
+    #[test]
+    fn failures_are_named_the_most_frequent_first() {
+        let failed = BTreeMap::from([(Failure::Timeout, 2), (Failure::Status(503), 7), (Failure::Check, 0)]);
+        let names: Vec<_> = errors(&failed).into_iter().collect();
+        assert_eq!(names, [("http_503".to_owned(), 7), ("timeout".to_owned(), 2)]);
+    }
+}

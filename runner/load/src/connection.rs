@@ -1,0 +1,127 @@
+//! How a connection is made: the name resolved, TCP, TLS. `http1` or `http2` speaks HTTP on it; there is no pool, no redirect
+//! and no retry beneath.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+use tokio::time::{timeout, timeout_at};
+use tokio_rustls::client::TlsStream;
+
+use super::lane::Lane;
+use super::slot::Slot;
+use super::target::Sharing;
+use super::{http1, http2, names};
+use shakedown_observe::Failure;
+
+/// A connection that takes longer than this to be made is waiting for the network.
+pub(super) const YOUNG: Duration = Duration::from_millis(5);
+
+/// Makes a connection and serves the lane's requests on it until it ends.
+pub(super) async fn run(lane: Rc<Lane>, slot: Rc<Slot>) {
+    let mut attempt = Box::pin(connect(&lane));
+    let (made, was_young) = match timeout(YOUNG, &mut attempt).await {
+        Ok(made) => (Some(made), true),
+        Err(_) => {
+            lane.connecting_is_slow();
+            let deadline = slot.job().map_or_else(|| Instant::now() + lane.target.timeout, |job| lane.deadline(&job));
+            (timeout_at(deadline.into(), attempt).await.ok(), false)
+        }
+    };
+    let stream = match made {
+        Some(Ok(stream)) => stream,
+        Some(Err(NoConnection::OutOfFiles)) => return lane.out_of_files(&slot, was_young),
+        Some(Err(NoConnection::Failed(failure))) => return lane.connect_failed(&slot, was_young, Some(failure)),
+        None => return lane.connect_failed(&slot, was_young, None),
+    };
+    lane.connected(&slot, was_young);
+    match (stream, lane.target.sharing) {
+        (Stream::Plain(stream), Sharing::InTurn) => http1::serve(&lane, &slot, stream).await,
+        (Stream::Tls(stream), Sharing::InTurn) => http1::serve(&lane, &slot, stream).await,
+        (Stream::Plain(stream), Sharing::Streams(most)) => http2::serve(&lane, &slot, stream, most).await,
+        (Stream::Tls(stream), Sharing::Streams(most)) => http2::serve(&lane, &slot, stream, most).await,
+    }
+    lane.closed(&slot);
+}
+
+/// What requests go over.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+enum NoConnection {
+    /// By the service or the network.
+    Failed(Failure),
+    /// This process may open no more files, or this machine has no port left for that address.
+    OutOfFiles,
+}
+
+impl From<io::Error> for NoConnection {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Failed(Failure::Refused),
+            _ if is_out_of_files(&error) => Self::OutOfFiles,
+            _ => Self::Failed(Failure::Connect),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_out_of_files(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    // That no port is left has the name of an address that is not available.
+    [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+#[cfg(not(unix))]
+fn is_out_of_files(_: &io::Error) -> bool {
+    false
+}
+
+async fn connect(lane: &Lane) -> Result<Stream, NoConnection> {
+    let begun = Instant::now();
+    let turn = lane.turn();
+    let given = &lane.target.addresses;
+    let stream = if given.is_empty() {
+        // A name's addresses are ways to the same service.
+        names::connect(&resolve(lane).await?).await?
+    } else {
+        // These are a service's pods: like its virtual address, one that refuses is a failure that clients see.
+        TcpStream::connect(given[turn % given.len()]).await?
+    };
+    stream.set_nodelay(true)?;
+    let connected = begun.elapsed();
+    match &lane.target.tls {
+        None => {
+            lane.made(begun, connected, None);
+            Ok(Stream::Plain(stream))
+        }
+        Some(tls) => {
+            let stream = tls.agree(stream).await.map_err(NoConnection::Failed)?;
+            lane.made(begun, connected, Some(begun.elapsed() - connected));
+            Ok(Stream::Tls(stream))
+        }
+    }
+}
+
+async fn resolve(lane: &Lane) -> Result<Arc<[SocketAddr]>, NoConnection> {
+    let target = &lane.target;
+    if let Ok(ip) = target.host.parse() {
+        return Ok([SocketAddr::new(ip, target.port)].into());
+    }
+    if let Some(known) = lane.names.borrow().known() {
+        return Ok(known);
+    }
+    let lookup = lane.names.borrow_mut().look_up(&target.resolver, &target.host, target.port);
+    let found = lookup.await;
+    lane.names.borrow_mut().learn(&found);
+    found.map_err(
+        |error| if is_out_of_files(&error) { NoConnection::OutOfFiles } else { NoConnection::Failed(Failure::Dns) },
+    )
+}

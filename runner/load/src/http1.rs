@@ -1,0 +1,299 @@
+//! One connection of HTTP/1.1: writes the lane's requests, one after the other, and reads their answers. `framing` knows what
+//! the bytes mean, and `exchange` what becomes of an answer.
+//!
+//! A request costs one write and one read, in one task that nothing else wakes. What is read lies in a buffer that all
+//! connections of the lane share, so that one that waits has none.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::ops::ControlFlow;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::timeout_at;
+
+use super::deadline::Deadline;
+use super::exchange::Exchange;
+use super::failure::{Stage, of_io};
+use super::framing::{Cut, Part, Reader};
+use super::lane::Lane;
+use super::slot::Slot;
+use shakedown_observe::Failure;
+
+/// What may follow an answer that is decided already before the connection is given up instead of reused.
+const MAX_DRAIN: usize = 256 << 10;
+const MAX_DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// Serves the lane's requests on a connection until it ends.
+pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(lane: &Rc<Lane>, slot: &Rc<Slot>, stream: T) {
+    if slot.job().is_none() && !lane.free(slot) {
+        return;
+    }
+    let mut connection = Connection {
+        lane,
+        slot,
+        stream,
+        reader: Reader::new(),
+        request: Outgoing::default(),
+        place: 0,
+        answer: None,
+        until: None,
+        drained: 0,
+        is_clean: true,
+    };
+    let mut served = pin!(connection.serve());
+    let mut deadline = Deadline::new();
+    poll_fn(|context| {
+        if served.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        if deadline.is_over(lane, slot, context) {
+            lane.gave_up(slot);
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+struct Connection<'l, T> {
+    lane: &'l Rc<Lane>,
+    slot: &'l Rc<Slot>,
+    stream: T,
+    reader: Reader,
+    request: Outgoing,
+    /// Which of the load's requests is under way.
+    place: usize,
+    /// Its answer, from its head on until it is decided.
+    answer: Option<Exchange<'l>>,
+    /// When it is given up: its next token comes too late, or the rest of one that is decided.
+    until: Option<Instant>,
+    /// How much came after the answer was decided.
+    drained: usize,
+    /// Nothing came behind the last answer.
+    is_clean: bool,
+}
+
+/// A request on its way out.
+#[derive(Debug, Default)]
+struct Outgoing {
+    head: Vec<u8>,
+    body: Bytes,
+    written: usize,
+    is_flushed: bool,
+    error: Option<io::Error>,
+}
+
+/// How far an exchange is.
+enum Step {
+    /// It goes on, and is given up at another time.
+    Later,
+    /// The answer came to its end.
+    Whole,
+    Failed(Failure),
+    /// The connection was dead before a byte of the request was written.
+    Unsent(Failure),
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
+    async fn serve(&mut self) {
+        let mut is_reused = false;
+        loop {
+            let flow = match poll_fn(|context| self.poll_idle(context)).await {
+                Some(failure) => self.unsent(is_reused, failure),
+                None => self.exchange(is_reused).await,
+            };
+            if flow.is_break() {
+                return;
+            }
+            is_reused = true;
+            self.lane.free(self.slot);
+        }
+    }
+
+    /// Waits for a request to send; gives how the connection ended if it does so before.
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Option<Failure>> {
+        match self.poll_read(context, |_, came| if came.is_empty() { Failure::Closed } else { Failure::Protocol }) {
+            Poll::Ready(Ok(failure)) => Poll::Ready(Some(failure)),
+            Poll::Ready(Err(error)) => Poll::Ready(Some(of_io(&error, Stage::Head))),
+            Poll::Pending => self.slot.poll_job(context).map(|()| None),
+        }
+    }
+
+    /// The request that it has, if any, could not be written.
+    fn unsent(&self, is_reused: bool, failure: Failure) -> ControlFlow<()> {
+        match is_reused {
+            true => self.lane.resend(self.slot),
+            false => self.lane.answered(self.slot, Some(failure)),
+        }
+        ControlFlow::Break(())
+    }
+
+    /// Sends one request and reads its answer. Breaks when the connection takes no more.
+    async fn exchange(&mut self, is_reused: bool) -> ControlFlow<()> {
+        let (lane, slot) = (self.lane, self.slot);
+        let Some(job) = slot.job() else { return ControlFlow::Continue(()) };
+        lane.sending(slot);
+        let (place, request, data) = lane.target.requests.of(job.number);
+        self.place = place;
+        if self.request.write(|head| request.write(&data, head)).is_err() {
+            lane.answered(slot, Some(Failure::Protocol));
+            return ControlFlow::Continue(());
+        }
+        self.reader.begin(request.has_no_answer_body());
+        (self.answer, self.until) = (None, None);
+        loop {
+            let until = self.until;
+            let step = poll_fn(|context| self.poll_step(context));
+            let step = match until {
+                None => step.await,
+                // What was decided before is counted already.
+                Some(until) => timeout_at(until.into(), step).await.unwrap_or(Step::Failed(Failure::Stalled)),
+            };
+            match step {
+                Step::Later => {}
+                Step::Unsent(failure) => return self.unsent(is_reused, failure),
+                Step::Failed(failure) => {
+                    lane.answered(slot, Some(failure));
+                    return ControlFlow::Break(());
+                }
+                Step::Whole => {
+                    let is_reusable = self.is_clean && self.request.is_flushed && !self.reader.is_last();
+                    return match is_reusable && !lane.target.fresh {
+                        true => ControlFlow::Continue(()),
+                        false => ControlFlow::Break(()),
+                    };
+                }
+            }
+        }
+    }
+
+    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        let until = self.until;
+        loop {
+            // The answer to one that is only half written may be there already.
+            self.request.poll_write(&mut self.stream, context);
+            let step = match ready!(self.poll_read(context, Self::take)) {
+                Ok(step) => step,
+                Err(error) => Some(self.broken(Some(&error))),
+            };
+            if let Some(step) = step {
+                return Poll::Ready(step);
+            }
+            if self.until != until {
+                return Poll::Ready(Step::Later);
+            }
+        }
+    }
+
+    /// Shows what was read to `take`; nothing at the connection's end.
+    fn poll_read<R>(
+        &mut self,
+        context: &mut Context<'_>,
+        take: impl FnOnce(&mut Self, &[u8]) -> R,
+    ) -> Poll<io::Result<R>> {
+        let mut buffer = self.lane.buffer.borrow_mut();
+        let mut buffer = ReadBuf::new(&mut buffer);
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
+        Poll::Ready(Ok(take(self, buffer.filled())))
+    }
+
+    /// Takes what was read of the answer.
+    fn take(&mut self, mut bytes: &[u8]) -> Option<Step> {
+        if bytes.is_empty() {
+            return Some(self.ended());
+        }
+        loop {
+            let (lane, slot, place) = (self.lane, self.slot, self.place);
+            let answer = &mut self.answer;
+            let part = self.reader.next(&mut bytes, |status, headers| {
+                *answer = Some(Exchange::begin(lane, slot, place, status, headers));
+            });
+            match (part, answer) {
+                (Err(_), _) => return Some(Step::Failed(Failure::Protocol)),
+                (Ok(None), _) => return None,
+                (Ok(Some(Part::Head)), _) => {}
+                (Ok(Some(Part::Body(piece))), Some(answer)) => {
+                    answer.piece(piece);
+                    self.until = answer.stalls_at();
+                }
+                (Ok(Some(Part::Body(piece))), None) => {
+                    self.drained += piece.len();
+                    if self.drained > MAX_DRAIN {
+                        return Some(Step::Failed(Failure::TooLarge));
+                    }
+                }
+                (Ok(Some(Part::End)), answer) => {
+                    answer.take().into_iter().for_each(Exchange::end);
+                    self.is_clean = bytes.is_empty();
+                    return Some(Step::Whole);
+                }
+            }
+            if let Some(answer) = self.answer.take_if(|answer| answer.is_decided()) {
+                answer.end();
+                self.drained = 0;
+                self.until = Some(Instant::now() + MAX_DRAIN_TIME);
+            }
+        }
+    }
+
+    /// The connection ended.
+    fn ended(&mut self) -> Step {
+        match self.reader.cut() {
+            Ok(Cut::End) => {
+                self.answer.take().into_iter().for_each(Exchange::end);
+                Step::Whole
+            }
+            Ok(Cut::Head | Cut::Body) => self.broken(None),
+            Err(_) => Step::Failed(Failure::Protocol),
+        }
+    }
+
+    /// The connection broke, with this error when reading or an older one when writing.
+    fn broken(&mut self, error: Option<&io::Error>) -> Step {
+        let stage = self.answer.as_ref().map_or(Stage::Head, Exchange::stage);
+        let failure = match self.request.error.as_ref().or(error) {
+            Some(error) => of_io(error, stage),
+            None => stage.cut(),
+        };
+        if self.request.written == 0 { Step::Unsent(failure) } else { Step::Failed(failure) }
+    }
+}
+
+impl Outgoing {
+    /// Another request, whose head and small body `put` writes; it gives what else there is.
+    fn write<E>(&mut self, put: impl FnOnce(&mut Vec<u8>) -> Result<Bytes, E>) -> Result<(), E> {
+        self.head.clear();
+        (self.written, self.is_flushed, self.error) = (0, false, None);
+        self.body = put(&mut self.head)?;
+        Ok(())
+    }
+
+    /// Writes what the connection takes of it. An error is kept: the answer may be there all the same.
+    fn poll_write(&mut self, stream: &mut (impl AsyncWrite + Unpin), context: &mut Context<'_>) {
+        if self.is_flushed || self.error.is_some() {
+            return;
+        }
+        let mut stream = Pin::new(stream);
+        let written = loop {
+            let rest = match self.written.checked_sub(self.head.len()) {
+                None => &self.head[self.written..],
+                Some(of_body) if of_body < self.body.len() => &self.body[of_body..],
+                Some(_) => break stream.poll_flush(context).map_ok(|()| self.is_flushed = true),
+            };
+            match stream.as_mut().poll_write(context, rest) {
+                Poll::Ready(Ok(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => self.written += count,
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        if let Poll::Ready(Err(error)) = written {
+            self.error = Some(error);
+        }
+    }
+}

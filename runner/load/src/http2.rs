@@ -1,0 +1,211 @@
+//! Requests and their answers on one connection of HTTP/2, several at a time: each stream is a slot of the lane, as a
+//! connection of HTTP/1.1 is.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout_at;
+use tokio_util::sync::CancellationToken;
+
+use super::exchange::Exchange;
+use super::failure::{self, Stage};
+use super::lane::Lane;
+use super::slot::Slot;
+use shakedown_observe::Failure;
+
+/// How much of one answer, and of all answers of a connection, the server may send ahead of us.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 2 << 20;
+
+/// The most that the headers of an answer may take.
+const MAX_HEADERS: u32 = 64 << 10;
+
+/// hyper's helpers run on the lane's own thread.
+#[derive(Debug, Clone, Copy)]
+struct Local;
+
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for Local {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+/// What the streams of a connection have in common.
+#[derive(Debug)]
+struct Connection {
+    /// It takes no more requests; those under way go on.
+    gone: CancellationToken,
+    is_used: Cell<bool>,
+    /// How many streams the server takes at once, as far as it has said.
+    most: Cell<usize>,
+    /// When an answer last began on it.
+    heard: Cell<Option<Instant>>,
+    /// Why it ended, where that has a name.
+    end: Cell<Option<Failure>>,
+}
+
+/// Serves the lane's requests on a connection until it ends. `first` is its first stream; there are as many as `streams`, unless
+/// the server allows fewer or the lane needs no more.
+pub(super) async fn serve<T>(lane: &Rc<Lane>, first: &Rc<Slot>, stream: T, streams: usize)
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let mut builder = http2::Builder::new(Local);
+    builder
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(MAX_HEADERS)
+        // Until the server has said how many it takes, one: more could be refused, by no fault of the service.
+        .initial_max_send_streams(1);
+    let Ok((sender, mut driver)) = builder.handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await else { return };
+    let connection = Rc::new(Connection {
+        gone: CancellationToken::new(),
+        is_used: Cell::new(false),
+        most: Cell::new(1),
+        heard: Cell::new(None),
+        end: Cell::new(None),
+    });
+    tokio::task::spawn_local({
+        let connection = Rc::clone(&connection);
+        async move {
+            let ended = std::future::poll_fn(|context| {
+                let polled = Pin::new(&mut driver).poll(context);
+                connection.most.set(driver.current_max_send_streams());
+                polled
+            });
+            if let Err(error) = ended.await {
+                connection.end.set(Some(failure::of_hyper(&error, Stage::Head)));
+            }
+            connection.gone.cancel();
+        }
+    });
+    for place in 1..streams {
+        let Some(slot) = lane.add_stream() else { break };
+        let (lane, connection, sender) = (Rc::clone(lane), Rc::clone(&connection), sender.clone());
+        tokio::task::spawn_local(async move {
+            drive(&lane, &slot, &connection, sender, place).await;
+            lane.closed(&slot);
+        });
+    }
+    drive(lane, first, &connection, sender, 0).await;
+}
+
+/// Sends the requests of one stream after the other in the same slot.
+async fn drive(
+    lane: &Rc<Lane>,
+    slot: &Rc<Slot>,
+    connection: &Connection,
+    mut sender: SendRequest<Full<Bytes>>,
+    place: usize,
+) {
+    if slot.job().is_none() && !lane.free(slot) {
+        return;
+    }
+    loop {
+        tokio::select! {
+            biased;
+            () = slot.wait() => {}
+            () = connection.gone.cancelled() => return,
+        }
+        let Some(job) = slot.job() else { continue };
+        let sent = Instant::now();
+        let exchanged = timeout_at(lane.deadline(&job).into(), exchange(lane, slot, connection, &mut sender)).await;
+        match exchanged {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(())) => return,
+            Err(_) => {
+                lane.gave_up(slot);
+                // Nothing at all was heard since: the connection may be dead without anybody having said so, as one over
+                // HTTP/1.1 would be given up.
+                if connection.heard.get().is_none_or(|heard| heard < sent) {
+                    connection.gone.cancel();
+                }
+            }
+        }
+        let is_too_many = place >= connection.most.get();
+        if lane.target.fresh || is_too_many || connection.gone.is_cancelled() || !lane.free(slot) {
+            return;
+        }
+    }
+}
+
+/// Sends one request and reads its answer. Breaks when the connection takes no more.
+async fn exchange(
+    lane: &Rc<Lane>,
+    slot: &Rc<Slot>,
+    connection: &Connection,
+    sender: &mut SendRequest<Full<Bytes>>,
+) -> ControlFlow<()> {
+    let Some(job) = slot.job() else { return ControlFlow::Continue(()) };
+    lane.sending(slot);
+    let (place, request, data) = lane.target.requests.of(job.number);
+    let Ok(request) = request.to_send(&data) else {
+        lane.answered(slot, Some(Failure::Protocol));
+        return ControlFlow::Continue(());
+    };
+    let response = match sender.try_send_request(request).await {
+        Ok(response) => response,
+        Err(mut error) => {
+            // hyper hands the request back only if none of it was written.
+            if error.take_message().is_some() && connection.is_used.get() {
+                connection.gone.cancel();
+                lane.resend(slot);
+                return ControlFlow::Break(());
+            }
+            // A stream whose connection ended is told only that it did.
+            let failure = match failure::of_hyper(error.error(), Stage::Head) {
+                Failure::Closed => connection.end.get().unwrap_or(Failure::Closed),
+                failure => failure,
+            };
+            lane.answered(slot, Some(failure));
+            // What is wrong with one stream leaves the others alone.
+            if matches!(failure, Failure::StreamRefused | Failure::StreamReset) && !sender.is_closed() {
+                return ControlFlow::Continue(());
+            }
+            connection.gone.cancel();
+            return ControlFlow::Break(());
+        }
+    };
+    connection.is_used.set(true);
+    connection.heard.set(Some(Instant::now()));
+    // What is left of a body is not read: to drop it resets its stream alone.
+    read(lane, slot, place, response).await;
+    if sender.is_closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
+/// Reads an answer until its outcome is known, and counts it.
+async fn read(lane: &Rc<Lane>, slot: &Slot, place: usize, response: hyper::Response<Incoming>) {
+    let (head, mut body) = response.into_parts();
+    let mut answer = Exchange::begin(lane, slot, place, head.status.as_u16(), &head.headers);
+    while !answer.is_decided() && !body.is_end_stream() {
+        let frame = match answer.stalls_at() {
+            None => body.frame().await,
+            Some(at) => match timeout_at(at.into(), body.frame()).await {
+                Ok(frame) => frame,
+                Err(_) => return lane.answered(slot, Some(Failure::Stalled)),
+            },
+        };
+        match frame {
+            None => break,
+            Some(Ok(frame)) => {
+                if let Some(piece) = frame.data_ref() {
+                    answer.piece(piece);
+                }
+            }
+            Some(Err(error)) => {
+                return lane.answered(slot, Some(failure::of_hyper(&error, answer.stage())));
+            }
+        }
+    }
+    answer.end();
+}

@@ -1,0 +1,131 @@
+//! What becomes of a lane's requests: the moments at which they are sent and answered, and how they end.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::{BATCH, Lane, State, nanoseconds};
+use crate::record::{Gap, Made, Record, Tokens};
+use crate::slot::{Job, Slot, micros};
+use shakedown_observe::Failure;
+
+/// A request that is over, and what is known of it beside how it failed.
+pub(super) struct Ended {
+    pub(super) job: Job,
+    pub(super) tokens: Option<Box<Tokens>>,
+    pub(super) first_byte_us: Option<u32>,
+    pub(super) is_stuck: bool,
+}
+
+impl Lane {
+    /// Why the request that waits longest is not sent yet. One that waits for a connection in the making has the network
+    /// to blame (`making`), any other ourselves.
+    pub(super) fn why_it_waits(&self, state: &State, now_ns: u64, making: Failure) -> Failure {
+        let is_new = state.waiting.front().is_some_and(|job| job.can_be_late && job.late_us.is_none());
+        match () {
+            // Its time was over before the engine came to it.
+            () if is_new => Failure::NotSentLate,
+            () if state.connecting > 0 => making,
+            () if state.slots.len() >= self.limit => Failure::NotSentLimit,
+            () if now_ns < state.no_files_until_ns => Failure::NotSentConnections,
+            () => Failure::NotSentLate,
+        }
+    }
+
+    pub(super) fn give_up_first(&self, state: &mut State, failure: Failure, now_ns: u64) {
+        if let Some(mut job) = state.waiting.pop_front() {
+            job.end_lateness(now_ns);
+            self.end(state, Ended { job, tokens: None, first_byte_us: None, is_stuck: false }, Some(failure), now_ns);
+        }
+    }
+
+    /// What a connection was busy with, which it no longer is.
+    pub(super) fn taken(&self, slot: &Slot) -> Option<Ended> {
+        let job = slot.job.take()?;
+        let sent_ns = job.due_ns + u64::from(job.sent_us.unwrap_or(0)) * 1000;
+        let head_ns = slot.head_ns.take();
+        let first_byte_us = (head_ns > 0).then(|| micros(head_ns.saturating_sub(sent_ns)));
+        Some(Ended { job, tokens: slot.tokens.take(), first_byte_us, is_stuck: false })
+    }
+
+    /// Counts a request that ended. A closed-loop worker issues its next one.
+    pub(super) fn end(&self, state: &mut State, ended: Ended, failure: Option<Failure>, now_ns: u64) {
+        let Ended { job, tokens, first_byte_us, is_stuck } = ended;
+        let mut took_ns = now_ns.saturating_sub(job.due_ns);
+        if failure == Some(Failure::Timeout) && self.patience_ns > self.timeout_ns {
+            // However long it was listened to, its client gave it up at its timeout.
+            took_ns = took_ns.min(self.timeout_ns);
+        }
+        if self.target.requests.have_names() {
+            self.gauges.count(self.target.requests.choose(job.number), failure.is_some());
+        }
+        let latency_us = micros(took_ns);
+        state.news.records.push(Record { job, latency_us, first_byte_us, tokens, failure, is_stuck });
+        state.open -= 1;
+        if !self.is_open && now_ns < state.stop_ns {
+            match state.starter.ended(now_ns, failure) {
+                Some(due_ns) => self.issue(state, due_ns),
+                // It may be the first of those that wait.
+                None => self.control.wake(),
+            }
+        }
+        self.show(state);
+    }
+
+    /// A connection was made.
+    pub(crate) fn made(&self, begun: Instant, connect: Duration, tls: Option<Duration>) {
+        let at_ns = nanoseconds(begun.saturating_duration_since(self.zero));
+        let micros = |took: Duration| micros(nanoseconds(took));
+        self.state.borrow_mut().news.made.push(Made { at_ns, connect_us: micros(connect), tls_us: tls.map(micros) });
+    }
+
+    /// The connection begins to send its request.
+    pub(crate) fn sending(&self, slot: &Slot) {
+        if let Some(mut job) = slot.job.get() {
+            let now_ns = self.now_ns();
+            job.end_lateness(now_ns);
+            job.sent_us = Some(micros(now_ns.saturating_sub(job.due_ns)));
+            slot.job.set(Some(job));
+        }
+    }
+
+    /// The head of the answer is there.
+    pub(crate) fn answering(&self, slot: &Slot) {
+        slot.head_ns.set(self.now_ns());
+    }
+
+    /// So many pieces with tokens have come by now, and the server counts so many tokens.
+    pub(crate) fn tokens(&self, slot: &Slot, pieces: u64, counted: Option<u64>) {
+        if let Some(Job { due_ns, .. }) = slot.job.get()
+            && (pieces > 0 || counted.is_some())
+        {
+            let mut tokens = slot.tokens.borrow_mut();
+            let gaps = &mut self.state.borrow_mut().news.gaps;
+            tokens.get_or_insert_default().see(due_ns, self.now_ns(), pieces, counted, |gap_us, count| {
+                gaps.push(Gap { due_ns, gap_us, count: u32::try_from(count).unwrap_or(u32::MAX) });
+            });
+        }
+    }
+
+    /// The connection's request came to no end within all the time that it was given.
+    pub(crate) fn gave_up(self: &Rc<Self>, slot: &Slot) {
+        self.ended(slot, Some(Failure::Timeout), true);
+    }
+
+    /// The connection's request ended.
+    pub(crate) fn answered(self: &Rc<Self>, slot: &Slot, failure: Option<Failure>) {
+        self.ended(slot, failure, false);
+    }
+
+    fn ended(self: &Rc<Self>, slot: &Slot, failure: Option<Failure>, is_stuck: bool) {
+        let Some(ended) = self.taken(slot) else { return };
+        let now_ns = self.now_ns();
+        // An answer whose last byte is read after the timeout came too late, whoever noticed first.
+        let failure = if self.is_over(&ended.job, now_ns) { Some(Failure::Timeout) } else { failure };
+        let mut state = self.state.borrow_mut();
+        self.end(&mut state, Ended { is_stuck, ..ended }, failure, now_ns);
+        if state.news.records.len() >= BATCH {
+            let State { news, issued, .. } = &mut *state;
+            self.ledger.take(news, *issued, now_ns);
+        }
+    }
+}

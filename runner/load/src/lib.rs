@@ -1,0 +1,138 @@
+//! Load: streams of requests on a schedule, and what came back.
+//!
+//! What belongs here: the engine that sends, its clock, the protocols (`http`, `openai`), and counting each request
+//! into the cell in which it was due. What does not: where a service is (`cluster` resolves it to an address), when
+//! phases begin (the timeline marks it), and whether an answer was good enough (`judge`).
+
+mod answer;
+mod clock;
+mod connection;
+mod deadline;
+mod dice;
+mod engine;
+mod exchange;
+mod expects;
+mod failure;
+mod framing;
+mod http1;
+mod http2;
+mod lane;
+mod names;
+mod pacing;
+mod record;
+mod request;
+mod scan;
+mod schedule;
+mod shard;
+mod slot;
+mod sse;
+mod target;
+#[cfg(test)]
+mod tests;
+mod text;
+mod tls;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use shakedown_schemas::{Files, scenario};
+
+use shakedown_observe::{Histogram, LoadObservations, Marks};
+
+pub use engine::Engine;
+
+/// A load with its service resolved.
+#[derive(Debug, Clone)]
+pub struct PlannedLoad {
+    /// The load's name.
+    pub name: String,
+    /// The load as the scenario has it.
+    pub load: scenario::Load,
+    /// Where requests go.
+    pub endpoint: Endpoint,
+    /// The files that the scenario names.
+    pub files: Files,
+    /// The seed of everything that is chosen by chance.
+    pub seed: u64,
+}
+
+impl PlannedLoad {
+    /// The contents of a file that the load names.
+    fn file(&self, name: &str) -> Result<Arc<[u8]>, String> {
+        self.files.get(name).ok_or_else(|| format!("the file `{name}` was not read"))
+    }
+
+    /// Whether the load can be sent at all.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self) -> Result<(), LoadError> {
+        target::Target::new(self).map(drop)
+    }
+}
+
+/// Where requests go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The base URL, for the `Host` header, TLS and joining paths: `http://frontend:8000`.
+    pub base: String,
+    /// The addresses to connect to, tried in turn; empty to resolve the URL's host.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// Numbers for the live display: what happened since the last call.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Live {
+    /// The load's name.
+    pub load: String,
+    /// Requests that ended since the last call.
+    pub ended: u64,
+    /// Those of them that succeeded.
+    pub succeeded: u64,
+    /// Half of their latencies are at most this, ms.
+    pub p50_ms: Option<f64>,
+    /// 95 % of their latencies are at most this, ms.
+    pub p95_ms: Option<f64>,
+    /// 99 % of their latencies are at most this, ms.
+    pub p99_ms: Option<f64>,
+    /// Their latencies, in microseconds, for those who look at longer stretches.
+    pub latency: Histogram,
+    /// Requests under way now.
+    pub in_flight: u64,
+}
+
+/// The load generator itself failed; this says nothing about the service.
+#[derive(Debug, thiserror::Error)]
+#[error("load `{load}`: {message}")]
+pub struct LoadError {
+    /// The load's name.
+    pub load: String,
+    /// What went wrong and what to do.
+    pub message: String,
+}
+
+/// Sends all loads of one scenario.
+#[async_trait]
+pub trait LoadDriver: Send {
+    /// Starts all loads; requests are due from `zero` on, by the pace of the phase that the marks say. Returns once the
+    /// engine is ready to send. A mark begins now or later, never in the past.
+    async fn start(&mut self, zero: Instant, marks: Arc<Marks>) -> Result<(), LoadError>;
+
+    /// What happened since the last call, one entry per load.
+    fn live(&mut self) -> Vec<Live>;
+
+    /// What ended so far, while the load goes on; requests that are under way are missing. One entry per load.
+    fn so_far(&mut self) -> Vec<LoadObservations> {
+        Vec::new()
+    }
+
+    /// Nanoseconds since the start, up to a moment ago: every request that was due before has ended.
+    fn answered_ns(&self) -> u64;
+
+    /// Starts no more requests from now on, waits at most `grace` for those under way (never longer than their own
+    /// timeouts), counts the rest as unfinished, and hands over everything that was seen. `end_ns` of the last segment
+    /// is when this was called.
+    async fn finish(&mut self, grace: Duration) -> Result<Vec<LoadObservations>, LoadError>;
+}

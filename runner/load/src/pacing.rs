@@ -1,0 +1,312 @@
+//! What makes requests start: the schedule of an open loop, or the workers of a closed one. Pure, apart from chance that
+//! comes from a seed; the lane asks it at each tick and tells it what ended.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use shakedown_schemas::scenario::{Arrival, Load, Model, Pace, Scenario, ThinkTime};
+
+use super::schedule::{Curve, Schedule, Shape};
+use shakedown_observe::chance::Chance;
+use shakedown_observe::{Failure, Mark};
+
+/// A closed-loop worker that could not connect waits so long before it tries again. Otherwise a service that is down
+/// would be asked without pause, and its refusals would outnumber every other answer.
+const PAUSE_NS: u64 = 10_000_000;
+
+/// How a load's requests start, in all phases: what its lanes share.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Pacing {
+    /// A schedule, by the phases' paces.
+    Open { arrival: Arrival, shapes: Vec<Shape> },
+    /// Workers, by their number in each phase.
+    Closed { think_time: Option<ThinkTime>, workers: Vec<usize> },
+}
+
+impl Pacing {
+    /// The pace of a load that is the same in all phases. None where it says neither how fast nor how many.
+    pub(super) fn new(load: &Load) -> Option<Self> {
+        Some(Self::of(load, [(load.model()?, Duration::ZERO)]))
+    }
+
+    /// The pace of a load in each phase of a scenario.
+    pub(super) fn in_phases(name: &str, scenario: &Scenario) -> Option<Self> {
+        let load = scenario.load.get(name)?;
+        let phases = scenario.phases.iter().enumerate();
+        Some(Self::of(load, phases.filter_map(|(index, it)| Some((scenario.model(name, index)?, it.duration.get())))))
+    }
+
+    fn of(load: &Load, phases: impl IntoIterator<Item = (Model, Duration)>) -> Self {
+        let phases = phases.into_iter();
+        if let Some(Model::Closed(_)) = load.model() {
+            let workers = phases.filter_map(|(model, _)| match model {
+                Model::Closed(workers) => Some(workers as usize),
+                Model::Open(_) => None,
+            });
+            return Self::Closed { think_time: load.think_time, workers: workers.collect() };
+        }
+        let paces = phases.filter_map(|(model, duration): (Model, Duration)| match model {
+            Model::Open(pace) => Some((pace, duration)),
+            Model::Closed(_) => None,
+        });
+        let shapes = paces.map(|(pace, duration): (Pace, _)| Shape::new(&pace, duration)).collect();
+        Self::Open { arrival: load.arrival.unwrap_or_default(), shapes }
+    }
+
+    /// True for an open loop.
+    pub(super) const fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
+    }
+
+    /// The highest rate of an open loop, per second.
+    pub(super) fn highest_rate(&self) -> f64 {
+        match self {
+            Self::Open { shapes, .. } => shapes.iter().map(Shape::highest).fold(0.0, f64::max),
+            Self::Closed { .. } => 0.0,
+        }
+    }
+
+    /// The most workers of a closed loop.
+    pub(super) fn most_workers(&self) -> usize {
+        match self {
+            Self::Open { .. } => 0,
+            Self::Closed { workers, .. } => workers.iter().copied().max().unwrap_or(0),
+        }
+    }
+}
+
+/// Part `part` of `parts` of a number of things that cannot be divided further.
+pub(super) const fn share(whole: usize, part: usize, parts: usize) -> usize {
+    whole / parts + (part < whole % parts) as usize
+}
+
+/// What starts the requests of one part of a load.
+#[derive(Debug)]
+pub(super) enum Starter {
+    Open { schedule: Schedule, shapes: Vec<Shape> },
+    Closed(Workers),
+}
+
+/// The workers of one part of a closed loop.
+#[derive(Debug)]
+pub(super) struct Workers {
+    /// How many there are to be, by phase.
+    by_phase: Vec<usize>,
+    /// How many there are to be now, and how many there are.
+    wanted: usize,
+    alive: usize,
+    /// When those that wait go on.
+    waiting: BinaryHeap<Reverse<u64>>,
+    think_time: Option<ThinkTime>,
+    chance: Chance,
+}
+
+impl Starter {
+    /// Part `part` of `parts` of a load of this name.
+    pub(super) fn new(pacing: &Pacing, seed: u64, load: &str, (part, parts): (usize, usize)) -> Self {
+        match pacing {
+            Pacing::Open { arrival, shapes } => Self::Open {
+                schedule: Schedule::new(*arrival, seed, load, (part as u64, parts as u64)),
+                shapes: shapes.clone(),
+            },
+            Pacing::Closed { think_time, workers } => Self::Closed(Workers {
+                by_phase: workers.iter().map(|workers| share(*workers, part, parts)).collect(),
+                wanted: 0,
+                alive: 0,
+                waiting: BinaryHeap::new(),
+                think_time: *think_time,
+                chance: Chance::new(seed, &["think time", load, &part.to_string()]),
+            }),
+        }
+    }
+
+    /// True for an open loop.
+    pub(super) const fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
+    }
+
+    /// True when requests have a moment that they are due at, which the engine can miss. Without a think time a worker's
+    /// request is due when it is sent.
+    pub(super) const fn can_be_late(&self) -> bool {
+        match self {
+            Self::Open { .. } => true,
+            Self::Closed(workers) => workers.think_time.is_some(),
+        }
+    }
+
+    /// Follows these marks, as far as they lie before `now_ns`.
+    pub(super) fn follow(&mut self, marks: &[Mark], now_ns: u64) {
+        match self {
+            Self::Open { schedule, shapes } => schedule.follow(Curve::new(shapes, marks)),
+            Self::Closed(workers) => workers.follow(marks, now_ns),
+        }
+    }
+
+    /// The next request that is due before `end_ns`.
+    pub(super) fn due_before(&mut self, end_ns: u64) -> Option<u64> {
+        match self {
+            Self::Open { schedule, .. } => schedule.take_before(end_ns),
+            Self::Closed(workers) => workers.due_before(end_ns),
+        }
+    }
+
+    /// When the next request is due, as far as is known.
+    pub(super) fn next_ns(&self) -> Option<u64> {
+        match self {
+            Self::Open { schedule, .. } => schedule.due_ns(),
+            Self::Closed(workers) => workers.waiting.peek().map(|Reverse(at)| *at),
+        }
+    }
+
+    /// When the next request is to be sent: together with those that are due within `gather_ns` after it.
+    pub(super) fn release_ns(&self, gather_ns: u64) -> Option<u64> {
+        match self {
+            Self::Open { schedule, .. } => schedule.release_ns(gather_ns),
+            Self::Closed(_) => self.next_ns(),
+        }
+    }
+
+    /// A request ended: when the one that follows from it is due, if it is due now.
+    pub(super) fn ended(&mut self, now_ns: u64, failure: Option<Failure>) -> Option<u64> {
+        match self {
+            Self::Open { .. } => None,
+            Self::Closed(workers) => workers.ended(now_ns, failure),
+        }
+    }
+}
+
+impl Workers {
+    fn follow(&mut self, marks: &[Mark], now_ns: u64) {
+        let current = marks.iter().rev().find(|mark| mark.at_ns <= now_ns);
+        let (phase, since_ns) = current.map_or((0, 0), |mark| (mark.phase, mark.at_ns));
+        self.wanted = self.by_phase.get(phase).or(self.by_phase.last()).copied().unwrap_or(0);
+        while self.alive < self.wanted {
+            self.alive += 1;
+            self.waiting.push(Reverse(since_ns));
+        }
+    }
+
+    fn due_before(&mut self, end_ns: u64) -> Option<u64> {
+        while self.waiting.peek().is_some_and(|Reverse(at)| *at < end_ns) {
+            let at = self.waiting.pop().map(|Reverse(at)| at);
+            if self.is_needed() {
+                return at;
+            }
+        }
+        None
+    }
+
+    /// Whether a worker that is free goes on; else it is gone.
+    fn is_needed(&mut self) -> bool {
+        let is_needed = self.alive <= self.wanted;
+        self.alive -= usize::from(!is_needed);
+        is_needed
+    }
+
+    fn ended(&mut self, now_ns: u64, failure: Option<Failure>) -> Option<u64> {
+        if !self.is_needed() {
+            return None;
+        }
+        let thinks_ns = match self.think_time {
+            None => 0,
+            Some(ThinkTime::Constant(time)) => time.get().as_nanos() as u64,
+            Some(ThinkTime::Exponential(mean)) => (mean.get().as_nanos() as f64 * self.chance.exponential()) as u64,
+        };
+        let no_connection = matches!(
+            failure,
+            Some(Failure::Dns | Failure::Refused | Failure::Connect | Failure::Tls | Failure::TlsAlert)
+        );
+        match thinks_ns.max(if no_connection { PAUSE_NS } else { 0 }) {
+            0 => Some(now_ns),
+            wait_ns => {
+                self.waiting.push(Reverse(now_ns + wait_ns));
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use shakedown_observe::Part;
+
+    fn scenario() -> Scenario {
+        let http = json!({"url": "http://h"});
+        serde_json::from_value(json!({
+            "version": 1,
+            "name": "test",
+            "load": {
+                "open": {"http": http, "rate": "20/s", "arrival": "poisson"},
+                "closed": {"http": http, "concurrency": 5, "think_time": "10ms"},
+            },
+            "phases": [
+                {"name": "a", "duration": "10s"},
+                {"name": "b", "duration": "10s", "load": {
+                    "open": {"rate": {"from": "20/s", "to": "80/s"}}, "closed": {"concurrency": 2},
+                }},
+                {"name": "c", "duration": "10s", "load": {"open": {"rate": "0/s"}, "closed": {"concurrency": 7}}},
+            ],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn phases_have_paces_of_their_own() {
+        let open = Pacing::in_phases("open", &scenario()).unwrap();
+        assert_eq!((open.is_open(), open.highest_rate(), open.most_workers()), (true, 80.0, 0));
+        let closed = Pacing::in_phases("closed", &scenario()).unwrap();
+        assert!(matches!(&closed, Pacing::Closed { workers, .. } if *workers == [5, 2, 7]));
+        assert_eq!((closed.highest_rate(), closed.most_workers()), (0.0, 7));
+        assert_eq!(Pacing::in_phases("other", &scenario()), None);
+        assert!((0..3).map(|part| share(8, part, 3)).eq([3, 3, 2]));
+    }
+
+    #[test]
+    fn workers_come_and_go_with_the_phases_and_think_between_requests() {
+        let pacing = Pacing::in_phases("closed", &scenario()).unwrap();
+        let mut starter = Starter::new(&pacing, 1, "closed", (0, 1));
+        let mark = |at_ns, phase| Mark { at_ns, phase, part: Part::Judged };
+        let marks = [mark(0, 0), mark(1_000, 1), mark(2_000, 2)];
+        starter.follow(&marks[..1], 0);
+        let due: Vec<u64> = std::iter::from_fn(|| starter.due_before(1)).collect();
+        assert_eq!((due, starter.can_be_late()), (vec![0; 5], true));
+        assert_eq!((starter.ended(500, None), starter.next_ns()), (None, Some(10_000_500)));
+        // Three of five are too many: the one that thinks ends with its thought, others with their answers.
+        starter.follow(&marks[..2], 1_000);
+        assert_eq!((starter.ended(1_100, None), starter.ended(1_200, None)), (None, None));
+        assert_eq!(starter.due_before(20_000_000), None);
+        assert_eq!((starter.ended(1_300, None), starter.next_ns()), (None, Some(10_001_300)));
+        starter.follow(&marks, 2_000);
+        assert_eq!(starter.next_ns(), Some(2_000));
+        let due: Vec<u64> = std::iter::from_fn(|| starter.due_before(3_000)).collect();
+        assert_eq!(due, [2_000; 5]);
+    }
+
+    #[test]
+    fn a_worker_that_is_refused_pauses_and_any_other_goes_on_at_once() {
+        let pacing = Pacing::Closed { think_time: None, workers: vec![1] };
+        let mut starter = Starter::new(&pacing, 1, "closed", (0, 1));
+        starter.follow(&[], 0);
+        assert_eq!((starter.due_before(1), starter.can_be_late()), (Some(0), false));
+        assert_eq!(starter.ended(700, None), Some(700));
+        assert_eq!(starter.ended(800, Some(Failure::Reset)), Some(800));
+        assert_eq!((starter.ended(900, Some(Failure::Refused)), starter.next_ns()), (None, Some(900 + PAUSE_NS)));
+    }
+
+    #[test]
+    fn thoughts_by_chance_have_their_mean() {
+        let think_time = Some(ThinkTime::Exponential(shakedown_schemas::units::Duration::from_millis(20)));
+        let mut starter = Starter::new(&Pacing::Closed { think_time, workers: vec![1] }, 1, "closed", (0, 1));
+        starter.follow(&[], 0);
+        let mut now_ns = starter.due_before(1).unwrap();
+        for _ in 0..10_000 {
+            assert_eq!(starter.ended(now_ns, None), None);
+            now_ns = starter.due_before(u64::MAX).unwrap();
+        }
+        assert!((now_ns as f64 / 10_000.0 / 20e6 - 1.0).abs() < 0.05, "{now_ns}");
+    }
+}

@@ -1,0 +1,393 @@
+//! Counting: each request that ended goes into the cell in which it was due.
+//!
+//! A request that has ended was due in the past, and all marks up to now are known (see `Marks`), so that it can be counted
+//! at once. What is kept does not grow with the number of requests: a small packed cell for each quarter of a second, and
+//! longer ones in a long stretch. Everything here is pure apart from one lock, which nobody else wants but a glance of the
+//! live display: each engine thread counts by itself.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::slot::{Job, micros};
+use shakedown_observe::{
+    CELL_NS, Cell, Failure, Histogram, LoadObservations, Mark, Marks, PackedCell, Part, Segment, Timings,
+};
+
+/// A cell that ended so long ago is packed: few of its requests are still to come.
+const COLD_NS: u64 = 1_000_000_000;
+
+/// A stretch with more cells gets cells of twice the length: fine ones, and those of a second or more.
+const MOST_FINE_CELLS: u64 = 1024;
+const MOST_CELLS: u64 = 4096;
+
+/// A request that ended.
+#[derive(Debug, Clone)]
+pub(super) struct Record {
+    /// The request.
+    pub(super) job: Job,
+    /// From the due moment to the end, in microseconds; beyond an hour it stays at the largest value.
+    pub(super) latency_us: u32,
+    /// From when it was sent to the head of its answer, in microseconds.
+    pub(super) first_byte_us: Option<u32>,
+    /// What it brought, where its answer has tokens.
+    pub(super) tokens: Option<Box<Tokens>>,
+    /// Why it failed; none for a success.
+    pub(super) failure: Option<Failure>,
+    /// It was sent and never came to any end.
+    pub(super) is_stuck: bool,
+}
+
+/// The tokens of one answer, in the same few bytes however many there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tokens {
+    /// From the due moment to the first piece that brought tokens, in microseconds.
+    first_us: Option<u32>,
+    /// When the last such piece came, in nanoseconds since the load's start.
+    last_ns: u64,
+    /// The longest time between two such pieces, in microseconds.
+    longest_us: u32,
+    /// How many such pieces came.
+    pieces: u64,
+    /// How many tokens the server says that there were.
+    counted: Option<u64>,
+}
+
+impl Tokens {
+    /// So many pieces have come by now, and the server counts so many tokens. Calls `gap` with the time since the piece
+    /// before and with how many pieces came; those that come together have no time between them, which is what their
+    /// reader sees.
+    pub(super) fn see(
+        &mut self,
+        due_ns: u64,
+        now_ns: u64,
+        pieces: u64,
+        counted: Option<u64>,
+        mut gap: impl FnMut(u32, u64),
+    ) {
+        self.counted = counted;
+        let Some(news) = pieces.checked_sub(self.pieces).filter(|news| *news > 0) else { return };
+        match self.first_us {
+            None => self.first_us = Some(micros(now_ns.saturating_sub(due_ns)).max(1)),
+            Some(_) => {
+                let since = micros(now_ns.saturating_sub(self.last_ns));
+                self.longest_us = self.longest_us.max(since);
+                gap(since, 1);
+            }
+        }
+        if news > 1 {
+            gap(0, news - 1);
+        }
+        (self.last_ns, self.pieces) = (now_ns, pieces);
+    }
+
+    /// From the first token to the last, divided by the tokens after the first, in microseconds.
+    fn mean_us(&self, due_ns: u64) -> Option<u32> {
+        let after = self.count().checked_sub(1).filter(|after| *after > 0)?;
+        let first_ns = due_ns + u64::from(self.first_us?) * 1000;
+        Some(micros(self.last_ns.saturating_sub(first_ns) / after))
+    }
+
+    /// The server's own count, else one token for each piece.
+    fn count(&self) -> u64 {
+        self.counted.unwrap_or(self.pieces)
+    }
+}
+
+/// A time between two pieces of a stream.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gap {
+    /// When the stream's request was due.
+    pub(super) due_ns: u64,
+    pub(super) gap_us: u32,
+    pub(super) count: u32,
+}
+
+/// A connection that was made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Made {
+    /// When it was begun.
+    pub(super) at_ns: u64,
+    pub(super) connect_us: u32,
+    pub(super) tls_us: Option<u32>,
+}
+
+/// What happened since the last look, to be counted.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub(super) records: Vec<Record>,
+    pub(super) gaps: Vec<Gap>,
+    pub(super) made: Vec<Made>,
+}
+
+/// What one part of a load sent and got so far.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    marks: Arc<Marks>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct State {
+    /// By the moment when they begin.
+    stretches: BTreeMap<u64, Stretch>,
+    issued: u64,
+    live: LiveCounts,
+}
+
+/// The requests of one stretch between two marks.
+#[derive(Debug, Clone)]
+struct Stretch {
+    begin_ns: u64,
+    cell_ns: u64,
+    /// Those that nobody touches now.
+    cold: Vec<PackedCell>,
+    /// Those that are being counted into, by number.
+    hot: BTreeMap<u64, Cell>,
+    timings: Timings,
+    first_success_ns: Option<u64>,
+}
+
+/// What ended since the last look.
+#[derive(Debug, Default, Clone)]
+pub(super) struct LiveCounts {
+    pub(super) ended: u64,
+    pub(super) succeeded: u64,
+    pub(super) latency: Histogram,
+}
+
+impl LiveCounts {
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.ended += other.ended;
+        self.succeeded += other.succeeded;
+        self.latency.merge(&other.latency);
+    }
+}
+
+impl Ledger {
+    pub(super) fn new(marks: Arc<Marks>) -> Self {
+        Self { marks, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Counts what happened, and empties it. `issued` is how many requests were issued in all.
+    pub(super) fn take(&self, news: &mut News, issued: u64, now_ns: u64) {
+        let marks = self.marks.all();
+        let mut state = self.state();
+        state.issued = issued;
+        state.count(news, &marks, now_ns);
+    }
+
+    /// What ended since the last call.
+    pub(super) fn live(&self) -> LiveCounts {
+        std::mem::take(&mut self.state().live)
+    }
+
+    /// Everything, cut at the timeline's marks.
+    pub(super) fn close(&self, end_ns: u64) -> LoadObservations {
+        std::mem::take(&mut *self.state()).close(self.marks.all(), end_ns)
+    }
+
+    /// What ended so far, cut at the timeline's marks, while the load goes on. Requests that are under way are missing.
+    pub(super) fn so_far(&self, end_ns: u64) -> LoadObservations {
+        let state = self.state().clone();
+        state.close(self.marks.all(), end_ns)
+    }
+}
+
+/// The stretch of a moment: where it begins, and where the next one does.
+fn stretch_of(marks: &[Mark], at_ns: u64) -> (u64, u64) {
+    let following = marks.partition_point(|mark| mark.at_ns <= at_ns);
+    let begin = following.checked_sub(1).map_or(0, |index| marks[index].at_ns);
+    (begin, marks.get(following).map_or(u64::MAX, |next| next.at_ns))
+}
+
+impl State {
+    fn count(&mut self, news: &mut News, marks: &[Mark], now_ns: u64) {
+        // Neighbours share a cell, so that each cell is looked up once. They are nearly in order already.
+        news.records.sort_by_key(|record| record.job.due_ns);
+        let mut values = Vec::new();
+        let records = news.records.iter();
+        values.extend(records.clone().filter(|record| is_timed(record.failure)).map(|record| record.latency_us));
+        self.live.latency.record_all(&mut values);
+        self.live.ended += news.records.len() as u64;
+        self.live.succeeded += records.filter(|record| record.failure.is_none()).count() as u64;
+        let mut rest = news.records.as_slice();
+        while let Some(first) = rest.first() {
+            let (begin, end) = stretch_of(marks, first.job.due_ns);
+            let (records, others) = rest.split_at(rest.partition_point(|record| record.job.due_ns < end));
+            self.stretch(begin).count(records, &mut values);
+            rest = others;
+        }
+        news.records.clear();
+        for Gap { due_ns, gap_us, count } in news.gaps.drain(..) {
+            let (begin, _) = stretch_of(marks, due_ns);
+            self.stretch(begin).cell(due_ns).token_gaps.record_n(gap_us.into(), count.into());
+        }
+        for Made { at_ns, connect_us, tls_us } in news.made.drain(..) {
+            let (begin, _) = stretch_of(marks, at_ns);
+            let timings = &mut self.stretch(begin).timings;
+            timings.connect.record(connect_us.into());
+            tls_us.into_iter().for_each(|tls_us| timings.tls.record(tls_us.into()));
+        }
+        for stretch in self.stretches.values_mut() {
+            stretch.cool(now_ns);
+        }
+    }
+
+    fn stretch(&mut self, begin_ns: u64) -> &mut Stretch {
+        self.stretches.entry(begin_ns).or_insert_with(|| Stretch {
+            begin_ns,
+            cell_ns: CELL_NS,
+            cold: Vec::new(),
+            hot: BTreeMap::new(),
+            timings: Timings::default(),
+            first_success_ns: None,
+        })
+    }
+
+    fn close(mut self, mut marks: Vec<Mark>, end_ns: u64) -> LoadObservations {
+        let earliest = self.stretches.keys().next().copied().unwrap_or(u64::MAX);
+        if marks.first().is_none_or(|first| first.at_ns > earliest) {
+            // Requests from before the first mark are seen, but nobody's to judge.
+            let phase = marks.first().map_or(0, |first| first.phase);
+            marks.insert(0, Mark { at_ns: 0, phase, part: Part::Settling });
+        }
+        let ends = marks.iter().skip(1).map(|next| next.at_ns).chain([end_ns]);
+        let segments = marks.iter().zip(ends).map(|(mark, end)| {
+            let end_ns = end.max(mark.at_ns);
+            let mut segment = match self.stretches.remove(&mark.at_ns) {
+                Some(counted) => counted.close(*mark, end_ns),
+                None => Segment::new(*mark, end_ns),
+            };
+            let whole = (end_ns - mark.at_ns).div_ceil(segment.cell_ns) as usize;
+            segment.cells.resize(whole.max(segment.cells.len()), Cell::default());
+            segment
+        });
+        let mut seen =
+            LoadObservations { segments: segments.collect(), issued: self.issued, ..LoadObservations::default() };
+        // What was counted from a mark that was taken back would be the timeline's error. It is not lost.
+        for (begin_ns, counted) in self.stretches {
+            let index = seen.segments.partition_point(|segment| segment.mark.at_ns <= begin_ns).saturating_sub(1);
+            let mark = seen.segments[index].mark;
+            seen.segments[index].merge(counted.close(mark, mark.at_ns));
+        }
+        seen
+    }
+}
+
+impl Stretch {
+    fn close(mut self, mark: Mark, end_ns: u64) -> Segment {
+        self.cool(u64::MAX);
+        let cells = self.cold.iter().map(PackedCell::unpack).collect();
+        let Self { cell_ns, timings, first_success_ns, .. } = self;
+        Segment { mark, end_ns, cell_ns, cells, timings, first_success_ns }
+    }
+
+    /// Counts requests in order of their due moments.
+    fn count(&mut self, records: &[Record], values: &mut Vec<u32>) {
+        let gather = |values: &mut Vec<u32>, into: &mut Histogram, of: &dyn Fn(&Record) -> Option<u32>| {
+            values.extend(records.iter().filter_map(of));
+            into.record_all(values);
+        };
+        let service = |record: &Record| {
+            let sent_us = record.job.sent_us?;
+            is_timed(record.failure).then(|| record.latency_us.saturating_sub(sent_us))
+        };
+        gather(values, &mut self.timings.lateness, &|record| record.job.late_us);
+        gather(values, &mut self.timings.service, &service);
+        let first_byte = |record: &Record| record.first_byte_us.filter(|_| record.failure.is_none());
+        gather(values, &mut self.timings.first_byte, &first_byte);
+        let longest =
+            |record: &Record| record.tokens.as_ref().filter(|it| it.pieces > 1).map(|tokens| tokens.longest_us);
+        gather(values, &mut self.timings.longest_gap, &longest);
+        gather(values, &mut self.timings.mean_gap, &|record| record.tokens.as_ref()?.mean_us(record.job.due_ns));
+        let first_success = records.iter().find(|record| record.failure.is_none()).map(|record| record.job.due_ns);
+        self.first_success_ns = [self.first_success_ns, first_success].into_iter().flatten().min();
+        let mut rest = records;
+        while let Some(first) = rest.first() {
+            self.room(first.job.due_ns);
+            let number = (first.job.due_ns - self.begin_ns) / self.cell_ns;
+            let end_ns = self.begin_ns + (number + 1) * self.cell_ns;
+            let (records, others) = rest.split_at(rest.partition_point(|record| record.job.due_ns < end_ns));
+            let cell = self.cell(first.job.due_ns);
+            for record in records {
+                add(cell, record);
+            }
+            let timed = records.iter().filter(|record| is_timed(record.failure));
+            values.extend(timed.map(|record| record.latency_us));
+            cell.latency.record_all(values);
+            rest = others;
+        }
+    }
+
+    /// The cell of a moment, ready to be counted into.
+    fn cell(&mut self, at_ns: u64) -> &mut Cell {
+        self.room(at_ns);
+        let number = (at_ns - self.begin_ns) / self.cell_ns;
+        let cold = &mut self.cold;
+        self.hot.entry(number).or_insert_with(|| {
+            cold.get_mut(number as usize).map(|cell| std::mem::take(cell).unpack()).unwrap_or_default()
+        })
+    }
+
+    /// Makes cells longer until a moment is in one of the first so many.
+    fn room(&mut self, at_ns: u64) {
+        loop {
+            let most = if self.cell_ns < 1_000_000_000 { MOST_FINE_CELLS } else { MOST_CELLS };
+            if at_ns - self.begin_ns < most * self.cell_ns {
+                return;
+            }
+            self.cool(u64::MAX);
+            self.cell_ns *= 2;
+            let pair = |pair: &[PackedCell]| match pair {
+                [one, other] => {
+                    let mut cell = one.unpack();
+                    cell.merge(&other.unpack());
+                    PackedCell::new(&cell)
+                }
+                rest => rest.first().cloned().unwrap_or_default(),
+            };
+            self.cold = self.cold.chunks(2).map(pair).collect();
+        }
+    }
+
+    /// Packs the cells that ended a while ago.
+    fn cool(&mut self, now_ns: u64) {
+        while let Some(entry) = self.hot.first_entry() {
+            let number = *entry.key();
+            if (self.begin_ns + (number + 1) * self.cell_ns).saturating_add(COLD_NS) > now_ns && now_ns < u64::MAX {
+                break;
+            }
+            let cell = PackedCell::new(&entry.remove());
+            if self.cold.len() <= number as usize {
+                self.cold.resize(number as usize + 1, PackedCell::default());
+            }
+            self.cold[number as usize] = cell;
+        }
+    }
+}
+
+/// Counts a request into its cell, apart from its latency.
+fn add(cell: &mut Cell, record: &Record) {
+    match record.failure {
+        None => cell.succeeded += 1,
+        Some(failure) => *cell.failed.entry(failure).or_default() += 1,
+    }
+    if let Some(tokens) = &record.tokens {
+        tokens.first_us.into_iter().for_each(|first_us| cell.first_token.record(first_us.into()));
+        cell.tokens += if record.failure.is_none() { tokens.count() } else { 0 };
+    }
+    cell.stuck += u64::from(record.is_stuck);
+    cell.in_flight = cell.in_flight.max(record.job.in_flight.into());
+}
+
+/// Whether the time that a request took says something about the service: it succeeded, or it never ended.
+fn is_timed(failure: Option<Failure>) -> bool {
+    failure.is_none_or(Failure::is_timed)
+}
+
+#[cfg(test)]
+mod tests;

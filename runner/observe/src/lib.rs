@@ -1,0 +1,57 @@
+//! What a run saw, as plain data: the timeline's marks and the requests of each load in small cells.
+//!
+//! Producers are the load engine (which counts each request into a cell) and the timeline (which says where phases
+//! begin and end). The only consumer is `judge`. Nothing here judges, and nothing here acts.
+
+mod cell;
+pub mod chance;
+mod failure;
+mod histogram;
+mod load;
+mod marks;
+mod outside;
+
+use std::collections::BTreeMap;
+
+pub use cell::{Cell, PackedCell};
+pub use failure::Failure;
+pub use histogram::Histogram;
+pub use load::{CELL_NS, LoadObservations, Segment, Timings};
+pub use marks::{Known, Mark, Marks, Part};
+pub use outside::{LinesSeen, Outside, PodSeen, PodsSeen};
+
+/// Everything that one scenario's run saw. Times are nanoseconds since the load's start, by the monotonic clock.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observations {
+    /// The phases as they really were, in order. One that never began is missing.
+    pub phases: Vec<PhaseSpan>,
+    /// What each load sent and got, in the order of the scenario.
+    pub loads: Vec<LoadObservations>,
+    /// What others saw, by the path of the expectation that asks for it, such as `phases[1].expect[0]`.
+    pub outside: BTreeMap<String, Outside>,
+}
+
+/// One phase as it really was.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PhaseSpan {
+    /// The phase's name.
+    pub name: String,
+    /// When it began.
+    pub start_ns: u64,
+    /// When its faults (those without `after`) were in place; `start_ns` without faults.
+    pub active_ns: u64,
+    /// When the part that expectations judge began: `active_ns` and the settling time.
+    pub judged_from_ns: u64,
+    /// When that part ended: the undo of its faults began.
+    pub judged_to_ns: u64,
+    /// When it was over: the undo of its faults was confirmed.
+    pub end_ns: u64,
+    /// The duration that the scenario asks for.
+    pub planned_ns: u64,
+    /// True when the phase has faults.
+    pub has_faults: bool,
+    /// When the removal of the last of its faults was confirmed; none without faults or when that failed.
+    pub removed_ns: Option<u64>,
+    /// True when the phase lasted as long as the scenario asks for.
+    pub complete: bool,
+}

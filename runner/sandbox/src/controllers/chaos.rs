@@ -1,0 +1,225 @@
+//! Chaos Mesh's controller: every chaos goes from its finalizer over its targets and their records to its end.
+//!
+//! What belongs here: the order of the steps, when they are tried again, and what the status says. What does not: what a
+//! step does to a target (`act`), and the rules of selectors and records (`mesh`).
+//!
+//! A step that fails is tried again, with pauses that double. What has begun to be injected has to be injected before it
+//! can be recovered, so a chaos that fails half-way also blocks its own deletion, as the real one does.
+
+mod act;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{earlier, events};
+use crate::clock::Clock;
+use crate::dns::Dns;
+use crate::mesh::record::{self, Desired, Operation, Phase, Record};
+use crate::mesh::{CLEAN, FINALIZER, KINDS, PAUSE, select, units};
+use crate::net::Ailments;
+use crate::object;
+use crate::registry::Registry;
+use crate::resource::Resource;
+use crate::store::Key;
+
+const COMPONENT: &str = "chaos-controller-manager";
+/// The pause before a failed step is tried again, at first and at most.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+
+/// The controller, and what it has to remember besides what the objects say.
+pub(crate) struct Controller {
+    ailments: Ailments,
+    dns: Arc<Dns>,
+    /// Chaos that selected nobody, by uid, with what may not have changed for that to be final.
+    unlucky: BTreeMap<String, String>,
+    /// Steps that failed, by uid and record: when to try again, and the pause after that.
+    failed: BTreeMap<(String, String, String), (Instant, Duration)>,
+    /// Chaos whose time is known to be up.
+    expired: BTreeSet<String>,
+}
+
+impl Controller {
+    /// Hurts pods through this board from now on.
+    pub fn new(ailments: Ailments, dns: Arc<Dns>) -> Self {
+        let (unlucky, failed, expired) = Default::default();
+        Self { ailments, dns, unlucky, failed, expired }
+    }
+
+    /// Brings every chaos closer to what is wanted of it.
+    pub fn reconcile(&mut self, registry: &Registry) -> Option<Duration> {
+        let all: Vec<(&'static Resource, Arc<Value>)> = {
+            let store = registry.store.lock();
+            KINDS.iter().flat_map(|kind| store.list(kind, "").into_iter().map(|object| (*kind, object))).collect()
+        };
+        let known = |uid: &str| all.iter().any(|(_, chaos)| object::uid(chaos) == uid);
+        self.unlucky.retain(|uid, _| known(uid));
+        self.failed.retain(|(uid, _, _), _| known(uid));
+        self.expired.retain(|uid| known(uid));
+        all.iter().map(|(resource, chaos)| self.advance(registry, resource, chaos)).fold(None, earlier)
+    }
+
+    fn advance(&mut self, registry: &Registry, resource: &'static Resource, chaos: &Value) -> Option<Duration> {
+        let (key, uid) = (Key::of(resource, chaos), object::uid(chaos).to_string());
+        let terminating = object::is_terminating(chaos);
+        if !terminating && !object::has_finalizer(chaos, FINALIZER) {
+            registry.modify(&key, &uid, |chaos| {
+                let mut finalizers = object::list(chaos, "/metadata/finalizers").to_vec();
+                finalizers.push(FINALIZER.into());
+                object::meta_mut(chaos).insert("finalizers".into(), finalizers.into());
+            });
+        }
+        let is_once = matches!(object::text(chaos, "/spec/action"), "pod-kill" | "container-kill");
+        let paused = chaos["metadata"]["annotations"][PAUSE] == "true";
+        let left = time_left(chaos, &registry.store.clock).filter(|_| !is_once);
+        if left == Some(Duration::ZERO) && !terminating && self.expired.insert(uid.clone()) {
+            let message = "Time up according to the duration";
+            events::emit(registry, chaos, COMPONENT, false, "TimeUp", message);
+        }
+        // What happens once cannot be stopped by a pause or a time.
+        let stop = terminating || (!is_once && (paused || left == Some(Duration::ZERO)));
+        let desired = if stop { Desired::Stop } else { Desired::Run };
+        let mut records = record::read(chaos);
+        if records.is_none() && !terminating {
+            records = self.select(registry, chaos, desired);
+        }
+        let mut instances = chaos["status"].get("instances").cloned().unwrap_or(json!({}));
+        let mut again = left.filter(|left| !left.is_zero());
+        let mut failing = false;
+        if let Some(records) = &mut records {
+            for index in 0..records.len() {
+                let (next, failed) = self.step(registry, resource, chaos, records, index, desired, &mut instances);
+                again = earlier(again, next);
+                failing |= failed;
+            }
+        }
+        registry.modify(&key, &uid, |chaos| {
+            record::write(chaos, desired, records.as_deref(), paused);
+            if instances.as_object().is_some_and(|instances| !instances.is_empty()) {
+                chaos["status"]["instances"] = instances;
+            }
+        });
+        let whole = records.iter().flatten().all(|record| record.phase == Phase::NotInjected);
+        // The real controller does not come to this point either while a step fails, not even when it is forced.
+        let forced = chaos["metadata"]["annotations"][CLEAN] == "forced" && !failing;
+        if terminating && (whole || forced) {
+            registry.modify(&key, &uid, |chaos| {
+                object::meta_mut(chaos).insert("finalizers".into(), json!([]));
+            });
+        }
+        again
+    }
+
+    /// Chooses the targets, once. Nobody is chosen anew until the chaos changes.
+    fn select(&mut self, registry: &Registry, chaos: &Value, desired: Desired) -> Option<Vec<Record>> {
+        let uid = object::uid(chaos).to_string();
+        let mark = format!("{} {}", desired.word(), chaos["metadata"]["annotations"]);
+        if self.unlucky.get(&uid) == Some(&mark) {
+            return None;
+        }
+        let chosen = {
+            let store = registry.store.lock();
+            let own = select::pods(&store, &chaos["spec"]).map(|pods| records(chaos, &pods, "."));
+            match chaos["spec"].get("target") {
+                // Of a HTTPChaos a target is a word.
+                Some(target @ Value::Object(_)) => own.and_then(|mut own| {
+                    own.extend(records(chaos, &select::pods(&store, target)?, ".Target"));
+                    Ok(own)
+                }),
+                _ => own,
+            }
+        };
+        match chosen {
+            Ok(records) => Some(records),
+            Err(why) => {
+                let message = format!("Failed to select targets: {why}");
+                events::emit(registry, chaos, COMPONENT, true, "Failed", &message);
+                self.unlucky.insert(uid, mark);
+                None
+            }
+        }
+    }
+
+    /// Does what a record needs next, if it is time for it. Says when to come again, and whether something fails.
+    #[allow(clippy::too_many_arguments, reason = "everything that a step reads and writes, in one place")]
+    fn step(
+        &mut self,
+        registry: &Registry,
+        resource: &Resource,
+        chaos: &Value,
+        records: &mut [Record],
+        index: usize,
+        desired: Desired,
+        instances: &mut Value,
+    ) -> (Option<Duration>, bool) {
+        let Some(operation) = records[index].next(desired) else { return (None, false) };
+        let mark = (object::uid(chaos).to_string(), records[index].selector_key.clone(), records[index].id.clone());
+        let now = Instant::now();
+        if let Some((at, _)) = self.failed.get(&mark).filter(|(at, _)| *at > now) {
+            return (Some(*at - now), true);
+        }
+        let before = records[index].phase;
+        let act = act::Act { registry, ailments: &self.ailments, dns: &self.dns, resource, chaos };
+        let came = match operation {
+            Operation::Apply => act.apply(records, &records[index], instances),
+            Operation::Recover => act.recover(&records[index], instances),
+        };
+        let record = &mut records[index];
+        record.take(operation, &came, &registry.store.clock.stamp());
+        let said = match (&came, operation) {
+            (Err(failed), Operation::Apply) => (true, "Failed", format!("Failed to apply chaos: {}", failed.message)),
+            (Err(failed), Operation::Recover) => {
+                (true, "Failed", format!("Failed to recover chaos: {}", failed.message))
+            }
+            (Ok(Phase::Injected), _) => (false, "Applied", format!("Successfully apply chaos for {}", record.id)),
+            (Ok(Phase::NotInjected), _) => {
+                (false, "Recovered", format!("Successfully recover chaos for {}", record.id))
+            }
+            (Ok(_), _) => (false, "", String::new()),
+        };
+        if !said.1.is_empty() && (came.is_err() || record.phase != before) {
+            events::emit(registry, chaos, COMPONENT, said.0, said.1, &said.2);
+        }
+        if came.is_ok() {
+            self.failed.remove(&mark);
+            return (None, false);
+        }
+        let pause = self.failed.get(&mark).map_or(RETRY.0, |(_, pause)| (*pause * 2).min(RETRY.1));
+        self.failed.insert(mark, (now + pause, pause));
+        (Some(pause), true)
+    }
+}
+
+/// The time until the chaos is over by itself; `None` when it has no duration, or one that cannot be read.
+fn time_left(chaos: &Value, clock: &Clock) -> Option<Duration> {
+    let duration = units::duration(chaos["spec"]["duration"].as_str()?)?;
+    let created: Timestamp = object::text(chaos, "/metadata/creationTimestamp").parse().ok()?;
+    let end = created.checked_add(SignedDuration::try_from(duration).ok()?).ok()?;
+    Some(end.duration_since(clock.now()).try_into().unwrap_or(Duration::ZERO))
+}
+
+/// The records of pods that were chosen: one for each pod, or for each container that is meant.
+fn records(chaos: &Value, pods: &[Arc<Value>], selector_key: &str) -> Vec<Record> {
+    let by_pod = matches!(object::text(chaos, "/kind"), "NetworkChaos" | "HTTPChaos")
+        || matches!(object::text(chaos, "/spec/action"), "pod-kill" | "pod-failure");
+    let named: Vec<&str> = object::list(chaos, "/spec/containerNames").iter().filter_map(Value::as_str).collect();
+    let mut records = Vec::new();
+    for pod in pods {
+        let id = format!("{}/{}", object::namespace(pod), object::name(pod));
+        if by_pod {
+            records.push(Record::new(id, selector_key));
+            continue;
+        }
+        let all = object::list(pod, "/spec/containers").iter().map(|container| object::text(container, "/name"));
+        let meant: Vec<&str> =
+            if named.is_empty() { all.take(1).collect() } else { all.filter(|name| named.contains(name)).collect() };
+        records.extend(meant.into_iter().map(|name| Record::new(format!("{id}/{name}"), selector_key)));
+    }
+    records
+}

@@ -1,0 +1,178 @@
+//! Which links between pods carry data, and how: from NetworkPolicies, as a network plugin does it, and from the rules of
+//! each pod's PodNetworkChaos, as chaos-daemon does it on the node.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::mesh::daemon::Rules;
+use crate::net::{Carry, Link, Links, Way};
+use crate::object;
+use crate::registry::Registry;
+use crate::resource::{NAMESPACES, NETWORK_POLICIES, POD_NETWORK_CHAOS, PODS};
+use crate::store::Key;
+use shakedown_policy::{Cluster, Connection, Endpoint, Labels, Pod, Protocol};
+
+/// Keeps the links in step with pods, namespaces and policies.
+#[derive(Debug)]
+pub(crate) struct Plugin {
+    links: Links,
+    seen: Option<Seen>,
+    /// The rules of each PodNetworkChaos, by its uid: their shapers keep their state until the rules change.
+    rules: BTreeMap<String, Read>,
+}
+
+/// The rules of a PodNetworkChaos in one generation.
+#[derive(Debug)]
+struct Read {
+    generation: i64,
+    /// Or why they cannot be had.
+    rules: Result<Arc<Rules>, String>,
+}
+
+/// All that decides about links.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    pods: Vec<Pod>,
+    namespaces: BTreeMap<String, Labels>,
+    policies: Vec<NetworkPolicy>,
+    /// The pods with rules: their addresses, and which rules in which generation.
+    hurt: BTreeMap<IpAddr, (String, i64)>,
+}
+
+impl Plugin {
+    /// Rules these links from now on.
+    pub fn new(links: Links) -> Self {
+        Self { links, seen: None, rules: BTreeMap::new() }
+    }
+
+    /// Judges all links anew if anything that decides about them has changed.
+    pub fn reconcile(&mut self, registry: &Registry) -> Option<Duration> {
+        let (pods, namespaces, policies, chaos) = {
+            let tx = registry.store.lock();
+            (
+                tx.list(&PODS, ""),
+                tx.list(&NAMESPACES, ""),
+                tx.list(&NETWORK_POLICIES, ""),
+                tx.list(&POD_NETWORK_CHAOS, ""),
+            )
+        };
+        self.read(&chaos);
+        let labels = |namespace: &Value| -> Labels {
+            let pairs = object::labels(namespace).into_iter().flatten();
+            pairs.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_string()))).collect()
+        };
+        let mut seen = Seen {
+            pods: typed::<core::Pod>(&pods).iter().filter_map(Pod::from_kubernetes).collect(),
+            namespaces: namespaces.iter().map(|n| (object::name(n).to_string(), labels(n))).collect(),
+            policies: typed(&policies),
+            hurt: pods.iter().filter_map(|pod| self.hurt(pod, &chaos)).collect(),
+        };
+        for policy in &mut seen.policies {
+            // A change of annotations alone must not wake every connection.
+            policy.metadata.resource_version = None;
+            policy.metadata.annotations = None;
+        }
+        if self.seen.as_ref() != Some(&seen) {
+            let cluster = Cluster::new(seen.pods.clone(), seen.namespaces.clone(), &seen.policies);
+            let rules = |uid: &String| self.rules.get(uid).and_then(|read| read.rules.clone().ok());
+            let hurt: BTreeMap<IpAddr, Arc<Rules>> =
+                seen.hurt.iter().filter_map(|(ip, (uid, _))| Some((*ip, rules(uid)?))).collect();
+            self.links.update(Arc::new(move |link| carry(&cluster, &hurt, link)));
+            self.seen = Some(seen);
+        }
+        // Only now the rules act.
+        self.tell(registry, &chaos);
+        None
+    }
+
+    /// Reads the rules that are new or have changed.
+    fn read(&mut self, chaos: &[Arc<Value>]) {
+        self.rules.retain(|uid, _| chaos.iter().any(|object| object::uid(object) == uid));
+        for object in chaos {
+            let generation = object::number(object, "/metadata/generation").unwrap_or(0);
+            let known = self.rules.get(object::uid(object));
+            if known.is_none_or(|read| read.generation != generation) {
+                let rules = Rules::read(object).map(Arc::new);
+                self.rules.insert(object::uid(object).to_owned(), Read { generation, rules });
+            }
+        }
+    }
+
+    /// The address of a pod that has rules. A pod of the same name that is gone took its own with it.
+    fn hurt(&self, pod: &Value, chaos: &[Arc<Value>]) -> Option<(IpAddr, (String, i64))> {
+        let is_its = |object: &&Arc<Value>| {
+            object::list(object, "/metadata/ownerReferences").iter().any(|owner| owner["uid"] == object::uid(pod))
+        };
+        let object = chaos.iter().find(is_its)?;
+        let uid = object::uid(object);
+        let ip = object::text(pod, "/status/podIP").parse().ok()?;
+        Some((ip, (uid.to_owned(), self.rules.get(uid)?.generation)))
+    }
+
+    /// Says which generation of each pod's rules acts, or why it does not.
+    fn tell(&self, registry: &Registry, chaos: &[Arc<Value>]) {
+        for object in chaos {
+            let Some(read) = self.rules.get(object::uid(object)) else { continue };
+            let mut status = json!({"observedGeneration": read.generation});
+            if let Err(message) = &read.rules {
+                status["failedMessage"] = message.clone().into();
+            }
+            if object.get("status") != Some(&status) {
+                let key = Key::of(&POD_NETWORK_CHAOS, object);
+                registry.modify(&key, object::uid(object), |object| object["status"] = status);
+            }
+        }
+    }
+}
+
+fn carry(cluster: &Cluster, hurt: &BTreeMap<IpAddr, Arc<Rules>>, link: Link) -> Carry {
+    let is_outside = link.source == IpAddr::V4(Ipv4Addr::LOCALHOST);
+    if !is_outside && !permits(cluster, link) {
+        return Carry::blocked();
+    }
+    let (near, far) = (hurt.get(&link.source), hurt.get(&link.destination));
+    if near.is_none() && far.is_none() {
+        return Carry::open();
+    }
+    // In the caller's own network a service's address is still the service's; answers come from it as well.
+    let callee = link.via.unwrap_or(SocketAddr::new(link.destination, link.port));
+    // A port of the caller's that no rule names.
+    let caller = SocketAddr::new(link.source, 0);
+    let dropped = near.is_some_and(|rules| rules.drops_to(callee) || rules.drops_from(callee.ip()))
+        || far.is_some_and(|rules| rules.drops_to(caller) || rules.drops_from(caller.ip()));
+    if dropped {
+        // One direction is enough: without acknowledgements the other stops as well.
+        return Carry::blocked();
+    }
+    let way = |rules: Option<&Arc<Rules>>, to| rules.map(|rules| Way::new(rules.shapers(to))).unwrap_or_default();
+    Carry::through(way(near, callee), way(far, caller))
+}
+
+fn permits(cluster: &Cluster, link: Link) -> bool {
+    let connection = Connection {
+        from: Endpoint::Address(link.source),
+        to: Endpoint::Address(link.destination),
+        protocol: Protocol::Tcp,
+        port: link.port,
+    };
+    cluster.permits(&connection)
+}
+
+fn typed<T: DeserializeOwned>(objects: &[Arc<Value>]) -> Vec<T> {
+    let parse = |object: &Arc<Value>| match T::deserialize(object.as_ref()) {
+        Ok(typed) => Some(typed),
+        Err(error) => {
+            // Everything that is stored went through these types; this would be a bug.
+            tracing::error!(name = object::name(object), %error, "a stored object cannot be read back");
+            None
+        }
+    };
+    objects.iter().filter_map(parse).collect()
+}

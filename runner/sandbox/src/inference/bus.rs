@@ -1,0 +1,184 @@
+//! The bus: a NATS server, as much of one as the deployment needs. No authentication, no headers, no clustering, no
+//! storage.
+//!
+//! What belongs here: client connections. What does not: who gets a message (`hub`) and the protocol's text (`nats`).
+
+mod hub;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval_at, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use self::hub::{Hub, Outbox};
+use super::BusConfig;
+use super::log::Log;
+use super::nats::wire::{self, Info, Op};
+use crate::net::{Net, Stream};
+
+/// How long a client that is turned away or dropped may take to read why.
+const FAREWELL: Duration = Duration::from_millis(100);
+/// The most characters of a client's name that are kept.
+const NAME: usize = 100;
+/// How long to wait when the kernel accepts no connection, for want of files or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Runs a bus until `stop` is cancelled.
+///
+/// # Errors
+/// If a setting is not valid, or its port cannot be listened on.
+pub async fn bus(net: Net, config: BusConfig, log: Log, stop: CancellationToken) -> io::Result<()> {
+    config.check()?;
+    let listener = net.listen(config.port).await?;
+    log.info(format_args!("the bus listens on port {}", config.port));
+    let config = Arc::new(config);
+    let hub = Arc::new(Hub::new(config.max_pending));
+    let mut clients = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            Some(_) = clients.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, from)) if clients.len() < config.max_clients => {
+                    clients.spawn(serve(stream, from, Arc::clone(&config), Arc::clone(&hub), log.clone()));
+                }
+                Ok((mut stream, from)) => {
+                    log.warn(format_args!("too many clients: {from} is turned away"));
+                    let farewell = stream.write_all(b"-ERR 'maximum connections exceeded'\r\n");
+                    let _ = timeout(FAREWELL, farewell).await;
+                }
+                Err(error) => {
+                    log.warn(format_args!("cannot accept a client: {error}"));
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+}
+
+/// Serves one client until it goes away or has to.
+async fn serve(stream: Stream, from: SocketAddr, config: Arc<BusConfig>, hub: Arc<Hub>, log: Log) {
+    let outbox = hub.join();
+    let out = BytesMut::new();
+    let mut client =
+        Client { hub: &hub, config: &config, outbox: &outbox, out, verbose: true, unanswered: 0, name: None };
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let ended =
+        client.run(&mut reader, &mut writer, &|name| log.info(format_args!("client {name} of {from} connected"))).await;
+    let name = client.name.take().unwrap_or_else(|| "without a name".to_owned());
+    match ended {
+        Ok(()) => log.info(format_args!("client {name} of {from} left")),
+        Err(error) => {
+            log.warn(format_args!("client {name} of {from} is dropped: {error}"));
+            // After what it was sent before, or it could not tell this from the middle of a message.
+            let mut last = client.out;
+            last.unsplit(outbox.rest());
+            wire::write(&Op::Err(error.to_string()), &mut last);
+            let _ = timeout(FAREWELL, writer.write_all_buf(&mut last)).await;
+        }
+    }
+    hub.leave(&outbox);
+}
+
+struct Client<'a> {
+    hub: &'a Hub,
+    config: &'a BusConfig,
+    outbox: &'a Outbox,
+    /// What is being written.
+    out: BytesMut,
+    verbose: bool,
+    /// PINGs without any answer since.
+    unanswered: u32,
+    /// What it calls itself.
+    name: Option<String>,
+}
+
+impl Client<'_> {
+    async fn run(
+        &mut self,
+        reader: &mut (impl AsyncReadExt + Unpin),
+        writer: &mut (impl AsyncWriteExt + Unpin),
+        connected: &(impl Fn(&str) + Sync),
+    ) -> io::Result<()> {
+        let info = Info {
+            server_id: format!("SHAKEDOWN{:016X}", rand::random::<u64>()),
+            version: env!("CARGO_PKG_VERSION").into(),
+            max_payload: self.config.max_payload,
+            ..Info::default()
+        };
+        let mut input = BytesMut::new();
+        wire::write(&Op::Info(Box::new(info)), &mut self.out);
+        let period = self.config.ping_interval.get();
+        let mut ping = interval_at(tokio::time::Instant::now() + period, period);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                read = reader.read_buf(&mut input) => {
+                    if read? == 0 {
+                        return Ok(());
+                    }
+                    self.unanswered = 0;
+                    while let Some(op) = wire::read(&mut input, self.config.max_payload).map_err(io::Error::other)? {
+                        let known = self.name.is_some();
+                        self.handle(op)?;
+                        if let Some(name) = self.name.as_deref().filter(|_| !known) {
+                            connected(name);
+                        }
+                    }
+                }
+                written = writer.write(&self.out), if !self.out.is_empty() => self.out.advance(written?),
+                waiting = self.outbox.take(), if self.out.is_empty() => self.out = waiting,
+                () = self.outbox.overflowed() => return Err(io::Error::other("Slow Consumer")),
+                _ = ping.tick() => {
+                    if self.unanswered >= 2 {
+                        return Err(io::Error::other("Stale Connection"));
+                    }
+                    self.unanswered += 1;
+                    self.outbox.push(&Op::Ping);
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, op: Op) -> io::Result<()> {
+        let answer = match op {
+            Op::Connect(connect) => {
+                self.verbose = connect.verbose;
+                self.name = Some(connect.name.chars().filter(|c| !c.is_control()).take(NAME).collect());
+                self.hub.echo(self.outbox, connect.echo);
+                Op::Ok
+            }
+            Op::Ping => {
+                self.outbox.push(&Op::Pong);
+                return Ok(());
+            }
+            Op::Pong => return Ok(()),
+            Op::Pub { subject, reply, payload } => answer(self.hub.publish(self.outbox, &subject, reply, payload)),
+            Op::Sub { subject, queue, sid } => answer(self.hub.subscribe(self.outbox, subject, queue, sid)),
+            Op::Unsub { sid, max } => {
+                self.hub.unsubscribe(self.outbox, &sid, max);
+                Op::Ok
+            }
+            Op::Info(_) | Op::Ok | Op::Err(_) | Op::Msg { .. } => {
+                return Err(io::Error::other("Unknown Protocol Operation"));
+            }
+        };
+        if self.verbose || answer != Op::Ok {
+            self.outbox.push(&answer);
+        }
+        Ok(())
+    }
+}
+
+fn answer(result: Result<(), &'static str>) -> Op {
+    match result {
+        Ok(()) => Op::Ok,
+        Err(message) => Op::Err(message.to_owned()),
+    }
+}

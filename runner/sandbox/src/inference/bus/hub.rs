@@ -1,0 +1,211 @@
+//! Who gets a message: clients, their subscriptions, and what waits for each of them. No sockets.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::inference::nats::subject;
+use crate::inference::nats::wire::{self, Op};
+
+/// How many subscriptions a client may have.
+const MAX_SUBSCRIPTIONS: usize = 4096;
+
+/// All clients of a bus.
+pub(super) struct Hub {
+    state: Mutex<State>,
+    max_pending: usize,
+}
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    clients: BTreeMap<u64, Client>,
+    /// Counts messages to queue groups, so that members take turns.
+    turn: usize,
+}
+
+struct Client {
+    outbox: Arc<Outbox>,
+    echo: bool,
+    subscriptions: BTreeMap<String, Subscription>,
+}
+
+struct Subscription {
+    subject: String,
+    queue: Option<String>,
+    delivered: u64,
+    /// Ends after this many messages.
+    max: Option<u64>,
+}
+
+/// What waits to be written to one client.
+pub(super) struct Outbox {
+    client: u64,
+    max: usize,
+    waiting: Mutex<BytesMut>,
+    changed: Notify,
+    overflowed: CancellationToken,
+}
+
+impl Outbox {
+    fn waiting(&self) -> MutexGuard<'_, BytesMut> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an operation; too many bytes spoil the box for good.
+    pub(super) fn push(&self, op: &Op) {
+        let mut waiting = self.waiting();
+        wire::write(op, &mut waiting);
+        if waiting.len() > self.max || self.overflowed.is_cancelled() {
+            self.overflowed.cancel();
+            *waiting = BytesMut::new();
+        }
+        self.changed.notify_one();
+    }
+
+    /// Takes what there is.
+    pub(super) fn rest(&self) -> BytesMut {
+        std::mem::take(&mut *self.waiting())
+    }
+
+    /// Waits for something and takes all of it.
+    pub(super) async fn take(&self) -> BytesMut {
+        loop {
+            let waiting = self.rest();
+            if !waiting.is_empty() {
+                return waiting;
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    /// Waits until too much has waited.
+    pub(super) async fn overflowed(&self) {
+        self.overflowed.cancelled().await;
+    }
+}
+
+impl Hub {
+    pub(super) fn new(max_pending: usize) -> Self {
+        Self { state: Mutex::default(), max_pending }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new client.
+    pub(super) fn join(&self) -> Arc<Outbox> {
+        let mut state = self.state();
+        state.next += 1;
+        let client = state.next;
+        let outbox = Arc::new(Outbox {
+            client,
+            max: self.max_pending,
+            waiting: Mutex::default(),
+            changed: Notify::new(),
+            overflowed: CancellationToken::new(),
+        });
+        let entry = Client { outbox: Arc::clone(&outbox), echo: true, subscriptions: BTreeMap::new() };
+        state.clients.insert(client, entry);
+        outbox
+    }
+
+    /// The client is gone.
+    pub(super) fn leave(&self, client: &Outbox) {
+        self.state().clients.remove(&client.client);
+    }
+
+    /// Whether the client gets its own messages.
+    pub(super) fn echo(&self, client: &Outbox, echo: bool) {
+        if let Some(client) = self.state().clients.get_mut(&client.client) {
+            client.echo = echo;
+        }
+    }
+
+    /// The client wants what is published to `subject`. A repeated `sid` changes nothing.
+    pub(super) fn subscribe(
+        &self,
+        client: &Outbox,
+        subject: String,
+        queue: Option<String>,
+        sid: String,
+    ) -> Result<(), &'static str> {
+        if !subject::is_pattern(&subject) {
+            return Err("Invalid Subject");
+        }
+        let mut state = self.state();
+        let Some(client) = state.clients.get_mut(&client.client) else { return Ok(()) };
+        if client.subscriptions.len() >= MAX_SUBSCRIPTIONS {
+            return Err("maximum subscriptions exceeded");
+        }
+        client.subscriptions.entry(sid).or_insert(Subscription { subject, queue, delivered: 0, max: None });
+        Ok(())
+    }
+
+    /// The client wants no more than `max` messages in all for the subscription; without it, none from now on.
+    pub(super) fn unsubscribe(&self, client: &Outbox, sid: &str, max: Option<u64>) {
+        let mut state = self.state();
+        let Some(client) = state.clients.get_mut(&client.client) else { return };
+        match (client.subscriptions.get_mut(sid), max) {
+            (Some(subscription), Some(max)) if subscription.delivered < max => subscription.max = Some(max),
+            _ => _ = client.subscriptions.remove(sid),
+        }
+    }
+
+    /// Puts a message into the outbox of everybody who is to get it: each matching subscription, and of those that
+    /// share a queue one in turn.
+    pub(super) fn publish(
+        &self,
+        from: &Outbox,
+        subject: &str,
+        reply: Option<String>,
+        payload: Bytes,
+    ) -> Result<(), &'static str> {
+        if !subject::is_literal(subject) {
+            return Err("Invalid Publish Subject");
+        }
+        let mut state = self.state();
+        let mut receivers: Vec<(u64, String)> = Vec::new();
+        let mut groups: HashMap<&str, Vec<(u64, &String)>> = HashMap::new();
+        for (id, client) in &state.clients {
+            if *id == from.client && !client.echo {
+                continue;
+            }
+            for (sid, subscription) in &client.subscriptions {
+                if !subject::matches(&subscription.subject, subject) {
+                    continue;
+                }
+                match &subscription.queue {
+                    Some(queue) => groups.entry(queue).or_default().push((*id, sid)),
+                    None => receivers.push((*id, sid.clone())),
+                }
+            }
+        }
+        for members in groups.values() {
+            let (id, sid) = members[state.turn % members.len()];
+            receivers.push((id, sid.clone()));
+        }
+        state.turn = state.turn.wrapping_add(1);
+        for (id, sid) in receivers {
+            let Some(client) = state.clients.get_mut(&id) else { continue };
+            let message = Op::Msg {
+                subject: subject.to_owned(),
+                sid: sid.clone(),
+                reply: reply.clone(),
+                payload: payload.clone(),
+            };
+            client.outbox.push(&message);
+            if let Some(subscription) = client.subscriptions.get_mut(&sid) {
+                subscription.delivered += 1;
+                if subscription.max.is_some_and(|max| subscription.delivered >= max) {
+                    client.subscriptions.remove(&sid);
+                }
+            }
+        }
+        Ok(())
+    }
+}

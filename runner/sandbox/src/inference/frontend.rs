@@ -1,0 +1,136 @@
+//! The frontend: the OpenAI API on one side, workers on the other.
+//!
+//! What belongs here: starting its parts and feeding heartbeats to the registry. What does not: which worker is next
+//! (`registry`), one request's way to a worker and back (`answer`), HTTP and JSON (`api`, `openai`).
+
+mod answer;
+mod api;
+mod openai;
+mod registry;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use self::answer::Expected;
+use self::registry::Registry;
+use super::FrontendConfig;
+use super::http;
+use super::log::Log;
+use super::nats::client::{Client, ClientConfig, client};
+use super::protocol::{Heartbeat, decode, heartbeat_subject, millis};
+use crate::net::Net;
+
+/// How often to look for workers that fell silent.
+const EXPIRY: Duration = Duration::from_millis(50);
+
+/// Runs a frontend until `stop` is cancelled.
+///
+/// # Errors
+/// If a setting is not valid, or one of its ports cannot be listened on.
+pub async fn frontend(net: Net, config: FrontendConfig, log: Log, stop: CancellationToken) -> io::Result<()> {
+    config.check()?;
+    let api = net.listen(config.port).await?;
+    let responses = net.listen(config.response_port).await?;
+    let (bus, driver) = client(net.clone(), ClientConfig::new(&config.bus, "frontend", log.clone()));
+    let frontend = Arc::new(Frontend {
+        response_port: responses.local_addr()?.port(),
+        own_address: config.advertise.clone().or_else(|| net.address().map(|address| address.to_string())),
+        permits: Arc::new(Semaphore::new(config.max_requests)),
+        registry: Mutex::new(Registry::new(config.heartbeat_timeout.get(), config.sidelined.get())),
+        expected: Expected::default(),
+        bus,
+        config,
+        log,
+        net,
+    });
+    let mut background = JoinSet::new();
+    background.spawn(driver);
+    background.spawn(answer::accept(responses, Arc::clone(&frontend)));
+    let handler = Arc::clone(&frontend);
+    background.spawn(http::serve(api, frontend.config.max_connections, move |request| {
+        api::handle(Arc::clone(&handler), request)
+    }));
+    let (port, model) = (frontend.config.port, &frontend.config.model);
+    frontend.log.info(format_args!("the frontend is up on port {port}: model {model}"));
+    frontend.watch_workers(stop).await;
+    Ok(())
+}
+
+/// What the parts of a frontend share.
+struct Frontend {
+    config: FrontendConfig,
+    log: Log,
+    bus: Client,
+    registry: Mutex<Registry>,
+    expected: Expected,
+    response_port: u16,
+    own_address: Option<String>,
+    permits: Arc<Semaphore>,
+    net: Net,
+}
+
+impl Frontend {
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where workers send answers; unknown as long as there has been no bus.
+    fn respond_to(&self) -> Option<String> {
+        let host = match &self.own_address {
+            Some(address) => address.clone(),
+            None => self.bus.state().borrow().connected?.ip().to_canonical().to_string(),
+        };
+        let brackets = host.contains(':') && !host.starts_with('[');
+        Some(if brackets {
+            format!("[{host}]:{}", self.response_port)
+        } else {
+            format!("{host}:{}", self.response_port)
+        })
+    }
+
+    async fn watch_workers(&self, stop: CancellationToken) {
+        // A fixed text that is a valid subject.
+        let Some(mut heartbeats) = self.bus.subscribe(&heartbeat_subject("*"), None) else { return };
+        let mut disbelieved = BTreeSet::new();
+        let mut expiry = interval(EXPIRY);
+        expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                // First everything that has been heard, then who was not heard.
+                biased;
+                () = stop.cancelled() => return,
+                Some(message) = heartbeats.next() => match decode::<Heartbeat>(&message.payload) {
+                    Some(heartbeat) => {
+                        let worker = heartbeat.worker.clone();
+                        let off = millis(self.net.now()).abs_diff(heartbeat.at_ms);
+                        if u128::from(off) > self.config.clock_tolerance.get().as_millis() {
+                            if disbelieved.insert(worker.clone()) {
+                                let seconds = off / 1000;
+                                self.log.warn(format_args!("heartbeats of worker {worker} are {seconds} s off: not believed"));
+                            }
+                            continue;
+                        }
+                        disbelieved.remove(&worker);
+                        if self.registry().heard(heartbeat, Instant::now()) {
+                            self.log.info(format_args!("worker {worker} joined"));
+                        }
+                    }
+                    None => self.log.warn("a message on the heartbeat subject is no heartbeat"),
+                },
+                _ = expiry.tick() => {
+                    for worker in self.registry().expire(Instant::now()) {
+                        let silent = self.config.heartbeat_timeout;
+                        self.log.warn(format_args!("worker {worker} is dropped: no heartbeat for {silent}"));
+                    }
+                }
+            }
+        }
+    }
+}

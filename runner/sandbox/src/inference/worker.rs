@@ -1,0 +1,261 @@
+//! A worker: it takes requests from the bus and sends made-up tokens back, as slowly as a model would.
+//!
+//! What belongs here: heartbeats, slots, answers, health. What does not: how messages look (`protocol`), how long things
+//! take (`worker::pace`), and which prompts are worked out already (`worker::cache`).
+
+mod cache;
+mod pace;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{SinkExt, StreamExt};
+use http::StatusCode;
+use serde_json::json;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use self::cache::Cache;
+use self::pace::{Pace, text};
+use super::WorkerConfig;
+use super::log::Log;
+use super::nats::client::{Client, ClientConfig, client, split_address};
+use super::protocol::{Frame, Heartbeat, Lines, Request, decode, encode, heartbeat_subject, lines, request_subject};
+use super::{http as server, protocol};
+use crate::net::Net;
+
+/// How many refusals may be on their way at the same time; further requests are dropped without a word.
+const MAX_REFUSALS: usize = 64;
+/// How often a worker writes how many requests it answered.
+const ACCOUNT: Duration = Duration::from_secs(5);
+/// How many connections may ask for the worker's health.
+const MAX_HEALTH: usize = 64;
+
+/// Runs a worker until `stop` is cancelled; then it takes leave, and ends what it has begun within the configured time.
+///
+/// # Errors
+/// If a setting is not valid, or its health port cannot be listened on.
+pub async fn worker(net: Net, config: WorkerConfig, log: Log, stop: CancellationToken) -> io::Result<()> {
+    config.check()?;
+    let health = net.listen(config.health_port).await?;
+    let bus = ClientConfig::new(&config.bus, &config.id, log.clone());
+    let (bus, driver) = client(net.clone(), ClientConfig { reconnect_after: config.reconnect_after.get(), ..bus });
+    let worker = Arc::new(Worker {
+        slots: Semaphore::new(config.slots),
+        taken: AtomicUsize::new(0),
+        delivered: AtomicU64::new(0),
+        undelivered: AtomicU64::new(0),
+        life: rand::random(),
+        cache: config.cache.as_deref().map(|folder| Cache::new(folder, net.clone(), log.clone())),
+        net,
+        bus,
+        config,
+        log,
+    });
+    let mut background = JoinSet::new();
+    background.spawn(driver);
+    let asked = Arc::clone(&worker);
+    background.spawn(server::serve(health, MAX_HEALTH, move |request| {
+        let answer = asked.health(request.uri().path());
+        async move { answer }
+    }));
+    let (id, model, slots) = (&worker.config.id, &worker.config.model, worker.config.slots);
+    worker.log.info(format_args!("worker {id} is up: model {model}, {slots} slots"));
+    worker.work(stop).await;
+    Ok(())
+}
+
+struct Worker {
+    net: Net,
+    bus: Client,
+    config: WorkerConfig,
+    log: Log,
+    cache: Option<Cache>,
+    life: u64,
+    slots: Semaphore,
+    /// Requests that hold a slot or wait for one.
+    taken: AtomicUsize,
+    /// Answers that were sent to their end.
+    delivered: AtomicU64,
+    /// Answers that were not.
+    undelivered: AtomicU64,
+}
+
+impl Worker {
+    async fn work(self: &Arc<Self>, stop: CancellationToken) {
+        // The name was checked: this is a valid subject.
+        let Some(mut requests) = self.bus.subscribe(&request_subject(&self.config.id), None) else { return };
+        let mut answers = JoinSet::new();
+        let mut beat = interval(self.config.heartbeat.get());
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut account = interval_at(Instant::now() + ACCOUNT, ACCOUNT);
+        account.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut bus = self.bus.state();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = beat.tick() => self.heartbeat(false),
+                Ok(()) = bus.changed() => {
+                    self.heartbeat(false);
+                    if bus.borrow_and_update().connected.is_some() {
+                        self.log.info(format_args!("registered as {} for model {}", self.config.id, self.config.model));
+                    }
+                }
+                _ = account.tick() => self.account(),
+                Some(_) = answers.join_next() => {}
+                Some(message) = requests.next() => match decode::<Request>(&message.payload) {
+                    Some(request) if self.taken.load(Ordering::Relaxed) < self.config.slots + self.config.queue => {
+                        self.taken.fetch_add(1, Ordering::Relaxed);
+                        let worker = Arc::clone(self);
+                        answers.spawn(async move {
+                            worker.answer(request).await;
+                            worker.taken.fetch_sub(1, Ordering::Relaxed);
+                        });
+                    }
+                    Some(request) if answers.len() < self.config.slots + self.config.queue + MAX_REFUSALS => {
+                        let worker = Arc::clone(self);
+                        answers.spawn(async move { worker.refuse(request).await });
+                    }
+                    Some(request) => self.log.warn(format_args!("far too many requests: {} was dropped", request.id)),
+                    None => self.log.warn("a message on the request subject is no request"),
+                },
+            }
+        }
+        self.log.info("told to end: taking leave, and ending what was begun");
+        self.heartbeat(true);
+        drop(requests);
+        let _ = timeout(self.config.drain.get(), async {
+            // Without this, a worker that has nothing else to do would be gone before its farewell is.
+            self.bus.flush().await;
+            while answers.join_next().await.is_some() {}
+        })
+        .await;
+    }
+
+    /// Writes what was answered since the last time. A worker that gets no requests says that once, too.
+    fn account(&self) {
+        let delivered = self.delivered.swap(0, Ordering::Relaxed);
+        let undelivered = self.undelivered.swap(0, Ordering::Relaxed);
+        let bus = if self.bus.is_connected() { "connected" } else { "no bus" };
+        self.log.info(format_args!(
+            "{delivered} answers delivered and {undelivered} not in the last {} s, {} requests here, {bus}",
+            ACCOUNT.as_secs(),
+            self.taken.load(Ordering::Relaxed)
+        ));
+        let failures = self.cache.as_ref().map_or(0, Cache::failures);
+        if failures > 1 {
+            self.log.warn(format_args!("the cache failed {failures} times in the last {} s", ACCOUNT.as_secs()));
+        }
+    }
+
+    fn heartbeat(&self, leaving: bool) {
+        let heartbeat = Heartbeat {
+            worker: self.config.id.clone(),
+            life: self.life,
+            model: self.config.model.clone(),
+            subject: request_subject(&self.config.id),
+            leaving,
+            at_ms: protocol::millis(self.net.now()),
+        };
+        let payload = Bytes::from(encode(&heartbeat));
+        if let Err(error) = self.bus.publish(&heartbeat_subject(&self.config.id), None, payload) {
+            debug!(id = self.config.id, %error, "no heartbeat");
+        }
+    }
+
+    async fn call_back(&self, request: &Request) -> io::Result<Lines> {
+        let (host, port) = split_address(&request.respond_to)?;
+        let stream = timeout(self.config.connect_timeout.get(), self.net.connect(host, port))
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let mut lines = lines(stream);
+        let hello = Frame::Hello { request: request.id.clone(), worker: self.config.id.clone() };
+        send(&mut lines, &hello).await?;
+        Ok(lines)
+    }
+
+    async fn answer(&self, request: Request) {
+        let answered = async {
+            let (mut sink, mut incoming) = self.call_back(&request).await?.split();
+            // The frontend sends nothing: whatever arrives is the end, and nobody wants the rest of the answer.
+            tokio::select! {
+                done = self.generate(&request, &mut sink) => done,
+                _ = incoming.next() => Err(io::ErrorKind::ConnectionAborted.into()),
+            }
+        };
+        let ended = answered.await;
+        let counter = if ended.is_ok() { &self.delivered } else { &self.undelivered };
+        counter.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = ended {
+            debug!(id = self.config.id, request = request.id, %error, "an answer was not delivered");
+        }
+    }
+
+    async fn generate<S>(&self, request: &Request, sink: &mut S) -> io::Result<()>
+    where
+        S: futures::Sink<String, Error = tokio_util::codec::LinesCodecError> + Unpin,
+    {
+        // The semaphore is never closed.
+        let Ok(_slot) = self.slots.acquire().await else { return Ok(()) };
+        let mut pace = Pace::new(&self.config, &request.id);
+        let known = match &self.cache {
+            Some(cache) => cache.knows(&request.prompt).await,
+            None => false,
+        };
+        if !known {
+            sleep_until(Instant::now() + self.config.prefill.get().mul_f64(self.net.busy())).await;
+            if let Some(cache) = &self.cache {
+                cache.keep(&request.prompt).await;
+            }
+        }
+        // Each token has its time from the start: a timer's rounding must not add up over an answer.
+        let mut due = Instant::now();
+        for index in 0..request.max_tokens {
+            // Read for each token: the processor may be shared from one to the next.
+            due += pace.before(index).mul_f64(self.net.busy());
+            sleep_until(due).await;
+            send(sink, &Frame::Token(text(&request.prompt, index))).await?;
+        }
+        send(sink, &Frame::End).await?;
+        sink.close().await.map_err(io::Error::other)
+    }
+
+    async fn refuse(&self, request: Request) {
+        if let Ok(mut lines) = self.call_back(&request).await {
+            let _ = send(&mut lines, &Frame::Overloaded).await;
+        }
+    }
+
+    fn health(&self, path: &str) -> http::Response<server::Body> {
+        let connected = self.bus.is_connected();
+        let status = match path {
+            "/health" | "/live" => StatusCode::OK,
+            "/ready" if connected || !self.config.ready_needs_bus => StatusCode::OK,
+            "/ready" => StatusCode::SERVICE_UNAVAILABLE,
+            _ => return server::json(StatusCode::NOT_FOUND, &json!({"error": "ask /health or /ready"})),
+        };
+        let taken = self.taken.load(Ordering::Relaxed);
+        let running = self.config.slots - self.slots.available_permits();
+        let state = json!({
+            "id": self.config.id,
+            "model": self.config.model,
+            "bus": if connected { "connected" } else { "disconnected" },
+            "running": running,
+            "waiting": taken.saturating_sub(running),
+        });
+        server::json(status, &state)
+    }
+}
+
+async fn send<S>(sink: &mut S, frame: &Frame) -> io::Result<()>
+where
+    S: futures::Sink<String, Error = tokio_util::codec::LinesCodecError> + Unpin,
+{
+    sink.send(protocol::encode(frame)).await.map_err(io::Error::other)
+}

@@ -1,0 +1,158 @@
+//! The embedded cluster: a Kubernetes API on loopback, controllers, and pods that are tasks with real sockets.
+//!
+//! What belongs here: starting and stopping the whole. What does not: anything about scenarios; the rest of the runner
+//! reaches the sandbox as it reaches any cluster, through its kubeconfig.
+
+mod addresses;
+mod admission;
+mod api;
+mod clock;
+mod controllers;
+mod custom;
+mod dns;
+mod error;
+pub mod inference;
+mod kills;
+mod logs;
+mod mesh;
+pub mod net;
+mod node;
+mod object;
+mod patch;
+pub mod program;
+mod proxy;
+mod ready;
+mod registry;
+mod resource;
+mod selector;
+mod store;
+pub mod topology;
+mod typed;
+mod validate;
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use addresses::Addresses;
+use clock::Clock;
+use controllers::{chaos, deployments, disruptions, endpoints, garbage, jobs, links, namespaces, stateful_sets};
+use kills::Kills;
+use logs::Logs;
+#[cfg(any(test, feature = "testing"))]
+pub use mesh::asked;
+use registry::{Registry, WriteOptions};
+use resource::{DEFINITIONS, NAMESPACES};
+use store::{Key, Store};
+pub use topology::Topology;
+
+/// A running cluster. Dropping it ends everything in it.
+#[derive(Debug)]
+pub struct Sandbox {
+    server: String,
+    namespace: String,
+    registry: Arc<Registry>,
+    tasks: JoinSet<()>,
+}
+
+impl Sandbox {
+    /// Starts a cluster on a free port, and returns when all pods of the topology are ready and the frontends know their
+    /// workers.
+    ///
+    /// # Errors
+    /// A topology that could not run, no free port or loopback addresses, or pods that are not ready in time.
+    pub async fn start(topology: Topology) -> anyhow::Result<Self> {
+        Self::start_on(topology, 0).await
+    }
+
+    /// Like [`Sandbox::start`], with the API server on this port; 0 takes a free one.
+    ///
+    /// # Errors
+    /// As [`Sandbox::start`].
+    pub async fn start_on(topology: Topology, port: u16) -> anyhow::Result<Self> {
+        topology.check()?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            .await
+            .with_context(|| format!("the sandbox's API server cannot listen on 127.0.0.1:{port}"))?;
+        let address = listener.local_addr().context("the sandbox's API server has no address")?;
+        let registry = Arc::new(Registry {
+            store: Store::new(Clock::new()),
+            addresses: Addresses::claim()?,
+            logs: Logs::default(),
+            kills: Kills::default(),
+        });
+        let mut sandbox = Self {
+            server: format!("http://{address}"),
+            namespace: topology.namespace.clone(),
+            registry: registry.clone(),
+            tasks: JoinSet::new(),
+        };
+        node::Node::register(&registry)?;
+        for namespace in topology.namespace_objects() {
+            registry.create(&NAMESPACES, "", namespace, WriteOptions::default())?;
+        }
+        for definition in custom::objects(&registry.store.clock.stamp()) {
+            registry.store.lock().put(Key::of(&DEFINITIONS, &definition), definition);
+        }
+        sandbox.run(listener);
+        for object in topology.objects() {
+            let kind = resource::find_kind(object::text(&object, "/apiVersion"), object::text(&object, "/kind"));
+            let kind = kind.context("the topology made an object of a kind that is not served")?;
+            let namespace = object::namespace(&object).to_string();
+            registry.create(kind, &namespace, object, WriteOptions::default())?;
+        }
+        ready::wait(&registry, &topology).await?;
+        Ok(sandbox)
+    }
+
+    fn run(&mut self, listener: TcpListener) {
+        let registry = &self.registry;
+        let ruled = net::Links::new();
+        let mut plugin = links::Plugin::new(ruled.clone());
+        let dns = Arc::new(dns::Dns(registry.clone()));
+        let mut mesh = chaos::Controller::new(ruled.ailments().clone(), dns.clone());
+        self.tasks.spawn(controllers::run(registry.clone(), move |registry| mesh.reconcile(registry)));
+        self.tasks.spawn(proxy::run(registry.clone(), ruled.outside()));
+        self.tasks.spawn(api::serve(listener, registry.clone()));
+        self.tasks.spawn(controllers::run(registry.clone(), move |registry| plugin.reconcile(registry)));
+        self.tasks.spawn(node::run(registry.clone(), ruled, dns));
+        for reconcile in [
+            namespaces::reconcile,
+            garbage::reconcile,
+            jobs::reconcile,
+            disruptions::reconcile,
+            deployments::reconcile,
+            stateful_sets::reconcile,
+            endpoints::reconcile,
+        ] {
+            self.tasks.spawn(controllers::run(registry.clone(), reconcile));
+        }
+    }
+
+    /// Where the API answers: `http://127.0.0.1:<port>`.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// A kubeconfig (YAML) for this cluster, as kubectl and kube take it. Its current namespace is the topology's.
+    pub fn kubeconfig(&self) -> String {
+        let (server, namespace) = (self.server(), &self.namespace);
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: sandbox\n\
+             clusters:\n- name: sandbox\n  cluster:\n    server: {server}\n\
+             users:\n- name: sandbox\n  user: {{}}\n\
+             contexts:\n- name: sandbox\n  context:\n    cluster: sandbox\n    user: sandbox\n    namespace: {namespace}\n"
+        )
+    }
+
+    /// Ends everything, and returns when it has ended.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! What the sandbox knows of Chaos Mesh: what its webhooks refuse, whom its selectors mean, how its status moves, and
+//! what its rules do to a pod's packets.
+//!
+//! What belongs here: Chaos Mesh as functions of objects. What does not: when they are called (`controllers::chaos`,
+//! `controllers::links`), the shape of the objects (`custom`), and the links and programs that are hurt (`net`).
+
+pub(crate) mod ailing;
+pub(crate) mod daemon;
+pub(crate) mod network;
+pub(crate) mod record;
+pub(crate) mod select;
+pub(crate) mod units;
+pub(crate) mod webhook;
+
+use super::resource::{DNS_CHAOS, HTTP_CHAOS, IO_CHAOS, NETWORK_CHAOS, POD_CHAOS, Resource, STRESS_CHAOS, TIME_CHAOS};
+
+/// The kinds that people create; a PodNetworkChaos is made by the controller.
+pub(crate) static KINDS: [&Resource; 7] =
+    [&NETWORK_CHAOS, &POD_CHAOS, &STRESS_CHAOS, &HTTP_CHAOS, &DNS_CHAOS, &IO_CHAOS, &TIME_CHAOS];
+
+/// What becomes of a chaos on its way through schema, defaults and webhooks, once `tc` has taken its rules: for the tests of
+/// those who write them.
+///
+/// # Errors
+/// The words of whoever refuses it.
+#[cfg(any(test, feature = "testing"))]
+pub fn asked(chaos: &serde_json::Value) -> Result<serde_json::Value, String> {
+    use super::{admission, object, resource, typed, validate};
+    let kind =
+        resource::find_kind(object::text(chaos, "/apiVersion"), object::text(chaos, "/kind")).ok_or("no kind")?;
+    let mut kept = chaos.clone();
+    typed::normalise(kind, &mut kept).map_err(|error| error.to_string())?;
+    admission::complete(kind, &mut kept);
+    validate::check(kind, &kept).map_err(|error| error.to_string())?;
+    if kind.kind != "NetworkChaos" {
+        return Ok(kept);
+    }
+    let external = object::list(&kept, "/spec/externalTargets").iter().filter_map(serde_json::Value::as_str);
+    let external = external.map(|target| match target.rsplit_once(':') {
+        Some((host, port)) => (host.to_owned(), port.parse().ok()),
+        None => (target.to_owned(), None),
+    });
+    let ends = network::Ends {
+        sources: vec![[10, 0, 0, 10].into()],
+        targets: vec![[10, 0, 1, 20].into()],
+        external: external.collect(),
+    };
+    for end in [".", ".Target"] {
+        let mut network = serde_json::json!({"metadata": {"namespace": "a", "name": "p"}, "spec": {}});
+        network::merge(&mut network["spec"], "a/n", network::rules(&kept, end, &ends)?);
+        daemon::Rules::read(&network)?;
+    }
+    Ok(kept)
+}
+
+/// The finalizer of a chaos that may have something to recover.
+pub(crate) const FINALIZER: &str = "chaos-mesh/records";
+/// With the value `true`: what is injected is recovered, until the annotation goes.
+pub(crate) const PAUSE: &str = "experiment.chaos-mesh.org/pause";
+/// With the value `forced`, on a chaos that is to be deleted: its finalizers go without recovery.
+pub(crate) const CLEAN: &str = "chaos-mesh.chaos-mesh.org/cleanFinalizer";

@@ -1,0 +1,84 @@
+//! The life of one pod on the node, from its address to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use shakedown_schemas::units;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::container::Container;
+use super::{ADDRESS, Ground, status};
+use crate::controllers::events;
+use crate::object;
+use crate::resource::PODS;
+use crate::store::Key;
+use crate::topology::START_ANNOTATION;
+
+/// From the scheduling of a pod to the start of its program, unless the pod says otherwise.
+const START: Duration = Duration::from_millis(500);
+/// How long to wait before asking again for an address.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Lives until the pod's containers have ended for good; then, if the pod is to go, it is gone.
+pub(super) async fn live(
+    ground: Ground,
+    pod: Arc<Value>,
+    images: watch::Receiver<Vec<String>>,
+    stop: CancellationToken,
+) {
+    let (key, uid) = (Key::of(&PODS, &pod), object::uid(&pod).to_string());
+    let lived = async {
+        let ip = loop {
+            if let Some(ip) = ground.registry.addresses.pod() {
+                break ip;
+            }
+            let message = "Failed to create pod sandbox: no address is left in the sandbox's range";
+            events::emit(&ground.registry, &pod, "kubelet", true, "FailedCreatePodSandBox", message);
+            sleep(RETRY).await;
+        };
+        let now = ground.registry.store.clock.stamp();
+        ground.registry.modify(&key, &uid, |pod| status::begin(pod, &ip.to_string(), ADDRESS, &now));
+        let stored = ground.registry.store.get(key.resource, &key.namespace, &key.name);
+        if stored.is_none_or(|stored| object::text(&stored, "/status/podIP") != ip.to_string()) {
+            // Deleted meanwhile: nobody else will give the address back.
+            ground.registry.addresses.release(ip);
+            return;
+        }
+        sleep(start_time(&pod)).await;
+        let net = ground.links.pod(ip.into(), key.namespace.clone(), ground.dns.clone());
+        let mut containers = JoinSet::new();
+        for index in 0..object::list(&pod, "/spec/containers").len() {
+            let (ground, pod, images) = (ground.clone(), pod.clone(), images.clone());
+            let container = Container { ground, pod, index, images, ip, net: net.clone() };
+            containers.spawn(container.run(stop.clone()));
+        }
+        while containers.join_next().await.is_some() {}
+    };
+    tokio::pin!(lived);
+    tokio::select! {
+        () = &mut lived => {}
+        () = stop.cancelled() => {
+            let stored = ground.registry.store.get(key.resource, &key.namespace, &key.name);
+            let grace = stored.and_then(|pod| object::number(&pod, "/metadata/deletionGracePeriodSeconds")).unwrap_or(0);
+            // Whoever has not ended after its grace is killed: dropped with this future.
+            let _ = timeout(Duration::from_secs(u64::try_from(grace).unwrap_or(0)), &mut lived).await;
+        }
+    }
+    let is_to_go = ground
+        .registry
+        .store
+        .get(key.resource, &key.namespace, &key.name)
+        .is_some_and(|pod| object::uid(&pod) == uid && object::is_terminating(&pod));
+    if is_to_go {
+        ground.registry.finish_deletion(&key, &uid);
+    }
+}
+
+fn start_time(pod: &Value) -> Duration {
+    let text = pod["metadata"]["annotations"][START_ANNOTATION].as_str();
+    text.and_then(|text| text.parse::<units::Duration>().ok()).map_or(START, units::Duration::get)
+}

@@ -1,0 +1,158 @@
+//! The programs that containers of the sandbox can run, and how a container's command line names them.
+//!
+//! What belongs here: from a command line to settings, and back. What does not: what the programs do (`inference`),
+//! and when they run (`node`).
+//!
+//! The command line is that of the hidden command `shakedown pod`, so that the same pod runs here and, from an image
+//! with this program, on a real cluster: `shakedown pod worker --config '{"heartbeat":"500ms"}'`.
+
+use std::io;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+
+use super::inference::{self, BusConfig, FrontendConfig, Log, WorkerConfig};
+use super::net::Net;
+use shakedown_probe::{self as probe, ProbeConfig};
+
+/// A program of the inference deployment with its settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Program {
+    /// The message bus.
+    Bus(BusConfig),
+    /// The OpenAI API.
+    Frontend(FrontendConfig),
+    /// Answers requests.
+    Worker(WorkerConfig),
+    /// Tries to connect, and prints what it can reach.
+    Probe(ProbeConfig),
+}
+
+impl Program {
+    /// The word that names it in command lines: `bus`, `frontend`, `worker`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Bus(_) => "bus",
+            Self::Frontend(_) => "frontend",
+            Self::Worker(_) => "worker",
+            Self::Probe(_) => "probe",
+        }
+    }
+
+    /// The program that a command line names: `bus`, or `bus --config '{"port":4222}'`. Settings that are left out have
+    /// their defaults.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong: no such program, no such flag, no such setting, or a bad value.
+    pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Self, String> {
+        let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+        let (name, flags) =
+            words.split_first().ok_or("no program is named; there are bus, frontend, probe and worker")?;
+        let config = match flags {
+            [] => "{}",
+            ["--config", config] => config,
+            [flag] => flag
+                .strip_prefix("--config=")
+                .ok_or_else(|| format!("there is no flag `{flag}`, only --config with a value"))?,
+            _ => return Err(format!("there is no flag `{}`, only --config", flags.join(" "))),
+        };
+        match *name {
+            "bus" => settings(config).map(Self::Bus),
+            "frontend" => settings(config).map(Self::Frontend),
+            "worker" => settings(config).map(Self::Worker),
+            "probe" => settings(config).map(Self::Probe),
+            other => Err(format!("there is no program `{other}`; there are bus, frontend, probe and worker")),
+        }
+    }
+
+    /// The command line that `parse` reads back, with the settings that are not the default.
+    pub fn to_args(&self) -> Vec<String> {
+        let config = match self {
+            Self::Bus(config) => changes(config),
+            Self::Frontend(config) => changes(config),
+            Self::Worker(config) => changes(config),
+            Self::Probe(config) => changes(config),
+        };
+        let mut words = vec![self.name().to_string()];
+        if !config.is_empty() {
+            words.extend(["--config".to_string(), Value::Object(config).to_string()]);
+        }
+        words
+    }
+
+    /// Runs the program until `stop` is cancelled. What it prints goes to `print`, line by line.
+    ///
+    /// # Errors
+    /// A setting that is not valid, or a port that cannot be listened on.
+    pub async fn run(
+        self,
+        net: Net,
+        print: impl Fn(String) + Send + Sync + 'static,
+        stop: CancellationToken,
+    ) -> io::Result<()> {
+        match self {
+            Self::Bus(config) => inference::bus(net, config, Log::new(print), stop).await,
+            Self::Frontend(config) => inference::frontend(net, config, Log::new(print), stop).await,
+            Self::Worker(config) => inference::worker(net, config, Log::new(print), stop).await,
+            Self::Probe(config) => probe::run(net, config, print, stop).await,
+        }
+    }
+}
+
+fn settings<T: DeserializeOwned>(config: &str) -> Result<T, String> {
+    serde_json::from_str(config).map_err(|error| format!("--config is not valid: {error}"))
+}
+
+/// The settings that are not the default.
+fn changes<T: Serialize + Default>(config: &T) -> Map<String, Value> {
+    let default = as_map(&T::default());
+    as_map(config).into_iter().filter(|(key, value)| default.get(key) != Some(value)).collect()
+}
+
+fn as_map<T: Serialize>(config: &T) -> Map<String, Value> {
+    match serde_json::to_value(config) {
+        Ok(Value::Object(map)) => map,
+        _ => unreachable!("settings are structs of plain values"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_survive_the_way_through_a_command_line() {
+        let config = WorkerConfig {
+            id: "worker-7".into(),
+            jitter: 0.25,
+            heartbeat: shakedown_schemas::units::Duration::from_millis(250),
+            ..WorkerConfig::default()
+        };
+        let program = Program::Worker(config);
+        let args = program.to_args();
+        assert_eq!(args, ["worker", "--config", r#"{"id":"worker-7","jitter":0.25,"heartbeat":"250ms"}"#]);
+        assert_eq!(Program::parse(&args).unwrap(), program);
+        assert_eq!(Program::parse(&["bus"]).unwrap(), Program::Bus(BusConfig::default()));
+        let frontend = Program::Frontend(FrontendConfig { port: 81, ..FrontendConfig::default() });
+        assert_eq!(Program::parse(&["frontend", r#"--config={"port":81}"#]).unwrap(), frontend);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (words, part) in [
+            (vec![], "no program is named"),
+            (vec!["nginx"], "no program `nginx`"),
+            (vec!["bus", "--port=1"], "no flag `--port=1`"),
+            (vec!["bus", "--config"], "no flag `--config`"),
+            (vec!["bus", "--config", r#"{"prot":1}"#], "prot"),
+            (vec!["bus", "--config", "many"], "--config is not valid"),
+            (vec!["worker", "--config", r#"{"heartbeat":5}"#], "--config is not valid"),
+        ] {
+            let error = Program::parse(&words).unwrap_err();
+            assert!(error.contains(part), "{words:?}: {error}");
+        }
+    }
+}
