@@ -9,6 +9,7 @@ mod campaign;
 mod chaos;
 mod cli;
 mod cluster;
+mod docs;
 mod gate;
 mod junit;
 mod partition;

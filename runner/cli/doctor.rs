@@ -269,3 +269,53 @@ async fn enforcement(args: &args::Proving, cluster: &Cluster, namespace: &str) -
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::{Access, NEEDED, USEFUL};
+
+    const DOCUMENT: &str = include_str!("../cluster/PERMISSIONS.md");
+
+    /// What the Roles of the document allow: group, resource and verb, those of ClusterRoles apart.
+    fn allowed() -> [BTreeSet<(String, String, String)>; 2] {
+        let mut found = [BTreeSet::new(), BTreeSet::new()];
+        let blocks = DOCUMENT.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        for text in blocks.flat_map(|block| block.split("---\n")) {
+            let role: Value = serde_saphyr::from_str(text).expect("a Role");
+            let wide = usize::from(role["kind"] == "ClusterRole");
+            let texts = |list: &Value| -> Vec<String> {
+                list.as_array().expect("a list").iter().filter_map(|it| it.as_str().map(str::to_owned)).collect()
+            };
+            for rule in role["rules"].as_array().expect("rules") {
+                for group in texts(&rule["apiGroups"]) {
+                    for resource in texts(&rule["resources"]) {
+                        for verb in texts(&rule["verbs"]) {
+                            found[wide].insert((group.clone(), resource.clone(), verb));
+                        }
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn the_documented_roles_allow_everything_that_is_asked_about() {
+        let [narrow, wide] = allowed();
+        let key = |it: &Access| (it.group.to_owned(), it.resource.to_owned(), it.verb.to_owned());
+        let missing = NEEDED.iter().map(|(_, it)| it).map(key).filter(|it| !narrow.contains(it)).collect::<Vec<_>>();
+        assert!(missing.is_empty(), "no Role of PERMISSIONS.md allows {missing:?}");
+        let missing = USEFUL.iter().map(key).filter(|it| !wide.contains(it)).collect::<Vec<_>>();
+        assert!(missing.is_empty(), "no ClusterRole of PERMISSIONS.md allows {missing:?}");
+        for kind in crate::cluster::Kind::CHAOS {
+            for verb in super::chaos::VERBS {
+                let it = ("chaos-mesh.org".to_owned(), kind.plural().to_owned(), verb.to_owned());
+                assert!(narrow.contains(&it), "no Role of PERMISSIONS.md allows {it:?}");
+            }
+        }
+    }
+}

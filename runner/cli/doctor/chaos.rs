@@ -12,7 +12,7 @@ use shakedown_faults::chaos::{explained, failing, fitness, stuck};
 /// How long a resource may be on its way out before that is worth a word, in seconds.
 const GOING: f64 = 60.0;
 /// What faults by Chaos Mesh need in a scenario's namespace, for each of its kinds.
-const VERBS: [&str; 5] = ["get", "list", "watch", "create", "delete"];
+pub(super) const VERBS: [&str; 5] = ["get", "list", "watch", "create", "delete"];
 
 /// Everything that is known.
 #[derive(Default)]
