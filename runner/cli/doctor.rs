@@ -311,7 +311,7 @@ mod tests {
         assert!(missing.is_empty(), "no Role of PERMISSIONS.md allows {missing:?}");
         let missing = USEFUL.iter().map(key).filter(|it| !wide.contains(it)).collect::<Vec<_>>();
         assert!(missing.is_empty(), "no ClusterRole of PERMISSIONS.md allows {missing:?}");
-        for kind in crate::cluster::Kind::CHAOS {
+        for kind in shakedown_cluster::Kind::CHAOS {
             for verb in super::chaos::VERBS {
                 let it = ("chaos-mesh.org".to_owned(), kind.plural().to_owned(), verb.to_owned());
                 assert!(narrow.contains(&it), "no Role of PERMISSIONS.md allows {it:?}");
