@@ -1,6 +1,6 @@
 //! Planning objects that the scenario itself writes out.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::{Condition, Manifest, Scenario};
 
@@ -49,20 +49,11 @@ pub(super) async fn plan(
              in a namespace"
         )));
     }
-    if object["metadata"].is_null() {
-        object["metadata"] = json!({});
-    }
-    let place = object["metadata"]["namespace"].as_str().unwrap_or(namespace).to_owned();
-    object["metadata"]["namespace"] = json!(place);
-    if object["metadata"]["name"].is_null() {
-        let part = labels::name_part(name);
-        object["metadata"]["name"] = json!(format!("shakedown-{}-{}-{number}-{part}", options.run, options.serial));
-    }
-    for (label, value) in
-        [(labels::MANAGED_BY, labels::MANAGER), (labels::RUN, &options.run), (labels::FAULT, &labels::value(name))]
-    {
-        object["metadata"]["labels"][label] = json!(value);
-    }
+    let own_name = format!("shakedown-{}-{}-{number}-{}", options.run, options.serial, labels::name_part(name));
+    let own_labels =
+        [(labels::MANAGED_BY, labels::MANAGER), (labels::RUN, &options.run), (labels::FAULT, &labels::value(name))];
+    complete(&mut object, namespace, &own_name, &own_labels).map_err(&refuse)?;
+    let place = text(&object["metadata"]["namespace"]);
     let own = ObjectKey { kind, namespace: place.clone(), name: text(&object["metadata"]["name"]), uid: None };
     let mut checks = Vec::new();
     for conditions in [&manifest.active_when, &manifest.gone_when] {
@@ -100,6 +91,34 @@ pub(super) async fn plan(
     Ok((plan, Box::new(driver)))
 }
 
+/// Adds what the scenario left out (the namespace and the name) and our labels.
+///
+/// # Errors
+/// A sentence about metadata that is not what Kubernetes takes. The scenario's own checks refuse it with its place.
+fn complete(object: &mut Value, namespace: &str, name: &str, own: &[(&str, &str)]) -> Result<(), String> {
+    let metadata = map(object, "metadata")?;
+    for (key, default) in [("namespace", namespace), ("name", name)] {
+        match metadata.entry(key).or_insert(Value::Null) {
+            value @ Value::Null => *value = json!(default),
+            Value::String(_) => {}
+            _ => return Err(format!("the object's `metadata.{key}` is not text")),
+        }
+    }
+    let labels = map(&mut object["metadata"], "labels")?;
+    labels.extend(own.iter().map(|(label, value)| ((*label).to_owned(), json!(value))));
+    Ok(())
+}
+
+/// The map at a key of a map, made where there is none.
+fn map<'v>(value: &'v mut Value, key: &str) -> Result<&'v mut Map<String, Value>, String> {
+    let wrong = || format!("the object's `{key}` is not a map");
+    let value = value.as_object_mut().ok_or_else(wrong)?.entry(key).or_insert(Value::Null);
+    if value.is_null() {
+        *value = json!({});
+    }
+    value.as_object_mut().ok_or_else(wrong)
+}
+
 /// A condition with the object that it looks at.
 async fn check(
     condition: &Condition,
@@ -117,4 +136,30 @@ async fn check(
     let namespace = if namespaced { place } else { String::new() };
     let key = ObjectKey { kind, namespace, name: of.name.clone(), uid: None };
     Ok(Ok(Check { of: (key != *own).then_some(key), condition: condition.clone() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_of_any_type_is_completed_or_refused() {
+        let values =
+            [json!(null), json!(true), json!(7), json!("x"), json!([]), json!([{"a": 1}]), json!({}), json!({"a": 1})];
+        let whole = json!({"metadata": {"name": "it", "namespace": "shop", "labels": {"app": "x"}}});
+        for place in
+            ["", "/metadata", "/metadata/name", "/metadata/namespace", "/metadata/labels", "/metadata/labels/app"]
+        {
+            for value in &values {
+                let mut object = whole.clone();
+                *object.pointer_mut(place).unwrap() = value.clone();
+                if complete(&mut object, "default", "made", &[("ours", "yes")]).is_ok() {
+                    assert_eq!(object["metadata"]["labels"]["ours"], "yes", "{place}: {value}");
+                    assert!(object["metadata"]["name"].is_string() && object["metadata"]["namespace"].is_string());
+                } else {
+                    assert!(!value.is_null() || place.is_empty(), "{place}: {value}");
+                }
+            }
+        }
+    }
 }

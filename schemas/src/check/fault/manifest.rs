@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Findings;
-use crate::check::dns_label;
+use crate::check::{dns_label, is_dns_label};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::scenario::{Condition, Manifest};
 
@@ -12,21 +12,17 @@ pub(super) fn manifest(path: &str, manifest: &Manifest, findings: &mut Findings<
     let wrong = |path: &str, message: &str, help: &str, findings: &mut Findings<'_>| {
         findings.push(path, Diagnostic::error(Code::Manifest, message).help(help));
     };
-    for (key, example) in [("apiVersion", "chaos-mesh.org/v1alpha1"), ("kind", "NetworkChaos")] {
+    for (key, example, fits) in [
+        ("apiVersion", "chaos-mesh.org/v1alpha1", is_api_version as fn(&str) -> bool),
+        ("kind", "NetworkChaos", is_kind),
+    ] {
+        let help = format!("write `{key}: {example}`");
         match manifest.object.get(key) {
-            Some(Value::String(text)) if !text.trim().is_empty() => {}
-            Some(_) => wrong(
-                &format!("{object}.{key}"),
-                &format!("this `{key}` is not a word"),
-                &format!("write `{key}: {example}`"),
-                findings,
-            ),
-            None => wrong(
-                &object,
-                &format!("this object does not say its `{key}`"),
-                &format!("write `{key}: {example}`"),
-                findings,
-            ),
+            Some(Value::String(text)) if fits(text) => {}
+            Some(_) => {
+                wrong(&format!("{object}.{key}"), &format!("this cannot be the `{key}` of an object"), &help, findings);
+            }
+            None => wrong(&object, &format!("this object does not say its `{key}`"), &help, findings),
         }
     }
     if manifest.object.contains_key("status") {
@@ -37,19 +33,7 @@ pub(super) fn manifest(path: &str, manifest: &Manifest, findings: &mut Findings<
         );
     }
     if let Some(metadata) = manifest.object.get("metadata") {
-        match metadata {
-            Value::Object(metadata) => {
-                for key in ["generateName", "uid", "resourceVersion", "ownerReferences", "finalizers"] {
-                    if metadata.contains_key(key) {
-                        let path = format!("{object}.metadata.{key}");
-                        let problem = Diagnostic::error(Code::Manifest, format!("`{key}` cannot be chosen here"));
-                        findings
-                            .push_at_key(&path, problem.help("remove it; without a `name` the object gets its own"));
-                    }
-                }
-            }
-            _ => wrong(&format!("{object}.metadata"), "this is not a map", "write `metadata: {name: x}`", findings),
-        }
+        self::metadata(&format!("{object}.metadata"), metadata, findings);
     }
     if manifest.active_when.is_empty() {
         let help = "write `active_when: [{field: \"status.conditions[type=AllInjected].status\", equals: \"True\"}]`";
@@ -71,6 +55,105 @@ pub(super) fn manifest(path: &str, manifest: &Manifest, findings: &mut Findings<
             wrong(&path, "the object has no fields when it is gone", help, findings);
         }
     }
+}
+
+/// The metadata, which the runner reads and adds to. The rest of the object is the API server's to check.
+fn metadata(path: &str, metadata: &Value, findings: &mut Findings<'_>) {
+    let wrong = |path: &str, message: String, help: &str, findings: &mut Findings<'_>| {
+        findings.push(path, Diagnostic::error(Code::Manifest, message).help(help));
+    };
+    let Value::Object(metadata) = metadata else {
+        wrong(path, "this is not a map".to_owned(), "write `metadata: {name: x}`", findings);
+        return;
+    };
+    for key in ["generateName", "uid", "resourceVersion", "ownerReferences", "finalizers"] {
+        if metadata.contains_key(key) {
+            let problem = Diagnostic::error(Code::Manifest, format!("`{key}` cannot be chosen here"));
+            findings.push_at_key(
+                &format!("{path}.{key}"),
+                problem.help("remove it; without a `name` the object gets its own"),
+            );
+        }
+    }
+    match metadata.get("name") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(name)) if is_object_name(name) => {}
+        Some(_) => {
+            let help = "write up to 253 letters, digits, `-` and `.`, or remove it";
+            wrong(&format!("{path}.name"), "this cannot be the name of an object".to_owned(), help, findings);
+        }
+    }
+    match metadata.get("namespace") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(name)) => dns_label(name, "namespace", &format!("{path}.namespace"), findings),
+        Some(_) => {
+            let message = "this cannot be the name of a namespace".to_owned();
+            wrong(&format!("{path}.namespace"), message, "write `namespace: shop`, or remove it", findings);
+        }
+    }
+    for key in ["labels", "annotations"] {
+        let path = format!("{path}.{key}");
+        match metadata.get(key) {
+            None | Some(Value::Null) => {}
+            Some(Value::Object(entries)) => {
+                for (name, value) in entries {
+                    let path = format!("{path}.{name}");
+                    if !is_qualified_name(name) {
+                        let message = format!("`{name}` cannot be a key of `{key}`");
+                        let help = "write it like `app` or `example.com/app`";
+                        findings.push_at_key(&path, Diagnostic::error(Code::Manifest, message).help(help));
+                    }
+                    match value {
+                        Value::String(text) if key == "annotations" || is_label_value(text) => {}
+                        Value::String(_) => {
+                            let help = "a label's value has up to 63 letters, digits, `-`, `_` and `.`";
+                            wrong(&path, "this cannot be the value of a label".to_owned(), help, findings);
+                        }
+                        _ => wrong(&path, "this is not text".to_owned(), "put it into quotes", findings),
+                    }
+                }
+            }
+            Some(_) => wrong(&path, "this is not a map".to_owned(), &format!("write `{key}: {{app: x}}`"), findings),
+        }
+    }
+}
+
+/// Whether an object can have this name. Most kinds take only a DNS subdomain (RFC 1123), roles also `:`.
+fn is_object_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    name.len() <= 253 && name.chars().all(allowed) && has_word_ends(name)
+}
+
+/// Whether this is a version, or a group and a version with `/` between them.
+fn is_api_version(text: &str) -> bool {
+    let (group, version) = text.split_once('/').map_or((None, text), |(group, version)| (Some(group), version));
+    group.is_none_or(is_dns_subdomain) && is_dns_label(version)
+}
+
+fn is_kind(text: &str) -> bool {
+    text.len() <= 63
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric())
+}
+
+fn is_dns_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_dns_label)
+}
+
+/// Whether labels and annotations can have this key: a name, and before it perhaps a DNS subdomain and `/`.
+fn is_qualified_name(key: &str) -> bool {
+    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    prefix.is_none_or(is_dns_subdomain) && !name.is_empty() && is_label_value(name)
+}
+
+/// Whether a label can have this value, which may be empty.
+fn is_label_value(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    text.is_empty() || text.len() <= 63 && text.chars().all(allowed) && has_word_ends(text)
+}
+
+fn has_word_ends(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.ends_with(|c: char| c.is_ascii_alphanumeric())
 }
 
 fn condition(path: &str, condition: &Condition, findings: &mut Findings<'_>) {
@@ -97,7 +180,22 @@ fn condition(path: &str, condition: &Condition, findings: &mut Findings<'_>) {
             Diagnostic::error(Code::Manifest, message).help("write it like `status.conditions[type=Ready].status`"),
         );
     }
-    if let Some(namespace) = condition.of.as_ref().and_then(|of| of.namespace.as_ref()) {
+    let Some(of) = &condition.of else { return };
+    for (key, text, fits) in [
+        ("api_version", &of.api_version, is_api_version as fn(&str) -> bool),
+        ("kind", &of.kind, is_kind),
+        ("name", &of.name, is_object_name),
+    ] {
+        if !fits(text) {
+            let problem = Diagnostic::error(Code::Manifest, format!("this cannot be the `{key}` of an object"));
+            let help = "write such as `{api_version: v1, kind: Pod, name: web-0}`";
+            findings.push(&format!("{path}.of.{key}"), problem.help(help));
+        }
+    }
+    if let Some(namespace) = &of.namespace {
         dns_label(namespace, "namespace", &format!("{path}.of.namespace"), findings);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! Every JSON type at every place of a manifest: what the runner relies on is an error with its place, and nothing else
+//! about the object matters here.
+
+use serde_json::{Value, json};
+
+use crate::{Diagnostic, Document, Overrides, parse};
+
+/// One value of each JSON type, and texts that no name can be.
+fn values() -> Vec<Value> {
+    vec![
+        Value::Null,
+        json!(true),
+        json!(7),
+        json!(1.5),
+        json!(""),
+        json!("Not A Name"),
+        json!("x".repeat(300)),
+        json!([]),
+        json!(["a", {"b": 1}]),
+        json!({}),
+        json!({"a": 1}),
+        json!({"a": ["b"]}),
+    ]
+}
+
+fn object() -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": "it",
+            "namespace": "shop",
+            "labels": {"app": "x", "example.com/tier": "1"},
+            "annotations": {"note": "any text: at all"},
+        },
+        "spec": {"action": "delay", "list": [1, {"a": "b"}]},
+    })
+}
+
+/// Every place of a value, as JSON pointers, the root first.
+fn places(value: &Value, at: &str, out: &mut Vec<String>) {
+    out.push(at.to_owned());
+    match value {
+        Value::Object(map) => {
+            map.iter().for_each(|(key, value)| places(value, &format!("{at}/{}", key.replace('/', "~1")), out));
+        }
+        Value::Array(list) => list.iter().enumerate().for_each(|(i, value)| places(value, &format!("{at}/{i}"), out)),
+        _ => {}
+    }
+}
+
+fn parsed(object: &Value) -> Result<Document, Vec<Diagnostic>> {
+    let scenario = json!({
+        "version": 1, "name": "x",
+        "load": {"main": {"http": {"url": "http://127.0.0.1:1"}, "rate": "20/s"}},
+        "phases": [{"name": "p", "duration": "30s", "faults": {"f": {"manifest": {
+            "object": object, "active_when": [{"field": "metadata.name", "exists": true}],
+        }}}, "expect": [{"requests": {"min": 1}}]}],
+    });
+    parse("it.yaml", serde_json::to_string_pretty(&scenario).unwrap().as_bytes(), &Overrides::default())
+}
+
+/// What the runner relies on when it names, labels and owns the object.
+fn usable(object: &Value) -> bool {
+    let text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+    let metadata = &object["metadata"];
+    let texts = |value: &Value| value.as_object().is_some_and(|map| map.values().all(Value::is_string));
+    text(&object["apiVersion"])
+        && text(&object["kind"])
+        && (object.get("metadata").is_none() || metadata.is_object())
+        && ["name", "namespace"].iter().all(|key| metadata[key].is_null() || text(&metadata[key]))
+        && ["labels", "annotations"].iter().all(|key| metadata[key].is_null() || texts(&metadata[key]))
+}
+
+#[test]
+fn every_type_at_every_place_is_usable_or_an_error_with_its_place() {
+    let whole = object();
+    parsed(&whole).expect("the object as it is");
+    let mut all = Vec::new();
+    places(&whole, "", &mut all);
+    let mut refused = 0;
+    for (place, value) in all.iter().flat_map(|place| values().into_iter().map(move |value| (place, value))) {
+        let mut object = whole.clone();
+        *object.pointer_mut(place).unwrap() = value.clone();
+        match parsed(&object) {
+            Ok(_) => assert!(usable(&object), "{place}: {value} is taken"),
+            Err(problems) => {
+                refused += 1;
+                for problem in problems {
+                    assert!(problem.span.is_some_and(|span| span.line > 10), "{place}: {value}: {problem:?}");
+                }
+                let free =
+                    place.starts_with("/spec") || place.starts_with("/metadata/annotations/") && value.is_string();
+                assert!(!free, "{place}: {value} is refused");
+            }
+        }
+    }
+    assert!(refused > 80, "{refused}");
+}
+
+#[test]
+fn labels_follow_the_syntax_of_kubernetes() {
+    let taken = |key: &str, value: Value| {
+        parsed(&json!({"apiVersion": "v1", "kind": "X", "metadata": {"labels": {key: value}}})).is_ok()
+    };
+    for (key, value) in [("a", "b"), ("a.b/c_d-e", ""), ("A1", "X.y_z-9"), ("a", &"x".repeat(63))] {
+        assert!(taken(key, json!(value)), "{key}: {value}");
+    }
+    for (key, value) in [
+        ("", "b"),
+        ("a/", "b"),
+        ("/a", "b"),
+        ("A/b", "c"),
+        ("-a", "b"),
+        ("a", "b c"),
+        ("a", "b-"),
+        ("a", &"x".repeat(64)),
+    ] {
+        assert!(!taken(key, json!(value)), "{key}: {value}");
+    }
+}
