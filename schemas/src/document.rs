@@ -218,7 +218,7 @@ fn render(mut tree: Node, overrides: &Overrides, templates: &mut Templates<'_>) 
         // A variable may be made from those before it. Where it is overridden, what it names counts as used all the
         // same, and what is wrong with it does not matter.
         let errors = templates.errors.len();
-        templates.render(&mut node, &values);
+        templates.render(&mut node);
         let value = match given.get(&name).or_else(|| shared.get(&name)) {
             Some(value) => {
                 templates.errors.truncate(errors);
@@ -226,12 +226,14 @@ fn render(mut tree: Node, overrides: &Overrides, templates: &mut Templates<'_>) 
             }
             None => json(node.value),
         };
+        templates.define(&name, &value);
         spans.insert(name.clone(), key_span);
         values.insert(name, value);
     }
     let all: Vars = shared.into_iter().chain(values.clone()).chain(given.clone()).collect();
+    all.iter().filter(|(name, _)| !values.contains_key(*name)).for_each(|(name, value)| templates.define(name, value));
     templates.declared = spans.keys().cloned().collect();
-    templates.render(&mut tree, &all);
+    templates.render(&mut tree);
 
     for (name, span) in &spans {
         if !is_variable(name) {

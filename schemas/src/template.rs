@@ -6,10 +6,12 @@
 //! `scenario::RequestText`.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use indexmap::IndexMap;
-use minijinja::value::{Serde, ValueKind};
-use minijinja::{Environment, ErrorKind, UndefinedBehavior};
+use minijinja::value::{Object, Serde, ValueKind};
+use minijinja::{Environment, ErrorKind, State, UndefinedBehavior};
 
 use crate::diagnostic::{Code, Diagnostic, closest, words};
 use crate::scenario::{Data, Part, REQUEST_NAMES, RequestText};
@@ -17,6 +19,27 @@ use crate::source::{Node, Span, Step, Value, place};
 
 /// The longest text that an expression may produce, in bytes.
 const MAX_RENDERED: usize = 1 << 20;
+
+/// The longest texts that all expressions of a file may produce together, in bytes: a file can name one long variable
+/// very often.
+const MAX_RENDERED_BY_FILE: usize = 16 << 20;
+
+/// The work of one expression, in minijinja's fuel: one for an instruction, and one for 64 bytes that a filter or an
+/// operator reads or makes. It bounds memory as well, at 64 bytes for each: 4 MiB.
+const MAX_FUEL: u64 = 1 << 16;
+
+/// The work of all expressions of a file: 64 MiB.
+const MAX_FUEL_BY_FILE: u64 = 1 << 20;
+
+/// After so many errors no further expression is computed. Fewer are shown, and an expression that fails may have done
+/// all the work that one may do.
+const MAX_ERRORS: usize = 500;
+
+/// Where long texts belong.
+const BODY_HELP: &str = "a long body belongs into a file of its own: `body_file: body.json`";
+
+/// The filter that notes how much work an expression was. It changes nothing.
+const METER: &str = "__meter";
 
 /// The longest expression, in bytes. minijinja calls itself for every operator, and a stack has an end.
 const MAX_EXPRESSION: usize = 1000;
@@ -28,11 +51,40 @@ pub(crate) type Vars = IndexMap<String, serde_json::Value>;
 pub(crate) struct Templates<'t> {
     text: &'t str,
     environment: Environment<'static>,
+    variables: Arc<Variables>,
+    /// The fuel that the latest expression took.
+    meter: Arc<AtomicU64>,
+    /// What is left of [`MAX_FUEL_BY_FILE`].
+    fuel: u64,
+    /// What is left of [`MAX_RENDERED_BY_FILE`].
+    room: usize,
+    /// Whether all that a file may do was done, which is said once.
+    gave_up: bool,
     /// The variables that expressions named, known or not.
     pub used: BTreeSet<String>,
     /// The variables of the file itself. One of them hides data of a request of the same name.
     pub declared: BTreeSet<String>,
     pub errors: Vec<Diagnostic>,
+}
+
+/// The values of variables as minijinja has them, converted once and not for every expression.
+#[derive(Debug, Default)]
+struct Variables(RwLock<IndexMap<String, minijinja::Value>>);
+
+impl Object for Variables {
+    fn get_value(self: &Arc<Self>, key: &minijinja::Value) -> Option<minijinja::Value> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(key.as_str()?).cloned()
+    }
+}
+
+impl Variables {
+    fn has(&self, name: &str) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains_key(name)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
 }
 
 /// A piece of a string value.
@@ -58,20 +110,43 @@ impl<'t> Templates<'t> {
         for name in ["indent", "format", "tojson", "batch", "slice"] {
             environment.remove_filter(name);
         }
-        Self { text, environment, used: BTreeSet::new(), declared: BTreeSet::new(), errors: Vec::new() }
+        let meter = Arc::new(AtomicU64::new(0));
+        let reading = Arc::clone(&meter);
+        environment.add_filter(METER, move |state: &State<'_, '_>, value: minijinja::Value| {
+            reading.store(state.fuel_levels().map_or(0, |(used, _)| used), Ordering::Relaxed);
+            value
+        });
+        Self {
+            text,
+            environment,
+            variables: Arc::default(),
+            meter,
+            fuel: MAX_FUEL_BY_FILE,
+            room: MAX_RENDERED_BY_FILE,
+            gave_up: false,
+            used: BTreeSet::new(),
+            declared: BTreeSet::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// Gives a variable its value, from here on.
+    pub(crate) fn define(&self, name: &str, value: &serde_json::Value) {
+        let value = minijinja::Value::from(Serde(value));
+        self.variables.0.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), value);
     }
 
     /// Renders every string of the tree in place. A string that cannot be rendered becomes an error and a stand-in, so
     /// that nothing else is said about it.
-    pub(crate) fn render(&mut self, node: &mut Node, vars: &Vars) {
-        self.render_at(node, vars, &mut Vec::new());
+    pub(crate) fn render(&mut self, node: &mut Node) {
+        self.render_at(node, &mut Vec::new());
     }
 
-    fn render_at(&mut self, node: &mut Node, vars: &Vars, path: &mut Vec<Step>) {
+    fn render_at(&mut self, node: &mut Node, path: &mut Vec<Step>) {
         match &mut node.value {
             Value::String(text) if text.contains("{{") || text.contains("{%") => {
                 let text = std::mem::take(text);
-                let parts = self.parts(&text, node.span, vars, is_sent(path));
+                let parts = self.parts(&text, node.span, is_sent(path));
                 node.value = match parts {
                     // Only here can data be, and only here do braces in the text need a mark.
                     Some(parts) if is_sent(path) => Value::Rendered(RequestText::of(parts).to_string()),
@@ -82,14 +157,14 @@ impl<'t> Templates<'t> {
             Value::Seq(nodes) => {
                 for (index, node) in nodes.iter_mut().enumerate() {
                     path.push(Step::Index(index));
-                    self.render_at(node, vars, path);
+                    self.render_at(node, path);
                     path.pop();
                 }
             }
             Value::Map(entries) => {
                 for entry in entries {
                     path.push(Step::Key(entry.key.clone()));
-                    self.render_at(&mut entry.node, vars, path);
+                    self.render_at(&mut entry.node, path);
                     path.pop();
                 }
             }
@@ -98,7 +173,10 @@ impl<'t> Templates<'t> {
     }
 
     /// The parts of one string, or none after an error at its place. Data of requests is left standing where `is_sent`.
-    fn parts(&mut self, text: &str, span: Span, vars: &Vars, is_sent: bool) -> Option<Vec<Part>> {
+    fn parts(&mut self, text: &str, span: Span, is_sent: bool) -> Option<Vec<Part>> {
+        if self.gave_up || self.errors.len() >= MAX_ERRORS {
+            return None;
+        }
         let mut parts = Vec::new();
         let mut length = 0;
         for piece in pieces(text) {
@@ -111,7 +189,7 @@ impl<'t> Templates<'t> {
                 Piece::Expression(expression) => match Data::parse(expression) {
                     Some(data) if is_sent && !self.declared.contains(data.name()) => Ok(Part::Data(data)),
                     _ => self
-                        .expression(expression, vars, is_sent)
+                        .expression(expression, is_sent)
                         .map(Part::Text)
                         .map_err(|diagnostic| diagnostic.at(self.inner(expression, span))),
                 },
@@ -126,42 +204,67 @@ impl<'t> Templates<'t> {
                     return None;
                 }
             }
-            if length > MAX_RENDERED {
-                let message = format!("this template produces more than {MAX_RENDERED} bytes");
-                self.errors.push(Diagnostic::error(Code::Template, message).at(span));
+            if length > MAX_RENDERED.min(self.room) {
+                self.gave_up = length <= MAX_RENDERED;
+                let message = match length > MAX_RENDERED {
+                    true => format!("this template produces more than {MAX_RENDERED} bytes"),
+                    false => format!("the templates of this file produce more than {MAX_RENDERED_BY_FILE} bytes"),
+                };
+                self.errors.push(Diagnostic::error(Code::Template, message).at(span).help(BODY_HELP));
                 return None;
             }
         }
+        self.room -= length;
         Some(parts)
     }
 
     #[expect(clippy::result_large_err, reason = "one caller, which unpacks it at once")]
-    fn expression(&mut self, source: &str, vars: &Vars, is_sent: bool) -> Result<String, Diagnostic> {
+    fn expression(&mut self, source: &str, is_sent: bool) -> Result<String, Diagnostic> {
         if source.len() > MAX_EXPRESSION {
             let message = format!("this template expression is longer than {MAX_EXPRESSION} bytes");
             return Err(Diagnostic::error(Code::Template, message).help("put values under `vars`"));
         }
-        let expression = self
+        self.environment.set_fuel(Some(self.fuel.min(MAX_FUEL)));
+        let named = self
             .environment
             .compile_expression(source)
-            .map_err(|error| failed("this template expression cannot be read", &error))?;
-        let named = expression.undeclared_variables(false);
-        let is_data =
-            |name: &str| named.contains(name) && !self.declared.contains(name) && (is_sent || !vars.contains_key(name));
+            .map_err(|error| failed("this template expression cannot be read", &error))?
+            .undeclared_variables(false);
+        let is_data = |name: &str| {
+            named.contains(name) && !self.declared.contains(name) && (is_sent || !self.variables.has(name))
+        };
         if let Some(name) = REQUEST_NAMES.into_iter().find(|name| is_data(name)) {
             return Err(misused_data(name, is_sent));
         }
         self.used.extend(named.iter().cloned());
         let undefined = || -> Option<Diagnostic> {
             let mut missing: Vec<&str> =
-                named.iter().map(String::as_str).filter(|name| !vars.contains_key(*name)).collect();
+                named.iter().map(String::as_str).filter(|name| !self.variables.has(name)).collect();
             missing.sort_by_key(|name| source.find(name));
-            missing.first().map(|name| undefined_variable(name, vars, if is_sent { &REQUEST_NAMES } else { &[] }))
+            let more: &[&str] = if is_sent { &REQUEST_NAMES } else { &[] };
+            missing.first().map(|name| undefined_variable(name, &self.variables.names(), more))
         };
-        let value = expression.eval(Serde(vars)).map_err(|error| match error.kind() {
+        // What can be read alone can be read in parentheses.
+        let metered = format!("({source}\n)|{METER}");
+        let context = minijinja::Value::from_dyn_object(Arc::clone(&self.variables));
+        self.meter.store(0, Ordering::Relaxed);
+        let value = self.environment.compile_expression(&metered).and_then(|expression| expression.eval(context));
+        self.fuel -= self.meter.load(Ordering::Relaxed).min(self.fuel);
+        if value.as_ref().is_err_and(|error| error.kind() == ErrorKind::OutOfFuel) {
+            self.gave_up = self.fuel < MAX_FUEL;
+        }
+        let value = value.map_err(|error| match error.kind() {
             ErrorKind::UndefinedError | ErrorKind::UnknownFunction => {
                 undefined().unwrap_or_else(|| failed("this template expression has no value", &error))
             }
+            ErrorKind::OutOfFuel => Diagnostic::error(
+                Code::Template,
+                match self.fuel < MAX_FUEL {
+                    true => "the template expressions of this file are too much work together",
+                    false => "this template expression is too much work, or makes too much text",
+                },
+            )
+            .help(BODY_HELP),
             _ => failed("this template expression cannot be computed", &error),
         })?;
         match value.kind() {
@@ -230,9 +333,9 @@ fn misused_data(name: &str, is_sent: bool) -> Diagnostic {
         ))
 }
 
-fn undefined_variable(name: &str, vars: &Vars, more: &[&str]) -> Diagnostic {
+fn undefined_variable(name: &str, known: &[String], more: &[&str]) -> Diagnostic {
     let hint = format!("give it a value under `vars`, or with `--var {name}=value`");
-    let known: Vec<&str> = vars.keys().map(String::as_str).chain(more.iter().copied()).collect();
+    let known: Vec<&str> = known.iter().map(String::as_str).chain(more.iter().copied()).collect();
     let help = match closest(name, known.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`? Otherwise {hint}"),
         None if known.is_empty() || known.len() > 20 => hint,
@@ -311,7 +414,8 @@ mod tests {
         let vars: Vars = serde_json::from_str(r#"{"a": "x", "n": 3, "on": true, "list": [1, 2], "map": {"k": "v"}}"#)
             .expect("the variables of the test");
         let mut templates = Templates::new(text);
-        let out = templates.parts(text, Span::default(), &vars, false).map(RequestText::of);
+        vars.iter().for_each(|(name, value)| templates.define(name, value));
+        let out = templates.parts(text, Span::default(), false).map(RequestText::of);
         out.map(|text| text.texts().collect())
             .ok_or_else(|| templates.errors.pop().map(|error| error.message).unwrap_or_default())
     }
@@ -351,6 +455,42 @@ mod tests {
             let error = render(text).expect_err(text);
             assert!(error.contains(message), "{text}: {error}");
         }
+    }
+
+    /// What one expression may take and make, and what all of a file may.
+    #[test]
+    fn work_and_text_are_bounded() {
+        let begin = std::time::Instant::now();
+        let chain = |start: &str, step: &str, times: usize| format!("{{{{ {start}{} }}}}", step.repeat(times));
+        for (text, message) in [
+            (chain("'x'", "|replace('x','xxxxxxxxxxxxxxxx')", 8), "too much work"),
+            (chain("'x'", "|replace('','xxxxxxxxxxxxxxxxxxxx')", 12), "too much work"),
+            (chain("['x','x']", "|join('xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx')|list", 20), "too much work"),
+            (chain("'x' * 90000000", "", 0), "too much work"),
+            (chain("('x' * 3000000)", "|replace('x','y')", 40), "too much work"),
+            (chain("([1] * 100000000)", "|join('x')", 1), "too much work"),
+            (chain("('x' * 1000000)", " ~ ('x' * 1000000)", 30), "too much work"),
+            (chain("'x' * 1100000", "", 0), "more than 1048576 bytes"),
+        ] {
+            let error = render(&text).expect_err(&text);
+            assert!(error.contains(message), "{text}: {error}");
+        }
+        let mut templates = Templates::new("");
+        templates.define("a", &"x".repeat(100_000).into());
+        let mut asked = |text: &str| -> usize {
+            let text = text.repeat(20);
+            (0..1000).take_while(|_| templates.parts(&text, Span::default(), false).is_some()).count()
+        };
+        let short = asked("{{ a[:1] }}{{ (a | replace('x', 'y')) | length }}");
+        assert!((5..=1000).contains(&short), "{short}");
+        assert!(templates.errors[0].message.contains("of this file are too much work"), "{:?}", templates.errors);
+        assert_eq!(templates.errors.len(), 1, "{:?}", templates.errors);
+        let mut templates = Templates::new("");
+        templates.define("a", &"x".repeat(100_000).into());
+        let long = (0..1000).take_while(|_| templates.parts("{{ a }}", Span::default(), false).is_some()).count();
+        assert_eq!(long, MAX_RENDERED_BY_FILE / 100_000);
+        assert!(templates.errors[0].message.contains("templates of this file produce more"), "{:?}", templates.errors);
+        assert!(begin.elapsed() < std::time::Duration::from_secs(60), "{:?}", begin.elapsed());
     }
 
     #[test]

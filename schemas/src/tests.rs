@@ -123,6 +123,36 @@ fn exploding_anchors_are_refused_quickly() {
 }
 
 #[test]
+fn a_long_text_is_not_repeated_by_aliases() {
+    let text = format!("vars: {{a: &a {}, b: [{}]}}\n{HEAD}phases: []\n", "x".repeat(500_000), "*a,".repeat(90_000));
+    assert_eq!(problems(&text).iter().map(|it| it.code).collect::<Vec<_>>(), [Code::Limit]);
+}
+
+#[test]
+fn templates_that_make_too_much_are_refused_with_their_place() {
+    let begin = std::time::Instant::now();
+    let phases = |count: usize, text: &str| {
+        let phase = |number| format!("- {{name: p{number}, duration: 1s, description: \"{text}\"}}\n");
+        let phases: String = (0..count).map(phase).collect();
+        problems(&format!("{HEAD}vars: {{a: \"{{{{ 'x' * 1000000 }}}}\"}}\nphases:\n{phases}"))
+    };
+    for (count, text, wrong) in [
+        (
+            1,
+            "{{ 'x' | replace('', 'xxxxxxxxxxxxxxxx') | replace('', a) }}",
+            "this template expression is too much work",
+        ),
+        (5_000, "{{ (a | replace('x', 'y')) | length }}", "the template expressions of this file are too much work"),
+        (5_000, "{{ a }}", "the templates of this file produce more than 16777216 bytes"),
+    ] {
+        let found: Vec<Diagnostic> = phases(count, text).into_iter().filter(|it| it.code == Code::Template).collect();
+        assert!(found.len() == 1 && found[0].message.starts_with(wrong), "{found:?}");
+        assert!(found[0].span.is_some_and(|span| span.line > 5), "{found:?}");
+    }
+    assert!(begin.elapsed() < std::time::Duration::from_secs(30), "{:?}", begin.elapsed());
+}
+
+#[test]
 fn very_many_errors_and_very_long_lines_stay_bearable() {
     let keys: Vec<String> = (0..5_000).map(|number| format!("key{number}: 1")).collect();
     let found = problems(&format!("{HEAD}phases: [{{{}}}]\n", keys.join(", ")));
