@@ -29,7 +29,7 @@ pub mod units;
 pub use diagnostic::{Diagnostic, Severity};
 pub use document::{Document, Overrides, parse};
 pub use event::{Event, EventKind};
-pub use files::Files;
+pub use files::{FileError, Files, MAX_FILE, read_file};
 pub use result::RunResult;
 pub use scenario::Scenario;
 pub use source::{MAX_BYTES, Span};

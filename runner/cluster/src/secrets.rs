@@ -1,12 +1,18 @@
 //! The secrets by which we reach a cluster, so that they can be kept out of everything that we write.
 
+use std::path::Path;
+
 use kube::config::{AuthInfo, Kubeconfig};
 use serde_json::Value;
+use shakedown_schemas::read_file;
 
 use super::ConnectOptions;
 
 /// The token that a pod reaches the API server with.
 const IN_CLUSTER: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// The longest token that is read, in bytes.
+const LONGEST: u64 = 1 << 20;
 
 /// The tokens, passwords and private keys of the kubeconfig that [`super::connect`] would use, of all its users. What
 /// cannot be read is left out: then nothing connects with it either. Tokens that a program hands out while we run are
@@ -19,8 +25,13 @@ pub fn secrets(options: &ConnectOptions) -> Vec<String> {
     };
     let users = kubeconfig.map(|it| it.auth_infos).unwrap_or_default();
     let mut found: Vec<String> = users.into_iter().filter_map(|user| user.auth_info).flat_map(of_user).collect();
-    found.extend(std::fs::read_to_string(IN_CLUSTER));
+    found.extend(token(Path::new(IN_CLUSTER)));
     found
+}
+
+/// The text of a file with a token; none of one that is no such file.
+fn token(path: &Path) -> Option<String> {
+    String::from_utf8(read_file(path, LONGEST).ok()?).ok()
 }
 
 fn of_user(user: AuthInfo) -> Vec<String> {
@@ -36,7 +47,7 @@ fn of_user(user: AuthInfo) -> Vec<String> {
     for field in ["id-token", "access-token", "refresh-token", "client-secret"] {
         found.extend(text(&written["auth-provider"]["config"][field]));
     }
-    found.extend(user.token_file.and_then(|path| std::fs::read_to_string(path).ok()));
+    found.extend(user.token_file.and_then(|path| token(Path::new(&path))));
     found
 }
 
