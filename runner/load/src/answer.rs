@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::expects::Expects;
+use super::path::TooMuch;
 use super::scan::Search;
 use super::sse;
 use super::target::{Kind, Target};
@@ -214,9 +215,8 @@ impl Answer {
         match &self.body {
             Body::Text => {}
             Body::Kept(body) => {
-                let holds = serde_json::from_slice(&body.bytes).is_ok_and(|json| asked.expects.takes_json(&json));
-                if !holds {
-                    return Some(Failure::Check);
+                if let Some(failure) = json_failure(asked, &body.bytes) {
+                    return Some(failure);
                 }
             }
             Body::Events(events) => {
@@ -234,14 +234,22 @@ impl Answer {
                     Ok(object) => *tokens = object.tokens,
                     Err(failure) => return Some(failure),
                 };
-                let wants_json = asked.expects.wants_json();
-                if wants_json && !serde_json::from_slice(&body.bytes).is_ok_and(|json| asked.expects.takes_json(&json))
-                {
-                    return Some(Failure::Check);
+                let failure = asked.expects.wants_json().then(|| json_failure(asked, &body.bytes)).flatten();
+                if failure.is_some() {
+                    return failure;
                 }
             }
         }
         (!asked.expects.found(search)).then_some(Failure::Check)
+    }
+}
+
+/// What is wrong with a body that must be JSON of which something is asked.
+fn json_failure(asked: &Asked<'_>, body: &[u8]) -> Option<Failure> {
+    match serde_json::from_slice(body).map(|json| asked.expects.takes_json(&json, body.len())) {
+        Ok(Ok(true)) => None,
+        Ok(Ok(false)) | Err(_) => Some(Failure::Check),
+        Ok(Err(TooMuch)) => Some(Failure::TooLarge),
     }
 }
 

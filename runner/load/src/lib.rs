@@ -14,11 +14,14 @@ mod exchange;
 mod expects;
 mod failure;
 mod framing;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http1;
 mod http2;
 mod lane;
 mod names;
 mod pacing;
+mod path;
 mod record;
 mod request;
 mod scan;

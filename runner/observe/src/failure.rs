@@ -65,7 +65,7 @@ failures! {
     ApiError = "api_error";
     /// The answer fails the request's `check`.
     Check = "check";
-    /// The answer must be read as a whole, and is too large for that.
+    /// The answer must be read as a whole, or searched by a JSON path, and is too large for that.
     TooLarge = "too_large";
     /// It was due and never sent: as many requests as may be were under way, until its timeout or the run was over.
     NotSentLimit = "not_sent_limit";
