@@ -52,7 +52,7 @@ pub(crate) fn apply(kind: Kind, object: &mut Value, patch: Value) -> Result<(), 
         }
         Kind::Merge => {
             require_map(&patch)?;
-            merge(object, patch);
+            json_patch::merge(object, &patch);
             Ok(())
         }
         Kind::Strategic | Kind::Apply => {
@@ -65,25 +65,6 @@ pub(crate) fn apply(kind: Kind, object: &mut Value, patch: Value) -> Result<(), 
 
 fn require_map(patch: &Value) -> Result<(), ApiError> {
     if patch.is_object() { Ok(()) } else { Err(ApiError::bad_request("the patch must be an object")) }
-}
-
-fn merge(target: &mut Value, patch: Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch;
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    for (key, value) in patch {
-        if value.is_null() {
-            if let Value::Object(map) = target {
-                map.shift_remove(&key);
-            }
-        } else {
-            merge(&mut target[key], value);
-        }
-    }
 }
 
 /// The key by which the items of a list are told apart, for the lists of the served kinds that merge.
