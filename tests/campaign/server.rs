@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine as _;
 use reqwest::{Certificate, Client, Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -33,8 +34,13 @@ impl Server {
         let config: Value = serde_saphyr::from_str(&text).expect("YAML");
         let cluster = &config["clusters"][0]["cluster"];
         let mut builder = Client::builder().no_proxy().timeout(Duration::from_secs(60));
-        if let Some(path) = cluster["certificate-authority"].as_str() {
-            let authority = Certificate::from_pem(&std::fs::read(path).expect("a certificate")).expect("PEM");
+        let authority = match (&cluster["certificate-authority"], &cluster["certificate-authority-data"]) {
+            (Value::String(path), _) => Some(std::fs::read(path).expect("a certificate")),
+            (_, Value::String(data)) => Some(base64::engine::general_purpose::STANDARD.decode(data).expect("base64")),
+            _ => None,
+        };
+        if let Some(authority) = authority {
+            let authority = Certificate::from_pem(&authority).expect("PEM");
             builder = builder.tls_certs_only([authority]);
         }
         Self {

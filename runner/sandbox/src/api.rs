@@ -3,6 +3,7 @@
 //! What belongs here: connections, bodies, content types, and handing a request to the right verb. What does not: what
 //! a verb does (`verbs`, `watch`) and the rules of objects (`registry`).
 
+mod access;
 mod discovery;
 mod format;
 mod options;
@@ -16,6 +17,7 @@ mod watch;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -30,11 +32,13 @@ use hyper_util::server::conn::auto;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::error::ApiError;
 use super::object;
 use super::patch;
 use super::registry::Registry;
+pub(crate) use access::Access;
 use format::Form;
 use options::{ListOptions, Query};
 use route::Route;
@@ -45,8 +49,11 @@ const BODY_LIMIT: usize = 3 << 20;
 
 type Body = BoxBody<Bytes, Infallible>;
 
+/// How long a client may take to agree on TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 /// Serves until it is dropped, which also ends all connections.
-pub(crate) async fn serve(listener: TcpListener, registry: Arc<Registry>) {
+pub(crate) async fn serve(listener: TcpListener, registry: Arc<Registry>, access: Arc<Access>) {
     let address: Arc<str> = listener.local_addr().map(|a| a.to_string()).unwrap_or_default().into();
     let mut connections = JoinSet::new();
     loop {
@@ -55,9 +62,19 @@ pub(crate) async fn serve(listener: TcpListener, registry: Arc<Registry>) {
                 Ok((stream, _)) => {
                     // Watches send small lines that somebody waits for.
                     let _ = stream.set_nodelay(true);
-                    let (registry, address) = (registry.clone(), address.clone());
+                    let (registry, address, access) = (registry.clone(), address.clone(), access.clone());
                     connections.spawn(async move {
-                        let service = service_fn(move |request| answer(registry.clone(), address.clone(), request));
+                        let Ok(Ok(stream)) = timeout(HANDSHAKE, access.tls.accept(stream)).await else { return };
+                        let service = service_fn(move |request: Request<Incoming>| {
+                            let (registry, address, access) = (registry.clone(), address.clone(), access.clone());
+                            async move {
+                                let (parts, body) = request.into_parts();
+                                match access.check(&parts) {
+                                    Ok(()) => answer(registry, address, Request::from_parts(parts, body)).await,
+                                    Err(error) => Ok(refuse(&error)),
+                                }
+                            }
+                        });
                         let connection = auto::Builder::new(TokioExecutor::new());
                         if let Err(error) = connection.serve_connection(TokioIo::new(stream), service).await {
                             tracing::debug!(error, "a connection to the sandbox's API server ended badly");
@@ -67,7 +84,7 @@ pub(crate) async fn serve(listener: TcpListener, registry: Arc<Registry>) {
                 Err(error) => {
                     tracing::warn!(%error, "the sandbox's API server cannot accept a connection");
                     // Most often too many open files: give them time to be closed.
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}

@@ -60,6 +60,17 @@ impl ApiError {
         self
     }
 
+    /// 401: no token, or not the server's.
+    pub fn unauthorized() -> Self {
+        Self::new(401, "Unauthorized", "Unauthorized".to_owned())
+    }
+
+    /// 403: the request means another server.
+    pub fn other_host() -> Self {
+        let message = "the sandbox answers requests for 127.0.0.1 and localhost only";
+        Self::new(403, "Forbidden", message.to_owned())
+    }
+
     /// 404: no such object.
     pub fn not_found(resource: &Resource, name: &str) -> Self {
         Self::new(404, "NotFound", format!("{} {name:?} not found", resource.qualified())).about(resource, name)

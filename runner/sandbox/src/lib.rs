@@ -34,10 +34,12 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use anyhow::Context;
+use base64::Engine as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use addresses::Addresses;
+use api::Access;
 use clock::Clock;
 use controllers::{chaos, deployments, disruptions, endpoints, garbage, jobs, links, namespaces, stateful_sets};
 use kills::Kills;
@@ -54,6 +56,7 @@ pub use topology::Topology;
 pub struct Sandbox {
     server: String,
     namespace: String,
+    access: Arc<Access>,
     registry: Arc<Registry>,
     tasks: JoinSet<()>,
 }
@@ -85,8 +88,9 @@ impl Sandbox {
             kills: Kills::default(),
         });
         let mut sandbox = Self {
-            server: format!("http://{address}"),
+            server: format!("https://{address}"),
             namespace: topology.namespace.clone(),
+            access: Arc::new(Access::new(address)?),
             registry: registry.clone(),
             tasks: JoinSet::new(),
         };
@@ -116,7 +120,7 @@ impl Sandbox {
         let mut mesh = chaos::Controller::new(ruled.ailments().clone(), dns.clone());
         self.tasks.spawn(controllers::run(registry.clone(), move |registry| mesh.reconcile(registry)));
         self.tasks.spawn(proxy::run(registry.clone(), ruled.outside()));
-        self.tasks.spawn(api::serve(listener, registry.clone()));
+        self.tasks.spawn(api::serve(listener, registry.clone(), self.access.clone()));
         self.tasks.spawn(controllers::run(registry.clone(), move |registry| plugin.reconcile(registry)));
         self.tasks.spawn(node::run(registry.clone(), ruled, dns));
         for reconcile in [
@@ -132,18 +136,20 @@ impl Sandbox {
         }
     }
 
-    /// Where the API answers: `http://127.0.0.1:<port>`.
+    /// Where the API answers: `https://127.0.0.1:<port>`. It takes the kubeconfig to talk to it.
     pub fn server(&self) -> &str {
         &self.server
     }
 
-    /// A kubeconfig (YAML) for this cluster, as kubectl and kube take it. Its current namespace is the topology's.
+    /// A kubeconfig (YAML) for this cluster, as kubectl and kube take it, with the token without which nothing answers. Its
+    /// current namespace is the topology's.
     pub fn kubeconfig(&self) -> String {
-        let (server, namespace) = (self.server(), &self.namespace);
+        let (server, namespace, token) = (self.server(), &self.namespace, &self.access.token);
+        let authority = base64::engine::general_purpose::STANDARD.encode(&self.access.certificate);
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: sandbox\n\
-             clusters:\n- name: sandbox\n  cluster:\n    server: {server}\n\
-             users:\n- name: sandbox\n  user: {{}}\n\
+             clusters:\n- name: sandbox\n  cluster:\n    server: {server}\n    certificate-authority-data: {authority}\n\
+             users:\n- name: sandbox\n  user:\n    token: {token}\n\
              contexts:\n- name: sandbox\n  context:\n    cluster: sandbox\n    user: sandbox\n    namespace: {namespace}\n"
         )
     }

@@ -272,12 +272,24 @@ async fn nothing_listens_after_the_end() {
     let frontend = address(&client, FRONTEND, 8000).await;
     let pods: Api<Pod> = Api::default_namespaced(client.clone());
     let bus = pods.get("nats-0").await.unwrap().status.unwrap().pod_ip.unwrap();
-    let server = sandbox.server().trim_start_matches("http://").to_string();
+    let server = sandbox.server().trim_start_matches("https://").to_string();
     sandbox.stop().await;
     for address in [frontend.to_string(), format!("{bus}:4222"), server] {
         let free = TcpListener::bind(&address).await;
         assert!(free.is_ok(), "{address}: {free:?}");
     }
+}
+
+#[tokio::test]
+async fn nothing_is_served_without_the_token() {
+    let sandbox = Sandbox::start(quick(1)).await.unwrap();
+    let mut kubeconfig = Kubeconfig::from_yaml(&sandbox.kubeconfig()).unwrap();
+    assert_eq!(client(&sandbox).await.apiserver_version().await.unwrap().major, "1");
+    kubeconfig.auth_infos[0].auth_info = None;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    let refused = Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
+    assert!(matches!(&refused, kube::Error::Api(status) if status.code == 401), "{refused}");
+    sandbox.stop().await;
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod watches;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use base64::Engine as _;
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::serve;
+use super::{Access, serve};
 use crate::addresses::Addresses;
 use crate::clock::Clock;
 use crate::registry::{Registry, WriteOptions};
@@ -50,13 +51,23 @@ async fn served_with_log(length: usize) -> Served {
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}});
     registry.create(&NAMESPACES, "", namespace, WriteOptions::default()).unwrap();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap();
+    let access = Arc::new(Access::new(address).unwrap());
+    let url = format!("https://{address}");
     let mut tasks = JoinSet::new();
-    tasks.spawn(serve(listener, registry));
+    tasks.spawn(serve(listener, registry, access.clone()));
     let mut config = Config::new(url.parse().unwrap());
+    config.root_cert = Some(vec![pem(&access.certificate)]);
+    config.auth_info.token = Some(access.token.clone().into());
     config.default_retry = false;
     config.default_namespace = "a".into();
     Served { client: Client::try_from(config).unwrap(), url, _tasks: tasks }
+}
+
+/// The bytes of a certificate.
+fn pem(text: &str) -> Vec<u8> {
+    let inner: String = text.lines().filter(|line| !line.starts_with("--")).collect();
+    base64::engine::general_purpose::STANDARD.decode(inner).unwrap()
 }
 
 impl Served {
