@@ -5,8 +5,10 @@
 //! secret wherever they are (an Authorization header, a password in a URL, a JSON web token). What does not: where
 //! secrets come from; the runner knows the command line, the scenario and the kubeconfig.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
 use shakedown_schemas::Event;
 use shakedown_schemas::result::RunResult;
@@ -60,8 +62,45 @@ const VALUE: usize = 6;
 /// everywhere from then on.
 #[derive(Debug, Clone, Default)]
 pub struct Redactor {
-    /// Longest first: a secret that holds another one goes as a whole.
-    known: Arc<RwLock<Vec<String>>>,
+    known: Arc<RwLock<Known>>,
+}
+
+/// The secrets that were learned, in all their forms.
+#[derive(Debug, Default)]
+struct Known {
+    forms: BTreeSet<String>,
+    /// Finds them all in one pass; none where there are none.
+    automaton: Option<AhoCorasick>,
+}
+
+impl Known {
+    fn add(&mut self, forms: Vec<String>) {
+        let before = self.forms.len();
+        self.forms.extend(forms);
+        if self.forms.len() > before {
+            self.automaton = Some(
+                AhoCorasick::builder()
+                    .match_kind(MatchKind::Standard)
+                    .build(&self.forms)
+                    .expect("texts that fit into the memory, which is all that the automaton asks of them"),
+            );
+        }
+    }
+
+    /// Where secrets are. Those that overlap are one range: no part of one is left beside another.
+    fn ranges(&self, text: &str) -> Vec<(usize, usize)> {
+        let mut ranges: Vec<(usize, usize)> = Vec::new();
+        let found = self.automaton.iter().flat_map(|automaton| automaton.find_overlapping_iter(text));
+        // Matches come by their ends, so that one may reach back over several before it.
+        for found in found {
+            let mut from = found.start();
+            while let Some(last) = ranges.pop_if(|last| from < last.1) {
+                from = from.min(last.0);
+            }
+            ranges.push((from, found.end()));
+        }
+        ranges
+    }
 }
 
 impl Redactor {
@@ -83,10 +122,7 @@ impl Redactor {
         ];
         forms.extend(secret.lines().map(|line| line.trim().to_owned()));
         forms.retain(|form| form.chars().count() >= SHORTEST);
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.extend(forms);
-        known.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
-        known.dedup();
+        self.known.write().unwrap_or_else(PoisonError::into_inner).add(forms);
         true
     }
 
@@ -127,11 +163,8 @@ impl Redactor {
     }
 
     fn clean(&self, text: &mut String) {
-        for secret in self.known.read().unwrap_or_else(PoisonError::into_inner).iter() {
-            if text.contains(secret.as_str()) {
-                *text = text.replace(secret.as_str(), MASK);
-            }
-        }
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).ranges(text);
+        replace(text, &known);
         mask_patterns(text);
     }
 
@@ -206,9 +239,23 @@ fn mask_patterns(text: &mut String) {
             _ => joined.push((from, to)),
         }
     }
-    for (from, to) in joined.iter().rev() {
-        text.replace_range(*from..*to, MASK);
+    replace(text, &joined);
+}
+
+/// Puts the mask into the place of each range; they are in order, and none overlaps another.
+fn replace(text: &mut String, ranges: &[(usize, usize)]) {
+    if ranges.is_empty() {
+        return;
     }
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for (from, to) in ranges {
+        out.push_str(&text[at..*from]);
+        out.push_str(MASK);
+        at = *to;
+    }
+    out.push_str(&text[at..]);
+    *text = out;
 }
 
 /// Where values stand behind names that say that they are secrets: `api_key=VALUE` and `"password": "VALUE"`.
@@ -280,6 +327,23 @@ mod tests {
         assert!(!redactor.learn("abc"));
         assert!(!redactor.learn("  x  "));
         assert_eq!(redactor.text("abc x"), "abc x");
+    }
+
+    #[test]
+    fn of_secrets_that_overlap_nothing_is_left() {
+        let redactor = Redactor::default();
+        for secret in ["abcd", "cdefgh", "xabcdy", "hunter", "redacted"] {
+            assert!(redactor.learn(secret));
+        }
+        for (text, clean) in [
+            ("-abcdefgh-", "-[redacted]-"),
+            ("-xabcdy-abcd-", "-[redacted]-[redacted]-"),
+            ("-xabcdefgh-", "-x[redacted]-"),
+            ("hunterhunter", "[redacted][redacted]"),
+            ("é-abcd-é", "é-[redacted]-é"),
+        ] {
+            assert_eq!(redactor.text(text), clean, "{text}");
+        }
     }
 
     #[test]
