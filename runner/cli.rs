@@ -17,6 +17,7 @@ mod list;
 mod live;
 mod output;
 mod plan;
+mod print;
 mod proof;
 mod report;
 mod run;
@@ -89,7 +90,10 @@ pub fn main() -> ExitCode {
             Command::Sandbox(sandbox) => sandbox::sandbox(sandbox).await,
             Command::Schema(schema) => schema::schema(&schema),
             Command::Completions { shell } => {
-                clap_complete::generate(shell, &mut Args::command(), "shakedown", &mut std::io::stdout());
+                // The generator panics where it cannot write.
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Args::command(), "shakedown", &mut script);
+                print::text(&String::from_utf8_lossy(&script));
                 Ok(exit::PASSED)
             }
             Command::Pod(pod) => sandbox::pod(pod).await,
@@ -97,9 +101,12 @@ pub fn main() -> ExitCode {
     });
     // Tasks of an interrupted command (a port-forward, a sandbox) end with the process.
     runtime.shutdown_background();
-    match result {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => {
+    match (result, print::unwritten()) {
+        (Ok(exit::PASSED), Some(error)) => {
+            complain(&style, &Failure::environment(format!("could not write to stdout: {error}")))
+        }
+        (Ok(code), _) => ExitCode::from(code),
+        (Err(failure), _) => {
             let message = redactor.text(&failure.message);
             complain(&style, &Failure { message, ..failure })
         }

@@ -4,6 +4,8 @@
 //! Everything but `cluster` and `chaos` needs no cluster, no root and no network; a test that needs something which is not there
 //! (kubectl, a browser, the test cluster) says that it skipped.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "tests say what they skipped")]
+
 mod browser;
 mod campaign;
 mod chaos;
@@ -11,6 +13,7 @@ mod cli;
 mod cluster;
 mod docs;
 mod gate;
+mod input;
 mod junit;
 mod partition;
 mod rehearsal;

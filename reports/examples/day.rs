@@ -1,6 +1,8 @@
 //! How long the reports of a day at 1,000 requests a second take, and how much memory:
 //! `cargo run --release -p shakedown-reports --features testing --example day`
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
+
 use std::time::Instant;
 
 use shakedown_reports::sample;

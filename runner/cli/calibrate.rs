@@ -6,7 +6,7 @@ use shakedown_reports::Redactor;
 use super::args::Calibrate;
 use super::console::Style;
 use super::table::table;
-use super::{Failure, exit, run, select};
+use super::{Failure, exit, print, run, select};
 use shakedown_judge::{self as judge, Calibration};
 
 /// Runs, writes the reports as `run` does, and prints a row per expectation.
@@ -25,9 +25,12 @@ pub async fn calibrate(
     (args.run.gate.control, args.run.gate.overkill) = (true, false);
     let result = run::all(args.run, documents, style, quiet, verbose, redactor).await?;
     let rows = judge::calibrate(&redactor.result(&result).scenarios);
-    print!("\n{}", shown(&rows, args.markdown));
+    print::text(&format!("\n{}", shown(&rows, args.markdown)));
     let alarms: u64 = rows.iter().map(|row| row.false_alarms).sum();
-    println!("\n{}", if alarms == 0 { "no false alarm".to_owned() } else { format!("{alarms} false alarms") });
+    print::line(format_args!(
+        "\n{}",
+        if alarms == 0 { "no false alarm".to_owned() } else { format!("{alarms} false alarms") }
+    ));
     Ok(if result.exit_code == exit::FAILED || result.exit_code == exit::INCONCLUSIVE {
         if alarms > 0 { exit::FAILED } else { exit::INCONCLUSIVE }
     } else {

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use shakedown_reports::Redactor;
+use shakedown_schemas::read_file;
 use shakedown_schemas::units::Duration;
 
 use super::args;
 use super::run::host;
 use super::sandbox::Environment;
-use super::{Failure, exit};
+use super::{Failure, exit, print};
 use shakedown_cluster::Item;
 use shakedown_cluster::journal;
 use shakedown_cluster::{Cluster, ClusterError, ObjectKey};
@@ -21,6 +22,8 @@ use shakedown_guard::lock;
 
 /// The folder of all results, beside the working folder.
 const RESULTS: &str = "shakedown-results";
+/// The longest journal that is read, in bytes: a run writes a few lines for each object.
+const LONGEST: u64 = 64 << 20;
 /// How long a resource of Chaos Mesh has to be recovered and go.
 const RECOVERY: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -49,7 +52,7 @@ pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Fai
         )));
     }
     for run in &found.live {
-        eprintln!("run {run} is going on: what it holds is left alone");
+        print::remark(format_args!("run {run} is going on: what it holds is left alone"));
     }
     if args.check {
         Ok(check(cluster, &found.items))
@@ -103,16 +106,16 @@ impl Found {
 fn check(cluster: &Cluster, items: &[Item]) -> u8 {
     let command = |item: &Item| cluster.by_hand(&item.command());
     for item in items.iter().filter(|item| item.acts()) {
-        println!("left: {item}\n  {}", command(item));
+        print::line(format_args!("left: {item}\n  {}", command(item)));
     }
     for item in items.iter().filter(|item| !item.acts()) {
-        println!(
+        print::line(format_args!(
             "harmless: {item} (a label that does nothing by itself; `shakedown cleanup` takes it off)\n  {}",
             command(item)
-        );
+        ));
     }
     if items.is_empty() {
-        println!("nothing is left");
+        print::line("nothing is left");
     }
     if items.iter().any(Item::acts) { exit::LEFTOVERS } else { exit::PASSED }
 }
@@ -125,15 +128,15 @@ async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
             item => leftovers::remove(cluster, item).await.map_err(|error| error.to_string()),
         };
         match removed {
-            Ok(()) => println!("removed: {item}"),
+            Ok(()) => print::line(format_args!("removed: {item}")),
             Err(error) => {
-                eprintln!("could not remove {item}: {error}\n  {}", cluster.by_hand(&item.command()));
+                print::remark(format_args!("could not remove {item}: {error}\n  {}", cluster.by_hand(&item.command())));
                 code = exit::LEFTOVERS;
             }
         }
     }
     if items.is_empty() {
-        println!("nothing is left");
+        print::line("nothing is left");
     }
     code
 }
@@ -185,9 +188,9 @@ impl Journal {
             },
         };
         let name = path.display();
-        let bytes = std::fs::read(&path).map_err(|error| {
+        let bytes = read_file(&path, LONGEST).map_err(|error| {
             Failure::usage(format!(
-                "could not read the journal `{name}`: {error}\nhelp: name a run's result folder, or use --run ID or --all \
+                "the journal `{name}` {error}\nhelp: name a run's result folder, or use --run ID or --all \
                  to find what is left by its labels"
             ))
         })?;
@@ -243,9 +246,9 @@ async fn everywhere<T>(
     match look("").await {
         Err(ClusterError::Forbidden { .. }) => {
             let own = args.target.namespace.as_deref().unwrap_or_else(|| cluster.default_namespace());
-            eprintln!(
+            print::remark(format_args!(
                 "this account may not look into all namespaces: only `{own}` is looked at (--namespace chooses another)"
-            );
+            ));
             look(own).await
         }
         found => found,

@@ -7,7 +7,7 @@ use shakedown_schemas::RunResult;
 
 use super::args::Compare;
 use super::table::table;
-use super::{Failure, exit, report};
+use super::{Failure, exit, print, report};
 use shakedown_judge::{self as judge, Change, Moved};
 
 /// Prints a table of what moved.
@@ -34,7 +34,7 @@ pub fn compare(args: &Compare, redactor: &Redactor) -> Result<u8, Failure> {
     }
     changes.sort_by_key(|change| change.moved);
     let worse = changes.iter().filter(|change| change.moved == Moved::Worse).count();
-    print!("{}", shown(&changes, args.all, args.markdown));
+    print::text(&shown(&changes, args.all, args.markdown));
     Ok(if args.fail_on_regression && worse > 0 { exit::FAILED } else { exit::PASSED })
 }
 

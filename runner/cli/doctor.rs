@@ -6,7 +6,7 @@ mod chaos;
 use shakedown_reports::Redactor;
 
 use super::sandbox::Environment;
-use super::{Failure, args, exit, proof, run};
+use super::{Failure, args, exit, print, proof, run};
 use shakedown_cluster::{Access, Cluster, ClusterError, Kind};
 use shakedown_faults::canary;
 use shakedown_faults::enforcement;
@@ -96,9 +96,9 @@ pub async fn doctor(args: args::Doctor, redactor: &Redactor) -> Result<u8, Failu
             Level::Warning => "warning",
             Level::Problem => "problem",
         };
-        println!("{word}  {text}");
+        print::line(format_args!("{word}  {text}"));
         if let Some(help) = help {
-            println!("         help: {help}");
+            print::line(format_args!("         help: {help}"));
         }
     }
     let worst = findings.iter().map(|finding| finding.level).max();

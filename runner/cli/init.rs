@@ -7,7 +7,7 @@ use std::path::Path;
 use shakedown_schemas::{Overrides, json_schema};
 
 use super::args::Init;
-use super::{Failure, exit};
+use super::{Failure, exit, print};
 
 const TEMPLATE: &str = include_str!("init/scenario.yaml");
 
@@ -40,9 +40,9 @@ pub fn init(args: &Init) -> Result<u8, Failure> {
     let schema = file.with_file_name(SCHEMA);
     std::fs::write(&schema, json_schema::text(&json_schema::scenario_schema()))
         .map_err(|error| unwritten(&schema, &error))?;
-    println!("wrote {} and {}", file.display(), schema.display());
-    println!("rehearse it with no cluster:  shakedown run --sandbox {}", file.display());
-    println!("see what it would do to yours: shakedown plan {}", file.display());
+    print::line(format_args!("wrote {} and {}", file.display(), schema.display()));
+    print::line(format_args!("rehearse it with no cluster:  shakedown run --sandbox {}", file.display()));
+    print::line(format_args!("see what it would do to yours: shakedown plan {}", file.display()));
     Ok(exit::PASSED)
 }
 

@@ -6,7 +6,7 @@ use shakedown_reports::Redactor;
 
 use super::args::List;
 use super::console::{Style, clean};
-use super::{Failure, exit, select};
+use super::{Failure, exit, print, select};
 
 /// Prints one line per scenario.
 ///
@@ -28,14 +28,14 @@ pub fn list(args: &List, style: Style, redactor: &Redactor) -> Result<u8, Failur
                 })
             })
             .collect();
-        println!("{}", redactor.text(&format!("{:#}", json!(rows))));
+        print::line(redactor.text(&format!("{:#}", json!(rows))));
         return Ok(exit::PASSED);
     }
     let width = documents.iter().map(|document| document.scenario.name.len()).max().unwrap_or_default();
     for document in &documents {
         let scenario = &document.scenario;
         let line = format!("{:width$}  {}  [{}]", scenario.name, document.file, scenario.tags.join(", "));
-        println!("{}", clean(&redactor.text(&line)));
+        print::line(clean(&redactor.text(&line)));
     }
     Ok(exit::PASSED)
 }

@@ -5,7 +5,7 @@ use shakedown_reports::Redactor;
 use super::args;
 use super::console::Style;
 use super::sandbox::Environment;
-use super::{Failure, exit, proof, run, select};
+use super::{Failure, exit, print, proof, run, select};
 use shakedown_engine::plan::{self, Options};
 
 /// Prints the plan of every selected scenario.
@@ -31,7 +31,7 @@ pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result
             chaos: args.safety.limits(),
         };
         match plan::plan(document, environment.cluster(), &options).await {
-            Ok(planned) => print!("{}", redactor.text(&plan::show(document, &planned, environment.cluster(), seed))),
+            Ok(planned) => print::text(&redactor.text(&plan::show(document, &planned, environment.cluster(), seed))),
             Err(error) => problems.push(format!("{}: {error}", document.file)),
         }
     }

@@ -4,15 +4,17 @@
 use std::path::{Path, PathBuf};
 
 use shakedown_reports::Redactor;
-use shakedown_schemas::RunResult;
 use shakedown_schemas::result::RESULT_VERSION;
+use shakedown_schemas::{RunResult, read_file};
 
 use super::args::Report;
 use super::output::Output;
-use super::{Failure, exit};
+use super::{Failure, exit, print};
 
 /// The page of `--history`.
 const HISTORY: &str = "history.html";
+/// The largest result that is read, in bytes; one of a day of load has some 10 MB.
+const LARGEST: u64 = 1 << 30;
 /// How deep below the folder results are looked for.
 const DEPTH: usize = 8;
 
@@ -33,13 +35,13 @@ fn one(path: &Path, args: &Report, redactor: &Redactor) -> Result<u8, Failure> {
     let output = Output::create(Some(&args.out), &result.run.id, redactor)?;
     output.write_result(&result)?;
     output.write_events(&result)?;
-    println!("{}", output.folder().display());
+    print::line(output.folder().display());
     Ok(exit::PASSED)
 }
 
 pub(super) fn read(path: &Path) -> Result<RunResult, String> {
     let name = path.display();
-    let text = std::fs::read(path).map_err(|error| format!("could not read `{name}`: {error}"))?;
+    let text = read_file(path, LARGEST).map_err(|error| format!("`{name}` {error}"))?;
     let result: RunResult = serde_json::from_slice(&text).map_err(|error| {
         format!("`{name}` is not a result of shakedown: {error}\nhelp: give the result.json of a run")
     })?;
@@ -60,7 +62,7 @@ fn history(folder: &Path, args: &Report, redactor: &Redactor) -> Result<u8, Fail
     std::fs::create_dir_all(&args.out)
         .and_then(|()| std::fs::write(&path, page))
         .map_err(|error| Failure::environment(format!("could not write {}: {error}", path.display())))?;
-    println!("{}", path.display());
+    print::line(path.display());
     Ok(exit::PASSED)
 }
 
@@ -78,7 +80,7 @@ pub(super) fn below(folder: &Path) -> Result<Vec<RunResult>, Failure> {
         // One broken file of many is no reason to show nothing.
         match read(path) {
             Ok(result) => results.push(result),
-            Err(error) => eprintln!("warning: left out: {}", super::console::clean(&error)),
+            Err(error) => print::remark(format_args!("warning: left out: {}", super::console::clean(&error))),
         }
     }
     if results.is_empty() {

@@ -5,9 +5,10 @@ use std::io::Write;
 use std::path::Path;
 
 use shakedown_reports::Redactor;
+use shakedown_schemas::{MAX_FILE, read_file};
 
 use super::args::{self, PodProgram, Target};
-use super::{Failure, exit};
+use super::{Failure, exit, print};
 use shakedown_cluster::{self as cluster, Cluster, ConnectOptions};
 use shakedown_probe as probe;
 use shakedown_sandbox::{Sandbox, Topology, inference};
@@ -67,9 +68,10 @@ async fn start(topology: Option<&Path>) -> Result<Sandbox, Failure> {
         None => Topology::default(),
         Some(path) => {
             let name = path.display();
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| Failure::usage(format!("could not read the topology `{name}`: {error}")))?;
-            Topology::parse(&text).map_err(|error| Failure::usage(format!("topology `{name}`: {error}")))?
+            let bytes =
+                read_file(path, MAX_FILE).map_err(|error| Failure::usage(format!("the topology `{name}` {error}")))?;
+            Topology::parse(&String::from_utf8_lossy(&bytes))
+                .map_err(|error| Failure::usage(format!("topology `{name}`: {error}")))?
         }
     };
     Sandbox::start(topology)
@@ -83,7 +85,7 @@ async fn start(topology: Option<&Path>) -> Result<Sandbox, Failure> {
 /// When it cannot start, or the kubeconfig cannot be written.
 pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
     if args.print_topology {
-        print!("{}", Topology::DEFAULT);
+        print::text(Topology::DEFAULT);
         return Ok(exit::PASSED);
     }
     let mut stop = super::signals::listen("");
@@ -91,26 +93,37 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
     let kubeconfig = sandbox.kubeconfig();
     match &args.write_kubeconfig {
         Some(path) => {
-            std::fs::write(path, &kubeconfig)
+            write_secret(path, &kubeconfig)
                 .map_err(|error| Failure::environment(format!("could not write {}: {error}", path.display())))?;
-            eprintln!(
+            print::remark(format_args!(
                 "the sandbox serves on {}; look around with\n  kubectl --kubeconfig {} get pods\nCtrl-C ends it",
                 sandbox.server(),
                 path.display()
-            );
+            ));
         }
         None => {
-            print!("{kubeconfig}");
-            _ = std::io::stdout().flush();
-            eprintln!(
+            print::text(&kubeconfig);
+            print::remark(format_args!(
                 "the sandbox serves on {}; --write-kubeconfig FILE keeps its kubeconfig; Ctrl-C ends it",
                 sandbox.server()
-            );
+            ));
         }
     }
     _ = stop.wait_for(Option::is_some).await;
     sandbox.stop().await;
     Ok(exit::PASSED)
+}
+
+/// Writes a file that only its owner can read.
+fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = std::fs::File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.open(path)?.write_all(text.as_bytes())
 }
 
 /// Runs one program of the inference deployment until a signal ends it.

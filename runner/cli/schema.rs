@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::args::{Schema, SchemaName};
-use super::{Failure, exit};
+use super::{Failure, exit, print};
 
 /// Prints a schema, or writes all of them into a checkout.
 ///
@@ -20,6 +20,6 @@ pub fn schema(args: &Schema) -> Result<u8, Failure> {
         SchemaName::Result => shakedown_schemas::json_schema::result_schema(),
         SchemaName::Event => shakedown_schemas::json_schema::event_schema(),
     };
-    print!("{}", shakedown_schemas::json_schema::text(&schema));
+    print::text(&shakedown_schemas::json_schema::text(&schema));
     Ok(exit::PASSED)
 }

@@ -1,12 +1,11 @@
 //! Which scenarios a command means: files, folders and globs, parsed and filtered by tag.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use shakedown_reports::{Redactor, SHORTEST};
-use shakedown_schemas::{Document, Overrides};
+use shakedown_schemas::{Document, MAX_FILE, Overrides, read_file};
 
 use super::args::Selection;
 use super::console::Style;
@@ -30,14 +29,12 @@ pub fn scenarios(selection: &Selection, style: Style, redactor: &Redactor) -> Re
     }
     for path in paths {
         let name = path.display().to_string();
-        let bytes = match read(&path) {
+        let bytes = match read_file(&path, MAX_FILE) {
             Ok(bytes) => bytes,
             Err(error) => {
                 broken += 1;
                 errors += 1;
-                eprint_block(&format!(
-                    "error: could not read `{name}`: {error}\nhelp: check the path and its permissions"
-                ));
+                eprint_block(&format!("error: `{name}` {error}\nhelp: check the path and its permissions"));
                 continue;
             }
         };
@@ -75,13 +72,6 @@ pub fn scenarios(selection: &Selection, style: Style, redactor: &Redactor) -> Re
         });
     }
     Ok(selected)
-}
-
-/// A file's bytes, and no more than the parser needs to see that it is too long.
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(shakedown_schemas::MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 fn eprint_block(text: &str) {
@@ -137,8 +127,8 @@ fn overrides(selection: &Selection, style: Style, redactor: &Redactor) -> Result
     let mut overrides = Overrides::default();
     for path in &selection.vars_files {
         let name = path.display().to_string();
-        let bytes = std::fs::read(path)
-            .map_err(|error| Failure::usage(format!("could not read the variables in `{name}`: {error}")))?;
+        let bytes = read_file(path, MAX_FILE)
+            .map_err(|error| Failure::usage(format!("the file of variables `{name}` {error}")))?;
         overrides.add_file(&name, &bytes).map_err(|diagnostics| {
             for diagnostic in &diagnostics {
                 eprint_block(&redactor.text(&diagnostic.render(style.colored())));

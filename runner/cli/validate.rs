@@ -4,7 +4,7 @@ use shakedown_reports::Redactor;
 
 use super::args::Validate;
 use super::console::{Style, clean};
-use super::{Failure, exit, select};
+use super::{Failure, exit, print, select};
 
 /// Prints all errors of all files, or one line per valid file.
 ///
@@ -13,7 +13,7 @@ use super::{Failure, exit, select};
 pub fn validate(args: &Validate, style: Style, redactor: &Redactor) -> Result<u8, Failure> {
     for document in select::scenarios(&args.selection, style, redactor)? {
         let line = format!("{}: {} is valid", document.file, document.scenario.name);
-        println!("{}", clean(&redactor.text(&line)));
+        print::line(clean(&redactor.text(&line)));
     }
     Ok(exit::PASSED)
 }

@@ -5,6 +5,8 @@
 //! that did not change or of one that became twice as slow while the fault stood. Its verdicts are those of
 //! `latency_ratio: {percentile: p95, to: baseline, max: 1.2}`.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
+
 use serde_json::json;
 use shakedown_judge::expectations;
 use shakedown_judge::testing::Timeline;

@@ -15,6 +15,8 @@
 //! largest value. Compare within one table only. Processor time is what the kernel charged to the child (user and system),
 //! memory its highest resident size.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
+
 mod rows;
 mod support;
 

@@ -1,0 +1,128 @@
+//! Bad input from outside the files' text: readers that go away, disks that are full, files that never end.
+
+use std::fs::File;
+use std::os::unix::net::UnixListener;
+use std::process::Stdio;
+use std::time::Duration;
+
+use shakedown_reports::sample;
+
+use crate::support::process::run;
+use crate::support::scenario;
+use crate::support::shakedown::{BINARY, Shakedown};
+
+/// No command here does anything that takes time.
+const SHORT: Duration = Duration::from_secs(60);
+
+/// A folder with what commands read: a scenario, a result, a journal of nothing.
+fn folder() -> Shakedown {
+    let shakedown = Shakedown::new();
+    shakedown.file("result.json", serde_json::to_vec(&sample::failing()).expect("JSON"));
+    shakedown.file("quickstart.yaml", std::fs::read(scenario("quickstart.yaml")).expect("the quickstart"));
+    shakedown
+}
+
+/// Commands that print, with their exit codes where they can write.
+fn printing() -> Vec<(Vec<&'static str>, i32)> {
+    vec![
+        (vec!["--help"], 0),
+        (vec!["run", "--help"], 0),
+        (vec!["--version"], 0),
+        (vec!["schema"], 0),
+        (vec!["schema", "result"], 0),
+        (vec!["completions", "bash"], 0),
+        (vec!["list", "quickstart.yaml"], 0),
+        (vec!["list", "--json", "quickstart.yaml"], 0),
+        (vec!["validate", "quickstart.yaml"], 0),
+        (vec!["validate", "nowhere.yaml"], 2),
+        (vec!["report", "result.json", "--out", "out"], 0),
+        (vec!["compare", "result.json", "result.json"], 0),
+        (vec!["sandbox", "--print-topology"], 0),
+        (vec!["init", "new.yaml"], 0),
+        (vec!["plan", "--sandbox", "quickstart.yaml"], 0),
+        (vec!["doctor", "--sandbox"], 0),
+        (vec!["cleanup", "--all", "--check", "--sandbox"], 0),
+        (vec!["cleanup", "--all", "--sandbox"], 0),
+    ]
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let shakedown = folder();
+    for (args, code) in printing() {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = shakedown.command(BINARY);
+        // Both are gone, as behind `2>&1 | head`: a panic could not even be printed, but has its exit code.
+        let other = writer.try_clone().expect("the same pipe");
+        let status = command.args(&args).stdin(Stdio::null()).stdout(writer).stderr(other).status();
+        assert_eq!(status.expect("the program starts").code(), Some(code), "{args:?}");
+        _ = std::fs::remove_file(shakedown.path("new.yaml"));
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_is_an_error() {
+    let shakedown = folder();
+    for args in [vec!["schema"], vec!["list", "quickstart.yaml"], vec!["completions", "bash"]] {
+        let full = File::options().write(true).open("/dev/full").expect("the device");
+        let mut command = shakedown.command(BINARY);
+        let output = command.args(&args).stdout(full).stderr(Stdio::piped()).output().expect("the program starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{args:?}: {said}");
+        assert!(said.contains("could not write to stdout"), "{args:?}: {said}");
+    }
+}
+
+/// A scenario of which one file is named here.
+fn naming(key: &str, file: &str) -> String {
+    let http = |inner: &str| format!("http: {{url: 'http://127.0.0.1:1', {inner}}}, rate: 20/s");
+    let load = match key {
+        "body_file" => http(&format!("method: POST, body_file: '{file}'")),
+        "feeder" => format!("{}, feeder: {{file: '{file}'}}", http("path: '/{{ row.a }}'")),
+        "prompts" => format!("openai: {{url: 'http://127.0.0.1:1', model: m, prompts_file: '{file}'}}, rate: 20/s"),
+        key => format!(
+            "http: {{url: 'https://127.0.0.1:1'}}, rate: 20/s, tls: {{{key}: '{file}'{}}}",
+            match key {
+                "cert" => ", key: 'plain'",
+                "key" => ", cert: 'plain'",
+                _ => "",
+            }
+        ),
+    };
+    format!("version: 1\nname: x\nload: {{main: {{{load}}}}}\nphases: [{{name: p, duration: 30s}}]\n")
+}
+
+#[test]
+fn files_that_are_none_are_refused_at_once() {
+    let shakedown = Shakedown::new();
+    shakedown.file("plain", "x");
+    std::fs::create_dir(shakedown.path("folder")).expect("a folder");
+    let _socket = UnixListener::bind(shakedown.path("socket")).expect("a socket");
+    let made = shakedown.command("mkfifo").args(["pipe", "pipe.yaml", "pipe.csv"]).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    for key in ["body_file", "feeder", "prompts", "ca", "cert", "key"] {
+        for (file, what) in [
+            ("pipe", "a named pipe"),
+            ("pipe.csv", "a named pipe"),
+            ("folder", "a directory"),
+            ("socket", "a socket"),
+            ("/dev/zero", "a device"),
+        ] {
+            shakedown.file("it.yaml", naming(key, file));
+            let refused = run(shakedown.command(BINARY).args(["validate", "it.yaml"]), SHORT).expect_code(2);
+            let wanted = format!("`{file}` is {what}, and only regular files can be read");
+            refused.expect_stderr(&[&wanted, "it.yaml:3:"]);
+        }
+    }
+    for args in [
+        vec!["validate", "pipe.yaml"],
+        vec!["validate", "--vars-file", "pipe", "it.yaml"],
+        vec!["report", "pipe", "--out", "out"],
+        vec!["compare", "pipe", "pipe"],
+        vec!["sandbox", "--topology", "pipe"],
+        vec!["cleanup", "pipe", "--sandbox"],
+    ] {
+        run(shakedown.command(BINARY).args(&args), SHORT).expect_code(2).expect_stderr(&["a named pipe"]);
+    }
+}
