@@ -11,6 +11,8 @@ use shakedown_observe::{Observations, PhaseSpan};
 
 /// How long an answer may take.
 const LIMIT: Duration = Duration::from_secs(15);
+/// The longest answer that is read, in bytes. One series of [`MOST`] values has some 10 KB.
+const LONGEST: usize = 4 << 20;
 /// The most values of a phase, where the scenario does not say how far apart they are.
 const MOST: f64 = 300.0;
 
@@ -44,7 +46,9 @@ async fn values(it: &Prometheus, span: &PhaseSpan, zero: &Zero) -> Result<Vec<f6
     };
     query.push(("query", it.query.clone()));
     let body: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-    let client = reqwest::Client::builder().timeout(LIMIT).build().map_err(|error| error.to_string())?;
+    // The headers hold what this server may know and no other one.
+    let builder = reqwest::Client::builder().timeout(LIMIT).redirect(reqwest::redirect::Policy::none());
+    let client = builder.build().map_err(|error| error.to_string())?;
     let url = format!("{}/api/v1/{what}", it.url.trim_end_matches('/'));
     let mut request = client.post(&url).header("content-type", "application/x-www-form-urlencoded").body(body);
     for (name, value) in &it.headers {
@@ -53,10 +57,30 @@ async fn values(it: &Prometheus, span: &PhaseSpan, zero: &Zero) -> Result<Vec<f6
     let unreachable = |error: reqwest::Error| format!("Prometheus could not be asked: {}", cause(&error.without_url()));
     let answer = request.send().await.map_err(unreachable)?;
     let status = answer.status();
-    let text = answer.text().await.map_err(unreachable)?;
-    let value: Value = serde_json::from_str(&text)
+    if status.is_redirection() {
+        return Err(format!(
+            "the server answered {}: redirects are not followed, because the headers are for this server alone; write the URL \
+             that it leads to",
+            status.as_u16()
+        ));
+    }
+    let body = read_body(answer, LONGEST).await.map_err(unreachable)?;
+    let body = body.ok_or_else(|| format!("the answer has more than {} MiB", LONGEST >> 20))?;
+    let value: Value = serde_json::from_slice(&body)
         .map_err(|_| format!("the server answered {} and is no Prometheus", status.as_u16()))?;
     read(&value)
+}
+
+/// The body of an answer; none where it is longer than this.
+async fn read_body(mut answer: reqwest::Response, longest: usize) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        if body.len() + chunk.len() > longest {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
 }
 
 /// The innermost cause says what happened.
@@ -95,8 +119,58 @@ fn read(answer: &Value) -> Result<Vec<f64>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::net::SocketAddr;
+
     use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    /// Answers one request with these bytes and then, where it is endless, with more of the same until the client goes.
+    /// The task gives what was asked.
+    async fn server(answer: String, endless: bool) -> (SocketAddr, JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let task = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 4096];
+            let length = stream.read(&mut asked).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            while endless && stream.write_all(&[b' '; 65536]).await.is_ok() {}
+            String::from_utf8_lossy(&asked[..length]).into_owned()
+        });
+        (address, task)
+    }
+
+    async fn ask(address: SocketAddr) -> Result<Vec<f64>, String> {
+        _ = rustls::crypto::ring::default_provider().install_default();
+        let it = json!({"url": format!("http://{address}"), "query": "up", "headers": {"authorization": "Bearer x"}});
+        let span = PhaseSpan { judged_to_ns: 1_000_000_000, ..PhaseSpan::default() };
+        values(
+            &serde_json::from_value(it).unwrap(),
+            &span,
+            &Zero { at: tokio::time::Instant::now(), wall: jiff::Timestamp::now() },
+        )
+        .await
+    }
+
+    #[tokio::test]
+    async fn no_other_server_is_told_the_headers() {
+        let (other, asked) = server(String::new(), false).await;
+        let moved = format!("HTTP/1.1 307 X\r\nlocation: http://{other}/\r\ncontent-length: 0\r\n\r\n");
+        let (first, _task) = server(moved, false).await;
+        assert!(ask(first).await.unwrap_err().contains("answered 307: redirects are not followed"));
+        assert!(!asked.is_finished());
+    }
+
+    #[tokio::test]
+    async fn an_endless_answer_is_not_read_to_its_end() {
+        let (address, task) = server("HTTP/1.1 200 OK\r\n\r\n".to_owned(), true).await;
+        assert_eq!(ask(address).await, Err("the answer has more than 4 MiB".to_owned()));
+        assert!(task.await.unwrap().contains("Bearer x"));
+    }
 
     #[test]
     fn answers_are_read_by_their_type() {
