@@ -22,6 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         let folder = folder.join(name);
         std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join("result.json"), serde_json::to_string(&result)?)?;
         std::fs::write(folder.join("report.html"), html(&result)?)?;
         std::fs::write(folder.join("junit.xml"), junit(&result)?)?;
         std::fs::write(folder.join("summary.md"), markdown(&result))?;

@@ -1,0 +1,89 @@
+//! The ways in for the fuzz targets of `tests/fuzz`: what is inside of this crate and reads what servers send. The seeds
+//! are run as an ordinary test.
+
+use serde_json::Value;
+
+use crate::framing::{Cut, Malformed, Part, Reader};
+use crate::path::Path;
+use crate::sse::{Parser, TooLarge};
+
+/// Cuts bytes into pieces whose lengths follow from the bytes themselves.
+fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (first, _) = rest.split_first()?;
+        let (piece, behind) = rest.split_at(usize::from(first % 7 + 1).min(rest.len()));
+        rest = behind;
+        Some(piece)
+    })
+}
+
+/// Reads an answer of HTTP/1.1 whole and in pieces.
+///
+/// # Panics
+/// When the two differ.
+pub fn framing(bytes: &[u8]) {
+    for is_head in [false, true] {
+        assert_eq!(answer(is_head, [bytes]), answer(is_head, pieces(bytes)));
+    }
+}
+
+/// The status, the body, and how the end of the connection finds it; nothing of an answer that is malformed, of which
+/// more is read where it comes in pieces.
+type Answer = Option<(Option<u16>, Vec<u8>, Cut)>;
+
+fn answer<'p>(is_head: bool, pieces: impl IntoIterator<Item = &'p [u8]>) -> Answer {
+    let mut reader = Reader::new();
+    reader.begin(is_head);
+    let (mut status, mut body) = (None, Vec::new());
+    for mut bytes in pieces {
+        loop {
+            match reader.next(&mut bytes, |seen, _| status = Some(seen)) {
+                Err(Malformed) => return None,
+                Ok(None) => break,
+                Ok(Some(Part::Head)) => {}
+                Ok(Some(Part::Body(piece))) => body.extend_from_slice(piece),
+                Ok(Some(Part::End)) => return Some((status, body, Cut::End)),
+            }
+        }
+    }
+    reader.cut().ok().map(|cut| (status, body, cut))
+}
+
+/// Reads a stream of events whole and in pieces.
+///
+/// # Panics
+/// When the two differ.
+pub fn sse(bytes: &[u8]) {
+    assert_eq!(events(std::iter::once(bytes)), events(pieces(bytes)));
+}
+
+fn events<'p>(mut pieces: impl Iterator<Item = &'p [u8]>) -> (Vec<Vec<u8>>, Result<(), TooLarge>) {
+    let (mut parser, mut events) = (Parser::default(), Vec::new());
+    let ended = pieces.try_for_each(|piece| parser.feed(piece, |event| events.push(event.to_vec())));
+    (events, ended)
+}
+
+/// Asks a path (the first line) of an answer (the rest).
+pub fn path(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Some((path, body)) = text.split_once('\n') else { return };
+    // Longer ones are refused when a scenario is checked.
+    let (Ok(read), true) = (serde_json::from_str::<Value>(body), path.len() <= 500) else { return };
+    if let Ok(path) = Path::parse(path) {
+        _ = path.any(&read, body.len(), |_| false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_seeds_of_the_fuzz_targets_hold() {
+        let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds");
+        for (target, run) in [("framing", super::framing as fn(&[u8])), ("sse", super::sse), ("path", super::path)] {
+            let files: Vec<_> = std::fs::read_dir(seeds.join(target)).unwrap().collect();
+            assert!(!files.is_empty());
+            files.into_iter().for_each(|file| run(&std::fs::read(file.unwrap().path()).unwrap()));
+        }
+    }
+}
