@@ -1,18 +1,21 @@
-//! How often the judge is right: coverage of its intervals, false alarms and power, by simulation. Prints two tables.
+//! How often the judge is right: coverage of its intervals, false alarms and power, by simulation. Prints three tables.
 //!
 //! `cargo bench --bench judge` simulates 2,000 runs of each shape; `-- RUNS SECONDS RATE SHAPE...` changes that, such as
 //! `-- 2000 300 20 stalls`. A run is a baseline, a phase with a fault and a recovery of the same length each, of a service
 //! that did not change or of one that became twice as slow while the fault stood. Its verdicts are those of
-//! `latency_ratio: {percentile: p95, to: baseline, max: 1.2}`.
+//! `latency_ratio: {percentile: p95, to: baseline, max: 1.2}`. The third table is about `prove: traffic` and `effect: any`:
+//! how many unchanged runs count as changed, and how many changed ones do not. Its changes are a doubling of the latency,
+//! one request in twenty that fails, and an outage of ten seconds.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
 use serde_json::json;
-use shakedown_judge::expectations;
-use shakedown_judge::testing::Timeline;
 use shakedown_judge::testing::shapes::{Service, Shape};
+use shakedown_judge::testing::{Outcome, Request, Timeline};
+use shakedown_judge::{effects, expectations};
+use shakedown_observe::Observations;
 use shakedown_schemas::Scenario;
-use shakedown_schemas::result::{ExpectationResult, Verdict};
+use shakedown_schemas::result::Verdict;
 
 /// The percentiles whose intervals are looked at.
 const PERCENTILES: [f64; 3] = [0.5, 0.95, 0.99];
@@ -29,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let scenario = scenario(seconds)?;
     let asked = |shape: &Shape| words.is_empty() || words.iter().any(|word| shape.to_string().contains(word.as_str()));
     // Each shape is a thread's own matter; together they take as many cores as there are.
-    let rows: Vec<[String; 2]> = std::thread::scope(|scope| {
+    let rows: Vec<[String; 3]> = std::thread::scope(|scope| {
         let threads: Vec<_> = Shape::ALL
             .into_iter()
             .filter(asked)
@@ -47,23 +50,41 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{runs} runs of each shape; phases of {seconds} s at {rate}/s; 95 % intervals\n");
     println!("| shape | ratio, p50 | p95 | p99 | percentile itself, p50 | p95 | p99 |");
     println!("| --- | --- | --- | --- | --- | --- | --- |");
-    rows.iter().for_each(|[coverage, _]| println!("{coverage}"));
+    rows.iter().for_each(|[coverage, ..]| println!("{coverage}"));
     println!("\nVerdicts with `max: 1.2` on p95\n");
     println!(
         "| shape | unchanged: fails | inconclusive | passes, marked | `decide: interval`: fails | doubled: fails | inconclusive | doubled, by p50: fails |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
-    rows.iter().for_each(|[_, verdicts]| println!("{verdicts}"));
+    rows.iter().for_each(|[_, verdicts, _]| println!("{verdicts}"));
+    println!("\n`prove: traffic` and `effect: any`: runs that count as changed\n");
+    println!("| shape | unchanged (false proofs) | doubled | 5 % fail | all fail for 10 s |");
+    println!("| --- | --- | --- | --- | --- |");
+    rows.iter().for_each(|[_, _, proofs]| println!("{proofs}"));
     Ok(())
 }
 
-/// A shape's rows of the two tables: how often intervals cover the truth, and what verdicts there are.
-fn simulate(scenario: &Scenario, shape: Shape, [runs, seconds, rate]: [u32; 3]) -> [String; 2] {
+/// A shape's rows of the tables: how often intervals cover the truth, what verdicts there are, and what is proven.
+fn simulate(scenario: &Scenario, shape: Shape, [runs, seconds, rate]: [u32; 3]) -> [String; 3] {
     let truth = truth(shape, rate);
-    let (mut covered, mut judged) = ([0_u32; 6], [0_u32; 7]);
+    let (mut covered, mut judged, mut proven) = ([0_u32; 6], [0_u32; 7], [0_u32; 4]);
     for run in 0..runs {
-        let same = judge(scenario, shape, u64::from(run), seconds, rate, 1.0);
-        let doubled = judge(scenario, shape, u64::from(run) + (1 << 32), seconds, rate, 2.0);
+        let [seed, other] = [u64::from(run), u64::from(run) + (1 << 32)];
+        let in_fault = |it: &Request<'_>| it.phase == "fault";
+        let unchanged = observe(shape, seed, seconds, rate, |it, ms| it.ok_in(ms));
+        let twice = observe(shape, other, seconds, rate, |it, ms| it.ok_in(if in_fault(&it) { ms * 2.0 } else { ms }));
+        let failing = |it: Request<'_>, ms: f64, fails: bool| if fails { it.refused() } else { it.ok_in(ms) };
+        // A multiplicative hash spreads the failures.
+        let one_in_twenty =
+            |index: u64| (index + other * 7919).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32 < (1 << 32) / 20;
+        let some_fail =
+            observe(shape, other, seconds, rate, |it, ms| failing(it, ms, in_fault(&it) && one_in_twenty(it.index)));
+        let outage = observe(shape, other, seconds, rate, |it, ms| failing(it, ms, in_fault(&it) && it.into < 10.0));
+        for (count, run) in proven.iter_mut().zip([&unchanged, &twice, &some_fail, &outage]) {
+            *count += u32::from(effects(run).iter().any(|it| !it.changes.is_empty()));
+        }
+        let same = expectations(scenario, &unchanged, seed, &|_| None);
+        let doubled = expectations(scenario, &twice, other, &|_| None);
         for (index, count) in covered.iter_mut().enumerate() {
             let truth = if index < 3 { 1.0 } else { truth[index - 3] };
             let covers = same[index].interval.is_some_and(|[low, high]| low <= truth && truth <= high);
@@ -85,6 +106,7 @@ fn simulate(scenario: &Scenario, shape: Shape, [runs, seconds, rate]: [u32; 3]) 
     [
         format!("| {shape} | {} |", covered.map(percent).join(" | ")),
         format!("| {shape} | {} |", judged.map(percent).join(" | ")),
+        format!("| {shape} | {} |", proven.map(percent).join(" | ")),
     ]
 }
 
@@ -116,16 +138,22 @@ fn truth(shape: Shape, rate: u32) -> [f64; 3] {
     PERCENTILES.map(|quantile| all[(quantile * all.len() as f64) as usize] / 1e3)
 }
 
-fn judge(scenario: &Scenario, shape: Shape, seed: u64, seconds: u32, rate: u32, factor: f64) -> Vec<ExpectationResult> {
+/// A run of a service of this shape; `answer` says how each request ends that it would answer after so many milliseconds.
+fn observe(
+    shape: Shape,
+    seed: u64,
+    seconds: u32,
+    rate: u32,
+    mut answer: impl FnMut(Request<'_>, f64) -> Outcome,
+) -> Observations {
     let mut service = Service::new(shape, seed);
-    let observations = Timeline::new(f64::from(rate))
+    Timeline::new(f64::from(rate))
         .phase("baseline", f64::from(seconds))
         .fault_phase("fault", f64::from(seconds))
         .phase("recovery", f64::from(seconds))
         .answer(|it| {
             let ms = service.answer_ms(it.at);
-            it.ok_in(if it.phase == "fault" { ms * factor } else { ms })
+            answer(it, ms)
         })
-        .observe();
-    expectations(scenario, &observations, seed, &|_| None)
+        .observe()
 }

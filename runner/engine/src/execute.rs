@@ -27,6 +27,8 @@ use shakedown_guard::lock::Holder;
 use shakedown_judge as judge;
 use shakedown_load::{Engine, PlannedLoad};
 
+mod traffic;
+
 /// How long an act that is under way when a signal comes has to end.
 const ACT_LIMIT: Duration = Duration::from_secs(2);
 
@@ -184,10 +186,10 @@ async fn carry_out(
     if context.signal.borrow().is_none() {
         result.warnings.extend(gatherer.finish(&mut outcome.observations, zero).await);
     }
-    let changes = judge::effects(&outcome.observations, options.seed);
+    let felt = judge::effects(&outcome.observations);
     assemble(document, context, outcome, leftovers, options, result);
-    conclude(document, &wanted, result);
-    show_effects(&changes, result);
+    conclude(document, &wanted, &felt, result);
+    show_effects(&felt, result);
     if let Some((cluster, before)) = before
         && context.signal.borrow().is_none()
     {
@@ -197,7 +199,7 @@ async fn carry_out(
 }
 
 /// What shows that the faults acted, now that the requests can be asked as well.
-fn conclude(document: &Document, wanted: &[Wanted], result: &mut ScenarioResult) {
+fn conclude(document: &Document, wanted: &[Wanted], felt: &[judge::Felt], result: &mut ScenarioResult) {
     let phases = &document.scenario.phases;
     for (fault, wanted) in result.faults.iter_mut().zip(wanted) {
         let asked = phases.iter().find_map(|phase| phase.faults.get(&fault.name));
@@ -205,16 +207,16 @@ fn conclude(document: &Document, wanted: &[Wanted], result: &mut ScenarioResult)
             Some(Fault::Partition(partition)) => partition.direction,
             _ => Direction::Both,
         };
-        let traffic = effect::traffic(&fault.phase, &result.recoveries);
+        let traffic = traffic::of(&fault.phase, felt);
         result.warnings.extend(effect::conclude(fault, wanted, direction, &traffic));
     }
 }
 
 /// What the faults of each phase changed, beside what shows that they acted. Only in words: what counts as a proof was
 /// decided before.
-fn show_effects(changes: &[(String, String)], result: &mut ScenarioResult) {
+fn show_effects(felt: &[judge::Felt], result: &mut ScenarioResult) {
     for fault in result.faults.iter_mut().filter(|fault| fault.injected_s.is_some()) {
-        if let Some((_, words)) = changes.iter().find(|(phase, _)| *phase == fault.phase) {
+        if let Some(words) = judge::changed(&fault.phase, felt) {
             let at_s = fault.undoing_s.or(fault.injected_s).unwrap_or_default();
             let (shows, holds) = (Proof::Effective, true);
             fault.evidence.push(Evidence { at_s, shows, holds, detail: format!("effect: {words}") });

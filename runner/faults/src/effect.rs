@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use shakedown_schemas::result::{Evidence, FaultResult, Proof, Recovery, Verdict};
+use shakedown_schemas::result::{Evidence, FaultResult, Proof, Verdict};
 use shakedown_schemas::scenario::Direction;
 
 use super::witness::KEPT;
@@ -49,30 +49,20 @@ impl fmt::Display for Wanted {
 /// What the run's own requests show in the phase of a fault.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Traffic {
-    /// They changed.
+    /// They changed by more than chance.
     Changed {
-        /// The load.
-        load: String,
         /// When, in seconds since the load's start.
         at_s: f64,
+        /// What changed, in words.
+        words: String,
     },
-    /// They went on as before.
-    Unchanged,
+    /// They went on as before, or changed by no more than chance.
+    Unchanged {
+        /// How many windows were out of tolerance, in words; empty where that is unknown.
+        windows: String,
+    },
     /// There is nothing to compare with.
     Unknown,
-}
-
-/// What the requests show in a phase.
-pub fn traffic(phase: &str, recoveries: &[Recovery]) -> Traffic {
-    let mut of_phase = recoveries.iter().filter(|recovery| recovery.phase == phase).peekable();
-    if of_phase.peek().is_none() {
-        return Traffic::Unknown;
-    }
-    let onsets = of_phase.filter_map(|recovery| Some((recovery.onset_s?, &recovery.load)));
-    match onsets.min_by(|a, b| a.0.total_cmp(&b.0)) {
-        Some((at_s, load)) => Traffic::Changed { load: load.clone(), at_s },
-        None => Traffic::Unchanged,
-    }
 }
 
 /// Brings a fault's verdict in line with what shows that it acts. The answer is a warning for the report, where the
@@ -100,16 +90,16 @@ pub fn conclude(fault: &mut FaultResult, wanted: &Wanted, direction: Direction, 
     }
     if by_traffic {
         match traffic {
-            Traffic::Changed { load, at_s } => {
+            Traffic::Changed { at_s, words } => {
                 fault.evidence.push(Evidence {
                     at_s: *at_s,
                     shows: Proof::Effective,
                     holds: true,
-                    detail: format!("the requests of load {load} changed at {at_s:.1} s, while the fault stood"),
+                    detail: format!("{words}, from {at_s:.1} s on, while the fault was active"),
                 });
                 fault.proven_s = Some(fault.proven_s.unwrap_or(*at_s).max(*at_s));
             }
-            Traffic::Unchanged | Traffic::Unknown => {
+            Traffic::Unchanged { .. } | Traffic::Unknown => {
                 fault.injection = Verdict::Inconclusive;
                 fault.problem = Some(match fault.engine.as_str() {
                     "network-policy" => unproven(wanted, direction, traffic, kept),
@@ -119,10 +109,11 @@ pub fn conclude(fault: &mut FaultResult, wanted: &Wanted, direction: Direction, 
         }
         return None;
     }
-    if fault.engine == "chaos-mesh" && *traffic == Traffic::Unchanged {
+    let is_unchanged = matches!(traffic, Traffic::Unchanged { .. });
+    if fault.engine == "chaos-mesh" && is_unchanged {
         return Some(format!("fault {} is injected by Chaos Mesh's word, and {}", fault.name, same_as_before(fault)));
     }
-    (*traffic == Traffic::Unchanged && shown).then(|| unnoticed(fault, direction, kept))
+    (is_unchanged && shown).then(|| unnoticed(fault, direction, kept))
 }
 
 /// What it may mean that the requests do not show a fault of Chaos Mesh.
@@ -152,8 +143,14 @@ fn same_as_before(fault: &FaultResult) -> String {
 fn unfelt(fault: &FaultResult, traffic: &Traffic) -> String {
     match traffic {
         Traffic::Unknown => "not proven: there is no phase before it whose requests could be compared".to_owned(),
-        _ => format!("not proven: {}", same_as_before(fault)),
+        Traffic::Unchanged { windows } | Traffic::Changed { words: windows, .. } => {
+            format!("not proven: {}{}", same_as_before(fault), in_brackets(windows))
+        }
     }
+}
+
+fn in_brackets(words: &str) -> String {
+    if words.is_empty() { String::new() } else { format!(" ({words})") }
 }
 
 fn explain(fault: &mut FaultResult, help: &str) {

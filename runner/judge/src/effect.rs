@@ -3,81 +3,57 @@
 
 use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{ExpectationResult, Unit, Verdict};
-use shakedown_schemas::scenario::{Effect, RecoveryTime};
+use shakedown_schemas::scenario::Effect;
 
-use super::bootstrap::{self, Windows};
 use super::expectations::one;
-use super::numbers::wilson;
+use super::proof::{self, FALSE_PROOFS};
 use super::question::Question;
-use super::recovery::{baseline_index, onset};
-use super::stats::{judged, total};
-use super::{samples, text};
-use shakedown_observe::chance::Chance;
-use shakedown_observe::{Cell, Histogram, LoadObservations, Observations};
+use super::stats::total;
+use super::{seconds, text};
+use shakedown_observe::{LoadObservations, Observations, PhaseSpan};
 
-/// The confidence of "anything changed": several things are looked at, and one of them must not change by chance.
-const CONFIDENCE: f64 = 0.999;
-
-/// A change of a percentile up to this factor is none.
-const NOISE: f64 = 1.1;
-
-/// Whether two intervals have nothing in common.
-const fn apart([low, high]: [f64; 2], [least, most]: [f64; 2]) -> bool {
-    high < least || most < low
+/// What the requests of one load show about the faults of one phase, compared with the baseline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Felt {
+    /// The phase.
+    pub phase: String,
+    /// The load.
+    pub load: String,
+    /// What changed by more than chance, in words; empty where nothing did.
+    pub changes: Vec<String>,
+    /// When the change was first seen, in seconds since the load's start: the first window out of tolerance, or the start
+    /// of the judged part where none is.
+    pub at_s: f64,
+    /// How many windows were out of tolerance, in words, also where that is no more than chance; none where the baseline
+    /// has too few requests for a tolerance.
+    pub windows: Option<String>,
 }
 
-/// What the faults of a phase changed in the requests of a load, in words; nothing when there is nothing to compare with.
-fn changes(observations: &Observations, load: &LoadObservations, phase: usize, seed: u64) -> Vec<String> {
-    let mut found = Vec::new();
-    let Ok(first) = baseline_index(observations) else { return found };
-    let (before, during) = (total(load, first), total(load, phase));
-    let (n, m) = (before.requests(), during.requests());
-    if n.min(m) >= samples::FLOOR
-        && apart(wilson(before.succeeded, n, CONFIDENCE), wilson(during.succeeded, m, CONFIDENCE))
-    {
-        let rate = |cell: &Cell| text::percent(cell.succeeded as f64 / cell.requests() as f64);
-        found.push(format!("success rate {} to {}", rate(&before), rate(&during)));
-    }
-    let pick: fn(&Cell) -> &Histogram = |cell| &cell.latency;
-    for (quantile, name) in [(0.5, "p50"), (0.95, "p95")] {
-        let needed = samples::percentile(quantile);
-        if before.latency.len() < needed || during.latency.len() < needed {
-            continue;
-        }
-        let chance = Chance::new(seed, &["effect", &load.name, &phase.to_string(), name]);
-        let (over, under) = (Windows::new(judged(load, phase), pick), Windows::new(judged(load, first), pick));
-        let interval = bootstrap::ratio(&over, &under, quantile, CONFIDENCE, chance);
-        let (a, b) = (before.latency.quantile(quantile), during.latency.quantile(quantile));
-        if let (Some(interval), Some(a), Some(b)) = (interval, a, b)
-            && apart(interval, [1.0, 1.0])
-            && (b / a > NOISE || a / b > NOISE)
-        {
-            found.push(format!("{name} {} to {}", text::seconds(a / 1e6), text::seconds(b / 1e6)));
-        }
-    }
-    if found.is_empty()
-        && let Some(at_s) = onset(observations, load, phase, &RecoveryTime::default())
-    {
-        found.push(format!("out of tolerance from {} on", text::seconds(at_s)));
-    }
-    found
+/// What each load shows about each phase with faults. At most [`FALSE_PROOFS`] of the runs in which nothing changed have
+/// an entry with changes. Without a baseline there are no entries.
+pub fn effects(observations: &Observations) -> Vec<Felt> {
+    let phases = observations.phases.iter().enumerate().filter(|(_, span)| span.has_faults);
+    let of_phase = |(phase, span): (usize, &PhaseSpan)| {
+        let of_load = move |load: &LoadObservations| {
+            let seen = proof::compare(observations, load, phase)?;
+            Some(Felt {
+                phase: span.name.clone(),
+                load: load.name.clone(),
+                changes: seen.changes,
+                at_s: seen.onset_s.unwrap_or(seconds(span.judged_from_ns)),
+                windows: seen.windows,
+            })
+        };
+        observations.loads.iter().filter_map(of_load).collect::<Vec<_>>()
+    };
+    phases.flat_map(of_phase).collect()
 }
 
-/// What the faults of each phase changed, in a sentence by phase; nothing for a phase without faults, and for one whose
-/// requests went on as before.
-pub fn evidence(observations: &Observations, seed: u64) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    for (phase, span) in observations.phases.iter().enumerate().filter(|(_, span)| span.has_faults) {
-        let by_load = observations.loads.iter().filter_map(|load| {
-            let changes = changes(observations, load, phase, seed);
-            (!changes.is_empty()).then(|| format!("load {}: {}", load.name, changes.join(", ")))
-        });
-        let words: Vec<String> = by_load.collect();
-        if !words.is_empty() {
-            found.push((span.name.clone(), format!("the requests changed ({})", words.join("; "))));
-        }
-    }
-    found
+/// What changed in a phase, in one sentence; none where nothing did.
+pub fn changed(phase: &str, felt: &[Felt]) -> Option<String> {
+    let by_load = felt.iter().filter(|it| it.phase == phase && !it.changes.is_empty());
+    let words: Vec<String> = by_load.map(|it| format!("load {}: {}", it.load, it.changes.join(", "))).collect();
+    (!words.is_empty()).then(|| format!("the requests changed ({})", words.join("; ")))
 }
 
 /// The answer to a phase's `effect`: one, from all the loads that it asks. Any of them suffices.
@@ -114,14 +90,19 @@ pub(super) fn result(
         return result;
     };
     let Some(expectation) = wanted.expectation() else {
-        let level = text::percent(CONFIDENCE);
-        let rule = format!("{level} intervals of success rate, p50 and p95, or a window out of tolerance");
+        let rate = text::percent(FALSE_PROOFS);
+        let rule =
+            format!("success rate, p50, p95 and windows out of tolerance; false in at most {rate} of unchanged runs");
         result.terms.insert("decided by".to_owned(), rule);
         result.samples = observations.loads.iter().map(|load| total(load, phase).requests()).sum();
-        let found = evidence(observations, seed).into_iter().find(|(phase, _)| *phase == span.name);
-        (result.verdict, result.reason, result.observed_text) = match found {
-            Some((_, words)) => (Verdict::Pass, words, "a change".to_owned()),
-            None => (Verdict::Inconclusive, unnoticed(name), "no change".to_owned()),
+        let felt = effects(observations);
+        (result.verdict, result.reason, result.observed_text) = match changed(&span.name, &felt) {
+            Some(words) => (Verdict::Pass, words, "a change".to_owned()),
+            None => {
+                let windows = felt.iter().filter(|it| it.phase == span.name).filter_map(|it| it.windows.as_deref());
+                let seen: String = windows.map(|words| format!("; {words}")).collect();
+                (Verdict::Inconclusive, unnoticed(name) + &seen, "no change".to_owned())
+            }
         };
         return result;
     };

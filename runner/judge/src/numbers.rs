@@ -88,6 +88,28 @@ pub(super) fn binomial_at_most(successes: u64, n: u64, p: f64) -> f64 {
     sum.min(1.0)
 }
 
+/// The chance that of `drawn` from `all`, of which `marked` are marked, at least `count` are marked, when each choice is
+/// equally likely: the one-sided p-value of Fisher's exact test.
+pub(super) fn hypergeometric_at_least(count: u64, drawn: u64, marked: u64, all: u64) -> f64 {
+    let most = drawn.min(marked);
+    if count <= (drawn + marked).saturating_sub(all) {
+        return 1.0;
+    }
+    if count > most {
+        return 0.0;
+    }
+    // The chance of the largest count, and from there downwards by the ratio of neighbours.
+    let log_choose = |n: u64, k: u64| (0..k).map(|i| ((n - i) as f64 / (i + 1) as f64).ln()).sum::<f64>();
+    let mut log = log_choose(marked, most) + log_choose(all - marked, drawn - most) - log_choose(all, drawn);
+    let mut sum = log.exp();
+    for k in (count..most).rev() {
+        let (more, fewer) = ((k + 1) as f64, (marked - k) as f64 * (drawn - k) as f64);
+        log += (more * (all + k + 1 - marked - drawn) as f64 / fewer).ln();
+        sum += log.exp();
+    }
+    sum.min(1.0)
+}
+
 /// Wilson's score interval for a share, two-sided at the confidence level. E. B. Wilson, 1927; recommended for small
 /// samples by Brown, Cai and DasGupta, "Interval Estimation for a Binomial Proportion", Statistical Science 16(2),
 /// 2001. It takes requests as independent: failures in clumps make it too narrow. Without tries it is everything.
@@ -221,6 +243,18 @@ mod tests {
         assert_eq!(binomial_at_most(10, 10, 0.3), 1.0);
         assert_eq!(binomial_at_most(3, 10, 1.0), 0.0);
         assert_eq!(binomial_at_most(0, 10, 0.0), 1.0);
+    }
+
+    #[test]
+    fn hypergeometric_tails_agree_with_direct_sums() {
+        // Fisher's tea: 4 of 4 of 8 cups, and 3 or more.
+        near(hypergeometric_at_least(4, 4, 4, 8), 1.0 / 70.0, 1e-12);
+        near(hypergeometric_at_least(3, 4, 4, 8), 17.0 / 70.0, 1e-12);
+        // More are drawn than are not marked: at least one is.
+        near(hypergeometric_at_least(2, 5, 4, 8), (6.0 * 4.0 + 4.0 * 6.0 + 4.0) / 56.0, 1e-12);
+        assert_eq!([hypergeometric_at_least(0, 4, 4, 8), hypergeometric_at_least(1, 5, 4, 8)], [1.0, 1.0]);
+        assert_eq!(hypergeometric_at_least(5, 5, 4, 8), 0.0);
+        near(hypergeometric_at_least(60, 60, 60, 120).ln(), -80.556, 0.001);
     }
 
     proptest! {

@@ -17,152 +17,17 @@ use shakedown_schemas::scenario::{Expectation, RecoveryTime};
 
 use super::answer::{Answer, Asked};
 use super::limits::Limits;
-use super::stats::{Placed, cells, judged_seconds, total};
-use super::{samples, seconds, text};
-use shakedown_observe::{CELL_NS, Cell, LoadObservations, Observations, PhaseSpan};
+use super::{seconds, text};
+use shakedown_observe::{LoadObservations, Observations, PhaseSpan};
 
-/// How many requests a window of the baseline's load has at least; shorter windows are lengthened.
-const WANTED: f64 = 20.0;
+pub(super) mod band;
 
-/// A window with fewer requests is unknown.
-const KNOWN: u64 = 10;
-
-/// What p95 may always be above the baseline's, in microseconds.
-const LATENCY_FLOOR_US: f64 = 10_000.0;
-
-/// The band of one load, and how it is looked for.
-#[derive(Debug, Clone, Copy)]
-struct Band {
-    success: f64,
-    p95_us: f64,
-    window_ns: u64,
-    hold_ns: u64,
-}
-
-/// What a window shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Good,
-    Bad,
-    Unknown,
-}
-
-/// A stretch of one window's length.
-#[derive(Debug, Clone, Copy)]
-struct Window {
-    start_ns: u64,
-    end_ns: u64,
-    state: State,
-}
-
-impl Band {
-    /// The band around a baseline phase, or why there is none.
-    fn new(observations: &Observations, load: &LoadObservations, it: &RecoveryTime) -> Result<Self, String> {
-        let index = baseline(observations, it.to.as_deref())?;
-        let span = &observations.phases[index];
-        let requests = total(load, index);
-        let needed = samples::percentile(0.95);
-        let p95 = match requests.latency.quantile(0.95) {
-            Some(p95) if requests.latency.len() >= needed => p95,
-            _ => {
-                let has = text::requests(requests.latency.len());
-                return Err(format!("the baseline `{}` has {has} with a latency, and {needed} are needed", span.name));
-            }
-        };
-        let rate = slowest(observations, load, index);
-        // A hair of slack: a schedule of 20/s may put 19.98 requests per second into the phase.
-        let times = (WANTED / (rate * it.window.as_secs_f64().max(1e-3)) - 0.1).ceil().clamp(1.0, 3600.0) as u64;
-        let nanoseconds = |duration: shakedown_schemas::units::Duration| duration.get().as_nanos() as u64;
-        // A stretch that was so long that its cells are longer than the window has a coarser resolution.
-        let cell_ns = load.segments.iter().skip(1).map(|segment| segment.cell_ns).fold(CELL_NS, u64::max);
-        Ok(Self {
-            success: requests.succeeded as f64 / requests.requests() as f64 - it.tolerance.fraction() - 1e-9,
-            p95_us: (p95 * it.latency_tolerance).max(p95 + LATENCY_FLOOR_US),
-            window_ns: nanoseconds(it.window).max(cell_ns) * times,
-            hold_ns: nanoseconds(it.hold),
-        })
-    }
-
-    fn state(&self, requests: &Cell) -> State {
-        let n = requests.requests();
-        if n < KNOWN {
-            return State::Unknown;
-        }
-        let served = requests.succeeded as f64 / n as f64 >= self.success;
-        let quick = requests.latency.quantile(0.95).is_none_or(|p95| p95 <= self.p95_us);
-        if served && quick { State::Good } else { State::Bad }
-    }
-
-    /// The whole windows between two moments. A cell counts where it begins.
-    fn windows(&self, load: &LoadObservations, from_ns: u64, to_ns: u64) -> Vec<Window> {
-        // The last window may lack a cell's breadth: phases end some microseconds early or late.
-        let count = (to_ns.saturating_sub(from_ns) + CELL_NS / 2) / self.window_ns;
-        let mut sums = vec![Cell::default(); count as usize];
-        for placed in within(load, from_ns, to_ns) {
-            if let Some(sum) = sums.get_mut(((placed.start_ns - from_ns) / self.window_ns) as usize) {
-                sum.merge(placed.cell);
-            }
-        }
-        let window = |(index, sum): (u64, &Cell)| {
-            let start_ns = from_ns + index * self.window_ns;
-            Window { start_ns, end_ns: start_ns + self.window_ns, state: self.state(sum) }
-        };
-        (0..).zip(&sums).map(window).collect()
-    }
-
-    /// The start of the first run of good windows that lasts for the whole hold.
-    fn settled(&self, windows: &[Window]) -> Option<u64> {
-        let mut run: Option<u64> = None;
-        for window in windows {
-            match window.state {
-                State::Good => {
-                    let start = *run.get_or_insert(window.start_ns);
-                    if window.end_ns - start >= self.hold_ns {
-                        return Some(start);
-                    }
-                }
-                State::Bad | State::Unknown => run = None,
-            }
-        }
-        None
-    }
-}
-
-/// The lowest rate at which a load was due in a phase and in those after it, per second: a window must hold enough of an
-/// open loop wherever it lies. In a closed loop the service decides how often it is asked, and the phase itself counts.
-fn slowest(observations: &Observations, load: &LoadObservations, phase: usize) -> f64 {
-    let rate = |index: usize| {
-        let seconds = judged_seconds(&observations.phases[index]);
-        total(load, index).requests() as f64 / seconds.max(1e-9)
-    };
-    let first = rate(phase);
-    let from_there =
-        (phase..observations.phases.len()).filter(|index| load.is_open && observations.phases[*index].complete);
-    from_there.map(rate).filter(|rate| *rate > 0.0).fold(first, f64::min)
-}
-
-/// The cells that begin between two moments.
-fn within(load: &LoadObservations, from_ns: u64, to_ns: u64) -> impl Iterator<Item = Placed<'_>> {
-    cells(load).filter(move |placed| placed.start_ns >= from_ns && placed.start_ns < to_ns)
-}
+pub(super) use band::{Band, State, Window};
+use band::{KNOWN, baseline, within};
 
 /// The start of the good windows at the end, if the last one is good.
 fn trailing(windows: &[Window]) -> Option<u64> {
     windows.iter().rev().take_while(|window| window.state == State::Good).last().map(|window| window.start_ns)
-}
-
-/// The phase to compare with: the one that is named, else the last one without faults before the first with faults.
-fn baseline(observations: &Observations, name: Option<&str>) -> Result<usize, String> {
-    let phases = &observations.phases;
-    let index = match name {
-        Some(name) => phases.iter().position(|span| span.name == name),
-        None => phases.iter().take_while(|span| !span.has_faults).count().checked_sub(1),
-    };
-    match index {
-        None => Err("there is no baseline: no phase without faults comes before the first fault".to_owned()),
-        Some(index) if !phases[index].complete => Err(format!("the baseline `{}` ended early", phases[index].name)),
-        Some(index) => Ok(index),
-    }
 }
 
 /// The last phase without faults before the first with faults.
@@ -181,19 +46,6 @@ pub(super) fn recovered(
     let to_ns = horizon(observations, fault_phase);
     let windows = band.windows(load, observations.phases.get(fault_phase)?.removed_ns?, to_ns);
     Some((band.settled(&windows)?, to_ns))
-}
-
-/// When a load first left the band during a phase with faults, in seconds since its start.
-pub(super) fn onset(
-    observations: &Observations,
-    load: &LoadObservations,
-    phase: usize,
-    it: &RecoveryTime,
-) -> Option<f64> {
-    let span = observations.phases.get(phase)?;
-    let band = Band::new(observations, load, it).ok()?;
-    let during = band.windows(load, span.start_ns, span.judged_to_ns);
-    during.iter().find(|window| window.state == State::Bad).map(|window| seconds(window.start_ns))
 }
 
 /// When what follows a phase's removal can no longer be seen: the next phase with faults begins, or the load ends.

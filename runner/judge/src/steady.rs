@@ -90,7 +90,8 @@ fn windows(cells: &[Placed<'_>]) -> Vec<Cell> {
     whole.map(|(part, _)| sum(&part.iter().map(|placed| placed.cell).collect::<Vec<_>>(), Cell::merge)).collect()
 }
 
-fn middle(mut values: Vec<f64>) -> f64 {
+/// The median.
+pub(super) fn middle(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let half = values.len() / 2;
     if values.len() % 2 == 1 { values[half] } else { (values[half - 1] + values[half]) / 2.0 }
@@ -98,7 +99,7 @@ fn middle(mut values: Vec<f64>) -> f64 {
 
 /// By how much the variance of a mean is larger than that of independent values, from the residuals' lag-one
 /// correlation. Never less than one.
-fn inflation(residuals: &[f64]) -> f64 {
+pub(super) fn inflation(residuals: &[f64]) -> f64 {
     let squares: f64 = residuals.iter().map(|value| value * value).sum();
     if squares <= 0.0 {
         return 1.0;
@@ -129,7 +130,8 @@ fn trend(values: &[f64], measure: &Measure) -> Option<String> {
     })
 }
 
-fn sign(value: f64) -> f64 {
+/// -1, 0 or 1.
+pub(super) fn sign(value: f64) -> f64 {
     if value > 0.0 {
         1.0
     } else if value < 0.0 {

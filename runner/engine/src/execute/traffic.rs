@@ -1,0 +1,50 @@
+//! What the judge found in the requests, as a proof of the faults: the faults know no judge, and the judge no faults.
+
+use shakedown_faults::effect::Traffic;
+use shakedown_judge::Felt;
+
+/// What the requests show in a phase. A change of any load suffices; the earliest counts.
+pub(super) fn of(phase: &str, felt: &[Felt]) -> Traffic {
+    let of_phase: Vec<&Felt> = felt.iter().filter(|it| it.phase == phase).collect();
+    if of_phase.is_empty() {
+        return Traffic::Unknown;
+    }
+    let changed = of_phase.iter().filter(|it| !it.changes.is_empty());
+    match changed.min_by(|a, b| a.at_s.total_cmp(&b.at_s)) {
+        Some(it) => Traffic::Changed {
+            at_s: it.at_s,
+            words: format!("the requests of load {} changed: {}", it.load, it.changes.join(", ")),
+        },
+        None => {
+            let windows =
+                of_phase.iter().filter_map(|it| it.windows.as_ref().map(|words| format!("load {}: {words}", it.load)));
+            Traffic::Unchanged { windows: windows.collect::<Vec<_>>().join("; ") }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earliest_change_of_any_load_counts() {
+        let felt = |load: &str, phase: &str, at_s, changes: &[&str]| Felt {
+            load: load.into(),
+            phase: phase.into(),
+            changes: changes.iter().map(|it| (*it).to_owned()).collect(),
+            at_s,
+            windows: Some("1 of 60 windows".into()),
+        };
+        let all = [
+            felt("a", "p", 3.0, &[]),
+            felt("b", "p", 7.0, &["p50 1ms to 2ms"]),
+            felt("c", "p", 5.0, &["p50 1ms to 3ms", "p95 2ms to 5ms"]),
+            felt("a", "q", 3.0, &[]),
+        ];
+        let words = "the requests of load c changed: p50 1ms to 3ms, p95 2ms to 5ms".to_owned();
+        assert_eq!(of("p", &all), Traffic::Changed { at_s: 5.0, words });
+        assert_eq!(of("q", &all), Traffic::Unchanged { windows: "load a: 1 of 60 windows".into() });
+        assert_eq!(of("r", &all), Traffic::Unknown);
+    }
+}

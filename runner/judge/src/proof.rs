@@ -1,0 +1,195 @@
+//! Whether the requests of a phase differ from those of the baseline by more than chance, at a stated rate of false
+//! proofs. Used by `effect: any` and `prove: traffic`. The method and its measured error rates are in `PROOF.md`.
+//!
+//! Four tests share the error rate of a run ([`FALSE_PROOFS`]), divided evenly over the loads and the phases with faults
+//! (Bonferroni): success rate, p50, p95, and windows out of tolerance. Each compares the phase with the baseline's own
+//! variation:
+//!
+//! - Success rate and percentiles: the difference of two shares, with the long-run variance of both phases and Student's
+//!   quantile, so that neighbouring windows need not be independent. They show changes that last.
+//! - Windows out of tolerance: Fisher's exact test of how many windows are out of tolerance in the phase and in the
+//!   baseline. It shows bursts. Windows that resemble their neighbours count for fewer ([`resemblance`]).
+
+use shakedown_schemas::scenario::RecoveryTime;
+
+use super::bootstrap::Windows;
+use super::long_run::{FEWEST_WINDOWS, LongRun};
+use super::numbers::{freedom_of_sum, hypergeometric_at_least, student_quantile};
+use super::recovery::{Band, State, Window, baseline_index};
+use super::stats::{self, judged, total};
+use super::steady::inflation;
+use super::{samples, shift, text};
+use shakedown_observe::{Cell, LoadObservations, Observations};
+
+/// At most this share of runs in which nothing changed counts as changed.
+pub(super) const FALSE_PROOFS: f64 = 0.01;
+
+/// How many tests there are of each load and phase.
+const TESTS: usize = 4;
+
+/// A change of a percentile up to this factor is too small to matter, however certain it is.
+const NOISE: f64 = 1.1;
+
+/// A level may come to a limit by itself that is so many standard deviations away.
+const REACH: f64 = 5.0;
+
+/// What the requests of a load show about a phase.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Comparison {
+    /// What changed, in words; empty where nothing did beyond chance.
+    pub(super) changes: Vec<String>,
+    /// When the first window was out of tolerance, in seconds since the load's start.
+    pub(super) onset_s: Option<f64>,
+    /// The windows out of tolerance in words, whether or not they are more than chance.
+    pub(super) windows: Option<String>,
+}
+
+/// The error rate of one test in a run.
+fn chance_of_each(observations: &Observations) -> f64 {
+    let phases = observations.phases.iter().filter(|span| span.has_faults).count();
+    FALSE_PROOFS / (TESTS * phases.max(1) * observations.loads.len().max(1)) as f64
+}
+
+/// Compares a phase of a load with the baseline. None where there is no baseline.
+pub(super) fn compare(observations: &Observations, load: &LoadObservations, phase: usize) -> Option<Comparison> {
+    let first = baseline_index(observations).ok()?;
+    let chance = chance_of_each(observations);
+    let mut changes: Vec<String> = success(load, (first, phase), chance).into_iter().collect();
+    changes
+        .extend([(0.5, "p50"), (0.95, "p95")].into_iter().filter_map(|it| latency(load, (first, phase), it, chance)));
+    let (mut onset_s, mut words) = (None, None);
+    if let Some(windows) = OutOfTolerance::new(observations, load, (first, phase)) {
+        if windows.chance() < chance {
+            changes.push(windows.words());
+        }
+        (onset_s, words) = (windows.onset_s, Some(windows.with_chance()));
+    }
+    Some(Comparison { changes, onset_s, windows: words })
+}
+
+/// A change of the success rate that lasts.
+fn success(load: &LoadObservations, (first, phase): (usize, usize), chance: f64) -> Option<String> {
+    let share = |phase: usize| {
+        let cells: Vec<_> = judged(load, phase).collect();
+        let windows: Vec<(f64, f64)> = stats::windows(&cells, stats::window_ns(&cells))
+            .into_iter()
+            .map(|(part, _)| {
+                part.iter().fold((0.0, 0.0), |(failed, all), placed| {
+                    let requests = placed.cell.requests();
+                    (failed + (requests - placed.cell.succeeded) as f64, all + requests as f64)
+                })
+            })
+            .collect();
+        let (failed, all) = windows.iter().fold((0.0, 0.0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
+        if windows.len() < FEWEST_WINDOWS || all < samples::FLOOR as f64 {
+            return None;
+        }
+        let apart: Vec<f64> = windows.iter().map(|(failed_here, of)| failed_here - failed / all * of).collect();
+        let LongRun { variance, freedom } = LongRun::of(&apart);
+        Some((failed / all, (variance * apart.len() as f64 / (all * all), freedom)))
+    };
+    let ((before, of_before), (during, of_during)) = (share(first)?, share(phase)?);
+    let least =
+        student_quantile(1.0 - chance / 2.0, freedom_of_sum(of_before, of_during)) * (of_before.0 + of_during.0).sqrt();
+    let moved = (during - before).abs();
+    (moved > 0.0 && moved > least)
+        .then(|| format!("success rate {} to {}", text::percent(1.0 - before), text::percent(1.0 - during)))
+}
+
+/// A change of a percentile of the latency that lasts.
+fn latency(
+    load: &LoadObservations,
+    (first, phase): (usize, usize),
+    (quantile, name): (f64, &str),
+    chance: f64,
+) -> Option<String> {
+    let (before, during) = (total(load, first), total(load, phase));
+    if before.latency.len().min(during.latency.len()) < samples::percentile(quantile) {
+        return None;
+    }
+    let (a, b) = (before.latency.quantile(quantile)?, during.latency.quantile(quantile)?);
+    if b / a <= NOISE && a / b <= NOISE {
+        return None;
+    }
+    let windows = |phase| Windows::new(judged(load, phase), |cell: &Cell| &cell.latency);
+    let moved = shift::moved((&windows(phase), &windows(first)), quantile, (1.0, b > a), 1.0 - chance)?;
+    (moved > 1.0).then(|| format!("{name} {} to {}", text::seconds(a / 1e6), text::seconds(b / 1e6)))
+}
+
+/// The windows of two phases that are out of tolerance.
+struct OutOfTolerance {
+    /// How many are, and how many there are.
+    before: (u64, u64),
+    during: (u64, u64),
+    /// How many neighbouring windows count for one.
+    inflation: f64,
+    onset_s: Option<f64>,
+}
+
+impl OutOfTolerance {
+    /// The windows while the faults of a phase stood, and those of the baseline.
+    fn new(observations: &Observations, load: &LoadObservations, (first, phase): (usize, usize)) -> Option<Self> {
+        let (baseline, span) = (&observations.phases[first], observations.phases.get(phase)?);
+        let band = Band::new(observations, load, &RecoveryTime::default()).ok()?;
+        let known = |from_ns, to_ns| -> Vec<Window> {
+            let windows = band.windows(load, from_ns, to_ns);
+            windows.into_iter().filter(|it| it.state != State::Unknown).collect()
+        };
+        let before = known(baseline.judged_from_ns, baseline.judged_to_ns);
+        let during = known(span.active_ns, span.judged_to_ns);
+        let is_out = |it: &&Window| it.state == State::Bad;
+        let count = |windows: &[Window]| (windows.iter().filter(is_out).count() as u64, windows.len() as u64);
+        let levels: Vec<f64> = before.iter().filter_map(|it| it.level).collect();
+        let out: Vec<f64> = before.iter().map(|it| f64::from(u8::from(it.state == State::Bad))).collect();
+        Some(Self {
+            before: count(&before),
+            during: count(&during),
+            inflation: resemblance(&out).max(if reaches(&levels, band.p95_us.ln()) {
+                resemblance(&levels)
+            } else {
+                1.0
+            }),
+            onset_s: during.iter().find(is_out).map(|it| super::seconds(it.start_ns)),
+        })
+    }
+
+    /// The chance of at least as many windows out of tolerance in the phase, if the phase were like the baseline.
+    fn chance(&self) -> f64 {
+        let fewer = |count: u64| count as f64 / self.inflation;
+        let (bad, all) = (fewer(self.during.0).floor() as u64, fewer(self.during.1).round() as u64);
+        let (bad_before, before) = (fewer(self.before.0).ceil() as u64, fewer(self.before.1).floor() as u64);
+        hypergeometric_at_least(bad, all.max(bad), bad + bad_before, all.max(bad) + before.max(bad_before))
+    }
+
+    fn words(&self) -> String {
+        format!(
+            "{} of {} out of tolerance, {} of {} in the baseline",
+            self.during.0,
+            text::counted(self.during.1, "window"),
+            self.before.0,
+            self.before.1
+        )
+    }
+
+    fn with_chance(&self) -> String {
+        format!("{} (p = {})", self.words(), text::digits(self.chance()))
+    }
+}
+
+/// True when a level varies so much that it may come to the limit by itself: its mean lies within [`REACH`] standard
+/// deviations of it. Of a level that stays far below, the order says nothing about windows out of tolerance.
+fn reaches(levels: &[f64], limit: f64) -> bool {
+    let n = levels.len().max(1) as f64;
+    let mean = levels.iter().sum::<f64>() / n;
+    let deviation = (levels.iter().map(|level| (level - mean).powi(2)).sum::<f64>() / n).sqrt();
+    mean + REACH * deviation >= limit
+}
+
+/// How many neighbouring values count for one independent value.
+fn resemblance(values: &[f64]) -> f64 {
+    let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+    inflation(&values.iter().map(|value| value - mean).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests;
