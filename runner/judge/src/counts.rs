@@ -43,7 +43,8 @@ pub(super) fn success_rate(asked: &Asked<'_>, it: &SuccessRate) -> Answer {
     answer.too_few(&rules, &fact, &claim, &[(&phase, n)], low || high)
 }
 
-/// `requests`: how many were due. An exact count, without an interval.
+/// `requests`: how many were due. An exact count, without an interval. None at all keeps to every `max`, but shows nothing:
+/// it passes only where `max: 0` asks for it.
 pub(super) fn requests(asked: &Asked<'_>, it: &Requests) -> Answer {
     let limits = Limits { min: it.min.map(|min| min as f64), max: it.max.map(|max| max as f64) };
     let n = stats::total(asked.load, asked.phase).requests();
@@ -51,6 +52,10 @@ pub(super) fn requests(asked: &Asked<'_>, it: &Requests) -> Answer {
     let mut answer = Answer::new(Unit::Count, limits, show).observed(n as f64, n.to_string(), None);
     answer.samples = n;
     answer.term("decided by", "the exact count".to_owned());
+    if n == 0 && limits.hold(0.0) && it.max != Some(0) {
+        let why = format!("no request was due in `{}`: only `max: 0` asks for that", asked.phase_name(asked.phase));
+        return answer.verdict(Verdict::Inconclusive, why);
+    }
     let verdict = if limits.hold(n as f64) { Verdict::Pass } else { Verdict::Fail };
     answer.verdict(verdict, format!("{} were due, {}", text::requests(n), limits.against(n as f64, show)))
 }

@@ -158,3 +158,6 @@ pub fn closed_loop_warning(load: &str) -> String {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod nothing;

@@ -1,0 +1,190 @@
+//! No expectation passes on nothing, but one that asks for nothing.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::{self, Timeline};
+use shakedown_observe::{Cell, LinesSeen, Outside, PodSeen, PodsSeen};
+
+/// Every kind of expectation, with limits that any value holds and with as few samples as can be asked for.
+fn every_kind() -> Vec<Value> {
+    let percentile = |limits: Value| {
+        let mut it = json!({"percentile": "p95", "min_samples": 1});
+        it.as_object_mut().unwrap().extend(limits.as_object().unwrap().clone());
+        it
+    };
+    let value = || percentile(json!({"max": "1h"}));
+    let ratio = || percentile(json!({"to": "baseline", "max": 1e6, "or_below": "1h"}));
+    let rate = || json!({"to": "baseline", "max": 1e6, "min_samples": 1});
+    let prometheus =
+        |over: &str| json!({"prometheus": {"url": "http://127.0.0.1:1", "query": "up", "over": over, "max": 1e6}});
+    let pods = json!({"prefix": "a"});
+    vec![
+        json!({"success_rate": {"min": "0%", "min_samples": 1}}),
+        json!({"success_rate": {"max": "100%", "min_samples": 1}}),
+        json!({"latency": value()}),
+        json!({"latency_ratio": ratio()}),
+        json!({"time_to_first_token": value()}),
+        json!({"time_to_first_token_ratio": ratio()}),
+        json!({"inter_token_latency": value()}),
+        json!({"inter_token_latency_ratio": ratio()}),
+        json!({"output_tokens_per_second": {"max": 1e6, "min_samples": 1}}),
+        json!({"output_tokens_per_second_ratio": rate()}),
+        json!({"throughput_ratio": rate()}),
+        json!({"errors": {"any": {"max": 1000}, "timeout": {"max": 0}}}),
+        json!({"stuck": {"max": 0}}),
+        json!({"recovery_time": {"max": "1h", "hold": "1s"}}),
+        json!({"requests": {"max": 1000}}),
+        json!({"requests": {"min": 0}}),
+        json!({"pods": {"select": pods, "restarts": {"max": 0}}}),
+        json!({"pods": {"select": pods, "ready_within": "1h"}}),
+        prometheus("mean"),
+        prometheus("max"),
+        prometheus("min"),
+        prometheus("end"),
+        json!({"prometheus": {"url": "http://127.0.0.1:1", "query": "up", "to": "baseline", "max": 1e6}}),
+        json!({"logs": {"select": pods, "matches": "panic", "max": 0}}),
+    ]
+}
+
+/// Does not compile where a kind is added: it belongs into `every_kind`.
+const fn is_listed(it: &Expectation) {
+    use Expectation as E;
+    match it {
+        E::SuccessRate(_) | E::Latency(_) | E::LatencyRatio(_) | E::TimeToFirstToken(_) => {}
+        E::TimeToFirstTokenRatio(_) | E::InterTokenLatency(_) | E::InterTokenLatencyRatio(_) => {}
+        E::OutputTokensPerSecond(_) | E::OutputTokensPerSecondRatio(_) | E::ThroughputRatio(_) => {}
+        E::Errors(_) | E::Stuck(_) | E::RecoveryTime(_) | E::Requests(_) => {}
+        E::Pods(_) | E::Prometheus(_) | E::Logs(_) => {}
+    }
+}
+
+fn timeline() -> Timeline<'static> {
+    Timeline::new(20.0)
+        .phase("baseline", 20.0)
+        .fault_phase("cut", 20.0)
+        .phase("recovery", 20.0)
+        .answer(|it| testing::Outcome { first_token_ms: Some(5.0), stream: Some((5.0, 10)), ..it.ok_in(50.0) })
+}
+
+/// The phases were, and nothing came of the requests in those that `is_empty` picks.
+fn without_requests(is_empty: impl Fn(usize) -> bool) -> Observations {
+    let mut observations = timeline().observe();
+    for segment in observations.loads[0].segments.iter_mut().filter(|it| is_empty(it.mark.phase)) {
+        segment.cells.fill(Cell::default());
+        segment.first_success_ns = None;
+    }
+    observations
+}
+
+/// Everything there is of others' looks, with nothing in it.
+fn with_outside(mut observations: Observations, it: &Expectation, none: bool) -> Observations {
+    let series = |values: &[f64]| (0..3).map(|phase| (phase, Ok(values.to_vec()))).collect::<BTreeMap<_, _>>();
+    let look = |second: u64| PodsSeen { at_ns: second * 1_000_000_000, pods: BTreeMap::new() };
+    let seen = match it {
+        Expectation::Pods(_) if none => Outside::Pods(Vec::new()),
+        Expectation::Pods(_) => Outside::Pods((0..=60).map(look).collect()),
+        Expectation::Prometheus(_) if none => Outside::Series(BTreeMap::new()),
+        Expectation::Prometheus(_) => Outside::Series(series(&[f64::NAN, f64::INFINITY])),
+        Expectation::Logs(_) => Outside::Lines(LinesSeen::default()),
+        _ => return observations,
+    };
+    observations.outside.insert("phases[2].expect[0]".to_owned(), seen);
+    observations
+}
+
+fn judge(expect: &Value, observations: &Observations) -> ExpectationResult {
+    let cut = json!({"cut": {"partition": {"pods": {"name": "w"}, "from": [{"service": "bus"}]}}});
+    let scenario = testing::scenario(&json!([
+        {"name": "baseline", "duration": "20s"},
+        {"name": "cut", "duration": "20s", "faults": cut},
+        {"name": "recovery", "duration": "20s", "expect": [expect]},
+    ]));
+    expectations(&scenario, observations, 1, &|_| None).remove(0)
+}
+
+#[test]
+fn no_kind_passes_on_nothing() {
+    for expect in every_kind() {
+        let it: Expectation = serde_json::from_value(expect.clone()).unwrap();
+        is_listed(&it);
+        let cases = [
+            ("no phase began", Observations::default()),
+            ("there is no load", Observations { loads: Vec::new(), ..timeline().observe() }),
+            ("no request was due", without_requests(|_| true)),
+            ("no request was due in the phase", without_requests(|phase| phase == 2)),
+            ("nobody looked", with_outside(without_requests(|_| true), &it, true)),
+            ("there was nothing to see", with_outside(without_requests(|_| true), &it, false)),
+        ];
+        for (case, observations) in cases {
+            let result = judge(&expect, &observations);
+            assert_eq!(result.verdict, Verdict::Inconclusive, "{expect}: {case}: {}", result.reason);
+        }
+        let compared =
+            ["latency_ratio", "throughput_ratio", "recovery_time"].iter().any(|kind| it.kind().ends_with(kind));
+        if compared || it.kind().ends_with("_ratio") {
+            let result = judge(&expect, &without_requests(|phase| phase == 0));
+            assert_eq!(result.verdict, Verdict::Inconclusive, "{expect}: an empty baseline: {}", result.reason);
+        }
+    }
+}
+
+/// The counterpart, so that the table cannot pass for another reason: with requests, looks and values every kind does.
+#[test]
+fn every_kind_passes_on_something() {
+    for expect in every_kind() {
+        let it: Expectation = serde_json::from_value(expect.clone()).unwrap();
+        let mut observations = timeline().observe();
+        let pod = PodSeen { name: "a".to_owned(), ready: true, restarts: 0 };
+        let look = |second: u64| PodsSeen {
+            at_ns: second * 1_000_000_000,
+            pods: BTreeMap::from([("uid".to_owned(), pod.clone())]),
+        };
+        let seen = match it {
+            Expectation::Pods(_) => Outside::Pods((0..=60).map(look).collect()),
+            Expectation::Prometheus(_) => Outside::Series((0..3).map(|phase| (phase, Ok(vec![1.0]))).collect()),
+            _ => Outside::Lines(LinesSeen { read: 1, ..LinesSeen::default() }),
+        };
+        observations.outside.insert("phases[2].expect[0]".to_owned(), seen);
+        let result = judge(&expect, &observations);
+        assert_eq!(result.verdict, Verdict::Pass, "{expect}: {}", result.reason);
+    }
+}
+
+#[test]
+fn what_asks_for_nothing_passes_on_nothing() {
+    let none = without_requests(|phase| phase == 2);
+    let result = judge(&json!({"requests": {"max": 0}}), &none);
+    assert_eq!((result.verdict, result.reason.as_str()), (Verdict::Pass, "0 requests were due, expected at most 0"));
+    let result = judge(&json!({"requests": {"min": 1}}), &none);
+    assert_eq!((result.verdict, result.reason.as_str()), (Verdict::Fail, "0 requests were due, expected at least 1"));
+    let result = judge(&json!({"requests": {"max": 5}}), &none);
+    assert_eq!(result.reason, "no request was due in `recovery`: only `max: 0` asks for that");
+}
+
+#[test]
+fn no_effect_is_shown_by_nothing() {
+    let cut = json!({"cut": {"partition": {"pods": {"name": "w"}, "from": [{"service": "bus"}]}}});
+    let ratio = json!({"percentile": "p95", "to": "baseline", "min": 0, "min_samples": 1});
+    for effect in [
+        json!("any"),
+        json!({"success_rate": {"max": "100%", "min_samples": 1}}),
+        json!({"latency_ratio": ratio}),
+        json!({"time_to_first_token_ratio": ratio}),
+        json!({"inter_token_latency_ratio": ratio}),
+        json!({"throughput_ratio": {"to": "baseline", "max": 1e6, "min_samples": 1}}),
+        json!({"errors": {"any": {"max": 1000}}}),
+    ] {
+        let scenario = testing::scenario(&json!([
+            {"name": "baseline", "duration": "20s"},
+            {"name": "cut", "duration": "20s", "faults": cut, "effect": effect},
+        ]));
+        for observations in [Observations::default(), without_requests(|_| true), without_requests(|phase| phase == 1)]
+        {
+            let result = expectations(&scenario, &observations, 1, &|_| None).remove(0);
+            assert_eq!(result.verdict, Verdict::Inconclusive, "{effect}: {}", result.reason);
+        }
+    }
+}
