@@ -114,6 +114,11 @@ impl Windows {
         self.windows.iter().map(|window| (above(window), window.len() as f64)).collect()
     }
 
+    /// The logarithm of the smallest and of the largest value. None without values.
+    pub(super) fn reach(&self) -> Option<[f64; 2]> {
+        Some([*self.logarithms.first()?, *self.logarithms.last()?])
+    }
+
     /// For each window how many more of its values lie above the percentile than their share. Values that are the
     /// percentile itself count as above it by as much as makes the sum nothing.
     pub(super) fn excess(&self, quantile: f64) -> Vec<f64> {

@@ -6,6 +6,9 @@
 //! - They differ when the interval of their ratio leaves 1 out and the ratio is more than [`NOISE`] in either direction.
 //! - Ratios of phases between the two are marked; one that fails against the first baseline and would not against the
 //!   second is inconclusive.
+//! - A ratio is inconclusive as well where the second baseline lies outside the first one's own interval by more than the
+//!   limit's distance from 1 ([`Second::outside`]): a baseline that was still warming up passes anything. Only a ratio that
+//!   fails against both is a failure all the same.
 
 use super::answer::CONFIDENCE;
 use super::bootstrap::{self, Windows};
@@ -29,6 +32,8 @@ pub(super) struct Second {
     pub(super) interval: [f64; 2],
     /// How many requests it has.
     pub(super) requests: u64,
+    /// By how many times it lies outside the first one's own interval, in either direction; 1 within it.
+    pub(super) outside: f64,
 }
 
 impl Second {
@@ -56,8 +61,11 @@ impl Second {
         let (over, under) = (Windows::new(after(), pick), Windows::new(judged(load, first), pick));
         let chance = Chance::new(seed, &["second baseline", &load.name, &first.to_string(), &quantile.to_string()]);
         let value = values.quantile(quantile)?;
-        let interval = bootstrap::ratio(&over, &under, quantile, CONFIDENCE, chance)?;
-        Some(Self { value, ratio: value / before.quantile(quantile)?.max(1.0), interval, requests: values.len() })
+        let interval = bootstrap::ratio(&over, &under, quantile, CONFIDENCE, chance.clone())?;
+        let [low, high] = bootstrap::percentile(&under, quantile, CONFIDENCE, chance)?;
+        let outside = (low / value.max(1.0)).max(value / high.max(1.0)).max(1.0);
+        let ratio = value / before.quantile(quantile)?.max(1.0);
+        Some(Self { value, ratio, interval, requests: values.len(), outside })
     }
 
     /// True when it differs from the first by more than the noise.
@@ -104,7 +112,7 @@ pub fn warnings(observations: &Observations, seed: u64) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::expectations;
-    use crate::testing::{Timeline, scenario};
+    use crate::testing::{Timeline, near, scenario};
     use serde_json::json;
     use shakedown_schemas::result::Verdict;
 
@@ -159,6 +167,39 @@ mod tests {
         assert_eq!((verdict, mark.is_some()), (Verdict::Pass, true));
     }
 
+    /// The example of issue 17: 420 ms in a cold baseline, 129 ms in the fault and after it.
+    #[test]
+    fn a_baseline_that_was_still_cold_passes_nothing() {
+        let cold = |fault_ms: f64| {
+            let timeline = Timeline::new(20.0).phase("baseline", 20.0).fault_phase("cut", 20.0).phase("recovery", 30.0);
+            let level = move |phase: &str| match phase {
+                "baseline" => 420.0,
+                "cut" => fault_ms,
+                _ => 129.0,
+            };
+            let noise = |index: u64| 1.0 + (index * 7919 % 100) as f64 / 1000.0;
+            timeline.answer(move |it| it.ok_in(level(it.phase) * noise(it.index))).observe()
+        };
+        let (verdict, mark) = judge(&cold(129.0), 2.5);
+        assert_eq!((verdict, mark.is_some()), (Verdict::Inconclusive, true), "0.31 times a baseline that was not one");
+        assert_eq!(judge(&cold(129.0), 4.0).0, Verdict::Pass, "no drift of that size matters");
+        assert_eq!(judge(&cold(129.0 * 3.0), 2.5).0, Verdict::Inconclusive, "0.92 times the first, 3 times the second");
+        assert_eq!(judge(&cold(420.0 * 3.0), 2.5).0, Verdict::Fail, "too slow against both");
+    }
+
+    #[test]
+    fn a_second_baseline_lies_outside_by_its_distance_from_the_interval() {
+        let observations = observe(100.0, 150.0);
+        let load = &observations.loads[0];
+        let outside =
+            |quantile| Second::new(&observations, load, (0, 1), quantile, |it| &it.latency, 1).unwrap().outside;
+        // The first one's values reach from 100 to 110 ms.
+        assert!(outside(0.5) > 1.38 && outside(0.5) < 1.5, "{}", outside(0.5));
+        let same = observe(100.0, 100.0);
+        let within = Second::new(&same, &same.loads[0], (0, 1), 0.5, |it| &it.latency, 1).unwrap().outside;
+        near(within, 1.0, 1e-4);
+    }
+
     #[test]
     fn without_recovery_there_is_no_second_baseline() {
         assert_eq!(warnings(&observe(180.0, 900.0), 1), Vec::<String>::new());
@@ -166,7 +207,8 @@ mod tests {
 
     #[test]
     fn two_baselines_differ_beyond_the_noise_and_for_certain() {
-        let second = |ratio: f64, interval: [f64; 2]| Second { value: 120_000.0, ratio, interval, requests: 600 };
+        let second =
+            |ratio: f64, interval: [f64; 2]| Second { value: 120_000.0, ratio, interval, requests: 600, outside: 1.0 };
         for (ratio, interval, differs) in [
             (1.2, [1.05, 1.3], true),
             (1.2, [1.0, 1.3], false),

@@ -41,6 +41,7 @@ mod steady;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod text;
+mod trend;
 mod verdict;
 
 pub use baseline::{demote, problems};

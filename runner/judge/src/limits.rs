@@ -80,6 +80,13 @@ impl Limits {
         }
     }
 
+    /// How far a ratio may move from 1 before it comes to the nearest limit, as a factor of at least 1. None without a
+    /// limit above 0.
+    pub(super) fn room(&self) -> Option<f64> {
+        let factors = [self.min, self.max].into_iter().flatten().filter(|limit| *limit > 0.0);
+        factors.map(|limit| limit.max(1.0 / limit)).reduce(f64::min)
+    }
+
     /// How many times as long a phase would have to be for its interval to leave out each limit that it holds; `factor`
     /// says it of one.
     pub(super) fn longer(&self, [low, high]: [f64; 2], factor: impl Fn(f64) -> f64) -> f64 {
@@ -112,6 +119,16 @@ mod tests {
         assert_eq!([faster.drift(0.6), faster.drift(0.5)], [Some((0.5, true)), None], "no change is too slow as well");
         let slower = limits(Some(1.1), Some(3.0));
         assert_eq!([slower.drift(1.0), slower.drift(3.5)], [Some((1.1, false)), Some((1.0, true))]);
+    }
+
+    #[test]
+    fn the_room_of_a_ratio_is_the_nearest_limit() {
+        let room = |min, max| limits(min, max).room();
+        assert_eq!(
+            [room(None, Some(3.0)), room(Some(0.5), Some(3.0)), room(Some(0.0), None)],
+            [Some(3.0), Some(2.0), None]
+        );
+        assert_eq!(room(None, Some(0.8)), Some(1.25), "below 1 as well");
     }
 
     #[test]

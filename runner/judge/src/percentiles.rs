@@ -8,6 +8,7 @@ use super::answer::{Answer, Asked, Rules};
 use super::bootstrap::{self, Windows};
 use super::drift::Second;
 use super::limits::Limits;
+use super::trend::Trend;
 use super::{lateness, samples, shift, stats, text};
 use shakedown_observe::chance::Chance;
 use shakedown_observe::{Cell, Histogram};
@@ -263,7 +264,12 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
         // A share cannot tell more than that all of the phase lies beyond; how far it lies, the interval knows.
         let (from, slower) = question;
         let beyond = interval.is_some_and(|[low, high]| if slower { low > from } else { high < from });
-        if !beyond && moved.is_none_or(|moved| moved <= 1.0) {
+        let far = far_from_any_drift(&baseline.windows, over * 1e6, slower);
+        if far {
+            let words = format!("no request of it came within {} times of this", text::digits(FAR));
+            answer.term(&format!("{} drifts, but", baseline.phase), words);
+        }
+        if !far && !beyond && moved.is_none_or(|moved| moved <= 1.0) {
             let why = format!("the {} drifts by itself, which may be all of it", it.to);
             // It grows with the root of the time.
             let advice = answer.longer(moved.map(|moved| moved.max(0.0).powi(-2)));
@@ -286,8 +292,45 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
             }
         }
     }
+    // A baseline that moves by more than the limit leaves room for is no measure.
+    let trend = Trend::new(stats::judged(asked.load, first), quantile, pick);
+    let moves = trend.map(|it| (it.factor(), value * under * 1e6 / it.to, format!("was {}", it.words())));
+    if let Some((_, _, words)) = &moves {
+        answer.term(&format!("{} moves", baseline.phase), words.clone());
+    }
+    let after = second.map(|it| {
+        let words = format!("is {} times as high after the recovery", text::digits(it.ratio));
+        (it.outside, value / it.ratio, words)
+    });
+    let room = limits.room().unwrap_or(f64::INFINITY);
+    for (factor, against, words) in [after, moves].into_iter().flatten() {
+        let fails_anyway = !limits.hold(value) && !limits.hold(against);
+        if factor > room && !fails_anyway {
+            let why = format!("the {} is no measure for that: its {} {words}", it.to, it.percentile);
+            return answer.unsure(
+                &rules,
+                &fact,
+                &why,
+                "; let it warm up before the baseline, or lengthen the baseline",
+            );
+        }
+    }
     let without = |late: f64| limits.low_enough((over - late) / under.max(1e-6));
     unless_ours(asked, of, it.percentile, without, answer.decide(&rules, &fact))
+}
+
+/// How many times the baseline's slowest request a value must be, or its quickest divided by the value, to be more than
+/// any drift of the baseline.
+const FAR: f64 = 2.0;
+
+/// True when a value lies so far beyond every request of the baseline that its drift cannot explain it. A few requests that
+/// take a hundred times as long are no drift, although their share may be within that of chance.
+fn far_from_any_drift(baseline: &Windows, value: f64, slower: bool) -> bool {
+    baseline.reach().is_some_and(
+        |[least, most]| {
+            if slower { value.ln() > most + FAR.ln() } else { value.ln() < least - FAR.ln() }
+        },
+    )
 }
 
 /// The interval with the observed value in it: draws come from the middle of each bucket and the observed value from

@@ -5,6 +5,7 @@ use shakedown_schemas::result::ExpectationResult;
 
 use super::*;
 use crate::expectations;
+use crate::testing::shapes::{Service, Shape};
 use crate::testing::{Outcome, Request, Timeline, scenario};
 use shakedown_observe::Observations;
 
@@ -150,4 +151,61 @@ fn the_share_tells_from_drift_what_the_interval_cannot() {
     let result = judge(&observe((60.0, 60.0), stalls, |it| it.ok_in(200.0)), ratio("p95", "max", 1.1));
     assert_eq!((result.verdict, result.terms.contains_key("baseline drifts")), (Verdict::Fail, true));
     assert_eq!(result.reason, "p95 rose to 2 times the baseline (0.2 to 2), allowed 1.1");
+}
+
+/// The example of issue 19: 77 ms to 10 s for one request in twelve, by a service that drifts by itself.
+#[test]
+fn no_drift_swallows_an_effect_that_it_does_not_come_near() {
+    let mut drifting = 0;
+    for seed in 0..30 {
+        let mut service = Service::new(Shape::Drifting(0.3), seed);
+        let observations = Timeline::new(20.0)
+            .phase("baseline", 40.0)
+            .fault_phase("cut", 40.0)
+            .answer(|it| {
+                let ms = service.answer_ms(it.at);
+                // All in one clump, so that their share may be chance.
+                let is_hit = it.phase == "cut" && (20.0..23.5).contains(&it.into);
+                it.ok_in(if is_hit { 10_000.0 } else { ms })
+            })
+            .observe();
+        let scenario = scenario(&json!([
+            {"name": "baseline", "duration": "40s"},
+            {"name": "cut", "duration": "40s",
+                "expect": [{"latency_ratio": {"percentile": "p95", "to": "baseline", "max": 3}}]},
+        ]));
+        let result = expectations(&scenario, &observations, seed, &|_| None).remove(0);
+        assert_eq!(result.verdict, Verdict::Fail, "{seed}: {}", result.reason);
+        drifting += u32::from(result.terms.contains_key("baseline drifts, but"));
+    }
+    assert!(drifting > 0, "none of them drifts enough");
+}
+
+/// A cold start that a short baseline has to itself: its p95 falls by more than the limit leaves room for.
+#[test]
+fn a_baseline_that_is_still_warming_up_passes_nothing_without_a_word() {
+    let cold = |it: &Request<'_>| 100.0 + 500.0 * (-it.at / 3.0).exp() + (it.index % 7) as f64;
+    let observations = observe((7.0, 20.0), |it| it.ok_in(cold(&it)), |it| it.ok_in(cold(&it)));
+    let judge = |max: f64| {
+        let scenario = scenario(&json!([
+            {"name": "baseline", "duration": "7s"},
+            {"name": "cut", "duration": "20s",
+                "expect": [{"latency_ratio": {"percentile": "p95", "to": "baseline", "max": max}}]},
+        ]));
+        expectations(&scenario, &observations, 1, &|_| None).remove(0)
+    };
+    let result = judge(2.0);
+    assert_eq!(result.verdict, Verdict::Inconclusive, "{}", result.reason);
+    assert!(
+        result.reason.contains("the baseline is no measure for that: its p95 was still falling"),
+        "{}",
+        result.reason
+    );
+    let result = judge(10.0);
+    assert_eq!(
+        (result.verdict, result.terms.contains_key("baseline moves")),
+        (Verdict::Pass, true),
+        "{}",
+        result.reason
+    );
 }
