@@ -73,6 +73,7 @@ pub fn passing() -> RunResult {
             removed_s: Some(91.3),
             first_success_s: Some(91.35),
             recovered_s: Some(95.3),
+            relapses_s: Vec::new(),
             out_of_tolerance_s: 12.0,
             failed_requests: 57,
             resolution_s: 1.0,

@@ -57,8 +57,13 @@ pub fn recovery(it: &Recovery) -> String {
         },
         (None, _) => "the removal was never confirmed".to_owned(),
     };
+    let relapsed = match it.relapses_s.as_slice() {
+        [] => String::new(),
+        [one] => format!(", relapsed once, at {}", words::moment(*one)),
+        [.., last] => format!(", relapsed {} times, last at {}", it.relapses_s.len(), words::moment(*last)),
+    };
     format!(
-        "out of tolerance from {}, {failover}, {recovered}; {} out of tolerance in all, {}",
+        "out of tolerance from {}, {failover}, {recovered}{relapsed}; {} out of tolerance in all, {}",
         words::moment(onset),
         words::seconds(it.out_of_tolerance_s),
         words::plural(it.failed_requests as usize, "failed request")
@@ -69,6 +74,16 @@ pub fn recovery(it: &Recovery) -> String {
 mod tests {
     use super::*;
     use crate::sample;
+
+    #[test]
+    fn relapses_are_counted_and_the_last_has_its_moment() {
+        let mut it = sample::passing().scenarios.remove(0).recoveries.remove(0);
+        assert!(!recovery(&it).contains("relapsed"));
+        it.relapses_s = vec![97.0];
+        assert!(recovery(&it).contains(", relapsed once, at 1m37.0s; "), "{}", recovery(&it));
+        it.relapses_s = vec![97.0, 103.5];
+        assert!(recovery(&it).contains(", relapsed 2 times, last at 1m43.5s"), "{}", recovery(&it));
+    }
 
     #[test]
     fn what_was_felt_is_beside_what_was_before() {

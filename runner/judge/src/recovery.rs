@@ -6,8 +6,11 @@
 //! - Windows have the length of `window`, or the smallest multiple of it in which the baseline's load has 20 requests.
 //!   They begin exactly at the moment that is counted from. A window with fewer than 10 requests is unknown, and an
 //!   unknown window is never good.
-//! - Recovered is the start of the first run of good windows that together last `hold`. "So many successes in a row"
-//!   would not do: with 5 % of requests failing, ten in a row come after 13 requests on average.
+//! - A window with fewer requests than tell the tolerance (100 for 1 %) that has failures is held against it together with
+//!   its neighbours.
+//! - Recovered is the start of the last run of good windows, which must last `hold`; what left the band again after such a
+//!   run is a relapse ([`settling`]). "So many successes in a row" would not do: with 5 % of requests failing, ten in a
+//!   row come after 13 requests on average.
 //! - Never recovered is censored: the true value is more than what was observed.
 //! - The resolution is a window: the interval of an answer is one window to either side.
 
@@ -20,15 +23,12 @@ use super::limits::Limits;
 use super::{seconds, text};
 use shakedown_observe::{LoadObservations, Observations, PhaseSpan};
 
-pub(super) mod band;
+mod band;
+mod settling;
 
 pub(super) use band::{Band, State, Window};
 use band::{KNOWN, baseline, within};
-
-/// The start of the good windows at the end, if the last one is good.
-fn trailing(windows: &[Window]) -> Option<u64> {
-    windows.iter().rev().take_while(|window| window.state == State::Good).last().map(|window| window.start_ns)
-}
+use settling::Settling;
 
 /// The last phase without faults before the first with faults.
 pub(super) fn baseline_index(observations: &Observations) -> Result<usize, String> {
@@ -45,7 +45,7 @@ pub(super) fn recovered(
     let band = Band::new(observations, load, &RecoveryTime::default()).ok()?;
     let to_ns = horizon(observations, fault_phase);
     let windows = band.windows(load, observations.phases.get(fault_phase)?.removed_ns?, to_ns);
-    Some((band.settled(&windows)?, to_ns))
+    Some((Settling::new(&band, &windows).settled_ns?, to_ns))
 }
 
 /// When what follows a phase's removal can no longer be seen: the next phase with faults begins, or the load ends.
@@ -88,24 +88,30 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
         let why = format!("no window of {} after the removal has {KNOWN} requests", text::seconds(resolution));
         return answer.verdict(Verdict::Inconclusive, why);
     }
-    if let Some(start_ns) = band.settled(&windows) {
+    let settling = Settling::new(&band, &windows);
+    let relapses = relapses(&settling, removed_ns);
+    if let Some(words) = &relapses {
+        answer.term("relapses", words.clone());
+    }
+    let relapsed = relapses.map_or_else(String::new, |words| format!(" ({words})"));
+    if let Some(start_ns) = settling.settled_ns {
         let value = seconds(start_ns - removed_ns);
         let shown = format!("{} ± {}", text::seconds(value), text::seconds(resolution));
         let interval = Some([(value - resolution).max(0.0), value + resolution]);
         let answer = answer.observed(value, shown.clone(), interval);
         let verdict = if limits.hold(value) { Verdict::Pass } else { Verdict::Fail };
-        let why = format!("recovered after {shown}, {}", limits.against(value, text::seconds));
+        let why = format!("recovered after {shown}{relapsed}, {}", limits.against(value, text::seconds));
         return answer.verdict(verdict, why);
     }
     let observed = seconds(windows.last().map_or(0, |window| window.end_ns - removed_ns));
     answer.censored = true;
-    match trailing(&windows) {
+    match settling.trailing_ns {
         // Steady at the end, but not for long enough: only what is too late already can be told.
         Some(start_ns) => {
             let value = seconds(start_ns - removed_ns);
             let held = observed - value;
             let answer = answer.observed(value, format!("> {}", text::seconds(value)), None);
-            let since = format!("within tolerance since {} after the removal", text::seconds(value));
+            let since = format!("within tolerance since {} after the removal{relapsed}", text::seconds(value));
             if limits.low_enough(value) {
                 let more = text::seconds((it.hold.as_secs_f64() - held).max(resolution));
                 let why = format!(
@@ -126,10 +132,24 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
                 return answer.verdict(Verdict::Inconclusive, why);
             }
             let expected = limits.text(text::seconds);
-            let why = format!("not recovered {} after the removal, expected {expected}", text::seconds(observed));
+            let after = text::seconds(observed);
+            let why = format!("not recovered {after} after the removal{relapsed}, expected {expected}");
             answer.verdict(Verdict::Fail, why)
         }
     }
+}
+
+/// The relapses in words, counted from the removal; none where there are none.
+fn relapses(settling: &Settling, removed_ns: u64) -> Option<String> {
+    let after = |at_ns: &u64| text::seconds(seconds(at_ns.saturating_sub(removed_ns)));
+    let first = after(&settling.first_ns?);
+    Some(match settling.relapses_ns.as_slice() {
+        [] => return None,
+        [one] => format!("first after {first}; relapsed once, at {}", after(one)),
+        [.., last] => {
+            format!("first after {first}; relapsed {} times, last at {}", settling.relapses_ns.len(), after(last))
+        }
+    })
 }
 
 /// How the service failed and recovered around each phase with faults, as each load saw it.
@@ -171,24 +191,24 @@ fn recovery(
 ) -> Recovery {
     let during = band.windows(load, span.start_ns, span.judged_to_ns);
     let onset = during.iter().position(|window| window.state == State::Bad);
-    let failover = onset.and_then(|onset| band.settled(&during[onset..]));
+    let failover = onset.map(|onset| Settling::new(&band, &during[onset..])).unwrap_or_default();
     let horizon_ns = horizon(observations, index);
     let after = span.removed_ns.map_or_else(Vec::new, |removed| band.windows(load, removed, horizon_ns));
-    let recovered = band.settled(&after);
+    let recovered = Settling::new(&band, &after);
     let first_success = span.removed_ns.and_then(|removed| {
         load.segments.iter().filter_map(|segment| segment.first_success_ns).filter(|first| *first >= removed).min()
     });
-    let until = recovered.unwrap_or(horizon_ns);
     Recovery {
         load: load.name.clone(),
         phase: span.name.clone(),
         onset_s: onset.map(|onset| seconds(during[onset].start_ns)),
-        failover_s: failover.map(seconds),
+        failover_s: failover.settled_ns.map(seconds),
         removed_s: span.removed_ns.map(seconds),
         first_success_s: first_success.filter(|first| *first < horizon_ns).map(seconds),
-        recovered_s: recovered.map(seconds),
+        recovered_s: recovered.settled_ns.map(seconds),
+        relapses_s: failover.relapses_ns.iter().chain(&recovered.relapses_ns).map(|at_ns| seconds(*at_ns)).collect(),
         out_of_tolerance_s: out_of_tolerance(&during) + out_of_tolerance(&after),
-        failed_requests: within(load, span.start_ns, until)
+        failed_requests: within(load, span.start_ns, horizon_ns)
             .map(|placed| placed.cell.requests() - placed.cell.succeeded)
             .sum(),
         resolution_s: seconds(band.window_ns),

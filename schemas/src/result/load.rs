@@ -203,7 +203,7 @@ pub struct Recovery {
     /// The start of the first window out of tolerance after the injection; none when no request noticed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub onset_s: Option<f64>,
-    /// The start of the first window from which the service stayed within tolerance while the fault still stood.
+    /// The start of the window from which the service stayed within tolerance to the end of the fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failover_s: Option<f64>,
     /// When the removal of the faults was confirmed.
@@ -212,12 +212,15 @@ pub struct Recovery {
     /// The first request after the removal that succeeded was due then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_success_s: Option<f64>,
-    /// The start of the first window after the removal from which the service stayed within tolerance.
+    /// The start of the window after the removal from which the service stayed within tolerance for as long as it was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovered_s: Option<f64>,
+    /// When the service left tolerance again after it had stayed within for the whole `hold`, during the fault and after it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relapses_s: Vec<f64>,
     /// Time out of tolerance in all, in seconds.
     pub out_of_tolerance_s: f64,
-    /// Requests that failed from the injection to the recovery.
+    /// Requests that failed from the injection to the end of what was seen.
     pub failed_requests: u64,
     /// The length of a window, in seconds: the resolution of these times.
     pub resolution_s: f64,

@@ -224,7 +224,8 @@ pub(super) fn recoveries(scenario: &ScenarioResult) -> Vec<RecoveryRow> {
             (Some(injected), Some(onset)) if onset <= injected => " (the window of the injection)".to_owned(),
             (injected, onset) => between(injected, onset, "injection"),
         };
-        let facts = vec![
+        let relapses = it.relapses_s.iter().map(|at| words::moment(*at)).collect::<Vec<_>>().join(", ");
+        let mut facts = vec![
             ("Onset", moment(it.onset_s, "no request noticed") + &onset),
             (
                 "Failover while the fault stood",
@@ -238,6 +239,9 @@ pub(super) fn recoveries(scenario: &ScenarioResult) -> Vec<RecoveryRow> {
             ("Window", words::seconds(it.resolution_s)),
             ("Clock", "the runner's, monotonic; requests by the moment when they were due".to_owned()),
         ];
+        if !relapses.is_empty() {
+            facts.insert(5, ("Relapses", relapses));
+        }
         RecoveryRow { load: it.load.clone(), phase: it.phase.clone(), facts }
     });
     rows.collect()

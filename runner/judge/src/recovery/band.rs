@@ -26,6 +26,12 @@ pub(crate) struct Band {
     pub(crate) window_ns: u64,
     /// How long the service must stay within the band, in nanoseconds.
     pub(super) hold_ns: u64,
+    /// How many requests tell the tolerance: of fewer, one failure is more than it.
+    pub(super) told_with: u64,
+    /// The baseline's slowest request: the logarithm of its microseconds.
+    pub(super) slowest: f64,
+    /// How many of the baseline's own windows are out of the band, and how many there are.
+    pub(super) usual: (u64, u64),
 }
 
 /// What a window shows.
@@ -48,6 +54,8 @@ pub(crate) struct Window {
     pub(crate) end_ns: u64,
     /// What it shows.
     pub(crate) state: State,
+    /// True when too many of its requests failed.
+    pub(super) fails: bool,
     /// The logarithm of its p95; none without a latency.
     pub(crate) level: Option<f64>,
 }
@@ -76,22 +84,48 @@ impl Band {
         let nanoseconds = |duration: shakedown_schemas::units::Duration| duration.get().as_nanos() as u64;
         // A stretch that was so long that its cells are longer than the window has a coarser resolution.
         let cell_ns = load.segments.iter().skip(1).map(|segment| segment.cell_ns).fold(CELL_NS, u64::max);
-        Ok(Self {
-            success: requests.succeeded as f64 / requests.requests() as f64 - it.tolerance.fraction() - 1e-9,
+        let tolerance = it.tolerance.fraction();
+        let mut band = Self {
+            success: requests.succeeded as f64 / requests.requests() as f64 - tolerance - 1e-9,
             p95_us: (p95 * it.latency_tolerance).max(p95 + LATENCY_FLOOR_US),
             window_ns: nanoseconds(it.window).max(cell_ns) * times,
             hold_ns: nanoseconds(it.hold),
-        })
+            told_with: if tolerance > 0.0 { (1.0 / tolerance - 1e-9).ceil() as u64 } else { 0 },
+            slowest: requests.latency.quantile(1.0).map_or(f64::INFINITY, |slowest| slowest.max(1.0).ln()),
+            usual: (0, 0),
+        };
+        let own = band.windows(load, span.judged_from_ns, span.judged_to_ns);
+        let count = |is: fn(State) -> bool| own.iter().filter(|window| is(window.state)).count() as u64;
+        band.usual = (count(|it| it == State::Bad), count(|it| it != State::Unknown));
+        Ok(band)
     }
 
-    pub(super) fn state(&self, requests: &Cell) -> State {
-        let n = requests.requests();
-        if n < KNOWN {
-            return State::Unknown;
+    /// True when enough of so many requests succeeded.
+    const fn is_served(&self, succeeded: u64, requests: u64) -> bool {
+        succeeded as f64 >= self.success * requests as f64
+    }
+
+    /// What a window shows, and whether that is because of failures. A window with fewer requests than tell the tolerance
+    /// is held against it together with its neighbours: one failure among 20 requests is more than 1 %, and says nothing.
+    pub(super) fn state(&self, windows: &[Cell], at: usize) -> (State, bool) {
+        let requests = &windows[at];
+        if requests.requests() < KNOWN {
+            return (State::Unknown, false);
         }
-        let served = requests.succeeded as f64 / n as f64 >= self.success;
+        let (mut succeeded, mut all) = (requests.succeeded, requests.requests());
+        let mut reach = 0;
+        while !self.is_served(requests.succeeded, requests.requests()) && all < self.told_with && reach < windows.len()
+        {
+            reach += 1;
+            let neighbours = [at.checked_sub(reach), Some(at + reach)].into_iter().flatten();
+            for neighbour in neighbours.filter_map(|index| windows.get(index)) {
+                succeeded += neighbour.succeeded;
+                all += neighbour.requests();
+            }
+        }
+        let fails = !self.is_served(succeeded, all);
         let quick = requests.latency.quantile(0.95).is_none_or(|p95| p95 <= self.p95_us);
-        if served && quick { State::Good } else { State::Bad }
+        (if fails || !quick { State::Bad } else { State::Good }, fails)
     }
 
     /// The whole windows between two moments. A cell counts where it begins.
@@ -107,7 +141,8 @@ impl Band {
         let window = |(index, sum): (u64, &Cell)| {
             let start_ns = from_ns + index * self.window_ns;
             let level = sum.latency.quantile(0.95).map(|p95| p95.max(1.0).ln());
-            Window { start_ns, end_ns: start_ns + self.window_ns, state: self.state(sum), level }
+            let (state, fails) = self.state(&sums, index as usize);
+            Window { start_ns, end_ns: start_ns + self.window_ns, state, fails, level }
         };
         (0..).zip(&sums).map(window).collect()
     }

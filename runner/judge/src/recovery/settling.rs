@@ -1,0 +1,71 @@
+//! When a service settled: the moment from which it *stays* within the band, and its relapses before that.
+//!
+//! - Settled for the first time is the start of the first run of good windows that together last `hold`.
+//! - What leaves the band after that is a relapse, and the service settled at the start of the last good stretch. That one
+//!   must last `hold` as well, else the service may relapse again unseen.
+//! - A service that is noisy by itself is not expected to be better than its baseline. Windows that are only slow, that are
+//!   no slower than the baseline's slowest request, and that come no more often than in the baseline beyond chance
+//!   ([`USUAL`]) are no relapse.
+
+use crate::numbers::hypergeometric_at_least;
+use super::band::{Band, State, Window};
+
+/// The chance below which slow windows come more often than in the baseline.
+const USUAL: f64 = 0.05;
+
+/// How a service settled.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Settling {
+    /// When it had stayed within the band for `hold` for the first time.
+    pub(super) first_ns: Option<u64>,
+    /// Since when it has stayed within the band; none where it left the band again and did not come back for `hold`.
+    pub(super) settled_ns: Option<u64>,
+    /// When each relapse began.
+    pub(super) relapses_ns: Vec<u64>,
+    /// The start of the good windows at the end, if the last one is good.
+    pub(super) trailing_ns: Option<u64>,
+}
+
+impl Settling {
+    /// How the service settled over these windows.
+    pub(super) fn new(band: &Band, windows: &[Window]) -> Self {
+        let trailing_ns = trailing(windows, &[]);
+        let Some(first_ns) = band.settled(windows) else { return Self { trailing_ns, ..Self::default() } };
+        let from = windows.partition_point(|window| window.start_ns < first_ns);
+        let tail = &windows[from..];
+        let forgiven = forgiven(band, tail);
+        let is_relapse = |index: &usize| tail[*index].state == State::Bad && !forgiven.contains(index);
+        let bad: Vec<usize> = (0..tail.len()).filter(is_relapse).collect();
+        let Some(last) = bad.last() else {
+            let settled_ns = Some(first_ns);
+            return Self { first_ns: settled_ns, settled_ns, relapses_ns: Vec::new(), trailing_ns };
+        };
+        // Bad windows with no good one between them are one relapse.
+        let is_begin = |index: usize| !bad.contains(&index.wrapping_sub(1)) || index == 0;
+        let relapses_ns = bad.iter().filter(|index| is_begin(**index)).map(|index| tail[*index].start_ns).collect();
+        let mut after: Vec<Window> = tail[last + 1..].to_vec();
+        for index in forgiven.iter().filter(|index| *index > last) {
+            after[index - last - 1].state = State::Good;
+        }
+        let settled_ns = band.settled(&after);
+        Self { first_ns: Some(first_ns), settled_ns, relapses_ns, trailing_ns: trailing(tail, &forgiven) }
+    }
+}
+
+/// The windows that are out of the band as the baseline's own are.
+fn forgiven(band: &Band, tail: &[Window]) -> Vec<usize> {
+    let is_slow = |window: &Window| {
+        window.state == State::Bad && !window.fails && window.level.is_some_and(|level| level <= band.slowest)
+    };
+    let slow: Vec<usize> = (0..tail.len()).filter(|index| is_slow(&tail[*index])).collect();
+    let known = tail.iter().filter(|window| window.state != State::Unknown).count() as u64;
+    let (count, (usual, all)) = (slow.len() as u64, band.usual);
+    let chance = hypergeometric_at_least(count, known, count + usual, known + all);
+    if chance < USUAL { Vec::new() } else { slow }
+}
+
+/// The start of the good windows at the end, if the last one is good.
+fn trailing(windows: &[Window], forgiven: &[usize]) -> Option<u64> {
+    let good = |index: &usize| windows[*index].state == State::Good || forgiven.contains(index);
+    (0..windows.len()).rev().take_while(good).last().map(|index| windows[index].start_ns)
+}
