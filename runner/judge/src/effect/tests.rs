@@ -34,7 +34,7 @@ fn anything_is_seen_and_nothing_is_inconclusive() {
     for (observations, words) in [
         (
             observe(10.0, 10),
-            "the requests changed (load load: success rate 100% to 90%, 20 of 20 windows out of tolerance, 0 of 20 in the \
+            "the requests changed (load load: success rate 100% to 90%, 20 of 20 windows with too many failures, 0 of 20 in the \
              baseline)",
         ),
         (observe(13.0, 0), "the requests changed (load load: p50 10.3ms to 13.3ms, p95 10.6ms to 13.6ms)"),

@@ -1,8 +1,8 @@
 //! What counts as a change, and how often an unchanged service does.
 
 use super::*;
-use shakedown_observe::chance::Chance;
 use crate::testing::{Outcome, Request, Timeline};
+use shakedown_observe::chance::Chance;
 
 /// A service with latencies around 100 ms by the draws of a seed, in phases of 60 s at 20/s.
 fn log_normal(sigma: f64, seed: u64, mut answer: impl FnMut(Request<'_>, f64) -> Outcome) -> Comparison {
@@ -51,9 +51,9 @@ fn one_window_out_of_tolerance_is_no_change() {
         })
     };
     assert_eq!([down_for(1, 60.0), down_for(5, 60.0)], ["", ""]);
-    assert_eq!(down_for(10, 60.0), "10 of 60 windows out of tolerance, 0 of 60 in the baseline");
+    assert_eq!(down_for(10, 60.0), "10 of 60 windows with too many failures, 0 of 60 in the baseline");
     // The longer the baseline without such a window, the fewer prove.
-    assert_eq!(down_for(3, 1200.0), "3 of 60 windows out of tolerance, 0 of 1200 in the baseline");
+    assert_eq!(down_for(3, 1200.0), "3 of 60 windows with too many failures, 0 of 1200 in the baseline");
 }
 
 #[test]
@@ -83,9 +83,9 @@ fn what_too_few_requests_say_is_no_change() {
         |seconds: [f64; 2]| changed(20.0, seconds, |it| if it.phase == "cut" { it.refused() } else { it.ok_in(10.0) });
     assert_eq!(
         refused([20.0, 6.0]),
-        "success rate 100% to 0%, 6 of 6 windows out of tolerance, 0 of 20 in the baseline"
+        "success rate 100% to 0%, 6 of 6 windows with too many failures, 0 of 20 in the baseline"
     );
-    assert_eq!(refused([20.0, 5.0]), "5 of 5 windows out of tolerance, 0 of 20 in the baseline");
+    assert_eq!(refused([20.0, 5.0]), "5 of 5 windows with too many failures, 0 of 20 in the baseline");
     assert_eq!([refused([20.0, 1.0]), refused([1.0, 20.0])], ["", ""], "one window may be chance");
 }
 
@@ -97,7 +97,10 @@ fn a_success_rate_changes_in_either_direction() {
             if failing { it.refused() } else { it.ok_in(10.0) }
         })
     };
-    assert_eq!(failing([5, 2]), "success rate 80% to 50%, 20 of 20 windows out of tolerance, 0 of 20 in the baseline");
+    assert_eq!(
+        failing([5, 2]),
+        "success rate 80% to 50%, 20 of 20 windows with too many failures, 0 of 20 in the baseline"
+    );
     assert_eq!(failing([2, 5]), "success rate 50% to 80%");
     assert_eq!(failing([5, 5]), "");
 }
@@ -111,12 +114,13 @@ fn several_loads_and_phases_share_the_error_rate() {
         observations
     };
     let each = |phases, loads| chance_of_each(&observations(phases, loads));
-    assert_eq!([each(1, 1), each(2, 1), each(2, 3)], [0.0025, 0.00125, 0.0025 / 6.0]);
+    assert_eq!([each(1, 1), each(2, 1), each(2, 3)], [0.002, 0.001, 0.002 / 6.0]);
 }
 
 #[test]
 fn windows_that_resemble_their_neighbours_count_for_fewer() {
-    let chance = |inflation| OutOfTolerance { before: (0, 60), during: (20, 60), inflation, onset_s: None }.chance();
+    let chance =
+        |inflation| OutOfTolerance { how: "", before: (0, 60), during: (20, 60), inflation, onset_s: None }.chance();
     // 60 over 20 divided by 120 over 20; and 30 over 10 divided by 60 over 10.
     let over = |n: u64, k: u64| (0..k).map(|i| (n - i) as f64 / (2 * n - i) as f64).product::<f64>();
     crate::testing::near(chance(1.0) / over(60, 20), 1.0, 1e-9);

@@ -55,18 +55,14 @@ pub(crate) struct Window {
     /// What it shows.
     pub(crate) state: State,
     /// True when too many of its requests failed.
-    pub(super) fails: bool,
+    pub(crate) fails: bool,
     /// The logarithm of its p95; none without a latency.
     pub(crate) level: Option<f64>,
 }
 
 impl Band {
     /// The band around a baseline phase, or why there is none.
-    pub(crate) fn new(
-        observations: &Observations,
-        load: &LoadObservations,
-        it: &RecoveryTime,
-    ) -> Result<Self, String> {
+    pub(crate) fn new(observations: &Observations, load: &LoadObservations, it: &RecoveryTime) -> Result<Self, String> {
         let index = baseline(observations, it.to.as_deref())?;
         let span = &observations.phases[index];
         let requests = total(load, index);

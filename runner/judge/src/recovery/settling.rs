@@ -7,8 +7,8 @@
 //!   no slower than the baseline's slowest request, and that come no more often than in the baseline beyond chance
 //!   ([`USUAL`]) are no relapse.
 
-use crate::numbers::hypergeometric_at_least;
 use super::band::{Band, State, Window};
+use crate::numbers::hypergeometric_at_least;
 
 /// The chance below which slow windows come more often than in the baseline.
 const USUAL: f64 = 0.05;
