@@ -35,8 +35,8 @@ pub(super) fn baseline_index(observations: &Observations) -> Result<usize, Strin
     baseline(observations, None)
 }
 
-/// The stretch after a phase with faults in which a load was itself again, from the recovery to the end of what can be
-/// seen; none where it did not recover.
+/// The stretch after a phase with faults in which a load was itself again, from the first time that it held to the end of
+/// what can be seen; none where it never did. Relapses are a part of it: a second baseline is not better than it is.
 pub(super) fn recovered(
     observations: &Observations,
     load: &LoadObservations,
@@ -45,7 +45,7 @@ pub(super) fn recovered(
     let band = Band::new(observations, load, &RecoveryTime::default()).ok()?;
     let to_ns = horizon(observations, fault_phase);
     let windows = band.windows(load, observations.phases.get(fault_phase)?.removed_ns?, to_ns);
-    Some((Settling::new(&band, &windows).settled_ns?, to_ns))
+    Some((Settling::new(&band, &windows).first_ns?, to_ns))
 }
 
 /// When what follows a phase's removal can no longer be seen: the next phase with faults begins, or the load ends.

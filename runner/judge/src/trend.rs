@@ -21,8 +21,9 @@ const FEW_WINDOWS: usize = 10;
 /// More windows are merged: the slopes of all pairs are looked at.
 const MOST_WINDOWS: usize = 60;
 
-/// The chance of a trend in a baseline without one.
-const CHANCE: f64 = 0.01;
+/// The chance of a trend in a baseline without one, and in one with few windows, in which it cannot be as small.
+const CHANCE: f64 = 0.001;
+const CHANCE_OF_FEW: f64 = 0.005;
 
 /// A trend of a percentile.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,11 +54,11 @@ impl Trend {
         let sum: f64 = pairs().map(|(a, b)| steady::sign(values[b] - values[a])).sum();
         let count = n as f64;
         // Of few windows the correlation is that of the curve and not of the noise.
-        let resemblance = if n < FEW_WINDOWS { 1.0 } else { inflation(&apart) };
+        let (resemblance, chance) = if n < FEW_WINDOWS { (1.0, CHANCE_OF_FEW) } else { (inflation(&apart), CHANCE) };
         let variance = count * (count - 1.0) * (2.0 * count + 5.0) / 18.0 * resemblance;
         // One less: the sum moves in steps of two.
         let deviations = (sum.abs() - 1.0) / variance.sqrt();
-        let moves = deviations > normal_quantile(1.0 - CHANCE / 2.0);
+        let moves = deviations > normal_quantile(1.0 - chance / 2.0);
         moves.then(|| Self { from: level.exp(), to: (level + slope * (count - 1.0)).exp() })
     }
 
@@ -115,8 +116,7 @@ mod tests {
         assert_eq!(trend(5.0, |at, _| 500.0 - 50.0 * at), None, "five windows tell nothing");
     }
 
-    /// With a rate of 1 % there are six or more among 200 in 2 of 100 sets of seeds; a level that wanders may do it more
-    /// often, because its correlation is underestimated.
+    /// A level that wanders has one more often than the chance says, because its correlation is underestimated.
     #[test]
     fn an_unchanged_service_rarely_has_one() {
         for (shape, most) in
