@@ -101,8 +101,9 @@ fn phase(it: &mut PhaseResult, change: Change<'_>) {
         if let Some(generator) = &mut load.generator {
             change(&mut generator.pace, NAME);
         }
-        let Stats { errors, .. } = &mut load.stats;
+        let Stats { errors, failed_after, .. } = &mut load.stats;
         keys(errors, change);
+        keys(failed_after, change);
         // The histogram in base64 is decoded, never shown.
     }
 }

@@ -11,8 +11,8 @@ mod safety;
 mod selector;
 
 pub use expect::{
-    CountLimits, Decide, Effect, Errors, Expectation, Latency, LatencyRatio, Logs, Over, Pods, Prometheus, RateRatio,
-    RecoveryTime, Requests, Stuck, SuccessRate, TokenRate,
+    CountLimits, Decide, Effect, Errors, Expectation, Latency, LatencyOf, LatencyRatio, Logs, Over, Pods, Prometheus,
+    RateRatio, RecoveryTime, Requests, Stuck, SuccessRate, TokenRate,
 };
 pub use fault::{
     Clock, Condition, ContainerKill, Direction, DnsAnswer, DnsFault, Engine, Fault, Field, HttpFault, IoError, IoFault,

@@ -223,6 +223,7 @@ pub fn phase_load(series: &LoadSeries, from: f64, to: f64) -> PhaseLoad {
             requests,
             succeeded,
             errors,
+            failed_after: IndexMap::new(),
             throughput: requests as f64 / (to - from),
             latency,
             time_to_first_token: latency.map(|l| LatencyStats {

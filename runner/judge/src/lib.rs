@@ -27,6 +27,7 @@ mod lateness;
 mod limits;
 mod long_run;
 mod numbers;
+mod outcome;
 mod outside;
 mod percentiles;
 mod proof;

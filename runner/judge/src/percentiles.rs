@@ -1,7 +1,9 @@
 //! Expectations about percentiles of latency and of the time to the first token, alone or against an earlier phase.
 
+use std::borrow::Cow;
+
 use shakedown_schemas::result::{Unit, Verdict};
-use shakedown_schemas::scenario::{Latency, LatencyRatio};
+use shakedown_schemas::scenario::{Latency, LatencyOf, LatencyRatio};
 use shakedown_schemas::units::Percentile;
 
 use super::answer::{Answer, Asked, Rules};
@@ -9,9 +11,9 @@ use super::bootstrap::{self, Windows};
 use super::drift::Second;
 use super::limits::Limits;
 use super::trend::Trend;
-use super::{lateness, samples, shift, stats, text};
+use super::{lateness, outcome, samples, shift, stats, text};
 use shakedown_observe::chance::Chance;
-use shakedown_observe::{Cell, Histogram};
+use shakedown_observe::{Cell, Histogram, LoadObservations};
 
 /// What a percentile is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +52,9 @@ impl Of {
     }
 
     /// The beginning of a sentence about a percentile.
-    fn fact(self, percentile: Percentile) -> String {
+    fn fact(self, percentile: Percentile, of: LatencyOf) -> String {
         match self {
+            Self::Latency if of == LatencyOf::Successes => format!("{percentile} of successes"),
             Self::Latency => percentile.to_string(),
             Self::FirstToken => format!("time to first token {percentile}"),
             Self::TokenGap => format!("inter-token latency {percentile}"),
@@ -71,16 +74,21 @@ struct Term {
     censored: bool,
     /// Why there may be nothing, in words.
     failures: String,
+    /// True when failures are all there is: how long an answer takes is unknown.
+    none_succeeded: bool,
+    /// How long its failures took, by kind, in words; empty without failures.
+    failed_after: String,
     /// How many streams the values come from, where one has many: they share its fate.
     streams: Option<u64>,
 }
 
 impl Term {
-    fn new(asked: &Asked<'_>, phase: usize, percentile: Percentile, of: Of) -> Self {
+    fn new(asked: &Asked<'_>, phase: usize, percentile: Percentile, of: Of, of_what: LatencyOf) -> Self {
         let pick = of.pick();
         let total = stats::total(asked.load, phase);
         let values = pick(&total).clone();
-        let given_up: u64 = total.failed.iter().filter(|(failure, _)| failure.is_timed()).map(|(_, count)| count).sum();
+        let timed = total.failed.iter().filter(|(failure, _)| of_what.is_all() && failure.is_timed());
+        let given_up: u64 = timed.map(|(_, count)| count).sum();
         let rank = (percentile.fraction() * values.len() as f64 - 1e-9).ceil() as u64;
         Self {
             of,
@@ -88,8 +96,11 @@ impl Term {
             windows: Windows::new(stats::judged(asked.load, phase), pick),
             value: values.quantile(percentile.fraction()).map(|microseconds| microseconds / 1e6),
             // Requests that were given up took longer than (nearly) all others did.
-            censored: of == Of::Latency && given_up > 0 && rank > values.len() - given_up.min(values.len()),
+            censored: of == Of::Latency
+                && (total.succeeded == 0 || given_up > 0 && rank > values.len() - given_up.min(values.len())),
             failures: asked.failures(&total),
+            none_succeeded: total.succeeded == 0,
+            failed_after: outcome::failed_after(&total),
             streams: (of == Of::TokenGap).then(|| total.first_token.len()),
             values,
         }
@@ -130,7 +141,31 @@ impl Term {
     }
 
     fn nothing(&self) -> Answer {
-        Answer::inconclusive(format!("no request of `{}` has a {}{}", self.phase, self.of.words(), self.failures))
+        Answer::inconclusive(self.why_nothing())
+    }
+
+    fn why_nothing(&self) -> String {
+        format!("no request of `{}` has a {}{}", self.phase, self.of.words(), self.failures)
+    }
+
+    /// Why a value that is only a lower bound cannot be held against the limit.
+    fn why_open(&self, fact: &str) -> String {
+        match self.none_succeeded {
+            true => self.why_nothing(),
+            false => format!("{fact}: the requests there were given up, so that the limit cannot be checked"),
+        }
+    }
+}
+
+/// Adds how long the failures took to the answer's terms.
+fn tell_failures(answer: &mut Answer, term: &Term, of_what: LatencyOf) {
+    if term.of == Of::Latency && !term.failed_after.is_empty() {
+        answer.term(&format!("{} failures took", term.phase), term.failed_after.clone());
+        let counted = match of_what {
+            LatencyOf::All => "every outcome; failures quicker than the percentile are left out",
+            LatencyOf::Successes => "successes only",
+        };
+        answer.term("counted", counted.to_owned());
     }
 }
 
@@ -139,16 +174,19 @@ pub(super) fn value(asked: &Asked<'_>, it: &Latency, of: Of) -> Answer {
     let limits = Limits { min: it.min.map(|it| it.as_secs_f64()), max: it.max.map(|it| it.as_secs_f64()) };
     let rules = Rules::new(it.decide, it.confidence, it.min_samples, samples::percentile(it.percentile.fraction()))
         .counting(of.noun());
-    let term = Term::new(asked, asked.phase, it.percentile, of);
+    let load = with_outcomes(asked, of, it.of, it.percentile);
+    let asked = &Asked { load: &load, ..*asked };
+    let term = Term::new(asked, asked.phase, it.percentile, of, it.of);
     let Some(value) = term.value else { return term.nothing() };
     let chance = Chance::new(asked.seed, &["latency", asked.path, &asked.load.name]);
     let interval = bootstrap::percentile(&term.windows, it.percentile.fraction(), rules.confidence, chance)
         .map(|interval| around(interval.map(|microseconds| microseconds / 1e6), value));
-    let fact = format!("{} was {}", of.fact(it.percentile), term.text());
+    let fact = format!("{} was {}", of.fact(it.percentile, it.of), term.text());
     let mut answer = Answer::new(Unit::Seconds, limits, text::seconds).observed(value, term.text(), interval);
     answer.samples = term.values.len();
     answer.censored = term.censored;
     answer.term(&format!("{}s", of.noun()), term.values.len().to_string());
+    tell_failures(&mut answer, &term, it.of);
     if let Some(why) = term.too_few_streams(&rules) {
         return answer.verdict(Verdict::Inconclusive, why);
     }
@@ -156,12 +194,29 @@ pub(super) fn value(asked: &Asked<'_>, it: &Latency, of: Of) -> Answer {
         let refuted = term.refutes(it.percentile, limits, rules.confidence);
         return answer.small(&rules, &fact, it.percentile, &[(&term.phase, term.values.len())], refuted);
     }
-    if term.censored && limits.low_enough(value) && limits.max.is_some() {
-        let why = format!("{fact}: the requests there were given up, so that the limit cannot be checked");
-        return answer.verdict(Verdict::Inconclusive, why);
+    if term.censored && cannot_be_checked(limits, value) {
+        return answer.verdict(Verdict::Inconclusive, term.why_open(&fact));
     }
     let without = |late: f64| limits.low_enough(value - late);
     unless_ours(asked, of, it.percentile, without, answer.decide(&rules, &fact))
+}
+
+/// True when a value that is at least this much may still miss the largest that passes, or reach the smallest.
+fn cannot_be_checked(limits: Limits, value: f64) -> bool {
+    limits.low_enough(value) && (limits.max.is_some() || !limits.high_enough(value))
+}
+
+/// The load with the latencies that a percentile is of.
+fn with_outcomes<'a>(
+    asked: &Asked<'a>,
+    of: Of,
+    of_what: LatencyOf,
+    percentile: Percentile,
+) -> Cow<'a, LoadObservations> {
+    match of {
+        Of::Latency => outcome::of(asked.load, of_what, percentile.fraction()),
+        Of::FirstToken | Of::TokenGap => Cow::Borrowed(asked.load),
+    }
 }
 
 /// The answer, unless the value is too high only by the load generator's own lateness: then the service is not to blame.
@@ -194,8 +249,10 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
         Ok(phase) => phase,
         Err(why) => return Answer::inconclusive(why),
     };
-    let baseline = Term::new(asked, first, it.percentile, of);
-    let term = Term::new(asked, asked.phase, it.percentile, of);
+    let load = with_outcomes(asked, of, it.of, it.percentile);
+    let asked = &Asked { load: &load, ..*asked };
+    let baseline = Term::new(asked, first, it.percentile, of, it.of);
+    let term = Term::new(asked, asked.phase, it.percentile, of, it.of);
     let (Some(over), Some(under)) = (term.value, baseline.value) else {
         return if baseline.value.is_none() { baseline.nothing() } else { term.nothing() };
     };
@@ -211,13 +268,14 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
         _ => "stayed at",
     };
     let sign = if term.censored { "at least " } else { "" };
-    let fact = format!("{} {moved} {sign}{} times the {}", of.fact(it.percentile), text::digits(value), it.to);
+    let fact = format!("{} {moved} {sign}{} times the {}", of.fact(it.percentile, it.of), text::digits(value), it.to);
     let shown = format!("{}{}x", if term.censored { "at least " } else { "" }, text::digits(value));
     let mut answer = Answer::new(Unit::Times, limits, text::digits).observed(value, shown, interval);
     answer.samples = term.values.len().min(baseline.values.len());
     answer.censored = term.censored;
     answer.term(&format!("{} {}", term.phase, it.percentile), term.explained());
     answer.term(&format!("{} {}", baseline.phase, it.percentile), baseline.explained());
+    tell_failures(&mut answer, &term, it.of);
     if let Some(why) = term.too_few_streams(&rules).or_else(|| baseline.too_few_streams(&rules)) {
         return answer.verdict(Verdict::Inconclusive, why);
     }
@@ -244,9 +302,8 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
         let why = format!("{fact}, and {} is {}, below {floor}", it.percentile, term.text());
         return answer.verdict(Verdict::Pass, why);
     }
-    if term.censored && limits.low_enough(value) && limits.max.is_some() {
-        let why = format!("{fact}: the requests there were given up, so that the limit cannot be checked");
-        return answer.verdict(Verdict::Inconclusive, why);
+    if term.censored && cannot_be_checked(limits, value) {
+        return answer.verdict(Verdict::Inconclusive, term.why_open(&fact));
     }
     // A service that drifts even when nothing is done to it moves a ratio by itself: then a ratio that misses its limit has
     // to be more than that drift.
@@ -321,7 +378,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
 
 /// How many times the baseline's slowest request a value must be, or its quickest divided by the value, to be more than
 /// any drift of the baseline.
-const FAR: f64 = 2.0;
+const FAR: f64 = 5.0;
 
 /// True when a value lies so far beyond every request of the baseline that its drift cannot explain it. A few requests that
 /// take a hundred times as long are no drift, although their share may be within that of chance.

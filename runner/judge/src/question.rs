@@ -1,7 +1,7 @@
 //! The question that an expectation asks, in words and numbers, before anybody answers it.
 
 use shakedown_schemas::result::Unit;
-use shakedown_schemas::scenario::{CountLimits, Expectation};
+use shakedown_schemas::scenario::{CountLimits, Expectation, LatencyOf};
 use shakedown_schemas::units::{Percent, short};
 
 use super::limits::Limits;
@@ -36,7 +36,12 @@ impl Question {
             Expectation::Latency(it) | Expectation::TimeToFirstToken(it) | Expectation::InterTokenLatency(it) => {
                 let limits = Limits { min: it.min.map(|it| it.as_secs_f64()), max: it.max.map(|it| it.as_secs_f64()) };
                 let words = limits.text(text::seconds);
-                Self::new(format!("{}{} {words}", what(expectation), it.percentile), Unit::Seconds, limits, words)
+                Self::new(
+                    format!("{}{}{} {words}", what(expectation), it.percentile, of(it.of)),
+                    Unit::Seconds,
+                    limits,
+                    words,
+                )
             }
             Expectation::LatencyRatio(it)
             | Expectation::TimeToFirstTokenRatio(it)
@@ -44,7 +49,8 @@ impl Question {
                 let limits = Limits { min: it.min, max: it.max };
                 let words = limits.text(short);
                 let floor = it.or_below.map_or_else(String::new, |floor| format!(", or at most {floor}"));
-                let title = format!("{}{} {words} times {}{floor}", what(expectation), it.percentile, it.to);
+                let title =
+                    format!("{}{}{} {words} times {}{floor}", what(expectation), it.percentile, of(it.of), it.to);
                 Self::new(title, Unit::Times, limits, words)
             }
             Expectation::OutputTokensPerSecond(it) => {
@@ -118,6 +124,13 @@ impl Question {
 }
 
 /// What a value is of, for the beginning of a title; nothing for the latency.
+const fn of(it: LatencyOf) -> &'static str {
+    match it {
+        LatencyOf::All => "",
+        LatencyOf::Successes => " of successes",
+    }
+}
+
 fn what(expectation: &Expectation) -> &'static str {
     match expectation {
         Expectation::TimeToFirstToken(_) | Expectation::TimeToFirstTokenRatio(_) => "time to first token ",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 use shakedown_schemas::Scenario;
-use shakedown_schemas::result::{LoadSeries, PhaseLoad, PhaseResult, Point, Stats};
+use shakedown_schemas::result::{LatencyStats, LoadSeries, PhaseLoad, PhaseResult, Point, Stats};
 
 use super::{generator, hdr, seconds};
 use shakedown_observe::{Cell, Failure, LoadObservations, Mark, Observations, Part, PhaseSpan};
@@ -124,10 +124,18 @@ pub fn stats(requests: &Cell, seconds: f64) -> Stats {
         requests: requests.requests(),
         succeeded: requests.succeeded,
         errors: errors(&requests.failed),
+        failed_after: failed_after(requests),
         throughput: if seconds > 0.0 { requests.requests() as f64 / seconds } else { 0.0 },
         latency: hdr::percentiles(&requests.latency),
         time_to_first_token: hdr::percentiles(&requests.first_token),
     }
+}
+
+/// How long the failures of each kind took, the most frequent kind first.
+fn failed_after(requests: &Cell) -> IndexMap<String, LatencyStats> {
+    let mut sorted: Vec<_> = requests.failed_after.iter().collect();
+    sorted.sort_by_key(|(failure, after)| (std::cmp::Reverse(after.len()), **failure));
+    sorted.into_iter().filter_map(|(failure, after)| Some((failure.to_string(), hdr::percentiles(after)?))).collect()
 }
 
 /// Failures by name, the most frequent first.

@@ -374,7 +374,10 @@ impl Stretch {
 fn add(cell: &mut Cell, record: &Record) {
     match record.failure {
         None => cell.succeeded += 1,
-        Some(failure) => *cell.failed.entry(failure).or_default() += 1,
+        Some(failure) => {
+            *cell.failed.entry(failure).or_default() += 1;
+            cell.failed_after.entry(failure).or_default().record(record.latency_us.into());
+        }
     }
     if let Some(tokens) = &record.tokens {
         tokens.first_us.into_iter().for_each(|first_us| cell.first_token.record(first_us.into()));

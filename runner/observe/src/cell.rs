@@ -13,9 +13,11 @@ pub struct Cell {
     pub succeeded: u64,
     /// Requests that failed, by failure.
     pub failed: BTreeMap<Failure, u64>,
+    /// How long the failures of each kind took, from the due moment, in microseconds.
+    pub failed_after: BTreeMap<Failure, Histogram>,
     /// Latency from the due moment, in microseconds: of requests that succeeded, and of those that never ended
-    /// (timeout, unfinished, not sent) at the time that they had taken when they were given up. Other failures are not in
-    /// here: a refused connection is quick, and would make a broken service look fast.
+    /// (timeout, unfinished, not sent) at the time that they had taken when they were given up. Other failures are only in
+    /// `failed_after`: a refused connection is quick, and would make a broken service look fast.
     pub latency: Histogram,
     /// From the due moment to the first token, in microseconds, for streams that had one.
     pub first_token: Histogram,
@@ -42,6 +44,9 @@ impl Cell {
         for (failure, count) in &other.failed {
             *self.failed.entry(*failure).or_default() += count;
         }
+        for (failure, after) in &other.failed_after {
+            self.failed_after.entry(*failure).or_default().merge(after);
+        }
         self.latency.merge(&other.latency);
         self.first_token.merge(&other.first_token);
         self.token_gaps.merge(&other.token_gaps);
@@ -67,11 +72,19 @@ impl PackedCell {
             write_number(&mut bytes, *count);
         }
         let mut packed = Vec::new();
-        for histogram in [&cell.latency, &cell.first_token, &cell.token_gaps] {
+        let mut write = |bytes: &mut Vec<u8>, histogram: &Histogram| {
             packed.clear();
             histogram.write(&mut packed);
-            write_number(&mut bytes, packed.len() as u64);
+            write_number(bytes, packed.len() as u64);
             bytes.extend_from_slice(&packed);
+        };
+        for histogram in [&cell.latency, &cell.first_token, &cell.token_gaps] {
+            write(&mut bytes, histogram);
+        }
+        // To the end, so that a cell without failures takes no byte for them.
+        for (failure, after) in &cell.failed_after {
+            write_number(&mut bytes, failure.code());
+            write(&mut bytes, after);
         }
         Self(bytes.into())
     }
@@ -92,6 +105,13 @@ impl PackedCell {
             let length = read_number(&mut bytes).unwrap_or_default() as usize;
             *histogram = Histogram::read(bytes.by_ref().take(length).collect());
         }
+        while let Some(code) = read_number(&mut bytes) {
+            let length = read_number(&mut bytes).unwrap_or_default() as usize;
+            let after = Histogram::read(bytes.by_ref().take(length).collect());
+            if let Some(failure) = Failure::from_code(code) {
+                cell.failed_after.insert(failure, after);
+            }
+        }
         cell
     }
 
@@ -111,6 +131,7 @@ mod tests {
         let mut cell = Cell { succeeded: 300, tokens: 12_000, stuck: 2, in_flight: 77, ..Cell::default() };
         for (failure, count) in [Failure::Timeout, Failure::NotSentLate, Failure::Status(503)].into_iter().zip(1..) {
             cell.failed.insert(failure, count);
+            cell.failed_after.entry(failure).or_default().record_n(10_000_000 / count, count);
         }
         for step in 0..300_u64 {
             cell.latency.record(step * step * 7919 % 90_000);
@@ -120,6 +141,9 @@ mod tests {
         let packed = PackedCell::new(&cell);
         assert_eq!(packed.unpack(), cell);
         assert_eq!(PackedCell::new(&packed.unpack()), packed);
+        let mut twice = cell.clone();
+        twice.merge(&cell);
+        assert_eq!(twice.failed_after[&Failure::Status(503)].len(), 6);
         assert!(packed.size() < 1200, "{}", packed.size());
     }
 }

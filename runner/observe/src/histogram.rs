@@ -163,6 +163,35 @@ impl Histogram {
         corrected
     }
 
+    /// The counts of this one that are not in the other, which has no more of any value.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        let mut less: std::collections::BTreeMap<u32, u64> = self.entries().collect();
+        for (bucket, count) in other.entries() {
+            if let Some(mine) = less.get_mut(&bucket) {
+                *mine = mine.saturating_sub(count);
+            }
+        }
+        let mut rest = Self::default();
+        for (bucket, count) in less.into_iter().filter(|(_, count)| *count > 0) {
+            rest.record_n(range(bucket).0, count);
+        }
+        rest
+    }
+
+    /// The counts of values of at least so many microseconds.
+    #[must_use]
+    pub fn at_least(&self, microseconds: f64) -> Self {
+        let mut rest = Self::default();
+        for (bucket, count) in self.entries() {
+            let (first, width) = range(bucket);
+            if (first + width - 1) as f64 >= microseconds {
+                rest.record_n(first, count);
+            }
+        }
+        rest
+    }
+
     /// Makes it small, for histograms that are kept in great number: a run of an hour has 14,400 cells.
     pub fn pack(&mut self) {
         let mut bytes = Vec::new();

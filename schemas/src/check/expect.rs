@@ -4,7 +4,7 @@ mod outside;
 
 use super::{Findings, fault, unknown};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::scenario::{Effect, Expectation, LatencyRatio, RecoveryTime, Scenario};
+use crate::scenario::{Effect, Expectation, LatencyOf, LatencyRatio, RecoveryTime, Scenario};
 use crate::units::{Duration, short};
 
 /// The shortest window in which recovery is looked for: shorter ones hold too few requests for a percentile.
@@ -43,6 +43,7 @@ fn has_faults(scenario: &Scenario, index: usize, findings: &Findings<'_>) -> boo
 
 fn one(path: &str, scenario: &Scenario, index: usize, expectation: &Expectation, findings: &mut Findings<'_>) {
     load(path, scenario, expectation, findings);
+    only_of_latency(path, expectation, findings);
     let seconds = |limit: Option<Duration>| limit.map(Duration::as_secs_f64);
     let number = |limit: Option<u64>| limit.map(|limit| limit as f64);
     match expectation {
@@ -108,6 +109,22 @@ fn one(path: &str, scenario: &Scenario, index: usize, expectation: &Expectation,
         Expectation::Pods(it) => outside::pods(path, scenario, index, it, findings),
         Expectation::Prometheus(it) => outside::prometheus(path, scenario, index, it, findings),
         Expectation::Logs(it) => outside::logs(path, scenario, it, findings),
+    }
+}
+
+/// That `of` is not asked of tokens: a request without any has no time to its first one.
+fn only_of_latency(path: &str, expectation: &Expectation, findings: &mut Findings<'_>) {
+    let of = match expectation {
+        Expectation::TimeToFirstToken(it) | Expectation::InterTokenLatency(it) => it.of,
+        Expectation::TimeToFirstTokenRatio(it) | Expectation::InterTokenLatencyRatio(it) => it.of,
+        _ => LatencyOf::All,
+    };
+    if !of.is_all() {
+        findings.push(
+            &format!("{path}.of"),
+            Diagnostic::error(Code::Limits, "`of` is only for `latency` and `latency_ratio`")
+                .help("leave it out: only requests that brought tokens count here"),
+        );
     }
 }
 

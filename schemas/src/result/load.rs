@@ -92,6 +92,9 @@ pub struct Stats {
     pub errors: IndexMap<String, u64>,
     /// Requests that were due, per second.
     pub throughput: f64,
+    /// How long the failures of each kind took, from the moment when each request was due, by the failure's name.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub failed_after: IndexMap<String, LatencyStats>,
     /// Latency from the moment when each request was due: answers that succeeded, and at their elapsed time those that
     /// never ended.
     pub latency: Option<LatencyStats>,

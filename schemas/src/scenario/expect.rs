@@ -20,7 +20,7 @@ use crate::units::{Duration, Percent, Percentile};
 pub enum Expectation {
     /// The share of the phase's requests that succeeded.
     SuccessRate(SuccessRate),
-    /// A percentile of the phase's latency, counted from the moment when each request was due.
+    /// A percentile of the phase's latency, from the moment when each request was due to its outcome.
     Latency(Latency),
     /// A percentile of the phase's latency, divided by the same percentile of an earlier phase.
     LatencyRatio(LatencyRatio),
@@ -43,8 +43,9 @@ pub enum Expectation {
     Errors(Errors),
     /// How many requests of the phase never came to any end.
     Stuck(Stuck),
-    /// From the confirmed removal of the faults before this phase to the start of the first window from which success
-    /// rate and latency stay within tolerance of the baseline for the whole `hold`.
+    /// From the confirmed removal of the faults before this phase to the start of the window from which success rate and
+    /// latency stay within tolerance of the baseline for as long as they are seen, and at least for `hold`. The service may
+    /// have relapsed before that.
     RecoveryTime(RecoveryTime),
     /// How many requests were due in the phase.
     Requests(Requests),
@@ -115,6 +116,26 @@ impl Expectation {
     }
 }
 
+/// Which requests a latency is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LatencyOf {
+    /// Every request that was due, with the time until its outcome: a failure counts with the time until it failed, and one
+    /// that was given up with at least the time until then. Failures that were quicker than the percentile are left out:
+    /// they would make a broken service look fast.
+    #[default]
+    All,
+    /// Only those that succeeded.
+    Successes,
+}
+
+impl LatencyOf {
+    /// True for the default.
+    pub const fn is_all(&self) -> bool {
+        matches!(self, Self::All)
+    }
+}
+
 /// What is held against an expectation's limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -168,6 +189,9 @@ pub struct SuccessRate {
 pub struct Latency {
     /// Which percentile.
     pub percentile: Percentile,
+    /// Which requests it is of. Default `all`. Only for `latency` and `latency_ratio`.
+    #[serde(default, skip_serializing_if = "LatencyOf::is_all")]
+    pub of: LatencyOf,
     /// At least this long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<Duration>,
@@ -198,6 +222,9 @@ pub struct Latency {
 pub struct LatencyRatio {
     /// Which percentile.
     pub percentile: Percentile,
+    /// Which requests it is of. Default `all`. Only for `latency` and `latency_ratio`.
+    #[serde(default, skip_serializing_if = "LatencyOf::is_all")]
+    pub of: LatencyOf,
     /// The earlier phase to compare with.
     #[schemars(extend("examples" = ["baseline"]))]
     pub to: String,
@@ -306,7 +333,7 @@ pub struct Requests {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [100]))]
     pub min: Option<u64>,
-    /// At most so many.
+    /// At most so many. None at all is inconclusive, unless this is 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [10_000]))]
     pub max: Option<u64>,

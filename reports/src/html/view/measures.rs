@@ -181,6 +181,10 @@ fn comparison(scenario: &ScenarioResult, name: &str) -> Comparison {
     for kind in kinds.into_iter().take(20) {
         let get = |it: &PhaseLoad| Some(it.stats.errors.get(kind).copied().unwrap_or(0) as f64);
         rows.push(row(&format!("Failed: {kind}"), false, &get, words::count));
+        let after = |it: &PhaseLoad| it.stats.failed_after.get(kind).map(|it| it.p50_ms);
+        if columns.iter().flatten().any(|load| after(load).is_some()) {
+            rows.push(row(&format!("{kind} after, p50"), false, &after, words::millis));
+        }
     }
     let heads = scenario.phases.iter().zip(phase_classes(scenario)).map(|(phase, class)| PhaseHead {
         name: phase.name.clone(),

@@ -7,7 +7,7 @@ use super::*;
 use crate::expectations;
 use crate::testing::shapes::{Service, Shape};
 use crate::testing::{Outcome, Request, Timeline, scenario};
-use shakedown_observe::Observations;
+use shakedown_observe::{Failure, Observations};
 
 /// So many seconds of a baseline and of a later phase at 20/s.
 fn observe(
@@ -207,5 +207,51 @@ fn a_baseline_that_is_still_warming_up_passes_nothing_without_a_word() {
         (Verdict::Pass, true),
         "{}",
         result.reason
+    );
+}
+
+/// The example of issue 19: 8.7 % wait ten seconds for a 503, and the others answer as ever. Where the same requests succeed
+/// after 10.1 s the ratio must not be worse.
+#[test]
+fn who_waits_ten_seconds_for_a_failure_has_waited() {
+    let judge_with = |of: &str, victim: fn(&Request<'_>) -> Outcome| {
+        let phase = move |it: Request<'_>| {
+            if it.phase == "cut" && it.index % 23 < 2 { victim(&it) } else { it.ok_in(70.0 + (it.index % 7) as f64) }
+        };
+        let mut ratio = json!({"percentile": "p95", "to": "baseline", "max": 3});
+        if of != "all" {
+            ratio["of"] = json!(of);
+        }
+        judge(&observe((40.0, 40.0), phase, phase), json!({"latency_ratio": ratio}))
+    };
+    let unavailable = |it: &Request<'_>| Outcome { failure: Some(Failure::Status(503)), ..it.ok_in(10_000.0) };
+    let failing = judge_with("all", unavailable);
+    let migrated = judge_with("all", |it| it.ok_in(10_100.0));
+    assert_eq!((failing.verdict, migrated.verdict), (Verdict::Fail, Verdict::Fail), "{}", failing.reason);
+    assert!((130.0..136.0).contains(&failing.observed.unwrap()), "{}", failing.reason);
+    assert!(failing.observed < migrated.observed);
+    assert_eq!(failing.terms["cut failures took"], "70 http_503 after 10s");
+    let successes = judge_with("successes", unavailable);
+    assert_eq!(successes.verdict, Verdict::Pass, "{}", successes.reason);
+    assert_eq!(successes.title, "p95 of successes at most 3 times baseline");
+    assert!(successes.reason.starts_with("p95 of successes stayed at "), "{}", successes.reason);
+    assert_eq!(successes.terms["counted"], "successes only");
+    // A failure at once is no quick answer.
+    let refused = judge_with("all", |it| it.refused());
+    assert_eq!((refused.verdict, refused.observed), (Verdict::Pass, successes.observed), "{}", refused.reason);
+}
+
+#[test]
+fn where_all_fail_at_once_no_latency_passes() {
+    let refused = |it: Request<'_>| if it.phase == "cut" { it.refused() } else { it.ok_in(10.0) };
+    let observations = observe((20.0, 20.0), refused, refused);
+    for expect in [latency("p95", "max", "50ms"), ratio("p95", "max", 2.0), ratio("p95", "min", 0.5)] {
+        let result = judge(&observations, expect);
+        assert_eq!(result.verdict, Verdict::Inconclusive, "{}", result.reason);
+    }
+    let slow = |it: Request<'_>| Outcome { ms: 9_000.0, ..refused(it) };
+    assert_eq!(
+        judge(&observe((20.0, 20.0), |it| it.ok_in(10.0), slow), latency("p95", "max", "50ms")).verdict,
+        Verdict::Fail
     );
 }

@@ -171,6 +171,11 @@ fn a_quick_failure_does_not_make_a_service_look_fast() {
     let cell = &seen.segments[0].cells[0];
     assert_eq!((cell.requests(), cell.succeeded, cell.latency.len(), cell.in_flight), (5, 1, 3, 3));
     assert_eq!(cell.failed[&Failure::Status(503)], 1);
+    // How long each failure took is known all the same, by its kind.
+    let after: Vec<_> = cell.failed_after.iter().map(|(failure, after)| (*failure, after.len())).collect();
+    let kinds = [Failure::Timeout, Failure::Refused, Failure::NotSentLimit, Failure::Status(503)];
+    assert_eq!(after, kinds.map(|failure| (failure, 1)));
+    assert_eq!(cell.failed_after[&Failure::Refused].max(), Some(record(7).latency_us.into()));
     assert_eq!((seen.segments[0].first_success_ns, seen.issued, seen.not_sent()), (Some(7), 5, 1));
     // One that was never sent has no time at the service, and only a success tells how quick an answer begins.
     let timings = seen.timings();

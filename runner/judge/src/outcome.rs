@@ -1,0 +1,133 @@
+//! The time until a request's outcome, whatever the outcome was. A failure takes time too: who waited ten seconds for a 503
+//! waited as long as who waited ten seconds for an answer.
+//!
+//! - Every request that was due counts with the time until its outcome; one that was given up (a timeout) with the time
+//!   until then, which is the least that it would have taken.
+//! - A failure that was quicker than the percentile that is asked for says nothing about how long an answer takes: it is left
+//!   out, as the observations that are censored before the moment in question are from a reduced-sample estimate (Kaplan and
+//!   Meier, "Nonparametric Estimation from Incomplete Observations", Journal of the American Statistical Association 53,
+//!   1958). Else half of the requests refused at once would make a service look twice as fast.
+//! - `of: successes` leaves out all failures, those that were given up as well.
+
+use std::borrow::Cow;
+
+use shakedown_observe::{Cell, Histogram, LoadObservations};
+use shakedown_schemas::scenario::LatencyOf;
+
+use super::stats::total;
+use super::text;
+
+/// The load with the latencies that a percentile is of.
+pub(super) fn of(load: &LoadObservations, of: LatencyOf, quantile: f64) -> Cow<'_, LoadObservations> {
+    let counts = |cell: &Cell| cell.failed_after.keys().any(|failure| failure.is_timed() != of.is_all());
+    if !load.segments.iter().flat_map(|segment| &segment.cells).any(counts) {
+        return Cow::Borrowed(load);
+    }
+    let phases = load.segments.iter().map(|segment| segment.mark.phase + 1).max().unwrap_or_default();
+    let quicker: Vec<f64> = (0..phases).map(|phase| percentile(&total(load, phase), quantile)).collect();
+    let mut load = load.clone();
+    for segment in &mut load.segments {
+        let at_least = quicker[segment.mark.phase];
+        for cell in segment.cells.iter_mut().filter(|cell| !cell.failed_after.is_empty()) {
+            let after = std::mem::take(&mut cell.failed_after);
+            for (failure, after) in &after {
+                match (failure.is_timed(), of) {
+                    (false, LatencyOf::All) => cell.latency.merge(&after.at_least(at_least)),
+                    (true, LatencyOf::Successes) => cell.latency = cell.latency.without(after),
+                    _ => {}
+                }
+            }
+            cell.failed_after = after;
+        }
+    }
+    Cow::Owned(load)
+}
+
+/// The percentile of the times until the outcome, in microseconds: the smallest value that the wanted share is at most, of
+/// all but the failures that were quicker than it. Where nothing else than quick failures is left it is theirs.
+fn percentile(requests: &Cell, quantile: f64) -> f64 {
+    let mut failed = Histogram::default();
+    requests.failed_after.iter().filter(|it| !it.0.is_timed()).for_each(|it| failed.merge(it.1));
+    let ended = requests.latency.len();
+    if ended == 0 {
+        return 0.0;
+    }
+    let mut values: Vec<(f64, u64, u64)> = requests.latency.iter().map(|(value, count)| (value, count, 0)).collect();
+    values.extend(failed.iter().map(|(value, count)| (value, 0, count)));
+    values.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut at_most, mut slower) = (0, failed.len());
+    for (value, here, failed_here) in values {
+        at_most += here;
+        slower -= failed_here;
+        if at_most as f64 >= quantile * (ended + slower) as f64 - 1e-9 {
+            return value;
+        }
+    }
+    f64::INFINITY
+}
+
+/// How long the failures of each kind took, the most frequent kind first: `87 http_503 after 10s`. The middle one of each.
+pub(super) fn failed_after(requests: &Cell) -> String {
+    let mut kinds: Vec<_> = requests.failed_after.iter().collect();
+    kinds.sort_by_key(|(failure, after)| (std::cmp::Reverse(after.len()), **failure));
+    let words = kinds.into_iter().filter_map(|(failure, after)| {
+        let middle = after.quantile(0.5)? / 1e6;
+        Some(format!("{} {failure} after {}", after.len(), text::seconds(middle)))
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Outcome, Request, Timeline};
+    use shakedown_observe::Failure;
+
+    fn latency(answer: impl FnMut(Request<'_>) -> Outcome, of_what: LatencyOf, quantile: f64) -> Option<f64> {
+        let observations = Timeline::new(20.0).phase("a", 20.0).answer(answer).observe();
+        let load = of(&observations.loads[0], of_what, quantile);
+        total(&load, 0).latency.quantile(quantile).map(|microseconds| (microseconds / 1e3).round())
+    }
+
+    fn fails(it: &Request<'_>, ms: f64) -> Outcome {
+        Outcome { failure: Some(Failure::Status(503)), ..it.ok_in(ms) }
+    }
+
+    #[test]
+    fn slow_failures_count_with_their_time_and_quick_ones_are_left_out() {
+        use LatencyOf::{All, Successes};
+        // 8 % fail, after 10 s or at once.
+        let failing = |ms: f64| move |it: Request<'_>| if it.index % 25 < 2 { fails(&it, ms) } else { it.ok_in(50.0) };
+        let at = |ms, of, quantile| latency(failing(ms), of, quantile);
+        assert_eq!([at(10_000.0, All, 0.95), at(10_000.0, All, 0.5)], [Some(10_002.0), Some(50.0)]);
+        assert_eq!([at(10_000.0, Successes, 0.95), at(1.0, All, 0.95)], [Some(50.0); 2]);
+        // Half are refused at once, and one in twenty of the rest fails after 10 s: one in ten of what is left.
+        let both = |it: Request<'_>| match it.index % 20 {
+            0..10 => it.refused(),
+            10 => fails(&it, 10_000.0),
+            _ => it.ok_in(50.0),
+        };
+        assert_eq!([latency(both, All, 0.95), latency(both, All, 0.85)], [Some(10_002.0), Some(50.0)]);
+    }
+
+    #[test]
+    fn a_request_that_was_given_up_counts_unless_only_successes_do() {
+        let given_up = |it: Request<'_>| if it.index % 10 == 0 { it.timeout() } else { it.ok_in(50.0) };
+        let at = |of| latency(given_up, of, 0.95);
+        assert_eq!([at(LatencyOf::All), at(LatencyOf::Successes)], [Some(30_015.0), Some(50.0)]);
+    }
+
+    #[test]
+    fn where_all_fail_their_times_are_all_that_there_is() {
+        let all = |ms: f64| latency(move |it| fails(&it, ms), LatencyOf::All, 0.95);
+        assert_eq!(all(10_000.0), Some(10_002.0));
+        assert_eq!(latency(|it| fails(&it, 9.0), LatencyOf::Successes, 0.95), None);
+    }
+
+    #[test]
+    fn without_failures_nothing_is_copied() {
+        let observations = Timeline::new(20.0).phase("a", 20.0).observe();
+        assert!(matches!(of(&observations.loads[0], LatencyOf::All, 0.95), Cow::Borrowed(_)));
+        assert!(matches!(of(&observations.loads[0], LatencyOf::Successes, 0.95), Cow::Borrowed(_)));
+    }
+}
