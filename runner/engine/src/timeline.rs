@@ -1,12 +1,11 @@
-//! The timeline: the only part that acts. It runs the phases in order, orders the injections and the undos, marks the
-//! boundaries for the load, and writes down what happened.
+//! The timeline: the only part that acts. It runs the phases in order, commands the injections and the undos, marks the
+//! boundaries for the load, and records what happened.
 //!
-//! What is due when is worked out in `phase` and `state`, which are pure. Each fault is a task of its own (`fault`). The loop
-//! in `drive` orders and waits for events; it never waits for an act, so nothing keeps it from a signal, a stop condition or
-//! the next undo.
+//! `phase` and `state` decide what is due. They are pure. Each fault is a task of its own (`fault`). The loop in `drive` waits
+//! for events only, never for an action. Nothing can therefore delay a signal, a stop condition or the next undo.
 //!
-//! Whatever ends a run early (a failed injection, a signal, a panic), every fault that was begun is undone before this
-//! module returns.
+//! However a run ends early (a failed injection, a signal, a panic), every fault that was begun is undone before this module
+//! returns.
 
 mod drive;
 mod fault;
@@ -105,7 +104,7 @@ pub fn longest_calm(scenario: &Scenario) -> Duration {
 /// Runs a scenario from its load's start to its last undo.
 pub async fn run(timeline: Timeline<'_>) -> Outcome {
     let mut run = drive::Run::new(timeline);
-    // A panic in the load or in this module must not leave a fault in the cluster: the rest of the run is its end.
+    // A panic in the load or in the loop must not leave a fault in the cluster: the loop goes on and undoes everything.
     while let Err(panic) = AssertUnwindSafe(run.drive()).catch_unwind().await {
         if !run.panicked(panic.as_ref()) {
             break;

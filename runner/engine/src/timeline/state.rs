@@ -457,3 +457,6 @@ impl RunState {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,6 +54,7 @@ enum Behaviour {
     PanicsInUndo,
     DoesNotLast,
     HangsInUndo,
+    IsActiveLate,
 }
 
 struct FakeFault {
@@ -112,6 +113,13 @@ impl FaultDriver for FakeFault {
             Behaviour::FailsToInject => Err(FaultError::TargetGone("the pod is gone".to_owned())),
             _ => Ok(()),
         }
+    }
+
+    async fn become_active(&mut self) -> Result<(), FaultError> {
+        if self.behaviour == Behaviour::IsActiveLate {
+            tokio::time::sleep(Duration::from_secs(11)).await;
+        }
+        Ok(())
     }
 
     async fn prove(&mut self) -> Result<Vec<Finding>, FaultError> {
@@ -318,6 +326,48 @@ async fn faults_start_after_and_last_for() {
     // It is active from 13.5 on: its time and the phase's end count from then.
     assert_eq!(case.log.text(), "10.0 gate after 1\n13.0 inject cut\n17.5 undo cut\n40.5 load ends");
     assert_eq!(case.marks[1], (10.0, 1, Part::Settling));
+    assert_eq!(case.outcome.faults[0].injection, Verdict::Pass);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_is_active_late_gets_its_time() {
+    let late = [("cut", Behaviour::IsActiveLate)];
+    let case = play(&three_phases(&FAULT.replace("}]}", r#"}], "after": "3s"}"#)), &late, None).await;
+    // Active from 24.5 on, with 17 s of its phase to go.
+    assert_eq!(case.log.text(), "10.0 gate after 1\n13.0 inject cut\n41.5 undo cut\n51.7 load ends");
+    assert_eq!(case.outcome.faults[0].injection, Verdict::Pass);
+    let case = play(&three_phases(&FAULT.replace("}]}", r#"}], "after": "3s", "for": "5s"}"#)), &late, None).await;
+    assert_eq!(case.log.text(), "10.0 gate after 1\n13.0 inject cut\n29.5 undo cut\n51.5 load ends");
+    assert_eq!(case.outcome.faults[0].injection, Verdict::Pass);
+    assert!(case.outcome.observations.phases[1].complete);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_was_over_before_its_phase_counted_proves_nothing() {
+    let brief = FAULT.replace("}]}", r#"}], "for": "4s"}"#);
+    let phases = format!(
+        r#"[{{"name": "during", "duration": "20s",
+              "faults": {{"brief": {{"partition": {brief}}}, "late": {{"partition": {FAULT}}}}}}}]"#
+    );
+    let faults = [("brief", Behaviour::Works), ("late", Behaviour::IsActiveLate)];
+    let case = play(&phases, &faults, None).await;
+    assert_eq!(
+        case.log.text(),
+        "0.0 gate after 0\n0.0 inject brief\n0.0 inject late\n4.5 undo brief\n31.5 undo late\n31.7 load ends"
+    );
+    let [brief, late] = &case.outcome.faults[..] else { panic!("{:?}", case.outcome.faults) };
+    assert_eq!((brief.injection, late.injection), (Verdict::Inconclusive, Verdict::Pass));
+    assert_eq!(brief.problem.as_deref(), Some("planned for 4s of its phase, in place for 0s of it"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_a_signal_cuts_short_proves_nothing() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::Works)], Some(20.5)).await;
+    let fault = &case.outcome.faults[0];
+    assert_eq!((fault.injection, fault.undo), (Verdict::Inconclusive, Verdict::Pass));
+    assert_eq!(fault.problem.as_deref(), Some("planned for 20s of its phase, in place for 10s of it"));
+    // Nine tenths suffice.
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::Works)], Some(29.0)).await;
     assert_eq!(case.outcome.faults[0].injection, Verdict::Pass);
 }
 
