@@ -199,7 +199,7 @@ fn interrupted_in_the_middle_of_a_fault_it_undoes_everything_and_reports() {
     let shakedown = Shakedown::new();
     let standing = Standing::start(&shakedown);
     let file = scenario("fault-tolerance.yaml");
-    for (signal, code, out) in [(Signal::INT, 130, "int"), (Signal::TERM, 143, "term")] {
+    for (signal, code, out) in [(Signal::INT, 130, "int"), (Signal::TERM, 143, "term"), (Signal::HUP, 129, "hup")] {
         // What the baseline is like does not matter here.
         let args = ["run", "--kubeconfig", &standing.kubeconfig, "--inject-anyway", "--out", out, &file];
         let running = shakedown.start(&[&args[..], &SHORT[..]].concat());
@@ -208,6 +208,7 @@ fn interrupted_in_the_middle_of_a_fault_it_undoes_everything_and_reports() {
         let live = shakedown.run(&["cleanup", out, "--kubeconfig", &standing.kubeconfig]);
         live.expect_code(3).expect_stderr(&["still going on", "help:"]);
         running.signal(signal);
+        running.stderr_line("undoing everything", Duration::from_secs(2));
         let finished = running.finish(Duration::from_secs(20)).expect_code(code);
         let reports = shakedown.reports(out);
         assert_eq!(reports.result.exit_code, code as u8);

@@ -167,6 +167,7 @@ pub const fn exit_code(code: u8) -> &'static str {
         4 => "inconclusive",
         5 => "nothing was selected",
         6 => "something was left behind in the cluster",
+        129 => "interrupted by SIGHUP",
         130 => "interrupted by SIGINT",
         143 => "interrupted by SIGTERM",
         _ => "unknown",

@@ -10,7 +10,7 @@ use shakedown_schemas::units::Duration;
 ///
 /// Every flag can also be given by an environment variable: `--fuse-margin` by SHAKEDOWN_FUSE_MARGIN. Exit codes:
 /// 0 passed, 1 an expectation failed, 2 usage or an invalid scenario, 3 the environment, 4 inconclusive, 5 nothing selected, 6 something was left behind in the
-/// cluster, 130 and 143 interrupted.
+/// cluster, 129, 130 and 143 interrupted by SIGHUP, SIGINT and SIGTERM.
 #[derive(Debug, Parser)]
 #[command(name = "shakedown", version, propagate_version = true)]
 pub struct Args {

@@ -14,6 +14,8 @@ pub const INCONCLUSIVE: u8 = 4;
 pub const NOTHING_SELECTED: u8 = 5;
 /// Something was left behind in the cluster; never masked by another code.
 pub const LEFTOVERS: u8 = 6;
+/// Interrupted by SIGHUP, after undoing everything.
+pub const HUNG_UP: u8 = 129;
 /// Interrupted by SIGINT, after undoing everything.
 pub const INTERRUPTED: u8 = 130;
 /// Interrupted by SIGTERM, after undoing everything.

@@ -76,6 +76,8 @@ impl Live {
             }
             EventKind::Warning { message } => format!("{}: {message}", style.yellow("warning")),
             EventKind::Error { message } => format!("{}: {message}", style.red("error")),
+            // It is said once, as soon as the signal comes, and not again by each scenario.
+            EventKind::Interrupted { .. } if event.scenario.is_some() => return None,
             EventKind::Interrupted { signal } => {
                 format!("{signal}: undoing everything; a second one ends at once and leaves the rest to the fuse")
             }

@@ -66,7 +66,10 @@ pub(super) async fn all(
         listeners.push(Box::new(Console::new(style, verbose)));
     }
     let events = Events::new(listeners).redacted(redactor.clone());
-    let stop = signals::listen(&last_words(&args.target, &output));
+    let stop = signals::listen(&last_words(&args.target, &output), {
+        let events = events.clone();
+        move |signal| events.emit(EventKind::Interrupted { signal: signal.to_owned() })
+    });
     events.emit(EventKind::RunStarted { run: result.run.id.clone(), seed: result.run.seed });
 
     let options = |serial| Options {
@@ -155,9 +158,6 @@ pub(super) async fn all(
         }
     }
     environment.close().await;
-    if let Some(signal) = *stop.borrow() {
-        events.emit(EventKind::Interrupted { signal: signal.to_owned() });
-    }
     seal(&mut result, begun, &events, &stop);
     events.emit(EventKind::RunEnded { verdict: result.verdict, exit_code: result.exit_code });
     result.events = events.log();

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first asks the run to end and undo, the second ends the process at once.
+//! SIGINT, SIGTERM and SIGHUP: the first asks the run to end and undo, the second ends the process at once.
 
 use std::io::Write;
 
@@ -6,15 +6,20 @@ use tokio::sync::watch;
 
 use super::exit;
 
-/// Listens from now on. The receiver holds the first signal's name once there is one. `last_words` are said at the
-/// second.
-pub fn listen(last_words: &str) -> watch::Receiver<Option<&'static str>> {
+/// Listens from now on. The receiver holds the first signal's name once there is one. `acknowledge` is called with it at
+/// once, whatever else goes on, and `last_words` are said at the second.
+pub fn listen(
+    last_words: &str,
+    acknowledge: impl FnOnce(&'static str) + Send + 'static,
+) -> watch::Receiver<Option<&'static str>> {
     let (sender, receiver) = watch::channel(None);
     let last_words = last_words.to_owned();
     let mut signals = Signals::new();
     tokio::spawn(async move {
         let first = signals.next().await;
+        // The undo comes before its words.
         _ = sender.send(Some(first));
+        acknowledge(first);
         let second = signals.next().await;
         _ = writeln!(std::io::stderr(), "{second} again: ended at once{last_words}");
         std::process::exit(i32::from(code(second)));
@@ -22,29 +27,63 @@ pub fn listen(last_words: &str) -> watch::Receiver<Option<&'static str>> {
     receiver
 }
 
-/// The exit code of a run that a signal ended.
+/// The exit code of a run that a signal ended: 128 and the signal's number, as shells have it.
 pub fn code(signal: &str) -> u8 {
-    if signal == "SIGTERM" { exit::TERMINATED } else { exit::INTERRUPTED }
+    match signal {
+        "SIGHUP" => exit::HUNG_UP,
+        "SIGTERM" => exit::TERMINATED,
+        _ => exit::INTERRUPTED,
+    }
 }
 
-/// Both signals, registered once: one that comes while another is being handled is not lost.
+/// The signals, registered once: one that comes while another is being handled is not lost. None where the system refuses.
 #[cfg(unix)]
-struct Signals(Option<(tokio::signal::unix::Signal, tokio::signal::unix::Signal)>);
+struct Signals {
+    interrupt: Option<tokio::signal::unix::Signal>,
+    terminate: Option<tokio::signal::unix::Signal>,
+    hangup: Option<tokio::signal::unix::Signal>,
+}
 
 #[cfg(unix)]
 impl Signals {
     fn new() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
-        Self(signal(SignalKind::interrupt()).ok().zip(signal(SignalKind::terminate()).ok()))
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        Self {
+            interrupt: signal(SignalKind::interrupt()).ok(),
+            terminate: signal(SignalKind::terminate()).ok(),
+            // Under `nohup`, a run goes on when its terminal is closed.
+            hangup: if ignores_hangup(&status) { None } else { signal(SignalKind::hangup()).ok() },
+        }
     }
 
     async fn next(&mut self) -> &'static str {
-        let Some((interrupt, terminate)) = &mut self.0 else { return std::future::pending().await };
         tokio::select! {
-            _ = interrupt.recv() => "SIGINT",
-            _ = terminate.recv() => "SIGTERM",
+            () = received(&mut self.interrupt) => "SIGINT",
+            () = received(&mut self.terminate) => "SIGTERM",
+            () = received(&mut self.hangup) => "SIGHUP",
         }
     }
+}
+
+/// The next signal of a kind; never where there is none to listen to.
+#[cfg(unix)]
+async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
+    if let Some(signal) = signal
+        && signal.recv().await.is_some()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+/// Whether a process with this `/proc/self/status` was started with SIGHUP ignored, as `nohup` does. Elsewhere than on Linux
+/// there is no such file, and nobody knows.
+#[cfg(unix)]
+fn ignores_hangup(status: &str) -> bool {
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // SIGHUP is signal 1, the lowest bit.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 #[cfg(not(unix))]
@@ -61,5 +100,24 @@ impl Signals {
             Ok(()) => "SIGINT",
             Err(_) => std::future::pending().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_has_the_code_that_shells_give_it() {
+        assert_eq!(["SIGHUP", "SIGINT", "SIGTERM"].map(code), [129, 130, 143]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_run_under_nohup_ignores_the_hangup() {
+        assert!(ignores_hangup("Name:\tx\nSigIgn:\t0000000000000001\nSigCgt:\t0000000000000000\n"));
+        assert!(ignores_hangup("SigIgn:\t0000000000001005\n"));
+        assert!(!ignores_hangup("SigIgn:\t0000000000001002\n"));
+        assert!(!ignores_hangup("SigBlk:\t0000000000000001\n") && !ignores_hangup(""));
     }
 }

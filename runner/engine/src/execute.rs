@@ -236,7 +236,8 @@ async fn act(
 ) -> Outcome {
     let ready = prepare(context, loads, faults, jobs, guard.as_deref_mut()).await;
     let scenario = &document.scenario;
-    let gate: timeline::Gate<'_> = Box::new(|seen| judge::problems(scenario, seen, context.seed));
+    let (judged, seed) = (scenario.clone(), context.seed);
+    let gate: timeline::Gate = Box::new(move |seen| judge::problems(&judged, seen, seed));
     let engine = match ready {
         Ok(engine) => engine,
         Err(message) => {

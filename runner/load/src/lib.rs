@@ -106,6 +106,18 @@ pub struct Live {
     pub in_flight: u64,
 }
 
+impl Live {
+    /// Adds what happened after this, so that both are one stretch.
+    pub fn add(&mut self, later: &Self) {
+        self.ended += later.ended;
+        self.succeeded += later.succeeded;
+        self.latency.merge(&later.latency);
+        self.in_flight = later.in_flight;
+        let milliseconds = |quantile| self.latency.quantile(quantile).map(|micros| micros / 1e3);
+        (self.p50_ms, self.p95_ms, self.p99_ms) = (milliseconds(0.5), milliseconds(0.95), milliseconds(0.99));
+    }
+}
+
 /// The load generator itself failed; this says nothing about the service.
 #[derive(Debug, thiserror::Error)]
 #[error("load `{load}`: {message}")]

@@ -1,90 +1,318 @@
-//! One fault on its way through a run: its state, its times and its evidence.
+//! The task of one fault. It injects, proves, undoes and confirms on command, and reports each step. The command to undo
+//! interrupts every other step.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures::FutureExt;
 use shakedown_schemas::EventKind;
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{Evidence, FaultResult, Leftover, Verdict};
-use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Stop;
+use super::panicked;
 use crate::events::Events;
 use shakedown_faults::{FaultDriver, FaultError, FaultPlan, Finding};
 
-/// How long a fault has to be proven, and to be proven gone.
+/// The longest injection. It is far longer than the cluster client repeats a request.
+const INJECT_LIMIT: Duration = Duration::from_secs(300);
+/// The longest wait for an active fault. The drivers' own limits are shorter.
+const ACTIVE_LIMIT: Duration = Duration::from_secs(3600);
+/// The longest search for a proof, and the longest single check.
 const PROOF_LIMIT: Duration = Duration::from_secs(10);
-/// How long the look right before an undo may take: the undo must not wait for a server that is in trouble.
-const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause between two tries of an undo.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How long a running injection may still take when the undo is due.
+const GRACE: Duration = Duration::from_millis(50);
+/// When the undo of an interrupted injection is repeated: the server may still execute its last request until then.
+const LATE: Duration = Duration::from_secs(1);
 
-pub(super) struct FaultRun {
-    pub(super) plan: FaultPlan,
-    driver: Box<dyn FaultDriver>,
-    events: Events,
-    state: FaultState,
-    result: FaultResult,
+/// A command of the timeline to a fault's task.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Command {
+    /// Inject.
+    Inject,
+    /// Check whether the fault lasts. The undo is due at this moment.
+    CheckUntil(Instant),
+    /// Undo.
+    Undo {
+        /// Whether the run ends early, so that no further evidence counts.
+        hurried: bool,
+    },
+    /// Remove the preparations. Nothing is injected.
+    Dismiss,
 }
 
-impl FaultRun {
-    pub(super) fn new(plan: FaultPlan, driver: Box<dyn FaultDriver>, events: Events) -> Self {
-        let result = FaultResult {
-            name: plan.name.clone(),
-            phase: String::new(),
-            kind: plan.kind.to_owned(),
-            engine: plan.engine.to_owned(),
-            description: plan.description.clone(),
-            targets: plan.targets.clone(),
-            peers: plan.peers.clone(),
-            objects: plan.objects.clone(),
+/// A report of a fault's task.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// The number of the fault.
+    pub(super) fault: usize,
+    /// When.
+    pub(super) at: Instant,
+    /// The event.
+    pub(super) what: FaultEvent,
+}
+
+/// An event of a fault.
+#[derive(Debug)]
+pub(super) enum FaultEvent {
+    /// It is in another state.
+    Entered(FaultState),
+    /// It could not be injected, in words.
+    Failed(String),
+}
+
+/// The outcome of a fault.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// Its part of the result.
+    pub(super) result: FaultResult,
+    /// The objects that could not be removed.
+    pub(super) leftovers: Vec<Leftover>,
+    /// Why the preparations could not be removed.
+    pub(super) problem: Option<String>,
+}
+
+/// The commands to one fault, including those that arrived during another step.
+struct Commands {
+    receiver: mpsc::UnboundedReceiver<Command>,
+    /// Set once the undo was commanded: whether it is hurried.
+    undo: Option<bool>,
+    check_until: Option<Instant>,
+}
+
+impl Commands {
+    /// The next command. If the timeline is gone, the task undoes its fault by itself.
+    async fn next(&mut self) -> Command {
+        let command = self.receiver.recv().await.unwrap_or(Command::Undo { hurried: true });
+        match command {
+            Command::Undo { hurried } => self.undo = Some(hurried),
+            Command::CheckUntil(moment) => self.check_until = Some(moment),
+            Command::Inject | Command::Dismiss => {}
+        }
+        command
+    }
+
+    /// Waits for an action, and after the command to undo for at most `grace`; none when it did not end in time.
+    async fn during<T>(&mut self, act: impl Future<Output = T>, grace: Duration) -> Option<T> {
+        let mut act = pin!(act);
+        while self.undo.is_none() {
+            tokio::select! {
+                biased;
+                _ = self.next() => {}
+                done = &mut act => return Some(done),
+            }
+        }
+        timeout(grace, act).await.ok()
+    }
+}
+
+/// One fault on its way through a run.
+pub(super) struct FaultTask {
+    number: usize,
+    plan: FaultPlan,
+    driver: Box<dyn FaultDriver>,
+    events: Events,
+    zero: Instant,
+    undo_limit: Duration,
+    commands: Commands,
+    reports: mpsc::UnboundedSender<Report>,
+    state: FaultState,
+    result: FaultResult,
+    problem: Option<String>,
+    /// The injection was interrupted: the server may execute one of its requests late.
+    cut_off: bool,
+    /// The result of the last check, once one was commanded.
+    last_check: Option<Result<Vec<Finding>, String>>,
+}
+
+/// The connections of a fault's task.
+pub(super) struct Channels {
+    /// The number of the fault.
+    pub(super) number: usize,
+    /// Where its events go.
+    pub(super) events: Events,
+    /// The load's start.
+    pub(super) zero: Instant,
+    /// How long its undo is tried.
+    pub(super) undo_limit: Duration,
+    /// Its commands.
+    pub(super) commands: mpsc::UnboundedReceiver<Command>,
+    /// Where its reports go.
+    pub(super) reports: mpsc::UnboundedSender<Report>,
+}
+
+/// The result of a fault that was not injected.
+pub(super) fn untouched(plan: &FaultPlan) -> FaultResult {
+    FaultResult {
+        name: plan.name.clone(),
+        phase: String::new(),
+        kind: plan.kind.to_owned(),
+        engine: plan.engine.to_owned(),
+        description: plan.description.clone(),
+        targets: plan.targets.clone(),
+        peers: plan.peers.clone(),
+        objects: plan.objects.clone(),
+        state: FaultState::Planned,
+        injecting_s: None,
+        injected_s: None,
+        proven_s: None,
+        undoing_s: None,
+        undone_s: None,
+        evidence: Vec::new(),
+        injection: Verdict::Inconclusive,
+        undo: Verdict::Pass,
+        problem: Some("the run ended before it was injected".to_owned()),
+        line: None,
+    }
+}
+
+/// The outcome of a fault whose task died. Any of its objects may be left.
+pub(super) fn lost(plan: &FaultPlan) -> Ended {
+    let result = FaultResult {
+        state: FaultState::Left,
+        injection: Verdict::Error,
+        undo: Verdict::Error,
+        problem: Some(PANIC.to_owned()),
+        ..untouched(plan)
+    };
+    Ended { result, leftovers: planned_objects(plan), problem: None }
+}
+
+/// Every object of a plan, as a possible leftover.
+fn planned_objects(plan: &FaultPlan) -> Vec<Leftover> {
+    let command = |kind: &str, namespace: &str, name: &str| match namespace {
+        "" => format!("kubectl delete {kind} {name}"),
+        namespace => format!("kubectl -n {namespace} delete {kind} {name}"),
+    };
+    let objects = plan.objects.iter().map(|object| {
+        let kind = object.kind.to_lowercase();
+        Leftover {
+            what: format!("{kind}/{}", object.name),
+            command: command(&kind, &object.namespace, &object.name),
+            error: PANIC.to_owned(),
+        }
+    });
+    objects.collect()
+}
+
+const PANIC: &str = "shakedown itself failed there (this is a bug)";
+
+/// Turns a panic of an action into an error.
+async fn caught<T>(act: impl Future<Output = T>) -> Result<T, String> {
+    AssertUnwindSafe(act).catch_unwind().await.map_err(|panic| panicked(panic.as_ref()))
+}
+
+/// The failure of a driver's action.
+enum DriverFailure {
+    /// The driver's own error.
+    Fault(FaultError),
+    /// A panic, with the message for the run's errors.
+    Panic(String),
+    /// No answer within this time.
+    Silence(Duration),
+}
+
+impl DriverFailure {
+    /// In words, for the fault.
+    fn text(&self) -> String {
+        match self {
+            Self::Fault(error) => error.to_string(),
+            Self::Panic(_) => PANIC.to_owned(),
+            Self::Silence(limit) => format!("no answer within {} s", limit.as_secs()),
+        }
+    }
+}
+
+/// An action of a driver, limited in time.
+async fn bounded<T>(limit: Duration, act: impl Future<Output = Result<T, FaultError>>) -> Result<T, DriverFailure> {
+    match timeout(limit, caught(act)).await {
+        Ok(Ok(Ok(value))) => Ok(value),
+        Ok(Ok(Err(error))) => Err(DriverFailure::Fault(error)),
+        Ok(Err(panic)) => Err(DriverFailure::Panic(panic)),
+        Err(_) => Err(DriverFailure::Silence(limit)),
+    }
+}
+
+impl FaultTask {
+    /// A fault that is not injected yet.
+    pub(super) fn new(plan: FaultPlan, driver: Box<dyn FaultDriver>, channels: Channels) -> Self {
+        let Channels { number, events, zero, undo_limit, commands, reports } = channels;
+        Self {
+            number,
+            result: untouched(&plan),
+            plan,
+            driver,
+            events,
+            zero,
+            undo_limit,
+            commands: Commands { receiver: commands, undo: None, check_until: None },
+            reports,
             state: FaultState::Planned,
-            injecting_s: None,
-            injected_s: None,
-            proven_s: None,
-            undoing_s: None,
-            undone_s: None,
-            evidence: Vec::new(),
-            injection: Verdict::Inconclusive,
-            undo: Verdict::Pass,
             problem: None,
-            line: None,
+            cut_off: false,
+            last_check: None,
+        }
+    }
+
+    /// Obeys the commands until the fault is undone or dismissed.
+    pub(super) async fn run(mut self) -> Ended {
+        let begun = |state| !matches!(state, FaultState::Planned | FaultState::Undone | FaultState::Left);
+        // Panics of drivers are caught at each call. This is for panics of the task itself.
+        if caught(self.live()).await.is_err() && begun(self.state) && caught(self.undo()).await.is_err() {
+            self.left(PANIC.to_owned());
+        }
+        self.result.state = self.state;
+        let driver = AssertUnwindSafe(&self.driver);
+        let leftovers = match self.state {
+            FaultState::Left => std::panic::catch_unwind(|| driver.leftovers()),
+            _ => Ok(Vec::new()),
         };
-        Self { plan, driver, events, state: FaultState::Planned, result }
+        let leftovers = leftovers.unwrap_or_else(|_| planned_objects(&self.plan));
+        Ended { result: self.result, leftovers, problem: self.problem }
     }
 
-    pub(super) fn is_planned(&self) -> bool {
-        self.state == FaultState::Planned
+    async fn live(&mut self) {
+        loop {
+            match self.commands.next().await {
+                Command::Inject => break,
+                Command::CheckUntil(_) => {}
+                Command::Undo { .. } | Command::Dismiss => return self.dismiss().await,
+            }
+        }
+        self.result.problem = None;
+        if self.inject().await && self.prove().await {
+            self.look().await;
+        }
+        while self.commands.undo.is_none() {
+            _ = self.commands.next().await;
+        }
+        self.conclude();
+        self.undo().await;
     }
 
-    /// Whether it was injected and nobody has looked for its proof yet.
-    pub(super) fn is_to_prove(&self) -> bool {
-        self.state == FaultState::Injected && self.result.problem.is_none()
+    fn seconds(&self) -> f64 {
+        self.zero.elapsed().as_secs_f64()
     }
 
-    pub(super) fn is_standing(&self) -> bool {
-        matches!(self.state, FaultState::Injected | FaultState::Proven)
+    /// Reports what happened, and answers when that was, in seconds.
+    fn report(&self, what: FaultEvent) -> f64 {
+        let at = Instant::now();
+        _ = self.reports.send(Report { fault: self.number, at, what });
+        at.saturating_duration_since(self.zero).as_secs_f64()
     }
 
-    pub(super) fn needs_undo(&self) -> bool {
-        !matches!(self.state, FaultState::Planned | FaultState::Undone | FaultState::Left)
-    }
-
-    pub(super) fn state_text(&self) -> String {
-        format!("{} {}", self.plan.name, self.state.word())
-    }
-
-    pub(super) fn undone_ns(&self) -> Option<u64> {
-        self.result.undone_s.map(|seconds| (seconds * 1e9).round() as u64)
-    }
-
-    fn enter(&mut self, state: FaultState, detail: &str) {
+    /// Enters a state, and returns when, in seconds.
+    fn enter(&mut self, state: FaultState, detail: &str) -> f64 {
         self.state = state;
+        let at_s = self.report(FaultEvent::Entered(state));
         self.events.emit(EventKind::Fault { fault: self.plan.name.clone(), state, detail: detail.to_owned() });
+        at_s
     }
 
     fn note(&mut self, at_s: f64, findings: Vec<Finding>) {
@@ -93,142 +321,195 @@ impl FaultRun {
         }
     }
 
-    /// Injects; what makes the fault is there when this returns.
-    pub(super) async fn inject(
-        &mut self,
-        zero: Instant,
-        mut stop: watch::Receiver<Option<Stop>>,
-    ) -> Result<(), String> {
-        self.result.injecting_s = Some(zero.elapsed().as_secs_f64());
-        self.enter(FaultState::Injecting, "");
-        if let Err(error) = self.driver.inject().await {
-            return Err(self.failed(&error));
-        }
-        // Waiting may end at any time: it changes nothing.
-        let active = tokio::select! {
-            biased;
-            active = self.driver.become_active() => active,
-            Ok(_) = stop.wait_for(Option::is_some) => {
-                self.result.problem = Some("not proven: the run was stopped first".to_owned());
-                self.enter(FaultState::Injected, "");
-                return Ok(());
+    /// Injects, and waits until the fault is active; false when it is not.
+    async fn inject(&mut self) -> bool {
+        self.result.injecting_s = Some(self.enter(FaultState::Injecting, ""));
+        // Until it has ended, the server may still execute one of its requests.
+        self.cut_off = true;
+        let injected = bounded(INJECT_LIMIT, self.driver.inject());
+        match self.commands.during(injected, GRACE).await {
+            Some(Err(DriverFailure::Fault(error))) => {
+                self.cut_off = false;
+                return self.failed(&DriverFailure::Fault(error));
             }
-        };
-        if let Err(error) = active {
-            return Err(self.failed(&error));
+            Some(Err(failure)) => return self.failed(&failure),
+            Some(Ok(())) => self.cut_off = false,
+            None => return self.unproven(None),
         }
-        self.result.injected_s = Some(zero.elapsed().as_secs_f64());
-        self.enter(FaultState::Injected, "");
-        Ok(())
+        let active = bounded(ACTIVE_LIMIT, self.driver.become_active());
+        match self.commands.during(active, Duration::ZERO).await {
+            Some(Ok(())) => {}
+            Some(Err(failure)) => return self.failed(&failure),
+            None => return self.unproven(None),
+        }
+        self.result.injected_s = Some(self.enter(FaultState::Injected, ""));
+        true
     }
 
-    /// Proves. An unproven fault stands all the same: what it did is for the judge. Once `stopped` says so, no more proof
-    /// is looked for.
-    pub(super) async fn prove(&mut self, zero: Instant, stopped: impl Fn() -> bool) -> Result<(), String> {
+    /// Proves; false when there is no proof. An unproven fault stays until its undo: its effect is judged.
+    async fn prove(&mut self) -> bool {
         let begun = Instant::now();
+        let mut seen = None;
         loop {
-            match self.driver.prove().await {
+            let look = bounded(PROOF_LIMIT, self.driver.prove());
+            let Some(looked) = self.commands.during(look, Duration::ZERO).await else { return self.unproven(seen) };
+            match looked {
                 Ok(findings) => {
                     let proven = !findings.is_empty() && findings.iter().all(|finding| finding.holds);
+                    let details = detail(&findings, proven);
                     if proven || begun.elapsed() >= PROOF_LIMIT {
-                        let at_s = zero.elapsed().as_secs_f64();
-                        let details = detail(&findings, proven);
-                        self.note(at_s, findings);
-                        if proven {
-                            self.result.proven_s = Some(at_s);
-                            self.result.injection = Verdict::Pass;
-                            self.enter(FaultState::Proven, &details);
-                        } else {
-                            self.result.problem = Some(format!("not proven: {details}"));
-                            self.events.emit(EventKind::Warning {
-                                message: format!("fault {} could not be proven: {details}", self.plan.name),
-                            });
+                        if !proven {
+                            self.note(self.seconds(), findings);
+                            return self.unproven(Some(details));
                         }
-                        return Ok(());
+                        let at_s = self.enter(FaultState::Proven, &details);
+                        self.note(at_s, findings);
+                        self.result.proven_s = Some(at_s);
+                        self.result.injection = Verdict::Pass;
+                        return true;
                     }
+                    seen = Some(details);
                 }
-                Err(FaultError::TargetGone(message)) => return Err(self.failed(&FaultError::TargetGone(message))),
-                Err(error) if begun.elapsed() >= PROOF_LIMIT => {
-                    self.result.problem = Some(format!("not proven: {error}"));
-                    return Ok(());
+                Err(DriverFailure::Fault(error)) if !matches!(error, FaultError::TargetGone(_)) => {
+                    if begun.elapsed() >= PROOF_LIMIT {
+                        return self.unproven(Some(error.to_string()));
+                    }
+                    seen = Some(error.to_string());
                 }
-                Err(_) => {}
+                Err(failure @ DriverFailure::Silence(_)) => return self.unproven(Some(failure.text())),
+                Err(failure) => return self.failed(&failure),
             }
-            if stopped() {
-                self.result.problem = Some("not proven: the run was stopped first".to_owned());
-                return Ok(());
+            if self.commands.during(tokio::time::sleep(PAUSE), Duration::ZERO).await.is_none() {
+                return self.unproven(seen);
             }
-            tokio::time::sleep(PAUSE).await;
         }
     }
 
-    fn failed(&mut self, error: &FaultError) -> String {
-        let message = format!("fault {} could not be injected: {error}", self.plan.name);
-        self.result.injection = Verdict::Error;
-        self.result.problem = Some(error.to_string());
-        self.enter(FaultState::Failed, &error.to_string());
-        message
+    /// Records that there is no proof, with the result of the last check; returns false.
+    fn unproven(&mut self, seen: Option<String>) -> bool {
+        let why = match (self.commands.undo, seen) {
+            (Some(true), _) => "the run was stopped first".to_owned(),
+            (Some(false), Some(seen)) => format!("its undo was due first; until then: {seen}"),
+            (Some(false), None) => "its undo was due first".to_owned(),
+            (None, seen) => {
+                let seen = seen.unwrap_or_default();
+                let message = format!("fault {} could not be proven: {seen}", self.plan.name);
+                self.events.emit(EventKind::Warning { message });
+                seen
+            }
+        };
+        self.result.problem = Some(format!("not proven: {why}"));
+        false
     }
 
-    /// Looks once more at a fault that was proven, right before its undo: one that did not last proves nothing.
-    async fn settle(&mut self, zero: Instant) {
-        let looked = tokio::time::timeout(SETTLE_LIMIT, AssertUnwindSafe(self.driver.settle()).catch_unwind()).await;
+    fn failed(&mut self, failure: &DriverFailure) -> bool {
+        let text = failure.text();
+        let message = match failure {
+            DriverFailure::Panic(message) => message.clone(),
+            _ => format!("fault {} could not be injected: {text}", self.plan.name),
+        };
+        self.result.injection = Verdict::Error;
+        self.result.problem = Some(text.clone());
+        self.enter(FaultState::Failed, &text);
+        self.report(FaultEvent::Failed(message));
+        false
+    }
+
+    /// Checks on command whether a proven fault lasts, until its undo is commanded.
+    async fn look(&mut self) {
+        while self.commands.undo.is_none() {
+            match self.commands.check_until.take() {
+                Some(until) => {
+                    self.last_check.get_or_insert_with(|| Err("no answer in time".to_owned()));
+                    self.check_until(until).await;
+                }
+                None => _ = self.commands.next().await,
+            }
+        }
+    }
+
+    /// Checks at once, and a second time so that this check ends right before the undo if it takes as long as the first.
+    async fn check_until(&mut self, until: Instant) {
+        let begun = Instant::now();
+        if !self.check_once(until).await {
+            return;
+        }
+        let took = begun.elapsed();
+        let again = until.checked_sub((took * 2).max(PAUSE)).filter(|again| *again > Instant::now());
+        let Some(again) = again else { return };
+        let waited = self.commands.during(tokio::time::sleep_until(again), Duration::ZERO).await;
+        if waited.is_some() && self.commands.check_until.is_none() {
+            self.check_once(until).await;
+        }
+    }
+
+    /// One check; false when its answer did not arrive before the undo.
+    async fn check_once(&mut self, until: Instant) -> bool {
+        let look = timeout_at(until, caught(self.driver.settle()));
+        let Some(Ok(looked)) = self.commands.during(look, Duration::ZERO).await else { return false };
+        self.last_check = Some(match looked {
+            Ok(Ok(findings)) => Ok(findings),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(PANIC.to_owned()),
+        });
+        true
+    }
+
+    /// Takes the proof away from a fault that did not last.
+    fn conclude(&mut self) {
+        let hurried = self.commands.undo.unwrap_or(true);
+        let Some(looked) = self.last_check.take().filter(|_| self.state == FaultState::Proven && !hurried) else {
+            return;
+        };
         let problem = match looked {
-            Ok(Ok(Ok(findings))) => {
+            Ok(findings) => {
                 let lasted = findings.iter().all(|finding| finding.holds);
                 let details = detail(&findings, lasted);
-                self.note(zero.elapsed().as_secs_f64(), findings);
+                self.note(self.seconds(), findings);
                 if lasted {
                     return;
                 }
                 details
             }
-            Ok(Ok(Err(error))) => error.to_string(),
-            Ok(Err(_)) => PANIC.to_owned(),
-            Err(_) => "no answer in time".to_owned(),
+            Err(problem) => problem,
         };
         self.result.injection = Verdict::Inconclusive;
         self.result.problem = Some(format!("not proven to have lasted until its end: {problem}"));
     }
 
-    /// Undoes until it is proven gone or the limit is over; true when it is gone.
-    pub(super) async fn undo(&mut self, zero: Instant, limit: Duration, stopped: bool) -> bool {
-        if self.state == FaultState::Proven && !stopped {
-            self.settle(zero).await;
+    /// Undoes until the fault is proven gone or the limit is over.
+    async fn undo(&mut self) {
+        self.result.undoing_s = Some(self.enter(FaultState::Undoing, ""));
+        let deadline = Instant::now() + self.undo_limit;
+        if self.cut_off {
+            _ = timeout_at(deadline, caught(self.driver.undo())).await;
+            tokio::time::sleep_until(deadline.min(Instant::now() + LATE)).await;
         }
-        self.result.undoing_s = Some(zero.elapsed().as_secs_f64());
-        self.enter(FaultState::Undoing, "");
-        let deadline = Instant::now() + limit;
         let mut problem = "there was no time for it".to_owned();
         let mut pause = PAUSE;
         for attempt in 1.. {
-            let tried = AssertUnwindSafe(try_undo(&mut self.driver)).catch_unwind();
             let mut wait = pause;
-            match tokio::time::timeout_at(deadline, tried).await {
+            match timeout_at(deadline, caught(try_undo(&mut self.driver))).await {
                 Ok(Ok(Ok(findings))) => {
                     let gone = findings.iter().all(|finding| finding.holds);
                     let details = detail(&findings, gone);
                     if gone {
-                        let at_s = zero.elapsed().as_secs_f64();
+                        let at_s = self.enter(FaultState::Undone, &details);
                         self.note(at_s, findings);
                         self.result.undone_s = Some(at_s);
-                        self.enter(FaultState::Undone, &details);
-                        return true;
+                        return;
                     }
                     problem = details;
                 }
-                // No further try makes that better.
-                Ok(Ok(Err(FaultError::Dirty(text)))) => {
-                    problem = text;
-                    break;
-                }
+                // No further try helps.
+                Ok(Ok(Err(FaultError::Dirty(text)))) => return self.left(text),
                 Ok(Ok(Err(error))) => {
                     if let FaultError::Cluster(error) = &error {
                         wait = wait.max(error.wait());
                     }
                     problem = error.to_string();
                 }
-                // What panicked once may work the next time, and what it left undone must not stay.
+                // The next try may work, and the fault must not stay.
                 Ok(Err(_)) => problem = PANIC.to_owned(),
                 Err(_) => {}
             }
@@ -243,39 +524,23 @@ impl FaultRun {
             tokio::time::sleep(wait).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+        self.left(problem);
+    }
+
+    fn left(&mut self, problem: String) {
         self.result.undo = Verdict::Error;
         self.result.problem = Some(problem.clone());
         self.enter(FaultState::Left, &problem);
-        false
     }
 
-    /// Removes what was got ready for a fault that was never injected; the problem where that fails.
-    pub(super) async fn dismiss(&mut self) -> Option<String> {
-        if self.state != FaultState::Planned {
-            return None;
+    /// Removes the preparations of a fault that is never injected.
+    async fn dismiss(&mut self) {
+        if let Err(failure) = bounded(self.undo_limit, self.driver.dismiss()).await {
+            let name = &self.plan.name;
+            self.problem = Some(format!("what fault {name} had got ready could not be removed: {}", failure.text()));
         }
-        let problem = match AssertUnwindSafe(self.driver.dismiss()).catch_unwind().await {
-            Ok(Ok(())) => return None,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => PANIC.to_owned(),
-        };
-        Some(format!("what fault {} had got ready could not be removed: {problem}", self.plan.name))
-    }
-
-    pub(super) fn leftovers(&self) -> Vec<Leftover> {
-        if self.state == FaultState::Left { self.driver.leftovers() } else { Vec::new() }
-    }
-
-    pub(super) fn into_result(mut self) -> FaultResult {
-        self.result.state = self.state;
-        if self.state == FaultState::Planned {
-            self.result.problem = Some("the run ended before it was injected".to_owned());
-        }
-        self.result
     }
 }
-
-const PANIC: &str = "shakedown itself failed there (this is a bug)";
 
 /// Undoes, and reads back what is there.
 async fn try_undo(driver: &mut Box<dyn FaultDriver>) -> Result<Vec<Finding>, FaultError> {
@@ -283,7 +548,7 @@ async fn try_undo(driver: &mut Box<dyn FaultDriver>) -> Result<Vec<Finding>, Fau
     driver.prove_undone().await
 }
 
-/// What the findings say: all of them, or those that do not hold.
+/// The details of all findings, or of those that do not hold.
 fn detail(findings: &[Finding], all: bool) -> String {
     let texts: Vec<&str> =
         findings.iter().filter(|finding| all || !finding.holds).map(|finding| finding.detail.as_str()).collect();

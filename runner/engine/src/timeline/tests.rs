@@ -1,5 +1,7 @@
 //! The timeline with fakes that write a log, on paused time: what happens, in which order, and when.
 
+mod generated;
+
 use std::panic::panic_any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{Leftover, Proof, Verdict};
-use shakedown_schemas::scenario::Scenario;
+use shakedown_schemas::scenario::{Fault, Scenario};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -52,6 +54,7 @@ enum Behaviour {
     PanicsInUndo,
     DoesNotLast,
     HangsInUndo,
+    IsActiveLate,
 }
 
 struct FakeFault {
@@ -65,6 +68,24 @@ struct FakeFault {
 
 fn finding(shows: Proof, holds: bool) -> Vec<Finding> {
     vec![Finding { shows, holds, detail: "seen".to_owned() }]
+}
+
+fn plan(name: &str, phase: usize, fault: &Fault) -> FaultPlan {
+    FaultPlan {
+        name: name.to_owned(),
+        phase,
+        kind: "partition",
+        engine: "fake",
+        description: String::new(),
+        targets: Vec::new(),
+        peers: Vec::new(),
+        objects: Vec::new(),
+        marks: Vec::new(),
+        namespaces: Vec::new(),
+        after: fault.after().get(),
+        lasts: fault.lasts().map(|lasts| lasts.get()),
+        effect: shakedown_faults::effect::Wanted::Applied,
+    }
 }
 
 #[async_trait]
@@ -92,6 +113,13 @@ impl FaultDriver for FakeFault {
             Behaviour::FailsToInject => Err(FaultError::TargetGone("the pod is gone".to_owned())),
             _ => Ok(()),
         }
+    }
+
+    async fn become_active(&mut self) -> Result<(), FaultError> {
+        if self.behaviour == Behaviour::IsActiveLate {
+            tokio::time::sleep(Duration::from_secs(11)).await;
+        }
+        Ok(())
     }
 
     async fn prove(&mut self) -> Result<Vec<Finding>, FaultError> {
@@ -219,21 +247,7 @@ async fn play_gated(
     for (phase, it) in scenario.phases.iter().enumerate() {
         for (name, fault) in &it.faults {
             let Some((name, behaviour)) = faults.iter().find(|(known, _)| known == name).copied() else { continue };
-            let plan = FaultPlan {
-                name: name.to_owned(),
-                phase,
-                kind: "partition",
-                engine: "fake",
-                description: String::new(),
-                targets: Vec::new(),
-                peers: Vec::new(),
-                objects: Vec::new(),
-                marks: Vec::new(),
-                namespaces: Vec::new(),
-                after: fault.after().get(),
-                lasts: fault.lasts().map(|lasts| lasts.get()),
-                effect: shakedown_faults::effect::Wanted::Applied,
-            };
+            let plan = plan(name, phase, fault);
             drivers
                 .push((plan, Box::new(FakeFault { name, log: log.clone(), behaviour, undone: 0, harm: harm.clone() })));
         }
@@ -256,9 +270,13 @@ async fn play_gated(
         events: Events::new(Vec::new()).scenario("t"),
         stop,
         undo_limit: Duration::from_secs(60),
-        gate: Some(Box::new(|seen| {
-            log.add(format!("gate after {}", seen.phases.len()));
-            problems.iter().map(|problem| (*problem).to_owned()).collect()
+        gate: Some(Box::new({
+            let log = log.clone();
+            let problems = problems.iter().map(|problem| (*problem).to_owned()).collect();
+            move |seen| {
+                log.add(format!("gate after {}", seen.phases.len()));
+                problems
+            }
         })),
     })
     .await;
@@ -305,8 +323,52 @@ async fn a_phase_counts_from_the_injection_and_ends_with_the_confirmed_undo() {
 async fn faults_start_after_and_last_for() {
     let body = r#"{"pods": {"name": "p"}, "from": [{"service": "s"}], "after": "3s", "for": "4s"}"#;
     let case = play(&three_phases(body), &[("cut", Behaviour::Works)], None).await;
-    assert_eq!(case.log.text(), "10.0 gate after 1\n13.0 inject cut\n17.0 undo cut\n40.0 load ends");
+    // It is active from 13.5 on: its time and the phase's end count from then.
+    assert_eq!(case.log.text(), "10.0 gate after 1\n13.0 inject cut\n17.5 undo cut\n40.5 load ends");
     assert_eq!(case.marks[1], (10.0, 1, Part::Settling));
+    assert_eq!(case.outcome.faults[0].injection, Verdict::Pass);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_is_active_late_gets_its_time() {
+    let late = [("cut", Behaviour::IsActiveLate)];
+    let case = play(&three_phases(&FAULT.replace("}]}", r#"}], "after": "3s"}"#)), &late, None).await;
+    // Active from 24.5 on, with 17 s of its phase to go.
+    assert_eq!(case.log.text(), "10.0 gate after 1\n13.0 inject cut\n41.5 undo cut\n51.7 load ends");
+    assert_eq!(case.outcome.faults[0].injection, Verdict::Pass);
+    let case = play(&three_phases(&FAULT.replace("}]}", r#"}], "after": "3s", "for": "5s"}"#)), &late, None).await;
+    assert_eq!(case.log.text(), "10.0 gate after 1\n13.0 inject cut\n29.5 undo cut\n51.5 load ends");
+    assert_eq!(case.outcome.faults[0].injection, Verdict::Pass);
+    assert!(case.outcome.observations.phases[1].complete);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_was_over_before_its_phase_counted_proves_nothing() {
+    let brief = FAULT.replace("}]}", r#"}], "for": "4s"}"#);
+    let phases = format!(
+        r#"[{{"name": "during", "duration": "20s",
+              "faults": {{"brief": {{"partition": {brief}}}, "late": {{"partition": {FAULT}}}}}}}]"#
+    );
+    let faults = [("brief", Behaviour::Works), ("late", Behaviour::IsActiveLate)];
+    let case = play(&phases, &faults, None).await;
+    assert_eq!(
+        case.log.text(),
+        "0.0 gate after 0\n0.0 inject brief\n0.0 inject late\n4.5 undo brief\n31.5 undo late\n31.7 load ends"
+    );
+    let [brief, late] = &case.outcome.faults[..] else { panic!("{:?}", case.outcome.faults) };
+    assert_eq!((brief.injection, late.injection), (Verdict::Inconclusive, Verdict::Pass));
+    assert_eq!(brief.problem.as_deref(), Some("planned for 4s of its phase, in place for 0s of it"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_a_signal_cuts_short_proves_nothing() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::Works)], Some(20.5)).await;
+    let fault = &case.outcome.faults[0];
+    assert_eq!((fault.injection, fault.undo), (Verdict::Inconclusive, Verdict::Pass));
+    assert_eq!(fault.problem.as_deref(), Some("planned for 20s of its phase, in place for 10s of it"));
+    // Nine tenths suffice.
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::Works)], Some(29.0)).await;
+    assert_eq!(case.outcome.faults[0].injection, Verdict::Pass);
 }
 
 #[tokio::test(start_paused = true)]
@@ -319,9 +381,12 @@ async fn a_signal_undoes_and_ends_the_load_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_signal_during_the_injection_waits_for_it_and_undoes() {
+async fn a_signal_during_the_injection_cuts_it_off_and_undoes_it_twice() {
     let case = play(&three_phases(FAULT), &[("cut", Behaviour::Works)], Some(10.2)).await;
-    assert_eq!(case.log.text(), "10.0 gate after 1\n10.0 inject cut\n10.5 undo cut\n10.5 load is cut short");
+    // A request that was under way gets a moment, and what it does late is undone a second later.
+    let log = "10.0 gate after 1\n10.0 inject cut\n10.2 load is cut short\n10.2 undo cut\n11.2 undo cut";
+    assert_eq!(case.log.text(), log);
+    assert_eq!(case.outcome.faults[0].state, FaultState::Undone);
 }
 
 #[tokio::test(start_paused = true)]

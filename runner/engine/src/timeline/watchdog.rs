@@ -55,11 +55,23 @@ struct Watched {
     probe: Option<Probe>,
 }
 
-/// What one load showed over a stretch of time.
+/// How many pieces a window consists of at most.
+const PIECES: u32 = 64;
+
+/// What one load showed over a stretch of time, in pieces that leave it one by one.
 struct Window {
     load: String,
     length: Duration,
-    seen: VecDeque<(Instant, u64, u64, Histogram)>,
+    seen: VecDeque<Piece>,
+}
+
+/// What a load showed between two looks, or a few of them.
+struct Piece {
+    begun: Instant,
+    ended: Instant,
+    requests: u64,
+    succeeded: u64,
+    latency: Histogram,
 }
 
 impl Watchdog {
@@ -158,8 +170,23 @@ impl Watched {
 
 impl Window {
     fn see(&mut self, live: &Live, now: Instant) {
-        self.seen.push_back((now, live.ended, live.succeeded, live.latency.clone()));
-        while self.seen.front().is_some_and(|(at, ..)| *at + self.length <= now) {
+        let length = self.length / PIECES;
+        match self.seen.back_mut().filter(|piece| now - piece.begun < length) {
+            Some(piece) => {
+                piece.ended = now;
+                piece.requests += live.ended;
+                piece.succeeded += live.succeeded;
+                piece.latency.merge(&live.latency);
+            }
+            None => self.seen.push_back(Piece {
+                begun: now,
+                ended: now,
+                requests: live.ended,
+                succeeded: live.succeeded,
+                latency: live.latency.clone(),
+            }),
+        }
+        while self.seen.front().is_some_and(|piece| piece.ended + self.length <= now) {
             self.seen.pop_front();
         }
     }
@@ -167,7 +194,7 @@ impl Window {
     /// Nothing that ended is no share at all: a request that hangs counts at its timeout.
     fn success_rate(&self, limit: &StopSuccessRate) -> Option<Breach> {
         let (ended, succeeded) =
-            self.seen.iter().fold((0, 0), |sum, (_, ended, succeeded, _)| (sum.0 + ended, sum.1 + succeeded));
+            self.seen.iter().fold((0, 0), |sum, piece| (sum.0 + piece.requests, sum.1 + piece.succeeded));
         let rate = (ended > 0).then(|| succeeded as f64 / ended as f64)?;
         (rate < limit.below.fraction()).then(|| {
             // Cut, not rounded: 49.96 % is below 50 %.
@@ -190,7 +217,7 @@ impl Window {
 
     fn latency(&self, limit: &StopLatency) -> Option<Breach> {
         let mut latency = Histogram::default();
-        self.seen.iter().for_each(|(.., seen)| latency.merge(seen));
+        self.seen.iter().for_each(|piece| latency.merge(&piece.latency));
         let seconds = latency.quantile(limit.percentile.fraction())? / 1e6;
         (seconds > limit.above.as_secs_f64()).then(|| {
             let observed_text = format!("{:.0} ms", seconds * 1e3);
