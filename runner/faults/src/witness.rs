@@ -202,7 +202,7 @@ impl Witness {
         if !self.created {
             return Ok(Vec::new());
         }
-        let there = self.cluster.get(&ObjectKey { uid: None, ..self.key.clone() }).await?;
+        let there = self.cluster.own(&self.key).await?;
         let holds = there.is_none();
         self.created = !holds;
         let detail = format!("the witness {} is {}", self.key, if holds { "gone" } else { "still there" });
