@@ -154,6 +154,11 @@ impl Cluster {
         Ok(self.own(key).await?.and_then(uid).map(|uid| ObjectKey { uid: Some(uid), ..key.clone() }))
     }
 
+    /// Whether an object of that name may be ours: we created it, or nobody knows whether we did.
+    pub fn may_have_made(&self, key: &ObjectKey) -> bool {
+        self.ledger().knows(key)
+    }
+
     /// Whether we made the object with this UID.
     pub fn made(&self, uid: &str) -> bool {
         self.ledger().made(uid)
