@@ -109,7 +109,7 @@ impl Found {
                     everywhere(cluster, args, async |namespace| leftovers::leases(cluster, namespace).await).await?;
                 leases.retain(doubtful);
                 if !leases.is_empty() && !said.replace(true) {
-                    eprintln!("watching {} of their locks to see which runs are alive, for up to 30 s", leases.len());
+                    eprintln!("watching {} locks for up to 30 s to see which of these runs are alive", leases.len());
                 }
                 Ok(leases)
             };

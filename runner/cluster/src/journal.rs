@@ -27,7 +27,7 @@ enum Step {
     Done,
     /// It was refused: nothing came of it.
     Refused,
-    /// Nobody knows whether it was done, or may yet be.
+    /// It is not known whether it was done, or may yet be.
     Unclear,
     /// An undo that failed.
     Failed,
@@ -232,7 +232,7 @@ pub fn read(text: &str) -> Result<Told, String> {
         match (act, step) {
             (Some(act), Step::Intent) => {
                 if let Some(item) = act.undo() {
-                    // Until an end is written, nobody knows.
+                    // Until an end is written, the outcome is not known.
                     acts.insert(id, (act, Outstanding { run, item, unclear: Some(at) }));
                 }
             }

@@ -17,7 +17,7 @@ pub(super) struct Ledger {
     count: u64,
 }
 
-/// One object that we created or may have created, or one label that we put on an object of somebody else.
+/// One object that we created or may have created, or one label that we put on an object of another client.
 #[derive(Debug, Clone)]
 pub(super) struct Claim {
     /// Tells it from all others.

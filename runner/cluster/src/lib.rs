@@ -5,6 +5,7 @@
 
 mod access;
 mod chaos;
+mod claims;
 mod connect;
 mod discover;
 mod error;

@@ -81,7 +81,7 @@ where
     Cluster { client, ledger: std::sync::Arc::default(), ..cluster.clone() }
 }
 
-/// One request as somebody else sends it; none where the answer is an error.
+/// One request of another client; none where the answer is an error.
 pub async fn ask(
     cluster: &Cluster,
     method: &str,

@@ -178,7 +178,7 @@ async fn carry_out(
         // Whoever made them knows the object, and not how this cluster is reached.
         leftovers.iter_mut().for_each(|left| left.command = cluster.by_hand(&left.command));
     }
-    // First of all: whatever goes wrong from here on, this is told.
+    // First of all, so that no failure from here on hides it.
     result.leftovers = leftovers;
     for (load, forward) in result.loads.iter_mut().zip(&forwards) {
         if let Some(forward) = forward {

@@ -227,7 +227,7 @@ impl Inner {
                 Ok(created) => created,
                 Err(error) => {
                     let mut state = self.state();
-                    // One of that name may be there all the same, and is somebody else's.
+                    // An object of that name may be there all the same; it is another client's.
                     if !self.cluster.may_have_made(&state.made[place].key) {
                         state.made.truncate(place);
                     }

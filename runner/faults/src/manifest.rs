@@ -83,9 +83,9 @@ impl Written {
             None => None,
         };
         Ok(match there {
-            None => Some(format!("{} is not there any more: somebody else deleted it", self.key)),
+            None => Some(format!("{} is not there any more: another client deleted it", self.key)),
             Some(object) if !object["metadata"]["deletionTimestamp"].is_null() => {
-                Some(format!("{} is on its way out: somebody else deleted it", self.key))
+                Some(format!("{} is being deleted by another client", self.key))
             }
             Some(_) => None,
         })
@@ -151,7 +151,7 @@ impl FaultDriver for Written {
         self.begun = true;
         let made = self.cluster.create(self.key.kind, &self.key.namespace, &sent).await.map_err(|error| match error {
             ClusterError::Conflict { .. } => FaultError::Impossible(format!(
-                "{} is there already: somebody else created it after the run began, so it is left alone\nhelp: leave \
+                "{} is there already: another client created it after the run began, so it is left alone\nhelp: leave \
                  `metadata.name` out: then each run has a name of its own",
                 self.key
             )),
@@ -208,7 +208,7 @@ impl FaultDriver for Written {
         if let Some(forced) = &self.forced {
             return Err(FaultError::Dirty(forced.clone()));
         }
-        // Whatever has the name and was not made by us stays.
+        // An object of that name that we did not make stays.
         let Some(key) = self.cluster.own_key(&self.key).await? else { return Ok(()) };
         self.key = key;
         let of_chaos_mesh = self.key.kind.is_chaos();
@@ -276,3 +276,6 @@ impl FaultDriver for Written {
         vec![Leftover { what: self.key.to_string(), command: self.key.delete_command(), error }]
     }
 }
+
+#[cfg(test)]
+mod tests;

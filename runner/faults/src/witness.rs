@@ -217,6 +217,10 @@ impl Witness {
     }
 
     async fn rounds(&self) -> Result<Vec<Round>, ClusterError> {
+        // Logs are read by name: a pod that another client made under it is no witness of ours.
+        if self.cluster.own(&self.key).await?.is_none() {
+            return Err(ClusterError::NotFound(format!("{} was deleted by another client", self.key)));
+        }
         let text = self.cluster.pod_log(&self.key.namespace, &self.key.name, LINES).await?;
         Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }

@@ -27,7 +27,7 @@ pub use watched::{Life, Watched};
 pub const NAME: &str = "shakedown-lock";
 const HOST: &str = "shakedown.dev/host";
 const CI_JOB_URL: &str = "shakedown.dev/ci-job-url";
-/// How long a lock holds without being renewed, as whoever wants it sees it by its own clock.
+/// How long a lock holds without being renewed, measured by the clock of the run that waits for it.
 const DURATION: Duration = Duration::from_secs(30);
 /// How often it is renewed: a few answers may fail before it is lost.
 const RENEWAL: Duration = Duration::from_secs(5);
@@ -148,8 +148,8 @@ impl Locks {
         self.lost.clone()
     }
 
-    /// Waits until nobody holds a namespace's lock, at most until the given moment. A lock that looks old by the clock is
-    /// watched for its whole duration all the same: nobody has to ask for that. What a dead holder left in this namespace
+    /// Waits until no other run holds a namespace's lock, at most until the given moment. A lock that looks old by the clock is
+    /// watched for its whole duration also without `--wait-lock`. What a dead holder left in this namespace
     /// is removed: its faults would be measured as ours.
     ///
     /// # Errors

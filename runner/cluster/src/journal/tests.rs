@@ -1,4 +1,4 @@
-//! What a journal tells, whatever became of its last lines.
+//! What a journal tells, also when its last lines are torn.
 
 use super::*;
 use crate::{Kind, ObjectKey};
@@ -32,11 +32,11 @@ fn what_was_begun_and_is_not_proven_gone_is_outstanding() {
     let pod = ObjectKey { kind: Kind::Pod, ..key("pod") };
     let mark = journal.intend(&Act::Mark(pod.clone(), "l".into()), typed).unwrap();
     let marked = Item::Mark(pod.clone(), "l".into());
-    assert_eq!(left(folder.path()), [marked.clone()], "before its end");
+    assert_eq!(left(folder.path()), std::slice::from_ref(&marked), "before its end");
     journal.settle(mark, Outcome::Done(None));
     let made = journal.intend(&Act::Create(key("a")), typed).unwrap();
     journal.settle(made, Outcome::Unclear("no answer".into()));
-    assert_eq!(left(folder.path()), [Item::Object(key("a")), marked.clone()], "nobody knows");
+    assert_eq!(left(folder.path()), [Item::Object(key("a")), marked.clone()], "the outcome is not known");
     let made = journal.intend(&Act::Create(key("b")), typed).unwrap();
     journal.settle(made, Outcome::Done(Some("u".into())));
     let exact = ObjectKey { uid: Some("u".into()), ..key("b") };

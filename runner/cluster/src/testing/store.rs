@@ -17,7 +17,7 @@ pub enum Fate {
     Answered,
     /// It is carried out, and its answer is lost with the connection.
     AnswerLost,
-    /// Nobody learns what becomes of it, and it is carried out so much later all the same.
+    /// Its outcome is not told, and it is carried out after this time.
     Late(Unanswered, Duration),
     /// It is not carried out, and answered with this status.
     Refused(u16),
@@ -87,7 +87,7 @@ impl Store {
         format!("/{root}/{}/{place}{}/{name}", kind.api_version(), kind.plural())
     }
 
-    /// Puts an object there, as somebody else does it, with a UID of its own.
+    /// Puts an object there, as another client does, with a UID of its own.
     pub fn put(&self, kind: Kind, object: Value) -> Value {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let path = Self::path(kind, &text(&object["metadata"]["namespace"]), &text(&object["metadata"]["name"]));
@@ -186,6 +186,9 @@ impl Inner {
                 let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap());
                 if self.objects.contains_key(&path) {
                     return (409, status(409, "it is there already"));
+                }
+                if uri.query().is_some_and(|query| query.contains("dryRun")) {
+                    return (201, body.clone());
                 }
                 (201, self.put(path, body.clone()))
             }

@@ -1,4 +1,4 @@
-//! Every act of every driver, against an object that somebody else made at each possible moment: before a creation
+//! Every act of every driver, against an object that another client made at each possible moment: before a creation
 //! another object has the name, and before everything else ours is taken away and replaced by one that looks the same.
 //! What is theirs is never changed, deleted or taken for ours.
 
@@ -27,7 +27,7 @@ use shakedown_sandbox::{Sandbox, Topology};
 /// How long anything may take on a machine that is busy.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// How the object of somebody else looks.
+/// What the object of the other client looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Looks {
     /// Its name is all that it has of ours.
@@ -36,7 +36,7 @@ enum Looks {
     Labelled,
 }
 
-/// Somebody who acts once, right before a request of that number.
+/// Another client, which acts once, right before a request of that number.
 struct Stranger {
     raw: Cluster,
     looks: Looks,
@@ -56,7 +56,7 @@ fn plain(path: &str) -> &str {
     path.split('?').next().unwrap_or_default()
 }
 
-/// What somebody sees of an object that is its own: everything but what servers and kubelets write.
+/// What the other client wrote of an object: everything but what servers and controllers write.
 fn essence(object: &Value) -> Value {
     let mut object = object.clone();
     object["status"] = Value::Null;
@@ -104,7 +104,7 @@ impl Stranger {
         let metadata = object["metadata"].as_object_mut().unwrap();
         metadata.retain(|key, _| ["name", "namespace", "labels", "annotations"].contains(&key.as_str()));
         match self.looks {
-            Looks::Alike => _ = metadata.insert("labels".to_owned(), json!({"owner": "somebody"})),
+            Looks::Alike => _ = metadata.insert("labels".to_owned(), json!({"owner": "another-client"})),
             // What has a controller's labels would be taken by that.
             Looks::Labelled => metadata.values_mut().for_each(|map| {
                 if let Some(map) = map.as_object_mut() {
@@ -113,12 +113,12 @@ impl Stranger {
             }),
         }
         if creates && let Some(annotations) = metadata.get_mut("annotations") {
-            // The token is known to nobody before it is sent.
+            // The token cannot be known before it is sent.
             annotations.as_object_mut().unwrap().remove(labels::CREATED);
         }
         object.as_object_mut().unwrap().remove("status");
         let made = ask(&self.raw, "POST", &collection, Some(&object)).await;
-        let made = made.unwrap_or_else(|| panic!("somebody could not create {object:#}"));
+        let made = made.unwrap_or_else(|| panic!("the other client could not create {object:#}"));
         self.made.insert(own, essence(&made));
     }
 
@@ -170,7 +170,7 @@ impl Stranger {
     }
 }
 
-/// A cluster, and somebody in it.
+/// A cluster with another client in it.
 struct World {
     _sandbox: Sandbox,
     raw: Cluster,
@@ -210,7 +210,7 @@ impl World {
         }
     }
 
-    /// Plays something once for each moment at which somebody can act, and once undisturbed at the end.
+    /// Plays something once for each moment at which the other client can act, and once undisturbed at the end.
     async fn play(&self, name: &str, looks: Looks, play: impl AsyncFn(&Cluster, &str, &Shared) -> Option<String>) {
         let mut problems = Vec::new();
         let mut moments = 0;
@@ -228,7 +228,7 @@ impl World {
         assert!(moments > 0, "{name}: nothing was tried");
     }
 
-    /// Plays something with somebody who acts at one moment. Whether that moment came, and what was wrong then.
+    /// Plays something while the other client acts at one moment. Returns whether that moment came, and what was wrong then.
     async fn play_at(
         &self,
         name: &str,
@@ -281,7 +281,7 @@ impl World {
     }
 }
 
-/// A driver from its beginning to its end, as the timeline calls it. Some of it fails, because somebody acted; what must
+/// A driver from its beginning to its end, as the timeline calls it. Some of it fails, because the other client acted; what must
 /// not fail is the proof that nothing of ours is left.
 async fn drive(mut driver: Box<dyn FaultDriver>) -> Option<String> {
     let begins = async {
@@ -303,8 +303,8 @@ async fn drive(mut driver: Box<dyn FaultDriver>) -> Option<String> {
             looked => last = format!("{undone:?} {looked:?}"),
         }
     }
-    // Whoever takes a finalizer of Chaos Mesh off keeps it from recovering, and whoever puts another object in its place
-    // goes on with its rules, which bear its name. Both are told.
+    // To take a finalizer of Chaos Mesh off keeps it from recovering, and another object of that name goes on with the
+    // rules, which bear its name. Both are reported.
     let forced = last.contains("without being recovered") || last.contains("its rules are still in");
     (!forced).then(|| format!("the undo is not proven: {last} (begun: {begun:?})"))
 }

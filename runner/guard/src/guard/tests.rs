@@ -1,4 +1,4 @@
-//! The end of a scenario, on paused time: what is carried out late, what does not go, and what is somebody else's.
+//! The end of a scenario, on paused time: what is carried out late, what does not go, and what belongs to another client.
 
 use serde_json::json;
 
@@ -118,7 +118,7 @@ async fn a_lost_answer_is_found_by_its_token_and_not_by_its_name() {
                 (false, _) => Fate::Answered,
                 (true, false) => Fate::AnswerLost,
                 (true, true) => {
-                    // Somebody else was quicker, with our labels.
+                    // Another client was quicker, with our labels.
                     store.put(Kind::NetworkPolicy, policy("cut"));
                     Fate::Late(Unanswered::Reset, Duration::ZERO)
                 }

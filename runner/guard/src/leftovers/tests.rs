@@ -58,7 +58,7 @@ async fn what_a_controller_made_of_ours_goes_with_it() {
         store.put(config_maps(), object);
     };
     controlled("slice", &owner["metadata"]["uid"]);
-    controlled("orphan", &json!("nobody"));
+    controlled("orphan", &json!("unknown"));
     let swept = find(&store.cluster(), None, "", &Kinds::with([config_maps()])).await.unwrap();
     assert_eq!(names(&swept), ["orphan", "owner"]);
 }
@@ -78,7 +78,7 @@ async fn what_a_journal_names_is_ours_by_uid_and_label() {
     for (what, run, key, there) in [
         ("the very one", "r", key("settings", Some(&uid)), true),
         ("its UID is not known", "r", key("settings", None), true),
-        ("made anew by somebody", "r", key("settings", Some("another")), false),
+        ("made anew by another client", "r", key("settings", Some("another")), false),
         ("another run's", "s", key("settings", None), false),
         ("gone", "r", key("nothing", None), false),
         ("its name is a secret", "r", key("[redacted]", Some(&uid)), true),

@@ -1,4 +1,4 @@
-//! Locks on paused time, against a server without a clock: a holder is alive while it renews, whatever the time is that it
+//! Locks on paused time, against a server without a clock: a holder is alive while it renews, whatever time it
 //! writes, and dead when it does not for a whole lease duration of our own clock.
 
 use std::cell::Cell;
@@ -162,7 +162,7 @@ async fn a_holder_that_comes_back_in_the_last_moment_keeps_its_lock() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_of_somebody_else_is_left_alone() {
+async fn a_foreign_lease_is_left_alone() {
     for (name, holder_identity, labelled) in
         [("another program's", "x", false), ("free", "", false), ("with our own run in it", "b", true)]
     {
@@ -204,7 +204,7 @@ async fn a_lock_is_held_by_its_uid_and_given_back() {
         tokio::time::sleep(RENEWAL * 4).await;
         assert!(locks.lost().borrow().is_none(), "{:?}", told.lock().unwrap());
         if stolen {
-            // Deleted, and made anew by somebody who writes our name into it.
+            // Deleted, and made anew by another client with our run in it.
             let mut forged = store.remove(&path("n")).unwrap();
             forged["spec"]["acquireTime"] = json!("then");
             store.put(Kind::Lease, forged);
