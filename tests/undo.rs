@@ -185,9 +185,9 @@ async fn the_lock_of_a_killed_run_is_taken_over(place: &Place) {
     expect(&at_once, 3, &[&id, "--wait-lock"]);
     let args = [&beside(&dead, "brief.yaml", "out2")[..], &["--wait-lock", "2m"]].concat();
     let over = dead.end(dead.spawn(&args), "out2").await.expect("an end");
-    expect(&over, 0, &[&format!("run {id} held the namespace"), "is dead: what it left is removed"]);
-    // The lock lasts 30 s from its last renewal, and was watched from the beginning.
-    assert!(begun.elapsed() < Duration::from_secs(45), "{:?}", begun.elapsed());
+    expect(&over, 0, &[&format!("run {id} held the namespace"), "is dead: what it left there is removed"]);
+    // It is watched for 30 s from the first look on, whatever time it states.
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     assert_eq!(dead.left().await, Vec::<String>::new(), "the dead run's faults went before the next run began");
     expect_clean(&dead).await;
     dead.close().await;

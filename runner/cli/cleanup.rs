@@ -1,6 +1,7 @@
 //! `shakedown cleanup`: removes what earlier runs left in a cluster: from a run's journal, or by the labels that
 //! everything of ours carries. What a live run still holds is left alone.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -8,23 +9,25 @@ use jiff::Timestamp;
 use shakedown_reports::Redactor;
 use shakedown_schemas::read_file;
 use shakedown_schemas::units::Duration;
+use tokio::time::Instant;
 
 use super::args;
 use super::run::host;
 use super::sandbox::Environment;
 use super::{Failure, exit, print};
-use shakedown_cluster::Item;
-use shakedown_cluster::journal;
-use shakedown_cluster::{Cluster, ClusterError, ObjectKey};
+use shakedown_cluster::journal::{self, Outstanding, Told};
+use shakedown_cluster::{Cluster, ClusterError, Item, ObjectKey};
 use shakedown_faults::chaos;
-use shakedown_guard::leftovers;
+use shakedown_guard::leftovers::{self, Kinds};
 use shakedown_guard::lock;
 
 /// The folder of all results, beside the working folder.
 const RESULTS: &str = "shakedown-results";
 /// The longest journal that is read, in bytes: a run writes a few lines for each object.
 const LONGEST: u64 = 64 << 20;
-/// How long a resource of Chaos Mesh has to be recovered and go.
+/// How often what is being removed is looked at.
+const POLL: std::time::Duration = std::time::Duration::from_millis(500);
+/// How long what is being removed has to go; a resource of Chaos Mesh is recovered in that time.
 const RECOVERY: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// Finds and removes, or only finds with `--check`.
@@ -38,12 +41,12 @@ pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Fai
     let Some(cluster) = environment.cluster() else { return Ok(exit::PASSED) };
     let mut found = Found::default();
     if let Some(journal) = &journal {
-        let there = leftovers::existing(cluster, journal.outstanding.clone()).await.map_err(Failure::environment)?;
+        let there = journal.there(cluster, &args).await.map_err(Failure::environment)?;
         found.add(cluster, &args, there, &journal.dead()?).await?;
     }
     // A check with nothing named looks everywhere, beside what the journal says.
     if by_labels || args.check && args.results.is_none() {
-        let there = by_label(cluster, &args).await?;
+        let there = by_label(cluster, &args, &mut found.unseen).await?;
         found.add(cluster, &args, there, &BTreeSet::new()).await?;
     }
     if let Some(run) = args.run.as_ref().filter(|run| found.live.contains(*run)) {
@@ -54,11 +57,26 @@ pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Fai
     for run in &found.live {
         print::remark(format_args!("run {run} is going on: what it holds is left alone"));
     }
-    if args.check {
-        Ok(check(cluster, &found.items))
-    } else {
-        Ok(remove(cluster, &found.items, args.force_cleanup).await)
+    if !found.unseen.is_empty() {
+        let kinds: Vec<&str> = found.unseen.iter().map(String::as_str).collect();
+        print::remark(format_args!("not looked at, because this account may not list them: {}", kinds.join(", ")));
     }
+    let mut code = exit::PASSED;
+    if !args.check {
+        code = remove(cluster, &found.items, args.force_cleanup).await;
+    }
+    // What may be carried out late is waited for: it would be left after we said that nothing is.
+    if let Some(journal) = &journal {
+        let late = journal.late(cluster, &found).await.map_err(Failure::environment)?;
+        if !args.check {
+            code = code.max(remove(cluster, &late, args.force_cleanup).await);
+        }
+        found.items.extend(late);
+    }
+    if found.items.is_empty() {
+        print::line("nothing is left");
+    }
+    Ok(if args.check { check(cluster, &found.items) } else { code })
 }
 
 /// What is left, of runs that are dead.
@@ -66,6 +84,8 @@ pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Fai
 struct Found {
     items: Vec<Item>,
     live: BTreeSet<String>,
+    /// What could not be looked at.
+    unseen: BTreeSet<String>,
 }
 
 impl Found {
@@ -86,10 +106,14 @@ impl Found {
                 // A journal tells about the processes of the machine where it was written, and of no other.
                 runs.contains(run) && !(dead.contains(run) && lock::host(lease) == Some(&host))
             };
+            let said = Cell::new(false);
             let leases = || async {
                 let mut leases =
                     everywhere(cluster, args, async |namespace| leftovers::leases(cluster, namespace).await).await?;
                 leases.retain(doubtful);
+                if !leases.is_empty() && !said.replace(true) {
+                    print::remark(format_args!("watching {} locks for up to 30 s to see which of these runs are alive", leases.len()));
+                }
                 Ok(leases)
             };
             self.live.extend(lock::live_runs(leases).await.map_err(Failure::environment)?);
@@ -114,31 +138,48 @@ fn check(cluster: &Cluster, items: &[Item]) -> u8 {
             command(item)
         ));
     }
-    if items.is_empty() {
-        print::line("nothing is left");
-    }
     if items.iter().any(Item::acts) { exit::LEFTOVERS } else { exit::PASSED }
 }
 
 async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
-    let mut code = exit::PASSED;
+    let mut failed: Vec<(&Item, String)> = Vec::new();
+    let mut going = Vec::new();
     for item in items {
         let removed = match item {
             Item::Object(key) if key.kind.is_chaos() => recovered(cluster, key, force).await,
             item => leftovers::remove(cluster, item).await.map_err(|error| error.to_string()),
         };
-        match removed {
-            Ok(()) => print::line(format_args!("removed: {item}")),
-            Err(error) => {
-                print::remark(format_args!("could not remove {item}: {error}\n  {}", cluster.by_hand(&item.command())));
-                code = exit::LEFTOVERS;
-            }
+        match (removed, item) {
+            (Err(error), _) => failed.push((item, error)),
+            // That its removal was accepted does not mean that it is gone.
+            (Ok(()), Item::Object(key)) => going.push((item, key)),
+            (Ok(()), Item::Mark(..)) => println!("removed: {item}"),
         }
     }
-    if items.is_empty() {
-        print::line("nothing is left");
+    let deadline = Instant::now() + RECOVERY;
+    for (item, key) in going {
+        match gone(cluster, key, deadline).await {
+            Ok(()) => println!("removed: {item}"),
+            Err(error) => failed.push((item, error)),
+        }
     }
-    code
+    for (item, error) in &failed {
+        print::remark(format_args!("could not remove {item}: {error}\n  {}", cluster.by_hand(&item.command())));
+    }
+    if failed.is_empty() { exit::PASSED } else { exit::LEFTOVERS }
+}
+
+/// Waits until an object that is being deleted is not there any more.
+async fn gone(cluster: &Cluster, key: &ObjectKey, deadline: Instant) -> Result<(), String> {
+    loop {
+        let Some(object) = cluster.get(key).await.map_err(|error| error.to_string())? else { return Ok(()) };
+        if Instant::now() >= deadline {
+            let finalizers = &object["metadata"]["finalizers"];
+            let why = if finalizers.is_null() { String::new() } else { format!(": its finalizers are {finalizers}") };
+            return Err(format!("it is being deleted and does not go{why}"));
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 /// Removes a resource of Chaos Mesh, which goes when it is recovered. By force, it goes without that, and that is an error
@@ -166,7 +207,7 @@ async fn recovered(cluster: &Cluster, key: &ObjectKey, force: bool) -> Result<()
 /// A journal, and what it says may still be there.
 struct Journal {
     path: PathBuf,
-    outstanding: Vec<(String, Item)>,
+    told: Told,
     runs: BTreeSet<String>,
 }
 
@@ -196,9 +237,56 @@ impl Journal {
         })?;
         let text = String::from_utf8_lossy(&bytes);
         let wrong = |error| Failure::usage(format!("`{name}`: {error}\nhelp: --all finds what is left by its labels"));
-        let outstanding = journal::outstanding(&text).map_err(wrong)?;
-        let runs = outstanding.iter().map(|(run, _)| run.clone()).collect();
-        Ok(Some(Self { path, outstanding, runs }))
+        let told = journal::read(&text).map_err(wrong)?;
+        if !told.unreadable.is_empty() {
+            let lines: Vec<String> = told.unreadable.iter().map(usize::to_string).collect();
+            eprintln!(
+                "`{name}` has lines that cannot be read ({}); --all finds what is left by its labels",
+                lines.join(", ")
+            );
+        }
+        let runs = told.outstanding.iter().map(|left| left.run.clone()).collect();
+        Ok(Some(Self { path, told, runs }))
+    }
+
+    /// What is there of it: what it names, and what else its runs left of the kinds that it names.
+    async fn there(&self, cluster: &Cluster, args: &args::Cleanup) -> Result<Vec<(String, Item)>, ClusterError> {
+        let named = self.told.outstanding.iter().map(|left| (left.run.clone(), left.item.clone()));
+        let mut there = leftovers::existing(cluster, named.collect()).await?;
+        let kinds = Kinds::with(self.told.outstanding.iter().map(|left| left.item.key().kind));
+        for run in &self.runs {
+            let look = async |namespace: &str| leftovers::find(cluster, Some(run), namespace, &kinds).await;
+            match everywhere(cluster, args, look).await {
+                // What the journal names was looked at by name.
+                Err(ClusterError::Forbidden { .. }) => {}
+                found => there.extend(found?.found),
+            }
+        }
+        Ok(there)
+    }
+
+    /// Waits until nothing that is unclear can come any more, or some of it came, and returns that.
+    async fn late(&self, cluster: &Cluster, known: &Found) -> Result<Vec<Item>, ClusterError> {
+        let now = Timestamp::now();
+        let unclear =
+            self.told.outstanding.iter().filter(|left| left.unclear.is_some_and(|at| young(at, now).is_some()));
+        let unclear: Vec<&Outstanding> = unclear.filter(|left| !known.live.contains(&left.run)).collect();
+        let left = unclear.iter().filter_map(|left| young(left.unclear?, now)).max();
+        let Some(left) = left else { return Ok(Vec::new()) };
+        eprintln!(
+            "the answer to an act never came, and it may be carried out late: watching for {} s that nothing comes",
+            left.as_secs()
+        );
+        let deadline = Instant::now() + left;
+        loop {
+            let named = unclear.iter().map(|left| (left.run.clone(), left.item.clone())).collect();
+            let there = leftovers::existing(cluster, named).await?.into_iter().map(|(_, item)| item);
+            let new: Vec<Item> = there.filter(|item| !known.items.contains(item)).collect();
+            if !new.is_empty() || Instant::now() >= deadline {
+                return Ok(new);
+            }
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// The runs that are known to be dead, because the process that wrote this file is gone.
@@ -215,6 +303,13 @@ impl Journal {
     }
 }
 
+/// How much longer an act without an answer may be carried out, if it may.
+fn young(at: Timestamp, now: Timestamp) -> Option<std::time::Duration> {
+    // A clock that was set back makes none of them older than it can be.
+    let age = std::time::Duration::try_from(now.duration_since(at)).unwrap_or_default();
+    shakedown_cluster::LATEST.checked_sub(age).filter(|left| !left.is_zero())
+}
+
 /// The journal of the latest run with one. The folders' names begin with the time; a run that was killed is in no link.
 fn latest(results: &Path) -> Option<PathBuf> {
     let folders = std::fs::read_dir(results).ok()?;
@@ -225,16 +320,24 @@ fn latest(results: &Path) -> Option<PathBuf> {
     named.filter(|(_, path)| path.is_file()).max().map(|(_, path)| path)
 }
 
-/// What the labels say.
-async fn by_label(cluster: &Cluster, args: &args::Cleanup) -> Result<Vec<(String, Item)>, Failure> {
+/// What the labels say, of every kind that the API can list. What this account may not list is added to `unseen`.
+async fn by_label(
+    cluster: &Cluster,
+    args: &args::Cleanup,
+    unseen: &mut BTreeSet<String>,
+) -> Result<Vec<(String, Item)>, Failure> {
     let run = args.run.as_deref();
+    let kinds = Kinds::every(cluster).await.map_err(Failure::environment)?;
+    let look = async |namespace: &str| leftovers::find(cluster, run, namespace, &kinds).await;
     let found = match &args.target.namespace {
-        Some(namespace) => leftovers::find(cluster, run, namespace).await,
-        None => everywhere(cluster, args, async |namespace| leftovers::find(cluster, run, namespace).await).await,
+        Some(namespace) => look(namespace).await,
+        None => everywhere(cluster, args, look).await,
     };
+    let found = found.map_err(Failure::environment)?;
+    unseen.extend(found.unseen);
     let now = Timestamp::now();
     let old = |run: &str| args.older_than.is_none_or(|age| is_older(run, age, now));
-    Ok(found.map_err(Failure::environment)?.into_iter().filter(|(run, _)| old(run)).collect())
+    Ok(found.found.into_iter().filter(|(run, _)| old(run)).collect())
 }
 
 /// Looks in all namespaces; an account that may not look there, in its own, or in the one that was named.
@@ -264,7 +367,60 @@ fn is_older(run: &str, age: Duration, now: Timestamp) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use shakedown_cluster::testing::store::Store;
+    use shakedown_cluster::{Kind, labels};
+
+    fn config_map() -> Kind {
+        Kind::other("v1", "ConfigMap", "configmaps")
+    }
+
+    fn settings(run: &str) -> serde_json::Value {
+        let labels = json!({labels::MANAGED_BY: labels::MANAGER, labels::RUN: run});
+        let metadata = json!({"name": "settings", "namespace": "n", "labels": labels});
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+    }
+
+    fn named() -> Item {
+        Item::Object(ObjectKey { kind: config_map(), namespace: "n".into(), name: "settings".into(), uid: None })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_finalizer_holds_is_not_removed() {
+        for held in [false, true] {
+            let store = Store::default();
+            let mut object = settings("r");
+            object["metadata"]["finalizers"] = if held { json!(["example.org/stuck"]) } else { json!([]) };
+            store.put(config_map(), object);
+            let there = leftovers::existing(&store.cluster(), vec![("r".to_owned(), named())]).await.unwrap();
+            let items: Vec<Item> = there.into_iter().map(|(_, item)| item).collect();
+            let code = remove(&store.cluster(), &items, false).await;
+            assert_eq!(code, if held { exit::LEFTOVERS } else { exit::PASSED });
+            assert_eq!(check(&store.cluster(), &items), exit::LEFTOVERS);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_unclear_is_looked_at_again() {
+        for (age, comes_after, found) in [(0, 15, 1), (0, 59, 1), (0, 70, 0), (30, 15, 1), (61, 15, 0), (-600, 15, 1)] {
+            let store = Store::default();
+            let since = Timestamp::now() - jiff::SignedDuration::from_secs(age);
+            let unclear = Outstanding { run: "r".to_owned(), item: named(), unclear: Some(since) };
+            let told = Told { outstanding: vec![unclear], unreadable: Vec::new() };
+            let journal = Journal { path: PathBuf::new(), told, runs: BTreeSet::from(["r".to_owned()]) };
+            let late = store.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(std::time::Duration::from_secs(comes_after)).await;
+                late.put(config_map(), settings("r"));
+            });
+            let begun = Instant::now();
+            let came = journal.late(&store.cluster(), &Found::default()).await.unwrap();
+            assert_eq!(came.len(), found, "{age} s ago, {comes_after} s from now");
+            assert!(begun.elapsed() <= std::time::Duration::from_secs(61), "{:?}", begun.elapsed());
+        }
+    }
 
     #[test]
     fn a_run_tells_its_age_by_its_id() {

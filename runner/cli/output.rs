@@ -80,7 +80,9 @@ impl Output {
     pub fn journal(&self, run: &str) -> Result<Arc<Journal>, Failure> {
         let describe =
             |error| Failure::environment(format!("could not write {}: {error}", self.path(journal::FILE).display()));
-        Journal::open(&self.folder, run).map(Arc::new).map_err(describe)
+        let redactor = self.redactor.clone();
+        let mask = Box::new(move |text: &str| redactor.text(text));
+        Journal::open(&self.folder, run, mask).map(Arc::new).map_err(describe)
     }
 
     /// Writes, without secrets, `result.json` and everything that is rendered from it, and points `latest` to the folder.

@@ -184,11 +184,7 @@ async fn forget_canary(cluster: Option<&Cluster>, run: &str) -> Result<(), Failu
         let look = cluster.by_hand(&format!("shakedown cleanup --check --run {run}"));
         Failure::environment(format!("the canary could not be removed: {error}\nhelp: `{look}` looks again"))
     };
-    let found = match leftovers::find(cluster, Some(run), "").await {
-        Err(ClusterError::Forbidden { .. }) => leftovers::find(cluster, Some(run), cluster.default_namespace()).await,
-        found => found,
-    };
-    for (_, item) in found.map_err(unknown)? {
+    for item in cluster.look_again(0).await.map_err(unknown)? {
         if let Err(error) = leftovers::remove(cluster, &item).await {
             let command = cluster.by_hand(&item.command());
             let message = format!("{item} was left behind: {error}\n  {command}");
@@ -225,7 +221,9 @@ async fn until_settled(
     let mut earlier = Vec::new();
     loop {
         let own = events.scenario(&document.scenario.name);
-        let mut result = execute::execute(document, context, &options(), &own).await;
+        let options = options();
+        let executed = execute::contained(execute::execute(document, context, &options, &own)).await;
+        let mut result = executed.unwrap_or_else(|panic| execute::refused(document, &options, &panic));
         let is_over = context.signal.borrow().is_some() || !result.leftovers.is_empty();
         if is_over || !retries.again(&earlier, result.verdict) {
             judge::settle(&mut result, earlier, retries);

@@ -82,7 +82,7 @@ pub async fn connect(options: &ConnectOptions) -> Result<Cluster, ClusterError> 
         notify: Arc::new(|_| {}),
         journal: None,
         patience: super::PATIENCE,
-        unclear: Arc::default(),
+        ledger: Arc::default(),
     })
 }
 

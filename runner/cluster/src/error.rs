@@ -62,6 +62,17 @@ pub enum ClusterError {
         /// How long it asks us to wait.
         wait: Duration,
     },
+    /// The connection ended before an answer came, or a server on the way answered that does not know either: the request
+    /// may or may not have been carried out, or may yet be.
+    #[error("could not {action}: {message}")]
+    Unclear {
+        /// What was tried.
+        action: String,
+        /// The server's or the connection's words.
+        message: String,
+        /// How long it asks us to wait.
+        wait: Duration,
+    },
     /// Anything else that the server or the connection says.
     #[error("could not {action}: {message}")]
     Other {
@@ -81,7 +92,11 @@ impl ClusterError {
         match error {
             kube::Error::Api(status) => {
                 let message = if status.message.is_empty() { status.reason.clone() } else { status.message.clone() };
-                if let Some(wait) = retry_after(status) {
+                let wait = retry_after(status);
+                if is_unclear(status) {
+                    return Self::Unclear { action, message, wait: wait.unwrap_or_default() };
+                }
+                if let Some(wait) = wait {
                     return Self::Busy { action, message, wait };
                 }
                 match status.code {
@@ -95,19 +110,25 @@ impl ClusterError {
             kube::Error::SerdeError(_) | kube::Error::BuildRequest(_) => {
                 Self::Other { action, message: error.to_string(), transient: false }
             }
-            other => Self::Other { action, message: chain(other), transient: true },
+            other if was_refused(other) => Self::Other { action, message: chain(other), transient: true },
+            other => Self::Unclear { action, message: chain(other), wait: Duration::ZERO },
         }
+    }
+
+    /// Whether the request may have been carried out, or may yet be, although no answer says so.
+    pub const fn is_unclear(&self) -> bool {
+        matches!(self, Self::Timeout { .. } | Self::Unclear { .. })
     }
 
     /// Whether the same request may succeed when it is sent again.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Timeout { .. } | Self::Busy { .. } | Self::Other { transient: true, .. })
+        self.is_unclear() || matches!(self, Self::Busy { .. } | Self::Other { transient: true, .. })
     }
 
     /// How long the server asks us to wait before the next try; zero when it does not say.
     pub const fn wait(&self) -> Duration {
         match self {
-            Self::Busy { wait, .. } => *wait,
+            Self::Busy { wait, .. } | Self::Unclear { wait, .. } => *wait,
             _ => Duration::ZERO,
         }
     }
@@ -116,6 +137,25 @@ impl ClusterError {
     pub const fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound(_))
     }
+}
+
+/// Whether an error's answer leaves open what became of the request. A server that is overloaded (429, 503) says so before
+/// it begins, and webhooks are asked before anything is kept.
+fn is_unclear(status: &kube::core::Status) -> bool {
+    status.code >= 500 && status.code != 503 && !status.message.contains("webhook")
+}
+
+/// Whether nothing was sent, because the connection was refused.
+fn was_refused(error: &kube::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if kind == Some(std::io::ErrorKind::ConnectionRefused) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// What an overloaded server says about when to come back; `transport` puts the header `Retry-After` there.

@@ -3,6 +3,7 @@
 //! that nothing was done which it did not write down first.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -22,10 +23,31 @@ pub const FILE: &str = "journal.ndjson";
 enum Step {
     /// It is about to be done.
     Intent,
-    /// It is done.
+    /// It is done. For a delete that means accepted: whether the object is gone is another line.
     Done,
-    /// It failed: it may or may not have been done.
+    /// It was refused: nothing came of it.
+    Refused,
+    /// It is not known whether it was done, or may yet be.
+    Unclear,
+    /// An undo that failed.
     Failed,
+    /// What it made was read back and is not there.
+    Gone,
+}
+
+/// How an act ended, as far as is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done; the UID of the object that was made.
+    Done(Option<String>),
+    /// It was refused, and nothing came of it.
+    Refused(String),
+    /// No answer says what became of it: it may be done, or be done late.
+    Unclear(String),
+    /// It was an undo, and it failed.
+    Failed(String),
+    /// What it made is proven not to be there, and cannot come any more.
+    Gone,
 }
 
 /// One line of the journal.
@@ -40,23 +62,44 @@ struct Line {
     /// The command that undoes it by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     undo: Option<String>,
+    /// The UID of what was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    uid: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
+/// Takes secrets out of a text.
+pub type Mask = Box<dyn Fn(&str) -> String + Send + Sync>;
+
 /// An open journal.
-#[derive(Debug)]
 pub struct Journal {
     run: String,
-    inner: Mutex<(File, u64)>,
+    mask: Mask,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    file: File,
+    /// The number of the last act.
+    seq: u64,
+    /// Whether the file may end within a line, because one could not be written.
+    torn: bool,
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Journal").field("run", &self.run).finish_non_exhaustive()
+    }
 }
 
 impl Journal {
-    /// Opens the journal of a run in its folder, at its end, and keeps it locked until it is dropped.
+    /// Opens the journal of a run in its folder, at its end, and keeps it locked until it is dropped. `mask` takes secrets
+    /// out of everything that is written.
     ///
     /// # Errors
     /// When the file cannot be written, or another run that lives writes to it.
-    pub fn open(folder: &Path, run: &str) -> std::io::Result<Self> {
+    pub fn open(folder: &Path, run: &str, mask: Mask) -> std::io::Result<Self> {
         let mut file = File::options().create(true).read(true).append(true).open(folder.join(FILE))?;
         match file.try_lock() {
             // A file system without locks costs only what the lock is for.
@@ -66,20 +109,19 @@ impl Journal {
             }
         }
         // The torn last line of a run that was killed must not spoil our first one.
+        let mut torn = false;
         if file.seek(SeekFrom::End(0))? > 0 {
             let mut last = [0];
             file.seek(SeekFrom::End(-1))?;
             file.read_exact(&mut last)?;
-            if last != *b"\n" {
-                file.write_all(b"\n")?;
-            }
+            torn = last != *b"\n";
         }
         file.sync_all()?;
         // The file's name is on disk only when its folder is.
         if let Ok(folder) = File::open(folder) {
             _ = folder.sync_all();
         }
-        Ok(Self { run: run.to_owned(), inner: Mutex::new((file, 0)) })
+        Ok(Self { run: run.to_owned(), mask, inner: Mutex::new(Inner { file, seq: 0, torn }) })
     }
 
     /// Writes down that an act is about to be done, and returns its number. Only when this returns may it be done.
@@ -89,36 +131,50 @@ impl Journal {
     /// When it could not be written and synced.
     pub fn intend(&self, act: &Act, by_hand: impl Fn(&str) -> String) -> std::io::Result<u64> {
         let mut inner = self.lock();
-        inner.1 += 1;
-        let seq = inner.1;
-        let undo = act.undo().map(|item| by_hand(&item.command()));
-        let line = self.line(seq, Step::Intent, Some(act.clone()), undo, None);
-        append(&mut inner.0, &line)?;
+        inner.seq += 1;
+        let seq = inner.seq;
+        let undo = act.undo().map(|item| (self.mask)(&by_hand(&item.command())));
+        let line = Line { act: Some(act.masked(&self.mask)), undo, ..self.line(seq, Step::Intent) };
+        inner.append(&line)?;
         Ok(seq)
     }
 
-    /// Writes down how an act ended. A journal that cannot say so only makes the cleanup try what is done already.
-    pub fn settle(&self, seq: u64, error: Option<String>) {
-        let step = if error.is_some() { Step::Failed } else { Step::Done };
-        let line = self.line(seq, step, None, None, error);
-        _ = append(&mut self.lock().0, &line);
+    /// Writes down how an act ended, or what became of it later. A journal that cannot say so only makes the cleanup look
+    /// at what is gone already.
+    pub fn settle(&self, seq: u64, outcome: Outcome) {
+        let (step, uid, error) = match outcome {
+            Outcome::Done(uid) => (Step::Done, uid, None),
+            Outcome::Refused(error) => (Step::Refused, None, Some(error)),
+            Outcome::Unclear(error) => (Step::Unclear, None, Some(error)),
+            Outcome::Failed(error) => (Step::Failed, None, Some(error)),
+            Outcome::Gone => (Step::Gone, None, None),
+        };
+        let line = Line { uid, error: error.map(|error| (self.mask)(&error)), ..self.line(seq, step) };
+        _ = self.lock().append(&line);
     }
 
-    fn line(&self, seq: u64, step: Step, act: Option<Act>, undo: Option<String>, error: Option<String>) -> Line {
-        Line { run: self.run.clone(), seq, at: jiff::Timestamp::now(), step, act, undo, error }
+    fn line(&self, seq: u64, step: Step) -> Line {
+        let run = self.run.clone();
+        Line { run, seq, at: jiff::Timestamp::now(), step, act: None, undo: None, uid: None, error: None }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, (File, u64)> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-fn append(file: &mut File, line: &Line) -> std::io::Result<()> {
-    let mut text = serde_json::to_vec(line)?;
-    text.push(b'\n');
-    // One write, so that a crash leaves a whole line or a torn last one, which reading passes over.
-    file.write_all(&text)?;
-    file.sync_data()
+impl Inner {
+    fn append(&mut self, line: &Line) -> std::io::Result<()> {
+        let mut text = if self.torn { b"\n".to_vec() } else { Vec::new() };
+        serde_json::to_writer(&mut text, line)?;
+        text.push(b'\n');
+        // One write, so that a crash leaves a whole line or a torn last one. After one that failed half-way, the next
+        // begins a line of its own.
+        let written = self.file.write_all(&text);
+        self.torn = written.is_err();
+        written?;
+        self.file.sync_data()
+    }
 }
 
 /// Whether the process that writes a journal still lives. Only meaningful on the machine where it was written.
@@ -133,123 +189,90 @@ pub fn is_written(path: &Path) -> std::io::Result<bool> {
     }
 }
 
-/// What a journal says may still be in the cluster, each with its run: everything that was begun and whose undo is not
-/// known to be done, the latest first. A torn line is passed over: the act of a torn intent was never begun, and a torn
-/// end only makes the cleanup look.
+/// What a journal tells of the cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// What may still be there: everything that was begun, was not refused, and is not proven to be gone. The latest first.
+    pub outstanding: Vec<Outstanding>,
+    /// The numbers of the lines that could not be read, from 1.
+    pub unreadable: Vec<usize>,
+}
+
+/// One thing that may still be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outstanding {
+    /// Its run.
+    pub run: String,
+    /// What it is; with its UID where the server told it.
+    pub item: Item,
+    /// Since when it is not known whether it was done, where that is so: it may still be done a while later.
+    pub unclear: Option<jiff::Timestamp>,
+}
+
+/// Reads a journal. A line that cannot be read spoils no other one: the act of a torn intent was never begun, and a torn end
+/// only makes the cleanup look.
 ///
 /// # Errors
-/// When a line is not one of a journal.
-pub fn outstanding(text: &str) -> Result<Vec<(String, Item)>, String> {
-    let mut acts: BTreeMap<(String, u64), (Act, bool)> = BTreeMap::new();
-    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let line: Line = match serde_json::from_str(line) {
-            Ok(line) => line,
-            Err(error) if error.is_eof() && line.starts_with('{') => continue,
-            Err(error) => return Err(format!("line {} is not one of a journal: {error}", index + 1)),
+/// When there is text, and not one line of it is one of a journal.
+pub fn read(text: &str) -> Result<Told, String> {
+    let mut acts: BTreeMap<(String, u64), (Act, Outstanding)> = BTreeMap::new();
+    let mut unreadable = Vec::new();
+    let mut lines = 0;
+    for (index, text) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let Some(line) = whole(text) else {
+            unreadable.push(index + 1);
+            continue;
         };
-        match (line.act, line.step) {
+        lines += 1;
+        if line.whole != text.trim() {
+            unreadable.push(index + 1);
+        }
+        let Line { run, seq, at, step, act, uid, .. } = line.line;
+        let id = (run.clone(), seq);
+        match (act, step) {
             (Some(act), Step::Intent) => {
-                acts.insert((line.run, line.seq), (act, false));
-            }
-            (_, Step::Done) => {
-                if let Some((_, done)) = acts.get_mut(&(line.run, line.seq)) {
-                    *done = true;
+                if let Some(item) = act.undo() {
+                    // Until an end is written, the outcome is not known.
+                    acts.insert(id, (act, Outstanding { run, item, unclear: Some(at) }));
                 }
             }
-            _ => {}
+            (_, Step::Refused | Step::Gone) => _ = acts.remove(&id),
+            (_, Step::Done) => {
+                if let Some((_, left)) = acts.get_mut(&id) {
+                    left.unclear = None;
+                    if let Item::Object(key) = &mut left.item {
+                        key.uid = uid;
+                    }
+                }
+            }
+            (_, Step::Unclear | Step::Failed) => {
+                if let Some((_, left)) = acts.get_mut(&id) {
+                    left.unclear = Some(at);
+                }
+            }
+            (None, Step::Intent) => {}
         }
     }
-    let mut left: Vec<(String, Item)> = Vec::new();
-    for ((run, _), (act, done)) in acts {
-        if let (Some(item), true) = (act.undoes(), done) {
-            left.retain(|(its, known)| *its != run || !known.same(&item));
-        }
-        if let Some(item) = act.undo() {
-            left.push((run, item));
-        }
+    if lines == 0 && !unreadable.is_empty() {
+        return Err("not one line of it is one of a journal".to_owned());
     }
-    left.reverse();
-    Ok(left)
+    // A journal of several runs has them in the order of their names, and each in the order of its acts.
+    let outstanding = acts.into_values().rev().map(|(_, left)| left).collect();
+    Ok(Told { outstanding, unreadable })
+}
+
+/// A line, and the text that it was read from.
+struct Whole<'a> {
+    line: Line,
+    whole: &'a str,
+}
+
+/// The whole line at the end of a text: what stands before it was torn.
+fn whole(text: &str) -> Option<Whole<'_>> {
+    let text = text.trim();
+    let begins = text.match_indices(r#"{"run":"#).map(|(at, _)| &text[at..]);
+    begins.filter_map(|whole| Some(Whole { line: serde_json::from_str(whole).ok()?, whole })).next()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Kind, ObjectKey};
-
-    fn key(name: &str) -> ObjectKey {
-        ObjectKey { kind: Kind::NetworkPolicy, namespace: "n".into(), name: name.into(), uid: None }
-    }
-
-    fn typed(command: &str) -> String {
-        format!("{command} --context c")
-    }
-
-    fn read(folder: &Path) -> String {
-        std::fs::read_to_string(folder.join(FILE)).unwrap()
-    }
-
-    fn left(folder: &Path) -> Vec<Item> {
-        let (runs, items): (Vec<String>, Vec<Item>) = outstanding(&read(folder)).unwrap().into_iter().unzip();
-        assert!(runs.iter().all(|run| run == "r"));
-        items
-    }
-
-    #[test]
-    fn what_was_begun_and_not_undone_is_outstanding() {
-        let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(folder.path(), "r").unwrap();
-        let pod = ObjectKey { kind: Kind::Pod, ..key("pod") };
-        let mark = journal.intend(&Act::Mark(pod.clone(), "l".into()), typed).unwrap();
-        assert_eq!(left(folder.path()), [Item::Mark(pod.clone(), "l".into())], "before its end");
-        journal.settle(mark, None);
-        let made = journal.intend(&Act::Create(key("a")), typed).unwrap();
-        journal.settle(made, Some("no answer".into()));
-        let both = [Item::Object(key("a")), Item::Mark(pod.clone(), "l".into())];
-        assert_eq!(left(folder.path()), both, "a failed act may have been done");
-        let gone = journal.intend(&Act::Delete(ObjectKey { uid: Some("u".into()), ..key("a") }), typed).unwrap();
-        assert_eq!(left(folder.path()), both, "an undo counts when it is done");
-        journal.settle(gone, None);
-        let off = journal.intend(&Act::Unmark(pod, "l".into()), typed).unwrap();
-        journal.settle(off, None);
-        assert_eq!(left(folder.path()), []);
-    }
-
-    #[test]
-    fn a_torn_line_is_passed_over_and_nonsense_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        Journal::open(folder.path(), "r").unwrap().intend(&Act::Create(key("a")), typed).unwrap();
-        let path = folder.path().join(FILE);
-        // Killed in the middle of a line, at every byte of it; then another run writes to the same folder.
-        let whole = std::fs::read(&path).unwrap();
-        for length in 1..whole.len() {
-            let mut torn = whole.clone();
-            torn.extend(&whole[..length]);
-            std::fs::write(&path, torn).unwrap();
-            assert_eq!(outstanding(&read(folder.path())).unwrap().len(), 1, "{length}");
-            Journal::open(folder.path(), "s").unwrap().intend(&Act::Create(key("b")), typed).unwrap();
-            let left = outstanding(&read(folder.path())).unwrap();
-            assert_eq!(left.iter().map(|(run, _)| run.as_str()).collect::<Vec<_>>(), ["s", "r"], "{length}");
-        }
-        let text = read(folder.path());
-        assert!(outstanding(&format!("nonsense\n{text}")).unwrap_err().contains("line 1"));
-    }
-
-    #[test]
-    fn a_journal_is_locked_while_its_run_lives() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE);
-        let journal = Journal::open(folder.path(), "r").unwrap();
-        assert!(is_written(&path).unwrap());
-        assert!(Journal::open(folder.path(), "s").unwrap_err().to_string().contains("--out"));
-        drop(journal);
-        assert!(!is_written(&path).unwrap());
-    }
-
-    #[test]
-    fn every_entry_says_how_it_is_undone_by_hand() {
-        let folder = tempfile::tempdir().unwrap();
-        Journal::open(folder.path(), "r").unwrap().intend(&Act::Create(key("a")), typed).unwrap();
-        assert!(read(folder.path()).contains(r#""undo":"kubectl -n n delete networkpolicy a --context c""#));
-    }
-}
+mod tests;

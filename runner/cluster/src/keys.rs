@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::Kind;
+use crate::journal::Mask;
 
 /// An object, exactly.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -46,10 +47,15 @@ pub enum Item {
 }
 
 impl Item {
+    /// The object, or the one that carries the label.
+    pub const fn key(&self) -> &ObjectKey {
+        let (Self::Object(key) | Self::Mark(key, _)) = self;
+        key
+    }
+
     /// Whether both mean the same, whatever is known of the objects' UIDs.
     pub fn same(&self, other: &Self) -> bool {
-        let (Self::Object(key) | Self::Mark(key, _)) = self;
-        let (Self::Object(its) | Self::Mark(its, _)) = other;
+        let (key, its) = (self.key(), other.key());
         let label = |item: &Self| match item {
             Self::Object(_) => None,
             Self::Mark(_, label) => Some(label.clone()),
@@ -110,12 +116,15 @@ impl Act {
         }
     }
 
-    /// What it undoes itself.
-    pub(crate) fn undoes(&self) -> Option<Item> {
+    /// The same without secrets.
+    pub(crate) fn masked(&self, mask: &Mask) -> Self {
+        let clean =
+            |key: &ObjectKey| ObjectKey { namespace: mask(&key.namespace), name: mask(&key.name), ..key.clone() };
         match self {
-            Self::Delete(key) => Some(Item::Object(key.clone())),
-            Self::Unmark(key, label) => Some(Item::Mark(key.clone(), label.clone())),
-            Self::Create(_) | Self::Mark(..) => None,
+            Self::Create(key) => Self::Create(clean(key)),
+            Self::Delete(key) => Self::Delete(clean(key)),
+            Self::Mark(key, label) => Self::Mark(clean(key), mask(label)),
+            Self::Unmark(key, label) => Self::Unmark(clean(key), mask(label)),
         }
     }
 }

@@ -8,6 +8,9 @@ pub const MANAGER: &str = "shakedown";
 pub const RUN: &str = "shakedown.dev/run";
 /// The fault's name, on the objects that make it.
 pub const FAULT: &str = "shakedown.dev/fault";
+/// The annotation that says as what an object was created, and by which request: namespace, name and a token. A copy of
+/// an object, which carries its labels as well, is told from it by that.
+pub const CREATED: &str = "shakedown.dev/created";
 /// The beginning of the labels that are put on objects of others (pods, namespaces) while a fault lasts.
 pub const MARK_PREFIX: &str = "mark.shakedown.dev/";
 
@@ -22,6 +25,15 @@ pub fn mark(run: &str, serial: usize, role: &str, name: &str) -> String {
 /// The run whose mark a label is.
 pub fn mark_run(label: &str) -> Option<&str> {
     label.strip_prefix(MARK_PREFIX)?.split('.').next()
+}
+
+/// Whether an object may be one that a run created: it is not a copy of one under another name or in another namespace.
+pub fn is_original(object: &serde_json::Value) -> bool {
+    let metadata = &object["metadata"];
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let begins = format!("{}/{}/", text(&metadata["namespace"]), text(&metadata["name"]));
+    // Objects of earlier versions say nothing of it.
+    metadata["annotations"][CREATED].as_str().is_none_or(|created| created.starts_with(&begins))
 }
 
 /// A name as a label's value: what a value may not hold becomes `-`, and it is cut at 63 characters.

@@ -5,13 +5,16 @@
 
 mod access;
 mod chaos;
+mod claims;
 mod connect;
+mod discover;
 mod error;
 pub mod journal;
 pub mod keys;
 mod kill;
 mod kind;
 pub mod labels;
+mod ledger;
 mod network;
 mod objects;
 mod own;
@@ -30,10 +33,12 @@ mod workloads;
 pub use access::Access;
 pub use chaos::Installation;
 pub use connect::{ConnectOptions, connect, quoted};
+pub use discover::Listable;
 pub use error::ClusterError;
 pub use keys::{Act, Item, ObjectKey};
 pub use kind::{CHAOS_GROUP, Kind};
 pub use network::{Network, endpoint_ips};
+pub use objects::LATEST;
 pub use own::WitnessImage;
 pub use pods::{choose, pod_ref};
 pub use reach::{PortForward, Reached, ServiceAddress, parse_service};
@@ -46,9 +51,9 @@ use std::time::Duration;
 
 use shakedown_schemas::EventKind;
 use shakedown_schemas::result::ClusterInfo;
-use tokio::time::Instant;
 
 use crate::journal::Journal;
+use ledger::Ledger;
 
 /// Where the cluster's side events go: retries, reconnects.
 pub type Notify = Arc<dyn Fn(EventKind) + Send + Sync>;
@@ -68,8 +73,8 @@ pub struct Cluster {
     journal: Option<Arc<Journal>>,
     /// How long a request that may be repeated is repeated: no try begins later than this.
     patience: Duration,
-    /// Until when an act whose answer never came may still be carried out.
-    unclear: Arc<Mutex<Option<Instant>>>,
+    /// What was made through this connection. Clones share it.
+    ledger: Arc<Mutex<Ledger>>,
 }
 
 impl Cluster {

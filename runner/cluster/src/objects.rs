@@ -1,7 +1,6 @@
 //! Single acts on objects: create, read, delete, label. Each is bounded in time; what may safely be sent again is sent
 //! again a few times when the server is overloaded or the connection breaks, and every such retry is an event.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
@@ -9,13 +8,17 @@ use serde_json::{Value, json};
 use shakedown_schemas::EventKind;
 use tokio::time::Instant;
 
+use super::claims::Begun;
+use super::ledger;
 use super::{Cluster, ClusterError, Kind};
+use crate::journal::Outcome;
 use crate::keys::{Act, ObjectKey};
+use crate::labels;
 
 /// How long one request may take. Short enough that ten seconds of silence leave time for a second try.
 const REQUEST_LIMIT: Duration = Duration::from_secs(8);
 /// A request is carried out at most so long after we gave it up: an API server's own limit for a request.
-const LATEST: Duration = Duration::from_secs(60);
+pub const LATEST: Duration = Duration::from_secs(60);
 /// How many objects are asked for at a time.
 const PAGE: u32 = 500;
 
@@ -51,22 +54,17 @@ impl Cluster {
     }
 
     /// The same for an act that has to be undone: a try without an answer may be carried out late, and is noted.
-    async fn acted<T, F, R>(&self, action: &str, request: F) -> Result<T, ClusterError>
+    async fn acted<T, F, R>(&self, begun: &Begun<'_>, action: &str, request: F) -> Result<T, ClusterError>
     where
         F: FnMut() -> R,
         R: Future<Output = Result<T, kube::Error>>,
     {
         let note = |error: &ClusterError| {
-            if matches!(error, ClusterError::Timeout { .. }) {
-                *self.unclear.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + LATEST);
+            if error.is_unclear() {
+                self.ledger().unclear(begun.claim, Instant::now() + LATEST);
             }
         };
         self.tried(action, request, note).await
-    }
-
-    /// Until when a try of an act whose answer never came may still be carried out; none when there was no such try.
-    pub fn unclear_until(&self) -> Option<Instant> {
-        self.unclear.lock().unwrap_or_else(PoisonError::into_inner).filter(|until| *until > Instant::now())
     }
 
     async fn tried<T, F, R>(
@@ -96,35 +94,36 @@ impl Cluster {
         unreachable!("the loop only ends by returning")
     }
 
-    /// Creates an object and returns it as the server keeps it. An object of the same name that carries the same run
-    /// label is taken for the answer to an earlier try of this very request.
+    /// Creates an object and returns it as the server keeps it. A token is sent along, so that the answer to an earlier
+    /// try of this very request is told from an object of another client.
     ///
     /// # Errors
-    /// When the server refuses it or does not answer.
+    /// `Conflict` when there is another object of that name; else when the server refuses it or does not answer.
     pub async fn create(&self, kind: Kind, namespace: &str, object: &Value) -> Result<Value, ClusterError> {
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let action = format!("create {} {name} in namespace {namespace}", kind.kubectl());
+        let key = ObjectKey { kind, namespace: namespace.to_owned(), name, uid: None };
         let typed = typed(&action, object)?;
         let api = self.api(kind, namespace);
         let parameters = PostParams::default();
-        let key = ObjectKey { kind, namespace: namespace.to_owned(), name, uid: None };
-        let entry = self.intend(&action, &Act::Create(key.clone()))?;
-        let answer = match self.acted(&action, || api.create(&parameters, &typed)).await {
+        let begun = self.begin(&action, &Act::Create(key.clone()), None, &ledger::token())?;
+        let request = || {
+            let mark = self.ledger().another_try(begun.claim);
+            let mut sent = typed.clone();
+            sent.metadata.annotations.get_or_insert_default().insert(labels::CREATED.to_owned(), mark);
+            let (api, parameters) = (&api, &parameters);
+            async move { api.create(parameters, &sent).await }
+        };
+        let answer = match self.acted(&begun, &action, request).await {
             Ok(created) => Ok(to_value(&created)),
             Err(ClusterError::Conflict { action, message }) => self
-                .created_before(&key, object)
+                .get(&key)
                 .await
+                .map(|there| there.filter(|there| self.ledger().owns(&key, there)))
                 .and_then(|there| there.ok_or(ClusterError::Conflict { action, message })),
             Err(error) => Err(error),
         };
-        self.settle(entry, &answer);
-        answer
-    }
-
-    /// The object of that name if it is of the same run: an earlier try of this very request whose answer was lost.
-    async fn created_before(&self, key: &ObjectKey, object: &Value) -> Result<Option<Value>, ClusterError> {
-        let run = |object: &Value| object["metadata"]["labels"][crate::labels::RUN].clone();
-        Ok(self.get(key).await?.filter(|there| run(there) == run(object) && !run(there).is_null()))
+        begun.end(answer)
     }
 
     /// Puts an object in place of the one of the same name and version. Sent once: a second time would meet its own
@@ -146,14 +145,8 @@ impl Cluster {
     /// When the server refuses or does not answer.
     pub async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {
         let api = self.api(key.kind, &key.namespace);
-        match self.repeated(&format!("read {key}"), || api.get(&key.name)).await {
-            Ok(object) => {
-                let same = key.uid.is_none() || key.uid == object.metadata.uid;
-                Ok(same.then(|| to_value(&object)))
-            }
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        let answer = self.repeated(&format!("read {key}"), || api.get(&key.name)).await;
+        self.seen(key, answer)
     }
 
     /// The same, asked once: for those who ask again in their own rhythm.
@@ -162,11 +155,25 @@ impl Cluster {
     /// When the server refuses or does not answer.
     pub async fn get_once(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {
         let api = self.api(key.kind, &key.namespace);
-        match self.once(&format!("read {key}"), api.get(&key.name)).await {
-            Ok(object) => Ok((key.uid.is_none() || key.uid == object.metadata.uid).then(|| to_value(&object))),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        let answer = self.once(&format!("read {key}"), api.get(&key.name)).await;
+        self.seen(key, answer)
+    }
+
+    /// What is there of the one that is asked for. What is proven to be gone by that is noted.
+    fn seen(
+        &self,
+        key: &ObjectKey,
+        answer: Result<DynamicObject, ClusterError>,
+    ) -> Result<Option<Value>, ClusterError> {
+        let there = match answer {
+            Ok(object) => Some(to_value(&object)),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error),
+        };
+        let gone = self.ledger().seen(key, there.as_ref());
+        self.note_gone(gone);
+        let same = |object: &Value| key.uid.as_deref().is_none_or(|uid| object["metadata"]["uid"] == uid);
+        Ok(there.filter(same))
     }
 
     /// Lists the objects of a kind; all namespaces when `namespace` is empty.
@@ -202,15 +209,17 @@ impl Cluster {
         }
     }
 
-    /// Deletes an object, and what it owns with it. One that is gone already is fine.
+    /// Deletes an object of ours, and what it owns with it. One that is gone already is fine, and so is one of
+    /// another client that has the name: it stays. That the server accepts it does not mean that it is gone.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
     pub async fn delete(&self, key: &ObjectKey) -> Result<(), ClusterError> {
+        let Some(key) = self.own_key(key).await? else { return Ok(()) };
         let action = format!("delete {key}");
         // A journal that cannot be written must not keep us from undoing.
         let entry = self.intend(&action, &Act::Delete(key.clone())).ok().flatten();
-        let answer = self.delete_now(&action, key).await;
+        let answer = self.delete_now(&action, &key).await;
         self.settle(entry, &answer);
         answer
     }
@@ -218,12 +227,15 @@ impl Cluster {
     async fn delete_now(&self, action: &str, key: &ObjectKey) -> Result<(), ClusterError> {
         let api = self.api(key.kind, &key.namespace);
         let mut parameters = DeleteParams::background();
-        parameters.preconditions = key.uid.clone().map(|uid| Preconditions { uid: Some(uid), resource_version: None });
+        parameters.preconditions = Some(Preconditions { uid: key.uid.clone(), resource_version: None });
         match self.repeated(action, || api.delete(&key.name, &parameters)).await {
             Ok(_) => Ok(()),
-            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) if error.is_not_found() => {
+                self.gone(key, None);
+                Ok(())
+            }
             // Another object has its name by now: ours is gone.
-            Err(ClusterError::Conflict { .. }) if key.uid.is_some() => match self.get(key).await? {
+            Err(ClusterError::Conflict { .. }) => match self.get(key).await? {
                 None => Ok(()),
                 Some(_) => Err(ClusterError::Conflict {
                     action: action.to_owned(),
@@ -232,6 +244,27 @@ impl Cluster {
             },
             Err(error) => Err(error),
         }
+    }
+
+    /// Deletes an object if it is the one that was read, and was not written since. False when it was.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn delete_as_read(&self, key: &ObjectKey, version: &str) -> Result<bool, ClusterError> {
+        let action = format!("delete {key}");
+        let entry = self.intend(&action, &Act::Delete(key.clone())).ok().flatten();
+        let api = self.api(key.kind, &key.namespace);
+        let mut parameters = DeleteParams::background();
+        parameters.preconditions =
+            Some(Preconditions { uid: key.uid.clone(), resource_version: Some(version.to_owned()) });
+        let answer = match self.repeated(&action, || api.delete(&key.name, &parameters)).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(true),
+            Err(ClusterError::Conflict { .. }) => Ok(false),
+            Err(error) => Err(error),
+        };
+        self.settle(entry, &answer);
+        answer
     }
 
     /// Sets a label on an object, or takes it off with no value. With a UID in the key, another object of the same
@@ -248,34 +281,37 @@ impl Cluster {
         let patch = Patch::Merge(json!({"metadata": metadata}));
         let parameters = PatchParams::default();
         let action = format!("label {key}");
-        let entry = match value {
-            Some(_) => self.intend(&action, &Act::Mark(key.clone(), label.to_owned()))?,
-            None => self.intend(&action, &Act::Unmark(key.clone(), label.to_owned())).ok().flatten(),
-        };
         let patched = || api.patch(&key.name, &parameters, &patch);
-        let answer = match value {
-            Some(_) => self.acted(&action, patched).await,
-            None => self.repeated(&action, patched).await,
-        };
-        let answer = answer.map(|_| ());
+        if value.is_some() {
+            let act = Act::Mark(key.clone(), label.to_owned());
+            let begun = self.begin(&action, &act, Some(label), "")?;
+            let answer = self.acted(&begun, &action, patched).await.map(|object| to_value(&object));
+            return begun.end(answer).map(|_| ());
+        }
+        let entry = self.intend(&action, &Act::Unmark(key.clone(), label.to_owned())).ok().flatten();
+        let answer = self.repeated(&action, patched).await.map(|_| ());
         self.settle(entry, &answer);
+        // Where the object is gone, or is another one by now, the label is gone with it.
+        if matches!(&answer, Ok(()) | Err(ClusterError::NotFound(_) | ClusterError::Conflict { .. })) {
+            self.unmarked(key, label);
+        }
         answer
     }
 
-    /// Changes fields of an object of ours and returns it. With a UID in the key, another object of the same name is left
-    /// alone (`Conflict`). For changes that need no undo of their own.
+    /// Changes fields of an object of ours and returns it. Another object of the same name is left alone (`Conflict`, or
+    /// `NotFound` where none was ours). For changes that need no undo of their own.
     ///
     /// # Errors
     /// When the object is not there, the server refuses, or it does not answer.
     pub async fn patch(&self, key: &ObjectKey, fields: &Value) -> Result<Value, ClusterError> {
+        let action = format!("change {key}");
+        let key = self.own_key(key).await?;
+        let key = key.ok_or_else(|| ClusterError::NotFound(format!("could not {action}: it is none of ours")))?;
         let api = self.api(key.kind, &key.namespace);
         let mut fields = fields.clone();
-        if let Some(uid) = &key.uid {
-            fields["metadata"]["uid"] = json!(uid);
-        }
+        fields["metadata"]["uid"] = json!(key.uid);
         let patch = Patch::Merge(fields);
         let parameters = PatchParams::default();
-        let action = format!("change {key}");
         self.repeated(&action, || api.patch(&key.name, &parameters, &patch)).await.map(|object| to_value(&object))
     }
 
@@ -289,11 +325,14 @@ impl Cluster {
         })
     }
 
+    /// Writes down how an act that needs no undo ended.
     pub(super) fn settle<T>(&self, entry: Option<u64>, answer: &Result<T, ClusterError>) {
         if let (Some(journal), Some(entry)) = (&self.journal, entry) {
             // What is not there needs no undo, and its undo is done.
-            let error = answer.as_ref().err().filter(|error| !error.is_not_found());
-            journal.settle(entry, error.map(ToString::to_string));
+            match answer.as_ref().err().filter(|error| !error.is_not_found()) {
+                None => journal.settle(entry, Outcome::Done(None)),
+                Some(error) => journal.settle(entry, Outcome::Failed(error.to_string())),
+            }
         }
     }
 }

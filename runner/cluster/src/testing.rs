@@ -1,5 +1,7 @@
 //! An API server for tests that answers what it is told to, by the first line of each request.
 
+pub mod store;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -53,6 +55,43 @@ pub async fn server(answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'stat
     });
     let options = ConnectOptions { kubeconfig_text: Some(kubeconfig.to_string()), ..ConnectOptions::default() };
     connect(&options).await.unwrap()
+}
+
+/// A request to an API server: its method, its path with its query, and its body.
+pub type Asked = (http::Method, String, serde_json::Value);
+
+/// The same connection for a program of its own, with a task that is carried out right before each request.
+pub fn watched<F>(cluster: &Cluster, before: F) -> Cluster
+where
+    F: Fn(Asked) -> futures::future::BoxFuture<'static, ()> + Send + Sync + 'static,
+{
+    let (before, client) = (std::sync::Arc::new(before), cluster.client.clone());
+    let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let (before, client) = (before.clone(), client.clone());
+        async move {
+            let (parts, body) = request.into_parts();
+            let bytes = body.collect_bytes().await?;
+            let sent = serde_json::from_slice(&bytes).unwrap_or_default();
+            let path = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+            before((parts.method.clone(), path, sent)).await;
+            client.send(http::Request::from_parts(parts, bytes.to_vec().into())).await
+        }
+    });
+    let client = kube::Client::new(service, cluster.default_namespace.clone());
+    Cluster { client, ledger: std::sync::Arc::default(), ..cluster.clone() }
+}
+
+/// One request of another client; none where the answer is an error.
+pub async fn ask(
+    cluster: &Cluster,
+    method: &str,
+    path: &str,
+    body: Option<&serde_json::Value>,
+) -> Option<serde_json::Value> {
+    let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+    let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+    let request = http::Request::builder().method(method).uri(path).header("content-type", kind).body(body).unwrap();
+    cluster.client.request(request).await.ok()
 }
 
 const VERSION: &str = r#"{"major": "1", "minor": "33", "gitVersion": "v1.33.0", "gitCommit": "", "gitTreeState": "",

@@ -7,7 +7,7 @@ use futures::FutureExt;
 use futures::future::join_all;
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{
-    Evidence, ExpectationResult, Leftover, Proof, RequestInfo, ScenarioResult, Trial, Unit, Verdict,
+    Evidence, ExpectationResult, Proof, RequestInfo, ScenarioResult, Trial, Unit, Verdict,
 };
 use shakedown_schemas::scenario::{Direction, Fault};
 use shakedown_schemas::{Document, EventKind};
@@ -22,8 +22,8 @@ use crate::trial;
 use shakedown_cluster::Cluster;
 use shakedown_faults::effect::{self, Wanted};
 use shakedown_faults::{FaultDriver, FaultPlan};
-use shakedown_guard::Guard;
 use shakedown_guard::lock::Holder;
+use shakedown_guard::{Guard, Remains};
 use shakedown_judge as judge;
 use shakedown_load::{Engine, PlannedLoad};
 
@@ -68,13 +68,18 @@ pub async fn execute(document: &Document, context: &Context<'_>, options: &Optio
         cluster.clone().notifying(std::sync::Arc::new(move |kind| events.emit(kind)))
     });
     let guard = cluster.as_ref().map(|cluster| Guard::new(cluster, context.wait_lock));
-    match planned(done, cluster.as_ref(), guard.as_ref(), context, options).await {
+    let planning = contained(planned(done, cluster.as_ref(), guard.as_ref(), context, options));
+    match planning.await.and_then(|planned| planned) {
         Err(message) => {
             events.emit(EventKind::Error { message: message.clone() });
             result.errors.push(message);
         }
         Ok(plan) => {
-            carry_out(document, context, guard, plan, options, events, &mut result).await;
+            let carried_out = contained(carry_out(document, context, guard, plan, options, events, &mut result));
+            if let Err(message) = carried_out.await {
+                events.emit(EventKind::Error { message: message.clone() });
+                result.errors.push(message);
+            }
         }
     }
     (result.verdict, result.reason) =
@@ -82,6 +87,15 @@ pub async fn execute(document: &Document, context: &Context<'_>, options: &Optio
     events.emit(EventKind::ScenarioEnded { verdict: result.verdict, reason: result.reason.clone() });
     result.events = events.log();
     result
+}
+
+/// Keeps a bug of ours where it is: one scenario that panics must not take the results of the others with it, and least of
+/// all what they left behind.
+///
+/// # Errors
+/// With the panic, in words.
+pub async fn contained<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| timeline::panicked(panic.as_ref()))
 }
 
 /// The plan, made while no other run acts on the same namespaces.
@@ -146,13 +160,13 @@ async fn carry_out(
     let wanted: Vec<Wanted> = faults.iter().map(|(fault, _)| fault.effect.clone()).collect();
     // Whatever fails in here, what was put up is taken down.
     let acting = act(document, context, guard.as_mut(), &loads, &mut faults, &jobs, events);
-    let mut outcome = AssertUnwindSafe(acting)
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|panic| Outcome { errors: vec![timeline::panicked(panic.as_ref())], ..Outcome::default() });
+    let mut outcome =
+        contained(acting).await.unwrap_or_else(|panic| Outcome { errors: vec![panic], ..Outcome::default() });
     let mut leftovers = std::mem::take(&mut outcome.leftovers);
     if let Some(guard) = guard {
-        let remains = guard.stand_down(context.holder, context.signal.borrow().is_some()).await;
+        let hurry = context.signal.borrow().is_some();
+        let remains = contained(guard.stand_down(context.holder, hurry)).await;
+        let remains = remains.unwrap_or_else(|panic| Remains { unknown: Some(panic), ..Remains::default() });
         leftovers.extend(remains.leftovers);
         if let Some(error) = remains.unknown {
             let look = format!("shakedown cleanup --check --run {}", options.run);
@@ -166,6 +180,8 @@ async fn carry_out(
         // Whoever made them knows the object, and not how this cluster is reached.
         leftovers.iter_mut().for_each(|left| left.command = cluster.by_hand(&left.command));
     }
+    // First of all, so that no failure from here on hides it.
+    result.leftovers = leftovers;
     for (load, forward) in result.loads.iter_mut().zip(&forwards) {
         if let Some(forward) = forward {
             load.reconnects = forward.reconnects.load(std::sync::atomic::Ordering::Relaxed);
@@ -187,7 +203,7 @@ async fn carry_out(
         result.warnings.extend(gatherer.finish(&mut outcome.observations, zero).await);
     }
     let felt = judge::effects(&outcome.observations);
-    assemble(document, context, outcome, leftovers, options, result);
+    assemble(document, context, outcome, options, result);
     conclude(document, &wanted, &felt, result);
     show_effects(&felt, result);
     if let Some((cluster, before)) = before
@@ -343,7 +359,6 @@ fn assemble(
     document: &Document,
     context: &Context<'_>,
     outcome: Outcome,
-    leftovers: Vec<Leftover>,
     options: &Options,
     result: &mut ScenarioResult,
 ) {
@@ -379,7 +394,6 @@ fn assemble(
     result.errors.extend(lost.into_iter().map(|what| format!("the numbers of this run cannot be believed: {what}")));
     result.duration_s = outcome.duration.as_secs_f64();
     result.errors.extend(outcome.errors);
-    result.leftovers = leftovers;
     result.faults = outcome.faults;
     for fault in &mut result.faults {
         for (index, phase) in scenario.phases.iter().enumerate() {

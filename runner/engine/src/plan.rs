@@ -12,6 +12,8 @@ mod pod_kill;
 #[cfg(test)]
 mod sandboxed;
 mod show;
+#[cfg(test)]
+mod strangers;
 mod words;
 
 use std::collections::BTreeSet;

@@ -106,7 +106,7 @@ impl Canary<'_> {
         let object = pod(&listener.name, self.namespace, self.labels("listener"), self.image, &probe);
         self.create(Kind::Pod, object).await?;
         let address = loop {
-            let pod = self.cluster.get(&listener).await?.unwrap_or_default();
+            let pod = self.cluster.own(&listener).await?.unwrap_or_default();
             let running = pod["status"]["phase"] == "Running";
             if let (true, Some(address)) = (running, pod["status"]["podIP"].as_str()) {
                 break address.to_owned();
@@ -120,7 +120,7 @@ impl Canary<'_> {
         let object = pod(&caller.name, self.namespace, self.labels("caller"), self.image, &probe);
         self.create(Kind::Pod, object).await?;
         while self.rounds(&caller).await.last().is_none_or(|round| round.open.is_empty()) {
-            let pod = self.cluster.get(&caller).await?.unwrap_or_default();
+            let pod = self.cluster.own(&caller).await?.unwrap_or_default();
             self.check(
                 &pod,
                 deadline,

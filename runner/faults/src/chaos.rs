@@ -223,7 +223,17 @@ impl Inner {
                 state.made.push(Made { key, resource, going: false, gone: false, last: None });
                 state.made.len() - 1
             };
-            let created = self.cluster.create(kind, &namespace, &sent).await.map_err(refused)?;
+            let created = match self.cluster.create(kind, &namespace, &sent).await {
+                Ok(created) => created,
+                Err(error) => {
+                    let mut state = self.state();
+                    // An object of that name may be there all the same; it is another client's.
+                    if !self.cluster.may_have_made(&state.made[place].key) {
+                        state.made.truncate(place);
+                    }
+                    return Err(refused(error));
+                }
+            };
             self.state().made[place].key.uid = created["metadata"]["uid"].as_str().map(str::to_owned);
         }
         Ok(())

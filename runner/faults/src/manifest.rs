@@ -69,10 +69,39 @@ impl Written {
 
     /// What Chaos Mesh fails at, where it is one of its objects.
     async fn failing(&self) -> Option<String> {
-        if !self.key.kind.is_chaos() {
+        if !self.key.kind.is_chaos() || self.key.uid.is_none() {
             return None;
         }
         failing(&self.cluster.get_once(&self.key).await.ok()??)
+    }
+
+    /// Why our object is not there any more, by its UID. Another one of its name is not ours, and conditions that ask for
+    /// something not to be would hold for nothing at all.
+    async fn missing(&self) -> Result<Option<String>, ClusterError> {
+        let there = match &self.key.uid {
+            Some(_) => self.cluster.get_once(&self.key).await?,
+            None => None,
+        };
+        Ok(match there {
+            None => Some(format!("{} is not there any more: another client deleted it", self.key)),
+            Some(object) if !object["metadata"]["deletionTimestamp"].is_null() => {
+                Some(format!("{} is being deleted by another client", self.key))
+            }
+            Some(_) => None,
+        })
+    }
+
+    /// What each condition for being active says now. Without our object none of them holds.
+    async fn active(&self) -> Result<Vec<Finding>, ClusterError> {
+        if let Some(detail) = self.missing().await? {
+            return Ok(vec![Finding { shows: Proof::Applied, holds: false, detail }]);
+        }
+        let findings = self.look(&self.active_when, Proof::Applied).await?;
+        // Looked at again afterwards: what was seen in between was seen of our object.
+        Ok(match self.missing().await? {
+            Some(detail) => vec![Finding { shows: Proof::Applied, holds: false, detail }],
+            None => findings,
+        })
     }
 
     /// What each condition says now.
@@ -120,7 +149,14 @@ impl FaultDriver for Written {
         }
         // Noted before it is sent: an answer that never comes back may still have created it.
         self.begun = true;
-        let made = self.cluster.create(self.key.kind, &self.key.namespace, &sent).await?;
+        let made = self.cluster.create(self.key.kind, &self.key.namespace, &sent).await.map_err(|error| match error {
+            ClusterError::Conflict { .. } => FaultError::Impossible(format!(
+                "{} is there already: another client created it after the run began, so it is left alone\nhelp: leave \
+                 `metadata.name` out: then each run has a name of its own",
+                self.key
+            )),
+            error => FaultError::Cluster(error),
+        })?;
         self.key.uid = made["metadata"]["uid"].as_str().map(str::to_owned);
         Ok(())
     }
@@ -128,7 +164,10 @@ impl FaultDriver for Written {
     async fn become_active(&mut self) -> Result<(), FaultError> {
         let begun = Instant::now();
         loop {
-            let missing = match self.look(&self.active_when, Proof::Applied).await {
+            if let Ok(Some(gone)) = self.missing().await {
+                return Err(FaultError::Gone(gone));
+            }
+            let missing = match self.active().await {
                 Ok(findings) => findings.into_iter().find(|finding| !finding.holds).map(|finding| finding.detail),
                 Err(error) if error.is_transient() => Some(error.to_string()),
                 Err(error) => return Err(error.into()),
@@ -152,11 +191,11 @@ impl FaultDriver for Written {
     }
 
     async fn prove(&mut self) -> Result<Vec<Finding>, FaultError> {
-        Ok(self.look(&self.active_when, Proof::Applied).await?)
+        Ok(self.active().await?)
     }
 
     async fn settle(&mut self) -> Result<Vec<Finding>, FaultError> {
-        let mut findings = self.look(&self.active_when, Proof::Applied).await?;
+        let mut findings = self.active().await?;
         findings.retain(|finding| !finding.holds);
         Ok(findings)
     }
@@ -169,6 +208,9 @@ impl FaultDriver for Written {
         if let Some(forced) = &self.forced {
             return Err(FaultError::Dirty(forced.clone()));
         }
+        // An object of that name that we did not make stays.
+        let Some(key) = self.cluster.own_key(&self.key).await? else { return Ok(()) };
+        self.key = key;
         let of_chaos_mesh = self.key.kind.is_chaos();
         if of_chaos_mesh {
             first_look(&self.cluster, &self.key).await?;
@@ -201,8 +243,8 @@ impl FaultDriver for Written {
         if !self.begun {
             return Ok(Vec::new());
         }
-        let key = ObjectKey { uid: None, ..self.key.clone() };
-        let gone = self.cluster.get(&key).await?.is_none();
+        let key = &self.key;
+        let gone = self.cluster.own(key).await?.is_none();
         // One that happened once has nothing to recover.
         let once = matches!(self.object["spec"]["action"].as_str(), Some("pod-kill" | "container-kill"));
         let last = self.last.as_ref().filter(|_| key.kind.is_chaos() && !once).map(recovered);
@@ -234,3 +276,6 @@ impl FaultDriver for Written {
         vec![Leftover { what: self.key.to_string(), command: self.key.delete_command(), error }]
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -202,7 +202,7 @@ impl Witness {
         if !self.created {
             return Ok(Vec::new());
         }
-        let there = self.cluster.get(&ObjectKey { uid: None, ..self.key.clone() }).await?;
+        let there = self.cluster.own(&self.key).await?;
         let holds = there.is_none();
         self.created = !holds;
         let detail = format!("the witness {} is {}", self.key, if holds { "gone" } else { "still there" });
@@ -217,6 +217,10 @@ impl Witness {
     }
 
     async fn rounds(&self) -> Result<Vec<Round>, ClusterError> {
+        // Logs are read by name: a pod that another client made under it is no witness of ours.
+        if self.cluster.own(&self.key).await?.is_none() {
+            return Err(ClusterError::NotFound(format!("{} was deleted by another client", self.key)));
+        }
         let text = self.cluster.pod_log(&self.key.namespace, &self.key.name, LINES).await?;
         Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }

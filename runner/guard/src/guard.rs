@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::fuse::Fuses;
 use crate::leftovers;
 use crate::lock::{Holder, LockError, Locks};
-use shakedown_cluster::{Cluster, ClusterError, Item};
+use shakedown_cluster::{Cluster, ClusterError};
 
 /// How long the last acts are repeated: whatever they do not reach, the fuse does.
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -33,7 +33,8 @@ pub struct Guard {
     cluster: Cluster,
     fuses: Fuses,
     locks: Locks,
-    namespaces: BTreeSet<String>,
+    /// The last act before this scenario's first one: what an earlier one left was told there.
+    since: u64,
     /// Until when locks of other runs are waited for.
     until: Instant,
 }
@@ -67,8 +68,8 @@ impl Guard {
         Self {
             fuses: Fuses::default(),
             locks: Locks::new(cluster.clone()),
+            since: cluster.last_act(),
             cluster: cluster.clone(),
-            namespaces: BTreeSet::new(),
             until: Instant::now() + wait_lock,
         }
     }
@@ -110,11 +111,10 @@ impl Guard {
         signal: &mut watch::Receiver<Option<&'static str>>,
     ) -> Result<(), GuardError> {
         self.wait(&namespaces, holder, signal).await?;
-        self.namespaces = namespaces;
         for job in jobs {
             self.fuses.light(&self.cluster, job).await?;
         }
-        for namespace in &self.namespaces {
+        for namespace in &namespaces {
             self.locks.take(namespace, holder, &self.fuses).await?;
         }
         Ok(())
@@ -138,10 +138,6 @@ impl Guard {
         let mut leftovers = self.locks.release(&cluster, holder).await;
         leftovers.extend(self.fuses.remove(&cluster).await);
         let unclear = cluster.unclear_until();
-        if self.namespaces.is_empty() && unclear.is_none() {
-            return Remains { leftovers, unknown: None };
-        }
-        let places = Places { run: &holder.run, namespaces: &self.namespaces, unclear: unclear.is_some() };
         let until = unclear.filter(|_| !hurry).unwrap_or_else(Instant::now);
         if until > Instant::now() {
             cluster.tell(EventKind::Cluster {
@@ -151,9 +147,9 @@ impl Guard {
                 ),
             });
         }
-        let looked = match tokio::time::timeout_at(until + COLLECTION, places.collected(&cluster, until)).await {
+        let looked = match tokio::time::timeout_at(until + COLLECTION, collected(&cluster, self.since, until)).await {
             Ok(result) => result.map(|()| Vec::new()),
-            Err(_) => places.rest(&cluster).await,
+            Err(_) => cluster.look_again(self.since).await,
         };
         let mut unknown = None;
         match looked {
@@ -174,51 +170,24 @@ impl Guard {
     }
 }
 
-/// Where something of a run may be.
-struct Places<'a> {
-    run: &'a str,
-    namespaces: &'a BTreeSet<String>,
-    /// Whether marks may have come late, too. Otherwise each was proven gone by its fault.
-    unclear: bool,
-}
-
-impl Places<'_> {
-    /// Waits until nothing is left at a moment not before `until`, and lends a hand when that takes long.
-    async fn collected(&self, cluster: &Cluster, until: Instant) -> Result<(), ClusterError> {
-        let begun = Instant::now();
-        loop {
-            let items = self.rest(cluster).await?;
-            if items.is_empty() && Instant::now() >= until {
-                return Ok(());
-            }
-            if begun.elapsed() >= HURRY {
-                for item in &items {
-                    leftovers::remove(cluster, item).await?;
-                }
-            }
-            tokio::time::sleep(if items.is_empty() { SLOW_POLL } else { POLL }).await;
+/// Waits until nothing that this run made is left at a moment not before `until`, and lends a hand when that takes long.
+/// Every single thing is looked at: a sweep by label would find what others made with our labels, and not what they took
+/// our labels off.
+async fn collected(cluster: &Cluster, since: u64, until: Instant) -> Result<(), ClusterError> {
+    let begun = Instant::now();
+    loop {
+        let items = cluster.look_again(since).await?;
+        if items.is_empty() && Instant::now() >= until {
+            return Ok(());
         }
-    }
-
-    /// What is there. An account that may not list has had its faults proven gone one by one.
-    async fn rest(&self, cluster: &Cluster) -> Result<Vec<Item>, ClusterError> {
-        let mut found = Vec::new();
-        if self.unclear {
-            match leftovers::find(cluster, Some(self.run), "").await {
-                Err(ClusterError::Forbidden { .. }) => {}
-                everywhere => return Ok(everywhere?.into_iter().map(|(_, item)| item).collect()),
+        if begun.elapsed() >= HURRY {
+            for item in &items {
+                leftovers::remove(cluster, item).await?;
             }
         }
-        for namespace in self.namespaces {
-            let here = match self.unclear {
-                true => leftovers::find(cluster, Some(self.run), namespace).await,
-                false => leftovers::objects(cluster, Some(self.run), namespace).await,
-            };
-            match here {
-                Err(ClusterError::Forbidden { .. }) => {}
-                here => found.extend(here?.into_iter().map(|(_, item)| item)),
-            }
-        }
-        Ok(found)
+        tokio::time::sleep(if items.is_empty() { SLOW_POLL } else { POLL }).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,36 +1,88 @@
 //! Finding and removing what runs left in a cluster, by the labels that everything of ours carries. It needs no memory
 //! of the run that left it.
 
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, stream};
 use serde_json::Value;
 
 use shakedown_cluster::labels;
-use shakedown_cluster::{Cluster, ClusterError, Item, Kind, ObjectKey};
+use shakedown_cluster::{Cluster, ClusterError, Item, Kind, Listable, ObjectKey};
+
+/// How many kinds are listed at the same time.
+const AT_ONCE: usize = 8;
+
+/// Where a sweep looks.
+#[derive(Debug, Clone, Default)]
+pub struct Kinds {
+    /// Kinds beside those that the runner makes by itself.
+    pub more: BTreeSet<Kind>,
+    /// What the API may serve as well, but did not tell.
+    pub unknown: BTreeSet<String>,
+}
+
+impl Kinds {
+    /// Those that the runner makes by itself, and these.
+    pub fn with(more: impl IntoIterator<Item = Kind>) -> Self {
+        Self { more: more.into_iter().collect(), unknown: BTreeSet::new() }
+    }
+
+    /// Every kind whose objects the API can list and delete: a scenario's manifest may have made any of them.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub async fn every(cluster: &Cluster) -> Result<Self, ClusterError> {
+        let Listable { kinds, unknown } = cluster.listable_kinds().await?;
+        Ok(Self { more: kinds, unknown })
+    }
+}
+
+/// What a sweep found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sweep {
+    /// Everything of ours, each with its run, in the order in which it is to be removed.
+    pub found: Vec<(String, Item)>,
+    /// What could not be looked at, in words: kinds that this account may not list.
+    pub unseen: BTreeSet<String>,
+}
 
 /// Everything of ours in a namespace (in all of them when it is empty), of one run or of all of them, each with its run,
 /// in the order in which it is to be removed.
 ///
 /// # Errors
 /// When the cluster refuses or does not answer.
-pub async fn find(cluster: &Cluster, run: Option<&str>, namespace: &str) -> Result<Vec<(String, Item)>, ClusterError> {
-    let mut found = objects(cluster, run, namespace).await?;
+pub async fn find(cluster: &Cluster, run: Option<&str>, namespace: &str, kinds: &Kinds) -> Result<Sweep, ClusterError> {
+    let mut sweep = objects(cluster, run, namespace, kinds).await?;
     for kind in [Kind::Pod, Kind::Namespace] {
-        let objects = match kind {
-            // An account of one namespace may be allowed to read that one by its name.
-            Kind::Namespace if !namespace.is_empty() => {
-                let key = ObjectKey { kind, namespace: String::new(), name: namespace.to_owned(), uid: None };
-                match cluster.get(&key).await {
-                    Err(ClusterError::Forbidden { .. }) => Vec::new(),
-                    object => object?.into_iter().collect(),
-                }
+        sweep.found.extend(marks(cluster, run, namespace, kind).await?);
+    }
+    Ok(sweep)
+}
+
+/// Our labels on the objects of others.
+async fn marks(
+    cluster: &Cluster,
+    run: Option<&str>,
+    namespace: &str,
+    kind: Kind,
+) -> Result<Vec<(String, Item)>, ClusterError> {
+    let objects = match kind {
+        // An account of one namespace may be allowed to read that one by its name.
+        Kind::Namespace if !namespace.is_empty() => {
+            let key = ObjectKey { kind, namespace: String::new(), name: namespace.to_owned(), uid: None };
+            match cluster.get(&key).await {
+                Err(ClusterError::Forbidden { .. }) => Vec::new(),
+                object => object?.into_iter().collect(),
             }
-            _ => cluster.list(kind, namespace, None).await?,
-        };
-        for object in objects {
-            for label in object["metadata"]["labels"].as_object().into_iter().flatten().map(|(label, _)| label) {
-                let Some(its) = labels::mark_run(label) else { continue };
-                if run.is_none_or(|run| its == run) {
-                    found.push((its.to_owned(), Item::Mark(key_of(kind, &object), label.clone())));
-                }
+        }
+        _ => cluster.list(kind, namespace, None).await?,
+    };
+    let mut found = Vec::new();
+    for object in objects {
+        for label in object["metadata"]["labels"].as_object().into_iter().flatten().map(|(label, _)| label) {
+            let Some(its) = labels::mark_run(label) else { continue };
+            if run.is_none_or(|run| its == run) {
+                found.push((its.to_owned(), Item::Mark(key_of(kind, &object), label.clone())));
             }
         }
     }
@@ -45,63 +97,103 @@ pub async fn objects(
     cluster: &Cluster,
     run: Option<&str>,
     namespace: &str,
-) -> Result<Vec<(String, Item)>, ClusterError> {
+    kinds: &Kinds,
+) -> Result<Sweep, ClusterError> {
     let mut selector = format!("{}={}", labels::MANAGED_BY, labels::MANAGER);
     if let Some(run) = run {
         selector.push_str(&format!(",{}={run}", labels::RUN));
     }
-    let mut found = Vec::new();
-    // Without Chaos Mesh there is nothing of it to ask for; what an account may not list, it cannot have made.
+    // Without Chaos Mesh there is nothing of it to ask for.
     let served = cluster.chaos_kinds().await?;
-    for kind in Kind::CHAOS.into_iter().filter(|kind| served.contains(kind.plural())) {
-        match cluster.list(kind, namespace, Some(&selector)).await {
-            Err(ClusterError::Forbidden { .. } | ClusterError::NotFound(_)) => {}
-            objects => found.extend(objects?.iter().filter_map(|object| {
-                let run = object["metadata"]["labels"][labels::RUN].as_str()?;
-                Some((run.to_owned(), Item::Object(key_of(kind, object))))
-            })),
-        }
-    }
-    for kind in Kind::CREATED {
-        for object in cluster.list(kind, namespace, Some(&selector)).await? {
+    let of_chaos = Kind::CHAOS.into_iter().filter(|kind| served.contains(kind.plural()));
+    let own: Vec<Kind> = of_chaos.chain(Kind::CREATED).collect();
+    let more = kinds.more.iter().copied().filter(|kind| !own.contains(kind));
+    // What a scenario wrote out goes before the fuse and the lock.
+    let (last, first): (Vec<Kind>, Vec<Kind>) =
+        own.iter().copied().partition(|kind| matches!(kind, Kind::Lease | Kind::Job));
+    let order: Vec<Kind> = first.into_iter().chain(more).chain(last).collect();
+    let lists = stream::iter(order).map(|kind| {
+        let selector = &selector;
+        async move { (kind, cluster.list(kind, namespace, Some(selector)).await) }
+    });
+    let mut lists = lists.buffered(AT_ONCE);
+    let (mut sweep, mut owners) = (Sweep { unseen: kinds.unknown.clone(), ..Sweep::default() }, BTreeSet::new());
+    let mut controlled = Vec::new();
+    while let Some((kind, objects)) = lists.next().await {
+        let objects = match objects {
+            // An account of one namespace needs no leave to list locks for its runs.
+            Err(ClusterError::Forbidden { .. })
+                if !Kind::CREATED.contains(&kind) || kind == Kind::Lease && !namespace.is_empty() =>
+            {
+                sweep.unseen.insert(kind.kubectl());
+                continue;
+            }
+            // It was served a moment ago, or is one of those that list nothing.
+            Err(ClusterError::NotFound(_)) => continue,
+            Err(error) if kinds.more.contains(&kind) && !error.is_transient() => {
+                sweep.unseen.insert(kind.kubectl());
+                continue;
+            }
+            objects => objects?,
+        };
+        for object in objects.iter().filter(|object| labels::is_original(object)) {
             // Every object of ours says of which run it is. Others of that manager (our own deployment, for one) do not.
             let Some(its) = object["metadata"]["labels"][labels::RUN].as_str() else { continue };
             // A lock is its holder's, whoever made it.
             let its =
                 Some(its).filter(|_| kind != Kind::Lease).or(object["spec"]["holderIdentity"].as_str()).unwrap_or(its);
-            // A fuse's pod goes with its fuse.
-            let with_its_fuse = kind == Kind::Pod && controller(&object) == Some("Job");
-            if !with_its_fuse && run.is_none_or(|run| run == its) {
-                found.push((its.to_owned(), Item::Object(key_of(kind, &object))));
+            let (key, item) = (key_of(kind, object), Item::Object(key_of(kind, object)));
+            owners.extend(key.uid);
+            if run.is_none_or(|run| run == its) {
+                controlled.push((controller(object).cloned(), its.to_owned(), item));
             }
         }
     }
-    Ok(found)
+    for (controller, run, item) in controlled {
+        let with_its_fuse = matches!(&item, Item::Object(key) if key.kind == Kind::Pod)
+            && controller.as_ref().is_some_and(|owner| owner["kind"] == "Job");
+        // What a controller made of an object of ours, and copied its labels to, goes with that object.
+        let with_its_owner =
+            controller.as_ref().and_then(|owner| owner["uid"].as_str()).is_some_and(|uid| owners.contains(uid));
+        if !with_its_fuse && !with_its_owner {
+            sweep.found.push((run, item));
+        }
+    }
+    Ok(sweep)
 }
 
-fn controller(object: &Value) -> Option<&str> {
+fn controller(object: &Value) -> Option<&Value> {
     let owners = object["metadata"]["ownerReferences"].as_array()?;
-    owners.iter().find(|owner| owner["controller"] == true)?["kind"].as_str()
+    owners.iter().find(|owner| owner["controller"] == true)
 }
 
 /// Those of the items that are really there, and of that run: a name alone may be another run's by now. Each comes back
-/// with its UID, so that nothing else is removed in its place.
+/// with its UID, so that nothing else is removed in its place. One whose name was taken out of the journal, because it
+/// holds a secret, is found by the run's label.
 ///
 /// # Errors
 /// When the cluster refuses or does not answer.
 pub async fn existing(cluster: &Cluster, items: Vec<(String, Item)>) -> Result<Vec<(String, Item)>, ClusterError> {
-    let mut there = Vec::new();
+    let mut there: Vec<(String, Item)> = Vec::new();
     for (run, item) in items {
-        let (key, label) = match &item {
-            Item::Object(key) => (key, None),
-            Item::Mark(key, label) => (key, Some(label)),
-        };
+        let key = item.key();
+        if is_hidden(&key.name)
+            || is_hidden(&key.namespace)
+            || matches!(&item, Item::Mark(_, label) if is_hidden(label))
+        {
+            for found in by_label(cluster, &run, &item).await? {
+                if !there.contains(&(run.clone(), found.clone())) {
+                    there.push((run.clone(), found));
+                }
+            }
+            continue;
+        }
         let Some(object) = cluster.get(key).await? else { continue };
         let there_labels = &object["metadata"]["labels"];
-        // A mark's key is its run's own; an object of that name may be another run's.
-        let ours = match label {
-            Some(label) => !there_labels[label].is_null(),
-            None => there_labels[labels::RUN] == run.as_str(),
+        let ours = match &item {
+            // A mark's key is its run's own; an object of that name may be another run's.
+            Item::Mark(_, label) => !there_labels[label].is_null(),
+            Item::Object(_) => there_labels[labels::RUN] == run.as_str() && labels::is_original(&object),
         };
         if ours {
             let key = key_of(key.kind, &object);
@@ -113,6 +205,29 @@ pub async fn existing(cluster: &Cluster, items: Vec<(String, Item)>) -> Result<V
         }
     }
     Ok(there)
+}
+
+/// Whether a part of a name was taken out. No name of an object holds a bracket.
+fn is_hidden(name: &str) -> bool {
+    name.contains('[')
+}
+
+/// What an item that cannot be named may be: everything of its kind and run, or the very one where its UID is known.
+async fn by_label(cluster: &Cluster, run: &str, item: &Item) -> Result<Vec<Item>, ClusterError> {
+    let key = item.key();
+    let namespace = if is_hidden(&key.namespace) { "" } else { &key.namespace };
+    let found: Vec<Item> = match item {
+        Item::Mark(..) => {
+            marks(cluster, Some(run), namespace, key.kind).await?.into_iter().map(|(_, item)| item).collect()
+        }
+        Item::Object(_) => {
+            let selector = format!("{}={}", labels::RUN, run);
+            let objects = cluster.list(key.kind, namespace, Some(&selector)).await?;
+            objects.iter().filter(|it| labels::is_original(it)).map(|it| Item::Object(key_of(key.kind, it))).collect()
+        }
+    };
+    let is = |found: &Item| key.uid.is_none() || key.uid == found.key().uid;
+    Ok(found.into_iter().filter(is).collect())
 }
 
 /// The locks in a namespace; of all of them when it is empty.
@@ -147,3 +262,6 @@ fn key_of(kind: Kind, object: &Value) -> ObjectKey {
         uid: text(&object["metadata"]["uid"]),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,9 @@
 //! The lock: one Lease per namespace with faults, held and renewed while a run acts there. Two runs in one namespace
 //! would measure each other's faults.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod watched;
+
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -15,15 +17,17 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::fuse::Fuses;
-use crate::leftovers;
+use crate::leftovers::{self, Kinds};
 use shakedown_cluster::labels;
-use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey};
+use shakedown_cluster::{Cluster, ClusterError, Item, Kind, ObjectKey};
+
+pub use watched::{Life, Watched};
 
 /// The Lease's name: the same for all runs, which is what makes it a lock.
 pub const NAME: &str = "shakedown-lock";
 const HOST: &str = "shakedown.dev/host";
 const CI_JOB_URL: &str = "shakedown.dev/ci-job-url";
-/// How long a lock holds without being renewed. A run whose process is gone is waited out for this long.
+/// How long a lock holds without being renewed, measured by the clock of the run that waits for it.
 const DURATION: Duration = Duration::from_secs(30);
 /// How often it is renewed: a few answers may fail before it is lost.
 const RENEWAL: Duration = Duration::from_secs(5);
@@ -31,11 +35,8 @@ const RENEWAL: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(1);
 /// A run that could not renew for so long stops: before anybody may take its lock.
 const GIVE_UP: Duration = Duration::from_secs(25);
-/// How long a lock that has run out is watched before it is taken for a dead run's: its holder's clock may be behind
-/// ours, and a run that lives renews it twice in this time.
-const OBSERVATION: Duration = Duration::from_secs(12);
-/// A clock that is wrong by more than this is not reckoned with.
-const SKEW: Duration = Duration::from_secs(300);
+/// How long what a dead run left has to go before the next run begins.
+const CLEARING: Duration = Duration::from_secs(30);
 /// How often a waiting run looks again.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -50,17 +51,17 @@ pub struct Holder {
     pub ci_job_url: Option<String>,
 }
 
-/// What a Lease says, seen by a run at a moment.
+/// What a Lease says to a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
-    /// Nobody holds it.
+    /// It names no holder.
     Free,
-    /// Its holder did not renew it in time.
-    RunOut,
-    /// This run holds it.
+    /// This run made it and holds it.
     Ours,
     /// Another run holds it.
     Held(Holder),
+    /// It is none of ours: why.
+    Foreign(&'static str),
 }
 
 /// A lock could not be had.
@@ -68,14 +69,40 @@ enum State {
 pub enum LockError {
     /// Another run holds it.
     #[error(
-        "run {} on {} holds the namespace `{namespace}`{}\nhelp: wait for it with --wait-lock 5m, or choose another namespace",
-        holder.run, holder.host, url(holder)
+        "run {} on {} holds the namespace `{namespace}`{}; {}\nhelp: wait for it with --wait-lock 5m, remove what a dead run \
+         left with `shakedown cleanup --run {}`, or choose another namespace",
+        holder.run, holder.host, url(holder), free(*life), holder.run
     )]
     Held {
         /// The namespace.
         namespace: String,
         /// Who holds it.
         holder: Holder,
+        /// What is known of it.
+        life: Life,
+    },
+    /// A Lease of the lock's name that no run of this program made.
+    #[error("{key} {why}\nhelp: it keeps every run out of this namespace; if nothing uses it, remove it: `{command}`")]
+    Foreign {
+        /// The Lease.
+        key: ObjectKey,
+        /// What is wrong with it.
+        why: &'static str,
+        /// The command that removes it.
+        command: String,
+    },
+    /// What a dead run left does not go.
+    #[error(
+        "run {run} is dead, and what it left in the namespace `{namespace}` does not go: {left}\nhelp: `shakedown cleanup --run \
+         {run}` tells why"
+    )]
+    Remains {
+        /// The namespace.
+        namespace: String,
+        /// The dead run.
+        run: String,
+        /// What is still there.
+        left: String,
     },
     /// The cluster refused or did not answer.
     #[error(transparent)]
@@ -84,6 +111,21 @@ pub enum LockError {
 
 fn url(holder: &Holder) -> String {
     holder.ci_job_url.as_ref().map(|url| format!(" ({url})")).unwrap_or_default()
+}
+
+/// When a lock is free, in words.
+fn free(life: Life) -> String {
+    let seconds = |left: Duration| left.as_secs_f64().ceil();
+    match life {
+        Life::Dead => "its lock is free now".to_owned(),
+        Life::Unknown(left) => format!("if that run is dead, its lock is free in {} s", seconds(left)),
+        Life::Renewed(left) => {
+            format!(
+                "it is alive, because it renews its lock; the lock is free {} s after the last renewal",
+                seconds(left)
+            )
+        }
+    }
 }
 
 /// The locks of one scenario. They are renewed until this is released or dropped.
@@ -106,66 +148,113 @@ impl Locks {
         self.lost.clone()
     }
 
-    /// Waits until nobody holds a namespace's lock, at most until the given moment. What a dead holder left there is
-    /// removed: its faults would be measured as ours.
+    /// Waits until no other run holds a namespace's lock, at most until the given moment. A lock that looks old by the clock is
+    /// watched for its whole duration also without `--wait-lock`. What a dead holder left in this namespace
+    /// is removed: its faults would be measured as ours.
     ///
     /// # Errors
-    /// When another run holds it all that time, or the cluster refuses or does not answer.
+    /// When another run holds it all that time, it is not a lock of ours, what a dead run left does not go, or the
+    /// cluster refuses or does not answer.
     pub async fn wait(&self, namespace: &str, me: &Holder, until: Instant) -> Result<(), LockError> {
         let key = key(namespace);
         let mut told = false;
-        let mut seen = Seen::default();
+        let mut watched = Watched::default();
         loop {
             let Some(lease) = self.cluster.get(&key).await? else { return Ok(()) };
-            let now = Timestamp::now();
-            // Watched from the first look on: a dead run's lock is taken over right when it has run out.
-            let dead = seen.is_dead(&lease, now);
-            let message = match state(&lease, me, now) {
+            let holder = match state(&lease, me, &self.cluster) {
                 // An earlier scenario of this run could not give it back.
-                State::Ours | State::Free => return self.forget(&lease, namespace).await,
-                State::RunOut if dead => return self.clear(&lease, namespace).await,
-                State::RunOut => format!(
-                    "the lock of namespace {namespace} has run out; it is watched for {} s to be sure that its holder is dead",
-                    OBSERVATION.as_secs()
-                ),
-                State::Held(holder) if Instant::now() >= until => {
-                    return Err(LockError::Held { namespace: namespace.to_owned(), holder });
+                State::Ours | State::Free => {
+                    if self.forget(&lease, namespace).await? {
+                        return Ok(());
+                    }
+                    continue;
                 }
-                State::Held(holder) => format!(
-                    "waiting for run {} on {}{}, which holds the namespace {namespace}",
-                    holder.run,
-                    holder.host,
-                    url(&holder)
-                ),
+                State::Foreign(why) => {
+                    let command = self.cluster.by_hand(&key.delete_command());
+                    return Err(LockError::Foreign { key, why, command });
+                }
+                State::Held(holder) => holder,
             };
+            watched.look(&self.locks_of(&holder.run, &lease).await?);
+            let life = watched.life(&holder.run);
+            // The clock decides nothing but whether it is worth watching unasked.
+            let looks_old = || looks_old(&lease, Timestamp::now());
+            match life {
+                Life::Dead => {
+                    if self.clear(&lease, &holder.run, namespace).await? {
+                        return Ok(());
+                    }
+                    // It was renewed in the last moment.
+                    continue;
+                }
+                Life::Unknown(_) if looks_old() => {}
+                life if Instant::now() >= until => {
+                    return Err(LockError::Held { namespace: namespace.to_owned(), holder, life });
+                }
+                _ => {}
+            }
             if !told {
                 told = true;
-                self.cluster.tell(EventKind::Cluster { message });
+                self.cluster.tell(EventKind::Cluster {
+                    message: format!(
+                        "waiting for run {} on {}{}, which holds the namespace {namespace}; {}",
+                        holder.run,
+                        holder.host,
+                        url(&holder),
+                        free(life)
+                    ),
+                });
             }
             tokio::time::sleep(POLL).await;
         }
     }
 
-    /// Removes what a run that no longer renews its lock left behind, the lock included.
-    async fn clear(&self, lease: &Value, namespace: &str) -> Result<(), LockError> {
-        let run = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
-        self.cluster.tell(EventKind::Warning {
-            message: format!("run {run} held the namespace {namespace} and is dead: what it left is removed"),
-        });
-        let found = match leftovers::find(&self.cluster, Some(run), "").await {
-            // An account that sees only this namespace leaves the others to the dead run's fuses.
-            Err(ClusterError::Forbidden { .. }) => leftovers::find(&self.cluster, Some(run), namespace).await?,
-            found => found?,
+    /// A run's locks, as far as this account may see them: a run that renews any of them lives.
+    async fn locks_of(&self, run: &str, here: &Value) -> Result<Vec<Value>, ClusterError> {
+        let mut all = match leftovers::leases(&self.cluster, "").await {
+            Err(ClusterError::Forbidden { .. }) => Vec::new(),
+            all => all?,
         };
-        for (_, item) in found {
-            leftovers::remove(&self.cluster, &item).await?;
-        }
-        self.forget(lease, namespace).await
+        all.retain(|lease| {
+            lease["spec"]["holderIdentity"] == run && lease["metadata"]["uid"] != here["metadata"]["uid"]
+        });
+        all.push(here.clone());
+        Ok(all)
     }
 
-    async fn forget(&self, lease: &Value, namespace: &str) -> Result<(), LockError> {
+    /// Removes what a run that renews none of its locks left in a namespace, its lock last. False when the lock was
+    /// written once more in between.
+    async fn clear(&self, lease: &Value, run: &str, namespace: &str) -> Result<bool, LockError> {
+        self.cluster.tell(EventKind::Warning {
+            message: format!("run {run} held the namespace {namespace} and is dead: what it left there is removed"),
+        });
+        let deadline = Instant::now() + CLEARING;
+        // Its journal is not here, so any kind may be among it.
+        let kinds = Kinds::every(&self.cluster).await?;
+        loop {
+            let mut found = leftovers::find(&self.cluster, Some(run), namespace, &kinds).await?.found;
+            let uid = lease["metadata"]["uid"].as_str();
+            found.retain(|(_, item)| !matches!(item, Item::Object(key) if key.uid.as_deref() == uid));
+            if found.is_empty() {
+                return Ok(self.forget(lease, namespace).await?);
+            }
+            if Instant::now() >= deadline {
+                let left: Vec<String> = found.iter().map(|(_, item)| item.to_string()).collect();
+                let (namespace, run) = (namespace.to_owned(), run.to_owned());
+                return Err(LockError::Remains { namespace, run, left: left.join(", ") });
+            }
+            for (_, item) in found {
+                leftovers::remove(&self.cluster, &item).await?;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Deletes a lock, unless it was written since it was read: its holder may have come back. False then.
+    async fn forget(&self, lease: &Value, namespace: &str) -> Result<bool, ClusterError> {
         let uid = lease["metadata"]["uid"].as_str().map(str::to_owned);
-        Ok(self.cluster.delete(&ObjectKey { uid, ..key(namespace) }).await?)
+        let version = lease["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+        self.cluster.delete_as_read(&ObjectKey { uid, ..key(namespace) }, version).await
     }
 
     /// Takes a namespace's lock, which [`Self::wait`] found free. The Lease belongs to the namespace's fuse, where there
@@ -174,16 +263,16 @@ impl Locks {
     /// # Errors
     /// When another run was quicker, or the cluster refuses or does not answer.
     pub async fn take(&mut self, namespace: &str, me: &Holder, fuses: &Fuses) -> Result<(), LockError> {
-        let key = key(namespace);
+        let mut key = key(namespace);
         match self.cluster.create(Kind::Lease, namespace, &lease(namespace, me, fuses.owner(namespace))).await {
-            Ok(_) => {}
+            Ok(made) => key.uid = made["metadata"]["uid"].as_str().map(str::to_owned),
             Err(ClusterError::Conflict { .. }) => {
                 let lease = self.cluster.get(&key).await?.unwrap_or_default();
-                let holder = match state(&lease, me, Timestamp::now()) {
+                let holder = match state(&lease, me, &self.cluster) {
                     State::Held(holder) => holder,
-                    State::Free | State::RunOut | State::Ours => Holder::unknown(),
+                    State::Free | State::Ours | State::Foreign(_) => Holder::unknown(),
                 };
-                return Err(LockError::Held { namespace: namespace.to_owned(), holder });
+                return Err(LockError::Held { namespace: namespace.to_owned(), holder, life: Life::Unknown(DURATION) });
             }
             Err(error) => return Err(error.into()),
         }
@@ -198,10 +287,7 @@ impl Locks {
         for (key, renewal) in std::mem::take(&mut self.held) {
             drop(renewal);
             let result = match cluster.get(&key).await {
-                Ok(Some(lease)) if state(&lease, me, Timestamp::now()) == State::Ours => {
-                    let uid = lease["metadata"]["uid"].as_str().map(str::to_owned);
-                    cluster.delete(&ObjectKey { uid, ..key.clone() }).await
-                }
+                Ok(Some(lease)) if lease["spec"]["holderIdentity"] == me.run.as_str() => cluster.delete(&key).await,
                 Ok(_) => Ok(()),
                 Err(error) => Err(error),
             };
@@ -261,39 +347,13 @@ async fn renew_once(cluster: &Cluster, key: &ObjectKey, me: &Holder) -> Result<O
                 .to_owned(),
         ));
     };
+    // By its UID: one that was made anew under our name is not the lock that we took.
     if lease["spec"]["holderIdentity"] != me.run.as_str() {
         return Ok(Some(format!("run {} has it", lease["spec"]["holderIdentity"].as_str().unwrap_or("unknown"))));
     }
     lease["spec"]["renewTime"] = json!(micro(Timestamp::now()));
     // A conflict is an error like others: somebody changed it between the two requests, so we look again.
     cluster.replace(key, &lease).await.map(|_| None)
-}
-
-/// What a run that waits has seen of a lock, by its own clock.
-#[derive(Debug, Default)]
-pub struct Seen {
-    version: Option<String>,
-    since: Option<Instant>,
-}
-
-impl Seen {
-    /// Whether a Lease's holder is dead: the Lease has run out by the clock, and was not renewed while we watched it.
-    pub fn is_dead(&mut self, lease: &Value, now: Timestamp) -> bool {
-        let version = lease["metadata"]["resourceVersion"].as_str().map(str::to_owned);
-        if self.since.is_none() || self.version != version {
-            (self.version, self.since) = (version, Some(Instant::now()));
-        }
-        let watched = self.since.is_some_and(|since| since.elapsed() >= OBSERVATION);
-        match run_out(lease, now) {
-            None => false,
-            Some(ago) => watched || ago > SKEW,
-        }
-    }
-
-    /// Whether the Lease was renewed while we watched it: its holder lives.
-    pub fn is_renewed(&self, lease: &Value) -> bool {
-        self.since.is_some() && self.version.as_deref() != lease["metadata"]["resourceVersion"].as_str()
-    }
 }
 
 impl Holder {
@@ -334,17 +394,18 @@ fn lease(namespace: &str, me: &Holder, owner: Option<&Value>) -> Value {
     lease
 }
 
-/// Whether a Lease is held, and by whom. Its own `leaseDurationSeconds` decides when it runs out.
-fn state(lease: &Value, me: &Holder, now: Timestamp) -> State {
+/// Whose a Lease is. When it runs out is not written in it: see [`Watched`].
+fn state(lease: &Value, me: &Holder, cluster: &Cluster) -> State {
+    if lease["metadata"]["labels"][labels::MANAGED_BY] != labels::MANAGER {
+        return State::Foreign("carries no label of this program");
+    }
     let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
     if holder.is_empty() {
         return State::Free;
     }
     if holder == me.run {
-        return State::Ours;
-    }
-    if run_out(lease, now).is_some() {
-        return State::RunOut;
+        let uid = lease["metadata"]["uid"].as_str().unwrap_or_default();
+        return if cluster.made(uid) { State::Ours } else { State::Foreign("names this run, which did not make it") };
     }
     State::Held(Holder {
         run: holder.to_owned(),
@@ -358,17 +419,14 @@ pub fn host(lease: &Value) -> Option<&str> {
     lease["metadata"]["annotations"][HOST].as_str()
 }
 
-/// How long ago a lock ran out by the clock; none while it holds.
-fn run_out(lease: &Value, now: Timestamp) -> Option<Duration> {
+/// Whether a lock was not renewed for its whole duration, if its holder's clock is right. A hint, and nothing else.
+fn looks_old(lease: &Value, now: Timestamp) -> bool {
     let renewed: Option<Timestamp> = lease["spec"]["renewTime"].as_str().and_then(|text| text.parse().ok());
-    let seconds = lease["spec"]["leaseDurationSeconds"].as_u64().unwrap_or(DURATION.as_secs());
-    let Some(renewed) = renewed else { return Some(Duration::MAX) };
-    let end = renewed + Duration::from_secs(seconds);
-    (end <= now).then(|| now.duration_since(end).unsigned_abs())
+    renewed.is_none_or(|renewed| now.duration_since(renewed).as_secs_f64() >= DURATION.as_secs_f64())
 }
 
-/// Which of the runs that hold these locks live, by watching the locks until it is known: at the latest when all of them
-/// have run out. `leases` reads them.
+/// Which of the runs that hold these locks live, by watching the locks until it is known: no longer than one lease
+/// duration. `leases` reads them.
 ///
 /// # Errors
 /// When the cluster refuses or does not answer.
@@ -377,19 +435,17 @@ where
     F: FnMut() -> R,
     R: Future<Output = Result<Vec<Value>, ClusterError>>,
 {
-    let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
+    let mut watched = Watched::default();
     let mut live = BTreeSet::new();
     loop {
-        let now = Timestamp::now();
+        let leases = leases().await?;
+        watched.look(&leases);
         let mut open = false;
-        for lease in leases().await? {
-            let run = lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();
-            let uid = lease["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-            let seen = seen.entry(uid).or_default();
-            if seen.is_renewed(&lease) {
-                live.insert(run);
-            } else if !live.contains(&run) && !run.is_empty() {
-                open |= !seen.is_dead(&lease, now);
+        for run in leases.iter().filter_map(|lease| lease["spec"]["holderIdentity"].as_str()) {
+            match watched.life(run) {
+                Life::Renewed(_) => _ = live.insert(run.to_owned()),
+                Life::Unknown(_) if !live.contains(run) && !run.is_empty() => open = true,
+                _ => {}
             }
         }
         if !open {

@@ -7,6 +7,7 @@ mod peer;
 mod pods;
 mod selector;
 
+pub(super) use manifest::{Written, written};
 pub(super) use selector::selector;
 
 use super::Findings;

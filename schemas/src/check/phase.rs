@@ -9,6 +9,7 @@ use crate::scenario::Scenario;
 pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
     let mut phases: BTreeMap<&str, u32> = BTreeMap::new();
     let mut faults: BTreeMap<&str, (&str, u32)> = BTreeMap::new();
+    let mut written: BTreeMap<fault::Written, &str> = BTreeMap::new();
     for (index, phase) in scenario.phases.iter().enumerate() {
         let path = format!("phases[{index}]");
         let key = format!("{path}.name");
@@ -44,6 +45,20 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
         for (fault_name, it) in &phase.faults {
             let path = format!("{path}.faults.{fault_name}");
             key_name(fault_name, "fault", &path, findings);
+            // The second one would find the first one's object under its name, and could not be told from it.
+            if let Some(object) = fault::written(it, scenario.namespace.as_deref()) {
+                match written.get(&object) {
+                    Some(first) => findings.push(
+                        &format!("{path}.manifest.object.metadata.name"),
+                        Diagnostic::error(
+                            Code::DuplicateName,
+                            format!("the fault `{first}` creates the {} `{}` already", object.kind, object.name),
+                        )
+                        .help("give it another name, or leave `name` out: then each fault has an object of its own"),
+                    ),
+                    None => _ = written.insert(object, fault_name),
+                }
+            }
             match faults.get(fault_name.as_str()) {
                 Some((phase, line)) => findings.push_at_key(
                     &path,

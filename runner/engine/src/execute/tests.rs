@@ -5,6 +5,8 @@ use async_trait::async_trait;
 use shakedown_schemas::Overrides;
 use tokio::net::TcpListener;
 
+use shakedown_schemas::result::Leftover;
+
 use super::*;
 use shakedown_cluster::{ConnectOptions, connect};
 use shakedown_faults::{FaultError, Finding};
@@ -144,7 +146,7 @@ async fn a_panic_anywhere_leaves_nothing() {
         let guard = Some(Guard::new(&cluster, Duration::ZERO));
         carry_out(&document, &context, guard, plan, &options, &events, &mut result).await;
         assert_eq!(result.leftovers, [], "{at:?}");
-        let left = leftovers::find(&cluster, None, "").await.unwrap();
+        let left = leftovers::find(&cluster, None, "", &leftovers::Kinds::default()).await.unwrap().found;
         assert!(left.is_empty(), "{at:?}: {left:?}");
         // What panics in an undo works the next time; before that, the run has failed, and says so. A look that panics
         // has shown nothing.
@@ -162,4 +164,41 @@ async fn a_panic_anywhere_leaves_nothing() {
             }
         }
     }
+}
+
+/// A bug in the planning, or in anything else that asks the cluster, at each of its requests.
+#[tokio::test]
+async fn a_panic_in_one_scenario_takes_nothing_from_the_others() {
+    let text = "version: 1\nname: later\nnamespace: one\nload: {aside: {http: {url: 'http://127.0.0.1:1'}, rate: 1/s}}\n\
+                phases:\n  - name: cut\n    duration: 200ms\n    expect: [{requests: {min: 1}}]\n    faults:\n      \
+                only: {pod_kill: {pods: {prefix: client}}}\n";
+    let document = shakedown_schemas::parse("later.yaml", text.as_bytes(), &Overrides::default()).unwrap();
+    for place in ["leases/", "/pods"] {
+        let store = shakedown_cluster::testing::store::Store::default();
+        store.script(move |_, asked| {
+            assert!(!asked.contains(place), "the request went wrong");
+            shakedown_cluster::testing::store::Fate::Answered
+        });
+        let cluster = store.cluster();
+        let (_sender, signal) = watch::channel(None);
+        let holder = Holder { run: "r".into(), host: "h".into(), ci_job_url: None };
+        let context = Context {
+            cluster: Some(&cluster),
+            holder: &holder,
+            wait_lock: Duration::ZERO,
+            undo_limit: Duration::from_secs(20),
+            signal,
+            seed: 7,
+            trial: None,
+            inject_anyway: false,
+        };
+        let events = Events::new(Vec::new()).scenario("later");
+        let result = contained(execute(&document, &context, &Options::for_tests(), &events)).await;
+        let result = result.expect("the panic stays in the scenario");
+        assert_eq!(result.verdict, Verdict::Error, "{place}");
+        let mut earlier = empty(&document, None, &Options::for_tests());
+        earlier.leftovers.push(Leftover { what: "it".into(), command: "remove it".into(), error: "stuck".into() });
+        assert_eq!(judge::exit_code(&[earlier, result]), 6, "what an earlier one left is told");
+    }
+    assert!(contained(async { panic!("anything") }).await.is_err_and(|message: String| message.contains("anything")));
 }

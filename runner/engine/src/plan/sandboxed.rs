@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::plan::{self, Options, PlanError, Proof};
 use shakedown_cluster::{self as cluster, Cluster, ConnectOptions, Kind, ObjectKey, WitnessImage};
 use shakedown_faults::{FaultDriver, FaultPlan};
+use shakedown_guard::leftovers;
 use shakedown_probe::Round;
 use shakedown_sandbox::{Sandbox, Topology};
 
@@ -136,7 +137,8 @@ async fn undo(fault: &mut (FaultPlan, Box<dyn FaultDriver>)) {
 
 /// Nothing of ours is left on any object.
 async fn expect_clean(world: &World) {
-    let left = shakedown_guard::leftovers::find(&world.cluster, None, "").await.unwrap();
+    let kinds = leftovers::Kinds::every(&world.cluster).await.unwrap();
+    let left = leftovers::find(&world.cluster, None, "", &kinds).await.unwrap().found;
     assert!(left.is_empty(), "{left:?}");
 }
 

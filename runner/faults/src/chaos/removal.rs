@@ -36,11 +36,8 @@ pub enum Going {
 /// # Errors
 /// When the cluster refuses or does not answer.
 pub async fn go(cluster: &Cluster, key: &ObjectKey, patience: Duration) -> Result<Going, ClusterError> {
-    let uid = key.uid.clone();
-    let same = |object: &Value| {
-        uid.as_deref().is_none_or(|uid| object["metadata"]["uid"] == uid)
-            && object["metadata"]["name"] == key.name.as_str()
-    };
+    let Some(key) = &cluster.own_key(key).await? else { return Ok(Going::Gone(None)) };
+    let same = |object: &Value| key.uid.as_deref().is_some_and(|uid| object["metadata"]["uid"] == uid);
     let mut changes = cluster.watch(key.kind, &key.namespace).boxed();
     // From before the delete, so that its last words are heard. Without leave to watch, reading has to do.
     let listening = async { matches!(changes.next().await, Some(Change::Listed(_))) };
@@ -111,6 +108,7 @@ pub async fn force(cluster: &Cluster, key: &ObjectKey) -> Result<(), ClusterErro
 /// # Errors
 /// When the cluster refuses or does not answer.
 pub async fn first_look(cluster: &Cluster, key: &ObjectKey) -> Result<(), ClusterError> {
+    let Some(key) = &cluster.own_key(key).await? else { return Ok(()) };
     let until = Instant::now() + FIRST_LOOK;
     while Instant::now() < until {
         let Some(object) = cluster.get_once(key).await? else { return Ok(()) };
@@ -193,9 +191,8 @@ impl Inner {
         let made = self.state().made.clone();
         for made in &made {
             let removed = |holds: bool, detail: String| Finding { shows: Proof::Removed, holds, detail };
-            // By name, not by UID: any object of that name is ours.
-            let key = ObjectKey { uid: None, ..made.key.clone() };
-            if self.cluster.get(&key).await?.is_some() {
+            let key = &made.key;
+            if self.cluster.own(key).await?.is_some() {
                 findings.push(removed(false, format!("{key} is still there")));
                 continue;
             }

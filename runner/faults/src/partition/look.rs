@@ -26,7 +26,7 @@ impl Switch {
         };
         let mut findings = Vec::new();
         for (key, Sent { uid, policy: sent }) in sent {
-            let there = self.cluster.get(&ObjectKey { uid, ..key.clone() }).await?;
+            let there = self.cluster.own(&ObjectKey { uid, ..key.clone() }).await?;
             let as_sent = there.as_ref().is_some_and(|policy| includes(&policy["spec"], &sent["spec"]));
             findings.push(Finding {
                 shows: Proof::Applied,
@@ -153,11 +153,8 @@ impl Switch {
         let mut findings = Vec::new();
         for group in self.groups_of(part) {
             let key = self.state().scheme.policy_key(group);
-            if !policies.contains_key(&key) {
-                continue;
-            }
-            // By name, not by UID: any policy of that name is ours.
-            let there = self.cluster.get(&key).await?;
+            let Some(sent) = policies.get(&key) else { continue };
+            let there = self.cluster.own(&ObjectKey { uid: sent.uid.clone(), ..key.clone() }).await?;
             let (holds, detail) = match (&there, wanted.policies.get(&key)) {
                 (None, None) => (true, format!("{key} is gone")),
                 (None, Some(_)) => (true, format!("{key} is gone, although another partition needs it")),

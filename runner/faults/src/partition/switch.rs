@@ -240,7 +240,7 @@ impl Switch {
         let note = || _ = self.state().policies.insert(key.clone(), Sent { uid: uid.clone(), policy: policy.clone() });
         let mut tries = 0;
         loop {
-            let Some(mut object) = self.cluster.get(&exact).await? else {
+            let Some(mut object) = self.cluster.own(&exact).await? else {
                 return Err(FaultError::Gone(format!("{key} is not there any more: somebody else deleted it")));
             };
             if same(&object["spec"], &policy["spec"]) {

@@ -1,58 +1,237 @@
-//! What a Lease says, on paused time: who holds it, when it has run out, and when its holder is dead.
+//! Locks on paused time, against a server without a clock: a holder is alive while it renews, whatever time it
+//! writes, and dead when it does not for a whole lease duration of our own clock.
 
 use std::cell::Cell;
+use std::sync::{Arc, Mutex};
 
 use super::*;
+use shakedown_cluster::testing::store::Store;
 
-fn me(run: &str) -> Holder {
+fn holder(run: &str) -> Holder {
     Holder { run: run.into(), host: "h".into(), ci_job_url: Some("https://ci/1".into()) }
 }
 
-/// A Lease of run `a` as a server keeps it, renewed so many seconds ago.
-fn renewed(ago: i64, version: &str) -> Value {
-    let mut lease = lease("n", &me("a"), None);
-    lease["spec"]["renewTime"] = json!(micro(Timestamp::now() - jiff::SignedDuration::from_secs(ago)));
-    lease["metadata"]["resourceVersion"] = json!(version);
-    lease["metadata"]["uid"] = json!("u");
+/// What a holder's clock may say: now, some time ago or ahead, and nonsense.
+fn clocks() -> Vec<(&'static str, String)> {
+    let at = |seconds| micro(Timestamp::now() + jiff::SignedDuration::from_secs(seconds));
+    vec![
+        ("right", at(0)),
+        ("2 min behind", at(-120)),
+        ("8 min behind", at(-480)),
+        ("a year behind", at(-31_536_000)),
+        ("8 min ahead", at(480)),
+        ("the year 9999", "9999-12-30T22:00:00.000000Z".to_owned()),
+        ("the year 10000", "10000-01-01T00:00:00.000000Z".to_owned()),
+        ("before all years", "-009999-01-02T01:59:59.000000Z".to_owned()),
+        ("none", String::new()),
+    ]
+}
+
+/// A Lease of run `a` in a namespace.
+fn theirs(namespace: &str, clock: &str) -> Value {
+    let mut lease = lease(namespace, &holder("a"), None);
+    lease["spec"]["renewTime"] = json!(clock);
     lease
 }
 
-#[test]
-fn a_lock_is_held_until_it_runs_out() {
-    let theirs = lease("n", &me("a"), None);
-    let now = Timestamp::now();
-    assert_eq!(state(&theirs, &me("a"), now), State::Ours);
-    assert_eq!(state(&theirs, &me("b"), now), State::Held(me("a")));
-    let after = |seconds| now + jiff::SignedDuration::from_secs(seconds);
-    assert_eq!(state(&theirs, &me("b"), after(31)), State::RunOut);
-    assert_eq!(state(&theirs, &me("b"), after(400)), State::RunOut);
-    assert_eq!(state(&json!({"spec": {}}), &me("b"), now), State::Free);
+fn path(namespace: &str) -> String {
+    Store::path(Kind::Lease, namespace, NAME)
+}
+
+/// Renews the lock of a namespace every five seconds, with a clock that stands.
+fn renewing(store: &Store, namespace: &'static str) -> AbortOnDropHandle<()> {
+    let store = store.clone();
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(RENEWAL).await;
+            store.change(&path(namespace), |lease| lease["spec"]["leaseTransitions"] = json!(0));
+        }
+    }))
+}
+
+/// What run `a` has in a namespace besides its lock.
+fn fault(store: &Store, namespace: &str) -> String {
+    let labels = json!({labels::MANAGED_BY: labels::MANAGER, labels::RUN: "a"});
+    let metadata = json!({"name": "cut", "namespace": namespace, "labels": labels});
+    store.put(
+        Kind::NetworkPolicy,
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata}),
+    );
+    Store::path(Kind::NetworkPolicy, namespace, "cut")
+}
+
+fn told(cluster: Cluster) -> (Cluster, Arc<Mutex<Vec<String>>>) {
+    let told: Arc<Mutex<Vec<String>>> = Arc::default();
+    let heard = told.clone();
+    (cluster.notifying(Arc::new(move |event| heard.lock().unwrap().push(format!("{event:?}")))), told)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_holder_whose_clock_is_behind_is_not_taken_for_dead() {
-    let mut seen = Seen::default();
-    for version in ["1", "2", "3"] {
-        assert!(!seen.is_dead(&renewed(60, version), Timestamp::now()), "{version}");
-        tokio::time::sleep(RENEWAL).await;
+async fn a_live_run_keeps_its_lock_and_its_faults_whatever_its_clock_says() {
+    for (name, clock) in clocks() {
+        for patience in [Duration::ZERO, Duration::from_secs(100)] {
+            let store = Store::default();
+            store.put(Kind::Lease, theirs("n", &clock));
+            let policy = fault(&store, "n");
+            let _alive = renewing(&store, "n");
+            let locks = Locks::new(store.cluster());
+            let begun = Instant::now();
+            let error = locks.wait("n", &holder("b"), begun + patience).await.unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains("run a on h holds the namespace `n` (https://ci/1)"), "{name}: {error}");
+            let took = begun.elapsed();
+            assert!(took >= patience && took <= patience + Duration::from_secs(31), "{name}: refused after {took:?}");
+            assert!(store.get(&path("n")).is_some() && store.get(&policy).is_some(), "{name}: it took something");
+        }
     }
-    tokio::time::sleep(OBSERVATION).await;
-    assert!(seen.is_dead(&renewed(60, "3"), Timestamp::now()), "it was watched and stayed as it was");
-    assert!(Seen::default().is_dead(&renewed(600, "1"), Timestamp::now()), "no clock is that wrong");
-    assert!(!Seen::default().is_dead(&renewed(1, "1"), Timestamp::now()), "it has not run out");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_lives_when_its_lock_is_renewed_under_our_eyes() {
-    let turn = Cell::new(0);
-    let live = live_runs(|| {
-        turn.set(turn.get() + 1);
-        // Its clock is a minute behind, and it renews every five seconds.
-        let version = (turn.get() / 5).to_string();
-        async move { Ok(vec![renewed(60, &version)]) }
+async fn a_dead_runs_lock_is_free_after_one_lease_duration_whatever_its_clock_said() {
+    for (name, clock) in clocks() {
+        let store = Store::default();
+        store.put(Kind::Lease, theirs("n", &clock));
+        let policy = fault(&store, "n");
+        let locks = Locks::new(store.cluster());
+        let begun = Instant::now();
+        locks.wait("n", &holder("b"), begun + Duration::from_secs(100)).await.unwrap();
+        let took = begun.elapsed();
+        assert!(took >= DURATION && took <= DURATION + 3 * POLL, "{name}: {took:?}");
+        assert!(store.get(&path("n")).is_none() && store.get(&policy).is_none(), "{name}: {:?}", store.all());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_looks_old_is_watched_unasked_and_another_one_is_refused_at_once() {
+    for (name, clock) in clocks() {
+        let store = Store::default();
+        store.put(Kind::Lease, theirs("n", &clock));
+        let begun = Instant::now();
+        let answer = Locks::new(store.cluster()).wait("n", &holder("b"), begun).await;
+        let old = !["right", "8 min ahead", "the year 9999"].contains(&name);
+        assert_eq!(answer.is_ok(), old, "{name}: {answer:?}");
+        let Err(error) = answer else { continue };
+        let error = error.to_string();
+        for part in ["its lock is free in 30 s", "--wait-lock", "shakedown cleanup --run a"] {
+            assert!(error.contains(part), "{name}: no `{part}` in {error}");
+        }
+        assert_eq!(begun.elapsed(), Duration::ZERO, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_dead_run_left_is_removed_in_this_namespace_only() {
+    let store = Store::default();
+    store.put(Kind::Lease, theirs("n", ""));
+    let (here, there) = (fault(&store, "n"), fault(&store, "m"));
+    let locks = Locks::new(store.cluster());
+    locks.wait("n", &holder("b"), Instant::now() + Duration::from_secs(100)).await.unwrap();
+    assert_eq!(store.get(&here), None);
+    assert!(store.get(&there).is_some(), "the other namespace's lock was not asked for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_names_a_run_which_lives_elsewhere_takes_nothing_from_it() {
+    let store = Store::default();
+    // Forged, or left by the run in a namespace that it was cut off from.
+    store.put(Kind::Lease, theirs("n", ""));
+    store.put(Kind::Lease, theirs("m", ""));
+    let (here, there) = (fault(&store, "n"), fault(&store, "m"));
+    let _alive = renewing(&store, "m");
+    let locks = Locks::new(store.cluster());
+    let error = locks.wait("n", &holder("b"), Instant::now() + Duration::from_secs(100)).await.unwrap_err().to_string();
+    assert!(error.contains("it is alive, because it renews its lock"), "{error}");
+    assert!(store.get(&here).is_some() && store.get(&there).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_comes_back_in_the_last_moment_keeps_its_lock() {
+    let store = Store::default();
+    store.put(Kind::Lease, theirs("n", ""));
+    let renewed = Cell::new(false);
+    store.script(move |store, asked| {
+        if asked.starts_with("DELETE") && !renewed.replace(true) {
+            store.change(&path("n"), |lease| lease["spec"]["leaseTransitions"] = json!(0));
+        }
+        shakedown_cluster::testing::store::Fate::Answered
     });
-    assert_eq!(live.await.unwrap(), BTreeSet::from(["a".to_owned()]));
-    let begun = Instant::now();
-    let dead = live_runs(|| async { Ok(vec![renewed(60, "1")]) }).await.unwrap();
-    assert_eq!((dead, begun.elapsed()), (BTreeSet::new(), OBSERVATION));
+    let locks = Locks::new(store.cluster());
+    let error = locks.wait("n", &holder("b"), Instant::now() + Duration::from_secs(31)).await;
+    assert!(matches!(error, Err(LockError::Held { .. })), "{error:?}");
+    assert!(store.get(&path("n")).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_lease_is_left_alone() {
+    for (name, holder_identity, labelled) in
+        [("another program's", "x", false), ("free", "", false), ("with our own run in it", "b", true)]
+    {
+        let store = Store::default();
+        let mut lease = theirs("n", "");
+        lease["spec"]["holderIdentity"] = json!(holder_identity);
+        if !labelled {
+            lease["metadata"]["labels"] = json!({});
+        }
+        let made = store.put(Kind::Lease, lease);
+        let locks = Locks::new(store.cluster());
+        let answer = locks.wait("n", &holder("b"), Instant::now() + Duration::from_secs(100)).await;
+        assert!(matches!(answer, Err(LockError::Foreign { .. })), "{name}: {answer:?}");
+        assert_eq!(store.get(&path("n")), Some(made), "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_go_keeps_the_next_run_out() {
+    let store = Store::default();
+    store.put(Kind::Lease, theirs("n", ""));
+    let policy = fault(&store, "n");
+    store.change(&policy, |policy| policy["metadata"]["finalizers"] = json!(["example.org/stuck"]));
+    let locks = Locks::new(store.cluster());
+    let error = locks.wait("n", &holder("b"), Instant::now() + Duration::from_secs(100)).await.unwrap_err().to_string();
+    assert!(error.contains("networkpolicy/cut in namespace n"), "{error}");
+    assert!(store.get(&path("n")).is_some(), "the lock goes last");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_is_held_by_its_uid_and_given_back() {
+    for stolen in [false, true] {
+        let store = Store::default();
+        let (cluster, told) = told(store.cluster());
+        let mut locks = Locks::new(cluster.clone());
+        let me = holder("b");
+        locks.wait("n", &me, Instant::now()).await.unwrap();
+        locks.take("n", &me, &Fuses::default()).await.unwrap();
+        tokio::time::sleep(RENEWAL * 4).await;
+        assert!(locks.lost().borrow().is_none(), "{:?}", told.lock().unwrap());
+        if stolen {
+            // Deleted, and made anew by another client with our run in it.
+            let mut forged = store.remove(&path("n")).unwrap();
+            forged["spec"]["acquireTime"] = json!("then");
+            store.put(Kind::Lease, forged);
+            tokio::time::sleep(RENEWAL * 2).await;
+            assert!(locks.lost().borrow().is_some(), "it is not the lock that we took");
+        }
+        assert!(locks.release(&cluster, &me).await.is_empty());
+        assert_eq!(store.get(&path("n")).is_some(), stolen);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn cleanup_takes_a_run_for_dead_only_when_it_renews_nothing_whatever_its_clock_says() {
+    for (name, clock) in clocks() {
+        for lives in [false, true] {
+            let turn = Cell::new(0_i32);
+            let begun = Instant::now();
+            let live = live_runs(|| {
+                turn.set(turn.get() + 1);
+                let mut lease = theirs("n", &clock);
+                lease["metadata"]["uid"] = json!("u");
+                lease["metadata"]["resourceVersion"] = json!(if lives { turn.get() / 5 } else { 0 }.to_string());
+                async move { Ok(vec![lease]) }
+            });
+            let live = live.await.unwrap();
+            assert_eq!(live.contains("a"), lives, "{name}");
+            assert!(lives || begun.elapsed() == DURATION, "{name}: {:?}", begun.elapsed());
+        }
+    }
 }

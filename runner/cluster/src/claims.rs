@@ -1,0 +1,166 @@
+//! What this program made, for those that act on it: an object is changed or deleted only if it is ours, and everything
+//! that was begun is looked at until it is proven to be gone.
+
+use std::sync::{MutexGuard, PoisonError};
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::ledger::Ledger;
+use super::objects::LATEST;
+use super::{Cluster, ClusterError};
+use crate::journal::Outcome;
+use crate::keys::{Act, Item, ObjectKey};
+
+impl Cluster {
+    /// Reads an object that we created; none when there is none of that name, or only one of another client. A key with a
+    /// UID means that very object.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn own(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {
+        if key.uid.is_some() {
+            return self.get(key).await;
+        }
+        if !self.ledger().knows(key) {
+            return Ok(None);
+        }
+        let there = self.get(key).await?;
+        Ok(there.filter(|there| self.ledger().owns(key, there)))
+    }
+
+    /// The exact key of an object that we created: without it, nothing is changed or deleted.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn own_key(&self, key: &ObjectKey) -> Result<Option<ObjectKey>, ClusterError> {
+        if key.uid.is_some() {
+            return Ok(Some(key.clone()));
+        }
+        let uid = |object: Value| object["metadata"]["uid"].as_str().map(str::to_owned);
+        Ok(self.own(key).await?.and_then(uid).map(|uid| ObjectKey { uid: Some(uid), ..key.clone() }))
+    }
+
+    /// Whether an object of that name may be ours: we created it, or it is not known whether we did.
+    pub fn may_have_made(&self, key: &ObjectKey) -> bool {
+        self.ledger().knows(key)
+    }
+
+    /// Whether we made the object with this UID.
+    pub fn made(&self, uid: &str) -> bool {
+        self.ledger().made(uid)
+    }
+
+    /// The number of the last act that has to be undone.
+    pub fn last_act(&self) -> u64 {
+        self.ledger().last()
+    }
+
+    /// Looks once more at everything that was made after an act of that number and is not known to be gone, and returns
+    /// what is there. What is not there, and can come no more, is gone from then on.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn look_again(&self, since: u64) -> Result<Vec<Item>, ClusterError> {
+        let mut there = Vec::new();
+        let claims = self.ledger().open_claims(since);
+        for claim in claims {
+            let key = claim.key;
+            let Some(label) = claim.label else {
+                there.extend(self.own(&key).await?.map(|object| Item::Object(exact(&key, &object))));
+                continue;
+            };
+            match self.get(&key).await? {
+                Some(object) if !object["metadata"]["labels"][&label].is_null() => there.push(Item::Mark(key, label)),
+                _ => self.unmarked(&key, &label),
+            }
+        }
+        there.sort();
+        there.dedup();
+        Ok(there)
+    }
+
+    /// Until when a try of an act whose answer never came may still be carried out; none when there was no such try.
+    pub fn unclear_until(&self) -> Option<Instant> {
+        self.ledger().unclear_until()
+    }
+
+    /// Begins an act that has to be undone.
+    pub(super) fn begin(
+        &self,
+        action: &str,
+        act: &Act,
+        label: Option<&str>,
+        token: &str,
+    ) -> Result<Begun<'_>, ClusterError> {
+        let entry = self.intend(action, act)?;
+        let (Act::Create(key) | Act::Delete(key) | Act::Mark(key, _) | Act::Unmark(key, _)) = act;
+        let claim = self.ledger().open(key.clone(), label, token, entry);
+        Ok(Begun { cluster: self, claim, entry, ended: false })
+    }
+
+    pub(super) fn unmarked(&self, key: &ObjectKey, label: &str) {
+        let gone = self.ledger().unmarked(key, label);
+        self.note_gone(gone);
+    }
+
+    /// Takes note of what is there under a name.
+    pub(super) fn gone(&self, key: &ObjectKey, object: Option<&Value>) {
+        let gone = self.ledger().seen(key, object);
+        self.note_gone(gone);
+    }
+
+    pub(super) fn note_gone(&self, entries: Vec<u64>) {
+        if let Some(journal) = &self.journal {
+            entries.into_iter().for_each(|entry| journal.settle(entry, Outcome::Gone));
+        }
+    }
+
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An act that is under way. One that is dropped without an end may still be carried out.
+pub(super) struct Begun<'a> {
+    cluster: &'a Cluster,
+    /// Its number in the ledger.
+    pub(super) claim: u64,
+    entry: Option<u64>,
+    ended: bool,
+}
+
+impl Begun<'_> {
+    /// Takes note of how it ended.
+    pub(super) fn end(mut self, answer: Result<Value, ClusterError>) -> Result<Value, ClusterError> {
+        self.ended = true;
+        let outcome = match &answer {
+            Ok(object) => {
+                let uid = object["metadata"]["uid"].as_str().map(str::to_owned);
+                self.cluster.ledger().done(self.claim, uid.clone());
+                Outcome::Done(uid)
+            }
+            Err(error) if self.cluster.ledger().failed(self.claim) => Outcome::Refused(error.to_string()),
+            Err(error) => Outcome::Unclear(error.to_string()),
+        };
+        if let (Some(journal), Some(entry)) = (&self.cluster.journal, self.entry) {
+            journal.settle(entry, outcome);
+        }
+        answer
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            let mut ledger = self.cluster.ledger();
+            ledger.unclear(self.claim, Instant::now() + LATEST);
+            ledger.failed(self.claim);
+        }
+    }
+}
+
+/// A key with the object's own UID.
+fn exact(key: &ObjectKey, object: &Value) -> ObjectKey {
+    ObjectKey { uid: object["metadata"]["uid"].as_str().map(str::to_owned), ..key.clone() }
+}

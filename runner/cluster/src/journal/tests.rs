@@ -1,0 +1,154 @@
+//! What a journal tells, also when its last lines are torn.
+
+use super::*;
+use crate::{Kind, ObjectKey};
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey { kind: Kind::NetworkPolicy, namespace: "n".into(), name: name.into(), uid: None }
+}
+
+fn typed(command: &str) -> String {
+    format!("{command} --context c")
+}
+
+fn text(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join(FILE)).unwrap()
+}
+
+fn open(folder: &Path, run: &str) -> Journal {
+    Journal::open(folder, run, Box::new(str::to_owned)).unwrap()
+}
+
+fn left(folder: &Path) -> Vec<Item> {
+    let told = read(&text(folder)).unwrap();
+    assert!(told.outstanding.iter().all(|left| left.run == "r"));
+    told.outstanding.into_iter().map(|left| left.item).collect()
+}
+
+#[test]
+fn what_was_begun_and_is_not_proven_gone_is_outstanding() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path(), "r");
+    let pod = ObjectKey { kind: Kind::Pod, ..key("pod") };
+    let mark = journal.intend(&Act::Mark(pod.clone(), "l".into()), typed).unwrap();
+    let marked = Item::Mark(pod.clone(), "l".into());
+    assert_eq!(left(folder.path()), std::slice::from_ref(&marked), "before its end");
+    journal.settle(mark, Outcome::Done(None));
+    let made = journal.intend(&Act::Create(key("a")), typed).unwrap();
+    journal.settle(made, Outcome::Unclear("no answer".into()));
+    assert_eq!(left(folder.path()), [Item::Object(key("a")), marked.clone()], "the outcome is not known");
+    let made = journal.intend(&Act::Create(key("b")), typed).unwrap();
+    journal.settle(made, Outcome::Done(Some("u".into())));
+    let exact = ObjectKey { uid: Some("u".into()), ..key("b") };
+    let all = [Item::Object(exact.clone()), Item::Object(key("a")), marked.clone()];
+    assert_eq!(left(folder.path()), all, "with the UID that the server gave");
+    let gone = journal.intend(&Act::Delete(exact), typed).unwrap();
+    journal.settle(gone, Outcome::Done(None));
+    assert_eq!(left(folder.path()), all, "a delete that was accepted proves nothing");
+    journal.settle(made, Outcome::Gone);
+    assert_eq!(left(folder.path()), [Item::Object(key("a")), marked], "what is proven gone is gone");
+    journal.settle(mark, Outcome::Gone);
+    let refused = journal.intend(&Act::Create(key("c")), typed).unwrap();
+    journal.settle(refused, Outcome::Refused("forbidden".into()));
+    assert_eq!(left(folder.path()), [Item::Object(key("a"))], "nothing came of what was refused");
+}
+
+#[test]
+fn what_is_unclear_says_since_when() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path(), "r");
+    let unclear = |folder: &Path| read(&text(folder)).unwrap().outstanding[0].unclear.is_some();
+    let made = journal.intend(&Act::Create(key("a")), typed).unwrap();
+    assert!(unclear(folder.path()), "killed in the middle of it");
+    journal.settle(made, Outcome::Unclear("reset".into()));
+    assert!(unclear(folder.path()));
+    journal.settle(made, Outcome::Done(Some("u".into())));
+    assert!(!unclear(folder.path()));
+}
+
+#[test]
+fn a_torn_line_spoils_no_other_one() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path(), "r").intend(&Act::Create(key("a")), typed).unwrap();
+    let path = folder.path().join(FILE);
+    let first = std::fs::read(&path).unwrap();
+    for length in 1..first.len() {
+        // Killed in the middle of a line, at every byte of it; then another run writes to the same folder.
+        std::fs::write(&path, [&first[..], &first[..length]].concat()).unwrap();
+        assert_eq!(read(&text(folder.path())).unwrap().outstanding.len(), 1, "{length}");
+        open(folder.path(), "s").intend(&Act::Create(key("b")), typed).unwrap();
+        let runs = |text: &str| read(text).unwrap().outstanding.into_iter().map(|it| it.run).collect::<Vec<_>>();
+        assert_eq!(runs(&text(folder.path())), ["s", "r"], "{length}");
+        // A disk that was full for a moment: the next line follows on the same one.
+        let second = text(folder.path()).lines().last().unwrap().to_owned();
+        for lines in [[&first[..], &first[..length], second.as_bytes()], [&first[..length], second.as_bytes(), b"\n"]] {
+            let all = String::from_utf8(lines.concat()).unwrap();
+            let told = read(&all).unwrap();
+            assert!(told.outstanding.iter().any(|left| left.run == "s"), "{length}: {all}");
+        }
+    }
+    let told = read(&format!("nonsense\n{}", text(folder.path()))).unwrap();
+    assert_eq!(told.unreadable.first(), Some(&1), "what cannot be read is told");
+    assert_eq!(told.outstanding.len(), 2);
+    assert!(read("nonsense\n").is_err());
+    assert_eq!(read(""), Ok(Told::default()));
+}
+
+#[test]
+fn a_line_that_could_not_be_written_ends_before_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path(), "r");
+    let seq = journal.intend(&Act::Create(key("a")), typed).unwrap();
+    // Half of a line, and then no room.
+    std::fs::OpenOptions::new()
+        .append(true)
+        .open(folder.path().join(FILE))
+        .unwrap()
+        .write_all(b"{\"run\":\"r")
+        .unwrap();
+    journal.lock().torn = true;
+    journal.settle(seq, Outcome::Done(Some("u".into())));
+    let told = read(&text(folder.path())).unwrap();
+    assert_eq!(told.outstanding[0].item, Item::Object(ObjectKey { uid: Some("u".into()), ..key("a") }));
+    assert_eq!(told.unreadable, [2]);
+}
+
+#[test]
+fn secrets_in_names_do_not_stand_in_a_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(folder.path(), "r", Box::new(|text| text.replace("hunter2", "[redacted]"))).unwrap();
+    let object = key("for-hunter2");
+    for act in [
+        Act::Create(object.clone()),
+        Act::Delete(object.clone()),
+        Act::Mark(object.clone(), "l/hunter2".into()),
+        Act::Unmark(object.clone(), "l/hunter2".into()),
+        Act::Create(ObjectKey { namespace: "hunter2".into(), ..object }),
+    ] {
+        let seq = journal.intend(&act, typed).unwrap();
+        journal.settle(seq, Outcome::Failed("could not delete for-hunter2".into()));
+        journal.settle(seq, Outcome::Unclear("could not create for-hunter2".into()));
+    }
+    let text = text(folder.path());
+    assert!(!text.contains("hunter2") && text.contains("for-[redacted]"), "{text}");
+    assert!(read(&text).is_ok());
+}
+
+#[test]
+fn a_journal_is_locked_while_its_run_lives() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE);
+    let journal = open(folder.path(), "r");
+    assert!(is_written(&path).unwrap());
+    let second = Journal::open(folder.path(), "s", Box::new(str::to_owned));
+    assert!(second.unwrap_err().to_string().contains("--out"));
+    drop(journal);
+    assert!(!is_written(&path).unwrap());
+}
+
+#[test]
+fn every_entry_says_how_it_is_undone_by_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path(), "r").intend(&Act::Create(key("a")), typed).unwrap();
+    assert!(text(folder.path()).contains(r#""undo":"kubectl -n n delete networkpolicy a --context c""#));
+}

@@ -1,0 +1,182 @@
+//! What this program made in the cluster, object by object, and how that is known: by the UID that the server gave with
+//! its answer, or, where an answer never came, by the token that was sent along with that very try. A name or a label alone
+//! proves nothing: anybody can use them. Nor does the token of a try that was answered: a copy of the object carries it.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::ObjectKey;
+use crate::labels;
+
+/// Everything that was begun and is not known to be gone.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    claims: Vec<Claim>,
+    count: u64,
+}
+
+/// One object that we created or may have created, or one label that we put on an object of another client.
+#[derive(Debug, Clone)]
+pub(super) struct Claim {
+    /// Tells it from all others.
+    number: u64,
+    /// Its name, without a UID; with it for a label.
+    pub key: ObjectKey,
+    /// What was sent along, with the number of the try.
+    token: String,
+    /// How many tries there were.
+    tries: u32,
+    /// The tries without an answer.
+    unanswered: Vec<u32>,
+    /// As the server answered.
+    uid: Option<String>,
+    /// The label, where it is one.
+    pub label: Option<String>,
+    /// Its number in the journal, where there is one.
+    pub entry: Option<u64>,
+    /// Whether the act has ended, well or not.
+    ended: bool,
+    /// Until when a try whose answer never came may still be carried out.
+    unclear: Option<Instant>,
+}
+
+impl Ledger {
+    /// Takes note of an act that is about to be done.
+    pub fn open(&mut self, key: ObjectKey, label: Option<&str>, token: &str, entry: Option<u64>) -> u64 {
+        self.count += 1;
+        self.claims.push(Claim {
+            number: self.count,
+            key,
+            token: token.to_owned(),
+            tries: 0,
+            unanswered: Vec::new(),
+            uid: None,
+            label: label.map(str::to_owned),
+            entry,
+            ended: false,
+            unclear: None,
+        });
+        self.count
+    }
+
+    fn claim(&mut self, number: u64) -> Option<&mut Claim> {
+        self.claims.iter_mut().find(|claim| claim.number == number)
+    }
+
+    /// Begins another try, and returns the annotation by which its object is told from all others.
+    pub fn another_try(&mut self, number: u64) -> String {
+        let Some(claim) = self.claim(number) else { return String::new() };
+        claim.tries += 1;
+        claim.mark(claim.tries)
+    }
+
+    /// The latest try had no answer: it may be carried out until then.
+    pub fn unclear(&mut self, number: u64, until: Instant) {
+        if let Some(claim) = self.claim(number) {
+            claim.unclear = claim.unclear.max(Some(until));
+            claim.unanswered.push(claim.tries);
+        }
+    }
+
+    /// The act was done; its object has this UID.
+    pub fn done(&mut self, number: u64, uid: Option<String>) {
+        if let Some(claim) = self.claim(number) {
+            (claim.ended, claim.uid) = (true, uid);
+        }
+    }
+
+    /// The act has failed. True where nothing can have come of it, and it is forgotten.
+    pub fn failed(&mut self, number: u64) -> bool {
+        let Some(claim) = self.claim(number) else { return true };
+        claim.ended = true;
+        let nothing = claim.unclear.is_none();
+        if nothing {
+            self.claims.retain(|claim| claim.number != number);
+        }
+        nothing
+    }
+
+    /// Whether an object of that name may be ours.
+    pub fn knows(&self, key: &ObjectKey) -> bool {
+        self.claims.iter().any(|claim| claim.is_of(key))
+    }
+
+    /// Whether this very object is ours.
+    pub fn owns(&self, key: &ObjectKey, object: &Value) -> bool {
+        self.claims.iter().any(|claim| claim.is_of(key) && claim.is(object))
+    }
+
+    /// Whether we made the object with that UID.
+    pub fn made(&self, uid: &str) -> bool {
+        self.claims.iter().any(|claim| claim.uid.as_deref() == Some(uid))
+    }
+
+    /// Takes note of what is there under a name, and returns the journal's numbers of what is proven to be gone by that.
+    /// An act that is under way, or may still be carried out, is not.
+    pub fn seen(&mut self, key: &ObjectKey, object: Option<&Value>) -> Vec<u64> {
+        let now = Instant::now();
+        self.forget(|claim| {
+            let gone = object.is_none_or(|object| !claim.is(object));
+            claim.is_of(key) && gone && claim.is_over(now)
+        })
+    }
+
+    /// Takes note that a label of ours is off.
+    pub fn unmarked(&mut self, key: &ObjectKey, label: &str) -> Vec<u64> {
+        let now = Instant::now();
+        self.forget(|claim| claim.key == *key && claim.label.as_deref() == Some(label) && claim.is_over(now))
+    }
+
+    fn forget(&mut self, gone: impl Fn(&Claim) -> bool) -> Vec<u64> {
+        let entries = self.claims.iter().filter(|claim| gone(claim)).filter_map(|claim| claim.entry).collect();
+        self.claims.retain(|claim| !gone(claim));
+        entries
+    }
+
+    /// The number of the last act.
+    pub const fn last(&self) -> u64 {
+        self.count
+    }
+
+    /// What was begun after that act and is not known to be gone.
+    pub fn open_claims(&self, since: u64) -> Vec<Claim> {
+        self.claims.iter().filter(|claim| claim.number > since).cloned().collect()
+    }
+
+    /// Until when a try of any act may still be carried out.
+    pub fn unclear_until(&self) -> Option<Instant> {
+        self.claims.iter().filter_map(|claim| claim.unclear).max().filter(|until| *until > Instant::now())
+    }
+}
+
+impl Claim {
+    fn is_of(&self, key: &ObjectKey) -> bool {
+        let named = (self.key.kind, &self.key.namespace, &self.key.name) == (key.kind, &key.namespace, &key.name);
+        self.label.is_none() && named
+    }
+
+    /// Whether an object of the claim's name is the claim's.
+    fn is(&self, object: &Value) -> bool {
+        let created = &object["metadata"]["annotations"][labels::CREATED];
+        self.uid.as_deref().is_some_and(|uid| object["metadata"]["uid"] == uid)
+            || self.unanswered.iter().any(|number| *created == self.mark(*number).as_str())
+    }
+
+    /// Whether no try of the act can be carried out any more.
+    fn is_over(&self, now: Instant) -> bool {
+        self.ended && self.unclear.is_none_or(|until| until <= now)
+    }
+
+    /// The annotation of one try. It holds the object's name, so that a copy under another name does not pass for ours.
+    fn mark(&self, number: u32) -> String {
+        format!("{}/{}/{}-{number}", self.key.namespace, self.key.name, self.token)
+    }
+}
+
+/// A token for one creation.
+pub(super) fn token() -> String {
+    // A hasher's keys are random.
+    format!("{:016x}", RandomState::new().build_hasher().finish())
+}

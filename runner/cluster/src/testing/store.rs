@@ -1,0 +1,269 @@
+//! An API server without sockets, controllers or clocks: objects in a map, so that a test's time may stand still.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use http::{Method, Request, Response};
+use kube::client::Body;
+use serde_json::{Value, json};
+use shakedown_schemas::result::ClusterInfo;
+
+use crate::{Cluster, Kind};
+
+/// What is done to a request in its way.
+pub enum Fate {
+    /// It is carried out and answered.
+    Answered,
+    /// It is carried out, and its answer is lost with the connection.
+    AnswerLost,
+    /// Its outcome is not told, and it is carried out after this time.
+    Late(Unanswered, Duration),
+    /// It is not carried out, and answered with this status.
+    Refused(u16),
+}
+
+/// How an answer stays away.
+#[derive(Debug, Clone, Copy)]
+pub enum Unanswered {
+    /// The connection is reset.
+    Reset,
+    /// Something on the way answers with this status.
+    Status(u16),
+    /// There is no answer at all.
+    Silence,
+}
+
+type Script = Box<dyn FnMut(&Store, &str) -> Fate + Send>;
+
+/// A server's objects, by their paths.
+#[derive(Clone, Default)]
+pub struct Store {
+    inner: Arc<Mutex<Inner>>,
+    script: Arc<Mutex<Option<Script>>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    objects: BTreeMap<String, Value>,
+    version: u64,
+}
+
+impl Store {
+    /// A connection to it.
+    pub fn cluster(&self) -> Cluster {
+        let store = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let store = store.clone();
+            async move { store.answer(request).await }
+        });
+        let info =
+            ClusterInfo { sandbox: false, context: None, server: "memory".to_owned(), version: "v1.33.0".to_owned() };
+        Cluster {
+            client: kube::Client::new(service, "n"),
+            info,
+            default_namespace: "n".to_owned(),
+            flags: String::new(),
+            notify: Arc::new(|_| {}),
+            journal: None,
+            patience: Duration::from_secs(20),
+            ledger: Arc::default(),
+        }
+    }
+
+    /// Decides from now on what becomes of each request, by its method and path.
+    pub fn script(&self, script: impl FnMut(&Self, &str) -> Fate + Send + 'static) {
+        *self.script.lock().unwrap() = Some(Box::new(script));
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap()
+    }
+
+    /// Where the objects of a kind are.
+    pub fn path(kind: Kind, namespace: &str, name: &str) -> String {
+        let root = if kind.api_version().contains('/') { "apis" } else { "api" };
+        let place = if namespace.is_empty() { String::new() } else { format!("namespaces/{namespace}/") };
+        format!("/{root}/{}/{place}{}/{name}", kind.api_version(), kind.plural())
+    }
+
+    /// Puts an object there, as another client does, with a UID of its own.
+    pub fn put(&self, kind: Kind, object: Value) -> Value {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let path = Self::path(kind, &text(&object["metadata"]["namespace"]), &text(&object["metadata"]["name"]));
+        self.inner().put(path, object)
+    }
+
+    /// Changes an object that is there.
+    pub fn change(&self, path: &str, change: impl FnOnce(&mut Value)) {
+        let mut inner = self.inner();
+        let mut object = inner.objects[path].clone();
+        change(&mut object);
+        inner.keep(path.to_owned(), object);
+    }
+
+    /// Takes an object away.
+    pub fn remove(&self, path: &str) -> Option<Value> {
+        self.inner().objects.remove(path)
+    }
+
+    /// An object that is there.
+    pub fn get(&self, path: &str) -> Option<Value> {
+        self.inner().objects.get(path).cloned()
+    }
+
+    /// Everything that is there, by path.
+    pub fn all(&self) -> Vec<String> {
+        self.inner().objects.keys().cloned().collect()
+    }
+
+    /// Carries a request out, as if it had been on its way until now.
+    pub fn deliver(&self, method: &Method, uri: &http::Uri, body: &Value) -> (u16, Value) {
+        self.inner().answer(method, uri, body)
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, std::io::Error> {
+        let (parts, body) = request.into_parts();
+        let bytes = body.collect_bytes().await.map_err(std::io::Error::other)?;
+        let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let asked = format!("{} {}", parts.method, parts.uri.path());
+        let fate = match &mut *self.script.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            Some(script) => script(self, &asked),
+            None => Fate::Answered,
+        };
+        let reset = || Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+        let (code, answer) = match fate {
+            Fate::Answered => self.deliver(&parts.method, &parts.uri, &body),
+            Fate::AnswerLost => {
+                self.deliver(&parts.method, &parts.uri, &body);
+                return reset();
+            }
+            Fate::Late(how, late) => {
+                let (store, method, uri) = (self.clone(), parts.method, parts.uri);
+                tokio::spawn(async move {
+                    tokio::time::sleep(late).await;
+                    store.deliver(&method, &uri, &body);
+                });
+                match how {
+                    Unanswered::Reset => return reset(),
+                    Unanswered::Status(code) => (code, status(code, "the upstream server did not answer in time")),
+                    Unanswered::Silence => std::future::pending().await,
+                }
+            }
+            Fate::Refused(code) => (code, status(code, "refused by the test")),
+        };
+        let mut response = Response::new(Body::from(answer.to_string().into_bytes()));
+        *response.status_mut() = http::StatusCode::from_u16(code).unwrap();
+        Ok(response)
+    }
+}
+
+fn status(code: u16, message: &str) -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message, "reason": ""})
+}
+
+impl Inner {
+    fn put(&mut self, path: String, mut object: Value) -> Value {
+        object["metadata"]["uid"] = json!(format!("uid-{}", self.version + 1));
+        self.keep(path, object)
+    }
+
+    fn keep(&mut self, path: String, mut object: Value) -> Value {
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        self.objects.insert(path, object.clone());
+        object
+    }
+
+    fn answer(&mut self, method: &Method, uri: &http::Uri, body: &Value) -> (u16, Value) {
+        let path = uri.path().to_owned();
+        let found = self.objects.get(&path).cloned();
+        let conflict = || (409, status(409, "it is another one by now"));
+        match (method.as_str(), found) {
+            ("GET", Some(object)) => (200, object),
+            ("GET", None) => self.list(&path, uri.query().unwrap_or_default()),
+            ("POST", _) => {
+                let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap());
+                if self.objects.contains_key(&path) {
+                    return (409, status(409, "it is there already"));
+                }
+                if uri.query().is_some_and(|query| query.contains("dryRun")) {
+                    return (201, body.clone());
+                }
+                (201, self.put(path, body.clone()))
+            }
+            (_, None) => (404, status(404, "there is no such object")),
+            ("PUT", Some(there)) => {
+                let same = |field: &str| there["metadata"][field] == body["metadata"][field];
+                if same("uid") && same("resourceVersion") { (200, self.keep(path, body.clone())) } else { conflict() }
+            }
+            ("PATCH", Some(mut there)) => {
+                if !body["metadata"]["uid"].is_null() && body["metadata"]["uid"] != there["metadata"]["uid"] {
+                    return conflict();
+                }
+                merge(&mut there, body);
+                (200, self.keep(path, there))
+            }
+            ("DELETE", Some(mut there)) => {
+                let wanted = &body["preconditions"];
+                let other = |field: &str| !wanted[field].is_null() && wanted[field] != there["metadata"][field];
+                if other("uid") || other("resourceVersion") {
+                    return conflict();
+                }
+                if there["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty()) {
+                    there["metadata"]["deletionTimestamp"] = json!("2026-03-01T12:00:00Z");
+                    return (200, self.keep(path, there));
+                }
+                self.objects.remove(&path);
+                (200, json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}))
+            }
+            (other, _) => panic!("{other} {path}"),
+        }
+    }
+
+    /// The objects of a kind; a path that is none of a kind is not there.
+    fn list(&self, path: &str, query: &str) -> (u16, Value) {
+        if path == "/apis" {
+            return (200, json!({"kind": "APIGroupList", "groups": []}));
+        }
+        if path == "/api/v1" {
+            let verbs = json!(["create", "delete", "get", "list", "patch"]);
+            let map = json!({"name": "configmaps", "kind": "ConfigMap", "namespaced": true, "verbs": verbs});
+            return (200, json!({"kind": "APIResourceList", "groupVersion": "v1", "resources": [map]}));
+        }
+        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let base = if parts[0] == "api" { 2 } else { 3 };
+        // One object, or a kind that is not served.
+        if parts.len() < base + 1 || parts.len() == base + 2 || parts.len() == base + 4 || path.contains("chaos-mesh") {
+            return (404, status(404, "there is no such object"));
+        }
+        let (root, plural) = (format!("/{}/", parts[..base].join("/")), parts[parts.len() - 1]);
+        let namespace = (parts.len() == base + 3).then(|| parts[base + 1]);
+        let selector = query.split('&').find_map(|part| part.strip_prefix("labelSelector=")).unwrap_or_default();
+        let selector = selector.replace("%3D", "=").replace("%2C", ",").replace("%2F", "/");
+        let items = self.objects.iter().filter(|(path, object)| {
+            let parts: Vec<&str> = path.split('/').collect();
+            let its = &object["metadata"];
+            path.starts_with(&root)
+                && parts[parts.len() - 2] == plural
+                && namespace.is_none_or(|namespace| its["namespace"] == namespace)
+                && selector.split(',').filter(|it| !it.is_empty()).all(|wanted| {
+                    let (key, value) = wanted.split_once('=').unwrap();
+                    its["labels"][key] == value
+                })
+        });
+        let items: Vec<&Value> = items.map(|(_, object)| object).collect();
+        (200, json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items}))
+    }
+}
+
+fn merge(there: &mut Value, patch: &Value) {
+    let (Some(there), Some(patch)) = (there.as_object_mut(), patch.as_object()) else { return };
+    for (key, value) in patch {
+        match value {
+            Value::Null => _ = there.remove(key),
+            Value::Object(_) => merge(there.entry(key.clone()).or_insert_with(|| json!({})), value),
+            _ => _ = there.insert(key.clone(), value.clone()),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Conditions hold for our object and no other: not for one that is gone, is going, or was made anew under its name.
+
+use serde_json::json;
+use shakedown_cluster::Kind;
+use shakedown_cluster::testing::store::Store;
+
+use super::*;
+
+/// What another client does to our object.
+#[derive(Debug, Clone, Copy)]
+enum Deed {
+    Nothing,
+    Deletes,
+    DeletesWithFinalizer,
+    Replaces,
+}
+
+fn config_map() -> Kind {
+    Kind::other("v1", "ConfigMap", "configmaps")
+}
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey { kind: config_map(), namespace: "n".into(), name: name.into(), uid: None }
+}
+
+fn object(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "n"}, "data": {"key": "value"}})
+}
+
+impl Deed {
+    fn act(self, store: &Store) {
+        let path = Store::path(config_map(), "n", "settings");
+        match self {
+            Self::Nothing => {}
+            Self::Deletes => _ = store.remove(&path),
+            Self::DeletesWithFinalizer => {
+                store.change(&path, |it| it["metadata"]["deletionTimestamp"] = json!("2026-03-01T12:00:00Z"));
+            }
+            Self::Replaces => {
+                let same = store.remove(&path).unwrap();
+                store.put(config_map(), same);
+            }
+        }
+    }
+}
+
+/// A fault that is injected, and the server.
+async fn injected(condition: Value, of: Option<ObjectKey>) -> (Store, Written) {
+    let store = Store::default();
+    store.put(config_map(), object("other"));
+    let check = Check { of, condition: serde_json::from_value(condition).unwrap() };
+    let patience = Patience { within: Duration::from_secs(5), force_after: None };
+    let (own, sent) = (key("settings"), object("settings"));
+    let mut fault = Written::new(store.cluster(), own, sent, vec![check], Vec::new(), patience);
+    fault.preflight().await.unwrap();
+    fault.inject().await.unwrap();
+    (store, fault)
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_condition_holds_without_our_object() {
+    let conditions = [
+        (json!({"field": "status.error", "exists": false}), None),
+        (json!({"field": "data.key", "not_equals": "other"}), None),
+        (json!({"field": "data.key", "equals": "value"}), None),
+        (json!({"field": "data.key", "exists": true}), None),
+        // Of another object, which stays as it is, and of one that never was.
+        (json!({"field": "status.error", "exists": false}), Some(key("other"))),
+        (json!({"field": "metadata.name", "exists": false}), Some(key("nothing"))),
+    ];
+    for (condition, of) in conditions {
+        for deed in [Deed::Nothing, Deed::Deletes, Deed::DeletesWithFinalizer, Deed::Replaces] {
+            let untouched = matches!(deed, Deed::Nothing);
+            let all = |findings: Vec<Finding>| findings.iter().all(|finding| finding.holds);
+            let what = format!("{condition} of {of:?}, {deed:?}");
+
+            let (store, mut fault) = injected(condition.clone(), of.clone()).await;
+            deed.act(&store);
+            let active = fault.become_active().await;
+            assert_eq!(active.is_ok(), untouched, "{what}: active {active:?}");
+            assert!(untouched || matches!(active, Err(FaultError::Gone(_))), "{what}: {active:?}");
+
+            let (store, mut fault) = injected(condition.clone(), of.clone()).await;
+            fault.become_active().await.unwrap();
+            deed.act(&store);
+            assert_eq!(all(fault.prove().await.unwrap()), untouched, "{what}: proven");
+
+            let (store, mut fault) = injected(condition.clone(), of.clone()).await;
+            fault.become_active().await.unwrap();
+            assert!(all(fault.prove().await.unwrap()), "{what}: it stands");
+            deed.act(&store);
+            assert_eq!(all(fault.settle().await.unwrap()), untouched, "{what}: settled");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_another_client_made_meanwhile_is_left_alone() {
+    let store = Store::default();
+    let patience = Patience { within: Duration::from_secs(5), force_after: None };
+    let (own, sent) = (key("settings"), object("settings"));
+    let mut fault = Written::new(store.cluster(), own, sent, Vec::new(), Vec::new(), patience);
+    fault.preflight().await.unwrap();
+    let theirs = store.put(config_map(), object("settings"));
+    let error = fault.inject().await.unwrap_err().to_string();
+    assert!(error.contains("another client created it"), "{error}");
+    fault.undo().await.unwrap();
+    assert!(fault.prove_undone().await.unwrap().iter().all(|finding| finding.holds), "nothing of ours is there");
+    assert_eq!(store.get(&Store::path(config_map(), "n", "settings")), Some(theirs));
+}

@@ -1,0 +1,166 @@
+//! The end of a scenario, on paused time: what is carried out late, what does not go, and what belongs to another client.
+
+use serde_json::json;
+
+use super::*;
+use shakedown_cluster::journal::{self, Journal};
+use shakedown_cluster::labels;
+use shakedown_cluster::testing::store::{Fate, Store, Unanswered};
+use shakedown_cluster::{Kind, ObjectKey};
+
+struct World {
+    store: Store,
+    cluster: Cluster,
+    folder: tempfile::TempDir,
+    holder: Holder,
+}
+
+impl World {
+    fn new() -> Self {
+        let (store, folder) = (Store::default(), tempfile::tempdir().unwrap());
+        let journal = Journal::open(folder.path(), "r", Box::new(str::to_owned)).unwrap();
+        let cluster = store.cluster().journalled(std::sync::Arc::new(journal));
+        Self { store, cluster, folder, holder: Holder { run: "r".into(), host: "h".into(), ci_job_url: None } }
+    }
+
+    /// What the journal says may be left, each with whether it is unclear.
+    fn outstanding(&self) -> Vec<(String, bool)> {
+        let text = std::fs::read_to_string(self.folder.path().join(journal::FILE)).unwrap();
+        let told = journal::read(&text).unwrap();
+        told.outstanding.iter().map(|left| (left.item.to_string(), left.unclear.is_some())).collect()
+    }
+
+    async fn create(&self) -> Result<Value, ClusterError> {
+        self.cluster.create(Kind::NetworkPolicy, "n", &policy("cut")).await
+    }
+}
+
+fn policy(name: &str) -> Value {
+    let labels = json!({labels::MANAGED_BY: labels::MANAGER, labels::RUN: "r"});
+    let metadata = json!({"name": name, "namespace": "n", "labels": labels});
+    json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata})
+}
+
+fn key() -> ObjectKey {
+    ObjectKey { kind: Kind::NetworkPolicy, namespace: "n".into(), name: "cut".into(), uid: None }
+}
+
+const NAME: &str = "networkpolicy/cut in namespace n";
+
+const UNANSWERED: [Unanswered; 5] =
+    [Unanswered::Reset, Unanswered::Status(500), Unanswered::Status(502), Unanswered::Status(504), Unanswered::Silence];
+
+#[tokio::test(start_paused = true)]
+async fn an_act_that_is_carried_out_late_is_waited_for_and_undone() {
+    for how in UNANSWERED {
+        for tries in [1, 1000] {
+            let world = World::new();
+            let guard = Guard::new(&world.cluster, Duration::ZERO);
+            let mut count = 0;
+            world.store.script(move |_, asked| {
+                count += i32::from(asked.starts_with("POST"));
+                let late = asked.starts_with("POST") && count <= tries;
+                if late { Fate::Late(how, Duration::from_secs(15)) } else { Fate::Answered }
+            });
+            assert_eq!(world.create().await.is_ok(), tries == 1, "{how:?}");
+            world.cluster.delete(&key()).await.unwrap();
+            assert_eq!(world.outstanding(), [(NAME.to_owned(), tries > 1)], "{how:?}: it may yet come");
+            let remains = guard.stand_down(&world.holder, false).await;
+            assert!(remains.leftovers.is_empty() && remains.unknown.is_none(), "{how:?}: {remains:?}");
+            assert_eq!(world.store.all(), Vec::<String>::new(), "{how:?}");
+            assert_eq!(world.outstanding(), [], "{how:?}: looked at again, and proven gone");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hurried_end_leaves_what_is_unclear_in_the_journal_and_says_so() {
+    for how in UNANSWERED {
+        let world = World::new();
+        let guard = Guard::new(&world.cluster, Duration::ZERO);
+        world.store.script(move |_, asked| match asked.starts_with("POST") {
+            true => Fate::Late(how, Duration::from_secs(45)),
+            false => Fate::Answered,
+        });
+        world.create().await.unwrap_err();
+        let remains = guard.stand_down(&world.holder, true).await;
+        assert!(remains.unknown.is_some(), "{how:?}");
+        assert_eq!(world.outstanding(), [(NAME.to_owned(), true)], "{how:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_is_neither_waited_for_nor_outstanding() {
+    for code in [400, 403, 409, 422, 429, 503] {
+        let world = World::new();
+        let guard = Guard::new(&world.cluster, Duration::ZERO);
+        world.store.script(move |_, asked| match asked.starts_with("POST") {
+            true => Fate::Refused(code),
+            false => Fate::Answered,
+        });
+        world.create().await.unwrap_err();
+        let begun = Instant::now();
+        let remains = guard.stand_down(&world.holder, false).await;
+        assert!(remains.leftovers.is_empty() && remains.unknown.is_none(), "{code}: {remains:?}");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{code}: {:?}", begun.elapsed());
+        assert_eq!(world.outstanding(), [], "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_found_by_its_token_and_not_by_its_name() {
+    for taken in [false, true] {
+        let world = World::new();
+        let mut count = 0;
+        world.store.script(move |store, asked| {
+            count += i32::from(asked.starts_with("POST"));
+            match (asked.starts_with("POST") && count == 1, taken) {
+                (false, _) => Fate::Answered,
+                (true, false) => Fate::AnswerLost,
+                (true, true) => {
+                    // Another client was quicker, with our labels.
+                    store.put(Kind::NetworkPolicy, policy("cut"));
+                    Fate::Late(Unanswered::Reset, Duration::ZERO)
+                }
+            }
+        });
+        let made = world.create().await;
+        assert_eq!(made.is_ok(), !taken, "{made:?}");
+        world.cluster.delete(&key()).await.unwrap();
+        assert_eq!(world.store.all().len(), usize::from(taken), "only ours is deleted");
+        assert_eq!(world.cluster.own(&key()).await.unwrap(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_was_accepted_is_not_done() {
+    let world = World::new();
+    let guard = Guard::new(&world.cluster, Duration::ZERO);
+    world.create().await.unwrap();
+    let path = Store::path(Kind::NetworkPolicy, "n", "cut");
+    world.store.change(&path, |policy| policy["metadata"]["finalizers"] = json!(["example.org/stuck"]));
+    world.cluster.delete(&key()).await.unwrap();
+    assert_eq!(world.outstanding(), [(NAME.to_owned(), false)], "accepted, and still there");
+    let remains = guard.stand_down(&world.holder, false).await;
+    assert_eq!(remains.leftovers.iter().map(|left| left.what.as_str()).collect::<Vec<_>>(), [NAME]);
+    assert_eq!(world.outstanding(), [(NAME.to_owned(), false)]);
+    world.store.remove(&path);
+    assert_eq!(world.cluster.look_again(0).await.unwrap(), []);
+    assert_eq!(world.outstanding(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_made_with_our_labels_stays() {
+    let world = World::new();
+    let guard = Guard::new(&world.cluster, Duration::ZERO);
+    let made = world.create().await.unwrap();
+    // A copy under another name, with all labels and annotations.
+    let mut copy = made.clone();
+    copy["metadata"]["name"] = json!("copy");
+    world.store.put(Kind::NetworkPolicy, copy);
+    let remains = guard.stand_down(&world.holder, false).await;
+    assert!(remains.leftovers.is_empty(), "{remains:?}");
+    assert_eq!(world.store.all(), [Store::path(Kind::NetworkPolicy, "n", "copy")]);
+    let swept = leftovers::find(&world.cluster, Some("r"), "", &leftovers::Kinds::default()).await.unwrap();
+    assert_eq!(swept.found, [], "nor does a sweep take it for ours");
+}
