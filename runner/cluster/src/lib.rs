@@ -5,6 +5,7 @@
 
 mod access;
 mod chaos;
+mod config;
 mod connect;
 mod error;
 pub mod journal;
@@ -29,7 +30,8 @@ mod workloads;
 
 pub use access::Access;
 pub use chaos::Installation;
-pub use connect::{ConnectOptions, connect, quoted};
+pub use config::{ConnectOptions, quoted};
+pub use connect::connect;
 pub use error::ClusterError;
 pub use keys::{Act, Item, ObjectKey};
 pub use kind::{CHAOS_GROUP, Kind};
