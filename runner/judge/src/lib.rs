@@ -12,6 +12,7 @@
 //! - recovery is the settling time of windows of requests (`recovery`).
 
 mod answer;
+mod ask;
 mod baseline;
 mod bootstrap;
 mod calibrate;
@@ -29,6 +30,7 @@ mod long_run;
 mod numbers;
 mod outside;
 mod percentiles;
+mod phases;
 mod question;
 mod rates;
 mod recovery;
@@ -49,9 +51,10 @@ pub use drift::warnings as drifts;
 pub use effect::evidence as effects;
 pub use expectations::{closed_loop_warning, expectations};
 pub use lateness::warning as late;
+pub use phases::phases;
 pub use recovery::recoveries;
 pub use retry::{Retries, attempt, settle};
-pub use stats::{phases, series, stats};
+pub use stats::{series, stats};
 pub use verdict::{BASELINE, exit_code, scenario_verdict};
 
 /// Nanoseconds in seconds.
