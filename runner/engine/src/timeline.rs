@@ -41,9 +41,6 @@ const LEAD: Duration = Duration::from_millis(100);
 /// How often it is looked whether the requests of the phase before have ended.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How long a phase's first faults wait at most for the requests of the phase before.
-const CALM: Duration = Duration::from_secs(10);
-
 /// How long requests that are under way get to end when a run is to end early.
 const STOPPED_GRACE: Duration = Duration::from_millis(500);
 
@@ -104,12 +101,6 @@ pub struct Outcome {
     pub leftovers: Vec<Leftover>,
     /// From the load's start to the end of the last undo.
     pub duration: Duration,
-}
-
-/// How long a phase's first faults may wait until the requests of the phase before have ended. They count for that
-/// phase, and a fault that breaks them would be blamed on it.
-pub fn longest_calm(scenario: &Scenario) -> Duration {
-    scenario.load.values().map(|load| load.timeout.get()).max().unwrap_or_default().min(CALM)
 }
 
 /// Runs a scenario from its load's start to its last undo.
@@ -325,7 +316,7 @@ impl Run<'_> {
 
     /// Waits until the requests that were due before a phase with faults have ended.
     async fn calm(&mut self, index: usize, start_ns: u64) -> Result<(), Early> {
-        let until = Instant::now() + longest_calm(self.scenario);
+        let until = Instant::now() + self.scenario.longest_calm();
         let end = until + self.scenario.phases[index].duration.get();
         while self.load.answered_ns() < start_ns {
             let now = Instant::now();
