@@ -11,6 +11,7 @@ mod compare;
 mod console;
 mod doctor;
 pub mod exit;
+mod failure;
 mod finish;
 mod init;
 mod list;
@@ -25,6 +26,7 @@ mod sandbox;
 mod schema;
 mod select;
 mod signals;
+mod style;
 mod summary;
 mod table;
 mod validate;
@@ -36,28 +38,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 
 use args::{Args, Command};
+pub use failure::Failure;
 use shakedown_reports::Redactor;
-
-/// A command could not do its work: a message that says what to do, and the exit code.
-#[derive(Debug)]
-pub struct Failure {
-    /// What went wrong, with a `help:` line where there is help.
-    pub message: String,
-    /// The exit code.
-    pub code: u8,
-}
-
-impl Failure {
-    /// Something about the environment: exit code 3.
-    pub fn environment(error: impl std::fmt::Display) -> Self {
-        Self { message: error.to_string(), code: exit::ENVIRONMENT }
-    }
-
-    /// Something about how the command was called: exit code 2.
-    pub fn usage(error: impl std::fmt::Display) -> Self {
-        Self { message: error.to_string(), code: exit::USAGE }
-    }
-}
 
 /// Runs the program.
 pub fn main() -> ExitCode {

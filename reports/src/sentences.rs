@@ -5,11 +5,13 @@
 
 mod faults;
 mod felt;
+mod values;
 
-use shakedown_schemas::result::{ExpectationResult, LoadInfo, PhaseResult, PodRef, RunInfo, ScenarioResult, Verdict};
+use shakedown_schemas::result::{ExpectationResult, LoadInfo, PhaseResult, RunInfo, ScenarioResult, Verdict};
 
 pub use self::faults::{fault, fault_verdict, injection, undo};
 pub use self::felt::{felt, recovery};
+pub use self::values::{pods, variable};
 use crate::text::shell_word;
 use crate::words;
 
@@ -60,16 +62,6 @@ pub fn reference(scenario: &ScenarioResult) -> Option<&PhaseResult> {
     scenario.phases.get(first_with_faults.saturating_sub(1))
 }
 
-/// The names of pods, the first few of many.
-pub fn pods(pods: &[PodRef], limit: usize) -> String {
-    let names: Vec<&str> = pods.iter().take(limit).map(|pod| pod.name.as_str()).collect();
-    match pods.len().saturating_sub(limit) {
-        0 if pods.is_empty() => "no pod".to_owned(),
-        0 => names.join(", "),
-        rest => format!("{} and {rest} more", names.join(", ")),
-    }
-}
-
 /// The command line as a shell reads it, with the seed that was used, so that it chooses the same again.
 pub fn command(run: &RunInfo) -> String {
     let mut words: Vec<String> = run.command.iter().map(|word| shell_word(word)).collect();
@@ -78,11 +70,6 @@ pub fn command(run: &RunInfo) -> String {
         words.push(format!("--seed {}", run.seed));
     }
     words.join(" ")
-}
-
-/// The value of a variable as people write it: texts without quotes.
-pub fn variable(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// What a reader must know about how the numbers came about, in sentences: a modelled network, a port-forward.

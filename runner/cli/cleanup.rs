@@ -153,13 +153,13 @@ async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
             (Err(error), _) => failed.push((item, error)),
             // That its removal was accepted does not mean that it is gone.
             (Ok(()), Item::Object(key)) => going.push((item, key)),
-            (Ok(()), Item::Mark(..)) => println!("removed: {item}"),
+            (Ok(()), Item::Mark(..)) => print::line(format_args!("removed: {item}")),
         }
     }
     let deadline = Instant::now() + RECOVERY;
     for (item, key) in going {
         match gone(cluster, key, deadline).await {
-            Ok(()) => println!("removed: {item}"),
+            Ok(()) => print::line(format_args!("removed: {item}")),
             Err(error) => failed.push((item, error)),
         }
     }
@@ -240,10 +240,10 @@ impl Journal {
         let told = journal::read(&text).map_err(wrong)?;
         if !told.unreadable.is_empty() {
             let lines: Vec<String> = told.unreadable.iter().map(usize::to_string).collect();
-            eprintln!(
+            print::remark(format_args!(
                 "`{name}` has lines that cannot be read ({}); --all finds what is left by its labels",
                 lines.join(", ")
-            );
+            ));
         }
         let runs = told.outstanding.iter().map(|left| left.run.clone()).collect();
         Ok(Some(Self { path, told, runs }))
@@ -273,10 +273,10 @@ impl Journal {
         let unclear: Vec<&Outstanding> = unclear.filter(|left| !known.live.contains(&left.run)).collect();
         let left = unclear.iter().filter_map(|left| young(left.unclear?, now)).max();
         let Some(left) = left else { return Ok(Vec::new()) };
-        eprintln!(
+        print::remark(format_args!(
             "the answer to an act never came, and it may be carried out late: watching for {} s that nothing comes",
             left.as_secs()
-        );
+        ));
         let deadline = Instant::now() + left;
         loop {
             let named = unclear.iter().map(|left| (left.run.clone(), left.item.clone())).collect();

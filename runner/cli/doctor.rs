@@ -2,41 +2,17 @@
 //! the canary, which removes itself, and what it finds out about policies is remembered for `run`.
 
 mod chaos;
+mod finding;
 
 use shakedown_reports::Redactor;
 
 use super::sandbox::Environment;
 use super::{Failure, args, exit, print, proof, run};
+use finding::{Finding, Level, access, name};
 use shakedown_cluster::{Access, Cluster, ClusterError, Kind};
 use shakedown_faults::canary;
 use shakedown_faults::enforcement;
 use shakedown_guard::fuse;
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Level {
-    Ok,
-    Warning,
-    Problem,
-}
-
-/// One thing that was looked at.
-#[derive(Debug, PartialEq, Eq)]
-struct Finding {
-    level: Level,
-    text: String,
-    help: Option<String>,
-}
-
-impl Finding {
-    fn ok(text: impl Into<String>) -> Self {
-        Self { level: Level::Ok, text: text.into(), help: None }
-    }
-
-    fn new(level: Level, text: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { level, text: text.into(), help: Some(help.into()) }
-    }
-}
 
 /// What a run needs, and what it can do without.
 const NEEDED: &[(bool, Access)] = &[
@@ -71,10 +47,6 @@ const NEEDED: &[(bool, Access)] = &[
 
 /// What makes partitions more exact, in the whole cluster.
 const USEFUL: &[Access] = &[access("", "namespaces", "list"), access("", "nodes", "list"), access("", "pods", "list")];
-
-const fn access(group: &'static str, resource: &'static str, verb: &'static str) -> Access {
-    Access { group, resource, verb }
-}
 
 /// Looks at everything and prints it.
 ///
@@ -188,11 +160,6 @@ async fn permissions(cluster: &Cluster, namespace: &str) -> Result<Vec<Finding>,
         )
     });
     Ok(findings)
-}
-
-fn name(access: &Access) -> String {
-    let group = if access.group.is_empty() { String::new() } else { format!(".{}", access.group) };
-    format!("{} {}{group}", access.verb, access.resource)
 }
 
 /// The server is asked what it would make of a fuse: one that does not know `ttlSecondsAfterFinished` drops it.

@@ -11,7 +11,7 @@ use shakedown_reports::{tamed_event, words};
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::{Event, EventKind};
 
-use super::console::Style;
+use super::style::Style;
 use shakedown_engine::events::Progress;
 use shakedown_load as load;
 

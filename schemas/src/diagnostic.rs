@@ -121,12 +121,6 @@ impl Diagnostic {
     pub fn column(&self) -> Option<u32> {
         self.span.map(|span| span.column)
     }
-
-    /// The problem as people read it: headline, `file:line:column`, the lines with a caret, and the help. With `color`
-    /// it carries ANSI styles. Nothing of the file's own control characters gets through.
-    pub fn render(&self, color: bool) -> String {
-        draw::draw(self, color)
-    }
 }
 
 impl Excerpt {

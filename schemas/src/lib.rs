@@ -16,6 +16,7 @@ pub mod event;
 mod files;
 pub mod json_schema;
 pub mod pattern;
+mod pieces;
 pub mod result;
 pub mod scenario;
 mod source;
@@ -25,6 +26,7 @@ mod template;
 mod tests;
 mod typed;
 pub mod units;
+mod verdict;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use document::{Document, Overrides, parse};

@@ -5,13 +5,17 @@
 mod consistency;
 mod fault;
 mod generator;
+mod latency;
 mod load;
 mod pods;
 
 pub use fault::{Evidence, FaultResult, Leftover, ObjectRecord, PodRef, Proof};
 pub use generator::{Corrected, Generator, Timing};
-pub use load::{Heat, LatencyStats, LoadInfo, LoadSeries, PhaseLoad, Point, Recovery, RequestInfo, Stats};
+pub use latency::LatencyStats;
+pub use load::{Heat, LoadInfo, LoadSeries, PhaseLoad, Point, Recovery, RequestInfo, Stats};
 pub use pods::{LogExcerpt, LogLine, PodChange, PodEvent, PodRole};
+
+pub use crate::verdict::Verdict;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -21,33 +25,6 @@ use crate::event::Event;
 
 /// The version of the result format that this program writes.
 pub const RESULT_VERSION: u32 = 1;
-
-/// The judgement of an expectation, a scenario or a run. The order is the order of badness: the worst wins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// It holds.
-    #[default]
-    Pass,
-    /// There is not enough to tell: too few samples, a fault that was not proven, a sick baseline.
-    Inconclusive,
-    /// It does not hold.
-    Fail,
-    /// The run itself went wrong: the cluster, a permission, the load generator, an interruption.
-    Error,
-}
-
-impl Verdict {
-    /// The verdict in a word.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Inconclusive => "inconclusive",
-            Self::Fail => "fail",
-            Self::Error => "error",
-        }
-    }
-}
 
 /// One run: what one command did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

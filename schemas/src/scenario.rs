@@ -119,6 +119,9 @@ impl Duration {
     }
 }
 
+/// How long a phase's first faults wait at most for the requests of the phase before.
+const CALM: std::time::Duration = std::time::Duration::from_secs(10);
+
 impl Scenario {
     /// What makes a load's requests start in a phase; none for a load that is not there, or that says neither how fast
     /// nor how many.
@@ -130,6 +133,13 @@ impl Scenario {
             (Model::Closed(_), Some(LoadChange { concurrency: Some(workers), .. })) => Model::Closed(*workers),
             (model, _) => model,
         })
+    }
+
+    /// The longest time for which a phase's first faults wait until the requests of the phase before have ended: the
+    /// longest timeout, and at most 10 s. Those requests count for that phase, and a fault that breaks them would be
+    /// blamed on it.
+    pub fn longest_calm(&self) -> std::time::Duration {
+        self.load.values().map(|load| load.timeout.get()).max().unwrap_or_default().min(CALM)
     }
 
     /// How many times its timeout a request of a load is listened to: the most that any `stuck` asks for, at least 1.

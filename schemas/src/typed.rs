@@ -53,12 +53,12 @@ impl<'t> Reader<'t> {
 
     /// A scalar that a template produced is read as plain YAML here, because something other than text is asked for.
     fn scalar<'de, V: Visitor<'de>>(self, visitor: V, what: &str, stand_in: i128) -> Result<V::Value, ReadError> {
-        let read;
+        let plain;
         let value = match &self.node.value {
             Value::Hole(_) => return self.locate(integer(stand_in, visitor)),
             Value::Rendered(text) => {
-                read = scalar(text.trim());
-                &read
+                plain = scalar(text.trim());
+                &plain
             }
             value => value,
         };

@@ -3,19 +3,18 @@
 
 mod generator;
 mod measures;
+mod parts;
 mod scenario;
 mod story;
 
 use serde::Serialize;
-use shakedown_schemas::result::{RunResult, ScenarioResult, Trial, Verdict};
+use shakedown_schemas::result::{RunResult, ScenarioResult, Verdict};
 
+use self::parts::{Badge, ROWS, anchor, clock, trial};
 use self::scenario::ScenarioView;
 use self::story::{EventRow, event_row};
 use crate::text::one_line;
 use crate::{RenderError, sentences, words};
-
-/// Rows of a table that may be long, such as events; the rest is counted.
-const ROWS: usize = 300;
 
 /// The whole page.
 #[derive(Debug, Serialize)]
@@ -30,20 +29,6 @@ pub(crate) struct View {
     facts: Vec<(&'static str, String)>,
     scenarios: Vec<ScenarioView>,
     events: Vec<EventRow>,
-}
-
-/// A verdict in a word, with a sign.
-#[derive(Debug, Serialize)]
-struct Badge {
-    class: &'static str,
-    word: &'static str,
-    symbol: &'static str,
-}
-
-impl Badge {
-    const fn new(verdict: Verdict) -> Self {
-        Self { class: verdict.word(), word: words::verdict(verdict), symbol: words::symbol(verdict) }
-    }
 }
 
 /// A scenario in the table at the top.
@@ -131,11 +116,6 @@ fn passed(verdicts: impl Iterator<Item = Verdict>) -> usize {
     verdicts.filter(|verdict| *verdict == Verdict::Pass).count()
 }
 
-/// The fragment by which a scenario is linked to.
-fn anchor(index: usize) -> String {
-    format!("s{}", index + 1)
-}
-
 /// How many scenarios came to which verdict, the worst first.
 fn summary(result: &RunResult) -> String {
     let count = |verdict| result.scenarios.iter().filter(|it| it.verdict == verdict).count();
@@ -153,17 +133,4 @@ fn summary(result: &RunResult) -> String {
         return format!("no scenario ran: {}", words::exit_code(result.exit_code));
     }
     format!("{}: {}", words::plural(result.scenarios.len(), "scenario"), parts.join(", "))
-}
-
-/// What kind of run it was, where it was no ordinary one.
-const fn trial(it: Trial) -> &'static str {
-    match it {
-        Trial::Control => "control run",
-        Trial::Overkill => "overkill run",
-    }
-}
-
-/// A moment of the wall clock, to the second.
-fn clock(at: jiff::Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }

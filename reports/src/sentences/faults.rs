@@ -3,7 +3,7 @@
 use serde_json::Value;
 use shakedown_schemas::result::{FaultResult, ScenarioResult, Verdict};
 
-use super::pods;
+use super::values::{pods, variable};
 use crate::words;
 
 /// Keys of a fault in the file that are no settings of it: who it acts on, when, and how that is proven.
@@ -54,12 +54,12 @@ fn setting(list: &mut Vec<String>, name: &str, value: &Value) {
             map.iter().for_each(|(key, value)| setting(list, &format!("{name} {}", key.replace('_', " ")), value));
         }
         Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(super::variable).collect();
+            let items: Vec<String> = items.iter().map(variable).collect();
             list.push(format!("{name} {}", items.join(" ")));
         }
         Value::Bool(true) => list.push(name.to_owned()),
         Value::Bool(false) | Value::Null => {}
-        value => list.push(format!("{name} {}", super::variable(value))),
+        value => list.push(format!("{name} {}", variable(value))),
     }
 }
 

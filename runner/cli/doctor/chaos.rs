@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Finding, Level, access, name};
+use super::finding::{Finding, Level, access, name};
 use shakedown_cluster::{Access, Cluster, ClusterError, Installation, Kind};
 use shakedown_faults::chaos::{explained, failing, fitness, stuck};
 

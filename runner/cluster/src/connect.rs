@@ -1,54 +1,12 @@
 //! Finding a cluster and saying hello to it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use shakedown_schemas::result::ClusterInfo;
 
+use super::config::{ConnectOptions, configuration};
 use super::{Cluster, ClusterError, error::chain, transport};
-
-/// Which cluster, by kubectl's rules.
-#[derive(Debug, Clone, Default)]
-pub struct ConnectOptions {
-    /// The kubeconfig's path; else `KUBECONFIG`, else `~/.kube/config`, else the in-cluster configuration.
-    pub kubeconfig: Option<PathBuf>,
-    /// A kubeconfig's text, instead of any file.
-    pub kubeconfig_text: Option<String>,
-    /// The context; else the kubeconfig's current one.
-    pub context: Option<String>,
-}
-
-impl ConnectOptions {
-    /// What a command that is typed by hand needs to reach the same cluster, with a space before each flag: the flags of
-    /// kubectl, which are ours as well. Empty where the environment decides, which decides for the next command, too.
-    pub fn flags(&self) -> String {
-        if self.kubeconfig_text.is_some() {
-            return String::new();
-        }
-        let mut flags = String::new();
-        if let Some(path) = &self.kubeconfig {
-            // Whoever types it may be somewhere else.
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            flags.push_str(&format!(" --kubeconfig {}", quoted(&path.display().to_string())));
-        }
-        if let Some(context) = &self.context {
-            flags.push_str(&format!(" --context {}", quoted(context)));
-        }
-        flags
-    }
-}
-
-/// A word as a shell has to be given it.
-pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
 
 /// Connects and asks for the version, within 10 s.
 ///
@@ -84,59 +42,4 @@ pub async fn connect(options: &ConnectOptions) -> Result<Cluster, ClusterError> 
         patience: super::PATIENCE,
         ledger: Arc::default(),
     })
-}
-
-/// Reads the configuration, and which context it is. It is read again when the server does not know us any more: files
-/// and plugins may have new credentials by then.
-pub(super) async fn configuration(options: &ConnectOptions) -> Result<(kube::Config, Option<String>), ClusterError> {
-    let not_configured = |error: &dyn std::error::Error| ClusterError::NotConfigured(chain(error));
-    let context = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
-    let named = match (&options.kubeconfig_text, &options.kubeconfig) {
-        (Some(text), _) => Some(Kubeconfig::from_yaml(text).map_err(|error| not_configured(&error))?),
-        (None, Some(path)) => Some(Kubeconfig::read_from(path).map_err(|error| not_configured(&error))?),
-        (None, None) => None,
-    };
-    let mut shown_context = options.context.clone();
-    let mut config = match named {
-        Some(kubeconfig) => {
-            shown_context = shown_context.or_else(|| kubeconfig.current_context.clone());
-            kube::Config::from_custom_kubeconfig(kubeconfig, &context).await.map_err(|error| not_configured(&error))?
-        }
-        None if options.context.is_some() => {
-            kube::Config::from_kubeconfig(&context).await.map_err(|error| not_configured(&error))?
-        }
-        None => {
-            shown_context = Kubeconfig::read().ok().and_then(|kubeconfig| kubeconfig.current_context);
-            kube::Config::infer().await.map_err(|error| not_configured(&error))?
-        }
-    };
-    // Retries are ours: bounded, and visible in the events.
-    config.default_retry = false;
-    config.connect_timeout = Some(Duration::from_secs(5));
-    Ok((config, shown_context))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_by_hand_reaches_the_same_cluster() {
-        let given = |kubeconfig: &str, context: &str| {
-            let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-            let options = ConnectOptions {
-                kubeconfig: some(kubeconfig).map(PathBuf::from),
-                context: some(context),
-                ..ConnectOptions::default()
-            };
-            options.flags()
-        };
-        assert_eq!(given("", ""), "");
-        assert_eq!(given("/etc/kube/config", "prod"), " --kubeconfig /etc/kube/config --context prod");
-        assert_eq!(given("/my files/it's", ""), r" --kubeconfig '/my files/it'\''s'");
-        assert_eq!(given("", "arn:aws:eks:eu-1:1:cluster/a"), " --context arn:aws:eks:eu-1:1:cluster/a");
-        assert_eq!(given("", "a;b"), " --context 'a;b'");
-        let here = std::env::current_dir().unwrap().join("config").display().to_string();
-        assert_eq!(given("config", ""), format!(" --kubeconfig {}", quoted(&here)), "from wherever it is typed");
-    }
 }

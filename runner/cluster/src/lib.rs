@@ -6,6 +6,7 @@
 mod access;
 mod chaos;
 mod claims;
+mod config;
 mod connect;
 mod discover;
 mod error;
@@ -32,7 +33,8 @@ mod workloads;
 
 pub use access::Access;
 pub use chaos::Installation;
-pub use connect::{ConnectOptions, connect, quoted};
+pub use config::{ConnectOptions, quoted};
+pub use connect::connect;
 pub use discover::Listable;
 pub use error::ClusterError;
 pub use keys::{Act, Item, ObjectKey};

@@ -12,7 +12,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 
 use super::ClusterError;
-use super::connect::{ConnectOptions, configuration};
+use super::config::{ConnectOptions, configuration};
 use super::error::chain;
 
 /// How often credentials are read again at most: reading them may start a plugin.

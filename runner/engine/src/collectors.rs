@@ -7,34 +7,15 @@
 mod logs;
 mod pods;
 mod prometheus;
+mod zero;
 
-use jiff::Timestamp;
 use shakedown_schemas::Scenario;
 use shakedown_schemas::scenario::{Expectation, PodSelector};
-use tokio::time::Instant;
 
+use self::pods::Selectors;
+pub use self::zero::Zero;
 use shakedown_cluster::Cluster;
 use shakedown_observe::{Observations, Outside};
-
-/// Which pods an expectation means: any of these selectors.
-pub(crate) type Selectors = Vec<PodSelector>;
-
-/// When the load started, by both clocks.
-#[derive(Debug, Clone, Copy)]
-pub struct Zero {
-    /// By the monotonic clock.
-    pub at: Instant,
-    /// By the wall clock.
-    pub wall: Timestamp,
-}
-
-impl Zero {
-    /// The wall clock at so many nanoseconds since the load's start.
-    fn wall_at(&self, nanoseconds: u64) -> Timestamp {
-        let microseconds = self.wall.as_microsecond().saturating_add((nanoseconds / 1000) as i64);
-        Timestamp::from_microsecond(microseconds).unwrap_or(self.wall)
-    }
-}
 
 /// Gathers for one scenario.
 pub struct Gatherer<'a> {

@@ -5,6 +5,7 @@
 //! Nothing here judges, and nothing here fails a run: what may not be read is said in the story itself.
 
 mod logs;
+mod object;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,14 +18,12 @@ use shakedown_schemas::{Event, EventKind};
 
 use tokio::time::Instant;
 
+use self::object::{cut, is_ours, uid};
 use self::watch::{Seen, Watch};
-use shakedown_cluster::labels;
 use shakedown_cluster::{Cluster, Kind};
 
 /// The most pod events that are kept.
 const EVENTS: usize = 400;
-/// The most characters of what is said of a pod, and of a line that it wrote.
-const LINE: usize = 400;
 /// How long all of it may take.
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -113,15 +112,6 @@ impl Before {
 pub fn zero(result: &ScenarioResult, events: &[Event]) -> Timestamp {
     let started = events.iter().find(|event| matches!(event.kind, EventKind::LoadStarted));
     started.map_or(result.started_at, |event| event.at)
-}
-
-fn uid(object: &Value) -> &str {
-    object["metadata"]["uid"].as_str().unwrap_or_default()
-}
-
-/// True for what this program made itself: a fuse's pod, a witness.
-fn is_ours(object: &Value) -> bool {
-    object["metadata"]["labels"][labels::MANAGED_BY] == labels::MANAGER
 }
 
 /// The UIDs of the pods behind the services that faults name as peers.
@@ -287,10 +277,6 @@ impl Story {
 fn restarts_of(pod: &Value, container: &Value) -> u64 {
     let all = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
     all.filter(|it| it["name"] == *container).find_map(|it| it["restartCount"].as_u64()).unwrap_or_default()
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(LINE).collect()
 }
 
 #[cfg(test)]

@@ -24,7 +24,6 @@ use shakedown_schemas::Document;
 use shakedown_schemas::result::LoadInfo;
 use shakedown_schemas::scenario::Scenario;
 
-use crate::timeline;
 use shakedown_cluster::{Cluster, ClusterError, PortForward, WitnessImage};
 use shakedown_faults::enforcement::Enforcement;
 use shakedown_faults::{FaultDriver, FaultPlan};
@@ -149,7 +148,7 @@ fn fuses(
     let end = |fault: &FaultPlan| -> Duration {
         let before: Duration = scenario.phases[..fault.phase].iter().map(|phase| phase.duration.get()).sum();
         let with_faults = scenario.phases[..=fault.phase].iter().filter(|phase| !phase.faults.is_empty()).count();
-        let before = before + timeline::longest_calm(scenario) * u32::try_from(with_faults).unwrap_or(u32::MAX);
+        let before = before + scenario.longest_calm() * u32::try_from(with_faults).unwrap_or(u32::MAX);
         let phase = scenario.phases[fault.phase].duration.get();
         before + fault.lasts.map_or(phase, |lasts| (fault.after + lasts).min(phase))
     };

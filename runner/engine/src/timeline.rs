@@ -32,8 +32,6 @@ use shakedown_observe::Observations;
 
 pub use watchdog::Breach;
 
-/// How long a phase's first faults wait at most for the requests of the phase before.
-const CALM: Duration = Duration::from_secs(10);
 
 /// A scenario that is ready to run.
 pub struct Timeline<'a> {
@@ -93,12 +91,6 @@ pub struct Outcome {
     pub leftovers: Vec<Leftover>,
     /// From the load's start to the end of the last undo.
     pub duration: Duration,
-}
-
-/// How long a phase's first faults may wait until the requests of the phase before have ended. They count for that
-/// phase, and a fault that breaks them would be blamed on it.
-pub fn longest_calm(scenario: &Scenario) -> Duration {
-    scenario.load.values().map(|load| load.timeout.get()).max().unwrap_or_default().min(CALM)
 }
 
 /// Runs a scenario from its load's start to its last undo.

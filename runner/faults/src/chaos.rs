@@ -7,6 +7,7 @@
 
 mod contract;
 mod diagnose;
+mod driver;
 pub mod fitness;
 mod follow;
 mod proof;
@@ -18,21 +19,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use serde_json::{Value, json};
-use shakedown_schemas::result::{Leftover, PodRef, Proof};
+use shakedown_schemas::result::PodRef;
 use tokio::time::Instant;
-use tokio_util::task::AbortOnDropHandle;
 
+use super::FaultError;
 use super::partition::pod_key;
-use super::{FaultDriver, FaultError, Finding};
 use shakedown_cluster::labels;
 use shakedown_cluster::{Access, CHAOS_GROUP, Cluster, ClusterError, ObjectKey};
-use shakedown_guard::fuse::Fuses;
 use spec::{Inside, Resource, pod_id};
 
 pub use contract::{failing, recovered, stuck, unsettled};
 pub use diagnose::explained;
+pub use driver::ChaosFault;
 pub use follow::container_names;
 pub use removal::{Going, first_look, force, go, held};
 
@@ -116,12 +115,6 @@ pub struct Order {
     pub limits: Limits,
 }
 
-/// Carries out a fault by Chaos Mesh.
-pub struct ChaosFault {
-    inner: Arc<Inner>,
-    watching: Option<AbortOnDropHandle<()>>,
-}
-
 /// What the driver and the task that watches targets share.
 struct Inner {
     cluster: Cluster,
@@ -180,24 +173,6 @@ impl Made {
     /// How Chaos Mesh names it as the source of rules.
     fn source(&self) -> String {
         format!("{}/{}", self.key.namespace, self.key.name)
-    }
-}
-
-impl ChaosFault {
-    /// A fault that is ready to be injected.
-    pub fn new(order: Order) -> Self {
-        let Order { cluster, naming, targets, make, follow, limits } = order;
-        let state = State { targets, ..State::default() };
-        let inner = Inner {
-            cluster,
-            naming,
-            make,
-            follow,
-            limits,
-            state: Mutex::new(state),
-            gate: tokio::sync::Mutex::default(),
-        };
-        Self { inner: Arc::new(inner), watching: None }
     }
 }
 
@@ -302,115 +277,6 @@ fn refused(error: ClusterError) -> FaultError {
     match diagnose::remedy(&text) {
         Some(_) if !error.is_transient() || text.contains("webhook") => FaultError::Impossible(explained(&text)),
         _ => FaultError::Cluster(error),
-    }
-}
-
-#[async_trait]
-impl FaultDriver for ChaosFault {
-    fn owned_by(&mut self, fuses: &Fuses) {
-        let owner = fuses.owner(&self.inner.naming.namespace).cloned();
-        self.inner.state().owner = owner;
-    }
-
-    /// The server, with its webhooks, is asked what it would make of each resource, and the pods' networks are looked at.
-    async fn preflight(&mut self) -> Result<(), FaultError> {
-        let inner = &self.inner;
-        inner.check_targets().await?;
-        let targets = inner.state().targets.clone();
-        let mut shaped = BTreeSet::new();
-        for resource in (inner.make)(&targets) {
-            let sent = object(&resource, &inner.naming, 0);
-            if let Err(error) = inner.cluster.rehearse(resource.kind, &inner.naming.namespace, &sent).await {
-                return Err(inner.named(&resource, error).await);
-            }
-            shaped.extend(resource.shapes);
-        }
-        for pod in shaped {
-            let network = inner.network(&pod).await?;
-            if let Some(problem) = network.and_then(|network| contract::unfit(&network, &pod)) {
-                return Err(FaultError::Impossible(problem));
-            }
-        }
-        Ok(())
-    }
-
-    async fn prepare(&mut self) -> Result<(), FaultError> {
-        // From now on: a target that is replaced before its fault begins is followed, or an error then.
-        self.watching = Some(follow::watch(self.inner.clone()));
-        Ok(())
-    }
-
-    async fn inject(&mut self) -> Result<(), FaultError> {
-        self.inner.check_targets().await?;
-        let _gate = self.inner.gate.lock().await;
-        let targets = {
-            let mut state = self.inner.state();
-            state.standing = true;
-            state.targets.clone()
-        };
-        self.inner.create(&targets).await
-    }
-
-    async fn become_active(&mut self) -> Result<(), FaultError> {
-        self.inner.wait().await
-    }
-
-    async fn prove(&mut self) -> Result<Vec<Finding>, FaultError> {
-        let mut findings = Vec::new();
-        for made in self.inner.standing() {
-            match self.inner.look(&made).await? {
-                Ok(found) => findings.extend(found),
-                Err(missing) => {
-                    let detail = format!("{}: {}", made.key, missing.text());
-                    findings.push(Finding { shows: Proof::Applied, holds: false, detail });
-                }
-            }
-        }
-        Ok(findings)
-    }
-
-    async fn settle(&mut self) -> Result<Vec<Finding>, FaultError> {
-        let mut findings = Vec::new();
-        for made in self.inner.standing().into_iter().filter(|made| made.resource.lasts) {
-            match self.inner.look(&made).await {
-                Ok(Ok(_)) => {}
-                // A target that was replaced is told of below.
-                Ok(Err(missing)) => {
-                    let detail = format!("{}: {}", made.key, missing.text());
-                    findings.push(Finding { shows: Proof::Applied, holds: false, detail });
-                }
-                Err(FaultError::Gone(detail)) => {
-                    findings.push(Finding { shows: Proof::Applied, holds: false, detail });
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        let (notes, targets, once) = {
-            let state = self.inner.state();
-            (state.notes.clone(), state.targets.len(), state.made.iter().all(|made| !made.resource.lasts))
-        };
-        if !notes.is_empty() && !once {
-            let detail = format!("{}; {targets} were acted on at the end", notes.join("; "));
-            findings.push(Finding { shows: Proof::Applied, holds: targets > 0, detail });
-        }
-        Ok(findings)
-    }
-
-    async fn undo(&mut self) -> Result<(), FaultError> {
-        self.inner.remove_all().await
-    }
-
-    async fn dismiss(&mut self) -> Result<(), FaultError> {
-        self.watching = None;
-        Ok(())
-    }
-
-    async fn prove_undone(&mut self) -> Result<Vec<Finding>, FaultError> {
-        self.inner.look_for_rests().await
-    }
-
-    fn leftovers(&self) -> Vec<Leftover> {
-        self.inner.leftovers()
     }
 }
 

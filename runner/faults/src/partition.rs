@@ -6,38 +6,28 @@
 
 mod follow;
 mod look;
+mod mark;
 mod roster;
+mod same;
 mod scheme;
 mod switch;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde_json::Value;
 use shakedown_schemas::EventKind;
 use shakedown_schemas::result::{Leftover, PodRef, Proof};
 
 use super::witness::Witness;
 use super::{FaultDriver, FaultError, Finding};
-use shakedown_cluster::{Kind, ObjectKey};
 use shakedown_guard::fuse::Fuses;
 
 pub(super) use follow::Owners;
 pub use follow::{ListedPeer, MarkedPeer, Watching, watch};
+pub use mark::{Mark, pod_key};
 pub(super) use roster::{Note, Roster, Seen};
 pub use scheme::{Desired, Part, Scheme};
 pub use switch::Switch;
-
-/// A label that is put on an object of somebody else while the fault lasts.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mark {
-    /// The object.
-    pub object: ObjectKey,
-    /// The label's key.
-    pub label: String,
-    /// The label's value.
-    pub value: String,
-}
 
 /// Cuts links with NetworkPolicies.
 pub struct NetworkPolicyPartition {
@@ -71,11 +61,6 @@ impl NetworkPolicyPartition {
         }
         Ok(())
     }
-}
-
-/// The key of a pod, exactly.
-pub fn pod_key(pod: &PodRef) -> ObjectKey {
-    ObjectKey { kind: Kind::Pod, namespace: pod.namespace.clone(), name: pod.name.clone(), uid: Some(pod.uid.clone()) }
 }
 
 #[async_trait]
@@ -168,53 +153,5 @@ impl FaultDriver for NetworkPolicyPartition {
         let mut left = if self.begun { self.switch.leftovers(self.part) } else { Vec::new() };
         left.extend(self.witness.iter().flat_map(Witness::leftovers));
         left
-    }
-}
-
-/// Whether everything that was sent is there; what the server adds (defaults) is fine, but no list may be longer: a
-/// longer list of allowed peers is another policy.
-fn includes(there: &Value, sent: &Value) -> bool {
-    match (there, sent) {
-        (Value::Object(there), Value::Object(sent)) => {
-            // The server leaves empty lists out.
-            let empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
-            sent.iter().all(|(key, value)| there.get(key).map_or_else(|| empty(value), |there| includes(there, value)))
-        }
-        (Value::Array(there), Value::Array(sent)) => {
-            there.len() == sent.len() && there.iter().zip(sent).all(|(there, sent)| includes(there, sent))
-        }
-        (there, sent) => there == sent,
-    }
-}
-
-/// Whether both say the same, up to what the server leaves out.
-fn same(there: &Value, sent: &Value) -> bool {
-    includes(there, sent) && includes(sent, there)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_policy_is_as_sent_when_only_defaults_were_added() {
-        let sent = json!({"egress": [{"ports": [{"port": 53}]}], "policyTypes": ["Egress"]});
-        let with_default =
-            json!({"egress": [{"ports": [{"port": 53, "protocol": "TCP"}]}], "policyTypes": ["Egress"], "x": 1});
-        assert!(includes(&with_default, &sent));
-        let widened = json!({"egress": [{"ports": [{"port": 53}]}, {}], "policyTypes": ["Egress"]});
-        assert!(!includes(&widened, &sent));
-        let dropped = json!({"egress": [{"ports": [{}]}], "policyTypes": ["Egress"]});
-        assert!(!includes(&dropped, &sent));
-    }
-
-    #[test]
-    fn a_rule_that_lost_its_ports_is_another_rule() {
-        let narrow = json!({"egress": [{"ports": [{"port": 53, "protocol": "TCP"}], "to": [{"podSelector": {}}]}]});
-        let wide = json!({"egress": [{"to": [{"podSelector": {}}]}], "ingress": []});
-        assert!(includes(&narrow, &wide) && !same(&narrow, &wide));
-        assert!(same(&json!({"egress": []}), &json!({"egress": [], "ingress": []})));
     }
 }

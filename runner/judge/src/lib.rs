@@ -12,6 +12,7 @@
 //! - recovery is the settling time of windows of requests (`recovery`).
 
 mod answer;
+mod ask;
 mod baseline;
 mod bootstrap;
 mod calibrate;
@@ -30,6 +31,7 @@ mod numbers;
 mod outcome;
 mod outside;
 mod percentiles;
+mod phases;
 mod proof;
 mod question;
 mod rates;
@@ -52,9 +54,10 @@ pub use drift::warnings as drifts;
 pub use effect::{Felt, changed, effects};
 pub use expectations::{closed_loop_warning, expectations};
 pub use lateness::warning as late;
+pub use phases::phases;
 pub use recovery::recoveries;
 pub use retry::{Retries, attempt, settle};
-pub use stats::{phases, series, stats};
+pub use stats::{series, stats};
 pub use verdict::{BASELINE, exit_code, scenario_verdict};
 
 /// Nanoseconds in seconds.

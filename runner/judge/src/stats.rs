@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
-use shakedown_schemas::Scenario;
-use shakedown_schemas::result::{LatencyStats, LoadSeries, PhaseLoad, PhaseResult, Point, Stats};
+use shakedown_schemas::result::{LatencyStats, LoadSeries, Point, Stats};
 
-use super::{generator, hdr, seconds};
+use super::{hdr, seconds};
 use shakedown_observe::{Cell, Failure, LoadObservations, Mark, Observations, Part, PhaseSpan};
 
 /// The most points of a load's series.
@@ -89,33 +88,6 @@ pub(super) fn sum<T: Clone + Default>(parts: &[&T], merge: fn(&mut T, &T)) -> T 
 /// How long the judged part of a phase is, in seconds.
 pub(super) fn judged_seconds(span: &PhaseSpan) -> f64 {
     seconds(span.judged_to_ns.saturating_sub(span.judged_from_ns))
-}
-
-/// The phases as they were, with what each load's judged requests show.
-pub fn phases(scenario: &Scenario, observations: &Observations) -> Vec<PhaseResult> {
-    let phase = |(index, span): (usize, &PhaseSpan)| PhaseResult {
-        name: span.name.clone(),
-        start_s: seconds(span.start_ns),
-        active_s: seconds(span.active_ns),
-        judged_from_s: seconds(span.judged_from_ns),
-        judged_to_s: seconds(span.judged_to_ns),
-        end_s: seconds(span.end_ns),
-        planned_s: seconds(span.planned_ns),
-        loads: observations
-            .loads
-            .iter()
-            .map(|load| {
-                let sum = total(load, index);
-                PhaseLoad {
-                    load: load.name.clone(),
-                    stats: stats(&sum, judged_seconds(span)),
-                    latency_hdr: hdr::hdr(&sum.latency),
-                    generator: Some(generator::generator(scenario, load, index, span)),
-                }
-            })
-            .collect(),
-    };
-    observations.phases.iter().enumerate().map(phase).collect()
 }
 
 /// Counts and percentiles of the requests that were due within so many seconds.
@@ -209,6 +181,7 @@ fn point(requests: &Cell, start_ns: u64, end_ns: u64) -> Point {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::phases;
     use crate::testing::{Timeline, scenario};
 
     #[test]

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName};
+use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::expects::Expects;
+use super::headers::Headers;
 use super::path::TooMuch;
 use super::scan::Search;
 use super::sse;
@@ -33,24 +34,6 @@ impl<'t> Asked<'t> {
     /// What a load asks of the answer to its request at this place.
     pub(super) fn of(target: &'t Target, place: usize) -> Self {
         Self { kind: target.kind, expects: &target.requests.at(place).expects, kept: &target.kept }
-    }
-}
-
-/// The headers of an answer.
-pub(super) trait Headers {
-    /// The values of all of this name.
-    fn values(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]>;
-}
-
-impl Headers for HeaderMap {
-    fn values(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
-        self.get_all(name).iter().map(|value| value.as_bytes())
-    }
-}
-
-impl Headers for [httparse::Header<'_>] {
-    fn values(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
-        self.iter().filter(move |header| header.name.eq_ignore_ascii_case(name.as_str())).map(|header| header.value)
     }
 }
 
@@ -327,6 +310,7 @@ fn read_object(asked: &Asked<'_>, json: &[u8], search: &mut Search) -> Result<Re
 
 #[cfg(test)]
 mod tests {
+    use http::header::HeaderMap;
     use serde_json::json;
 
     use super::super::{Endpoint, PlannedLoad};

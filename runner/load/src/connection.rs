@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
 
+use super::handle::Handle;
 use super::lane::Lane;
 use super::slot::Slot;
 use super::target::Sharing;
@@ -20,15 +21,22 @@ use shakedown_observe::Failure;
 /// A connection that takes longer than this to be made is waiting for the network.
 pub(super) const YOUNG: Duration = Duration::from_millis(5);
 
-/// Makes a connection and serves the lane's requests on it until it ends.
-pub(super) async fn run(lane: Rc<Lane>, slot: Rc<Slot>) {
-    let mut attempt = Box::pin(connect(&lane));
-    let (made, was_young) = match timeout(YOUNG, &mut attempt).await {
-        Ok(made) => (Some(made), true),
-        Err(_) => {
-            lane.connecting_is_slow();
-            let deadline = slot.job().map_or_else(|| Instant::now() + lane.target.timeout, |job| lane.deadline(&job));
-            (timeout_at(deadline.into(), attempt).await.ok(), false)
+/// Starts a task that makes a connection for this slot and serves the lane's requests on it.
+pub(super) fn open(lane: Rc<Lane>, slot: Rc<Slot>) {
+    tokio::task::spawn_local(run(lane, slot));
+}
+
+async fn run(lane: Rc<Lane>, slot: Rc<Slot>) {
+    let (made, was_young) = {
+        let mut attempt = Box::pin(connect(&lane));
+        match timeout(YOUNG, &mut attempt).await {
+            Ok(made) => (Some(made), true),
+            Err(_) => {
+                lane.connecting_is_slow();
+                let deadline =
+                    slot.job().map_or_else(|| Instant::now() + lane.target.timeout, |job| lane.deadline(&job));
+                (timeout_at(deadline.into(), attempt).await.ok(), false)
+            }
         }
     };
     let stream = match made {
@@ -38,13 +46,15 @@ pub(super) async fn run(lane: Rc<Lane>, slot: Rc<Slot>) {
         None => return lane.connect_failed(&slot, was_young, None),
     };
     lane.connected(&slot, was_young);
-    match (stream, lane.target.sharing) {
-        (Stream::Plain(stream), Sharing::InTurn) => http1::serve(&lane, &slot, stream).await,
-        (Stream::Tls(stream), Sharing::InTurn) => http1::serve(&lane, &slot, stream).await,
-        (Stream::Plain(stream), Sharing::Streams(most)) => http2::serve(&lane, &slot, stream, most).await,
-        (Stream::Tls(stream), Sharing::Streams(most)) => http2::serve(&lane, &slot, stream, most).await,
+    let sharing = lane.target.sharing;
+    let handle = Handle::new(lane, slot);
+    match (stream, sharing) {
+        (Stream::Plain(stream), Sharing::InTurn) => http1::serve(&handle, stream).await,
+        (Stream::Tls(stream), Sharing::InTurn) => http1::serve(&handle, stream).await,
+        (Stream::Plain(stream), Sharing::Streams(most)) => http2::serve(&handle, stream, most).await,
+        (Stream::Tls(stream), Sharing::Streams(most)) => http2::serve(&handle, stream, most).await,
     }
-    lane.closed(&slot);
+    handle.closed();
 }
 
 /// What requests go over.

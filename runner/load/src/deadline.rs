@@ -7,8 +7,7 @@ use std::time::Instant;
 
 use tokio::time::{Sleep, sleep_until};
 
-use super::lane::Lane;
-use super::slot::Slot;
+use super::handle::Handle;
 
 /// Fires at the latest when the request under way has taken too long. Requests on one connection have ever later
 /// deadlines, so it is set anew only when it has fired: once per timeout, not once per request.
@@ -24,13 +23,13 @@ impl Deadline {
     }
 
     /// True when the slot's request has taken too long; else the task is woken when it has.
-    pub(super) fn is_over(&mut self, lane: &Lane, slot: &Slot, context: &mut Context<'_>) -> bool {
+    pub(super) fn is_over(&mut self, handle: &Handle, context: &mut Context<'_>) -> bool {
         loop {
-            let Some(job) = slot.job() else {
+            let Some(job) = handle.job() else {
                 // An idle connection needs no clock; what is set stays, for the next request's deadline is later.
                 return false;
             };
-            let deadline = lane.deadline(&job);
+            let deadline = handle.deadline(&job);
             if !self.is_set {
                 self.timer.as_mut().reset(deadline.into());
                 self.is_set = true;

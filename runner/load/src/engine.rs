@@ -9,10 +9,11 @@ use async_trait::async_trait;
 use shakedown_schemas::scenario::Scenario;
 use tokio::sync::oneshot;
 
+use super::control::Control;
 use super::lane::LaneStart;
 use super::pacing::{Pacing, Starter, share};
 use super::record::{Ledger, LiveCounts};
-use super::shard::{self, Control};
+use super::shard;
 use super::slot::Gauges;
 use super::target::Target;
 use super::{Live, LoadDriver, LoadError, PlannedLoad};

@@ -1,18 +1,16 @@
 //! One answer of a load, whatever it came on: its parts as they come, and how it ends.
 
-use std::rc::Rc;
 use std::time::Instant;
 
-use super::answer::{Answer, Asked, Headers};
+use super::answer::{Answer, Asked};
 use super::failure::Stage;
-use super::lane::Lane;
-use super::slot::Slot;
+use super::handle::Handle;
+use super::headers::Headers;
 use super::target::Kind;
 
 /// An answer that is being read.
 pub(super) struct Exchange<'l> {
-    lane: &'l Rc<Lane>,
-    slot: &'l Slot,
+    handle: &'l Handle,
     asked: Asked<'l>,
     answer: Answer,
     stalls_at: Option<Instant>,
@@ -20,32 +18,26 @@ pub(super) struct Exchange<'l> {
 
 impl<'l> Exchange<'l> {
     /// The answer with this head, to the slot's request, which is the one at `place` among the load's.
-    pub(super) fn begin(
-        lane: &'l Rc<Lane>,
-        slot: &'l Slot,
-        place: usize,
-        status: u16,
-        headers: &(impl Headers + ?Sized),
-    ) -> Self {
-        lane.answering(slot);
-        let asked = Asked::of(&lane.target, place);
-        Self { lane, slot, asked, answer: Answer::new(&asked, status, headers), stalls_at: None }
+    pub(super) fn begin(handle: &'l Handle, place: usize, status: u16, headers: &(impl Headers + ?Sized)) -> Self {
+        handle.answering();
+        let asked = Asked::of(handle.target(), place);
+        Self { handle, asked, answer: Answer::new(&asked, status, headers), stalls_at: None }
     }
 
     /// The next piece of its body.
     pub(super) fn piece(&mut self, piece: &[u8]) {
         let before = self.answer.pieces();
         self.answer.piece(&self.asked, piece);
-        self.lane.tokens(self.slot, self.answer.pieces(), self.answer.tokens());
+        self.handle.tokens(self.answer.pieces(), self.answer.tokens());
         // Only tokens count: a server that says that it is still there has not said anything.
-        if let Some(after) = self.lane.target.stall_after.filter(|_| self.answer.pieces() > before) {
+        if let Some(after) = self.handle.target().stall_after.filter(|_| self.answer.pieces() > before) {
             self.stalls_at = Some(Instant::now() + after);
         }
     }
 
     /// How far an answer is that breaks off now.
     pub(super) fn stage(&self) -> Stage {
-        if self.lane.target.kind == Kind::Stream { Stage::Stream } else { Stage::Body }
+        if self.handle.target().kind == Kind::Stream { Stage::Stream } else { Stage::Body }
     }
 
     /// True once nothing that may still come can change how it ends.
@@ -62,7 +54,7 @@ impl<'l> Exchange<'l> {
     pub(super) fn end(self) {
         let (pieces, tokens) = (self.answer.pieces(), self.answer.tokens());
         let outcome = self.answer.outcome(&self.asked);
-        self.lane.tokens(self.slot, pieces, tokens.or(outcome.tokens));
-        self.lane.answered(self.slot, outcome.failure);
+        self.handle.tokens(pieces, tokens.or(outcome.tokens));
+        self.handle.answered(outcome.failure);
     }
 }

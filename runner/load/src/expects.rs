@@ -6,7 +6,7 @@ use serde_json::Value;
 use shakedown_schemas::pattern::{self, Pattern};
 use shakedown_schemas::scenario::{Check, JsonCheck, TextCheck};
 
-use super::answer::Headers;
+use super::headers::Headers;
 use super::path::{Path, TooMuch};
 use super::scan::{Needle, Search};
 

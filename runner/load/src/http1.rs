@@ -8,7 +8,6 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -20,8 +19,7 @@ use super::deadline::Deadline;
 use super::exchange::Exchange;
 use super::failure::{Stage, of_io};
 use super::framing::{Cut, Part, Reader};
-use super::lane::Lane;
-use super::slot::Slot;
+use super::handle::Handle;
 use shakedown_observe::Failure;
 
 /// What may follow an answer that is decided already before the connection is given up instead of reused.
@@ -29,13 +27,12 @@ const MAX_DRAIN: usize = 256 << 10;
 const MAX_DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// Serves the lane's requests on a connection until it ends.
-pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(lane: &Rc<Lane>, slot: &Rc<Slot>, stream: T) {
-    if slot.job().is_none() && !lane.free(slot) {
+pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(handle: &Handle, stream: T) {
+    if handle.job().is_none() && !handle.free() {
         return;
     }
     let mut connection = Connection {
-        lane,
-        slot,
+        handle,
         stream,
         reader: Reader::new(),
         request: Outgoing::default(),
@@ -51,8 +48,8 @@ pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(lane: &Rc<Lane>, sl
         if served.as_mut().poll(context).is_ready() {
             return Poll::Ready(());
         }
-        if deadline.is_over(lane, slot, context) {
-            lane.gave_up(slot);
+        if deadline.is_over(handle, context) {
+            handle.gave_up();
             return Poll::Ready(());
         }
         Poll::Pending
@@ -61,8 +58,7 @@ pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(lane: &Rc<Lane>, sl
 }
 
 struct Connection<'l, T> {
-    lane: &'l Rc<Lane>,
-    slot: &'l Rc<Slot>,
+    handle: &'l Handle,
     stream: T,
     reader: Reader,
     request: Outgoing,
@@ -111,7 +107,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
                 return;
             }
             is_reused = true;
-            self.lane.free(self.slot);
+            self.handle.free();
         }
     }
 
@@ -120,28 +116,28 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
         match self.poll_read(context, |_, came| if came.is_empty() { Failure::Closed } else { Failure::Protocol }) {
             Poll::Ready(Ok(failure)) => Poll::Ready(Some(failure)),
             Poll::Ready(Err(error)) => Poll::Ready(Some(of_io(&error, Stage::Head))),
-            Poll::Pending => self.slot.poll_job(context).map(|()| None),
+            Poll::Pending => self.handle.poll_job(context).map(|()| None),
         }
     }
 
     /// The request that it has, if any, could not be written.
     fn unsent(&self, is_reused: bool, failure: Failure) -> ControlFlow<()> {
         match is_reused {
-            true => self.lane.resend(self.slot),
-            false => self.lane.answered(self.slot, Some(failure)),
+            true => self.handle.resend(),
+            false => self.handle.answered(Some(failure)),
         }
         ControlFlow::Break(())
     }
 
     /// Sends one request and reads its answer. Breaks when the connection takes no more.
     async fn exchange(&mut self, is_reused: bool) -> ControlFlow<()> {
-        let (lane, slot) = (self.lane, self.slot);
-        let Some(job) = slot.job() else { return ControlFlow::Continue(()) };
-        lane.sending(slot);
-        let (place, request, data) = lane.target.requests.of(job.number);
+        let handle = self.handle;
+        let Some(job) = handle.job() else { return ControlFlow::Continue(()) };
+        handle.sending();
+        let (place, request, data) = handle.target().requests.of(job.number);
         self.place = place;
         if self.request.write(|head| request.write(&data, head)).is_err() {
-            lane.answered(slot, Some(Failure::Protocol));
+            handle.answered(Some(Failure::Protocol));
             return ControlFlow::Continue(());
         }
         self.reader.begin(request.has_no_answer_body());
@@ -158,12 +154,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
                 Step::Later => {}
                 Step::Unsent(failure) => return self.unsent(is_reused, failure),
                 Step::Failed(failure) => {
-                    lane.answered(slot, Some(failure));
+                    handle.answered(Some(failure));
                     return ControlFlow::Break(());
                 }
                 Step::Whole => {
                     let is_reusable = self.is_clean && self.request.is_flushed && !self.reader.is_last();
-                    return match is_reusable && !lane.target.fresh {
+                    return match is_reusable && !handle.target().fresh {
                         true => ControlFlow::Continue(()),
                         false => ControlFlow::Break(()),
                     };
@@ -196,7 +192,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
         context: &mut Context<'_>,
         take: impl FnOnce(&mut Self, &[u8]) -> R,
     ) -> Poll<io::Result<R>> {
-        let mut buffer = self.lane.buffer.borrow_mut();
+        let mut buffer = self.handle.buffer();
         let mut buffer = ReadBuf::new(&mut buffer);
         ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
         Poll::Ready(Ok(take(self, buffer.filled())))
@@ -208,10 +204,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
             return Some(self.ended());
         }
         loop {
-            let (lane, slot, place) = (self.lane, self.slot, self.place);
+            let (handle, place) = (self.handle, self.place);
             let answer = &mut self.answer;
             let part = self.reader.next(&mut bytes, |status, headers| {
-                *answer = Some(Exchange::begin(lane, slot, place, status, headers));
+                *answer = Some(Exchange::begin(handle, place, status, headers));
             });
             match (part, answer) {
                 (Err(_), _) => return Some(Step::Failed(Failure::Protocol)),

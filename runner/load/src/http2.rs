@@ -19,8 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::exchange::Exchange;
 use super::failure::{self, Stage};
-use super::lane::Lane;
-use super::slot::Slot;
+use super::handle::Handle;
 use shakedown_observe::Failure;
 
 /// How much of one answer, and of all answers of a connection, the server may send ahead of us.
@@ -56,7 +55,7 @@ struct Connection {
 
 /// Serves the lane's requests on a connection until it ends. `first` is its first stream; there are as many as `streams`, unless
 /// the server allows fewer or the lane needs no more.
-pub(super) async fn serve<T>(lane: &Rc<Lane>, first: &Rc<Slot>, stream: T, streams: usize)
+pub(super) async fn serve<T>(first: &Handle, stream: T, streams: usize)
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -90,41 +89,35 @@ where
         }
     });
     for place in 1..streams {
-        let Some(slot) = lane.add_stream() else { break };
-        let (lane, connection, sender) = (Rc::clone(lane), Rc::clone(&connection), sender.clone());
+        let Some(handle) = first.add_stream() else { break };
+        let (connection, sender) = (Rc::clone(&connection), sender.clone());
         tokio::task::spawn_local(async move {
-            drive(&lane, &slot, &connection, sender, place).await;
-            lane.closed(&slot);
+            drive(&handle, &connection, sender, place).await;
+            handle.closed();
         });
     }
-    drive(lane, first, &connection, sender, 0).await;
+    drive(first, &connection, sender, 0).await;
 }
 
 /// Sends the requests of one stream after the other in the same slot.
-async fn drive(
-    lane: &Rc<Lane>,
-    slot: &Rc<Slot>,
-    connection: &Connection,
-    mut sender: SendRequest<Full<Bytes>>,
-    place: usize,
-) {
-    if slot.job().is_none() && !lane.free(slot) {
+async fn drive(handle: &Handle, connection: &Connection, mut sender: SendRequest<Full<Bytes>>, place: usize) {
+    if handle.job().is_none() && !handle.free() {
         return;
     }
     loop {
         tokio::select! {
             biased;
-            () = slot.wait() => {}
+            () = handle.wait() => {}
             () = connection.gone.cancelled() => return,
         }
-        let Some(job) = slot.job() else { continue };
+        let Some(job) = handle.job() else { continue };
         let sent = Instant::now();
-        let exchanged = timeout_at(lane.deadline(&job).into(), exchange(lane, slot, connection, &mut sender)).await;
+        let exchanged = timeout_at(handle.deadline(&job).into(), exchange(handle, connection, &mut sender)).await;
         match exchanged {
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => return,
             Err(_) => {
-                lane.gave_up(slot);
+                handle.gave_up();
                 // Nothing at all was heard since: the connection may be dead without anybody having said so, as one over
                 // HTTP/1.1 would be given up.
                 if connection.heard.get().is_none_or(|heard| heard < sent) {
@@ -133,24 +126,19 @@ async fn drive(
             }
         }
         let is_too_many = place >= connection.most.get();
-        if lane.target.fresh || is_too_many || connection.gone.is_cancelled() || !lane.free(slot) {
+        if handle.target().fresh || is_too_many || connection.gone.is_cancelled() || !handle.free() {
             return;
         }
     }
 }
 
 /// Sends one request and reads its answer. Breaks when the connection takes no more.
-async fn exchange(
-    lane: &Rc<Lane>,
-    slot: &Rc<Slot>,
-    connection: &Connection,
-    sender: &mut SendRequest<Full<Bytes>>,
-) -> ControlFlow<()> {
-    let Some(job) = slot.job() else { return ControlFlow::Continue(()) };
-    lane.sending(slot);
-    let (place, request, data) = lane.target.requests.of(job.number);
+async fn exchange(handle: &Handle, connection: &Connection, sender: &mut SendRequest<Full<Bytes>>) -> ControlFlow<()> {
+    let Some(job) = handle.job() else { return ControlFlow::Continue(()) };
+    handle.sending();
+    let (place, request, data) = handle.target().requests.of(job.number);
     let Ok(request) = request.to_send(&data) else {
-        lane.answered(slot, Some(Failure::Protocol));
+        handle.answered(Some(Failure::Protocol));
         return ControlFlow::Continue(());
     };
     let response = match sender.try_send_request(request).await {
@@ -159,7 +147,7 @@ async fn exchange(
             // hyper hands the request back only if none of it was written.
             if error.take_message().is_some() && connection.is_used.get() {
                 connection.gone.cancel();
-                lane.resend(slot);
+                handle.resend();
                 return ControlFlow::Break(());
             }
             // A stream whose connection ended is told only that it did.
@@ -167,7 +155,7 @@ async fn exchange(
                 Failure::Closed => connection.end.get().unwrap_or(Failure::Closed),
                 failure => failure,
             };
-            lane.answered(slot, Some(failure));
+            handle.answered(Some(failure));
             // What is wrong with one stream leaves the others alone.
             if matches!(failure, Failure::StreamRefused | Failure::StreamReset) && !sender.is_closed() {
                 return ControlFlow::Continue(());
@@ -179,20 +167,20 @@ async fn exchange(
     connection.is_used.set(true);
     connection.heard.set(Some(Instant::now()));
     // What is left of a body is not read: to drop it resets its stream alone.
-    read(lane, slot, place, response).await;
+    read(handle, place, response).await;
     if sender.is_closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 /// Reads an answer until its outcome is known, and counts it.
-async fn read(lane: &Rc<Lane>, slot: &Slot, place: usize, response: hyper::Response<Incoming>) {
+async fn read(handle: &Handle, place: usize, response: hyper::Response<Incoming>) {
     let (head, mut body) = response.into_parts();
-    let mut answer = Exchange::begin(lane, slot, place, head.status.as_u16(), &head.headers);
+    let mut answer = Exchange::begin(handle, place, head.status.as_u16(), &head.headers);
     while !answer.is_decided() && !body.is_end_stream() {
         let frame = match answer.stalls_at() {
             None => body.frame().await,
             Some(at) => match timeout_at(at.into(), body.frame()).await {
                 Ok(frame) => frame,
-                Err(_) => return lane.answered(slot, Some(Failure::Stalled)),
+                Err(_) => return handle.answered(Some(Failure::Stalled)),
             },
         };
         match frame {
@@ -203,7 +191,7 @@ async fn read(lane: &Rc<Lane>, slot: &Slot, place: usize, response: hyper::Respo
                 }
             }
             Some(Err(error)) => {
-                return lane.answered(slot, Some(failure::of_hyper(&error, answer.stage())));
+                return handle.answered(Some(failure::of_hyper(&error, answer.stage())));
             }
         }
     }

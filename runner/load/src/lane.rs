@@ -1,5 +1,6 @@
 //! One load on one engine thread: which requests are due, which wait, and which connection takes the next one. Touches
-//! no socket itself; `connection` does.
+//! no socket itself: a function that it is given makes a connection (`connection`), and the protocols reach it through a
+//! `handle`.
 //!
 //! Requests that are due and find no idle connection wait in one queue, in order. Whatever becomes free first, an
 //! answered connection or a new one, takes the request that waits longest. New connections are opened a few at a time,
@@ -14,18 +15,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::connection;
+use super::control::Control;
+use super::job::Job;
 use super::names::Names;
 use super::pacing::Starter;
 use super::record::{Ledger, News};
-use super::shard::Control;
-use super::slot::{Gauges, Job, Slot};
+use super::slot::{Ended, Gauges, Slot};
 use super::target::Target;
-use outcome::Ended;
 use shakedown_observe::{Failure, Marks};
 
 /// So many connections may be in the making at once, per load and thread. One that takes longer than
-/// [`connection::YOUNG`] is waiting for the network, costs nothing, and no longer counts. Few, because an engine that
+/// [`super::connection::YOUNG`] is waiting for the network, costs nothing, and no longer counts. Few, because an engine that
 /// is late for a moment would otherwise answer with hundreds of connections, which make it later still.
 const MAX_YOUNG: usize = 4;
 
@@ -52,6 +52,9 @@ const BUFFER: usize = 64 << 10;
 
 /// So many requests that ended are counted at once.
 const BATCH: usize = 1024;
+
+/// Starts to make a connection for a slot, and returns at once.
+pub(super) type Opens = fn(Rc<Lane>, Rc<Slot>);
 
 /// What a lane needs to begin.
 #[derive(Debug)]
@@ -89,6 +92,7 @@ pub(super) struct Lane {
     patience_ns: u64,
     state: RefCell<State>,
     control: Arc<Control>,
+    opens: Opens,
     pub(super) names: RefCell<Names>,
     /// Where connections read to, one after the other.
     pub(super) buffer: RefCell<Box<[u8]>>,
@@ -136,7 +140,7 @@ impl State {
 }
 
 impl Lane {
-    pub(super) fn new(start: LaneStart, control: Arc<Control>) -> Rc<Self> {
+    pub(super) fn new(start: LaneStart, control: Arc<Control>, opens: Opens) -> Rc<Self> {
         let timeout_ns = nanoseconds(start.target.timeout);
         Rc::new(Self {
             ledger: start.ledger,
@@ -170,6 +174,7 @@ impl Lane {
                 news: News::default(),
             }),
             control,
+            opens,
             names: RefCell::default(),
             buffer: RefCell::new(vec![0; BUFFER].into()),
             target: start.target,
@@ -247,7 +252,7 @@ impl Lane {
         state.stop_ns = state.stop_ns.min(now_ns);
         let slots = std::mem::take(&mut state.slots);
         for slot in &slots {
-            if let Some(mut ended) = self.taken(slot) {
+            if let Some(mut ended) = slot.take() {
                 ended.job.end_lateness(now_ns);
                 ended.is_stuck = true;
                 self.end(&mut state, ended, Some(Failure::Unfinished), now_ns);
@@ -328,7 +333,7 @@ impl Lane {
         state.most_slots = state.most_slots.max(state.slots.len());
         state.connecting += usize::from(job.is_none());
         state.young += 1;
-        tokio::task::spawn_local(connection::run(Rc::clone(self), slot));
+        (self.opens)(Rc::clone(self), slot);
     }
 
     /// A connection in the making takes longer: another may be tried meanwhile.

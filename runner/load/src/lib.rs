@@ -7,6 +7,7 @@
 mod answer;
 mod clock;
 mod connection;
+mod control;
 mod deadline;
 mod dice;
 mod engine;
@@ -16,12 +17,16 @@ mod failure;
 mod framing;
 #[doc(hidden)]
 pub mod fuzzing;
+mod handle;
+mod headers;
 mod http1;
 mod http2;
+mod job;
 mod lane;
 mod names;
 mod pacing;
 mod path;
+mod planned;
 mod record;
 mod request;
 mod scan;
@@ -35,38 +40,16 @@ mod tests;
 mod text;
 mod tls;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use shakedown_schemas::{Files, scenario};
-
 use shakedown_observe::{Histogram, LoadObservations, Marks};
 
 pub use engine::Engine;
-
-/// A load with its service resolved.
-#[derive(Debug, Clone)]
-pub struct PlannedLoad {
-    /// The load's name.
-    pub name: String,
-    /// The load as the scenario has it.
-    pub load: scenario::Load,
-    /// Where requests go.
-    pub endpoint: Endpoint,
-    /// The files that the scenario names.
-    pub files: Files,
-    /// The seed of everything that is chosen by chance.
-    pub seed: u64,
-}
+pub use planned::{Endpoint, LoadError, PlannedLoad};
 
 impl PlannedLoad {
-    /// The contents of a file that the load names.
-    fn file(&self, name: &str) -> Result<Arc<[u8]>, String> {
-        self.files.get(name).ok_or_else(|| format!("the file `{name}` was not read"))
-    }
-
     /// Whether the load can be sent at all.
     ///
     /// # Errors
@@ -74,15 +57,6 @@ impl PlannedLoad {
     pub fn check(&self) -> Result<(), LoadError> {
         target::Target::new(self).map(drop)
     }
-}
-
-/// Where requests go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// The base URL, for the `Host` header, TLS and joining paths: `http://frontend:8000`.
-    pub base: String,
-    /// The addresses to connect to, tried in turn; empty to resolve the URL's host.
-    pub addresses: Vec<SocketAddr>,
 }
 
 /// Numbers for the live display: what happened since the last call.
@@ -116,16 +90,6 @@ impl Live {
         let milliseconds = |quantile| self.latency.quantile(quantile).map(|micros| micros / 1e3);
         (self.p50_ms, self.p95_ms, self.p99_ms) = (milliseconds(0.5), milliseconds(0.95), milliseconds(0.99));
     }
-}
-
-/// The load generator itself failed; this says nothing about the service.
-#[derive(Debug, thiserror::Error)]
-#[error("load `{load}`: {message}")]
-pub struct LoadError {
-    /// The load's name.
-    pub load: String,
-    /// What went wrong and what to do.
-    pub message: String,
 }
 
 /// Sends all loads of one scenario.

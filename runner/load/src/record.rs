@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::slot::{Job, micros};
+use super::job::{Job, micros};
 use shakedown_observe::{
     CELL_NS, Cell, Failure, Histogram, LoadObservations, Mark, Marks, PackedCell, Part, Segment, Timings,
 };

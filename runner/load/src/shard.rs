@@ -3,13 +3,14 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
 use super::clock::Clock;
+use super::connection;
+use super::control::Control;
 use super::lane::{Lane, LaneStart};
 
 /// How often what ended is handed to the ledger.
@@ -20,34 +21,6 @@ const MIN_TICK_NS: u64 = 150_000;
 
 /// How often a thread that has been stopped looks whether its last requests have ended.
 const DRAIN_TICK_NS: u64 = 2_000_000;
-
-/// How the engine tells a thread to stop, and how a lane tells its pacer to look at the time again.
-#[derive(Debug)]
-pub(super) struct Control {
-    /// Requests due from here on are not sent.
-    stop_ns: AtomicU64,
-    /// What is still under way then is given up.
-    halt_ns: AtomicU64,
-    changed: Notify,
-}
-
-impl Control {
-    pub(super) fn new() -> Self {
-        Self { stop_ns: AtomicU64::new(u64::MAX), halt_ns: AtomicU64::new(u64::MAX), changed: Notify::new() }
-    }
-
-    /// Stops the thread.
-    pub(super) fn stop(&self, stop_ns: u64, halt_ns: u64) {
-        self.halt_ns.store(halt_ns, Ordering::SeqCst);
-        self.stop_ns.store(stop_ns, Ordering::SeqCst);
-        self.wake();
-    }
-
-    /// Wakes the pacer.
-    pub(super) fn wake(&self) {
-        self.changed.notify_one();
-    }
-}
 
 /// Runs the lanes on this thread until `control` stops it and their requests have ended.
 pub(super) fn run(
@@ -77,11 +50,12 @@ pub(super) fn run(
 }
 
 async fn pace(mut clock: Clock, starts: Vec<LaneStart>, zero: Instant, control: &Arc<Control>) {
-    let lanes: Vec<Rc<Lane>> = starts.into_iter().map(|start| Lane::new(start, Arc::clone(control))).collect();
+    let lanes: Vec<Rc<Lane>> =
+        starts.into_iter().map(|start| Lane::new(start, Arc::clone(control), connection::open)).collect();
     let mut next_flush_ns = FLUSH_NS;
     let mut wanted_ns = u64::MAX;
     loop {
-        let stop_ns = control.stop_ns.load(Ordering::SeqCst);
+        let stop_ns = control.stop_ns();
         let wake_at = match Instant::now().checked_duration_since(zero) {
             None if stop_ns == u64::MAX => zero,
             since_zero => {
@@ -99,7 +73,7 @@ async fn pace(mut clock: Clock, starts: Vec<LaneStart>, zero: Instant, control: 
                 }
                 wake_ns = wake_ns.min(next_flush_ns).max(now_ns + MIN_TICK_NS);
                 if now_ns >= stop_ns {
-                    let halt_ns = control.halt_ns.load(Ordering::SeqCst);
+                    let halt_ns = control.halt_ns();
                     if now_ns >= halt_ns || lanes.iter().all(|lane| lane.is_drained()) {
                         for lane in &lanes {
                             lane.halt(now_ns);
@@ -115,7 +89,7 @@ async fn pace(mut clock: Clock, starts: Vec<LaneStart>, zero: Instant, control: 
         };
         tokio::select! {
             biased;
-            () = control.changed.notified() => {}
+            () = control.changed() => {}
             () = clock.until(wake_at) => {}
         }
     }

@@ -1,38 +1,11 @@
-//! A request on its way, and the small things that the lane, its connections and the engine's other threads share.
+//! The small things that the lane, its connections and the engine's other threads share.
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use super::job::{Job, micros};
 use super::record::Tokens;
-
-/// A request that is due.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Job {
-    /// Its number in the load, from 0. Everything that is different from request to request follows from it.
-    pub(super) number: u64,
-    /// In nanoseconds since the load's start.
-    pub(super) due_ns: u64,
-    /// Requests under way when it was issued, with it.
-    pub(super) in_flight: u32,
-    /// How late the engine was with it, in microseconds; none until that is known, and for one that cannot be late.
-    pub(super) late_us: Option<u32>,
-    /// From its due moment to when it was sent, in microseconds; none until it is sent.
-    pub(super) sent_us: Option<u32>,
-    /// It can be late.
-    pub(super) can_be_late: bool,
-    /// Was given to a connection that turned out to be dead before anything was written.
-    pub(super) resent: bool,
-}
-
-impl Job {
-    /// The engine's own delay ends now.
-    pub(super) fn end_lateness(&mut self, now_ns: u64) {
-        if self.can_be_late && self.late_us.is_none() {
-            self.late_us = Some(micros(now_ns.saturating_sub(self.due_ns)));
-        }
-    }
-}
 
 /// One connection, as the lane sees it.
 #[derive(Debug, Default)]
@@ -71,6 +44,15 @@ impl Slot {
         self.job.get()
     }
 
+    /// What a connection was busy with, which it no longer is.
+    pub(super) fn take(&self) -> Option<Ended> {
+        let job = self.job.take()?;
+        let sent_ns = job.due_ns + u64::from(job.sent_us.unwrap_or(0)) * 1000;
+        let head_ns = self.head_ns.take();
+        let first_byte_us = (head_ns > 0).then(|| micros(head_ns.saturating_sub(sent_ns)));
+        Some(Ended { job, tokens: self.tokens.take(), first_byte_us, is_stuck: false })
+    }
+
     /// Gives it a request to send.
     pub(super) fn give(&self, job: Job) {
         self.tokens.take();
@@ -81,6 +63,14 @@ impl Slot {
             waker.wake();
         }
     }
+}
+
+/// A request that is over, and what is known of it beside how it failed.
+pub(super) struct Ended {
+    pub(super) job: Job,
+    pub(super) tokens: Option<Box<Tokens>>,
+    pub(super) first_byte_us: Option<u32>,
+    pub(super) is_stuck: bool,
 }
 
 /// What several threads show of one load: a number each, so that none waits for another.
@@ -140,9 +130,4 @@ impl Gauges {
     pub(super) fn in_flight(&self) -> u64 {
         self.in_flight.iter().map(|part| part.0.load(Ordering::Relaxed)).sum()
     }
-}
-
-/// Nanoseconds in whole microseconds; beyond an hour it stays at the largest value.
-pub(super) fn micros(nanoseconds: u64) -> u32 {
-    u32::try_from(nanoseconds / 1000).unwrap_or(u32::MAX)
 }

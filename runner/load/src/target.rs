@@ -16,10 +16,10 @@ use shakedown_schemas::tables::{Table, prompts};
 use super::dice::Dice;
 use super::names::Resolver;
 use super::pacing::Pacing;
+use super::planned::{LoadError, PlannedLoad};
 use super::request::{Base, Body, Request, Requests};
 use super::text::{Compiler, Escape, Piece, Rows, Text};
 use super::tls::Tls;
-use super::{LoadError, PlannedLoad};
 
 /// How many requests may be under way at once when the scenario does not say.
 pub(super) const DEFAULT_MAX_IN_FLIGHT: usize = 10_000;

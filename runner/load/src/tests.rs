@@ -17,6 +17,7 @@ use serde_json::json;
 use super::*;
 use server::Server;
 use shakedown_observe::{Cell, Failure, LoadObservations, Mark, Part};
+use shakedown_schemas::Files;
 
 /// A load of one server, as the scenario has it (without `url`).
 fn planned(server: &Server, load: serde_json::Value) -> PlannedLoad {

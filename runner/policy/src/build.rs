@@ -11,11 +11,12 @@ use k8s_openapi::api::networking::v1::{
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::cluster::Pod;
-use super::cut::{Block, BuildError, Built, Cut, Facts, Limit, MAX_TERMS, NamespaceLabel, OtherPorts, Peer, Way};
+use super::cut::{Block, BuildError, Built, Cut, Facts, Limit, MAX_TERMS, NamespaceLabel, OtherPorts, Peer};
 use super::labels::Selector;
 use super::net::Cidr;
+use super::pod::Pod;
 use super::ports::{PortSet, Protocol};
+use super::way::Way;
 use super::{blocks, terms};
 
 /// Ports up to this many are listed one by one where ranges are not known.

@@ -8,11 +8,11 @@ use k8s_openapi::api::networking::v1::{
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::cluster::{Pod, PolicyName};
-use super::cut::Way;
 use super::labels::{Labels, Selector};
 use super::net::Cidr;
+use super::pod::{Pod, PolicyName};
 use super::ports::{PortSet, Protocol};
+use super::way::Way;
 
 /// One policy, ready to be asked.
 #[derive(Debug, Clone)]

@@ -11,6 +11,7 @@ use super::cluster::Cluster;
 use super::labels::Selector;
 use super::net::Cidr;
 use super::ports::PortSet;
+use super::way::Way;
 
 /// Links to cut between some pods of one namespace and some peers. At any time a pod may be a target of one cut only,
 /// because policies add up: two cuts of the same pod would each allow what the other one blocks. [`super::combine`]
@@ -55,37 +56,6 @@ impl Block {
             Way::Egress => self.egress,
             Way::Ingress => self.ingress,
         }
-    }
-}
-
-/// One of the two directions of a policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Way {
-    /// Connections that the targets open.
-    Egress,
-    /// Connections that the targets accept.
-    Ingress,
-}
-
-impl Way {
-    /// Both.
-    pub const BOTH: [Self; 2] = [Self::Egress, Self::Ingress];
-
-    /// As `policyTypes` writes it.
-    pub const fn policy_type(self) -> &'static str {
-        match self {
-            Self::Egress => "Egress",
-            Self::Ingress => "Ingress",
-        }
-    }
-}
-
-impl fmt::Display for Way {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Egress => "egress",
-            Self::Ingress => "ingress",
-        })
     }
 }
 

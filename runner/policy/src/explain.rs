@@ -1,9 +1,10 @@
 //! One sentence on what a cut cuts and what it leaves, for plans and reports.
 
 use super::build::peer_pods;
-use super::cut::{Block, Cut, Facts, OtherPorts, Peer, Way};
+use super::cut::{Block, Cut, Facts, OtherPorts, Peer};
 use super::labels::Selector;
 use super::ports::Protocol;
+use super::way::Way;
 
 /// How many pods are named before the rest is only counted.
 const NAMED: usize = 3;

@@ -13,20 +13,24 @@ mod cut;
 mod explain;
 mod labels;
 mod net;
+mod pod;
 mod ports;
 #[cfg(test)]
 mod property;
 mod service;
 mod standing;
 mod terms;
+mod way;
 
 pub use build::build;
-pub use cluster::{Cluster, Connection, ContainerPort, Decision, Endpoint, Pod, PolicyName, Side, Why};
+pub use cluster::{Cluster, Connection, Decision, Endpoint, Side, Why};
 pub use combine::{Group, Part, combine};
-pub use cut::{Block, BuildError, Built, Cut, Facts, Limit, MAX_TERMS, NamespaceLabel, OtherPorts, Peer, Way};
+pub use cut::{Block, BuildError, Built, Cut, Facts, Limit, MAX_TERMS, NamespaceLabel, OtherPorts, Peer};
 pub use explain::explain;
 pub use labels::{Labels, Selector};
 pub use net::{Cidr, CidrError};
+pub use pod::{ContainerPort, Pod, PolicyName};
 pub use ports::{PortSet, Protocol};
 pub use service::service_peer;
 pub use standing::{Conflict, ConflictKind, standing};
+pub use way::Way;

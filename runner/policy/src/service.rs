@@ -7,9 +7,10 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use shakedown_schemas::scenario::PortRange;
 
-use super::cluster::{Cluster, Pod};
+use super::cluster::Cluster;
 use super::cut::Peer;
 use super::labels::Selector;
+use super::pod::Pod;
 use super::ports::{PortSet, Protocol};
 
 /// The pods behind a Service as a peer, and the pods' ports that `ports` mean: a number that is one of the Service's
@@ -64,7 +65,7 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::super::cluster::ContainerPort;
+    use super::super::pod::ContainerPort;
     use super::*;
 
     fn ports(service: Value, asked: &[&str]) -> Option<String> {

@@ -9,12 +9,13 @@ use std::fmt;
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 
 use super::build::{node_addresses, peer_pods, targets};
-use super::cluster::{Pod, PolicyName};
 use super::compiled::{self, Policy, Remote, Rule};
-use super::cut::{Block, Built, Cut, Facts, Peer, Way};
+use super::cut::{Block, Built, Cut, Facts, Peer};
 use super::labels::{Labels, Selector};
 use super::net::Cidr;
+use super::pod::{Pod, PolicyName};
 use super::ports::PortSet;
+use super::way::Way;
 
 /// Why a cut must not be made among the policies that stand.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,6 +7,7 @@ mod access;
 mod discovery;
 mod format;
 mod options;
+mod partial;
 mod protobuf;
 mod route;
 mod table;

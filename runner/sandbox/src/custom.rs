@@ -10,8 +10,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::error::Cause;
+use super::object;
 use super::resource::{RESOURCES, Resource};
-use super::{object, registry};
+use super::uid::new_uid;
 
 /// The group of the custom resources.
 pub(crate) const GROUP: &str = "chaos-mesh.org";
@@ -94,7 +95,7 @@ pub(crate) fn objects(now: &str) -> Vec<Value> {
         };
         json!({
             "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {"name": resource.qualified(), "uid": registry::new_uid(), "creationTimestamp": now, "generation": 1},
+            "metadata": {"name": resource.qualified(), "uid": new_uid(), "creationTimestamp": now, "generation": 1},
             "spec": {"group": GROUP, "names": names, "scope": "Namespaced", "conversion": {"strategy": "None"},
                 "versions": [version]},
             "status": {"acceptedNames": names, "storedVersions": [resource.version], "conditions": [

@@ -6,6 +6,7 @@
 mod addresses;
 mod admission;
 mod api;
+mod budgets;
 mod clock;
 mod controllers;
 mod custom;
@@ -19,6 +20,7 @@ pub mod net;
 mod node;
 mod object;
 mod patch;
+mod pod;
 pub mod program;
 mod proxy;
 mod ready;
@@ -28,6 +30,7 @@ mod selector;
 mod store;
 pub mod topology;
 mod typed;
+mod uid;
 mod validate;
 
 use std::net::Ipv4Addr;

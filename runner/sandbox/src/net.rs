@@ -11,6 +11,7 @@
 //! they would wait in a sender's buffer for a retransmission.
 
 mod ailments;
+mod files;
 mod line;
 mod links;
 mod machine;
@@ -28,12 +29,12 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep_until};
 
-pub use ailments::{Ailment, Ailments, HttpRule};
+pub use ailments::{Ailment, Ailments, FileRule, HttpRule};
 pub use links::{Carry, Judge, Link, Links};
-pub use machine::FileRule;
 pub use shaper::{Bucket, Chance, Netem, Shaper, Way};
 pub use stream::Stream;
 
+use files::Files;
 use links::{End, Gate};
 
 use super::mesh::units::glob;
@@ -90,7 +91,7 @@ struct Pod {
     resolver: Arc<dyn Resolve>,
     /// Counts connections, so that they rotate over a service's endpoints.
     turn: AtomicUsize,
-    files: machine::Files,
+    files: Files,
 }
 
 impl Net {
@@ -160,6 +161,18 @@ impl Net {
             Place::Pod(pod) => (bind(SocketAddr::new(pod.address, port))?, Some(pod.links.clone())),
         };
         Ok(Listener { tcp, links })
+    }
+}
+
+impl Links {
+    /// The network of whatever is not a pod: it has the address 127.0.0.1, and looks no services up.
+    pub fn outside(&self) -> Net {
+        self.pod(Ipv4Addr::LOCALHOST.into(), "", Arc::new(|_: &str, _: u16, _: &str| None))
+    }
+
+    /// The network of a pod with this address (in 127.0.0.0/8 and not 127.0.0.1, which stands for the world outside).
+    pub fn pod(&self, address: IpAddr, namespace: impl Into<String>, resolver: Arc<dyn Resolve>) -> Net {
+        Net::pod(address, namespace.into(), self.clone(), resolver)
     }
 }
 

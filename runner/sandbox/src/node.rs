@@ -4,6 +4,7 @@
 //! ought to be (`controllers`).
 
 mod container;
+mod ground;
 mod life;
 mod probe;
 mod status;
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use self::ground::{ADDRESS, Ground, NODE};
 use super::controllers::events;
 use super::net::{Links, Resolve};
 use super::object;
@@ -24,20 +26,8 @@ use super::registry::{Registry, WriteOptions};
 use super::resource::{NODES, PODS};
 use super::store::Key;
 
-/// The node's name.
-const NODE: &str = "sandbox";
-/// The node's address: the world outside of the pods.
-const ADDRESS: &str = "127.0.0.1";
 /// The scheduler whose pods the node takes.
 const SCHEDULER: &str = "default-scheduler";
-
-/// What pods need in order to live.
-#[derive(Clone)]
-struct Ground {
-    registry: Arc<Registry>,
-    links: Links,
-    dns: Arc<dyn Resolve>,
-}
 
 /// A pod that lives here.
 struct Living {

@@ -19,6 +19,7 @@ use super::kills::Kills;
 use super::logs::Logs;
 use super::resource::{NAMESPACES, Resource};
 use super::store::{Key, Store, Transaction};
+use super::uid::new_uid;
 use super::{admission, custom, object, patch, typed, validate};
 
 /// The objects and the addresses that they have.
@@ -323,16 +324,6 @@ fn generate_name(tx: &Transaction<'_>, resource: &'static Resource, namespace: &
 pub(crate) fn random_suffix(length: usize) -> String {
     const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     (0..length).map(|_| char::from(ALPHABET[rand::random_range(0..ALPHABET.len())])).collect()
-}
-
-/// An identity that no other object has.
-pub(crate) fn new_uid() -> String {
-    let mut bytes: [u8; 16] = rand::random();
-    // RFC 9562: version 4, variant 1.
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 /// The object that a write to one part leaves.

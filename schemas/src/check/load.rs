@@ -1,6 +1,7 @@
 //! Checks of one load: where to it sends, and how often. What it sends and what it wants back is in the files beside this.
 
 mod answer;
+mod characters;
 mod data;
 mod openai;
 mod request;

@@ -5,7 +5,15 @@ use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippe
 
 use super::{Diagnostic, Severity};
 
-pub(super) fn draw(diagnostic: &Diagnostic, color: bool) -> String {
+impl Diagnostic {
+    /// The problem as people read it: headline, `file:line:column`, the lines with a caret, and the help. With `color`
+    /// it carries ANSI styles. Nothing of the file's own control characters gets through.
+    pub fn render(&self, color: bool) -> String {
+        draw(self, color)
+    }
+}
+
+fn draw(diagnostic: &Diagnostic, color: bool) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Verdict;
 use crate::event::FaultState;
+use crate::verdict::Verdict;
 
 /// One fault as it really was. All times are seconds since the load's start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

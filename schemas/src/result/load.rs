@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Generator;
+use super::{Generator, LatencyStats};
 
 /// One load and how it reached its service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -108,29 +108,6 @@ impl Stats {
     pub fn success_rate(&self) -> Option<f64> {
         (self.requests > 0).then(|| self.succeeded as f64 / self.requests as f64)
     }
-}
-
-/// Percentiles in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct LatencyStats {
-    /// How many values there are.
-    pub count: u64,
-    /// The mean, ms.
-    pub mean_ms: f64,
-    /// The smallest, ms.
-    pub min_ms: f64,
-    /// Half are at most this, ms.
-    pub p50_ms: f64,
-    /// 90 % are at most this, ms.
-    pub p90_ms: f64,
-    /// 95 % are at most this, ms.
-    pub p95_ms: f64,
-    /// 99 % are at most this, ms.
-    pub p99_ms: f64,
-    /// 99.9 % are at most this, ms.
-    pub p999_ms: f64,
-    /// The largest, ms.
-    pub max_ms: f64,
 }
 
 /// What one load's requests show over time.

@@ -7,10 +7,10 @@ use shakedown_schemas::result::{Attempt, ExpectationResult, Recovery, RunResult,
 
 use super::generator::{GeneratorView, generators, matters};
 use super::measures::{ChartView, Comparison, chart, comparisons};
+use super::parts::{Badge, ROWS, anchor, clock, trial};
 use super::story::{
     EventRow, FaultView, PodStory, RecoveryRow, event_row, fault_view, first_and_last, pod_story, recoveries,
 };
-use super::{Badge, ROWS, anchor, clock, trial};
 use crate::html::bar::interval_bar;
 use crate::text::{SOURCE, tame};
 use crate::{RenderError, sentences, words, yaml};

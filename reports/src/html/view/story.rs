@@ -4,7 +4,7 @@ use serde::Serialize;
 use shakedown_schemas::event::{Event, EventKind};
 use shakedown_schemas::result::{FaultResult, LogExcerpt, PodEvent, Proof, ScenarioResult};
 
-use super::{Badge, ROWS};
+use super::parts::{Badge, ROWS};
 use crate::html::lanes;
 use crate::html::timeline::{NARROW, WIDE};
 use crate::text::tame;

@@ -5,7 +5,8 @@ use regex::Regex;
 use serde_json::Value;
 use shakedown_schemas::scenario::Logs;
 
-use super::{Selectors, Zero, pods};
+use super::pods::{self, Selectors};
+use super::zero::Zero;
 use shakedown_cluster::Cluster;
 use shakedown_observe::LinesSeen;
 

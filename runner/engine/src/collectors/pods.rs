@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
+use shakedown_schemas::scenario::PodSelector;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Selectors;
 use shakedown_cluster::{Cluster, ClusterError, Kind};
 use shakedown_observe::{PodSeen, PodsSeen};
 
@@ -21,6 +21,9 @@ const KEEP: Duration = Duration::from_secs(2);
 
 /// The looks of each expectation, by its path, each with its moment.
 type Looks = BTreeMap<String, Vec<(Instant, PodsSeen)>>;
+
+/// Which pods an expectation means: any of these selectors.
+pub(super) type Selectors = Vec<PodSelector>;
 
 #[derive(Debug, Default)]
 struct Seen {

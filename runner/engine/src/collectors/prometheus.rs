@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use shakedown_schemas::scenario::{Over, Prometheus};
 
-use super::Zero;
+use super::zero::Zero;
 use shakedown_observe::{Observations, PhaseSpan};
 
 /// How long an answer may take.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use shakedown_schemas::result::{LogExcerpt, LogLine, ScenarioResult};
 
-use super::cut;
+use super::object::cut;
 use shakedown_cluster::Cluster;
 
 /// The most containers whose logs are read.

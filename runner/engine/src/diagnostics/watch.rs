@@ -13,7 +13,7 @@ use shakedown_schemas::result::PodChange;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{cut, is_ours, uid};
+use super::object::{cut, is_ours, uid};
 use shakedown_cluster::{Change, Cluster, ClusterError, Kind};
 
 /// The most changes that are kept; a pod that flaps all night must not take the memory.

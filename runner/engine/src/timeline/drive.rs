@@ -17,7 +17,7 @@ use super::fault::{self, Channels, Command, Ended, FaultEvent, FaultTask, Report
 use super::phase::{self, FaultStep, FaultTiming};
 use super::state::{Action, Ending, Plan, RunState};
 use super::watchdog::Watchdog;
-use super::{Breach, Gate, Outcome, Stop, Timeline, longest_calm, panicked};
+use super::{Breach, Gate, Outcome, Stop, Timeline, panicked};
 use crate::events::{Events, Progress};
 use shakedown_faults::FaultPlan;
 use shakedown_load::{Live, LoadDriver, LoadError};
@@ -116,7 +116,7 @@ impl<'a> Run<'a> {
         let plans = scenario.phases.iter();
         let plans = plans.map(|it| Plan { duration: it.duration.get(), has_faults: !it.faults.is_empty() }).collect();
         let timings = faults.iter().map(|(plan, _)| FaultTiming::new(plan.phase, plan.after, plan.lasts)).collect();
-        let state = RunState::new(plans, timings, longest_calm(scenario), gate.is_some());
+        let state = RunState::new(plans, timings, scenario.longest_calm(), gate.is_some());
         let (sender, reports) = mpsc::unbounded_channel();
         let (mut jobs, mut which) = (JoinSet::new(), HashMap::new());
         let mut tasks = Vec::new();

@@ -6,6 +6,7 @@ use shakedown_schemas::result::PodRef;
 
 use super::spec::{self, Ends, Inside};
 use super::*;
+use crate::FaultDriver;
 use shakedown_cluster::testing::{Answer, server};
 
 fn pod(namespace: &str, name: &str, ip: &str) -> PodRef {

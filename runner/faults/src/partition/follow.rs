@@ -16,9 +16,9 @@ use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::PodSelector;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::mark::{Mark, pod_key};
 use super::roster::{Note, Roster, Seen};
 use super::switch::Switch;
-use super::{Mark, pod_key};
 use shakedown_cluster::{Change, Cluster, ClusterError, Kind, ObjectKey, pod_ref};
 use shakedown_policy::{Cidr, Peer, Pod};
 

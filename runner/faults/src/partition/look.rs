@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use shakedown_schemas::result::{Leftover, PodRef, Proof};
 
+use super::mark::pod_key;
+use super::same::{includes, same};
 use super::switch::{Sent, Switch};
-use super::{includes, pod_key, same};
 use crate::{FaultError, Finding};
 use shakedown_cluster::ObjectKey;
 use shakedown_cluster::keys::unmark_command;

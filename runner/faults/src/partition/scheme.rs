@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 use shakedown_schemas::result::PodRef;
 
-use super::{Mark, pod_key};
+use super::mark::{Mark, pod_key};
 use shakedown_cluster::labels;
 use shakedown_cluster::{Kind, ObjectKey};
 use shakedown_policy::{self as policy, Block, BuildError, Built, Cidr, Cut, Facts, Group, OtherPorts, Peer, Pod};

@@ -11,8 +11,9 @@ use std::time::Duration;
 use serde_json::Value;
 use shakedown_schemas::result::PodRef;
 
+use super::mark::Mark;
+use super::same::same;
 use super::scheme::{Desired, Scheme};
-use super::{Mark, same};
 use crate::FaultError;
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey};
 use shakedown_guard::fuse::Fuses;

@@ -7,6 +7,7 @@ use super::*;
 use crate::testing::shapes::{Service, Shape};
 use crate::testing::{self, Outcome, Request, Timeline};
 use shakedown_observe::Failure;
+use shakedown_schemas::result::Verdict;
 
 fn scenario(expect: serde_json::Value) -> Scenario {
     testing::scenario(&json!([

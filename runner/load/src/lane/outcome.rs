@@ -4,17 +4,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{BATCH, Lane, State, nanoseconds};
-use crate::record::{Gap, Made, Record, Tokens};
-use crate::slot::{Job, Slot, micros};
+use crate::job::{Job, micros};
+use crate::record::{Gap, Made, Record};
+use crate::slot::{Ended, Slot};
 use shakedown_observe::Failure;
-
-/// A request that is over, and what is known of it beside how it failed.
-pub(super) struct Ended {
-    pub(super) job: Job,
-    pub(super) tokens: Option<Box<Tokens>>,
-    pub(super) first_byte_us: Option<u32>,
-    pub(super) is_stuck: bool,
-}
 
 impl Lane {
     /// Why the request that waits longest is not sent yet. One that waits for a connection in the making has the network
@@ -36,15 +29,6 @@ impl Lane {
             job.end_lateness(now_ns);
             self.end(state, Ended { job, tokens: None, first_byte_us: None, is_stuck: false }, Some(failure), now_ns);
         }
-    }
-
-    /// What a connection was busy with, which it no longer is.
-    pub(super) fn taken(&self, slot: &Slot) -> Option<Ended> {
-        let job = slot.job.take()?;
-        let sent_ns = job.due_ns + u64::from(job.sent_us.unwrap_or(0)) * 1000;
-        let head_ns = slot.head_ns.take();
-        let first_byte_us = (head_ns > 0).then(|| micros(head_ns.saturating_sub(sent_ns)));
-        Some(Ended { job, tokens: slot.tokens.take(), first_byte_us, is_stuck: false })
     }
 
     /// Counts a request that ended. A closed-loop worker issues its next one.
@@ -117,7 +101,7 @@ impl Lane {
     }
 
     fn ended(self: &Rc<Self>, slot: &Slot, failure: Option<Failure>, is_stuck: bool) {
-        let Some(ended) = self.taken(slot) else { return };
+        let Some(ended) = slot.take() else { return };
         let now_ns = self.now_ns();
         // An answer whose last byte is read after the timeout came too late, whoever noticed first.
         let failure = if self.is_over(&ended.job, now_ns) { Some(Failure::Timeout) } else { failure };

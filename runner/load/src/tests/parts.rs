@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use serde_json::json;
 use shakedown_schemas::scenario::Scenario;
 
+use super::super::job::Job;
 use super::super::pacing::{Pacing, Starter};
 use super::super::record::{Ledger, News, Record};
-use super::super::slot::Job;
 use shakedown_observe::{Failure, LoadObservations, Mark, Marks, Part};
 
 /// A made-up service: what becomes of a request depends on nothing but the moment when it is due.

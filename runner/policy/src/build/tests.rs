@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 use shakedown_schemas::scenario::{Direction, PortRange};
 
-use super::super::cluster::{Cluster, ContainerPort};
+use super::super::cluster::Cluster;
 use super::super::explain;
+use super::super::pod::ContainerPort;
 use super::*;
 
 fn pod(namespace: &str, name: &str, ip: &str, app: &str) -> Pod {

@@ -4,6 +4,7 @@ use http::HeaderMap;
 use http::header::ACCEPT;
 use serde_json::{Value, json};
 
+use super::partial::metadata;
 use super::table;
 use crate::clock::Clock;
 use crate::error::ApiError;
@@ -88,12 +89,6 @@ impl Form {
             }
         }
     }
-}
-
-/// The object's metadata alone.
-pub(super) fn metadata(value: &Value) -> Value {
-    let meta = value.get("metadata").cloned().unwrap_or(json!({}));
-    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": meta})
 }
 
 /// What a successful deletion answers.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::format::metadata;
+use super::partial::metadata;
 use crate::clock::Clock;
 use crate::custom;
 use crate::object;

@@ -1,33 +1,14 @@
-//! PodDisruptionBudgets: how many pods may be evicted now, and whether this one may be.
+//! PodDisruptionBudgets: their status says how many pods may be evicted now.
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::pods::is_ready;
+use crate::budgets::tally;
 use crate::object;
 use crate::registry::Registry;
-use crate::resource::{self, POD_DISRUPTION_BUDGETS, PODS};
-use crate::selector::Labels;
-use crate::store::{Inner, Key};
-
-/// What a budget comes to.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Tally {
-    /// How many pods there ought to be.
-    expected: i64,
-    /// How many serve.
-    pub healthy: i64,
-    /// How many have to.
-    pub desired: i64,
-}
-
-impl Tally {
-    /// How many may be evicted.
-    pub fn allowed(&self) -> i64 {
-        if self.expected == 0 { 0 } else { (self.healthy - self.desired).max(0) }
-    }
-}
+use crate::resource::POD_DISRUPTION_BUDGETS;
+use crate::store::Key;
 
 /// Keeps the status of every budget up to date.
 pub(crate) fn reconcile(registry: &Registry) -> Option<Duration> {
@@ -51,67 +32,15 @@ pub(crate) fn reconcile(registry: &Registry) -> Option<Duration> {
     None
 }
 
-/// The budgets of a pod, with what they come to.
-pub(crate) fn budgets(store: &Inner, pod: &Value) -> Vec<(String, Tally)> {
-    let budgets = store.list(&POD_DISRUPTION_BUDGETS, object::namespace(pod));
-    let its = budgets.iter().filter(|budget| is_meant(budget, pod));
-    its.map(|budget| (object::name(budget).to_owned(), tally(store, budget))).collect()
-}
-
-/// An empty selector means all pods, a missing one none.
-fn is_meant(budget: &Value, pod: &Value) -> bool {
-    let selector = &budget["spec"]["selector"];
-    selector.is_object() && Labels::from_selector(selector).matches(object::labels(pod))
-}
-
-fn tally(store: &Inner, budget: &Value) -> Tally {
-    let pods: Vec<_> =
-        store.list(&PODS, object::namespace(budget)).into_iter().filter(|pod| is_meant(budget, pod)).collect();
-    let healthy = pods.iter().filter(|pod| is_ready(pod)).count() as i64;
-    let spec = &budget["spec"];
-    // A number of pods that must stay needs no owner; all else is a share of what the owners want.
-    if let Some(least) = spec["minAvailable"].as_i64() {
-        return Tally { expected: pods.len() as i64, healthy, desired: least };
-    }
-    let mut owners: Vec<_> = pods.iter().filter_map(|pod| owner(store, pod)).collect();
-    owners.sort_by(|one, other| one.0.cmp(&other.0));
-    owners.dedup();
-    let expected = owners.iter().map(|(_, replicas)| replicas).sum();
-    let desired = match (spec.get("minAvailable"), spec.get("maxUnavailable")) {
-        (Some(least), _) => share(least, expected),
-        (None, Some(most)) => expected - share(most, expected),
-        (None, None) => expected,
-    };
-    Tally { expected, healthy, desired: desired.max(0) }
-}
-
-/// The uid and the wanted replicas of a pod's controller.
-fn owner(store: &Inner, pod: &Value) -> Option<(String, i64)> {
-    let references = object::list(pod, "/metadata/ownerReferences");
-    let controller = references.iter().find(|owner| owner["controller"] == true)?;
-    let kind = resource::find_kind(object::text(controller, "/apiVersion"), object::text(controller, "/kind"))?;
-    let owner = store.get(&Key::new(kind, object::namespace(pod), object::text(controller, "/name")))?;
-    Some((object::uid(&owner).to_owned(), object::number(&owner, "/spec/replicas")?))
-}
-
-/// A number, or a share of all, rounded up.
-fn share(value: &Value, all: i64) -> i64 {
-    match value {
-        Value::String(text) => {
-            let percent: i64 = text.trim_end_matches('%').parse().unwrap_or(100);
-            (all * percent + 99) / 100
-        }
-        other => other.as_i64().unwrap_or(all),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::addresses::Addresses;
     use crate::clock::Clock;
     use crate::registry::{DeleteOptions, WriteOptions};
-    use crate::resource::{NAMESPACES, REPLICA_SETS, Resource};
+    use crate::resource::{NAMESPACES, PODS, REPLICA_SETS, Resource};
     use crate::store::Store;
 
     /// Three pods of a ReplicaSet that wants three, so many of which serve, under a budget.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::events;
 use crate::object;
+pub(super) use crate::pod::{is_over, is_ready};
 use crate::registry::{DeleteOptions, Registry, WriteOptions};
 use crate::resource::{PODS, Resource};
 use crate::selector::Labels;
@@ -36,16 +37,6 @@ pub(super) fn claim(registry: &Registry, resource: &'static Resource, owner: &Va
         }
     }
     claimed
-}
-
-/// Whether the pod ended, or is about to.
-pub(super) fn is_over(pod: &Value) -> bool {
-    object::is_terminating(pod) || matches!(object::text(pod, "/status/phase"), "Succeeded" | "Failed")
-}
-
-/// Whether the pod serves.
-pub(super) fn is_ready(pod: &Value) -> bool {
-    !is_over(pod) && object::condition(pod, "Ready") == Some("True")
 }
 
 /// A pod from its owner's template, with the owner as its controller.

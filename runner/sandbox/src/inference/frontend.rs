@@ -7,10 +7,11 @@ mod answer;
 mod api;
 mod openai;
 mod registry;
+mod shared;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -18,12 +19,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use self::answer::Expected;
 use self::registry::Registry;
+use self::shared::{Expected, Frontend};
 use super::FrontendConfig;
 use super::http;
 use super::log::Log;
-use super::nats::client::{Client, ClientConfig, client};
+use super::nats::client::{ClientConfig, client};
 use super::protocol::{Heartbeat, decode, heartbeat_subject, millis};
 use crate::net::Net;
 
@@ -63,38 +64,7 @@ pub async fn frontend(net: Net, config: FrontendConfig, log: Log, stop: Cancella
     Ok(())
 }
 
-/// What the parts of a frontend share.
-struct Frontend {
-    config: FrontendConfig,
-    log: Log,
-    bus: Client,
-    registry: Mutex<Registry>,
-    expected: Expected,
-    response_port: u16,
-    own_address: Option<String>,
-    permits: Arc<Semaphore>,
-    net: Net,
-}
-
 impl Frontend {
-    fn registry(&self) -> MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Where workers send answers; unknown as long as there has been no bus.
-    fn respond_to(&self) -> Option<String> {
-        let host = match &self.own_address {
-            Some(address) => address.clone(),
-            None => self.bus.state().borrow().connected?.ip().to_canonical().to_string(),
-        };
-        let brackets = host.contains(':') && !host.starts_with('[');
-        Some(if brackets {
-            format!("[{host}]:{}", self.response_port)
-        } else {
-            format!("{host}:{}", self.response_port)
-        })
-    }
-
     async fn watch_workers(&self, stop: CancellationToken) {
         // A fixed text that is a valid subject.
         let Some(mut heartbeats) = self.bus.subscribe(&heartbeat_subject("*"), None) else { return };

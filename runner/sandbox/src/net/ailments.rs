@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::FileRule;
+use crate::mesh::units::glob;
 
 /// One thing that ails a pod.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +56,32 @@ pub struct HttpRule {
     pub abort: bool,
     /// The status that the answer has instead.
     pub replace_code: Option<u16>,
+}
+
+/// Which operations on files go wrong, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileRule {
+    /// Where the volume is mounted.
+    pub volume: String,
+    /// Only files whose path matches, with `*` and `?`.
+    pub path: Option<String>,
+    /// Only these operations, as FUSE names them; all, if there are none.
+    pub methods: Vec<String>,
+    /// The share of operations, from 0 to 1.
+    pub share: f64,
+    /// How much longer each takes.
+    pub delay: Duration,
+    /// The number of the error with which it fails.
+    pub error: Option<i32>,
+}
+
+impl FileRule {
+    pub(super) fn hits(&self, path: &str, method: &str) -> bool {
+        let inside = Path::new(path).starts_with(&self.volume);
+        let meant = self.path.as_ref().is_none_or(|pattern| glob(pattern, path));
+        let operation = self.methods.is_empty() || self.methods.iter().any(|wanted| wanted == method);
+        inside && meant && operation && rand::random::<f64>() < self.share
+    }
 }
 
 /// What ails each pod, by address. Cheap to clone; all clones are the same board.

@@ -9,14 +9,13 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Context, Poll, Waker};
 
 use super::ailments::Ailments;
 use super::shaper::Way;
-use super::{Net, Resolve};
 
 /// The way from one pod to a port of another. Both directions of a connection belong to the link of who opened it, as a
 /// NetworkPolicy means it: answers to an allowed connection are allowed.
@@ -124,19 +123,9 @@ impl Links {
         self.board.called().get(&caller).copied()
     }
 
-    /// The network of whatever is not a pod: it has the address 127.0.0.1, and looks no services up.
-    pub fn outside(&self) -> Net {
-        self.pod(Ipv4Addr::LOCALHOST.into(), "", Arc::new(|_: &str, _: u16, _: &str| None))
-    }
-
     /// What a link carries now.
     pub fn ask(&self, link: Link) -> Carry {
         self.board.judge(link)
-    }
-
-    /// The network of a pod with this address (in 127.0.0.0/8 and not 127.0.0.1, which stands for the world outside).
-    pub fn pod(&self, address: IpAddr, namespace: impl Into<String>, resolver: Arc<dyn Resolve>) -> Net {
-        Net::pod(address, namespace.into(), self.clone(), resolver)
     }
 }
 

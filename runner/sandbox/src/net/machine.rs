@@ -1,72 +1,17 @@
 //! What a program has beside its network: a clock and files. On a real host they are the machine's; in the sandbox they are
 //! its pod's, may ail, and the files are kept in memory for as long as the pod lives.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::sleep;
 
-use super::{Ailment, Net, Place};
-use crate::mesh::units::glob;
+use super::ailments::Ailment;
+use super::{Net, Place};
 
-/// As many bytes fit on the disk of a pod.
-const CAPACITY: usize = 16 << 20;
-/// What Linux says when no more fit.
-const NO_SPACE: i32 = 28;
 /// What reading a whole file and writing one asks of a file system, as FUSE names it.
 const READING: &[&str] = &["open", "read"];
 const WRITING: &[&str] = &["create", "write", "flush"];
-
-/// Which operations on files go wrong, and how.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FileRule {
-    /// Where the volume is mounted.
-    pub volume: String,
-    /// Only files whose path matches, with `*` and `?`.
-    pub path: Option<String>,
-    /// Only these operations, as FUSE names them; all, if there are none.
-    pub methods: Vec<String>,
-    /// The share of operations, from 0 to 1.
-    pub share: f64,
-    /// How much longer each takes.
-    pub delay: Duration,
-    /// The number of the error with which it fails.
-    pub error: Option<i32>,
-}
-
-impl FileRule {
-    fn hits(&self, path: &str, method: &str) -> bool {
-        let inside = Path::new(path).starts_with(&self.volume);
-        let meant = self.path.as_ref().is_none_or(|pattern| glob(pattern, path));
-        let operation = self.methods.is_empty() || self.methods.iter().any(|wanted| wanted == method);
-        inside && meant && operation && rand::random::<f64>() < self.share
-    }
-}
-
-/// The files of a pod.
-#[derive(Debug, Default)]
-pub(super) struct Files {
-    files: Mutex<BTreeMap<String, Vec<u8>>>,
-}
-
-impl Files {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self, path: &str, content: &[u8]) -> io::Result<()> {
-        let mut files = self.lock();
-        let others: usize = files.iter().filter(|(name, _)| *name != path).map(|(_, content)| content.len()).sum();
-        if others + content.len() > CAPACITY {
-            return Err(io::Error::from_raw_os_error(NO_SPACE));
-        }
-        files.insert(path.to_owned(), content.to_vec());
-        Ok(())
-    }
-}
 
 impl Net {
     /// What the program's clock shows.
@@ -131,7 +76,9 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::net::FileRule;
     use crate::net::Links;
+    use crate::net::files::{CAPACITY, NO_SPACE};
     use crate::net::tests::address;
 
     fn pod(links: &Links) -> Net {

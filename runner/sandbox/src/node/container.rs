@@ -11,8 +11,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::ground::{ADDRESS, Ground, NODE};
 use super::probe::Probe;
-use super::{Ground, status};
+use super::status;
 use crate::controllers::events;
 use crate::net::Net;
 use crate::object;
@@ -247,8 +248,8 @@ fn variables(pod: &Value, container: &Value, ip: Ipv4Addr) -> BTreeMap<String, S
         "metadata.name" => object::name(pod).to_string(),
         "metadata.namespace" => object::namespace(pod).to_string(),
         "metadata.uid" => object::uid(pod).to_string(),
-        "spec.nodeName" => super::NODE.to_string(),
-        "status.hostIP" => super::ADDRESS.to_string(),
+        "spec.nodeName" => NODE.to_string(),
+        "status.hostIP" => ADDRESS.to_string(),
         "status.podIP" => ip.to_string(),
         _ => String::new(),
     };

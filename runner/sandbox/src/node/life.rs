@@ -11,7 +11,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::container::Container;
-use super::{ADDRESS, Ground, status};
+use super::ground::{ADDRESS, Ground};
+use super::status;
 use crate::controllers::events;
 use crate::object;
 use crate::resource::PODS;

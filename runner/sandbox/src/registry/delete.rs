@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Registry;
-use crate::controllers::disruptions;
+use crate::budgets::budgets;
 use crate::error::ApiError;
 use crate::object;
 use crate::resource::Resource;
@@ -67,7 +67,7 @@ impl Registry {
         let pod = tx.get(key).ok_or_else(|| ApiError::not_found(key.resource, &key.name))?;
         let is_over = object::is_terminating(&pod)
             || matches!(object::text(&pod, "/status/phase"), "Pending" | "Succeeded" | "Failed");
-        let budgets = if is_over { Vec::new() } else { disruptions::budgets(&tx, &pod) };
+        let budgets = if is_over { Vec::new() } else { budgets(&tx, &pod) };
         if budgets.len() > 1 {
             let why =
                 "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::{check_selector, one_of};
+use super::fields::{check_selector, one_of};
 use crate::error::Cause;
 use crate::object;
 

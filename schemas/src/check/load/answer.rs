@@ -2,7 +2,7 @@
 
 use jsonpath_rust::parser::parse_json_path;
 
-use super::request::is_token;
+use super::characters::is_token;
 use crate::check::Findings;
 use crate::diagnostic::{Code, Diagnostic, words};
 use crate::pattern;

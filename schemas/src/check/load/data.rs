@@ -1,6 +1,6 @@
 //! Checks of data of each request: that the feeder's table can be read, and that what is taken from it is there and fits.
 
-use super::request::is_of_path;
+use super::characters::is_of_path;
 use crate::check::Findings;
 use crate::diagnostic::{Code, Diagnostic, suggestion};
 use crate::scenario::{Data, Filter, Load, RequestText, Source};

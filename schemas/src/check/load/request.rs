@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 
 use super::answer;
+use super::characters::{is_of_path, is_token};
 use super::data::{Place, Rows};
 use crate::check::{Findings, name};
 use crate::diagnostic::{Code, Diagnostic, words};
@@ -95,11 +96,6 @@ fn request(path: &str, it: &HttpRequest, rows: &mut Rows, findings: &mut Finding
     }
 }
 
-/// What RFC 9110 calls a token: methods and the names of headers.
-pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
-}
-
 fn method(path: &str, method: &str, findings: &mut Findings<'_>) {
     if !is_token(method) {
         findings.push(
@@ -113,11 +109,6 @@ fn method(path: &str, method: &str, findings: &mut Findings<'_>) {
                 .help(format!("write `method: {}`", method.to_ascii_uppercase())),
         );
     }
-}
-
-/// True for a character that a path or a query has.
-pub(super) fn is_of_path(character: char) -> bool {
-    !(character.is_whitespace() || character.is_control() || character == '#')
 }
 
 fn target(path: &str, target: &RequestText, findings: &mut Findings<'_>) {

@@ -9,7 +9,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::template::{Piece, pieces};
+use crate::pieces::{Piece, pieces};
 
 /// Text, and where data of each request stands in it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

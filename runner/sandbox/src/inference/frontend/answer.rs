@@ -2,8 +2,7 @@
 //!
 //! Nothing is tried twice: a request that meets a fault fails, and the load generator sees it.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,8 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, warn};
 
-use super::Frontend;
 use super::registry::Assigned;
+use super::shared::Frontend;
 use crate::inference::protocol::{Frame, Lines, Request, decode, encode, lines};
 use crate::net::{Listener, Stream};
 
@@ -40,18 +39,6 @@ pub(super) enum Failure {
     Overloaded,
     #[error("the worker did not answer in time")]
     TimedOut,
-}
-
-/// The requests whose worker has not connected yet.
-#[derive(Default)]
-pub(super) struct Expected {
-    waiting: Mutex<HashMap<String, oneshot::Sender<Lines>>>,
-}
-
-impl Expected {
-    fn waiting(&self) -> MutexGuard<'_, HashMap<String, oneshot::Sender<Lines>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Takes the connections of workers and gives them to the requests that they answer.

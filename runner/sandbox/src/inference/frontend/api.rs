@@ -12,9 +12,9 @@ use hyper::body::{Frame, Incoming};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::Frontend;
 use super::answer::{Answer, Failure};
 use super::openai::{Asked, Kind, Writer, error};
+use super::shared::Frontend;
 use crate::inference::http::{Body, json as respond};
 
 const INVALID: &str = "invalid_request_error";

@@ -1,0 +1,18 @@
+//! Values of a result in words.
+
+use shakedown_schemas::result::PodRef;
+
+/// The names of pods, the first few of many.
+pub fn pods(pods: &[PodRef], limit: usize) -> String {
+    let names: Vec<&str> = pods.iter().take(limit).map(|pod| pod.name.as_str()).collect();
+    match pods.len().saturating_sub(limit) {
+        0 if pods.is_empty() => "no pod".to_owned(),
+        0 => names.join(", "),
+        rest => format!("{} and {rest} more", names.join(", ")),
+    }
+}
+
+/// The value of a variable as people write it: texts without quotes.
+pub fn variable(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

@@ -1,0 +1,38 @@
+//! What the doctor finds, and how it names a permission.
+
+use shakedown_cluster::Access;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    Ok,
+    Warning,
+    Problem,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) level: Level,
+    pub(super) text: String,
+    pub(super) help: Option<String>,
+}
+
+impl Finding {
+    pub(super) fn ok(text: impl Into<String>) -> Self {
+        Self { level: Level::Ok, text: text.into(), help: None }
+    }
+
+    pub(super) fn new(level: Level, text: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { level, text: text.into(), help: Some(help.into()) }
+    }
+}
+
+pub(super) const fn access(group: &'static str, resource: &'static str, verb: &'static str) -> Access {
+    Access { group, resource, verb }
+}
+
+pub(super) fn name(access: &Access) -> String {
+    let group = if access.group.is_empty() { String::new() } else { format!(".{}", access.group) };
+    format!("{} {}{group}", access.verb, access.resource)
+}

@@ -1,0 +1,21 @@
+//! The label that tells a target from other pods.
+
+use shakedown_schemas::result::PodRef;
+
+use shakedown_cluster::{Kind, ObjectKey};
+
+/// A label that is put on an object of somebody else while the fault lasts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark {
+    /// The object.
+    pub object: ObjectKey,
+    /// The label's key.
+    pub label: String,
+    /// The label's value.
+    pub value: String,
+}
+
+/// The key of a pod, exactly.
+pub fn pod_key(pod: &PodRef) -> ObjectKey {
+    ObjectKey { kind: Kind::Pod, namespace: pod.namespace.clone(), name: pod.name.clone(), uid: Some(pod.uid.clone()) }
+}

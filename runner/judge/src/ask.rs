@@ -1,0 +1,75 @@
+//! One expectation, asked of one load.
+
+use shakedown_schemas::Scenario;
+use shakedown_schemas::result::Verdict;
+use shakedown_schemas::scenario::Expectation;
+
+use super::answer::{Answer, Asked};
+use super::percentiles::Of;
+use super::{counts, lateness, outside, percentiles, rates, recovery, seconds, text};
+use shakedown_observe::{Observations, PhaseSpan};
+
+/// The answer of one load to an expectation about requests.
+pub(super) fn one(
+    scenario: &Scenario,
+    observations: &Observations,
+    phase: usize,
+    expectation: &Expectation,
+    load: &str,
+    path: &str,
+    seed: u64,
+) -> Answer {
+    let name = &scenario.phases[phase].name;
+    let Some(span) = observations.phases.get(phase) else {
+        return Answer::inconclusive(format!("`{name}` never began"));
+    };
+    let Some(load) = observations.loads.iter().find(|it| it.name == load) else {
+        return Answer::inconclusive(format!("load `{load}` sent nothing"));
+    };
+    let asked = Asked { scenario, observations, load, phase, path, seed };
+    let answer = match expectation {
+        Expectation::SuccessRate(it) => counts::success_rate(&asked, it),
+        Expectation::Requests(it) => counts::requests(&asked, it),
+        Expectation::Latency(it) => percentiles::value(&asked, it, Of::Latency),
+        Expectation::LatencyRatio(it) => percentiles::ratio(&asked, it, Of::Latency),
+        Expectation::TimeToFirstToken(it) => percentiles::value(&asked, it, Of::FirstToken),
+        Expectation::TimeToFirstTokenRatio(it) => percentiles::ratio(&asked, it, Of::FirstToken),
+        Expectation::InterTokenLatency(it) => percentiles::value(&asked, it, Of::TokenGap),
+        Expectation::InterTokenLatencyRatio(it) => percentiles::ratio(&asked, it, Of::TokenGap),
+        Expectation::OutputTokensPerSecond(it) => rates::tokens(&asked, it),
+        Expectation::OutputTokensPerSecondRatio(it) => rates::ratio(&asked, it, rates::Of::Tokens),
+        Expectation::ThroughputRatio(it) => rates::ratio(&asked, it, rates::Of::Answers),
+        Expectation::Errors(it) => counts::errors(&asked, it),
+        Expectation::Stuck(it) => counts::stuck(&asked, it, scenario.linger(&load.name)),
+        Expectation::RecoveryTime(it) => recovery::recovery_time(&asked, it),
+        Expectation::Pods(_) | Expectation::Prometheus(_) | Expectation::Logs(_) => {
+            outside::answer(observations, phase, expectation, path)
+        }
+    };
+    unless_early(span, unless_late(&asked, expectation, answer))
+}
+
+/// The answer, unless the load generator was too late in one of the phases that it rests on: then nobody knows what was
+/// the service's and what the machine's. How many requests were due is known all the same.
+fn unless_late(asked: &Asked<'_>, expectation: &Expectation, mut answer: Answer) -> Answer {
+    let first = expectation.to().and_then(|name| asked.observations.phases.iter().position(|span| span.name == name));
+    let late = [first, Some(asked.phase)].into_iter().flatten().find_map(|phase| {
+        lateness::too_late(asked.load, phase).map(|why| format!("`{}`: {why}", asked.phase_name(phase)))
+    });
+    if let Some(why) = late.filter(|_| !matches!(expectation, Expectation::Requests(_))) {
+        answer.verdict = Verdict::Inconclusive;
+        answer.reason = format!("{why}; what was seen: {}", answer.reason);
+    }
+    answer
+}
+
+/// The answer, unless the phase ended early: then nobody knows what would have come.
+pub(super) fn unless_early(span: &PhaseSpan, mut answer: Answer) -> Answer {
+    if !span.complete && answer.verdict != Verdict::Inconclusive {
+        let lasted = text::seconds(seconds(span.judged_to_ns.saturating_sub(span.active_ns)));
+        let planned = text::seconds(seconds(span.planned_ns));
+        answer.verdict = Verdict::Inconclusive;
+        answer.reason = format!("`{}` ended after {lasted} of {planned}; until then: {}", span.name, answer.reason);
+    }
+    answer
+}

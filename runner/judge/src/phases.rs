@@ -1,0 +1,35 @@
+//! The phases as they were, with what each load's requests and the load generator did in them. Nothing here judges.
+
+use shakedown_schemas::Scenario;
+use shakedown_schemas::result::{PhaseLoad, PhaseResult};
+
+use super::stats::{judged_seconds, stats, total};
+use super::{generator, hdr, seconds};
+use shakedown_observe::{Observations, PhaseSpan};
+
+/// The phases as they were, with what each load's judged requests show.
+pub fn phases(scenario: &Scenario, observations: &Observations) -> Vec<PhaseResult> {
+    let phase = |(index, span): (usize, &PhaseSpan)| PhaseResult {
+        name: span.name.clone(),
+        start_s: seconds(span.start_ns),
+        active_s: seconds(span.active_ns),
+        judged_from_s: seconds(span.judged_from_ns),
+        judged_to_s: seconds(span.judged_to_ns),
+        end_s: seconds(span.end_ns),
+        planned_s: seconds(span.planned_ns),
+        loads: observations
+            .loads
+            .iter()
+            .map(|load| {
+                let sum = total(load, index);
+                PhaseLoad {
+                    load: load.name.clone(),
+                    stats: stats(&sum, judged_seconds(span)),
+                    latency_hdr: hdr::hdr(&sum.latency),
+                    generator: Some(generator::generator(scenario, load, index, span)),
+                }
+            })
+            .collect(),
+    };
+    observations.phases.iter().enumerate().map(phase).collect()
+}

@@ -1,0 +1,102 @@
+//! What a connection, or one stream of it, may ask of its lane. The protocols know nothing else of the lane.
+
+use std::cell::RefMut;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::job::Job;
+use super::lane::Lane;
+use super::slot::Slot;
+use super::target::Target;
+use shakedown_observe::Failure;
+
+/// A slot of a lane, held by the connection or stream that serves it.
+#[derive(Debug)]
+pub(super) struct Handle {
+    lane: Rc<Lane>,
+    slot: Rc<Slot>,
+}
+
+impl Handle {
+    /// The handle of a connection that was made for this slot.
+    pub(super) fn new(lane: Rc<Lane>, slot: Rc<Slot>) -> Self {
+        Self { lane, slot }
+    }
+
+    /// A slot for another stream on the same connection, as long as there may be more under way at once.
+    pub(super) fn add_stream(&self) -> Option<Self> {
+        Some(Self { lane: Rc::clone(&self.lane), slot: self.lane.add_stream()? })
+    }
+
+    /// Where the requests go.
+    pub(super) fn target(&self) -> &Target {
+        &self.lane.target
+    }
+
+    /// The buffer that all connections of the lane read to, one after the other.
+    pub(super) fn buffer(&self) -> RefMut<'_, Box<[u8]>> {
+        self.lane.buffer.borrow_mut()
+    }
+
+    /// The request under way.
+    pub(super) fn job(&self) -> Option<Job> {
+        self.slot.job()
+    }
+
+    /// Waits until there is a request to send.
+    pub(super) async fn wait(&self) {
+        self.slot.wait().await;
+    }
+
+    /// Ready when there is a request to send.
+    pub(super) fn poll_job(&self, context: &Context<'_>) -> Poll<()> {
+        self.slot.poll_job(context)
+    }
+
+    /// When a request is given up.
+    pub(super) fn deadline(&self, job: &Job) -> Instant {
+        self.lane.deadline(job)
+    }
+
+    /// The connection is free: it takes the request that waits longest, or becomes idle. False when it is to be closed
+    /// instead.
+    pub(super) fn free(&self) -> bool {
+        self.lane.free(&self.slot)
+    }
+
+    /// The connection begins to send its request.
+    pub(super) fn sending(&self) {
+        self.lane.sending(&self.slot);
+    }
+
+    /// The head of the answer is there.
+    pub(super) fn answering(&self) {
+        self.lane.answering(&self.slot);
+    }
+
+    /// `pieces` pieces with tokens have come by now, and the server counts `counted` tokens.
+    pub(super) fn tokens(&self, pieces: u64, counted: Option<u64>) {
+        self.lane.tokens(&self.slot, pieces, counted);
+    }
+
+    /// The connection's request ended.
+    pub(super) fn answered(&self, failure: Option<Failure>) {
+        self.lane.answered(&self.slot, failure);
+    }
+
+    /// The connection's request did not end within its time.
+    pub(super) fn gave_up(&self) {
+        self.lane.gave_up(&self.slot);
+    }
+
+    /// The connection was dead before a byte of the request was written: the request goes out once more.
+    pub(super) fn resend(&self) {
+        self.lane.resend(&self.slot);
+    }
+
+    /// The connection or stream is gone.
+    pub(super) fn closed(&self) {
+        self.lane.closed(&self.slot);
+    }
+}

@@ -1,0 +1,15 @@
+//! What a pod's status says.
+
+use serde_json::Value;
+
+use super::object;
+
+/// Whether the pod ended, or is about to.
+pub(crate) fn is_over(pod: &Value) -> bool {
+    object::is_terminating(pod) || matches!(object::text(pod, "/status/phase"), "Succeeded" | "Failed")
+}
+
+/// Whether the pod serves.
+pub(crate) fn is_ready(pod: &Value) -> bool {
+    !is_over(pod) && object::condition(pod, "Ready") == Some("True")
+}

@@ -1,0 +1,229 @@
+//! The layers: which crate may use which, and that no files of a crate use each other in a circle.
+//!
+//! A file uses another one when its code names an item that the other one defines: in a `use`, in a path, in the arguments
+//! of a macro or in an attribute. `mod child;` and a re-export are no use, so a parent may list its children; a child that
+//! uses items of its parent, while the parent uses items of the child, is a circle. Code that only tests compile
+//! (`#[cfg(test)]`, the feature `testing`) is exempt. A call of a method does not name the file that defines it, so the
+//! check does not see an `impl` that continues in another file.
+
+mod graph;
+mod names;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{none_of, root};
+use graph::{circles, describe, graph};
+use names::Crate;
+
+/// The crates of this workspace that each crate may use, the lowest layer first.
+const LAYERS: [(&str, &[&str]); 13] = [
+    ("schemas", &[]),
+    ("reports", &["schemas"]),
+    ("observe", &["schemas"]),
+    ("judge", &["observe", "schemas"]),
+    ("load", &["observe", "schemas"]),
+    ("policy", &["schemas"]),
+    ("cluster", &["policy", "schemas"]),
+    ("guard", &["cluster", "schemas"]),
+    ("probe", &[]),
+    ("faults", &["cluster", "guard", "policy", "probe", "schemas"]),
+    ("sandbox", &["policy", "probe", "schemas"]),
+    ("engine", &["cluster", "faults", "guard", "judge", "load", "observe", "policy", "probe", "reports", "schemas"]),
+    (
+        ROOT,
+        &[
+            "cluster", "engine", "faults", "guard", "judge", "load", "observe", "policy", "probe", "reports",
+            "sandbox", "schemas",
+        ],
+    ),
+];
+
+/// The crate of the program.
+const ROOT: &str = "shakedown";
+
+/// Circles that are still to be cut, each by its files. One that is gone must leave this list.
+const KNOWN: &[&[&str]] = &[
+    &[
+        "schemas/src/scenario/expect/cluster.rs",
+        "schemas/src/scenario/expect/rates.rs",
+        "schemas/src/scenario/expect.rs",
+    ],
+    &[
+        "schemas/src/scenario/fault/netem.rs",
+        "schemas/src/scenario/fault/partition.rs",
+        "schemas/src/scenario/fault.rs",
+    ],
+    &["schemas/src/scenario/load/http.rs", "schemas/src/scenario/load/openai.rs", "schemas/src/scenario/load.rs"],
+    &["schemas/src/check/expect/outside.rs", "schemas/src/check/expect.rs"],
+    &[
+        "runner/engine/src/plan/blast.rs",
+        "runner/engine/src/plan/chaos/ends.rs",
+        "runner/engine/src/plan/chaos/inside.rs",
+        "runner/engine/src/plan/chaos/links.rs",
+        "runner/engine/src/plan/chaos.rs",
+        "runner/engine/src/plan/faults.rs",
+        "runner/engine/src/plan/loads.rs",
+        "runner/engine/src/plan/manifest.rs",
+        "runner/engine/src/plan/partition.rs",
+        "runner/engine/src/plan/peers.rs",
+        "runner/engine/src/plan/pod_kill.rs",
+        "runner/engine/src/plan.rs",
+    ],
+    &["runner/engine/src/timeline/fault.rs", "runner/engine/src/timeline.rs"],
+];
+
+/// The workspace's packages: for each its library's root file and what it depends on, tests aside.
+fn packages() -> BTreeMap<String, (PathBuf, BTreeSet<String>)> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let asked = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1", "--manifest-path"])
+        .arg(root().join("Cargo.toml"))
+        .output()
+        .expect("cargo runs");
+    assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&asked.stdout).expect("JSON");
+    let text = |value: &serde_json::Value| value.as_str().expect("a string").to_owned();
+    let short = |name: &str| name.strip_prefix("shakedown-").unwrap_or(name).to_owned();
+    let list = |value: &serde_json::Value| value.as_array().expect("a list").clone();
+    let packages = list(&metadata["packages"]).into_iter().map(|package| {
+        let is_library = |target: &serde_json::Value| list(&target["kind"]).contains(&"lib".into());
+        let library = list(&package["targets"]).into_iter().find(is_library).expect("a library");
+        let file = PathBuf::from(text(&library["src_path"]));
+        let used = list(&package["dependencies"]).into_iter().filter(|one| one["kind"] != "dev");
+        let used = used.map(|one| short(&text(&one["name"]))).collect();
+        (short(&text(&package["name"])), (file, used))
+    });
+    packages.collect()
+}
+
+#[test]
+fn every_crate_uses_only_the_layers_below_it() {
+    let packages = packages();
+    let layers = BTreeMap::from(LAYERS);
+    let mut problems = Vec::new();
+    assert!(packages.keys().map(String::as_str).eq(layers.keys().copied()), "not the crates of LAYERS");
+    for (name, (_, used)) in &packages {
+        let may = layers[name.as_str()];
+        for one in used.iter().filter(|one| packages.contains_key(*one) && !may.contains(&one.as_str())) {
+            problems.push(format!("{name} must not depend on {one}"));
+        }
+        if used.contains("kube") && name != "cluster" {
+            problems.push(format!("{name} must not depend on kube: access to a cluster is the crate cluster's"));
+        }
+    }
+    none_of(&problems);
+}
+
+#[test]
+fn a_layer_uses_none_above_it() {
+    let mut below = BTreeSet::new();
+    for (name, may) in LAYERS {
+        for one in may {
+            assert!(below.contains(one), "{name} may use {one}, which is not below it");
+        }
+        below.insert(name);
+    }
+}
+
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    let mut problems = Vec::new();
+    let mut known: BTreeSet<BTreeSet<PathBuf>> =
+        KNOWN.iter().map(|circle| circle.iter().map(PathBuf::from).collect()).collect();
+    for (file, _) in packages().into_values() {
+        let read = Crate::read(root(), file.strip_prefix(root()).expect("below the root"));
+        let graph = graph(&read);
+        for circle in circles(&graph) {
+            if !known.remove(&circle) {
+                problems.push(describe(&graph, &circle));
+            }
+        }
+    }
+    problems.extend(known.iter().map(|gone| format!("no circle any more, strike it off KNOWN: {gone:?}")));
+    none_of(&problems);
+}
+
+/// Writes a crate of these files, and describes its circles.
+fn circles_of(files: &[(&str, &str)]) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("a file");
+    }
+    let graph = graph(&Crate::read(folder.path(), Path::new("lib.rs")));
+    circles(&graph).iter().map(|circle| describe(&graph, circle)).collect()
+}
+
+#[test]
+fn two_files_that_use_each_other_are_a_circle_with_its_names() {
+    let found = circles_of(&[
+        ("lib.rs", "mod one; mod two;"),
+        ("one.rs", "use crate::two::Two; pub struct One(Two); pub fn make() {}"),
+        ("two.rs", "use super::one; pub struct Two; fn f() { one::make() }"),
+    ]);
+    assert_eq!(found, ["a circle of 2 files\n  one.rs uses Two of two.rs\n  two.rs uses make of one.rs"]);
+}
+
+#[test]
+fn a_parent_and_a_child_that_use_each_other_are_a_circle() {
+    let child = ("one/child.rs", "use super::One; pub fn f(_: &One) {}");
+    let found = circles_of(&[
+        ("lib.rs", "mod one;"),
+        ("one.rs", "mod child; pub struct One; fn g() { child::f(&One) }"),
+        child,
+    ]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let found =
+        circles_of(&[("lib.rs", "mod one;"), ("one.rs", "mod child; pub use child::f; pub struct One;"), child]);
+    assert_eq!(found, [""; 0], "a re-export uses nothing");
+    let found = circles_of(&[
+        ("lib.rs", "mod one;"),
+        ("one.rs", "mod child; pub use child::f; pub struct One; const F: fn(&One) = f;"),
+        child,
+    ]);
+    assert_eq!(found.len(), 1, "a re-export that its file uses: {found:?}");
+}
+
+#[test]
+fn a_re_export_leads_to_the_file_that_defines_the_item() {
+    let found = circles_of(&[
+        ("lib.rs", "mod one; mod two; pub use two::*;"),
+        ("one.rs", "use crate::Two as Second; pub struct One(Second);"),
+        ("two.rs", "mod leaf; pub use leaf::Two; fn f(_: crate::one::One) {}"),
+        ("two/leaf.rs", "pub struct Two;"),
+    ]);
+    assert_eq!(found, [""; 0]);
+}
+
+#[test]
+fn names_in_macros_attributes_and_functions_count() {
+    let one = ("one.rs", "pub fn make() -> u8 { crate::two::two() }");
+    for two in [
+        "pub fn two() -> u8 { 2 } fn f() { println!(\"{}\", crate::one::make()) }",
+        "pub fn two() -> u8 { 2 } #[derive(Deserialize)] struct S { #[serde(default = \"crate::one::make\")] s: u8 }",
+        "pub fn two() -> u8 { 2 } fn f() { use crate::one::make; make(); }",
+        "use super::*; pub fn two() -> u8 { 2 } fn f() { one::make(); }",
+        "pub fn two() -> u8 { 2 } mod inner { fn f() { super::super::one::make(); } }",
+    ] {
+        let found = circles_of(&[("lib.rs", "mod one; mod two;"), one, ("two.rs", two)]);
+        assert_eq!(found.len(), 1, "{two}: {found:?}");
+    }
+}
+
+#[test]
+fn tests_documents_and_other_crates_are_exempt() {
+    let one = ("one.rs", "use crate::two::two; pub fn make() { two() }");
+    for two in [
+        "pub fn two() {} #[cfg(test)] mod tests { use crate::one::make; }",
+        "pub fn two() {} #[cfg(any(test, feature = \"testing\"))] pub fn f<A, B>() { crate::one::make() }",
+        "#[cfg(test)] use crate::one::{make}; pub fn two() {}",
+        "/// See [`crate::one::make`].\npub fn two() {}",
+        "pub fn two() { ::one::make(); other::one::make() }",
+    ] {
+        let found = circles_of(&[("lib.rs", "mod one; mod two;"), one, ("two.rs", two)]);
+        assert_eq!(found, [""; 0], "{two}");
+    }
+}
