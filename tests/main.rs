@@ -1,8 +1,8 @@
 //! Integration tests: the program as its users meet it, through its command line, its files and its exit codes.
 //!
 //! What belongs here: tests that start the binary. What does not: tests of a function, which stand beside it.
-//! Everything but `cluster` and `chaos` needs no cluster, no root and no network; a test that needs something which is not there
-//! (kubectl, a browser, the test cluster) says that it skipped.
+//! `cargo test` runs those that need no cluster, no root, no network and no other program. The rest is ignored, with its need as
+//! the reason, and fails where that need is not met. `.ci/run` runs each of them where its need is met.
 
 mod browser;
 mod campaign;
