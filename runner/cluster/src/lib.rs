@@ -19,8 +19,6 @@ mod pods;
 mod reach;
 mod secrets;
 mod story;
-#[cfg(any(test, feature = "testing"))]
-pub mod testing;
 #[cfg(test)]
 mod tests;
 mod transport;
