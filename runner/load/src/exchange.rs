@@ -1,7 +1,7 @@
 //! One answer of a load, whatever it came on: its parts as they come, and how it ends.
 
 use std::rc::Rc;
-use std::time::Instant;
+use tokio::time::Instant;
 
 use super::answer::{Answer, Asked, Headers};
 use super::failure::Stage;

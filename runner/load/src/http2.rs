@@ -6,7 +6,6 @@ use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -14,7 +13,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::exchange::Exchange;
@@ -119,7 +118,7 @@ async fn drive(
         }
         let Some(job) = slot.job() else { continue };
         let sent = Instant::now();
-        let exchanged = timeout_at(lane.deadline(&job).into(), exchange(lane, slot, connection, &mut sender)).await;
+        let exchanged = timeout_at(lane.deadline(&job), exchange(lane, slot, connection, &mut sender)).await;
         match exchanged {
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => return,
@@ -190,7 +189,7 @@ async fn read(lane: &Rc<Lane>, slot: &Slot, place: usize, response: hyper::Respo
     while !answer.is_decided() && !body.is_end_stream() {
         let frame = match answer.stalls_at() {
             None => body.frame().await,
-            Some(at) => match timeout_at(at.into(), body.frame()).await {
+            Some(at) => match timeout_at(at, body.frame()).await {
                 Ok(frame) => frame,
                 Err(_) => return lane.answered(slot, Some(Failure::Stalled)),
             },
