@@ -53,42 +53,14 @@ fn testing_tls() {
 
 #[cfg(test)]
 mod testing {
-    //! A receiver on loopback that keeps what it gets.
+    //! What the exports send to a receiver on loopback.
 
     use serde_json::Value;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use shakedown_fakes::HttpServer;
 
-    /// Listens, and answers every request with a status. The task gives the paths and bodies of so many requests.
-    pub async fn receiver(status: u16, requests: usize) -> (String, tokio::task::JoinHandle<Vec<(String, Value)>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let task = tokio::spawn(async move {
-            let mut got = Vec::new();
-            for _ in 0..requests {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut bytes = Vec::new();
-                let body = loop {
-                    let mut buffer = [0; 65536];
-                    let read = stream.read(&mut buffer).await.unwrap();
-                    assert!(read > 0, "the request ended early");
-                    bytes.extend_from_slice(&buffer[..read]);
-                    let text = String::from_utf8_lossy(&bytes);
-                    let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-                    let length = head.to_ascii_lowercase();
-                    let length = length.split("content-length: ").nth(1).unwrap().lines().next().unwrap().to_owned();
-                    if body.len() >= length.trim().parse::<usize>().unwrap() {
-                        break body.to_owned();
-                    }
-                };
-                let text = String::from_utf8_lossy(&bytes);
-                let path = text.split(' ').nth(1).unwrap().to_owned();
-                got.push((path, serde_json::from_str(&body).unwrap()));
-                let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
-            got
-        });
-        (url, task)
+    /// The path and the body of each request so far.
+    pub fn received(server: &HttpServer) -> Vec<(String, Value)> {
+        let requests = server.requests();
+        requests.iter().map(|it| (it.target().to_owned(), serde_json::from_slice(&it.body).unwrap())).collect()
     }
 }

@@ -13,7 +13,9 @@ use crate::support::browser::{Browser, Look, Page};
 use crate::support::numbers;
 use crate::support::server::serve;
 use crate::support::shakedown::Shakedown;
-use crate::support::{long_tests, none_of, program, root, skipped};
+use crate::support::{need, root};
+
+mod accessible;
 
 const SCENARIO: &str = "version: 1
 name: page
@@ -32,21 +34,18 @@ phases:
       - latency_ratio: {percentile: p95, to: baseline, max: 1000}
 ";
 
+/// A page with one fault of each kind.
+const BAD: &str =
+    "<!doctype html><title>x</title><img src='http://example.invalid/x.png'><p style='width: 3000px'>wide</p>
+    <p style='color: #eee; background: #fff'>hard to read</p><script>nothing.here()</script>";
+
 /// Everything of a page that is folded, for those that look at all of it.
 const UNFOLD: &str = "document.querySelectorAll('details').forEach(it => it.open = true)";
 
-/// A browser, or a word on why the test did nothing.
-fn browser(test: &str) -> Option<Browser> {
-    let chromium = program("chromium").or_else(|| {
-        skipped(test, "chromium is not installed");
-        None
-    })?;
-    Some(Browser::start(&chromium))
-}
-
-/// axe-core's script; `.ci/run` installs it.
-fn axe() -> Option<String> {
-    std::fs::read_to_string(root().join("target/tools/node_modules/axe-core/axe.min.js")).ok()
+/// A browser. A test fails here where there is none.
+#[track_caller]
+fn browser() -> Browser {
+    Browser::start(&need("chromium"))
 }
 
 /// Where the pictures go.
@@ -91,124 +90,23 @@ fn problems(page: &mut Page<'_>, name: &str) -> Vec<String> {
     found
 }
 
-/// The serious violations that axe-core finds in a page with nothing folded.
-fn violations(page: &mut Page<'_>, axe: &str, name: &str) -> Vec<String> {
-    page.evaluate(UNFOLD);
-    page.evaluate(&format!("{axe}; undefined"));
-    let found = page.evaluate(
-        "axe.run(document, {resultTypes: ['violations']}).then(it => it.violations.map(v =>
-            [v.impact, `${v.id}: ${v.help}: ${v.nodes.slice(0, 3).map(n => n.html.slice(0, 200)).join(' | ')}`]))",
-    );
-    let found: Vec<(Option<String>, String)> = serde_json::from_value(found).expect("a list");
-    let serious = found.into_iter().filter(|(impact, _)| matches!(impact.as_deref(), Some("serious" | "critical")));
-    serious.map(|(impact, text)| format!("{name}: {}: {text}", impact.unwrap_or_default())).collect()
-}
-
 #[test]
+#[ignore = "needs chromium"]
 fn a_page_that_does_harm_is_noticed() {
-    let Some(mut browser) = browser("a_page_that_does_harm_is_noticed") else { return };
+    let mut browser = browser();
     let shakedown = Shakedown::new();
-    let bad = "<!doctype html><title>x</title><img src='http://example.invalid/x.png'><p style='width: 3000px'>wide</p>
-        <p style='color: #eee; background: #fff'>hard to read</p><script>nothing.here()</script>";
-    shakedown.file("bad.html", bad);
+    shakedown.file("bad.html", BAD);
     let mut page = browser.open(&shakedown.path("bad.html"), Look::DESKTOP);
     let found = problems(&mut page, "bad").join("\n");
     for part in ["console:", "asked for http://example.invalid/x.png", "px wide"] {
         assert!(found.contains(part), "{part} is not in\n{found}");
     }
-    if let Some(axe) = axe() {
-        let found = violations(&mut page, &axe, "bad").join("\n");
-        assert!(found.contains("color-contrast") && found.contains("image-alt"), "{found}");
-    }
 }
 
 #[test]
-fn every_verdict_can_be_read_in_light_and_dark_on_a_desktop_and_on_a_phone() {
-    let test = "every_verdict_can_be_read_in_light_and_dark_on_a_desktop_and_on_a_phone";
-    if !long_tests(test) {
-        return;
-    }
-    let Some(mut browser) = browser(test) else { return };
-    let axe = axe();
-    if axe.is_none() {
-        skipped(test, "axe-core is not installed, so nothing looked at accessibility");
-    }
-    let (shakedown, gallery) = (Shakedown::new(), gallery());
-    let mut found = Vec::new();
-    for (verdict, result) in verdicts() {
-        let file = format!("{verdict}.html");
-        shakedown.file(&file, shakedown_reports::html(&result).expect("a page"));
-        for (name, look) in looks() {
-            let name = format!("{verdict}-{name}");
-            let mut page = browser.open(&shakedown.path(&file), look);
-            let picture = page.picture(20_000.0);
-            assert!(picture.starts_with(b"\x89PNG") && picture.len() > 50_000, "{name}: {} bytes", picture.len());
-            std::fs::write(gallery.join(format!("{name}.png")), picture).expect("a picture");
-            // What a reviewer learns in ten seconds is on the first screen.
-            let seen = page.evaluate(&format!(
-                "[...document.querySelectorAll('.verdict .sentence, .verdict .done')]
-                    .every(it => it.getBoundingClientRect().bottom < {})",
-                look.height
-            ));
-            assert_eq!(
-                seen,
-                Value::Bool(true),
-                "{name}: the verdict, its reason and the faults are on the first screen"
-            );
-            found.extend(problems(&mut page, &name));
-            if let Some(axe) = &axe {
-                found.extend(violations(&mut page, axe, &name));
-            }
-        }
-    }
-    none_of(&found);
-}
-
-#[test]
-fn suites_hours_histories_and_hostile_texts_are_pages_like_any_other() {
-    let test = "suites_hours_histories_and_hostile_texts_are_pages_like_any_other";
-    if !long_tests(test) {
-        return;
-    }
-    let Some(mut browser) = browser(test) else { return };
-    let (shakedown, axe, gallery) = (Shakedown::new(), axe(), gallery());
-    let history: Vec<RunResult> = (0..6)
-        .map(|day| {
-            let mut run = if day % 3 == 1 { sample::failing() } else { sample::passing() };
-            run.run.id = format!("run-{day}");
-            let at = &mut run.scenarios[0].started_at;
-            *at = at.checked_add(jiff::SignedDuration::from_hours(24 * day)).expect("a day");
-            run
-        })
-        .collect();
-    let mut found = Vec::new();
-    for (name, text) in [
-        ("suite", shakedown_reports::html(&sample::suite())),
-        ("hour", shakedown_reports::html(&sample::hour())),
-        ("error", shakedown_reports::html(&sample::errored())),
-        ("hostile", shakedown_reports::html(&sample::hostile())),
-        ("history", shakedown_reports::history(&history, 30)),
-    ] {
-        let file = format!("{name}.html");
-        shakedown.file(&file, text.expect("a page"));
-        for (kind, look) in [("desktop-light", Look::DESKTOP), ("phone-dark", Look::PHONE.dark())] {
-            let name = format!("{name}-{kind}");
-            let mut page = browser.open(&shakedown.path(&file), look);
-            std::fs::write(gallery.join(format!("{name}.png")), page.picture(6_000.0)).expect("a picture");
-            found.extend(problems(&mut page, &name));
-            if let Some(axe) = &axe {
-                found.extend(violations(&mut page, axe, &name));
-            }
-        }
-    }
-    none_of(&found);
-}
-
-#[test]
+#[ignore = "needs chromium"]
 fn the_page_reads_without_scripts_on_paper_with_keys_and_with_the_pointer() {
-    let Some(mut browser) = browser("the_page_reads_without_scripts_on_paper_with_keys_and_with_the_pointer") else {
-        return;
-    };
+    let mut browser = browser();
     let shakedown = Shakedown::new();
     shakedown.file("page.html", shakedown_reports::html(&sample::failing()).expect("a page"));
     let file = shakedown.path("page.html");
@@ -295,8 +193,9 @@ fn expect_numbers_of(result: &Value, page: &mut Page<'_>) {
 }
 
 #[test]
+#[ignore = "needs chromium"]
 fn every_number_on_the_page_is_the_results() {
-    let Some(mut browser) = browser("every_number_on_the_page_is_the_results") else { return };
+    let mut browser = browser();
     let shakedown = Shakedown::new();
     for (name, mut result) in verdicts() {
         // So few windows that each is a row of its own.

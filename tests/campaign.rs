@@ -9,17 +9,18 @@
 //! that is answered at all. It must end, never pass with something left, and never exit 0 with something left; and after
 //! its fuse, `cleanup --check` finds nothing.
 //!
-//! They run where `SHAKEDOWN_CAMPAIGN` is set: against the sandbox, and against the real control plane where
-//! `SHAKEDOWN_CLUSTER_TESTS` is set as well. `short` (as in `.ci/run`) kills at every act and gives every call one kind of
-//! trouble, in a few minutes; `full` adds fifty random moments, and gives every call every kind:
+//! They are ignored by default: they take minutes, and some need a cluster. `SHAKEDOWN_CAMPAIGN` is `short` (the default, as in
+//! `.ci/run`: a kill at every act, and one kind of trouble for every call) or `full` (fifty random moments in addition, and
+//! every kind of trouble for every call):
 //!
-//!     SHAKEDOWN_CAMPAIGN=full SHAKEDOWN_CLUSTER_TESTS=1 cargo test --test integration campaign:: -- --nocapture
+//!     SHAKEDOWN_CAMPAIGN=full cargo test --test integration campaign:: -- --ignored --nocapture
 
 pub mod case;
 pub mod proxy;
 pub mod server;
 
 use std::collections::BTreeMap;
+use std::env::VarError;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -69,18 +70,9 @@ enum Form {
 fn form() -> Form {
     match std::env::var("SHAKEDOWN_CAMPAIGN").as_deref() {
         Ok("full") => Form::Full,
-        Ok("short") => Form::Short,
+        Ok("short") | Err(VarError::NotPresent) => Form::Short,
         other => panic!("SHAKEDOWN_CAMPAIGN is `short` or `full`, not {other:?}"),
     }
-}
-
-/// True where a campaign is wanted; else a word on why the test did nothing.
-fn wanted(test: &str) -> bool {
-    let wanted = std::env::var_os("SHAKEDOWN_CAMPAIGN").is_some();
-    if !wanted {
-        support::skipped(test, "SHAKEDOWN_CAMPAIGN is not set; .ci/run sets it to `short`");
-    }
-    wanted
 }
 
 /// Runs the cases, some at once, prints the table, and fails with all problems.
@@ -320,29 +312,17 @@ pub fn provide_tls() {
     _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// The real control plane, where it is wanted and there.
-pub fn control_plane(test: &str) -> Option<Server> {
-    if std::env::var_os("SHAKEDOWN_CLUSTER_TESTS").is_none() {
-        support::skipped(test, "SHAKEDOWN_CLUSTER_TESTS is not set");
-        return None;
-    }
-    let up = support::root().join("../shared/cluster/up");
-    if !up.is_file() {
-        support::skipped(test, "there is no ../shared/cluster/up");
-        return None;
-    }
-    let started =
-        support::process::run(std::process::Command::new(up).arg("--control-plane"), Duration::from_secs(900));
-    assert_eq!(started.code(), 0, "{started}");
-    let path = started.stdout.lines().last().expect("a path").to_owned();
-    Some(Server::of("real control plane", std::path::Path::new(&path)))
+/// The real control plane. A test fails here where there is none.
+#[track_caller]
+pub fn control_plane() -> Server {
+    let kubectl = support::deployment::start(&["--control-plane"]);
+    let kubectl = kubectl.unwrap_or_else(|why| panic!("this test needs a cluster: {why}"));
+    Server::of("real control plane", std::path::Path::new(kubectl.kubeconfig()))
 }
 
 #[test]
+#[ignore = "takes minutes"]
 fn on_the_sandbox_a_killed_run_leaves_nothing() {
-    if !wanted("campaign::on_the_sandbox_a_killed_run_leaves_nothing") {
-        return;
-    }
     provide_tls();
     let shakedown = Shakedown::undisturbed();
     let sandbox = Sandbox::start(&shakedown);
@@ -350,10 +330,8 @@ fn on_the_sandbox_a_killed_run_leaves_nothing() {
 }
 
 #[test]
+#[ignore = "takes minutes"]
 fn on_the_sandbox_no_trouble_leaves_anything() {
-    if !wanted("campaign::on_the_sandbox_no_trouble_leaves_anything") {
-        return;
-    }
     provide_tls();
     let shakedown = Shakedown::undisturbed();
     let sandbox = Sandbox::start(&shakedown);
@@ -361,23 +339,15 @@ fn on_the_sandbox_no_trouble_leaves_anything() {
 }
 
 #[test]
+#[ignore = "needs a cluster, takes minutes"]
 fn on_the_control_plane_a_killed_run_leaves_nothing() {
-    if !wanted("campaign::on_the_control_plane_a_killed_run_leaves_nothing") {
-        return;
-    }
     provide_tls();
-    if let Some(server) = control_plane("campaign: kill") {
-        run(&server, kill_campaign);
-    }
+    run(&control_plane(), kill_campaign);
 }
 
 #[test]
+#[ignore = "needs a cluster, takes minutes"]
 fn on_the_control_plane_no_trouble_leaves_anything() {
-    if !wanted("campaign::on_the_control_plane_no_trouble_leaves_anything") {
-        return;
-    }
     provide_tls();
-    if let Some(server) = control_plane("campaign: trouble") {
-        run(&server, trouble_campaign);
-    }
+    run(&control_plane(), trouble_campaign);
 }

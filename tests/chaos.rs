@@ -14,23 +14,13 @@ use crate::support::kubectl::name;
 use crate::support::reports::Reports;
 use crate::support::shakedown::Shakedown;
 use crate::support::stage::{KINDS, Stage, define, wait};
-use crate::support::{none_of, root, scenario, skipped};
+use crate::support::{none_of, root, scenario};
 
 #[path = "../runner/faults/src/chaos/spec/combinations.rs"]
 mod combinations;
 
 /// How long any run here may take.
 const LIMIT: Duration = Duration::from_secs(240);
-
-/// A stage; without a cluster, the test skips.
-macro_rules! stage {
-    ($test:literal) => {
-        match api() {
-            Ok(kubectl) => Stage::new(kubectl),
-            Err(why) => return skipped($test, why),
-        }
-    };
-}
 
 const LOSS: &str = "    lossy: {netem: {pods: {prefix: worker}, to: [{service: bus}], loss: 50%}}";
 
@@ -44,8 +34,9 @@ fn refused(reports: &Reports, words: &[&str]) {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn every_kind_is_injected_proven_and_undone() {
-    let stage = stage!("every_kind_is_injected_proven_and_undone");
+    let stage = Stage::new(api());
     let (_mesh, shakedown) = (stage.play(Manner::Well), Shakedown::new());
     let faults =
         "    lossy: {netem: {pods: {prefix: worker}, to: [{service: bus}], loss: 50%, delay: 100ms, jitter: 50ms}}
@@ -88,11 +79,9 @@ fn every_kind_is_injected_proven_and_undone() {
 /// the contract and shapes nothing. What asks whether anybody felt it must then fail; where it asks for little, a busy machine
 /// may be slow enough for it, so a copy asks for more.
 #[test]
+#[ignore = "needs a cluster"]
 fn the_patterns_of_the_guide_run_unchanged() {
-    let cluster = match TestCluster::get() {
-        Ok(cluster) => cluster,
-        Err(why) => return skipped("the_patterns_of_the_guide_run_unchanged", why),
-    };
+    let cluster = TestCluster::get();
     define(&cluster.kubectl);
     let run = |names: &[&str], strict: Option<(&str, &str)>, code: i32| {
         let inference = Inference::new(cluster, 2);
@@ -133,8 +122,9 @@ fn the_patterns_of_the_guide_run_unchanged() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn the_server_takes_every_golden_file() {
-    let stage = stage!("the_server_takes_every_golden_file");
+    let stage = Stage::new(api());
     let folder = root().join("runner/faults/src/chaos/spec/snapshots");
     let mut all = String::new();
     for entry in std::fs::read_dir(folder).expect("the golden files") {
@@ -163,6 +153,7 @@ fn the_server_takes_every_golden_file() {
 
 /// Every combination of a degradation's fields, to a service in both directions and for all traffic, by the real schemas.
 #[test]
+#[ignore = "needs a cluster"]
 fn the_server_takes_every_combination_of_a_degradation() {
     use shakedown_cluster::{ConnectOptions, connect};
     use shakedown_faults::chaos::spec::{Ends, netem};
@@ -170,7 +161,7 @@ fn the_server_takes_every_combination_of_a_degradation() {
     use shakedown_schemas::result::PodRef;
     use shakedown_schemas::scenario::Direction;
 
-    let stage = stage!("the_server_takes_every_combination_of_a_degradation");
+    let stage = Stage::new(api());
     let pod = |name: &str| PodRef {
         namespace: stage.namespace.clone(),
         name: name.into(),
@@ -215,8 +206,9 @@ fn the_server_takes_every_combination_of_a_degradation() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn without_a_controller_it_says_so() {
-    let stage = stage!("without_a_controller_it_says_so");
+    let stage = Stage::new(api());
     let shakedown = Shakedown::new();
     stage.run(&shakedown, LOSS, &["--inject-timeout", "3s"]).expect_code(3);
     refused(&shakedown.reports("out"), &["no controller has looked at it", "clusterScoped=false", "doctor"]);
@@ -224,8 +216,9 @@ fn without_a_controller_it_says_so() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn an_injection_that_never_succeeds_names_the_pod_and_the_remedy() {
-    let stage = stage!("an_injection_that_never_succeeds_names_the_pod_and_the_remedy");
+    let stage = Stage::new(api());
     let (_mesh, shakedown) = (stage.play(Manner::NeverInjects), Shakedown::new());
     stage.run(&shakedown, LOSS, &["--inject-timeout", "3s"]).expect_code(3);
     let worker = stage.workers()[0].clone();
@@ -234,8 +227,9 @@ fn an_injection_that_never_succeeds_names_the_pod_and_the_remedy() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn pods_whose_containers_do_not_end_have_not_failed() {
-    let stage = stage!("pods_whose_containers_do_not_end_have_not_failed");
+    let stage = Stage::new(api());
     let (_mesh, shakedown) = (stage.play(Manner::KeepsRunning), Shakedown::new());
     let faults = "    failing: {pod_failure: {pods: {prefix: worker}}}";
     stage.run(&shakedown, faults, &["--inject-timeout", "3s"]).expect_code(3);
@@ -244,8 +238,9 @@ fn pods_whose_containers_do_not_end_have_not_failed() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn one_of_two_is_not_injected() {
-    let stage = stage!("one_of_two_is_not_injected");
+    let stage = Stage::new(api());
     let (_mesh, shakedown) = (stage.play(Manner::OneOfTwo), Shakedown::new());
     stage.run(&shakedown, LOSS, &["--inject-timeout", "3s"]).expect_code(3);
     refused(&shakedown.reports("out"), &["Not Injected/Wait"]);
@@ -253,8 +248,9 @@ fn one_of_two_is_not_injected() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn a_failure_that_heals_in_time_is_none() {
-    let stage = stage!("a_failure_that_heals_in_time_is_none");
+    let stage = Stage::new(api());
     let (_mesh, shakedown) = (stage.play(Manner::FailsThenHeals), Shakedown::new());
     let finished = stage.run(&shakedown, LOSS, &[]);
     let reports = shakedown.reports("out");
@@ -264,8 +260,9 @@ fn a_failure_that_heals_in_time_is_none() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn a_record_of_another_pod_ends_it_at_once() {
-    let stage = stage!("a_record_of_another_pod_ends_it_at_once");
+    let stage = Stage::new(api());
     let (_mesh, shakedown) = (stage.play(Manner::AnotherPod), Shakedown::new());
     let begun = Instant::now();
     stage.run(&shakedown, LOSS, &[]).expect_code(3);
@@ -275,8 +272,9 @@ fn a_record_of_another_pod_ends_it_at_once() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn a_selection_of_nothing_is_not_waited_for() {
-    let stage = stage!("a_selection_of_nothing_is_not_waited_for");
+    let stage = Stage::new(api());
     let (_mesh, shakedown) = (stage.play(Manner::SelectsNothing), Shakedown::new());
     stage.run(&shakedown, LOSS, &[]).expect_code(3);
     refused(&shakedown.reports("out"), &["no pod is selected", "enableFilterNamespace"]);
@@ -284,8 +282,9 @@ fn a_selection_of_nothing_is_not_waited_for() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn a_stuck_removal_is_left_behind_and_force_marks_it() {
-    let stage = stage!("a_stuck_removal_is_left_behind_and_force_marks_it");
+    let stage = Stage::new(api());
     let (_mesh, shakedown) = (stage.play(Manner::Sticks), Shakedown::new());
     stage.run(&shakedown, LOSS, &["--undo-timeout", "12s"]).expect_code(6);
     let reports = shakedown.reports("out");
@@ -304,8 +303,9 @@ fn a_stuck_removal_is_left_behind_and_force_marks_it() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn a_run_may_force_and_is_marked() {
-    let stage = stage!("a_run_may_force_and_is_marked");
+    let stage = Stage::new(api());
     let (_mesh, shakedown) = (stage.play(Manner::Sticks), Shakedown::new());
     // What the scenario writes out itself has the same promises.
     let faults = format!("{LOSS}\n{}", stage.written());
@@ -322,8 +322,9 @@ fn a_run_may_force_and_is_marked() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn somebody_else_deletes_it_in_the_middle() {
-    let stage = stage!("somebody_else_deletes_it_in_the_middle");
+    let stage = Stage::new(api());
     let (_mesh, shakedown) = (stage.play(Manner::Well), Shakedown::new());
     let scenario = stage.scenario(&shakedown, LOSS, 8);
     let running = stage.start(&shakedown, &scenario, &[]);
@@ -338,8 +339,9 @@ fn somebody_else_deletes_it_in_the_middle() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn a_replaced_target_is_reported_and_followed() {
-    let stage = stage!("a_replaced_target_is_reported_and_followed");
+    let stage = Stage::new(api());
     let (_mesh, shakedown) = (stage.play(Manner::Well), Shakedown::new());
     let faults = LOSS.replace("loss: 50%", "loss: 50%, follow: true");
     let scenario = stage.scenario(&shakedown, &faults, 25);
@@ -365,8 +367,9 @@ fn a_replaced_target_is_reported_and_followed() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn the_fuse_removes_what_a_killed_runner_leaves() {
-    let stage = stage!("the_fuse_removes_what_a_killed_runner_leaves");
+    let stage = Stage::new(api());
     let (_mesh, shakedown) = (stage.play(Manner::Well), Shakedown::new());
     let scenario = stage.scenario(&shakedown, LOSS, 3);
     let running = stage.start(&shakedown, &scenario, &["--fuse-margin", "10s"]);
@@ -378,8 +381,9 @@ fn the_fuse_removes_what_a_killed_runner_leaves() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn a_pod_that_has_rules_of_others_is_refused_first() {
-    let stage = stage!("a_pod_that_has_rules_of_others_is_refused_first");
+    let stage = Stage::new(api());
     let (_mesh, shakedown) = (stage.play(Manner::Well), Shakedown::new());
     stage.kubectl.create(&json!({
         "apiVersion": "chaos-mesh.org/v1alpha1", "kind": "PodNetworkChaos",
@@ -394,8 +398,9 @@ fn a_pod_that_has_rules_of_others_is_refused_first() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn faults_that_override_each_other_are_refused() {
-    let stage = stage!("faults_that_override_each_other_are_refused");
+    let stage = Stage::new(api());
     let shakedown = Shakedown::new();
     let two = format!(
         "{LOSS}\n    late: {{netem: {{pods: {{prefix: worker}}, to: [{{service: bus}}], delay: 1s, direction: egress}}}}"
@@ -407,11 +412,15 @@ fn faults_that_override_each_other_are_refused() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn kills_respect_budgets_only_when_asked() {
-    let stage = stage!("kills_respect_budgets_only_when_asked");
+    let stage = Stage::new(api());
     let shakedown = Shakedown::new();
+    // Kubernetes 1.20 has no `policy/v1` yet, and 1.25 and later have no `policy/v1beta1` any more.
+    let versions = stage.kubectl.run(&["api-versions"]);
+    let version = if versions.lines().any(|it| it == "policy/v1") { "policy/v1" } else { "policy/v1beta1" };
     stage.kubectl.create(&json!({
-        "apiVersion": "policy/v1beta1", "kind": "PodDisruptionBudget",
+        "apiVersion": version, "kind": "PodDisruptionBudget",
         "metadata": {"name": "bus", "namespace": stage.namespace},
         "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "bus"}}},
     }));

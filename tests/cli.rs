@@ -9,7 +9,7 @@ use shakedown_schemas::result::Verdict;
 use crate::support::process::Running;
 use crate::support::server::{closed_port, serve};
 use crate::support::shakedown::{BINARY, Shakedown};
-use crate::support::{none_of, program, root, scenario, skipped};
+use crate::support::{need, none_of, root, scenario};
 
 /// Bad input must be refused well within this, whatever it is.
 const REFUSED: Duration = Duration::from_secs(40);
@@ -410,6 +410,7 @@ fn a_result_folder_that_cannot_be_written_ends_the_run_before_it_begins() {
 
 /// A disk of its own that fills up. It is mounted where only the child and this test see it.
 #[test]
+#[ignore = "needs the right to mount a disk"]
 fn a_full_disk_is_exit_code_3() {
     let shakedown = Shakedown::new();
     shakedown.file("plain.yaml", url_scenario(&serve(200)));
@@ -421,9 +422,9 @@ fn a_full_disk_is_exit_code_3() {
         Running::start(&mut command)
     };
     let mount = "mount -t tmpfs -o size=1m none disk";
-    if program("unshare").is_none() || unshare(mount).finish(REFUSED).code() != 0 {
-        return skipped("a_full_disk_is_exit_code_3", "no disk can be mounted here");
-    }
+    need("unshare");
+    let mounted = unshare(mount).finish(REFUSED);
+    assert_eq!(mounted.code(), 0, "this test needs the right to mount a disk: {mounted}");
     // Full from the start: nothing may begin.
     let full = unshare(&format!("{mount}; cat /dev/zero 2>/dev/null >disk/filled; exec \"$0\" \"$@\""));
     let full = full.finish(REFUSED).expect_code(3).expect_stderr(&["could not write", "No space left", "help:"]);

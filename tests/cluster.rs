@@ -1,5 +1,5 @@
-//! The real cluster: the same scenarios against real pods, a real bus and NetworkPolicies that really cut. These run
-//! where `../shared/cluster/up` exists and `.ci/run` allows it; elsewhere they say that they skipped.
+//! The real cluster: the same scenarios against real pods, a real bus and NetworkPolicies that really cut. They are
+//! ignored by default. `.ci/run` runs them with `--ignored` where `../shared/cluster/up` exists.
 
 use std::time::Duration;
 
@@ -13,25 +13,12 @@ use crate::support::kubectl::name;
 use crate::support::process::{Finished, Running};
 use crate::support::reports::Reports;
 use crate::support::shakedown::Shakedown;
-use crate::support::{leftovers, none_of, scenario, skipped};
+use crate::support::{leftovers, none_of, scenario};
 
 /// How long any run here may take.
 const LIMIT: Duration = Duration::from_secs(240);
 /// The variables that make a scenario short and its phases still long enough to judge.
 const SHORT: [&str; 8] = ["--var", "rate=20/s", "--var", "baseline=8s", "--var", "fault=12s", "--var", "recovery=20s"];
-
-/// The deployment with so many workers, and their settings; without a cluster, the test skips.
-macro_rules! inference {
-    ($test:expr, $workers:expr) => {
-        inference!($test, $workers, json!({}))
-    };
-    ($test:expr, $workers:expr, $settings:expr) => {
-        match TestCluster::get() {
-            Ok(cluster) => Inference::with(cluster, $workers, $settings),
-            Err(why) => return skipped($test, why),
-        }
-    };
-}
 
 fn start(shakedown: &Shakedown, inference: &Inference, command: &[&str], args: &[&str]) -> Running {
     let namespace = format!("namespace={}", inference.namespace);
@@ -58,8 +45,9 @@ fn target(line: &str) -> &str {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn quickstart_passes_with_three_workers() {
-    let inference = inference!("quickstart_passes_with_three_workers", 3);
+    let inference = Inference::new(TestCluster::get(), 3);
     let shakedown = Shakedown::undisturbed();
     let finished = run(&shakedown, &inference, &[&scenario("quickstart.yaml")]).expect_code(0);
     let reports = shakedown.reports("out");
@@ -77,8 +65,9 @@ fn quickstart_passes_with_three_workers() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn the_same_file_fails_with_a_single_worker_and_says_why() {
-    let inference = inference!("the_same_file_fails_with_a_single_worker_and_says_why", 1);
+    let inference = Inference::new(TestCluster::get(), 1);
     let shakedown = Shakedown::new();
     let finished = run(&shakedown, &inference, &[&scenario("quickstart.yaml")]).expect_code(1);
     let reports = shakedown.reports("out");
@@ -92,8 +81,9 @@ fn the_same_file_fails_with_a_single_worker_and_says_why() {
 
 /// One deployment serves all of them, one after the other: each has to leave it as it found it.
 #[test]
+#[ignore = "needs a cluster"]
 fn patterns_and_strategies_pass_one_after_the_other() {
-    let inference = inference!("patterns_and_strategies_pass_one_after_the_other", 3);
+    let inference = Inference::new(TestCluster::get(), 3);
     for file in [
         "block-nats.yaml",
         "block-pods.yaml",
@@ -115,10 +105,10 @@ fn patterns_and_strategies_pass_one_after_the_other() {
 
 /// The other direction of the strategies that a partition tests: nobody carries the load, and nobody is back in time.
 #[test]
+#[ignore = "needs a cluster"]
 fn fault_tolerance_and_recovery_speed_fail_where_the_service_has_neither() {
-    let name = "fault_tolerance_and_recovery_speed_fail_where_the_service_has_neither";
     // It looks for the bus again only when the run is over.
-    let inference = inference!(name, 1, json!({"reconnect_after": "60s"}));
+    let inference = Inference::with(TestCluster::get(), 1, json!({"reconnect_after": "60s"}));
     for (file, phase, kind) in
         [("fault-tolerance.yaml", "partition", "success_rate"), ("recovery-speed.yaml", "recovery", "recovery_time")]
     {
@@ -138,9 +128,9 @@ fn fault_tolerance_and_recovery_speed_fail_where_the_service_has_neither() {
 /// beside the one that there is, each so much slower, as on a node that throttles. The load and the expectations are the
 /// shipped scenario's, word for word.
 #[test]
+#[ignore = "needs a cluster"]
 fn graceful_degradation_passes_or_fails_with_how_slow_the_replicas_are_that_join() {
-    let name = "graceful_degradation_passes_or_fails_with_how_slow_the_replicas_are_that_join";
-    let inference = inference!(name, 1);
+    let inference = Inference::new(TestCluster::get(), 1);
     let shipped = std::fs::read_to_string(scenario("graceful-degradation.yaml")).expect("a scenario");
     let (before, rest) = shipped.split_once("    faults:\n").expect("faults");
     let (_, expectations) = rest.split_once("    expect:\n").expect("expectations");
@@ -167,8 +157,9 @@ fn graceful_degradation_passes_or_fails_with_how_slow_the_replicas_are_that_join
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn only_the_chosen_pod_is_cut_and_an_interrupt_takes_it_all_back() {
-    let inference = inference!("only_the_chosen_pod_is_cut_and_an_interrupt_takes_it_all_back", 3);
+    let inference = Inference::new(TestCluster::get(), 3);
     let shakedown = Shakedown::new();
     let pods = inference.items(&["pods"]);
     let uids: Vec<_> = pods.iter().map(|pod| pod["metadata"]["uid"].clone()).collect();
@@ -225,8 +216,9 @@ fn only_the_chosen_pod_is_cut_and_an_interrupt_takes_it_all_back() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn a_plan_names_the_pods_and_changes_nothing() {
-    let inference = inference!("a_plan_names_the_pods_and_changes_nothing", 2);
+    let inference = Inference::new(TestCluster::get(), 2);
     let shakedown = Shakedown::new();
     let state = || -> Vec<String> {
         let kinds = "pods,services,deployments,replicasets,statefulsets,networkpolicies,jobs";
@@ -259,8 +251,9 @@ fn a_plan_names_the_pods_and_changes_nothing() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn a_target_that_goes_before_the_injection_is_said_and_nothing_is_left() {
-    let inference = inference!("a_target_that_goes_before_the_injection_is_said_and_nothing_is_left", 2);
+    let inference = Inference::new(TestCluster::get(), 2);
     let shakedown = Shakedown::new();
     let running = start(&shakedown, &inference, &["run", "--out", "out"], &[&scenario("quickstart.yaml")]);
     let chosen = target(&running.stderr_line("fault nats-cut: targets", LIMIT)).to_owned();
@@ -275,8 +268,9 @@ fn a_target_that_goes_before_the_injection_is_said_and_nothing_is_left() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn the_service_is_reached_directly_or_by_a_port_forward_that_reconnects() {
-    let inference = inference!("the_service_is_reached_directly_or_by_a_port_forward_that_reconnects", 2);
+    let inference = Inference::new(TestCluster::get(), 2);
     let shakedown = Shakedown::new();
     let text = format!(
         "version: 1

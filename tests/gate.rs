@@ -1,10 +1,11 @@
 //! The gate and what tests it: control and overkill runs, unfit baselines, effects, what others saw, comparison and
 //! retries. Through the binary, in the sandbox.
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use shakedown_fakes::{Answer, HttpServer, Request};
 use shakedown_schemas::event::FaultState;
 use shakedown_schemas::result::{Trial, Verdict};
 
@@ -32,29 +33,11 @@ load:
     timeout: 10s
 "#;
 
-/// A Prometheus that answers every query with the value 4, and what it was asked.
-fn prometheus() -> (String, std::sync::mpsc::Receiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
-    let (sender, asked) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut request = Vec::new();
-            let mut piece = [0; 4096];
-            // The body is short and comes with the head, or right after it.
-            while let Ok(read) = stream.read(&mut piece) {
-                request.extend_from_slice(&piece[..read]);
-                if read == 0 || String::from_utf8_lossy(&request).contains("query=") {
-                    break;
-                }
-            }
-            let body = r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1,"3"],[2,"5"]]}]}}"#;
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
-            _ = write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-            _ = sender.send(String::from_utf8_lossy(&request).into_owned());
-        }
-    });
-    (url, asked)
+/// A Prometheus that answers every query with the value 4.
+fn prometheus() -> HttpServer {
+    let body =
+        r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1,"3"],[2,"5"]]}]}}"#;
+    HttpServer::start(move |_| Answer::with_headers(200, &[("content-type", "application/json")], body))
 }
 
 #[test]
@@ -125,7 +108,8 @@ phases:
 #[test]
 fn tokens_pods_logs_and_prometheus_are_asked_and_an_effect_that_is_not_there_is_inconclusive() {
     let shakedown = Shakedown::new();
-    let (url, asked) = prometheus();
+    let prometheus = prometheus();
+    let url = prometheus.url();
     let phases = format!(
         r#"
 phases:
@@ -174,7 +158,7 @@ phases:
     let tokens = reports.expectation("baseline", "output_tokens_per_second");
     assert!(tokens.observed.is_some_and(|rate| (100.0..=210.0).contains(&rate)), "ten of each answer: {tokens:?}");
     assert_eq!(reports.expectation("baseline", "prometheus").observed, Some(4.0));
-    let requests: Vec<String> = asked.try_iter().collect();
+    let requests: Vec<String> = prometheus.requests().iter().map(Request::whole).collect();
     assert!(
         requests.iter().all(|it| it.starts_with("POST /api/v1/query_range") && it.contains("sum%28up%29")),
         "{requests:?}"
@@ -186,29 +170,13 @@ phases:
 fn retries_are_told_and_a_flaky_pass_fails() {
     let shakedown = Shakedown::new();
     // The first run of each pair fails for its first request, every one after it is answered.
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
-    let good_after = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(60));
-    let left = good_after.clone();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let left = left.clone();
-            std::thread::spawn(move || {
-                let mut piece = [0; 4096];
-                while let Ok(1..) = stream.read(&mut piece) {
-                    let before = left.fetch_update(
-                        std::sync::atomic::Ordering::SeqCst,
-                        std::sync::atomic::Ordering::SeqCst,
-                        |left| Some(left.saturating_sub(1)),
-                    );
-                    let status = if before.unwrap_or(0) > 0 { "503 No" } else { "200 OK" };
-                    if write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").is_err() {
-                        return;
-                    }
-                }
-            });
-        }
+    let good_after = Arc::new(AtomicU32::new(60));
+    let left = Arc::clone(&good_after);
+    let server = HttpServer::start(move |_| {
+        let before = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| Some(left.saturating_sub(1)));
+        if before.unwrap_or(0) > 0 { 503.into() } else { 200.into() }
     });
+    let url = server.url();
     let text = format!(
         "version: 1\nname: flaky\nload: {{main: {{http: {{url: \"{url}\"}}, rate: 40/s}}}}\nphases:\n  - {{name: only, \
          duration: 2s, expect: [success_rate: {{min: 99%, min_samples: 20}}]}}\n"
@@ -227,10 +195,10 @@ fn retries_are_told_and_a_flaky_pass_fails() {
     for file in ["summary.md", "report.html", "junit.xml"] {
         assert!(reports.text(file).contains("flaky"), "{file} does not say it");
     }
-    good_after.store(60, std::sync::atomic::Ordering::SeqCst);
+    good_after.store(60, Ordering::SeqCst);
     run(&["--retries", "2", "--flaky", "pass", "--out", "again"]).expect_code(0);
     assert!(shakedown.reports("again").scenario().flaky);
-    good_after.store(60, std::sync::atomic::Ordering::SeqCst);
+    good_after.store(60, Ordering::SeqCst);
     run(&["--retry-inconclusive", "2", "--out", "once"]).expect_code(1);
     assert!(shakedown.reports("once").scenario().attempts.is_empty(), "a failure is not inconclusive");
 }

@@ -2,8 +2,8 @@
 //!
 //! What belongs here: tests that start the binary, and those of the checkout as a whole (`docs`, `layers`). What does not:
 //! tests of a function, which are next to it.
-//! Everything but `cluster` and `chaos` needs no cluster, no root and no network; a test that needs something which is not there
-//! (kubectl, a browser, the test cluster) says that it skipped.
+//! `cargo test` runs those that need no cluster, no root, no network and no other program. The rest is ignored, with its need as
+//! the reason, and fails where that need is not met. `.ci/run` runs each of them where its need is met.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "tests say what they skipped")]
 

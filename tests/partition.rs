@@ -1,5 +1,5 @@
 //! Partitions on the real cluster: exactly what they cut and what they leave, by connections from inside the pods, and
-//! what the reports say of it. These run where `.ci/run` allows the cluster's tests; elsewhere they say that they skipped.
+//! what the reports say of it. They are ignored by default, as all tests that need a cluster.
 
 use std::time::Duration;
 
@@ -13,22 +13,12 @@ use crate::support::reports::Reports;
 use crate::support::server::serve;
 use crate::support::shakedown::Shakedown;
 use crate::support::shop::{PORTS, Shop};
-use crate::support::{leftovers, none_of, scenario, skipped};
+use crate::support::{leftovers, none_of, scenario};
 
 /// How long any run here may take.
 const LIMIT: Duration = Duration::from_secs(180);
 /// The variable that says that the cluster leaves established connections open.
 const KEEPS: &str = "SHAKEDOWN_CLUSTER_KEEPS";
-
-/// A namespace with these workloads; without a cluster, the test skips.
-macro_rules! shop {
-    ($test:literal, $workloads:expr) => {
-        match TestCluster::get() {
-            Ok(cluster) => Shop::new(cluster, $workloads),
-            Err(why) => return skipped($test, why),
-        }
-    };
-}
 
 /// A scenario whose only load has nothing to do with the cluster: these tests look at links, not at requests.
 fn cutting(shop: &Shop, seconds: u32, faults: &str) -> String {
@@ -87,8 +77,9 @@ fn interrupt(running: Running, shakedown: &Shakedown, shop: &Shop) -> Finished {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn a_default_deny_namespace_is_refused_by_the_name_of_its_policy() {
-    let shop = shop!("a_default_deny_namespace_is_refused_by_the_name_of_its_policy", &[("client", 1), ("server", 1)]);
+    let shop = Shop::new(TestCluster::get(), &[("client", 1), ("server", 1)]);
     let policy = |name: &str, spec: serde_json::Value| json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name}, "spec": spec});
     shop.create(policy("deny-everything", json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]})));
     let allowed =
@@ -104,11 +95,9 @@ fn a_default_deny_namespace_is_refused_by_the_name_of_its_policy() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn one_of_three_is_cut_off_and_peers_that_are_replaced_stay_cut() {
-    let shop = shop!(
-        "one_of_three_is_cut_off_and_peers_that_are_replaced_stay_cut",
-        &[("client", 3), ("server", 1), ("store", 1), ("other", 1)]
-    );
+    let shop = Shop::new(TestCluster::get(), &[("client", 3), ("server", 1), ("store", 1), ("other", 1)]);
     let shakedown = Shakedown::new();
     // The server is told by its labels, the store by its name: that one has to be marked.
     let faults = "      cut: {partition: {pods: {owner: deployment/client, count: 1}, from: [{service: server}, {pods: {prefix: store}}]}}";
@@ -143,11 +132,9 @@ fn one_of_three_is_cut_off_and_peers_that_are_replaced_stay_cut() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn a_replaced_target_is_reported_and_followed_only_where_that_is_asked_for() {
-    let shop = shop!(
-        "a_replaced_target_is_reported_and_followed_only_where_that_is_asked_for",
-        &[("client", 2), ("server", 1)]
-    );
+    let shop = Shop::new(TestCluster::get(), &[("client", 2), ("server", 1)]);
     for follow in [false, true] {
         let shakedown = Shakedown::new();
         let faults = format!(
@@ -184,11 +171,9 @@ fn a_replaced_target_is_reported_and_followed_only_where_that_is_asked_for() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn a_service_of_another_namespace_is_cut_on_one_port_from_two_runs_at_once() {
-    let one = shop!(
-        "a_service_of_another_namespace_is_cut_on_one_port_from_two_runs_at_once",
-        &[("client", 1), ("server", 1)]
-    );
+    let one = Shop::new(TestCluster::get(), &[("client", 1), ("server", 1)]);
     let two = Shop::new(one.cluster, &[("client", 1), ("server", 1)]);
     let shakedown = [Shakedown::new(), Shakedown::new()];
     let faults = |other: &Shop| {
@@ -225,11 +210,9 @@ fn a_service_of_another_namespace_is_cut_on_one_port_from_two_runs_at_once() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn partitions_that_overlap_on_a_pod_add_up_and_come_apart_again() {
-    let shop = shop!(
-        "partitions_that_overlap_on_a_pod_add_up_and_come_apart_again",
-        &[("client", 2), ("server", 1), ("store", 1), ("other", 1)]
-    );
+    let shop = Shop::new(TestCluster::get(), &[("client", 2), ("server", 1), ("store", 1), ("other", 1)]);
     let shakedown = Shakedown::new();
     let faults = "      whole: {partition: {pods: {owner: deployment/client}, from: [{service: server}]}}
       middle: {partition: {pods: {owner: deployment/client, count: 1}, from: [{service: store}], after: 10s, for: 25s}}";
@@ -256,9 +239,9 @@ fn partitions_that_overlap_on_a_pod_add_up_and_come_apart_again() {
 }
 
 #[test]
+#[ignore = "needs a cluster"]
 fn the_doctor_finds_out_that_policies_are_enforced_and_runs_remember_it() {
-    let shop =
-        shop!("the_doctor_finds_out_that_policies_are_enforced_and_runs_remember_it", &[("client", 1), ("server", 1)]);
+    let shop = Shop::new(TestCluster::get(), &[("client", 1), ("server", 1)]);
     let shakedown = Shakedown::new();
     let kubeconfig = shop.cluster.kubectl.kubeconfig();
     let doctor = |more: &[&str]| {
@@ -289,11 +272,9 @@ fn the_doctor_finds_out_that_policies_are_enforced_and_runs_remember_it() {
 
 /// The cluster's two modes, told apart by the witness: one test, because only one of them is on.
 #[test]
+#[ignore = "needs a cluster"]
 fn what_becomes_of_established_connections_is_recognised() {
-    let inference = match TestCluster::get() {
-        Ok(cluster) => Inference::new(cluster, 2),
-        Err(why) => return skipped("what_becomes_of_established_connections_is_recognised", why),
-    };
+    let inference = Inference::new(TestCluster::get(), 2);
     let keeps = std::env::var(KEEPS).is_ok_and(|value| value == "1");
     let shakedown = Shakedown::new();
     let (file, namespace) = (scenario("block-nats.yaml"), format!("namespace={}", inference.namespace));

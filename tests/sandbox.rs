@@ -11,7 +11,7 @@ use crate::support::kubectl::{Kubectl, name};
 use crate::support::process::{Finished, Running};
 use crate::support::reports::{FILES, Reports};
 use crate::support::shakedown::Shakedown;
-use crate::support::{self, leftovers, long_tests, none_of_all, root, scenario, skipped};
+use crate::support::{self, leftovers, none_of_all, root, scenario};
 
 /// How long any run here may take.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -146,19 +146,29 @@ const AMONG_THEM: [&str; 6] = [
     "manifest.yaml",
 ];
 
-#[test]
-fn every_shipped_scenario_passes() {
+/// The shipped scenarios whose name is as `wanted` says.
+fn shipped(wanted: impl Fn(&str) -> bool) -> Vec<String> {
     // The quickstart has a test of its own, and load alone needs no sandbox.
-    let mut shipped: Vec<String> = std::fs::read_dir(root().join("scenarios"))
+    let shipped: Vec<String> = std::fs::read_dir(root().join("scenarios"))
         .expect("the scenarios")
         .map(|entry| entry.expect("a file").file_name().to_string_lossy().into_owned())
         .filter(|name| name.ends_with(".yaml") && name != "quickstart.yaml" && name != "load-only.yaml")
         .collect();
     assert!(shipped.len() >= 19, "{shipped:?}");
-    if !long_tests("all shipped scenarios but some") {
-        shipped.retain(|name| AMONG_THEM.contains(&name.as_str()));
-    }
+    shipped.into_iter().filter(|name| wanted(name)).collect()
+}
+
+#[test]
+fn shipped_scenarios_of_every_kind_pass() {
+    let shipped = shipped(|name| AMONG_THEM.contains(&name));
+    assert_eq!(shipped.len(), AMONG_THEM.len());
     none_of_all(&shipped, |file| does_not_pass(file));
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn every_other_shipped_scenario_passes() {
+    none_of_all(&shipped(|name| !AMONG_THEM.contains(&name)), |file| does_not_pass(file));
 }
 
 /// What is wrong with the run of a shipped scenario, if anything is.
@@ -246,13 +256,11 @@ fn what_is_not_there_is_exit_code_3_before_any_load() {
 }
 
 #[test]
+#[ignore = "needs kubectl"]
 fn kubectl_can_look_around_and_a_plan_changes_nothing() {
     let shakedown = Shakedown::new();
     let standing = Standing::start(&shakedown);
-    let Some(kubectl) = Kubectl::find(&shakedown.path("kubeconfig")) else {
-        standing.end();
-        return skipped("kubectl_can_look_around_and_a_plan_changes_nothing", "kubectl is not installed");
-    };
+    let kubectl = Kubectl::find(&shakedown.path("kubeconfig")).expect("kubectl, which this test needs");
     let worker = "vllm-agg-0-vllmdecodeworker";
     kubectl.run(&["-n", "dynamo", "wait", "pods", "--all", "--for=condition=Ready", "--timeout=60s"]);
     let pods = kubectl.items(&["pods", "-n", "dynamo"]);

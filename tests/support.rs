@@ -16,7 +16,6 @@ pub mod shop;
 pub mod stage;
 pub mod turns;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The checkout's root.
@@ -35,18 +34,11 @@ pub fn program(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// Says that a test did nothing, and why; past the capture of a passing test's output, so that everybody reads it.
-pub fn skipped(test: &str, why: &str) {
-    _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
-}
-
-/// True where tests are wanted that take long by computing: `SHAKEDOWN_LONG_TESTS=1`, which `.ci/run` sets.
-pub fn long_tests(test: &str) -> bool {
-    let wanted = std::env::var_os("SHAKEDOWN_LONG_TESTS").is_some();
-    if !wanted {
-        skipped(test, "SHAKEDOWN_LONG_TESTS is not set; .ci/run sets it");
-    }
-    wanted
+/// The path of a program that a test needs. The test fails where it is not installed: such a test is ignored by default, and
+/// was asked for.
+#[track_caller]
+pub fn need(name: &str) -> PathBuf {
+    program(name).unwrap_or_else(|| panic!("this test needs `{name}`, which is not installed"))
 }
 
 /// Fails with all of the problems at once, if there are any.

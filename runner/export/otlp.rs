@@ -277,15 +277,16 @@ impl Points {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::testing::receiver;
+    use crate::export::testing::received;
+    use shakedown_fakes::HttpServer;
     use shakedown_reports::sample;
 
     #[tokio::test]
     async fn a_collector_gets_a_trace_and_metrics() {
         crate::export::testing_tls();
-        let (url, received) = receiver(200, 2).await;
-        send(&format!("{url}/"), &[], &sample::failing()).await.unwrap();
-        let got = received.await.unwrap();
+        let server = HttpServer::start(|_| 200.into());
+        send(&format!("{}/", server.url()), &[], &sample::failing()).await.unwrap();
+        let got = received(&server);
         assert_eq!((got[0].0.as_str(), got[1].0.as_str()), ("/v1/traces", "/v1/metrics"));
         let spans = got[0].1["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap();
         let names: Vec<&str> = spans.iter().map(|span| span["name"].as_str().unwrap()).collect();
@@ -334,9 +335,9 @@ mod tests {
     #[tokio::test]
     async fn hostile_text_is_cut_and_only_text() {
         crate::export::testing_tls();
-        let (url, received) = receiver(200, 2).await;
-        send(&url, &[], &sample::hostile()).await.unwrap();
-        for (path, body) in received.await.unwrap() {
+        let server = HttpServer::start(|_| 200.into());
+        send(&server.url(), &[], &sample::hostile()).await.unwrap();
+        for (path, body) in received(&server) {
             let text = body.to_string();
             // The points of a metric repeat the names of its load.
             assert!(text.len() < 2_000_000, "{path}: {} bytes", text.len());

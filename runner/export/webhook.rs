@@ -52,15 +52,16 @@ fn summary(result: &RunResult) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::testing::receiver;
+    use crate::export::testing::received;
+    use shakedown_fakes::HttpServer;
     use shakedown_reports::sample;
 
     #[tokio::test]
     async fn a_receiver_gets_the_summary() {
         crate::export::testing_tls();
-        let (url, received) = receiver(204, 1).await;
-        notify(&format!("{url}/hook?key=abc"), &sample::failing()).await.unwrap();
-        let got = received.await.unwrap();
+        let server = HttpServer::start(|_| 204.into());
+        notify(&format!("{}/hook?key=abc", server.url()), &sample::failing()).await.unwrap();
+        let got = received(&server);
         let (path, body) = &got[0];
         assert_eq!(path, "/hook?key=abc");
         assert_eq!((&body["verdict"], &body["exit_code"]), (&json!("fail"), &json!(1)));
@@ -78,10 +79,11 @@ mod tests {
     #[tokio::test]
     async fn a_receiver_that_refuses_or_is_away_is_a_warning_without_its_key() {
         crate::export::testing_tls();
-        let (url, received) = receiver(500, 1).await;
+        let server = HttpServer::start(|_| 500.into());
+        let url = server.url();
         let error = notify(&format!("{url}/hook?key=abc"), &sample::passing()).await.unwrap_err();
         assert!(error.contains("500") && !error.contains("abc"), "{error}");
-        received.await.unwrap();
+        drop(server);
         let error = notify(&format!("{url}/hook?key=abc"), &sample::passing()).await.unwrap_err();
         assert!(error.contains("127.0.0.1") && !error.contains("abc"), "{error}");
         assert!(notify("no url", &sample::passing()).await.is_err());

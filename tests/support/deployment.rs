@@ -15,8 +15,6 @@ use super::kubectl::{Kubectl, name};
 use super::process::run;
 use super::shakedown::BINARY;
 
-/// The variable that allows the tests to use the cluster.
-const ALLOWED: &str = "SHAKEDOWN_CLUSTER_TESTS";
 /// How long an image may take to be packed and loaded.
 const LOADING: Duration = Duration::from_secs(120);
 /// The frontend's name, as in the sandbox's default topology.
@@ -33,19 +31,18 @@ pub struct TestCluster {
 }
 
 impl TestCluster {
-    /// The cluster, started once for all tests; else why there is none.
-    pub fn get() -> Result<&'static Self, &'static str> {
-        static CLUSTER: OnceLock<Result<TestCluster, &'static str>> = OnceLock::new();
-        CLUSTER.get_or_init(Self::start).as_ref().map_err(|why| *why)
+    /// The cluster, started once for all tests. A test fails here where there is none.
+    #[track_caller]
+    pub fn get() -> &'static Self {
+        static CLUSTER: OnceLock<Result<TestCluster, String>> = OnceLock::new();
+        CLUSTER.get_or_init(Self::start).as_ref().unwrap_or_else(|why| panic!("this test needs a cluster: {why}"))
     }
 
-    fn start() -> Result<Self, &'static str> {
-        let scripts = super::root().join("../shared/cluster");
-        allowed(&scripts)?;
+    fn start() -> Result<Self, String> {
         let bus = super::program("nats-server").or_else(|| existing("/usr/sbin/nats-server"));
-        let bus = bus.ok_or("nats-server is not installed; .ci/run installs it")?;
-        let kubectl = up(&scripts)?;
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let bus = bus.ok_or("nats-server is not installed")?;
+        let kubectl = start(&[])?;
+        let (scripts, folder) = (scripts(), tempfile::tempdir().expect("a temporary folder"));
         let this = Self {
             kubectl,
             program: load_image(&scripts, "shakedown-test", &stripped(folder.path())),
@@ -85,28 +82,33 @@ impl TestCluster {
     }
 }
 
-/// kubectl on the cluster, for tests that need its API and no images of their own; else why there is none.
-pub fn api() -> Result<&'static Kubectl, &'static str> {
-    static API: OnceLock<Result<Kubectl, &'static str>> = OnceLock::new();
-    let scripts = super::root().join("../shared/cluster");
-    API.get_or_init(|| allowed(&scripts).and_then(|()| up(&scripts))).as_ref().map_err(|why| *why)
+/// kubectl on the cluster, for tests that need its API and no images of their own. A test fails here where there is none.
+#[track_caller]
+pub fn api() -> &'static Kubectl {
+    static API: OnceLock<Result<Kubectl, String>> = OnceLock::new();
+    API.get_or_init(|| start(&[])).as_ref().unwrap_or_else(|why| panic!("this test needs a cluster: {why}"))
 }
 
-fn allowed(scripts: &Path) -> Result<(), &'static str> {
-    if !scripts.join("up").is_file() {
-        return Err("there is no ../shared/cluster/up");
-    }
-    if std::env::var(ALLOWED).as_deref() != Ok("1") {
-        return Err("SHAKEDOWN_CLUSTER_TESTS is not 1; .ci/run sets it");
-    }
-    Ok(())
+/// The scripts of the test cluster.
+fn scripts() -> PathBuf {
+    super::root().join("../shared/cluster")
 }
 
 /// Starts the cluster, if it is not up. The first time on a machine, Kubernetes is built.
-fn up(scripts: &Path) -> Result<Kubectl, &'static str> {
-    let up = run(&mut Command::new(scripts.join("up")), Duration::from_secs(1200)).expect_code(0);
-    let kubeconfig = up.stdout.lines().last().unwrap_or_default().to_owned();
-    Kubectl::find(Path::new(&kubeconfig)).ok_or("kubectl is not installed")
+///
+/// # Errors
+/// The reason for which there is no cluster.
+pub fn start(args: &[&str]) -> Result<Kubectl, String> {
+    let up = scripts().join("up");
+    if !up.is_file() {
+        return Err(format!("there is no {}", up.display()));
+    }
+    let finished = run(Command::new(up).args(args), Duration::from_secs(1200));
+    if finished.code() != 0 {
+        return Err(format!("it does not start: {finished}"));
+    }
+    let kubeconfig = finished.stdout.lines().last().unwrap_or_default();
+    Kubectl::find(Path::new(kubeconfig)).ok_or_else(|| "kubectl is not installed".to_owned())
 }
 
 fn existing(path: &str) -> Option<PathBuf> {

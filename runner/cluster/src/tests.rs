@@ -4,10 +4,18 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use super::testing::server;
 use super::*;
 use futures::StreamExt;
 use serde_json::{Value, json};
+use shakedown_fakes::kubernetes::{self, json_answer};
+use shakedown_fakes::{Answer, Request};
+
+/// A cluster that answers each request but the first, for its version, by this function.
+async fn server(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Cluster {
+    _ = rustls::crypto::ring::default_provider().install_default();
+    let kubeconfig = kubernetes::server(answer);
+    connect(&ConnectOptions { kubeconfig_text: Some(kubeconfig), ..ConnectOptions::default() }).await.unwrap()
+}
 
 fn pod(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "n", "resourceVersion": "5"}})
@@ -29,10 +37,10 @@ fn name(object: &Value) -> &str {
 
 #[tokio::test]
 async fn a_list_that_expired_half_way_is_read_again_in_one_piece() {
-    let cluster = server(|line, _| match (line.contains("continue="), line.contains("limit=")) {
-        (true, _) => (410, "", status(410, "Expired").to_string()),
-        (false, true) => (200, "", list(&["a"], "more")),
-        (false, false) => (200, "", list(&["a", "b"], "")),
+    let cluster = server(|asked| match (asked.target().contains("continue="), asked.target().contains("limit=")) {
+        (true, _) => json_answer(410, status(410, "Expired").to_string()),
+        (false, true) => json_answer(200, list(&["a"], "more")),
+        (false, false) => json_answer(200, list(&["a", "b"], "")),
     })
     .await;
     let pods = cluster.list(Kind::Pod, "n", None).await.unwrap();
@@ -42,19 +50,19 @@ async fn a_list_that_expired_half_way_is_read_again_in_one_piece() {
 #[tokio::test]
 async fn an_expired_watch_begins_again_with_a_list() {
     // The first list is followed by a watch that has expired, once as an event and once as an answer.
-    let cluster = server(|line, _| {
+    let cluster = server(|asked| {
         static LISTS: AtomicUsize = AtomicUsize::new(0);
-        if !line.contains("watch=") {
+        if !asked.target().contains("watch=") {
             return match LISTS.fetch_add(1, Ordering::SeqCst) {
-                0 => (200, "", list(&["a"], "")),
-                1 => (200, "", list(&["b"], "")),
-                _ => (200, "", list(&["b", "c"], "")),
+                0 => json_answer(200, list(&["a"], "")),
+                1 => json_answer(200, list(&["b"], "")),
+                _ => json_answer(200, list(&["b", "c"], "")),
             };
         }
         match LISTS.load(Ordering::SeqCst) {
-            1 => (200, "", json!({"type": "ERROR", "object": status(410, "Expired")}).to_string() + "\n"),
-            2 => (410, "", status(410, "Gone").to_string()),
-            _ => (200, "", json!({"type": "ADDED", "object": pod("d")}).to_string() + "\n"),
+            1 => json_answer(200, json!({"type": "ERROR", "object": status(410, "Expired")}).to_string() + "\n"),
+            2 => json_answer(410, status(410, "Gone").to_string()),
+            _ => json_answer(200, json!({"type": "ADDED", "object": pod("d")}).to_string() + "\n"),
         }
     })
     .await;
@@ -83,10 +91,11 @@ async fn an_expired_watch_begins_again_with_a_list() {
 
 #[tokio::test]
 async fn an_overloaded_server_is_asked_again_when_it_said_and_that_is_visible() {
-    let cluster = server(|_, number| match number {
-        0 => (429, "retry-after: 1\r\n", "Too many requests, please try again later.\n".to_owned()),
-        1 => (503, "", String::new()),
-        _ => (200, "", pod("a").to_string()),
+    let tries = AtomicUsize::new(0);
+    let cluster = server(move |_| match tries.fetch_add(1, Ordering::SeqCst) {
+        0 => Answer::with_headers(429, &[("retry-after", "1")], "Too many requests, please try again later.\n"),
+        1 => json_answer(503, ""),
+        _ => json_answer(200, pod("a").to_string()),
     })
     .await;
     let told: Arc<Mutex<Vec<EventKind>>> = Arc::default();
@@ -113,7 +122,7 @@ async fn an_overloaded_server_is_asked_again_when_it_said_and_that_is_visible() 
 
 #[tokio::test]
 async fn the_tries_have_an_end() {
-    let cluster = server(|_, _| (500, "", String::new())).await.with_patience(Duration::from_millis(500));
+    let cluster = server(|_| json_answer(500, "")).await.with_patience(Duration::from_millis(500));
     let key = ObjectKey { kind: Kind::Pod, namespace: "n".into(), name: "a".into(), uid: None };
     let begun = Instant::now();
     let error = cluster.get(&key).await.unwrap_err();

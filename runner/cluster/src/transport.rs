@@ -127,56 +127,33 @@ fn status(code: u16, wait: Option<u32>, body: &[u8]) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
-    use tokio::net::TcpListener;
+    use shakedown_fakes::HttpServer;
+    use shakedown_fakes::kubernetes::{VERSION, json_answer, kubeconfig};
 
     use super::*;
     use crate::{Kind, ObjectKey};
 
     /// A server that knows one token, and answers what it is asked with a version or with "not found".
-    async fn server(token: Arc<Mutex<String>>) -> std::net::SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let mut stream = BufStream::new(stream);
-                let (mut head, mut line) = (String::new(), String::new());
-                while stream.read_line(&mut line).await.is_ok() && line != "\r\n" {
-                    head.push_str(&line.to_ascii_lowercase());
-                    line.clear();
-                }
-                let known = head.contains(&format!("authorization: bearer {}\r\n", token.lock().unwrap()));
-                let (status, body) = match (known, head.starts_with("get /version")) {
-                    (false, _) => ("401 Unauthorized", r#"{"kind": "Status", "code": 401}"#),
-                    (true, true) => ("200 OK", VERSION),
-                    (true, false) => ("404 Not Found", r#"{"kind": "Status", "code": 404}"#),
-                };
-                let answer =
-                    format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-                _ = stream.write_all(answer.as_bytes()).await;
-                _ = stream.flush().await;
+    fn server(token: Arc<Mutex<String>>) -> HttpServer {
+        HttpServer::start(move |request| {
+            let known = request.header("authorization") == Some(&format!("Bearer {}", token.lock().unwrap()));
+            match (known, request.target()) {
+                (false, _) => json_answer(401, r#"{"kind": "Status", "code": 401}"#),
+                (true, "/version") => json_answer(200, VERSION),
+                (true, _) => json_answer(404, r#"{"kind": "Status", "code": 404}"#),
             }
-        });
-        address
+        })
     }
-
-    const VERSION: &str = r#"{"major": "1", "minor": "33", "gitVersion": "v1.33.0", "gitCommit": "", "gitTreeState": "",
-        "buildDate": "", "goVersion": "", "compiler": "", "platform": ""}"#;
 
     #[tokio::test]
     async fn an_expired_token_is_read_again_from_its_file() {
         _ = rustls::crypto::ring::default_provider().install_default();
         let token = Arc::new(Mutex::new("one".to_owned()));
-        let address = server(token.clone()).await;
+        let server = server(token.clone());
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "one").unwrap();
-        let kubeconfig = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "clusters": [{"name": "c", "cluster": {"server": format!("http://{address}")}}],
-            "users": [{"name": "u", "user": {"tokenFile": file.path()}}],
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        });
-        let options = ConnectOptions { kubeconfig_text: Some(kubeconfig.to_string()), ..ConnectOptions::default() };
+        let kubeconfig = kubeconfig(&server.url(), &json!({"tokenFile": file.path()}));
+        let options = ConnectOptions { kubeconfig_text: Some(kubeconfig), ..ConnectOptions::default() };
         let cluster = crate::connect(&options).await.unwrap();
         let pod = ObjectKey { kind: Kind::Pod, namespace: "n".into(), name: "p".into(), uid: None };
         assert_eq!(cluster.get(&pod).await.unwrap(), None);

@@ -4,6 +4,20 @@
 //! On Linux it is a timer file that wakes the runtime's own poll, so a tick costs one system call and no other thread.
 //! Elsewhere it is a thread that sleeps and then wakes the runtime.
 
+use tokio::time::Instant;
+
+/// What wakes the pacer. The time itself is tokio's everywhere in this crate, so that tests can pause it.
+pub(super) trait Timer {
+    /// Waits until `at`. May return early; the caller looks at the time again.
+    async fn until(&mut self, at: Instant);
+}
+
+impl Timer for Clock {
+    async fn until(&mut self, at: Instant) {
+        Clock::until(self, at.into_std()).await;
+    }
+}
+
 #[cfg(target_os = "linux")]
 pub(super) use linux::Clock;
 #[cfg(not(target_os = "linux"))]

@@ -5,10 +5,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use super::handle::Handle;
@@ -35,7 +35,7 @@ async fn run(lane: Rc<Lane>, slot: Rc<Slot>) {
                 lane.connecting_is_slow();
                 let deadline =
                     slot.job().map_or_else(|| Instant::now() + lane.target.timeout, |job| lane.deadline(&job));
-                (timeout_at(deadline.into(), attempt).await.ok(), false)
+                (timeout_at(deadline, attempt).await.ok(), false)
             }
         }
     };
@@ -51,6 +51,10 @@ async fn run(lane: Rc<Lane>, slot: Rc<Slot>) {
     match (stream, sharing) {
         (Stream::Plain(stream), Sharing::InTurn) => http1::serve(&handle, stream).await,
         (Stream::Tls(stream), Sharing::InTurn) => http1::serve(&handle, stream).await,
+        #[cfg(test)]
+        (Stream::Memory(stream), Sharing::InTurn) => http1::serve(&handle, stream).await,
+        #[cfg(test)]
+        (Stream::Memory(stream), Sharing::Streams(most)) => http2::serve(&handle, stream, most).await,
         (Stream::Plain(stream), Sharing::Streams(most)) => http2::serve(&handle, stream, most).await,
         (Stream::Tls(stream), Sharing::Streams(most)) => http2::serve(&handle, stream, most).await,
     }
@@ -61,6 +65,9 @@ async fn run(lane: Rc<Lane>, slot: Rc<Slot>) {
 enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    /// A server of the tests, without sockets.
+    #[cfg(test)]
+    Memory(tokio::io::DuplexStream),
 }
 
 enum NoConnection {
@@ -97,6 +104,11 @@ fn is_out_of_files(_: &io::Error) -> bool {
 async fn connect(lane: &Lane) -> Result<Stream, NoConnection> {
     let begun = Instant::now();
     let turn = lane.turn();
+    #[cfg(test)]
+    if let Some(wire) = &lane.target.wire {
+        lane.made(begun, Duration::ZERO, None);
+        return Ok(Stream::Memory(wire.connect()));
+    }
     let given = &lane.target.addresses;
     let stream = if given.is_empty() {
         // A name's addresses are ways to the same service.

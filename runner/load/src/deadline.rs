@@ -3,9 +3,8 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::Context;
-use std::time::Instant;
 
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::handle::Handle;
 
@@ -19,7 +18,7 @@ pub(super) struct Deadline {
 
 impl Deadline {
     pub(super) fn new() -> Self {
-        Self { timer: Box::pin(sleep_until(Instant::now().into())), is_set: false }
+        Self { timer: Box::pin(sleep_until(Instant::now())), is_set: false }
     }
 
     /// True when the slot's request has taken too long; else the task is woken when it has.
@@ -31,7 +30,7 @@ impl Deadline {
             };
             let deadline = handle.deadline(&job);
             if !self.is_set {
-                self.timer.as_mut().reset(deadline.into());
+                self.timer.as_mut().reset(deadline);
                 self.is_set = true;
             }
             if self.timer.as_mut().poll(context).is_pending() {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use shakedown_schemas::scenario::Scenario;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::control::Control;
 use super::lane::LaneStart;
@@ -43,8 +44,11 @@ struct Running {
     zero: Instant,
     marks: Arc<Marks>,
     loads: Vec<RunningLoad>,
-    threads: Vec<(Arc<Control>, JoinHandle<()>, oneshot::Receiver<()>)>,
+    threads: Vec<Paced>,
 }
+
+/// A thread of the engine: how to stop it, its handle (none where it paces on the runtime of a test), and its end.
+type Paced = (Arc<Control>, Option<JoinHandle<()>>, oneshot::Receiver<()>);
 
 #[derive(Debug)]
 struct RunningLoad {
@@ -115,6 +119,58 @@ impl Engine {
         Self { targets: targets.into_iter().map(Arc::new).collect(), seed: 0, part: (0, 1), running: None }
     }
 
+    /// Divides the loads among threads: the lanes of each thread, and what counts each load.
+    fn divide(&self, zero: Instant, marks: &Arc<Marks>, threads: usize) -> (Vec<Vec<LaneStart>>, Vec<RunningLoad>) {
+        let mut starts: Vec<Vec<LaneStart>> = (0..threads).map(|_| Vec::new()).collect();
+        let mut loads = Vec::new();
+        let mut next_thread = 0;
+        let (part, parts) = self.part;
+        for target in &self.targets {
+            let (lanes, limit) = threads_and_limit(target, threads, self.part);
+            let gauges = Arc::new(Gauges::new(lanes, target.requests.names().count()));
+            let ledgers: Vec<_> = (0..lanes).map(|_| Arc::new(Ledger::new(Arc::clone(marks)))).collect();
+            for (lane, ledger) in ledgers.iter().enumerate() {
+                // Of the requests that are ours, every so many-th: together exactly ours.
+                let of_all = (part + parts * lane, parts * lanes);
+                starts[next_thread % threads].push(LaneStart {
+                    target: Arc::clone(target),
+                    ledger: Arc::clone(ledger),
+                    gauges: Arc::clone(&gauges),
+                    marks: Arc::clone(marks),
+                    part: lane,
+                    of_all,
+                    limit: match &target.pacing {
+                        Pacing::Open { .. } => share(limit, lane, lanes),
+                        closed @ Pacing::Closed { .. } => share(closed.most_workers(), of_all.0, of_all.1).max(1),
+                    },
+                    starter: Starter::new(&target.pacing, self.seed, &target.name, of_all),
+                    zero,
+                });
+                next_thread += 1;
+            }
+            loads.push(RunningLoad { ledgers, gauges });
+        }
+        (starts, loads)
+    }
+
+    /// Starts it on the current `LocalSet`, where paused time drives it.
+    #[cfg(test)]
+    pub(super) fn start_here(&mut self, zero: Instant, marks: Arc<Marks>) {
+        let (mut starts, loads) = self.divide(zero, &marks, 1);
+        let control = Arc::new(Control::new());
+        let (is_over, when_over) = oneshot::channel();
+        marks.listen({
+            let control = Arc::clone(&control);
+            move || control.wake()
+        });
+        let (paced, starts) = (Arc::clone(&control), starts.remove(0));
+        tokio::task::spawn_local(async move {
+            shard::pace(super::tests::Paused, starts, zero, &paced).await;
+            is_over.send(()).ok();
+        });
+        self.running = Some(Running { zero, marks, loads, threads: vec![(control, None, when_over)] });
+    }
+
     fn error(&self, message: impl Into<String>) -> LoadError {
         let load = self.targets.first().map_or_else(String::new, |target| target.name.clone());
         LoadError { load, message: message.into() }
@@ -159,38 +215,11 @@ fn raise_file_limit() {
 
 #[async_trait]
 impl LoadDriver for Engine {
-    async fn start(&mut self, zero: Instant, marks: Arc<Marks>) -> Result<(), LoadError> {
+    async fn start(&mut self, zero: std::time::Instant, marks: Arc<Marks>) -> Result<(), LoadError> {
         raise_file_limit();
         let threads = std::thread::available_parallelism().map_or(1, usize::from).clamp(1, MAX_THREADS);
-        let mut starts: Vec<Vec<LaneStart>> = (0..threads).map(|_| Vec::new()).collect();
-        let mut loads = Vec::new();
-        let mut next_thread = 0;
-        let (part, parts) = self.part;
-        for target in &self.targets {
-            let (lanes, limit) = threads_and_limit(target, threads, self.part);
-            let gauges = Arc::new(Gauges::new(lanes, target.requests.names().count()));
-            let ledgers: Vec<_> = (0..lanes).map(|_| Arc::new(Ledger::new(Arc::clone(&marks)))).collect();
-            for (lane, ledger) in ledgers.iter().enumerate() {
-                // Of the requests that are ours, every so many-th: together exactly ours.
-                let of_all = (part + parts * lane, parts * lanes);
-                starts[next_thread % threads].push(LaneStart {
-                    target: Arc::clone(target),
-                    ledger: Arc::clone(ledger),
-                    gauges: Arc::clone(&gauges),
-                    marks: Arc::clone(&marks),
-                    part: lane,
-                    of_all,
-                    limit: match &target.pacing {
-                        Pacing::Open { .. } => share(limit, lane, lanes),
-                        closed @ Pacing::Closed { .. } => share(closed.most_workers(), of_all.0, of_all.1).max(1),
-                    },
-                    starter: Starter::new(&target.pacing, self.seed, &target.name, of_all),
-                    zero,
-                });
-                next_thread += 1;
-            }
-            loads.push(RunningLoad { ledgers, gauges });
-        }
+        let zero = Instant::from_std(zero);
+        let (starts, loads) = self.divide(zero, &marks, threads);
         let mut running = Running { zero, marks, loads, threads: Vec::new() };
         let mut ready = Vec::new();
         for (number, starts) in starts.into_iter().enumerate().filter(|(_, starts)| !starts.is_empty()) {
@@ -210,7 +239,7 @@ impl LoadDriver for Engine {
                 let control = Arc::clone(&control);
                 move || control.wake()
             });
-            running.threads.push((control, handle, when_over));
+            running.threads.push((control, Some(handle), when_over));
             ready.push(when_ready);
         }
         self.running = Some(running);
@@ -272,7 +301,7 @@ impl LoadDriver for Engine {
         let mut lost = false;
         for (_, handle, over) in std::mem::take(&mut running.threads) {
             // The sender is dropped when the thread panics; then its counts are lost, and so is the load.
-            lost |= over.await.is_err() | handle.join().is_err();
+            lost |= over.await.is_err() | handle.is_some_and(|handle| handle.join().is_err());
         }
         let seen = self
             .targets

@@ -1,6 +1,6 @@
 //! One answer of a load, whatever it came on: its parts as they come, and how it ends.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use super::answer::{Answer, Asked};
 use super::failure::Stage;

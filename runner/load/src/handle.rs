@@ -3,7 +3,7 @@
 use std::cell::RefMut;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use tokio::time::Instant;
 
 use super::job::Job;
 use super::lane::Lane;

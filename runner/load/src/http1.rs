@@ -9,11 +9,11 @@ use std::io;
 use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::deadline::Deadline;
 use super::exchange::Exchange;
@@ -148,7 +148,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
             let step = match until {
                 None => step.await,
                 // What was decided before is counted already.
-                Some(until) => timeout_at(until.into(), step).await.unwrap_or(Step::Failed(Failure::Stalled)),
+                Some(until) => timeout_at(until, step).await.unwrap_or(Step::Failed(Failure::Stalled)),
             };
             match step {
                 Step::Later => {}

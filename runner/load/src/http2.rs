@@ -6,7 +6,6 @@ use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -14,7 +13,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::exchange::Exchange;
@@ -112,7 +111,7 @@ async fn drive(handle: &Handle, connection: &Connection, mut sender: SendRequest
         }
         let Some(job) = handle.job() else { continue };
         let sent = Instant::now();
-        let exchanged = timeout_at(handle.deadline(&job).into(), exchange(handle, connection, &mut sender)).await;
+        let exchanged = timeout_at(handle.deadline(&job), exchange(handle, connection, &mut sender)).await;
         match exchanged {
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => return,
@@ -178,7 +177,7 @@ async fn read(handle: &Handle, place: usize, response: hyper::Response<Incoming>
     while !answer.is_decided() && !body.is_end_stream() {
         let frame = match answer.stalls_at() {
             None => body.frame().await,
-            Some(at) => match timeout_at(at.into(), body.frame()).await {
+            Some(at) => match timeout_at(at, body.frame()).await {
                 Ok(frame) => frame,
                 Err(_) => return handle.answered(Some(Failure::Stalled)),
             },

@@ -3,12 +3,13 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
+use tokio::time::Instant;
 
-use super::clock::Clock;
+use super::clock::{Clock, Timer};
 use super::connection;
 use super::control::Control;
 use super::lane::{Lane, LaneStart};
@@ -49,7 +50,8 @@ pub(super) fn run(
     runtime.shutdown_background();
 }
 
-async fn pace(mut clock: Clock, starts: Vec<LaneStart>, zero: Instant, control: &Arc<Control>) {
+/// Paces the lanes until `control` stops them and their requests have ended.
+pub(super) async fn pace(mut clock: impl Timer, starts: Vec<LaneStart>, zero: Instant, control: &Arc<Control>) {
     let lanes: Vec<Rc<Lane>> =
         starts.into_iter().map(|start| Lane::new(start, Arc::clone(control), connection::open)).collect();
     let mut next_flush_ns = FLUSH_NS;

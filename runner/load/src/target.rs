@@ -65,6 +65,9 @@ pub(super) struct Target {
     pub(super) port: u16,
     pub(super) resolver: Resolver,
     pub(super) tls: Option<Tls>,
+    /// A server without sockets, which is connected to instead.
+    #[cfg(test)]
+    pub(super) wire: Option<super::tests::Wire>,
     pub(super) sharing: Sharing,
     /// Each request has a connection of its own.
     pub(super) fresh: bool,
@@ -168,6 +171,8 @@ impl Target {
             host,
             port: authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
             resolver: Resolver::default(),
+            #[cfg(test)]
+            wire: None,
             tls,
             sharing: match (http2, fresh) {
                 (false, _) => Sharing::InTurn,

@@ -322,13 +322,13 @@ mod tests {
         assert_eq!(stress["spec"]["stressors"]["memory"]["oomScoreAdj"], 0);
     }
 
-    /// Where the real definitions are at hand, ours are the same but for their descriptions.
+    /// Apart from their descriptions, our definitions are the real ones.
     #[test]
+    #[ignore = "needs ../shared/chaos-mesh"]
     fn the_schemas_are_those_of_chaos_mesh() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/chaos-mesh/crds");
-        let Ok(files) = std::fs::read_dir(&folder) else {
-            return eprintln!("skipped: the definitions of Chaos Mesh are not at hand");
-        };
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/chaos-mesh/crds");
+        let files = std::fs::read_dir(&folder);
+        let files = files.unwrap_or_else(|why| panic!("this test needs {}: {why}", folder.display()));
         let mut compared = 0;
         for file in files {
             let text = std::fs::read_to_string(file.unwrap().path()).unwrap();

@@ -1,7 +1,8 @@
 //! Each failure that users of Chaos Mesh report, as facts, and the finding that names its cause.
 
 use super::*;
-use shakedown_cluster::testing::server;
+use shakedown_cluster::{ConnectOptions, connect};
+use shakedown_fakes::kubernetes::{self, json_answer};
 
 fn healthy() -> Facts {
     let served = Kind::CHAOS.iter().chain(&[Kind::PodNetworkChaos]).map(|kind| kind.plural().to_owned());
@@ -160,14 +161,18 @@ fn what_hangs_or_fails_already_is_told_with_its_cause() {
 /// A cluster in which everything is wrong that `doctor` can see, asked through the API.
 #[tokio::test]
 async fn every_cause_is_found_by_reading_the_cluster() {
-    let cluster = server(|asked, _| {
-        let line = asked.lines().next().unwrap_or_default();
-        let list = |items: Vec<Value>| (200, "", json!({"kind": "List", "metadata": {}, "items": items}).to_string());
+    _ = rustls::crypto::ring::default_provider().install_default();
+    let kubeconfig = kubernetes::server(|request| {
+        let list =
+            |items: Vec<Value>| json_answer(200, json!({"kind": "List", "metadata": {}, "items": items}).to_string());
         let named = |kind: &str, name: &str| json!({"kind": kind, "metadata": {"name": name}});
-        match line.split(' ').nth(1).unwrap_or_default() {
-            path if path.starts_with("/apis/chaos-mesh.org/v1alpha1/namespaces") && line.starts_with("POST") => {
+        match request.target() {
+            path if path.starts_with("/apis/chaos-mesh.org/v1alpha1/namespaces") && request.method() == "POST" => {
                 let message = "failed calling webhook \"mnetworkchaos.kb.io\": no endpoints available for service";
-                (500, "", json!({"kind": "Status", "status": "Failure", "code": 500, "message": message}).to_string())
+                json_answer(
+                    500,
+                    json!({"kind": "Status", "status": "Failure", "code": 500, "message": message}).to_string(),
+                )
             }
             path if path.contains("/networkchaos?") => {
                 let mut stuck = named("NetworkChaos", "old");
@@ -190,7 +195,7 @@ async fn every_cause_is_found_by_reading_the_cluster() {
                 let kinds = Kind::CHAOS.iter().chain(&[Kind::PodNetworkChaos]);
                 let kinds: Vec<Value> =
                     kinds.map(|kind| json!({"name": kind.plural(), "kind": kind.name(), "namespaced": true})).collect();
-                (200, "", json!({"kind": "APIResourceList", "resources": kinds}).to_string())
+                json_answer(200, json!({"kind": "APIResourceList", "resources": kinds}).to_string())
             }
             path if path.contains("/deployments?") && path.contains("controller-manager") => {
                 list(vec![controller_with(&[("ENABLE_FILTER_NAMESPACE", "true")])])
@@ -219,20 +224,20 @@ async fn every_cause_is_found_by_reading_the_cluster() {
                 definition["spec"] = json!({"group": "chaos-mesh.org", "names": {"plural": "iochaos"}});
                 list(vec![definition])
             }
-            "/api/v1/namespaces/shop" => (200, "", named("Namespace", "shop").to_string()),
+            "/api/v1/namespaces/shop" => json_answer(200, named("Namespace", "shop").to_string()),
             path if path.contains("selfsubjectaccessreviews") => {
                 // Here everything, elsewhere nothing.
-                let allowed = asked.contains(r#""namespace":"shop""#);
-                (201, "", json!({"kind": "SelfSubjectAccessReview", "status": {"allowed": allowed}}).to_string())
+                let allowed = request.text().contains(r#""namespace":"shop""#);
+                json_answer(201, json!({"kind": "SelfSubjectAccessReview", "status": {"allowed": allowed}}).to_string())
             }
-            _ => (
+            _ => json_answer(
                 404,
-                "",
                 json!({"kind": "Status", "status": "Failure", "code": 404, "message": "not found"}).to_string(),
             ),
         }
-    })
-    .await;
+    });
+    let options = ConnectOptions { kubeconfig_text: Some(kubeconfig), ..ConnectOptions::default() };
+    let cluster = connect(&options).await.unwrap();
     let found = look(&cluster, "shop").await.unwrap();
     let bad: Vec<String> = found
         .iter()

@@ -7,7 +7,16 @@ use shakedown_schemas::result::PodRef;
 use super::spec::{self, Ends, Inside};
 use super::*;
 use crate::FaultDriver;
-use shakedown_cluster::testing::{Answer, server};
+use shakedown_cluster::{ConnectOptions, connect};
+use shakedown_fakes::Answer;
+use shakedown_fakes::kubernetes::{self, json_answer};
+
+/// A cluster that answers each request by its line and its body.
+async fn server(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Cluster {
+    _ = rustls::crypto::ring::default_provider().install_default();
+    let kubeconfig = kubernetes::server(move |request| answer(&format!("{}\n{}", request.line, request.text())));
+    connect(&ConnectOptions { kubeconfig_text: Some(kubeconfig), ..ConnectOptions::default() }).await.unwrap()
+}
 
 fn pod(namespace: &str, name: &str, ip: &str) -> PodRef {
     PodRef { namespace: namespace.into(), name: name.into(), uid: name.into(), node: None, ip: Some(ip.into()) }
@@ -40,12 +49,12 @@ fn lossy(cluster: Cluster) -> ChaosFault {
 }
 
 fn ok(object: &Value) -> Answer {
-    (200, "", object.to_string())
+    json_answer(200, object.to_string())
 }
 
 fn refusal(code: u16, message: &str) -> Answer {
     let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message});
-    (code, "", status.to_string())
+    json_answer(code, status.to_string())
 }
 
 fn worker() -> Value {
@@ -73,12 +82,12 @@ fn failing(phase: &str, operation: &str, message: &str) -> Value {
 
 #[tokio::test]
 async fn what_may_not_be_done_in_a_peers_namespace_is_told_with_the_rule_that_is_missing() {
-    let cluster = server(|asked, _| match asked {
+    let cluster = server(|asked| match asked {
         asked if asked.contains("selfsubjectaccessreviews") => {
             let allowed = !asked.contains(r#""namespace":"bus""#);
             let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
                 "status": {"allowed": allowed}});
-            (201, "", review.to_string())
+            json_answer(201, review.to_string())
         }
         asked if asked.starts_with("POST") => {
             let user = "system:serviceaccount:shop:runner is forbidden on namespace bus";
@@ -100,8 +109,8 @@ async fn what_may_not_be_done_in_a_peers_namespace_is_told_with_the_rule_that_is
 async fn why_a_tool_failed_is_read_from_the_daemons_log_on_the_pods_node() {
     let log = "INFO build command\nERROR error while adding netem {\"error\": \"error code: exit status 2, msg: Error: \
                Specified qdisc not found.\\n\"}\n";
-    let cluster = server(move |asked, _| match asked {
-        asked if asked.contains("/chaos-daemon-x/log") => (200, "", log.to_owned()),
+    let cluster = server(move |asked| match asked {
+        asked if asked.contains("/chaos-daemon-x/log") => Answer::new(200, log),
         asked if asked.contains("chaos-daemon") => {
             let daemon = json!({"metadata": {"name": "chaos-daemon-x", "namespace": "chaos-mesh"},
                 "spec": {"nodeName": "node-1"}});
@@ -127,7 +136,7 @@ async fn why_a_tool_failed_is_read_from_the_daemons_log_on_the_pods_node() {
 
 #[tokio::test]
 async fn what_does_not_recover_is_told_with_what_its_pod_does() {
-    let cluster = server(|_, _| ok(&worker())).await;
+    let cluster = server(|_| ok(&worker())).await;
     let told = lossy(cluster).inner.ailing(&failing("Injected/Wait", "Recover", "no running task found")).await;
     assert!(
         told.contains("in pod shop/worker-0 container main does not run (CrashLoopBackOff, started again 7 times)")
@@ -139,7 +148,7 @@ async fn a_removal_waits_for_the_controllers_first_look() {
     // Older versions leave rules behind when they see a resource for the first time while it is being deleted.
     let seen: Arc<Mutex<Vec<String>>> = Arc::default();
     let told = seen.clone();
-    let cluster = server(move |asked, _| {
+    let cluster = server(move |asked| {
         let mut seen = told.lock().unwrap();
         let (method, path) = asked.split_once(' ').unwrap();
         if method == "GET" && path.contains("/networkchaos?") {

@@ -1,7 +1,9 @@
 //! What becomes of a lane's requests: the moments at which they are sent and answered, and how they end.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{BATCH, Lane, State, nanoseconds};
 use crate::job::{Job, micros};

@@ -63,15 +63,15 @@ async fn a_connection_is_used_again_unless_its_answer_ends_it() {
         // Something behind the answer that nobody asked for.
         ("/more", false),
     ] {
-        let server = Server::start().await;
+        let server = server::start();
         let load = json!({"http": {"path": path}, "concurrency": 1});
         let mut duration = 50 * MS;
         // A busy machine may need longer for three.
-        while server.requests() < 3 {
+        while server.count() < 3 {
             let connections = server.connections();
-            let before = server.requests();
+            let before = server.count();
             let seen = send(planned(&server, load.clone()), duration, 20_000 * MS).await;
-            let (requests, connections) = (server.requests() - before, server.connections() - connections);
+            let (requests, connections) = (server.count() - before, server.connections() - connections);
             assert_eq!(seen.requests(), requests, "{path}: each is sent once");
             let failed = total(&seen).failed;
             assert!(failed.keys().all(|failure| *failure == Failure::Status(503)), "{path}: {failed:?}");
@@ -83,14 +83,14 @@ async fn a_connection_is_used_again_unless_its_answer_ends_it() {
 
 #[tokio::test]
 async fn a_large_body_arrives_whole() {
-    let server = Server::start().await;
+    let server = server::start();
     let body: Vec<u8> = (0..3_000_000_u32).map(|at| b'a' + (at % 23) as u8).collect();
     let load = json!({"http": {"method": "POST", "body_file": "body"}, "concurrency": 2, "timeout": "60s"});
     let mut planned = planned(&server, load);
     planned.files = Files::of([("body", body.as_slice())]);
     let seen = send(planned, 20 * MS, 60_000 * MS).await;
     assert!(total(&seen).succeeded >= 2, "{:?}", total(&seen).failed);
-    assert!(server.seen().iter().all(|it| it.body.as_bytes() == body));
+    assert!(server.requests().iter().all(|it| it.body == body));
 }
 
 /// A server that reads so many bytes on each connection, says this, and neither reads more nor hangs up.

@@ -192,7 +192,7 @@ async fn a_connection_on_which_nothing_is_heard_is_given_up() {
 
 #[tokio::test]
 async fn a_server_that_speaks_http1_is_no_http2() {
-    let server = Server::start().await;
+    let server = super::server::start();
     let seen =
         send(at(server.address(), json!({"http": {}, "rate": "100/s", "timeout": "5s"})), 50 * MS, 5_000 * MS).await;
     let total = total(&seen);

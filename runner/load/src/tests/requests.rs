@@ -1,17 +1,19 @@
 //! What is sent: each request with its own data, exactly once, however the load is divided.
 
+use shakedown_fakes::Request;
+
 use super::*;
 
 /// A load with a file beside it, sent until the server has seen a few.
-async fn sent(load: serde_json::Value, files: Files) -> (Vec<server::Seen>, LoadObservations, Server) {
-    let server = Server::start().await;
-    let mut planned = planned(&server, load);
+async fn sent(load: serde_json::Value, files: Files) -> (Vec<Request>, LoadObservations, MemoryServer) {
+    let server = server::in_memory();
+    let mut planned = plan(load);
     planned.files = files;
-    let seen = send(planned, 100 * MS, 20_000 * MS).await;
-    (server.seen(), seen, server)
+    let seen = send_paused(wired(&server, &planned), 100 * MS, 20_000 * MS).await;
+    (server.requests(), seen, server)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn every_number_is_sent_once_with_its_row() {
     let load = json!({
         "http": {"path": "/{{ n }}", "method": "POST", "body": "{{ row.name }} {{ uuid }}", "headers": {"x-id": "{{ uuid }}"}},
@@ -24,9 +26,10 @@ async fn every_number_is_sent_once_with_its_row() {
     let mut ids = std::collections::BTreeSet::new();
     for it in &seen {
         let number: u64 = it.line.trim_start_matches("POST /").split(' ').next().unwrap().parse().unwrap();
-        let (name, id) = it.body.split_once(' ').unwrap();
+        let body = it.text();
+        let (name, id) = body.split_once(' ').unwrap();
         assert_eq!(name, ["ann", "bob"][number as usize % 2]);
-        assert!(it.head.contains(&format!("x-id: {id}")), "{it:?}");
+        assert!(it.header("x-id") == Some(id), "{it:?}");
         numbers.push(number);
         ids.insert(id.to_owned());
     }
@@ -35,52 +38,48 @@ async fn every_number_is_sent_once_with_its_row() {
     assert_eq!(ids.len(), seen.len());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_closed_loop_has_numbers_of_its_own_too() {
-    let load = json!({"http": {"path": "/{{ n }}"}, "concurrency": 40});
+    let load = json!({"http": {"path": "/slow/10?{{ n }}"}, "concurrency": 40});
     let (seen, ..) = sent(load, Files::default()).await;
     let numbers: std::collections::BTreeSet<&str> = seen.iter().map(|it| it.line.as_str()).collect();
     assert!(numbers.len() == seen.len() && seen.len() >= 40, "{} of {}", numbers.len(), seen.len());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_same_seed_sends_the_same() {
     let load = |seed| async move {
-        let server = Server::start().await;
+        let server = server::in_memory();
         let http = json!({"requests": [
             {"name": "a", "path": "/a/{{ n }}", "headers": {"x-id": "{{ uuid }}"}},
             {"name": "b", "path": "/b/{{ n }}"},
         ]});
-        let mut planned = planned(&server, json!({"http": http, "rate": "200/s"}));
+        let mut planned = plan(json!({"http": http, "rate": "200/s"}));
         planned.seed = seed;
-        send(planned, 100 * MS, 20_000 * MS).await;
-        // How many there were in that time is not the point.
-        let mut seen = server.seen();
-        seen.iter_mut().for_each(|it| it.head = it.head.split("x-id: ").nth(1).unwrap_or_default().to_owned());
-        seen.sort_by_key(|it| it.line[7..].split(' ').next().unwrap().parse::<u64>().unwrap());
-        seen.truncate(15);
-        seen
+        send_paused(wired(&server, &planned), 100 * MS, 20_000 * MS).await;
+        server.requests()
     };
     let (first, again, other) = tokio::join!(load(7), load(7), load(8));
     assert_eq!(first, again);
-    assert!(first != other && first.len() == 15);
+    assert!(first != other && first.len() == 20);
     assert!(["GET /a", "GET /b"].iter().all(|line| first.iter().any(|it| it.line.starts_with(line))));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_request_can_have_its_own_connection() {
     for pace in [json!({"rate": "300/s"}), json!({"concurrency": 3})] {
-        let mut load = json!({"http": {}, "connections": "per_request"});
+        // Each answer takes a moment: without one, a closed loop on paused time would send without end.
+        let mut load = json!({"http": {"path": "/slow/10"}, "connections": "per_request"});
         load.as_object_mut().unwrap().extend(pace.as_object().unwrap().clone());
         let (seen, observed, server) = sent(load, Files::default()).await;
         let total = total(&observed);
         assert_eq!((total.succeeded, total.requests()), (seen.len() as u64, seen.len() as u64), "{:?}", total.failed);
         assert_eq!(server.connections(), total.succeeded);
-        assert!(seen.iter().all(|it| it.head.contains("connection: close")));
+        assert!(seen.iter().all(|it| it.header("connection") == Some("close")));
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_check_is_asked_of_its_own_request() {
     let load = json!({
         "http": {"check": {"contains": "hello"}, "requests": [
@@ -101,8 +100,8 @@ async fn a_check_is_asked_of_its_own_request() {
 /// Answers of a name that change, fail and come back are followed: the name is looked up again while the load goes on.
 #[tokio::test]
 async fn a_names_answers_may_change_and_fail() {
-    let servers = [Server::start().await, Server::start().await];
-    let addresses = servers.each_ref().map(Server::address);
+    let servers = [server::start(), server::start()];
+    let addresses = servers.each_ref().map(HttpServer::address);
     let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let load = json!({"http": {}, "connections": "per_request", "rate": "100/s"});
     let mut planned = planned(&servers[0], load);
@@ -117,12 +116,12 @@ async fn a_names_answers_may_change_and_fail() {
     let mut engine = Engine::of(vec![target]);
     let marks = Arc::new(Marks::default());
     marks.begin(Mark { at_ns: 0, phase: 0, part: Part::Judged });
-    engine.start(Instant::now(), marks).await.unwrap();
-    while servers[1].requests() < 5 {
+    engine.start(std::time::Instant::now(), marks).await.unwrap();
+    while servers[1].count() < 5 {
         tokio::time::sleep(5 * MS).await;
     }
     let total = total(&engine.finish(20_000 * MS).await.unwrap().remove(0));
-    assert!(servers[0].requests() > 0);
+    assert!(servers[0].count() > 0);
     assert_eq!(total.failed.keys().collect::<Vec<_>>(), [&Failure::Dns], "{:?}", total.failed);
-    assert_eq!(total.succeeded, servers[0].requests() + servers[1].requests());
+    assert_eq!(total.succeeded, servers[0].count() + servers[1].count());
 }

@@ -1,4 +1,4 @@
-//! The same client and the same deployment with Debian's real `nats-server`, where it is installed.
+//! The same client and the same deployment with Debian's real `nats-server`.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
@@ -17,18 +17,14 @@ struct Server {
 }
 
 impl Server {
-    /// `None`, and a line that says so, where the program is not installed.
-    fn start(port: u16) -> Option<Self> {
+    fn start(port: u16) -> Self {
         let mut command = Command::new("nats-server");
         command.args(["--addr", "127.0.0.1", "--port", &port.to_string()]);
-        match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
-            Ok(child) => Some(Self { child, port }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                eprintln!("SKIPPED: this test needs `nats-server` (Debian: apt-get install nats-server)");
-                None
-            }
-            Err(error) => panic!("cannot start nats-server: {error}"),
-        }
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = child.unwrap_or_else(|error| {
+            panic!("this test needs `nats-server` (Debian: apt-get install nats-server): {error}")
+        });
+        Self { child, port }
     }
 
     fn kill(&mut self) {
@@ -49,20 +45,23 @@ fn free_port() -> u16 {
 }
 
 #[tokio::test]
+#[ignore = "needs nats-server"]
 async fn the_real_server_routes_messages_as_ours_does() {
-    let Some(server) = Server::start(free_port()) else { return };
+    let server = Server::start(free_port());
     routes_messages("127.0.0.1", server.port).await;
 }
 
 #[tokio::test]
+#[ignore = "needs nats-server"]
 async fn the_real_server_serves_our_client() {
-    let Some(server) = Server::start(free_port()) else { return };
+    let server = Server::start(free_port());
     serves_our_client(Net::host(), format!("127.0.0.1:{}", server.port)).await;
 }
 
 #[tokio::test]
+#[ignore = "needs nats-server"]
 async fn the_deployment_runs_on_the_real_server_and_comes_back_to_it() {
-    let Some(mut server) = Server::start(free_port()) else { return };
+    let mut server = Server::start(free_port());
     let port = server.port;
     let bus = format!("127.0.0.1:{port}");
     let mut town = Town::new();
@@ -75,7 +74,7 @@ async fn the_deployment_runs_on_the_real_server_and_comes_back_to_it() {
     server.kill();
     until("all workers are dropped", async || town.workers().await.is_empty()).await;
     assert_eq!(town.complete(3).await.0, StatusCode::SERVICE_UNAVAILABLE);
-    let _server = Server::start(port).expect("it was there a moment ago");
+    let _server = Server::start(port);
     until("they are back", async || town.workers().await.len() == 2).await;
     assert_eq!(town.complete(3).await.0, StatusCode::OK);
 }
