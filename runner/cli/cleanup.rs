@@ -112,7 +112,10 @@ impl Found {
                     everywhere(cluster, args, async |namespace| leftovers::leases(cluster, namespace).await).await?;
                 leases.retain(doubtful);
                 if !leases.is_empty() && !said.replace(true) {
-                    print::remark(format_args!("watching {} locks for up to 30 s to see which of these runs are alive", leases.len()));
+                    print::remark(format_args!(
+                        "watching {} locks for up to 30 s to see which of these runs are alive",
+                        leases.len()
+                    ));
                 }
                 Ok(leases)
             };

@@ -23,10 +23,10 @@ mod pods;
 mod reach;
 mod secrets;
 mod story;
-#[cfg(test)]
-mod tests;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod watch;
 mod workloads;

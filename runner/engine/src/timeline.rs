@@ -32,7 +32,6 @@ use shakedown_observe::Observations;
 
 pub use watchdog::Breach;
 
-
 /// A scenario that is ready to run.
 pub struct Timeline<'a> {
     /// The scenario.

@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_request_that_was_given_up_counts_unless_only_successes_do() {
-        let given_up = |it: Request<'_>| if it.index % 10 == 0 { it.timeout() } else { it.ok_in(50.0) };
+        let given_up = |it: Request<'_>| if it.index.is_multiple_of(10) { it.timeout() } else { it.ok_in(50.0) };
         let at = |of| latency(given_up, of, 0.95);
         assert_eq!([at(LatencyOf::All), at(LatencyOf::Successes)], [Some(30_015.0), Some(50.0)]);
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::testing::{self, Timeline};
 use shakedown_observe::{Cell, LinesSeen, Outside, PodSeen, PodsSeen};
+use shakedown_schemas::result::Verdict;
 
 /// Every kind of expectation, with limits that any value holds and with as few samples as can be asked for.
 fn every_kind() -> Vec<Value> {

@@ -108,7 +108,7 @@ fn a_relapse_at_the_end_leaves_the_recovery_open() {
                   for only 2s of 5s: lengthen the phase by 3s";
     assert_eq!(late("29s").reason, reason);
     check(&late("20s"), Verdict::Fail, "> 28s");
-    let down = judge(&down_while(|into| into < 2.0 || into >= 25.0), json!({"max": "29s"}));
+    let down = judge(&down_while(|into| !(2.0..25.0).contains(&into)), json!({"max": "29s"}));
     check(&down, Verdict::Fail, "> 30s");
     let reason = "not recovered 30s after the removal (first after 2s; relapsed once, at 25s), expected at most 29s";
     assert_eq!(down.reason, reason);
@@ -136,7 +136,7 @@ fn one_failure_in_a_hundred_is_within_one_percent() {
 /// A service whose own windows are out of the band now and then need not be better after a fault.
 #[test]
 fn windows_like_the_baseline_s_are_no_relapse() {
-    let slow = |it: &Request<'_>, every: u64| (it.at as u64).is_multiple_of(every) && it.index % 5 == 0;
+    let slow = |it: &Request<'_>, every: u64| (it.at as u64).is_multiple_of(every) && it.index.is_multiple_of(5);
     let run = |every: u64, ms: f64| {
         let observations = observe(|it| match it.phase {
             "cut" => it.refused(),
