@@ -238,7 +238,7 @@ fn is_true(conflict: &Conflict, before: &Cluster, ends: &[End], blocks: &[Named]
     })
 }
 
-/// How many worlds each test looks at, times this: `SHAKEDOWN_CASES=10 cargo test --lib policy::property` is thorough.
+/// How many worlds each test looks at, times this: `SHAKEDOWN_CASES=10 cargo test -p shakedown-policy property` is thorough.
 fn times() -> u32 {
     std::env::var("SHAKEDOWN_CASES").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
 }

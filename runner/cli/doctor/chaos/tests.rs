@@ -1,6 +1,8 @@
 //! Each failure that users of Chaos Mesh report, as facts, and the finding that names its cause.
 
 use super::*;
+use std::time::Duration;
+
 use shakedown_cluster::{ConnectOptions, connect};
 use shakedown_fakes::kubernetes::{self, json_answer};
 
@@ -237,7 +239,8 @@ async fn every_cause_is_found_by_reading_the_cluster() {
         }
     });
     let options = ConnectOptions { kubeconfig_text: Some(kubeconfig), ..ConnectOptions::default() };
-    let cluster = connect(&options).await.unwrap();
+    // The webhook's answer is one that is repeated for a while.
+    let cluster = connect(&options).await.unwrap().with_patience(Duration::from_millis(200));
     let found = look(&cluster, "shop").await.unwrap();
     let bad: Vec<String> = found
         .iter()

@@ -82,30 +82,24 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use std::sync::atomic::{AtomicU16, Ordering};
+
+    use shakedown_fakes::{Answer, HttpServer};
 
     use super::*;
 
     #[tokio::test]
     async fn a_neighbour_is_bad_until_it_answers_well() {
         _ = rustls::crypto::ring::default_provider().install_default();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let status = Arc::new(AtomicU16::new(503));
+        let answered = Arc::clone(&status);
+        let server = HttpServer::start(move |_| Answer::new(answered.load(Ordering::SeqCst), ""));
         let of = StopHttp {
-            url: format!("http://{address}/healthz"),
+            url: format!("{}/healthz", server.url()),
             every: shakedown_schemas::units::Duration::from_millis(5),
             timeout: shakedown_schemas::units::Duration::from_secs(5),
             lasts: shakedown_schemas::units::Duration::from_secs(1),
         };
-        let (answers, mut wanted) = tokio::sync::mpsc::channel::<&str>(1);
-        let server = AbortOnDropHandle::new(tokio::spawn(async move {
-            while let Some(answer) = wanted.recv().await {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                _ = stream.read(&mut [0; 1024]).await;
-                _ = stream.write_all(answer.as_bytes()).await;
-            }
-        }));
         let probe = Probe::start(&of);
         let until = async |bad: bool| {
             while (probe.seen().bad > 0) != bad {
@@ -113,14 +107,10 @@ mod tests {
             }
             probe.seen()
         };
-        answers
-            .send("HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
-            .await
-            .unwrap();
         assert_eq!(until(true).await.problem, "it answered 503");
-        answers.send("HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await.unwrap();
+        status.store(200, Ordering::SeqCst);
         until(false).await;
         drop(server);
-        assert!(!until(true).await.problem.is_empty(), "nobody listens any more");
+        assert!(!until(true).await.problem.is_empty(), "the connection is refused");
     }
 }
