@@ -200,8 +200,8 @@ impl<'a> Run<'a> {
     /// Does everything that is due now.
     fn advance(&mut self) {
         loop {
-            if let Some(act) = self.state.next(Instant::now()) {
-                self.act(act);
+            if let Some(action) = self.state.next(Instant::now()) {
+                self.start(action);
                 continue;
             }
             let is_answered = |load: &dyn LoadDriver| load.answered_ns() >= self.border_ns();
@@ -353,8 +353,8 @@ impl<'a> Run<'a> {
 
     // Actions.
 
-    fn act(&mut self, act: Action) {
-        match act {
+    fn start(&mut self, action: Action) {
+        match action {
             Action::LoadBegins => {
                 self.events.emit(EventKind::LoadStarted);
                 self.watchdog.start();

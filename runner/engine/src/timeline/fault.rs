@@ -99,16 +99,16 @@ impl Commands {
     }
 
     /// Waits for an action, and after the command to undo for at most `grace`; none when it did not end in time.
-    async fn during<T>(&mut self, act: impl Future<Output = T>, grace: Duration) -> Option<T> {
-        let mut act = pin!(act);
+    async fn during<T>(&mut self, action: impl Future<Output = T>, grace: Duration) -> Option<T> {
+        let mut action = pin!(action);
         while self.undo.is_none() {
             tokio::select! {
                 biased;
                 _ = self.next() => {}
-                done = &mut act => return Some(done),
+                done = &mut action => return Some(done),
             }
         }
-        timeout(grace, act).await.ok()
+        timeout(grace, action).await.ok()
     }
 }
 
@@ -204,8 +204,8 @@ fn planned_objects(plan: &FaultPlan) -> Vec<Leftover> {
 const PANIC: &str = "shakedown itself failed there (this is a bug)";
 
 /// Turns a panic of an action into an error.
-async fn caught<T>(act: impl Future<Output = T>) -> Result<T, String> {
-    AssertUnwindSafe(act).catch_unwind().await.map_err(|panic| panicked(panic.as_ref()))
+async fn caught<T>(action: impl Future<Output = T>) -> Result<T, String> {
+    AssertUnwindSafe(action).catch_unwind().await.map_err(|panic| panicked(panic.as_ref()))
 }
 
 /// The failure of a driver's action.
@@ -230,8 +230,8 @@ impl DriverFailure {
 }
 
 /// An action of a driver, limited in time.
-async fn bounded<T>(limit: Duration, act: impl Future<Output = Result<T, FaultError>>) -> Result<T, DriverFailure> {
-    match timeout(limit, caught(act)).await {
+async fn bounded<T>(limit: Duration, action: impl Future<Output = Result<T, FaultError>>) -> Result<T, DriverFailure> {
+    match timeout(limit, caught(action)).await {
         Ok(Ok(Ok(value))) => Ok(value),
         Ok(Ok(Err(error))) => Err(DriverFailure::Fault(error)),
         Ok(Err(panic)) => Err(DriverFailure::Panic(panic)),
@@ -300,19 +300,18 @@ impl FaultTask {
         self.zero.elapsed().as_secs_f64()
     }
 
-    /// Reports what happened, and answers when that was, in seconds.
-    fn report(&self, what: FaultEvent) -> f64 {
-        let at = Instant::now();
+    fn report(&self, at: Instant, what: FaultEvent) {
         _ = self.reports.send(Report { fault: self.number, at, what });
-        at.saturating_duration_since(self.zero).as_secs_f64()
     }
 
     /// Enters a state, and returns when, in seconds.
     fn enter(&mut self, state: FaultState, detail: &str) -> f64 {
+        let at = Instant::now();
         self.state = state;
-        let at_s = self.report(FaultEvent::Entered(state));
+        // Before the report, which may be the last one that ends a phase: the events are to come in this order.
         self.events.emit(EventKind::Fault { fault: self.plan.name.clone(), state, detail: detail.to_owned() });
-        at_s
+        self.report(at, FaultEvent::Entered(state));
+        at.saturating_duration_since(self.zero).as_secs_f64()
     }
 
     fn note(&mut self, at_s: f64, findings: Vec<Finding>) {
@@ -411,7 +410,7 @@ impl FaultTask {
         self.result.injection = Verdict::Error;
         self.result.problem = Some(text.clone());
         self.enter(FaultState::Failed, &text);
-        self.report(FaultEvent::Failed(message));
+        self.report(Instant::now(), FaultEvent::Failed(message));
         false
     }
 
