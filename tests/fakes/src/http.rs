@@ -326,3 +326,38 @@ impl std::fmt::Debug for MemoryServer {
         formatter.debug_struct("MemoryServer").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_in_pieces_is_one_and_the_next_one_on_the_connection_is_another() {
+        let server = MemoryServer::new(|request| Answer::new(200, request.text()));
+        let mut stream = server.connect();
+        for piece in ["POST /a?b HTTP/1.1\r\nCon", "tent-Length: 4\r\n\r\nbo", "dyGET / HTTP/1.1\r\n\r\n"] {
+            stream.write_all(piece.as_bytes()).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        let mut answer = String::new();
+        while !answer.ends_with("content-length: 0\r\n\r\n") {
+            let mut buffer = [0; 256];
+            let read = stream.read(&mut buffer).await.unwrap();
+            assert!(read > 0, "{answer}");
+            answer.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+        }
+        let requests = server.requests();
+        let seen: Vec<_> = requests.iter().map(|it| (it.method(), it.target(), it.text())).collect();
+        assert_eq!(seen, [("POST", "/a?b", "body".to_owned()), ("GET", "/", String::new())]);
+        assert!(answer.contains("\r\n\r\nbody") && server.connections() == 1, "{answer}");
+    }
+
+    #[test]
+    fn the_port_is_closed_when_the_server_is_gone() {
+        let server = HttpServer::start(|_| 200.into());
+        let address = server.address();
+        assert!(std::net::TcpStream::connect(address).is_ok());
+        drop(server);
+        assert!(std::net::TcpStream::connect(address).is_err());
+    }
+}
