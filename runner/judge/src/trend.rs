@@ -111,7 +111,8 @@ mod tests {
         let cold = trend(7.0, |at, index| (129.0 + 300.0 * (-at / 3.0).exp()) * noise(index)).unwrap();
         assert!(cold.factor() > 1.5 && cold.to < cold.from, "{cold:?}");
         assert!(cold.words().starts_with("still falling, from "), "{}", cold.words());
-        let rising = trend(30.0, |at, index| (100.0 + 5.0 * at) * noise(index)).unwrap();
+        let mut service = Service::new(Shape::Independent, 1);
+        let rising = trend(30.0, |at, _| (1.0 + at / 15.0) * service.answer_ms(at)).unwrap();
         assert!(rising.words().starts_with("still rising"), "{}", rising.words());
         assert_eq!(trend(5.0, |at, _| 500.0 - 50.0 * at), None, "five windows tell nothing");
     }
