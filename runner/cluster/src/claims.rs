@@ -51,6 +51,12 @@ impl Cluster {
         self.ledger().made(uid)
     }
 
+    /// Takes note that the object with this key's UID belongs to another run by now, so that it is not ours to remove.
+    pub fn disown(&self, key: &ObjectKey) {
+        let entries = self.ledger().disown(key);
+        self.note_gone(entries);
+    }
+
     /// The number of the last act that has to be undone.
     pub fn last_act(&self) -> u64 {
         self.ledger().last()

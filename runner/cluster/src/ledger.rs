@@ -123,6 +123,11 @@ impl Ledger {
         })
     }
 
+    /// Forgets an object that belongs to another run by now, and returns its numbers in the journal.
+    pub fn disown(&mut self, key: &ObjectKey) -> Vec<u64> {
+        self.forget(|claim| claim.is_of(key) && claim.uid.is_some() && claim.uid == key.uid)
+    }
+
     /// Takes note that a label of ours is off.
     pub fn unmarked(&mut self, key: &ObjectKey, label: &str) -> Vec<u64> {
         let now = Instant::now();

@@ -193,6 +193,8 @@ pub async fn existing(cluster: &Cluster, items: Vec<(String, Item)>) -> Result<V
         let ours = match &item {
             // A mark's key is its run's own; an object of that name may be another run's.
             Item::Mark(_, label) => !there_labels[label].is_null(),
+            // A lock is its holder's, whichever run made it.
+            Item::Object(key) if key.kind == Kind::Lease => object["spec"]["holderIdentity"] == run.as_str(),
             Item::Object(_) => there_labels[labels::RUN] == run.as_str() && labels::is_original(&object),
         };
         if ours {

@@ -288,7 +288,11 @@ impl Locks {
             drop(renewal);
             let result = match cluster.get(&key).await {
                 Ok(Some(lease)) if lease["spec"]["holderIdentity"] == me.run.as_str() => cluster.delete(&key).await,
-                Ok(_) => Ok(()),
+                // Another run has it by now, and it is that run's to remove.
+                Ok(_) => {
+                    cluster.disown(&key);
+                    Ok(())
+                }
                 Err(error) => Err(error),
             };
             if let Err(error) = result {

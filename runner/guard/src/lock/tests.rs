@@ -217,6 +217,25 @@ async fn a_lock_is_held_by_its_uid_and_given_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lock_that_another_run_took_over_is_not_ours_to_remove() {
+    let store = Store::default();
+    let cluster = store.cluster();
+    let mut locks = Locks::new(cluster.clone());
+    let me = holder("b");
+    locks.take("n", &me, &Fuses::default()).await.unwrap();
+    store.change(&path("n"), |lease| lease["spec"]["holderIdentity"] = json!("c"));
+    assert!(locks.release(&cluster, &me).await.is_empty());
+    assert_eq!(
+        cluster.look_again(0).await.unwrap(),
+        [],
+        "the Lease has the UID that we were given, and another holder"
+    );
+    let left = vec![("b".to_owned(), Item::Object(key("n")))];
+    assert_eq!(leftovers::existing(&cluster, left).await.unwrap(), [], "nor does our journal say that it is ours");
+    assert!(store.get(&path("n")).is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn cleanup_takes_a_run_for_dead_only_when_it_renews_nothing_whatever_its_clock_says() {
     for (name, clock) in clocks() {
         for lives in [false, true] {
