@@ -71,7 +71,6 @@ const KNOWN: &[&[&str]] = &[
         "runner/engine/src/plan/pod_kill.rs",
         "runner/engine/src/plan.rs",
     ],
-    &["runner/engine/src/timeline/fault.rs", "runner/engine/src/timeline.rs"],
 ];
 
 /// The workspace's packages: for each its library's root file and what it depends on, tests aside.

@@ -2,15 +2,18 @@
 //! that was begun is looked at until it is proven to be gone.
 
 use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::ledger::Ledger;
-use super::objects::LATEST;
 use super::{Cluster, ClusterError};
 use crate::journal::Outcome;
 use crate::keys::{Act, Item, ObjectKey};
+
+/// A request is carried out at most so long after we gave it up: an API server's own limit for a request.
+pub const LATEST: Duration = Duration::from_secs(60);
 
 impl Cluster {
     /// Reads an object that we created; none when there is none of that name, or only one of another client. A key with a

@@ -11,8 +11,8 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
-use crate::keys::Act;
-use crate::keys::Item;
+pub use crate::keys::Mask;
+use crate::keys::{Act, Item};
 
 /// The journal's file in a run's folder.
 pub const FILE: &str = "journal.ndjson";
@@ -68,9 +68,6 @@ struct Line {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
-
-/// Takes secrets out of a text.
-pub type Mask = Box<dyn Fn(&str) -> String + Send + Sync>;
 
 /// An open journal.
 pub struct Journal {

@@ -6,7 +6,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::Kind;
-use crate::journal::Mask;
+
+/// Takes secrets out of a text.
+pub type Mask = Box<dyn Fn(&str) -> String + Send + Sync>;
 
 /// An object, exactly.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

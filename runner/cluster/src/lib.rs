@@ -33,6 +33,7 @@ mod workloads;
 
 pub use access::Access;
 pub use chaos::Installation;
+pub use claims::LATEST;
 pub use config::{ConnectOptions, quoted};
 pub use connect::connect;
 pub use discover::Listable;
@@ -40,7 +41,6 @@ pub use error::ClusterError;
 pub use keys::{Act, Item, ObjectKey};
 pub use kind::{CHAOS_GROUP, Kind};
 pub use network::{Network, endpoint_ips};
-pub use objects::LATEST;
 pub use own::WitnessImage;
 pub use pods::{choose, pod_ref};
 pub use reach::{PortForward, Reached, ServiceAddress, parse_service};

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shakedown_schemas::EventKind;
 use tokio::time::Instant;
 
-use super::claims::Begun;
+use super::claims::{Begun, LATEST};
 use super::ledger;
 use super::{Cluster, ClusterError, Kind};
 use crate::journal::Outcome;
@@ -17,8 +17,6 @@ use crate::labels;
 
 /// How long one request may take. Short enough that ten seconds of silence leave time for a second try.
 const REQUEST_LIMIT: Duration = Duration::from_secs(8);
-/// A request is carried out at most so long after we gave it up: an API server's own limit for a request.
-pub const LATEST: Duration = Duration::from_secs(60);
 /// How many objects are asked for at a time.
 const PAGE: u32 = 500;
 

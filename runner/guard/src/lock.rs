@@ -21,14 +21,13 @@ use crate::leftovers::{self, Kinds};
 use shakedown_cluster::labels;
 use shakedown_cluster::{Cluster, ClusterError, Item, Kind, ObjectKey};
 
+use watched::DURATION;
 pub use watched::{Life, Watched};
 
 /// The Lease's name: the same for all runs, which is what makes it a lock.
 pub const NAME: &str = "shakedown-lock";
 const HOST: &str = "shakedown.dev/host";
 const CI_JOB_URL: &str = "shakedown.dev/ci-job-url";
-/// How long a lock holds without being renewed, measured by the clock of the run that waits for it.
-const DURATION: Duration = Duration::from_secs(30);
 /// How often it is renewed: a few answers may fail before it is lost.
 const RENEWAL: Duration = Duration::from_secs(5);
 /// The pause after a renewal that failed.

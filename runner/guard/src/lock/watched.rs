@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::DURATION;
-
+/// How long a lock holds without being renewed, measured by the clock of the run that waits for it.
+pub(super) const DURATION: Duration = Duration::from_secs(30);
 /// The longest lease duration that is believed: a forged one must not make a lock last for ever.
 const LONGEST: Duration = Duration::from_secs(300);
 
