@@ -18,7 +18,8 @@ use graph::{circles, describe, graph};
 use names::Crate;
 
 /// The crates of this workspace that each crate may use, the lowest layer first.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
+    ("fakes", &[]),
     ("schemas", &[]),
     ("reports", &["schemas"]),
     ("observe", &["schemas"]),
@@ -73,7 +74,8 @@ const KNOWN: &[&[&str]] = &[
     ],
 ];
 
-/// The workspace's packages: for each its library's root file and what it depends on, tests aside.
+/// The workspace's packages: for each its library's root file and what it depends on, apart from what its tests need. An
+/// optional dependency belongs to the feature `testing`.
 fn packages() -> BTreeMap<String, (PathBuf, BTreeSet<String>)> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let asked = Command::new(cargo)
@@ -90,7 +92,8 @@ fn packages() -> BTreeMap<String, (PathBuf, BTreeSet<String>)> {
         let is_library = |target: &serde_json::Value| list(&target["kind"]).contains(&"lib".into());
         let library = list(&package["targets"]).into_iter().find(is_library).expect("a library");
         let file = PathBuf::from(text(&library["src_path"]));
-        let used = list(&package["dependencies"]).into_iter().filter(|one| one["kind"] != "dev");
+        let used =
+            list(&package["dependencies"]).into_iter().filter(|one| one["kind"] != "dev" && one["optional"] != true);
         let used = used.map(|one| short(&text(&one["name"]))).collect();
         (short(&text(&package["name"])), (file, used))
     });
