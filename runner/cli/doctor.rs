@@ -96,7 +96,7 @@ async fn permission_findings(cluster: &Cluster, namespace: &str) -> Result<Vec<F
         }
         if row.scope == Scope::Needed {
             missing.append(&mut refused);
-        } else if !refused.is_empty() && !(row.is_choice && refused.len() < row.all.len()) {
+        } else if !refused.is_empty() && (!row.is_choice || refused.len() == row.all.len()) {
             without.push(format!("{}: {}", row.text(), row.purpose));
             optional.append(&mut refused);
         }

@@ -164,7 +164,10 @@ fn unproven(wanted: &Wanted, direction: Direction, traffic: &Traffic, kept: bool
             "not proven: the policy was in place, and there is no phase before it whose requests could be compared"
                 .to_owned()
         }
-        _ => "not proven: the policy was in place, and the run's own requests went on as before".to_owned(),
+        Traffic::Unchanged { windows } | Traffic::Changed { words: windows, .. } => format!(
+            "not proven: the policy was in place, and the run's own requests went on as before{}",
+            in_brackets(windows)
+        ),
     };
     if let Wanted::Auto { no_witness: Some(why), .. } = wanted {
         text.push_str(&format!("; there was no witness, because {why}"));
