@@ -17,6 +17,7 @@ const PASSWORD: &str = "pl4nted-passw0rd";
 const BEARER: &str = "pl4nted-bearer-0123456789";
 const HOOK: &str = "pl4nted-hook";
 const QUERY: &str = "pl4nted-in-a-query";
+const SCRAPE: &str = "pl4nted-for-prometheus";
 const COLLECTOR: &str = "pl4nted-for-the-collector";
 /// What all of them have in common, in whatever form.
 const MARK: &str = "pl4nted";
@@ -49,7 +50,9 @@ phases:
     faults:
       nats-cut:
         partition: {pods: {prefix: vllm-agg-0-vllmdecodeworker, count: 1}, from: [{service: nats}], prove: applied}
-    expect: [{success_rate: {min: 99%}}]
+    expect:
+      - success_rate: {min: 99%}
+      - prometheus: {url: 'URL', query: up, min: 1, headers: {Cookie: session=SCRAPE}}
 "#;
 
 /// All files below a folder.
@@ -76,7 +79,7 @@ fn no_output_of_a_run_holds_a_secret() {
         .env("OTEL_EXPORTER_OTLP_HEADERS", format!("x-key={COLLECTOR}"));
     shakedown.file("step.md", "");
     let with_password = url.replace("http://", &format!("http://me:{PASSWORD}@"));
-    let text = SCENARIO.replace("KEY", KEY).replace("COOKIE", COOKIE).replace("QUERY", QUERY);
+    let text = SCENARIO.replace("KEY", KEY).replace("COOKIE", COOKIE).replace("QUERY", QUERY).replace("SCRAPE", SCRAPE);
     shakedown.file("secrets.yaml", text.replace("URL", &url));
     shakedown.file("password.yaml", text.replace("URL", &with_password));
     let sandbox = shakedown.start(&["sandbox", "--write-kubeconfig", "plain"]);
@@ -108,9 +111,14 @@ fn no_output_of_a_run_holds_a_secret() {
 
     // The service got them, so they were there to be leaked.
     let sent = heard.lock().unwrap().clone();
-    for part in
-        [format!("Bearer {TOKEN}"), KEY.to_owned(), format!("session={COOKIE}"), QUERY.to_owned(), COLLECTOR.to_owned()]
-    {
+    for part in [
+        format!("Bearer {TOKEN}"),
+        KEY.to_owned(),
+        format!("session={COOKIE}"),
+        QUERY.to_owned(),
+        SCRAPE.to_owned(),
+        COLLECTOR.to_owned(),
+    ] {
         assert!(sent.contains(&part), "the load never sent {part}");
     }
     let mut outputs: Vec<(String, String)> = Vec::new();

@@ -12,6 +12,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
 use shakedown_schemas::Event;
 use shakedown_schemas::result::RunResult;
+use shakedown_schemas::scenario::Secret;
 
 use crate::texts;
 
@@ -142,6 +143,22 @@ impl Redactor {
     pub fn learn_url(&self, url: &str) {
         if let Some((_, password)) = user_info(url).and_then(|(from, to)| url[from..to].split_once(':')) {
             self.learn(password);
+        }
+    }
+
+    /// Learns what a scenario says is a secret, or may be one.
+    pub fn learn_secret(&self, secret: &Secret) {
+        match secret {
+            Secret::Header { name, value } => self.learn_header(name, value),
+            Secret::Url(url) => self.learn_url(url),
+            Secret::Text(text) => _ = self.learn(text),
+            Secret::Base64(text) => {
+                self.learn(text);
+                let decoded = base64::engine::general_purpose::STANDARD.decode(text.trim());
+                if let Some(text) = decoded.ok().and_then(|bytes| String::from_utf8(bytes).ok()) {
+                    self.learn(&text);
+                }
+            }
         }
     }
 
@@ -394,6 +411,22 @@ mod tests {
         assert_eq!(redactor.text("https://chat.example/x"), "https://chat.example/x");
         let text = "k3y-of-mine t0ken-of-mine s3cret text/html";
         assert_eq!(redactor.text(text), "[redacted] [redacted] [redacted] text/html");
+    }
+
+    #[test]
+    fn what_a_scenario_says_is_a_secret_is_taken_out() {
+        let redactor = Redactor::default();
+        for secret in [
+            Secret::Header { name: "Cookie".into(), value: "session=c00kie".into() },
+            Secret::Url("http://me:passw0rd@h".into()),
+            Secret::Text("plain-text".into()),
+            // `inside-an-object`
+            Secret::Base64("aW5zaWRlLWFuLW9iamVjdA==".into()),
+        ] {
+            redactor.learn_secret(&secret);
+        }
+        let text = "session=c00kie passw0rd plain-text inside-an-object aW5zaWRlLWFuLW9iamVjdA==";
+        assert_eq!(redactor.text(text), [MASK; 5].join(" "));
     }
 
     /// Plants a secret into every text of a result, and looks for it in every report.

@@ -85,26 +85,7 @@ fn wanted(selection: &Selection, tags: &[String]) -> bool {
 
 /// What a scenario sends as a secret is one everywhere.
 fn learn(redactor: &Redactor, document: &Document) {
-    for load in document.scenario.load.values() {
-        let http = load.http.iter().flat_map(|it| it.all_requests()).flat_map(|it| it.headers);
-        let openai = load.openai.iter().flat_map(|it| it.headers.clone());
-        for (name, value) in http.chain(openai) {
-            let is_same = value.data().next().is_none();
-            for text in value.texts() {
-                if is_same {
-                    redactor.learn_header(&name, text);
-                } else {
-                    // What is different for every request is in no report; beside it stand words that are no secrets, such as
-                    // `Bearer`.
-                    let words = text.split_whitespace().filter(|word| !word.chars().all(char::is_alphabetic));
-                    words.for_each(|word| redactor.learn_header(&name, word));
-                }
-            }
-        }
-        if let Some(url) = load.url() {
-            redactor.learn_url(url);
-        }
-    }
+    document.scenario.secrets().iter().for_each(|secret| redactor.learn_secret(secret));
 }
 
 /// The name and the value of a `--secret`.

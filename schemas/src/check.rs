@@ -1,17 +1,22 @@
 //! What must hold across the fields of a scenario, checked on the typed value and told at the place in the file. Only
 //! what can be known without a cluster. What a single value may look like is in `units` and the types.
 
-mod expect;
+pub(crate) mod expect;
 mod fault;
 mod findings;
-mod load;
+pub(crate) mod inside;
+pub(crate) mod load;
 mod map;
 mod pace;
+mod peer;
 mod phase;
 mod safety;
+mod selector;
+mod written;
 
 pub(crate) use findings::{Findings, dns_label, is_dns_label, key_name, name, unknown};
 pub(crate) use map::Map;
+pub(crate) use peer::peer;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::files::{Files, Reader};

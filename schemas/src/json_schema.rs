@@ -11,6 +11,8 @@ use schemars::transform::{RecursiveTransform, Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
+use crate::rule::Rule;
+use crate::scenario::{CountLimits, Expectation, Fault, Load};
 use crate::{Event, RunResult, Scenario};
 
 /// Makes one of the schemas.
@@ -181,38 +183,27 @@ fn is_word(option: &Value) -> bool {
         && (option.get("const").is_some() || option.get("enum").is_some())
 }
 
-/// What must be given in these types, beside the keys that are always needed. `check` says the same in words.
-fn choices(definitions: &mut Map<String, Value>) {
-    let one_of =
-        |keys: &[&str]| json!({"oneOf": keys.iter().map(|key| json!({"required": [key]})).collect::<Vec<_>>()});
-    let some_of =
-        |keys: &[&str]| json!({"anyOf": keys.iter().map(|key| json!({"required": [key]})).collect::<Vec<_>>()});
-    let limits = || some_of(&["min", "max"]);
-    let rules = [
-        ("Load", vec![one_of(&["http", "openai"]), one_of(&["rate", "concurrency"])]),
-        ("Http", vec![one_of(&["service", "url"])]),
-        ("OpenAi", vec![one_of(&["service", "url"]), one_of(&["prompt", "prompts"])]),
-        ("JsonCheck", vec![one_of(&["equals", "not_equals", "contains", "matches", "exists"])]),
-        ("TextCheck", vec![some_of(&["equals", "contains", "matches", "exists"])]),
-        ("Peer", vec![one_of(&["service", "pods", "cidr", "host"])]),
-        (
-            "PodSelector",
-            vec![some_of(&["name", "prefix", "labels", "owner"]), json!({"not": {"required": ["count", "percent"]}})],
-        ),
-        ("Netem", vec![some_of(&["loss", "delay", "duplicate", "corrupt", "bandwidth"])]),
-        ("Stress", vec![some_of(&["cpu", "memory"])]),
-        ("HttpFault", vec![some_of(&["abort", "delay", "status"])]),
-        ("IoFault", vec![one_of(&["delay", "error"])]),
-        ("Condition", vec![one_of(&["equals", "not_equals", "exists"])]),
-        ("SuccessRate", vec![limits()]),
-        ("Latency", vec![limits()]),
-        ("LatencyRatio", vec![limits()]),
-        ("RecoveryTime", vec![limits()]),
-        ("Requests", vec![limits()]),
+/// What several keys of a type must say together, by the type's name. `check` says the same in words.
+pub(crate) fn rules() -> impl Iterator<Item = (&'static str, &'static [Rule])> {
+    const SHARED: [(&str, &[Rule]); 7] = [
+        ("Load", &[Load::ONE_KIND, Rule::One(&["rate", "concurrency"])]),
+        ("Peer", &[Rule::One(&["service", "pods", "cidr", "host"])]),
+        ("PodSelector", &[Rule::Some(&["name", "prefix", "labels", "owner"]), Rule::NotBoth("count", "percent")]),
+        ("Condition", &[Rule::One(&["equals", "not_equals", "exists"])]),
+        ("JsonCheck", &[Rule::One(&["equals", "not_equals", "contains", "matches", "exists"])]),
+        ("TextCheck", &[Rule::Some(&["equals", "contains", "matches", "exists"])]),
+        ("CountLimits", CountLimits::RULES),
     ];
-    for (name, rules) in rules {
+    let faults = Fault::KINDS.iter().map(|kind| (kind.definition, kind.facts.rules));
+    let expectations = Expectation::KINDS.iter().map(|kind| (kind.definition, kind.rules));
+    let loads = Load::KINDS.iter().map(|kind| (kind.definition, kind.facts.rules));
+    SHARED.into_iter().chain(faults).chain(expectations).chain(loads)
+}
+
+fn choices(definitions: &mut Map<String, Value>) {
+    for (name, rules) in rules().filter(|(_, rules)| !rules.is_empty()) {
         if let Some(definition) = definitions.get_mut(name).and_then(Value::as_object_mut) {
-            definition.insert("allOf".to_owned(), Value::Array(rules));
+            definition.insert("allOf".to_owned(), rules.iter().map(|rule| rule.schema()).collect());
         }
     }
 }
@@ -228,6 +219,9 @@ mod tests {
         for (file, generate) in FILES {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
             let fresh = text(&generate());
+            if std::env::var("INSTA_UPDATE").is_ok_and(|it| it == "always") {
+                fs::write(&path, &fresh).expect("the schema's file");
+            }
             let checked_in = fs::read_to_string(&path).unwrap_or_default();
             assert!(checked_in == fresh, "schemas/{file} is stale; refresh it with `{REFRESH}`");
         }

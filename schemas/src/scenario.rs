@@ -8,24 +8,15 @@ mod expect;
 mod fault;
 mod load;
 mod safety;
+mod secret;
 mod selector;
 
-pub use expect::{
-    CountLimits, Decide, Effect, Errors, Expectation, Latency, LatencyOf, LatencyRatio, Logs, Over, Pods, Prometheus,
-    RateRatio, RecoveryTime, Requests, Stuck, SuccessRate, TokenRate,
-};
-pub use fault::{
-    Clock, Condition, ContainerKill, Direction, DnsAnswer, DnsFault, Engine, Fault, Field, HttpFault, IoError, IoFault,
-    IoMethod, Manifest, Netem, ObjectName, Partition, PodFailure, PodKill, PortRange, Prove, Stress, StressCpu,
-    StressMemory, TimeFault,
-};
+pub use expect::*;
+pub use fault::*;
 pub(crate) use load::REQUEST_NAMES;
-pub use load::{
-    Arrival, Check, Connections, Data, Feeder, Filter, Http, HttpRequest, HttpVersion, JsonCheck, Leg, Load,
-    LoadChange, Model, OpenAi, OpenAiEndpoint, Order, Pace, Part, Prompts, Ramp, Reach, RequestText, Source, Steps,
-    TextCheck, ThinkTime, TlsOptions, WordRange,
-};
+pub use load::*;
 pub use safety::{BlastRadius, StopCondition, StopHttp, StopLatency, StopSuccessRate};
+pub use secret::Secret;
 pub use selector::{Expression, LabelSelector, Operator, Peer, PodSelector};
 
 use indexmap::IndexMap;
@@ -151,10 +142,23 @@ impl Scenario {
         asked.fold(1.0, f64::max)
     }
 
+    /// What in it must not reach a report, a log or a terminal.
+    pub fn secrets(&self) -> Vec<Secret> {
+        let phases = || self.phases.iter();
+        let effects = phases().filter_map(|phase| phase.effect.as_ref()?.expectation());
+        let stops = self.abort_if.iter().chain(phases().flat_map(|phase| &phase.abort_if));
+        let mut found: Vec<Secret> = self.load.values().flat_map(Load::secrets).collect();
+        found.extend(phases().flat_map(|phase| phase.faults.values()).flat_map(Fault::secrets));
+        found.extend(phases().flat_map(|phase| &phase.expect).flat_map(Expectation::secrets));
+        found.extend(effects.flat_map(|expectation| expectation.secrets()));
+        found.extend(stops.filter_map(StopCondition::secret));
+        found
+    }
+
     /// True when no fault, no load and no expectation needs a cluster: every load names a `url`, no phase has faults, and
     /// nothing is asked about pods or their logs.
     pub fn needs_no_cluster(&self) -> bool {
-        let asks = |it: &Expectation| matches!(it, Expectation::Pods(_) | Expectation::Logs(_));
+        let asks = |it: &Expectation| it.info().facts.about == About::Cluster;
         self.load.values().all(|load| load.service().is_none())
             && self.phases.iter().all(|phase| phase.faults.is_empty() && !phase.expect.iter().any(asks))
     }

@@ -15,7 +15,7 @@ use minijinja::{Environment, ErrorKind, State, UndefinedBehavior};
 
 use crate::diagnostic::{Code, Diagnostic, closest, words};
 use crate::pieces::{Piece, pieces};
-use crate::scenario::{Data, Part, REQUEST_NAMES, RequestText};
+use crate::scenario::{Data, LoadKindInfo, Part, REQUEST_NAMES, RequestText};
 use crate::source::{Node, Span, Step, Value, place};
 
 /// The longest text that an expression may produce, in bytes.
@@ -293,18 +293,13 @@ fn is_sent(path: &[Step]) -> bool {
         .iter()
         .map(|step| match step {
             Step::Key(key) => key.as_str(),
-            Step::Index(_) => "",
+            Step::Index(_) => "[]",
         })
         .collect();
-    matches!(
-        keys.as_slice(),
-        ["load", _, "http", "path" | "body"]
-            | ["load", _, "http", "headers", _]
-            | ["load", _, "http", "requests", "", "path" | "body"]
-            | ["load", _, "http", "requests", "", "headers", _]
-            | ["load", _, "openai", "prompt"]
-            | ["load", _, "openai", "headers", _]
-    )
+    match keys.as_slice() {
+        ["load", _, kind, rest @ ..] => LoadKindInfo::of(kind).is_some_and(|kind| kind.is_sent(rest)),
+        _ => false,
+    }
 }
 
 /// Data of a request where none can be, or with more around it than can be done for every request.

@@ -2,13 +2,10 @@
 
 use serde_json::Value;
 use shakedown_schemas::result::{FaultResult, ScenarioResult, Verdict};
+use shakedown_schemas::scenario::FaultInfo;
 
 use super::values::{pods, variable};
 use crate::words;
-
-/// Keys of a fault in the file that are no settings of it: who it acts on, when, and how that is proven.
-const NO_SETTINGS: [&str; 12] =
-    ["pods", "from", "to", "after", "for", "follow", "prove", "engine", "object", "active_when", "gone_when", "within"];
 
 /// A fault in one line: what was done to whom, the other end of it, and how strongly.
 pub fn fault(scenario: &ScenarioResult, it: &FaultResult) -> String {
@@ -19,10 +16,10 @@ pub fn fault(scenario: &ScenarioResult, it: &FaultResult) -> String {
     };
     let targets = pods(&it.targets, 2);
     let kind = it.kind.replace('_', " ");
-    let mut text = match (it.kind.as_str(), peers.is_empty()) {
+    let mut text = match (FaultInfo::of(&it.kind), peers.is_empty()) {
+        (Some(info), false) => format!("{kind} {}", (info.facts.link)(&targets, &peers)),
+        (None, false) => format!("{kind} of {targets} with {peers}"),
         (_, true) => format!("{kind} of {targets}"),
-        ("partition", false) => format!("{kind} of {targets} from {peers}"),
-        (_, false) => format!("{kind} between {targets} and {peers}"),
     };
     let settings = settings(scenario, it);
     if !settings.is_empty() {
@@ -40,7 +37,7 @@ fn settings(scenario: &ScenarioResult, it: &FaultResult) -> Vec<String> {
     });
     let mut list = Vec::new();
     for (key, value) in asked.and_then(Value::as_object).into_iter().flatten() {
-        if !NO_SETTINGS.contains(&key.as_str()) {
+        if FaultInfo::of(&it.kind).is_none_or(|info| info.is_setting(key)) {
             setting(&mut list, &key.replace('_', " "), value);
         }
     }

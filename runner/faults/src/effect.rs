@@ -4,7 +4,7 @@
 use std::fmt;
 
 use shakedown_schemas::result::{Evidence, FaultResult, Proof, Verdict};
-use shakedown_schemas::scenario::Direction;
+use shakedown_schemas::scenario::{Direction, FaultInfo};
 
 use super::witness::KEPT;
 
@@ -118,20 +118,11 @@ pub fn conclude(fault: &mut FaultResult, wanted: &Wanted, direction: Direction, 
 
 /// What it may mean that the requests do not show a fault of Chaos Mesh.
 fn same_as_before(fault: &FaultResult) -> String {
-    let kind = match fault.kind.as_str() {
-        "netem" | "partition" => {
-            ", or the cluster's network passes its rules by (a service mesh, Cilium in place of kube-proxy, a kernel with \
-             nftables only)"
-        }
-        "http" => {
-            ", or the connections are older than the fault, or do not come through the pods' network (a port-forward)"
-        }
-        "dns" => ", or nobody asked for a name while it stood",
-        _ => "",
-    };
-    let ask = match fault.kind.as_str() {
-        "netem" | "partition" => "`prove: traffic`",
-        _ => "`effect: any` on its phase",
+    let info = FaultInfo::of(&fault.kind);
+    let kind = info.map_or("", |info| info.facts.unfelt_because);
+    let ask = match info.is_some_and(FaultInfo::has_prove) {
+        true => "`prove: traffic`",
+        false => "`effect: any` on its phase",
     };
     format!(
         "the run's own requests went on as before: either the service tolerates it, or others carry the load{kind}; {ask} asks \

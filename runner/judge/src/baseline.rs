@@ -18,9 +18,7 @@ fn before_faults(scenario: &Scenario) -> usize {
 
 /// False for what counts how much there was: requests that are under way would be missing.
 fn can_be_asked_early(it: &Expectation) -> bool {
-    use Expectation::{OutputTokensPerSecond, OutputTokensPerSecondRatio, Requests, ThroughputRatio};
-    it.is_about_requests()
-        && !matches!(it, OutputTokensPerSecond(_) | OutputTokensPerSecondRatio(_) | Requests(_) | ThroughputRatio(_))
+    it.is_about_requests() && !it.info().facts.counts_work
 }
 
 /// What is wrong with the baseline, in sentences; nothing when it is well. An expectation about requests that fails in a

@@ -132,13 +132,7 @@ const fn of(it: LatencyOf) -> &'static str {
 }
 
 fn what(expectation: &Expectation) -> &'static str {
-    match expectation {
-        Expectation::TimeToFirstToken(_) | Expectation::TimeToFirstTokenRatio(_) => "time to first token ",
-        Expectation::InterTokenLatency(_) | Expectation::InterTokenLatencyRatio(_) => "inter-token latency ",
-        Expectation::OutputTokensPerSecondRatio(_) => "output tokens per second ",
-        Expectation::ThroughputRatio(_) => "throughput ",
-        _ => "",
-    }
+    expectation.info().facts.noun
 }
 
 #[cfg(test)]

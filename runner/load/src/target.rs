@@ -10,7 +10,9 @@ use bytes::Bytes;
 use http::Uri;
 use http::header::{self, HeaderMap, HeaderValue};
 use serde_json::json;
-use shakedown_schemas::scenario::{Connections, HttpRequest, HttpVersion, OpenAi, OpenAiEndpoint, Order, RequestText};
+use shakedown_schemas::scenario::{
+    Connections, HttpRequest, HttpVersion, OpenAi, OpenAiEndpoint, Order, RequestText, Sent,
+};
 use shakedown_schemas::tables::{Table, prompts};
 
 use super::dice::Dice;
@@ -122,7 +124,8 @@ impl Target {
         headers.insert(header::HOST, host);
         headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("shakedown/", env!("CARGO_PKG_VERSION"))));
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-        if load.openai.is_some() {
+        let sent = load.sent().ok_or_else(|| "needs exactly one kind of request, such as `http`".to_owned())?;
+        if let Sent::OpenAi(_) = sent {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         let base = Base {
@@ -135,8 +138,8 @@ impl Target {
             rows: table.as_ref().map_or(1, |(table, _)| table.rows.len()),
             dice,
         };
-        let (kind, requests) = match (&load.http, &load.openai) {
-            (Some(http), None) => {
+        let (kind, requests, stall_after) = match sent {
+            Sent::Http(http) => {
                 let requests: Result<Vec<_>, String> = http
                     .all_requests()
                     .iter()
@@ -145,14 +148,14 @@ impl Target {
                         Ok((Request::new(it, body, &base, &mut compiler)?, it.weight.max(1)))
                     })
                     .collect();
-                (Kind::Http, requests?)
+                (Kind::Http, requests?, None)
             }
-            (None, Some(openai)) => {
+            Sent::OpenAi(openai) => {
                 let kind = if openai.stream { Kind::Stream } else { Kind::Json };
                 let body = openai_body(planned, openai, &mut compiler)?;
-                (kind, vec![(Request::new(&openai_request(openai), body, &base, &mut compiler)?, 1)])
+                let request = Request::new(&openai_request(openai), body, &base, &mut compiler)?;
+                (kind, vec![(request, 1)], openai.stall_after.map(|it| it.get()))
             }
-            _ => return Err("needs exactly one of `http` and `openai`".to_owned()),
         };
 
         let host = authority.host().trim_matches(['[', ']']).to_owned();
@@ -182,7 +185,7 @@ impl Target {
                 }
             },
             fresh,
-            stall_after: load.openai.as_ref().and_then(|openai| openai.stall_after).map(|it| it.get()),
+            stall_after,
             requests: Requests::new(requests, rows, dice),
             kept: Arc::default(),
         })

@@ -1,19 +1,10 @@
-//! Checks of one fault: its targets, its peers and its time within the phase. What belongs to one kind alone is in a file
-//! of its family.
-
-mod manifest;
-mod network;
-mod peer;
-mod pods;
-mod selector;
-
-pub(super) use manifest::{Written, written};
-pub(super) use selector::selector;
+//! Checks of one fault that are the same for every kind: its targets and its time within the phase. What belongs to one
+//! kind alone is in the file of that kind.
 
 use super::Findings;
+use super::selector::{narrowing, selector};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::scenario::{Fault, Phase};
-use selector::narrowing;
 
 pub(super) fn check(path: &str, phase: &Phase, fault: &Fault, findings: &mut Findings<'_>) {
     let path = format!("{path}.{}", fault.kind());
@@ -22,28 +13,7 @@ pub(super) fn check(path: &str, phase: &Phase, fault: &Fault, findings: &mut Fin
         narrowing(&format!("{path}.pods"), targets, findings);
     }
     time(&path, phase, fault, findings);
-    match fault {
-        Fault::Partition(it) => network::partition(&path, it, findings),
-        Fault::Netem(it) => network::netem(&path, it, findings),
-        Fault::PodKill(it) => pods::pod_kill(&path, it, findings),
-        Fault::PodFailure(_) => {}
-        Fault::ContainerKill(it) => {
-            pods::container_kill(&path, it, findings);
-            pods::containers(&path, &it.containers, findings);
-        }
-        Fault::Stress(it) => {
-            pods::stress(&path, it, findings);
-            pods::containers(&path, &it.containers, findings);
-        }
-        Fault::Http(it) => pods::http(&path, it, findings),
-        Fault::Dns(it) => pods::dns(&path, it, findings),
-        Fault::Io(it) => {
-            pods::io(&path, it, findings);
-            pods::containers(&path, &it.containers, findings);
-        }
-        Fault::Time(it) => pods::containers(&path, &it.containers, findings),
-        Fault::Manifest(it) => manifest::manifest(&path, it, findings),
-    }
+    fault.check(&path, findings);
 }
 
 fn time(path: &str, phase: &Phase, fault: &Fault, findings: &mut Findings<'_>) {

@@ -1,31 +1,38 @@
 //! Checks of one load: where to it sends, and how often. What it sends and what it wants back is in the files beside this.
 
-mod answer;
+pub(crate) mod answer;
 mod characters;
 mod data;
-mod openai;
-mod request;
+pub(crate) mod request;
 mod transport;
 
 use super::pace::MAX_AT_ONCE;
 use super::{Findings, dns_label};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::scenario::{Load, Reach};
-use data::Rows;
+use crate::scenario::{Load, LoadKindInfo, Reach};
+pub(crate) use data::{Place, Rows};
 
 pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
-    match (&load.http, &load.openai) {
-        (None, None) => findings.push(
-            path,
-            Diagnostic::error(Code::ExactlyOne, "this load does not say what to send")
-                .help("write `http: {service: \"shop:80\"}` or `openai: {service: \"frontend:8000\", ...}`"),
+    let all = load.all_sent();
+    match all.as_slice() {
+        [] => {
+            let hint = |kind: &LoadKindInfo| format!("`{}: {}`", kind.name, kind.facts.hint);
+            let hints: Vec<String> = Load::KINDS.iter().map(hint).collect();
+            findings.push(
+                path,
+                Diagnostic::error(Code::ExactlyOne, "this load does not say what to send")
+                    .help(format!("write {}", hints.join(" or "))),
+            );
+        }
+        [_] => {}
+        [first, second, ..] => findings.push_at_key(
+            &format!("{path}.{}", second.kind()),
+            Diagnostic::error(
+                Code::ExactlyOne,
+                format!("this load has both `{}` and `{}`", first.kind(), second.kind()),
+            )
+            .help("keep one, or make two loads of it"),
         ),
-        (Some(_), Some(_)) => findings.push_at_key(
-            &format!("{path}.openai"),
-            Diagnostic::error(Code::ExactlyOne, "this load has both `http` and `openai`")
-                .help("keep one, or make two loads of it"),
-        ),
-        _ => {}
     }
     match (&load.rate, load.concurrency) {
         (None, None) => findings.push(
@@ -58,15 +65,8 @@ pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
     }
     transport::check(path, load, findings);
     let mut rows = Rows::new(path, load, findings);
-    if let Some(http) = &load.http {
-        let path = format!("{path}.http");
-        target(&path, http.service.as_deref(), http.url.as_deref(), http.reach, findings);
-        request::http(&path, http, &mut rows, findings);
-    }
-    if let Some(openai) = &load.openai {
-        let path = format!("{path}.openai");
-        target(&path, openai.service.as_deref(), openai.url.as_deref(), openai.reach, findings);
-        openai::check(&path, openai, &mut rows, findings);
+    for sent in all {
+        sent.check(&format!("{path}.{}", sent.kind()), &mut rows, findings);
     }
     rows.finish(findings);
 }
@@ -81,7 +81,13 @@ fn in_flight(path: &str, value: Option<u32>, findings: &mut Findings<'_>) {
     }
 }
 
-fn target(path: &str, service: Option<&str>, url: Option<&str>, reach: Option<Reach>, findings: &mut Findings<'_>) {
+pub(crate) fn target(
+    path: &str,
+    service: Option<&str>,
+    url: Option<&str>,
+    reach: Option<Reach>,
+    findings: &mut Findings<'_>,
+) {
     match (service, url) {
         (None, None) => findings.push(
             path,

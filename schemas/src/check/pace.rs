@@ -2,7 +2,7 @@
 
 use super::{Findings, unknown};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::scenario::{Effect, Expectation, Load, Model, Pace, Phase, Ramp, Scenario, Steps};
+use crate::scenario::{Effect, Load, Model, Pace, Phase, Ramp, Scenario, Steps};
 use crate::units::Duration;
 
 /// The largest `concurrency` and `max_in_flight`: each is a socket, and a process has 65535 ports for them at best.
@@ -199,11 +199,9 @@ fn comparisons(scenario: &Scenario, index: usize, phase: &Phase, findings: &mut 
         });
         // One load suffices to say so.
         for message in other.take(1) {
-            let meaning = match expectation {
-                Expectation::ThroughputRatio(_) | Expectation::OutputTokensPerSecondRatio(_) => {
-                    "a service that keeps up changes with what it is asked for"
-                }
-                _ => "part of the difference is the pace's",
+            let meaning = match expectation.info().facts.counts_work {
+                true => "a service that keeps up changes with what it is asked for",
+                false => "part of the difference is the pace's",
             };
             findings.push(
                 &format!("phases[{index}].{place}.{}.to", expectation.kind()),

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Findings, fault, key_name, name};
+use super::{Findings, fault, key_name, name, written};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::scenario::Scenario;
 
 pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
     let mut phases: BTreeMap<&str, u32> = BTreeMap::new();
     let mut faults: BTreeMap<&str, (&str, u32)> = BTreeMap::new();
-    let mut written: BTreeMap<fault::Written, &str> = BTreeMap::new();
+    let mut objects: BTreeMap<written::Written, &str> = BTreeMap::new();
     for (index, phase) in scenario.phases.iter().enumerate() {
         let path = format!("phases[{index}]");
         let key = format!("{path}.name");
@@ -46,8 +46,8 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
             let path = format!("{path}.faults.{fault_name}");
             key_name(fault_name, "fault", &path, findings);
             // The second one would find the first one's object under its name, and could not be told from it.
-            if let Some(object) = fault::written(it, scenario.namespace.as_deref()) {
-                match written.get(&object) {
+            if let Some(object) = written::written(it, scenario.namespace.as_deref()) {
+                match objects.get(&object) {
                     Some(first) => findings.push(
                         &format!("{path}.manifest.object.metadata.name"),
                         Diagnostic::error(
@@ -56,7 +56,7 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
                         )
                         .help("give it another name, or leave `name` out: then each fault has an object of its own"),
                     ),
-                    None => _ = written.insert(object, fault_name),
+                    None => _ = objects.insert(object, fault_name),
                 }
             }
             match faults.get(fault_name.as_str()) {

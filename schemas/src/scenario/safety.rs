@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Secret;
 use crate::units::{Duration, Percent, Percentile};
 
 /// When to stop: a map with one key, the kind of condition. As soon as one holds, every fault is undone, the scenario
@@ -34,6 +35,14 @@ impl StopCondition {
             Self::SuccessRate(it) => it.lasts,
             Self::Latency(it) => it.lasts,
             Self::Http(it) => it.lasts,
+        }
+    }
+
+    /// What in it must not reach a report.
+    pub(super) fn secret(&self) -> Option<Secret> {
+        match self {
+            Self::SuccessRate(_) | Self::Latency(_) => None,
+            Self::Http(it) => Some(Secret::Url(it.url.clone())),
         }
     }
 

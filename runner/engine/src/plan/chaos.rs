@@ -87,11 +87,9 @@ pub(super) async fn plan(
         };
         return Err(refuse(format!("{} {what}\nhelp: {INSTALL}", wish.fault.kind())));
     }
-    let needs = Needs {
-        // The controller does that alone.
-        daemon: !matches!(wish.fault, Fault::PodFailure(_)),
-        names: matches!(wish.fault, Fault::Dns(_)),
-    };
+    let taken = wish.fault.info().chaos_mesh();
+    let needs =
+        Needs { daemon: taken.is_none_or(|it| it.needs_daemon), names: taken.is_some_and(|it| it.needs_dns_server) };
     let pods = wish.targets.iter().chain(&deed.far);
     let place = find_place(pods, &resources, cluster, installed).await?;
     if let Some(first) = hindrances(installed, &place, needs).into_iter().next() {

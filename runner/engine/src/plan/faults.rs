@@ -3,7 +3,7 @@
 use serde_json::Value;
 use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{ObjectRecord, PodRef};
-use shakedown_schemas::scenario::{Direction, Engine, Fault, Partition, PodSelector, Prove};
+use shakedown_schemas::scenario::{Direction, Engine, Fault, Partition, PodSelector, Prove, Sandbox};
 
 use super::chaos::{self, can_partition, can_tell, check_overlaps};
 use super::partition::{self, Refusal};
@@ -31,6 +31,12 @@ pub(super) async fn plan(
         for (name, fault) in &it.faults {
             number += 1;
             let cluster = cluster.ok_or_else(|| PlanError::Scenario(format!("fault `{name}` needs a cluster")))?;
+            if let (true, Sandbox::No(why)) = (cluster.info().sandbox, fault.info().facts.sandbox) {
+                return Err(PlanError::Scenario(format!(
+                    "fault `{name}`: the sandbox does not model {}: {why}",
+                    fault.kind()
+                )));
+            }
             let targets = match fault.pods() {
                 Some(selector) => targets(name, selector, cluster, namespace, options).await?,
                 None => Vec::new(),
@@ -46,7 +52,15 @@ pub(super) async fn plan(
                     let order = manifest::Order { name, number, phase, manifest: it, targets, namespace };
                     planned.push((number, manifest::plan(order, scenario, cluster, options).await?));
                 }
-                _ => resources.push(chaos::Wish { name, number, phase, fault, targets, why: None }),
+                Fault::Partition(_)
+                | Fault::Netem(_)
+                | Fault::PodFailure(_)
+                | Fault::ContainerKill(_)
+                | Fault::Stress(_)
+                | Fault::Http(_)
+                | Fault::Dns(_)
+                | Fault::Io(_)
+                | Fault::Time(_) => resources.push(chaos::Wish { name, number, phase, fault, targets, why: None }),
             }
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shakedown_schemas::Document;
 use shakedown_schemas::result::LoadInfo;
-use shakedown_schemas::scenario::{Arrival, Load};
+use shakedown_schemas::scenario::{Arrival, Load, Sent};
 use tokio::net::TcpStream;
 
 use super::PlanError;
@@ -36,7 +36,7 @@ pub(super) async fn plan(
         };
         planned.infos.push(LoadInfo {
             name: name.clone(),
-            kind: if load.openai.is_some() { "openai" } else { "http" }.to_owned(),
+            kind: load.sent().map_or("", Sent::kind).to_owned(),
             target: way.target,
             open_loop: load.rate.is_some(),
             schedule: schedule(load),

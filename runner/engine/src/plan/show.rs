@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use shakedown_schemas::Document;
-use shakedown_schemas::scenario::{Model, Scenario};
+use shakedown_schemas::scenario::{FaultInfo, Model, Scenario};
 use shakedown_schemas::units::Duration;
 
 use super::Plan;
@@ -102,12 +102,7 @@ fn targets(out: &mut String, fault: &FaultPlan) {
     }
     let own_word = fault.engine == "chaos-mesh" && fault.effect == Wanted::Applied;
     if own_word {
-        let more = match fault.kind {
-            "netem" | "partition" => ", and its rules in place",
-            "pod_failure" => ", and the pods' own: their programs do not run",
-            "container_kill" => ", and the pods' own: their containers have ended",
-            _ => "",
-        };
+        let more = FaultInfo::of(fault.kind).map_or("", |info| info.facts.confirmed_by);
         _ = writeln!(out, "  proof  Chaos Mesh's status: injected on exactly these pods{more}");
     } else {
         _ = writeln!(out, "  proof  {}", fault.effect);

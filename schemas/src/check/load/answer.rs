@@ -12,7 +12,7 @@ use crate::scenario::{Check, JsonCheck};
 const MAX_PATH: usize = 500;
 
 /// Checks a `check`. A stream of events is no JSON.
-pub(super) fn check(path: &str, check: Option<&Check>, is_stream: bool, findings: &mut Findings<'_>) {
+pub(crate) fn check(path: &str, check: Option<&Check>, is_stream: bool, findings: &mut Findings<'_>) {
     let Some(check) = check else { return };
     let path = format!("{path}.check");
     for (index, status) in check.status.iter().enumerate() {

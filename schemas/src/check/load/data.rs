@@ -8,14 +8,14 @@ use crate::tables::{Table, plain};
 
 /// Where data stands in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Path,
     Header,
     Body,
 }
 
 /// The rows of one load.
-pub(super) struct Rows {
+pub(crate) struct Rows {
     path: String,
     table: Rowed,
     is_used: bool,
@@ -54,7 +54,7 @@ impl Rows {
     }
 
     /// Checks the data that stands in a text.
-    pub(super) fn check(&mut self, path: &str, text: &RequestText, place: Place, findings: &mut Findings<'_>) {
+    pub(crate) fn check(&mut self, path: &str, text: &RequestText, place: Place, findings: &mut Findings<'_>) {
         for data in text.data() {
             let Source::Column(column) = &data.source else { continue };
             self.is_used = true;

@@ -12,7 +12,7 @@ use crate::scenario::{Http, HttpRequest, RequestText};
 /// A weight beyond this is a typing error.
 const MAX_WEIGHT: u32 = 1_000_000;
 
-pub(super) fn http(path: &str, http: &Http, rows: &mut Rows, findings: &mut Findings<'_>) {
+pub(crate) fn http(path: &str, http: &Http, rows: &mut Rows, findings: &mut Findings<'_>) {
     headers(path, &http.headers, rows, findings);
     answer::check(path, http.check.as_ref(), false, findings);
     if http.requests.is_empty() && !findings.map.gone(&format!("{path}.requests")) {
@@ -125,7 +125,7 @@ fn target(path: &str, target: &RequestText, findings: &mut Findings<'_>) {
     }
 }
 
-pub(super) fn headers(
+pub(crate) fn headers(
     path: &str,
     headers: &IndexMap<String, RequestText>,
     rows: &mut Rows,

@@ -1,10 +1,38 @@
-//! Expectations about how much a service gets done in a time, and about requests that never end.
+//! How much a service gets done in a time, alone and divided by that of an earlier phase.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Decide;
+use super::kind::{About, At, ExpectationFacts, ExpectationKind};
+use super::limits::Decide;
+use crate::check::{Findings, expect as check};
+use crate::rule::Rule;
+use crate::scenario::Secret;
 use crate::units::Percent;
+
+pub(super) const OUTPUT_TOKENS_PER_SECOND: ExpectationFacts = ExpectationFacts {
+    noun: "output tokens per second ",
+    about: About::Requests,
+    counts_work: true,
+    limit: "100",
+    example: "{min: 100}",
+};
+
+pub(super) const OUTPUT_TOKENS_PER_SECOND_RATIO: ExpectationFacts = ExpectationFacts {
+    noun: "output tokens per second ",
+    about: About::Requests,
+    counts_work: true,
+    limit: "0.8",
+    example: "{to: baseline, min: 0.8}",
+};
+
+pub(super) const THROUGHPUT_RATIO: ExpectationFacts = ExpectationFacts {
+    noun: "throughput ",
+    about: About::Requests,
+    counts_work: true,
+    limit: "0.8",
+    example: "{to: baseline, min: 0.8}",
+};
 
 /// Limits on the tokens that a load's streams bring per second of the phase. Only streams that ended well count, by the
 /// moment when they were due; the server's own count (`usage`) where it gives one, else one token for each piece.
@@ -35,6 +63,27 @@ pub struct TokenRate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["completions"]))]
     pub load: Option<String>,
+}
+
+impl ExpectationKind for TokenRate {
+    const RULES: &'static [Rule] = &[Rule::LIMITS];
+
+    fn load(&self) -> Option<&str> {
+        self.load.as_deref()
+    }
+
+    fn to(&self) -> Option<&str> {
+        None
+    }
+
+    fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {
+        check::limits(at, self.min, self.max, findings);
+        check::range(at, [("min", self.min), ("max", self.max)], "tokens per second are", findings);
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        Vec::new()
+    }
 }
 
 /// Limits on something per second (answers, tokens), relative to an earlier phase of the same run.
@@ -70,32 +119,24 @@ pub struct RateRatio {
     pub load: Option<String>,
 }
 
-/// Limits on how many requests were stuck: sent, and without any end (an answer, an error, a reset) after `times` their
-/// timeout, or still under way when the run was over.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Stuck {
-    /// At least so many.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = [1]))]
-    pub min: Option<u64>,
-    /// At most so many.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = [0]))]
-    pub max: Option<u64>,
-    /// How many times its timeout a request may take to come to any end. With more than 1, requests that timed out (and
-    /// count as such) are listened to for so much longer; in a closed loop their workers wait as long. Default 1.
-    #[serde(default = "Stuck::default_times")]
-    #[schemars(range(min = 1.0, max = 10.0))]
-    pub times: f64,
-    /// Only this load. Default: each load is asked by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["completions"]))]
-    pub load: Option<String>,
-}
+impl ExpectationKind for RateRatio {
+    const RULES: &'static [Rule] = &[Rule::LIMITS];
 
-impl Stuck {
-    fn default_times() -> f64 {
-        1.0
+    fn load(&self) -> Option<&str> {
+        self.load.as_deref()
+    }
+
+    fn to(&self) -> Option<&str> {
+        Some(&self.to)
+    }
+
+    fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {
+        check::limits(at, self.min, self.max, findings);
+        check::range(at, [("min", self.min), ("max", self.max)], "a ratio is", findings);
+        check::earlier(at, &self.to, findings);
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        Vec::new()
     }
 }

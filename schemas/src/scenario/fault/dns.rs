@@ -3,32 +3,54 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::selector::PodSelector;
-use crate::units::Duration;
+use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox, between};
+use crate::check::Findings;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::scenario::Secret;
 
-/// Answers the target pods' DNS questions with errors or with random addresses. Applications that keep answers notice
-/// nothing until they ask again. Needs Chaos Mesh with its DNS server.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DnsFault {
-    /// The target pods.
-    pub pods: PodSelector,
-    /// The names; `*` may stand at the end. Default: all names.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("examples" = [["models.example.org", "nats.*"]]))]
-    pub patterns: Vec<String>,
-    /// What the answers are. Default `error`.
-    #[serde(default)]
-    pub answer: DnsAnswer,
-    /// Act on the replacement as well when a target is replaced while the fault stands. Default: only report it.
-    #[serde(default)]
-    pub follow: bool,
-    /// How long after the phase's start the fault is injected. Default: at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<Duration>,
-    /// How long the fault lasts. Default: until the phase's end.
-    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
-    pub lasts: Option<Duration>,
+fault! {
+    /// Answers the target pods' DNS questions with errors or with random addresses. Applications that keep answers notice
+    /// nothing until they ask again. Needs Chaos Mesh with its DNS server.
+    pub struct DnsFault {
+        /// The names; `*` may stand at the end. Default: all names.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[schemars(extend("examples" = [["models.example.org", "nats.*"]]))]
+        pub patterns: Vec<String>,
+        /// What the answers are. Default `error`.
+        #[serde(default)]
+        pub answer: DnsAnswer,
+    }
+    pods, own, follow, after, lasts,
+}
+
+impl FaultKind for DnsFault {
+    const FACTS: FaultFacts = FaultFacts {
+        means: &[Means::ChaosMesh(ChaosMesh { needs_dns_server: true, ..ChaosMesh::inside("dnschaos") })],
+        sandbox: Sandbox::Modelled,
+        rules: &[],
+        not_settings: &[],
+        link: between,
+        confirmed_by: "",
+        unfelt_because: ", or nobody asked for a name while it stood",
+        example: "{pods: {labels: {app: worker}}, patterns: [\"nats.*\"]}",
+    };
+
+    fn check(&self, path: &str, findings: &mut Findings<'_>) {
+        for (index, pattern) in self.patterns.iter().enumerate() {
+            let star = pattern.find('*');
+            if pattern.is_empty() || star.is_some_and(|at| at + 1 != pattern.len()) {
+                findings.push(
+                    &format!("{path}.patterns[{index}]"),
+                    Diagnostic::error(Code::Degradation, format!("`{pattern}` is not a pattern of names"))
+                        .help("write a name, perhaps with one `*` at its end, such as `nats.*`"),
+                );
+            }
+        }
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        Vec::new()
+    }
 }
 
 /// What a DNS question gets for an answer.

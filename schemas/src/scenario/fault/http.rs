@@ -1,46 +1,102 @@
 //! `http`: requests to the target pods that fail, are late, or get another status.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::scenario::selector::PodSelector;
+use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox, between};
+use crate::check::Findings;
+use crate::check::inside::wrong;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::rule::Rule;
+use crate::scenario::Secret;
 use crate::units::Duration;
 
-/// Acts on the HTTP requests that reach a port of the target pods, through a proxy that Chaos Mesh puts into each pod. At
-/// least one of `abort`, `delay` and `status`. Only new connections are affected, and none in HTTPS. Needs Chaos Mesh.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HttpFault {
-    /// The target pods.
-    pub pods: PodSelector,
-    /// The port on which the target pods serve.
-    #[schemars(range(min = 1), extend("examples" = [8000]))]
-    pub port: u16,
-    /// Only requests of this path; `*` stands for anything. Default: all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["/v1/*"]))]
-    pub path: Option<String>,
-    /// Only requests with this method. Default: all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["POST"]))]
-    pub method: Option<String>,
-    /// Break the connection.
-    #[serde(default)]
-    pub abort: bool,
-    /// Answer so much later.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delay: Option<Duration>,
-    /// Answer with this status.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 100, max = 599), extend("examples" = [503]))]
-    pub status: Option<u16>,
-    /// Act on the replacement as well when a target is replaced while the fault stands. Default: only report it.
-    #[serde(default)]
-    pub follow: bool,
-    /// How long after the phase's start the fault is injected. Default: at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<Duration>,
-    /// How long the fault lasts. Default: until the phase's end.
-    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
-    pub lasts: Option<Duration>,
+fault! {
+    /// Acts on the HTTP requests that reach a port of the target pods, through a proxy that Chaos Mesh puts into each pod. At
+    /// least one of `abort`, `delay` and `status`. Only new connections are affected, and none in HTTPS. Needs Chaos Mesh.
+    pub struct HttpFault {
+        /// The port on which the target pods serve.
+        #[schemars(range(min = 1), extend("examples" = [8000]))]
+        pub port: u16,
+        /// Only requests of this path; `*` stands for anything. Default: all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = ["/v1/*"]))]
+        pub path: Option<String>,
+        /// Only requests with this method. Default: all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = ["POST"]))]
+        pub method: Option<String>,
+        /// Break the connection.
+        #[serde(default)]
+        pub abort: bool,
+        /// Answer so much later.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub delay: Option<Duration>,
+        /// Answer with this status.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 100, max = 599), extend("examples" = [503]))]
+        pub status: Option<u16>,
+    }
+    pods, own, follow, after, lasts,
+}
+
+impl FaultKind for HttpFault {
+    const FACTS: FaultFacts = FaultFacts {
+        means: &[Means::ChaosMesh(ChaosMesh::inside("httpchaos"))],
+        sandbox: Sandbox::Modelled,
+        rules: &[Rule::Some(&["abort", "delay", "status"])],
+        not_settings: &[],
+        link: between,
+        confirmed_by: "",
+        unfelt_because: ", or the connections are older than the fault, or do not come through the pods' network (a \
+                         port-forward)",
+        example: "{pods: {labels: {app: web}}, port: 8000, path: /v1/*, status: 503}",
+    };
+
+    fn check(&self, path: &str, findings: &mut Findings<'_>) {
+        if self.port == 0 {
+            wrong(&format!("{path}.port"), "a port is a number from 1 to 65535", "write `port: 8000`", findings);
+        }
+        if !self.abort && self.delay.is_none() && self.status.is_none() && !findings.map.gone(path) {
+            let help = "write one of `abort: true`, `delay: 2s` and `status: 503`";
+            wrong(path, "this does nothing to the requests", help, findings);
+        }
+        if self.abort && (self.delay.is_some() || self.status.is_some()) {
+            let path = format!("{path}.abort");
+            wrong(
+                &path,
+                "a broken connection has no answer that could be late or changed",
+                "keep one of them",
+                findings,
+            );
+        }
+        if self.delay.is_some_and(|delay| delay.is_zero()) {
+            wrong(&format!("{path}.delay"), "`delay` is no time at all", "write `delay: 2s`", findings);
+        }
+        if let Some(status) = self.status.filter(|status| !(100..=599).contains(status)) {
+            let path = format!("{path}.status");
+            findings.push(
+                &path,
+                Diagnostic::error(Code::Request, format!("HTTP has no status {status}")).help("write `status: 503`"),
+            );
+        }
+        if let Some(method) = &self.method
+            && (method.is_empty() || !method.bytes().all(|b| b.is_ascii_uppercase()))
+        {
+            findings.push(
+                &format!("{path}.method"),
+                Diagnostic::error(Code::Request, format!("`{method}` is not a method")).help(format!(
+                    "write it in capital letters, such as `{}`",
+                    if method.is_empty() { "POST".to_owned() } else { method.to_ascii_uppercase() }
+                )),
+            );
+        }
+        if self.path.as_deref().is_some_and(|path| !path.starts_with('/')) {
+            findings.push(
+                &format!("{path}.path"),
+                Diagnostic::error(Code::Request, "a path begins with `/`").help("write `path: /v1/*`"),
+            );
+        }
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        Vec::new()
+    }
 }

@@ -3,48 +3,99 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::selector::PodSelector;
+use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox, between};
+use crate::check::Findings;
+use crate::check::inside::{containers, is_whole, wrong};
+use crate::rule::Rule;
+use crate::scenario::Secret;
 use crate::units::{Duration, Percent};
 
-/// Makes the operations on files of a mounted volume slow, or makes them fail. Exactly one of `delay` and `error`. What the
-/// application was writing may be damaged. Needs Chaos Mesh, on nodes with amd64.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct IoFault {
-    /// The target pods.
-    pub pods: PodSelector,
-    /// Where the volume is mounted in the container.
-    #[schemars(extend("examples" = ["/data"]))]
-    pub volume: String,
-    /// Only files that match this pattern, seen from the root. Default: all of the volume.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["/data/**/*.log"]))]
-    pub path: Option<String>,
-    /// How much longer each operation takes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delay: Option<Duration>,
-    /// The error with which each operation fails.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<IoError>,
-    /// The share of operations, in whole percent. Default `100%`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub share: Option<Percent>,
-    /// Only these operations. Default: all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub methods: Vec<IoMethod>,
-    /// The containers, by name. Default: each pod's first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("examples" = [["worker"]]))]
-    pub containers: Vec<String>,
-    /// Act on the replacement as well when a target is replaced while the fault stands. Default: only report it.
-    #[serde(default)]
-    pub follow: bool,
-    /// How long after the phase's start the fault is injected. Default: at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<Duration>,
-    /// How long the fault lasts. Default: until the phase's end.
-    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
-    pub lasts: Option<Duration>,
+fault! {
+    /// Makes the operations on files of a mounted volume slow, or makes them fail. Exactly one of `delay` and `error`. What the
+    /// application was writing may be damaged. Needs Chaos Mesh, on nodes with amd64.
+    pub struct IoFault {
+        /// Where the volume is mounted in the container.
+        #[schemars(extend("examples" = ["/data"]))]
+        pub volume: String,
+        /// Only files that match this pattern, seen from the root. Default: all of the volume.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = ["/data/**/*.log"]))]
+        pub path: Option<String>,
+        /// How much longer each operation takes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub delay: Option<Duration>,
+        /// The error with which each operation fails.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub error: Option<IoError>,
+        /// The share of operations, in whole percent. Default `100%`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub share: Option<Percent>,
+        /// Only these operations. Default: all.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub methods: Vec<IoMethod>,
+        /// The containers, by name. Default: each pod's first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[schemars(extend("examples" = [["worker"]]))]
+        pub containers: Vec<String>,
+    }
+    pods, own, follow, after, lasts,
+}
+
+impl FaultKind for IoFault {
+    const FACTS: FaultFacts = FaultFacts {
+        means: &[Means::ChaosMesh(ChaosMesh::inside("iochaos"))],
+        sandbox: Sandbox::Partly("files of its workers"),
+        rules: &[Rule::One(&["delay", "error"])],
+        not_settings: &[],
+        link: between,
+        confirmed_by: "",
+        unfelt_because: "",
+        example: "{pods: {labels: {app: worker}}, volume: /data, error: ENOSPC}",
+    };
+
+    fn check(&self, path: &str, findings: &mut Findings<'_>) {
+        match (self.delay, self.error) {
+            (None, None) if !findings.map.gone(path) => {
+                let help = "write `delay: 100ms` or `error: EIO`";
+                wrong(path, "this does nothing to the files", help, findings);
+            }
+            (Some(_), Some(_)) => {
+                let path = format!("{path}.error");
+                wrong(
+                    &path,
+                    "an operation can be slow or fail, and this asks for both",
+                    "make them two faults",
+                    findings,
+                );
+            }
+            _ => {}
+        }
+        if self.delay.is_some_and(|delay| delay.is_zero()) {
+            wrong(&format!("{path}.delay"), "`delay` is no time at all", "write `delay: 100ms`", findings);
+        }
+        if self.share.is_some_and(|share| !is_whole(share.fraction())) {
+            let path = format!("{path}.share");
+            wrong(&path, "the share is counted in whole percent, from 1%", "write `share: 50%`", findings);
+        }
+        if !self.volume.starts_with('/') || self.volume == "/" {
+            let path = format!("{path}.volume");
+            wrong(
+                &path,
+                "this is not where a volume is mounted",
+                "write its path in the container: `volume: /data`",
+                findings,
+            );
+        }
+        if self.path.as_ref().is_some_and(|file| !file.starts_with(&self.volume)) {
+            let help = "begin it with the volume's path, such as `/data/**/*.log`";
+            wrong(&format!("{path}.path"), "this pattern matches nothing on the volume", help, findings);
+        }
+        containers(path, &self.containers, findings);
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        Vec::new()
+    }
 }
 
 /// An error of Linux, by its name.

@@ -1,45 +1,73 @@
 //! `manifest`: any object, with the conditions that say that it acts and that it is gone.
 
+mod check;
+
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::scenario::selector::PodSelector;
+use super::kind::{FaultFacts, FaultKind, Means, Sandbox, between};
+use crate::check::Findings;
+use crate::scenario::Secret;
 use crate::units::Duration;
 
-/// Creates any object, waits until conditions say that it is active, and deletes it again: for what has no kind of its
-/// own here. It is labelled, owned by the fuse and proven gone as everything else.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Manifest {
-    /// The object, as YAML. Its namespace is the scenario's unless it says otherwise. Without `metadata.name` it gets a
-    /// name of its own in each run.
-    #[schemars(extend("examples" = [{
-        "apiVersion": "chaos-mesh.org/v1alpha1",
-        "kind": "KernelChaos",
-        "spec": {"mode": "all", "selector": {"pods": {"shop": ["web-0"]}}, "failKernRequest": {"failtype": 0}},
-    }]))]
-    pub object: IndexMap<String, Value>,
-    /// What must hold, all of it, for the fault to count as injected.
-    #[schemars(length(min = 1))]
-    pub active_when: Vec<Condition>,
-    /// What must hold, all of it, beside the object being gone, for the fault to count as undone. Each names an object
-    /// with `of`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub gone_when: Vec<Condition>,
-    /// The pods that it acts on, for the report and for `blast_radius`. The object is not changed by it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pods: Option<PodSelector>,
-    /// How long it may take until the conditions hold. Default `60s`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub within: Option<Duration>,
-    /// How long after the phase's start the fault is injected. Default: at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<Duration>,
-    /// How long the fault lasts. Default: until the phase's end.
-    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
-    pub lasts: Option<Duration>,
+fault! {
+    /// Creates any object, waits until conditions say that it is active, and deletes it again: for what has no kind of its
+    /// own here. It is labelled, owned by the fuse and proven gone as everything else.
+    pub struct Manifest {
+        /// The object, as YAML. Its namespace is the scenario's unless it says otherwise. Without `metadata.name` it gets a
+        /// name of its own in each run.
+        #[schemars(extend("examples" = [{
+            "apiVersion": "chaos-mesh.org/v1alpha1",
+            "kind": "KernelChaos",
+            "spec": {"mode": "all", "selector": {"pods": {"shop": ["web-0"]}}, "failKernRequest": {"failtype": 0}},
+        }]))]
+        pub object: IndexMap<String, Value>,
+        /// What must hold, all of it, for the fault to count as injected.
+        #[schemars(length(min = 1))]
+        pub active_when: Vec<Condition>,
+        /// What must hold, all of it, beside the object being gone, for the fault to count as undone. Each names an object
+        /// with `of`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub gone_when: Vec<Condition>,
+        /// How long it may take until the conditions hold. Default `60s`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub within: Option<Duration>,
+    }
+    own, optional pods, after, lasts,
+}
+
+impl FaultKind for Manifest {
+    const FACTS: FaultFacts = FaultFacts {
+        means: &[Means::Kubernetes {
+            needs: &[],
+            note: "get, create and delete on the kind of its object, and get on the objects that its conditions name",
+        }],
+        sandbox: Sandbox::Partly("objects of the kinds that it serves"),
+        rules: &[],
+        not_settings: &["object", "active_when", "gone_when", "within"],
+        link: between,
+        confirmed_by: "",
+        unfelt_because: "",
+        example: "{object: {apiVersion: v1, kind: ConfigMap, data: {mode: maintenance}}, active_when: [{field: data.mode, \
+                  equals: maintenance}]}",
+    };
+
+    fn check(&self, path: &str, findings: &mut Findings<'_>) {
+        check::manifest(path, self, findings);
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        if self.object.get("kind").is_none_or(|kind| kind != "Secret") {
+            return Vec::new();
+        }
+        let values =
+            |key: &str| self.object.get(key).and_then(Value::as_object).into_iter().flat_map(|map| map.values());
+        let texts = |key: &str| values(key).filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>();
+        let plain = texts("stringData").into_iter().map(Secret::Text);
+        plain.chain(texts("data").into_iter().map(Secret::Base64)).collect()
+    }
 }
 
 /// One condition on a field of an object: exactly one of `equals`, `not_equals` and `exists`.

@@ -1,68 +1,169 @@
 //! `netem`: links that get worse without being cut.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::{Direction, Prove};
-use crate::scenario::selector::{Peer, PodSelector};
+use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox, between};
+use super::terms::{Direction, PASSED_BY, Prove};
+use crate::check::{Findings, peer};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::rule::Rule;
+use crate::scenario::{Peer, PodSelector, Secret};
 use crate::units::{Bandwidth, Duration, Percent};
 
-/// Makes the links between the target pods and some peers worse: any combination of loss, delay, duplication,
-/// corruption, reordering and a limited bandwidth, with at least one of them. Needs Chaos Mesh.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Netem {
-    /// The target pods.
-    pub pods: PodSelector,
-    /// The peers at the other end of the links. Without any, everything that the targets send, to whomever.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub to: Vec<Peer>,
-    /// Which packets, seen from the target pods: `egress` are those that they send, `ingress` those that they receive.
-    /// Default: `both` for peers that are pods; `egress` without peers, and for addresses outside the cluster, because
-    /// packets can only be shaped where they are sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub direction: Option<Direction>,
-    /// The share of packets that get lost, each way. TCP sends them again: what users see is delay.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub loss: Option<Percent>,
-    /// How much later packets arrive, each way: a round trip in both directions takes twice as much longer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delay: Option<Duration>,
-    /// By how much the delay varies around itself. Needs `delay`, and cannot be more than that.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub jitter: Option<Duration>,
-    /// How much the fate of a packet depends on that of the one before it, for everything given here. Default `0%`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub correlation: Option<Percent>,
-    /// The share of packets that arrive twice.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub duplicate: Option<Percent>,
-    /// The share of packets in which one bit is wrong. Checksums make most of them losses.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub corrupt: Option<Percent>,
-    /// The share of packets that are sent at once and overtake those that are delayed. Needs `delay`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reorder: Option<Percent>,
-    /// The most that is let through, each way.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bandwidth: Option<Bandwidth>,
-    /// The network interface in the target pods. Default `eth0`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["eth0"]))]
-    pub device: Option<String>,
-    /// Act on the replacement as well when a target is replaced while the fault stands. Default: only report it.
-    #[serde(default)]
-    pub follow: bool,
-    /// What shows that the links really are worse, beside what Chaos Mesh says: `traffic` asks for a change in the run's
-    /// own requests; `auto` and `applied` believe Chaos Mesh. There is no witness for this kind. Default `auto`.
-    #[serde(default)]
-    pub prove: Prove,
-    /// How long after the phase's start the fault is injected. Default: at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<Duration>,
-    /// How long the fault lasts. Default: until the phase's end.
-    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
-    pub lasts: Option<Duration>,
+fault! {
+    /// Makes the links between the target pods and some peers worse: any combination of loss, delay, duplication,
+    /// corruption, reordering and a limited bandwidth, with at least one of them. Needs Chaos Mesh.
+    pub struct Netem {
+        /// The peers at the other end of the links. Without any, everything that the targets send, to whomever.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub to: Vec<Peer>,
+        /// Which packets, seen from the target pods: `egress` are those that they send, `ingress` those that they receive.
+        /// Default: `both` for peers that are pods; `egress` without peers, and for addresses outside the cluster, because
+        /// packets can only be shaped where they are sent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub direction: Option<Direction>,
+        /// The share of packets that get lost, each way. TCP sends them again: what users see is delay.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub loss: Option<Percent>,
+        /// How much later packets arrive, each way: a round trip in both directions takes twice as much longer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub delay: Option<Duration>,
+        /// By how much the delay varies around itself. Needs `delay`, and cannot be more than that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub jitter: Option<Duration>,
+        /// How much the fate of a packet depends on that of the one before it, for everything given here. Default `0%`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub correlation: Option<Percent>,
+        /// The share of packets that arrive twice.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub duplicate: Option<Percent>,
+        /// The share of packets in which one bit is wrong. Checksums make most of them losses.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub corrupt: Option<Percent>,
+        /// The share of packets that are sent at once and overtake those that are delayed. Needs `delay`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reorder: Option<Percent>,
+        /// The most that is let through, each way.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub bandwidth: Option<Bandwidth>,
+        /// The network interface in the target pods. Default `eth0`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = ["eth0"]))]
+        pub device: Option<String>,
+    }
+    pods, own, follow, prove {
+        /// `traffic` asks for a change in the run's own requests; `auto` and `applied` believe Chaos Mesh. There is no
+        /// witness for this kind.
+    }, after, lasts,
+}
+
+impl FaultKind for Netem {
+    const FACTS: FaultFacts = FaultFacts {
+        means: &[Means::ChaosMesh(ChaosMesh { is_link: true, ..ChaosMesh::inside("networkchaos") })],
+        sandbox: Sandbox::Modelled,
+        rules: &[Rule::Some(&["loss", "delay", "duplicate", "corrupt", "bandwidth"])],
+        not_settings: &["to"],
+        link: between,
+        confirmed_by: ", and its rules in place",
+        unfelt_because: PASSED_BY,
+        example: "{pods: {labels: {app: worker}}, to: [{service: nats}], delay: 100ms, loss: 1%}",
+    };
+
+    fn check(&self, path: &str, findings: &mut Findings<'_>) {
+        let key = |key: &str| format!("{path}.{key}");
+        if !self.does_something() && !findings.map.gone(path) {
+            let message = match (self.jitter.is_some(), self.reorder.is_some()) {
+                (false, false) => "this says nothing about what becomes worse",
+                (true, _) => "jitter varies a delay, and there is none",
+                (false, true) => "only packets that are delayed can be overtaken, and none is",
+            };
+            findings.push(
+                path,
+                Diagnostic::error(Code::Degradation, message).help(
+                    "write at least one of `loss: 20%`, `delay: 100ms`, `duplicate`, `corrupt` and `bandwidth: 1Mbit/s`",
+                ),
+            );
+        } else if self.delay.is_none() {
+            for (name, there) in [("jitter", self.jitter.is_some()), ("reorder", self.reorder.is_some())] {
+                if there {
+                    findings.push(
+                        &key(name),
+                        Diagnostic::error(Code::Degradation, format!("`{name}` changes a delay, and there is none"))
+                            .help("write `delay: 100ms` beside it"),
+                    );
+                }
+            }
+        }
+        if let (Some(delay), Some(jitter)) = (self.delay, self.jitter)
+            && jitter > delay
+        {
+            findings.push(
+                &key("jitter"),
+                Diagnostic::error(Code::Degradation, format!("{delay} ± {jitter} would arrive before it is sent"))
+                    .help(format!("write `jitter: {delay}` at most")),
+            );
+        }
+        for (name, value) in [("delay", self.delay), ("jitter", self.jitter)] {
+            if value.is_some_and(|value| value.is_zero()) {
+                findings.push(
+                    &key(name),
+                    Diagnostic::error(Code::Degradation, format!("`{name}` is no time at all"))
+                        .help("remove it, or write a time such as `100ms`"),
+                );
+            } else if value.is_some_and(|value| !value.get().as_nanos().is_multiple_of(1000)) {
+                findings.push(
+                    &key(name),
+                    Diagnostic::error(
+                        Code::Degradation,
+                        format!("`{name}` is finer than the microseconds of the kernel"),
+                    )
+                    .help("write whole microseconds, such as `500us`"),
+                );
+            }
+        }
+        let shares = [
+            ("loss", self.loss),
+            ("duplicate", self.duplicate),
+            ("corrupt", self.corrupt),
+            ("reorder", self.reorder),
+            ("correlation", self.correlation),
+        ];
+        for (name, share) in shares {
+            if name != "correlation" && share.is_some_and(|share| share.fraction() <= 0.0) {
+                findings.push(
+                    &key(name),
+                    Diagnostic::error(Code::Degradation, format!("`{name}: 0%` does nothing"))
+                        .help(format!("remove it, or write a share such as `{name}: 20%`")),
+                );
+            }
+        }
+        if self.prove == Prove::Witness {
+            findings.push(
+                &key("prove"),
+                Diagnostic::error(Code::Proof, "no witness can measure a degradation")
+                    .help("write `prove: traffic`, which asks for a change in the run's own requests"),
+            );
+        }
+        directions(path, self, findings);
+        for (index, it) in self.to.iter().enumerate() {
+            let path = format!("{path}.to[{index}]");
+            peer(&path, it, findings);
+            let targets = PodSelector { count: None, percent: None, ..self.pods.clone() };
+            let all = self.pods.count.is_none() && self.pods.percent.is_none();
+            if all && it.pods.as_ref().is_some_and(|pods| *pods == targets) {
+                findings.push(
+                    &format!("{path}.pods"),
+                    Diagnostic::error(
+                        Code::SelfPartition,
+                        "both ends are the same pods, and Chaos Mesh cannot do that",
+                    )
+                    .help("select other pods here, or narrow the targets with `count`"),
+                );
+            }
+        }
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        Vec::new()
+    }
 }
 
 impl Netem {
@@ -73,5 +174,41 @@ impl Netem {
             || self.duplicate.is_some()
             || self.corrupt.is_some()
             || self.bandwidth.is_some()
+    }
+}
+
+/// That packets are shaped where they are sent: Chaos Mesh can do that on pods, and only there.
+fn directions(path: &str, netem: &Netem, findings: &mut Findings<'_>) {
+    let key = format!("{path}.direction");
+    if netem.direction.is_none_or(|direction| direction == Direction::Egress) {
+        return;
+    }
+    if netem.to.is_empty() && !findings.map.gone(path) && !findings.map.damaged(&format!("{path}.to")) {
+        findings.push(
+            &key,
+            Diagnostic::error(
+                Code::Degradation,
+                "packets are shaped where they are sent, and without peers nobody knows who sends to the targets",
+            )
+            .help("name the peers in `to`, or remove `direction` to act on everything that the targets send"),
+        );
+    }
+    let outside = |peer: &Peer| peer.cidr.is_some() || peer.host.is_some();
+    if netem.to.iter().any(outside) {
+        findings.push(
+            &key,
+            Diagnostic::error(
+                Code::Degradation,
+                "packets are shaped where they are sent, and what addresses outside the cluster send cannot be",
+            )
+            .help("write `direction: egress`, or make the peers in the cluster a fault of their own"),
+        );
+    }
+    if netem.to.iter().any(|peer| !peer.ports.is_empty()) {
+        findings.push(
+            &key,
+            Diagnostic::error(Code::Ports, "the way back goes to other ports than these, so it cannot be told by them")
+                .help("write `direction: egress`, or remove `ports`"),
+        );
     }
 }

@@ -3,38 +3,94 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, Prove};
-use crate::scenario::selector::{Peer, PodSelector};
-use crate::units::Duration;
+use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox};
+use super::terms::{Direction, PASSED_BY, Prove};
+use crate::check::{Findings, peer};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::scenario::{Peer, PodSelector, Secret};
 
-/// Cuts the links between the target pods and some peers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Partition {
-    /// The target pods.
-    pub pods: PodSelector,
-    /// The peers that the targets lose.
-    #[schemars(length(min = 1))]
-    pub from: Vec<Peer>,
-    /// Which way the links are cut, seen from the target pods. Default `both`.
-    #[serde(default)]
-    pub direction: Direction,
-    /// How the links are cut. Default `auto`.
-    #[serde(default)]
-    pub engine: Engine,
-    /// Cut off the replacement as well when a target is replaced while the fault stands. Default: only report it. Of
-    /// several partitions that share a target, one that says so is enough.
-    #[serde(default)]
-    pub follow: bool,
-    /// What shows that the links are really cut. Default `auto`.
-    #[serde(default)]
-    pub prove: Prove,
-    /// How long after the phase's start the fault is injected. Default: at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<Duration>,
-    /// How long the fault lasts. Default: until the phase's end.
-    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
-    pub lasts: Option<Duration>,
+fault! {
+    /// Cuts the links between the target pods and some peers.
+    pub struct Partition {
+        /// The peers that the targets lose.
+        #[schemars(length(min = 1))]
+        pub from: Vec<Peer>,
+        /// Which way the links are cut, seen from the target pods. Default `both`.
+        #[serde(default)]
+        pub direction: Direction,
+        /// How the links are cut. Default `auto`.
+        #[serde(default)]
+        pub engine: Engine,
+    }
+    pods, own, follow { /// Of several partitions that share a target, one that says so is enough.
+    }, prove, after, lasts,
+}
+
+impl FaultKind for Partition {
+    const FACTS: FaultFacts = FaultFacts {
+        means: &[
+            Means::NetworkPolicy,
+            Means::ChaosMesh(ChaosMesh { is_link: true, ..ChaosMesh::inside("networkchaos") }),
+        ],
+        sandbox: Sandbox::Modelled,
+        rules: &[],
+        not_settings: &["from", "engine"],
+        link: |targets, peers| format!("of {targets} from {peers}"),
+        confirmed_by: ", and its rules in place",
+        unfelt_because: PASSED_BY,
+        example: "{pods: {labels: {app: worker}, count: 1}, from: [{service: nats}]}",
+    };
+
+    fn check(&self, path: &str, findings: &mut Findings<'_>) {
+        if self.from.is_empty() {
+            findings.push(
+                &format!("{path}.from"),
+                Diagnostic::error(Code::Peer, "this partition cuts no link").help("write `from: [{service: nats}]`"),
+            );
+        }
+        if self.prove == Prove::Witness && !self.direction.has_egress() {
+            findings.push(
+                &format!("{path}.prove"),
+                Diagnostic::error(
+                    Code::Proof,
+                    "a witness connects to the peer, and this partition cuts only what the peer opens",
+                )
+                .help("write `prove: traffic`, or `direction: both`"),
+            );
+        }
+        if self.prove == Prove::Witness && self.engine == Engine::ChaosMesh {
+            findings.push(
+                &format!("{path}.prove"),
+                Diagnostic::error(
+                    Code::Proof,
+                    "Chaos Mesh acts on the target pods alone, so no witness can stand for them",
+                )
+                .help("write `prove: applied`, which believes what Chaos Mesh says, or `prove: traffic`"),
+            );
+        }
+        for (index, it) in self.from.iter().enumerate() {
+            let path = format!("{path}.from[{index}]");
+            peer(&path, it, findings);
+            let same = it.pods.as_ref().is_some_and(|pods| {
+                let targets = PodSelector { count: None, percent: None, ..self.pods.clone() };
+                *pods == targets && self.pods.count.is_none() && self.pods.percent.is_none()
+            });
+            if same && it.ports.is_empty() {
+                findings.push(
+                    &format!("{path}.pods"),
+                    Diagnostic::error(
+                        Code::SelfPartition,
+                        "the targets are cut off from themselves: both ends are the same pods",
+                    )
+                    .help("select other pods here, or narrow the targets with `count`"),
+                );
+            }
+        }
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        Vec::new()
+    }
 }
 
 /// How a partition is done.

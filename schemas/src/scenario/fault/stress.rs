@@ -3,35 +3,75 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::selector::PodSelector;
-use crate::units::{Duration, Percent, Size};
+use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox, between};
+use crate::check::Findings;
+use crate::check::inside::{containers, is_whole, wrong};
+use crate::rule::Rule;
+use crate::scenario::Secret;
+use crate::units::{Percent, Size};
 
-/// Takes processor time, memory or both from the target pods' containers, within their limits. At least one of `cpu` and
-/// `memory`. Needs Chaos Mesh.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Stress {
-    /// The target pods.
-    pub pods: PodSelector,
-    /// Processor time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cpu: Option<StressCpu>,
-    /// Memory.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory: Option<StressMemory>,
-    /// The containers, by name. Default: each pod's first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("examples" = [["worker"]]))]
-    pub containers: Vec<String>,
-    /// Act on the replacement as well when a target is replaced while the fault stands. Default: only report it.
-    #[serde(default)]
-    pub follow: bool,
-    /// How long after the phase's start the fault is injected. Default: at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<Duration>,
-    /// How long the fault lasts. Default: until the phase's end.
-    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
-    pub lasts: Option<Duration>,
+fault! {
+    /// Takes processor time, memory or both from the target pods' containers, within their limits. At least one of `cpu` and
+    /// `memory`. Needs Chaos Mesh.
+    pub struct Stress {
+        /// Processor time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub cpu: Option<StressCpu>,
+        /// Memory.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub memory: Option<StressMemory>,
+        /// The containers, by name. Default: each pod's first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[schemars(extend("examples" = [["worker"]]))]
+        pub containers: Vec<String>,
+    }
+    pods, own, follow, after, lasts,
+}
+
+impl FaultKind for Stress {
+    const FACTS: FaultFacts = FaultFacts {
+        means: &[Means::ChaosMesh(ChaosMesh::inside("stresschaos"))],
+        sandbox: Sandbox::Partly("`cpu`, on its workers"),
+        rules: &[Rule::Some(&["cpu", "memory"])],
+        not_settings: &[],
+        link: between,
+        confirmed_by: "",
+        unfelt_because: "",
+        example: "{pods: {labels: {app: worker}, count: 1}, cpu: {workers: 2, load: 80%}}",
+    };
+
+    fn check(&self, path: &str, findings: &mut Findings<'_>) {
+        if self.cpu.is_none() && self.memory.is_none() {
+            let help = "write `cpu: {workers: 2}` or `memory: {size: 256MiB}`";
+            wrong(path, "this takes neither processor time nor memory", help, findings);
+        }
+        let workers = [
+            ("cpu.workers", self.cpu.as_ref().map(|cpu| cpu.workers)),
+            ("memory.workers", self.memory.as_ref().and_then(|memory| memory.workers)),
+        ];
+        for (key, count) in workers {
+            if count.is_some_and(|count| !(1..=1024).contains(&count)) {
+                wrong(&format!("{path}.{key}"), "there can be 1 to 1024 workers", "write `workers: 1`", findings);
+            }
+        }
+        if let Some(load) = self.cpu.as_ref().and_then(|cpu| cpu.load)
+            && !is_whole(load.fraction())
+        {
+            let path = format!("{path}.cpu.load");
+            wrong(&path, "the load is counted in whole percent, from 1%", "write `load: 80%`", findings);
+        }
+        if let Some(memory) = &self.memory
+            && !memory.size.bytes().is_multiple_of(u64::from(memory.workers.unwrap_or(1).max(1)))
+        {
+            let path = format!("{path}.memory.size");
+            wrong(&path, "the workers cannot share this evenly", "choose a size that their number divides", findings);
+        }
+        containers(path, &self.containers, findings);
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        Vec::new()
+    }
 }
 
 /// Processor time to take.

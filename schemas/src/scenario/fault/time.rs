@@ -3,33 +3,47 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::selector::PodSelector;
-use crate::units::{Duration, Offset};
+use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox, between};
+use crate::check::Findings;
+use crate::check::inside::containers;
+use crate::scenario::Secret;
+use crate::units::Offset;
 
-/// Sets the clocks that the target pods' processes see forward or back. Needs Chaos Mesh.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TimeFault {
-    /// The target pods.
-    pub pods: PodSelector,
-    /// By how much: `+10m` forward, `-10m` back.
-    pub offset: Offset,
-    /// Which clocks. Default `[realtime]`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub clocks: Vec<Clock>,
-    /// The containers, by name. Default: each pod's first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("examples" = [["worker"]]))]
-    pub containers: Vec<String>,
-    /// Act on the replacement as well when a target is replaced while the fault stands. Default: only report it.
-    #[serde(default)]
-    pub follow: bool,
-    /// How long after the phase's start the fault is injected. Default: at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<Duration>,
-    /// How long the fault lasts. Default: until the phase's end.
-    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
-    pub lasts: Option<Duration>,
+fault! {
+    /// Sets the clocks that the target pods' processes see forward or back. Needs Chaos Mesh.
+    pub struct TimeFault {
+        /// By how much: `+10m` forward, `-10m` back.
+        pub offset: Offset,
+        /// Which clocks. Default `[realtime]`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub clocks: Vec<Clock>,
+        /// The containers, by name. Default: each pod's first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[schemars(extend("examples" = [["worker"]]))]
+        pub containers: Vec<String>,
+    }
+    pods, own, follow, after, lasts,
+}
+
+impl FaultKind for TimeFault {
+    const FACTS: FaultFacts = FaultFacts {
+        means: &[Means::ChaosMesh(ChaosMesh::inside("timechaos"))],
+        sandbox: Sandbox::Partly("the clock `realtime` of its workers and frontends"),
+        rules: &[],
+        not_settings: &[],
+        link: between,
+        confirmed_by: "",
+        unfelt_because: "",
+        example: "{pods: {labels: {app: worker}}, offset: -10m}",
+    };
+
+    fn check(&self, path: &str, findings: &mut Findings<'_>) {
+        containers(path, &self.containers, findings);
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        Vec::new()
+    }
 }
 
 /// A clock of Linux.

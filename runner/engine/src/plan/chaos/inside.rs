@@ -107,8 +107,9 @@ pub(super) async fn deed(wish: &Wish<'_>, targets: &[(Inside, Value)], cluster: 
             let (follow, it) = (it.follow, it.clone());
             inside(Box::new(move |targets| spec::time(&it, targets)), text, follow)
         }
-        Fault::Partition(_) | Fault::Netem(_) | Fault::PodKill(_) | Fault::Manifest(_) => {
-            return Err(PlanError::Scenario(format!("fault `{}` does nothing inside pods", wish.name)));
+        other => {
+            let kind = other.kind();
+            return Err(PlanError::Scenario(format!("fault `{}`: {kind} does nothing inside pods", wish.name)));
         }
     })
 }

@@ -54,7 +54,7 @@ fn resources(text: &str, ends: Option<&Ends>) -> Vec<Resource> {
         Fault::Dns(it) => vec![dns(it, &inside)],
         Fault::Io(it) => vec![io(it, &inside)],
         Fault::Time(it) => vec![time(it, &inside)],
-        Fault::PodKill(_) | Fault::Manifest(_) => panic!("not a kind of Chaos Mesh"),
+        other => panic!("no golden file of {}", other.kind()),
     }
 }
 

@@ -1,8 +1,7 @@
 //! Checks of requests to an API that speaks like OpenAI's.
 
-use super::data::{Place, Rows};
-use super::{answer, request};
 use crate::check::Findings;
+use crate::check::load::{Place, Rows, answer, request};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::scenario::{OpenAi, OpenAiEndpoint, Prompts};
 use crate::tables;

@@ -1,12 +1,11 @@
 //! Checks of selectors: that they say which pods they mean, and how many.
 
-use super::Findings;
-use crate::check::dns_label;
+use super::{Findings, dns_label};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::scenario::{LabelSelector, Operator, PodSelector};
 
 /// That a selector says which pods it means.
-pub(in crate::check) fn selector(path: &str, selector: &PodSelector, findings: &mut Findings<'_>) {
+pub(super) fn selector(path: &str, selector: &PodSelector, findings: &mut Findings<'_>) {
     let empty_labels = selector.labels.as_ref().is_some_and(LabelSelector::is_empty);
     let nothing =
         selector.name.is_none() && selector.prefix.is_none() && selector.labels.is_none() && selector.owner.is_none();

@@ -1,29 +1,23 @@
-//! Expectations about what others saw of the service: the cluster's pods, Prometheus, and the pods' logs.
+//! `prometheus`: what Prometheus says of the phase.
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::CountLimits;
-use crate::scenario::PodSelector;
+use super::kind::{About, At, ExpectationFacts, ExpectationKind};
+use crate::check::{Findings, expect as check};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::rule::Rule;
+use crate::scenario::Secret;
 use crate::units::Duration;
 
-/// Limits on what the cluster shows of some pods during the phase. They are looked at once a second.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Pods {
-    /// Which pods. Default: those of the selectors of the scenario's faults, all that match.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub select: Option<PodSelector>,
-    /// How many times containers of these pods started again during the phase.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub restarts: Option<CountLimits>,
-    /// As many of these pods as were ready before the first fault are ready again at most so long after the phase began
-    /// (or after its faults were in place), and stay so until its end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["30s"]))]
-    pub ready_within: Option<Duration>,
-}
+pub(super) const PROMETHEUS: ExpectationFacts = ExpectationFacts {
+    noun: "",
+    about: About::Elsewhere,
+    counts_work: false,
+    limit: "2",
+    example: "{url: \"http://prometheus.monitoring:9090\", query: sum(up), min: 3}",
+};
 
 /// Limits on what Prometheus says of the phase, alone or against an earlier phase.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -59,6 +53,50 @@ pub struct Prometheus {
     pub headers: IndexMap<String, String>,
 }
 
+impl ExpectationKind for Prometheus {
+    const RULES: &'static [Rule] = &[Rule::LIMITS];
+
+    fn load(&self) -> Option<&str> {
+        None
+    }
+
+    fn to(&self) -> Option<&str> {
+        self.to.as_deref()
+    }
+
+    fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {
+        check::limits(at, self.min, self.max, findings);
+        if let Some(to) = &self.to {
+            check::earlier(at, to, findings);
+        }
+        let rest = self.url.strip_prefix("http://").or_else(|| self.url.strip_prefix("https://"));
+        if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/') || rest.contains(char::is_whitespace)) {
+            findings.push(
+                &at.key("url"),
+                Diagnostic::error(Code::Url, format!("`{}` is not a URL of HTTP", self.url))
+                    .help("write one such as `http://prometheus.monitoring:9090`"),
+            );
+        }
+        if self.query.trim().is_empty() {
+            findings.push(
+                &at.key("query"),
+                Diagnostic::error(Code::NothingThere, "this query is empty").help("write one such as `sum(up)`"),
+            );
+        }
+        if self.step.is_some_and(|step| step.is_zero()) {
+            findings.push(
+                &at.key("step"),
+                Diagnostic::error(Code::ZeroDuration, "a step of no time never ends").help("write `step: 1s`"),
+            );
+        }
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        let url = Secret::Url(self.url.clone());
+        Secret::plain_headers(&self.headers).into_iter().chain([url]).collect()
+    }
+}
+
 /// How the values of a phase become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -89,28 +127,4 @@ impl Over {
             Self::End => "end",
         }
     }
-}
-
-/// Limits on how many lines of pods' logs match a pattern during the phase, by the time stamps of the cluster.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Logs {
-    /// A regular expression (the syntax of Rust's `regex`) that a line must match somewhere.
-    #[schemars(extend("examples" = ["panicked at|FATAL"]))]
-    pub matches: String,
-    /// Which pods. Default: those of the selectors of the scenario's faults, all that match.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub select: Option<PodSelector>,
-    /// Only this container of them. Default: all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["worker"]))]
-    pub container: Option<String>,
-    /// At least so many lines: with `1`, the pattern appears.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = [1]))]
-    pub min: Option<u64>,
-    /// At most so many lines: with `0`, the pattern does not appear.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = [0]))]
-    pub max: Option<u64>,
 }

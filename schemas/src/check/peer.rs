@@ -2,13 +2,12 @@
 
 use std::net::IpAddr;
 
-use super::Findings;
 use super::selector::selector;
-use crate::check::{dns_label, is_dns_label};
+use super::{Findings, dns_label, is_dns_label};
 use crate::diagnostic::{Code, Diagnostic, words};
 use crate::scenario::Peer;
 
-pub(super) fn peer(path: &str, peer: &Peer, findings: &mut Findings<'_>) {
+pub(crate) fn peer(path: &str, peer: &Peer, findings: &mut Findings<'_>) {
     let mut given = Vec::new();
     for (key, there) in [
         ("service", peer.service.is_some()),

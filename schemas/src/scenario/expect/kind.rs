@@ -1,0 +1,144 @@
+//! What makes a kind of expectation: everything about its question that is known before it is answered.
+
+use crate::check::Findings;
+use crate::rule::Rule;
+use crate::scenario::{Scenario, Secret};
+
+/// A kind of expectation.
+#[derive(Debug)]
+pub struct ExpectationInfo {
+    /// Its key in a scenario, such as `latency_ratio`.
+    pub name: &'static str,
+    pub(super) summary: &'static str,
+    /// The name of its type in the JSON Schema. Kinds that take the same keys share one.
+    pub definition: &'static str,
+    /// What its keys must say together. The program checks the same, with a message.
+    pub rules: &'static [Rule],
+    /// What its own file says about it.
+    pub facts: ExpectationFacts,
+}
+
+/// What a kind's own file says about it.
+#[derive(Debug)]
+pub struct ExpectationFacts {
+    /// What its value is of, for the beginning of a title; empty for the latency and where a title says it otherwise.
+    pub noun: &'static str,
+    /// Where the answer comes from.
+    pub about: About,
+    /// Whether its value grows with the number of requests. Then it cannot be asked while some are under way, and a
+    /// comparison of phases depends on their pace.
+    pub counts_work: bool,
+    /// A limit, for a help.
+    pub limit: &'static str,
+    /// What follows its key in a complete expectation, as YAML in one line.
+    pub example: &'static str,
+}
+
+/// What an expectation is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// The run's own requests: it is asked of each load.
+    Requests,
+    /// What the cluster shows of the service, such as its pods: it is asked once.
+    Cluster,
+    /// What somewhere else shows of the service, such as Prometheus: it is asked once.
+    Elsewhere,
+}
+
+impl ExpectationInfo {
+    /// What it asks, in a sentence.
+    pub fn summary(&self) -> &'static str {
+        self.summary.trim()
+    }
+}
+
+/// Where an expectation stands in its scenario.
+#[derive(Clone, Copy)]
+pub(crate) struct At<'s> {
+    /// The path of its own map.
+    pub path: &'s str,
+    pub scenario: &'s Scenario,
+    /// The index of its phase.
+    pub phase: usize,
+    pub kind: &'static ExpectationInfo,
+}
+
+impl At<'_> {
+    /// The path of one of its keys.
+    pub(crate) fn key(&self, key: &str) -> String {
+        format!("{}.{key}", self.path)
+    }
+}
+
+/// What the type of a kind has to provide.
+pub(crate) trait ExpectationKind {
+    /// What its keys must say together.
+    const RULES: &'static [Rule];
+
+    /// The load that is asked; without it, each of them.
+    fn load(&self) -> Option<&str>;
+
+    /// The earlier phase that it compares with, where it names one.
+    fn to(&self) -> Option<&str>;
+
+    /// Checks its limits, and that they can be met, can fail and can be seen.
+    fn check(&self, at: At<'_>, findings: &mut Findings<'_>);
+
+    /// What in it must not reach a report.
+    fn secrets(&self) -> Vec<Secret>;
+}
+
+/// The list of all kinds: the type of an expectation, and what follows from the list alone.
+macro_rules! expectation_kinds {
+    ($($(#[doc = $summary:literal])+ $name:literal => $variant:ident($type:ident), $facts:expr;)*) => {
+        /// One check: a map with one key, the kind of expectation. `min` and `max` are both inclusive, and at least one of
+        /// them is given.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+        pub enum Expectation {
+            $($(#[doc = $summary])+ #[serde(rename = $name)] $variant($type),)*
+        }
+
+        impl Expectation {
+            /// Every kind, in the order of the documents.
+            pub const KINDS: &'static [ExpectationInfo] = &[$(ExpectationInfo {
+                name: $name,
+                summary: concat!($($summary),+),
+                definition: stringify!($type),
+                rules: <$type as ExpectationKind>::RULES,
+                facts: $facts,
+            },)*];
+
+            /// The kind, as it is written in a scenario.
+            pub const fn kind(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $name,)* }
+            }
+
+            /// Its place in the list of kinds.
+            const fn index(&self) -> usize {
+                enum Place { $($variant,)* }
+                match self { $(Self::$variant(_) => Place::$variant as usize,)* }
+            }
+
+            /// The load that is asked; without it, each of them.
+            pub fn load(&self) -> Option<&str> {
+                match self { $(Self::$variant(it) => ExpectationKind::load(it),)* }
+            }
+
+            /// The earlier phase that it compares with, where it names one.
+            pub fn to(&self) -> Option<&str> {
+                match self { $(Self::$variant(it) => ExpectationKind::to(it),)* }
+            }
+
+            /// Checks it, at the path of its map in a phase.
+            pub(crate) fn check(&self, path: &str, scenario: &Scenario, phase: usize, findings: &mut Findings<'_>) {
+                let at = At { path, scenario, phase, kind: self.info() };
+                match self { $(Self::$variant(it) => ExpectationKind::check(it, at, findings),)* }
+            }
+
+            /// What in it must not reach a report.
+            pub fn secrets(&self) -> Vec<Secret> {
+                match self { $(Self::$variant(it) => ExpectationKind::secrets(it),)* }
+            }
+        }
+    };
+}

@@ -1,0 +1,80 @@
+//! `pods`: what the cluster shows of some pods.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::kind::{About, At, ExpectationFacts, ExpectationKind};
+use super::limits::CountLimits;
+use crate::check::{Findings, expect as check};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::rule::Rule;
+use crate::scenario::{PodSelector, Secret};
+use crate::units::Duration;
+
+pub(super) const PODS: ExpectationFacts = ExpectationFacts {
+    noun: "",
+    about: About::Cluster,
+    counts_work: false,
+    limit: "0",
+    example: "{restarts: {max: 0}, ready_within: 30s}",
+};
+
+/// Limits on what the cluster shows of some pods during the phase. They are looked at once a second.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pods {
+    /// Which pods. Default: those of the selectors of the scenario's faults, all that match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub select: Option<PodSelector>,
+    /// How many times containers of these pods started again during the phase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarts: Option<CountLimits>,
+    /// As many of these pods as were ready before the first fault are ready again at most so long after the phase began
+    /// (or after its faults were in place), and stay so until its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["30s"]))]
+    pub ready_within: Option<Duration>,
+}
+
+impl ExpectationKind for Pods {
+    const RULES: &'static [Rule] = &[Rule::Some(&["restarts", "ready_within"])];
+
+    fn load(&self) -> Option<&str> {
+        None
+    }
+
+    fn to(&self) -> Option<&str> {
+        None
+    }
+
+    fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {
+        if self.restarts.is_none() && self.ready_within.is_none() {
+            findings.push(
+                at.path,
+                Diagnostic::error(Code::Limits, "`pods` asks for nothing: nothing could fail")
+                    .help("write `restarts: {max: 0}` or `ready_within: 30s`"),
+            );
+        }
+        if let Some(restarts) = self.restarts {
+            check::counts(At { path: &at.key("restarts"), ..at }, restarts, findings);
+        }
+        let phase = &at.scenario.phases[at.phase];
+        if let Some(within) = self.ready_within.filter(|within| {
+            *within >= phase.duration && !findings.map.damaged(&format!("phases[{}].duration", at.phase))
+        }) {
+            findings.push(
+                &at.key("ready_within"),
+                Diagnostic::error(
+                    Code::LimitRange,
+                    format!("the phase lasts {}: pods that are ready after {within} could not be seen", phase.duration),
+                )
+                .help("lengthen the phase, or allow less"),
+            );
+        }
+        check::selected(at, self.select.as_ref(), findings);
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        Vec::new()
+    }
+}

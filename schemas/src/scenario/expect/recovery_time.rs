@@ -1,0 +1,207 @@
+//! `recovery_time`: how soon the service is as it was before the faults.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::kind::{About, At, ExpectationFacts, ExpectationKind};
+use crate::check::{Findings, expect as check};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::rule::Rule;
+use crate::scenario::Secret;
+use crate::units::{Duration, Percent, short};
+
+/// The shortest window in which recovery is looked for: shorter ones hold too few requests for a percentile.
+const SHORTEST_WINDOW: Duration = Duration::from_millis(250);
+
+pub(super) const RECOVERY_TIME: ExpectationFacts = ExpectationFacts {
+    noun: "",
+    about: About::Requests,
+    counts_work: false,
+    limit: "15s",
+    example: "{max: 15s, hold: 5s}",
+};
+
+/// Limits on the time to recover.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecoveryTime {
+    /// At least this long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<Duration>,
+    /// At most this long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<Duration>,
+    /// How long the service must stay within tolerance to count as recovered. Default 5s.
+    #[serde(default = "RecoveryTime::default_hold")]
+    pub hold: Duration,
+    /// The phase to compare with. Default: the last phase without faults before the first fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["baseline"]))]
+    pub to: Option<String>,
+    /// The length of the windows that are judged, and so the resolution of the answer. Default 1s.
+    #[serde(default = "RecoveryTime::default_window")]
+    pub window: Duration,
+    /// How much lower than the baseline's success rate a window may be. Default 1%.
+    #[serde(default = "RecoveryTime::default_tolerance")]
+    pub tolerance: Percent,
+    /// How many times the baseline's p95 a window's p95 may be. Default 2.
+    #[serde(default = "RecoveryTime::default_latency_tolerance")]
+    #[schemars(range(min = 1.0))]
+    pub latency_tolerance: f64,
+    /// Only this load. Default: each load is asked by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["completions"]))]
+    pub load: Option<String>,
+}
+
+impl Default for RecoveryTime {
+    fn default() -> Self {
+        Self {
+            min: None,
+            max: None,
+            hold: Self::default_hold(),
+            to: None,
+            window: Self::default_window(),
+            tolerance: Self::default_tolerance(),
+            latency_tolerance: Self::default_latency_tolerance(),
+            load: None,
+        }
+    }
+}
+
+impl RecoveryTime {
+    fn default_hold() -> Duration {
+        Duration::from_secs(5)
+    }
+
+    fn default_window() -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn default_tolerance() -> Percent {
+        Percent::from_fraction(0.01)
+    }
+
+    fn default_latency_tolerance() -> f64 {
+        2.0
+    }
+}
+
+impl ExpectationKind for RecoveryTime {
+    const RULES: &'static [Rule] = &[Rule::LIMITS];
+
+    fn load(&self) -> Option<&str> {
+        self.load.as_deref()
+    }
+
+    fn to(&self) -> Option<&str> {
+        self.to.as_deref()
+    }
+
+    fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {
+        let phase = &at.scenario.phases[at.phase];
+        check::limits(at, self.min.map(Duration::as_secs_f64), self.max.map(Duration::as_secs_f64), findings);
+        if let Some(to) = &self.to {
+            check::earlier(at, to, findings);
+        }
+        after_faults(at, self, findings);
+        let duration_known = !findings.map.damaged(&format!("phases[{}].duration", at.phase));
+        if self.hold >= phase.duration && duration_known {
+            findings.push(
+                &at.key("hold"),
+                Diagnostic::error(
+                    Code::RecoveryWindow,
+                    format!(
+                        "the service must hold for {}, and its phase lasts {}: recovery could never be seen",
+                        self.hold, phase.duration
+                    ),
+                )
+                .help("lengthen the phase, or shorten `hold`"),
+            );
+        } else if let Some(max) =
+            self.max.filter(|max| duration_known && max.get() + self.hold.get() > phase.duration.get())
+        {
+            findings.push(
+                &at.key("max"),
+                Diagnostic::warning(
+                    Code::RecoveryWindow,
+                    format!(
+                        "a recovery after {max} that holds for {} needs more than the phase's {}",
+                        self.hold, phase.duration
+                    ),
+                )
+                .help("lengthen the phase: a recovery that is not seen in time counts as none"),
+            );
+        }
+        if self.window < SHORTEST_WINDOW {
+            findings.push(
+                &at.key("window"),
+                Diagnostic::error(
+                    Code::RecoveryWindow,
+                    format!("a window of {} is too short to be judged", self.window),
+                )
+                .help(format!("write `window: {SHORTEST_WINDOW}` or more")),
+            );
+        } else if self.window > self.hold {
+            let key = if findings.map.has(&at.key("window")) { "window" } else { "hold" };
+            findings.push(
+                &at.key(key),
+                Diagnostic::error(
+                    Code::RecoveryWindow,
+                    format!("a window of {} does not fit into a hold of {}", self.window, self.hold),
+                )
+                .help("lengthen `hold`, or shorten `window`"),
+            );
+        }
+        if !self.latency_tolerance.is_finite() || self.latency_tolerance < 1.0 {
+            findings.push(
+                &at.key("latency_tolerance"),
+                Diagnostic::error(
+                    Code::RecoveryWindow,
+                    format!(
+                        "with a tolerance of {} times not even the baseline itself would count as recovered",
+                        short(self.latency_tolerance)
+                    ),
+                )
+                .help("write `latency_tolerance: 2`"),
+            );
+        }
+        if self.tolerance.fraction() >= 1.0 {
+            findings.push(
+                &at.key("tolerance"),
+                Diagnostic::error(
+                    Code::RecoveryWindow,
+                    "with this tolerance a service that answers nothing counts as recovered",
+                )
+                .help("write `tolerance: 1%`"),
+            );
+        }
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        Vec::new()
+    }
+}
+
+/// That there is a fault to recover from, removed before this phase, and a baseline before that fault.
+fn after_faults(at: At<'_>, it: &RecoveryTime, findings: &mut Findings<'_>) {
+    match (0..at.phase).find(|phase| check::has_faults(at.scenario, *phase, findings)) {
+        None => findings.push(
+            at.path,
+            Diagnostic::error(
+                Code::NoRecovery,
+                "no phase before this one has a fault: there is nothing to recover from",
+            )
+            .help("ask for `recovery_time` in the phase after the one with the fault"),
+        ),
+        Some(0) if it.to.is_none() => findings.push(
+            at.path,
+            Diagnostic::error(
+                Code::NoRecovery,
+                "no phase comes before the first fault: there is no baseline to recover to",
+            )
+            .help("put a phase without faults at the beginning, such as `baseline`, or name one by `to`"),
+        ),
+        Some(_) => {}
+    }
+}

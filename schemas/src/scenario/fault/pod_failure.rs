@@ -1,0 +1,36 @@
+//! `pod_failure`: pods that do not work, and are not deleted.
+
+use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox, between};
+use crate::check::Findings;
+use crate::scenario::Secret;
+
+fault! {
+    /// Makes the target pods unusable without deleting them: Chaos Mesh gives their containers an image that does nothing.
+    /// Needs Chaos Mesh.
+    pub struct PodFailure {
+    }
+    pods, own, follow, after, lasts,
+}
+
+impl FaultKind for PodFailure {
+    const FACTS: FaultFacts = FaultFacts {
+        means: &[Means::ChaosMesh(ChaosMesh {
+            // The controller does that alone.
+            needs_daemon: false,
+            ..ChaosMesh::inside("podchaos")
+        })],
+        sandbox: Sandbox::Modelled,
+        rules: &[],
+        not_settings: &[],
+        link: between,
+        confirmed_by: ", and the pods' own: their programs do not run",
+        unfelt_because: "",
+        example: "{pods: {labels: {app: worker}, count: 1}, for: 30s}",
+    };
+
+    fn check(&self, _: &str, _: &mut Findings<'_>) {}
+
+    fn secrets(&self) -> Vec<Secret> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,54 @@
+//! `pod_kill`: pods that are deleted or evicted.
+
+use super::kind::{Access, FaultFacts, FaultKind, Means, Sandbox, between};
+use crate::check::Findings;
+use crate::check::inside::wrong;
+use crate::scenario::Secret;
+use crate::units::Duration;
+
+fault! {
+    /// Deletes the target pods once. Their owner makes new ones; pods that no controller owns are refused. Needs nothing but
+    /// Kubernetes.
+    pub struct PodKill {
+        /// Evict the pods and do not delete them: a PodDisruptionBudget that forbids it is respected, and the fault is then
+        /// not injected. Default `false`.
+        #[serde(default)]
+        pub evict: bool,
+        /// How long the containers get to end by themselves; `0s` kills them at once. Default: what each pod says of itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub grace_period: Option<Duration>,
+    }
+    pods, own, after,
+}
+
+impl FaultKind for PodKill {
+    const FACTS: FaultFacts = FaultFacts {
+        means: &[Means::Kubernetes {
+            needs: &[Access::new("", "pods", "delete"), Access::new("", "pods/eviction", "create")],
+            note: "",
+        }],
+        sandbox: Sandbox::Modelled,
+        rules: &[],
+        not_settings: &[],
+        link: between,
+        confirmed_by: "",
+        unfelt_because: "",
+        example: "{pods: {labels: {app: worker}, count: 1}, grace_period: 5s}",
+    };
+
+    fn check(&self, path: &str, findings: &mut Findings<'_>) {
+        if self.grace_period.is_some_and(|grace| grace.get().subsec_nanos() != 0) {
+            let path = format!("{path}.grace_period");
+            wrong(
+                &path,
+                "Kubernetes counts grace periods in whole seconds",
+                "write whole seconds, such as `5s`",
+                findings,
+            );
+        }
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,335 @@
+//! Every kind of fault, expectation and load, from its own description: the program and the JSON Schema take the same
+//! files, and nothing of a kind is forgotten.
+
+use serde_json::{Map, Value, json};
+
+use super::as_json;
+use crate::rule::Rule;
+use crate::scenario::{About, Expectation, ExpectationInfo, Fault, FaultInfo, Load, LoadKindInfo, Secret};
+use crate::{Diagnostic, Document, Overrides, json_schema, parse};
+
+/// One kind, with a scenario around it.
+struct Kind {
+    name: String,
+    body: Value,
+    rules: &'static [Rule],
+    definition: &'static str,
+    whole: fn(&str, &Value) -> Value,
+}
+
+fn yaml(text: &str) -> Value {
+    as_json(text.as_bytes()).unwrap_or_else(|| panic!("no YAML: {text}"))
+}
+
+fn scenario(load: Value, faults: Value, expect: Value) -> Value {
+    json!({
+        "version": 1, "name": "x", "namespace": "shop",
+        "load": {"main": load},
+        "phases": [
+            {"name": "baseline", "duration": "60s"},
+            {"name": "fault", "duration": "60s", "faults": {"f": faults}},
+            {"name": "after", "duration": "60s", "expect": [expect]},
+        ],
+    })
+}
+
+fn any_load() -> Value {
+    json!({"openai": {"url": "http://h", "model": "m", "prompt": "p", "stream": true}, "rate": "20/s"})
+}
+
+fn any_fault() -> Value {
+    json!({"pod_kill": {"pods": {"prefix": "w"}}})
+}
+
+fn any_expectation() -> Value {
+    json!({"requests": {"min": 1}})
+}
+
+fn kinds() -> Vec<Kind> {
+    let fault = |kind: &'static FaultInfo| Kind {
+        name: kind.name.to_owned(),
+        body: yaml(kind.facts.example),
+        rules: kind.facts.rules,
+        definition: kind.definition,
+        whole: |name, body| scenario(any_load(), json!({name: body}), any_expectation()),
+    };
+    let expectation = |kind: &'static ExpectationInfo| Kind {
+        name: kind.name.to_owned(),
+        body: yaml(kind.facts.example),
+        rules: kind.rules,
+        definition: kind.definition,
+        whole: |name, body| scenario(any_load(), any_fault(), json!({name: body})),
+    };
+    let load = |kind: &'static LoadKindInfo| Kind {
+        name: kind.name.to_owned(),
+        body: yaml(kind.facts.example),
+        rules: kind.facts.rules,
+        definition: kind.definition,
+        whole: |name, body| scenario(json!({name: body, "rate": "20/s"}), any_fault(), any_expectation()),
+    };
+    let faults = Fault::KINDS.iter().map(fault);
+    faults.chain(Expectation::KINDS.iter().map(expectation)).chain(Load::KINDS.iter().map(load)).collect()
+}
+
+fn read(scenario: &Value) -> Result<Document, Vec<Diagnostic>> {
+    parse("case.yaml", scenario.to_string().as_bytes(), &Overrides::default())
+}
+
+fn told(problems: &[Diagnostic]) -> String {
+    problems.iter().map(|it| it.render(false)).collect()
+}
+
+/// What the program and the schema say of a file.
+struct Judges(jsonschema::Validator);
+
+impl Judges {
+    fn new() -> Self {
+        Self(jsonschema::validator_for(&json_schema::scenario_schema()).expect("the scenario's schema"))
+    }
+
+    #[track_caller]
+    fn both_take(&self, what: &str, scenario: &Value) -> Document {
+        let document = read(scenario).unwrap_or_else(|problems| panic!("{what}: {}", told(&problems)));
+        let errors: Vec<String> = self.0.iter_errors(scenario).map(|it| it.to_string()).collect();
+        assert!(errors.is_empty(), "the schema refuses {what}: {errors:?}");
+        document
+    }
+
+    #[track_caller]
+    fn both_refuse(&self, what: &str, scenario: &Value) {
+        assert!(read(scenario).is_err(), "the program takes {what}");
+        assert!(!self.0.is_valid(scenario), "the schema takes {what}, which the program refuses");
+    }
+}
+
+#[test]
+fn examples_are_exemplary() {
+    let judges = Judges::new();
+    for kind in kinds() {
+        let document = judges.both_take(&kind.name, &(kind.whole)(&kind.name, &kind.body));
+        assert!(document.warnings.is_empty(), "{}: {}", kind.name, told(&document.warnings));
+    }
+}
+
+#[test]
+fn a_key_more_and_a_key_less_are_judged_alike() {
+    let judges = Judges::new();
+    let schema = json_schema::scenario_schema();
+    for kind in kinds() {
+        let mut more = kind.body.clone();
+        more["no_such_key"] = json!(1);
+        judges.both_refuse(&format!("{} with an unknown key", kind.name), &(kind.whole)(&kind.name, &more));
+        judges.both_refuse(&format!("{} as a word", kind.name), &(kind.whole)(&kind.name, &json!("word")));
+        for key in kind.body.as_object().expect("a map").keys() {
+            let mut less = kind.body.clone();
+            less.as_object_mut().expect("a map").remove(key);
+            let whole = (kind.whole)(&kind.name, &less);
+            let what = format!("{} without `{key}`", kind.name);
+            let required =
+                schema["$defs"][kind.definition]["required"].as_array().is_some_and(|it| it.contains(&json!(key)));
+            match read(&whole) {
+                Ok(_) => _ = judges.both_take(&what, &whole),
+                Err(_) => judges.both_refuse(&what, &whole),
+            }
+            assert!(!required || read(&whole).is_err(), "the program takes {what}");
+        }
+    }
+}
+
+/// The values that the examples have, for the keys of a rule.
+fn values(definition: &str) -> Map<String, Value> {
+    let found = match definition {
+        "Netem" => json!({"loss": "20%", "delay": "50ms", "duplicate": "1%", "corrupt": "1%", "bandwidth": "1Mbit/s"}),
+        "Stress" => json!({"cpu": {"workers": 1}, "memory": {"size": "1MiB"}}),
+        "HttpFault" => json!({"abort": true, "delay": "1s", "status": 503}),
+        "IoFault" => json!({"delay": "1s", "error": "EIO"}),
+        "Http" => json!({"service": "shop:80", "url": "http://h"}),
+        "OpenAi" => json!({"service": "shop:80", "url": "http://h", "prompt": "p", "prompts": {"file": "none"}}),
+        "SuccessRate" => json!({"min": "10%", "max": "90%"}),
+        "Latency" | "RecoveryTime" => json!({"min": "1s", "max": "10s"}),
+        "LatencyRatio" | "RateRatio" | "Prometheus" | "TokenRate" => json!({"min": 1.5, "max": 2.5}),
+        "Stuck" | "Requests" | "Logs" => json!({"min": 1, "max": 2}),
+        "Pods" => json!({"restarts": {"max": 0}, "ready_within": "30s"}),
+        "Errors" => {
+            let Some(Rule::Some(kinds)) =
+                Expectation::KINDS.iter().find(|it| it.name == "errors").map(|it| it.rules[0])
+            else {
+                panic!("errors has no rule");
+            };
+            kinds.iter().map(|kind| ((*kind).to_owned(), json!({"max": 0}))).collect::<Map<_, _>>().into()
+        }
+        _ => json!({}),
+    };
+    found.as_object().cloned().unwrap_or_default()
+}
+
+#[test]
+fn what_keys_must_say_together_is_judged_alike() {
+    let judges = Judges::new();
+    let mut asked = 0;
+    for kind in kinds() {
+        let values = values(kind.definition);
+        for rule in kind.rules {
+            let (keys, most) = match *rule {
+                Rule::One(keys) => (keys, 1),
+                Rule::Some(keys) => (keys, keys.len()),
+                Rule::NotBoth(..) => continue,
+            };
+            let with = |chosen: &[&str]| {
+                let mut body = kind.body.clone();
+                let map = body.as_object_mut().expect("a map");
+                keys.iter().for_each(|key| _ = map.remove(*key));
+                for key in chosen {
+                    let value = values.get(*key).unwrap_or_else(|| panic!("no value of {}.{key}", kind.definition));
+                    map.insert((*key).to_owned(), value.clone());
+                }
+                (kind.whole)(&kind.name, &body)
+            };
+            judges.both_refuse(&format!("{} with none of {keys:?}", kind.name), &with(&[]));
+            for key in keys.iter().filter(|key| **key != "prompts") {
+                judges.both_take(&format!("{} with {key}", kind.name), &with(&[key]));
+            }
+            if most == 1 {
+                judges.both_refuse(&format!("{} with {keys:?}", kind.name), &with(keys));
+            }
+            asked += 1;
+        }
+    }
+    assert!(asked > 20, "{asked} rules are not all of them");
+}
+
+#[test]
+fn every_expectation_has_a_limit_and_limits_have_an_order() {
+    let judges = Judges::new();
+    for kind in kinds().iter().filter(|kind| ExpectationInfo::of(&kind.name).is_some()) {
+        assert!(!kind.rules.is_empty(), "{} needs no limit", kind.name);
+        if kind.rules != [Rule::LIMITS] {
+            continue;
+        }
+        let values = values(kind.definition);
+        let mut body = kind.body.clone();
+        (body["min"], body["max"]) = (values["min"].clone(), values["max"].clone());
+        judges.both_take(&format!("{} with both limits", kind.name), &(kind.whole)(&kind.name, &body));
+        // The order of two values is beyond a schema.
+        (body["min"], body["max"]) = (values["max"].clone(), values["min"].clone());
+        assert!(read(&(kind.whole)(&kind.name, &body)).is_err(), "the program takes {} with min > max", kind.name);
+    }
+    for limits in [json!({}), json!({"max": 1, "no_such_key": 1})] {
+        for expect in [json!({"errors": {"any": limits}}), json!({"pods": {"restarts": limits}})] {
+            judges.both_refuse(&format!("{expect}"), &scenario(any_load(), any_fault(), expect.clone()));
+        }
+    }
+}
+
+/// The paths of the values with which a body can carry a secret: headers and URLs, wherever its schema has them.
+fn carriers(definitions: &Value, definition: &Value, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+    for (key, property) in definition["properties"].as_object().into_iter().flatten() {
+        path.push(key.clone());
+        if key == "headers" || key == "url" {
+            found.push(path.clone());
+        } else if path.len() < 6 {
+            let list = property.get("items");
+            let inner = list.unwrap_or(property);
+            path.extend(list.map(|_| "[]".to_owned()));
+            let options = inner["anyOf"].as_array().cloned().unwrap_or_default();
+            for option in options.iter().chain([inner]) {
+                let name = option["$ref"].as_str().and_then(|it| it.strip_prefix("#/$defs/"));
+                // What a check compares answers with is not sent.
+                if let Some(name) = name.filter(|name| *name != "Check") {
+                    carriers(definitions, &definitions[name], path, found);
+                }
+            }
+            if list.is_some() {
+                path.pop();
+            }
+        }
+        path.pop();
+    }
+}
+
+fn plant(body: &mut Value, path: &[String], key: &str) {
+    let Some((step, rest)) = path.split_first() else {
+        *body = if key == "url" { json!("http://me:pl4nted@h") } else { json!({"Authorization": "Bearer pl4nted"}) };
+        return;
+    };
+    if step == "[]" {
+        if !body.is_array() {
+            *body = json!([{}]);
+        }
+        return plant(&mut body[0], rest, key);
+    }
+    if !body.is_object() {
+        *body = json!({});
+    }
+    plant(&mut body[step.as_str()], rest, key);
+}
+
+#[test]
+fn whatever_can_carry_a_secret_is_known_to_the_redaction() {
+    let schema = json_schema::scenario_schema();
+    let mut planted = 0;
+    for kind in kinds() {
+        let mut paths = Vec::new();
+        carriers(&schema["$defs"], &schema["$defs"][kind.definition], &mut Vec::new(), &mut paths);
+        for path in paths {
+            let key = path.last().expect("a key").clone();
+            let mut body = kind.body.clone();
+            plant(&mut body, &path, &key);
+            let map = body.as_object_mut().expect("a map");
+            if path.len() == 1 && key == "url" {
+                map.remove("service");
+            }
+            if let Some(requests) = map.get_mut("requests").and_then(Value::as_array_mut) {
+                requests.iter_mut().for_each(|request| request["name"] = json!("one"));
+            }
+            let whole = (kind.whole)(&kind.name, &body);
+            let scenario: crate::Scenario =
+                serde_json::from_value(whole).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+            let is_planted = |secret: &Secret| match secret {
+                Secret::Header { name, value } => name == "Authorization" && value.contains("pl4nted"),
+                Secret::Url(url) | Secret::Text(url) | Secret::Base64(url) => url.contains("pl4nted"),
+            };
+            assert!(scenario.secrets().iter().any(is_planted), "{}: {path:?} would reach a report", kind.name);
+            planted += 1;
+        }
+    }
+    assert!(planted >= 7, "{planted} places are not all of them");
+}
+
+#[test]
+fn secrets_of_manifests_and_stop_conditions_are_known() {
+    let object =
+        json!({"apiVersion": "v1", "kind": "Secret", "stringData": {"a": "plain-one"}, "data": {"b": "cGxhaW4tdHdv"}});
+    let fault = json!({"manifest": {"object": object, "active_when": [{"field": "kind", "exists": true}]}});
+    let mut whole = scenario(any_load(), fault, any_expectation());
+    whole["abort_if"] = json!([{"http": {"url": "http://me:pass@h/"}}]);
+    let scenario: crate::Scenario = serde_json::from_value(whole).expect("a scenario");
+    let found = scenario.secrets();
+    for secret in [
+        Secret::Text("plain-one".into()),
+        Secret::Base64("cGxhaW4tdHdv".into()),
+        Secret::Url("http://me:pass@h/".into()),
+    ] {
+        assert!(found.contains(&secret), "{secret:?} is not among {found:?}");
+    }
+}
+
+#[test]
+fn names_are_unique_and_say_what_they_mean() {
+    let names = |all: Vec<&'static str>, texts: Vec<&'static str>| {
+        for (at, name) in all.iter().enumerate() {
+            assert!(!all[..at].contains(name), "{name} is there twice");
+        }
+        assert!(texts.iter().all(|text| text.ends_with('.') && !text.starts_with(' ')), "{texts:?}");
+    };
+    names(Fault::KINDS.iter().map(|it| it.name).collect(), Fault::KINDS.iter().map(FaultInfo::summary).collect());
+    let expectations = || Expectation::KINDS.iter();
+    names(expectations().map(|it| it.name).collect(), expectations().map(ExpectationInfo::summary).collect());
+    names(Load::KINDS.iter().map(|it| it.name).collect(), Load::KINDS.iter().map(LoadKindInfo::summary).collect());
+    // What is asked of each load must say which load; the rest has no such key.
+    let schema = json_schema::scenario_schema();
+    for kind in expectations() {
+        let has_load = schema["$defs"][kind.definition]["properties"]["load"].is_object();
+        assert_eq!(has_load, kind.facts.about == About::Requests, "{}", kind.name);
+    }
+}
