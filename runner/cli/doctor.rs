@@ -9,44 +9,11 @@ use shakedown_reports::Redactor;
 use super::sandbox::Environment;
 use super::{Failure, args, exit, print, proof, run};
 use finding::{Finding, Level, access, name};
-use shakedown_cluster::{Access, Cluster, ClusterError, Kind};
+use shakedown_cluster::permissions::{self, Scope};
+use shakedown_cluster::{Cluster, ClusterError, Kind};
 use shakedown_faults::canary;
 use shakedown_faults::enforcement;
 use shakedown_guard::fuse;
-
-/// What a run needs, and what it can do without.
-const NEEDED: &[(bool, Access)] = &[
-    (true, access("", "pods", "get")),
-    (true, access("", "pods", "list")),
-    (true, access("", "pods", "patch")),
-    (false, access("", "pods", "watch")),
-    (true, access("", "services", "get")),
-    (true, access("", "endpoints", "get")),
-    (true, access("networking.k8s.io", "networkpolicies", "get")),
-    (true, access("networking.k8s.io", "networkpolicies", "list")),
-    (true, access("networking.k8s.io", "networkpolicies", "create")),
-    (true, access("networking.k8s.io", "networkpolicies", "update")),
-    (true, access("networking.k8s.io", "networkpolicies", "delete")),
-    (true, access("batch", "jobs", "get")),
-    (true, access("batch", "jobs", "create")),
-    (true, access("batch", "jobs", "patch")),
-    (true, access("batch", "jobs", "delete")),
-    (true, access("coordination.k8s.io", "leases", "get")),
-    (true, access("coordination.k8s.io", "leases", "create")),
-    (true, access("coordination.k8s.io", "leases", "update")),
-    (true, access("coordination.k8s.io", "leases", "delete")),
-    (false, access("", "pods/portforward", "create")),
-    (false, access("", "pods", "create")),
-    (false, access("", "pods", "delete")),
-    (false, access("", "pods/log", "get")),
-    (false, access("", "pods/eviction", "create")),
-    (false, access("", "services", "list")),
-    (false, access("apps", "replicasets", "get")),
-    (false, access("apps", "replicasets", "list")),
-];
-
-/// What makes partitions more exact, in the whole cluster.
-const USEFUL: &[Access] = &[access("", "namespaces", "list"), access("", "nodes", "list"), access("", "pods", "list")];
 
 /// Looks at everything and prints it.
 ///
@@ -58,7 +25,7 @@ pub async fn doctor(args: args::Doctor, redactor: &Redactor) -> Result<u8, Failu
     let namespace = args.target.namespace.clone().unwrap_or_else(|| cluster.default_namespace().to_owned());
     let mut findings = vec![version(cluster)];
     findings.push(namespace_finding(cluster, &namespace).await.map_err(Failure::environment)?);
-    findings.extend(permissions(cluster, &namespace).await.map_err(Failure::environment)?);
+    findings.extend(permission_findings(cluster, &namespace).await.map_err(Failure::environment)?);
     findings.push(fuse_finding(cluster, &namespace).await);
     findings.extend(enforcement(&args.proving, cluster, &namespace).await.map_err(Failure::environment)?);
     findings.extend(chaos::look(cluster, &namespace).await.map_err(Failure::environment)?);
@@ -106,45 +73,52 @@ async fn namespace_finding(cluster: &Cluster, namespace: &str) -> Result<Finding
     }
 }
 
-async fn permissions(cluster: &Cluster, namespace: &str) -> Result<Vec<Finding>, ClusterError> {
+async fn permission_findings(cluster: &Cluster, namespace: &str) -> Result<Vec<Finding>, ClusterError> {
     let mut findings = Vec::new();
+    let rows = permissions::rows();
     let mut missing = Vec::new();
     let mut optional = Vec::new();
-    for (needed, access) in NEEDED {
-        match cluster.may(*access, namespace).await? {
-            None => {
-                return Ok(vec![Finding::new(
-                    Level::Warning,
-                    "this API server does not say what an account may do",
-                    "a permission that is missing shows when it is needed",
-                )]);
+    let mut without = Vec::new();
+    for row in rows.iter().filter(|row| matches!(row.scope, Scope::Needed | Scope::Optional)) {
+        let mut refused = Vec::new();
+        for access in &row.all {
+            match cluster.may(*access, namespace).await? {
+                None => {
+                    return Ok(vec![Finding::new(
+                        Level::Warning,
+                        "this API server does not say what an account may do",
+                        "a permission that is missing shows when it is needed",
+                    )]);
+                }
+                Some(true) => {}
+                Some(false) => refused.push(name(access)),
             }
-            Some(true) => {}
-            Some(false) if *needed => missing.push(name(access)),
-            Some(false) => optional.push(name(access)),
+        }
+        if row.scope == Scope::Needed {
+            missing.append(&mut refused);
+        } else if !refused.is_empty() && !(row.is_choice && refused.len() < row.all.len()) {
+            without.push(format!("{}: {}", row.text(), row.purpose));
+            optional.append(&mut refused);
         }
     }
     findings.push(if missing.is_empty() {
         Finding::ok(format!("permissions in namespace {namespace}"))
     } else {
         let text = format!("in namespace {namespace} this account may not: {}", missing.join(", "));
-        Finding::new(Level::Problem, text, "give it a Role that allows these; the README lists what a run needs")
+        Finding::new(Level::Problem, text, "give it a Role that allows these; runner/cluster/PERMISSIONS.md has one")
     });
     if !optional.is_empty() {
+        optional.sort();
+        optional.dedup();
         let text = format!("in namespace {namespace} this account may not: {}", optional.join(", "));
-        findings.push(Finding::new(
-            Level::Warning,
-            text,
-            "port-forwards need pods/portforward; witnesses need pods create and delete and pods/log get; \
-             pod_kill needs pods delete or pods/eviction create; Chaos Mesh's faults on links are more exact with services list; replaced targets are \
-             noticed at once with pods watch, and told by their Deployment with replicasets get",
-        ));
+        findings.push(Finding::new(Level::Warning, text, format!("these improve a run. {}", without.join(". "))));
     }
     let mut wide = Vec::new();
     // Before 1.21 namespaces carry no label of their own, and the peers' ones have to be marked.
     let unnamed = cluster.version().is_some_and(|version| version < (1, 21));
     let mark = access("", "namespaces", "patch");
-    for access in USEFUL.iter().chain(unnamed.then_some(&mark)) {
+    let useful = rows.iter().filter(|row| row.scope == Scope::Wide).flat_map(|row| &row.all);
+    for access in useful.chain(unnamed.then_some(&mark)) {
         if cluster.may(*access, "").await? == Some(false) {
             wide.push(name(access));
         }
@@ -235,54 +209,4 @@ async fn enforcement(args: &args::Proving, cluster: &Cluster, namespace: &str) -
 
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use serde_json::Value;
-
-    use super::{Access, NEEDED, USEFUL};
-
-    const DOCUMENT: &str = include_str!("../cluster/PERMISSIONS.md");
-
-    /// What the Roles of the document allow: group, resource and verb, those of ClusterRoles apart.
-    fn allowed() -> [BTreeSet<(String, String, String)>; 2] {
-        let mut found = [BTreeSet::new(), BTreeSet::new()];
-        let blocks = DOCUMENT.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
-        for text in blocks.flat_map(|block| block.split("---\n")) {
-            let role: Value = serde_saphyr::from_str(text).expect("a Role");
-            let wide = usize::from(role["kind"] == "ClusterRole");
-            let texts = |list: &Value| -> Vec<String> {
-                list.as_array().expect("a list").iter().filter_map(|it| it.as_str().map(str::to_owned)).collect()
-            };
-            for rule in role["rules"].as_array().expect("rules") {
-                for group in texts(&rule["apiGroups"]) {
-                    for resource in texts(&rule["resources"]) {
-                        for verb in texts(&rule["verbs"]) {
-                            found[wide].insert((group.clone(), resource.clone(), verb));
-                        }
-                    }
-                }
-            }
-        }
-        found
-    }
-
-    #[test]
-    fn the_documented_roles_allow_everything_that_is_asked_about() {
-        let [narrow, wide] = allowed();
-        let key = |it: &Access| (it.group.to_owned(), it.resource.to_owned(), it.verb.to_owned());
-        let missing = NEEDED.iter().map(|(_, it)| it).map(key).filter(|it| !narrow.contains(it)).collect::<Vec<_>>();
-        assert!(missing.is_empty(), "no Role of PERMISSIONS.md allows {missing:?}");
-        let missing = USEFUL.iter().map(key).filter(|it| !wide.contains(it)).collect::<Vec<_>>();
-        assert!(missing.is_empty(), "no ClusterRole of PERMISSIONS.md allows {missing:?}");
-        for kind in shakedown_cluster::Kind::CHAOS {
-            for verb in super::chaos::VERBS {
-                let it = ("chaos-mesh.org".to_owned(), kind.plural().to_owned(), verb.to_owned());
-                assert!(narrow.contains(&it), "no Role of PERMISSIONS.md allows {it:?}");
-            }
-        }
-    }
 }

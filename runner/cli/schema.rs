@@ -1,9 +1,10 @@
-//! `shakedown schema`: the JSON Schemas of the file formats.
+//! `shakedown schema`: the JSON Schemas of the file formats, and the documents that are made from the same types.
 
 use std::path::Path;
 
 use super::args::{Schema, SchemaName};
 use super::{Failure, exit, print};
+use shakedown_cluster::permissions;
 
 /// Prints a schema, or writes all of them into a checkout.
 ///
@@ -13,6 +14,7 @@ pub fn schema(args: &Schema) -> Result<u8, Failure> {
     if args.write {
         let written = shakedown_schemas::json_schema::write(Path::new("schemas"));
         written.map_err(|error| Failure::environment(format!("could not write the schemas: {error}")))?;
+        documents().map_err(|error| Failure::environment(format!("could not write the documents: {error}")))?;
         return Ok(exit::PASSED);
     }
     let schema = match args.which {
@@ -22,4 +24,17 @@ pub fn schema(args: &Schema) -> Result<u8, Failure> {
     };
     print::text(&shakedown_schemas::json_schema::text(&schema));
     Ok(exit::PASSED)
+}
+
+/// Writes the documents of a checkout that are made from the same descriptions, where their folders exist.
+fn documents() -> std::io::Result<()> {
+    let reference = Path::new(shakedown_schemas::reference::FILE);
+    if reference.parent().is_some_and(Path::is_dir) {
+        std::fs::write(reference, shakedown_schemas::reference::text())?;
+    }
+    let path = Path::new(permissions::FILE);
+    if path.exists() {
+        std::fs::write(path, permissions::fill(&std::fs::read_to_string(path)?))?;
+    }
+    Ok(())
 }

@@ -6,13 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::finding::{Finding, Level, access, name};
-use shakedown_cluster::{Access, Cluster, ClusterError, Installation, Kind};
+use shakedown_cluster::permissions::{self, Scope};
+use shakedown_cluster::{Cluster, ClusterError, Installation, Kind};
 use shakedown_faults::chaos::{explained, failing, fitness, stuck};
 
 /// How long a resource may be on its way out before that is worth a word, in seconds.
 const GOING: f64 = 60.0;
-/// What faults by Chaos Mesh need in a scenario's namespace, for each of its kinds.
-pub(super) const VERBS: [&str; 5] = ["get", "list", "watch", "create", "delete"];
 
 /// Everything that is known.
 #[derive(Default)]
@@ -66,12 +65,6 @@ pub(super) async fn look(cluster: &Cluster, namespace: &str) -> Result<Vec<Findi
         .flatten()
         .map(|it| it["metadata"]["annotations"]["chaos-mesh.org/inject"] == "enabled");
     for kind in Kind::CHAOS.into_iter().filter(|kind| facts.served.contains(kind.plural())) {
-        for verb in VERBS {
-            let asked = Access { group: "chaos-mesh.org", resource: kind.plural(), verb };
-            if cluster.may(asked, namespace).await? == Some(false) {
-                facts.missing.push(name(&asked));
-            }
-        }
         let listed = readable(cluster.list(kind, namespace, None).await)?.unwrap_or_default();
         // In a list, objects do not say what they are.
         facts.resources.extend(listed.into_iter().map(|mut object| {
@@ -79,9 +72,12 @@ pub(super) async fn look(cluster: &Cluster, namespace: &str) -> Result<Vec<Findi
             object
         }));
     }
-    for asked in [access("chaos-mesh.org", "podnetworkchaos", "get"), access("", "events", "list")] {
-        if cluster.may(asked, namespace).await? == Some(false) {
-            facts.missing.push(name(&asked));
+    let rows = permissions::rows();
+    for asked in rows.iter().filter(|row| row.scope == Scope::Chaos).flat_map(|row| &row.all) {
+        let is_served =
+            !Kind::CHAOS.iter().any(|kind| kind.plural() == asked.resource) || facts.served.contains(asked.resource);
+        if is_served && cluster.may(*asked, namespace).await? == Some(false) {
+            facts.missing.push(name(asked));
         }
     }
     facts.everywhere = cluster.may(access("chaos-mesh.org", "networkchaos", "create"), "").await?;
@@ -134,8 +130,7 @@ fn words(text: &str, message: &str) -> Finding {
 fn tell(facts: &Facts, now: jiff::Timestamp) -> Vec<Finding> {
     let Facts { installed, .. } = facts;
     if facts.served.is_empty() {
-        let text =
-            "Chaos Mesh is not installed: only partition (by NetworkPolicy), pod_kill and manifest can be done here";
+        let text = format!("Chaos Mesh is not installed: only {} can be done here", permissions::without_chaos_mesh());
         let help = "`helm install chaos-mesh chaos-mesh/chaos-mesh -n chaos-mesh --create-namespace`, with \
                     chaosDaemon.runtime and chaosDaemon.socketPath for this cluster's container runtime";
         return vec![if installed.controllers.is_empty() {
@@ -247,7 +242,10 @@ fn permissions(facts: &Facts, findings: &mut Vec<Finding>) {
     } else {
         let text =
             format!("Chaos Mesh: in namespace {} this account may not: {}", facts.namespace, facts.missing.join(", "));
-        findings.push(warning(text, "faults of these kinds need them; the README lists what a run needs"));
+        findings.push(warning(
+            text,
+            "faults of these kinds need them; runner/cluster/PERMISSIONS.md lists what a run needs",
+        ));
     }
     if facts.everywhere == Some(false) {
         findings.push(warning(

@@ -4,19 +4,9 @@
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DynamicObject, LogParams, PostParams};
 use serde_json::{Value, json};
+use shakedown_schemas::scenario::Access;
 
 use super::{Cluster, ClusterError, Kind};
-
-/// One thing that an account may or may not do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Access {
-    /// The API group; empty for the core group.
-    pub group: &'static str,
-    /// The resource, such as `pods`, or `pods/log`.
-    pub resource: &'static str,
-    /// The verb, such as `create`.
-    pub verb: &'static str,
-}
 
 impl Cluster {
     /// Whether this account may do something in a namespace (everywhere, when it is empty); none where the server does

@@ -19,6 +19,7 @@ mod ledger;
 mod network;
 mod objects;
 mod own;
+pub mod permissions;
 mod pods;
 mod reach;
 mod secrets;
@@ -31,7 +32,6 @@ mod transport;
 mod watch;
 mod workloads;
 
-pub use access::Access;
 pub use chaos::Installation;
 pub use claims::LATEST;
 pub use config::{ConnectOptions, quoted};
@@ -53,6 +53,7 @@ use std::time::Duration;
 
 use shakedown_schemas::EventKind;
 use shakedown_schemas::result::ClusterInfo;
+pub use shakedown_schemas::scenario::Access;
 
 use crate::journal::Journal;
 use ledger::Ledger;
