@@ -314,8 +314,9 @@ fn misused_data(name: &str, is_sent: bool) -> Diagnostic {
     Diagnostic::error(Code::UndefinedVariable, format!("the variable `{name}` is not defined"))
         .label("no such variable")
         .help(format!(
-            "data of each request stands in what a load sends: in `path`, `headers`, `body` and `prompt`. For a value that is \
-             the same in all of them, give `{name}` one under `vars`"
+            "data of each request stands in what a load sends: in {}. For a value that is the same in all of them, give \
+             `{name}` one under `vars`",
+            words(&LoadKindInfo::sent_keys())
         ))
 }
 

@@ -149,6 +149,19 @@ impl std::fmt::Display for Model {
 }
 
 impl LoadKindInfo {
+    /// The keys in which data of each request can stand, of all kinds.
+    pub(crate) fn sent_keys() -> Vec<&'static str> {
+        let all = Load::KINDS.iter().flat_map(|kind| kind.facts.sent);
+        let keys = all.filter_map(|path| path.iter().rfind(|key| !matches!(**key, "*" | "[]")));
+        let mut found = Vec::new();
+        for key in keys {
+            if !found.contains(key) {
+                found.push(*key);
+            }
+        }
+        found
+    }
+
     /// The kind with this key.
     pub fn of(name: &str) -> Option<&'static Self> {
         Load::KINDS.iter().find(|kind| kind.name == name)

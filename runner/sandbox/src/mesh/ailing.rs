@@ -134,11 +134,28 @@ fn http(spec: &Value) -> Result<HttpRule, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::{NETWORK_CHAOS, POD_CHAOS, find};
     use serde_json::json;
+    use shakedown_schemas::scenario::{Fault, Sandbox};
 
     fn worker() -> Value {
         json!({"spec": {"containers": [{"command": ["shakedown", "pod"], "args": ["worker"],
             "volumeMounts": [{"name": "data", "mountPath": "/data"}]}]}})
+    }
+
+    #[test]
+    fn every_kind_of_fault_is_modelled_as_it_says() {
+        for kind in Fault::KINDS.iter().filter(|kind| !matches!(kind.facts.sandbox, Sandbox::No(_))) {
+            let Some(chaos) = kind.chaos_mesh() else { continue };
+            let resource = find("chaos-mesh.org", "v1alpha1", chaos.resource);
+            let resource = resource.unwrap_or_else(|| panic!("{}: {} is not served", kind.name, chaos.resource));
+            // What acts on networks and on whole pods is done elsewhere.
+            if [&NETWORK_CHAOS, &POD_CHAOS].iter().all(|it| it.kind != resource.kind)
+                && let Err(why) = ailment(resource.kind, &json!({}), &worker())
+            {
+                assert!(!why.contains("it does not know what"), "{}: {why}", kind.name);
+            }
+        }
     }
 
     #[test]

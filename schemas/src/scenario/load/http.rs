@@ -115,11 +115,11 @@ impl LoadKind for Http {
     const FACTS: LoadFacts = LoadFacts {
         sent: &[
             &["path"],
-            &["body"],
             &["headers", "*"],
+            &["body"],
             &["requests", "[]", "path"],
-            &["requests", "[]", "body"],
             &["requests", "[]", "headers", "*"],
+            &["requests", "[]", "body"],
         ],
         rules: &[Rule::One(&["service", "url"])],
         hint: "{service: \"shop:80\"}",
