@@ -136,8 +136,24 @@ fn a_key_more_and_a_key_less_are_judged_alike() {
     }
 }
 
-/// The values that the examples have, for the keys of a rule.
-fn values(definition: &str) -> Map<String, Value> {
+/// Values for the keys of a kind's rules: those of the table; for a kind that is not in it, those of its example, with a
+/// second limit next to the one that it has.
+fn values(kind: &Kind) -> Map<String, Value> {
+    let mut found = table(kind.definition);
+    if found.is_empty() {
+        found = kind.body.as_object().cloned().unwrap_or_default();
+        let limit = found.get("min").or_else(|| found.get("max")).and_then(Value::as_u64);
+        if let Some(limit) = limit {
+            found.insert("min".to_owned(), json!(limit));
+            found.insert("max".to_owned(), json!(limit + 1));
+        }
+        found.insert("service".to_owned(), json!("shop:80"));
+        found.insert("url".to_owned(), json!("http://h"));
+    }
+    found
+}
+
+fn table(definition: &str) -> Map<String, Value> {
     let found = match definition {
         "Netem" => json!({"loss": "20%", "delay": "50ms", "duplicate": "1%", "corrupt": "1%", "bandwidth": "1Mbit/s"}),
         "Stress" => json!({"cpu": {"workers": 1}, "memory": {"size": "1MiB"}}),
@@ -168,7 +184,7 @@ fn what_keys_must_say_together_is_judged_alike() {
     let judges = Judges::new();
     let mut asked = 0;
     for kind in kinds() {
-        let values = values(kind.definition);
+        let values = values(&kind);
         for rule in kind.rules {
             let (keys, most) = match *rule {
                 Rule::One(keys) => (keys, 1),
@@ -206,7 +222,7 @@ fn every_expectation_has_a_limit_and_limits_have_an_order() {
         if kind.rules != [Rule::LIMITS] {
             continue;
         }
-        let values = values(kind.definition);
+        let values = values(kind);
         let mut body = kind.body.clone();
         (body["min"], body["max"]) = (values["min"].clone(), values["max"].clone());
         judges.both_take(&format!("{} with both limits", kind.name), &(kind.whole)(&kind.name, &body));
