@@ -4,6 +4,7 @@
 //! What does not belong here: which objects a fault needs (`faults`), and when they come and go (`timeline`).
 
 mod access;
+mod capabilities;
 mod chaos;
 mod claims;
 mod config;
@@ -32,6 +33,7 @@ mod watch;
 mod workloads;
 
 pub use access::Access;
+pub use capabilities::Capabilities;
 pub use chaos::Installation;
 pub use config::{ConnectOptions, quoted};
 pub use connect::connect;
@@ -68,6 +70,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Cluster {
     client: kube::Client,
     info: ClusterInfo,
+    capabilities: Capabilities,
     default_namespace: String,
     /// What a command by hand needs to reach it.
     flags: String,
@@ -83,6 +86,11 @@ impl Cluster {
     /// What the reports say of it.
     pub const fn info(&self) -> &ClusterInfo {
         &self.info
+    }
+
+    /// What it does by itself.
+    pub const fn capabilities(&self) -> Capabilities {
+        self.capabilities
     }
 
     /// The namespace of the kubeconfig's context, or `default`.
