@@ -112,3 +112,70 @@ fn driver(
         Action::Manifest(spec) => Box::new(Written::new(cluster.clone(), (**spec).clone())),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::{Value, json};
+    use shakedown_schemas::{Overrides, parse};
+
+    use super::*;
+    use crate::plan::{self, Options};
+    use shakedown_cluster::testing::{Answer, server};
+
+    /// A service with one pod, whose port-forwards are refused.
+    fn answer(asked: &str) -> Answer {
+        let ok = |object: Value| (200, "", object.to_string());
+        let path = asked.split_whitespace().nth(1).unwrap_or_default();
+        match path.split('?').next().unwrap_or_default() {
+            "/api/v1/namespaces/shop/services/web" => ok(json!({
+                "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"},
+                "spec": {"clusterIP": "10.0.0.1", "ports": [{"port": 80, "targetPort": 8080}]},
+            })),
+            "/api/v1/namespaces/shop/endpoints/web" => ok(json!({
+                "apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "web", "namespace": "shop"},
+                "subsets": [{
+                    "addresses": [{"ip": "10.1.0.1", "targetRef": {"kind": "Pod", "name": "web-0"}}],
+                    "ports": [{"port": 8080}],
+                }],
+            })),
+            _ => (403, "", json!({"kind": "Status", "status": "Failure", "code": 403}).to_string()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_forward_is_opened_when_the_plan_is_armed_and_not_before() {
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let cluster = server({
+            let asked = asked.clone();
+            move |request, _| {
+                asked.lock().unwrap().push(request.lines().next().unwrap_or_default().to_owned());
+                answer(request)
+            }
+        })
+        .await;
+        let forwards = || asked.lock().unwrap().iter().filter(|line| line.contains("portforward")).count();
+        let text = "version: 1\nname: t\nnamespace: shop\n\
+                    load: {main: {http: {service: 'web:80', reach: port-forward}, rate: 1/s}}\n\
+                    phases: [{name: only, duration: 1s, expect: [{requests: {min: 1}}]}]\n";
+        let document = parse("t.yaml", text.as_bytes(), &Overrides::default()).unwrap();
+        let plan = plan::plan(&document, Some(&cluster), &Options::for_tests()).await.unwrap();
+        assert!(matches!(&plan.loads[0].route, Route::PortForward { service } if service.name == "web"));
+        assert!(plan::show(&plan).contains("to service web:80 in namespace shop (port-forward)"));
+        assert_eq!(forwards(), 0, "{asked:?}");
+        let refused = arm(&plan, Some(&cluster)).await.err().unwrap().to_string();
+        assert!(refused.contains("refuses every connection"), "{refused}");
+        assert!(forwards() > 0, "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_left_out_where_a_plan_is_not_whole() {
+        let cluster = server(|request, _| answer(request)).await;
+        let text = "version: 1\nname: t\nnamespace: shop\nload: {main: {http: {service: 'web:80', reach: port-forward}, rate: 1/s}}\n\
+                    phases: [{name: only, duration: 1s, expect: [{requests: {min: 1}}]}]\n";
+        let document = parse("t.yaml", text.as_bytes(), &Overrides::default()).unwrap();
+        let plan = plan::plan(&document, Some(&cluster), &Options::for_tests()).await.unwrap();
+        assert!(matches!(arm(&plan, None).await, Err(ArmError::NoCluster(what)) if what == "load `main`"));
+    }
+}

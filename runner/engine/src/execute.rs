@@ -1,5 +1,6 @@
 //! One scenario from its file to its result: plan, arm, run, judge, report, in this order and nothing else.
 
+mod context;
 mod judge;
 mod ready;
 mod report;
@@ -9,55 +10,20 @@ mod traffic;
 mod tests;
 mod traffic;
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::FutureExt;
-use shakedown_schemas::result::{ScenarioResult, Trial};
+use shakedown_schemas::result::ScenarioResult;
 use shakedown_schemas::{Document, EventKind};
-use tokio::sync::watch;
 
 use crate::arm::{self, Armed};
 use crate::events::Events;
 use crate::plan::{self, Options, Plan};
-use crate::timeline;
 use crate::trial;
+use context::Execution;
 use shakedown_cluster::Cluster;
 use shakedown_guard::Guard;
-use shakedown_guard::lock::Holder;
 
-/// The signal that asks the run to end, once there is one.
-pub type Signal = watch::Receiver<Option<&'static str>>;
-
-/// What holds for all scenarios of a run.
-pub struct Context<'a> {
-    /// The cluster, where one is needed.
-    pub cluster: Option<&'a Cluster>,
-    /// Who we are, for those who wait for us.
-    pub holder: &'a Holder,
-    /// How long to wait for another run in the same namespace.
-    pub wait_lock: Duration,
-    /// How long the undo of a fault is tried.
-    pub undo_limit: Duration,
-    /// The signal that asks the run to end.
-    pub signal: Signal,
-    /// The seed of everything that is chosen by chance.
-    pub seed: u64,
-    /// What is done to the faults on purpose.
-    pub trial: Option<Trial>,
-    /// Inject although the baseline is not healthy.
-    pub inject_anyway: bool,
-}
-
-/// One execution of a scenario: what all of its steps need.
-struct Execution<'a> {
-    /// The scenario whose expectations are asked.
-    document: &'a Document,
-    context: &'a Context<'a>,
-    options: &'a Options,
-    events: &'a Events,
-}
+pub use context::{Context, Signal, contained};
 
 /// Runs one scenario. Whatever happens, there is a result that says so.
 pub async fn execute(document: &Document, context: &Context<'_>, options: &Options, events: &Events) -> ScenarioResult {
@@ -84,14 +50,6 @@ pub fn refused(document: &Document, options: &Options, message: &str) -> Scenari
     result.errors.push(message.to_owned());
     report::conclude(&mut result);
     result
-}
-
-/// Contains a bug of ours: a panic in one scenario must not take the results of the others with it.
-///
-/// # Errors
-/// With the panic, in words.
-async fn contained<T>(work: impl Future<Output = T>) -> Result<T, String> {
-    AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| timeline::panicked(panic.as_ref()))
 }
 
 impl Execution<'_> {

@@ -15,6 +15,8 @@ mod pod_kill;
 mod request;
 #[cfg(test)]
 mod sandboxed;
+#[cfg(test)]
+mod shipped;
 mod show;
 mod spec;
 #[cfg(test)]

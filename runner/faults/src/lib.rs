@@ -1,7 +1,8 @@
 //! Faults: how each kind and engine is injected, proven, undone and proven to be undone.
 //!
 //! A driver acts on the cluster and on nothing else; when it does so is the timeline's business, and which pods it acts
-//! on is the plan's. Adding an engine is one file here, one arm in `plan::faults`, and its tests.
+//! on is the plan's. Adding an engine is one file here, one arm in the
+//! `plan::faults` and one in the `arm` of the crate `engine`, and its tests.
 
 pub mod canary;
 pub mod chaos;

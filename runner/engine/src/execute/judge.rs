@@ -5,7 +5,7 @@ use shakedown_schemas::result::{
 };
 use shakedown_schemas::scenario::Direction;
 
-use super::Execution;
+use super::context::Execution;
 use super::run::Seen;
 use crate::plan::Plan;
 use crate::timeline::Breach;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde_json::Value;
 
-use super::{Context, Signal};
+use super::context::{Context, Signal};
 use shakedown_faults::{FaultDriver, FaultPlan};
 use shakedown_guard::Guard;
 

@@ -3,7 +3,7 @@
 use shakedown_schemas::Document;
 use shakedown_schemas::result::{ScenarioResult, Verdict};
 
-use super::Execution;
+use super::context::Execution;
 use super::judge::Judged;
 use super::run::Seen;
 use crate::plan::Options;

@@ -6,8 +6,8 @@ use shakedown_schemas::EventKind;
 use shakedown_schemas::result::{Leftover, LoadInfo, RequestInfo, ScenarioResult};
 use tokio::sync::watch;
 
+use super::context::{Execution, Signal, contained};
 use super::ready::prepare;
-use super::{Execution, Signal, contained};
 use crate::arm::{Armed, ArmedLoad};
 use crate::collectors::{Gatherer, Zero};
 use crate::diagnostics;

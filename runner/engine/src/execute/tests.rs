@@ -1,18 +1,20 @@
 //! A panic of a driver, wherever it happens, against the sandbox with a real partition: nothing stays in the cluster, and
 //! the result says what happened.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use shakedown_schemas::Overrides;
 use shakedown_schemas::result::{Leftover, Verdict};
 use tokio::net::TcpListener;
-
-use shakedown_schemas::result::Leftover;
+use tokio::sync::watch;
 
 use super::*;
 use shakedown_cluster::{ConnectOptions, connect};
 use shakedown_faults::{FaultDriver, FaultError, Finding};
 use shakedown_guard::fuse::Fuses;
 use shakedown_guard::leftovers;
+use shakedown_guard::lock::Holder;
 use shakedown_sandbox::{Sandbox, Topology};
 
 /// Where a driver panics: right after it has done its work there.
@@ -200,9 +202,9 @@ async fn a_panic_in_one_scenario_takes_nothing_from_the_others() {
         let result = contained(execute(&document, &context, &Options::for_tests(), &events)).await;
         let result = result.expect("the panic stays in the scenario");
         assert_eq!(result.verdict, Verdict::Error, "{place}");
-        let mut earlier = empty(&document, None, &Options::for_tests());
+        let mut earlier = report::empty(&document, None, &Options::for_tests());
         earlier.leftovers.push(Leftover { what: "it".into(), command: "remove it".into(), error: "stuck".into() });
-        assert_eq!(judge::exit_code(&[earlier, result]), 6, "what an earlier one left is told");
+        assert_eq!(shakedown_judge::exit_code(&[earlier, result]), 6, "what an earlier one left is told");
     }
     assert!(contained(async { panic!("anything") }).await.is_err_and(|message: String| message.contains("anything")));
 }
