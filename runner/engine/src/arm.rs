@@ -122,13 +122,21 @@ mod tests {
 
     use super::*;
     use crate::plan::{self, Options};
-    use shakedown_cluster::testing::{Answer, server};
+    use shakedown_cluster::{ConnectOptions, connect};
+    use shakedown_fakes::kubernetes::{self, json_answer};
+    use shakedown_fakes::{Answer, Request};
+
+    /// A cluster that answers each request but the first, for its version, by this function.
+    async fn server(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Cluster {
+        _ = rustls::crypto::ring::default_provider().install_default();
+        let kubeconfig = kubernetes::server(answer);
+        connect(&ConnectOptions { kubeconfig_text: Some(kubeconfig), ..ConnectOptions::default() }).await.unwrap()
+    }
 
     /// A service with one pod, whose port-forwards are refused.
-    fn answer(asked: &str) -> Answer {
-        let ok = |object: Value| (200, "", object.to_string());
-        let path = asked.split_whitespace().nth(1).unwrap_or_default();
-        match path.split('?').next().unwrap_or_default() {
+    fn answer(asked: &Request) -> Answer {
+        let ok = |object: Value| json_answer(200, object.to_string());
+        match asked.target().split('?').next().unwrap_or_default() {
             "/api/v1/namespaces/shop/services/web" => ok(json!({
                 "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"},
                 "spec": {"clusterIP": "10.0.0.1", "ports": [{"port": 80, "targetPort": 8080}]},
@@ -140,7 +148,7 @@ mod tests {
                     "ports": [{"port": 8080}],
                 }],
             })),
-            _ => (403, "", json!({"kind": "Status", "status": "Failure", "code": 403}).to_string()),
+            _ => json_answer(403, json!({"kind": "Status", "status": "Failure", "code": 403}).to_string()),
         }
     }
 
@@ -149,8 +157,8 @@ mod tests {
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let cluster = server({
             let asked = asked.clone();
-            move |request, _| {
-                asked.lock().unwrap().push(request.lines().next().unwrap_or_default().to_owned());
+            move |request| {
+                asked.lock().unwrap().push(request.target().to_owned());
                 answer(request)
             }
         })
@@ -171,7 +179,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_left_out_where_a_plan_is_not_whole() {
-        let cluster = server(|request, _| answer(request)).await;
+        let cluster = server(answer).await;
         let text = "version: 1\nname: t\nnamespace: shop\nload: {main: {http: {service: 'web:80', reach: port-forward}, rate: 1/s}}\n\
                     phases: [{name: only, duration: 1s, expect: [{requests: {min: 1}}]}]\n";
         let document = parse("t.yaml", text.as_bytes(), &Overrides::default()).unwrap();

@@ -5,7 +5,6 @@ mod judge;
 mod ready;
 mod report;
 mod run;
-mod traffic;
 #[cfg(test)]
 mod tests;
 mod traffic;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use shakedown_schemas::scenario::Scenario;
 
 use super::pacing::Pacing;
-use super::target::Target;
 use super::planned::{LoadError, PlannedLoad};
+use super::target::Target;
 
 /// A load that was checked and prepared. It is plain data: nothing is open.
 #[derive(Debug, Clone)]

@@ -7,6 +7,7 @@ use shakedown_schemas::scenario::Direction;
 
 use super::context::Execution;
 use super::run::Seen;
+use super::traffic;
 use crate::plan::Plan;
 use crate::timeline::Breach;
 use shakedown_faults::effect;
@@ -33,14 +34,13 @@ impl Execution<'_> {
             warnings.extend(observations.loads.iter().filter_map(|load| judge::late(load, phase, &span.name)));
         }
         warnings.extend(of_loads(&seen.loads));
-        let recoveries = judge::recoveries(scenario, observations);
-        let faults = self.faults(plan, seen, &recoveries, &mut warnings);
+        let faults = self.faults(plan, seen, &mut warnings);
         Judged {
             expectations: self.expectations(seen),
             faults,
             phases: judge::phases(scenario, observations),
             series: judge::series(observations),
-            recoveries,
+            recoveries: judge::recoveries(scenario, observations),
             warnings,
         }
     }
@@ -69,13 +69,7 @@ impl Execution<'_> {
 
     /// The faults at their places in the scenario, with what shows that they acted now that the requests can be asked as
     /// well, and with what they changed. The latter is only in words: it proves nothing.
-    fn faults(
-        &self,
-        plan: &Plan,
-        seen: &Seen,
-        recoveries: &[Recovery],
-        warnings: &mut Vec<String>,
-    ) -> Vec<FaultResult> {
+    fn faults(&self, plan: &Plan, seen: &Seen, warnings: &mut Vec<String>) -> Vec<FaultResult> {
         let felt = judge::effects(&seen.outcome.observations);
         // The timeline gives one result per planned fault, in the order of the plan; none when it never began.
         let results = plan.faults.iter().zip(&seen.outcome.faults);

@@ -110,7 +110,8 @@ impl Execution<'_> {
             return Outcome { errors, ..Outcome::default() };
         }
         let scenario = &self.document.scenario;
-        let gate: timeline::Gate<'_> = Box::new(|seen| judge::problems(scenario, seen, context.seed));
+        let (judged, seed) = (scenario.clone(), context.seed);
+        let gate: timeline::Gate = Box::new(move |seen| judge::problems(&judged, seen, seed));
         timeline::run(Timeline {
             scenario,
             faults: std::mem::take(faults),

@@ -1,6 +1,7 @@
 //! What scenarios become on the sandbox's deployment, and what is refused there: targets, peers, engines, volumes.
 
-use serde_json::json;
+use serde_json::{Value, json};
+use shakedown_schemas::result::PodRef;
 use shakedown_schemas::{Document, Overrides};
 use tokio::net::TcpListener;
 
