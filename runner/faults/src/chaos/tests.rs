@@ -1,6 +1,8 @@
 //! The driver against an API server that answers what it is told to: what an account may not do, what only a daemon's log
 //! knows, and what the pods themselves have to say. Whole runs are in `tests/chaos.rs`.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use shakedown_schemas::result::PodRef;
 
