@@ -328,6 +328,12 @@ fn load_alone_keeps_the_pace_of_each_phase_and_asks_no_cluster() {
         "load visitors: 50/s to 200/s, 750 requests",
         "load users: 0 at a time",
     ]);
+    let data = shakedown.run(&[&["plan", "--output", "json"], &short[..]].concat()).expect_code(0);
+    let data: serde_json::Value = serde_json::from_str(&data.stdout).expect("JSON");
+    let plan = &data["plans"][0];
+    assert_eq!((&plan["seed"], &plan["loads"][0]["route"]["by"]), (&7.into(), &"url".into()), "{plan}");
+    assert_eq!(plan["phases"][1]["loads"]["visitors"], "50/s to 200/s, 750 requests", "{plan}");
+    assert_eq!((&plan["faults"], &plan["fuses"]), (&serde_json::json!([]), &serde_json::json!([])), "{plan}");
     shakedown.run(&[&["run", "--out", "out"], &short[..]].concat()).expect_code(0);
     let reports = shakedown.reports("out");
     let scenario = reports.scenario();

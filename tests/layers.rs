@@ -58,20 +58,6 @@ const KNOWN: &[&[&str]] = &[
     ],
     &["schemas/src/scenario/load/http.rs", "schemas/src/scenario/load/openai.rs", "schemas/src/scenario/load.rs"],
     &["schemas/src/check/expect/outside.rs", "schemas/src/check/expect.rs"],
-    &[
-        "runner/engine/src/plan/blast.rs",
-        "runner/engine/src/plan/chaos/ends.rs",
-        "runner/engine/src/plan/chaos/inside.rs",
-        "runner/engine/src/plan/chaos/links.rs",
-        "runner/engine/src/plan/chaos.rs",
-        "runner/engine/src/plan/faults.rs",
-        "runner/engine/src/plan/loads.rs",
-        "runner/engine/src/plan/manifest.rs",
-        "runner/engine/src/plan/partition.rs",
-        "runner/engine/src/plan/peers.rs",
-        "runner/engine/src/plan/pod_kill.rs",
-        "runner/engine/src/plan.rs",
-    ],
 ];
 
 /// The workspace's packages: for each its library's root file and what it depends on, apart from what its tests need. An

@@ -97,6 +97,8 @@ fn no_output_of_a_run_holds_a_secret() {
     // The service refuses the load, so nothing about its baseline is healthy; what counts here is that all was done.
     assert!([1, 4].contains(&run.code()) && run.stderr.contains("fault nats-cut: undone"), "{run}");
     let plan = shakedown.run(&[&["plan"], &common[..]].concat()).expect_code(0);
+    let data = shakedown.run(&[&["plan", "-o", "json"], &common[..]].concat()).expect_code(0);
+    assert!(serde_json::from_str::<serde_json::Value>(&data.stdout).is_ok(), "{data}");
     let list = shakedown.run(&["list", "--json", "--secret", &secret, "secrets.yaml"]).expect_code(0);
     let bad =
         shakedown.run(&["validate", "--secret", &secret, "--var", "note=x", "--var", "nothing=y", "secrets.yaml"]);
@@ -124,6 +126,7 @@ fn no_output_of_a_run_holds_a_secret() {
     for (name, finished) in [
         ("run", &run),
         ("plan", &plan),
+        ("plan -o json", &data),
         ("list", &list),
         ("validate", &bad),
         ("refused", &refused),

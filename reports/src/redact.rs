@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
+use serde_json::Value;
 use shakedown_schemas::Event;
 use shakedown_schemas::result::RunResult;
 use shakedown_schemas::scenario::Secret;
@@ -190,6 +191,12 @@ impl Redactor {
         let mut out = result.clone();
         texts::of_result(&mut out, &mut |text, _| self.clean(text));
         out
+    }
+
+    /// Takes the secrets out of every text of a JSON value, its keys included.
+    pub fn value(&self, mut value: Value) -> Value {
+        texts::of_value(&mut value, &mut |text, _| self.clean(text));
+        value
     }
 
     /// Takes the secrets out of every text of an event.

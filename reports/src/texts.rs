@@ -47,9 +47,9 @@ fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
         }
     }
     keys(&mut it.vars, change);
-    it.vars.values_mut().for_each(|value| json(value, change));
+    it.vars.values_mut().for_each(|value| of_value(value, change));
     change(&mut it.source, SOURCE);
-    json(&mut it.resolved, change);
+    of_value(&mut it.resolved, change);
     for load in &mut it.loads {
         for text in
             [&mut load.name, &mut load.kind, &mut load.target, &mut load.schedule, &mut load.reach, &mut load.address]
@@ -136,7 +136,7 @@ fn fault(it: &mut FaultResult, change: Change<'_>) {
         for text in [&mut object.api_version, &mut object.kind, &mut object.namespace, &mut object.name] {
             change(text, NAME);
         }
-        json(&mut object.manifest, change);
+        of_value(&mut object.manifest, change);
     }
     it.evidence.iter_mut().for_each(|evidence| change(&mut evidence.detail, SENTENCE));
 }
@@ -195,15 +195,16 @@ fn keys<V>(map: &mut IndexMap<String, V>, change: Change<'_>) {
         .collect();
 }
 
-fn json(value: &mut Value, change: Change<'_>) {
+/// Changes every text of a JSON value.
+pub(crate) fn of_value(value: &mut Value, change: Change<'_>) {
     match value {
         Value::String(text) => change(text, SENTENCE),
-        Value::Array(list) => list.iter_mut().for_each(|item| json(item, change)),
+        Value::Array(list) => list.iter_mut().for_each(|item| of_value(item, change)),
         Value::Object(map) => {
             *map = std::mem::take(map)
                 .into_iter()
                 .map(|(mut key, mut value)| {
-                    json(&mut value, change);
+                    of_value(&mut value, change);
                     change(&mut key, NAME);
                     (key, value)
                 })

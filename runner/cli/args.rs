@@ -306,6 +306,20 @@ pub struct Plan {
     /// The seed of everything that is chosen by chance. Default: a new one, printed.
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Print the plans as text for people, or as data.
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub output: PlanFormat,
+}
+
+/// How plans are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// Text for people.
+    Text,
+    /// One JSON object with the list `plans`.
+    Json,
+    /// The same as YAML.
+    Yaml,
 }
 
 /// `validate`

@@ -1,12 +1,13 @@
 //! `shakedown plan`: what `run` would do, resolved against the cluster. It changes nothing.
 
+use serde_json::{Value, json};
 use shakedown_reports::Redactor;
 
 use super::args;
 use super::console::Style;
 use super::sandbox::Environment;
 use super::{Failure, exit, print, proof, run, select};
-use shakedown_engine::plan::{self, Options};
+use shakedown_engine::plan::{self, Options, Plan};
 
 /// Prints the plan of every selected scenario.
 ///
@@ -19,6 +20,7 @@ pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let id = run::run_id(jiff::Timestamp::now());
     let proof = proof::known(&args.proving, environment.cluster()).await.map_err(Failure::environment)?;
+    let mut plans = Vec::new();
     let mut problems = Vec::new();
     for (serial, document) in documents.iter().enumerate() {
         let options = Options {
@@ -31,10 +33,22 @@ pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result
             chaos: args.safety.limits(),
         };
         match plan::plan(document, environment.cluster(), &options).await {
-            Ok(planned) => print::text(&redactor.text(&plan::show(document, &planned, environment.cluster(), seed))),
+            Ok(planned) => plans.push(planned),
             Err(error) => problems.push(format!("{}: {error}", document.file)),
         }
     }
     environment.close().await;
+    print::text(&printed(&plans, args.output, redactor).map_err(Failure::environment)?);
     if problems.is_empty() { Ok(exit::PASSED) } else { Err(Failure::environment(problems.join("\n"))) }
+}
+
+/// The plans as they are printed, without secrets.
+fn printed(plans: &[Plan], format: args::PlanFormat, redactor: &Redactor) -> Result<String, serde_json::Error> {
+    let data =
+        || -> Result<Value, serde_json::Error> { Ok(redactor.value(json!({"plans": serde_json::to_value(plans)?}))) };
+    Ok(match format {
+        args::PlanFormat::Text => plans.iter().map(|plan| redactor.text(&plan::show(plan))).collect(),
+        args::PlanFormat::Json => serde_json::to_string_pretty(&data()?)? + "\n",
+        args::PlanFormat::Yaml => shakedown_reports::to_yaml(&data()?),
+    })
 }

@@ -45,125 +45,206 @@ pub(super) async fn all(
     verbose: u8,
     redactor: &Redactor,
 ) -> Result<RunResult, Failure> {
-    args.exports.notify.iter().for_each(|url| redactor.learn_link(url));
-    if let Some(url) = &args.exports.otlp {
-        redactor.learn_url(url);
-        export::otlp::headers().iter().for_each(|(_, value)| _ = redactor.learn(value));
-    }
-    let begun = Instant::now();
-    let info = info(args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())));
-    let mut result = RunResult {
-        format_version: RESULT_VERSION,
-        run: info.clone(),
-        verdict: Verdict::Pass,
-        exit_code: exit::PASSED,
-        scenarios: Vec::new(),
-        events: Vec::new(),
-    };
-    let output = Output::create(args.out.as_deref(), &result.run.id, redactor)?;
-    let mut listeners: Vec<Box<dyn Listener>> = vec![Box::new(output.recorder()?)];
-    if !quiet {
-        listeners.push(Box::new(Console::new(style, verbose)));
-    }
-    let events = Events::new(listeners).redacted(redactor.clone());
-    let stop = signals::listen(&last_words(&args.target, &output), {
-        let events = events.clone();
-        move |signal| events.emit(EventKind::Interrupted { signal: signal.to_owned() })
-    });
-    events.emit(EventKind::RunStarted { run: result.run.id.clone(), seed: result.run.seed });
-
-    let options = |serial| Options {
-        run: info.id.clone(),
-        serial,
-        seed: info.seed,
-        namespace: args.target.namespace.clone(),
-        fuse_margin: (!args.safety.no_fuse).then(|| args.safety.fuse_margin.get()),
-        proof: Proof::default(),
-        chaos: args.safety.limits(),
-    };
-    let needed = documents.iter().any(|document| !document.scenario.needs_no_cluster());
-    let mut signal = stop.clone();
-    let environment = tokio::select! {
-        environment = sandbox::Environment::open(&args.target, needed, redactor) => environment,
-        Ok(signal) = signal.wait_for(Option::is_some) => {
-            Err(Failure { message: "interrupted before anything was done".to_owned(), code: signals::code(signal.unwrap_or_default()) })
-        }
-    };
-    let environment = match environment {
+    let mut session = Session::begin(args, style, quiet, verbose, redactor)?;
+    let environment = match session.open(&documents).await {
         Ok(environment) => environment,
-        Err(failure) => {
-            // CI reads the reports, also when there was no cluster to run against.
-            let refused = documents.iter().enumerate();
-            result.scenarios =
-                refused.map(|(serial, it)| execute::refused(it, &options(serial), &failure.message)).collect();
-            seal(&mut result, begun, &events, &stop);
-            (result.verdict, result.exit_code) = (Verdict::Error, failure.code);
-            events.emit(EventKind::RunEnded { verdict: result.verdict, exit_code: result.exit_code });
-            result.events = events.log();
-            finish::finish(&redactor.result(&result), &output, &args, style, Summary::Hidden).await?;
-            return Err(failure);
-        }
+        Err(failure) => return Err(session.refuse(&documents, failure).await?),
     };
     let cluster = match environment.cluster() {
-        Some(cluster) => Some(cluster.clone().journalled(output.journal(&result.run.id)?)),
+        Some(cluster) => Some(cluster.clone().journalled(session.output.journal(&session.result.run.id)?)),
         None => None,
     };
-    let (proof, complaint) = tokio::select! {
-        found = find_proof(&args, &documents, cluster.as_ref(), &info.id) => found?,
-        Ok(_) = signal.wait_for(Option::is_some) => {
-            forget_canary(cluster.as_ref(), &info.id).await?;
-            (Proof::default(), None)
-        }
-    };
-    if let Some(message) = complaint {
-        events.emit(EventKind::Warning { message });
-    }
-    let options = |serial| Options { proof: proof.clone(), ..options(serial) };
-    let holder =
-        Holder { run: result.run.id.clone(), host: result.run.host.clone(), ci_job_url: result.run.ci_job_url.clone() };
-    let context = Context {
-        cluster: cluster.as_ref(),
-        holder: &holder,
-        wait_lock: args.safety.wait_lock.get(),
-        undo_limit: args.safety.undo_timeout.get(),
-        signal: stop.clone(),
-        seed: info.seed,
-        trial: trial(&args.gate),
-        inject_anyway: args.gate.inject_anyway,
-    };
-    let (retries, mut executions) = (retries(&args.gate), 0);
-    let mut unwritten = None;
-    for (serial, document) in documents.iter().enumerate() {
-        if stop.borrow().is_some() || args.fail_fast && result.verdict != Verdict::Pass {
-            break;
-        }
-        let scenario = until_settled(document, &context, &events, &retries, || {
-            // Objects of one attempt must not meet those of the one before it.
-            executions += 1;
-            options(executions - 1)
-        })
-        .await;
-        if let (Some(cluster), None) = (&cluster, &proof.enforcement) {
-            proof::learn(cluster, &scenario).await;
-        }
-        result.verdict = result.verdict.max(scenario.verdict);
-        result.scenarios.push(scenario);
-        // After every scenario, so that a crash of the next one loses nothing.
-        seal(&mut result, begun, &events, &stop);
-        if serial + 1 < documents.len()
-            && let Err(failure) = output.write_result(&result)
-        {
-            unwritten = Some(failure);
-            break;
-        }
-    }
+    let proof = session.find_proof(&documents, cluster.as_ref()).await?;
+    let unwritten = session.scenarios(&documents, cluster.as_ref(), &proof).await;
     environment.close().await;
-    seal(&mut result, begun, &events, &stop);
-    events.emit(EventKind::RunEnded { verdict: result.verdict, exit_code: result.exit_code });
-    result.events = events.log();
-    let written = finish::finish(&redactor.result(&result), &output, &args, style, Summary::Shown).await;
-    ended(result.exit_code, unwritten.map_or(written, Err))?;
-    Ok(result)
+    session.finish(unwritten).await
+}
+
+/// One run: where it writes to, what can end it, and its result so far.
+struct Session<'a> {
+    args: args::Run,
+    style: Style,
+    redactor: &'a Redactor,
+    begun: Instant,
+    output: Output,
+    events: Events,
+    stop: Signal,
+    result: RunResult,
+}
+
+impl<'a> Session<'a> {
+    /// Opens the result folder and listens to signals.
+    fn begin(args: args::Run, style: Style, quiet: bool, verbose: u8, redactor: &'a Redactor) -> Result<Self, Failure> {
+        args.exports.notify.iter().for_each(|url| redactor.learn_link(url));
+        if let Some(url) = &args.exports.otlp {
+            redactor.learn_url(url);
+            export::otlp::headers().iter().for_each(|(_, value)| _ = redactor.learn(value));
+        }
+        let begun = Instant::now();
+        let run = info(args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())));
+        let output = Output::create(args.out.as_deref(), &run.id, redactor)?;
+        let mut listeners: Vec<Box<dyn Listener>> = vec![Box::new(output.recorder()?)];
+        if !quiet {
+            listeners.push(Box::new(Console::new(style, verbose)));
+        }
+        let events = Events::new(listeners).redacted(redactor.clone());
+        let stop = signals::listen(&last_words(&args.target, &output), {
+            let events = events.clone();
+            move |signal| events.emit(EventKind::Interrupted { signal: signal.to_owned() })
+        });
+        events.emit(EventKind::RunStarted { run: run.id.clone(), seed: run.seed });
+        let result = RunResult {
+            format_version: RESULT_VERSION,
+            run,
+            verdict: Verdict::Pass,
+            exit_code: exit::PASSED,
+            scenarios: Vec::new(),
+            events: Vec::new(),
+        };
+        Ok(Self { args, style, redactor, begun, output, events, stop, result })
+    }
+
+    /// What the plan of an execution depends on.
+    fn options(&self, serial: usize, proof: &Proof) -> Options {
+        Options {
+            run: self.result.run.id.clone(),
+            serial,
+            seed: self.result.run.seed,
+            namespace: self.args.target.namespace.clone(),
+            fuse_margin: (!self.args.safety.no_fuse).then(|| self.args.safety.fuse_margin.get()),
+            proof: proof.clone(),
+            chaos: self.args.safety.limits(),
+        }
+    }
+
+    /// Connects to the cluster, where one is needed. A signal ends the wait for it.
+    async fn open(&self, documents: &[Document]) -> Result<sandbox::Environment, Failure> {
+        let needed = documents.iter().any(|document| !document.scenario.needs_no_cluster());
+        let mut signal = self.stop.clone();
+        tokio::select! {
+            environment = sandbox::Environment::open(&self.args.target, needed, self.redactor) => environment,
+            Ok(signal) = signal.wait_for(Option::is_some) => Err(Failure {
+                message: "interrupted before anything was done".to_owned(),
+                code: signals::code(signal.unwrap_or_default()),
+            }),
+        }
+    }
+
+    /// Ends a run that has no cluster. CI reads the reports, also of such a run.
+    ///
+    /// # Errors
+    /// When the reports cannot be written.
+    async fn refuse(mut self, documents: &[Document], failure: Failure) -> Result<Failure, Failure> {
+        let refused = documents.iter().enumerate().map(|(serial, document)| {
+            execute::refused(document, &self.options(serial, &Proof::default()), &failure.message)
+        });
+        self.result.scenarios = refused.collect();
+        self.seal();
+        (self.result.verdict, self.result.exit_code) = (Verdict::Error, failure.code);
+        self.write(Summary::Hidden).await?;
+        Ok(failure)
+    }
+
+    /// What can show that faults act. A signal ends the search.
+    async fn find_proof(&self, documents: &[Document], cluster: Option<&Cluster>) -> Result<Proof, Failure> {
+        let run = &self.result.run.id;
+        let mut signal = self.stop.clone();
+        let (proof, complaint) = tokio::select! {
+            found = find_proof(&self.args, documents, cluster, run) => found?,
+            Ok(_) = signal.wait_for(Option::is_some) => {
+                forget_canary(cluster, run).await?;
+                (Proof::default(), None)
+            }
+        };
+        if let Some(message) = complaint {
+            self.events.emit(EventKind::Warning { message });
+        }
+        Ok(proof)
+    }
+
+    /// Runs the scenarios one after the other. The answer is why a result in between could not be written: nothing is run
+    /// after that.
+    async fn scenarios(&mut self, documents: &[Document], cluster: Option<&Cluster>, proof: &Proof) -> Option<Failure> {
+        let run = self.result.run.clone();
+        let holder = Holder { run: run.id, host: run.host, ci_job_url: run.ci_job_url };
+        let context = Context {
+            cluster,
+            holder: &holder,
+            wait_lock: self.args.safety.wait_lock.get(),
+            undo_limit: self.args.safety.undo_timeout.get(),
+            signal: self.stop.clone(),
+            seed: run.seed,
+            trial: trial(&self.args.gate),
+            inject_anyway: self.args.gate.inject_anyway,
+        };
+        let (retries, mut executions) = (retries(&self.args.gate), 0);
+        for (number, document) in documents.iter().enumerate() {
+            if self.stop.borrow().is_some() || self.args.fail_fast && self.result.verdict != Verdict::Pass {
+                break;
+            }
+            let scenario = until_settled(document, &context, &self.events, &retries, || {
+                // Objects of one attempt must not meet those of the one before it.
+                executions += 1;
+                self.options(executions - 1, proof)
+            })
+            .await;
+            if let (Some(cluster), None) = (cluster, &proof.enforcement) {
+                proof::learn(cluster, &scenario).await;
+            }
+            self.result.verdict = self.result.verdict.max(scenario.verdict);
+            self.result.scenarios.push(scenario);
+            // After every scenario, so that a crash of the next one loses nothing.
+            self.seal();
+            if number + 1 < documents.len()
+                && let Err(failure) = self.output.write_result(&self.result)
+            {
+                return Some(failure);
+            }
+        }
+        None
+    }
+
+    /// Ends the run: the last events, the reports, and the exit code.
+    ///
+    /// # Errors
+    /// When a report could not be written, now or before.
+    async fn finish(mut self, unwritten: Option<Failure>) -> Result<RunResult, Failure> {
+        self.seal();
+        let written = self.write(Summary::Shown).await;
+        ended(self.result.exit_code, unwritten.map_or(written, Err))?;
+        Ok(self.result)
+    }
+
+    /// Writes the reports.
+    async fn write(&mut self, summary: Summary) -> Result<(), Failure> {
+        let RunResult { verdict, exit_code, .. } = self.result;
+        self.events.emit(EventKind::RunEnded { verdict, exit_code });
+        self.result.events = self.events.log();
+        finish::finish(&self.redactor.result(&self.result), &self.output, &self.args, self.style, summary).await
+    }
+
+    /// Brings the totals up to date.
+    fn seal(&mut self) {
+        let interrupted = *self.stop.borrow();
+        let result = &mut self.result;
+        result.run.duration_s = self.begun.elapsed().as_secs_f64();
+        result.run.interrupted = interrupted.map(str::to_owned);
+        result.exit_code = judge::exit_code(&result.scenarios);
+        // A full cut must fail: then the gate works.
+        let overkill =
+            result.scenarios.iter().all(|it| it.trial == Some(Trial::Overkill)) && !result.scenarios.is_empty();
+        if overkill && matches!(result.exit_code, exit::PASSED | exit::FAILED | exit::INCONCLUSIVE) {
+            let all_failed = result.scenarios.iter().all(|it| it.verdict == Verdict::Fail);
+            result.exit_code = if all_failed { exit::PASSED } else { exit::FAILED };
+        }
+        if let Some(signal) = interrupted {
+            result.verdict = Verdict::Error;
+            if result.exit_code != exit::LEFTOVERS {
+                result.exit_code = signals::code(signal);
+            }
+        }
+        result.events = self.events.log();
+    }
 }
 
 /// The exit code of a run, and of one whose reports could not all be written. What was left behind is the one thing that
@@ -262,27 +343,6 @@ fn last_words(target: &args::Target, output: &Output) -> String {
         command.push_str(&format!(" --namespace {}", quoted(namespace)));
     }
     format!(". What is left in the cluster goes when the fuse burns down, or now with\n  {command}")
-}
-
-/// Brings the totals up to date.
-fn seal(result: &mut RunResult, begun: Instant, events: &Events, stop: &Signal) {
-    let interrupted = *stop.borrow();
-    result.run.duration_s = begun.elapsed().as_secs_f64();
-    result.run.interrupted = interrupted.map(str::to_owned);
-    result.exit_code = judge::exit_code(&result.scenarios);
-    // A full cut must fail: then the gate works.
-    let overkill = result.scenarios.iter().all(|it| it.trial == Some(Trial::Overkill)) && !result.scenarios.is_empty();
-    if overkill && matches!(result.exit_code, exit::PASSED | exit::FAILED | exit::INCONCLUSIVE) {
-        let all_failed = result.scenarios.iter().all(|it| it.verdict == Verdict::Fail);
-        result.exit_code = if all_failed { exit::PASSED } else { exit::FAILED };
-    }
-    if let Some(signal) = interrupted {
-        result.verdict = Verdict::Error;
-        if result.exit_code != exit::LEFTOVERS {
-            result.exit_code = signals::code(signal);
-        }
-    }
-    result.events = events.log();
 }
 
 fn info(seed: u64) -> RunInfo {

@@ -192,6 +192,13 @@ pub struct ClusterInfo {
     pub sandbox: bool,
 }
 
+impl ClusterInfo {
+    /// The cluster's name for people: the kubeconfig's context, where there is one.
+    pub fn name(&self) -> &str {
+        if self.sandbox { "the sandbox" } else { self.context.as_deref().unwrap_or("in-cluster") }
+    }
+}
+
 /// One phase as it really was. All times are seconds since the load's start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PhaseResult {
@@ -257,6 +264,32 @@ pub struct ExpectationResult {
     /// The line of the expectation in the file, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
+}
+
+impl ExpectationResult {
+    /// An expectation without an answer yet: inconclusive, with nothing observed. `kind` is its kind, `title` says it in
+    /// words, and an empty `load` means that no load is asked.
+    pub fn new(kind: &str, phase: &str, load: &str, title: impl Into<String>) -> Self {
+        Self {
+            phase: phase.to_owned(),
+            load: load.to_owned(),
+            kind: kind.to_owned(),
+            title: title.into(),
+            verdict: Verdict::Inconclusive,
+            observed: None,
+            observed_text: String::new(),
+            unit: Unit::Count,
+            interval: None,
+            censored: false,
+            samples: 0,
+            min: None,
+            max: None,
+            limit_text: String::new(),
+            reason: String::new(),
+            terms: IndexMap::new(),
+            line: None,
+        }
+    }
 }
 
 /// The unit of an expectation's numbers.

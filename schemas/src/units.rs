@@ -2,6 +2,7 @@
 //! spelling that was probably meant. Each type keeps the text as written, so that a file, its schema and the reports
 //! show the same words.
 
+pub mod as_text;
 #[cfg(test)]
 mod tests;
 

@@ -382,23 +382,18 @@ fn expectation(
         (None, None) => String::new(),
     };
     ExpectationResult {
-        phase: phase.to_owned(),
-        load: "completions".to_owned(),
-        kind: kind.to_owned(),
-        title: title.to_owned(),
         verdict,
         observed: Some(observed),
         observed_text: crate::words::value(unit, observed),
         unit,
         interval,
-        censored: false,
         samples,
         min,
         max,
         limit_text: limit,
         reason: reason.to_owned(),
-        terms: IndexMap::new(),
         line: Some(line),
+        ..ExpectationResult::new(kind, phase, "completions", title)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use shakedown_schemas::result::ClusterInfo;
 
+use super::capabilities::{Capabilities, is_sandbox};
 use super::config::{ConnectOptions, configuration};
 use super::{Cluster, ClusterError, error::chain, transport};
 
@@ -27,13 +28,14 @@ pub async fn connect(options: &ConnectOptions) -> Result<Cluster, ClusterError> 
         Ok(Ok(version)) => version.git_version,
     };
     let info = ClusterInfo {
-        sandbox: version.contains("shakedown-sandbox"),
-        context: context.filter(|_| !version.contains("shakedown-sandbox")),
+        sandbox: is_sandbox(&version),
+        context: context.filter(|_| !is_sandbox(&version)),
         server,
         version,
     };
     Ok(Cluster {
         client,
+        capabilities: Capabilities::of(&info.version),
         info,
         default_namespace,
         flags: options.flags(),

@@ -4,6 +4,7 @@
 //! What does not belong here: which objects a fault needs (`faults`), and when they come and go (`timeline`).
 
 mod access;
+mod capabilities;
 mod chaos;
 mod claims;
 mod config;
@@ -32,6 +33,7 @@ mod transport;
 mod watch;
 mod workloads;
 
+pub use capabilities::Capabilities;
 pub use chaos::Installation;
 pub use claims::LATEST;
 pub use config::{ConnectOptions, quoted};
@@ -43,7 +45,7 @@ pub use kind::{CHAOS_GROUP, Kind};
 pub use network::{Network, endpoint_ips};
 pub use own::WitnessImage;
 pub use pods::{choose, pod_ref};
-pub use reach::{PortForward, Reached, ServiceAddress, parse_service};
+pub use reach::{PortForward, ServiceAddress, ServiceRoute, parse_service};
 pub use secrets::secrets;
 pub use watch::Change;
 pub use workloads::Workload;
@@ -69,6 +71,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Cluster {
     client: kube::Client,
     info: ClusterInfo,
+    capabilities: Capabilities,
     default_namespace: String,
     /// What a command by hand needs to reach it.
     flags: String,
@@ -84,6 +87,11 @@ impl Cluster {
     /// What the reports say of it.
     pub const fn info(&self) -> &ClusterInfo {
         &self.info
+    }
+
+    /// What it does by itself.
+    pub const fn capabilities(&self) -> Capabilities {
+        self.capabilities
     }
 
     /// The namespace of the kubeconfig's context, or `default`.

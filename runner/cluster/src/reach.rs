@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
+use serde::Serialize;
 use serde_json::Value;
 use shakedown_schemas::EventKind;
 use shakedown_schemas::scenario::Reach;
@@ -25,7 +26,7 @@ const REFUSED_LIMIT: Duration = Duration::from_secs(5);
 const REFUSED_STEP: Duration = Duration::from_millis(100);
 
 /// A service as a scenario writes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ServiceAddress {
     /// The Service's name.
     pub name: String,
@@ -50,16 +51,15 @@ pub fn parse_service(text: &str, default_namespace: &str) -> Result<ServiceAddre
     Ok(ServiceAddress { name: name.to_owned(), namespace: namespace.to_owned(), port: port.to_owned() })
 }
 
-/// How a service is reached.
-pub struct Reached {
-    /// The addresses to connect to.
-    pub addresses: Vec<SocketAddr>,
+/// How a service is reached: plain data. Nothing is open yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceRoute {
+    /// The service.
+    pub service: ServiceAddress,
     /// The `Host` to send: the service's own name and port.
     pub host: String,
-    /// `direct` or `port-forward`.
-    pub how: &'static str,
-    /// The port-forward, which lasts as long as this is kept.
-    pub forward: Option<PortForward>,
+    /// The address that answers directly; none where a port-forward has to be opened.
+    pub direct: Option<SocketAddr>,
 }
 
 /// A listener on loopback whose connections go through the API server to a ready pod of a service. When the pod goes
@@ -73,23 +73,15 @@ pub struct PortForward {
 }
 
 impl Cluster {
-    /// Finds the way to a service.
+    /// Finds the way to a service. It connects directly where it may, to see whether an address answers, and opens no
+    /// port-forward.
     ///
     /// # Errors
-    /// When the service or its port does not exist, nothing stands behind it, or it cannot be reached in the way asked
+    /// When the service or its port does not exist, no ready pod is behind it, or it cannot be reached in the way asked
     /// for.
-    pub async fn reach(&self, service: &ServiceAddress, reach: Reach) -> Result<Reached, ClusterError> {
+    pub async fn route(&self, service: &ServiceAddress, reach: Reach) -> Result<ServiceRoute, ClusterError> {
         let ServiceAddress { name, namespace, .. } = service;
-        let path = format!("/api/v1/namespaces/{namespace}/services/{name}");
-        let object = match self.raw(&format!("read service {name}"), &path).await {
-            Err(ClusterError::NotFound(_)) => {
-                self.require_namespace(namespace).await?;
-                return Err(ClusterError::NotFound(format!(
-                    "there is no service `{name}` in namespace `{namespace}`\nhelp: `kubectl -n {namespace} get services` lists them"
-                )));
-            }
-            other => other?,
-        };
+        let object = self.service_object(service).await?;
         let port = service_port(&object, service)?;
         let number = port["port"].as_u64().unwrap_or_default() as u16;
         let host = format!("{name}:{number}");
@@ -101,7 +93,7 @@ impl Cluster {
             // Else there is another way, and no reason to wait.
             let patience = if reach == Reach::Direct { REFUSED_LIMIT } else { Duration::ZERO };
             if let Some(address) = first_that_answers(&addresses, patience).await {
-                return Ok(Reached { addresses: vec![address], host, how: "direct", forward: None });
+                return Ok(ServiceRoute { service: service.clone(), host, direct: Some(address) });
             }
             if reach == Reach::Direct {
                 return Err(ClusterError::NotFound(format!(
@@ -111,8 +103,33 @@ impl Cluster {
                 )));
             }
         }
-        let forward = self.forward(service.clone(), port.clone()).await?;
-        Ok(Reached { addresses: vec![forward.address], host, how: "port-forward", forward: Some(forward) })
+        self.require_endpoints(service, port).await?;
+        Ok(ServiceRoute { service: service.clone(), host, direct: None })
+    }
+
+    async fn service_object(&self, service: &ServiceAddress) -> Result<Value, ClusterError> {
+        let ServiceAddress { name, namespace, .. } = service;
+        let path = format!("/api/v1/namespaces/{namespace}/services/{name}");
+        match self.raw(&format!("read service {name}"), &path).await {
+            Err(ClusterError::NotFound(_)) => {
+                self.require_namespace(namespace).await?;
+                Err(ClusterError::NotFound(format!(
+                    "there is no service `{name}` in namespace `{namespace}`\nhelp: `kubectl -n {namespace} get services` lists them"
+                )))
+            }
+            other => other,
+        }
+    }
+
+    async fn require_endpoints(&self, service: &ServiceAddress, port: &Value) -> Result<(), ClusterError> {
+        if !self.endpoints(service, port).await?.is_empty() {
+            return Ok(());
+        }
+        let ServiceAddress { name, namespace, .. } = service;
+        Err(ClusterError::NotFound(format!(
+            "no ready pod stands behind service `{name}` in namespace `{namespace}`\nhelp: \
+             `kubectl -n {namespace} get endpoints {name}` shows what does"
+        )))
     }
 
     /// The pods behind a service's port: names, addresses and the port's number there.
@@ -154,8 +171,15 @@ impl Cluster {
         Ok(self.endpoints(service, port).await?.into_iter().map(|(_, address)| address).collect())
     }
 
-    async fn forward(&self, service: ServiceAddress, port: Value) -> Result<PortForward, ClusterError> {
-        let ServiceAddress { name, namespace, .. } = service.clone();
+    /// Opens a port-forward to a service. It lasts as long as the answer is kept.
+    ///
+    /// # Errors
+    /// When the service or its port does not exist, no ready pod is behind it, or the pods refuse the connection.
+    pub async fn forward(&self, service: &ServiceAddress) -> Result<PortForward, ClusterError> {
+        let ServiceAddress { name, namespace, .. } = service;
+        let object = self.service_object(service).await?;
+        let port = service_port(&object, service)?.clone();
+        self.require_endpoints(service, &port).await?;
         let other = |error: std::io::Error| ClusterError::Other {
             action: "listen on loopback for a port-forward".to_owned(),
             message: error.to_string(),
@@ -164,14 +188,13 @@ impl Cluster {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(other)?;
         let address = listener.local_addr().map_err(other)?;
         let reconnects = Arc::new(AtomicU64::new(0));
-        let forwarder =
-            Forwarder { cluster: self.clone(), service, port, reconnects: reconnects.clone(), pod: Default::default() };
-        if self.endpoints(&forwarder.service, &forwarder.port).await?.is_empty() {
-            return Err(ClusterError::NotFound(format!(
-                "no ready pod stands behind service `{name}` in namespace `{namespace}`\nhelp: \
-                 `kubectl -n {namespace} get endpoints {name}` shows what does"
-            )));
-        }
+        let forwarder = Forwarder {
+            cluster: self.clone(),
+            service: service.clone(),
+            port,
+            reconnects: reconnects.clone(),
+            pod: Default::default(),
+        };
         if !forwarder.answers().await {
             return Err(ClusterError::NotFound(format!(
                 "service `{name}` in namespace `{namespace}` refuses every connection, directly and through a \

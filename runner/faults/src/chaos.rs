@@ -11,16 +11,19 @@ mod driver;
 pub mod fitness;
 mod follow;
 mod proof;
+mod recipe;
 mod removal;
 pub mod spec;
 mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use shakedown_schemas::result::PodRef;
+use shakedown_schemas::units::as_text;
 use tokio::time::Instant;
 
 use super::FaultError;
@@ -33,6 +36,7 @@ pub use contract::{failing, recovered, stuck, unsettled};
 pub use diagnose::explained;
 pub use driver::ChaosFault;
 pub use follow::container_names;
+pub use recipe::Recipe;
 pub use removal::{Going, first_look, force, go, held};
 
 /// How often a status is read.
@@ -41,11 +45,13 @@ const POLL: Duration = Duration::from_millis(200);
 const UNTOUCHED_LIMIT: Duration = Duration::from_secs(15);
 
 /// How patient a fault is, and what it may do when Chaos Mesh is stuck.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Limits {
     /// How long it may take until a fault is active.
+    #[serde(serialize_with = "as_text::duration")]
     pub active: Duration,
     /// How long a removal may hang before finalizers are taken off by force; none for never.
+    #[serde(serialize_with = "as_text::optional", skip_serializing_if = "Option::is_none")]
     pub force_after: Option<Duration>,
 }
 
@@ -56,7 +62,7 @@ impl Default for Limits {
 }
 
 /// How the resources of a fault are called.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Naming {
     /// The run's id.
     pub run: String,
@@ -69,6 +75,7 @@ pub struct Naming {
     /// The namespace of everything that is created: the targets'.
     pub namespace: String,
     /// Chaos Mesh's own limit, in case that nobody removes it, counted from its creation.
+    #[serde(serialize_with = "as_text::duration")]
     pub duration: Duration,
 }
 
@@ -96,22 +103,18 @@ pub fn object(resource: &Resource, naming: &Naming, round: u32) -> Value {
     })
 }
 
-/// Makes the resources for some targets.
-pub type Make = Arc<dyn Fn(&[Inside]) -> Vec<Resource> + Send + Sync>;
-
-/// Everything that a fault of Chaos Mesh is made of.
-pub struct Order {
-    /// The cluster.
-    pub cluster: Cluster,
-    /// How it is called.
+/// Everything that a fault of Chaos Mesh is made of: plain data.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ChaosSpec {
+    /// How its resources are called.
     pub naming: Naming,
-    /// The targets.
+    /// The targets, with their containers.
     pub targets: Vec<Inside>,
-    /// The resources for targets.
-    pub make: Make,
+    /// What its resources are made from.
+    pub recipe: Recipe,
     /// Whether replacements of targets are acted on as well.
     pub follow: bool,
-    /// Patience.
+    /// How long its steps may take.
     pub limits: Limits,
 }
 
@@ -119,7 +122,7 @@ pub struct Order {
 struct Inner {
     cluster: Cluster,
     naming: Naming,
-    make: Make,
+    recipe: Recipe,
     follow: bool,
     limits: Limits,
     state: Mutex<State>,
@@ -184,7 +187,7 @@ impl Inner {
     /// Creates the resources for some targets.
     async fn create(&self, targets: &[Inside]) -> Result<(), FaultError> {
         let round = self.state().round;
-        for resource in (self.make)(targets) {
+        for resource in self.recipe.resources(targets) {
             let mut sent = object(&resource, &self.naming, round);
             if let Some(owner) = self.state().owner.clone() {
                 sent["metadata"]["ownerReferences"] = Value::Array(vec![owner]);

@@ -3,13 +3,15 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use shakedown_schemas::result::{Evidence, FaultResult, Proof, Verdict};
 use shakedown_schemas::scenario::{Direction, FaultInfo};
 
 use super::witness::KEPT;
 
 /// What has to show that a fault acts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Wanted {
     /// Nothing beside its objects being in place: the scenario says so, or its engine's own status is the proof.
     Applied,
@@ -20,8 +22,10 @@ pub enum Wanted {
     /// A witness; else that the cluster is known to enforce policies; else the run's own requests.
     Auto {
         /// How it is known that the cluster enforces policies, in words.
+        #[serde(skip_serializing_if = "Option::is_none")]
         enforced: Option<String>,
         /// Why there is no witness, in words.
+        #[serde(skip_serializing_if = "Option::is_none")]
         no_witness: Option<String>,
     },
 }

@@ -56,8 +56,8 @@ impl Enforcement {
 /// # Errors
 /// When the cluster does not answer.
 pub async fn recall(cluster: &Cluster) -> Result<Option<Enforcement>, ClusterError> {
-    if cluster.info().sandbox {
-        return Ok(Some(Enforcement::now(true, "the sandbox does so itself")));
+    if let Some(how) = cluster.capabilities().enforces_policies {
+        return Ok(Some(Enforcement::now(true, how)));
     }
     let Some(path) = path(cluster).await? else { return Ok(None) };
     let known = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Enforcement>(&bytes).ok());

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::Serialize;
 use serde_json::Value;
 use shakedown_schemas::result::{Leftover, Proof};
 use shakedown_schemas::scenario::Condition;
+use shakedown_schemas::units::as_text;
 use tokio::time::Instant;
 
 use super::chaos::{Going, explained, failing, first_look, force, go, held, recovered, stuck, unsettled};
@@ -19,9 +21,10 @@ const POLL: Duration = Duration::from_millis(200);
 const GOING: Duration = Duration::from_secs(10);
 
 /// A condition and the object that it looks at.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Check {
     /// Another object than the fault's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub of: Option<ObjectKey>,
     /// The condition.
     pub condition: Condition,
@@ -34,7 +37,7 @@ pub struct Written {
     object: Value,
     active_when: Vec<Check>,
     gone_when: Vec<Check>,
-    patience: Patience,
+    limits: Limits,
     begun: bool,
     owner: Option<Value>,
     undoing_since: Option<Instant>,
@@ -44,27 +47,39 @@ pub struct Written {
     forced: Option<String>,
 }
 
+/// Everything that such a fault is made of: plain data.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ManifestSpec {
+    /// The object's key.
+    pub key: ObjectKey,
+    /// The object. A plan shows it among those that will be created.
+    #[serde(skip)]
+    pub object: Value,
+    /// What holds once the fault acts.
+    pub active_when: Vec<Check>,
+    /// What holds once its effects are gone.
+    pub gone_when: Vec<Check>,
+    /// How long its steps may take.
+    pub limits: Limits,
+}
+
 /// How long an object may take.
-#[derive(Debug, Clone, Copy)]
-pub struct Patience {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Limits {
     /// Until its conditions hold.
+    #[serde(serialize_with = "as_text::duration")]
     pub within: Duration,
     /// Until one of Chaos Mesh's is removed by force; none for never.
+    #[serde(serialize_with = "as_text::optional", skip_serializing_if = "Option::is_none")]
     pub force_after: Option<Duration>,
 }
 
 impl Written {
     /// An object that is ready to be created.
-    pub const fn new(
-        cluster: Cluster,
-        key: ObjectKey,
-        object: Value,
-        active_when: Vec<Check>,
-        gone_when: Vec<Check>,
-        patience: Patience,
-    ) -> Self {
+    pub fn new(cluster: Cluster, spec: ManifestSpec) -> Self {
+        let ManifestSpec { key, object, active_when, gone_when, limits } = spec;
         let (begun, owner, undoing_since, last, forced) = (false, None, None, None, None);
-        Self { cluster, key, object, active_when, gone_when, patience, begun, owner, undoing_since, last, forced }
+        Self { cluster, key, object, active_when, gone_when, limits, begun, owner, undoing_since, last, forced }
     }
 
     /// What Chaos Mesh fails at, where it is one of its objects.
@@ -173,8 +188,8 @@ impl FaultDriver for Written {
                 Err(error) => return Err(error.into()),
             };
             let Some(missing) = missing else { return Ok(()) };
-            if begun.elapsed() >= self.patience.within {
-                let within = self.patience.within.as_secs_f64();
+            if begun.elapsed() >= self.limits.within {
+                let within = self.limits.within.as_secs_f64();
                 if let Some(words) = self.failing().await {
                     let text = format!("it did not become active within {within} s: {missing}: {words}");
                     return Err(FaultError::Impossible(explained(&text)));
@@ -222,7 +237,7 @@ impl FaultDriver for Written {
             }
             Going::There(object) if of_chaos_mesh => {
                 let why = stuck(&object);
-                if self.patience.force_after.is_none_or(|limit| since.elapsed() < limit) {
+                if self.limits.force_after.is_none_or(|limit| since.elapsed() < limit) {
                     return Err(FaultError::Stuck(held(&self.key, &why)));
                 }
                 force(&self.cluster, &self.key).await?;

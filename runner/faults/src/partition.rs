@@ -10,6 +10,7 @@ mod mark;
 mod roster;
 mod same;
 mod scheme;
+mod spec;
 mod switch;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub use follow::{ListedPeer, MarkedPeer, Watching, watch};
 pub use mark::{Mark, pod_key};
 pub(super) use roster::{Note, Roster, Seen};
 pub use scheme::{Desired, Part, Scheme};
+pub use spec::{PartitionSpec, PartitionsSpec};
 pub use switch::Switch;
 
 /// Cuts links with NetworkPolicies.
@@ -42,15 +44,10 @@ pub struct NetworkPolicyPartition {
 }
 
 impl NetworkPolicyPartition {
-    /// A partition that is ready to be injected: the part of that number of the switch's scheme.
-    pub fn new(
-        switch: Switch,
-        part: usize,
-        targets: Vec<PodRef>,
-        witness: Option<Witness>,
-        demanded: bool,
-        watching: Arc<Watching>,
-    ) -> Self {
+    /// A partition that is ready to be injected: one part of the switch's scheme.
+    pub fn new(switch: Switch, spec: PartitionSpec, targets: Vec<PodRef>, watching: Arc<Watching>) -> Self {
+        let PartitionSpec { part, witness, witness_demanded: demanded } = spec;
+        let witness = witness.map(|spec| Witness::new(switch.cluster.clone(), spec));
         Self { switch, part, targets, demanded, witness, begun: false, _watching: watching }
     }
 

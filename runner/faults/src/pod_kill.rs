@@ -2,6 +2,7 @@
 //! itself again is what its requests show.
 
 use async_trait::async_trait;
+use serde::Serialize;
 use shakedown_schemas::result::{Leftover, PodRef, Proof};
 
 use super::partition::pod_key;
@@ -9,19 +10,27 @@ use super::{FaultDriver, FaultError, Finding};
 use shakedown_cluster::{Cluster, ClusterError};
 use shakedown_guard::fuse::Fuses;
 
+/// How pods are ended: plain data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct KillSpec {
+    /// How many seconds containers get to end; none for what each pod says.
+    #[serde(rename = "grace_s", skip_serializing_if = "Option::is_none")]
+    pub grace: Option<u32>,
+    /// Whether they are evicted, which respects PodDisruptionBudgets.
+    pub evict: bool,
+}
+
 /// Deletes or evicts pods.
 pub struct Kill {
     cluster: Cluster,
     targets: Vec<PodRef>,
-    /// How many seconds containers get to end; none for what each pod says.
-    grace: Option<u32>,
-    evict: bool,
+    spec: KillSpec,
 }
 
 impl Kill {
     /// A kill that is ready to be done.
-    pub const fn new(cluster: Cluster, targets: Vec<PodRef>, grace: Option<u32>, evict: bool) -> Self {
-        Self { cluster, targets, grace, evict }
+    pub const fn new(cluster: Cluster, targets: Vec<PodRef>, spec: KillSpec) -> Self {
+        Self { cluster, targets, spec }
     }
 
     /// An error when a target is not there any more.
@@ -64,7 +73,7 @@ impl FaultDriver for Kill {
     /// Whether they are all there, and where budgets are to be respected, whether those would forbid it as things are.
     async fn preflight(&mut self) -> Result<(), FaultError> {
         self.check().await?;
-        for pod in self.targets.iter().filter(|_| self.evict) {
+        for pod in self.targets.iter().filter(|_| self.spec.evict) {
             self.cluster.rehearse_eviction(&pod_key(pod)).await.map_err(forbidden)?;
         }
         Ok(())
@@ -74,9 +83,9 @@ impl FaultDriver for Kill {
         self.check().await?;
         for (done, pod) in self.targets.iter().enumerate() {
             let key = pod_key(pod);
-            if !self.evict {
-                self.cluster.kill(&key, self.grace).await?;
-            } else if let Err(error) = self.cluster.evict(&key, self.grace).await {
+            if !self.spec.evict {
+                self.cluster.kill(&key, self.spec.grace).await?;
+            } else if let Err(error) = self.cluster.evict(&key, self.spec.grace).await {
                 return Err(match forbidden(error) {
                     FaultError::Impossible(text) if done > 0 => FaultError::Impossible(format!(
                         "{done} of {} were evicted, and then: {text}",

@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
-use shakedown_schemas::result::{Leftover, ObjectRecord, PodRef, Proof};
+use shakedown_schemas::result::{Leftover, PodRef, Proof};
 use tokio::time::Instant;
 
 use super::{FaultError, Finding};
@@ -51,8 +52,8 @@ pub struct Witness {
     cut_at: Option<Instant>,
 }
 
-/// What a witness is made from.
-pub struct Order<'a> {
+/// What is asked of a witness.
+pub struct WitnessRequest<'a> {
     /// The run's id.
     pub run: &'a str,
     /// The scenario's number in the run.
@@ -71,10 +72,20 @@ pub struct Order<'a> {
     pub image: &'a WitnessImage,
 }
 
-impl Witness {
-    /// A witness that is ready to be started.
-    pub fn new(cluster: Cluster, order: Order<'_>) -> Self {
-        let manifest = manifest(order);
+/// A witness's pod: plain data.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WitnessSpec {
+    /// The pod's key.
+    pub key: ObjectKey,
+    /// The pod. A plan shows it among the objects that will be created.
+    #[serde(skip)]
+    pub manifest: Value,
+}
+
+impl WitnessSpec {
+    /// The pod of a witness.
+    pub fn new(request: WitnessRequest<'_>) -> Self {
+        let manifest = manifest(request);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let key = ObjectKey {
             kind: Kind::Pod,
@@ -82,23 +93,20 @@ impl Witness {
             name: text(&manifest["metadata"]["name"]),
             uid: None,
         };
+        Self { key, manifest }
+    }
+}
+
+impl Witness {
+    /// A witness that is ready to be started.
+    pub fn new(cluster: Cluster, spec: WitnessSpec) -> Self {
+        let WitnessSpec { key, manifest } = spec;
         Self { cluster, key, manifest, created: false, before: BTreeSet::new(), cut_after: 0, cut_at: None }
     }
 
     /// Its namespace.
     pub fn namespace(&self) -> &str {
         &self.key.namespace
-    }
-
-    /// The pod as a plan or a report shows it.
-    pub fn record(&self) -> ObjectRecord {
-        ObjectRecord {
-            api_version: "v1".to_owned(),
-            kind: "Pod".to_owned(),
-            namespace: self.key.namespace.clone(),
-            name: self.key.name.clone(),
-            manifest: self.manifest.clone(),
-        }
     }
 
     /// Creates the pod, and waits until it has connected to a peer.
@@ -304,8 +312,8 @@ pub fn pod_trouble(pod: &Value) -> Option<(String, bool)> {
     Some((format!("{reason}{message}"), hopeless.contains(&reason)))
 }
 
-fn manifest(order: Order<'_>) -> Value {
-    let Order { run, serial, part, fault, label, beside, endpoints, image } = order;
+fn manifest(request: WitnessRequest<'_>) -> Value {
+    let WitnessRequest { run, serial, part, fault, label, beside, endpoints, image } = request;
     let mut labels = BTreeMap::from([
         (labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned()),
         (labels::RUN.to_owned(), run.to_owned()),

@@ -93,17 +93,6 @@ pub fn job(run: &str, serial: usize, namespace: &str, deadline: Duration) -> Val
     })
 }
 
-/// The fuse as a plan or a report shows it.
-pub fn record(job: &Value) -> ObjectRecord {
-    ObjectRecord {
-        api_version: "batch/v1".into(),
-        kind: "Job".into(),
-        namespace: job["metadata"]["namespace"].as_str().unwrap_or_default().into(),
-        name: job["metadata"]["name"].as_str().unwrap_or_default().into(),
-        manifest: job.clone(),
-    }
-}
-
 impl Fuses {
     /// Lights a namespace's fuse and makes sure that it burns: the server keeps its deadline and its time to live, and
     /// the Job controller has started its clock. The TTL controller and the garbage collector run in the same process as
@@ -112,7 +101,7 @@ impl Fuses {
     /// # Errors
     /// When it would not burn down, or the server refuses or does not answer.
     pub async fn light(&mut self, cluster: &Cluster, job: &Value) -> Result<(), FuseError> {
-        let record = record(job);
+        let record = ObjectRecord::from(job);
         let mut key = ObjectKey { kind: Kind::Job, namespace: record.namespace.clone(), name: record.name, uid: None };
         allowed(cluster, &key.namespace).await?;
         // Noted before it is sent: an answer that never comes back may still have created it.

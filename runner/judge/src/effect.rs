@@ -2,7 +2,7 @@
 //! service: where a phase demands an effect and has none, it is inconclusive.
 
 use shakedown_schemas::Scenario;
-use shakedown_schemas::result::{ExpectationResult, Unit, Verdict};
+use shakedown_schemas::result::{ExpectationResult, Verdict};
 use shakedown_schemas::scenario::Effect;
 
 use super::expectations::one;
@@ -67,23 +67,10 @@ pub(super) fn result(
 ) -> ExpectationResult {
     let name = &scenario.phases[phase].name;
     let mut result = ExpectationResult {
-        phase: name.clone(),
-        load: String::new(),
-        kind: "effect".to_owned(),
-        title: "effect: anything that requests notice".to_owned(),
-        verdict: Verdict::Inconclusive,
-        observed: None,
         observed_text: "nothing".to_owned(),
-        unit: Unit::Count,
-        interval: None,
-        censored: false,
-        samples: 0,
-        min: None,
-        max: None,
         limit_text: "any change".to_owned(),
-        reason: String::new(),
-        terms: indexmap::IndexMap::new(),
         line,
+        ..ExpectationResult::new("effect", name, "", "effect: anything that requests notice")
     };
     let Some(span) = observations.phases.get(phase) else {
         result.reason = format!("`{name}` never began");

@@ -65,10 +65,6 @@ fn outside(
 fn result(expectation: &Expectation, phase: &str, load: &str, line: Option<u32>, answer: Answer) -> ExpectationResult {
     let Question { title, unit, limits, limit_text } = Question::of(expectation);
     ExpectationResult {
-        phase: phase.to_owned(),
-        load: load.to_owned(),
-        kind: expectation.kind().to_owned(),
-        title,
         verdict: answer.verdict,
         observed: answer.observed,
         unit,
@@ -82,6 +78,7 @@ fn result(expectation: &Expectation, phase: &str, load: &str, line: Option<u32>,
         reason: answer.reason,
         terms: answer.terms,
         line,
+        ..ExpectationResult::new(expectation.kind(), phase, load, title)
     }
 }
 

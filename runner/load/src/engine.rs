@@ -6,10 +6,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use shakedown_schemas::scenario::Scenario;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::compiled::CompiledLoad;
 use super::control::Control;
 use super::lane::LaneStart;
 use super::pacing::{Pacing, Starter, share};
@@ -76,34 +76,17 @@ impl Engine {
     /// Checks and prepares the loads. Sends nothing.
     ///
     /// # Errors
-    /// When a load cannot be sent: a URL, method, path or header that HTTP does not allow, or `https` on a system without
-    /// trusted roots.
+    /// When a load cannot be sent: see [`CompiledLoad::new`].
     pub fn new(loads: &[PlannedLoad]) -> Result<Self, LoadError> {
         Ok(Self::of(loads.iter().map(Target::new).collect::<Result<_, _>>()?))
     }
 
-    /// Listens to the requests of each load for so many times their timeout (at least once), to tell those that come late
-    /// from those that never end.
-    #[must_use]
-    pub fn lingering(mut self, times: impl Fn(&str) -> f64) -> Self {
-        for target in &mut self.targets {
-            let times = times(&target.name).clamp(1.0, 10.0);
-            Arc::make_mut(target).linger = times;
-        }
-        self
-    }
-
-    /// Gives each load the pace that each phase of the scenario gives it. Without this the first pace of a load holds in
-    /// all phases. `seed` draws what comes by chance; the same seed gives the same arrivals.
-    #[must_use]
-    pub fn paced(mut self, scenario: &Scenario, seed: u64) -> Self {
-        self.seed = seed;
-        for target in &mut self.targets {
-            if let Some(pacing) = Pacing::in_phases(&target.name, scenario) {
-                Arc::make_mut(target).pacing = pacing;
-            }
-        }
-        self
+    /// An engine for loads that were compiled before. `seed` draws what comes by chance; the same seed gives the same
+    /// arrivals.
+    pub fn compiled(loads: Vec<CompiledLoad>, seed: u64) -> Self {
+        let mut engine = Self::of(loads.into_iter().map(|load| load.target).collect());
+        engine.seed = seed;
+        engine
     }
 
     /// Sends part `part` (from 0) of `parts` of each load. The parts together are the whole: each request of a schedule is

@@ -6,6 +6,7 @@
 
 mod answer;
 mod clock;
+mod compiled;
 mod connection;
 mod control;
 mod deadline;
@@ -46,18 +47,9 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use shakedown_observe::{Histogram, LoadObservations, Marks};
 
+pub use compiled::CompiledLoad;
 pub use engine::Engine;
 pub use planned::{Endpoint, LoadError, PlannedLoad};
-
-impl PlannedLoad {
-    /// Whether the load can be sent at all.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn check(&self) -> Result<(), LoadError> {
-        target::Target::new(self).map(drop)
-    }
-}
 
 /// Numbers for the live display: what happened since the last call.
 #[derive(Debug, Clone, Default, PartialEq)]

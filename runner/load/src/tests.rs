@@ -271,7 +271,9 @@ async fn what_comes_late_is_told_from_what_never_ends() {
     let server = server::in_memory();
     for (path, linger, stuck) in [("/slow/300", 1.0, 5), ("/slow/300", 4.0, 0), ("/never", 2.0, 5)] {
         let load = json!({"http": {"path": path}, "rate": "100/s", "timeout": "150ms"});
-        let engine = wired(&server, &plan(load)).lingering(|_| linger);
+        let mut load = CompiledLoad::new(&plan(load)).unwrap().lingering(linger);
+        load.target.wire = Some(Wire::to(&server));
+        let engine = Engine::compiled(vec![load], 0);
         let total = total(&send_paused(engine, 50 * MS, 20_000 * MS).await);
         assert_eq!(total.failed, [(Failure::Timeout, 5)].into(), "{path}");
         assert_eq!(total.stuck, stuck, "{path} {linger}");
@@ -352,7 +354,9 @@ async fn at_the_limit_requests_wait_and_are_timed_from_when_they_were_due() {
 
     // Three are listened to for three times their timeout. The others wait for one of their places until their own time is over.
     let load = json!({"http": {"path": "/never"}, "rate": "100/s", "max_in_flight": 3, "timeout": "150ms"});
-    let engine = wired(&server, &plan(load)).lingering(|_| 3.0);
+    let mut load = CompiledLoad::new(&plan(load)).unwrap().lingering(3.0);
+    load.target.wire = Some(Wire::to(&server));
+    let engine = Engine::compiled(vec![load], 0);
     let all = total(&send_paused(engine, 100 * MS, 20_000 * MS).await);
     assert_eq!(all.failed, [(Failure::Timeout, 3), (Failure::NotSentLimit, 7)].into());
 }

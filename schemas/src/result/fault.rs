@@ -88,6 +88,20 @@ pub struct ObjectRecord {
     pub manifest: serde_json::Value,
 }
 
+impl From<&serde_json::Value> for ObjectRecord {
+    /// The record of an object. What the object does not have is empty.
+    fn from(object: &serde_json::Value) -> Self {
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        Self {
+            api_version: text(&object["apiVersion"]),
+            kind: text(&object["kind"]),
+            namespace: text(&object["metadata"]["namespace"]),
+            name: text(&object["metadata"]["name"]),
+            manifest: object.clone(),
+        }
+    }
+}
+
 /// An object that could not be removed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Leftover {

@@ -62,6 +62,7 @@ impl Store {
         Cluster {
             client: kube::Client::new(service, "n"),
             info,
+            capabilities: crate::Capabilities::default(),
             default_namespace: "n".to_owned(),
             flags: String::new(),
             notify: Arc::new(|_| {}),

@@ -1,17 +1,20 @@
 //! A panic of a driver, wherever it happens, against the sandbox with a real partition: nothing stays in the cluster, and
 //! the result says what happened.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use shakedown_schemas::Overrides;
+use shakedown_schemas::result::{Leftover, Verdict};
 use tokio::net::TcpListener;
-
-use shakedown_schemas::result::Leftover;
+use tokio::sync::watch;
 
 use super::*;
 use shakedown_cluster::{ConnectOptions, connect};
-use shakedown_faults::{FaultError, Finding};
+use shakedown_faults::{FaultDriver, FaultError, Finding};
 use shakedown_guard::fuse::Fuses;
 use shakedown_guard::leftovers;
+use shakedown_guard::lock::Holder;
 use shakedown_sandbox::{Sandbox, Topology};
 
 /// Where a driver panics: right after it has done its work there.
@@ -125,10 +128,10 @@ async fn a_panic_anywhere_leaves_nothing() {
         let run = format!("20260301-105959-{serial}");
         let options =
             Options { run: run.clone(), serial, fuse_margin: Some(Duration::from_secs(60)), ..Options::for_tests() };
-        let mut plan = plan::plan(&document, Some(&cluster), &options).await.unwrap();
-        let drivers = plan.faults.into_iter();
+        let plan = plan::plan(&document, Some(&cluster), &options).await.unwrap();
+        let mut armed = arm::arm(&plan, Some(&cluster)).await.unwrap();
         let wrap = |inner| -> Box<dyn FaultDriver> { Box::new(Panicking { inner, at, done: false }) };
-        plan.faults = drivers.map(|(fault, driver)| (fault, wrap(driver))).collect();
+        armed.faults = armed.faults.into_iter().map(|(fault, driver)| (fault, wrap(driver))).collect();
         let (_sender, signal) = watch::channel(None);
         let holder = Holder { run, host: "h".into(), ci_job_url: None };
         let context = Context {
@@ -142,17 +145,20 @@ async fn a_panic_anywhere_leaves_nothing() {
             inject_anyway: false,
         };
         let events = Events::new(Vec::new()).scenario("panics");
-        let mut result = empty(&document, Some(&cluster), &options);
+        let mut result = report::empty(&document, Some(&cluster), &options);
         let guard = Some(Guard::new(&cluster, Duration::ZERO));
-        carry_out(&document, &context, guard, plan, &options, &events, &mut result).await;
+        let it = Execution { document: &document, context: &context, options: &options, events: &events };
+        let seen = it.run(&plan, armed, guard, &mut result).await;
+        let judged = it.judge(&plan, &seen);
+        it.report(seen, judged, &mut result).await;
         assert_eq!(result.leftovers, [], "{at:?}");
         let left = leftovers::find(&cluster, None, "", &leftovers::Kinds::default()).await.unwrap().found;
         assert!(left.is_empty(), "{at:?}: {left:?}");
         // What panics in an undo works the next time; before that, the run has failed, and says so. A look that panics
         // has shown nothing.
         let text = format!("{:?} {:?}", result.errors, result.faults);
-        let verdict =
-            judge::scenario_verdict(&result.expectations, &result.faults, &result.errors, &result.leftovers).0;
+        report::conclude(&mut result);
+        let verdict = result.verdict;
         match at {
             At::Undo | At::ProveUndone => assert_eq!(result.errors, Vec::<String>::new(), "{at:?}"),
             At::Settle => {
@@ -196,9 +202,9 @@ async fn a_panic_in_one_scenario_takes_nothing_from_the_others() {
         let result = contained(execute(&document, &context, &Options::for_tests(), &events)).await;
         let result = result.expect("the panic stays in the scenario");
         assert_eq!(result.verdict, Verdict::Error, "{place}");
-        let mut earlier = empty(&document, None, &Options::for_tests());
+        let mut earlier = report::empty(&document, None, &Options::for_tests());
         earlier.leftovers.push(Leftover { what: "it".into(), command: "remove it".into(), error: "stuck".into() });
-        assert_eq!(judge::exit_code(&[earlier, result]), 6, "what an earlier one left is told");
+        assert_eq!(shakedown_judge::exit_code(&[earlier, result]), 6, "what an earlier one left is told");
     }
     assert!(contained(async { panic!("anything") }).await.is_err_and(|message: String| message.contains("anything")));
 }

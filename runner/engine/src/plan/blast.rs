@@ -5,21 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::{BlastRadius, Fault, PodSelector, Scenario};
 
-use super::PlanError;
+use super::error::PlanError;
+use super::spec::FaultSpec;
 use shakedown_cluster::{Cluster, Workload};
-use shakedown_faults::{FaultDriver, FaultPlan};
 
 /// Refuses a plan that reaches further than the scenario allows.
 ///
 /// # Errors
 /// When it does, or the cluster refuses or does not answer.
-pub(super) async fn check(
-    scenario: &Scenario,
-    faults: &[(FaultPlan, Box<dyn FaultDriver>)],
-    cluster: &Cluster,
-) -> Result<(), PlanError> {
+pub(super) async fn check(scenario: &Scenario, faults: &[FaultSpec], cluster: &Cluster) -> Result<(), PlanError> {
     let namespaces: BTreeSet<&String> =
-        faults.iter().flat_map(|(fault, _)| &fault.targets).map(|pod| &pod.namespace).collect();
+        faults.iter().flat_map(|fault| &fault.plan.targets).map(|pod| &pod.namespace).collect();
     let mut workloads = Vec::new();
     for namespace in namespaces {
         workloads.extend(cluster.workloads(namespace).await?);
@@ -27,8 +23,9 @@ pub(super) async fn check(
     for (index, phase) in scenario.phases.iter().enumerate() {
         let reaching: Vec<Reach<'_>> = faults
             .iter()
-            .filter(|(fault, _)| fault.phase == index)
-            .map(|(fault, _)| Reach {
+            .map(|fault| &fault.plan)
+            .filter(|fault| fault.phase == index)
+            .map(|fault| Reach {
                 fault: &fault.name,
                 targets: &fault.targets,
                 explicit: phase.faults.get(&fault.name).and_then(Fault::pods).is_none_or(is_explicit),

@@ -1,28 +1,38 @@
-//! From the faults of a scenario to their targets, their objects and the drivers that carry them out.
+//! From the faults of a scenario to their targets, their objects and what their drivers are made from.
 
-use serde_json::Value;
-use shakedown_schemas::Scenario;
-use shakedown_schemas::result::{ObjectRecord, PodRef};
+use shakedown_schemas::Document;
+use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::{Direction, Engine, Fault, Partition, PodSelector, Prove, Sandbox};
 
 use super::chaos::{self, can_partition, can_tell, check_overlaps};
+use super::error::PlanError;
+use super::options::Options;
 use super::partition::{self, Refusal};
+use super::request::{ChaosRequest, CutRequest, ManifestRequest};
+use super::spec::{FaultSpec, Planned};
 use super::words::selector_text;
-use super::{Options, PlanError, manifest, pod_kill};
+use super::{manifest, pod_kill};
 use shakedown_cluster::{Cluster, Installation, choose};
 use shakedown_faults::enforcement::Enforcement;
-use shakedown_faults::{FaultDriver, FaultPlan};
+use shakedown_faults::partition::PartitionsSpec;
 
-/// A fault and the driver that carries it out.
-pub(super) type Planned = (FaultPlan, Box<dyn FaultDriver>);
+/// The planned faults of a scenario.
+#[derive(Default)]
+pub(super) struct Faults {
+    /// In the order of the file.
+    pub faults: Vec<FaultSpec>,
+    /// What the partitions by NetworkPolicy share, where there are any.
+    pub partitions: Option<PartitionsSpec>,
+}
 
-/// Plans all faults of a scenario, in the order of the file.
+/// Plans all faults of a scenario.
 pub(super) async fn plan(
-    scenario: &Scenario,
+    document: &Document,
     cluster: Option<&Cluster>,
     namespace: &str,
     options: &Options,
-) -> Result<Vec<Planned>, PlanError> {
+) -> Result<Faults, PlanError> {
+    let scenario = &document.scenario;
     let mut policies = Vec::new();
     let mut resources = Vec::new();
     let mut planned: Vec<(usize, Planned)> = Vec::new();
@@ -31,7 +41,7 @@ pub(super) async fn plan(
         for (name, fault) in &it.faults {
             number += 1;
             let cluster = cluster.ok_or_else(|| PlanError::Scenario(format!("fault `{name}` needs a cluster")))?;
-            if let (true, Sandbox::No(why)) = (cluster.info().sandbox, fault.info().facts.sandbox) {
+            if let (true, Sandbox::No(why)) = (cluster.capabilities().is_model, fault.info().facts.sandbox) {
                 return Err(PlanError::Scenario(format!(
                     "fault `{name}`: the sandbox does not model {}: {why}",
                     fault.kind()
@@ -43,14 +53,14 @@ pub(super) async fn plan(
             };
             match fault {
                 Fault::Partition(partition) if partition.engine != Engine::ChaosMesh => {
-                    policies.push((number, partition::Wish { name, phase, partition, targets }));
+                    policies.push(CutRequest { name, number, phase, partition, targets });
                 }
                 Fault::PodKill(kill) => {
                     planned.push((number, pod_kill::plan(name, phase, kill, targets, cluster).await?));
                 }
                 Fault::Manifest(it) => {
-                    let order = manifest::Order { name, number, phase, manifest: it, targets, namespace };
-                    planned.push((number, manifest::plan(order, scenario, cluster, options).await?));
+                    let request = ManifestRequest { name, number, phase, manifest: it, targets, namespace };
+                    planned.push((number, manifest::plan(request, scenario, cluster, options).await?));
                 }
                 Fault::Partition(_)
                 | Fault::Netem(_)
@@ -60,56 +70,57 @@ pub(super) async fn plan(
                 | Fault::Http(_)
                 | Fault::Dns(_)
                 | Fault::Io(_)
-                | Fault::Time(_) => resources.push(chaos::Wish { name, number, phase, fault, targets, why: None }),
+                | Fault::Time(_) => resources.push(ChaosRequest { name, number, phase, fault, targets, why: None }),
             }
         }
     }
-    let Some(cluster) = cluster else { return Ok(Vec::new()) };
+    let Some(cluster) = cluster else { return Ok(Faults::default()) };
     // A connection that stands goes on under a policy in some clusters: then Chaos Mesh's partition is the whole one.
     let leaves_open = options.proof.enforcement.as_ref().and_then(Enforcement::leaves_open);
     if let Some(why) = &leaves_open
-        && policies.iter().any(|(_, wish)| may_choose(wish.partition))
+        && policies.iter().any(|request| may_choose(request.partition))
         && can_partition(cluster).await?
     {
-        let (chaos, others) =
-            policies.into_iter().partition(|(_, wish)| may_choose(wish.partition) && can_tell(&wish.partition.from));
+        let (chaos, others): (Vec<_>, Vec<_>) = policies
+            .into_iter()
+            .partition(|request| may_choose(request.partition) && can_tell(&request.partition.from));
         policies = others;
-        let chaos: Vec<(usize, partition::Wish<'_>)> = chaos;
-        resources.extend(chaos.into_iter().map(|(number, wish)| by_chaos(number, wish, scenario, why.clone())));
+        resources.extend(chaos.into_iter().map(|request| by_chaos(request, document, why.clone())));
     }
     // A partition that NetworkPolicy cannot do exactly is Chaos Mesh's, where the scenario leaves the choice.
+    let mut partitions = None;
     while !policies.is_empty() {
-        let wishes = policies.iter().map(|(_, wish)| wish.clone()).collect();
-        match partition::plan(wishes, &scenario.phases, cluster, namespace, options).await {
-            Ok(made) => {
-                planned.extend(policies.iter().map(|(number, _)| *number).zip(made));
+        match partition::plan(&policies, &scenario.phases, cluster, namespace, options).await {
+            Ok((shared, made)) => {
+                planned.extend(policies.iter().map(|request| request.number).zip(made));
+                partitions = Some(shared);
                 break;
             }
             Err(Refusal::Other(error)) => return Err(error),
             Err(Refusal::Unable(at, why, error)) => {
-                if !may_choose(policies[at].1.partition) || !can_partition(cluster).await? {
+                if !may_choose(policies[at].partition) || !can_partition(cluster).await? {
                     return Err(error);
                 }
-                let (number, wish) = policies.remove(at);
-                resources.push(by_chaos(number, wish, scenario, why));
+                resources.push(by_chaos(policies.remove(at), document, why));
             }
         }
     }
     let mut standing = Vec::new();
-    // In the sandbox nothing is installed: it plays the part itself.
-    let installed = match resources.is_empty() || cluster.info().sandbox {
+    // Where the cluster serves Chaos Mesh's objects itself, nothing is installed that could be looked at.
+    let installed = match resources.is_empty() || cluster.capabilities().serves_chaos {
         true => Installation::default(),
         false => cluster.chaos_programs().await?,
     };
-    for wish in resources {
-        let (number, phase) = (wish.number, &scenario.phases[wish.phase]);
-        let (made, its) = chaos::plan(wish, phase, cluster, namespace, options, &installed).await?;
+    for request in resources {
+        let (number, phase) = (request.number, &scenario.phases[request.phase]);
+        let (made, its) = chaos::plan(request, phase, cluster, namespace, options, &installed).await?;
         planned.push((number, made));
         standing.push(its);
     }
     check_overlaps(&standing).map_or(Ok(()), |message| Err(PlanError::Scenario(message)))?;
     planned.sort_by_key(|(number, _)| *number);
-    Ok(planned.into_iter().map(|(_, planned)| planned).collect())
+    let faults = planned.into_iter().map(|(_, (plan, action))| FaultSpec::new(document, plan, action)).collect();
+    Ok(Faults { faults, partitions })
 }
 
 /// Whether Chaos Mesh may do a partition as well: the scenario leaves the choice, and it would be the same one. In one
@@ -118,11 +129,11 @@ fn may_choose(partition: &Partition) -> bool {
     partition.engine == Engine::Auto && partition.direction == Direction::Both && partition.prove != Prove::Witness
 }
 
-/// A partition that Chaos Mesh is to do, and why.
-fn by_chaos<'a>(number: usize, wish: partition::Wish<'a>, scenario: &'a Scenario, why: String) -> chaos::Wish<'a> {
-    let fault = &scenario.phases[wish.phase].faults[wish.name];
-    let partition::Wish { name, phase, targets, .. } = wish;
-    chaos::Wish { name, number, phase, fault, targets, why: Some(why) }
+/// A partition that Chaos Mesh is to make, and why.
+fn by_chaos<'a>(request: CutRequest<'a>, document: &'a Document, why: String) -> ChaosRequest<'a> {
+    let CutRequest { name, number, phase, targets, .. } = request;
+    let fault = &document.scenario.phases[phase].faults[name];
+    ChaosRequest { name, number, phase, fault, targets, why: Some(why) }
 }
 
 /// The pods that a fault acts on.
@@ -136,23 +147,14 @@ async fn targets(
     let matching = cluster.matching_pods(selector, namespace).await?;
     if matching.is_empty() {
         let place = selector.namespace.as_deref().unwrap_or(namespace);
-        return Err(PlanError::Scenario(format!(
-            "fault `{name}`: no running pod matches {} in namespace `{place}`\nhelp: `kubectl -n {place} get pods \
-             --show-labels` shows what could be matched",
-            selector_text(selector)
-        )));
+        return Err(PlanError::fault(
+            name,
+            format!(
+                "no running pod matches {} in namespace `{place}`\nhelp: `kubectl -n {place} get pods --show-labels` shows \
+                 what could be matched",
+                selector_text(selector)
+            ),
+        ));
     }
     choose(&matching, selector, options.seed, name).map_err(PlanError::Scenario)
-}
-
-/// An object as a plan or a report shows it.
-pub(super) fn record(object: &Value) -> ObjectRecord {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    ObjectRecord {
-        api_version: text(&object["apiVersion"]),
-        kind: text(&object["kind"]),
-        namespace: text(&object["metadata"]["namespace"]),
-        name: text(&object["metadata"]["name"]),
-        manifest: object.clone(),
-    }
 }

@@ -1,67 +1,73 @@
-//! Where each load's requests go.
+//! Where each load's requests go, and how they are sent.
 
 use std::time::Duration;
 
 use shakedown_schemas::Document;
-use shakedown_schemas::result::LoadInfo;
 use shakedown_schemas::scenario::{Arrival, Load, Sent};
 use tokio::net::TcpStream;
 
-use super::PlanError;
-use shakedown_cluster::{Cluster, PortForward, parse_service};
-use shakedown_load::{Endpoint, PlannedLoad};
+use super::error::PlanError;
+use super::spec::{LoadSpec, Route};
+use shakedown_cluster::{Cluster, parse_service};
+use shakedown_load::{CompiledLoad, Endpoint, PlannedLoad};
 
 /// How long a URL's address has to accept a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-
-pub(super) struct Loads {
-    pub(super) loads: Vec<PlannedLoad>,
-    pub(super) infos: Vec<LoadInfo>,
-    pub(super) forwards: Vec<Option<PortForward>>,
-}
 
 pub(super) async fn plan(
     document: &Document,
     cluster: Option<&Cluster>,
     namespace: &str,
     seed: u64,
-) -> Result<Loads, PlanError> {
-    let scenario = &document.scenario;
-    let mut planned = Loads { loads: Vec::new(), infos: Vec::new(), forwards: Vec::new() };
-    for (name, load) in &scenario.load {
-        let way = match (load.service(), load.url()) {
+) -> Result<Vec<LoadSpec>, PlanError> {
+    let mut planned = Vec::new();
+    for (name, load) in &document.scenario.load {
+        let called = match (load.service(), load.url()) {
             (Some(service), _) => by_service(name, load, service, cluster, namespace).await?,
             (None, Some(url)) => by_url(name, url).await?,
             (None, None) => return Err(PlanError::Scenario(format!("load `{name}` names no service and no url"))),
         };
-        planned.infos.push(LoadInfo {
-            name: name.clone(),
-            kind: load.sent().map_or("", Sent::kind).to_owned(),
-            target: way.target,
-            open_loop: load.rate.is_some(),
-            schedule: schedule(load),
-            reach: way.reach.to_owned(),
-            address: match way.endpoint.addresses.first() {
-                Some(address) => address.to_string(),
-                None => way.endpoint.base.clone(),
-            },
-            reconnects: 0,
-            issued: None,
-            resent: 0,
-            requests: Vec::new(),
-        });
-        let ready = PlannedLoad {
-            name: name.clone(),
-            load: load.clone(),
-            endpoint: way.endpoint,
-            files: document.files.clone(),
-            seed,
-        };
-        ready.check().map_err(|error| PlanError::Scenario(error.to_string()))?;
-        planned.loads.push(ready);
-        planned.forwards.push(way.forward);
+        planned.push(spec(document, name, load, called, seed)?);
     }
     Ok(planned)
+}
+
+/// What a load calls.
+struct Called {
+    /// In words.
+    target: String,
+    /// The base URL.
+    base: String,
+    route: Route,
+}
+
+fn spec(document: &Document, name: &str, load: &Load, called: Called, seed: u64) -> Result<LoadSpec, PlanError> {
+    let Called { target, base, route } = called;
+    let addresses = match route {
+        Route::Direct { address } => vec![address],
+        Route::Url | Route::PortForward { .. } => Vec::new(),
+    };
+    let compiled = CompiledLoad::new(&PlannedLoad {
+        name: name.to_owned(),
+        load: load.clone(),
+        endpoint: Endpoint { base: base.clone(), addresses },
+        files: document.files.clone(),
+        seed,
+    })
+    .map_err(|error| PlanError::Scenario(error.to_string()))?
+    .in_phases(&document.scenario);
+    Ok(LoadSpec {
+        name: name.to_owned(),
+        kind: load.sent().map_or("", Sent::kind),
+        target,
+        base,
+        route,
+        open_loop: load.rate.is_some(),
+        schedule: schedule(load),
+        timeout: load.timeout.get(),
+        listens: compiled.listens(),
+        compiled,
+    })
 }
 
 /// The pace of a load in words, as far as phases change nothing of it.
@@ -74,38 +80,30 @@ fn schedule(load: &Load) -> String {
     }
 }
 
-struct Way {
-    target: String,
-    reach: &'static str,
-    endpoint: Endpoint,
-    forward: Option<PortForward>,
-}
-
 async fn by_service(
     name: &str,
     load: &Load,
     service: &str,
     cluster: Option<&Cluster>,
     namespace: &str,
-) -> Result<Way, PlanError> {
+) -> Result<Called, PlanError> {
     let cluster = cluster.ok_or_else(|| PlanError::Scenario(format!("load `{name}` needs a cluster")))?;
     let address =
         parse_service(service, namespace).map_err(|error| PlanError::Scenario(format!("load `{name}`: {error}")))?;
-    let reached = cluster.reach(&address, load.reach()).await?;
-    Ok(Way {
+    let found = cluster.route(&address, load.reach()).await?;
+    Ok(Called {
         target: format!("service {}:{} in namespace {}", address.name, address.port, address.namespace),
-        reach: reached.how,
-        endpoint: Endpoint {
-            base: format!("{}://{}", if load.tls.is_some() { "https" } else { "http" }, reached.host),
-            addresses: reached.addresses,
+        base: format!("{}://{}", if load.tls.is_some() { "https" } else { "http" }, found.host),
+        route: match found.direct {
+            Some(address) => Route::Direct { address },
+            None => Route::PortForward { service: found.service },
         },
-        forward: reached.forward,
     })
 }
 
-/// A URL is connected to once before any load is sent: an address where nobody listens says nothing about a service
-/// under a fault.
-async fn by_url(name: &str, url: &str) -> Result<Way, PlanError> {
+/// Connects to a URL once before any load is sent: an address that refuses connections from the start says nothing about a
+/// service under a fault.
+async fn by_url(name: &str, url: &str) -> Result<Called, PlanError> {
     let wrong = |what: String| PlanError::Scenario(format!("load `{name}`: {what}"));
     let uri: http::Uri = url.parse().map_err(|error| wrong(format!("`{url}` is not a URL: {error}")))?;
     let host = uri.host().ok_or_else(|| wrong(format!("`{url}` has no host")))?;
@@ -124,10 +122,5 @@ async fn by_url(name: &str, url: &str) -> Result<Way, PlanError> {
             )));
         }
     }
-    Ok(Way {
-        target: url.to_owned(),
-        reach: "url",
-        endpoint: Endpoint { base: url.to_owned(), addresses: Vec::new() },
-        forward: None,
-    })
+    Ok(Called { target: url.to_owned(), base: url.to_owned(), route: Route::Url })
 }

@@ -1,35 +1,27 @@
 //! Planning objects that the scenario itself writes out.
 
 use serde_json::{Map, Value, json};
-use shakedown_schemas::result::PodRef;
-use shakedown_schemas::scenario::{Condition, Manifest, Scenario};
+use shakedown_schemas::result::ObjectRecord;
+use shakedown_schemas::scenario::{Condition, Scenario};
 
-use super::faults::{Planned, record};
-use super::{Options, PlanError};
+use super::error::PlanError;
+use super::options::Options;
+use super::request::ManifestRequest;
+use super::spec::{Action, Planned};
 use shakedown_cluster::labels;
 use shakedown_cluster::{Cluster, ObjectKey};
 use shakedown_faults::FaultPlan;
 use shakedown_faults::effect::Wanted;
-use shakedown_faults::manifest::{Check, Patience, Written};
-
-/// A manifest, with the targets that it names.
-pub(super) struct Order<'a> {
-    pub name: &'a str,
-    pub number: usize,
-    pub phase: usize,
-    pub manifest: &'a Manifest,
-    pub targets: Vec<PodRef>,
-    pub namespace: &'a str,
-}
+use shakedown_faults::manifest::{Check, Limits, ManifestSpec};
 
 pub(super) async fn plan(
-    order: Order<'_>,
+    request: ManifestRequest<'_>,
     scenario: &Scenario,
     cluster: &Cluster,
     options: &Options,
 ) -> Result<Planned, PlanError> {
-    let Order { name, number, phase, manifest, targets, namespace } = order;
-    let refuse = |text: String| PlanError::Scenario(format!("fault `{name}`: {text}"));
+    let ManifestRequest { name, number, phase, manifest, targets, namespace } = request;
+    let refuse = |text: String| PlanError::fault(name, text);
     if targets.is_empty() && scenario.blast_radius.is_some() {
         let text = "how far a manifest reaches is only known by its `pods`, and this scenario has a `blast_radius`";
         return Err(refuse(format!("{text}\nhelp: write `pods` beside `object`")));
@@ -78,7 +70,7 @@ pub(super) async fn plan(
         ),
         targets,
         peers: Vec::new(),
-        objects: vec![record(&object)],
+        objects: vec![ObjectRecord::from(&object)],
         marks: Vec::new(),
         namespaces: vec![place],
         after: manifest.after.unwrap_or_default().get(),
@@ -86,9 +78,9 @@ pub(super) async fn plan(
         effect: Wanted::Applied,
     };
     let within = manifest.within.map_or(options.chaos.active, |within| within.get());
-    let patience = Patience { within, force_after: options.chaos.force_after };
-    let driver = Written::new(cluster.clone(), own, object, active_when, gone_when, patience);
-    Ok((plan, Box::new(driver)))
+    let limits = Limits { within, force_after: options.chaos.force_after };
+    let spec = ManifestSpec { key: own, object, active_when, gone_when, limits };
+    Ok((plan, Action::Manifest(Box::new(spec))))
 }
 
 /// Adds what the scenario left out (the namespace and the name) and our labels.

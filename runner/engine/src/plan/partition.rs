@@ -1,33 +1,25 @@
 //! Planning partitions: all of a scenario's together, because those that share a target share its policy.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use shakedown_schemas::result::PodRef;
-use shakedown_schemas::scenario::{Engine, Partition, Phase, Prove};
+use shakedown_schemas::result::ObjectRecord;
+use shakedown_schemas::scenario::{Engine, Phase, Prove};
 
-use super::faults::{Planned, record};
+use super::error::PlanError;
+use super::options::Options;
 use super::peers::{Found, Reader, peer_namespace};
-use super::{Options, PlanError};
+use super::request::CutRequest;
+use super::spec::{Action, Planned};
 use shakedown_cluster::{Cluster, ClusterError, Network};
 use shakedown_faults::FaultPlan;
 use shakedown_faults::effect::Wanted;
 use shakedown_faults::enforcement::Enforcement;
-use shakedown_faults::partition::{NetworkPolicyPartition, Scheme, Switch, watch};
-use shakedown_faults::witness::{self, Witness};
+use shakedown_faults::partition::{PartitionSpec, PartitionsSpec, Scheme};
+use shakedown_faults::witness::{WitnessRequest, WitnessSpec};
 use shakedown_policy::{self as policy, Block};
 
-/// One partition of the scenario, with its targets found.
-#[derive(Clone)]
-pub(super) struct Wish<'a> {
-    pub name: &'a str,
-    pub phase: usize,
-    pub partition: &'a Partition,
-    pub targets: Vec<PodRef>,
-}
-
-/// When it stands, in its phase.
+/// When a partition acts, in its phase.
 struct Stretch {
     phase: usize,
     begin: Duration,
@@ -35,11 +27,11 @@ struct Stretch {
 }
 
 impl Stretch {
-    fn new(wish: &Wish<'_>, phases: &[Phase]) -> Self {
-        let begin = wish.partition.after.unwrap_or_default().get();
-        let whole = phases[wish.phase].duration.get().max(begin + Duration::from_nanos(1));
-        let end = wish.partition.lasts.map_or(whole, |lasts| begin + lasts.get());
-        Self { phase: wish.phase, begin, end }
+    fn new(request: &CutRequest<'_>, phases: &[Phase]) -> Self {
+        let begin = request.partition.after.unwrap_or_default().get();
+        let whole = phases[request.phase].duration.get().max(begin + Duration::from_nanos(1));
+        let end = request.partition.lasts.map_or(whole, |lasts| begin + lasts.get());
+        Self { phase: request.phase, begin, end }
     }
 
     fn holds(&self, phase: usize, at: Duration) -> bool {
@@ -69,33 +61,34 @@ impl From<ClusterError> for Refusal {
 
 /// Plans all partitions of a scenario that NetworkPolicies are to do, in the order in which they are given.
 pub(super) async fn plan(
-    wishes: Vec<Wish<'_>>,
+    requests: &[CutRequest<'_>],
     phases: &[Phase],
     cluster: &Cluster,
     namespace: &str,
     options: &Options,
-) -> Result<Vec<Planned>, Refusal> {
+) -> Result<(PartitionsSpec, Vec<Planned>), Refusal> {
     if let Some(known) = options.proof.enforcement.as_ref().filter(|known| !known.enforced)
-        && let Some((at, wish)) = wishes.iter().enumerate().find(|(_, wish)| wish.partition.prove != Prove::Applied)
+        && let Some((at, request)) =
+            requests.iter().enumerate().find(|(_, request)| request.partition.prove != Prove::Applied)
     {
         let why = known.sentence();
         let error = PlanError::Scenario(format!(
             "fault `{}`: the policy would do nothing, because {why}\nhelp: a network plugin such as Calico or Cilium enforces \
              policies; `shakedown doctor` looks again after a change; Chaos Mesh's partition needs no plugin",
-            wish.name
+            request.name
         ));
         return Err(Refusal::Unable(at, why, error));
     }
-    let place = |wish: &Wish<'_>| wish.partition.pods.namespace.as_deref().unwrap_or(namespace).to_owned();
-    let mut wanted: BTreeSet<String> = wishes.iter().map(place).collect();
-    let peers = wishes.iter().flat_map(|wish| &wish.partition.from);
+    let place = |request: &CutRequest<'_>| request.partition.pods.namespace.as_deref().unwrap_or(namespace).to_owned();
+    let mut wanted: BTreeSet<String> = requests.iter().map(place).collect();
+    let peers = requests.iter().flat_map(|request| &request.partition.from);
     wanted.extend(peers.map(|peer| peer_namespace(peer, namespace)));
     let network = cluster.network(&wanted).await?;
     let mut found = Found::default();
     let mut parts = Vec::new();
-    for (at, wish) in wishes.iter().enumerate() {
-        let reader = Reader { wish, at, cluster, namespace, options, network: &network };
-        parts.push(reader.part(place(wish), &mut found).await?);
+    for (at, request) in requests.iter().enumerate() {
+        let reader = Reader { request, at, cluster, namespace, options, network: &network };
+        parts.push(reader.part(place(request), &mut found).await?);
     }
     let other_ports = match cluster.version() {
         // `endPort` came with 1.21 (off) and is on from 1.22; an older server drops it without a word.
@@ -104,49 +97,37 @@ pub(super) async fn plan(
     };
     let Network { cluster: pods, pod_cidrs, nodes, .. } = network;
     let scheme = Scheme::new(&options.run, options.serial, parts, (pods, pod_cidrs, nodes), other_ports);
-    let stretches: Vec<Stretch> = wishes.iter().map(|wish| Stretch::new(wish, phases)).collect();
-    let mut planned = Vec::new();
-    for (at, wish) in wishes.iter().enumerate() {
-        let namespaces = vec![place(wish)];
-        planned.push(fault_plan(wish, at, &scheme, &stretches, namespaces)?);
-    }
-    let witnesses = wishes
-        .iter()
-        .enumerate()
-        .map(|(at, wish)| witness(wish, at, &scheme, &found, cluster, options))
-        .collect::<Result<Vec<_>, _>>()?;
-    let switch = Switch::new(cluster.clone(), scheme);
-    // From now on: a target that is replaced before its fault begins is followed, or an error then.
-    let watching = Arc::new(watch(switch.clone(), found.marked, found.listed));
-    let mut made: Vec<Planned> = Vec::new();
+    let stretches: Vec<Stretch> = requests.iter().map(|request| Stretch::new(request, phases)).collect();
     let leaves_open = options.proof.enforcement.as_ref().and_then(Enforcement::leaves_open);
-    for (at, ((wish, mut plan), (witness, effect))) in wishes.into_iter().zip(planned).zip(witnesses).enumerate() {
+    let mut made: Vec<Planned> = Vec::new();
+    for (at, request) in requests.iter().enumerate() {
+        let mut plan = fault_plan(request, at, &scheme, &stretches, vec![place(request)])?;
+        let (witness, effect) = witness(request, at, &scheme, &found, options)?;
         plan.effect = effect;
         if let Some(why) = &leaves_open {
             plan.description.push_str(&format!(" Note: {why}, so those go on."));
         }
-        if wish.partition.engine == Engine::Auto {
+        if request.partition.engine == Engine::Auto {
             plan.description.push_str(" By NetworkPolicy, which can cut exactly this.");
         }
         if let Some(witness) = &witness {
-            plan.objects.push(witness.record());
+            plan.objects.push(ObjectRecord::from(&witness.manifest));
         }
-        let demanded = wish.partition.prove == Prove::Witness;
-        let driver = NetworkPolicyPartition::new(switch.clone(), at, wish.targets, witness, demanded, watching.clone());
-        made.push((plan, Box::new(driver)));
+        let witness_demanded = request.partition.prove == Prove::Witness;
+        made.push((plan, Action::NetworkPolicy(PartitionSpec { part: at, witness, witness_demanded })));
     }
-    Ok(made)
+    Ok((PartitionsSpec { scheme, marked: found.marked, listed: found.listed }, made))
 }
 
 /// What a partition does, checked in every state of the timeline in which it stands.
 fn fault_plan(
-    wish: &Wish<'_>,
+    request: &CutRequest<'_>,
     at: usize,
     scheme: &Scheme,
     stretches: &[Stretch],
     namespaces: Vec<String>,
 ) -> Result<FaultPlan, Refusal> {
-    let refused = |error: String| PlanError::Scenario(format!("fault `{}`: {error}", wish.name));
+    let refused = |error: String| PlanError::fault(request.name, error);
     let own = &stretches[at];
     let mut states: Vec<BTreeSet<usize>> = Vec::new();
     for moment in stretches.iter().filter(|it| own.holds(it.phase, it.begin)).map(|it| it.begin) {
@@ -193,14 +174,14 @@ fn fault_plan(
         description.push_str(&format!(" Note: {limit}."));
     }
     Ok(FaultPlan {
-        name: wish.name.to_owned(),
-        phase: wish.phase,
+        name: request.name.to_owned(),
+        phase: request.phase,
         kind: "partition",
         engine: "network-policy",
         description,
-        targets: wish.targets.clone(),
+        targets: request.targets.clone(),
         peers: part.blocks.iter().map(peer_text).collect(),
-        objects: keys.iter().filter_map(|key| desired.policies.get(key)).map(record).collect(),
+        objects: keys.iter().filter_map(|key| desired.policies.get(key)).map(ObjectRecord::from).collect(),
         marks: only
             .marks
             .iter()
@@ -208,7 +189,7 @@ fn fault_plan(
             .collect(),
         namespaces,
         after: own.begin,
-        lasts: wish.partition.lasts.map(|lasts| lasts.get()),
+        lasts: request.partition.lasts.map(|lasts| lasts.get()),
         effect: Wanted::Applied,
     })
 }
@@ -227,19 +208,18 @@ fn shares(scheme: &Scheme, one: usize, other: usize) -> bool {
 
 /// The witness of a partition, where there is to be one, and what has to show that it acts.
 fn witness(
-    wish: &Wish<'_>,
+    request: &CutRequest<'_>,
     at: usize,
     scheme: &Scheme,
     found: &Found,
-    cluster: &Cluster,
     options: &Options,
-) -> Result<(Option<Witness>, Wanted), PlanError> {
-    let prove = wish.partition.prove;
+) -> Result<(Option<WitnessSpec>, Wanted), PlanError> {
+    let prove = request.partition.prove;
     let enforced = options.proof.enforcement.as_ref().map(Enforcement::sentence);
     let endpoints = found.endpoints.get(&at).cloned().unwrap_or_default();
-    let group = wish.targets.first().and_then(|pod| Some((pod, scheme.group_of(&pod.namespace, &pod.name)?)));
+    let group = request.targets.first().and_then(|pod| Some((pod, scheme.group_of(&pod.namespace, &pod.name)?)));
     let missing = match (&options.proof.image, group) {
-        _ if !wish.partition.direction.has_egress() => {
+        _ if !request.partition.direction.has_egress() => {
             "this partition cuts only what the peers open, and a witness cannot speak for them".to_owned()
         }
         (None, _) => "no image for it is known (--witness-image)".to_owned(),
@@ -249,11 +229,11 @@ fn witness(
                 .to_owned()
         }
         (Some(image), Some((beside, group))) => {
-            let order = witness::Order {
+            let witness = WitnessRequest {
                 run: &options.run,
                 serial: options.serial,
                 part: at,
-                fault: wish.name,
+                fault: request.name,
                 label: scheme.label(group),
                 beside,
                 endpoints,
@@ -261,8 +241,8 @@ fn witness(
             };
             let auto = Wanted::Auto { enforced, no_witness: None };
             return Ok(match prove {
-                Prove::Auto => (Some(Witness::new(cluster.clone(), order)), auto),
-                Prove::Witness => (Some(Witness::new(cluster.clone(), order)), Wanted::Witness),
+                Prove::Auto => (Some(WitnessSpec::new(witness)), auto),
+                Prove::Witness => (Some(WitnessSpec::new(witness)), Wanted::Witness),
                 Prove::Traffic => (None, Wanted::Traffic),
                 Prove::Applied => (None, Wanted::Applied),
             });
@@ -272,8 +252,6 @@ fn witness(
         Prove::Auto => Ok((None, Wanted::Auto { enforced, no_witness: Some(missing) })),
         Prove::Traffic => Ok((None, Wanted::Traffic)),
         Prove::Applied => Ok((None, Wanted::Applied)),
-        Prove::Witness => {
-            Err(PlanError::Scenario(format!("fault `{}`: there can be no witness: {missing}", wish.name)))
-        }
+        Prove::Witness => Err(PlanError::fault(request.name, format!("there can be no witness: {missing}"))),
     }
 }

@@ -5,9 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use shakedown_schemas::scenario::{self, PodSelector};
 
-use super::partition::Wish;
+use super::error::PlanError;
+use super::options::Options;
+use super::request::CutRequest;
 use super::words::selector_text;
-use super::{Options, PlanError};
 use shakedown_cluster::labels;
 use shakedown_cluster::{Cluster, Network};
 use shakedown_faults::partition::{ListedPeer, Mark, MarkedPeer, Part, pod_key};
@@ -30,7 +31,7 @@ pub(super) struct Found {
 }
 
 pub(super) struct Reader<'a> {
-    pub wish: &'a Wish<'a>,
+    pub request: &'a CutRequest<'a>,
     pub at: usize,
     pub cluster: &'a Cluster,
     pub namespace: &'a str,
@@ -42,22 +43,22 @@ impl Reader<'_> {
     pub async fn part(&self, namespace: String, found: &mut Found) -> Result<Part, PlanError> {
         let mut peer_marks = Vec::new();
         let mut blocks: Vec<Block> = Vec::new();
-        for peer in &self.wish.partition.from {
+        for peer in &self.request.partition.from {
             let block = self.block(peer, blocks.len(), &mut peer_marks, found).await?;
             blocks.push(block);
         }
         Ok(Part {
-            name: self.wish.name.to_owned(),
+            name: self.request.name.to_owned(),
             namespace,
-            targets: self.wish.targets.clone(),
+            targets: self.request.targets.clone(),
             blocks,
             peer_marks,
-            follow: self.wish.partition.follow,
+            follow: self.request.partition.follow,
         })
     }
 
     fn refuse(&self, text: &str) -> PlanError {
-        PlanError::Scenario(format!("fault `{}`: {text}", self.wish.name))
+        PlanError::fault(self.request.name, text)
     }
 
     async fn block(
@@ -86,7 +87,7 @@ impl Reader<'_> {
             let end = Peer::Addresses(addresses.into_iter().map(Cidr::host).collect());
             (format!("host {host} ({})", shown.join(", ")), end)
         };
-        let block = Block::new(described, other_end, ports, self.wish.partition.direction);
+        let block = Block::new(described, other_end, ports, self.request.partition.direction);
         self.pod_endpoints(peer, &block, &mut endpoints);
         let mut all: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
         all.dedup();
@@ -195,7 +196,7 @@ impl Reader<'_> {
         }
         let role = format!("p{}-{number}", self.at);
         let label =
-            (labels::mark(&self.options.run, self.options.serial, &role, self.wish.name), self.options.run.clone());
+            (labels::mark(&self.options.run, self.options.serial, &role, self.request.name), self.options.run.clone());
         for pod in &matching {
             marks.push(Mark { object: pod_key(pod), label: label.0.clone(), value: label.1.clone() });
         }

@@ -3,13 +3,13 @@
 use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::PodKill;
 
-use super::PlanError;
-use super::faults::Planned;
+use super::error::PlanError;
+use super::spec::{Action, Planned};
 use shakedown_cluster::Cluster;
 use shakedown_faults::FaultPlan;
 use shakedown_faults::effect::Wanted;
 use shakedown_faults::partition::pod_key;
-use shakedown_faults::pod_kill::Kill;
+use shakedown_faults::pod_kill::KillSpec;
 
 pub(super) async fn plan(
     name: &str,
@@ -22,11 +22,14 @@ pub(super) async fn plan(
         let there = cluster.get(&pod_key(pod)).await?.unwrap_or_default();
         let owners = there["metadata"]["ownerReferences"].as_array().into_iter().flatten();
         if !owners.into_iter().any(|owner| owner["controller"] == true) {
-            return Err(PlanError::Scenario(format!(
-                "fault `{name}`: pod {} belongs to no controller that would make it anew, so killing it could not be made \
+            return Err(PlanError::fault(
+                name,
+                format!(
+                    "pod {} belongs to no controller that would make it anew, so killing it could not be made \
                  good\nhelp: choose pods of a Deployment, a StatefulSet or another workload",
-                pod.name
-            )));
+                    pod.name
+                ),
+            ));
         }
     }
     let grace = kill.grace_period.map(|grace| u32::try_from(grace.get().as_secs()).unwrap_or(u32::MAX));
@@ -38,20 +41,21 @@ pub(super) async fn plan(
     };
     let mut namespaces: Vec<String> = targets.iter().map(|pod| pod.namespace.clone()).collect();
     namespaces.dedup();
+    let marks = targets.iter().map(|pod| format!("kill   pod/{} in namespace {}", pod.name, pod.namespace)).collect();
     let plan = FaultPlan {
         name: name.to_owned(),
         phase,
         kind: "pod_kill",
         engine: "kubernetes",
         description: format!("The targets are {how}; {end}. Their owner makes new ones."),
-        targets: targets.clone(),
+        targets,
         peers: Vec::new(),
         objects: Vec::new(),
-        marks: targets.iter().map(|pod| format!("kill   pod/{} in namespace {}", pod.name, pod.namespace)).collect(),
+        marks,
         namespaces,
         after: kill.after.unwrap_or_default().get(),
         lasts: None,
         effect: Wanted::Applied,
     };
-    Ok((plan, Box::new(Kill::new(cluster.clone(), targets, grace, kill.evict))))
+    Ok((plan, Action::PodKill(KillSpec { grace, evict: kill.evict })))
 }

@@ -9,6 +9,7 @@ use shakedown_schemas::{Document, Overrides};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
+use crate::arm;
 use crate::plan::{self, Options, PlanError, Proof};
 use shakedown_cluster::{self as cluster, Cluster, ConnectOptions, Kind, ObjectKey, WitnessImage};
 use shakedown_faults::{FaultDriver, FaultPlan};
@@ -108,7 +109,8 @@ impl World {
             proof: Proof { image: Some(WitnessImage::named("shakedown:latest")), enforcement: None },
             ..Options::for_tests()
         };
-        plan::plan(&document, Some(&self.cluster), &options).await.map(|plan| plan.faults)
+        let plan = plan::plan(&document, Some(&self.cluster), &options).await?;
+        Ok(arm::arm(&plan, Some(&self.cluster)).await.unwrap().faults)
     }
 }
 

@@ -2,41 +2,35 @@
 
 use std::fmt::Write;
 
-use shakedown_schemas::Document;
-use shakedown_schemas::scenario::{FaultInfo, Model, Scenario};
+use shakedown_schemas::scenario::FaultInfo;
 use shakedown_schemas::units::Duration;
 
-use super::Plan;
-use shakedown_cluster::Cluster;
-use shakedown_faults::FaultPlan;
+use super::spec::{FaultSpec, Plan};
 use shakedown_faults::effect::Wanted;
-use shakedown_guard::fuse;
 
 /// The plan as text, for people.
-pub fn show(document: &Document, plan: &Plan, cluster: Option<&Cluster>, seed: u64) -> String {
+pub fn show(plan: &Plan) -> String {
     let mut out = String::new();
-    let scenario = &document.scenario;
-    _ = writeln!(out, "scenario {} ({})", scenario.name, document.file);
-    if let Some(cluster) = cluster {
-        let info = cluster.info();
-        let what = if info.sandbox { "the sandbox" } else { info.context.as_deref().unwrap_or("in-cluster") };
-        _ = writeln!(out, "cluster  {what}, {} ({}), namespace {}", info.server, info.version, plan.namespace);
+    _ = writeln!(out, "scenario {} ({})", plan.scenario, plan.file);
+    if let Some(cluster) = &plan.cluster {
+        let (name, server, version) = (cluster.name(), &cluster.server, &cluster.version);
+        _ = writeln!(out, "cluster  {name}, {server} ({version}), namespace {}", plan.namespace);
     }
-    _ = writeln!(out, "seed     {seed}\n\nload");
-    for load in &plan.load_infos {
-        _ = writeln!(out, "  {}: {} to {}", load.name, load.schedule, load.reached());
+    _ = writeln!(out, "seed     {}\n\nload", plan.seed);
+    for load in &plan.loads {
+        _ = writeln!(out, "  {}: {} to {}", load.name, load.schedule, load.info(None).reached());
     }
-    timeline(&mut out, scenario, plan);
-    for (fault, _) in &plan.faults {
+    timeline(&mut out, plan);
+    for fault in &plan.faults {
         targets(&mut out, fault);
     }
     if !plan.faults.is_empty() {
         out.push_str("\nobjects that will be created, and deleted again\n");
         for job in &plan.fuses {
-            _ = writeln!(out, "---\n{}", shakedown_reports::to_yaml(&fuse::record(job).manifest).trim_end());
+            _ = writeln!(out, "---\n{}", shakedown_reports::to_yaml(job).trim_end());
         }
         let mut shown = Vec::new();
-        for object in plan.faults.iter().flat_map(|(fault, _)| &fault.objects) {
+        for object in plan.faults.iter().flat_map(|fault| &fault.plan.objects) {
             // Partitions that begin together on the same pods begin with the same policy.
             if shown.contains(&object) {
                 continue;
@@ -49,50 +43,37 @@ pub fn show(document: &Document, plan: &Plan, cluster: Option<&Cluster>, seed: u
     out
 }
 
-fn timeline(out: &mut String, scenario: &Scenario, plan: &Plan) {
+fn timeline(out: &mut String, plan: &Plan) {
     out.push_str("\ntimeline\n");
-    let mut at = std::time::Duration::ZERO;
-    for (index, phase) in scenario.phases.iter().enumerate() {
-        let settle =
-            if phase.settle.is_zero() { String::new() } else { format!(", the first {} not judged", phase.settle) };
-        _ = writeln!(out, "  {:>7}  {} for {}{settle}", Duration::from(at).to_string(), phase.name, phase.duration);
-        for name in scenario.load.keys() {
-            if let Some(words) = pace(scenario, name, index) {
-                _ = writeln!(out, "             load {name}: {words}");
-            }
+    let text = |duration: std::time::Duration| Duration::from(duration).to_string();
+    for (index, phase) in plan.phases.iter().enumerate() {
+        let settle = match phase.settle.is_zero() {
+            true => String::new(),
+            false => format!(", the first {} not judged", text(phase.settle)),
+        };
+        _ = writeln!(out, "  {:>7}  {} for {}{settle}", text(phase.at), phase.name, text(phase.lasts));
+        for (name, pace) in &phase.loads {
+            _ = writeln!(out, "             load {name}: {pace}");
         }
-        for (fault, _) in plan.faults.iter().filter(|(fault, _)| fault.phase == index) {
+        for fault in plan.faults.iter().map(|fault| &fault.plan).filter(|fault| fault.phase == index) {
             let until = match fault.lasts {
-                Some(lasts) => format!("for {}", Duration::from(lasts)),
+                Some(lasts) => format!("for {}", text(lasts)),
                 None => "until the phase ends".to_owned(),
             };
-            let begin = Duration::from(at + fault.after).to_string();
+            let begin = text(phase.at + fault.after);
             _ = writeln!(out, "  {begin:>7}    inject {} ({}, {}) {until}", fault.name, fault.kind, fault.engine);
         }
         for expectation in &phase.expect {
             let text = serde_json::to_string(expectation).unwrap_or_default();
             _ = writeln!(out, "             expect {}", text.replace('"', "").replace(':', ": ").replace(',', ", "));
         }
-        at += phase.duration.get();
     }
-    _ = writeln!(out, "  {:>7}  end", Duration::from(at).to_string());
+    let end = plan.phases.last().map_or_else(Default::default, |phase| phase.at + phase.lasts);
+    _ = writeln!(out, "  {:>7}  end", text(end));
 }
 
-/// The pace of a load in a phase, where it is not simply the load's own constant one.
-fn pace(scenario: &Scenario, load: &str, index: usize) -> Option<String> {
-    let phase = &scenario.phases[index];
-    let model = scenario.model(load, index)?;
-    match &model {
-        Model::Open(pace) if pace.changes() || phase.load.contains_key(load) => {
-            let requests = pace.requests(phase.duration, phase.duration.as_secs_f64());
-            Some(format!("{pace}, {requests:.0} requests"))
-        }
-        Model::Closed(_) if phase.load.contains_key(load) => Some(model.to_string()),
-        _ => None,
-    }
-}
-
-fn targets(out: &mut String, fault: &FaultPlan) {
+fn targets(out: &mut String, fault: &FaultSpec) {
+    let fault = &fault.plan;
     _ = writeln!(out, "\nfault {}: {}", fault.name, fault.description);
     for pod in &fault.targets {
         _ = writeln!(out, "  target {}/{}  uid {}", pod.namespace, pod.name, pod.uid);

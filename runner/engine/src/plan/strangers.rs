@@ -14,6 +14,7 @@ use shakedown_schemas::{Document, Overrides};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
+use crate::arm;
 use crate::plan::{self, Options, Proof};
 use shakedown_cluster::labels;
 use shakedown_cluster::testing::{Asked, ask, watched};
@@ -277,7 +278,8 @@ impl World {
             proof: Proof { image: Some(WitnessImage::named("shakedown:latest")), enforcement: None },
             ..Options::for_tests()
         };
-        plan::plan(&document, Some(cluster), &options).await.unwrap().faults.remove(0).1
+        let plan = plan::plan(&document, Some(cluster), &options).await.unwrap();
+        arm::arm(&plan, Some(cluster)).await.unwrap().faults.remove(0).1
     }
 }
 

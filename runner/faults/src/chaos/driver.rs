@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use shakedown_schemas::result::{Leftover, Proof};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Inner, Order, State, contract, follow, object};
+use super::{ChaosSpec, Inner, State, contract, follow, object};
 use crate::{FaultDriver, FaultError, Finding};
+use shakedown_cluster::Cluster;
 use shakedown_guard::fuse::Fuses;
 
 /// Carries out a fault by Chaos Mesh.
@@ -19,13 +20,13 @@ pub struct ChaosFault {
 
 impl ChaosFault {
     /// A fault that is ready to be injected.
-    pub fn new(order: Order) -> Self {
-        let Order { cluster, naming, targets, make, follow, limits } = order;
+    pub fn new(cluster: Cluster, spec: ChaosSpec) -> Self {
+        let ChaosSpec { naming, targets, recipe, follow, limits } = spec;
         let state = State { targets, ..State::default() };
         let inner = Inner {
             cluster,
             naming,
-            make,
+            recipe,
             follow,
             limits,
             state: Mutex::new(state),
@@ -48,7 +49,7 @@ impl FaultDriver for ChaosFault {
         inner.check_targets().await?;
         let targets = inner.state().targets.clone();
         let mut shaped = BTreeSet::new();
-        for resource in (inner.make)(&targets) {
+        for resource in inner.recipe.resources(&targets) {
             let sent = object(&resource, &inner.naming, 0);
             if let Err(error) = inner.cluster.rehearse(resource.kind, &inner.naming.namespace, &sent).await {
                 return Err(inner.named(&resource, error).await);

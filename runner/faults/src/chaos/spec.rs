@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::{
@@ -54,7 +55,7 @@ pub struct Record {
 }
 
 /// The other end of links, as Chaos Mesh can tell it.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Ends {
     /// Pods, told by their addresses.
     pub pods: Vec<PodRef>,
@@ -227,7 +228,7 @@ pub fn partition(targets: &[PodRef], ends: &Ends, direction: Direction) -> Vec<R
 }
 
 /// A target of a fault inside pods, and the container that is meant when none is named: the first.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Inside {
     /// The pod.
     pub pod: PodRef,

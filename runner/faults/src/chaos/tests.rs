@@ -1,10 +1,12 @@
 //! The driver against an API server that answers what it is told to: what an account may not do, what only a daemon's log
 //! knows, and what the pods themselves have to say. Whole runs are in `tests/chaos.rs`.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use shakedown_schemas::result::PodRef;
 
-use super::spec::{self, Ends, Inside};
+use super::spec::{Ends, Inside};
 use super::*;
 use crate::FaultDriver;
 use shakedown_cluster::{ConnectOptions, connect};
@@ -27,12 +29,12 @@ fn lossy(cluster: Cluster) -> ChaosFault {
     let netem: shakedown_schemas::scenario::Netem =
         serde_json::from_value(json!({"pods": {"prefix": "worker"}, "loss": "50%"})).unwrap();
     let ends = Ends { pods: vec![pod("bus", "nats-0", "10.0.1.1")], ..Ends::default() };
-    let make: Make = Arc::new(move |targets| {
-        let pods: Vec<PodRef> = targets.iter().map(|target| target.pod.clone()).collect();
-        spec::netem(&netem, &pods, Some(&ends), shakedown_schemas::scenario::Direction::Egress)
-    });
-    ChaosFault::new(Order {
-        cluster,
+    let recipe = Recipe::Netem {
+        netem: Box::new(netem),
+        ends: Some(ends),
+        direction: shakedown_schemas::scenario::Direction::Egress,
+    };
+    let spec = ChaosSpec {
         naming: Naming {
             run: "20260301-105959-abcde".into(),
             serial: 0,
@@ -42,10 +44,11 @@ fn lossy(cluster: Cluster) -> ChaosFault {
             duration: Duration::from_secs(60),
         },
         targets: vec![Inside { pod: pod("shop", "worker-0", "10.0.0.1"), containers: vec!["main".into()] }],
-        make,
+        recipe,
         follow: false,
         limits: Limits { active: Duration::ZERO, force_after: None },
-    })
+    };
+    ChaosFault::new(cluster, spec)
 }
 
 fn ok(object: &Value) -> Answer {

@@ -49,9 +49,10 @@ async fn injected(condition: Value, of: Option<ObjectKey>) -> (Store, Written) {
     let store = Store::default();
     store.put(config_map(), object("other"));
     let check = Check { of, condition: serde_json::from_value(condition).unwrap() };
-    let patience = Patience { within: Duration::from_secs(5), force_after: None };
-    let (own, sent) = (key("settings"), object("settings"));
-    let mut fault = Written::new(store.cluster(), own, sent, vec![check], Vec::new(), patience);
+    let limits = Limits { within: Duration::from_secs(5), force_after: None };
+    let (key, object) = (key("settings"), object("settings"));
+    let spec = ManifestSpec { key, object, active_when: vec![check], gone_when: Vec::new(), limits };
+    let mut fault = Written::new(store.cluster(), spec);
     fault.preflight().await.unwrap();
     fault.inject().await.unwrap();
     (store, fault)
@@ -97,9 +98,15 @@ async fn no_condition_holds_without_our_object() {
 #[tokio::test(start_paused = true)]
 async fn an_object_that_another_client_made_meanwhile_is_left_alone() {
     let store = Store::default();
-    let patience = Patience { within: Duration::from_secs(5), force_after: None };
-    let (own, sent) = (key("settings"), object("settings"));
-    let mut fault = Written::new(store.cluster(), own, sent, Vec::new(), Vec::new(), patience);
+    let limits = Limits { within: Duration::from_secs(5), force_after: None };
+    let spec = ManifestSpec {
+        key: key("settings"),
+        object: object("settings"),
+        active_when: Vec::new(),
+        gone_when: Vec::new(),
+        limits,
+    };
+    let mut fault = Written::new(store.cluster(), spec);
     fault.preflight().await.unwrap();
     let theirs = store.put(config_map(), object("settings"));
     let error = fault.inject().await.unwrap_err().to_string();

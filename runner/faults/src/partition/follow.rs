@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use k8s_openapi::api::core::v1 as core;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shakedown_schemas::EventKind;
 use shakedown_schemas::result::PodRef;
@@ -23,7 +23,7 @@ use shakedown_cluster::{Change, Cluster, ClusterError, Kind, ObjectKey, pod_ref}
 use shakedown_policy::{Cidr, Peer, Pod};
 
 /// Peers that are told from other pods by our mark: whoever comes to match is marked as well.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MarkedPeer {
     /// The partition.
     pub part: usize,
@@ -36,7 +36,7 @@ pub struct MarkedPeer {
 }
 
 /// Peers that are addresses behind a service without a selector.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ListedPeer {
     /// The partition.
     pub part: usize,

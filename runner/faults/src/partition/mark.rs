@@ -1,11 +1,12 @@
 //! The label that tells a target from other pods.
 
+use serde::Serialize;
 use shakedown_schemas::result::PodRef;
 
 use shakedown_cluster::{Kind, ObjectKey};
 
 /// A label that is put on an object of somebody else while the fault lasts.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Mark {
     /// The object.
     pub object: ObjectKey,

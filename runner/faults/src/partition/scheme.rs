@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use shakedown_schemas::result::PodRef;
 
@@ -34,6 +36,7 @@ pub struct Part {
 }
 
 /// All partitions of a scenario, and what is known of the cluster.
+#[derive(Debug, Clone)]
 pub struct Scheme {
     run: String,
     serial: usize,
@@ -288,6 +291,32 @@ impl Scheme {
             .iter()
             .flat_map(|part| &self.parts[*part].targets)
             .filter(move |pod| it.targets.contains(&pod.name) && !lost.contains(&pod.uid) && seen.insert(&pod.uid))
+    }
+}
+
+/// The groups with their faults, labels and policies. What was read of the cluster is left out: it is what the groups and
+/// policies were made from.
+impl Serialize for Scheme {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let groups: Vec<Value> = self
+            .groups
+            .iter()
+            .enumerate()
+            .map(|(at, group)| {
+                let faults: Vec<&str> = group.parts.iter().map(|part| self.parts[*part].name.as_str()).collect();
+                let (label, value) = self.label(at);
+                json!({
+                    "namespace": group.namespace,
+                    "pods": group.targets,
+                    "faults": faults,
+                    "label": {label: value},
+                    "policy": self.policy_key(at).name,
+                })
+            })
+            .collect();
+        let mut scheme = serializer.serialize_struct("Scheme", 1)?;
+        scheme.serialize_field("groups", &groups)?;
+        scheme.end()
     }
 }
 

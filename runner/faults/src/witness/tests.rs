@@ -46,7 +46,7 @@ fn established_connections_tell_what_became_of_them() {
 fn a_witness_is_selected_by_the_policy_and_by_nothing_else() {
     let beside =
         PodRef { namespace: "shop".into(), name: "w-0".into(), uid: "u".into(), node: Some("node-1".into()), ip: None };
-    let pod = manifest(Order {
+    let pod = manifest(WitnessRequest {
         run: "20260301-105959-abcde",
         serial: 0,
         part: 1,

@@ -7,23 +7,10 @@ use super::*;
 
 fn expectation(verdict: Verdict, reason: &str) -> ExpectationResult {
     ExpectationResult {
-        phase: "partition".to_owned(),
-        load: "load".to_owned(),
-        kind: "latency_ratio".to_owned(),
-        title: String::new(),
         verdict,
-        observed: None,
-        observed_text: String::new(),
         unit: Unit::Times,
-        interval: None,
-        censored: false,
-        samples: 0,
-        min: None,
-        max: None,
-        limit_text: String::new(),
         reason: reason.to_owned(),
-        terms: indexmap::IndexMap::new(),
-        line: None,
+        ..ExpectationResult::new("latency_ratio", "partition", "load", "")
     }
 }
 

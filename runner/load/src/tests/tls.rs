@@ -163,7 +163,7 @@ fn files_that_hold_something_else_are_told() {
             files: files(),
             seed: 1,
         };
-        let error = planned.check().unwrap_err().to_string();
+        let error = CompiledLoad::new(&planned).unwrap_err().to_string();
         assert!(error.contains(words), "{tls}: {error}");
     }
 }

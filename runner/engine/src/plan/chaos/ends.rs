@@ -11,8 +11,8 @@ use serde_json::Value;
 use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::{Peer, PortRange};
 
-use super::links::check_network;
-use crate::plan::PlanError;
+use super::network::check_network;
+use crate::plan::error::PlanError;
 use crate::plan::peers::peer_namespace;
 use crate::plan::words::selector_text;
 use shakedown_cluster::{Cluster, ClusterError, Kind, pod_ref};
@@ -40,7 +40,7 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     fn refuse<T>(&self, text: &str) -> Result<T, PlanError> {
-        Err(PlanError::Scenario(format!("fault `{}`: {text}", self.fault)))
+        Err(PlanError::fault(self.fault, text))
     }
 
     pub async fn ends(&self, peers: &[Peer]) -> Result<Found, PlanError> {

@@ -1,63 +1,62 @@
 //! What is done inside pods: to their containers, their processor, their requests, names, files and clocks.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 use shakedown_schemas::scenario::{DnsAnswer, Fault, IoFault};
 
-use super::links::check_targets;
-use super::{Deed, Wish, spec};
-use crate::plan::PlanError;
+use super::draft::Draft;
+use super::network::check_targets;
+use super::place::nodes;
+use crate::plan::error::PlanError;
+use crate::plan::request::ChaosRequest;
 use shakedown_cluster::Cluster;
-use shakedown_faults::chaos::spec::{Inside, Resource};
+use shakedown_faults::chaos::Recipe;
+use shakedown_faults::chaos::spec::Inside;
 use shakedown_faults::effect::Wanted;
 
-/// Makes the one resource of a fault inside pods.
-type MakeOne = Box<dyn Fn(&[Inside]) -> Resource + Send + Sync>;
-
-pub(super) async fn deed(wish: &Wish<'_>, targets: &[(Inside, Value)], cluster: &Cluster) -> Result<Deed, PlanError> {
-    let inside = |make: MakeOne, text: String, follow: bool| Deed {
-        make: Arc::new(move |targets| vec![make(targets)]),
+pub(super) async fn draft(
+    request: &ChaosRequest<'_>,
+    targets: &[(Inside, Value)],
+    cluster: &Cluster,
+) -> Result<Draft, PlanError> {
+    let inside = |recipe: Recipe, text: String, follow: bool| Draft {
+        recipe,
         text,
         peers: Vec::new(),
         far: Vec::new(),
         follow,
         effect: Wanted::Applied,
     };
-    Ok(match wish.fault {
+    Ok(match request.fault {
         Fault::PodFailure(it) => {
-            let (follow, it) = (it.follow, it.clone());
             let text = "The containers of the targets run an image that does nothing.".to_owned();
-            inside(Box::new(move |targets| spec::pod_failure(&it, targets)), text, follow)
+            inside(Recipe::PodFailure(it.clone()), text, it.follow)
         }
         Fault::ContainerKill(it) => {
-            check_containers(wish.name, &it.containers, targets)?;
+            check_containers(request.name, &it.containers, targets)?;
             let text = match it.containers.as_slice() {
                 [one] => format!("The container {one} of each target is killed once; the kubelet starts it again."),
                 all => format!("The containers {} are killed once; the kubelet starts them again.", all.join(", ")),
             };
-            let it = it.clone();
-            inside(Box::new(move |targets| spec::container_kill(&it, targets)), text, false)
+            inside(Recipe::ContainerKill(it.clone()), text, false)
         }
         Fault::Stress(it) => {
-            check_containers(wish.name, &it.containers, targets)?;
+            check_containers(request.name, &it.containers, targets)?;
             let cpu = it.cpu.as_ref().map(|cpu| {
                 let load = cpu.load.map_or_else(|| "100%".to_owned(), |load| load.to_string());
                 format!("{} processes take {load} of a core each", cpu.workers)
             });
             let memory = it.memory.as_ref().map(|memory| format!("{} of memory are taken", memory.size));
             let what: Vec<String> = cpu.into_iter().chain(memory).collect();
-            let (follow, it) = (it.follow, it.clone());
             let text = format!(
                 "In each target {}, within the container's limits. Chaos Mesh does not tell when that does not end: a \
                  `recovery_time` after it shows it.",
                 what.join(" and ")
             );
-            inside(Box::new(move |targets| spec::stress(&it, targets)), text, follow)
+            inside(Recipe::Stress(it.clone()), text, it.follow)
         }
         Fault::Http(it) => {
             // The proxy takes a pod's own network over.
-            check_targets(wish, targets)?;
+            check_targets(request, targets)?;
             let mut what = Vec::new();
             if it.abort {
                 what.push("are broken off".to_owned());
@@ -74,8 +73,7 @@ pub(super) async fn deed(wish: &Wish<'_>, targets: &[(Inside, Value)], cluster: 
                 it.port,
                 what.join(" and ")
             );
-            let (follow, it) = (it.follow, it.clone());
-            inside(Box::new(move |targets| spec::http(&it, targets)), text, follow)
+            inside(Recipe::Http(it.clone()), text, it.follow)
         }
         Fault::Dns(it) => {
             let which = if it.patterns.is_empty() { "all names".to_owned() } else { it.patterns.join(", ") };
@@ -84,32 +82,29 @@ pub(super) async fn deed(wish: &Wish<'_>, targets: &[(Inside, Value)], cluster: 
                 DnsAnswer::Random => "a wrong address",
             };
             let text = format!("Questions for {which} get {answer}; answers that applications keep stay right.");
-            let (follow, it) = (it.follow, it.clone());
-            inside(Box::new(move |targets| spec::dns(&it, targets)), text, follow)
+            inside(Recipe::Dns(it.clone()), text, it.follow)
         }
         Fault::Io(it) => {
-            check_containers(wish.name, &it.containers, targets)?;
-            check_volume(wish.name, it, targets)?;
-            check_nodes(wish.name, targets, cluster).await?;
+            check_containers(request.name, &it.containers, targets)?;
+            check_volume(request.name, it, targets)?;
+            check_nodes(request.name, targets, cluster).await?;
             let what = match (it.delay, it.error) {
                 (Some(delay), _) => format!("take {delay} longer"),
                 (None, Some(error)) => format!("fail with {}", json!(error).as_str().unwrap_or_default()),
                 (None, None) => String::new(),
             };
             let text = format!("Operations on files of {} {what}; what is being written may be damaged.", it.volume);
-            let (follow, it) = (it.follow, it.clone());
-            inside(Box::new(move |targets| spec::io(&it, targets)), text, follow)
+            inside(Recipe::Io(it.clone()), text, it.follow)
         }
         Fault::Time(it) => {
-            check_containers(wish.name, &it.containers, targets)?;
+            check_containers(request.name, &it.containers, targets)?;
             let way = if it.offset.is_back() { "late" } else { "early" };
             let text = format!("The clocks that the targets' processes see are {} too {way}.", it.offset.by());
-            let (follow, it) = (it.follow, it.clone());
-            inside(Box::new(move |targets| spec::time(&it, targets)), text, follow)
+            inside(Recipe::Time(it.clone()), text, it.follow)
         }
         other => {
             let kind = other.kind();
-            return Err(PlanError::Scenario(format!("fault `{}`: {kind} does nothing inside pods", wish.name)));
+            return Err(PlanError::fault(request.name, format!("{kind} does nothing inside pods")));
         }
     })
 }
@@ -161,12 +156,12 @@ fn check_volume(fault: &str, io: &IoFault, targets: &[(Inside, Value)]) -> Resul
 
 /// What does this to files is built for one kind of processor.
 async fn check_nodes(fault: &str, targets: &[(Inside, Value)], cluster: &Cluster) -> Result<(), PlanError> {
-    for node in super::nodes(cluster).await? {
+    for node in nodes(cluster).await? {
         let (name, architecture) = (&node["metadata"]["name"], &node["status"]["nodeInfo"]["architecture"]);
         let here = targets.iter().find(|(_, there)| there["spec"]["nodeName"] == *name);
         if let (Some((target, _)), Some(architecture)) = (here, architecture.as_str())
             && architecture != "amd64"
-            && !cluster.info().sandbox
+            && !cluster.capabilities().shares_nodes
         {
             return Err(PlanError::Scenario(format!(
                 "fault `{fault}`: pod {} is on a node with {architecture}, and Chaos Mesh does this to files on amd64 \

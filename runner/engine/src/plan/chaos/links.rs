@@ -1,18 +1,18 @@
 //! What is done to links: degradations, and partitions that Chaos Mesh does.
 
-use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::{Direction, Netem, Partition, Prove};
 
-use super::{Deed, Wish, ends, spec};
-use crate::plan::PlanError;
+use super::draft::Draft;
+use super::ends;
+use super::network::check_targets;
+use crate::plan::error::PlanError;
+use crate::plan::request::ChaosRequest;
 use shakedown_cluster::Cluster;
-use shakedown_faults::chaos::Make;
-use shakedown_faults::chaos::spec::{Ends, Inside};
+use shakedown_faults::chaos::Recipe;
+use shakedown_faults::chaos::spec::Inside;
 use shakedown_faults::effect::Wanted;
 
 /// As many packets wait for their time in the queue that Chaos Mesh gives a delay; it cannot be made longer.
@@ -21,23 +21,6 @@ const QUEUE: u32 = 1000;
 const MANY: f64 = 10_000.0;
 /// Of smaller losses the sender's own kernel makes up for a part before they are seen.
 const SMALL_LOSS: f64 = 0.05;
-
-/// What Chaos Mesh does to networks, it does by a pod's own address, in version 4.
-pub(super) fn check_network(fault: &str, what: &str, pod: &PodRef, object: &Value) -> Result<(), PlanError> {
-    let refuse = |text: &str| Err(PlanError::Scenario(format!("fault `{fault}`: {what} pod {} {text}", pod.name)));
-    if object["spec"]["hostNetwork"] == true {
-        return refuse("uses its node's network, which Chaos Mesh does not touch\nhelp: choose other pods");
-    }
-    match pod.ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok()) {
-        Some(IpAddr::V4(_)) => Ok(()),
-        Some(IpAddr::V6(_)) => refuse("has an IPv6 address, and Chaos Mesh knows only IPv4\nhelp: choose other pods"),
-        None => refuse("has no address yet\nhelp: wait until it runs"),
-    }
-}
-
-pub(super) fn check_targets(wish: &Wish<'_>, targets: &[(Inside, Value)]) -> Result<(), PlanError> {
-    targets.iter().try_for_each(|(target, there)| check_network(wish.name, "target", &target.pod, there))
-}
 
 /// What has to show that it acts: Chaos Mesh's own word, unless the requests are to.
 const fn wanted(prove: Prove) -> Wanted {
@@ -48,33 +31,32 @@ const fn wanted(prove: Prove) -> Wanted {
 }
 
 pub(super) async fn netem(
-    wish: &Wish<'_>,
+    request: &ChaosRequest<'_>,
     netem: Netem,
     targets: &[(Inside, Value)],
     cluster: &Cluster,
     namespace: &str,
-) -> Result<Deed, PlanError> {
-    check_targets(wish, targets)?;
+) -> Result<Draft, PlanError> {
+    check_targets(request, targets)?;
     let effect = wanted(netem.prove);
     let what = qualities(&netem);
     let follow = netem.follow;
     if netem.to.is_empty() {
         let text =
             format!("Of everything that the targets send, {what}. What they receive is as before.{}", caveats(&netem));
-        let make: Make = Arc::new(move |targets| spec::netem(&netem, &pods(targets), None, Direction::Egress));
-        return Ok(Deed { make, text, peers: vec!["everybody".to_owned()], far: Vec::new(), follow, effect });
+        let recipe = Recipe::Netem { netem: Box::new(netem), ends: None, direction: Direction::Egress };
+        return Ok(Draft { recipe, text, peers: vec!["everybody".to_owned()], far: Vec::new(), follow, effect });
     }
-    let reader = ends::Reader { fault: wish.name, cluster, namespace, targets: &wish.targets };
+    let reader = ends::Reader { fault: request.name, cluster, namespace, targets: &request.targets };
     let found = reader.ends(&netem.to).await?;
     // Packets are shaped where they are sent, and ports only tell those that go to the peers.
     let by_default = if found.one_way { Direction::Egress } else { Direction::Both };
     let direction = netem.direction.unwrap_or(by_default);
     if direction.has_ingress() && found.ends.pods.is_empty() {
-        return Err(PlanError::Scenario(format!(
-            "fault `{}`: no peer is a pod of this cluster, and packets are shaped where they are sent\nhelp: write \
-             `direction: egress`",
-            wish.name
-        )));
+        return Err(PlanError::fault(
+            request.name,
+            "no peer is a pod of this cluster, and packets are shaped where they are sent\nhelp: write `direction: egress`",
+        ));
     }
     let way = match direction {
         Direction::Egress => "Of what the targets send to the peers",
@@ -92,9 +74,9 @@ pub(super) async fn netem(
     for note in &found.notes {
         text.push_str(&format!(" Note: {note}."));
     }
-    let (ends, far) = (found.ends.clone(), found.ends.pods);
-    let make: Make = Arc::new(move |targets| spec::netem(&netem, &pods(targets), Some(&ends), direction));
-    Ok(Deed { make, text, peers: found.described, far, follow, effect })
+    let far = found.ends.pods.clone();
+    let recipe = Recipe::Netem { netem: Box::new(netem), ends: Some(found.ends), direction };
+    Ok(Draft { recipe, text, peers: found.described, far, follow, effect })
 }
 
 /// What the tools below make of it that one would not expect.
@@ -129,19 +111,15 @@ fn qualities(netem: &Netem) -> String {
     all.join(", ")
 }
 
-fn pods(targets: &[Inside]) -> Vec<PodRef> {
-    targets.iter().map(|target| target.pod.clone()).collect()
-}
-
 pub(super) async fn partition(
-    wish: &Wish<'_>,
+    request: &ChaosRequest<'_>,
     partition: Partition,
     targets: &[(Inside, Value)],
     cluster: &Cluster,
     namespace: &str,
-) -> Result<Deed, PlanError> {
-    check_targets(wish, targets)?;
-    let reader = ends::Reader { fault: wish.name, cluster, namespace, targets: &wish.targets };
+) -> Result<Draft, PlanError> {
+    check_targets(request, targets)?;
+    let reader = ends::Reader { fault: request.name, cluster, namespace, targets: &request.targets };
     let found = reader.ends(&partition.from).await?;
     // With ports only what goes to them can be told, and that suffices: no answer comes to what never arrived.
     let by_ports = partition.from.iter().any(|peer| !peer.ports.is_empty());
@@ -155,8 +133,7 @@ pub(super) async fn partition(
     for note in found.notes.iter().filter(|note| !note.contains("answers")) {
         text.push_str(&format!(" Note: {note}."));
     }
-    let (ends, far, follow): (Ends, _, bool) = (found.ends.clone(), found.ends.pods, partition.follow);
-    let effect = wanted(partition.prove);
-    let make: Make = Arc::new(move |targets| spec::partition(&pods(targets), &ends, direction));
-    Ok(Deed { make, text, peers: found.described, far, follow, effect })
+    let (far, follow, effect) = (found.ends.pods.clone(), partition.follow, wanted(partition.prove));
+    let recipe = Recipe::Partition { ends: found.ends, direction };
+    Ok(Draft { recipe, text, peers: found.described, far, follow, effect })
 }

@@ -1,10 +1,11 @@
 //! What scenarios become on the sandbox's deployment, and what is refused there: targets, peers, engines, volumes.
 
-use serde_json::json;
+use serde_json::{Value, json};
+use shakedown_schemas::result::PodRef;
 use shakedown_schemas::{Document, Overrides};
 use tokio::net::TcpListener;
 
-use super::links::check_network;
+use super::network::check_network;
 use super::*;
 use crate::plan::{self, Proof};
 use shakedown_cluster::{self as cluster, ConnectOptions};
@@ -40,7 +41,7 @@ impl World {
             .unwrap_or_else(|problems| panic!("{text}\n{problems:?}"));
         let options = Options { proof: Proof { image: None, enforcement }, ..Options::for_tests() };
         let made = plan::plan(&document, Some(&self.cluster), &options).await.map_err(|error| error.to_string())?;
-        Ok(made.faults.into_iter().next().unwrap().0)
+        Ok(made.faults.into_iter().next().unwrap().plan)
     }
 
     async fn made(&self, fault: &str) -> FaultPlan {

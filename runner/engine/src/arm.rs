@@ -1,0 +1,189 @@
+//! From a plan to what acts: the drivers, the port-forwards and the load engine. Everything that holds a connection or
+//! watches the cluster for a run is made here, and in no other place.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use shakedown_schemas::result::LoadInfo;
+
+use crate::plan::{Action, FaultSpec, LoadSpec, Plan, Route};
+use shakedown_cluster::{Cluster, ClusterError, PortForward};
+use shakedown_faults::chaos::ChaosFault;
+use shakedown_faults::manifest::Written;
+use shakedown_faults::partition::{NetworkPolicyPartition, Switch, Watching, watch};
+use shakedown_faults::pod_kill::Kill;
+use shakedown_faults::{FaultDriver, FaultPlan};
+use shakedown_load::Engine;
+
+/// A plan that is ready to be carried out. Its port-forwards and watches last as long as this is kept.
+pub struct Armed {
+    /// The loads, in the order of the plan.
+    pub loads: Vec<ArmedLoad>,
+    /// What sends them.
+    pub engine: Engine,
+    /// The faults, each with the driver that carries it out, in the order of the plan.
+    pub faults: Vec<(FaultPlan, Box<dyn FaultDriver>)>,
+}
+
+/// A load, and the port-forward that it goes through.
+pub struct ArmedLoad {
+    spec: LoadSpec,
+    forward: Option<PortForward>,
+}
+
+impl ArmedLoad {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// The load as the reports show it, before its requests are counted.
+    pub fn info(&self) -> LoadInfo {
+        let reconnects = self.forward.as_ref().map_or(0, |forward| forward.reconnects.load(Ordering::Relaxed));
+        LoadInfo { reconnects, ..self.spec.info(self.forward.as_ref().map(|forward| forward.address)) }
+    }
+}
+
+/// A plan cannot be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ArmError {
+    /// The cluster refused or did not answer, or a port-forward cannot be opened.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The plan acts on a cluster, and there is none.
+    #[error("{0} needs a cluster")]
+    NoCluster(String),
+    /// The plan has a partition, and not what the partitions share. No plan that was made by [`crate::plan`] is like that.
+    #[error("fault `{0}`: the plan has no policies for it")]
+    NoPolicies(String),
+}
+
+/// Makes everything that a plan needs. It opens port-forwards and watches pods; it changes nothing.
+///
+/// # Errors
+/// When a port-forward cannot be opened, or there is no cluster for what the plan does to one.
+pub async fn arm(plan: &Plan, cluster: Option<&Cluster>) -> Result<Armed, ArmError> {
+    let mut loads = Vec::new();
+    let mut compiled = Vec::new();
+    for spec in &plan.loads {
+        let forward = match (&spec.route, cluster) {
+            (Route::Url | Route::Direct { .. }, _) => None,
+            (Route::PortForward { service }, Some(cluster)) => Some(cluster.forward(service).await?),
+            (Route::PortForward { .. }, None) => return Err(ArmError::NoCluster(format!("load `{}`", spec.name))),
+        };
+        compiled.push(match &forward {
+            Some(forward) => spec.compiled.clone().at(forward.address),
+            None => spec.compiled.clone(),
+        });
+        loads.push(ArmedLoad { spec: spec.clone(), forward });
+    }
+    let engine = Engine::compiled(compiled, plan.seed);
+    Ok(Armed { loads, engine, faults: drivers(plan, cluster)? })
+}
+
+/// The drivers of a plan's faults.
+fn drivers(plan: &Plan, cluster: Option<&Cluster>) -> Result<Vec<(FaultPlan, Box<dyn FaultDriver>)>, ArmError> {
+    let Some(first) = plan.faults.first() else { return Ok(Vec::new()) };
+    let cluster = cluster.ok_or_else(|| ArmError::NoCluster(format!("fault `{}`", first.plan.name)))?;
+    // From now on: a target that is replaced before its fault begins is followed, or an error then.
+    let partitions = plan.partitions.clone().map(|shared| {
+        let switch = Switch::new(cluster.clone(), shared.scheme);
+        let watching = Arc::new(watch(switch.clone(), shared.marked, shared.listed));
+        (switch, watching)
+    });
+    let drive = |fault: &FaultSpec| Ok((fault.plan.clone(), driver(fault, cluster, partitions.as_ref())?));
+    plan.faults.iter().map(drive).collect()
+}
+
+fn driver(
+    fault: &FaultSpec,
+    cluster: &Cluster,
+    partitions: Option<&(Switch, Arc<Watching>)>,
+) -> Result<Box<dyn FaultDriver>, ArmError> {
+    let targets = || fault.plan.targets.clone();
+    Ok(match &fault.action {
+        Action::NetworkPolicy(spec) => {
+            let missing = || ArmError::NoPolicies(fault.plan.name.clone());
+            let (switch, watching) = partitions.ok_or_else(missing)?;
+            Box::new(NetworkPolicyPartition::new(switch.clone(), spec.clone(), targets(), watching.clone()))
+        }
+        Action::ChaosMesh(spec) => Box::new(ChaosFault::new(cluster.clone(), (**spec).clone())),
+        Action::PodKill(spec) => Box::new(Kill::new(cluster.clone(), targets(), *spec)),
+        Action::Manifest(spec) => Box::new(Written::new(cluster.clone(), (**spec).clone())),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::{Value, json};
+    use shakedown_schemas::{Overrides, parse};
+
+    use super::*;
+    use crate::plan::{self, Options};
+    use shakedown_cluster::{ConnectOptions, connect};
+    use shakedown_fakes::kubernetes::{self, json_answer};
+    use shakedown_fakes::{Answer, Request};
+
+    /// A cluster that answers each request but the first, for its version, by this function.
+    async fn server(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Cluster {
+        _ = rustls::crypto::ring::default_provider().install_default();
+        let kubeconfig = kubernetes::server(answer);
+        connect(&ConnectOptions { kubeconfig_text: Some(kubeconfig), ..ConnectOptions::default() }).await.unwrap()
+    }
+
+    /// A service with one pod, whose port-forwards are refused.
+    fn answer(asked: &Request) -> Answer {
+        let ok = |object: Value| json_answer(200, object.to_string());
+        match asked.target().split('?').next().unwrap_or_default() {
+            "/api/v1/namespaces/shop/services/web" => ok(json!({
+                "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"},
+                "spec": {"clusterIP": "10.0.0.1", "ports": [{"port": 80, "targetPort": 8080}]},
+            })),
+            "/api/v1/namespaces/shop/endpoints/web" => ok(json!({
+                "apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "web", "namespace": "shop"},
+                "subsets": [{
+                    "addresses": [{"ip": "10.1.0.1", "targetRef": {"kind": "Pod", "name": "web-0"}}],
+                    "ports": [{"port": 8080}],
+                }],
+            })),
+            _ => json_answer(403, json!({"kind": "Status", "status": "Failure", "code": 403}).to_string()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_forward_is_opened_when_the_plan_is_armed_and_not_before() {
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let cluster = server({
+            let asked = asked.clone();
+            move |request| {
+                asked.lock().unwrap().push(request.target().to_owned());
+                answer(request)
+            }
+        })
+        .await;
+        let forwards = || asked.lock().unwrap().iter().filter(|line| line.contains("portforward")).count();
+        let text = "version: 1\nname: t\nnamespace: shop\n\
+                    load: {main: {http: {service: 'web:80', reach: port-forward}, rate: 1/s}}\n\
+                    phases: [{name: only, duration: 1s, expect: [{requests: {min: 1}}]}]\n";
+        let document = parse("t.yaml", text.as_bytes(), &Overrides::default()).unwrap();
+        let plan = plan::plan(&document, Some(&cluster), &Options::for_tests()).await.unwrap();
+        assert!(matches!(&plan.loads[0].route, Route::PortForward { service } if service.name == "web"));
+        assert!(plan::show(&plan).contains("to service web:80 in namespace shop (port-forward)"));
+        assert_eq!(forwards(), 0, "{asked:?}");
+        let refused = arm(&plan, Some(&cluster)).await.err().unwrap().to_string();
+        assert!(refused.contains("refuses every connection"), "{refused}");
+        assert!(forwards() > 0, "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_left_out_where_a_plan_is_not_whole() {
+        let cluster = server(answer).await;
+        let text = "version: 1\nname: t\nnamespace: shop\nload: {main: {http: {service: 'web:80', reach: port-forward}, rate: 1/s}}\n\
+                    phases: [{name: only, duration: 1s, expect: [{requests: {min: 1}}]}]\n";
+        let document = parse("t.yaml", text.as_bytes(), &Overrides::default()).unwrap();
+        let plan = plan::plan(&document, Some(&cluster), &Options::for_tests()).await.unwrap();
+        assert!(matches!(arm(&plan, None).await, Err(ArmError::NoCluster(what)) if what == "load `main`"));
+    }
+}

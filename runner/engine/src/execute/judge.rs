@@ -1,0 +1,135 @@
+//! What was seen becomes answers: pure, from the plan and the observations.
+
+use shakedown_schemas::result::{
+    Evidence, ExpectationResult, FaultResult, LoadInfo, LoadSeries, PhaseResult, Proof, Recovery, Verdict,
+};
+use shakedown_schemas::scenario::Direction;
+
+use super::context::Execution;
+use super::run::Seen;
+use super::traffic;
+use crate::plan::Plan;
+use crate::timeline::Breach;
+use shakedown_faults::effect;
+use shakedown_judge as judge;
+
+/// The answers.
+pub(super) struct Judged {
+    pub expectations: Vec<ExpectationResult>,
+    pub faults: Vec<FaultResult>,
+    pub phases: Vec<PhaseResult>,
+    pub series: Vec<LoadSeries>,
+    pub recoveries: Vec<Recovery>,
+    /// What the reader should know, in words.
+    pub warnings: Vec<String>,
+}
+
+impl Execution<'_> {
+    /// Judges what was seen.
+    pub(super) fn judge(&self, plan: &Plan, seen: &Seen) -> Judged {
+        let scenario = &self.document.scenario;
+        let (observations, seed) = (&seen.outcome.observations, self.options.seed);
+        let mut warnings = judge::drifts(observations, seed);
+        for (phase, span) in observations.phases.iter().enumerate() {
+            warnings.extend(observations.loads.iter().filter_map(|load| judge::late(load, phase, &span.name)));
+        }
+        warnings.extend(of_loads(&seen.loads));
+        let faults = self.faults(plan, seen, &mut warnings);
+        Judged {
+            expectations: self.expectations(seen),
+            faults,
+            phases: judge::phases(scenario, observations),
+            series: judge::series(observations),
+            recoveries: judge::recoveries(scenario, observations),
+            warnings,
+        }
+    }
+
+    /// The answers to the expectations, after what ended the run early: everything else is less to the point.
+    fn expectations(&self, seen: &Seen) -> Vec<ExpectationResult> {
+        let (scenario, outcome) = (&self.document.scenario, &seen.outcome);
+        let line = |path: &str| self.document.line(path);
+        let mut answers = judge::expectations(scenario, &outcome.observations, self.options.seed, &line);
+        if !self.context.inject_anyway {
+            judge::demote(scenario, &mut answers);
+        }
+        let mut early = Vec::new();
+        if let Some(breach) = &outcome.breach {
+            early.push(stopped(breach, line(&breach.path)));
+        }
+        if !outcome.refused.is_empty() {
+            let first = scenario.phases.iter().position(|phase| !phase.faults.is_empty());
+            let line = first.and_then(|index| line(&format!("phases[{}]", index.saturating_sub(1))));
+            let phase = outcome.observations.phases.last().map_or("", |span| &span.name);
+            early.push(unhealthy(&outcome.refused, phase, line));
+        }
+        early.extend(answers);
+        early
+    }
+
+    /// The faults at their places in the scenario, with what shows that they acted now that the requests can be asked as
+    /// well, and with what they changed. The latter is only in words: it proves nothing.
+    fn faults(&self, plan: &Plan, seen: &Seen, warnings: &mut Vec<String>) -> Vec<FaultResult> {
+        let felt = judge::effects(&seen.outcome.observations);
+        // The timeline gives one result per planned fault, in the order of the plan; none when it never began.
+        let results = plan.faults.iter().zip(&seen.outcome.faults);
+        let concluded = results.map(|(spec, result)| {
+            let mut fault = FaultResult { phase: spec.phase.clone(), line: spec.line, ..result.clone() };
+            let traffic = traffic::of(&fault.phase, &felt);
+            let direction = spec.direction.unwrap_or(Direction::Both);
+            warnings.extend(effect::conclude(&mut fault, &spec.plan.effect, direction, &traffic));
+            if fault.injected_s.is_some()
+                && let Some(words) = judge::changed(&fault.phase, &felt)
+            {
+                let at_s = fault.undoing_s.or(fault.injected_s).unwrap_or_default();
+                let (shows, holds) = (Proof::Effective, true);
+                fault.evidence.push(Evidence { at_s, shows, holds, detail: format!("effect: {words}") });
+            }
+            fault
+        });
+        concluded.collect()
+    }
+}
+
+/// What the way in which loads were sent does to their numbers.
+fn of_loads(loads: &[LoadInfo]) -> Vec<String> {
+    let closed = loads.iter().filter(|load| !load.open_loop).map(|load| judge::closed_loop_warning(&load.name));
+    let forwarded = loads.iter().filter(|load| load.reach == "port-forward").map(|load| {
+        let anew = match load.reconnects {
+            0 => String::new(),
+            times => format!(" and was made anew {times} times"),
+        };
+        format!("load {} went through a port-forward by the API server, which adds latency of its own{anew}", load.name)
+    });
+    closed.chain(forwarded).collect()
+}
+
+/// A baseline that is not fit to compare with, as an expectation without an answer: nothing was injected, so that nothing
+/// was learnt.
+fn unhealthy(problems: &[String], phase: &str, line: Option<u32>) -> ExpectationResult {
+    ExpectationResult {
+        observed_text: "unfit".to_owned(),
+        limit_text: "healthy and steady".to_owned(),
+        reason: format!(
+            "no fault was injected, because the baseline is not fit to compare with: {} (--inject-anyway)",
+            problems.join("; ")
+        ),
+        line,
+        ..ExpectationResult::new(judge::BASELINE, phase, "", "the baseline is healthy and steady")
+    }
+}
+
+/// A stop condition that held, as an expectation that failed.
+fn stopped(breach: &Breach, line: Option<u32>) -> ExpectationResult {
+    ExpectationResult {
+        verdict: Verdict::Fail,
+        observed: breach.observed,
+        observed_text: breach.observed_text.clone(),
+        unit: breach.unit,
+        samples: breach.samples,
+        limit_text: breach.limit_text.clone(),
+        reason: format!("a stop condition held: {}", breach.reason),
+        line,
+        ..ExpectationResult::new("abort_if", &breach.phase, &breach.load, breach.title.as_str())
+    }
+}

@@ -1,0 +1,78 @@
+//! The result of a scenario: empty at first, then with the answers next to the facts.
+
+use shakedown_schemas::Document;
+use shakedown_schemas::result::{ScenarioResult, Verdict};
+
+use super::context::Execution;
+use super::judge::Judged;
+use super::run::Seen;
+use crate::plan::Options;
+use crate::timeline::Outcome;
+use shakedown_cluster::Cluster;
+use shakedown_judge::scenario_verdict;
+
+impl Execution<'_> {
+    /// Puts facts, answers and the cluster's diagnostics into the result.
+    pub(super) async fn report(&self, seen: Seen, judged: Judged, result: &mut ScenarioResult) {
+        let Seen { outcome, loads, warnings, before } = seen;
+        let Outcome { errors, duration, .. } = outcome;
+        result.loads = loads;
+        result.expectations = judged.expectations;
+        result.phases = judged.phases;
+        result.series = judged.series;
+        result.recoveries = judged.recoveries;
+        result.faults = judged.faults;
+        result.warnings.extend(warnings.into_iter().chain(judged.warnings));
+        let lost = result.inconsistencies();
+        let lost = lost.into_iter().map(|what| format!("the numbers of this run cannot be believed: {what}"));
+        result.errors.extend(lost.chain(errors));
+        result.duration_s = duration.as_secs_f64();
+        if let (Some(before), Some(cluster)) = (before, self.context.cluster)
+            && !self.is_interrupted()
+        {
+            result.events = self.events.log();
+            before.tell(cluster, self.events.zero(), result).await;
+        }
+    }
+}
+
+/// A result that says nothing yet.
+pub(super) fn empty(document: &Document, cluster: Option<&Cluster>, options: &Options) -> ScenarioResult {
+    let scenario = &document.scenario;
+    ScenarioResult {
+        name: scenario.name.clone(),
+        description: scenario.description.clone(),
+        file: document.file.clone(),
+        tags: scenario.tags.clone(),
+        verdict: Verdict::Error,
+        reason: String::new(),
+        trial: None,
+        flaky: false,
+        attempts: Vec::new(),
+        started_at: jiff::Timestamp::now(),
+        duration_s: 0.0,
+        cluster: cluster.map(|cluster| cluster.info().clone()),
+        namespace: scenario.namespace.clone().or_else(|| options.namespace.clone()).unwrap_or_default(),
+        vars: document.vars.clone(),
+        source: document.text.clone(),
+        resolved: document.resolved.clone(),
+        loads: Vec::new(),
+        phases: Vec::new(),
+        faults: Vec::new(),
+        expectations: Vec::new(),
+        series: Vec::new(),
+        recoveries: Vec::new(),
+        errors: Vec::new(),
+        warnings: document.warnings.iter().map(|warning| warning.message.clone()).collect(),
+        leftovers: Vec::new(),
+        pod_events: Vec::new(),
+        logs: Vec::new(),
+        events: Vec::new(),
+    }
+}
+
+/// The verdict from everything that is in the result.
+pub(super) fn conclude(result: &mut ScenarioResult) {
+    (result.verdict, result.reason) =
+        scenario_verdict(&result.expectations, &result.faults, &result.errors, &result.leftovers);
+}

@@ -1,0 +1,50 @@
+//! Where pods run, as far as an installation of Chaos Mesh has to be compared with it.
+
+use serde_json::Value;
+use shakedown_schemas::result::PodRef;
+
+use shakedown_cluster::{Cluster, ClusterError, Installation, Kind, ObjectKey};
+use shakedown_faults::chaos::fitness::Place;
+use shakedown_faults::chaos::spec::{Resource, pod_id};
+
+/// Where pods are, as far as an installation has to be compared with it.
+pub(super) async fn find_place(
+    pods: impl Iterator<Item = &PodRef>,
+    resources: &[Resource],
+    cluster: &Cluster,
+    installed: &Installation,
+) -> Result<Place, ClusterError> {
+    let mut place = Place::default();
+    if installed.controllers.is_empty() {
+        return Ok(place);
+    }
+    let all = nodes(cluster).await?;
+    for pod in pods {
+        if !place.namespaces.contains_key(&pod.namespace) {
+            let name = pod.namespace.clone();
+            let key = ObjectKey { kind: Kind::Namespace, namespace: String::new(), name, uid: None };
+            let object = match cluster.get(&key).await {
+                Err(ClusterError::Forbidden { .. }) => None,
+                object => object?,
+            };
+            let annotated = object.map(|it| it["metadata"]["annotations"]["chaos-mesh.org/inject"] == "enabled");
+            place.namespaces.insert(pod.namespace.clone(), annotated);
+        }
+        // At an end that is only told by its address nothing has to be done.
+        let acted = resources.iter().any(|it| it.shapes.is_empty() || it.shapes.contains(&pod_id(pod)));
+        if let Some(node) = pod.node.as_ref().filter(|_| acted) {
+            let there = all.iter().find(|it| it["metadata"]["name"] == node.as_str());
+            let runtime = there.and_then(|it| it["status"]["nodeInfo"]["containerRuntimeVersion"].as_str());
+            place.nodes.insert(node.clone(), runtime.map(str::to_owned));
+        }
+    }
+    Ok(place)
+}
+
+/// The nodes, where this account may read them.
+pub(super) async fn nodes(cluster: &Cluster) -> Result<Vec<Value>, ClusterError> {
+    match cluster.list(Kind::other("v1", "Node", "nodes"), "", None).await {
+        Err(ClusterError::Forbidden { .. } | ClusterError::NotFound(_)) => Ok(Vec::new()),
+        nodes => nodes,
+    }
+}

@@ -1,0 +1,196 @@
+//! The plan: plain data. It holds no connection, no driver, no port-forward and no watch; those are made from it in one
+//! place, in [`crate::arm`].
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde::Serialize;
+use serde_json::Value;
+use shakedown_schemas::Document;
+use shakedown_schemas::result::{ClusterInfo, LoadInfo};
+use shakedown_schemas::scenario::{Direction, Expectation, Fault};
+use shakedown_schemas::units::as_text;
+
+use shakedown_cluster::ServiceAddress;
+use shakedown_faults::FaultPlan;
+use shakedown_faults::chaos::ChaosSpec;
+use shakedown_faults::manifest::ManifestSpec;
+use shakedown_faults::partition::{PartitionSpec, PartitionsSpec};
+use shakedown_faults::pod_kill::KillSpec;
+use shakedown_load::CompiledLoad;
+
+/// Everything that the run of a scenario will do.
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    /// The scenario's name.
+    pub scenario: String,
+    /// Its file, as it was named on the command line.
+    pub file: String,
+    /// The run's id, which the names of all objects contain.
+    pub run: String,
+    /// The scenario's number in the run, from 0.
+    pub serial: usize,
+    /// The seed of everything that is chosen by chance.
+    pub seed: u64,
+    /// The cluster, where one is needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterInfo>,
+    /// The default namespace.
+    pub namespace: String,
+    /// The loads, in the order of the file.
+    pub loads: Vec<LoadSpec>,
+    /// The timeline.
+    pub phases: Vec<PhaseSpec>,
+    /// The faults, in the order of the file.
+    pub faults: Vec<FaultSpec>,
+    /// What all partitions by NetworkPolicy share, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<PartitionsSpec>,
+    /// The fuses, one Job per namespace with faults.
+    pub fuses: Vec<Value>,
+}
+
+/// A phase.
+#[derive(Debug, Clone, Serialize)]
+pub struct PhaseSpec {
+    /// Its name.
+    pub name: String,
+    /// Its line in the file, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// When it begins, from the load's start, as far as that can be planned.
+    #[serde(serialize_with = "as_text::duration")]
+    pub at: Duration,
+    /// How long it takes.
+    #[serde(rename = "for", serialize_with = "as_text::duration")]
+    pub lasts: Duration,
+    /// How much of its beginning is not judged.
+    #[serde(serialize_with = "as_text::duration")]
+    pub settle: Duration,
+    /// The paces in words of the loads that the phase changes.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub loads: IndexMap<String, String>,
+    /// What is expected of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expect: Vec<Expectation>,
+}
+
+/// A load: where it goes and how it is sent.
+#[derive(Debug, Clone, Serialize)]
+pub struct LoadSpec {
+    /// Its name.
+    pub name: String,
+    /// `http` or `openai`.
+    pub kind: &'static str,
+    /// What is called, in words.
+    pub target: String,
+    /// The base URL.
+    pub base: String,
+    /// How its requests get there.
+    pub route: Route,
+    /// True for a schedule (`rate`), false for workers (`concurrency`).
+    pub open_loop: bool,
+    /// The pace in words, where no phase changes it.
+    pub schedule: String,
+    /// The time from due to the last byte after which a request has failed.
+    #[serde(serialize_with = "as_text::duration")]
+    pub timeout: Duration,
+    /// How long its requests are listened to, which can be longer than their timeout.
+    #[serde(serialize_with = "as_text::duration")]
+    pub listens: Duration,
+    /// The load as it is sent. It was compiled from the scenario, which says the same in fewer words.
+    #[serde(skip)]
+    pub compiled: CompiledLoad,
+}
+
+impl LoadSpec {
+    /// The load as the reports show it before anything was sent. `forwarded` is where a port-forward listens.
+    pub fn info(&self, forwarded: Option<SocketAddr>) -> LoadInfo {
+        let (reach, address) = match &self.route {
+            Route::Url => ("url", self.base.clone()),
+            Route::Direct { address } => ("direct", address.to_string()),
+            Route::PortForward { .. } => ("port-forward", forwarded.map(|it| it.to_string()).unwrap_or_default()),
+        };
+        LoadInfo {
+            name: self.name.clone(),
+            kind: self.kind.to_owned(),
+            target: self.target.clone(),
+            open_loop: self.open_loop,
+            schedule: self.schedule.clone(),
+            reach: reach.to_owned(),
+            address,
+            reconnects: 0,
+            issued: None,
+            resent: 0,
+            requests: Vec::new(),
+        }
+    }
+}
+
+/// How requests get to what a load calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "by", rename_all = "kebab-case")]
+pub enum Route {
+    /// The URL's own host.
+    Url,
+    /// An address of the service that answers from here.
+    Direct {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// A port-forward through the API server, which is opened when the run begins.
+    PortForward {
+        /// The service.
+        service: ServiceAddress,
+    },
+}
+
+/// A fault: on which pods, when, and what its driver does.
+#[derive(Debug, Clone, Serialize)]
+pub struct FaultSpec {
+    /// The name of its phase.
+    pub phase: String,
+    /// Its line in the file, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// The direction that the scenario asks for, where its kind has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+    /// What is known of it whatever its engine is.
+    #[serde(flatten)]
+    pub plan: FaultPlan,
+    /// What its driver is made from.
+    pub action: Action,
+}
+
+impl FaultSpec {
+    /// A planned fault at its place in the scenario.
+    pub(super) fn new(document: &Document, plan: FaultPlan, action: Action) -> Self {
+        let phase = &document.scenario.phases[plan.phase];
+        let direction = match phase.faults.get(&plan.name) {
+            Some(Fault::Partition(partition)) => Some(partition.direction),
+            Some(Fault::Netem(netem)) => netem.direction,
+            _ => None,
+        };
+        let line = document.line(&format!("phases[{}].faults.{}", plan.phase, plan.name));
+        Self { phase: phase.name.clone(), line, direction, plan, action }
+    }
+}
+
+/// What a driver is made from, by engine.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Links are cut by NetworkPolicies.
+    NetworkPolicy(PartitionSpec),
+    /// Chaos Mesh acts on its resources.
+    ChaosMesh(Box<ChaosSpec>),
+    /// Pods are deleted or evicted.
+    PodKill(KillSpec),
+    /// An object of the scenario is created.
+    Manifest(Box<ManifestSpec>),
+}
+
+/// A fault that an engine planned, before its place in the scenario is added.
+pub(super) type Planned = (FaultPlan, Action);

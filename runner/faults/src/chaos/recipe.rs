@@ -1,0 +1,64 @@
+//! What the resources of a fault are made from: plain data, so that a plan can show it, and so that the driver can make the
+//! resources again for other targets.
+
+use serde::Serialize;
+use shakedown_schemas::result::PodRef;
+use shakedown_schemas::scenario::{
+    ContainerKill, Direction, DnsFault, HttpFault, IoFault, Netem, PodFailure, Stress, TimeFault,
+};
+
+use super::spec::{self, Ends, Inside, Resource};
+
+/// What a fault of Chaos Mesh does, and to which links.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recipe {
+    /// Links are degraded.
+    Netem {
+        /// What becomes worse.
+        netem: Box<Netem>,
+        /// The other ends; none for everything that the targets send.
+        ends: Option<Ends>,
+        /// Which packets, seen from the targets.
+        direction: Direction,
+    },
+    /// Links are cut.
+    Partition {
+        /// The other ends.
+        ends: Ends,
+        /// Which packets, seen from the targets.
+        direction: Direction,
+    },
+    /// Pods are made unusable.
+    PodFailure(PodFailure),
+    /// Containers are killed once.
+    ContainerKill(ContainerKill),
+    /// Processor time and memory are taken.
+    Stress(Stress),
+    /// Requests are broken off, delayed or answered with another status.
+    Http(HttpFault),
+    /// Names are not resolved.
+    Dns(DnsFault),
+    /// Files are slow or broken.
+    Io(IoFault),
+    /// Clocks are wrong.
+    Time(TimeFault),
+}
+
+impl Recipe {
+    /// The resources for some targets.
+    pub fn resources(&self, targets: &[Inside]) -> Vec<Resource> {
+        let pods = || -> Vec<PodRef> { targets.iter().map(|target| target.pod.clone()).collect() };
+        match self {
+            Self::Netem { netem, ends, direction } => spec::netem(netem, &pods(), ends.as_ref(), *direction),
+            Self::Partition { ends, direction } => spec::partition(&pods(), ends, *direction),
+            Self::PodFailure(it) => vec![spec::pod_failure(it, targets)],
+            Self::ContainerKill(it) => vec![spec::container_kill(it, targets)],
+            Self::Stress(it) => vec![spec::stress(it, targets)],
+            Self::Http(it) => vec![spec::http(it, targets)],
+            Self::Dns(it) => vec![spec::dns(it, targets)],
+            Self::Io(it) => vec![spec::io(it, targets)],
+            Self::Time(it) => vec![spec::time(it, targets)],
+        }
+    }
+}

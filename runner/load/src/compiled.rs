@@ -1,0 +1,64 @@
+//! A load that is ready to be sent: compiled once, with its target, its pace in each phase, and how long its requests are
+//! listened to.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use shakedown_schemas::scenario::Scenario;
+
+use super::pacing::Pacing;
+use super::planned::{LoadError, PlannedLoad};
+use super::target::Target;
+
+/// A load that was checked and prepared. It is plain data: nothing is open.
+#[derive(Debug, Clone)]
+pub struct CompiledLoad {
+    pub(super) target: Target,
+}
+
+impl CompiledLoad {
+    /// Checks a load and prepares its requests. Its first pace holds in all phases.
+    ///
+    /// # Errors
+    /// When the load cannot be sent: a URL, method, path or header that HTTP does not allow, a file that does not hold what
+    /// it should, or `https` on a system without trusted roots.
+    pub fn new(planned: &PlannedLoad) -> Result<Self, LoadError> {
+        Ok(Self { target: Target::new(planned)? })
+    }
+
+    /// The load's name.
+    pub fn name(&self) -> &str {
+        &self.target.name
+    }
+
+    /// Gives the load the pace that each phase of the scenario gives it, and listens to its requests for as long as the
+    /// scenario's expectations ask.
+    #[must_use]
+    pub fn in_phases(mut self, scenario: &Scenario) -> Self {
+        if let Some(pacing) = Pacing::in_phases(&self.target.name, scenario) {
+            self.target.pacing = pacing;
+        }
+        let times = scenario.linger(&self.target.name);
+        self.lingering(times)
+    }
+
+    /// Listens to each request for so many times its timeout (1 to 10), to tell those that come late from those that never
+    /// end.
+    #[must_use]
+    pub const fn lingering(mut self, times: f64) -> Self {
+        self.target.linger = times.clamp(1.0, 10.0);
+        self
+    }
+
+    /// How long each request is listened to, from its due moment.
+    pub fn listens(&self) -> Duration {
+        self.target.timeout.mul_f64(self.target.linger)
+    }
+
+    /// Connects to this address in place of the planned ones.
+    #[must_use]
+    pub fn at(mut self, address: SocketAddr) -> Self {
+        self.target.addresses = vec![address];
+        self
+    }
+}
