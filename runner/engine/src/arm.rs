@@ -12,7 +12,7 @@ use shakedown_faults::chaos::ChaosFault;
 use shakedown_faults::manifest::Written;
 use shakedown_faults::partition::{NetworkPolicyPartition, Switch, Watching, watch};
 use shakedown_faults::pod_kill::Kill;
-use shakedown_faults::{FaultDriver, FaultPlan};
+use shakedown_faults::{ArmedFault, FaultDriver};
 use shakedown_load::Engine;
 
 /// A plan that is ready to be carried out. Its port-forwards and watches last as long as this is kept.
@@ -22,7 +22,7 @@ pub struct Armed {
     /// What sends them.
     pub engine: Engine,
     /// The faults, each with the driver that carries it out, in the order of the plan.
-    pub faults: Vec<(FaultPlan, Box<dyn FaultDriver>)>,
+    pub faults: Vec<ArmedFault>,
 }
 
 /// A load, and the port-forward that it goes through.
@@ -82,7 +82,7 @@ pub async fn arm(plan: &Plan, cluster: Option<&Cluster>) -> Result<Armed, ArmErr
 }
 
 /// The drivers of a plan's faults.
-fn drivers(plan: &Plan, cluster: Option<&Cluster>) -> Result<Vec<(FaultPlan, Box<dyn FaultDriver>)>, ArmError> {
+fn drivers(plan: &Plan, cluster: Option<&Cluster>) -> Result<Vec<ArmedFault>, ArmError> {
     let Some(first) = plan.faults.first() else { return Ok(Vec::new()) };
     let cluster = cluster.ok_or_else(|| ArmError::NoCluster(format!("fault `{}`", first.plan.name)))?;
     // From now on: a target that is replaced before its fault begins is followed, or an error then.

@@ -57,3 +57,6 @@ pub struct FaultPlan {
     #[serde(rename = "prove")]
     pub effect: effect::Wanted,
 }
+
+/// A planned fault with the driver that carries it out.
+pub type ArmedFault = (FaultPlan, Box<dyn FaultDriver>);

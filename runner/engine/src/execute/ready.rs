@@ -6,7 +6,7 @@ use futures::future::join_all;
 use serde_json::Value;
 
 use super::context::{Context, Signal};
-use shakedown_faults::{FaultDriver, FaultPlan};
+use shakedown_faults::ArmedFault;
 use shakedown_guard::Guard;
 
 /// How long an action that is under way when a signal comes has to end.
@@ -15,7 +15,7 @@ const ACTION_LIMIT: Duration = Duration::from_secs(2);
 /// Checks the faults, puts fuses and locks up, and prepares what faults need to be ready. Nothing else is made.
 pub(super) async fn prepare(
     context: &Context<'_>,
-    faults: &mut [(FaultPlan, Box<dyn FaultDriver>)],
+    faults: &mut [ArmedFault],
     fuses: &[Value],
     guard: Option<&mut Guard>,
 ) -> Result<(), String> {

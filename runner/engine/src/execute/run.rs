@@ -14,7 +14,7 @@ use crate::diagnostics;
 use crate::events::Events;
 use crate::plan::Plan;
 use crate::timeline::{self, Outcome, Stop, Timeline};
-use shakedown_faults::{FaultDriver, FaultPlan};
+use shakedown_faults::ArmedFault;
 use shakedown_guard::{Guard, Remains};
 use shakedown_judge as judge;
 use shakedown_load::Engine;
@@ -95,7 +95,7 @@ impl Execution<'_> {
         &self,
         plan: &Plan,
         engine: Engine,
-        faults: &mut Vec<(FaultPlan, Box<dyn FaultDriver>)>,
+        faults: &mut Vec<ArmedFault>,
         mut guard: Option<&mut Guard>,
     ) -> Outcome {
         let context = self.context;

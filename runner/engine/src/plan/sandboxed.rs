@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::arm;
 use crate::plan::{self, Options, PlanError, Proof};
 use shakedown_cluster::{self as cluster, Cluster, ConnectOptions, Kind, ObjectKey, WitnessImage};
-use shakedown_faults::{FaultDriver, FaultPlan};
+use shakedown_faults::{ArmedFault, FaultPlan};
 use shakedown_guard::leftovers;
 use shakedown_probe::Round;
 use shakedown_sandbox::{Sandbox, Topology};
@@ -96,7 +96,7 @@ impl World {
         }
     }
 
-    async fn plan(&self, faults: &str) -> Result<Vec<(FaultPlan, Box<dyn FaultDriver>)>, PlanError> {
+    async fn plan(&self, faults: &str) -> Result<Vec<ArmedFault>, PlanError> {
         let url = format!("http://{}", self.load.local_addr().unwrap());
         let text = format!(
             "version: 1\nname: links\nnamespace: one\nblast_radius: {{max_percent: 100%}}\n\
@@ -115,7 +115,7 @@ impl World {
 }
 
 /// Injects a fault and waits until it is proven.
-async fn inject(fault: &mut (FaultPlan, Box<dyn FaultDriver>)) {
+async fn inject(fault: &mut ArmedFault) {
     let (plan, driver) = fault;
     driver.preflight().await.unwrap();
     driver.inject().await.unwrap();
@@ -130,7 +130,7 @@ async fn inject(fault: &mut (FaultPlan, Box<dyn FaultDriver>)) {
     }
 }
 
-async fn undo(fault: &mut (FaultPlan, Box<dyn FaultDriver>)) {
+async fn undo(fault: &mut ArmedFault) {
     fault.1.undo().await.unwrap();
     let findings = fault.1.prove_undone().await.unwrap();
     assert!(findings.iter().all(|finding| finding.holds), "{findings:?}");

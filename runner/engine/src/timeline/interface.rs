@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::watchdog::Breach;
 use crate::events::Events;
-use shakedown_faults::{FaultDriver, FaultPlan};
+use shakedown_faults::ArmedFault;
 use shakedown_load::LoadDriver;
 use shakedown_observe::Observations;
 
@@ -18,7 +18,7 @@ pub struct Timeline<'a> {
     /// The scenario.
     pub scenario: &'a Scenario,
     /// Its faults, each with the driver that carries it out.
-    pub faults: Vec<(FaultPlan, Box<dyn FaultDriver>)>,
+    pub faults: Vec<ArmedFault>,
     /// Its load.
     pub load: Box<dyn LoadDriver>,
     /// Where events go. Its clock starts with the load.

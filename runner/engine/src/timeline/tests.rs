@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{Outcome, Stop, Timeline, run};
 use crate::events::Events;
-use shakedown_faults::{FaultDriver, FaultError, FaultPlan, Finding};
+use shakedown_faults::{ArmedFault, FaultDriver, FaultError, FaultPlan, Finding};
 use shakedown_guard::fuse::Fuses;
 use shakedown_load::{Live, LoadDriver, LoadError};
 use shakedown_observe::{LoadObservations, Marks, Part};
@@ -243,7 +243,7 @@ async fn play_gated(
     let scenario: Scenario = serde_json::from_str(&text).unwrap();
     let log = Log::new();
     let harm = Arc::new(AtomicBool::new(false));
-    let mut drivers: Vec<(FaultPlan, Box<dyn FaultDriver>)> = Vec::new();
+    let mut drivers: Vec<ArmedFault> = Vec::new();
     for (phase, it) in scenario.phases.iter().enumerate() {
         for (name, fault) in &it.faults {
             let Some((name, behaviour)) = faults.iter().find(|(known, _)| known == name).copied() else { continue };
