@@ -42,7 +42,7 @@ impl LoadKindInfo {
         let same = |pattern: &&[&str]| {
             pattern.len() == path.len() && pattern.iter().zip(path).all(|(one, key)| *one == "*" || one == key)
         };
-        self.facts.sent.iter().any(|pattern| same(pattern))
+        self.facts.sent.iter().any(same)
     }
 }
 
