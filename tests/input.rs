@@ -80,7 +80,9 @@ fn naming(key: &str, file: &str) -> String {
     let load = match key {
         "body_file" => http(&format!("method: POST, body_file: '{file}'")),
         "feeder" => format!("{}, feeder: {{file: '{file}'}}", http("path: '/{{ row.a }}'")),
-        "prompts" => format!("openai: {{url: 'http://127.0.0.1:1', model: m, prompts_file: '{file}'}}, rate: 20/s"),
+        "prompts" => {
+            format!("openai: {{url: 'http://127.0.0.1:1', model: m, prompts: {{file: '{file}'}}}}, rate: 20/s")
+        }
         key => format!(
             "http: {{url: 'https://127.0.0.1:1'}}, rate: 20/s, tls: {{{key}: '{file}'{}}}",
             match key {

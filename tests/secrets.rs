@@ -142,8 +142,9 @@ fn no_output_of_a_run_holds_a_secret() {
         assert!(!text.is_empty(), "{} is empty", path.display());
         outputs.push((path.display().to_string(), text));
     }
-    // What collectors and webhooks got; the requests of the load are the service's own.
-    let exported = sent.split("POST /").skip(1).map(|it| it.split("GET /").next().unwrap_or_default().to_owned());
+    // The bodies that collectors and webhooks got. The requests of the load, and queries of Prometheus, carry their own secrets.
+    let posted = sent.split("POST /").skip(1).filter(|it| !it.starts_with("api/v1/query"));
+    let exported = posted.map(|it| it.split("GET /").next().unwrap_or_default().to_owned());
     outputs.extend(
         exported
             .enumerate()

@@ -22,6 +22,8 @@ const INJECT_LIMIT: Duration = Duration::from_secs(300);
 const ACTIVE_LIMIT: Duration = Duration::from_secs(3600);
 /// The longest search for a proof, and the longest single check.
 const PROOF_LIMIT: Duration = Duration::from_secs(10);
+/// The longest single look of the last check. A server that is silent for a moment must not take the time of the others.
+const LOOK_LIMIT: Duration = Duration::from_millis(1500);
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause between two tries of an undo.
@@ -429,22 +431,26 @@ impl FaultTask {
 
     /// Checks at once, and a second time so that this check ends right before the undo if it takes as long as the first.
     async fn check_until(&mut self, until: Instant) {
-        let begun = Instant::now();
-        if !self.check_once(until).await {
-            return;
+        let mut begun = Instant::now();
+        while !self.check_once(until).await {
+            if self.commands.undo.is_some() || Instant::now() >= until {
+                return;
+            }
+            begun = Instant::now();
         }
         let took = begun.elapsed();
         let again = until.checked_sub((took * 2).max(PAUSE)).filter(|again| *again > Instant::now());
         let Some(again) = again else { return };
         let waited = self.commands.during(tokio::time::sleep_until(again), Duration::ZERO).await;
-        if waited.is_some() && self.commands.check_until.is_none() {
-            self.check_once(until).await;
+        if waited.is_some() && self.commands.check_until.is_none() && !self.check_once(until).await {
+            // The first check is too old to show that the fault lasted.
+            self.last_check = Some(Err("no answer in time".to_owned()));
         }
     }
 
-    /// One check; false when its answer did not arrive before the undo.
+    /// One check; false when its answer did not arrive in time, or before the undo.
     async fn check_once(&mut self, until: Instant) -> bool {
-        let look = timeout_at(until, caught(self.driver.settle()));
+        let look = timeout_at(until.min(Instant::now() + LOOK_LIMIT), caught(self.driver.settle()));
         let Some(Ok(looked)) = self.commands.during(look, Duration::ZERO).await else { return false };
         self.last_check = Some(match looked {
             Ok(Ok(findings)) => Ok(findings),
