@@ -26,8 +26,10 @@ fn start(shakedown: &Shakedown, inference: &Inference, command: &[&str], args: &
     shakedown.start(&[command, &cluster, args].concat())
 }
 
+/// With witnesses: phases of some seconds are too short for a proof by traffic.
 fn run(shakedown: &Shakedown, inference: &Inference, args: &[&str]) -> Finished {
-    start(shakedown, inference, &["run", "--out", "out"], args).finish(LIMIT)
+    let command = ["run", "--out", "out", "--witness-image", &inference.cluster.program];
+    start(shakedown, inference, &command, args).finish(LIMIT)
 }
 
 /// Nothing of the run is left, by kubectl's word and by the program's own.

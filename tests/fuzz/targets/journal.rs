@@ -2,12 +2,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use shakedown_cluster::journal::outstanding;
+use shakedown_cluster::journal::read;
 
 fuzz_target!(|text: &str| {
-    if let Ok(left) = outstanding(text) {
-        for (_, item) in left {
-            assert!(!item.to_string().is_empty() && !item.command().is_empty());
+    if let Ok(journal) = read(text) {
+        for left in journal.outstanding {
+            assert!(!left.item.to_string().is_empty() && !left.item.command().is_empty());
         }
     }
 });
