@@ -10,6 +10,22 @@ pub enum ClusterError {
         "no cluster is configured: {0}\nhelp: set KUBECONFIG or give --kubeconfig and --context, or use --sandbox to run without a cluster"
     )]
     NotConfigured(String),
+    /// The kubeconfig or the proxy that it names is invalid.
+    #[error("the kubeconfig cannot be used: {0}")]
+    Kubeconfig(String),
+    /// No credentials could be obtained.
+    #[error("there are no credentials for the cluster: {0}")]
+    Credentials(String),
+    /// The API server does not accept the credentials.
+    #[error(
+        "could not {action}: the cluster does not accept the credentials: {message}\nhelp: log in again; `kubectl config view --minify` shows the user of this context"
+    )]
+    Unauthenticated {
+        /// What was tried.
+        action: String,
+        /// The server's words.
+        message: String,
+    },
     /// The API server does not answer.
     #[error(
         "the cluster at {server} does not answer: {cause}\nhelp: check that it runs and that `kubectl --request-timeout 5s version` answers, or use --sandbox to run without a cluster"
@@ -20,7 +36,7 @@ pub enum ClusterError {
         /// The cause.
         cause: String,
     },
-    /// The API server refuses who we are or what we want.
+    /// The account has no permission.
     #[error(
         "the cluster does not let us {action}: {message}\nhelp: `kubectl auth can-i` tells what this account may do; give it a Role that allows this"
     )]
@@ -100,7 +116,8 @@ impl ClusterError {
                     return Self::Busy { action, message, wait };
                 }
                 match status.code {
-                    401 | 403 => Self::Forbidden { action, message },
+                    401 => Self::Unauthenticated { action, message },
+                    403 => Self::Forbidden { action, message },
                     404 => Self::NotFound(message),
                     410 => Self::Expired(message),
                     409 => Self::Conflict { action, message },

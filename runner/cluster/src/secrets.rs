@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use kube::config::{AuthInfo, Kubeconfig};
+use kube::config::{AuthInfo, ExecConfig};
 use serde_json::Value;
 use shakedown_schemas::read_file;
 
 use super::ConnectOptions;
+use super::config::kubeconfig;
 
 /// The token that a pod reaches the API server with.
 const IN_CLUSTER: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -18,12 +19,7 @@ const LONGEST: u64 = 1 << 20;
 /// cannot be read is left out: then nothing connects with it either. Tokens that a program hands out while we run are
 /// not known here; they have a form by which they are found.
 pub fn secrets(options: &ConnectOptions) -> Vec<String> {
-    let kubeconfig = match (&options.kubeconfig_text, &options.kubeconfig) {
-        (Some(text), _) => Kubeconfig::from_yaml(text).ok(),
-        (None, Some(path)) => Kubeconfig::read_from(path).ok(),
-        (None, None) => Kubeconfig::read().ok(),
-    };
-    let users = kubeconfig.map(|it| it.auth_infos).unwrap_or_default();
+    let users = kubeconfig::read(options).ok().flatten().map(|it| it.auth_infos).unwrap_or_default();
     let mut found: Vec<String> = users.into_iter().filter_map(|user| user.auth_info).flat_map(of_user).collect();
     found.extend(token(Path::new(IN_CLUSTER)));
     found
@@ -48,6 +44,35 @@ fn of_user(user: AuthInfo) -> Vec<String> {
         found.extend(text(&written["auth-provider"]["config"][field]));
     }
     found.extend(user.token_file.and_then(|path| token(Path::new(&path))));
+    found.extend(user.exec.iter().flat_map(of_plugin));
+    found
+}
+
+/// The values of a plugin's arguments and variables whose names say that they are secret. A plugin may print them in an
+/// error, so they are kept out of what it says as well.
+fn of_plugin(exec: &ExecConfig) -> Vec<String> {
+    let is_secret = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        ["secret", "token", "password", "passwd", "key", "credential"].iter().any(|word| name.contains(word))
+    };
+    let mut found = Vec::new();
+    let mut args = exec.args.iter().flatten().peekable();
+    while let Some(arg) = args.next() {
+        match arg.split_once('=') {
+            Some((name, value)) if is_secret(name) => found.push(value.to_owned()),
+            None if arg.starts_with('-') && is_secret(arg) => {
+                found.extend(args.next_if(|next| !next.starts_with('-')).cloned());
+            }
+            _ => {}
+        }
+    }
+    for entry in exec.env.iter().flatten() {
+        if let (Some(name), Some(value)) = (entry.get("name"), entry.get("value"))
+            && is_secret(name)
+        {
+            found.push(value.clone());
+        }
+    }
     found
 }
 
@@ -67,11 +92,20 @@ users:
   user: {username: me, password: passw0rd}
 - name: three
   user: {client-key-data: c2VjcmV0LWtleQ==}
+- name: four
+  user:
+    exec:
+      command: get-it
+      args: [get-token, --oidc-client-secret=s3cret-a, --password, s3cret-b, --token-cache, --region, eu]
+      env: [{name: CLIENT_SECRET, value: s3cret-c}, {name: AWS_PROFILE, value: prod}]
 "#;
         let options = ConnectOptions { kubeconfig_text: Some(text.to_owned()), ..ConnectOptions::default() };
         let found = secrets(&options);
-        for secret in ["t0ken-one", "passw0rd", "me:passw0rd", "c2VjcmV0LWtleQ=="] {
+        for secret in ["t0ken-one", "passw0rd", "me:passw0rd", "c2VjcmV0LWtleQ==", "s3cret-a", "s3cret-b", "s3cret-c"] {
             assert!(found.iter().any(|it| it == secret), "{secret} is not in {found:?}");
+        }
+        for word in ["get-token", "--region", "eu", "prod"] {
+            assert!(!found.iter().any(|it| it == word), "{word} is no secret");
         }
     }
 

@@ -159,10 +159,13 @@ mod tests {
         assert_eq!(cluster.get(&pod).await.unwrap(), None);
         // The old token ends at once; the file has the new one, as kubelets and CI systems write it.
         *token.lock().unwrap() = "two".to_owned();
-        std::fs::write(file.path(), "two").unwrap();
+        std::fs::write(file.path(), "two\n").unwrap();
         assert_eq!(cluster.get(&pod).await.unwrap(), None);
         *token.lock().unwrap() = "three".to_owned();
-        assert!(matches!(cluster.get(&pod).await, Err(ClusterError::Forbidden { .. })), "nobody has that one");
+        assert!(
+            matches!(cluster.get(&pod).await, Err(ClusterError::Unauthenticated { .. })),
+            "the file does not have it"
+        );
     }
 
     #[test]
