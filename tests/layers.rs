@@ -44,38 +44,6 @@ const LAYERS: [(&str, &[&str]); 14] = [
 /// The crate of the program.
 const ROOT: &str = "shakedown";
 
-/// Circles that are still to be cut, each by its files. One that is gone must leave this list.
-const KNOWN: &[&[&str]] = &[
-    &[
-        "schemas/src/check/expect.rs",
-        "schemas/src/check/load.rs",
-        "schemas/src/check/load/data.rs",
-        "schemas/src/check/load/request.rs",
-        "schemas/src/check/load/transport.rs",
-        "schemas/src/check/pace.rs",
-        "schemas/src/scenario.rs",
-        "schemas/src/scenario/expect.rs",
-        "schemas/src/scenario/expect/effect.rs",
-        "schemas/src/scenario/expect/errors.rs",
-        "schemas/src/scenario/expect/kind.rs",
-        "schemas/src/scenario/expect/latency.rs",
-        "schemas/src/scenario/expect/logs.rs",
-        "schemas/src/scenario/expect/pods.rs",
-        "schemas/src/scenario/expect/prometheus.rs",
-        "schemas/src/scenario/expect/rates.rs",
-        "schemas/src/scenario/expect/recovery_time.rs",
-        "schemas/src/scenario/expect/requests.rs",
-        "schemas/src/scenario/expect/stuck.rs",
-        "schemas/src/scenario/expect/success_rate.rs",
-        "schemas/src/scenario/load.rs",
-        "schemas/src/scenario/load/http.rs",
-        "schemas/src/scenario/load/kind.rs",
-        "schemas/src/scenario/load/openai.rs",
-        "schemas/src/scenario/load/openai/check.rs",
-    ],
-    &["schemas/src/scenario/fault/manifest.rs", "schemas/src/scenario/fault/manifest/check.rs"],
-];
-
 /// The workspace's packages: for each its library's root file and what it depends on, apart from what its tests need. An
 /// optional dependency belongs to the feature `testing`.
 fn packages() -> BTreeMap<String, (PathBuf, BTreeSet<String>)> {
@@ -134,18 +102,11 @@ fn a_layer_uses_none_above_it() {
 #[test]
 fn no_files_use_each_other_in_a_circle() {
     let mut problems = Vec::new();
-    let mut known: BTreeSet<BTreeSet<PathBuf>> =
-        KNOWN.iter().map(|circle| circle.iter().map(PathBuf::from).collect()).collect();
     for (file, _) in packages().into_values() {
         let read = Crate::read(root(), file.strip_prefix(root()).expect("below the root"));
         let graph = graph(&read);
-        for circle in circles(&graph) {
-            if !known.remove(&circle) {
-                problems.push(describe(&graph, &circle));
-            }
-        }
+        problems.extend(circles(&graph).iter().map(|circle| describe(&graph, circle)));
     }
-    problems.extend(known.iter().map(|gone| format!("no circle any more, strike it off KNOWN: {gone:?}")));
     none_of(&problems);
 }
 

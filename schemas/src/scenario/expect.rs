@@ -19,8 +19,8 @@ mod success_rate;
 
 pub use effect::Effect;
 pub use errors::Errors;
-pub(crate) use kind::At;
 pub use kind::{About, ExpectationFacts, ExpectationInfo};
+pub(crate) use kind::{At, PhaseFacts};
 pub use latency::{Latency, LatencyOf, LatencyRatio};
 pub use limits::{CountLimits, Decide};
 pub use logs::Logs;
@@ -35,7 +35,6 @@ pub use success_rate::SuccessRate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Scenario;
 use super::secret::Secret;
 use crate::check::Findings;
 use kind::ExpectationKind;

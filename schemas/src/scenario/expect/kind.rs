@@ -2,7 +2,8 @@
 
 use crate::check::Findings;
 use crate::rule::Rule;
-use crate::scenario::{Scenario, Secret};
+use crate::scenario::Secret;
+use crate::units::Duration;
 
 /// A kind of expectation.
 #[derive(Debug)]
@@ -52,18 +53,33 @@ impl ExpectationInfo {
     }
 }
 
-/// Where an expectation stands in its scenario.
+/// What an expectation may know of a phase.
+pub(crate) struct PhaseFacts<'s> {
+    pub name: &'s str,
+    pub duration: Duration,
+    /// Whether it has faults, those included that are taken out because they are wrong.
+    pub has_faults: bool,
+}
+
+/// Where an expectation is in its scenario.
 #[derive(Clone, Copy)]
 pub(crate) struct At<'s> {
     /// The path of its own map.
     pub path: &'s str,
-    pub scenario: &'s Scenario,
+    /// All phases of the scenario.
+    pub phases: &'s [PhaseFacts<'s>],
     /// The index of its phase.
     pub phase: usize,
     pub kind: &'static ExpectationInfo,
 }
 
 impl At<'_> {
+    /// How long its phase lasts; none where the file says it wrongly.
+    pub(crate) fn duration(&self, findings: &Findings<'_>) -> Option<Duration> {
+        let known = !findings.map.damaged(&format!("phases[{}].duration", self.phase));
+        known.then(|| self.phases[self.phase].duration)
+    }
+
     /// The path of one of its keys.
     pub(crate) fn key(&self, key: &str) -> String {
         format!("{}.{key}", self.path)
@@ -130,8 +146,8 @@ macro_rules! expectation_kinds {
             }
 
             /// Checks it, at the path of its map in a phase.
-            pub(crate) fn check(&self, path: &str, scenario: &Scenario, phase: usize, findings: &mut Findings<'_>) {
-                let at = At { path, scenario, phase, kind: self.info() };
+            pub(crate) fn check(&self, path: &str, phases: &[PhaseFacts<'_>], phase: usize, findings: &mut Findings<'_>) {
+                let at = At { path, phases, phase, kind: self.info() };
                 match self { $(Self::$variant(it) => ExpectationKind::check(it, at, findings),)* }
             }
 

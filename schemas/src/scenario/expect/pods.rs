@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
 use super::limits::CountLimits;
-use crate::check::{Findings, expect as check};
+use crate::check::Findings;
+use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::rule::Rule;
 use crate::scenario::{PodSelector, Secret};
@@ -58,15 +59,14 @@ impl ExpectationKind for Pods {
         if let Some(restarts) = self.restarts {
             check::counts(At { path: &at.key("restarts"), ..at }, restarts, findings);
         }
-        let phase = &at.scenario.phases[at.phase];
-        if let Some(within) = self.ready_within.filter(|within| {
-            *within >= phase.duration && !findings.map.damaged(&format!("phases[{}].duration", at.phase))
-        }) {
+        if let (Some(within), Some(duration)) = (self.ready_within, at.duration(findings))
+            && within >= duration
+        {
             findings.push(
                 &at.key("ready_within"),
                 Diagnostic::error(
                     Code::LimitRange,
-                    format!("the phase lasts {}: pods that are ready after {within} could not be seen", phase.duration),
+                    format!("the phase lasts {duration}: pods that are ready after {within} could not be seen"),
                 )
                 .help("lengthen the phase, or allow less"),
             );

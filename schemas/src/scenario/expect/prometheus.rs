@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
-use crate::check::{Findings, expect as check};
+use crate::check::Findings;
+use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::rule::Rule;
 use crate::scenario::Secret;

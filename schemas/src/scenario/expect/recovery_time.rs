@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
-use crate::check::{Findings, expect as check};
+use crate::check::Findings;
+use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::rule::Rule;
 use crate::scenario::Secret;
@@ -99,35 +100,34 @@ impl ExpectationKind for RecoveryTime {
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {
-        let phase = &at.scenario.phases[at.phase];
         check::limits(at, self.min.map(Duration::as_secs_f64), self.max.map(Duration::as_secs_f64), findings);
         if let Some(to) = &self.to {
             check::earlier(at, to, findings);
         }
         after_faults(at, self, findings);
-        let duration_known = !findings.map.damaged(&format!("phases[{}].duration", at.phase));
-        if self.hold >= phase.duration && duration_known {
+        let duration = at.duration(findings);
+        if let Some(duration) = duration.filter(|duration| self.hold >= *duration) {
             findings.push(
                 &at.key("hold"),
                 Diagnostic::error(
                     Code::RecoveryWindow,
                     format!(
-                        "the service must hold for {}, and its phase lasts {}: recovery could never be seen",
-                        self.hold, phase.duration
+                        "the service must hold for {}, and its phase lasts {duration}: recovery could never be seen",
+                        self.hold
                     ),
                 )
                 .help("lengthen the phase, or shorten `hold`"),
             );
-        } else if let Some(max) =
-            self.max.filter(|max| duration_known && max.get() + self.hold.get() > phase.duration.get())
+        } else if let (Some(max), Some(duration)) = (self.max, duration)
+            && max.get() + self.hold.get() > duration.get()
         {
             findings.push(
                 &at.key("max"),
                 Diagnostic::warning(
                     Code::RecoveryWindow,
                     format!(
-                        "a recovery after {max} that holds for {} needs more than the phase's {}",
-                        self.hold, phase.duration
+                        "a recovery after {max} that holds for {} needs more than the phase's {duration}",
+                        self.hold
                     ),
                 )
                 .help("lengthen the phase: a recovery that is not seen in time counts as none"),
@@ -185,7 +185,7 @@ impl ExpectationKind for RecoveryTime {
 
 /// That there is a fault to recover from, removed before this phase, and a baseline before that fault.
 fn after_faults(at: At<'_>, it: &RecoveryTime, findings: &mut Findings<'_>) {
-    match (0..at.phase).find(|phase| check::has_faults(at.scenario, *phase, findings)) {
+    match at.phases[..at.phase].iter().position(|phase| phase.has_faults) {
         None => findings.push(
             at.path,
             Diagnostic::error(
