@@ -22,7 +22,7 @@ pub use errors::Errors;
 pub use kind::{About, ExpectationFacts, ExpectationInfo};
 pub(crate) use kind::{At, PhaseFacts};
 pub use latency::{Latency, LatencyOf, LatencyRatio};
-pub use limits::{CountLimits, Decide};
+pub use limits::{CountLimits, Decide, Sampling};
 pub use logs::Logs;
 pub use pods::Pods;
 pub use prometheus::{Over, Prometheus};
@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 
 use super::secret::Secret;
 use crate::check::Findings;
-use kind::ExpectationKind;
+use kind::{ExpectationKind, Shared};
 
 expectation_kinds! {
     /// The share of the phase's requests that succeeded.

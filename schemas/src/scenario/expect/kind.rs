@@ -91,9 +91,6 @@ pub(crate) trait ExpectationKind {
     /// What its keys must say together.
     const RULES: &'static [Rule];
 
-    /// The load that is asked; without it, each of them.
-    fn load(&self) -> Option<&str>;
-
     /// The earlier phase that it compares with, where it names one.
     fn to(&self) -> Option<&str>;
 
@@ -102,6 +99,69 @@ pub(crate) trait ExpectationKind {
 
     /// What in it must not reach a report.
     fn secrets(&self) -> Vec<Secret>;
+}
+
+/// What several kinds have, and others lack.
+pub(super) trait Shared {
+    fn load(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// The type of a kind: its own fields, and behind them the shared parts that it has. `sampled` is for answers from a sample of
+/// requests; its comment says how many the answer needs.
+macro_rules! expectation {
+    ($(#[$meta:meta])* pub struct $name:ident { $($own:tt)* } $($parts:tt)*) => {
+        expectation!(@ [$(#[$meta])*] $name [$($own)*] [] [] $($parts)*);
+    };
+    (@ $meta:tt $name:ident [$($fields:tt)*] [$($get:tt)*] [$($inherent:tt)*]
+     sampled { $(#[$needed:meta])+ }, $($rest:tt)*) => {
+        expectation!(@ $meta $name [$($fields)*
+            $(#[$needed])+
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            #[schemars(range(min = 1), extend("examples" = [300]))]
+            pub min_samples: Option<u64>,
+            /// What is held against the limits: the observed value, or its whole interval. Default `point`.
+            #[serde(default, skip_serializing_if = "crate::scenario::expect::limits::Decide::is_point")]
+            pub decide: $crate::scenario::expect::limits::Decide,
+            /// The confidence level of the interval. Default 95%.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            #[schemars(extend("examples" = ["99%"]))]
+            pub confidence: Option<$crate::units::Percent>,
+        ] [$($get)*] [$($inherent)*
+            /// How its answer follows from a sample of requests.
+            pub fn sampling(&self) -> $crate::scenario::expect::limits::Sampling {
+                $crate::scenario::expect::limits::Sampling {
+                    min_samples: self.min_samples,
+                    decide: self.decide,
+                    confidence: self.confidence,
+                }
+            }
+        ] $($rest)*);
+    };
+    (@ $meta:tt $name:ident [$($fields:tt)*] [$($get:tt)*] $inherent:tt
+     load, $($rest:tt)*) => {
+        expectation!(@ $meta $name [$($fields)*
+            /// Only this load. Default: each load is asked by itself.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            #[schemars(extend("examples" = ["completions"]))]
+            pub load: Option<String>,
+        ] [$($get)*
+            fn load(&self) -> Option<&str> {
+                self.load.as_deref()
+            }
+        ] $inherent $($rest)*);
+    };
+    (@ [$($meta:tt)*] $name:ident [$($fields:tt)*] [$($get:tt)*] [$($inherent:tt)*]) => {
+        $($meta)*
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name { $($fields)* }
+
+        impl $name { $($inherent)* }
+
+        impl $crate::scenario::expect::kind::Shared for $name { $($get)* }
+    };
 }
 
 /// The list of all kinds: the type of an expectation, and what follows from the list alone.
@@ -137,7 +197,7 @@ macro_rules! expectation_kinds {
 
             /// The load that is asked; without it, each of them.
             pub fn load(&self) -> Option<&str> {
-                match self { $(Self::$variant(it) => ExpectationKind::load(it),)* }
+                match self { $(Self::$variant(it) => Shared::load(it),)* }
             }
 
             /// The earlier phase that it compares with, where it names one.

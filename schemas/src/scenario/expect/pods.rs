@@ -1,8 +1,5 @@
 //! `pods`: what the cluster shows of some pods.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
 use super::limits::CountLimits;
 use crate::check::Findings;
@@ -20,29 +17,26 @@ pub(super) const PODS: ExpectationFacts = ExpectationFacts {
     example: "{restarts: {max: 0}, ready_within: 30s}",
 };
 
-/// Limits on what the cluster shows of some pods during the phase. They are looked at once a second.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Pods {
-    /// Which pods. Default: those of the selectors of the scenario's faults, all that match.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub select: Option<PodSelector>,
-    /// How many times containers of these pods started again during the phase.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub restarts: Option<CountLimits>,
-    /// As many of these pods as were ready before the first fault are ready again at most so long after the phase began
-    /// (or after its faults were in place), and stay so until its end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["30s"]))]
-    pub ready_within: Option<Duration>,
+expectation! {
+    /// Limits on what the cluster shows of some pods during the phase. They are looked at once a second.
+    #[derive(Default)]
+    pub struct Pods {
+        /// Which pods. Default: those of the selectors of the scenario's faults, all that match.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub select: Option<PodSelector>,
+        /// How many times containers of these pods started again during the phase.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub restarts: Option<CountLimits>,
+        /// As many of these pods as were ready before the first fault are ready again at most so long after the phase began
+        /// (or after its faults were in place), and stay so until its end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = ["30s"]))]
+        pub ready_within: Option<Duration>,
+    }
 }
 
 impl ExpectationKind for Pods {
     const RULES: &'static [Rule] = &[Rule::Some(&["restarts", "ready_within"])];
-
-    fn load(&self) -> Option<&str> {
-        None
-    }
 
     fn to(&self) -> Option<&str> {
         None

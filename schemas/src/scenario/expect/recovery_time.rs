@@ -1,8 +1,5 @@
 //! `recovery_time`: how soon the service is as it was before the faults.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
 use crate::check::Findings;
 use crate::check::expect::rules as check;
@@ -22,37 +19,34 @@ pub(super) const RECOVERY_TIME: ExpectationFacts = ExpectationFacts {
     example: "{max: 15s, hold: 5s}",
 };
 
-/// Limits on the time to recover.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RecoveryTime {
-    /// At least this long.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min: Option<Duration>,
-    /// At most this long.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max: Option<Duration>,
-    /// How long the service must stay within tolerance to count as recovered. Default 5s.
-    #[serde(default = "RecoveryTime::default_hold")]
-    pub hold: Duration,
-    /// The phase to compare with. Default: the last phase without faults before the first fault.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["baseline"]))]
-    pub to: Option<String>,
-    /// The length of the windows that are judged, and so the resolution of the answer. Default 1s.
-    #[serde(default = "RecoveryTime::default_window")]
-    pub window: Duration,
-    /// How much lower than the baseline's success rate a window may be. Default 1%.
-    #[serde(default = "RecoveryTime::default_tolerance")]
-    pub tolerance: Percent,
-    /// How many times the baseline's p95 a window's p95 may be. Default 2.
-    #[serde(default = "RecoveryTime::default_latency_tolerance")]
-    #[schemars(range(min = 1.0))]
-    pub latency_tolerance: f64,
-    /// Only this load. Default: each load is asked by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["completions"]))]
-    pub load: Option<String>,
+expectation! {
+    /// Limits on the time to recover.
+    pub struct RecoveryTime {
+        /// At least this long.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub min: Option<Duration>,
+        /// At most this long.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub max: Option<Duration>,
+        /// How long the service must stay within tolerance to count as recovered. Default 5s.
+        #[serde(default = "RecoveryTime::default_hold")]
+        pub hold: Duration,
+        /// The phase to compare with. Default: the last phase without faults before the first fault.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = ["baseline"]))]
+        pub to: Option<String>,
+        /// The length of the windows that are judged, and so the resolution of the answer. Default 1s.
+        #[serde(default = "RecoveryTime::default_window")]
+        pub window: Duration,
+        /// How much lower than the baseline's success rate a window may be. Default 1%.
+        #[serde(default = "RecoveryTime::default_tolerance")]
+        pub tolerance: Percent,
+        /// How many times the baseline's p95 a window's p95 may be. Default 2.
+        #[serde(default = "RecoveryTime::default_latency_tolerance")]
+        #[schemars(range(min = 1.0))]
+        pub latency_tolerance: f64,
+    }
+    load,
 }
 
 impl Default for RecoveryTime {
@@ -90,10 +84,6 @@ impl RecoveryTime {
 
 impl ExpectationKind for RecoveryTime {
     const RULES: &'static [Rule] = &[Rule::LIMITS];
-
-    fn load(&self) -> Option<&str> {
-        self.load.as_deref()
-    }
 
     fn to(&self) -> Option<&str> {
         self.to.as_deref()
