@@ -18,8 +18,9 @@ use graph::{circles, describe, graph};
 use names::Crate;
 
 /// The crates of this workspace that each crate may use, the lowest layer first.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("fakes", &[]),
+    ("features", &[]),
     ("schemas", &[]),
     ("reports", &["schemas"]),
     ("observe", &["schemas"]),
@@ -32,13 +33,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("faults", &["cluster", "guard", "policy", "probe", "schemas"]),
     ("sandbox", &["policy", "probe", "schemas"]),
     ("engine", &["cluster", "faults", "guard", "judge", "load", "observe", "policy", "probe", "reports", "schemas"]),
-    (
-        ROOT,
-        &[
-            "cluster", "engine", "faults", "guard", "judge", "load", "observe", "policy", "probe", "reports",
-            "sandbox", "schemas",
-        ],
-    ),
+    (ROOT, &["cluster", "engine", "faults", "guard", "judge", "load", "probe", "reports", "sandbox", "schemas"]),
 ];
 
 /// The crate of the program.
@@ -83,6 +78,35 @@ fn every_crate_uses_only_the_layers_below_it() {
         }
         if used.contains("kube") && name != "cluster" {
             problems.push(format!("{name} must not depend on kube: access to a cluster is the crate cluster's"));
+        }
+    }
+    none_of(&problems);
+}
+
+/// What a build of tests compiles of other people's: the packages with their features.
+fn compiled(selection: &[&str]) -> BTreeSet<String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let asked = Command::new(cargo)
+        .args(["tree", "--offline", "--edges", "normal,build,dev", "--prefix", "none"])
+        .args(["--format", "{p} [{f}]", "--manifest-path"])
+        .arg(root().join("Cargo.toml"))
+        .args(selection)
+        .output()
+        .expect("cargo runs");
+    assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+    let text = String::from_utf8(asked.stdout).expect("text");
+    let lines = text.lines().map(|line| line.trim_end_matches(" (*)"));
+    lines.filter(|line| !line.is_empty() && !line.contains(" (/")).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_tests_of_one_crate_use_what_those_of_all_crates_compile() {
+    let all = compiled(&["--workspace"]);
+    let mut problems = Vec::new();
+    for name in packages().into_keys() {
+        let package = if name == ROOT { name.clone() } else { format!("{ROOT}-{name}") };
+        for other in compiled(&["--package", &package]).difference(&all) {
+            problems.push(format!("{name}: {other} is compiled again, add its features to tests/features/Cargo.toml"));
         }
     }
     none_of(&problems);
