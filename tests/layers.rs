@@ -18,8 +18,9 @@ use graph::{circles, describe, graph};
 use names::Crate;
 
 /// The crates of this workspace that each crate may use, the lowest layer first.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("fakes", &[]),
+    ("features", &[]),
     ("schemas", &[]),
     ("reports", &["schemas"]),
     ("observe", &["schemas"]),
@@ -32,49 +33,11 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("faults", &["cluster", "guard", "policy", "probe", "schemas"]),
     ("sandbox", &["policy", "probe", "schemas"]),
     ("engine", &["cluster", "faults", "guard", "judge", "load", "observe", "policy", "probe", "reports", "schemas"]),
-    (
-        ROOT,
-        &[
-            "cluster", "engine", "faults", "guard", "judge", "load", "observe", "policy", "probe", "reports",
-            "sandbox", "schemas",
-        ],
-    ),
+    (ROOT, &["cluster", "engine", "faults", "guard", "judge", "load", "probe", "reports", "sandbox", "schemas"]),
 ];
 
 /// The crate of the program.
 const ROOT: &str = "shakedown";
-
-/// Circles that are still to be cut, each by its files. One that is gone must leave this list.
-const KNOWN: &[&[&str]] = &[
-    &[
-        "schemas/src/check/expect.rs",
-        "schemas/src/check/load.rs",
-        "schemas/src/check/load/data.rs",
-        "schemas/src/check/load/request.rs",
-        "schemas/src/check/load/transport.rs",
-        "schemas/src/check/pace.rs",
-        "schemas/src/scenario.rs",
-        "schemas/src/scenario/expect.rs",
-        "schemas/src/scenario/expect/effect.rs",
-        "schemas/src/scenario/expect/errors.rs",
-        "schemas/src/scenario/expect/kind.rs",
-        "schemas/src/scenario/expect/latency.rs",
-        "schemas/src/scenario/expect/logs.rs",
-        "schemas/src/scenario/expect/pods.rs",
-        "schemas/src/scenario/expect/prometheus.rs",
-        "schemas/src/scenario/expect/rates.rs",
-        "schemas/src/scenario/expect/recovery_time.rs",
-        "schemas/src/scenario/expect/requests.rs",
-        "schemas/src/scenario/expect/stuck.rs",
-        "schemas/src/scenario/expect/success_rate.rs",
-        "schemas/src/scenario/load.rs",
-        "schemas/src/scenario/load/http.rs",
-        "schemas/src/scenario/load/kind.rs",
-        "schemas/src/scenario/load/openai.rs",
-        "schemas/src/scenario/load/openai/check.rs",
-    ],
-    &["schemas/src/scenario/fault/manifest.rs", "schemas/src/scenario/fault/manifest/check.rs"],
-];
 
 /// The workspace's packages: for each its library's root file and what it depends on, apart from what its tests need. An
 /// optional dependency belongs to the feature `testing`.
@@ -120,6 +83,35 @@ fn every_crate_uses_only_the_layers_below_it() {
     none_of(&problems);
 }
 
+/// What a build of tests compiles of other people's: the packages with their features.
+fn compiled(selection: &[&str]) -> BTreeSet<String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let asked = Command::new(cargo)
+        .args(["tree", "--offline", "--edges", "normal,build,dev", "--prefix", "none"])
+        .args(["--format", "{p} [{f}]", "--manifest-path"])
+        .arg(root().join("Cargo.toml"))
+        .args(selection)
+        .output()
+        .expect("cargo runs");
+    assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+    let text = String::from_utf8(asked.stdout).expect("text");
+    let lines = text.lines().map(|line| line.trim_end_matches(" (*)"));
+    lines.filter(|line| !line.is_empty() && !line.contains(" (/")).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_tests_of_one_crate_use_what_those_of_all_crates_compile() {
+    let all = compiled(&["--workspace"]);
+    let mut problems = Vec::new();
+    for name in packages().into_keys() {
+        let package = if name == ROOT { name.clone() } else { format!("{ROOT}-{name}") };
+        for other in compiled(&["--package", &package]).difference(&all) {
+            problems.push(format!("{name}: {other} is compiled again, add its features to tests/features/Cargo.toml"));
+        }
+    }
+    none_of(&problems);
+}
+
 #[test]
 fn a_layer_uses_none_above_it() {
     let mut below = BTreeSet::new();
@@ -134,18 +126,11 @@ fn a_layer_uses_none_above_it() {
 #[test]
 fn no_files_use_each_other_in_a_circle() {
     let mut problems = Vec::new();
-    let mut known: BTreeSet<BTreeSet<PathBuf>> =
-        KNOWN.iter().map(|circle| circle.iter().map(PathBuf::from).collect()).collect();
     for (file, _) in packages().into_values() {
         let read = Crate::read(root(), file.strip_prefix(root()).expect("below the root"));
         let graph = graph(&read);
-        for circle in circles(&graph) {
-            if !known.remove(&circle) {
-                problems.push(describe(&graph, &circle));
-            }
-        }
+        problems.extend(circles(&graph).iter().map(|circle| describe(&graph, circle)));
     }
-    problems.extend(known.iter().map(|gone| format!("no circle any more, strike it off KNOWN: {gone:?}")));
     none_of(&problems);
 }
 

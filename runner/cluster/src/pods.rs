@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use shakedown_schemas::result::PodRef;
-use shakedown_schemas::scenario::{Expression, LabelSelector, Operator, PodSelector};
+use shakedown_schemas::scenario::{LabelSelector, PodSelector};
 
 use super::{Cluster, ClusterError, Kind};
+use shakedown_policy::Selector;
 
 impl Cluster {
     /// The pods that a selector matches and that run now, in order of their names, not yet narrowed by `count` or
@@ -159,16 +160,7 @@ fn matches(pod: &Value, selector: &PodSelector) -> bool {
 }
 
 fn has_labels(labels: &Value, selector: &LabelSelector) -> bool {
-    selector.match_labels.iter().all(|(key, value)| labels[key.as_str()] == value.as_str())
-        && selector.match_expressions.iter().all(|Expression { key, operator, values }| {
-            let value = labels[key.as_str()].as_str();
-            match operator {
-                Operator::In => value.is_some_and(|value| values.iter().any(|wanted| wanted == value)),
-                Operator::NotIn => value.is_none_or(|value| values.iter().all(|unwanted| unwanted != value)),
-                Operator::Exists => value.is_some(),
-                Operator::DoesNotExist => value.is_none(),
-            }
-        })
+    Selector::from(selector).holds(|key| labels[key].as_str())
 }
 
 /// Narrows pods by `count` or `percent` (rounded up). The choice depends on the seed, the fault's name and the pods'

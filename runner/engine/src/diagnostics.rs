@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
 use shakedown_schemas::result::{LogExcerpt, PodChange, PodEvent, PodRole, ScenarioResult};
 use shakedown_schemas::{Event, EventKind};
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 use self::object::{cut, is_ours, uid};
 use self::watch::{Seen, Watch};
 use shakedown_cluster::{Cluster, Kind};
+use shakedown_policy::{Labels, Selector};
 
 /// The most pod events that are kept.
 const EVENTS: usize = 400;
@@ -127,10 +129,13 @@ fn peers<'a>(
     };
     let mut found = BTreeSet::new();
     for service in services.iter().filter(|it| it["metadata"]["name"].as_str().is_some_and(named)) {
-        let Some(selector) = service["spec"]["selector"].as_object().filter(|it| !it.is_empty()) else { continue };
+        let labels = Labels::deserialize(&service["spec"]["selector"]).unwrap_or_default();
+        let selector = Selector::from(&labels);
         let selected = pods.clone().filter(|pod| {
+            // A service without a selector names its addresses itself.
             pod["metadata"]["namespace"] == namespace
-                && selector.iter().all(|(key, value)| pod["metadata"]["labels"][key] == *value)
+                && !selector.is_everything()
+                && selector.holds(|key| pod["metadata"]["labels"][key].as_str())
         });
         found.extend(selected.map(|pod| uid(pod).to_owned()));
     }

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 use shakedown_schemas::result::{Unit, Verdict};
-use shakedown_schemas::scenario::{Decide, Model, Pace, Scenario};
+use shakedown_schemas::scenario::{Decide, Model, Pace, Sampling, Scenario};
 use shakedown_schemas::units::{Percent, Percentile};
 
 use super::limits::{Limits, by_root};
@@ -88,7 +88,8 @@ pub(super) struct Rules {
 
 impl Rules {
     /// The expectation's own rules, and the requests that the question needs without `min_samples`.
-    pub(super) fn new(decide: Decide, confidence: Option<Percent>, min_samples: Option<u64>, needed: u64) -> Self {
+    pub(super) fn new(sampling: Sampling, needed: u64) -> Self {
+        let Sampling { min_samples, decide, confidence } = sampling;
         Self {
             decide,
             confidence: confidence.map_or(CONFIDENCE, Percent::fraction).clamp(0.5, 0.9999),

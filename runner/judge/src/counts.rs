@@ -13,7 +13,7 @@ use shakedown_observe::{Cell, Failure};
 /// `success_rate`: the share of the phase's requests that succeeded.
 pub(super) fn success_rate(asked: &Asked<'_>, it: &SuccessRate) -> Answer {
     let limits = Limits { min: it.min.map(Percent::fraction), max: it.max.map(Percent::fraction) };
-    let rules = Rules::new(it.decide, it.confidence, it.min_samples, samples::success_rate(limits.min, limits.max));
+    let rules = Rules::new(it.sampling(), samples::success_rate(limits.min, limits.max));
     let total = stats::total(asked.load, asked.phase);
     let (n, succeeded) = (total.requests(), total.succeeded);
     if n == 0 {

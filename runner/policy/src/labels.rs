@@ -78,7 +78,7 @@ impl Test {
         Self { missing: true, values: Values::Only(BTreeSet::new()) }
     }
 
-    fn holds(&self, value: Option<&String>) -> bool {
+    fn holds(&self, value: Option<&str>) -> bool {
         value.map_or(self.missing, |value| self.values.has(value))
     }
 
@@ -148,7 +148,12 @@ impl Selector {
 
     /// True when an object with these labels is selected.
     pub fn matches(&self, labels: &Labels) -> bool {
-        self.tests.iter().all(|(key, test)| test.holds(labels.get(key)))
+        self.holds(|key| labels.get(key).map(String::as_str))
+    }
+
+    /// True when an object is selected whose labels this function looks up.
+    pub fn holds<'l>(&self, value: impl Fn(&str) -> Option<&'l str>) -> bool {
+        self.tests.iter().all(|(key, test)| test.holds(value(key)))
     }
 
     /// What both select.
@@ -218,8 +223,9 @@ impl Selector {
         }
     }
 
-    fn require_expression(&mut self, key: &str, operator: &str, values: &[String]) {
-        let values = values.iter().cloned();
+    /// Demands one expression more. The operator is `In`, `NotIn`, `Exists` or `DoesNotExist`; with another one, nothing is
+    /// selected.
+    pub fn require_expression(&mut self, key: &str, operator: &str, values: impl IntoIterator<Item = String>) {
         let test = match operator {
             "In" => Test::is(values),
             "NotIn" => Test::is_not(values),
@@ -240,7 +246,7 @@ impl From<&LabelSelector> for Selector {
         }
         for expression in selector.match_expressions.iter().flatten() {
             let values = expression.values.as_deref().unwrap_or_default();
-            all.require_expression(&expression.key, &expression.operator, values);
+            all.require_expression(&expression.key, &expression.operator, values.iter().cloned());
         }
         all
     }
@@ -259,7 +265,7 @@ impl From<&scenario::LabelSelector> for Selector {
                 scenario::Operator::Exists => "Exists",
                 scenario::Operator::DoesNotExist => "DoesNotExist",
             };
-            all.require_expression(&expression.key, operator, &expression.values);
+            all.require_expression(&expression.key, operator, expression.values.iter().cloned());
         }
         all
     }

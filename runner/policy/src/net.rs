@@ -4,14 +4,12 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// A block of IP addresses, `10.0.0.0/8` or `fd00::/8`. The bits behind the prefix are zero.
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+/// A block of IP addresses, `10.0.0.0/8` or `fd00::/8`. The bits behind the prefix are zero. The order is by family, first
+/// address and length of the prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Cidr {
-    v6: bool,
-    /// The first address; an IPv4 one in the upper 32 bits, so that prefixes of both families compare alike.
-    bits: u128,
-    length: u8,
-}
+pub struct Cidr(IpNet);
 
 /// A text that is no block of addresses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,50 +18,39 @@ pub struct CidrError(String);
 
 impl Cidr {
     /// All IPv4 addresses.
-    pub const V4: Self = Self { v6: false, bits: 0, length: 0 };
+    pub const V4: Self = Self(IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0)));
     /// All IPv6 addresses.
-    pub const V6: Self = Self { v6: true, bits: 0, length: 0 };
+    pub const V6: Self = Self(IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0)));
 
     /// The block of one address.
     pub fn host(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(v4) => Self { v6: false, bits: u128::from(v4.to_bits()) << 96, length: 32 },
-            IpAddr::V6(v6) => Self { v6: true, bits: v6.to_bits(), length: 128 },
-        }
+        Self(address.to_canonical().into())
     }
 
     /// True for IPv6.
     pub const fn is_v6(self) -> bool {
-        self.v6
+        matches!(self.0, IpNet::V6(_))
     }
 
     /// The address, when the block has only one.
     pub fn single(self) -> Option<IpAddr> {
-        match (self.v6, self.length) {
-            (false, 32) => Some(IpAddr::from(((self.bits >> 96) as u32).to_be_bytes())),
-            (true, 128) => Some(IpAddr::from(self.bits.to_be_bytes())),
-            _ => None,
-        }
+        (self.0.prefix_len() == self.0.max_prefix_len()).then(|| self.0.addr())
     }
 
     /// True when the address lies in the block.
     pub fn has(self, address: IpAddr) -> bool {
-        self.contains(Self::host(address))
+        self.0.contains(&address.to_canonical())
     }
 
     /// True when every address of the other block lies in this one.
     pub fn contains(self, other: Self) -> bool {
-        self.v6 == other.v6 && self.length <= other.length && masked(other.bits, self.length) == self.bits
+        self.0.contains(&other.0)
     }
 
     /// True when the blocks share an address. Of two blocks that do, one contains the other.
     pub fn overlaps(self, other: Self) -> bool {
         self.contains(other) || other.contains(self)
     }
-}
-
-const fn masked(bits: u128, length: u8) -> u128 {
-    if length == 0 { 0 } else { bits & (u128::MAX << (128 - length as u32)) }
 }
 
 impl FromStr for Cidr {
@@ -73,32 +60,19 @@ impl FromStr for Cidr {
     /// consumers do.
     fn from_str(text: &str) -> Result<Self, CidrError> {
         let bad = || CidrError(text.to_owned());
-        let (address, length) = match text.split_once('/') {
-            None => (text, None),
-            Some((address, length)) => (address, Some(length.parse::<u8>().map_err(|_| bad())?)),
+        let Some((address, length)) = text.split_once('/') else {
+            // Not `host`: as a block, `::ffff:10.0.0.1` is IPv6.
+            return text.parse::<IpAddr>().map(|address| Self(address.into())).map_err(|_| bad());
         };
         let address: IpAddr = address.parse().map_err(|_| bad())?;
-        // Not `host`: in a block, `::ffff:0:0/96` is IPv6.
-        let (v6, bits, longest) = match address {
-            IpAddr::V4(v4) => (false, u128::from(v4.to_bits()) << 96, 32),
-            IpAddr::V6(v6) => (true, v6.to_bits(), 128),
-        };
-        let length = length.unwrap_or(longest);
-        if length > longest {
-            return Err(bad());
-        }
-        Ok(Self { v6, bits: masked(bits, length), length })
+        let length = length.parse().map_err(|_| bad())?;
+        IpNet::new(address, length).map(|block| Self(block.trunc())).map_err(|_| bad())
     }
 }
 
 impl fmt::Display for Cidr {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.v6 {
-            write!(out, "{}/{}", Ipv6Addr::from_bits(self.bits), self.length)
-        } else {
-            let bits = u32::try_from(self.bits >> 96).unwrap_or(u32::MAX);
-            write!(out, "{}/{}", Ipv4Addr::from_bits(bits), self.length)
-        }
+        self.0.fmt(out)
     }
 }
 

@@ -3,6 +3,7 @@
 //! What belongs here: parsing and matching. What does not: the selectors of scenarios (`schemas`).
 
 use serde_json::{Map, Value};
+use shakedown_policy::Selector;
 
 use super::error::ApiError;
 use super::object;
@@ -10,75 +11,56 @@ use super::resource::Resource;
 
 /// A conjunction of requirements on labels. The empty one matches everything.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Labels(Vec<Requirement>);
-
-#[derive(Debug, Clone, PartialEq)]
-enum Requirement {
-    In(String, Vec<String>),
-    NotIn(String, Vec<String>),
-    Exists(String),
-    Absent(String),
-}
+pub(crate) struct Labels(Selector);
 
 impl Labels {
     /// Reads the form of query strings: `a=b,c!=d,e in (f,g),h notin (i),j,!k`.
     pub fn parse(text: &str) -> Result<Self, ApiError> {
-        let mut requirements = Vec::new();
+        let mut selector = Selector::everything();
         for part in split_outside_parentheses(text) {
             let part = part.trim();
             if part.is_empty() {
                 continue;
             }
-            let requirement = parse_requirement(part).ok_or_else(|| {
+            let (key, operator, values) = parse_requirement(part).ok_or_else(|| {
                 ApiError::bad_request(format!(
                     "unable to parse requirement: couldn't parse the selector string {part:?}"
                 ))
             })?;
-            requirements.push(requirement);
+            selector.require_expression(&key, operator, values);
         }
-        Ok(Self(requirements))
+        Ok(Self(selector))
     }
 
     /// Reads a `LabelSelector` (`matchLabels`, `matchExpressions`) as objects of `apps`, `batch` and policies carry it.
     pub fn from_selector(selector: &Value) -> Self {
-        let mut requirements = equalities(selector.get("matchLabels"));
+        let mut all = equalities(selector.get("matchLabels"));
         for expression in object::list(selector, "/matchExpressions") {
-            let key = object::text(expression, "/key").to_string();
-            let values =
-                object::list(expression, "/values").iter().filter_map(Value::as_str).map(str::to_string).collect();
-            requirements.push(match object::text(expression, "/operator") {
-                "In" => Requirement::In(key, values),
-                "NotIn" => Requirement::NotIn(key, values),
-                "Exists" => Requirement::Exists(key),
-                "DoesNotExist" => Requirement::Absent(key),
-                // Validation refuses others; an unknown one must not select by accident.
-                _ => Requirement::In(key, Vec::new()),
-            });
+            let values = object::list(expression, "/values").iter().filter_map(Value::as_str).map(str::to_owned);
+            // Validation refuses other operators.
+            all.require_expression(object::text(expression, "/key"), object::text(expression, "/operator"), values);
         }
-        Self(requirements)
+        Self(all)
     }
 
     /// Reads the plain map of a service or replication controller. A missing one selects nothing.
     pub fn from_map(map: Option<&Value>) -> Option<Self> {
-        let requirements = equalities(map);
-        (!requirements.is_empty()).then_some(Self(requirements))
+        let selector = equalities(map);
+        (!selector.is_everything()).then_some(Self(selector))
     }
 
     /// Whether an object with these labels is selected.
     pub fn matches(&self, labels: Option<&Map<String, Value>>) -> bool {
-        let get = |key: &str| labels.and_then(|l| l.get(key)).and_then(Value::as_str);
-        self.0.iter().all(|requirement| match requirement {
-            Requirement::In(key, values) => get(key).is_some_and(|v| values.iter().any(|w| w == v)),
-            Requirement::NotIn(key, values) => get(key).is_none_or(|v| values.iter().all(|w| w != v)),
-            Requirement::Exists(key) => get(key).is_some(),
-            Requirement::Absent(key) => get(key).is_none(),
-        })
+        self.0.holds(|key| labels?.get(key)?.as_str())
     }
 }
 
-fn equalities(map: Option<&Value>) -> Vec<Requirement> {
-    let Some(Value::Object(map)) = map else { return Vec::new() };
-    map.iter().map(|(k, v)| Requirement::In(k.clone(), vec![v.as_str().unwrap_or_default().to_string()])).collect()
+fn equalities(map: Option<&Value>) -> Selector {
+    let mut all = Selector::everything();
+    for (key, value) in map.and_then(Value::as_object).into_iter().flatten() {
+        all.require_expression(key, "In", [value.as_str().unwrap_or_default().to_owned()]);
+    }
+    all
 }
 
 fn split_outside_parentheses(text: &str) -> Vec<&str> {
@@ -98,14 +80,14 @@ fn split_outside_parentheses(text: &str) -> Vec<&str> {
     parts
 }
 
-fn parse_requirement(part: &str) -> Option<Requirement> {
+/// A key, an operator of Kubernetes, and its values.
+fn parse_requirement(part: &str) -> Option<(String, &'static str, Vec<String>)> {
     if let Some(key) = part.strip_prefix('!') {
-        return label_key(key).map(Requirement::Absent);
+        return label_key(key).map(|key| (key, "DoesNotExist", Vec::new()));
     }
-    for (operator, negated) in [("!=", true), ("==", false), ("=", false)] {
+    for (operator, meaning) in [("!=", "NotIn"), ("==", "In"), ("=", "In")] {
         if let Some((key, value)) = part.split_once(operator) {
-            let (key, values) = (label_key(key)?, vec![label_value(value)?]);
-            return Some(if negated { Requirement::NotIn(key, values) } else { Requirement::In(key, values) });
+            return Some((label_key(key)?, meaning, vec![label_value(value)?]));
         }
     }
     if let Some(list) = part.strip_suffix(')') {
@@ -115,12 +97,12 @@ fn parse_requirement(part: &str) -> Option<Requirement> {
         let key = label_key(words.next()?)?;
         let operator = words.next()?;
         return match (operator, words.next()) {
-            ("in", None) => Some(Requirement::In(key, values)),
-            ("notin", None) => Some(Requirement::NotIn(key, values)),
+            ("in", None) => Some((key, "In", values)),
+            ("notin", None) => Some((key, "NotIn", values)),
             _ => None,
         };
     }
-    label_key(part).map(Requirement::Exists)
+    label_key(part).map(|key| (key, "Exists", Vec::new()))
 }
 
 fn label_key(text: &str) -> Option<String> {

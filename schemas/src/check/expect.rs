@@ -1,18 +1,28 @@
-//! Checks that several expectations share: what they refer to, and whether their limits can be met, can fail and can be
-//! seen. What belongs to one kind alone is in the file of that kind.
+//! Checks of all expectations of a scenario. What several kinds check is in `rules`; what one kind alone checks is in the
+//! file of that kind.
+
+pub(crate) mod rules;
 
 use super::{Findings, unknown};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::scenario::{At, CountLimits, Effect, Expectation, PodSelector, Scenario};
-use crate::units::short;
+use crate::scenario::{Effect, Expectation, Phase, PhaseFacts, Scenario};
 
 pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
+    let phases = scenario.phases.iter().enumerate();
+    let phases: Vec<_> = phases
+        .map(|(index, phase)| PhaseFacts {
+            name: &phase.name,
+            duration: phase.duration,
+            has_faults: has_faults(phase, index, findings),
+        })
+        .collect();
     for (index, phase) in scenario.phases.iter().enumerate() {
         for (number, expectation) in phase.expect.iter().enumerate() {
             let path = format!("phases[{index}].expect[{number}].{}", expectation.kind());
-            one(&path, scenario, index, expectation, findings);
+            load(&path, scenario, expectation, findings);
+            expectation.check(&path, &phases, index, findings);
         }
-        if phase.effect.is_some() && !has_faults(scenario, index, findings) {
+        if phase.effect.is_some() && !phases[index].has_faults {
             findings.push(
                 &format!("phases[{index}].effect"),
                 Diagnostic::error(Code::Effect, "this phase has no fault whose effect could be seen")
@@ -21,37 +31,16 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
         }
         if let Some(expectation) = phase.effect.as_ref().and_then(Effect::expectation) {
             let path = format!("phases[{index}].effect.{}", expectation.kind());
-            one(&path, scenario, index, &expectation, findings);
+            load(&path, scenario, &expectation, findings);
+            expectation.check(&path, &phases, index, findings);
         }
     }
 }
 
 /// Whether a phase has faults; those that were taken out because they are wrong are faults all the same.
-pub(crate) fn has_faults(scenario: &Scenario, index: usize, findings: &Findings<'_>) -> bool {
+fn has_faults(phase: &Phase, index: usize, findings: &Findings<'_>) -> bool {
     let key = format!("phases[{index}].faults");
-    !scenario.phases[index].faults.is_empty()
-        || findings.map.has(&key) && findings.map.damaged(&key)
-        || findings.map.gone(&key)
-}
-
-fn one(path: &str, scenario: &Scenario, index: usize, expectation: &Expectation, findings: &mut Findings<'_>) {
-    load(path, scenario, expectation, findings);
-    expectation.check(path, scenario, index, findings);
-}
-
-/// That limits on what cannot be negative are not, and that something is below the largest.
-pub(crate) fn range(at: At<'_>, both: [(&str, Option<f64>); 2], what: &str, findings: &mut Findings<'_>) {
-    for (key, limit) in both {
-        if let Some(limit) = limit.filter(|limit| !limit.is_finite() || *limit < 0.0) {
-            findings.push(
-                &at.key(key),
-                Diagnostic::error(
-                    Code::LimitRange,
-                    format!("{what} never below 0, and this limit is {}", short(limit)),
-                ),
-            );
-        }
-    }
+    !phase.faults.is_empty() || findings.map.has(&key) && findings.map.damaged(&key) || findings.map.gone(&key)
 }
 
 fn load(path: &str, scenario: &Scenario, expectation: &Expectation, findings: &mut Findings<'_>) {
@@ -61,103 +50,6 @@ fn load(path: &str, scenario: &Scenario, expectation: &Expectation, findings: &m
         if !there {
             let known: Vec<&str> = scenario.load.keys().map(String::as_str).collect();
             findings.push(&format!("{path}.load"), unknown(Code::UnknownLoad, "load", name, &known));
-        }
-    }
-}
-
-/// Limits on a number of things.
-pub(crate) fn counts(at: At<'_>, limits: CountLimits, findings: &mut Findings<'_>) {
-    self::limits(at, limits.min.map(|it| it as f64), limits.max.map(|it| it as f64), findings);
-}
-
-/// That there is a limit, and a value between both.
-pub(crate) fn limits(at: At<'_>, min: Option<f64>, max: Option<f64>, findings: &mut Findings<'_>) {
-    let (path, example) = (at.path, at.kind.facts.limit);
-    match (min, max) {
-        (None, None) => {
-            let kind = path.rsplit('.').next().unwrap_or_default();
-            findings.push(
-                path,
-                Diagnostic::error(Code::Limits, format!("`{kind}` has neither `min` nor `max`: nothing could fail"))
-                    .help(format!("write `min: {example}` or `max: {example}`")),
-            );
-        }
-        (Some(min), Some(max)) if min > max => findings.push(
-            &format!("{path}.min"),
-            Diagnostic::error(Code::Limits, "`min` is more than `max`: no value is between them").help("swap them"),
-        ),
-        _ => {}
-    }
-}
-
-/// That a limit can be missed.
-pub(crate) fn always(path: &str, findings: &mut Findings<'_>) {
-    findings.push(
-        path,
-        Diagnostic::warning(Code::AlwaysTrue, "every value is within these limits: this expectation cannot fail")
-            .help("tighten a limit, or remove the expectation"),
-    );
-}
-
-/// That a phase is there, and comes before the one that refers to it.
-pub(crate) fn earlier(at: At<'_>, name: &str, findings: &mut Findings<'_>) {
-    let At { scenario, phase: index, .. } = at;
-    let path = &at.key("to");
-    match scenario.phases.iter().position(|phase| phase.name == name) {
-        Some(at) if at < index => {}
-        Some(at) => {
-            let what = if at == index { "is this phase itself" } else { "comes after this one" };
-            let before: Vec<&str> = scenario.phases[..index].iter().map(|phase| phase.name.as_str()).collect();
-            let problem = Diagnostic::error(
-                Code::PhaseOrder,
-                format!("the phase `{name}` {what}: there is nothing to compare with yet"),
-            );
-            findings.push(
-                path,
-                match before.as_slice() {
-                    [] => problem.help("put a phase without faults before this one, such as `baseline`"),
-                    _ => problem.help(format!("earlier phases are {}", crate::diagnostic::words(&before))),
-                },
-            );
-        }
-        None => {
-            // A phase whose name is wrong may be the one that is meant.
-            let doubtful = (0..scenario.phases.len()).any(|at| findings.map.damaged(&format!("phases[{at}].name")))
-                || findings.map.gone("phases");
-            if !doubtful {
-                let known: Vec<&str> = scenario.phases[..index].iter().map(|phase| phase.name.as_str()).collect();
-                let mut problem = unknown(Code::UnknownPhase, "phase", name, &known);
-                if known.is_empty() {
-                    problem =
-                        problem.help("put a phase without faults before this one and name that, such as `baseline`");
-                }
-                findings.push(path, problem);
-            }
-        }
-    }
-}
-
-/// That it is known which pods are meant.
-pub(crate) fn selected(at: At<'_>, selector: Option<&PodSelector>, findings: &mut Findings<'_>) {
-    let Some(selector) = selector else {
-        let none = (0..at.scenario.phases.len()).all(|index| !has_faults(at.scenario, index, findings));
-        if none {
-            findings.push(
-                at.path,
-                Diagnostic::error(Code::NothingThere, "there is no fault whose pods could be meant")
-                    .help("say which pods: `select: {labels: {app: worker}}`"),
-            );
-        }
-        return;
-    };
-    super::selector::selector(&at.key("select"), selector, findings);
-    for (key, is_there) in [("count", selector.count.is_some()), ("percent", selector.percent.is_some())] {
-        if is_there {
-            findings.push(
-                &at.key(&format!("select.{key}")),
-                Diagnostic::error(Code::Narrowing, "an expectation looks at all the pods that match")
-                    .help(format!("leave `{key}` out")),
-            );
         }
     }
 }

@@ -4,12 +4,13 @@ pub(crate) mod answer;
 mod characters;
 mod data;
 pub(crate) mod request;
+pub(crate) mod target;
 mod transport;
 
+use super::Findings;
 use super::pace::MAX_AT_ONCE;
-use super::{Findings, dns_label};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::scenario::{Load, LoadKindInfo, Reach};
+use crate::scenario::{Load, LoadKindInfo};
 pub(crate) use data::{Place, Rows};
 
 pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
@@ -64,7 +65,7 @@ pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
         );
     }
     transport::check(path, load, findings);
-    let mut rows = Rows::new(path, load, findings);
+    let mut rows = Rows::new(path, load.feeder.as_ref(), findings);
     for sent in all {
         sent.check(&format!("{path}.{}", sent.kind()), &mut rows, findings);
     }
@@ -77,127 +78,6 @@ fn in_flight(path: &str, value: Option<u32>, findings: &mut Findings<'_>) {
             path,
             Diagnostic::error(Code::LoadLimit, format!("`max_in_flight` is {value}, outside 1 to {MAX_AT_ONCE}"))
                 .help("write `max_in_flight: 1000`"),
-        );
-    }
-}
-
-pub(crate) fn target(
-    path: &str,
-    service: Option<&str>,
-    url: Option<&str>,
-    reach: Option<Reach>,
-    findings: &mut Findings<'_>,
-) {
-    match (service, url) {
-        (None, None) => findings.push(
-            path,
-            Diagnostic::error(Code::ExactlyOne, "this load does not say whom to ask")
-                .help("write `service: name:port` for a service of the cluster, or `url: http://host:port`"),
-        ),
-        (Some(_), Some(_)) => findings.push_at_key(
-            &format!("{path}.url"),
-            Diagnostic::error(Code::ExactlyOne, "this load has both `service` and `url`").help("keep one of them"),
-        ),
-        (Some(text), None) => service_address(&format!("{path}.service"), text, findings),
-        (None, Some(text)) => {
-            url_address(&format!("{path}.url"), text, findings);
-            if reach.is_some() {
-                findings.push_at_key(
-                    &format!("{path}.reach"),
-                    Diagnostic::error(Code::ExactlyOne, "`reach` is for `service`; a `url` is always asked directly")
-                        .help("remove it"),
-                );
-            }
-        }
-    }
-}
-
-/// `name:port` or `name.namespace:port`, the port by number or name.
-fn service_address(path: &str, text: &str, findings: &mut Findings<'_>) {
-    if text.contains("://") {
-        return findings.push(
-            path,
-            Diagnostic::error(Code::Service, "a service is named, and this is a URL")
-                .help(format!("write `url: {text}`")),
-        );
-    }
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return findings.push(
-            path,
-            Diagnostic::error(Code::Service, format!("the service `{text}` has no port"))
-                .help(format!("write `{text}:80`")),
-        );
-    };
-    let numbered = port.bytes().all(|b| b.is_ascii_digit());
-    let good_port = if numbered {
-        port.parse::<u16>().is_ok_and(|port| port > 0)
-    } else {
-        port.len() <= 15 && super::is_dns_label(port)
-    };
-    if !good_port {
-        findings.push(
-            path,
-            Diagnostic::error(Code::Service, format!("`{port}` is not a port"))
-                .help("write a number from 1 to 65535, or the name that the service gives to its port"),
-        );
-    }
-    let parts: Vec<&str> = host.split('.').collect();
-    match parts.as_slice() {
-        [name] => dns_label(name, "service", path, findings),
-        [name, namespace] => {
-            dns_label(name, "service", path, findings);
-            dns_label(namespace, "namespace", path, findings);
-        }
-        _ => findings.push(
-            path,
-            Diagnostic::error(Code::Service, format!("`{host}` is not a service"))
-                .help("write `name:port`, or `name.namespace:port`; use `url` for any other host"),
-        ),
-    }
-}
-
-pub(super) fn url_address(path: &str, text: &str, findings: &mut Findings<'_>) {
-    let lower = text.to_ascii_lowercase();
-    let Some(rest) = lower.strip_prefix("http://").or_else(|| lower.strip_prefix("https://")) else {
-        return findings.push(
-            path,
-            Diagnostic::error(Code::Url, format!("`{text}` is not an HTTP URL")).help(if text.contains("://") {
-                "use `http://` or `https://`".to_owned()
-            } else {
-                format!("write `http://{text}`")
-            }),
-        );
-    };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host_port = authority.rsplit('@').next().unwrap_or_default();
-    let (host, port) = match host_port.strip_prefix('[') {
-        // An IPv6 address stands in brackets.
-        Some(rest) => match rest.split_once(']') {
-            Some((address, port)) if address.parse::<std::net::Ipv6Addr>().is_ok() => (address, port.strip_prefix(':')),
-            _ => ("", None),
-        },
-        None => match host_port.rsplit_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (host_port, None),
-        },
-    };
-    let bad_host = host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control());
-    if bad_host || port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
-        findings.push(
-            path,
-            Diagnostic::error(Code::Url, format!("`{text}` is not an HTTP URL")).help("write `http://host:port`"),
-        );
-    } else if authority.contains('@') {
-        findings.push(
-            path,
-            Diagnostic::error(Code::Url, "a URL with a password would stand in every report")
-                .help("send it as a header, such as `headers: {Authorization: \"{{ token }}\"}`"),
-        );
-    } else if rest.contains(['?', '#']) {
-        findings.push(
-            path,
-            Diagnostic::error(Code::Url, "a base URL has no `?` or `#`")
-                .help("remove it; the query of an `http` load stands in its `path`, such as `path: /search?q=1`"),
         );
     }
 }

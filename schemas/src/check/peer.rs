@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::selector::selector;
 use super::{Findings, dns_label, is_dns_label};
 use crate::diagnostic::{Code, Diagnostic, words};
@@ -120,33 +122,21 @@ fn block(path: &str, text: &str, findings: &mut Findings<'_>) {
         return findings
             .push(path, Diagnostic::error(Code::Cidr, format!("`{text}` is not a block of addresses")).help(help));
     };
-    let bits = match address.parse::<IpAddr>() {
-        Ok(IpAddr::V4(address)) => Some((u128::from(address.to_bits()) << 96, 32)),
-        Ok(IpAddr::V6(address)) => Some((address.to_bits(), 128)),
-        Err(_) => None,
-    };
-    let length = length.parse::<u32>().ok().filter(|_| !length.starts_with('+'));
-    match (bits, length) {
-        (Some((bits, longest)), Some(length)) if length <= longest => {
-            // Addresses stand at the top of the 128 bits, so the host part is what is left after the prefix.
-            let host = bits.checked_shl(length).unwrap_or(0);
-            if host != 0 {
-                let kept = bits & !(u128::MAX.checked_shr(length).unwrap_or(0));
-                let network = if longest == 32 {
-                    IpAddr::from(((kept >> 96) as u32).to_be_bytes())
-                } else {
-                    IpAddr::from(kept.to_be_bytes())
-                };
-                findings.push(
-                    path,
-                    Diagnostic::error(Code::Cidr, format!("the block `{text}` begins at another address than it says"))
-                        .help(format!(
-                            "write `{network}/{length}` for the block, or `{address}/{longest}` for this address alone"
-                        )),
-                );
-            }
-        }
-        _ => findings.push(
+    let length = length.parse::<u8>().ok().filter(|_| !length.starts_with('+'));
+    let block = address.parse().ok().zip(length).and_then(|(address, length)| IpNet::new(address, length).ok());
+    match block {
+        Some(block) if block.trunc() == block => {}
+        Some(block) => findings.push(
+            path,
+            Diagnostic::error(Code::Cidr, format!("the block `{text}` begins at another address than it says")).help(
+                format!(
+                    "write `{}` for the block, or `{address}/{}` for this address alone",
+                    block.trunc(),
+                    block.max_prefix_len()
+                ),
+            ),
+        ),
+        None => findings.push(
             path,
             Diagnostic::error(Code::Cidr, format!("`{text}` is not a block of addresses"))
                 .help("write an address, `/` and the length of the prefix, such as `203.0.113.0/24`"),

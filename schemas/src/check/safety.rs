@@ -1,6 +1,7 @@
 //! Checks of the stop conditions and the blast radius: whether they refer to something, can hold, and can be told.
 
-use super::{Findings, load::url_address, unknown};
+use super::load::target::url_address;
+use super::{Findings, unknown};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::scenario::{BlastRadius, Scenario, StopCondition};
 use crate::units::Duration;

@@ -19,10 +19,10 @@ mod success_rate;
 
 pub use effect::Effect;
 pub use errors::Errors;
-pub(crate) use kind::At;
 pub use kind::{About, ExpectationFacts, ExpectationInfo};
+pub(crate) use kind::{At, PhaseFacts};
 pub use latency::{Latency, LatencyOf, LatencyRatio};
-pub use limits::{CountLimits, Decide};
+pub use limits::{CountLimits, Decide, Sampling};
 pub use logs::Logs;
 pub use pods::Pods;
 pub use prometheus::{Over, Prometheus};
@@ -35,10 +35,9 @@ pub use success_rate::SuccessRate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Scenario;
 use super::secret::Secret;
 use crate::check::Findings;
-use kind::ExpectationKind;
+use kind::{ExpectationKind, Shared};
 
 expectation_kinds! {
     /// The share of the phase's requests that succeeded.

@@ -71,9 +71,8 @@ impl Execution<'_> {
     /// well, and with what they changed. The latter is only in words: it proves nothing.
     fn faults(&self, plan: &Plan, seen: &Seen, warnings: &mut Vec<String>) -> Vec<FaultResult> {
         let felt = judge::effects(&seen.outcome.observations);
-        // The timeline gives one result per planned fault, in the order of the plan; none when it never began.
-        let results = plan.faults.iter().zip(&seen.outcome.faults);
-        let concluded = results.map(|(spec, result)| {
+        let concluded = plan.faults.iter().filter_map(|spec| {
+            let result = seen.outcome.faults.get(&spec.plan.name)?;
             let mut fault = FaultResult { phase: spec.phase.clone(), line: spec.line, ..result.clone() };
             let traffic = traffic::of(&fault.phase, &felt);
             let direction = spec.direction.unwrap_or(Direction::Both);
@@ -85,7 +84,7 @@ impl Execution<'_> {
                 let (shows, holds) = (Proof::Effective, true);
                 fault.evidence.push(Evidence { at_s, shows, holds, detail: format!("effect: {words}") });
             }
-            fault
+            Some(fault)
         });
         concluded.collect()
     }

@@ -92,7 +92,7 @@ pub(super) async fn plan(
     while !policies.is_empty() {
         match partition::plan(&policies, &scenario.phases, cluster, namespace, options).await {
             Ok((shared, made)) => {
-                planned.extend(policies.iter().map(|request| request.number).zip(made));
+                planned.extend(made);
                 partitions = Some(shared);
                 break;
             }

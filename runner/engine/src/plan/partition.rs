@@ -59,14 +59,14 @@ impl From<ClusterError> for Refusal {
     }
 }
 
-/// Plans all partitions of a scenario that NetworkPolicies are to do, in the order in which they are given.
+/// Plans all partitions of a scenario that NetworkPolicies are to do, each with the number of its request.
 pub(super) async fn plan(
     requests: &[CutRequest<'_>],
     phases: &[Phase],
     cluster: &Cluster,
     namespace: &str,
     options: &Options,
-) -> Result<(PartitionsSpec, Vec<Planned>), Refusal> {
+) -> Result<(PartitionsSpec, Vec<(usize, Planned)>), Refusal> {
     if let Some(known) = options.proof.enforcement.as_ref().filter(|known| !known.enforced)
         && let Some((at, request)) =
             requests.iter().enumerate().find(|(_, request)| request.partition.prove != Prove::Applied)
@@ -99,7 +99,7 @@ pub(super) async fn plan(
     let scheme = Scheme::new(&options.run, options.serial, parts, (pods, pod_cidrs, nodes), other_ports);
     let stretches: Vec<Stretch> = requests.iter().map(|request| Stretch::new(request, phases)).collect();
     let leaves_open = options.proof.enforcement.as_ref().and_then(Enforcement::leaves_open);
-    let mut made: Vec<Planned> = Vec::new();
+    let mut made = Vec::new();
     for (at, request) in requests.iter().enumerate() {
         let mut plan = fault_plan(request, at, &scheme, &stretches, vec![place(request)])?;
         let (witness, effect) = witness(request, at, &scheme, &found, options)?;
@@ -114,7 +114,8 @@ pub(super) async fn plan(
             plan.objects.push(ObjectRecord::from(&witness.manifest));
         }
         let witness_demanded = request.partition.prove == Prove::Witness;
-        made.push((plan, Action::NetworkPolicy(PartitionSpec { part: at, witness, witness_demanded })));
+        let action = Action::NetworkPolicy(PartitionSpec { part: at, witness, witness_demanded });
+        made.push((request.number, (plan, action)));
     }
     Ok((PartitionsSpec { scheme, marked: found.marked, listed: found.listed }, made))
 }

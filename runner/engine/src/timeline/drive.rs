@@ -55,7 +55,7 @@ enum JobResult {
     Gate(Vec<String>),
 }
 
-/// A fault as the loop knows it.
+/// A fault as the loop knows it. Its number, which is its place in the plan, identifies it in jobs, reports and actions.
 struct Fault {
     plan: FaultPlan,
     commands: mpsc::UnboundedSender<Command>,
@@ -471,9 +471,9 @@ impl<'a> Run<'a> {
     fn end_phase(&mut self, index: usize) {
         let Some(mut span) = self.span.take() else { return };
         if span.has_faults {
-            let of_phase = || self.state.timings().iter().zip(&self.faults).filter(|(timing, _)| timing.phase == index);
-            let clean = of_phase().all(|(timing, _)| timing.step != FaultStep::Left);
-            let last = of_phase().filter_map(|(_, fault)| fault.undone_ns).max();
+            let of_phase = || self.state.timings().iter().enumerate().filter(|(_, timing)| timing.phase == index);
+            let clean = of_phase().all(|(_, timing)| timing.step != FaultStep::Left);
+            let last = of_phase().filter_map(|(fault, _)| self.faults[fault].undone_ns).max();
             let left_out = of_phase().next().is_none();
             span.removed_ns = last.filter(|_| clean).or(left_out.then_some(span.judged_to_ns));
             span.end_ns = self.border(index, span.complete && !self.state.is_ending());
@@ -524,13 +524,14 @@ impl<'a> Run<'a> {
             duration: self.duration,
             ..Outcome::default()
         };
-        for (fault, timing) in self.faults.into_iter().zip(self.state.timings()) {
+        for (number, fault) in self.faults.into_iter().enumerate() {
+            let timing = &self.state.timings()[number];
             let mut ended = fault.ended.unwrap_or_else(|| Box::new(fault::lost(&fault.plan)));
             if let Some(span) = outcome.observations.phases.get(timing.phase) {
                 phase::demote(&mut ended.result, timing, span);
             }
             outcome.leftovers.append(&mut ended.leftovers);
-            outcome.faults.push(ended.result);
+            outcome.faults.insert(fault.plan.name, ended.result);
         }
         outcome
     }

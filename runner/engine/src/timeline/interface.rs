@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use shakedown_schemas::result::{FaultResult, Leftover};
 use shakedown_schemas::scenario::Scenario;
 use tokio::sync::watch;
@@ -59,8 +60,9 @@ impl Stop {
 pub struct Outcome {
     /// What was seen.
     pub observations: Observations,
-    /// What became of the faults, in the order of the plan.
-    pub faults: Vec<FaultResult>,
+    /// The results of the faults by name, in the order of the plan; none when the timeline never began. A scenario uses each
+    /// name once.
+    pub faults: IndexMap<String, FaultResult>,
     /// What went wrong with the run itself, in words.
     pub errors: Vec<String>,
     /// The stop condition that ended the run, where one did.

@@ -187,7 +187,7 @@ impl RunState {
 
     // Questions.
 
-    /// All faults.
+    /// All faults, each at its number.
     pub(super) fn timings(&self) -> &[FaultTiming] {
         &self.timings
     }

@@ -355,7 +355,7 @@ async fn a_fault_that_was_over_before_its_phase_counted_proves_nothing() {
         case.log.text(),
         "0.0 gate after 0\n0.0 inject brief\n0.0 inject late\n4.5 undo brief\n31.5 undo late\n31.7 load ends"
     );
-    let [brief, late] = &case.outcome.faults[..] else { panic!("{:?}", case.outcome.faults) };
+    let (brief, late) = (&case.outcome.faults["brief"], &case.outcome.faults["late"]);
     assert_eq!((brief.injection, late.injection), (Verdict::Inconclusive, Verdict::Pass));
     assert_eq!(brief.problem.as_deref(), Some("planned for 4s of its phase, in place for 0s of it"));
 }

@@ -10,6 +10,10 @@ fn at_most(unit: Unit, max: f64) -> Answer {
     Answer::new(unit, Limits { min: None, max: Some(max) }, show)
 }
 
+fn sampling(decide: Decide) -> Sampling {
+    Sampling { min_samples: None, decide, confidence: None }
+}
+
 #[test]
 fn a_phase_to_compare_with_began_and_lasted() {
     let scenario = scenario(&json!([{"name": "baseline", "duration": "20s"}, {"name": "cut", "duration": "20s"}]));
@@ -23,7 +27,7 @@ fn a_phase_to_compare_with_began_and_lasted() {
 
 #[test]
 fn what_is_needed_is_named_as_what_is_counted() {
-    let requests = Rules::new(Decide::Point, None, None, 60);
+    let requests = Rules::new(sampling(Decide::Point), 60);
     let decided = at_most(Unit::Times, 3.0).observed(2.0, "2x".to_owned(), None).decide(&requests, "it rose");
     assert_eq!((decided.verdict, decided.terms["requests needed"].as_str()), (Verdict::Pass, "60"));
     let gaps = requests.counting("token gap");
@@ -37,7 +41,7 @@ fn what_is_needed_is_named_as_what_is_counted() {
 
 #[test]
 fn what_is_open_says_how_long_it_would_take_to_tell() {
-    let rules = Rules::new(Decide::Interval, None, None, 20);
+    let rules = Rules::new(sampling(Decide::Interval), 20);
     let reason = |unit: Unit, value: f64, interval: Option<[f64; 2]>, max: f64| {
         let mut answer = at_most(unit, max).observed(value, String::new(), interval);
         answer.samples = 320;

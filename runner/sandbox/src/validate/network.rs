@@ -1,7 +1,6 @@
 //! Rules on services and network policies.
 
-use std::net::IpAddr;
-
+use ipnet::IpNet;
 use serde_json::Value;
 
 use super::fields::{check_selector, one_of};
@@ -95,20 +94,14 @@ fn check_peer(peer: &Value, path: &str, causes: &mut Vec<Cause>) {
     }
 }
 
-/// An address and the length of its prefix in bits.
-fn parse_cidr(text: &str) -> Option<(IpAddr, u32)> {
+/// A block with the bits behind its prefix, if it has any.
+fn parse_cidr(text: &str) -> Option<IpNet> {
     let (address, bits) = text.split_once('/')?;
-    let (address, bits) = (address.parse::<IpAddr>().ok()?, bits.parse::<u32>().ok()?);
-    (bits <= if address.is_ipv4() { 32 } else { 128 }).then_some((address, bits))
+    IpNet::new(address.parse().ok()?, bits.parse().ok()?).ok()
 }
 
-fn contains((outer, outer_bits): (IpAddr, u32), (inner, inner_bits): (IpAddr, u32)) -> bool {
-    let number = |address: IpAddr| match address {
-        IpAddr::V4(v4) => u128::from(v4.to_bits()) << 96,
-        IpAddr::V6(v6) => v6.to_bits(),
-    };
-    let mask = if outer_bits == 0 { 0 } else { u128::MAX << (128 - outer_bits) };
-    outer.is_ipv4() == inner.is_ipv4() && inner_bits > outer_bits && (number(outer) ^ number(inner)) & mask == 0
+fn contains(outer: IpNet, inner: IpNet) -> bool {
+    inner.prefix_len() > outer.prefix_len() && outer.contains(&inner)
 }
 
 #[cfg(test)]

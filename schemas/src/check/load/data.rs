@@ -3,7 +3,7 @@
 use super::characters::is_of_path;
 use crate::check::Findings;
 use crate::diagnostic::{Code, Diagnostic, suggestion};
-use crate::scenario::{Data, Filter, Load, RequestText, Source};
+use crate::scenario::{Data, Feeder, Filter, RequestText, Source};
 use crate::tables::{Table, plain};
 
 /// Where data stands in a request.
@@ -29,10 +29,10 @@ enum Rowed {
 }
 
 impl Rows {
-    pub(super) fn new(path: &str, load: &Load, findings: &mut Findings<'_>) -> Self {
+    pub(super) fn new(path: &str, feeder: Option<&Feeder>, findings: &mut Findings<'_>) -> Self {
         let path = format!("{path}.feeder");
         let at = format!("{path}.file");
-        let table = match &load.feeder {
+        let table = match feeder {
             None => Rowed::None,
             Some(feeder) => match findings.read(&at, &feeder.file) {
                 None => Rowed::Broken,

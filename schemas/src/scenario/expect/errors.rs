@@ -1,11 +1,9 @@
 //! `errors`: how many requests failed, by the kind of failure.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
 use super::limits::CountLimits;
-use crate::check::{Findings, expect as check};
+use crate::check::Findings;
+use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::rule::Rule;
 use crate::scenario::Secret;
@@ -36,56 +34,54 @@ const KINDS: &[&str] = &[
     "not_sent_late",
 ];
 
-/// Limits on how many requests failed, for each kind of failure that is named. All of them must hold.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Errors {
-    /// Requests that failed, however they did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub any: Option<CountLimits>,
-    /// No end of the answer within the load's timeout, or still under way when the run was over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<CountLimits>,
-    /// No connection: the name, the port, the network or TLS.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connection: Option<CountLimits>,
-    /// The connection, or the request's stream on it, ended before there was an answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reset: Option<CountLimits>,
-    /// A status from 400 to 499 that does not count as success.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub http_4xx: Option<CountLimits>,
-    /// A status from 500 to 599 that does not count as success.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub http_5xx: Option<CountLimits>,
-    /// A stream without its end mark, a body cut short, or an answer that breaks the protocol.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub broken_stream: Option<CountLimits>,
-    /// A stream that brought no token for as long as the load's `stall_after`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stalled: Option<CountLimits>,
-    /// An answer that carries the API's error object.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub api_error: Option<CountLimits>,
-    /// An answer that fails the request's `check`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub check: Option<CountLimits>,
-    /// Due, and never sent, for whichever of the three reasons that follow. The load generator's limits, not the service.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_sent: Option<CountLimits>,
-    /// Due, and never sent, because `max_in_flight` requests were under way until its timeout, or the run, was over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_sent_limit: Option<CountLimits>,
-    /// Due, and never sent, because the machine could open no further connection: it ran out of file descriptors or ports.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_sent_connections: Option<CountLimits>,
-    /// Due, and never sent, because the load generator had too little processor time to come to it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_sent_late: Option<CountLimits>,
-    /// Only this load. Default: each load is asked by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["completions"]))]
-    pub load: Option<String>,
+expectation! {
+    /// Limits on how many requests failed, for each kind of failure that is named. All of them must hold.
+    #[derive(Default)]
+    pub struct Errors {
+        /// Requests that failed, however they did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub any: Option<CountLimits>,
+        /// No end of the answer within the load's timeout, or still under way when the run was over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub timeout: Option<CountLimits>,
+        /// No connection: the name, the port, the network or TLS.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub connection: Option<CountLimits>,
+        /// The connection, or the request's stream on it, ended before there was an answer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reset: Option<CountLimits>,
+        /// A status from 400 to 499 that does not count as success.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub http_4xx: Option<CountLimits>,
+        /// A status from 500 to 599 that does not count as success.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub http_5xx: Option<CountLimits>,
+        /// A stream without its end mark, a body cut short, or an answer that breaks the protocol.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub broken_stream: Option<CountLimits>,
+        /// A stream that brought no token for as long as the load's `stall_after`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub stalled: Option<CountLimits>,
+        /// An answer that carries the API's error object.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub api_error: Option<CountLimits>,
+        /// An answer that fails the request's `check`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub check: Option<CountLimits>,
+        /// Due, and never sent, for whichever of the three reasons that follow. The load generator's limits, not the service.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub not_sent: Option<CountLimits>,
+        /// Due, and never sent, because `max_in_flight` requests were under way until its timeout, or the run, was over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub not_sent_limit: Option<CountLimits>,
+        /// Due, and never sent, because the machine could open no further connection: it ran out of file descriptors or ports.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub not_sent_connections: Option<CountLimits>,
+        /// Due, and never sent, because the load generator had too little processor time to come to it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub not_sent_late: Option<CountLimits>,
+    }
+    load,
 }
 
 impl Errors {
@@ -113,10 +109,6 @@ impl Errors {
 
 impl ExpectationKind for Errors {
     const RULES: &'static [Rule] = &[Rule::Some(KINDS)];
-
-    fn load(&self) -> Option<&str> {
-        self.load.as_deref()
-    }
 
     fn to(&self) -> Option<&str> {
         None

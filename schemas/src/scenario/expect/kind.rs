@@ -2,7 +2,8 @@
 
 use crate::check::Findings;
 use crate::rule::Rule;
-use crate::scenario::{Scenario, Secret};
+use crate::scenario::Secret;
+use crate::units::Duration;
 
 /// A kind of expectation.
 #[derive(Debug)]
@@ -52,18 +53,33 @@ impl ExpectationInfo {
     }
 }
 
-/// Where an expectation stands in its scenario.
+/// What an expectation may know of a phase.
+pub(crate) struct PhaseFacts<'s> {
+    pub name: &'s str,
+    pub duration: Duration,
+    /// Whether it has faults, those included that are taken out because they are wrong.
+    pub has_faults: bool,
+}
+
+/// Where an expectation is in its scenario.
 #[derive(Clone, Copy)]
 pub(crate) struct At<'s> {
     /// The path of its own map.
     pub path: &'s str,
-    pub scenario: &'s Scenario,
+    /// All phases of the scenario.
+    pub phases: &'s [PhaseFacts<'s>],
     /// The index of its phase.
     pub phase: usize,
     pub kind: &'static ExpectationInfo,
 }
 
 impl At<'_> {
+    /// How long its phase lasts; none where the file says it wrongly.
+    pub(crate) fn duration(&self, findings: &Findings<'_>) -> Option<Duration> {
+        let known = !findings.map.damaged(&format!("phases[{}].duration", self.phase));
+        known.then(|| self.phases[self.phase].duration)
+    }
+
     /// The path of one of its keys.
     pub(crate) fn key(&self, key: &str) -> String {
         format!("{}.{key}", self.path)
@@ -75,9 +91,6 @@ pub(crate) trait ExpectationKind {
     /// What its keys must say together.
     const RULES: &'static [Rule];
 
-    /// The load that is asked; without it, each of them.
-    fn load(&self) -> Option<&str>;
-
     /// The earlier phase that it compares with, where it names one.
     fn to(&self) -> Option<&str>;
 
@@ -86,6 +99,69 @@ pub(crate) trait ExpectationKind {
 
     /// What in it must not reach a report.
     fn secrets(&self) -> Vec<Secret>;
+}
+
+/// What several kinds have, and others lack.
+pub(super) trait Shared {
+    fn load(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// The type of a kind: its own fields, and behind them the shared parts that it has. `sampled` is for answers from a sample of
+/// requests; its comment says how many the answer needs.
+macro_rules! expectation {
+    ($(#[$meta:meta])* pub struct $name:ident { $($own:tt)* } $($parts:tt)*) => {
+        expectation!(@ [$(#[$meta])*] $name [$($own)*] [] [] $($parts)*);
+    };
+    (@ $meta:tt $name:ident [$($fields:tt)*] [$($get:tt)*] [$($inherent:tt)*]
+     sampled { $(#[$needed:meta])+ }, $($rest:tt)*) => {
+        expectation!(@ $meta $name [$($fields)*
+            $(#[$needed])+
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            #[schemars(range(min = 1), extend("examples" = [300]))]
+            pub min_samples: Option<u64>,
+            /// What is held against the limits: the observed value, or its whole interval. Default `point`.
+            #[serde(default, skip_serializing_if = "crate::scenario::expect::limits::Decide::is_point")]
+            pub decide: $crate::scenario::expect::limits::Decide,
+            /// The confidence level of the interval. Default 95%.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            #[schemars(extend("examples" = ["99%"]))]
+            pub confidence: Option<$crate::units::Percent>,
+        ] [$($get)*] [$($inherent)*
+            /// How its answer follows from a sample of requests.
+            pub fn sampling(&self) -> $crate::scenario::expect::limits::Sampling {
+                $crate::scenario::expect::limits::Sampling {
+                    min_samples: self.min_samples,
+                    decide: self.decide,
+                    confidence: self.confidence,
+                }
+            }
+        ] $($rest)*);
+    };
+    (@ $meta:tt $name:ident [$($fields:tt)*] [$($get:tt)*] $inherent:tt
+     load, $($rest:tt)*) => {
+        expectation!(@ $meta $name [$($fields)*
+            /// Only this load. Default: each load is asked by itself.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            #[schemars(extend("examples" = ["completions"]))]
+            pub load: Option<String>,
+        ] [$($get)*
+            fn load(&self) -> Option<&str> {
+                self.load.as_deref()
+            }
+        ] $inherent $($rest)*);
+    };
+    (@ [$($meta:tt)*] $name:ident [$($fields:tt)*] [$($get:tt)*] [$($inherent:tt)*]) => {
+        $($meta)*
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name { $($fields)* }
+
+        impl $name { $($inherent)* }
+
+        impl $crate::scenario::expect::kind::Shared for $name { $($get)* }
+    };
 }
 
 /// The list of all kinds: the type of an expectation, and what follows from the list alone.
@@ -121,7 +197,7 @@ macro_rules! expectation_kinds {
 
             /// The load that is asked; without it, each of them.
             pub fn load(&self) -> Option<&str> {
-                match self { $(Self::$variant(it) => ExpectationKind::load(it),)* }
+                match self { $(Self::$variant(it) => Shared::load(it),)* }
             }
 
             /// The earlier phase that it compares with, where it names one.
@@ -130,8 +206,8 @@ macro_rules! expectation_kinds {
             }
 
             /// Checks it, at the path of its map in a phase.
-            pub(crate) fn check(&self, path: &str, scenario: &Scenario, phase: usize, findings: &mut Findings<'_>) {
-                let at = At { path, scenario, phase, kind: self.info() };
+            pub(crate) fn check(&self, path: &str, phases: &[PhaseFacts<'_>], phase: usize, findings: &mut Findings<'_>) {
+                let at = At { path, phases, phase, kind: self.info() };
                 match self { $(Self::$variant(it) => ExpectationKind::check(it, at, findings),)* }
             }
 

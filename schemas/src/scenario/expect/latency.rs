@@ -4,12 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
-use super::limits::Decide;
-use crate::check::{Findings, expect as check};
+use crate::check::Findings;
+use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::rule::Rule;
 use crate::scenario::Secret;
-use crate::units::{Duration, Percent, Percentile, short};
+use crate::units::{Duration, Percentile, short};
 
 /// Below this, the chance differences between two phases of the same service decide about a ratio of percentiles.
 const TIGHT_RATIO: f64 = 1.25;
@@ -82,45 +82,30 @@ impl LatencyOf {
     }
 }
 
-/// Limits on a percentile of the latency.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Latency {
-    /// Which percentile.
-    pub percentile: Percentile,
-    /// Which requests it is of. Default `all`. Only for `latency` and `latency_ratio`.
-    #[serde(default, skip_serializing_if = "LatencyOf::is_all")]
-    pub of: LatencyOf,
-    /// At least this long.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min: Option<Duration>,
-    /// At most this long.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max: Option<Duration>,
-    /// How many requests the answer needs at least. Default: as many as the question takes, see the judge's rules; with
-    /// fewer the answer is `inconclusive`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1), extend("examples" = [300]))]
-    pub min_samples: Option<u64>,
-    /// What is held against the limits: the observed value, or its whole interval. Default `point`.
-    #[serde(default, skip_serializing_if = "Decide::is_point")]
-    pub decide: Decide,
-    /// The confidence level of the interval. Default 95%.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["99%"]))]
-    pub confidence: Option<Percent>,
-    /// Only this load. Default: each load is asked by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["completions"]))]
-    pub load: Option<String>,
+expectation! {
+    /// Limits on a percentile of the latency.
+    pub struct Latency {
+        /// Which percentile.
+        pub percentile: Percentile,
+        /// Which requests it is of. Default `all`. Only for `latency` and `latency_ratio`.
+        #[serde(default, skip_serializing_if = "LatencyOf::is_all")]
+        pub of: LatencyOf,
+        /// At least this long.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub min: Option<Duration>,
+        /// At most this long.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub max: Option<Duration>,
+    }
+    sampled {
+        /// How many requests the answer needs at least. Default: as many as the question takes, see the judge's rules; with
+        /// fewer the answer is `inconclusive`.
+    },
+    load,
 }
 
 impl ExpectationKind for Latency {
     const RULES: &'static [Rule] = &[Rule::LIMITS];
-
-    fn load(&self) -> Option<&str> {
-        self.load.as_deref()
-    }
 
     fn to(&self) -> Option<&str> {
         None
@@ -143,55 +128,40 @@ impl ExpectationKind for Latency {
     }
 }
 
-/// Limits on a percentile of the latency, relative to an earlier phase of the same run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LatencyRatio {
-    /// Which percentile.
-    pub percentile: Percentile,
-    /// Which requests it is of. Default `all`. Only for `latency` and `latency_ratio`.
-    #[serde(default, skip_serializing_if = "LatencyOf::is_all")]
-    pub of: LatencyOf,
-    /// The earlier phase to compare with.
-    #[schemars(extend("examples" = ["baseline"]))]
-    pub to: String,
-    /// At least this many times as long.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.0), extend("examples" = [1.0]))]
-    pub min: Option<f64>,
-    /// At most this many times as long.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.0), extend("examples" = [3.0]))]
-    pub max: Option<f64>,
-    /// A value of this percentile that is good whatever the ratio says, so that a tiny baseline does not fail a run: with
-    /// `or_below: 50ms`, 3 ms after 1 ms passes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["50ms"]))]
-    pub or_below: Option<Duration>,
-    /// How many requests the answer needs at least. Default: as many as the question takes, see the judge's rules; with
-    /// fewer the answer is `inconclusive`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1), extend("examples" = [300]))]
-    pub min_samples: Option<u64>,
-    /// What is held against the limits: the observed value, or its whole interval. Default `point`.
-    #[serde(default, skip_serializing_if = "Decide::is_point")]
-    pub decide: Decide,
-    /// The confidence level of the interval. Default 95%.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["99%"]))]
-    pub confidence: Option<Percent>,
-    /// Only this load. Default: each load is asked by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["completions"]))]
-    pub load: Option<String>,
+expectation! {
+    /// Limits on a percentile of the latency, relative to an earlier phase of the same run.
+    pub struct LatencyRatio {
+        /// Which percentile.
+        pub percentile: Percentile,
+        /// Which requests it is of. Default `all`. Only for `latency` and `latency_ratio`.
+        #[serde(default, skip_serializing_if = "LatencyOf::is_all")]
+        pub of: LatencyOf,
+        /// The earlier phase to compare with.
+        #[schemars(extend("examples" = ["baseline"]))]
+        pub to: String,
+        /// At least this many times as long.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 0.0), extend("examples" = [1.0]))]
+        pub min: Option<f64>,
+        /// At most this many times as long.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 0.0), extend("examples" = [3.0]))]
+        pub max: Option<f64>,
+        /// A value of this percentile that is good whatever the ratio says, so that a tiny baseline does not fail a run: with
+        /// `or_below: 50ms`, 3 ms after 1 ms passes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = ["50ms"]))]
+        pub or_below: Option<Duration>,
+    }
+    sampled {
+        /// How many requests the answer needs at least. Default: as many as the question takes, see the judge's rules; with
+        /// fewer the answer is `inconclusive`.
+    },
+    load,
 }
 
 impl ExpectationKind for LatencyRatio {
     const RULES: &'static [Rule] = &[Rule::LIMITS];
-
-    fn load(&self) -> Option<&str> {
-        self.load.as_deref()
-    }
 
     fn to(&self) -> Option<&str> {
         Some(&self.to)

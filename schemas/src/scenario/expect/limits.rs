@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::rule::Rule;
+use crate::units::Percent;
 
 /// What is held against an expectation's limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +23,17 @@ impl Decide {
     pub const fn is_point(&self) -> bool {
         matches!(self, Self::Point)
     }
+}
+
+/// How an answer follows from a sample of requests, as the scenario says it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sampling {
+    /// How many requests the answer needs at least; without it, as many as the question takes.
+    pub min_samples: Option<u64>,
+    /// What is held against the limits.
+    pub decide: Decide,
+    /// The confidence level of the interval; without it, 95 %.
+    pub confidence: Option<Percent>,
 }
 
 /// Limits on a number, both inclusive.

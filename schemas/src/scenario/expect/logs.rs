@@ -1,11 +1,9 @@
 //! `logs`: whether a pattern appears in the logs of some pods.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
 use super::limits::CountLimits;
-use crate::check::{Findings, expect as check};
+use crate::check::Findings;
+use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::rule::Rule;
 use crate::scenario::{PodSelector, Secret};
@@ -18,36 +16,32 @@ pub(super) const LOGS: ExpectationFacts = ExpectationFacts {
     example: "{matches: \"panicked at|FATAL\", max: 0}",
 };
 
-/// Limits on how many lines of pods' logs match a pattern during the phase, by the time stamps of the cluster.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Logs {
-    /// A regular expression (the syntax of Rust's `regex`) that a line must match somewhere.
-    #[schemars(extend("examples" = ["panicked at|FATAL"]))]
-    pub matches: String,
-    /// Which pods. Default: those of the selectors of the scenario's faults, all that match.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub select: Option<PodSelector>,
-    /// Only this container of them. Default: all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["worker"]))]
-    pub container: Option<String>,
-    /// At least so many lines: with `1`, the pattern appears.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = [1]))]
-    pub min: Option<u64>,
-    /// At most so many lines: with `0`, the pattern does not appear.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = [0]))]
-    pub max: Option<u64>,
+expectation! {
+    /// Limits on how many lines of pods' logs match a pattern during the phase, by the time stamps of the cluster.
+    pub struct Logs {
+        /// A regular expression (the syntax of Rust's `regex`) that a line must match somewhere.
+        #[schemars(extend("examples" = ["panicked at|FATAL"]))]
+        pub matches: String,
+        /// Which pods. Default: those of the selectors of the scenario's faults, all that match.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub select: Option<PodSelector>,
+        /// Only this container of them. Default: all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = ["worker"]))]
+        pub container: Option<String>,
+        /// At least so many lines: with `1`, the pattern appears.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = [1]))]
+        pub min: Option<u64>,
+        /// At most so many lines: with `0`, the pattern does not appear.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = [0]))]
+        pub max: Option<u64>,
+    }
 }
 
 impl ExpectationKind for Logs {
     const RULES: &'static [Rule] = &[Rule::LIMITS];
-
-    fn load(&self) -> Option<&str> {
-        None
-    }
 
     fn to(&self) -> Option<&str> {
         None

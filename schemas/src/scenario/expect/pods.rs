@@ -1,11 +1,9 @@
 //! `pods`: what the cluster shows of some pods.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
 use super::limits::CountLimits;
-use crate::check::{Findings, expect as check};
+use crate::check::Findings;
+use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::rule::Rule;
 use crate::scenario::{PodSelector, Secret};
@@ -19,29 +17,26 @@ pub(super) const PODS: ExpectationFacts = ExpectationFacts {
     example: "{restarts: {max: 0}, ready_within: 30s}",
 };
 
-/// Limits on what the cluster shows of some pods during the phase. They are looked at once a second.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Pods {
-    /// Which pods. Default: those of the selectors of the scenario's faults, all that match.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub select: Option<PodSelector>,
-    /// How many times containers of these pods started again during the phase.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub restarts: Option<CountLimits>,
-    /// As many of these pods as were ready before the first fault are ready again at most so long after the phase began
-    /// (or after its faults were in place), and stay so until its end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["30s"]))]
-    pub ready_within: Option<Duration>,
+expectation! {
+    /// Limits on what the cluster shows of some pods during the phase. They are looked at once a second.
+    #[derive(Default)]
+    pub struct Pods {
+        /// Which pods. Default: those of the selectors of the scenario's faults, all that match.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub select: Option<PodSelector>,
+        /// How many times containers of these pods started again during the phase.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub restarts: Option<CountLimits>,
+        /// As many of these pods as were ready before the first fault are ready again at most so long after the phase began
+        /// (or after its faults were in place), and stay so until its end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = ["30s"]))]
+        pub ready_within: Option<Duration>,
+    }
 }
 
 impl ExpectationKind for Pods {
     const RULES: &'static [Rule] = &[Rule::Some(&["restarts", "ready_within"])];
-
-    fn load(&self) -> Option<&str> {
-        None
-    }
 
     fn to(&self) -> Option<&str> {
         None
@@ -58,15 +53,14 @@ impl ExpectationKind for Pods {
         if let Some(restarts) = self.restarts {
             check::counts(At { path: &at.key("restarts"), ..at }, restarts, findings);
         }
-        let phase = &at.scenario.phases[at.phase];
-        if let Some(within) = self.ready_within.filter(|within| {
-            *within >= phase.duration && !findings.map.damaged(&format!("phases[{}].duration", at.phase))
-        }) {
+        if let (Some(within), Some(duration)) = (self.ready_within, at.duration(findings))
+            && within >= duration
+        {
             findings.push(
                 &at.key("ready_within"),
                 Diagnostic::error(
                     Code::LimitRange,
-                    format!("the phase lasts {}: pods that are ready after {within} could not be seen", phase.duration),
+                    format!("the phase lasts {duration}: pods that are ready after {within} could not be seen"),
                 )
                 .help("lengthen the phase, or allow less"),
             );

@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
-use crate::check::{Findings, expect as check};
+use crate::check::Findings;
+use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::rule::Rule;
 use crate::scenario::Secret;
@@ -19,46 +20,42 @@ pub(super) const PROMETHEUS: ExpectationFacts = ExpectationFacts {
     example: "{url: \"http://prometheus.monitoring:9090\", query: sum(up), min: 3}",
 };
 
-/// Limits on what Prometheus says of the phase, alone or against an earlier phase.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Prometheus {
-    /// The server's URL, without `/api/v1`.
-    #[schemars(extend("examples" = ["http://prometheus.monitoring:9090"]))]
-    pub url: String,
-    /// The query, in PromQL. Its answer must be one series: aggregate with `sum`, `avg` or `max`.
-    #[schemars(extend("examples" = ["sum(rate(http_requests_total{code=~\"5..\"}[30s]))"]))]
-    pub query: String,
-    /// How the values of the phase become one. Default `mean`.
-    #[serde(default, skip_serializing_if = "Over::is_mean")]
-    pub over: Over,
-    /// The earlier phase to compare with: then the limits are on the ratio of the two values.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["baseline"]))]
-    pub to: Option<String>,
-    /// At least this value, or this many times the earlier phase's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = [0.5]))]
-    pub min: Option<f64>,
-    /// At most this value, or this many times the earlier phase's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = [2.0]))]
-    pub max: Option<f64>,
-    /// The time between two values of the phase. Default 1s, longer for phases of more than five minutes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["5s"]))]
-    pub step: Option<Duration>,
-    /// Headers of the request, such as `Authorization`.
-    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub headers: IndexMap<String, String>,
+expectation! {
+    /// Limits on what Prometheus says of the phase, alone or against an earlier phase.
+    pub struct Prometheus {
+        /// The server's URL, without `/api/v1`.
+        #[schemars(extend("examples" = ["http://prometheus.monitoring:9090"]))]
+        pub url: String,
+        /// The query, in PromQL. Its answer must be one series: aggregate with `sum`, `avg` or `max`.
+        #[schemars(extend("examples" = ["sum(rate(http_requests_total{code=~\"5..\"}[30s]))"]))]
+        pub query: String,
+        /// How the values of the phase become one. Default `mean`.
+        #[serde(default, skip_serializing_if = "Over::is_mean")]
+        pub over: Over,
+        /// The earlier phase to compare with: then the limits are on the ratio of the two values.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = ["baseline"]))]
+        pub to: Option<String>,
+        /// At least this value, or this many times the earlier phase's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = [0.5]))]
+        pub min: Option<f64>,
+        /// At most this value, or this many times the earlier phase's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = [2.0]))]
+        pub max: Option<f64>,
+        /// The time between two values of the phase. Default 1s, longer for phases of more than five minutes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = ["5s"]))]
+        pub step: Option<Duration>,
+        /// Headers of the request, such as `Authorization`.
+        #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+        pub headers: IndexMap<String, String>,
+    }
 }
 
 impl ExpectationKind for Prometheus {
     const RULES: &'static [Rule] = &[Rule::LIMITS];
-
-    fn load(&self) -> Option<&str> {
-        None
-    }
 
     fn to(&self) -> Option<&str> {
         self.to.as_deref()

@@ -1,14 +1,10 @@
 //! How much a service gets done in a time, alone and divided by that of an earlier phase.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
-use super::limits::Decide;
-use crate::check::{Findings, expect as check};
+use crate::check::Findings;
+use crate::check::expect::rules as check;
 use crate::rule::Rule;
 use crate::scenario::Secret;
-use crate::units::Percent;
 
 pub(super) const OUTPUT_TOKENS_PER_SECOND: ExpectationFacts = ExpectationFacts {
     noun: "output tokens per second ",
@@ -34,43 +30,29 @@ pub(super) const THROUGHPUT_RATIO: ExpectationFacts = ExpectationFacts {
     example: "{to: baseline, min: 0.8}",
 };
 
-/// Limits on the tokens that a load's streams bring per second of the phase. Only streams that ended well count, by the
-/// moment when they were due; the server's own count (`usage`) where it gives one, else one token for each piece.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TokenRate {
-    /// At least so many tokens per second.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.0), extend("examples" = [150.0]))]
-    pub min: Option<f64>,
-    /// At most so many tokens per second.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.0), extend("examples" = [400.0]))]
-    pub max: Option<f64>,
-    /// How many requests the answer needs at least. Default: 20; with fewer the
-    /// answer is `inconclusive`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1), extend("examples" = [300]))]
-    pub min_samples: Option<u64>,
-    /// What is held against the limits: the observed value, or its whole interval. Default `point`.
-    #[serde(default, skip_serializing_if = "Decide::is_point")]
-    pub decide: Decide,
-    /// The confidence level of the interval. Default 95%.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["99%"]))]
-    pub confidence: Option<Percent>,
-    /// Only this load. Default: each load is asked by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["completions"]))]
-    pub load: Option<String>,
+expectation! {
+    /// Limits on the tokens that a load's streams bring per second of the phase. Only streams that ended well count, by the
+    /// moment when they were due; the server's own count (`usage`) where it gives one, else one token for each piece.
+    #[derive(Default)]
+    pub struct TokenRate {
+        /// At least so many tokens per second.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 0.0), extend("examples" = [150.0]))]
+        pub min: Option<f64>,
+        /// At most so many tokens per second.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 0.0), extend("examples" = [400.0]))]
+        pub max: Option<f64>,
+    }
+    sampled {
+        /// How many requests the answer needs at least. Default: 20; with fewer the
+        /// answer is `inconclusive`.
+    },
+    load,
 }
 
 impl ExpectationKind for TokenRate {
     const RULES: &'static [Rule] = &[Rule::LIMITS];
-
-    fn load(&self) -> Option<&str> {
-        self.load.as_deref()
-    }
 
     fn to(&self) -> Option<&str> {
         None
@@ -86,45 +68,30 @@ impl ExpectationKind for TokenRate {
     }
 }
 
-/// Limits on something per second (answers, tokens), relative to an earlier phase of the same run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RateRatio {
-    /// The earlier phase to compare with.
-    #[schemars(extend("examples" = ["baseline"]))]
-    pub to: String,
-    /// At least this many times as much.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.0), extend("examples" = [0.8]))]
-    pub min: Option<f64>,
-    /// At most this many times as much.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.0), extend("examples" = [1.2]))]
-    pub max: Option<f64>,
-    /// How many requests of either phase the answer needs at least. Default: 20; with fewer the
-    /// answer is `inconclusive`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1), extend("examples" = [300]))]
-    pub min_samples: Option<u64>,
-    /// What is held against the limits: the observed value, or its whole interval. Default `point`.
-    #[serde(default, skip_serializing_if = "Decide::is_point")]
-    pub decide: Decide,
-    /// The confidence level of the interval. Default 95%.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["99%"]))]
-    pub confidence: Option<Percent>,
-    /// Only this load. Default: each load is asked by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["completions"]))]
-    pub load: Option<String>,
+expectation! {
+    /// Limits on something per second (answers, tokens), relative to an earlier phase of the same run.
+    pub struct RateRatio {
+        /// The earlier phase to compare with.
+        #[schemars(extend("examples" = ["baseline"]))]
+        pub to: String,
+        /// At least this many times as much.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 0.0), extend("examples" = [0.8]))]
+        pub min: Option<f64>,
+        /// At most this many times as much.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 0.0), extend("examples" = [1.2]))]
+        pub max: Option<f64>,
+    }
+    sampled {
+        /// How many requests of either phase the answer needs at least. Default: 20; with fewer the
+        /// answer is `inconclusive`.
+    },
+    load,
 }
 
 impl ExpectationKind for RateRatio {
     const RULES: &'static [Rule] = &[Rule::LIMITS];
-
-    fn load(&self) -> Option<&str> {
-        self.load.as_deref()
-    }
 
     fn to(&self) -> Option<&str> {
         Some(&self.to)

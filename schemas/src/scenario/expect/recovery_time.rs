@@ -1,10 +1,8 @@
 //! `recovery_time`: how soon the service is as it was before the faults.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
-use crate::check::{Findings, expect as check};
+use crate::check::Findings;
+use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::rule::Rule;
 use crate::scenario::Secret;
@@ -21,37 +19,34 @@ pub(super) const RECOVERY_TIME: ExpectationFacts = ExpectationFacts {
     example: "{max: 15s, hold: 5s}",
 };
 
-/// Limits on the time to recover.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RecoveryTime {
-    /// At least this long.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min: Option<Duration>,
-    /// At most this long.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max: Option<Duration>,
-    /// How long the service must stay within tolerance to count as recovered. Default 5s.
-    #[serde(default = "RecoveryTime::default_hold")]
-    pub hold: Duration,
-    /// The phase to compare with. Default: the last phase without faults before the first fault.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["baseline"]))]
-    pub to: Option<String>,
-    /// The length of the windows that are judged, and so the resolution of the answer. Default 1s.
-    #[serde(default = "RecoveryTime::default_window")]
-    pub window: Duration,
-    /// How much lower than the baseline's success rate a window may be. Default 1%.
-    #[serde(default = "RecoveryTime::default_tolerance")]
-    pub tolerance: Percent,
-    /// How many times the baseline's p95 a window's p95 may be. Default 2.
-    #[serde(default = "RecoveryTime::default_latency_tolerance")]
-    #[schemars(range(min = 1.0))]
-    pub latency_tolerance: f64,
-    /// Only this load. Default: each load is asked by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["completions"]))]
-    pub load: Option<String>,
+expectation! {
+    /// Limits on the time to recover.
+    pub struct RecoveryTime {
+        /// At least this long.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub min: Option<Duration>,
+        /// At most this long.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub max: Option<Duration>,
+        /// How long the service must stay within tolerance to count as recovered. Default 5s.
+        #[serde(default = "RecoveryTime::default_hold")]
+        pub hold: Duration,
+        /// The phase to compare with. Default: the last phase without faults before the first fault.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = ["baseline"]))]
+        pub to: Option<String>,
+        /// The length of the windows that are judged, and so the resolution of the answer. Default 1s.
+        #[serde(default = "RecoveryTime::default_window")]
+        pub window: Duration,
+        /// How much lower than the baseline's success rate a window may be. Default 1%.
+        #[serde(default = "RecoveryTime::default_tolerance")]
+        pub tolerance: Percent,
+        /// How many times the baseline's p95 a window's p95 may be. Default 2.
+        #[serde(default = "RecoveryTime::default_latency_tolerance")]
+        #[schemars(range(min = 1.0))]
+        pub latency_tolerance: f64,
+    }
+    load,
 }
 
 impl Default for RecoveryTime {
@@ -90,44 +85,39 @@ impl RecoveryTime {
 impl ExpectationKind for RecoveryTime {
     const RULES: &'static [Rule] = &[Rule::LIMITS];
 
-    fn load(&self) -> Option<&str> {
-        self.load.as_deref()
-    }
-
     fn to(&self) -> Option<&str> {
         self.to.as_deref()
     }
 
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {
-        let phase = &at.scenario.phases[at.phase];
         check::limits(at, self.min.map(Duration::as_secs_f64), self.max.map(Duration::as_secs_f64), findings);
         if let Some(to) = &self.to {
             check::earlier(at, to, findings);
         }
         after_faults(at, self, findings);
-        let duration_known = !findings.map.damaged(&format!("phases[{}].duration", at.phase));
-        if self.hold >= phase.duration && duration_known {
+        let duration = at.duration(findings);
+        if let Some(duration) = duration.filter(|duration| self.hold >= *duration) {
             findings.push(
                 &at.key("hold"),
                 Diagnostic::error(
                     Code::RecoveryWindow,
                     format!(
-                        "the service must hold for {}, and its phase lasts {}: recovery could never be seen",
-                        self.hold, phase.duration
+                        "the service must hold for {}, and its phase lasts {duration}: recovery could never be seen",
+                        self.hold
                     ),
                 )
                 .help("lengthen the phase, or shorten `hold`"),
             );
-        } else if let Some(max) =
-            self.max.filter(|max| duration_known && max.get() + self.hold.get() > phase.duration.get())
+        } else if let (Some(max), Some(duration)) = (self.max, duration)
+            && max.get() + self.hold.get() > duration.get()
         {
             findings.push(
                 &at.key("max"),
                 Diagnostic::warning(
                     Code::RecoveryWindow,
                     format!(
-                        "a recovery after {max} that holds for {} needs more than the phase's {}",
-                        self.hold, phase.duration
+                        "a recovery after {max} that holds for {} needs more than the phase's {duration}",
+                        self.hold
                     ),
                 )
                 .help("lengthen the phase: a recovery that is not seen in time counts as none"),
@@ -185,7 +175,7 @@ impl ExpectationKind for RecoveryTime {
 
 /// That there is a fault to recover from, removed before this phase, and a baseline before that fault.
 fn after_faults(at: At<'_>, it: &RecoveryTime, findings: &mut Findings<'_>) {
-    match (0..at.phase).find(|phase| check::has_faults(at.scenario, *phase, findings)) {
+    match at.phases[..at.phase].iter().position(|phase| phase.has_faults) {
         None => findings.push(
             at.path,
             Diagnostic::error(

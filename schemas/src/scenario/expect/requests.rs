@@ -1,41 +1,33 @@
 //! `requests`: how many requests were due.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
 use super::limits::CountLimits;
-use crate::check::{Findings, expect as check};
+use crate::check::Findings;
+use crate::check::expect::rules as check;
 use crate::rule::Rule;
 use crate::scenario::Secret;
 
 pub(super) const REQUESTS: ExpectationFacts =
     ExpectationFacts { noun: "", about: About::Requests, counts_work: true, limit: "100", example: "{min: 100}" };
 
-/// Limits on how many requests were due.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Requests {
-    /// At least so many.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = [100]))]
-    pub min: Option<u64>,
-    /// At most so many. None at all is inconclusive, unless this is 0.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = [10_000]))]
-    pub max: Option<u64>,
-    /// Only this load. Default: each load is asked by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["completions"]))]
-    pub load: Option<String>,
+expectation! {
+    /// Limits on how many requests were due.
+    #[derive(Default)]
+    pub struct Requests {
+        /// At least so many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = [100]))]
+        pub min: Option<u64>,
+        /// At most so many. None at all is inconclusive, unless this is 0.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = [10_000]))]
+        pub max: Option<u64>,
+    }
+    load,
 }
 
 impl ExpectationKind for Requests {
     const RULES: &'static [Rule] = &[Rule::LIMITS];
-
-    fn load(&self) -> Option<&str> {
-        self.load.as_deref()
-    }
 
     fn to(&self) -> Option<&str> {
         None

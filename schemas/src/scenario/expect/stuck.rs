@@ -1,11 +1,9 @@
 //! `stuck`: requests that never come to any end.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
 use super::limits::CountLimits;
-use crate::check::{Findings, expect as check};
+use crate::check::Findings;
+use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::rule::Rule;
 use crate::scenario::Secret;
@@ -19,28 +17,25 @@ pub(super) const STUCK: ExpectationFacts = ExpectationFacts {
     example: "{max: 0, times: 2}",
 };
 
-/// Limits on how many requests were stuck: sent, and without any end (an answer, an error, a reset) after `times` their
-/// timeout, or still under way when the run was over.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Stuck {
-    /// At least so many.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = [1]))]
-    pub min: Option<u64>,
-    /// At most so many.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = [0]))]
-    pub max: Option<u64>,
-    /// How many times its timeout a request may take to come to any end. With more than 1, requests that timed out (and
-    /// count as such) are listened to for so much longer; in a closed loop their workers wait as long. Default 1.
-    #[serde(default = "Stuck::default_times")]
-    #[schemars(range(min = 1.0, max = 10.0))]
-    pub times: f64,
-    /// Only this load. Default: each load is asked by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["completions"]))]
-    pub load: Option<String>,
+expectation! {
+    /// Limits on how many requests were stuck: sent, and without any end (an answer, an error, a reset) after `times` their
+    /// timeout, or still under way when the run was over.
+    pub struct Stuck {
+        /// At least so many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = [1]))]
+        pub min: Option<u64>,
+        /// At most so many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = [0]))]
+        pub max: Option<u64>,
+        /// How many times its timeout a request may take to come to any end. With more than 1, requests that timed out (and
+        /// count as such) are listened to for so much longer; in a closed loop their workers wait as long. Default 1.
+        #[serde(default = "Stuck::default_times")]
+        #[schemars(range(min = 1.0, max = 10.0))]
+        pub times: f64,
+    }
+    load,
 }
 
 impl Stuck {
@@ -51,10 +46,6 @@ impl Stuck {
 
 impl ExpectationKind for Stuck {
     const RULES: &'static [Rule] = &[Rule::LIMITS];
-
-    fn load(&self) -> Option<&str> {
-        self.load.as_deref()
-    }
 
     fn to(&self) -> Option<&str> {
         None

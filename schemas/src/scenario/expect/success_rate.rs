@@ -1,11 +1,8 @@
 //! `success_rate`: the share of requests that succeeded.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
-use super::limits::Decide;
-use crate::check::{Findings, expect as check};
+use crate::check::Findings;
+use crate::check::expect::rules as check;
 use crate::rule::Rule;
 use crate::scenario::Secret;
 use crate::units::Percent;
@@ -13,40 +10,26 @@ use crate::units::Percent;
 pub(super) const SUCCESS_RATE: ExpectationFacts =
     ExpectationFacts { noun: "", about: About::Requests, counts_work: false, limit: "99%", example: "{min: 99%}" };
 
-/// Limits on the share of requests that succeeded.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SuccessRate {
-    /// At least this share.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min: Option<Percent>,
-    /// At most this share.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max: Option<Percent>,
-    /// How many requests the answer needs at least. Default: as many as the question takes, see the judge's rules; with
-    /// fewer the answer is `inconclusive`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1), extend("examples" = [300]))]
-    pub min_samples: Option<u64>,
-    /// What is held against the limits: the observed value, or its whole interval. Default `point`.
-    #[serde(default, skip_serializing_if = "Decide::is_point")]
-    pub decide: Decide,
-    /// The confidence level of the interval. Default 95%.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["99%"]))]
-    pub confidence: Option<Percent>,
-    /// Only this load. Default: each load is asked by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["completions"]))]
-    pub load: Option<String>,
+expectation! {
+    /// Limits on the share of requests that succeeded.
+    #[derive(Default)]
+    pub struct SuccessRate {
+        /// At least this share.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub min: Option<Percent>,
+        /// At most this share.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub max: Option<Percent>,
+    }
+    sampled {
+        /// How many requests the answer needs at least. Default: as many as the question takes, see the judge's rules; with
+        /// fewer the answer is `inconclusive`.
+    },
+    load,
 }
 
 impl ExpectationKind for SuccessRate {
     const RULES: &'static [Rule] = &[Rule::LIMITS];
-
-    fn load(&self) -> Option<&str> {
-        self.load.as_deref()
-    }
 
     fn to(&self) -> Option<&str> {
         None

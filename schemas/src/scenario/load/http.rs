@@ -1,17 +1,14 @@
 //! Plain HTTP requests: one, or several with weights.
 
+mod kind;
+
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::Check;
-use super::kind::{LoadFacts, LoadKind};
 use super::reach::Reach;
 use super::text::RequestText;
-use crate::check::Findings;
-use crate::check::load::{Rows, request};
-use crate::rule::Rule;
-use crate::scenario::Secret;
 
 /// Plain HTTP requests to a service of the cluster or to a URL: exactly one of `service` and `url`. What is sent stands
 /// here, or under `requests` where there are several.
@@ -108,42 +105,6 @@ pub struct HttpRequest {
 impl HttpRequest {
     fn default_weight() -> u32 {
         1
-    }
-}
-
-impl LoadKind for Http {
-    const FACTS: LoadFacts = LoadFacts {
-        sent: &[
-            &["path"],
-            &["headers", "*"],
-            &["body"],
-            &["requests", "[]", "path"],
-            &["requests", "[]", "headers", "*"],
-            &["requests", "[]", "body"],
-        ],
-        rules: &[Rule::One(&["service", "url"])],
-        hint: "{service: \"shop:80\"}",
-        example: "{service: \"shop:80\", path: /items}",
-    };
-
-    fn service(&self) -> Option<&str> {
-        self.service.as_deref()
-    }
-
-    fn url(&self) -> Option<&str> {
-        self.url.as_deref()
-    }
-
-    fn reach(&self) -> Option<Reach> {
-        self.reach
-    }
-
-    fn check(&self, path: &str, rows: &mut Rows, findings: &mut Findings<'_>) {
-        request::http(path, self, rows, findings);
-    }
-
-    fn secrets(&self) -> Vec<Secret> {
-        self.all_requests().iter().flat_map(|request| Secret::headers(&request.headers)).collect()
     }
 }
 

@@ -130,7 +130,7 @@ macro_rules! load_kinds {
 
             /// Checks what is sent, and where to.
             pub(crate) fn check(self, path: &str, rows: &mut Rows, findings: &mut Findings<'_>) {
-                crate::check::load::target(path, self.service(), self.url(), self.reach(), findings);
+                crate::check::load::target::target(path, self.service(), self.url(), self.reach(), findings);
                 match self { $(Self::$variant(it) => LoadKind::check(it, path, rows, findings),)* }
             }
 

@@ -1,17 +1,12 @@
 //! Requests to an API that speaks like OpenAI's.
 
-mod check;
+mod kind;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kind::{LoadFacts, LoadKind};
 use super::{Check, Prompts, Reach, RequestText};
-use crate::check::Findings;
-use crate::check::load::Rows;
-use crate::rule::Rule;
-use crate::scenario::Secret;
 use crate::units::Duration;
 
 /// Which of the API's two ways to ask for text.
@@ -91,35 +86,6 @@ pub struct OpenAi {
     /// text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
-}
-
-impl LoadKind for OpenAi {
-    const FACTS: LoadFacts = LoadFacts {
-        sent: &[&["prompt"], &["headers", "*"]],
-        rules: &[Rule::One(&["service", "url"]), Rule::One(&["prompt", "prompts"])],
-        hint: "{service: \"frontend:8000\", ...}",
-        example: "{service: \"frontend:8000\", model: Qwen/Qwen3-0.6B, prompt: Say hello., stream: true}",
-    };
-
-    fn service(&self) -> Option<&str> {
-        self.service.as_deref()
-    }
-
-    fn url(&self) -> Option<&str> {
-        self.url.as_deref()
-    }
-
-    fn reach(&self) -> Option<Reach> {
-        self.reach
-    }
-
-    fn check(&self, path: &str, rows: &mut Rows, findings: &mut Findings<'_>) {
-        check::check(path, self, rows, findings);
-    }
-
-    fn secrets(&self) -> Vec<Secret> {
-        Secret::headers(&self.headers)
-    }
 }
 
 impl OpenAi {

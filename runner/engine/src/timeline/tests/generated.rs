@@ -196,7 +196,7 @@ impl fmt::Display for Case {
         for event in self.events.log() {
             writeln!(out, "{:7.2} {:?}", event.elapsed_s.unwrap_or_default(), event.kind)?;
         }
-        for fault in &self.outcome.faults {
+        for fault in self.outcome.faults.values() {
             writeln!(out, "{}: {:?} {:?} {:?}", fault.name, fault.state, fault.injection, fault.problem)?;
         }
         write!(out, "errors {:?}", self.outcome.errors)
@@ -332,7 +332,7 @@ impl Case {
 
     fn check_fault(&self, fault: usize) {
         let name = NAMES[fault];
-        let result = &self.outcome.faults[fault];
+        let result = &self.outcome.faults[name];
         let Some(injected) = self.first(name, "inject") else {
             assert_eq!(result.state, FaultState::Planned, "{self}");
             assert!(self.first(name, "dismiss").is_some() && self.first(name, "undo").is_none(), "{self}");

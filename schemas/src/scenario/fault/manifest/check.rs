@@ -1,52 +1,47 @@
 //! Checks of manifests: that the object can be created, and that the conditions say something.
 
+use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::{Condition, Manifest};
+use super::condition::{Condition, Field};
 use crate::check::{Findings, dns_label, is_dns_label};
 use crate::diagnostic::{Code, Diagnostic};
 
-pub(super) fn manifest(path: &str, manifest: &Manifest, findings: &mut Findings<'_>) {
-    let object = format!("{path}.object");
-    let wrong = |path: &str, message: &str, help: &str, findings: &mut Findings<'_>| {
-        findings.push(path, Diagnostic::error(Code::Manifest, message).help(help));
-    };
+pub(super) fn object(path: &str, object: &IndexMap<String, Value>, findings: &mut Findings<'_>) {
     for (key, example, fits) in [
         ("apiVersion", "chaos-mesh.org/v1alpha1", is_api_version as fn(&str) -> bool),
         ("kind", "NetworkChaos", is_kind),
     ] {
         let help = format!("write `{key}: {example}`");
-        match manifest.object.get(key) {
+        match object.get(key) {
             Some(Value::String(text)) if fits(text) => {}
             Some(_) => {
-                wrong(&format!("{object}.{key}"), &format!("this cannot be the `{key}` of an object"), &help, findings);
+                wrong(&format!("{path}.{key}"), format!("this cannot be the `{key}` of an object"), &help, findings);
             }
-            None => wrong(&object, &format!("this object does not say its `{key}`"), &help, findings),
+            None => wrong(path, format!("this object does not say its `{key}`"), &help, findings),
         }
     }
-    if manifest.object.contains_key("status") {
+    if object.contains_key("status") {
         let help = "remove it: what a controller finds there, it may take for its own work already done";
         findings.push_at_key(
-            &format!("{object}.status"),
+            &format!("{path}.status"),
             Diagnostic::error(Code::Manifest, "a new object has no status").help(help),
         );
     }
-    if let Some(metadata) = manifest.object.get("metadata") {
-        self::metadata(&format!("{object}.metadata"), metadata, findings);
+    if let Some(metadata) = object.get("metadata") {
+        self::metadata(&format!("{path}.metadata"), metadata, findings);
     }
-    if manifest.active_when.is_empty() {
+}
+
+pub(super) fn conditions(path: &str, active_when: &[Condition], gone_when: &[Condition], findings: &mut Findings<'_>) {
+    if active_when.is_empty() {
         let help = "write `active_when: [{field: \"status.conditions[type=AllInjected].status\", equals: \"True\"}]`";
         wrong(&format!("{path}.active_when"), "without a condition nothing shows that it acts", help, findings);
     }
-    if manifest.within.is_some_and(|within| within.is_zero()) {
-        let problem =
-            Diagnostic::error(Code::ZeroDuration, "this gives the object no time").help("write `within: 60s`");
-        findings.push(&format!("{path}.within"), problem);
-    }
-    for (index, it) in manifest.active_when.iter().enumerate() {
+    for (index, it) in active_when.iter().enumerate() {
         condition(&format!("{path}.active_when[{index}]"), it, findings);
     }
-    for (index, it) in manifest.gone_when.iter().enumerate() {
+    for (index, it) in gone_when.iter().enumerate() {
         let path = format!("{path}.gone_when[{index}]");
         condition(&path, it, findings);
         if it.of.is_none() && !findings.map.gone(&path) {
@@ -56,13 +51,14 @@ pub(super) fn manifest(path: &str, manifest: &Manifest, findings: &mut Findings<
     }
 }
 
+fn wrong(path: &str, message: impl Into<String>, help: &str, findings: &mut Findings<'_>) {
+    findings.push(path, Diagnostic::error(Code::Manifest, message).help(help));
+}
+
 /// The metadata, which the runner reads and adds to. The rest of the object is the API server's to check.
 fn metadata(path: &str, metadata: &Value, findings: &mut Findings<'_>) {
-    let wrong = |path: &str, message: String, help: &str, findings: &mut Findings<'_>| {
-        findings.push(path, Diagnostic::error(Code::Manifest, message).help(help));
-    };
     let Value::Object(metadata) = metadata else {
-        wrong(path, "this is not a map".to_owned(), "write `metadata: {name: x}`", findings);
+        wrong(path, "this is not a map", "write `metadata: {name: x}`", findings);
         return;
     };
     for key in ["generateName", "uid", "resourceVersion", "ownerReferences", "finalizers"] {
@@ -79,14 +75,14 @@ fn metadata(path: &str, metadata: &Value, findings: &mut Findings<'_>) {
         Some(Value::String(name)) if is_object_name(name) => {}
         Some(_) => {
             let help = "write up to 253 letters, digits, `-` and `.`, or remove it";
-            wrong(&format!("{path}.name"), "this cannot be the name of an object".to_owned(), help, findings);
+            wrong(&format!("{path}.name"), "this cannot be the name of an object", help, findings);
         }
     }
     match metadata.get("namespace") {
         None | Some(Value::Null) => {}
         Some(Value::String(name)) => dns_label(name, "namespace", &format!("{path}.namespace"), findings),
         Some(_) => {
-            let message = "this cannot be the name of a namespace".to_owned();
+            let message = "this cannot be the name of a namespace";
             wrong(&format!("{path}.namespace"), message, "write `namespace: shop`, or remove it", findings);
         }
     }
@@ -106,13 +102,13 @@ fn metadata(path: &str, metadata: &Value, findings: &mut Findings<'_>) {
                         Value::String(text) if key == "annotations" || is_label_value(text) => {}
                         Value::String(_) => {
                             let help = "a label's value has up to 63 letters, digits, `-`, `_` and `.`";
-                            wrong(&path, "this cannot be the value of a label".to_owned(), help, findings);
+                            wrong(&path, "this cannot be the value of a label", help, findings);
                         }
-                        _ => wrong(&path, "this is not text".to_owned(), "put it into quotes", findings),
+                        _ => wrong(&path, "this is not text", "put it into quotes", findings),
                     }
                 }
             }
-            Some(_) => wrong(&path, "this is not a map".to_owned(), &format!("write `{key}: {{app: x}}`"), findings),
+            Some(_) => wrong(&path, "this is not a map", &format!("write `{key}: {{app: x}}`"), findings),
         }
     }
 }
@@ -173,7 +169,7 @@ fn condition(path: &str, condition: &Condition, findings: &mut Findings<'_>) {
             );
         }
     }
-    if let Err(message) = crate::scenario::Field::parse(&condition.field) {
+    if let Err(message) = Field::parse(&condition.field) {
         findings.push(
             &format!("{path}.field"),
             Diagnostic::error(Code::Manifest, message).help("write it like `status.conditions[type=Ready].status`"),

@@ -1,9 +1,11 @@
-//! Checks of requests to an API that speaks like OpenAI's.
+//! What the kind `openai` says about itself, and its checks.
 
 use crate::check::Findings;
 use crate::check::load::{Place, Rows, answer, request};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::scenario::{OpenAi, OpenAiEndpoint, Prompts};
+use crate::rule::Rule;
+use crate::scenario::load::kind::{LoadFacts, LoadKind};
+use crate::scenario::{OpenAi, OpenAiEndpoint, Prompts, Reach, Secret};
 use crate::tables;
 
 /// Parameters that have keys of their own.
@@ -16,7 +18,36 @@ const OWN: [(&str, &str); 6] = [
     ("stream_options", "usage"),
 ];
 
-pub(super) fn check(path: &str, openai: &OpenAi, rows: &mut Rows, findings: &mut Findings<'_>) {
+impl LoadKind for OpenAi {
+    const FACTS: LoadFacts = LoadFacts {
+        sent: &[&["prompt"], &["headers", "*"]],
+        rules: &[Rule::One(&["service", "url"]), Rule::One(&["prompt", "prompts"])],
+        hint: "{service: \"frontend:8000\", ...}",
+        example: "{service: \"frontend:8000\", model: Qwen/Qwen3-0.6B, prompt: Say hello., stream: true}",
+    };
+
+    fn service(&self) -> Option<&str> {
+        self.service.as_deref()
+    }
+
+    fn url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
+    fn reach(&self) -> Option<Reach> {
+        self.reach
+    }
+
+    fn check(&self, path: &str, rows: &mut Rows, findings: &mut Findings<'_>) {
+        check(path, self, rows, findings);
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        Secret::headers(&self.headers)
+    }
+}
+
+fn check(path: &str, openai: &OpenAi, rows: &mut Rows, findings: &mut Findings<'_>) {
     request::headers(path, &openai.headers, rows, findings);
     answer::check(path, openai.check.as_ref(), openai.stream, findings);
     if openai.model.is_empty() {

@@ -1,0 +1,43 @@
+//! What the kind `http` says about itself.
+
+use crate::check::Findings;
+use crate::check::load::{Rows, request};
+use crate::rule::Rule;
+use crate::scenario::load::kind::{LoadFacts, LoadKind};
+use crate::scenario::{Http, Reach, Secret};
+
+impl LoadKind for Http {
+    const FACTS: LoadFacts = LoadFacts {
+        sent: &[
+            &["path"],
+            &["headers", "*"],
+            &["body"],
+            &["requests", "[]", "path"],
+            &["requests", "[]", "headers", "*"],
+            &["requests", "[]", "body"],
+        ],
+        rules: &[Rule::One(&["service", "url"])],
+        hint: "{service: \"shop:80\"}",
+        example: "{service: \"shop:80\", path: /items}",
+    };
+
+    fn service(&self) -> Option<&str> {
+        self.service.as_deref()
+    }
+
+    fn url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
+    fn reach(&self) -> Option<Reach> {
+        self.reach
+    }
+
+    fn check(&self, path: &str, rows: &mut Rows, findings: &mut Findings<'_>) {
+        request::http(path, self, rows, findings);
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        self.all_requests().iter().flat_map(|request| Secret::headers(&request.headers)).collect()
+    }
+}
