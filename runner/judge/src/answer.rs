@@ -46,9 +46,9 @@ impl Asked<'_> {
     /// The index of a phase that is compared with, or why it cannot be.
     pub(super) fn complete_phase(&self, name: &str) -> Result<usize, String> {
         match self.observations.phases.iter().position(|span| span.name == name) {
-            None => Err(format!("`{name}`, the phase to compare with, never began")),
+            None => Err(format!("the comparison phase `{name}` never began")),
             Some(index) if !self.observations.phases[index].complete => {
-                Err(format!("`{name}`, the phase to compare with, ended early"))
+                Err(format!("the comparison phase `{name}` ended early"))
             }
             Some(index) => Ok(index),
         }
@@ -193,7 +193,7 @@ impl Answer {
         self.reason = self.sentence(fact);
         let level = text::percent(rules.confidence);
         let rule = match rules.decide {
-            Decide::Point => format!("the observed value; {level} interval beside it"),
+            Decide::Point => format!("the observed value; the {level} interval is for information"),
             Decide::Interval => format!("the whole {level} interval"),
         };
         self.term("decided by", rule);
@@ -225,17 +225,17 @@ impl Answer {
         self.longer(Some(self.limits.longer(interval, factor)))
     }
 
-    /// That the phase would have to be so many times as long, for the end of a sentence; without a number it is too short
-    /// to say even that.
+    /// That the phase would have to be so many times as long, for the end of a sentence; without a number it is too
+    /// short to say even that.
     pub(super) fn longer(&self, factor: Option<f64>) -> String {
         // The interval of a ratio comes from both of its terms.
         let phases = if self.unit == Some(Unit::Times) { "both phases" } else { "a phase" };
         match factor {
-            None => "; the phase is too short for an interval, which takes at least six seconds".to_owned(),
+            None => "; the phase is too short: an interval needs at least 6 s".to_owned(),
             Some(factor) if factor <= MOST_LONGER => {
-                format!("; {phases} about {} times as long would tell", text::digits(factor.ceil()))
+                format!("; {phases} about {} times as long would decide", text::digits(factor.ceil()))
             }
-            Some(_) => "; it is too near the limit for any reasonable length to tell".to_owned(),
+            Some(_) => "; the value is too close to the limit to decide in a phase of reasonable length".to_owned(),
         }
     }
 
@@ -263,8 +263,10 @@ impl Answer {
         self.term(&rules.needs(), rules.needed.to_string());
         if refuted {
             self.verdict = Verdict::Fail;
-            self.reason =
-                format!("{}; few requests, but so few of them within the limit rule it out", self.sentence(fact));
+            self.reason = format!(
+                "{}; the sample is small, but too few of its requests are within the limit",
+                self.sentence(fact)
+            );
             self.term("decided by", "an exact binomial test of a small sample".to_owned());
             return self;
         }

@@ -58,7 +58,7 @@ fn unless_late(asked: &Asked<'_>, expectation: &Expectation, mut answer: Answer)
     });
     if let Some(why) = late.filter(|_| !matches!(expectation, Expectation::Requests(_))) {
         answer.verdict = Verdict::Inconclusive;
-        answer.reason = format!("{why}; what was seen: {}", answer.reason);
+        answer.reason = format!("{why}; observed: {}", answer.reason);
     }
     answer
 }
@@ -69,7 +69,8 @@ pub(super) fn unless_early(span: &PhaseSpan, mut answer: Answer) -> Answer {
         let lasted = text::seconds(seconds(span.judged_to_ns.saturating_sub(span.active_ns)));
         let planned = text::seconds(seconds(span.planned_ns));
         answer.verdict = Verdict::Inconclusive;
-        answer.reason = format!("`{}` ended after {lasted} of {planned}; until then: {}", span.name, answer.reason);
+        answer.reason =
+            format!("`{}` ended after {lasted} of {planned}; observed until then: {}", span.name, answer.reason);
     }
     answer
 }

@@ -1,12 +1,14 @@
-//! A-B-A: after the recovery a second baseline is compared with the first. Where they differ by more than the noise, the
-//! run drifted, and a ratio to the first baseline mixes the fault with the drift.
+//! A-B-A: after the recovery a second baseline is compared with the first. Where they differ by more than the noise,
+//! the run drifted, and a ratio to the first baseline mixes the fault with the drift.
 //!
 //! - The second baseline is what follows the recovery (`recovery`) from the last fault until the load ends; it needs as
 //!   many requests as the percentile does.
-//! - They differ when the interval of their ratio leaves 1 out and the ratio is more than [`NOISE`] in either direction.
+//! - They differ when the interval of their ratio leaves 1 out and the ratio is more than [`NOISE`] in either
+//! direction.
 //! - Ratios of phases between the two are marked; one that fails against the first baseline and would not against the
 //!   second is inconclusive.
-//! - A ratio is inconclusive as well where the second baseline lies outside the first one's own interval by more than the
+//! - A ratio is inconclusive as well where the second baseline lies outside the first one's own interval by more than
+//! the
 //!   limit's distance from 1 ([`Second::outside`]): a baseline that was still warming up passes anything. Only a ratio that
 //!   fails against both is a failure all the same.
 
@@ -97,7 +99,7 @@ pub fn warnings(observations: &Observations, seed: u64) -> Vec<String> {
             let second = Second::new(observations, load, (first, first), quantile, pick, seed)?;
             second.differs().then(|| {
                 format!(
-                    "the run drifts: {name} of load {} after the recovery is {}; ratios to {} mix the faults with that",
+                    "the run drifts: {name} of load {} after the recovery is {}; ratios to {} include this drift",
                     load.name,
                     second.words(),
                     observations.phases[first].name
@@ -156,7 +158,7 @@ mod tests {
     fn a_drifting_run_is_marked_and_fails_only_against_both_baselines() {
         let drifting = observe(180.0, 150.0);
         let words = "the run drifts: p50 of load load after the recovery is 157ms (600 requests), 1.5 times the first \
-                     (1.5 to 1.5); ratios to baseline mix the faults with that";
+                     (1.5 to 1.5); ratios to baseline include this drift";
         assert_eq!(warnings(&drifting, 1), [words]);
         let (verdict, mark) = judge(&drifting, 1.5);
         assert_eq!(verdict, Verdict::Inconclusive, "1.8 times the first, 1.2 times the second");

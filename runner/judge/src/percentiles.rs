@@ -37,9 +37,9 @@ impl Of {
 
     const fn words(self) -> &'static str {
         match self {
-            Self::Latency => "latency",
-            Self::FirstToken => "first token",
-            Self::TokenGap => "time between tokens",
+            Self::Latency => "a latency",
+            Self::FirstToken => "a first token",
+            Self::TokenGap => "an inter-token latency",
         }
     }
 
@@ -133,7 +133,8 @@ impl Term {
     fn too_few_streams(&self, rules: &Rules) -> Option<String> {
         let streams = self.streams.filter(|streams| *streams < samples::FLOOR && !rules.is_overridden())?;
         Some(format!(
-            "the tokens of `{}` come from {}, and {} are needed: lengthen the phase, raise the load, or set `min_samples`",
+            "the tokens of `{}` come from {}, and {} are needed: lengthen the phase, raise the load, or set \
+             `min_samples`",
             self.phase,
             text::counted(streams, "stream"),
             samples::FLOOR
@@ -145,14 +146,14 @@ impl Term {
     }
 
     fn why_nothing(&self) -> String {
-        format!("no request of `{}` has a {}{}", self.phase, self.of.words(), self.failures)
+        format!("no request of `{}` has {}{}", self.phase, self.of.words(), self.failures)
     }
 
     /// Why a value that is only a lower bound cannot be held against the limit.
     fn why_open(&self, fact: &str) -> String {
         match self.none_succeeded {
             true => self.why_nothing(),
-            false => format!("{fact}: the requests there were given up, so that the limit cannot be checked"),
+            false => format!("{fact}: the requests at this percentile were abandoned, so the limit cannot be checked"),
         }
     }
 }
@@ -162,7 +163,7 @@ fn tell_failures(answer: &mut Answer, term: &Term, of_what: LatencyOf) {
     if term.of == Of::Latency && !term.failed_after.is_empty() {
         answer.term(&format!("{} failures took", term.phase), term.failed_after.clone());
         let counted = match of_what {
-            LatencyOf::All => "every outcome; failures quicker than the percentile are left out",
+            LatencyOf::All => "all outcomes except failures that were faster than the percentile",
             LatencyOf::Successes => "successes only",
         };
         answer.term("counted", counted.to_owned());
@@ -218,8 +219,8 @@ fn with_outcomes<'a>(
     }
 }
 
-/// The answer, unless the value is too high only by the load generator's own lateness: then the service is not to blame.
-/// `without` says whether the value would be low enough without so many seconds of it.
+/// The answer, unless the value is too high only by the load generator's own lateness: then the service is not to
+/// blame. `without` says whether the value would be low enough without so many seconds of it.
 fn unless_ours(
     asked: &Asked<'_>,
     of: Of,
@@ -232,7 +233,7 @@ fn unless_ours(
         return answer;
     }
     let why = format!(
-        "{}; up to {} of that is the load generator's own lateness: this machine was too busy to tell",
+        "{}; up to {} of that is lateness of the load generator: this machine was too busy to decide",
         answer.reason,
         text::seconds(late)
     );
@@ -288,7 +289,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
         return answer.small(&rules, &fact, it.percentile, &counts, refuted);
     }
     if baseline.censored {
-        let why = format!("{fact}, but the {}'s {} are requests that were given up", it.to, it.percentile);
+        let why = format!("{fact}, but the {}'s {} is the time of abandoned requests", it.to, it.percentile);
         return answer.verdict(Verdict::Inconclusive, why);
     }
     if let Some(floor) = it.or_below
@@ -303,8 +304,8 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
     if term.censored && cannot_be_checked(limits, value) {
         return answer.verdict(Verdict::Inconclusive, term.why_open(&fact));
     }
-    // A service that drifts even when nothing is done to it moves a ratio by itself: then a ratio that misses its limit has
-    // to be more than that drift.
+    // A service that drifts even when nothing is done to it moves a ratio by itself: then a ratio that misses its limit
+    // has to be more than that drift.
     let drift = baseline.windows.drift(it.percentile.fraction());
     if let Some(factor) = drift {
         let words = format!("{} times the variance of independent requests", text::digits(factor));
@@ -321,11 +322,11 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
         let beyond = interval.is_some_and(|[low, high]| if slower { low > from } else { high < from });
         let far = far_from_any_drift(&baseline.windows, over * 1e6, slower);
         if far {
-            let words = format!("no request of it came within {} times of this", text::digits(FAR));
+            let words = format!("no request is within a factor of {} of this value", text::digits(FAR));
             answer.term(&format!("{} drifts, but", baseline.phase), words);
         }
         if !far && !beyond && moved.is_none_or(|moved| moved <= 1.0) {
-            let why = format!("the {} drifts by itself, which may be all of it", it.to);
+            let why = format!("the {} drifts without a fault, which may explain the whole change", it.to);
             // It grows with the root of the time.
             let advice = answer.longer(moved.map(|moved| moved.max(0.0).powi(-2)));
             return answer.unsure(&rules, &fact, &why, &advice);
@@ -335,15 +336,18 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
     if let Some(second) = second {
         answer.term(&format!("second baseline {}", it.percentile), second.words());
         if second.differs() {
-            answer.term("drifting", format!("after the recovery it is {} times the first", text::digits(second.ratio)));
+            answer.term(
+                "drifting",
+                format!("after the recovery it is {} times the first baseline", text::digits(second.ratio)),
+            );
             let against_second = value / second.ratio;
             if !limits.hold(value) && limits.hold(against_second) && !term.censored {
                 let why = format!(
-                    "the run drifts: it is {} times the {} after the recovery",
+                    "the run drifts: the value is only {} times the {} after the recovery",
                     text::digits(against_second),
                     it.percentile
                 );
-                return answer.unsure(&rules, &fact, &why, "; run it again when the service is steady");
+                return answer.unsure(&rules, &fact, &why, "; repeat the run when the service is in a steady state");
             }
         }
     }
@@ -361,7 +365,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
     for (factor, against, words) in [after, moves].into_iter().flatten() {
         let fails_anyway = !limits.hold(value) && !limits.hold(against);
         if factor > room && !fails_anyway {
-            let why = format!("the {} is no measure for that: its {} {words}", it.to, it.percentile);
+            let why = format!("the {} is not a valid reference: its {} {words}", it.to, it.percentile);
             return answer.unsure(
                 &rules,
                 &fact,
@@ -378,8 +382,8 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
 /// any drift of the baseline.
 const FAR: f64 = 5.0;
 
-/// True when a value lies so far beyond every request of the baseline that its drift cannot explain it. A few requests that
-/// take a hundred times as long are no drift, although their share may be within that of chance.
+/// True when a value lies so far beyond every request of the baseline that its drift cannot explain it. A few requests
+/// that take a hundred times as long are no drift, although their share may be within that of chance.
 fn far_from_any_drift(baseline: &Windows, value: f64, slower: bool) -> bool {
     baseline.reach().is_some_and(
         |[least, most]| {

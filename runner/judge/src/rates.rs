@@ -1,9 +1,9 @@
 //! Expectations about how much gets done in a time: `throughput_ratio`, `output_tokens_per_second` and its ratio.
 //!
 //! A rate is a count divided by the judged seconds. Its interval comes from how the counts differ between windows of
-//! time: the long-run variance of the windows, as for percentiles, taken to logarithms by the delta method, and Student's
-//! quantile with its degrees of freedom. Where nothing came there is no such variance; then the rule of three says what
-//! could have come in that time: three answers at most, with 95 %.
+//! time: the long-run variance of the windows, as for percentiles, taken to logarithms by the delta method, and
+//! Student's quantile with its degrees of freedom. Where nothing came there is no such variance; then the rule of three
+//! says what could have come in that time: three answers at most, with 95 %.
 
 use shakedown_schemas::result::Unit;
 use shakedown_schemas::scenario::{RateRatio, TokenRate};
@@ -137,7 +137,7 @@ pub(super) fn tokens(asked: &Asked<'_>, it: &TokenRate) -> Answer {
         }
     };
     let shown = format!("{}/s", text::digits(term.per_second));
-    let fact = format!("{} tokens per second came", text::digits(term.per_second));
+    let fact = format!("{} tokens per second were received", text::digits(term.per_second));
     let mut answer = Answer::new(Unit::Count, limits, text::digits).observed(term.per_second, shown, range);
     answer.samples = term.requests;
     answer.term("tokens", term.count.to_string());
@@ -162,7 +162,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Of) -> Answer {
         return Answer::inconclusive(why);
     }
     if baseline.count == 0 {
-        return Answer::inconclusive(format!("`{}` has no {}: there is nothing to divide by", it.to, of.words()));
+        return Answer::inconclusive(format!("`{}` has no {}: the ratio is undefined", it.to, of.words()));
     }
     let value = term.per_second / baseline.per_second;
     let range = match (term.spread, baseline.spread) {
@@ -187,7 +187,10 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Of) -> Answer {
     // How much gets done depends on how long each answer takes: where that drifted, so may this have.
     let second = Second::new(asked.observations, asked.load, (phase, asked.phase), 0.5, |it| &it.latency, asked.seed);
     if let Some(second) = second.filter(Second::differs) {
-        answer.term("drifting", format!("p50 after the recovery is {} times the first", text::digits(second.ratio)));
+        answer.term(
+            "drifting",
+            format!("p50 after the recovery is {} times the first baseline", text::digits(second.ratio)),
+        );
     }
     if !rules.enough(answer.samples) {
         let counts = [(term.phase.as_str(), term.requests), (baseline.phase.as_str(), baseline.requests)];
@@ -213,7 +216,7 @@ fn no_tokens(asked: &Asked<'_>, phases: &[usize]) -> Option<String> {
     let total = total_of(asked, phases.iter().copied());
     (total.tokens == 0 && total.succeeded > 0).then(|| {
         format!(
-            "the answers of load `{}` count no tokens: only streams of `openai` and answers with `usage` do",
+            "the answers of load `{}` have no token count: only streams of `openai` and answers with `usage` have one",
             asked.load.name
         )
     })

@@ -6,9 +6,11 @@
 //! - Windows have the length of `window`, or the smallest multiple of it in which the baseline's load has 20 requests.
 //!   They begin exactly at the moment that is counted from. A window with fewer than 10 requests is unknown, and an
 //!   unknown window is never good.
-//! - A window with fewer requests than tell the tolerance (100 for 1 %) that has failures is held against it together with
+//! - A window with fewer requests than tell the tolerance (100 for 1 %) that has failures is held against it together
+//! with
 //!   its neighbours.
-//! - Recovered is the start of the last run of good windows, which must last `hold`; what left the band again after such a
+//! - Recovered is the start of the last run of good windows, which must last `hold`; what left the band again after
+//! such a
 //!   run is a relapse ([`settling`]). "So many successes in a row" would not do: with 5 % of requests failing, ten in a
 //!   row come after 13 requests on average.
 //! - Never recovered is censored: the true value is more than what was observed.
@@ -35,8 +37,8 @@ pub(super) fn baseline_index(observations: &Observations) -> Result<usize, Strin
     baseline(observations, None)
 }
 
-/// The stretch after a phase with faults in which a load was itself again, from the first time that it held to the end of
-/// what can be seen; none where it never did. Relapses are a part of it: a second baseline is not better than it is.
+/// The stretch after a phase with faults in which a load was itself again, from the first time that it held to the end
+/// of what can be seen; none where it never did. Relapses are a part of it: a second baseline is not better than it is.
 pub(super) fn recovered(
     observations: &Observations,
     load: &LoadObservations,
@@ -115,7 +117,7 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
             if limits.low_enough(value) {
                 let more = text::seconds((it.hold.as_secs_f64() - held).max(resolution));
                 let why = format!(
-                    "{since}, but that was seen for only {} of {}: lengthen the phase by {more}",
+                    "{since}, but this was observed for only {} of {}: lengthen the phase by {more}",
                     text::seconds(held),
                     it.hold
                 );
@@ -128,7 +130,7 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
             let last_known = windows.iter().rev().find(|window| window.state != State::Unknown);
             let answer = answer.observed(observed, format!("> {}", text::seconds(observed)), None);
             if last_known.is_some_and(|window| window.state == State::Good) {
-                let why = "the last windows have too few requests to tell whether the service had recovered".to_owned();
+                let why = "the last windows have too few requests to decide whether the service recovered".to_owned();
                 return answer.verdict(Verdict::Inconclusive, why);
             }
             let expected = limits.text(text::seconds);

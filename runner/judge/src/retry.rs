@@ -1,5 +1,5 @@
-//! Repeating a scenario, and what its attempts come to together. Nothing is repeated unless it is asked for, and what was
-//! repeated says so wherever its verdict is shown.
+//! Repeating a scenario, and what its attempts come to together. Nothing is repeated unless it is asked for, and what
+//! was repeated says so wherever its verdict is shown.
 
 use shakedown_schemas::result::{Attempt, ScenarioResult, Verdict};
 
@@ -39,8 +39,8 @@ pub fn attempt(result: &ScenarioResult) -> Attempt {
     }
 }
 
-/// Puts the earlier attempts into the result of the last one. A pass after a failure is flaky: a failure, unless a flaky
-/// pass was asked to count.
+/// Puts the earlier attempts into the result of the last one. A pass after a failure is flaky: a failure, unless a
+/// flaky pass was asked to count.
 pub fn settle(result: &mut ScenarioResult, earlier: Vec<Attempt>, retries: &Retries) {
     let Some(worst) = earlier.iter().max_by_key(|attempt| attempt.verdict).cloned() else { return };
     let tries = text::counted(earlier.len() as u64 + 1, "attempt");
@@ -51,13 +51,13 @@ pub fn settle(result: &mut ScenarioResult, earlier: Vec<Attempt>, retries: &Retr
         result.flaky = true;
         let reason = worst.reason.strip_prefix("failed: ").unwrap_or(&worst.reason);
         if retries.flaky_passes {
-            result.reason = format!("passed, but flaky: only the last of {tries}; before: {reason}");
+            result.reason = format!("passed, but flaky: only the last of {tries} passed; before: {reason}");
         } else {
             result.verdict = Verdict::Fail;
-            result.reason = format!("failed: flaky, it passed only in the last of {tries}; before: {reason}");
+            result.reason = format!("failed: flaky, only the last of {tries} passed; before: {reason}");
         }
     } else {
-        result.reason = format!("{} (in the last of {tries}; before: {})", result.reason, worst.reason);
+        result.reason = format!("{} (the last of {tries}; before: {})", result.reason, worst.reason);
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
         let mut last = result(Verdict::Pass, "passed: 3 expectations hold");
         settle(&mut last, earlier(&[Verdict::Inconclusive, Verdict::Fail]), &Retries::default());
         assert_eq!((last.verdict, last.flaky, last.attempts.len()), (Verdict::Fail, true, 2));
-        assert_eq!(last.reason, "failed: flaky, it passed only in the last of 3 attempts; before: fail: why");
+        assert_eq!(last.reason, "failed: flaky, only the last of 3 attempts passed; before: fail: why");
         let mut last = result(Verdict::Pass, "passed: 3 expectations hold");
         settle(&mut last, earlier(&[Verdict::Fail]), &Retries { flaky_passes: true, ..Retries::default() });
         assert_eq!((last.verdict, last.flaky), (Verdict::Pass, true));
@@ -109,7 +109,7 @@ mod tests {
         let mut last = result(Verdict::Pass, "passed: 3 expectations hold");
         settle(&mut last, earlier(&[Verdict::Inconclusive]), &Retries::default());
         assert_eq!((last.verdict, last.flaky), (Verdict::Pass, false));
-        assert_eq!(last.reason, "passed: 3 expectations hold (in the last of 2 attempts; before: inconclusive: why)");
+        assert_eq!(last.reason, "passed: 3 expectations hold (the last of 2 attempts; before: inconclusive: why)");
         let mut last = result(Verdict::Fail, "failed: too slow");
         settle(&mut last, earlier(&[Verdict::Fail]), &Retries::default());
         assert_eq!(last.reason, "failed: too slow (after 2 attempts)");

@@ -1,10 +1,11 @@
 //! Whether a stretch of requests is in a steady state: no trend in it, and no point from which it is another.
 //!
-//! Looked at are the logarithm of the median latency and the share of requests that succeed, window by window. A gate must
-//! not cry wolf, so that both tests ask for much: a change that matters ([`FACTOR`] and [`FLOOR_US`]; [`SHARE`]), with a
-//! chance of less than one in a thousand, where neighbouring windows count as far as they are independent of each other
-//! (their lag-one correlation).
-//! - Trend: Theil and Sen's slope (Sen 1968) for its size, and how many standard errors of a slope it is for its chance.
+//! Looked at are the logarithm of the median latency and the share of requests that succeed, window by window. A gate
+//! must not cry wolf, so that both tests ask for much: a change that matters ([`FACTOR`] and [`FLOOR_US`]; [`SHARE`]),
+//! with a chance of less than one in a thousand, where neighbouring windows count as far as they are independent of
+//! each other (their lag-one correlation).
+//! - Trend: Theil and Sen's slope (Sen 1968) for its size, and how many standard errors of a slope it is for its
+//! chance.
 //! - Change point: Pettitt's test ("A non-parametric approach to the change-point problem", Applied Statistics 28(2),
 //!   1979) for its place and chance, the medians before and after it for its size, and how many standard errors apart
 //!   they are.
@@ -126,7 +127,7 @@ fn trend(values: &[f64], measure: &Measure) -> Option<String> {
     let error = (variance(&residuals) * 12.0 / (count * (count * count - 1.0))).sqrt();
     (slope.abs() > ERRORS * error && (measure.matters)(from, to)).then(|| {
         let word = if to > from { "rises" } else { "falls" };
-        format!("{} {word} all along, from {} to {}", measure.name, (measure.shown)(from), (measure.shown)(to))
+        format!("{} {word} throughout, from {} to {}", measure.name, (measure.shown)(from), (measure.shown)(to))
     })
 }
 
@@ -175,7 +176,7 @@ fn jump(values: &[f64], measure: &Measure) -> Option<String> {
     (is_level(&values[..at]) && is_level(&values[at..])).then(|| {
         let share = text::percent((at as f64 / count * 100.0).round() / 100.0);
         let (before, after) = ((measure.shown)(before), (measure.shown)(after));
-        format!("{} jumps from {before} to {after} after {share} of it", measure.name)
+        format!("{} jumps from {before} to {after} after {share} of the phase", measure.name)
     })
 }
 

@@ -45,7 +45,7 @@ pub fn scenario_verdict(
     let worst = findings.iter().map(|(verdict, _)| *verdict).max().unwrap_or_default();
     if worst == Verdict::Pass {
         return if expectations.is_empty() {
-            (Verdict::Inconclusive, "inconclusive: the scenario expects nothing".to_owned())
+            (Verdict::Inconclusive, "inconclusive: the scenario has no expectations".to_owned())
         } else {
             (Verdict::Pass, passed(expectations.len() as u64, faults.len() as u64))
         };

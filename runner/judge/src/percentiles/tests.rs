@@ -1,4 +1,5 @@
-//! What decides a percentile and its ratio where requests are few, were given up, or came late, and where a baseline drifts.
+//! What decides a percentile and its ratio where requests are few, were given up, or came late, and where a baseline
+//! drifts.
 
 use serde_json::json;
 use shakedown_schemas::result::ExpectationResult;
@@ -126,7 +127,8 @@ fn halves(of: (u64, u64)) -> impl FnMut(Request<'_>) -> Outcome {
 #[test]
 fn an_interval_that_ends_at_no_change_does_not_tell_a_change_from_drift() {
     let slower = judge(&observe((20.0, 20.0), halves((8, 10)), halves((12, 10))), ratio("p50", "max", 1.5));
-    let because = "the baseline drifts by itself, which may be all of it; both phases about 8 times as long would tell";
+    let because = "the baseline drifts without a fault, which may explain the whole change; both phases about 8 times \
+        as long would decide";
     let expected = format!("p50 rose to 2 times the baseline (1 to 2), allowed 1.5; {because}");
     assert_eq!((slower.verdict, slower.reason), (Verdict::Inconclusive, expected));
     let faster = judge(&observe((20.0, 20.0), halves((12, 10)), halves((8, 10))), ratio("p50", "min", 0.7));
@@ -134,7 +136,8 @@ fn an_interval_that_ends_at_no_change_does_not_tell_a_change_from_drift() {
     assert_eq!((faster.verdict, faster.reason), (Verdict::Inconclusive, expected));
 }
 
-/// Half of all values are above the median at most: in a baseline that drifts as much as this one a share tells nothing.
+/// Half of all values are above the median at most: in a baseline that drifts as much as this one a share tells
+/// nothing.
 #[test]
 fn the_interval_tells_from_drift_what_the_share_cannot() {
     let drifting = |it: Request<'_>| it.ok_in(if it.into < 10.0 { 100.0 } else { 110.0 });
@@ -197,7 +200,7 @@ fn a_baseline_that_is_still_warming_up_passes_nothing_without_a_word() {
     let result = judge(2.0);
     assert_eq!(result.verdict, Verdict::Inconclusive, "{}", result.reason);
     assert!(
-        result.reason.contains("the baseline is no measure for that: its p95 was still falling"),
+        result.reason.contains("the baseline is not a valid reference: its p95 was still falling"),
         "{}",
         result.reason
     );
@@ -210,8 +213,8 @@ fn a_baseline_that_is_still_warming_up_passes_nothing_without_a_word() {
     );
 }
 
-/// The example of issue 19: 8.7 % wait ten seconds for a 503, and the others answer as ever. Where the same requests succeed
-/// after 10.1 s the ratio must not be worse.
+/// The example of issue 19: 8.7 % wait ten seconds for a 503, and the others answer as ever. Where the same requests
+/// succeed after 10.1 s the ratio must not be worse.
 #[test]
 fn who_waits_ten_seconds_for_a_failure_has_waited() {
     let judge_with = |of: &str, victim: fn(&Request<'_>) -> Outcome| {
