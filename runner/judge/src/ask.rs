@@ -49,8 +49,8 @@ pub(super) fn one(
     unless_early(span, unless_late(&asked, expectation, answer))
 }
 
-/// The answer, unless the load generator was too late in one of the phases that it rests on: then nobody knows what was
-/// the service's and what the machine's. How many requests were due is known all the same.
+/// The answer, unless the load generator was too late in one of its phases: then the delays of the service and of the
+/// machine cannot be separated. The number of due requests is known in any case.
 fn unless_late(asked: &Asked<'_>, expectation: &Expectation, mut answer: Answer) -> Answer {
     let first = expectation.to().and_then(|name| asked.observations.phases.iter().position(|span| span.name == name));
     let late = [first, Some(asked.phase)].into_iter().flatten().find_map(|phase| {
@@ -63,7 +63,7 @@ fn unless_late(asked: &Asked<'_>, expectation: &Expectation, mut answer: Answer)
     answer
 }
 
-/// The answer, unless the phase ended early: then nobody knows what would have come.
+/// The answer, unless the phase ended early: then the rest of the phase is unknown.
 pub(super) fn unless_early(span: &PhaseSpan, mut answer: Answer) -> Answer {
     if !span.complete && answer.verdict != Verdict::Inconclusive {
         let lasted = text::seconds(seconds(span.judged_to_ns.saturating_sub(span.active_ns)));

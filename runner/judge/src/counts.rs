@@ -43,8 +43,8 @@ pub(super) fn success_rate(asked: &Asked<'_>, it: &SuccessRate) -> Answer {
     answer.too_few(&rules, &fact, &claim, &[(&phase, n)], low || high)
 }
 
-/// `requests`: how many were due. An exact count, without an interval. None at all keeps to every `max`, but shows
-/// nothing: it passes only where `max: 0` asks for it.
+/// `requests`: the number of due requests. An exact count, without an interval. Zero requests meet every `max` but
+/// prove nothing: they pass only with `max: 0`.
 pub(super) fn requests(asked: &Asked<'_>, it: &Requests) -> Answer {
     let limits = Limits { min: it.min.map(|min| min as f64), max: it.max.map(|max| max as f64) };
     let n = stats::total(asked.load, asked.phase).requests();
@@ -95,7 +95,7 @@ pub(super) fn errors(asked: &Asked<'_>, it: &Errors) -> Answer {
     }
 }
 
-/// `stuck`: how many were sent and came to no end at all. Exact counts, judged as `errors` are.
+/// `stuck`: the number of requests that were sent and never ended. Exact counts, judged like `errors`.
 pub(super) fn stuck(asked: &Asked<'_>, it: &Stuck, times: f64) -> Answer {
     let limits = limits(CountLimits { min: it.min, max: it.max });
     let total = stats::total(asked.load, asked.phase);
@@ -116,7 +116,7 @@ pub(super) fn stuck(asked: &Asked<'_>, it: &Stuck, times: f64) -> Answer {
     }
 }
 
-/// How many failed in a way that a scenario has one name for.
+/// The number of failures of a kind that a scenario names.
 fn failures(requests: &Cell, kind: &str) -> u64 {
     let of_kind = |failure: &Failure| match failure {
         Failure::Timeout | Failure::Unfinished => kind == "timeout",

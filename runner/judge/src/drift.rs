@@ -23,7 +23,7 @@ use shakedown_observe::{Cell, Histogram, LoadObservations, Observations};
 /// Ratios of two baselines up to this one are noise, whatever their interval says.
 const NOISE: f64 = 1.1;
 
-/// A second baseline beside the first one.
+/// A second baseline, compared with the first.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Second {
     /// Its percentile, in microseconds.
@@ -34,7 +34,7 @@ pub(super) struct Second {
     pub(super) interval: [f64; 2],
     /// How many requests it has.
     pub(super) requests: u64,
-    /// By how many times it lies outside the first one's own interval, in either direction; 1 within it.
+    /// The factor by which it lies outside the interval of the first one, in either direction; 1 within it.
     pub(super) outside: f64,
 }
 
@@ -89,7 +89,7 @@ impl Second {
     }
 }
 
-/// A sentence for each load whose latency after the recovery is not what it was before the first fault.
+/// A sentence for each load whose latency after the recovery differs from that before the first fault.
 pub fn warnings(observations: &Observations, seed: u64) -> Vec<String> {
     let Ok(first) = baseline_index(observations) else { return Vec::new() };
     let pick: fn(&Cell) -> &Histogram = |cell| &cell.latency;

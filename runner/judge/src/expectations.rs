@@ -82,7 +82,7 @@ fn result(expectation: &Expectation, phase: &str, load: &str, line: Option<u32>,
     }
 }
 
-/// What a reader must know about a load in closed loop.
+/// The warning about a closed loop.
 pub fn closed_loop_warning(load: &str) -> String {
     format!(
         "load `{load}` is a closed loop (`concurrency`): it sends fewer requests while the service hangs, so its \

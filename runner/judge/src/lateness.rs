@@ -33,7 +33,7 @@ pub(super) fn share_of(load: &LoadObservations, phase: usize, quantile: f64) -> 
     timings(load, phase).lateness.quantile(quantile).unwrap_or(0.0) / 1e6
 }
 
-/// By how much the generator was late in a phase, as a share of what it may be, and in words.
+/// The lateness of the generator in a phase, as a share of its limit and in words.
 fn late(load: &LoadObservations, phase: usize) -> Option<(f64, String)> {
     let total = stats::total(load, phase);
     let lost = total.failed.get(&Failure::NotSentLate).copied().unwrap_or(0) as f64 / total.requests().max(1) as f64;
@@ -48,7 +48,8 @@ fn late(load: &LoadObservations, phase: usize) -> Option<(f64, String)> {
     Some((p99 / limit, words))
 }
 
-/// Why what a load shows in a phase cannot be told from what the machine did to it; none when it can.
+/// The reason why the results of a load in a phase cannot be separated from the delays of the machine; none if they
+/// can.
 pub(super) fn too_late(load: &LoadObservations, phase: usize) -> Option<String> {
     let (_, words) = late(load, phase).filter(|(share, _)| *share > 1.0)?;
     Some(format!(
@@ -57,7 +58,7 @@ pub(super) fn too_late(load: &LoadObservations, phase: usize) -> Option<String> 
     ))
 }
 
-/// What a reader must know about how the generator kept its schedule; nothing where it kept it.
+/// The warning about the lateness of the generator; none if it kept its schedule.
 pub fn warning(load: &LoadObservations, phase: usize, name: &str) -> Option<String> {
     let (share, words) = late(load, phase)?;
     (share > 0.1).then(|| {

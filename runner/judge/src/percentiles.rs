@@ -15,7 +15,7 @@ use super::{lateness, outcome, samples, shift, stats, text};
 use shakedown_observe::chance::Chance;
 use shakedown_observe::{Cell, Histogram, LoadObservations};
 
-/// What a percentile is of.
+/// The measure of a percentile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Of {
     /// From the due moment to the end.
@@ -43,7 +43,7 @@ impl Of {
         }
     }
 
-    /// What there is one value of.
+    /// The unit with one value each.
     const fn noun(self) -> &'static str {
         match self {
             Self::Latency | Self::FirstToken => "request",
@@ -68,17 +68,17 @@ struct Term {
     phase: String,
     values: Histogram,
     windows: Windows,
-    /// Seconds; none of nothing.
+    /// In seconds; none without values.
     value: Option<f64>,
-    /// True when the value is a request that was given up: the true one is at least as long.
+    /// True when the value is that of an abandoned request: the true one is at least as long.
     censored: bool,
-    /// Why there may be nothing, in words.
+    /// The failures in words, as the reason for missing values.
     failures: String,
-    /// True when failures are all there is: how long an answer takes is unknown.
+    /// True when no request succeeded: the duration of an answer is unknown.
     none_succeeded: bool,
     /// How long its failures took, by kind, in words; empty without failures.
     failed_after: String,
-    /// How many streams the values come from, where one has many: they share its fate.
+    /// The number of streams behind the values, if a stream has many: these values are not independent.
     streams: Option<u64>,
 }
 
@@ -115,12 +115,13 @@ impl Term {
         format!("{} ({})", self.text(), text::counted(self.values.len(), self.of.noun()))
     }
 
-    /// Values above so many seconds.
+    /// The number of values above this many seconds.
     fn above(&self, seconds: f64) -> u64 {
         self.values.iter().filter(|(microseconds, _)| *microseconds > seconds * 1e6).map(|(_, count)| count).sum()
     }
 
-    /// True when so few requests already contradict the limits: an exact test of the share beyond each.
+    /// True when this small number of requests already contradicts the limits, by an exact test of the share beyond
+    /// each.
     fn refutes(&self, percentile: Percentile, limits: Limits, confidence: f64) -> bool {
         let (n, share) = (self.values.len(), percentile.fraction());
         // At most `max` at percentile p says that at least p of the values are; at least `min`, that 1 - p are above.
@@ -129,7 +130,7 @@ impl Term {
         over || under
     }
 
-    /// Why its values come from too few streams to say anything, however many they are.
+    /// The reason why its values come from too few streams, regardless of their number.
     fn too_few_streams(&self, rules: &Rules) -> Option<String> {
         let streams = self.streams.filter(|streams| *streams < samples::FLOOR && !rules.is_overridden())?;
         Some(format!(
@@ -149,7 +150,7 @@ impl Term {
         format!("no request of `{}` has {}{}", self.phase, self.of.words(), self.failures)
     }
 
-    /// Why a value that is only a lower bound cannot be held against the limit.
+    /// The reason why a value that is only a lower bound cannot be compared with the limit.
     fn why_open(&self, fact: &str) -> String {
         match self.none_succeeded {
             true => self.why_nothing(),
@@ -219,8 +220,8 @@ fn with_outcomes<'a>(
     }
 }
 
-/// The answer, unless the value is too high only by the load generator's own lateness: then the service is not to
-/// blame. `without` says whether the value would be low enough without so many seconds of it.
+/// The answer, unless only the load generator's lateness makes the value too high: then the service is not the cause.
+/// `without` decides whether the value is low enough without this many seconds of lateness.
 fn unless_ours(
     asked: &Asked<'_>,
     of: Of,
@@ -304,8 +305,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
     if term.censored && cannot_be_checked(limits, value) {
         return answer.verdict(Verdict::Inconclusive, term.why_open(&fact));
     }
-    // A service that drifts even when nothing is done to it moves a ratio by itself: then a ratio that misses its limit
-    // has to be more than that drift.
+    // A service that drifts without a fault changes a ratio. A ratio that misses its limit must then exceed that drift.
     let drift = baseline.windows.drift(it.percentile.fraction());
     if let Some(factor) = drift {
         let words = format!("{} times the variance of independent requests", text::digits(factor));
@@ -317,7 +317,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
     {
         let windows = (&term.windows, &baseline.windows);
         let moved = shift::moved(windows, quantile, question, rules.confidence);
-        // A share cannot tell more than that all of the phase lies beyond; how far it lies, the interval knows.
+        // A share only shows that all of the phase lies beyond; the interval shows how far.
         let (from, slower) = question;
         let beyond = interval.is_some_and(|[low, high]| if slower { low > from } else { high < from });
         let far = far_from_any_drift(&baseline.windows, over * 1e6, slower);
@@ -351,7 +351,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
             }
         }
     }
-    // A baseline that moves by more than the limit leaves room for is no measure.
+    // A baseline that moves by more than the margin of the limit is not a valid reference.
     let trend = Trend::new(stats::judged(asked.load, first), quantile, pick);
     let moves = trend.map(|it| (it.factor(), value * under * 1e6 / it.to, format!("was {}", it.words())));
     if let Some((_, _, words)) = &moves {

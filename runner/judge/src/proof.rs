@@ -97,7 +97,7 @@ fn success(load: &LoadObservations, (first, phase): (usize, usize), chance: f64)
         .then(|| format!("success rate {} to {}", text::percent(1.0 - before), text::percent(1.0 - during)))
 }
 
-/// A change of a percentile of the latency that lasts.
+/// A lasting change of a percentile of the latency.
 fn latency(
     load: &LoadObservations,
     (first, phase): (usize, usize),

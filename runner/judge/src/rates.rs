@@ -170,7 +170,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Of) -> Answer {
         _ => nothing_came(&term, baseline.count as f64 / baseline.answers as f64)
             .map(|[low, high]| [low, high / baseline.per_second]),
     };
-    // What a service brings changes with what it is asked for.
+    // The throughput of a service changes with the rate of its requests.
     let asked_for = match (term.asked_for, baseline.asked_for) {
         // In whole hundredths.
         (Some(now), Some(before)) if before > 0.0 && ((now / before - 1.0) * 100.0).trunc() != 0.0 => {
@@ -184,7 +184,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Of) -> Answer {
     answer.samples = term.requests.min(baseline.requests);
     answer.term(&format!("{} {}", term.phase, of.words()), term.explained());
     answer.term(&format!("{} {}", baseline.phase, of.words()), baseline.explained());
-    // How much gets done depends on how long each answer takes: where that drifted, so may this have.
+    // Throughput depends on the duration of the answers: if that drifted, the throughput may have drifted as well.
     let second = Second::new(asked.observations, asked.load, (phase, asked.phase), 0.5, |it| &it.latency, asked.seed);
     if let Some(second) = second.filter(Second::differs) {
         answer.term(
@@ -199,7 +199,8 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Of) -> Answer {
     answer.decide(&rules, &fact)
 }
 
-/// The interval of a rate to which nothing came: three answers could have, each with so much. None where nobody knows.
+/// The interval of a rate of zero: up to three answers may have been missed (rule of three). None if the size of an
+/// answer is unknown.
 fn nothing_came(term: &Term, per_answer: f64) -> Option<[f64; 2]> {
     let nothing = term.count == 0 && term.requests > 0 && per_answer.is_finite();
     nothing.then(|| [0.0, 3.0 * per_answer / term.seconds])
@@ -211,7 +212,7 @@ fn total_of(asked: &Asked<'_>, phases: impl Iterator<Item = usize>) -> Cell {
     stats::sum(&totals.iter().collect::<Vec<_>>(), Cell::merge)
 }
 
-/// Why a load has no tokens at all although answers succeeded: then it does not speak of any.
+/// The reason why a load has no tokens although answers succeeded: its answers have no token count.
 fn no_tokens(asked: &Asked<'_>, phases: &[usize]) -> Option<String> {
     let total = total_of(asked, phases.iter().copied());
     (total.tokens == 0 && total.succeeded > 0).then(|| {

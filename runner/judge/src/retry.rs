@@ -1,11 +1,11 @@
-//! Repeating a scenario, and what its attempts come to together. Nothing is repeated unless it is asked for, and what
-//! was repeated says so wherever its verdict is shown.
+//! Repeats a scenario and combines its attempts. Nothing is repeated unless an option requests it, and every report of
+//! the verdict names the repetition.
 
 use shakedown_schemas::result::{Attempt, ScenarioResult, Verdict};
 
 use super::text;
 
-/// How often a scenario may be repeated, by what it came to.
+/// The maximum number of repetitions of a scenario, by its verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retries {
     /// After an inconclusive attempt.
@@ -17,8 +17,8 @@ pub struct Retries {
 }
 
 impl Retries {
-    /// Whether to repeat after these attempts, of which this is the last verdict. Errors are never repeated: the
-    /// environment does not get better by insisting.
+    /// Decides whether to repeat after these attempts, given the last verdict. Errors are never repeated: a repetition
+    /// does not fix the environment.
     pub fn again(&self, earlier: &[Attempt], verdict: Verdict) -> bool {
         let spent = |of: Verdict| earlier.iter().filter(|attempt| attempt.verdict == of).count() as u64;
         match verdict {
@@ -29,7 +29,7 @@ impl Retries {
     }
 }
 
-/// What an attempt that is not the last one came to.
+/// The outcome of an attempt before the last one.
 pub fn attempt(result: &ScenarioResult) -> Attempt {
     Attempt {
         verdict: result.verdict,

@@ -3,10 +3,10 @@
 
 use super::numbers::binomial_at_most;
 
-/// Below this nothing is claimed, whatever the question.
+/// Below this number every answer is inconclusive.
 pub(super) const FLOOR: u64 = 20;
 
-/// Below this not even a failure is claimed.
+/// Below this number not even a failure is decided.
 const FLOOR_FOR_FAILURE: u64 = 10;
 
 /// Requests for a percentile, in each of its terms.

@@ -37,12 +37,12 @@ impl Request<'_> {
         Outcome { failure: None, ms, first_token_ms: None, stream: None }
     }
 
-    /// It fails at once: nobody listens.
+    /// It fails immediately: connection refused.
     pub const fn refused(&self) -> Outcome {
         Outcome { failure: Some(Failure::Refused), ms: 0.1, first_token_ms: None, stream: None }
     }
 
-    /// It is given up after 30 s.
+    /// It times out after 30 s.
     pub const fn timeout(&self) -> Outcome {
         Outcome { failure: Some(Failure::Timeout), ms: 30_000.0, first_token_ms: None, stream: None }
     }

@@ -1,4 +1,4 @@
-//! Numbers as people read them in verdicts: short, with their unit, and never rounded onto a limit that they miss.
+//! Numbers in verdicts: short, with their unit, and never rounded to a limit that they miss.
 
 use shakedown_schemas::result::Unit;
 use shakedown_schemas::units::short;

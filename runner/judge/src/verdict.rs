@@ -5,11 +5,11 @@ use shakedown_schemas::result::{ExpectationResult, FaultResult, Leftover, Scenar
 
 use super::text;
 
-/// The kind of the answer that says why no fault was injected.
+/// The kind of the answer with the reason why no fault was injected.
 pub const BASELINE: &str = "baseline";
 
 /// The verdict of a scenario and the sentence that says why: the worst of its expectations, its faults' injections
-/// and removals, the run's own errors and what it left behind. A scenario that expected nothing is inconclusive.
+/// and removals, the run's errors and its leftovers. A scenario without expectations is inconclusive.
 pub fn scenario_verdict(
     expectations: &[ExpectationResult],
     faults: &[FaultResult],

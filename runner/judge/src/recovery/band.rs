@@ -1,4 +1,4 @@
-//! The band within which a service counts as itself, around a baseline phase, and windows of requests held against it.
+//! The tolerance band of a service around its baseline phase, and the comparison of windows of requests with it.
 
 use shakedown_schemas::scenario::RecoveryTime;
 
@@ -12,7 +12,7 @@ const WANTED: f64 = 20.0;
 /// A window with fewer requests is unknown.
 pub(super) const KNOWN: u64 = 10;
 
-/// What p95 may always be above the baseline's, in microseconds.
+/// The tolerance of p95 above the baseline's that always applies, in microseconds.
 const LATENCY_FLOOR_US: f64 = 10_000.0;
 
 /// The band of one load, and how it is looked for.
@@ -26,7 +26,7 @@ pub(crate) struct Band {
     pub(crate) window_ns: u64,
     /// How long the service must stay within the band, in nanoseconds.
     pub(super) hold_ns: u64,
-    /// How many requests tell the tolerance: of fewer, one failure is more than it.
+    /// The fewest requests that can show the tolerance: among fewer, one failure exceeds it.
     pub(super) told_with: u64,
     /// The baseline's slowest request: the logarithm of its microseconds.
     pub(super) slowest: f64,
@@ -41,7 +41,7 @@ pub(crate) enum State {
     Good,
     /// Out of it.
     Bad,
-    /// It has too few requests to tell.
+    /// It has too few requests for a decision.
     Unknown,
 }
 
@@ -96,7 +96,7 @@ impl Band {
         Ok(band)
     }
 
-    /// True when enough of so many requests succeeded.
+    /// True when the success rate is within the band.
     const fn is_served(&self, succeeded: u64, requests: u64) -> bool {
         succeeded as f64 >= self.success * requests as f64
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use shakedown_observe::chance::Chance;
 
-/// How a simulated service's latency behaves while nothing is done to it.
+/// The latency of a simulated service without faults.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Shape {
     /// Log-normal around 100 ms with sigma 0.5, each request by itself.
