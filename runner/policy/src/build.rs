@@ -1,4 +1,4 @@
-//! Builds the one NetworkPolicy that makes a cut: an allow-list of everything that is not to be cut.
+//! Builds the NetworkPolicy of a cut: an allow-list of every link that stays open.
 //!
 //! Per direction it allows the pods of namespaces without a blocked peer; in each other namespace the pods outside the
 //! blocked selectors, and those inside on their other ports; and all addresses that are neither pods' nor blocked. The
@@ -22,11 +22,10 @@ use super::{blocks, terms};
 /// Ports up to this many are listed one by one where ranges are not known.
 const LISTED: u32 = 64;
 
-/// The labels by which a namespace is told from others: the one that Kubernetes puts on since 1.21, and the one that
-/// people put on before.
+/// The labels that identify a namespace: the one that Kubernetes sets since 1.21, and the one that users set before.
 const NAMESPACE_KEYS: [&str; 2] = ["kubernetes.io/metadata.name", "name"];
 
-/// What one direction allows: peers, by the ports on which they are open.
+/// The allowed peers of one direction, by their open ports.
 type Allowed = BTreeMap<PortSet, Vec<NetworkPolicyPeer>>;
 
 /// The policy that makes the cut, for these facts. Without error it cuts exactly the blocks' links, up to `limits`.
@@ -77,7 +76,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Refuses what no policy can do, and notes what this one cannot do exactly.
+    /// Refuses cuts that no policy can make, and records the limits of this policy.
     fn check(&mut self) -> Result<(), BuildError> {
         for pod in targets(self.cut, self.facts) {
             if pod.host_network {
@@ -149,7 +148,7 @@ impl Builder<'_> {
             let open = self.open_ports(block, way)?;
             match &block.peer {
                 Peer::Pods { namespace, selector, service_ips, .. } => {
-                    // Nobody connects from a service's address.
+                    // No connection has a service's address as its source.
                     let service_ips = service_ips.iter().filter(|_| way == Way::Egress);
                     addresses.extend(service_ips.map(|ip| (Cidr::host(*ip), open.clone())));
                     peer_addresses
@@ -226,7 +225,7 @@ impl Builder<'_> {
         (key, value)
     }
 
-    /// The address families that the cluster uses; both when that cannot be told. Some plugins refuse the other one.
+    /// The address families of the cluster; both if unknown. Some plugins refuse the other one.
     fn families(&self) -> Vec<Cidr> {
         let pods = self.facts.cluster.pods().iter().flat_map(|pod| &pod.ips);
         let known = pods.chain(self.facts.nodes).map(|ip| Cidr::host(*ip).is_v6());
@@ -294,7 +293,7 @@ fn listed(ports: &PortSet) -> u32 {
         .sum()
 }
 
-/// The `ports` of a rule. None for all of them, which includes what is neither TCP, UDP nor SCTP.
+/// The `ports` of a rule. None for all of them, which includes protocols other than TCP, UDP and SCTP.
 fn kubernetes_ports(ports: &PortSet, ranges: bool) -> Option<Vec<NetworkPolicyPort>> {
     if ports.is_all() {
         return None;

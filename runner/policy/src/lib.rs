@@ -1,4 +1,4 @@
-//! NetworkPolicy as pure functions: evaluating policies, and building the ones that cut exactly some links.
+//! NetworkPolicy as pure functions: evaluates policies and builds those that cut exactly the given links.
 //!
 //! What belongs here: what a set of policies allows ([`Cluster`]), the policies that a partition needs ([`build`],
 //! [`combine`]), and whether standing policies get in their way ([`standing()`]). What does not: a kube client, sockets, the clock, and

@@ -1,6 +1,5 @@
-//! The law that the whole module stands for, on generated clusters: a cut closes exactly the links that it names, and
-//! every other link stays as it was. `world` generates, `oracle` says what the scenario means; here both meet the
-//! builder.
+//! The main property of this module, on generated clusters: a cut closes exactly its links, and every other link is
+//! unchanged. `world` generates, `oracle` says what the scenario means; here both meet the builder.
 
 mod oracle;
 mod world;

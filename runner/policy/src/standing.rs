@@ -1,7 +1,7 @@
-//! Standing policies: whether those that select the targets already would defeat a cut, or be widened by it.
+//! Standing policies: finds those that already select the targets and would defeat a cut, or be widened by it.
 //!
-//! Policies add up. One that allows a link keeps it open whatever ours says; and on a target that a policy isolates,
-//! ours, which allows all but a few links, would open what is closed. What does not belong here: what to do about it.
+//! Policies add up. A policy that allows a link keeps it open, regardless of ours. On a target that a policy isolates,
+//! ours allows all but a few links and would open closed ones. The caller decides how to react.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,7 +20,7 @@ use super::way::Way;
 /// Why a cut must not be made among the policies that stand.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Conflict {
-    /// What would happen.
+    /// The consequence.
     pub kind: ConflictKind,
     /// The direction, seen from the target.
     pub way: Way,
@@ -30,7 +30,7 @@ pub struct Conflict {
     pub policies: BTreeSet<PolicyName>,
 }
 
-/// What would happen.
+/// The consequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConflictKind {
     /// The standing policies allow a link that is to be cut, so it would stay open.
@@ -48,13 +48,13 @@ impl fmt::Display for Conflict {
         match self.kind {
             ConflictKind::WouldKeepOpen => write!(
                 out,
-                "the {way} of {targets} is allowed by {policies}, and NetworkPolicies only add permissions: the links \
-                 would stay open; use Chaos Mesh's partition",
+                "the {way} of {targets} is allowed by {policies}, and NetworkPolicies can only add permissions: the \
+                 links would stay open; use Chaos Mesh's partition",
             ),
             ConflictKind::WouldWiden => write!(
                 out,
-                "the {way} of {targets} is isolated by {policies}, and NetworkPolicies only add permissions: a second \
-                 one would open what is closed; use Chaos Mesh's partition",
+                "the {way} of {targets} is isolated by {policies}, and NetworkPolicies can only add permissions: a \
+                 second policy would open closed links; use Chaos Mesh's partition",
             ),
         }
     }
@@ -113,7 +113,7 @@ fn keeps_open(policy: &Policy, block: &Block, target: &Pod, way: Way, facts: &Fa
     }
 }
 
-/// What may stay open: the links between a target and a block's peer, as far as one policy allows them.
+/// The links that may stay open: those between a target and a block's peer, as far as one policy allows them.
 #[derive(Clone, Copy)]
 struct Link<'a> {
     policy: &'a Policy,

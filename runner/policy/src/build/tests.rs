@@ -1,4 +1,5 @@
-//! The builder's policies as they are sent, and what it refuses. That they are exact is the law in `property`.
+//! The builder's policies as they are sent, and its refusals. The property tests in `property` show that they are
+//! exact.
 
 use serde_json::{Value, json};
 use shakedown_schemas::scenario::{Direction, PortRange};
@@ -255,15 +256,16 @@ fn a_sentence_says_what_is_cut_and_what_is_left() {
     let sentence = |block: Block| explain(&cut(vec![block]), &facts);
     assert_eq!(
         sentence(block(apps("bus", "nats"), ports(&["4222"]), Direction::Both)),
-        "For shop/web-0, cuts connections in both directions with service `nats` on port 4222; everything else stays as \
+        "For shop/web-0, cuts connections in both directions with service `nats` on port 4222; everything else stays \
+         as \
          it is: DNS, the peers' other ports, all other pods in all namespaces, the API server, nodes and external \
          addresses."
     );
     let out = sentence(block(apps("bus", "nats"), ports(&[]), Direction::Egress));
-    assert!(out.contains("cuts connections to service") && out.ends_with("and everything that the targets accept."));
+    assert!(out.contains("cuts connections to service") && out.ends_with("and all connections to the targets."));
     let outside = Peer::Addresses(vec![cidr("203.0.113.0/24")]);
     let into = sentence(Block::new("203.0.113.0/24", outside, ports(&[]), Direction::Ingress));
-    assert!(into.ends_with("all other addresses and everything that the targets open."), "{into}");
+    assert!(into.ends_with("all other addresses and all connections from the targets."), "{into}");
 }
 
 #[test]
