@@ -38,7 +38,7 @@ pub enum Kind {
     IoChaos,
     /// chaos-mesh.org/v1alpha1 TimeChaos
     TimeChaos,
-    /// chaos-mesh.org/v1alpha1 PodNetworkChaos: what Chaos Mesh has put on one pod's network
+    /// chaos-mesh.org/v1alpha1 PodNetworkChaos: the network faults of Chaos Mesh in one pod
     PodNetworkChaos,
     /// A kind that a manifest names.
     Other(OtherKind),
@@ -48,7 +48,7 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OtherKind(&'static Parts);
 
-/// What a kind is called, where.
+/// The API path of a kind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 struct Parts {
     group: String,

@@ -1,7 +1,7 @@
-//! What stands between kube's client and the wire: credentials that are read again when the server does not know them
-//! any more, and answers of overloaded servers in the one form that kube hands on.
+//! The layers between kube's client and the network: they reload credentials that the server no longer accepts, and
+//! convert answers of overloaded servers into the one form that kube passes on.
 //!
-//! What does not belong here: which requests are tried again, and for how long (`objects`).
+//! `objects` decides which requests are retried, and for how long.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

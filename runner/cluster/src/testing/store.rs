@@ -179,14 +179,14 @@ impl Inner {
     fn answer(&mut self, method: &Method, uri: &http::Uri, body: &Value) -> (u16, Value) {
         let path = uri.path().to_owned();
         let found = self.objects.get(&path).cloned();
-        let conflict = || (409, status(409, "it is another one by now"));
+        let conflict = || (409, status(409, "it was replaced by another object"));
         match (method.as_str(), found) {
             ("GET", Some(object)) => (200, object),
             ("GET", None) => self.list(&path, uri.query().unwrap_or_default()),
             ("POST", _) => {
                 let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap());
                 if self.objects.contains_key(&path) {
-                    return (409, status(409, "it is there already"));
+                    return (409, status(409, "it already exists"));
                 }
                 if uri.query().is_some_and(|query| query.contains("dryRun")) {
                     return (201, body.clone());
