@@ -83,7 +83,8 @@ impl Frontend {
                         if u128::from(off) > self.config.clock_tolerance.get().as_millis() {
                             if disbelieved.insert(worker.clone()) {
                                 let seconds = off / 1000;
-                                self.log.warn(format_args!("heartbeats of worker {worker} are {seconds} s off: not believed"));
+                                self.log.warn(format_args!("heartbeats of worker {worker} are ignored: their time is \
+                                    {seconds} s off"));
                             }
                             continue;
                         }

@@ -127,7 +127,7 @@ impl Worker {
                 },
             }
         }
-        self.log.info("told to end: taking leave, and ending what was begun");
+        self.log.info("stopping: leaving the registry and finishing running requests");
         self.heartbeat(true);
         drop(requests);
         let _ = timeout(self.config.drain.get(), async {
