@@ -22,8 +22,8 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::files::{Files, Reader};
 use crate::scenario::{SCENARIO_VERSION, Scenario};
 
-/// Checks everything, and reads the files that the scenario names. Nothing is said about values that are already known to
-/// be wrong.
+/// Checks everything, and reads the files that the scenario names. Nothing is said about values that are already known
+/// to be wrong.
 pub(crate) fn scenario(scenario: &Scenario, map: &Map, reader: Reader) -> (Vec<Diagnostic>, Files) {
     let mut findings = Findings { map, found: Vec::new(), reader };
     head(scenario, &mut findings);
@@ -55,14 +55,14 @@ fn head(scenario: &Scenario, findings: &mut Findings<'_>) {
     if scenario.load.is_empty() {
         findings.push(
             "load",
-            Diagnostic::error(Code::NothingThere, "there is no load: without requests nothing can be observed")
+            Diagnostic::error(Code::NothingThere, "the scenario has no load: a verdict needs requests")
                 .help("write `load: {main: {http: {service: \"shop:80\"}, rate: 20/s}}`"),
         );
     }
     if scenario.phases.is_empty() {
         findings.push(
             "phases",
-            Diagnostic::error(Code::NothingThere, "there is no phase: nothing would happen")
+            Diagnostic::error(Code::NothingThere, "the scenario has no phase")
                 .help("write `phases: [{name: baseline, duration: 30s}]`"),
         );
     }
