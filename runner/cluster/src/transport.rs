@@ -23,7 +23,7 @@ pub(super) fn client(options: ConnectOptions, config: kube::Config) -> Result<Cl
     let namespace = config.default_namespace.clone();
     let transport = Arc::new(Transport {
         options,
-        state: Mutex::new(State { client: build(config)?, number: 0 }),
+        state: Mutex::new(CurrentClient { client: build(config)?, number: 0 }),
         renewal: tokio::sync::Mutex::new(None),
     });
     let service = tower::service_fn(move |request| {
@@ -39,13 +39,13 @@ fn build(config: kube::Config) -> Result<Client, ClusterError> {
 
 struct Transport {
     options: ConnectOptions,
-    state: Mutex<State>,
+    state: Mutex<CurrentClient>,
     /// When the credentials were read again last. Held while that is done, so that it is done once.
     renewal: tokio::sync::Mutex<Option<Instant>>,
 }
 
 #[derive(Clone)]
-struct State {
+struct CurrentClient {
     client: Client,
     /// How many times the credentials were read again.
     number: u64,
@@ -66,7 +66,7 @@ impl Transport {
         explained(response).await
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> CurrentClient {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -85,7 +85,7 @@ impl Transport {
         let (config, _) = configuration(&self.options).await.ok()?;
         let client = build(config).ok()?;
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) =
-            State { client: client.clone(), number: number + 1 };
+            CurrentClient { client: client.clone(), number: number + 1 };
         Some(client)
     }
 }

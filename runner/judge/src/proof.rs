@@ -15,7 +15,7 @@ use shakedown_schemas::scenario::RecoveryTime;
 use super::bootstrap::Windows;
 use super::long_run::{FEWEST_WINDOWS, LongRun};
 use super::numbers::{freedom_of_sum, hypergeometric_at_least, student_quantile};
-use super::recovery::{Band, State, Window, baseline_index};
+use super::recovery::{Band, Window, WindowState, baseline_index};
 use super::stats::{self, judged, total};
 use super::steady::inflation;
 use super::{samples, shift, text};
@@ -137,7 +137,7 @@ impl OutOfTolerance {
         let band = Band::new(observations, load, &RecoveryTime::default()).ok()?;
         let known = |from_ns, to_ns| -> Vec<Window> {
             let windows = band.windows(load, from_ns, to_ns);
-            windows.into_iter().filter(|it| it.state != State::Unknown).collect()
+            windows.into_iter().filter(|it| it.state != WindowState::Unknown).collect()
         };
         let before = known(baseline.judged_from_ns, baseline.judged_to_ns);
         let during = known(span.active_ns, span.judged_to_ns);
@@ -150,7 +150,7 @@ impl OutOfTolerance {
             Self { how, before: count(&before), during: count(&during), inflation, onset_s }
         };
         let of_level = if reaches(&levels, band.p95_us.ln()) { resemblance(&levels) } else { 1.0 };
-        let is_slow = |it: &Window| it.state == State::Bad && !it.fails;
+        let is_slow = |it: &Window| it.state == WindowState::Bad && !it.fails;
         Some(vec![one("with too many failures", |it| it.fails, 1.0), one("too slow", is_slow, of_level)])
     }
 

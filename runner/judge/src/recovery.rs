@@ -28,7 +28,7 @@ use shakedown_observe::{LoadObservations, Observations, PhaseSpan};
 mod band;
 mod settling;
 
-pub(super) use band::{Band, State, Window};
+pub(super) use band::{Band, Window, WindowState};
 use band::{KNOWN, baseline, within};
 use settling::Settling;
 
@@ -86,7 +86,7 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
     answer.term("hold", it.hold.to_string());
     answer.term("counted from", "the confirmed removal, by the runner's monotonic clock".to_owned());
     answer.term("decided by", "windows of requests by the moment when they were due".to_owned());
-    if windows.iter().all(|window| window.state == State::Unknown) {
+    if windows.iter().all(|window| window.state == WindowState::Unknown) {
         let why = format!("no window of {} after the removal has {KNOWN} requests", text::seconds(resolution));
         return answer.verdict(Verdict::Inconclusive, why);
     }
@@ -127,9 +127,9 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
             }
         }
         None => {
-            let last_known = windows.iter().rev().find(|window| window.state != State::Unknown);
+            let last_known = windows.iter().rev().find(|window| window.state != WindowState::Unknown);
             let answer = answer.observed(observed, format!("> {}", text::seconds(observed)), None);
-            if last_known.is_some_and(|window| window.state == State::Good) {
+            if last_known.is_some_and(|window| window.state == WindowState::Good) {
                 let why = "the last windows have too few requests to decide whether the service recovered".to_owned();
                 return answer.verdict(Verdict::Inconclusive, why);
             }
@@ -192,7 +192,7 @@ fn recovery(
     band: Band,
 ) -> Recovery {
     let during = band.windows(load, span.start_ns, span.judged_to_ns);
-    let onset = during.iter().position(|window| window.state == State::Bad);
+    let onset = during.iter().position(|window| window.state == WindowState::Bad);
     let failover = onset.map(|onset| Settling::new(&band, &during[onset..])).unwrap_or_default();
     let horizon_ns = horizon(observations, index);
     let after = span.removed_ns.map_or_else(Vec::new, |removed| band.windows(load, removed, horizon_ns));
@@ -225,9 +225,9 @@ fn out_of_tolerance(windows: &[Window]) -> f64 {
     let mut sum_ns = 0;
     for window in windows {
         bad = match window.state {
-            State::Bad => true,
-            State::Good => false,
-            State::Unknown => bad,
+            WindowState::Bad => true,
+            WindowState::Good => false,
+            WindowState::Unknown => bad,
         };
         sum_ns += if bad { window.end_ns - window.start_ns } else { 0 };
     }

@@ -15,8 +15,8 @@ use super::cut::{Block, BuildError, Built, Cut, Facts, Limit, MAX_TERMS, Namespa
 use super::labels::Selector;
 use super::net::Cidr;
 use super::pod::Pod;
+use super::policy_type::PolicyType;
 use super::ports::{PortSet, Protocol};
-use super::way::Way;
 use super::{blocks, terms};
 
 /// Ports up to this many are listed one by one where ranges are not known.
@@ -40,7 +40,7 @@ pub fn build(cut: &Cut, facts: &Facts<'_>) -> Result<Built, BuildError> {
         ..NetworkPolicySpec::default()
     };
     let mut types = Vec::new();
-    for way in Way::BOTH {
+    for way in PolicyType::BOTH {
         if !cut.blocks.iter().any(|block| block.applies(way)) {
             continue;
         }
@@ -51,10 +51,10 @@ pub fn build(cut: &Cut, facts: &Facts<'_>) -> Result<Built, BuildError> {
         let ranges = facts.other_ports == OtherPorts::Ranges;
         let rules = whole.into_iter().chain(allowed).map(|(ports, peers)| (kubernetes_ports(&ports, ranges), peers));
         match way {
-            Way::Egress => {
+            PolicyType::Egress => {
                 spec.egress = Some(rules.map(|(ports, to)| NetworkPolicyEgressRule { ports, to: Some(to) }).collect());
             }
-            Way::Ingress => {
+            PolicyType::Ingress => {
                 spec.ingress =
                     Some(rules.map(|(ports, from)| NetworkPolicyIngressRule { ports, from: Some(from) }).collect());
             }
@@ -139,7 +139,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn allowed(&mut self, way: Way) -> Result<Allowed, BuildError> {
+    fn allowed(&mut self, way: PolicyType) -> Result<Allowed, BuildError> {
         let cut = self.cut;
         let mut pods: BTreeMap<&str, Vec<(Selector, PortSet)>> = BTreeMap::new();
         let mut addresses: Vec<(Cidr, PortSet)> = Vec::new();
@@ -149,7 +149,7 @@ impl Builder<'_> {
             match &block.peer {
                 Peer::Pods { namespace, selector, service_ips, .. } => {
                     // No connection has a service's address as its source.
-                    let service_ips = service_ips.iter().filter(|_| way == Way::Egress);
+                    let service_ips = service_ips.iter().filter(|_| way == PolicyType::Egress);
                     addresses.extend(service_ips.map(|ip| (Cidr::host(*ip), open.clone())));
                     peer_addresses
                         .extend(peer_pods(block, self.facts).flat_map(|pod| &pod.ips).map(|ip| Cidr::host(*ip)));
@@ -234,12 +234,12 @@ impl Builder<'_> {
     }
 
     /// The ports that a block leaves open.
-    fn open_ports(&mut self, block: &Block, way: Way) -> Result<PortSet, BuildError> {
+    fn open_ports(&mut self, block: &Block, way: PolicyType) -> Result<PortSet, BuildError> {
         let open = block.ports.negated();
         if self.facts.other_ports == OtherPorts::Ranges || listed(&open) <= LISTED {
             return Ok(open);
         }
-        let declares = way == Way::Ingress || matches!(block.peer, Peer::Pods { .. });
+        let declares = way == PolicyType::Ingress || matches!(block.peer, Peer::Pods { .. });
         if self.facts.other_ports == OtherPorts::Refuse || !declares {
             return Err(BuildError::NeedsEndPort { peer: block.described.clone(), ports: block.ports.clone() });
         }
@@ -248,8 +248,8 @@ impl Builder<'_> {
             .filter(|protocol| open.is_whole(*protocol))
             .fold(PortSet::none(), |set, protocol| set.or(&PortSet::whole(protocol)));
         let accepting: Vec<&Pod> = match way {
-            Way::Egress => peer_pods(block, self.facts).collect(),
-            Way::Ingress => targets(self.cut, self.facts).collect(),
+            PolicyType::Egress => peer_pods(block, self.facts).collect(),
+            PolicyType::Ingress => targets(self.cut, self.facts).collect(),
         };
         for port in accepting.iter().flat_map(|pod| &pod.ports) {
             declared = declared.or(&PortSet::range(port.protocol, port.number, port.number));

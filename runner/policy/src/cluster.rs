@@ -14,8 +14,8 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use super::compiled::{Policy, Remote, Rule};
 use super::labels::Labels;
 use super::pod::{ContainerPort, Pod, PolicyName};
+use super::policy_type::PolicyType;
 use super::ports::Protocol;
-use super::way::Way;
 
 /// One end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,10 +183,10 @@ impl Cluster {
     }
 
     /// The policies that select a pod of this cluster for a direction.
-    pub(super) fn selecting(&self, pod: &Pod, way: Way) -> impl Iterator<Item = &Policy> {
+    pub(super) fn selecting(&self, pod: &Pod, way: PolicyType) -> impl Iterator<Item = &Policy> {
         let places = match way {
-            Way::Egress => &self.egress,
-            Way::Ingress => &self.ingress,
+            PolicyType::Egress => &self.egress,
+            PolicyType::Ingress => &self.ingress,
         };
         let at = self.place(&pod.namespace, &pod.name);
         at.into_iter().flat_map(|at| &places[at]).map(|policy| &self.policies[*policy])

@@ -10,8 +10,8 @@ use shakedown_schemas::scenario::Direction;
 use super::cluster::Cluster;
 use super::labels::Selector;
 use super::net::Cidr;
+use super::policy_type::PolicyType;
 use super::ports::PortSet;
-use super::way::Way;
 
 /// Links to cut between some pods of one namespace and some peers. At any time a pod may be a target of one cut only,
 /// because policies add up: two cuts of the same pod would each allow the links that the other one blocks.
@@ -51,10 +51,10 @@ impl Block {
     }
 
     /// True when it is cut in that direction.
-    pub const fn applies(&self, way: Way) -> bool {
+    pub const fn applies(&self, way: PolicyType) -> bool {
         match way {
-            Way::Egress => self.egress,
-            Way::Ingress => self.ingress,
+            PolicyType::Egress => self.egress,
+            PolicyType::Ingress => self.ingress,
         }
     }
 }
@@ -137,7 +137,7 @@ pub enum Limit {
         /// The peer, as the scenario names it.
         peer: String,
         /// The direction.
-        way: Way,
+        way: PolicyType,
         /// The ports that stay open.
         open: PortSet,
     },
@@ -159,8 +159,8 @@ impl fmt::Display for Limit {
         match self {
             Self::UndeclaredPorts { peer, way, open } => {
                 let whose = match way {
-                    Way::Egress => format!("{peer} stays open on"),
-                    Way::Ingress => format!("the targets stay open for {peer} on"),
+                    PolicyType::Egress => format!("{peer} stays open on"),
+                    PolicyType::Ingress => format!("the targets stay open for {peer} on"),
                 };
                 if open.is_none() {
                     write!(out, "no other port is declared, so {peer} is cut off on all ports ({way})")?;

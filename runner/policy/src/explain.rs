@@ -3,8 +3,8 @@
 use super::build::peer_pods;
 use super::cut::{Block, Cut, Facts, OtherPorts, Peer};
 use super::labels::Selector;
+use super::policy_type::PolicyType;
 use super::ports::Protocol;
-use super::way::Way;
 
 /// How many pods are named before the rest is only counted.
 const NAMED: usize = 3;
@@ -40,9 +40,9 @@ pub fn explain(cut: &Cut, facts: &Facts<'_>) -> String {
     } else {
         left.extend(["the API server", "nodes", "external addresses"]);
     }
-    match Way::BOTH.into_iter().find(|way| !cut.blocks.iter().any(|block| block.applies(*way))) {
-        Some(Way::Egress) => left.push("all connections from the targets"),
-        Some(Way::Ingress) => left.push("all connections to the targets"),
+    match PolicyType::BOTH.into_iter().find(|way| !cut.blocks.iter().any(|block| block.applies(*way))) {
+        Some(PolicyType::Egress) => left.push("all connections from the targets"),
+        Some(PolicyType::Ingress) => left.push("all connections to the targets"),
         None => {}
     }
     let left = list(left.into_iter().map(str::to_owned).collect());

@@ -14,13 +14,13 @@ mod explain;
 mod labels;
 mod net;
 mod pod;
+mod policy_type;
 mod ports;
 #[cfg(test)]
 mod property;
 mod service;
 mod standing;
 mod terms;
-mod way;
 
 pub use build::build;
 pub use cluster::{Cluster, Connection, Decision, Endpoint, Side, Why};
@@ -30,7 +30,7 @@ pub use explain::explain;
 pub use labels::{Labels, Selector};
 pub use net::{Cidr, CidrError};
 pub use pod::{ContainerPort, Pod, PolicyName};
+pub use policy_type::PolicyType;
 pub use ports::{PortSet, Protocol};
 pub use service::service_peer;
 pub use standing::{Conflict, ConflictKind, standing};
-pub use way::Way;

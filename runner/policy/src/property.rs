@@ -104,7 +104,7 @@ fn as_seen(world: &World, pods: &[Pod], namespaces: &BTreeMap<String, Labels>, p
 
 /// What the checked cases held, so that none of the laws is kept by checking nothing.
 #[derive(Debug, Default)]
-struct Seen {
+struct Coverage {
     /// Cases in which every link was compared.
     exact: Cell<u32>,
     /// Those of them in which a link that was open is closed.
@@ -122,7 +122,7 @@ fn count(cell: &Cell<u32>) -> TestCaseResult {
     Ok(())
 }
 
-fn check(mut world: World, other_ports: OtherPorts, seen: &Seen) -> TestCaseResult {
+fn check(mut world: World, other_ports: OtherPorts, seen: &Coverage) -> TestCaseResult {
     let mut after = inject(&world, other_ports);
     if let Err(BuildError::HostNetworkPeer { .. }) = after {
         // Right to refuse; the same world without such pods must work.
@@ -222,7 +222,7 @@ fn is_true(conflict: &Conflict, before: &Cluster, ends: &[End], blocks: &[Named]
     let allows = |from: usize, to: usize, protocol, port| {
         let connection = Connection { from: ends[from].endpoint(), to: ends[to].endpoint(), protocol, port };
         let decision = before.allows(&connection);
-        let side = if conflict.way == Way::Egress { decision.egress } else { decision.ingress };
+        let side = if conflict.way == PolicyType::Egress { decision.egress } else { decision.ingress };
         match side.why {
             Why::Rule { policy, .. } => conflict.policies.contains(&policy),
             // It stays open, and would without the policy.
@@ -243,8 +243,8 @@ fn times() -> u32 {
 }
 
 /// Checks the law on so many worlds.
-fn law(cases: u32, worlds: impl Strategy<Value = World>, other_ports: OtherPorts) -> Seen {
-    let seen = Seen::default();
+fn law(cases: u32, worlds: impl Strategy<Value = World>, other_ports: OtherPorts) -> Coverage {
+    let seen = Coverage::default();
     run(cases, worlds, |world| check(world, other_ports, &seen));
     seen
 }
@@ -313,7 +313,7 @@ fn without_port_ranges_a_partition_is_exact_but_for_its_limits() {
 
 #[test]
 fn among_policies_that_are_nearly_as_wide_a_partition_is_exact_or_refused() {
-    let seen = Seen::default();
+    let seen = Coverage::default();
     run(1000, (worlds(1, false), 0..=8_u8, any::<usize>()), |(mut world, change, at)| {
         // Labels that the driver puts on mean nothing to somebody else's policy.
         let marks = world.parts.iter().flat_map(|part| &part.blocks).any(|block| block.marks());

@@ -175,9 +175,9 @@ async fn about_objects(
         Method::PUT => verbs.update(read(&parts.headers, body).await?),
         Method::PATCH => {
             let media_type = media_type(&parts.headers);
-            let kind = patch::Kind::from_content_type(&media_type)
-                .ok_or_else(|| ApiError::unsupported_media_type(patch::Kind::ACCEPTED))?;
-            let form = if kind == patch::Kind::Apply { &media_type } else { "application/json" };
+            let kind = patch::PatchKind::from_content_type(&media_type)
+                .ok_or_else(|| ApiError::unsupported_media_type(patch::PatchKind::ACCEPTED))?;
+            let form = if kind == patch::PatchKind::Apply { &media_type } else { "application/json" };
             verbs.patch(kind, parse(form, &collect(body).await?)?)
         }
         Method::DELETE => {

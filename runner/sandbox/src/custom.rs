@@ -29,11 +29,11 @@ pub(crate) struct Definition {
 #[derive(Deserialize)]
 struct File {
     status: Value,
-    kinds: Vec<Kind>,
+    kinds: Vec<CustomKind>,
 }
 
 #[derive(Deserialize)]
-struct Kind {
+struct CustomKind {
     kind: String,
     columns: Vec<String>,
     spec: Value,
@@ -46,7 +46,7 @@ static DEFINITIONS: LazyLock<Vec<Definition>> = LazyLock::new(|| {
         Ok(file) => file,
         Err(error) => unreachable!("the embedded definitions are tested: {error}"),
     };
-    let definition = |kind: Kind| {
+    let definition = |kind: CustomKind| {
         let mut status = file.status.clone();
         if kind.kind == "PodNetworkChaos" {
             status = json!({"type": "object", "properties":

@@ -31,7 +31,7 @@ use tokio::time::{Instant, sleep_until};
 
 pub use ailments::{Ailment, Ailments, FileRule, HttpRule};
 pub use links::{Carry, Judge, Link, Links};
-pub use shaper::{Bucket, Chance, Netem, Shaper, Way};
+pub use shaper::{Bucket, Chance, Netem, Shaper, ShaperChain};
 pub use stream::Stream;
 
 use files::Files;

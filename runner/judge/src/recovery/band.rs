@@ -36,7 +36,7 @@ pub(crate) struct Band {
 
 /// What a window shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum WindowState {
     /// Within the band.
     Good,
     /// Out of it.
@@ -53,7 +53,7 @@ pub(crate) struct Window {
     /// When it ends.
     pub(crate) end_ns: u64,
     /// What it shows.
-    pub(crate) state: State,
+    pub(crate) state: WindowState,
     /// True when too many of its requests failed.
     pub(crate) fails: bool,
     /// The logarithm of its p95; none without a latency.
@@ -91,8 +91,8 @@ impl Band {
             usual: (0, 0),
         };
         let own = band.windows(load, span.judged_from_ns, span.judged_to_ns);
-        let count = |is: fn(State) -> bool| own.iter().filter(|window| is(window.state)).count() as u64;
-        band.usual = (count(|it| it == State::Bad), count(|it| it != State::Unknown));
+        let count = |is: fn(WindowState) -> bool| own.iter().filter(|window| is(window.state)).count() as u64;
+        band.usual = (count(|it| it == WindowState::Bad), count(|it| it != WindowState::Unknown));
         Ok(band)
     }
 
@@ -103,10 +103,10 @@ impl Band {
 
     /// What a window shows, and whether that is because of failures. A window with fewer requests than tell the tolerance
     /// is held against it together with its neighbours: one failure among 20 requests is more than 1 %, and says nothing.
-    pub(super) fn state(&self, windows: &[Cell], at: usize) -> (State, bool) {
+    pub(super) fn state(&self, windows: &[Cell], at: usize) -> (WindowState, bool) {
         let requests = &windows[at];
         if requests.requests() < KNOWN {
-            return (State::Unknown, false);
+            return (WindowState::Unknown, false);
         }
         let (mut succeeded, mut all) = (requests.succeeded, requests.requests());
         let mut reach = 0;
@@ -121,7 +121,7 @@ impl Band {
         }
         let fails = !self.is_served(succeeded, all);
         let quick = requests.latency.quantile(0.95).is_none_or(|p95| p95 <= self.p95_us);
-        (if fails || !quick { State::Bad } else { State::Good }, fails)
+        (if fails || !quick { WindowState::Bad } else { WindowState::Good }, fails)
     }
 
     /// The whole windows between two moments. A cell counts where it begins.
@@ -148,13 +148,13 @@ impl Band {
         let mut run: Option<u64> = None;
         for window in windows {
             match window.state {
-                State::Good => {
+                WindowState::Good => {
                     let start = *run.get_or_insert(window.start_ns);
                     if window.end_ns - start >= self.hold_ns {
                         return Some(start);
                     }
                 }
-                State::Bad | State::Unknown => run = None,
+                WindowState::Bad | WindowState::Unknown => run = None,
             }
         }
         None

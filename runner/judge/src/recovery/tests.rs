@@ -439,7 +439,7 @@ proptest! {
         let n = succeeded + failed;
         let good = succeeded * 10 >= n * 9 && (succeeded == 0 || ms < 100);
         prop_assume!(ms != 100);
-        let expected = if n < KNOWN { State::Unknown } else if good { State::Good } else { State::Bad };
+        let expected = if n < KNOWN { WindowState::Unknown } else if good { WindowState::Good } else { WindowState::Bad };
         prop_assert_eq!(band.state(&[cell], 0).0, expected);
     }
 }

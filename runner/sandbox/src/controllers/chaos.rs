@@ -165,7 +165,7 @@ impl Controller {
             return (Some(*at - now), true);
         }
         let before = records[index].phase;
-        let act = act::Act { registry, ailments: &self.ailments, dns: &self.dns, resource, chaos };
+        let act = act::ChaosAction { registry, ailments: &self.ailments, dns: &self.dns, resource, chaos };
         let came = match operation {
             Operation::Apply => act.apply(records, &records[index], instances),
             Operation::Recover => act.recover(&records[index], instances),

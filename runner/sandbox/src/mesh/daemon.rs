@@ -174,7 +174,7 @@ mod tests {
     use std::time::Duration;
     use tokio::time::Instant;
 
-    use crate::net::Way;
+    use crate::net::ShaperChain;
 
     fn rules(spec: Value) -> Result<Rules, String> {
         Rules::read(&json!({"metadata": {"namespace": "a", "name": "p"}, "spec": spec}))
@@ -187,7 +187,7 @@ mod tests {
     /// The delay of a packet to an address, in milliseconds; none when it is lost.
     fn delay(rules: &Rules, address: &str) -> Option<u128> {
         let now = Instant::now();
-        Way::new(rules.shapers(to(address))).send(now, 100).map(|at| (at - now).as_millis())
+        ShaperChain::new(rules.shapers(to(address))).send(now, 100).map(|at| (at - now).as_millis())
     }
 
     fn set(name: &str, cidr: &str) -> Value {
@@ -246,7 +246,7 @@ mod tests {
         for (latency, expected) in [("0.5ms", 0), ("500us", 500), ("0ms", 0), ("2ms", 2000), ("10ms", 10_000)] {
             let rules = rules(json!({"tcs": [slow(latency)]})).unwrap();
             let now = Instant::now();
-            let took = Way::new(rules.shapers(to("10.0.0.1:1"))).send(now, 10).unwrap() - now;
+            let took = ShaperChain::new(rules.shapers(to("10.0.0.1:1"))).send(now, 10).unwrap() - now;
             assert_eq!(took, Duration::from_micros(expected), "{latency}");
         }
     }

@@ -4,7 +4,7 @@
 //! sockets (`stream`), and why a link is blocked (the sandbox's judge knows).
 //!
 //! A gate asks again only after [`Links::update`]; between updates a judge has to answer the same for the same link.
-//! Delay, loss and rate are a [`Way`] for each direction; the waiting is done where the bytes are read (`stream`): that
+//! Delay, loss and rate are a [`ShaperChain`] for each direction; the waiting is done where the bytes are read (`stream`): that
 //! is the only place that all bytes of a direction pass, and the kernel's buffers give the back pressure.
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Context, Poll, Waker};
 
 use super::ailments::Ailments;
-use super::shaper::Way;
+use super::shaper::ShaperChain;
 
 /// The way from one pod to a port of another. Both directions of a connection belong to the link of who opened it, as a
 /// NetworkPolicy means it: answers to an allowed connection are allowed.
@@ -39,15 +39,15 @@ pub struct Carry {
     /// Whether anything passes at all.
     pub open: bool,
     /// What the packets of who opened the connection go through.
-    pub there: Way,
+    pub there: ShaperChain,
     /// What the packets of the other end go through.
-    pub back: Way,
+    pub back: ShaperChain,
 }
 
 impl Carry {
     /// Everything passes at once.
     pub fn open() -> Self {
-        Self::through(Way::default(), Way::default())
+        Self::through(ShaperChain::default(), ShaperChain::default())
     }
 
     /// Everything is dropped: connects hang, established connections fall silent until the link opens again.
@@ -56,7 +56,7 @@ impl Carry {
     }
 
     /// What passes goes through these ways.
-    pub fn through(there: Way, back: Way) -> Self {
+    pub fn through(there: ShaperChain, back: ShaperChain) -> Self {
         Self { open: true, there, back }
     }
 }
@@ -245,7 +245,7 @@ impl Gate {
     }
 
     /// What the packets that this end reads go through, and what its own do, as of the last question.
-    pub(super) fn ways(&self) -> (&Way, &Way) {
+    pub(super) fn ways(&self) -> (&ShaperChain, &ShaperChain) {
         match self.end {
             End::Opener => (&self.carry.back, &self.carry.there),
             End::Acceptor => (&self.carry.there, &self.carry.back),

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::line::Line;
 use super::links::{Gate, Side};
-use super::shaper::Way;
+use super::shaper::ShaperChain;
 
 /// How much is taken out of the kernel at a time.
 const CHUNK: usize = 16 << 10;
@@ -31,7 +31,7 @@ pub struct Stream {
 struct Incoming {
     line: Line,
     /// The way that the line was told of last.
-    way: Way,
+    way: ShaperChain,
     alarm: Pin<Box<Sleep>>,
 }
 

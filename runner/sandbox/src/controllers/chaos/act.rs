@@ -23,7 +23,7 @@ const IMAGE_ANNOTATION: &str = "sandbox.shakedown.dev/image-of-";
 const OWN_NAMESPACE: &str = "chaos-mesh";
 
 /// A chaos that something is to be done for.
-pub(super) struct Act<'a> {
+pub(super) struct ChaosAction<'a> {
     pub registry: &'a Registry,
     pub ailments: &'a Ailments,
     pub dns: &'a Arc<Dns>,
@@ -33,7 +33,7 @@ pub(super) struct Act<'a> {
 
 type Step = Result<Phase, Failed>;
 
-impl Act<'_> {
+impl ChaosAction<'_> {
     /// Injects, or looks whether what was begun has come off.
     pub fn apply(&self, all: &[Record], record: &Record, instances: &mut Value) -> Step {
         if record.phase == Phase::Injecting {

@@ -90,7 +90,7 @@ pub enum PublishError {
 
 /// The connection as it is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct State {
+pub struct BusState {
     /// This end's address, while there is a connection.
     pub connected: Option<SocketAddr>,
     /// How many connections there have been.
@@ -108,7 +108,7 @@ struct Shared {
     next_sid: AtomicU64,
     max_payload: AtomicU64,
     commands: mpsc::Sender<Command>,
-    state: watch::Sender<State>,
+    state: watch::Sender<BusState>,
 }
 
 /// What the handle asks of the future that does the work.
@@ -150,7 +150,7 @@ pub fn client(net: Net, config: ClientConfig) -> (Client, impl Future<Output = (
         next_sid: AtomicU64::new(1),
         max_payload: AtomicU64::new(MAX_PAYLOAD as u64),
         commands,
-        state: watch::Sender::new(State::default()),
+        state: watch::Sender::new(BusState::default()),
     });
     let client = Client { shared: Arc::clone(&shared) };
     (client, drive(net, config, shared, queued))
@@ -212,7 +212,7 @@ impl Client {
     }
 
     /// The connection's state, to look at or to wait for.
-    pub fn state(&self) -> watch::Receiver<State> {
+    pub fn state(&self) -> watch::Receiver<BusState> {
         self.shared.state.subscribe()
     }
 }
