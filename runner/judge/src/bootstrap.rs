@@ -102,7 +102,7 @@ impl Windows {
         self.logarithms[at] * (1.0 - part) + self.logarithms[at + 1] * part
     }
 
-    /// The logarithm of a percentile: of the smallest value that so many are at most.
+    /// The logarithm of a percentile: of the smallest value with this share at or below it.
     pub(super) fn logarithm_at(&self, quantile: f64) -> f64 {
         self.ranked((quantile * self.values() as f64 - 1e-9).ceil())
     }
@@ -211,7 +211,7 @@ impl<'a> Draws<'a> {
     }
 }
 
-/// How many times a normal interval one with so many degrees of freedom is.
+/// The ratio of an interval with these degrees of freedom to a normal one.
 fn stretch(confidence: f64, freedom: f64) -> f64 {
     let upper = 0.5 + confidence / 2.0;
     student_quantile(upper, freedom) / normal_quantile(upper)

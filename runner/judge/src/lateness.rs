@@ -1,5 +1,5 @@
-//! Whether the load generator kept its schedule. Where it did not, the machine was too busy, and what the requests show
-//! of the service cannot be told from what the machine did to them: the phase is inconclusive.
+//! Checks that the load generator kept its schedule. If it did not, the machine was too busy, and its delays cannot be
+//! separated from those of the service: the phase is inconclusive.
 //!
 //! - The generator is too late when its lateness exceeds [`LIMIT_US`] and half of the median latency in one request of
 //!   a hundred: then requests came in bursts instead of on their schedule.
@@ -11,10 +11,10 @@
 use super::{stats, text};
 use shakedown_observe::{Failure, LoadObservations, Part, Timings};
 
-/// What p99 of the lateness may always be, in microseconds.
+/// The limit of the lateness's p99 that always applies, in microseconds.
 const LIMIT_US: f64 = 250_000.0;
 
-/// What it may be of the median latency.
+/// Its limit as a share of the median latency.
 const SHARE: f64 = 0.5;
 
 /// The share of requests that may be lost because the generator came too late.

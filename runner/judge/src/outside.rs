@@ -1,5 +1,5 @@
-//! Expectations about what others saw: `pods`, `prometheus` and `logs`. Each has its rule for what cannot be told:
-//! nothing that nobody looked at ever passes.
+//! Expectations about other observations than requests: `pods`, `prometheus` and `logs`. Each has a rule for missing
+//! data: without observations they never pass.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use super::limits::Limits;
 use super::{counts, seconds, text};
 use shakedown_observe::{LinesSeen, Observations, Outside, PhaseSpan, PodsSeen};
 
-/// Two looks at the pods may be so far apart before what lies between them is unknown, in nanoseconds.
+/// The longest gap between two samples of the pods that is not a gap in the observations, in nanoseconds.
 const LONGEST_GAP_NS: u64 = 5_000_000_000;
 
 /// How many lines or names a sentence quotes.
@@ -152,8 +152,8 @@ fn quoted(names: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// `prometheus`: the values of the phase made one, alone or divided by those of an earlier phase. No data is
-/// inconclusive, and so is a ratio to nothing.
+/// `prometheus`: the values of the phase made one, alone or divided by those of an earlier phase. Missing data is
+/// inconclusive, and so is a ratio to zero.
 fn prometheus(
     observations: &Observations,
     phase: usize,
@@ -221,8 +221,8 @@ fn one(over: Over, values: &[f64]) -> Option<f64> {
     }
 }
 
-/// `logs`: the lines within the phase that match. What could not be read leaves a limit that still holds open, and one
-/// that is missed already missed.
+/// `logs`: the lines within the phase that match. Unreadable logs make a limit that holds inconclusive, but not one
+/// that is already missed.
 fn logs(observations: &Observations, phase: usize, it: &Logs, seen: &LinesSeen) -> Answer {
     let span: &PhaseSpan = &observations.phases[phase];
     let limits = Limits { min: it.min.map(|min| min as f64), max: it.max.map(|max| max as f64) };

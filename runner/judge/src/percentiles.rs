@@ -62,7 +62,7 @@ impl Of {
     }
 }
 
-/// A percentile of one phase and what it rests on.
+/// A percentile of one phase and its data.
 struct Term {
     of: Of,
     phase: String,

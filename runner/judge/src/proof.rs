@@ -34,13 +34,13 @@ const NOISE: f64 = 1.1;
 /// few terms underestimates how much a level that wanders moves; the value is from the bench.
 const MARGIN: f64 = 1.25;
 
-/// A level may come to a limit by itself that is so many standard deviations away.
+/// The number of standard deviations within which a level may reach the limit by chance.
 const REACH: f64 = 5.0;
 
-/// What the requests of a load show about a phase.
+/// The evidence of a load's requests about a phase.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Comparison {
-    /// What changed, in words; empty where nothing did beyond chance.
+    /// The significant changes in words; empty without any.
     pub(super) changes: Vec<String>,
     /// When the first window was out of tolerance, in seconds since the load's start.
     pub(super) onset_s: Option<f64>,
@@ -179,7 +179,7 @@ impl OutOfTolerance {
 }
 
 /// True when a level varies so much that it may come to the limit by itself: its mean lies within [`REACH`] standard
-/// deviations of it. Of a level that stays far below, the order says nothing about windows out of tolerance.
+/// deviations of it. For a level far below the limit, the order is irrelevant for windows out of tolerance.
 fn reaches(levels: &[f64], limit: f64) -> bool {
     let n = levels.len().max(1) as f64;
     let mean = levels.iter().sum::<f64>() / n;

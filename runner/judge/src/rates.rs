@@ -17,7 +17,7 @@ use super::stats::{self, Placed};
 use super::{samples, text};
 use shakedown_observe::Cell;
 
-/// What is counted.
+/// The counted unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Of {
     /// Answers that succeeded.
@@ -42,11 +42,11 @@ impl Of {
     }
 }
 
-/// A rate of one phase and what it rests on.
+/// A rate of one phase and its data.
 struct Term {
     phase: String,
     requests: u64,
-    /// The answers that succeeded, and what is counted of them.
+    /// The successful answers, and the count of their unit.
     answers: u64,
     count: u64,
     seconds: f64,

@@ -50,7 +50,7 @@ pub(super) fn recovered(
     Some((Settling::new(&band, &windows).first_ns?, to_ns))
 }
 
-/// When what follows a phase's removal can no longer be seen: the next phase with faults begins, or the load ends.
+/// The end of the observations after a removal: the start of the next phase with faults, or the end of the load.
 fn horizon(observations: &Observations, fault_phase: usize) -> u64 {
     let after = observations.phases.iter().skip(fault_phase + 1);
     let next = after.clone().find(|span| span.has_faults).map(|span| span.start_ns);
@@ -108,7 +108,7 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
     let observed = seconds(windows.last().map_or(0, |window| window.end_ns - removed_ns));
     answer.censored = true;
     match settling.trailing_ns {
-        // Steady at the end, but not for long enough: only what is too late already can be told.
+        // Steady at the end, but not for long enough: the only certain verdict is a recovery that is already too late.
         Some(start_ns) => {
             let value = seconds(start_ns - removed_ns);
             let held = observed - value;

@@ -19,7 +19,7 @@ pub fn scenario_verdict(
     let mut findings: Vec<(Verdict, String)> = Vec::new();
     findings.extend(leftovers.iter().map(|it| (Verdict::Error, format!("{} was left behind: {}", it.what, it.error))));
     findings.extend(errors.iter().map(|error| (Verdict::Error, error.clone())));
-    // Why no fault was injected comes before what follows from it.
+    // The reason why no fault was injected comes before its consequences.
     let refused = expectations.iter().find(|it| it.kind == BASELINE);
     findings.extend(refused.map(|it| (it.verdict, it.reason.clone())));
     for fault in faults.iter().filter(|fault| refused.is_none() || fault.state != FaultState::Planned) {

@@ -1,4 +1,4 @@
-//! What a fault must change to count as noticed.
+//! The changes that count as an effect of a fault.
 
 use super::*;
 use crate::expectations;

@@ -34,7 +34,7 @@ pub(crate) struct Band {
     pub(super) usual: (u64, u64),
 }
 
-/// What a window shows.
+/// The state of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WindowState {
     /// Within the band.
@@ -52,7 +52,7 @@ pub(crate) struct Window {
     pub(crate) start_ns: u64,
     /// When it ends.
     pub(crate) end_ns: u64,
-    /// What it shows.
+    /// Its state.
     pub(crate) state: WindowState,
     /// True when too many of its requests failed.
     pub(crate) fails: bool,
@@ -101,8 +101,8 @@ impl Band {
         succeeded as f64 >= self.success * requests as f64
     }
 
-    /// What a window shows, and whether that is because of failures. A window with fewer requests than tell the tolerance
-    /// is held against it together with its neighbours: one failure among 20 requests is more than 1 %, and says nothing.
+    /// The state of a window, and whether failures cause it. A window with too few requests for the tolerance is judged
+    /// together with its neighbours: one failure among 20 requests exceeds 1 % but is not significant.
     pub(super) fn state(&self, windows: &[Cell], at: usize) -> (WindowState, bool) {
         let requests = &windows[at];
         if requests.requests() < KNOWN {
