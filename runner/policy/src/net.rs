@@ -1,4 +1,4 @@
-//! Blocks of addresses. What does not belong here: what they are used for.
+//! Blocks of addresses. Out of scope: what they are used for.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,4 +1,4 @@
-//! Sets of ports, by protocol. What does not belong here: named ports, which need a pod.
+//! Sets of ports, by protocol. Out of scope: named ports, which need a pod.
 
 use std::fmt;
 

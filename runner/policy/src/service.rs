@@ -1,4 +1,4 @@
-//! A Service as a peer: its pods, its own addresses, and its ports behind its translation. What does not belong here:
+//! A Service as a peer: its pods, its own addresses, and its ports behind its translation. Out of scope:
 //! finding the Service, and what to do with one that has no selector.
 
 use std::collections::BTreeSet;

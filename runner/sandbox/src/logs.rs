@@ -1,4 +1,4 @@
-//! What programs print: the last lines of each pod with the moments when they came, for `kubectl logs`.
+//! The output of programs: the last lines of each pod with their timestamps, for `kubectl logs`.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,16 +14,16 @@ pub(crate) struct Logs {
     lines: Mutex<HashMap<String, VecDeque<(Timestamp, String)>>>,
 }
 
-/// Which lines are asked for, and how they are shown: the parameters of the API.
+/// The requested lines and their format: the parameters of the API.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct LogOptions {
-    /// Nothing that was printed before.
+    /// Only lines from this moment on.
     pub since: Option<Timestamp>,
-    /// Only the last so many lines.
+    /// Only this many of the last lines.
     pub tail: Option<usize>,
-    /// At most so many bytes, from the begin.
+    /// At most this many bytes, from the beginning.
     pub bytes: Option<usize>,
-    /// Each line with its moment before it.
+    /// Each line with its timestamp in front.
     pub timestamps: bool,
 }
 
@@ -42,7 +42,7 @@ impl Logs {
         lines.push_back((at, line));
     }
 
-    /// What a pod printed, each line with its end.
+    /// The output of a pod, each line with its line end.
     pub fn read(&self, uid: &str, wanted: LogOptions) -> String {
         let all = self.lines();
         let Some(lines) = all.get(uid) else { return String::new() };

@@ -1,13 +1,13 @@
 //! The three kinds of patches, as functions on JSON.
 //!
-//! What belongs here: merge patch (RFC 7386), strategic merge patch, JSON patch (RFC 6902). What does not: who may
+//! In scope: merge patch (RFC 7386), strategic merge patch, JSON patch (RFC 6902). Out of scope: who may
 //! patch what (`registry`).
 
 use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
 
-/// How a patch's body is to be read.
+/// The format of a patch's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PatchKind {
     /// RFC 6902.

@@ -1,6 +1,6 @@
 //! The programs that containers of the sandbox can run, and how a container's command line names them.
 //!
-//! What belongs here: from a command line to settings, and back. What does not: what the programs do (`inference`),
+//! In scope: from a command line to settings, and back. Out of scope: what the programs do (`inference`),
 //! and when they run (`node`).
 //!
 //! The command line is that of the hidden command `shakedown pod`, so that the same pod runs here and, from an image

@@ -1,6 +1,6 @@
 //! Creating, updating and deleting objects, as an API server does it: one set of rules for requests and controllers.
 //!
-//! What belongs here: names, identities, versions, finalizers and grace periods. What does not: HTTP (`api`), the rules
+//! In scope: names, identities, versions, finalizers and grace periods. Out of scope: HTTP (`api`), the rules
 //! of single kinds (`admission`, `validate`) and consequences (`controllers`).
 
 mod delete;
@@ -52,21 +52,21 @@ pub(crate) struct WriteOptions {
     pub unknown: Unknown,
 }
 
-/// What a write did.
+/// The outcome of a write.
 #[derive(Debug, Clone)]
 pub(crate) struct Written {
     /// The object as stored, or as it would be.
     pub object: Arc<Value>,
     /// Whether it is new.
     pub created: bool,
-    /// What the client ought to know.
+    /// Warnings for the client.
     pub warnings: Vec<String>,
 }
 
-/// Which part of an object a write is about.
+/// The part of an object that a write changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ObjectPart {
-    /// All but the status, where the kind keeps that apart.
+    /// All but the status, if the kind has a status subresource.
     Main,
     /// Only the status.
     Status,
@@ -355,7 +355,7 @@ fn merge_parts(resource: &Resource, current: &Value, given: Value, part: ObjectP
     }
 }
 
-/// What no update changes, and what follows from a change.
+/// Keeps immutable fields, and derives the consequences of a change.
 fn carry_identity(resource: &Resource, current: &Value, next: &mut Value) {
     // Of a custom resource that does not keep its status apart, everything but the metadata counts.
     let whole = custom::of(resource).is_some() && !resource.has("status");

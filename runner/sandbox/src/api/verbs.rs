@@ -185,7 +185,7 @@ impl Verbs<'_> {
             let options = DeleteOptions { uid: Some(object::uid(object).to_string()), ..options.clone() };
             match self.registry.delete(&Key::of(resource, object), &options) {
                 Ok(deleted) => gone.push(deleted.object),
-                // Somebody else was faster.
+                // Another client was faster.
                 Err(error) if matches!(error.code, 404 | 409) => {}
                 Err(error) => return Err(error),
             }

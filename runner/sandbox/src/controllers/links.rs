@@ -36,7 +36,7 @@ struct Read {
     rules: Result<Arc<Rules>, String>,
 }
 
-/// All that decides about links.
+/// All inputs of the link rules.
 #[derive(Debug, PartialEq)]
 struct LinkInputs {
     pods: Vec<Pod>,
@@ -52,7 +52,7 @@ impl Plugin {
         Self { links, seen: None, rules: BTreeMap::new() }
     }
 
-    /// Judges all links anew if anything that decides about them has changed.
+    /// Evaluates all links again if one of their inputs has changed.
     pub fn reconcile(&mut self, registry: &Registry) -> Option<Duration> {
         let (pods, namespaces, policies, chaos) = {
             let tx = registry.store.lock();

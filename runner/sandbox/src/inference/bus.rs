@@ -1,7 +1,7 @@
 //! The bus: a NATS server, as much of one as the deployment needs. No authentication, no headers, no clustering, no
 //! storage.
 //!
-//! What belongs here: client connections. What does not: who gets a message (`hub`) and the protocol's text (`nats`).
+//! In scope: client connections. Out of scope: who gets a message (`hub`) and the protocol's text (`nats`).
 
 mod hub;
 

@@ -1,6 +1,6 @@
 //! The frontend: the OpenAI API on one side, workers on the other.
 //!
-//! What belongs here: starting its parts and feeding heartbeats to the registry. What does not: which worker is next
+//! In scope: starting its parts and feeding heartbeats to the registry. Out of scope: which worker is next
 //! (`registry`), one request's way to a worker and back (`answer`), HTTP and JSON (`api`, `openai`).
 
 mod answer;

@@ -1,7 +1,7 @@
-//! What StressChaos, HTTPChaos, DNSChaos, IOChaos and TimeChaos do to a pod of the sandbox, and what they cannot do there.
+//! What StressChaos, HTTPChaos, DNSChaos, IOChaos and TimeChaos do to a pod of the sandbox, and their limits there.
 //!
-//! What belongs here: from a spec to an ailment. What is not modelled is refused with a sentence that says so: then the
-//! chaos never counts as injected, and a rehearsal cannot pass on a fault that did nothing.
+//! In scope: from a spec to an ailment. Everything else is refused with a message: the chaos then never counts as
+//! injected, and a rehearsal cannot pass with a fault without effect.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::units;
 use crate::net::{Ailment, FileRule, HttpRule};
 use crate::object;
 
-/// What a chaos of this kind does to a pod.
+/// The effect of a chaos of this kind on a pod.
 ///
 /// # Errors
 /// The message of the failed record.
@@ -149,7 +149,7 @@ mod tests {
             let Some(chaos) = kind.chaos_mesh() else { continue };
             let resource = find("chaos-mesh.org", "v1alpha1", chaos.resource);
             let resource = resource.unwrap_or_else(|| panic!("{}: {} is not served", kind.name, chaos.resource));
-            // What acts on networks and on whole pods is done elsewhere.
+            // Chaos on networks and on whole pods is handled elsewhere.
             if [&NETWORK_CHAOS, &POD_CHAOS].iter().all(|it| it.kind != resource.kind)
                 && let Err(why) = ailment(resource.kind, &json!({}), &worker())
             {

@@ -1,7 +1,7 @@
-//! What the rules of a PodNetworkChaos do to the packets of its pod: the part that chaos-daemon plays on a real node.
+//! The effects of the rules of a PodNetworkChaos on the packets of its pod: the role of chaos-daemon on a real node.
 //!
-//! What belongs here: from rules to shapers and drops, with the daemon's own mistakes where they change what people see.
-//! What does not: links (`controllers::links`).
+//! In scope: from rules to shapers and drops, with the daemon's bugs where they have a visible effect.
+//! Out of scope: links (`controllers::links`).
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
@@ -17,13 +17,13 @@ use shakedown_policy::Cidr;
 /// The rules of one pod.
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
-    /// What leaves the pod and is dropped: to these addresses.
+    /// Drops outgoing packets to these addresses.
     drops_out: Vec<Addresses>,
-    /// What comes in and is dropped: from these addresses.
+    /// Drops incoming packets from these addresses.
     drops_in: Vec<Addresses>,
-    /// What everything that leaves goes through, one after the other.
+    /// The shapers of all outgoing packets, in order.
     all: Vec<Arc<Shaper>>,
-    /// What packets to some addresses go through besides; of several that fit, the last counts.
+    /// Additional shapers for packets to some addresses; the last match applies.
     some: Vec<(String, Addresses, Vec<Arc<Shaper>>)>,
 }
 
@@ -91,7 +91,7 @@ impl Rules {
         self.drops_in.iter().any(|addresses| contains(addresses, from, 0))
     }
 
-    /// What a packet to this address goes through.
+    /// The shapers of a packet to this address.
     pub fn shapers(&self, to: SocketAddr) -> Vec<Arc<Shaper>> {
         let last = self.some.iter().rev().find(|(_, addresses, _)| contains(addresses, to.ip(), to.port()));
         self.all.iter().chain(last.into_iter().flat_map(|(_, _, chain)| chain)).cloned().collect()

@@ -1,6 +1,6 @@
-//! What TCP makes of a way that delays and loses: bytes come late, in order, or the connection breaks.
+//! TCP over a path with delay and loss: bytes arrive late, in order, or the connection breaks.
 //!
-//! What belongs here: segments, retransmissions and the congestion window, as a function of time. What does not:
+//! In scope: segments, retransmissions and the congestion window, as a function of time. Out of scope:
 //! sockets (`stream`), and what the way does to a packet (`shaper`).
 //!
 //! The rules are those of Linux: a lost segment is sent again after the retransmission timeout (RFC 6298, with Linux's
@@ -203,7 +203,7 @@ impl Line {
         self.segments.iter().enumerate().filter_map(of).chain(acknowledged).min_by_key(|(at, _)| *at)
     }
 
-    /// When something happens next that nobody has to cause.
+    /// The next event without an external cause.
     pub fn next(&self) -> Option<Instant> {
         self.first_event().map(|(at, _)| at)
     }

@@ -1,6 +1,6 @@
 //! Links between pods and the gate that holds back what a link does not carry.
 //!
-//! What belongs here: naming a link, asking the sandbox what it carries, waiting until that changes. What does not:
+//! In scope: naming a link, asking the sandbox what it carries, waiting until that changes. Out of scope:
 //! sockets (`stream`), and why a link is blocked (the sandbox's judge knows).
 //!
 //! A gate asks again only after [`Links::update`]; between updates a judge has to answer the same for the same link.
@@ -32,20 +32,20 @@ pub struct Link {
     pub via: Option<SocketAddr>,
 }
 
-/// What a link does with what is sent over it.
+/// The treatment of data on a link.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Carry {
     /// Whether anything passes at all.
     pub open: bool,
-    /// What the packets of who opened the connection go through.
+    /// The shapers of the client's packets.
     pub there: ShaperChain,
-    /// What the packets of the other end go through.
+    /// The shapers of the server's packets.
     pub back: ShaperChain,
 }
 
 impl Carry {
-    /// Everything passes at once.
+    /// Everything passes immediately.
     pub fn open() -> Self {
         Self::through(ShaperChain::default(), ShaperChain::default())
     }
@@ -123,7 +123,7 @@ impl Links {
         self.board.called().get(&caller).copied()
     }
 
-    /// What a link carries now.
+    /// The current treatment of a link.
     pub fn ask(&self, link: Link) -> Carry {
         self.board.judge(link)
     }
@@ -204,7 +204,7 @@ impl Gate {
         }
     }
 
-    /// Asks anew if there was an update.
+    /// Reads the link again after an update.
     fn look(&mut self) -> u64 {
         let version = self.board.version.load(Ordering::Acquire);
         if self.seen != Some(version) {
@@ -230,7 +230,7 @@ impl Gate {
     /// Has the task woken by the next update; false if there has been one meanwhile.
     fn wake_at_update(&self, cx: &mut Context<'_>, side: Side, version: u64) -> bool {
         self.board.waiting().insert((self.id, side), cx.waker().clone());
-        // An update between the question and the entry into the list has woken nobody here: ask again.
+        // An update between the read and the entry into the list has woken no waiter here: read again.
         self.board.version.load(Ordering::Acquire) == version
     }
 

@@ -1,6 +1,6 @@
-//! What happens to the packets of one direction: netem's and the token bucket's rules, as functions of time.
+//! The treatment of the packets of one direction: netem's and the token bucket's rules, as functions of time.
 //!
-//! What belongs here: when a packet arrives, or that it does not. What does not: what a connection makes of that
+//! In scope: when a packet arrives, or that it does not. Out of scope: what a connection makes of that
 //! (`line`), and whose packets go through which shaper (the sandbox's judge).
 //!
 //! The rules are those of the Linux queueing disciplines `netem` and `tbf` (tc-netem(8), tc-tbf(8)): losses, delays and
@@ -44,7 +44,7 @@ pub struct Netem {
     pub duplicate: Chance,
     /// Packets that go without the delay, ahead of others.
     pub reorder: Chance,
-    /// Only each so many-th packet may go ahead; 0 and 1 mean any.
+    /// Only every n-th packet may go ahead; 0 and 1 mean any.
     pub gap: u32,
     /// Bytes per second.
     pub rate: Option<f64>,
@@ -57,7 +57,7 @@ pub struct Bucket {
     pub rate: f64,
     /// How many bytes may wait; a packet that finds no room is dropped.
     pub limit: f64,
-    /// How many bytes may go at once; a larger packet never goes.
+    /// The bytes that may pass together; a larger packet never passes.
     pub buffer: f64,
     /// Bytes per second while a burst goes.
     pub peak: Option<f64>,

@@ -108,7 +108,7 @@ impl Stream {
         }
     }
 
-    /// What a write came to. That the other end is gone is news, too, and does not pass a blocked link.
+    /// The outcome of a write. That the other end is gone is news, too, and does not pass a blocked link.
     fn poll_written<T>(
         &mut self,
         cx: &mut Context<'_>,

@@ -23,7 +23,7 @@ pub(super) struct Probe {
     pub delay: Duration,
     /// How long an answer may take.
     timeout: Duration,
-    /// So many failures in a row make a container unready.
+    /// The number of consecutive failures that makes a container unready.
     pub failures: i64,
 }
 

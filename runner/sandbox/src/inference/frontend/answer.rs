@@ -70,7 +70,7 @@ impl Frontend {
         };
         self.registry().spoke(&worker, Instant::now());
         let receiver = self.expected.waiting().remove(&request);
-        // Nobody waits any more: closing the connection tells the worker.
+        // The client is gone: closing the connection stops the worker's answer.
         if receiver.is_none_or(|receiver| receiver.send(lines).is_err()) {
             debug!(request, worker, "an answer arrived too late");
         }

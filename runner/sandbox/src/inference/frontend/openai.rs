@@ -45,7 +45,7 @@ pub(super) struct StreamOptions {
     pub(super) include_usage: bool,
 }
 
-/// Which of the two calls is answered: they differ in their shapes only.
+/// The kind of call: the two differ only in their shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CallKind {
     Completion,

@@ -1,6 +1,6 @@
 //! A NATS client that notices a dead bus quickly and comes back by itself.
 //!
-//! What belongs here: one connection at a time, kept alive and replaced; subscriptions that outlive it. What does not:
+//! In scope: one connection at a time, kept alive and replaced; subscriptions that outlive it. Out of scope:
 //! the meaning of messages.
 //!
 //! A cut link shows in no error for many minutes, because TCP keeps retransmitting, at ever longer intervals. So the
@@ -29,7 +29,7 @@ use crate::net::{Net, Stream};
 const QUEUE: usize = 1024;
 /// How many bytes may wait for the kernel to take them before further operations wait in the queue.
 const MAX_OUT: usize = 1 << 20;
-/// Of tries to connect that fail one after the other, the first is told, and from then on each one of so many.
+/// Of consecutive failed connection attempts, the first is logged, and then every n-th.
 const TOLD: u32 = 25;
 /// The largest message that is accepted from a server that does not say its own limit, bytes.
 const MAX_PAYLOAD: usize = 1 << 20;
@@ -380,7 +380,7 @@ impl Connection {
         loop {
             if self.out.is_empty() {
                 for done in flushes.drain(..) {
-                    // An error says that nobody waits any more.
+                    // An error means that the receiver is gone.
                     let _ = done.send(());
                 }
             }
