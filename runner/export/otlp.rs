@@ -349,6 +349,6 @@ mod tests {
     async fn a_collector_that_is_away_is_a_warning() {
         crate::export::testing_tls();
         let error = send("http://127.0.0.1:9", &[], &sample::passing()).await.unwrap_err();
-        assert!(error.contains("v1/traces") && error.contains("verdict stands"), "{error}");
+        assert!(error.contains("v1/traces") && error.contains("verdict is not affected"), "{error}");
     }
 }

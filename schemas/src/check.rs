@@ -22,8 +22,8 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::files::{Files, Reader};
 use crate::scenario::{SCENARIO_VERSION, Scenario};
 
-/// Checks everything, and reads the files that the scenario names. Nothing is said about values that are already known
-/// to be wrong.
+/// Checks everything, and reads the files that the scenario names. Nothing is said about values that are already known to
+/// be wrong.
 pub(crate) fn scenario(scenario: &Scenario, map: &Map, reader: Reader) -> (Vec<Diagnostic>, Files) {
     let mut findings = Findings { map, found: Vec::new(), reader };
     head(scenario, &mut findings);

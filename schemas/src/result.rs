@@ -79,7 +79,7 @@ pub struct RunInfo {
 pub struct ScenarioResult {
     /// The scenario's name.
     pub name: String,
-    /// Its state.
+    /// What it shows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// The file, as it was named on the command line.

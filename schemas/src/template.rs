@@ -2,8 +2,8 @@
 //! the YAML was read, so that they can neither break its structure nor lose its positions. Only expressions: the
 //! statements of the template language (`{% ... %}`) are refused, because a scenario is data.
 //!
-//! What a load sends may also hold data of each request (`{{ n }}`), which nobody knows yet: it is left standing, and
-//! read by `scenario::RequestText`.
+//! What a load sends may also hold data of each request (`{{ n }}`), which nobody knows yet: it is left standing, and read by
+//! `scenario::RequestText`.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,14 +1,12 @@
-//! A-B-A: after the recovery a second baseline is compared with the first. Where they differ by more than the noise,
-//! the run drifted, and a ratio to the first baseline mixes the fault with the drift.
+//! A-B-A: after the recovery a second baseline is compared with the first. Where they differ by more than the noise, the
+//! run drifted, and a ratio to the first baseline mixes the fault with the drift.
 //!
 //! - The second baseline is what follows the recovery (`recovery`) from the last fault until the load ends; it needs as
 //!   many requests as the percentile does.
-//! - They differ when the interval of their ratio leaves 1 out and the ratio is more than [`NOISE`] in either
-//! direction.
+//! - They differ when the interval of their ratio leaves 1 out and the ratio is more than [`NOISE`] in either direction.
 //! - Ratios of phases between the two are marked; one that fails against the first baseline and would not against the
 //!   second is inconclusive.
-//! - A ratio is inconclusive as well where the second baseline lies outside the first one's own interval by more than
-//! the
+//! - A ratio is inconclusive as well where the second baseline lies outside the first one's own interval by more than the
 //!   limit's distance from 1 ([`Second::outside`]): a baseline that was still warming up passes anything. Only a ratio that
 //!   fails against both is a failure all the same.
 

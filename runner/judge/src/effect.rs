@@ -21,16 +21,16 @@ pub struct Felt {
     pub load: String,
     /// The significant changes, in words; empty without any.
     pub changes: Vec<String>,
-    /// When the change was first seen, in seconds since the load's start: the first window out of tolerance, or the
-    /// start of the judged part where none is.
+    /// When the change was first seen, in seconds since the load's start: the first window out of tolerance, or the start
+    /// of the judged part where none is.
     pub at_s: f64,
-    /// How many windows were out of tolerance, in words, also where that is no more than chance; none where the
-    /// baseline has too few requests for a tolerance.
+    /// How many windows were out of tolerance, in words, also where that is no more than chance; none where the baseline
+    /// has too few requests for a tolerance.
     pub windows: Option<String>,
 }
 
-/// What each load shows about each phase with faults. At most [`FALSE_PROOFS`] of the runs in which nothing changed
-/// have an entry with changes. Without a baseline there are no entries.
+/// What each load shows about each phase with faults. At most [`FALSE_PROOFS`] of the runs in which nothing changed have
+/// an entry with changes. Without a baseline there are no entries.
 pub fn effects(observations: &Observations) -> Vec<Felt> {
     let phases = observations.phases.iter().enumerate().filter(|(_, span)| span.has_faults);
     let of_phase = |(phase, span): (usize, &PhaseSpan)| {

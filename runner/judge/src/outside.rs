@@ -51,8 +51,8 @@ fn ready(look: &PodsSeen) -> usize {
     look.pods.values().filter(|pod| pod.ready).count()
 }
 
-/// `pods`: restarts within the phase, and the time from its beginning (its faults in place) until as many pods are
-/// ready as were before the first fault, and stay so until its end. The resolution is the time between two looks.
+/// `pods`: restarts within the phase, and the time from its beginning (its faults in place) until as many pods are ready
+/// as were before the first fault, and stay so until its end. The resolution is the time between two looks.
 fn pods(observations: &Observations, phase: usize, it: &Pods, looks: &[PodsSeen]) -> Answer {
     let span = &observations.phases[phase];
     let during = within(looks, span.start_ns, span.end_ns);

@@ -382,8 +382,8 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
 /// any drift of the baseline.
 const FAR: f64 = 5.0;
 
-/// True when a value lies so far beyond every request of the baseline that its drift cannot explain it. A few requests
-/// that take a hundred times as long are no drift, although their share may be within that of chance.
+/// True when a value lies so far beyond every request of the baseline that its drift cannot explain it. A few requests that
+/// take a hundred times as long are no drift, although their share may be within that of chance.
 fn far_from_any_drift(baseline: &Windows, value: f64, slower: bool) -> bool {
     baseline.reach().is_some_and(
         |[least, most]| {

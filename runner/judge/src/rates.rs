@@ -1,9 +1,9 @@
 //! Expectations about how much gets done in a time: `throughput_ratio`, `output_tokens_per_second` and its ratio.
 //!
 //! A rate is a count divided by the judged seconds. Its interval comes from how the counts differ between windows of
-//! time: the long-run variance of the windows, as for percentiles, taken to logarithms by the delta method, and
-//! Student's quantile with its degrees of freedom. Where nothing came there is no such variance; then the rule of three
-//! says what could have come in that time: three answers at most, with 95 %.
+//! time: the long-run variance of the windows, as for percentiles, taken to logarithms by the delta method, and Student's
+//! quantile with its degrees of freedom. Where nothing came there is no such variance; then the rule of three says what
+//! could have come in that time: three answers at most, with 95 %.
 
 use shakedown_schemas::result::Unit;
 use shakedown_schemas::scenario::{RateRatio, TokenRate};

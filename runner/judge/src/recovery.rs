@@ -6,11 +6,9 @@
 //! - Windows have the length of `window`, or the smallest multiple of it in which the baseline's load has 20 requests.
 //!   They begin exactly at the moment that is counted from. A window with fewer than 10 requests is unknown, and an
 //!   unknown window is never good.
-//! - A window with fewer requests than tell the tolerance (100 for 1 %) that has failures is held against it together
-//! with
+//! - A window with fewer requests than tell the tolerance (100 for 1 %) that has failures is held against it together with
 //!   its neighbours.
-//! - Recovered is the start of the last run of good windows, which must last `hold`; what left the band again after
-//! such a
+//! - Recovered is the start of the last run of good windows, which must last `hold`; what left the band again after such a
 //!   run is a relapse ([`settling`]). "So many successes in a row" would not do: with 5 % of requests failing, ten in a
 //!   row come after 13 requests on average.
 //! - Never recovered is censored: the true value is more than what was observed.
@@ -37,8 +35,8 @@ pub(super) fn baseline_index(observations: &Observations) -> Result<usize, Strin
     baseline(observations, None)
 }
 
-/// The stretch after a phase with faults in which a load was itself again, from the first time that it held to the end
-/// of what can be seen; none where it never did. Relapses are a part of it: a second baseline is not better than it is.
+/// The stretch after a phase with faults in which a load was itself again, from the first time that it held to the end of
+/// what can be seen; none where it never did. Relapses are a part of it: a second baseline is not better than it is.
 pub(super) fn recovered(
     observations: &Observations,
     load: &LoadObservations,

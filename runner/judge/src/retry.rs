@@ -39,8 +39,8 @@ pub fn attempt(result: &ScenarioResult) -> Attempt {
     }
 }
 
-/// Puts the earlier attempts into the result of the last one. A pass after a failure is flaky: a failure, unless a
-/// flaky pass was asked to count.
+/// Puts the earlier attempts into the result of the last one. A pass after a failure is flaky: a failure, unless a flaky
+/// pass was asked to count.
 pub fn settle(result: &mut ScenarioResult, earlier: Vec<Attempt>, retries: &Retries) {
     let Some(worst) = earlier.iter().max_by_key(|attempt| attempt.verdict).cloned() else { return };
     let tries = text::counted(earlier.len() as u64 + 1, "attempt");

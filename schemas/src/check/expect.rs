@@ -1,5 +1,5 @@
-//! Checks of all expectations of a scenario. What several kinds check is in `rules`; what one kind alone checks is in
-//! the file of that kind.
+//! Checks of all expectations of a scenario. What several kinds check is in `rules`; what one kind alone checks is in the
+//! file of that kind.
 
 pub(crate) mod rules;
 

@@ -1,5 +1,4 @@
-//! Checks of one load: where to it sends, and how often. What it sends and what it wants back is in the files beside
-//! this.
+//! Checks of one load: where to it sends, and how often. What it sends and what it wants back is in the files beside this.
 
 pub(crate) mod answer;
 mod characters;

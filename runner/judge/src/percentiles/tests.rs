@@ -1,5 +1,4 @@
-//! What decides a percentile and its ratio where requests are few, were given up, or came late, and where a baseline
-//! drifts.
+//! What decides a percentile and its ratio where requests are few, were given up, or came late, and where a baseline drifts.
 
 use serde_json::json;
 use shakedown_schemas::result::ExpectationResult;
@@ -136,8 +135,7 @@ fn an_interval_that_ends_at_no_change_does_not_tell_a_change_from_drift() {
     assert_eq!((faster.verdict, faster.reason), (Verdict::Inconclusive, expected));
 }
 
-/// Half of all values are above the median at most: in a baseline that drifts as much as this one a share tells
-/// nothing.
+/// Half of all values are above the median at most: in a baseline that drifts as much as this one a share tells nothing.
 #[test]
 fn the_interval_tells_from_drift_what_the_share_cannot() {
     let drifting = |it: Request<'_>| it.ok_in(if it.into < 10.0 { 100.0 } else { 110.0 });
@@ -213,8 +211,8 @@ fn a_baseline_that_is_still_warming_up_passes_nothing_without_a_word() {
     );
 }
 
-/// The example of issue 19: 8.7 % wait ten seconds for a 503, and the others answer as ever. Where the same requests
-/// succeed after 10.1 s the ratio must not be worse.
+/// The example of issue 19: 8.7 % wait ten seconds for a 503, and the others answer as ever. Where the same requests succeed
+/// after 10.1 s the ratio must not be worse.
 #[test]
 fn who_waits_ten_seconds_for_a_failure_has_waited() {
     let judge_with = |of: &str, victim: fn(&Request<'_>) -> Outcome| {

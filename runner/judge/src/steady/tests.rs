@@ -1,5 +1,4 @@
-//! What is steady and what is not, on synthetic requests, and the statistics behind it on numbers whose answer is
-//! known.
+//! What is steady and what is not, on synthetic requests, and the statistics behind it on numbers whose answer is known.
 
 use super::*;
 use crate::stats::judged;

@@ -182,8 +182,8 @@ fn what_no_policy_can_do_is_refused_with_the_reason() {
     };
     assert!(refused(apps("ops", "proxy")).contains("the pod ops/proxy, which uses its node's network"));
     assert!(refused(apps("nowhere", "x")).contains("`nowhere` does not exist"));
-    assert!(refused(Peer::Addresses(vec![cidr("10.244.0.12/32")])).contains("addresses of pods"));
-    assert!(refused(Peer::Addresses(vec![cidr("10.244.7.0/24")])).contains("addresses of pods"));
+    assert!(refused(Peer::Addresses(vec![cidr("10.244.0.12/32")])).contains("a range of pod addresses"));
+    assert!(refused(Peer::Addresses(vec![cidr("10.244.7.0/24")])).contains("a range of pod addresses"));
     let selector = Selector::label("app", "nats").and(&Selector::not_label("app", "nats"));
     let never = Peer::Pods { namespace: "bus".into(), selector, unmarked: BTreeSet::new(), service_ips: Vec::new() };
     assert!(refused(never).contains("can never match a pod"));

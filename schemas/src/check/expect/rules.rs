@@ -1,5 +1,5 @@
-//! Checks that several kinds of expectations share: what they refer to, and whether their limits can be met, can fail
-//! and can be seen.
+//! Checks that several kinds of expectations share: what they refer to, and whether their limits can be met, can fail and
+//! can be seen.
 
 use crate::check::{Findings, selector, unknown};
 use crate::diagnostic::{Code, Diagnostic};

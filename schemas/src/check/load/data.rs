@@ -1,5 +1,4 @@
-//! Checks of data of each request: that the feeder's table can be read, and that what is taken from it is there and
-//! fits.
+//! Checks of data of each request: that the feeder's table can be read, and that what is taken from it is there and fits.
 
 use super::characters::is_of_path;
 use crate::check::Findings;

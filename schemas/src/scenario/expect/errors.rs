@@ -68,16 +68,13 @@ expectation! {
         /// An answer that fails the request's `check`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub check: Option<CountLimits>,
-        /// Due, and never sent, for whichever of the three reasons that follow. The load generator's limits, not the
-        /// service.
+        /// Due, and never sent, for whichever of the three reasons that follow. The load generator's limits, not the service.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub not_sent: Option<CountLimits>,
-        /// Due, and never sent, because `max_in_flight` requests were under way until its timeout, or the run, was
-        /// over.
+        /// Due, and never sent, because `max_in_flight` requests were under way until its timeout, or the run, was over.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub not_sent_limit: Option<CountLimits>,
-        /// Due, and never sent, because the machine could open no further connection: it ran out of file descriptors or
-        /// ports.
+        /// Due, and never sent, because the machine could open no further connection: it ran out of file descriptors or ports.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub not_sent_connections: Option<CountLimits>,
         /// Due, and never sent, because the load generator had too little processor time to come to it.

@@ -66,9 +66,9 @@ pub(super) const INTER_TOKEN_LATENCY_RATIO: ExpectationFacts = ExpectationFacts 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LatencyOf {
-    /// Every request that was due, with the time until its outcome: a failure counts with the time until it failed, and
-    /// one that was given up with at least the time until then. Failures that were quicker than the percentile are left
-    /// out: they would make a broken service look fast.
+    /// Every request that was due, with the time until its outcome: a failure counts with the time until it failed, and one
+    /// that was given up with at least the time until then. Failures that were quicker than the percentile are left out:
+    /// they would make a broken service look fast.
     #[default]
     All,
     /// Only those that succeeded.
@@ -98,8 +98,8 @@ expectation! {
         pub max: Option<Duration>,
     }
     sampled {
-        /// How many requests the answer needs at least. Default: as many as the question takes, see the judge's rules;
-        /// with fewer the answer is `inconclusive`.
+        /// How many requests the answer needs at least. Default: as many as the question takes, see the judge's rules; with
+        /// fewer the answer is `inconclusive`.
     },
     load,
 }
@@ -147,15 +147,15 @@ expectation! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(range(min = 0.0), extend("examples" = [3.0]))]
         pub max: Option<f64>,
-        /// A value of this percentile that is good whatever the ratio says, so that a tiny baseline does not fail a
-        /// run: with `or_below: 50ms`, 3 ms after 1 ms passes.
+        /// A value of this percentile that is good whatever the ratio says, so that a tiny baseline does not fail a run: with
+        /// `or_below: 50ms`, 3 ms after 1 ms passes.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = ["50ms"]))]
         pub or_below: Option<Duration>,
     }
     sampled {
-        /// How many requests the answer needs at least. Default: as many as the question takes, see the judge's rules;
-        /// with fewer the answer is `inconclusive`.
+        /// How many requests the answer needs at least. Default: as many as the question takes, see the judge's rules; with
+        /// fewer the answer is `inconclusive`.
     },
     load,
 }

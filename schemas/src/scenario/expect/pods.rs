@@ -27,8 +27,8 @@ expectation! {
         /// How many times containers of these pods started again during the phase.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub restarts: Option<CountLimits>,
-        /// As many of these pods as were ready before the first fault are ready again at most so long after the phase
-        /// began (or after its faults were in place), and stay so until its end.
+        /// As many of these pods as were ready before the first fault are ready again at most so long after the phase began
+        /// (or after its faults were in place), and stay so until its end.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = ["30s"]))]
         pub ready_within: Option<Duration>,

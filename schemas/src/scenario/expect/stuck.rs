@@ -18,8 +18,8 @@ pub(super) const STUCK: ExpectationFacts = ExpectationFacts {
 };
 
 expectation! {
-    /// Limits on how many requests were stuck: sent, and without any end (an answer, an error, a reset) after `times`
-    /// their timeout, or still under way when the run was over.
+    /// Limits on how many requests were stuck: sent, and without any end (an answer, an error, a reset) after `times` their
+    /// timeout, or still under way when the run was over.
     pub struct Stuck {
         /// At least so many.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,9 +29,8 @@ expectation! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = [0]))]
         pub max: Option<u64>,
-        /// How many times its timeout a request may take to come to any end. With more than 1, requests that timed out
-        /// (and count as such) are listened to for so much longer; in a closed loop their workers wait as long. Default
-        /// 1.
+        /// How many times its timeout a request may take to come to any end. With more than 1, requests that timed out (and
+        /// count as such) are listened to for so much longer; in a closed loop their workers wait as long. Default 1.
         #[serde(default = "Stuck::default_times")]
         #[schemars(range(min = 1.0, max = 10.0))]
         pub times: f64,

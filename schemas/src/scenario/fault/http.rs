@@ -9,9 +9,8 @@ use crate::scenario::Secret;
 use crate::units::Duration;
 
 fault! {
-    /// Acts on the HTTP requests that reach a port of the target pods, through a proxy that Chaos Mesh puts into each
-    /// pod. At least one of `abort`, `delay` and `status`. Only new connections are affected, and none in HTTPS. Needs
-    /// Chaos Mesh.
+    /// Acts on the HTTP requests that reach a port of the target pods, through a proxy that Chaos Mesh puts into each pod. At
+    /// least one of `abort`, `delay` and `status`. Only new connections are affected, and none in HTTPS. Needs Chaos Mesh.
     pub struct HttpFault {
         /// The port on which the target pods serve.
         #[schemars(range(min = 1), extend("examples" = [8000]))]

@@ -11,8 +11,8 @@ use crate::scenario::Secret;
 use crate::units::{Duration, Percent};
 
 fault! {
-    /// Makes the operations on files of a mounted volume slow, or makes them fail. Exactly one of `delay` and `error`.
-    /// What the application was writing may be damaged. Needs Chaos Mesh, on nodes with amd64.
+    /// Makes the operations on files of a mounted volume slow, or makes them fail. Exactly one of `delay` and `error`. What the
+    /// application was writing may be damaged. Needs Chaos Mesh, on nodes with amd64.
     pub struct IoFault {
         /// Where the volume is mounted in the container.
         #[schemars(extend("examples" = ["/data"]))]

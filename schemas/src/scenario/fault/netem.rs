@@ -15,9 +15,9 @@ fault! {
         /// The peers at the other end of the links. Without any, everything that the targets send, to whomever.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub to: Vec<Peer>,
-        /// Which packets, seen from the target pods: `egress` are those that they send, `ingress` those that they
-        /// receive. Default: `both` for peers that are pods; `egress` without peers, and for addresses outside the
-        /// cluster, because packets can only be shaped where they are sent.
+        /// Which packets, seen from the target pods: `egress` are those that they send, `ingress` those that they receive.
+        /// Default: `both` for peers that are pods; `egress` without peers, and for addresses outside the cluster, because
+        /// packets can only be shaped where they are sent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub direction: Option<Direction>,
         /// The share of packets that get lost, each way. TCP sends them again: what users see is delay.

@@ -97,9 +97,9 @@ impl FaultKind for Partition {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Engine {
-    /// By NetworkPolicy where that cuts exactly what is asked for; by Chaos Mesh, where it is installed, when a
-    /// standing policy would keep the link open, nothing enforces policies, or the network plugin is known to leave
-    /// established connections open. The plan says which, and why.
+    /// By NetworkPolicy where that cuts exactly what is asked for; by Chaos Mesh, where it is installed, when a standing
+    /// policy would keep the link open, nothing enforces policies, or the network plugin is known to leave established
+    /// connections open. The plan says which, and why.
     #[default]
     Auto,
     /// By NetworkPolicy. Needs a network plugin that enforces policies; some leave established connections open.

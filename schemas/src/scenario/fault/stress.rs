@@ -11,8 +11,8 @@ use crate::scenario::Secret;
 use crate::units::{Percent, Size};
 
 fault! {
-    /// Takes processor time, memory or both from the target pods' containers, within their limits. At least one of
-    /// `cpu` and `memory`. Needs Chaos Mesh.
+    /// Takes processor time, memory or both from the target pods' containers, within their limits. At least one of `cpu` and
+    /// `memory`. Needs Chaos Mesh.
     pub struct Stress {
         /// Processor time.
         #[serde(default, skip_serializing_if = "Option::is_none")]
