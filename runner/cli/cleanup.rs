@@ -259,7 +259,7 @@ impl Journal {
         for run in &self.runs {
             let look = async |namespace: &str| leftovers::find(cluster, Some(run), namespace, &kinds).await;
             match everywhere(cluster, args, look).await {
-                // What the journal names was looked at by name.
+                // The objects in the journal were already checked by name.
                 Err(ClusterError::Forbidden { .. }) => {}
                 found => there.extend(found?.found),
             }

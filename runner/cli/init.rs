@@ -11,10 +11,10 @@ use super::{Failure, exit, print};
 
 const TEMPLATE: &str = include_str!("init/scenario.yaml");
 
-/// The schema's file, beside the scenario: editors complete by it, without a network.
+/// The schema's file, next to the scenario: editors use it for completion without a network.
 const SCHEMA: &str = "shakedown.schema.json";
 
-/// Writes the scenario, and the schema beside it.
+/// Writes the scenario, and the schema next to it.
 ///
 /// # Errors
 /// With exit code 2 when the file is there already or a value cannot be part of a scenario; with 3 when it cannot be
@@ -51,7 +51,7 @@ fn unwritten(file: &Path, error: &std::io::Error) -> Failure {
 }
 
 fn scenario(args: &Init) -> String {
-    // What stands between quotes in the template already.
+    // The values that are quoted in the template.
     let inner = |text: &str| quoted(text).trim_matches('"').to_owned();
     let values = [
         ("@SCHEMA@", SCHEMA.to_owned()),

@@ -144,7 +144,7 @@ impl Live {
     }
 }
 
-/// What is shown of one load.
+/// The displayed numbers of one load.
 #[derive(Default)]
 struct Row {
     live: load::Live,

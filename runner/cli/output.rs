@@ -118,7 +118,7 @@ impl Output {
         }
     }
 
-    /// Writes `events.ndjson` anew from a result that is complete: a recorder that still has it open writes to nowhere.
+    /// Rewrites `events.ndjson` from a complete result: a recorder that still has the old file open has no effect.
     ///
     /// # Errors
     /// When the file cannot be written.

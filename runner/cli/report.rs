@@ -93,7 +93,7 @@ pub(super) fn below(folder: &Path) -> Result<Vec<RunResult>, Failure> {
     Ok(results)
 }
 
-/// All `result.json` below a folder. Links are not followed: `latest` is one of the folders beside it.
+/// All `result.json` below a folder. Links are not followed: `latest` is one of its sibling folders.
 fn find(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;

@@ -104,7 +104,7 @@ impl<'a> Session<'a> {
         Ok(Self { args, style, redactor, begun, output, events, stop, result })
     }
 
-    /// What the plan of an execution depends on.
+    /// The inputs of a plan.
     fn options(&self, serial: usize, proof: &Proof) -> Options {
         Options {
             run: self.result.run.id.clone(),
@@ -145,7 +145,7 @@ impl<'a> Session<'a> {
         Ok(failure)
     }
 
-    /// What can show that faults act. A signal ends the search.
+    /// The means to prove faults. A signal ends the search.
     async fn find_proof(&self, documents: &[Document], cluster: Option<&Cluster>) -> Result<Proof, Failure> {
         let run = &self.result.run.id;
         let mut signal = self.stop.clone();
@@ -256,7 +256,7 @@ fn ended(exit_code: u8, written: Result<(), Failure>) -> Result<u8, Failure> {
     }
 }
 
-/// Removes what a canary left that was interrupted. Its fuse does the same a while later.
+/// Removes the objects of an interrupted canary. Its fuse does the same later.
 async fn forget_canary(cluster: Option<&Cluster>, run: &str) -> Result<(), Failure> {
     let Some(cluster) = cluster else { return Ok(()) };
     let cluster = &cluster.clone().with_patience(LAST_PATIENCE);

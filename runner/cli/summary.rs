@@ -107,7 +107,7 @@ fn short(text: &str) -> String {
     tame(&one_line(text), LINE).into_owned()
 }
 
-/// Lines with what they are in front, the rest of many counted.
+/// Lines with a label in front; the lines beyond the limit are counted.
 fn list(out: &mut String, word: &str, lines: impl Iterator<Item = String>) {
     let mut rest = 0;
     for (index, line) in lines.enumerate() {

@@ -27,7 +27,7 @@ struct Facts {
     missing: Vec<String>,
     /// Whether this account may create network faults in every namespace.
     everywhere: Option<bool>,
-    /// What the server would make of a fault; none when it takes it.
+    /// The server's error for a fault; none if it accepts it.
     refusal: Option<String>,
     /// The resources in the namespace, and what Chaos Mesh keeps about its pods' networks.
     resources: Vec<Value>,
@@ -66,7 +66,7 @@ pub(super) async fn look(cluster: &Cluster, namespace: &str) -> Result<Vec<Findi
         .map(|it| it["metadata"]["annotations"]["chaos-mesh.org/inject"] == "enabled");
     for kind in Kind::CHAOS.into_iter().filter(|kind| facts.served.contains(kind.plural())) {
         let listed = readable(cluster.list(kind, namespace, None).await)?.unwrap_or_default();
-        // In a list, objects do not say what they are.
+        // In a list, objects have no kind.
         facts.resources.extend(listed.into_iter().map(|mut object| {
             object["kind"] = json!(kind.name());
             object
@@ -98,7 +98,7 @@ pub(super) async fn look(cluster: &Cluster, namespace: &str) -> Result<Vec<Findi
     Ok(tell(&facts, jiff::Timestamp::now()))
 }
 
-/// What may not be read is not known.
+/// Unreadable kinds are unknown.
 fn readable<T>(answer: Result<T, ClusterError>) -> Result<Option<T>, ClusterError> {
     match answer {
         Ok(value) => Ok(Some(value)),
@@ -124,7 +124,7 @@ fn words(text: &str, message: &str) -> Finding {
     }
 }
 
-/// What the facts mean.
+/// The findings from the facts.
 fn tell(facts: &Facts, now: jiff::Timestamp) -> Vec<Finding> {
     let Facts { installed, .. } = facts;
     if facts.served.is_empty() {
@@ -145,7 +145,7 @@ fn tell(facts: &Facts, now: jiff::Timestamp) -> Vec<Finding> {
     if facts.sandbox {
         findings.push(Finding::ok("Chaos Mesh is modelled by the sandbox"));
     } else if installed.controllers.is_empty() && looked {
-        // Nobody who does without Chaos Mesh is harmed by that.
+        // Users without Chaos Mesh are not affected.
         findings.push(if installed.webhooks.is_empty() {
             warning(
                 "Chaos Mesh's definitions exist, but its controller does not run: its faults would have no effect",
@@ -202,7 +202,7 @@ fn installation(facts: &Facts, findings: &mut Vec<Finding>) {
         findings.push(Finding::ok(format!("Chaos Mesh: a chaos-daemon on each node with pods of {}", facts.namespace)));
     }
     findings.extend(hindrances.into_iter().map(|it| problem(it.text, it.help)));
-    // Nobody who does without `dns` faults is harmed by that.
+    // Users without `dns` faults are not affected.
     findings.extend(fitness::no_names(installed).map(|it| warning(it.text, it.help)));
 }
 
@@ -255,7 +255,7 @@ fn permissions(facts: &Facts, findings: &mut Vec<Finding>) {
     }
 }
 
-/// What stands in the namespace already, and hangs or fails.
+/// Existing resources in the namespace that hang or fail.
 fn standing(facts: &Facts, now: jiff::Timestamp, findings: &mut Vec<Finding>) {
     for object in &facts.resources {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();

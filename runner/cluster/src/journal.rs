@@ -61,7 +61,7 @@ struct Line {
     /// The command that undoes it by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     undo: Option<String>,
-    /// The UID of what was created.
+    /// The UID of the created object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     uid: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,8 +164,8 @@ impl Inner {
         let mut text = if self.torn { b"\n".to_vec() } else { Vec::new() };
         serde_json::to_writer(&mut text, line)?;
         text.push(b'\n');
-        // One write, so that a crash leaves a whole line or a torn last one. After one that failed half-way, the next
-        // begins a line of its own.
+        // One write, so that a crash leaves a whole line or a torn last one. After a partial write, the next one starts
+        // on a new line.
         let written = self.file.write_all(&text);
         self.torn = written.is_err();
         written?;

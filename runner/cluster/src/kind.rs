@@ -44,7 +44,7 @@ pub enum Kind {
     Other(OtherKind),
 }
 
-/// A kind that is not in the list, told apart by its API version and its name.
+/// A kind that is not in the list, identified by its API version and its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OtherKind(&'static Parts);
 

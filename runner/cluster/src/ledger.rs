@@ -113,8 +113,8 @@ impl Ledger {
         self.claims.iter().any(|claim| claim.uid.as_deref() == Some(uid))
     }
 
-    /// Takes note of what is there under a name, and returns the journal's numbers of what is proven to be gone by that.
-    /// An act that is under way, or may still be carried out, is not.
+    /// Records the object that exists under a name, and returns the journal's numbers of the objects that are proven to
+    /// be gone by this. The object of an action that is running, or may still be carried out, is not.
     pub fn seen(&mut self, key: &ObjectKey, object: Option<&Value>) -> Vec<u64> {
         let now = Instant::now();
         self.forget(|claim| {

@@ -89,7 +89,7 @@ impl Cluster {
         &self.info
     }
 
-    /// What it does by itself.
+    /// Its capabilities.
     pub const fn capabilities(&self) -> Capabilities {
         self.capabilities
     }

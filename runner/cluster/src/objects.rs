@@ -1,5 +1,5 @@
-//! Single acts on objects: create, read, delete, label. Each is bounded in time; what may safely be sent again is sent
-//! again a few times when the server is overloaded or the connection breaks, and every such retry is an event.
+//! Single acts on objects: create, read, delete, label. Each has a time limit. Requests that are safe to repeat are
+//! retried a few times if the server is overloaded or the connection breaks, and every retry is an event.
 
 use std::time::Duration;
 
@@ -207,7 +207,7 @@ impl Cluster {
         }
     }
 
-    /// Deletes an object of ours, and what it owns with it. An object that is already gone is no error, nor is one of
+    /// Deletes one of our objects and its dependants. An object that is already gone is no error, nor is one of
     /// another client with this name, which stays. Acceptance by the server does not mean that the object is gone.
     ///
     /// # Errors

@@ -244,7 +244,7 @@ fn role(rows: &[Row], kind: &str, name: &str, scopes: &[(Scope, &str)]) -> Strin
     out
 }
 
-/// The document with its generated parts made anew. A part begins with `<!-- generated: NAME -->` and ends with
+/// The document with its generated parts refreshed. A part begins with `<!-- generated: NAME -->` and ends with
 /// `<!-- end -->`; everything else is kept.
 pub fn fill(document: &str) -> String {
     let parts = parts();

@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use crate::{Kind, ObjectKey};
 
-    /// A server that knows one token, and answers what it is asked with a version or with "not found".
+    /// A server that accepts one token, and answers with a version or with "not found".
     fn server(token: Arc<Mutex<String>>) -> HttpServer {
         HttpServer::start(move |request| {
             let known = request.header("authorization") == Some(&format!("Bearer {}", token.lock().unwrap()));
@@ -157,7 +157,7 @@ mod tests {
         let cluster = crate::connect(&options).await.unwrap();
         let pod = ObjectKey { kind: Kind::Pod, namespace: "n".into(), name: "p".into(), uid: None };
         assert_eq!(cluster.get(&pod).await.unwrap(), None);
-        // The old token ends at once; the file has the new one, as kubelets and CI systems write it.
+        // The old token expires immediately; the file has the new one, as kubelets and CI systems write it.
         *token.lock().unwrap() = "two".to_owned();
         std::fs::write(file.path(), "two").unwrap();
         assert_eq!(cluster.get(&pod).await.unwrap(), None);

@@ -35,7 +35,7 @@ pub(super) fn complement(roots: &[Cidr], pods: &[Cidr], nodes: &[Cidr], blocked:
         let ports = open_ports(cidr);
         let around = kept.iter().rev().find(|(outer, _)| outer.contains(cidr));
         match around {
-            // Open just like what is around it.
+            // Open like its surroundings.
             Some((_, outer_ports)) if *outer_ports == ports => continue,
             Some((outer, _)) => children.entry(*outer).or_default().push(cidr),
             None => {}

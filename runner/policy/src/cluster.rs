@@ -1,4 +1,4 @@
-//! What a set of NetworkPolicies allows: the evaluator. It knows pods, namespaces and policies as plain data and answers
+//! The evaluator of a set of NetworkPolicies. It knows pods, namespaces and policies as plain data and answers
 //! for one connection at a time, quickly enough to be asked for every one.
 //!
 //! The rules are those of the NetworkPolicy API: a pod that no policy selects for a direction is open in it; a selected

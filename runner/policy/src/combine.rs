@@ -11,7 +11,7 @@ pub struct Part {
     pub namespace: String,
     /// Its targets' names.
     pub targets: BTreeSet<String>,
-    /// What they lose.
+    /// Their blocks.
     pub blocks: Vec<Block>,
 }
 
@@ -22,7 +22,7 @@ pub struct Group {
     pub namespace: String,
     /// The pods' names.
     pub targets: BTreeSet<String>,
-    /// The partitions that they are targets of, as places in what was given.
+    /// Their partitions, as indexes into the given list.
     pub parts: Vec<usize>,
     /// All their blocks.
     pub blocks: Vec<Block>,

@@ -1,8 +1,8 @@
 //! NetworkPolicy as pure functions: evaluates policies and builds those that cut exactly the given links.
 //!
-//! In scope: what a set of policies allows ([`Cluster`]), the policies that a partition needs ([`build`], [`combine`]),
-//! and whether standing policies get in their way ([`standing()`]). Out of scope: a kube client, sockets, the clock,
-//! and who labels which pod.
+//! In scope: the links that a set of policies allows ([`Cluster`]), the policies that a partition needs ([`build`],
+//! [`combine`]), and whether standing policies get in their way ([`standing()`]). Out of scope: a kube client, sockets,
+//! the clock, and the labels of pods.
 
 mod blocks;
 mod build;

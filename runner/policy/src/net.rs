@@ -1,4 +1,4 @@
-//! Blocks of addresses. Out of scope: what they are used for.
+//! Blocks of addresses. Out of scope: their use.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -163,7 +163,7 @@ impl Link<'_> {
         };
         let may_come = || {
             self.rules().iter().any(|rule| {
-                // What a pod that is yet to come calls its ports is unknown.
+                // The port names of a future pod are unknown.
                 let on_ports = self.is_on_ports(rule, None) || (self.way == PolicyType::Egress && rule.names_ports());
                 on_ports && rule.peers.as_ref().is_none_or(|peers| peers.iter().any(may_select))
             })

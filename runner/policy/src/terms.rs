@@ -1,8 +1,8 @@
 //! The complement of blocked pods, as a union of pod selectors with ports.
 //!
 //! A block `selector x ports` leaves everything outside the selector, which is a union over its negated parts (De
-//! Morgan), and the selected pods on their other ports. Several blocks leave what each of them leaves: the product of
-//! these unions, distributed. This module does not cover namespaces, addresses and Kubernetes' types.
+//! Morgan), and the selected pods on their other ports. Several blocks leave the intersection of these sets: the
+//! product of the unions, distributed. This module does not cover namespaces, addresses and Kubernetes' types.
 
 use std::collections::BTreeMap;
 

@@ -11,13 +11,13 @@ use shakedown_schemas::result::ClusterInfo;
 
 use crate::{Cluster, Kind};
 
-/// What is done to a request in its way.
+/// The treatment of a request on its way.
 pub enum Fate {
     /// It is carried out and answered.
     Answered,
     /// It is carried out, and its answer is lost with the connection.
     AnswerLost,
-    /// Its outcome is not told, and it is carried out after this time.
+    /// Its outcome is not reported, and it is carried out after this time.
     Late(Unanswered, Duration),
     /// It is not carried out, and answered with this status.
     Refused(u16),
@@ -72,7 +72,7 @@ impl Store {
         }
     }
 
-    /// Decides from now on what becomes of each request, by its method and path.
+    /// Decides the treatment of each later request by its method and path.
     pub fn script(&self, script: impl FnMut(&Self, &str) -> Fate + Send + 'static) {
         *self.script.lock().unwrap() = Some(Box::new(script));
     }
@@ -88,7 +88,7 @@ impl Store {
         format!("/{root}/{}/{place}{}/{name}", kind.api_version(), kind.plural())
     }
 
-    /// Puts an object there, as another client does, with a UID of its own.
+    /// Stores an object like another client, with a new UID.
     pub fn put(&self, kind: Kind, object: Value) -> Value {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let path = Self::path(kind, &text(&object["metadata"]["namespace"]), &text(&object["metadata"]["name"]));

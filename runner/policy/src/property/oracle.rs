@@ -1,4 +1,4 @@
-//! What a scenario's words mean, link by link. It shares no code with the builder but the parsing of blocks.
+//! The meaning of a scenario, link by link. It shares only the parsing of blocks with the builder.
 
 use std::net::IpAddr;
 
@@ -107,7 +107,7 @@ impl Named {
 
     /// True when it names the link from one end to another, by their places.
     pub(super) fn names(&self, from: usize, to: usize, from_own_node: bool, protocol: Protocol, port: u16) -> bool {
-        // What a node opens to its own pods is out of reach of every policy.
+        // A policy cannot affect connections from a node to its pods.
         self.names_by(PolicyType::Egress, from, to, protocol, port)
             || (self.names_by(PolicyType::Ingress, from, to, protocol, port) && !from_own_node)
     }
@@ -125,7 +125,7 @@ impl Named {
         ends && from != to && (self.ports.is_empty() || self.ports.iter().any(in_range))
     }
 
-    /// True when there is somebody to cut the targets off from.
+    /// True when the targets have a peer to be cut off from.
     pub(super) fn has_peers(&self) -> bool {
         let others = |peers: &[bool]| peers.iter().zip(&self.target).any(|(peer, target)| *peer && !target);
         others(&self.peer_to) && others(&self.peer_from)
