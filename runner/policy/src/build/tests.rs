@@ -155,7 +155,7 @@ fn a_namespace_without_a_label_of_its_own_must_be_given_one() {
 fn without_end_port_the_builder_refuses_or_says_what_it_cuts_too() {
     let nats = || vec![block(apps("bus", "nats"), ports(&["4222"]), Direction::Egress)];
     let error = built(nats(), OtherPorts::Refuse).expect_err("ranges are needed");
-    assert!(error.to_string().contains("service `nats` is to be blocked on 4222 only"), "{error}");
+    assert!(error.to_string().contains("to block service `nats` on 4222 only"), "{error}");
     let declared = built(nats(), OtherPorts::Declared).expect("a policy");
     let text = serde_json::to_string(&declared.spec).expect("JSON");
     assert!(text.contains(r#"{"port":8222,"protocol":"TCP"}"#) && !text.contains("endPort"), "{text}");
