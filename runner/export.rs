@@ -1,7 +1,7 @@
 //! A finished result for machines that are not CI systems: an OpenTelemetry collector, Prometheus, a webhook.
 //!
-//! What belongs here: turning a result into what they read (pure), and handing it over, once, within a few seconds.
-//! What does not: secrets (the result comes without) and verdicts: a receiver that is down changes nothing.
+//! In scope: turning a result into what they read (pure), and handing it over, once, within a few seconds.
+//! Out of scope: secrets (the result comes without) and verdicts: a receiver that is down changes nothing.
 
 pub mod otlp;
 pub mod prometheus;

@@ -1,5 +1,5 @@
-//! The program's outside: its command line, and the export of results to other systems. What it runs is in the crates
-//! beside it.
+//! The program's outside: its command line, and the export of results to other systems. The crates next to it do the
+//! work.
 
 pub mod cli;
 pub mod export;

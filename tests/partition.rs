@@ -100,7 +100,8 @@ fn one_of_three_is_cut_off_and_peers_that_are_replaced_stay_cut() {
     let shop = Shop::new(TestCluster::get(), &[("client", 3), ("server", 1), ("store", 1), ("other", 1)]);
     let shakedown = Shakedown::new();
     // The server is told by its labels, the store by its name: that one has to be marked.
-    let faults = "      cut: {partition: {pods: {owner: deployment/client, count: 1}, from: [{service: server}, {pods: {prefix: store}}]}}";
+    let faults = "      cut: {partition: {pods: {owner: deployment/client, count: 1}, from: [{service: server}, {pods: \
+        {prefix: store}}]}}";
     let running = start(&shakedown, &shop, &cutting(&shop, 150, faults));
     let target = chosen(&running, "cut");
     for peer in ["server", "store"] {
@@ -138,7 +139,8 @@ fn a_replaced_target_is_reported_and_followed_only_where_that_is_asked_for() {
     for follow in [false, true] {
         let shakedown = Shakedown::new();
         let faults = format!(
-            "      cut: {{partition: {{pods: {{owner: deployment/client, count: 1}}, from: [{{service: server}}], follow: {follow}}}}}"
+            "      cut: {{partition: {{pods: {{owner: deployment/client, count: 1}}, from: [{{service: server}}], \
+             follow: {follow}}}}}"
         );
         let running = start(&shakedown, &shop, &cutting(&shop, 40, &faults));
         let target = chosen(&running, "cut");
@@ -178,7 +180,8 @@ fn a_service_of_another_namespace_is_cut_on_one_port_from_two_runs_at_once() {
     let shakedown = [Shakedown::new(), Shakedown::new()];
     let faults = |other: &Shop| {
         format!(
-            "      cut: {{partition: {{pods: {{owner: deployment/client}}, direction: egress, from: [{{service: server, namespace: {}, \
+            "      cut: {{partition: {{pods: {{owner: deployment/client}}, direction: egress, from: [{{service: \
+             server, namespace: {}, \
              ports: [{}]}}]}}}}",
             other.namespace, PORTS[0]
         )
@@ -250,7 +253,7 @@ fn the_doctor_finds_out_that_policies_are_enforced_and_runs_remember_it() {
     };
     doctor(&[]).expect_stdout(&[
         "permissions in namespace",
-        "fuse: the server takes",
+        "fuse: the server accepts",
         "is not known",
         "--canary-image",
     ]);

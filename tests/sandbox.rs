@@ -222,9 +222,9 @@ fn interrupted_in_the_middle_of_a_fault_it_undoes_everything_and_reports() {
         running.stderr_line("fault nats-cut: proven", LIMIT);
         // A live run keeps what it holds, also from its own user's cleanup.
         let live = shakedown.run(&["cleanup", out, "--kubeconfig", &standing.kubeconfig]);
-        live.expect_code(3).expect_stderr(&["still going on", "help:"]);
+        live.expect_code(3).expect_stderr(&["still active", "help:"]);
         running.signal(signal);
-        running.stderr_line("undoing everything", Duration::from_secs(2));
+        running.stderr_line("undoing all faults", Duration::from_secs(2));
         let finished = running.finish(Duration::from_secs(20)).expect_code(code);
         let reports = shakedown.reports(out);
         assert_eq!(reports.result.exit_code, code as u8);

@@ -104,7 +104,7 @@ fn no_output_of_a_run_holds_a_secret() {
         shakedown.run(&["validate", "--secret", &secret, "--var", "note=x", "--var", "nothing=y", "secrets.yaml"]);
     assert_eq!(bad.code(), 2, "{bad}");
     let refused = shakedown.run(&["validate", "password.yaml"]).expect_code(2);
-    assert!(refused.stderr.contains("a URL with a password"), "{refused}");
+    assert!(refused.stderr.contains("a password in a URL"), "{refused}");
     let again = shakedown.run(&["report", "out/run/result.json", "--out", "out/again"]).expect_code(0);
     let history = shakedown.run(&["report", "--history", "out", "--out", "out/history"]).expect_code(0);
     sandbox.signal(Signal::INT);

@@ -158,10 +158,10 @@ async fn a_second_run_is_refused_or_waits(place: &Place) {
     let held = first.left().await;
     let here = ["--namespace", first.namespace()];
     let named = first.cleanup(&[&["--run", &id], &here[..]].concat()).await;
-    assert!(named.0 == Some(3) && named.1.contains("still going on"), "{named:?}");
+    assert!(named.0 == Some(3) && named.1.contains("still active"), "{named:?}");
     for args in [&["--all"][..], &["--older-than", "1ms"], &["--all", "--check"]] {
         let all = first.cleanup(&[args, &here[..]].concat()).await;
-        assert!(all.0 == Some(0) && all.1.contains(&format!("run {id} is going on")), "{args:?}: {all:?}");
+        assert!(all.0 == Some(0) && all.1.contains(&format!("run {id} is active")), "{args:?}: {all:?}");
         assert_eq!(first.left().await, held, "{args:?} took something from a run that lives");
     }
 
@@ -243,13 +243,13 @@ async fn a_lost_journal_is_made_up_for_by_labels(place: &Place) {
         assert!(command.is_some_and(|command| command.ends_with(&flags)), "{kind}: {left:?}");
     }
     let young = case.cleanup(&[&["--older-than", "1h"], &here[..]].concat()).await;
-    assert!(young.0 == Some(0) && young.1.contains("nothing is left"), "{young:?}");
+    assert!(young.0 == Some(0) && young.1.contains("no leftovers"), "{young:?}");
     assert!(!case.left().await.is_empty(), "a run that began a minute ago is not older than an hour");
     let old = case.cleanup(&[&["--older-than", "1s"], &here[..]].concat()).await;
     assert!(old.0 == Some(0) && old.1.contains("removed: networkpolicy/"), "{old:?}");
     for args in [&["--older-than", "1s"][..], &["--all"], &["--check", "--all"]] {
         let again = case.cleanup(&[args, &here[..]].concat()).await;
-        assert!(again.0 == Some(0) && again.1.contains("nothing is left"), "{args:?}: {again:?}");
+        assert!(again.0 == Some(0) && again.1.contains("no leftovers"), "{args:?}: {again:?}");
     }
     expect_clean(&case).await;
     case.close().await;
@@ -265,7 +265,7 @@ async fn a_journal_undoes_to_the_letter_and_twice(place: &Place) {
     assert!(first.0 == Some(0) && first.1.contains("removed: networkpolicy/"), "{first:?}");
     for args in [&["out"][..], &["--check", "out"]] {
         let again = case.cleanup(args).await;
-        assert!(again.0 == Some(0) && again.1.contains("nothing is left"), "{args:?}: {again:?}");
+        assert!(again.0 == Some(0) && again.1.contains("no leftovers"), "{args:?}: {again:?}");
     }
     expect_clean(&case).await;
     case.close().await;
@@ -345,7 +345,7 @@ async fn a_second_signal_ends_at_once_and_says_what_to_do(place: &Place) {
     let begun = Instant::now();
     let ended = case.ended().await.expect("an end");
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
-    expect(&ended, 143, &["SIGTERM again: ended at once"]);
+    expect(&ended, 143, &["SIGTERM again: stopped immediately"]);
     stuck.store(false, Ordering::SeqCst);
     let command =
         ended.stderr.lines().map(str::trim).find(|line| line.starts_with("shakedown cleanup ")).expect("the command");
@@ -508,7 +508,7 @@ async fn refused(place: &Place, name: &str, script: impl Fn(&Call) -> Deed + Sen
     assert!(!ended.stderr.contains("phase cut"), "load was sent\n{}", ended.stderr);
     assert_eq!(ended.verdict.as_deref(), Some("error"));
     assert_eq!(case.marked().await, Vec::<String>::new());
-    case.gone().await.expect("nothing is left");
+    case.gone().await.expect("no leftovers");
     case.close().await;
 }
 

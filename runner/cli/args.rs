@@ -1,5 +1,5 @@
-//! The arguments, exactly as typed. What they mean (which files, which cluster) is found out by the commands. That every
-//! flag has an environment variable is the business of `variables`.
+//! The arguments, exactly as typed. The commands resolve the files and the cluster. `variables` gives every flag an
+//! environment variable.
 
 use std::path::PathBuf;
 
@@ -8,22 +8,22 @@ use shakedown_schemas::units::Duration;
 
 /// Run chaos scenarios against a service on Kubernetes and gate on their verdicts.
 ///
-/// Every flag can also be given by an environment variable: `--fuse-margin` by SHAKEDOWN_FUSE_MARGIN. Exit codes:
-/// 0 passed, 1 an expectation failed, 2 usage or an invalid scenario, 3 the environment, 4 inconclusive, 5 nothing selected, 6 something was left behind in the
-/// cluster, 129, 130 and 143 interrupted by SIGHUP, SIGINT and SIGTERM.
+/// Every flag can also be given by an environment variable: `--fuse-margin` by SHAKEDOWN_FUSE_MARGIN. Exit codes: 0
+/// passed, 1 an expectation failed, 2 usage or an invalid scenario, 3 an error of the environment, 4 inconclusive, 5 no
+/// scenario selected, 6 leftovers in the cluster, 129, 130 and 143 interrupted by SIGHUP, SIGINT and SIGTERM.
 #[derive(Debug, Parser)]
 #[command(name = "shakedown", version, propagate_version = true)]
 pub struct Args {
-    /// When to use colours.
+    /// Choose when to use colours.
     #[arg(long, global = true, value_enum, default_value = "auto")]
     pub color: Color,
     /// Show only results and errors.
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Show more: every event, every retry.
+    /// Show every event and every retry.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -39,7 +39,7 @@ pub enum Color {
     Never,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run scenarios and write their verdicts and reports.
@@ -50,23 +50,24 @@ pub enum Command {
     Validate(Validate),
     /// List the scenarios that would run.
     List(List),
-    /// Render the reports of an earlier run again.
+    /// Render the reports of an earlier run.
     Report(Report),
-    /// Show which answers moved beyond chance between two runs, or between the newest run and all before it.
+    /// Show the expectations that changed significantly between two runs, or between the newest run and all earlier
+    /// ones.
     Compare(Compare),
-    /// Run scenarios many times with every fault left out, and show how often their expectations fail for nothing.
+    /// Run scenarios many times without faults and show the rate of false alarms of each expectation.
     Calibrate(Calibrate),
     /// Remove what earlier runs left in the cluster.
     Cleanup(Cleanup),
-    /// Find out whether a cluster is fit for scenarios: version, permissions, fuse, and whether policies are enforced.
+    /// Check that a cluster can run scenarios: version, permissions, fuse and enforcement of NetworkPolicy.
     Doctor(Doctor),
-    /// Write a scenario to begin with. As it is, it runs in the sandbox.
+    /// Write a first scenario, which runs in the sandbox unchanged.
     Init(Init),
-    /// Start the embedded sandbox cluster alone and print its kubeconfig.
+    /// Start the embedded sandbox cluster without a scenario and print its kubeconfig.
     Sandbox(Sandbox),
     /// Print the JSON Schemas of the file formats.
     Schema(Schema),
-    /// Print a script that completes this program's arguments in a shell.
+    /// Print the completion script for a shell.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
@@ -76,16 +77,16 @@ pub enum Command {
     Pod(Pod),
 }
 
-/// Which scenarios.
+/// The selected scenarios.
 #[derive(Debug, ClapArgs)]
 pub struct Selection {
     /// Scenario files, folders of them, or globs.
     #[arg(required = true, value_name = "FILE|FOLDER|GLOB")]
     pub paths: Vec<String>,
-    /// Only scenarios with this tag (any of several).
+    /// Select scenarios with any of these tags.
     #[arg(long, value_name = "TAG", value_delimiter = ',')]
     pub tag: Vec<String>,
-    /// No scenarios with this tag.
+    /// Skip scenarios with any of these tags.
     #[arg(long, value_name = "TAG", value_delimiter = ',')]
     pub skip_tag: Vec<String>,
     /// Set a variable of the scenarios: NAME=VALUE.
@@ -94,28 +95,28 @@ pub struct Selection {
     /// Read variables from a YAML file.
     #[arg(long = "vars-file", value_name = "FILE")]
     pub vars_files: Vec<PathBuf>,
-    /// Set a variable whose value is never written or shown: NAME=VALUE, or NAME to take the value from the
-    /// environment variable of that name.
+    /// Set a secret variable: NAME=VALUE, or NAME to read the environment variable of that name. The value is never
+    /// written or shown.
     #[arg(long = "secret", value_name = "NAME[=VALUE]")]
     pub secrets: Vec<String>,
 }
 
-/// Which cluster.
+/// The target cluster.
 #[derive(Debug, ClapArgs)]
 pub struct Target {
     /// Run against the embedded sandbox cluster instead of a real one.
     #[arg(long)]
     pub sandbox: bool,
-    /// The sandbox's topology, a YAML file.
+    /// Read the sandbox's topology from this YAML file.
     #[arg(long, value_name = "FILE", requires = "sandbox")]
     pub sandbox_topology: Option<PathBuf>,
-    /// The kubeconfig's path.
+    /// Use this kubeconfig file.
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// The kubeconfig's context.
+    /// Use this context of the kubeconfig.
     #[arg(long)]
     pub context: Option<String>,
-    /// The namespace of scenarios that name none.
+    /// Set the namespace of scenarios without `namespace`.
     #[arg(short, long)]
     pub namespace: Option<String>,
 }
@@ -131,16 +132,16 @@ pub struct Run {
     pub safety: Safety,
     #[command(flatten)]
     pub proving: Proving,
-    /// The folder for the results. Default: shakedown-results/RUN-ID.
+    /// Write the results to this folder. Default: shakedown-results/RUN-ID.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// The seed of everything that is chosen by chance. Default: a new one, printed.
+    /// Set the seed of all random choices. Default: a new seed, which is printed.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Do not begin another scenario after one that did not pass.
+    /// Stop after the first scenario that does not pass.
     #[arg(long)]
     pub fail_fast: bool,
-    /// Do not look at the environment for a CI system: no annotations, no step summary.
+    /// Do not detect a CI system from the environment: write no annotations and no step summary.
     #[arg(long)]
     pub no_ci_detect: bool,
     #[command(flatten)]
@@ -149,32 +150,32 @@ pub struct Run {
     pub exports: Exports,
 }
 
-/// How verdicts are come to.
+/// Options that decide the verdict.
 #[derive(Debug, ClapArgs)]
 pub struct Gate {
-    /// Inject faults although the baseline fails its expectations or is in no steady state. Without it such a run ends
-    /// before its first fault and is inconclusive.
+    /// Inject faults even if the baseline fails its expectations or is not in a steady state. By default such a run
+    /// stops before its first fault and is inconclusive.
     #[arg(long, env = "SHAKEDOWN_INJECT_ANYWAY")]
     pub inject_anyway: bool,
-    /// Leave every fault out. A gate that cannot pass then is no gate.
+    /// Run without faults (control run). A scenario that does not pass then raises false alarms.
     #[arg(long, conflicts_with = "overkill")]
     pub control: bool,
-    /// Replace every fault by a full cut of all pods that it may act on. A gate that does not fail then is no gate: the
-    /// exit code is 0 when every scenario failed, and 1 when one did not.
+    /// Replace every fault by a full cut of all pods that it may act on (overkill run). A scenario that passes then
+    /// detects nothing: the exit code is 0 if every scenario failed, else 1.
     #[arg(long)]
     pub overkill: bool,
-    /// Repeat a scenario that was inconclusive, at most so often.
+    /// Repeat an inconclusive scenario up to N times.
     #[arg(long, value_name = "N", default_value = "0", env = "SHAKEDOWN_RETRY_INCONCLUSIVE")]
     pub retry_inconclusive: u32,
-    /// Repeat a scenario that failed, at most so often. A pass after a failure is flaky, and fails all the same.
+    /// Repeat a failed scenario up to N times. A pass after a failure is flaky and counts as --flaky says.
     #[arg(long, value_name = "N", default_value = "0", env = "SHAKEDOWN_RETRIES")]
     pub retries: u32,
-    /// What a flaky pass counts as.
+    /// Choose how a flaky pass counts.
     #[arg(long, value_enum, default_value = "fail", env = "SHAKEDOWN_FLAKY")]
     pub flaky: Flaky,
 }
 
-/// What a pass after a failure counts as.
+/// The verdict of a pass after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Flaky {
     /// A failure.
@@ -189,7 +190,7 @@ pub enum Flaky {
 pub struct Calibrate {
     #[command(flatten)]
     pub run: Run,
-    /// How often each scenario runs.
+    /// Run each scenario N times.
     #[arg(long, value_name = "N", default_value = "20")]
     pub runs: std::num::NonZeroU32,
     /// Print Markdown.
@@ -200,67 +201,67 @@ pub struct Calibrate {
 /// `compare`
 #[derive(Debug, ClapArgs)]
 pub struct Compare {
-    /// A result.json, or the folder with it: what it was before.
+    /// The earlier result: a result.json or its folder.
     #[arg(value_name = "A", required_unless_present = "history", conflicts_with = "history")]
     pub before: Option<PathBuf>,
-    /// The same: what it is now.
+    /// The later result: a result.json or its folder.
     #[arg(value_name = "B", required_unless_present = "history")]
     pub after: Option<PathBuf>,
-    /// Compare of each scenario the newest run with all earlier ones whose result.json are below this folder.
+    /// Compare the newest run of each scenario with all its earlier runs. Reads every result.json below this folder.
     #[arg(long, value_name = "DIR")]
     pub history: Option<PathBuf>,
     /// Print Markdown.
     #[arg(long)]
     pub markdown: bool,
-    /// Show also what is what it was.
+    /// Show unchanged expectations as well.
     #[arg(long)]
     pub all: bool,
-    /// Exit with 1 when something got worse.
+    /// Exit with 1 if an expectation got worse.
     #[arg(long, env = "SHAKEDOWN_FAIL_ON_REGRESSION")]
     pub fail_on_regression: bool,
 }
 
-/// Where else the result goes.
+/// Further outputs of the result.
 #[derive(Debug, Default, ClapArgs)]
 pub struct Exports {
-    /// Send a trace and metrics to an OpenTelemetry collector: OTLP over HTTP in JSON, such as http://localhost:4318; with
-    /// the headers of OTEL_EXPORTER_OTLP_HEADERS.
+    /// Send a trace and metrics to an OpenTelemetry collector, such as http://localhost:4318. Uses OTLP over HTTP in
+    /// JSON, with the headers of OTEL_EXPORTER_OTLP_HEADERS.
     #[arg(long, value_name = "ENDPOINT")]
     pub otlp: Option<String>,
     /// Write metrics for the textfile collector of Prometheus' node exporter.
     #[arg(long, value_name = "FILE")]
     pub prometheus_textfile: Option<PathBuf>,
-    /// POST a summary as JSON to this URL at the end (several are allowed).
+    /// POST a JSON summary to this URL at the end. Repeat it for several URLs.
     #[arg(long, value_name = "URL", value_delimiter = ' ')]
     pub notify: Vec<String>,
 }
 
-/// What protects the cluster.
+/// Options that protect the cluster.
 #[derive(Debug, ClapArgs)]
 pub struct Safety {
-    /// How long after the planned end of the last fault the cluster itself removes every fault.
+    /// Let the fuse remove every fault this long after the planned end of the last one, even if the runner is dead.
     #[arg(long, value_name = "DURATION", default_value = "60s")]
     pub fuse_margin: Duration,
-    /// Inject without a fuse: if the runner dies, its faults stay.
+    /// Inject without a fuse. If the runner dies, its faults stay.
     #[arg(long)]
     pub no_fuse: bool,
-    /// How long the undo of a fault is tried before it counts as left behind. The fuse goes on where this ends.
+    /// Retry the undo of a fault for this long before it counts as a leftover. The fuse stays active after that.
     #[arg(long, value_name = "DURATION", default_value = "60s")]
     pub undo_timeout: Duration,
-    /// How long a fault may take until it is active, where an engine takes its time (Chaos Mesh, manifests).
+    /// Wait this long for a fault of Chaos Mesh or a manifest to become active.
     #[arg(long, value_name = "DURATION", default_value = "60s", env = "SHAKEDOWN_INJECT_TIMEOUT")]
     pub inject_timeout: Duration,
-    /// Take the finalizer of a Chaos Mesh resource off when its removal hangs for half of --undo-timeout. What it has put
-    /// into pods may stay there: the run then exits with 6.
+    /// Remove the finalizer of a Chaos Mesh resource if its deletion hangs for half of --undo-timeout. Its effects may
+    /// then stay in the pods, and the run exits with 6.
     #[arg(long, env = "SHAKEDOWN_FORCE_CLEANUP")]
     pub force_cleanup: bool,
-    /// How long to wait for another run in the same namespace.
+    /// Wait this long for the lock of another run in the same namespace.
     #[arg(long, value_name = "DURATION", default_value = "0s")]
     pub wait_lock: Duration,
 }
 
 impl Safety {
-    /// How patient faults of Chaos Mesh are.
+    /// The time limits of Chaos Mesh faults.
     pub fn limits(&self) -> shakedown_faults::chaos::Limits {
         shakedown_faults::chaos::Limits {
             active: self.inject_timeout.get(),
@@ -269,13 +270,15 @@ impl Safety {
     }
 }
 
-/// What shows that faults act.
+/// Options for the proof that faults act.
 #[derive(Debug, ClapArgs)]
 pub struct Proving {
-    /// An image whose entry point is this program, for the pods that witness partitions. Default: our own, in a cluster.
+    /// Use this image for the witnesses of partitions. Its entry point must be this program. Default: the runner's
+    /// image, if it runs in a cluster.
     #[arg(long, value_name = "IMAGE")]
     pub witness_image: Option<String>,
-    /// The same for the canary that finds out whether policies are enforced. Default: the witnesses' image.
+    /// Use this image for the canary, which tests the enforcement of NetworkPolicy. Default: the image of the
+    /// witnesses.
     #[arg(long, value_name = "IMAGE")]
     pub canary_image: Option<String>,
     /// Do not create canary pods.
@@ -303,22 +306,22 @@ pub struct Plan {
     pub safety: Safety,
     #[command(flatten)]
     pub proving: Proving,
-    /// The seed of everything that is chosen by chance. Default: a new one, printed.
+    /// Set the seed of all random choices. Default: a new seed, which is printed.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Print the plans as text for people, or as data.
+    /// Print the plans as text or as data.
     #[arg(short, long, value_enum, default_value = "text")]
     pub output: PlanFormat,
 }
 
-/// How plans are printed.
+/// The output format of plans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PlanFormat {
-    /// Text for people.
+    /// Readable text.
     Text,
     /// One JSON object with the list `plans`.
     Json,
-    /// The same as YAML.
+    /// The same object as YAML.
     Yaml,
 }
 
@@ -345,13 +348,13 @@ pub struct Report {
     /// A result.json.
     #[arg(value_name = "RESULT.json", required_unless_present = "history", conflicts_with = "history")]
     pub result: Option<PathBuf>,
-    /// Show how every expectation fared over the runs whose result.json are below this folder.
+    /// Show the history of every expectation. Reads every result.json below this folder.
     #[arg(long, value_name = "DIR")]
     pub history: Option<PathBuf>,
-    /// How many runs of each scenario the history shows, counted from the newest.
+    /// Show the newest N runs of each scenario in the history.
     #[arg(long, value_name = "N", default_value = "30")]
     pub last: std::num::NonZeroUsize,
-    /// The folder for the reports.
+    /// Write the reports to this folder.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 }
@@ -364,21 +367,21 @@ pub struct Cleanup {
     pub results: Option<PathBuf>,
     #[command(flatten)]
     pub target: Target,
-    /// Everything of this run, found by its labels.
+    /// Remove everything of this run, found by its labels.
     #[arg(long, value_name = "RUN-ID")]
     pub run: Option<String>,
-    /// Everything of every run that is not going on, found by labels.
+    /// Remove everything of all runs that are not active, found by labels.
     #[arg(long, conflicts_with = "run")]
     pub all: bool,
-    /// Everything of every run that is not going on and began longer ago than this, found by labels.
+    /// Remove everything of runs that are not active and that started longer ago than this, found by labels.
     #[arg(long, value_name = "DURATION", conflicts_with_all = ["run", "all"])]
     pub older_than: Option<Duration>,
-    /// Change nothing; exit with 6 when something is left that acts. Labels on pods that nothing selects any more are
-    /// listed and do no harm. With nothing else named, every namespace is looked at, beside what the latest journal says.
+    /// Only check: exit with 6 if a leftover still acts. Labels on pods that no policy selects are listed as harmless.
+    /// Without further arguments, checks every namespace in addition to the latest journal.
     #[arg(long)]
     pub check: bool,
-    /// Take the finalizer of a Chaos Mesh resource off when it does not go by itself. What it has put into pods may stay
-    /// there until they are replaced: the exit code is then 6 all the same.
+    /// Remove the finalizer of a Chaos Mesh resource if its deletion hangs. Its effects may stay in the pods until the
+    /// pods are replaced, so the exit code is still 6.
     #[arg(long, conflicts_with = "check", env = "SHAKEDOWN_FORCE_CLEANUP")]
     pub force_cleanup: bool,
 }
@@ -386,28 +389,28 @@ pub struct Cleanup {
 /// `init`
 #[derive(Debug, ClapArgs)]
 pub struct Init {
-    /// The file to write. The schema is written beside it, for editors.
+    /// The file to write. The schema for editors is written next to it.
     #[arg(default_value = "scenario.yaml")]
     pub file: PathBuf,
-    /// The scenario's name.
+    /// Set the scenario's name.
     #[arg(long, default_value = "one-pod-cut-off")]
     pub name: String,
-    /// The namespace of the pods. Default: the sandbox's.
+    /// Set the namespace of the pods. Default: the sandbox's namespace.
     #[arg(short, long)]
     pub namespace: Option<String>,
-    /// The service that gets the load.
+    /// Set the service that receives the load.
     #[arg(long, value_name = "NAME:PORT", default_value = "vllm-agg-0-frontend:8000")]
     pub service: String,
-    /// The path that the load asks for.
+    /// Set the path that the load requests.
     #[arg(long, default_value = "/v1/models")]
     pub path: String,
-    /// The beginning of the names of the pods of which one is cut off.
+    /// Cut off one of the pods with this name prefix.
     #[arg(long, value_name = "PREFIX", default_value = "vllm-agg-0-vllmdecodeworker")]
     pub pods: String,
-    /// The service that it is cut off from.
+    /// Cut the pod off from this service.
     #[arg(long, value_name = "SERVICE", default_value = "nats")]
     pub peer: String,
-    /// Write over a file that is there already.
+    /// Overwrite an existing file.
     #[arg(long)]
     pub force: bool,
 }
@@ -415,13 +418,13 @@ pub struct Init {
 /// `sandbox`
 #[derive(Debug, ClapArgs)]
 pub struct Sandbox {
-    /// The topology, a YAML file.
+    /// Read the topology from this YAML file.
     #[arg(long, value_name = "FILE", env = "SHAKEDOWN_SANDBOX_TOPOLOGY")]
     pub topology: Option<PathBuf>,
     /// Write the kubeconfig to this file instead of printing it.
     #[arg(long, value_name = "FILE")]
     pub write_kubeconfig: Option<PathBuf>,
-    /// Print the default topology and end.
+    /// Print the default topology and exit.
     #[arg(long)]
     pub print_topology: bool,
 }
@@ -429,7 +432,7 @@ pub struct Sandbox {
 /// `schema`
 #[derive(Debug, ClapArgs)]
 pub struct Schema {
-    /// Which format.
+    /// The format to print.
     #[arg(value_enum, default_value = "scenario")]
     pub which: SchemaName,
     /// Write all of them to the folder `schemas` of a checkout.
@@ -451,7 +454,7 @@ pub enum SchemaName {
 /// `pod`
 #[derive(Debug, ClapArgs)]
 pub struct Pod {
-    /// Which program.
+    /// The program to run.
     #[command(subcommand)]
     pub program: PodProgram,
 }
@@ -461,25 +464,25 @@ pub struct Pod {
 pub enum PodProgram {
     /// The frontend with the OpenAI API.
     Frontend {
-        /// Its configuration, JSON.
+        /// Set its configuration as JSON.
         #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
         config: String,
     },
     /// A worker.
     Worker {
-        /// Its configuration, JSON.
+        /// Set its configuration as JSON.
         #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
         config: String,
     },
     /// The bus.
     Bus {
-        /// Its configuration, JSON.
+        /// Set its configuration as JSON.
         #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
         config: String,
     },
-    /// Tries to connect to endpoints again and again, and prints what it can reach: a partition's witness.
+    /// The witness of a partition: connects to endpoints repeatedly and prints which of them it can reach.
     Probe {
-        /// Its configuration, JSON.
+        /// Set its configuration as JSON.
         #[arg(long, default_value = "{}", env = "SHAKEDOWN_POD_CONFIG")]
         config: String,
     },

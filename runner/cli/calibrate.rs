@@ -1,5 +1,5 @@
-//! `shakedown calibrate`: runs scenarios many times with every fault left out and shows how often their expectations fail
-//! for nothing.
+//! `shakedown calibrate`: runs scenarios many times without faults and shows the rate of false alarms of each
+//! expectation.
 
 use shakedown_reports::Redactor;
 
@@ -12,7 +12,7 @@ use shakedown_judge::{self as judge, Calibration};
 /// Runs, writes the reports as `run` does, and prints a row per expectation.
 ///
 /// # Errors
-/// When nothing could be begun, or the reports could not be written.
+/// When the run could not start, or the reports could not be written.
 pub async fn calibrate(
     mut args: Calibrate,
     style: Style,

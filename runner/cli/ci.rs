@@ -1,5 +1,5 @@
-//! What a CI system is told beside the result folder: GitHub actions get annotations on the lines of the scenario files
-//! and a step summary. Recognized by the variables that the system itself sets.
+//! Output for CI systems in addition to the result folder: GitHub Actions gets annotations on the lines of the scenario
+//! files and a step summary. The variables that a CI system sets identify it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -24,7 +24,7 @@ pub struct Ci {
 }
 
 impl Ci {
-    /// By the environment.
+    /// Detected from the environment.
     pub fn detect() -> Self {
         Self::from(|name| std::env::var_os(name).filter(|value| !value.is_empty()))
     }
@@ -37,7 +37,7 @@ impl Ci {
         }
     }
 
-    /// The lines that make annotations of what did not pass; none elsewhere.
+    /// The lines that annotate expectations that did not pass; none on other systems.
     pub fn annotations(&self, result: &RunResult) -> Vec<String> {
         if !self.annotates {
             return Vec::new();
@@ -53,7 +53,7 @@ impl Ci {
     /// Appends to the step's summary.
     ///
     /// # Errors
-    /// With a warning for the user when that fails; the run's verdict has nothing to do with it.
+    /// With a warning for the user when that fails; the run's verdict is not affected.
     pub fn summarize(&self, result: &RunResult) -> Result<(), String> {
         let Some(path) = &self.summary else { return Ok(()) };
         let append = || {
@@ -62,7 +62,7 @@ impl Ci {
             let mut text = format!("{}\n", shakedown_reports::markdown(result));
             if before + text.len() as u64 >= SUMMARY {
                 text = format!(
-                    "\nshakedown: {}; the step's summary has no room for more.\n",
+                    "\nshakedown: {}; the step summary has reached its size limit.\n",
                     words::verdict(result.verdict)
                 );
             }
@@ -74,7 +74,7 @@ impl Ci {
     }
 }
 
-/// Where JUnit's readers find the HTML report: beside it, and for GitLab from the folder of the checkout.
+/// The path of the HTML report for readers of JUnit: next to it, or for GitLab relative to the checkout.
 pub fn page(path: &Path) -> String {
     let var = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     page_in(path, &std::env::current_dir().unwrap_or_default(), var("GITLAB_CI").and(var("CI_PROJECT_DIR")).as_deref())
@@ -85,7 +85,7 @@ fn page_in(path: &Path, here: &Path, checkout: Option<&OsStr>) -> String {
     checkout.map_or(name, |checkout| relative(&path.to_string_lossy(), here, Some(Path::new(checkout))))
 }
 
-/// A scenario's file as the checkout names it: from the workspace where it is in there, as it was given otherwise.
+/// A scenario's file relative to the workspace, if it is inside; else as given.
 fn relative(file: &str, here: &Path, workspace: Option<&Path>) -> String {
     let mut whole = PathBuf::new();
     for component in here.join(file).components() {
@@ -161,7 +161,7 @@ mod tests {
         std::fs::write(&path, "x".repeat((1 << 20) - 500)).unwrap();
         ci(Some(&path)).summarize(&result()).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.len() < 1 << 20 && text.ends_with("no room for more.\n"), "{}", text.len());
+        assert!(text.len() < 1 << 20 && text.ends_with("its size limit.\n"), "{}", text.len());
         assert!(ci(Some(folder.path())).summarize(&result()).is_err(), "a folder is no file");
     }
 }

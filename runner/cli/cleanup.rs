@@ -1,5 +1,5 @@
-//! `shakedown cleanup`: removes what earlier runs left in a cluster: from a run's journal, or by the labels that
-//! everything of ours carries. What a live run still holds is left alone.
+//! `shakedown cleanup`: removes the leftovers of earlier runs from a cluster: from a run's journal, or by the labels of
+//! our objects. Objects of an active run are not touched.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -21,13 +21,13 @@ use shakedown_faults::chaos;
 use shakedown_guard::leftovers::{self, Kinds};
 use shakedown_guard::lock;
 
-/// The folder of all results, beside the working folder.
+/// The folder of all results, inside the working folder.
 const RESULTS: &str = "shakedown-results";
 /// The longest journal that is read, in bytes: a run writes a few lines for each object.
 const LONGEST: u64 = 64 << 20;
-/// How often what is being removed is looked at.
+/// The interval between checks of an object that is being removed.
 const POLL: std::time::Duration = std::time::Duration::from_millis(500);
-/// How long what is being removed has to go; a resource of Chaos Mesh is recovered in that time.
+/// The time limit of a removal; a resource of Chaos Mesh is recovered within it.
 const RECOVERY: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// Finds and removes, or only finds with `--check`.
@@ -44,28 +44,28 @@ pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Fai
         let there = journal.there(cluster, &args).await.map_err(Failure::environment)?;
         found.add(cluster, &args, there, &journal.dead()?).await?;
     }
-    // A check with nothing named looks everywhere, beside what the journal says.
+    // A check without arguments covers all namespaces in addition to the journal.
     if by_labels || args.check && args.results.is_none() {
         let there = by_label(cluster, &args, &mut found.unseen).await?;
         found.add(cluster, &args, there, &BTreeSet::new()).await?;
     }
     if let Some(run) = args.run.as_ref().filter(|run| found.live.contains(*run)) {
         return Err(Failure::environment(format!(
-            "run {run} is still going on: it renews its lock\nhelp: end it with Ctrl-C, which undoes everything"
+            "run {run} is still active: it renews its lock\nhelp: stop it with Ctrl-C, which undoes its faults"
         )));
     }
     for run in &found.live {
-        print::remark(format_args!("run {run} is going on: what it holds is left alone"));
+        print::remark(format_args!("run {run} is active: its objects are not touched"));
     }
     if !found.unseen.is_empty() {
         let kinds: Vec<&str> = found.unseen.iter().map(String::as_str).collect();
-        print::remark(format_args!("not looked at, because this account may not list them: {}", kinds.join(", ")));
+        print::remark(format_args!("not checked, because this account may not list them: {}", kinds.join(", ")));
     }
     let mut code = exit::PASSED;
     if !args.check {
         code = remove(cluster, &found.items, args.force_cleanup).await;
     }
-    // What may be carried out late is waited for: it would be left after we said that nothing is.
+    // Wait for requests that may be carried out late: else "no leftovers" could become wrong.
     if let Some(journal) = &journal {
         let late = journal.late(cluster, &found).await.map_err(Failure::environment)?;
         if !args.check {
@@ -74,22 +74,22 @@ pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Fai
         found.items.extend(late);
     }
     if found.items.is_empty() {
-        print::line("nothing is left");
+        print::line("no leftovers");
     }
     Ok(if args.check { check(cluster, &found.items) } else { code })
 }
 
-/// What is left, of runs that are dead.
+/// The leftovers of dead runs.
 #[derive(Default)]
 struct Found {
     items: Vec<Item>,
     live: BTreeSet<String>,
-    /// What could not be looked at.
+    /// The kinds that could not be listed.
     unseen: BTreeSet<String>,
 }
 
 impl Found {
-    /// Adds what is of dead runs. `dead` are those that are known to be dead whatever their locks say.
+    /// Adds the objects of dead runs. The runs in `dead` count as dead regardless of their locks.
     async fn add(
         &mut self,
         cluster: &Cluster,
@@ -100,10 +100,10 @@ impl Found {
         let runs: BTreeSet<&str> = there.iter().map(|(run, _)| run.as_str()).collect();
         if !runs.is_empty() {
             let host = host();
-            // Only the locks of these runs are watched, until it is known which of them are renewed.
+            // Only the locks of these runs are watched, to find out which of them are renewed.
             let doubtful = |lease: &serde_json::Value| {
                 let run = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
-                // A journal tells about the processes of the machine where it was written, and of no other.
+                // A journal is only valid for the processes of the machine that wrote it.
                 runs.contains(run) && !(dead.contains(run) && lock::host(lease) == Some(&host))
             };
             let said = Cell::new(false);
@@ -113,7 +113,7 @@ impl Found {
                 leases.retain(doubtful);
                 if !leases.is_empty() && !said.replace(true) {
                     print::remark(format_args!(
-                        "watching {} locks for up to 30 s to see which of these runs are alive",
+                        "watching {} locks for up to 30 s to find out which of these runs are active",
                         leases.len()
                     ));
                 }
@@ -137,7 +137,7 @@ fn check(cluster: &Cluster, items: &[Item]) -> u8 {
     }
     for item in items.iter().filter(|item| !item.acts()) {
         print::line(format_args!(
-            "harmless: {item} (a label that does nothing by itself; `shakedown cleanup` takes it off)\n  {}",
+            "harmless: {item} (a label without effect; `shakedown cleanup` removes it)\n  {}",
             command(item)
         ));
     }
@@ -154,7 +154,7 @@ async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
         };
         match (removed, item) {
             (Err(error), _) => failed.push((item, error)),
-            // That its removal was accepted does not mean that it is gone.
+            // An accepted deletion does not mean that the object is gone.
             (Ok(()), Item::Object(key)) => going.push((item, key)),
             (Ok(()), Item::Mark(..)) => print::line(format_args!("removed: {item}")),
         }
@@ -172,21 +172,21 @@ async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
     if failed.is_empty() { exit::PASSED } else { exit::LEFTOVERS }
 }
 
-/// Waits until an object that is being deleted is not there any more.
+/// Waits until an object that is being deleted is gone.
 async fn gone(cluster: &Cluster, key: &ObjectKey, deadline: Instant) -> Result<(), String> {
     loop {
         let Some(object) = cluster.get(key).await.map_err(|error| error.to_string())? else { return Ok(()) };
         if Instant::now() >= deadline {
             let finalizers = &object["metadata"]["finalizers"];
             let why = if finalizers.is_null() { String::new() } else { format!(": its finalizers are {finalizers}") };
-            return Err(format!("it is being deleted and does not go{why}"));
+            return Err(format!("its deletion hangs{why}"));
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
-/// Removes a resource of Chaos Mesh, which goes when it is recovered. By force, it goes without that, and that is an error
-/// all the same.
+/// Removes a resource of Chaos Mesh, which disappears after its recovery. A removal by force skips the recovery and is
+/// still an error.
 async fn recovered(cluster: &Cluster, key: &ObjectKey, force: bool) -> Result<(), String> {
     let text = |error: ClusterError| error.to_string();
     match chaos::go(cluster, key, RECOVERY).await.map_err(text)? {
@@ -195,19 +195,18 @@ async fn recovered(cluster: &Cluster, key: &ObjectKey, force: bool) -> Result<()
             let why = chaos::stuck(&object);
             chaos::force(cluster, key).await.map_err(text)?;
             Err(format!(
-                "it is gone by force, without being recovered ({why}): what it has put into pods may stay there until they are \
+                "it was removed by force, without recovery ({why}): its effects may stay in the pods until they are \
                  replaced"
             ))
         }
         chaos::Going::There(object) => Err(format!(
-            "it is being deleted and does not go: {}\nhelp: remove the cause, replace the pods that it acts on, or use \
-             --force-cleanup",
+            "its deletion hangs: {}\nhelp: fix the cause, replace the pods that it acts on, or use --force-cleanup",
             chaos::explained(&chaos::stuck(&object))
         )),
     }
 }
 
-/// A journal, and what it says may still be there.
+/// A journal, and the objects that may still exist according to it.
 struct Journal {
     path: PathBuf,
     told: Told,
@@ -225,8 +224,8 @@ impl Journal {
                 None if optional => return Ok(None),
                 None => {
                     return Err(Failure::usage(format!(
-                        "there is no journal in `{RESULTS}`\nhelp: name a run's result folder, or use --run ID or --all to find \
-                         what is left by its labels"
+                        "there is no journal in `{RESULTS}`\nhelp: name a run's result folder, or use --run ID or \
+                         --all to find leftovers by their labels"
                     )));
                 }
             },
@@ -234,17 +233,17 @@ impl Journal {
         let name = path.display();
         let bytes = read_file(&path, LONGEST).map_err(|error| {
             Failure::usage(format!(
-                "the journal `{name}` {error}\nhelp: name a run's result folder, or use --run ID or --all \
-                 to find what is left by its labels"
+                "the journal `{name}` {error}\nhelp: name a run's result folder, or use --run ID or --all to find \
+                 leftovers by their labels"
             ))
         })?;
         let text = String::from_utf8_lossy(&bytes);
-        let wrong = |error| Failure::usage(format!("`{name}`: {error}\nhelp: --all finds what is left by its labels"));
+        let wrong = |error| Failure::usage(format!("`{name}`: {error}\nhelp: --all finds leftovers by their labels"));
         let told = journal::read(&text).map_err(wrong)?;
         if !told.unreadable.is_empty() {
             let lines: Vec<String> = told.unreadable.iter().map(usize::to_string).collect();
             print::remark(format_args!(
-                "`{name}` has lines that cannot be read ({}); --all finds what is left by its labels",
+                "`{name}` has unreadable lines ({}); --all finds leftovers by their labels",
                 lines.join(", ")
             ));
         }
@@ -252,7 +251,7 @@ impl Journal {
         Ok(Some(Self { path, told, runs }))
     }
 
-    /// What is there of it: what it names, and what else its runs left of the kinds that it names.
+    /// The objects that still exist: those that it names, and other leftovers of its runs of the same kinds.
     async fn there(&self, cluster: &Cluster, args: &args::Cleanup) -> Result<Vec<(String, Item)>, ClusterError> {
         let named = self.told.outstanding.iter().map(|left| (left.run.clone(), left.item.clone()));
         let mut there = leftovers::existing(cluster, named.collect()).await?;
@@ -260,7 +259,7 @@ impl Journal {
         for run in &self.runs {
             let look = async |namespace: &str| leftovers::find(cluster, Some(run), namespace, &kinds).await;
             match everywhere(cluster, args, look).await {
-                // What the journal names was looked at by name.
+                // The objects in the journal were already checked by name.
                 Err(ClusterError::Forbidden { .. }) => {}
                 found => there.extend(found?.found),
             }
@@ -268,7 +267,8 @@ impl Journal {
         Ok(there)
     }
 
-    /// Waits until nothing that is unclear can come any more, or some of it came, and returns that.
+    /// Waits until an unanswered request can no longer take effect, or until its object appears, and returns such
+    /// objects.
     async fn late(&self, cluster: &Cluster, known: &Found) -> Result<Vec<Item>, ClusterError> {
         let now = Timestamp::now();
         let unclear =
@@ -277,7 +277,7 @@ impl Journal {
         let left = unclear.iter().filter_map(|left| young(left.unclear?, now)).max();
         let Some(left) = left else { return Ok(Vec::new()) };
         print::remark(format_args!(
-            "the answer to an act never came, and it may be carried out late: watching for {} s that nothing comes",
+            "the API server did not answer an action and may still carry it out: watching for new objects for {} s",
             left.as_secs()
         ));
         let deadline = Instant::now() + left;
@@ -297,18 +297,18 @@ impl Journal {
         match journal::is_written(&self.path) {
             Ok(false) => Ok(self.runs.clone()),
             Ok(true) => Err(Failure::environment(format!(
-                "the run that writes `{}` is still going on\nhelp: end it with Ctrl-C, which undoes everything",
+                "the run that writes `{}` is still active\nhelp: stop it with Ctrl-C, which undoes its faults",
                 self.path.display()
             ))),
-            // A file system without locks leaves the question to the lock in the cluster.
+            // On a file system without locks, the lock in the cluster decides.
             Err(_) => Ok(BTreeSet::new()),
         }
     }
 }
 
-/// How much longer an act without an answer may be carried out, if it may.
+/// The remaining time in which an unanswered action may be carried out; none if it cannot.
 fn young(at: Timestamp, now: Timestamp) -> Option<std::time::Duration> {
-    // A clock that was set back makes none of them older than it can be.
+    // A clock that was set back does not make them older.
     let age = std::time::Duration::try_from(now.duration_since(at)).unwrap_or_default();
     shakedown_cluster::LATEST.checked_sub(age).filter(|left| !left.is_zero())
 }
@@ -323,7 +323,8 @@ fn latest(results: &Path) -> Option<PathBuf> {
     named.filter(|(_, path)| path.is_file()).max().map(|(_, path)| path)
 }
 
-/// What the labels say, of every kind that the API can list. What this account may not list is added to `unseen`.
+/// The labelled objects of every kind that the API can list. Kinds that this account may not list are added to
+/// `unseen`.
 async fn by_label(
     cluster: &Cluster,
     args: &args::Cleanup,
@@ -343,7 +344,7 @@ async fn by_label(
     Ok(found.found.into_iter().filter(|(run, _)| old(run)).collect())
 }
 
-/// Looks in all namespaces; an account that may not look there, in its own, or in the one that was named.
+/// Lists all namespaces; an account without that permission lists its default namespace or the given one.
 async fn everywhere<T>(
     cluster: &Cluster,
     args: &args::Cleanup,
@@ -353,7 +354,7 @@ async fn everywhere<T>(
         Err(ClusterError::Forbidden { .. }) => {
             let own = args.target.namespace.as_deref().unwrap_or_else(|| cluster.default_namespace());
             print::remark(format_args!(
-                "this account may not look into all namespaces: only `{own}` is looked at (--namespace chooses another)"
+                "this account may not list all namespaces: only `{own}` is checked (--namespace chooses another)"
             ));
             look(own).await
         }
@@ -361,7 +362,7 @@ async fn everywhere<T>(
     }
 }
 
-/// Whether a run began longer ago; its id begins with the time. One whose id does not say so counts as old.
+/// True when a run started longer ago. Its id begins with the time; an id without a time counts as old.
 fn is_older(run: &str, age: Duration, now: Timestamp) -> bool {
     let begun = run.get(..15).and_then(|text| jiff::civil::DateTime::strptime("%Y%m%d-%H%M%S", text).ok());
     let begun = begun.and_then(|begun| begun.to_zoned(jiff::tz::TimeZone::UTC).ok());

@@ -1,4 +1,5 @@
-//! `shakedown compare`: which answers moved beyond chance between two results, or between the newest one and all before it.
+//! `shakedown compare`: the expectations that changed significantly between two results, or between the newest one and
+//! all earlier ones.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use super::table::table;
 use super::{Failure, exit, print, report};
 use shakedown_judge::{self as judge, Change, Moved};
 
-/// Prints a table of what moved.
+/// Prints a table of the changes.
 ///
 /// # Errors
 /// With exit code 2 when a file is no result, with 5 when there is nothing to compare.
@@ -26,9 +27,9 @@ pub fn compare(args: &Compare, redactor: &Redactor) -> Result<u8, Failure> {
     if changes.is_empty() {
         let message = match args.history {
             Some(_) => {
-                "no scenario ran more than once there (control and overkill runs do not count): there is nothing to compare"
+                "nothing to compare: no scenario ran more than once there (control and overkill runs do not count)"
             }
-            None => "no scenario is in both: there is nothing to compare",
+            None => "nothing to compare: the results have no scenario in common",
         };
         return Err(Failure { message: message.to_owned(), code: exit::NOTHING_SELECTED });
     }
@@ -43,7 +44,7 @@ fn one(path: &Path, redactor: &Redactor) -> Result<RunResult, Failure> {
     report::read(&path).map(|result| redactor.result(&result)).map_err(Failure::usage)
 }
 
-/// What moved, the worst first, and how many did not.
+/// The changes, the worst first, and the number of unchanged expectations.
 fn shown(changes: &[Change], all: bool, markdown: bool) -> String {
     let row = |it: &Change| {
         vec![it.moved.word().to_owned(), it.scenario.clone(), it.title.clone(), it.before.clone(), it.after.clone()]

@@ -1,5 +1,5 @@
-//! The terminal: the way of a run's progress to stderr: lines that move on a terminal, timestamped lines with
-//! a heartbeat elsewhere (some CI systems end jobs that are silent). What they say is in `live`.
+//! Shows a run's progress on stderr: updating lines on a terminal, timestamped lines with a heartbeat elsewhere (some
+//! CI systems stop silent jobs). The texts are in `live`.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use super::live::Live;
 pub use super::style::Style;
 use shakedown_engine::events::{Listener, Progress};
 
-/// How often a run that has nothing to say says so where there is no terminal.
+/// The interval of the heartbeat without a terminal.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// Shows a run's events on stderr.
@@ -48,13 +48,13 @@ impl Console {
     }
 }
 
-/// A closed stderr is no reason to end a run.
+/// A closed stderr does not stop a run.
 fn eprintln_safe(text: &str) {
     _ = writeln!(std::io::stderr(), "{}", clean(text));
 }
 
-/// Text that somebody else may have written, on its way to the terminal: what it holds must not move the cursor; nor may a
-/// line of it be a command to the CI system that reads our output (GitHub's `::`, Azure's `##vso[`). Colours stay.
+/// Sanitizes foreign text for the terminal: it must not move the cursor, and its lines must not be commands for the CI
+/// system that reads our output (GitHub's `::`, Azure's `##vso[`). Colours stay.
 pub fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for (at, c) in text.char_indices() {
@@ -77,7 +77,7 @@ pub fn clean(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Whether a text goes on with the rest of an escape sequence that only colours.
+/// True when a text continues with the rest of an escape sequence that only sets colours.
 fn is_color(rest: &str) -> bool {
     let Some(rest) = rest.strip_prefix('[') else { return false };
     rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m')

@@ -1,5 +1,5 @@
-//! `shakedown doctor`: whether a cluster is fit for scenarios, each finding with its remedy. It changes nothing but for
-//! the canary, which removes itself, and what it finds out about policies is remembered for `run`.
+//! `shakedown doctor`: checks that a cluster can run scenarios; each finding has a remedy. It creates only the canary,
+//! which removes itself. Its finding about enforcement is cached for `run`.
 
 mod chaos;
 mod finding;
@@ -15,10 +15,10 @@ use shakedown_faults::canary;
 use shakedown_faults::enforcement;
 use shakedown_guard::fuse;
 
-/// Looks at everything and prints it.
+/// Runs all checks and prints the findings.
 ///
 /// # Errors
-/// When there is no cluster to look at.
+/// When there is no cluster.
 pub async fn doctor(args: args::Doctor, redactor: &Redactor) -> Result<u8, Failure> {
     let environment = Environment::open(&args.target, true, redactor).await?;
     let Some(cluster) = environment.cluster() else { return Ok(exit::PASSED) };
@@ -49,12 +49,10 @@ fn version(cluster: &Cluster) -> Finding {
     let info = cluster.info();
     let text = format!("Kubernetes {} at {}", info.version, info.server);
     match cluster.version() {
-        Some(version) if version < (1, 20) => {
-            Finding::new(Level::Warning, text, "versions before 1.20 are not tested; 1.20 is the oldest that is")
-        }
+        Some(version) if version < (1, 20) => Finding::new(Level::Warning, text, "1.20 is the oldest tested version"),
         Some(version) if version < (1, 22) => Finding::new(
             Level::Warning,
-            format!("{text}: it does not know `endPort`"),
+            format!("{text}: `endPort` is not supported"),
             "a partition with `ports` keeps only the declared other ports of a peer open; 1.22 keeps all of them",
         ),
         _ => Finding::ok(text),
@@ -86,8 +84,8 @@ async fn permission_findings(cluster: &Cluster, namespace: &str) -> Result<Vec<F
                 None => {
                     return Ok(vec![Finding::new(
                         Level::Warning,
-                        "this API server does not say what an account may do",
-                        "a permission that is missing shows when it is needed",
+                        "this API server does not report the permissions of an account",
+                        "a missing permission causes an error when it is needed",
                     )]);
                 }
                 Some(true) => {}
@@ -111,10 +109,14 @@ async fn permission_findings(cluster: &Cluster, namespace: &str) -> Result<Vec<F
         optional.sort();
         optional.dedup();
         let text = format!("in namespace {namespace} this account may not: {}", optional.join(", "));
-        findings.push(Finding::new(Level::Warning, text, format!("these improve a run. {}", without.join(". "))));
+        findings.push(Finding::new(
+            Level::Warning,
+            text,
+            format!("with these, a run can do more. {}", without.join(". ")),
+        ));
     }
     let mut wide = Vec::new();
-    // Before 1.21 namespaces carry no label of their own, and the peers' ones have to be marked.
+    // Before 1.21 namespaces have no name label, so those of the peers must be marked.
     let unnamed = cluster.version().is_some_and(|version| version < (1, 21));
     let mark = access("", "namespaces", "patch");
     let useful = rows.iter().filter(|row| row.scope == Scope::Wide).flat_map(|row| &row.all);
@@ -136,17 +138,17 @@ async fn permission_findings(cluster: &Cluster, namespace: &str) -> Result<Vec<F
     Ok(findings)
 }
 
-/// The server is asked what it would make of a fuse: one that does not know `ttlSecondsAfterFinished` drops it.
+/// A dry run of a fuse: a server that does not support `ttlSecondsAfterFinished` drops it.
 async fn fuse_finding(cluster: &Cluster, namespace: &str) -> Finding {
     let job = fuse::job(&run::run_id(jiff::Timestamp::now()), 0, namespace, std::time::Duration::from_secs(60));
     match cluster.rehearse(Kind::Job, namespace, &job).await {
         Ok(made) if made["spec"]["ttlSecondsAfterFinished"] == 0 => {
-            Finding::ok("fuse: the server takes the Job that removes faults when the runner dies")
+            Finding::ok("fuse: the server accepts the Job that removes faults if the runner dies")
         }
         Ok(_) => Finding::new(
             Level::Problem,
-            "fuse: the server drops ttlSecondsAfterFinished, so faults would outlive a runner that dies",
-            "before 1.21 the feature gate TTLAfterFinished has to be on; --no-fuse runs without",
+            "fuse: the server drops ttlSecondsAfterFinished, so faults would stay if the runner dies",
+            "before 1.21, enable the feature gate TTLAfterFinished; --no-fuse runs without a fuse",
         ),
         Err(error) => Finding::new(
             Level::Problem,
@@ -156,9 +158,10 @@ async fn fuse_finding(cluster: &Cluster, namespace: &str) -> Finding {
     }
 }
 
-/// Whether policies are enforced: by a canary, else from memory.
+/// The enforcement of policies: from a canary, else from the cache.
 async fn enforcement(args: &args::Proving, cluster: &Cluster, namespace: &str) -> Result<Vec<Finding>, ClusterError> {
-    const REMEDY: &str = "partitions by NetworkPolicy do nothing here: install a network plugin that enforces policies, such \
+    const REMEDY: &str = "this cluster does not enforce NetworkPolicy, so partitions have no effect: install a network \
+        plugin that enforces policies, such \
                           as Calico or Cilium, or use Chaos Mesh's partition";
     let tell = |known: &enforcement::Enforcement| {
         if known.enforced {
@@ -173,18 +176,17 @@ async fn enforcement(args: &args::Proving, cluster: &Cluster, namespace: &str) -
             || {
                 Finding::new(
                     Level::Warning,
-                    "whether anything enforces NetworkPolicy is not known",
-                    "run it without --no-canary",
+                    "it is not known whether this cluster enforces NetworkPolicy",
+                    "run without --no-canary",
                 )
             },
             tell,
         )]);
     }
     let Some(image) = proof::canary_image(args, cluster).await else {
-        let help =
-            "--canary-image names an image whose entry point is this program; two short-lived pods of it find out";
+        let help = "name an image with this program as its entry point (--canary-image); two short-lived pods test it";
         return Ok(vec![remembered.as_ref().map_or_else(
-            || Finding::new(Level::Warning, "whether anything enforces NetworkPolicy is not known", help),
+            || Finding::new(Level::Warning, "it is not known whether this cluster enforces NetworkPolicy", help),
             tell,
         )]);
     };
@@ -192,14 +194,14 @@ async fn enforcement(args: &args::Proving, cluster: &Cluster, namespace: &str) -
         Ok(answer) => {
             let mut findings = vec![tell(&answer)];
             if let Err(why) = enforcement::remember(cluster, &answer).await? {
-                findings.push(Finding::new(Level::Warning, "this answer could not be kept for later runs", why));
+                findings.push(Finding::new(Level::Warning, "this answer could not be cached for later runs", why));
             }
             Ok(findings)
         }
         Err(error) => Ok(vec![Finding::new(
             Level::Warning,
             format!(
-                "whether anything enforces NetworkPolicy could not be found out: {}",
+                "could not find out whether this cluster enforces NetworkPolicy: {}",
                 first_line(&error.to_string())
             ),
             error.to_string().lines().skip(1).collect::<Vec<_>>().join(" ").trim_start_matches("help: ").to_owned(),

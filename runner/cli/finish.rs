@@ -1,4 +1,4 @@
-//! The end of a run: its result goes into the files, to the terminal, to the CI system, and to whoever was named on the
+//! The end of a run: its result goes into the files, to the terminal, to the CI system, and to the exports of the
 //! command line. Only a report that could not be written changes the exit code; everything else is a warning.
 
 use std::io::Write;

@@ -11,10 +11,10 @@ use super::{Failure, exit, print};
 
 const TEMPLATE: &str = include_str!("init/scenario.yaml");
 
-/// The schema's file, beside the scenario: editors complete by it, without a network.
+/// The schema's file, next to the scenario: editors use it for completion without a network.
 const SCHEMA: &str = "shakedown.schema.json";
 
-/// Writes the scenario, and the schema beside it.
+/// Writes the scenario, and the schema next to it.
 ///
 /// # Errors
 /// With exit code 2 when the file is there already or a value cannot be part of a scenario; with 3 when it cannot be
@@ -25,14 +25,14 @@ pub fn init(args: &Init) -> Result<u8, Failure> {
     shakedown_schemas::parse(&file.display().to_string(), text.as_bytes(), &Overrides::default()).map_err(
         |problems| {
             let problems: Vec<String> = problems.iter().map(|problem| problem.message.clone()).collect();
-            Failure::usage(format!("these values make no scenario: {}", problems.join("; ")))
+            Failure::usage(format!("these values do not make a valid scenario: {}", problems.join("; ")))
         },
     )?;
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).create_new(!args.force);
     let mut out = options.open(file).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => {
-            Failure::usage(format!("{} is there already\nhelp: name another file, or add --force", file.display()))
+            Failure::usage(format!("{} already exists\nhelp: name another file, or add --force", file.display()))
         }
         _ => unwritten(file, &error),
     })?;
@@ -41,8 +41,8 @@ pub fn init(args: &Init) -> Result<u8, Failure> {
     std::fs::write(&schema, json_schema::text(&json_schema::scenario_schema()))
         .map_err(|error| unwritten(&schema, &error))?;
     print::line(format_args!("wrote {} and {}", file.display(), schema.display()));
-    print::line(format_args!("rehearse it with no cluster:  shakedown run --sandbox {}", file.display()));
-    print::line(format_args!("see what it would do to yours: shakedown plan {}", file.display()));
+    print::line(format_args!("rehearse it without a cluster: shakedown run --sandbox {}", file.display()));
+    print::line(format_args!("preview it on your cluster:    shakedown plan {}", file.display()));
     Ok(exit::PASSED)
 }
 
@@ -51,7 +51,7 @@ fn unwritten(file: &Path, error: &std::io::Error) -> Failure {
 }
 
 fn scenario(args: &Init) -> String {
-    // What stands between quotes in the template already.
+    // The values that are quoted in the template.
     let inner = |text: &str| quoted(text).trim_matches('"').to_owned();
     let values = [
         ("@SCHEMA@", SCHEMA.to_owned()),

@@ -1,7 +1,7 @@
-//! What is said while a run goes on: the sentence of each event, the lines that move on a terminal, and the heartbeat
-//! elsewhere. Pure: events and numbers in, text out.
+//! The texts during a run: the sentence of each event, the updating lines on a terminal, and the heartbeat elsewhere.
+//! Pure: events and numbers in, text out.
 //!
-//! What belongs here: wording. What does not: where it goes and when (`console`), and the end of a run (`summary`).
+//! This module contains only the wording. `console` decides where and when to print; `summary` covers the end of a run.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub struct Live {
     shown: Duration,
 }
 
-/// A name on one line, without anything that a terminal would obey.
+/// A name on one line, without control sequences.
 fn name(text: &str) -> String {
     one_line(&tame(text, NAME))
 }
@@ -42,7 +42,7 @@ impl Live {
         *self = Self::new(self.style);
     }
 
-    /// What an event says to somebody who watches; none for what is too much at this verbosity.
+    /// The sentence of an event for the user; none if the verbosity is too low for it.
     pub fn sentence(&self, event: &Event, verbose: u8) -> Option<String> {
         let style = self.style;
         let event = tamed_event(event);
@@ -76,10 +76,13 @@ impl Live {
             }
             EventKind::Warning { message } => format!("{}: {message}", style.yellow("warning")),
             EventKind::Error { message } => format!("{}: {message}", style.red("error")),
-            // It is said once, as soon as the signal comes, and not again by each scenario.
+            // It is printed once when the signal arrives, not by each scenario again.
             EventKind::Interrupted { .. } if event.scenario.is_some() => return None,
             EventKind::Interrupted { signal } => {
-                format!("{signal}: undoing everything; a second one ends at once and leaves the rest to the fuse")
+                format!(
+                    "{signal}: undoing all faults; a second signal exits immediately and leaves the rest to the \
+                    fuse"
+                )
             }
             EventKind::ScenarioEnded { verdict, .. } => format!("{scenario}: {}", style.verdict(*verdict)),
             EventKind::RunEnded { .. } => return None,
@@ -107,7 +110,7 @@ impl Live {
         }
     }
 
-    /// The phase, the time left in it, and the faults that stand, each with its state.
+    /// The phase, its remaining time, and the active faults with their states.
     fn head(&self, progress: &Progress) -> String {
         let mut faults: Vec<String> = progress.faults.iter().take(FAULTS).map(|fault| name(fault)).collect();
         if progress.faults.len() > FAULTS {
@@ -126,14 +129,14 @@ impl Live {
         )
     }
 
-    /// The lines that move on a terminal: the head, and one for each load.
+    /// The updating lines on a terminal: the head, and one line for each load.
     pub fn lines(&self, progress: &Progress) -> Vec<String> {
         let several = self.rows.len() > 1;
         let rows = self.rows.iter().map(|row| format!("  {}  {}", row.numbers(several), row.sparkline()));
         std::iter::once(self.head(progress)).chain(rows).map(|line| line.trim_end().to_owned()).collect()
     }
 
-    /// The same in one line, for where nothing moves.
+    /// The same in one line, without a terminal.
     pub fn heartbeat(&self, progress: &Progress) -> String {
         let several = self.rows.len() > 1;
         let rows: Vec<String> = self.rows.iter().map(|row| row.numbers(several)).collect();
@@ -141,7 +144,7 @@ impl Live {
     }
 }
 
-/// What is shown of one load.
+/// The displayed numbers of one load.
 #[derive(Default)]
 struct Row {
     live: load::Live,
@@ -236,7 +239,7 @@ mod tests {
         }
     }
 
-    /// A quickstart as somebody at a terminal sees it.
+    /// The quickstart as a user sees it on a terminal.
     fn watched(style: Style) -> String {
         let mut live_view = Live::new(style);
         let mut shown = String::new();

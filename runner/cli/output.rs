@@ -12,7 +12,7 @@ use super::{Failure, ci};
 use shakedown_cluster::journal::{self, Journal};
 use shakedown_engine::events::Listener;
 
-/// The folder of all results, beside the working folder.
+/// The folder of all results, inside the working folder.
 const RESULTS: &str = "shakedown-results";
 /// The room that the reports of an ordinary run take, in bytes.
 const ROOM: usize = 256 << 10;
@@ -31,8 +31,8 @@ pub struct Output {
 }
 
 impl Output {
-    /// Makes the folder and fills as much of it as the reports will take, so that a full disk or a missing permission is
-    /// known before anything is done to a cluster.
+    /// Creates the folder and reserves the space of the reports, so that a full disk or a missing permission is found
+    /// before the first action on a cluster.
     ///
     /// # Errors
     /// When that fails.
@@ -41,7 +41,8 @@ impl Output {
         let output = Self { folder, linked: out.is_none(), redactor: redactor.clone() };
         let describe = |error| {
             Failure::environment(format!(
-                "could not write to the result folder `{}`: {error}\nhelp: make room or choose another folder with --out",
+                "could not write to the result folder `{}`: {error}\nhelp: free some space or choose another folder \
+                 with --out",
                 output.folder.display()
             ))
         };
@@ -73,7 +74,7 @@ impl Output {
         Ok(Recorder { file: BufWriter::new(file), failed: false })
     }
 
-    /// The journal of the run's acts.
+    /// The journal of the run's actions.
     ///
     /// # Errors
     /// When the file cannot be opened.
@@ -88,7 +89,7 @@ impl Output {
     /// Writes, without secrets, `result.json` and everything that is rendered from it, and points `latest` to the folder.
     ///
     /// # Errors
-    /// With the first file that could not be rendered or written; the others are tried all the same.
+    /// With the first file that could not be rendered or written; the others are still written.
     pub fn write_result(&self, result: &RunResult) -> Result<(), Failure> {
         let result = &self.redactor.result(result);
         let mut problems = Vec::new();
@@ -109,14 +110,15 @@ impl Output {
             Ok(())
         } else {
             Err(Failure::environment(format!(
-                "could not write every report:\n  {}\nhelp: make room; `shakedown report {} --out DIR` renders them again",
+                "could not write every report:\n   {}\nhelp: free some space; `shakedown report {} --out DIR` renders \
+                 them again",
                 problems.join("\n  "),
                 self.path("result.json").display()
             )))
         }
     }
 
-    /// Writes `events.ndjson` anew from a result that is complete: a recorder that still has it open writes to nowhere.
+    /// Rewrites `events.ndjson` from a complete result: a recorder that still has the old file open has no effect.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -129,7 +131,7 @@ impl Output {
             .map_err(|error| Failure::environment(format!("could not write {}: {error}", self.path(EVENTS).display())))
     }
 
-    /// A file beside the final one, synced and renamed: readers see the old bytes or the new ones.
+    /// A file next to the final one, synced and renamed: readers see the old bytes or the new ones.
     fn write(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
         let path = self.path(name);
         let partial = self.path(&format!(".{name}.partial"));

@@ -1,6 +1,6 @@
-//! What commands print. Readers may go away at any time (`shakedown list | head -1`), and that is their right: what they do not
-//! want is dropped, and the command does its work to the end. Any other reason that nothing can be written, such as a
-//! full disk, is kept and ends the program with an error.
+//! The output of commands. A reader may close the pipe at any time (`shakedown list | head -1`): the rest of the output
+//! is dropped, and the command finishes its work. Any other write error, such as a full disk, is kept and ends the
+//! program with an error.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
@@ -23,12 +23,12 @@ pub fn line(line: impl Display) {
     text(&format!("{line}\n"));
 }
 
-/// Writes a line to stderr. Nothing can be said about an error there.
+/// Writes a line to stderr. Errors of stderr cannot be reported and are ignored.
 pub fn remark(line: impl Display) {
     _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Why stdout could not be written, if it was not its reader who went away.
+/// The error of stdout, unless its reader closed the pipe.
 pub fn unwritten() -> Option<&'static str> {
     UNWRITTEN.get().map(String::as_str)
 }

@@ -1,5 +1,5 @@
-//! What can show that faults act, found before anything is planned: an image for witnesses, and whether the cluster is
-//! known to enforce NetworkPolicy.
+//! The means to prove faults, determined before planning: an image for witnesses, and the known enforcement of
+//! NetworkPolicy.
 
 use shakedown_schemas::result::{ScenarioResult, Verdict};
 
@@ -9,10 +9,10 @@ use shakedown_engine::plan::Proof;
 use shakedown_faults::enforcement::{self, Enforcement};
 use shakedown_faults::{canary, witness};
 
-/// What the sandbox's pods run: this program.
+/// The program of the sandbox's pods: this program.
 const SANDBOX_IMAGE: &str = "shakedown-sandbox";
 
-/// The image for witnesses: the one that was named, else our own where we run in a pod.
+/// The image for witnesses: the given one, else the image of this pod if the runner runs in a pod.
 pub async fn image(args: &args::Proving, cluster: &Cluster) -> Option<WitnessImage> {
     match &args.witness_image {
         Some(image) => Some(WitnessImage::named(image)),
@@ -29,7 +29,7 @@ pub async fn canary_image(args: &args::Proving, cluster: &Cluster) -> Option<Wit
     }
 }
 
-/// What is known without changing anything.
+/// The facts that are known without a change of the cluster.
 ///
 /// # Errors
 /// When the cluster does not answer.
@@ -39,8 +39,8 @@ pub async fn known(args: &args::Proving, cluster: Option<&Cluster>) -> Result<Pr
     Ok(Proof { image: image(args, cluster).await, enforcement })
 }
 
-/// A witness that was cut off has shown that this cluster enforces policies, and perhaps what that does to connections that
-/// stand: worth remembering for later runs.
+/// A witness that was cut off proves that this cluster enforces policies, and may show the effect on established
+/// connections. The result is cached for later runs.
 pub async fn learn(cluster: &Cluster, scenario: &ScenarioResult) {
     let evidence: Vec<&str> = scenario
         .faults
@@ -55,15 +55,16 @@ pub async fn learn(cluster: &Cluster, scenario: &ScenarioResult) {
     let keeps = match (says(witness::KEPT), says(witness::CUT_AS_WELL)) {
         (true, _) => Some(true),
         (_, true) => Some(false),
-        // A fault may be too short to tell.
+        // A fault may be too short for a result.
         _ => enforcement::recall(cluster).await.ok().flatten().and_then(|known| known.keeps),
     };
     // A cache that cannot be written only makes the next run ask again.
-    _ = enforcement::remember(cluster, &Enforcement { keeps, ..Enforcement::now(true, "a witness showed it") }).await;
+    _ = enforcement::remember(cluster, &Enforcement { keeps, ..Enforcement::now(true, "confirmed by a witness") })
+        .await;
 }
 
 /// The same, and where it is not known whether policies are enforced, a canary finds out: unless that is not wanted, or
-/// there is no image for it. What goes wrong with it is no reason not to run: the faults are proven in other ways.
+/// there is no image for it. Its errors do not stop a run: the faults are proven in other ways.
 ///
 /// # Errors
 /// When the cluster does not answer.

@@ -1,5 +1,5 @@
-//! `shakedown report`: renders the reports of a result again, byte for byte as the run did, or how the expectations
-//! fared over many runs.
+//! `shakedown report`: renders the reports of a result, byte for byte as the run did, or the history of the
+//! expectations over many runs.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use super::{Failure, exit, print};
 const HISTORY: &str = "history.html";
 /// The largest result that is read, in bytes; one of a day of load has some 10 MB.
 const LARGEST: u64 = 1 << 30;
-/// How deep below the folder results are looked for.
+/// The maximum depth of the search for results below the folder.
 const DEPTH: usize = 8;
 
 /// Reads results and writes their reports.
@@ -47,7 +47,8 @@ pub(super) fn read(path: &Path) -> Result<RunResult, String> {
     })?;
     if result.format_version != RESULT_VERSION {
         return Err(format!(
-            "`{name}` has format version {}, and this program reads {RESULT_VERSION}\nhelp: use the version of shakedown \
+            "`{name}` has format version {}, and this program reads {RESULT_VERSION}\nhelp: use the version of \
+             shakedown \
              that wrote it ({})",
             result.format_version, result.run.tool_version
         ));
@@ -77,10 +78,10 @@ pub(super) fn below(folder: &Path) -> Result<Vec<RunResult>, Failure> {
     paths.sort();
     let mut results = Vec::new();
     for path in &paths {
-        // One broken file of many is no reason to show nothing.
+        // One broken file does not hide the others.
         match read(path) {
             Ok(result) => results.push(result),
-            Err(error) => print::remark(format_args!("warning: left out: {}", super::console::clean(&error))),
+            Err(error) => print::remark(format_args!("warning: skipped: {}", super::console::clean(&error))),
         }
     }
     if results.is_empty() {
@@ -92,7 +93,7 @@ pub(super) fn below(folder: &Path) -> Result<Vec<RunResult>, Failure> {
     Ok(results)
 }
 
-/// All `result.json` below a folder. Links are not followed: `latest` is one of the folders beside it.
+/// All `result.json` below a folder. Links are not followed: `latest` is one of its sibling folders.
 fn find(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;

@@ -21,13 +21,13 @@ use shakedown_guard::leftovers;
 use shakedown_guard::lock::Holder;
 use shakedown_judge as judge;
 
-/// How long the removal of an interrupted canary is tried.
+/// The time limit for the removal of an interrupted canary.
 const LAST_PATIENCE: Duration = Duration::from_secs(6);
 
 /// Runs, writes the reports, and prints the verdict.
 ///
 /// # Errors
-/// When nothing could be begun, or the reports could not be written. Everything else is in the result.
+/// When the run could not start, or the reports could not be written. Everything else is in the result.
 pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redactor: &Redactor) -> Result<u8, Failure> {
     let documents = select::scenarios(&args.selection, style, redactor)?;
     Ok(all(args, documents, style, quiet, verbose, redactor).await?.exit_code)
@@ -36,7 +36,7 @@ pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redact
 /// Runs these scenarios and gives the result that was written.
 ///
 /// # Errors
-/// When nothing could be begun, or the reports could not be written. Everything else is in the result.
+/// When the run could not start, or the reports could not be written. Everything else is in the result.
 pub(super) async fn all(
     args: args::Run,
     documents: Vec<Document>,
@@ -60,7 +60,7 @@ pub(super) async fn all(
     session.finish(unwritten).await
 }
 
-/// One run: where it writes to, what can end it, and its result so far.
+/// One run: its output, its stop signal, and its result so far.
 struct Session<'a> {
     args: args::Run,
     style: Style,
@@ -104,7 +104,7 @@ impl<'a> Session<'a> {
         Ok(Self { args, style, redactor, begun, output, events, stop, result })
     }
 
-    /// What the plan of an execution depends on.
+    /// The inputs of a plan.
     fn options(&self, serial: usize, proof: &Proof) -> Options {
         Options {
             run: self.result.run.id.clone(),
@@ -124,7 +124,7 @@ impl<'a> Session<'a> {
         tokio::select! {
             environment = sandbox::Environment::open(&self.args.target, needed, self.redactor) => environment,
             Ok(signal) = signal.wait_for(Option::is_some) => Err(Failure {
-                message: "interrupted before anything was done".to_owned(),
+                message: "interrupted before any action".to_owned(),
                 code: signals::code(signal.unwrap_or_default()),
             }),
         }
@@ -145,7 +145,7 @@ impl<'a> Session<'a> {
         Ok(failure)
     }
 
-    /// What can show that faults act. A signal ends the search.
+    /// The means to prove faults. A signal ends the search.
     async fn find_proof(&self, documents: &[Document], cluster: Option<&Cluster>) -> Result<Proof, Failure> {
         let run = &self.result.run.id;
         let mut signal = self.stop.clone();
@@ -162,8 +162,8 @@ impl<'a> Session<'a> {
         Ok(proof)
     }
 
-    /// Runs the scenarios one after the other. The answer is why a result in between could not be written: nothing is run
-    /// after that.
+    /// Runs the scenarios one after the other. Returns the reason why an intermediate result could not be written; the
+    /// run stops then.
     async fn scenarios(&mut self, documents: &[Document], cluster: Option<&Cluster>, proof: &Proof) -> Option<Failure> {
         let run = self.result.run.clone();
         let holder = Holder { run: run.id, host: run.host, ci_job_url: run.ci_job_url };
@@ -247,8 +247,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// The exit code of a run, and of one whose reports could not all be written. What was left behind is the one thing that
-/// no other trouble hides.
+/// The exit code of a run, also if not all reports could be written. The code for leftovers takes precedence.
 fn ended(exit_code: u8, written: Result<(), Failure>) -> Result<u8, Failure> {
     match written {
         Ok(()) => Ok(exit_code),
@@ -257,13 +256,13 @@ fn ended(exit_code: u8, written: Result<(), Failure>) -> Result<u8, Failure> {
     }
 }
 
-/// Removes what a canary left that was interrupted. Its fuse does the same a while later.
+/// Removes the objects of an interrupted canary. Its fuse does the same later.
 async fn forget_canary(cluster: Option<&Cluster>, run: &str) -> Result<(), Failure> {
     let Some(cluster) = cluster else { return Ok(()) };
     let cluster = &cluster.clone().with_patience(LAST_PATIENCE);
     let unknown = |error: ClusterError| {
         let look = cluster.by_hand(&format!("shakedown cleanup --check --run {run}"));
-        Failure::environment(format!("the canary could not be removed: {error}\nhelp: `{look}` looks again"))
+        Failure::environment(format!("the canary could not be removed: {error}\nhelp: `{look}` checks again"))
     };
     for item in cluster.look_again(0).await.map_err(unknown)? {
         if let Err(error) = leftovers::remove(cluster, &item).await {
@@ -291,7 +290,7 @@ fn retries(gate: &args::Gate) -> judge::Retries {
     }
 }
 
-/// Runs a scenario, and again as often as it may be repeated.
+/// Runs a scenario and repeats it within the limits of the retries.
 async fn until_settled(
     document: &Document,
     context: &Context<'_>,
@@ -316,7 +315,7 @@ async fn until_settled(
     }
 }
 
-/// What can show that partitions act, where there are any.
+/// The means to prove partitions, if the scenarios have any.
 async fn find_proof(
     args: &args::Run,
     documents: &[Document],
@@ -331,7 +330,7 @@ async fn find_proof(
     proof::find(&args.proving, cluster.filter(|_| first.is_some()), run, namespace).await.map_err(Failure::environment)
 }
 
-/// What is said when a second signal ends the run before it could undo everything.
+/// The message for a second signal, which ends the run before its undo is complete.
 fn last_words(target: &args::Target, output: &Output) -> String {
     if target.sandbox {
         return ", and the sandbox with it".to_owned();
@@ -342,7 +341,7 @@ fn last_words(target: &args::Target, output: &Output) -> String {
     if let Some(namespace) = &target.namespace {
         command.push_str(&format!(" --namespace {}", quoted(namespace)));
     }
-    format!(". What is left in the cluster goes when the fuse burns down, or now with\n  {command}")
+    format!(". The fuse removes leftovers from the cluster when it expires. To remove them now:\n  {command}")
 }
 
 fn info(seed: u64) -> RunInfo {

@@ -13,7 +13,7 @@ use shakedown_cluster::{self as cluster, Cluster, ConnectOptions};
 use shakedown_probe as probe;
 use shakedown_sandbox::{Sandbox, Topology, inference};
 
-/// The cluster that a command acts on, if it needs one.
+/// The cluster of a command, if it needs one.
 pub struct Environment {
     cluster: Option<Cluster>,
     sandbox: Option<Sandbox>,
@@ -96,7 +96,7 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
             write_secret(path, &kubeconfig)
                 .map_err(|error| Failure::environment(format!("could not write {}: {error}", path.display())))?;
             print::remark(format_args!(
-                "the sandbox serves on {}; look around with\n  kubectl --kubeconfig {} get pods\nCtrl-C ends it",
+                "the sandbox serves on {}; try it with\n  kubectl --kubeconfig {} get pods\nCtrl-C stops it",
                 sandbox.server(),
                 path.display()
             ));
@@ -104,7 +104,7 @@ pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
         None => {
             print::text(&kubeconfig);
             print::remark(format_args!(
-                "the sandbox serves on {}; --write-kubeconfig FILE keeps its kubeconfig; Ctrl-C ends it",
+                "the sandbox serves on {}; --write-kubeconfig FILE keeps its kubeconfig; Ctrl-C stops it",
                 sandbox.server()
             ));
         }

@@ -1,4 +1,4 @@
-//! Which scenarios a command means: files, folders and globs, parsed and filtered by tag.
+//! The scenarios that a command selects: files, folders and globs, parsed and filtered by tag.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -11,7 +11,7 @@ use super::args::Selection;
 use super::console::Style;
 use super::{Failure, exit};
 
-/// Parses all files that are meant and filters them.
+/// Parses all selected files and filters them.
 ///
 /// # Errors
 /// With exit code 2 when a path does not exist or a file is not valid (all errors of all files are printed), with exit
@@ -57,7 +57,7 @@ pub fn scenarios(selection: &Selection, style: Style, redactor: &Redactor) -> Re
     }
     if broken > 0 {
         return Err(Failure::usage(format!(
-            "{errors} {} in {broken} {}; nothing was done",
+            "{errors} {} in {broken} {}; nothing was run",
             if errors == 1 { "error" } else { "errors" },
             if broken == 1 { "file" } else { "files" }
         )));
@@ -83,7 +83,7 @@ fn wanted(selection: &Selection, tags: &[String]) -> bool {
     (selection.tag.is_empty() || has(&selection.tag)) && !has(&selection.skip_tag)
 }
 
-/// What a scenario sends as a secret is one everywhere.
+/// A value that a scenario sends as a secret is redacted everywhere.
 fn learn(redactor: &Redactor, document: &Document) {
     document.scenario.secrets().iter().for_each(|secret| redactor.learn_secret(secret));
 }
@@ -96,7 +96,8 @@ fn secret(text: &str) -> Result<(String, String), Failure> {
             Ok(value) => (text, value),
             Err(_) => {
                 return Err(Failure::usage(format!(
-                    "--secret {text}: there is no environment variable of this name\nhelp: write --secret NAME=VALUE, or set it"
+                    "--secret {text}: there is no environment variable of this name\nhelp: write --secret NAME=VALUE, \
+                     or set it"
                 )));
             }
         },
@@ -114,7 +115,7 @@ fn overrides(selection: &Selection, style: Style, redactor: &Redactor) -> Result
             for diagnostic in &diagnostics {
                 eprint_block(&redactor.text(&diagnostic.render(style.colored())));
             }
-            Failure::usage(format!("`{name}` is no file of variables"))
+            Failure::usage(format!("`{name}` is not a file of variables"))
         })?;
     }
     for pair in &selection.vars {
@@ -125,8 +126,9 @@ fn overrides(selection: &Selection, style: Style, redactor: &Redactor) -> Result
         // Not the whole argument in the message: it holds the value.
         if !redactor.learn(&value) {
             return Err(Failure::usage(format!(
-                "the value of --secret {name} is shorter than {SHORTEST} characters: it could not be kept out of the reports\n\
-                 help: give a longer one, or use --var"
+                "the value of --secret {name} is shorter than {SHORTEST} characters, so it cannot be redacted from the \
+                 reports\n\
+                 help: use a longer value, or --var"
             )));
         }
         overrides.add_secret(&name, value).map_err(Failure::usage)?;
@@ -134,8 +136,8 @@ fn overrides(selection: &Selection, style: Style, redactor: &Redactor) -> Result
     Ok(overrides)
 }
 
-/// The files that paths mean, each once, in the order of the command line and by name within a folder; and what is wrong
-/// with paths that mean none, to be told beside what is wrong in the files.
+/// The files that paths mean, each once, in the order of the command line and by name within a folder; and the problems
+/// of paths that match no file, to be printed with the problems of the files.
 fn files(paths: &[String]) -> Result<(Vec<PathBuf>, Vec<String>), Failure> {
     let mut found = Vec::new();
     let mut missing = Vec::new();

@@ -1,4 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP: the first asks the run to end and undo, the second ends the process at once.
+//! SIGINT, SIGTERM and SIGHUP: the first makes the run stop and undo its faults, the second ends the process
+//! immediately.
 
 use std::io::Write;
 
@@ -6,8 +7,8 @@ use tokio::sync::watch;
 
 use super::exit;
 
-/// Listens from now on. The receiver holds the first signal's name once there is one. `acknowledge` is called with it at
-/// once, whatever else goes on, and `last_words` are said at the second.
+/// Starts to listen. The receiver holds the name of the first signal. `acknowledge` is called with it immediately;
+/// `last_words` is printed at the second one.
 pub fn listen(
     last_words: &str,
     acknowledge: impl FnOnce(&'static str) + Send + 'static,
@@ -21,7 +22,7 @@ pub fn listen(
         _ = sender.send(Some(first));
         acknowledge(first);
         let second = signals.next().await;
-        _ = writeln!(std::io::stderr(), "{second} again: ended at once{last_words}");
+        _ = writeln!(std::io::stderr(), "{second} again: stopped immediately{last_words}");
         std::process::exit(i32::from(code(second)));
     });
     receiver
@@ -36,7 +37,7 @@ pub fn code(signal: &str) -> u8 {
     }
 }
 
-/// The signals, registered once: one that comes while another is being handled is not lost. None where the system refuses.
+/// The signals, registered once: a signal during the handling of another is not lost. None if the system refuses.
 #[cfg(unix)]
 struct Signals {
     interrupt: Option<tokio::signal::unix::Signal>,
@@ -77,8 +78,8 @@ async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
     std::future::pending().await
 }
 
-/// Whether a process with this `/proc/self/status` was started with SIGHUP ignored, as `nohup` does. Elsewhere than on Linux
-/// there is no such file, and nobody knows.
+/// Whether a process with this `/proc/self/status` was started with SIGHUP ignored, as `nohup` does. Other systems than
+/// Linux have no such file: false.
 #[cfg(unix)]
 fn ignores_hangup(status: &str) -> bool {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -6,7 +6,7 @@ use shakedown_schemas::result::Verdict;
 
 use super::args::Color;
 
-/// Whether and how to colour. Every colour stands beside a word.
+/// Whether and how to colour. Every colour is next to a word.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
     out: bool,
@@ -49,7 +49,7 @@ impl Style {
         self.paint("1;31", text)
     }
 
-    /// For what is less important.
+    /// For less important text.
     pub fn dim(self, text: &str) -> String {
         self.paint("2", text)
     }

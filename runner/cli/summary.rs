@@ -1,5 +1,5 @@
-//! The end of a run, on stdout: the verdict, every expectation with its observed value, what became of the faults, and
-//! where the reports are. It fits a screen for a scenario of ordinary size.
+//! The end of a run, on stdout: the verdict, every expectation with its observed value, the outcome of the faults, and
+//! the paths of the reports. It fits a screen for a scenario of ordinary size.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ use shakedown_schemas::result::{ScenarioResult, Verdict};
 use super::console::{Style, clean};
 use super::output::Output;
 
-/// From this many rows on, what holds is counted instead of listed: what does not must stay on the screen.
+/// From this many rows on, passed expectations are counted instead of listed, so that the others stay on the screen.
 const ROWS: usize = 24;
 
 /// The most characters of a text that has a line to itself; the reports have all of it.
@@ -107,7 +107,7 @@ fn short(text: &str) -> String {
     tame(&one_line(text), LINE).into_owned()
 }
 
-/// Lines with what they are in front, the rest of many counted.
+/// Lines with a label in front; the lines beyond the limit are counted.
 fn list(out: &mut String, word: &str, lines: impl Iterator<Item = String>) {
     let mut rest = 0;
     for (index, line) in lines.enumerate() {

@@ -1,4 +1,4 @@
-//! Tables on stdout: aligned columns for people, or Markdown for whoever renders it.
+//! Tables on stdout: aligned columns for people, or Markdown.
 
 use super::console::clean;
 

@@ -1,5 +1,5 @@
-//! The environment variables of the flags: every `--long-flag` can be given as `SHAKEDOWN_LONG_FLAG` as well. What belongs
-//! here is how variables become arguments; what they mean is clap's and the commands' business.
+//! The environment variables of the flags: every `--long-flag` can be given as `SHAKEDOWN_LONG_FLAG` as well. This
+//! module only turns variables into arguments; clap and the commands interpret them.
 //!
 //! On the command line a flag wins. A variable that is set to nothing counts as not set, as a CI system leaves them.
 //! Several values of one flag are one per line, where the flag has no delimiter of its own. Switches are off with

@@ -35,7 +35,7 @@ pub async fn send(endpoint: &str, headers: &[(String, String)], result: &RunResu
     let result = &tamed(result);
     for (path, body) in [("v1/traces", trace(result)), ("v1/metrics", metrics(result))] {
         super::post(&format!("{base}/{path}"), headers, &body).await.map_err(|error| {
-            format!("could not send {path} to {}: {error}; the verdict stands all the same", super::place(endpoint))
+            format!("could not send {path} to {}: {error}; the verdict is not affected", super::place(endpoint))
         })?;
     }
     Ok(())
@@ -78,7 +78,7 @@ fn scope(result: &RunResult) -> Value {
     json!({"name": "shakedown", "version": result.run.tool_version})
 }
 
-/// An id of so many bytes in hex, the same for the same run and part.
+/// An id of this many bytes in hex, the same for the same run and part.
 fn id(run: &str, part: &str, bytes: usize) -> String {
     Sha256::digest(format!("{run}\n{part}")).iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -88,7 +88,7 @@ fn nanoseconds(zero: jiff::Timestamp, at_s: f64) -> String {
     (zero.as_nanosecond() + (at_s * 1e9).round() as i128).max(0).to_string()
 }
 
-/// The wall clock at the timeline's zero: what its first event with both clocks says, else the scenario's begin.
+/// The wall clock at the timeline's zero: from its first event with both clocks, else from the start of the scenario.
 fn zero(scenario: &ScenarioResult) -> jiff::Timestamp {
     let started = |event: &&Event| matches!(event.kind, EventKind::LoadStarted);
     let event = scenario.events.iter().find(started).and_then(|event| Some((event.at, event.elapsed_s?)));
@@ -225,12 +225,12 @@ fn metrics(result: &RunResult) -> Value {
     }
     let gauge = |name: &str, unit: &str, description: &str, points: Vec<Value>| json!({"name": name, "unit": unit, "description": description, "gauge": {"dataPoints": points}});
     let list = [
-        gauge("shakedown.load.requests", "{request}/s", "Requests due per second, by how they ended.", points.requests),
-        gauge("shakedown.load.latency", "ms", "Latency from the moment when requests were due.", points.latency),
+        gauge("shakedown.load.requests", "{request}/s", "Requests due per second, by outcome.", points.requests),
+        gauge("shakedown.load.latency", "ms", "Latency from the due moment of a request.", points.latency),
         gauge(
             "shakedown.load.in_flight",
             "{request}",
-            "The most requests that were under way in the window.",
+            "The maximum number of concurrent requests in the window.",
             points.in_flight,
         ),
     ];
@@ -349,6 +349,6 @@ mod tests {
     async fn a_collector_that_is_away_is_a_warning() {
         crate::export::testing_tls();
         let error = send("http://127.0.0.1:9", &[], &sample::passing()).await.unwrap_err();
-        assert!(error.contains("v1/traces") && error.contains("verdict stands"), "{error}");
+        assert!(error.contains("v1/traces") && error.contains("verdict is not affected"), "{error}");
     }
 }

@@ -43,7 +43,7 @@ fn text(result: &RunResult) -> String {
             let labels: Vec<String> =
                 labels.into_iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(&value))).collect();
             let labels = labels.join(",");
-            // A series that is there twice makes the collector refuse the file; the first stands for both.
+            // The collector refuses a file with a duplicate series; only the first is written.
             if value.is_finite() && seen.insert(labels.clone()) {
                 _ = writeln!(out, "{}{{{labels}}} {value}", family.name);
             }
@@ -54,13 +54,13 @@ fn text(result: &RunResult) -> String {
 
 fn families(result: &RunResult) -> Vec<Family> {
     let family = |name, help| Family { name, help, samples: Vec::new() };
-    let mut verdict = family("shakedown_verdict", "1 for the verdict that the scenario came to, 0 for the others.");
-    let mut began = family("shakedown_scenario_start_timestamp_seconds", "When the scenario began.");
-    let mut length = family("shakedown_scenario_duration_seconds", "How long the scenario took.");
-    let mut observed = family("shakedown_expectation_observed", "What was observed, in the unit of the label.");
-    let mut passed = family("shakedown_expectation_passed", "1 when the expectation holds, 0 when not.");
+    let mut verdict = family("shakedown_verdict", "1 for the verdict of the scenario, 0 for the others.");
+    let mut began = family("shakedown_scenario_start_timestamp_seconds", "Start time of the scenario.");
+    let mut length = family("shakedown_scenario_duration_seconds", "Duration of the scenario.");
+    let mut observed = family("shakedown_expectation_observed", "Observed value, in the unit of the label.");
+    let mut passed = family("shakedown_expectation_passed", "1 if the expectation holds, else 0.");
     let mut requests = family("shakedown_phase_requests", "Requests that were due in the judged part of the phase.");
-    let mut success = family("shakedown_phase_success_ratio", "The share of them that succeeded.");
+    let mut success = family("shakedown_phase_success_ratio", "The share of these requests that succeeded.");
     let mut latency = family("shakedown_phase_latency_seconds", "Latency percentiles of the judged part of the phase.");
     let mut recovery =
         family("shakedown_recovery_seconds", "From the confirmed removal of the faults to the recovery.");

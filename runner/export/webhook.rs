@@ -12,7 +12,7 @@ use shakedown_schemas::result::Verdict;
 pub async fn notify(url: &str, result: &RunResult) -> Result<(), String> {
     super::post(url, &[], &summary(result))
         .await
-        .map_err(|error| format!("could not notify {}: {error}; the verdict stands all the same", super::place(url)))
+        .map_err(|error| format!("could not notify {}: {error}; the verdict is not affected", super::place(url)))
 }
 
 /// The summary. `text` is what chats show; the rest is for programs.

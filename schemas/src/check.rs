@@ -55,14 +55,14 @@ fn head(scenario: &Scenario, findings: &mut Findings<'_>) {
     if scenario.load.is_empty() {
         findings.push(
             "load",
-            Diagnostic::error(Code::NothingThere, "there is no load: without requests nothing can be observed")
+            Diagnostic::error(Code::NothingThere, "the scenario has no load: a verdict needs requests")
                 .help("write `load: {main: {http: {service: \"shop:80\"}, rate: 20/s}}`"),
         );
     }
     if scenario.phases.is_empty() {
         findings.push(
             "phases",
-            Diagnostic::error(Code::NothingThere, "there is no phase: nothing would happen")
+            Diagnostic::error(Code::NothingThere, "the scenario has no phase")
                 .help("write `phases: [{name: baseline, duration: 30s}]`"),
         );
     }

@@ -1,8 +1,8 @@
 //! The two public file formats of shakedown, as Rust types: the scenario that people write and the result that
 //! everything else is made from, with the events that lead from one to the other.
 //!
-//! What belongs here: types, their units and limits, parsing with positions, checks that need nothing but the file,
-//! the files that a scenario names, and the JSON Schemas that are generated from the types. What does not: anything that
+//! In scope: types, their units and limits, parsing with positions, checks that need nothing but the file,
+//! the files that a scenario names, and the JSON Schemas that are generated from the types. Out of scope: anything that
 //! runs, opens a socket or knows a cluster.
 //!
 //! A scenario file goes through four stages, each of which knows nothing of the next: `source` (YAML to a tree with

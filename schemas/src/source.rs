@@ -250,10 +250,10 @@ fn problem(error: &Error, text: &str) -> Diagnostic {
         .help("keep one of the two"),
         Error::MultipleDocuments { .. } => {
             Diagnostic::error(Code::Documents, "the file has more than one YAML document")
-                .help("one file holds one scenario: put what follows the line `---` into a file of its own")
+                .help("one file holds one scenario: move the part after the line `---` to another file")
         }
         Error::NonFiniteFloat { .. } => {
-            Diagnostic::error(Code::InvalidValue, "only finite numbers can stand in a scenario")
+            Diagnostic::error(Code::InvalidValue, "a scenario can contain only finite numbers")
         }
         _ => syntax(&plain, text, error.location()),
     };
@@ -299,7 +299,7 @@ fn syntax(plain: &str, text: &str, location: Option<Location>) -> Diagnostic {
     let error = |message: &str| Diagnostic::error(Code::Syntax, format!("the file is not YAML: {message}"));
     let next_has_tab = text[at..].split('\n').nth(1).is_some_and(|next| next.starts_with('\t'));
     if line.contains('\t') || next_has_tab {
-        return error("a tab stands where only spaces may be").help("indent with spaces");
+        return error("the indentation contains a tab").help("indent with spaces");
     }
     if has("string scalar") && line.contains("{{") {
         return error("a key must be text").help("a template expression needs quotes: `key: \"{{ name }}\"`");
@@ -310,7 +310,7 @@ fn syntax(plain: &str, text: &str, location: Option<Location>) -> Diagnostic {
             .help("is this a text file? If it is, remove the character");
     }
     let help = if has("mapping values") {
-        Some("a text that holds `: ` needs quotes; a key stands on a line of its own")
+        Some("a text that contains `: ` needs quotes; each key needs a separate line")
     } else if has("unclosed quote") {
         Some("close it with the same quote")
     } else if has("unclosed bracket") {

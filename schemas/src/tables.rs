@@ -26,10 +26,10 @@ pub struct Prompt {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
     /// Its name says nothing of its format.
-    #[error("the name says nothing of the format: it ends with `.csv`, `.jsonl` or `.ndjson`")]
+    #[error("its format is unknown: the name must end with `.csv`, `.jsonl` or `.ndjson`")]
     Format,
     /// It holds nothing.
-    #[error("there is nothing in it")]
+    #[error("it is empty")]
     Empty,
     /// A line is not what it should be.
     #[error("line {0}: {1}")]
@@ -187,9 +187,9 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_table_has_its_line() {
         for (name, text, wrong) in [
-            ("a.txt", "a\n1\n", "ends with `.csv`"),
-            ("a.csv", "", "nothing in it"),
-            ("a.csv", "a,b\n", "nothing in it"),
+            ("a.txt", "a\n1\n", "end with `.csv`"),
+            ("a.csv", "", "it is empty"),
+            ("a.csv", "a,b\n", "it is empty"),
             ("a.csv", "a,b\n1,2\n3\n", "line 3: 1 values, and the first line names 2 columns"),
             ("a.csv", "a,a\n1,2\n", "line 1: two columns"),
             ("a.csv", "a,\n1,2\n", "line 1: a column without"),
@@ -206,7 +206,8 @@ mod tests {
     fn prompts_know_their_length() {
         let text = prompts("p.txt", b"Say hello.\n\n  What is  the time?  \n").expect("prompts");
         assert_eq!(text.iter().map(|it| it.words).collect::<Vec<_>>(), [2, 4]);
-        let lines = "{\"prompt\": \"a b c\", \"max_tokens\": 7}\n{\"messages\": [{\"role\": \"system\", \"content\": \"be kind\"}, \
+        let lines = "{\"prompt\": \"a b c\", \"max_tokens\": 7}\n{\"messages\": [{\"role\": \"system\", \"content\": \
+            \"be kind\"}, \
                      {\"role\": \"user\", \"content\": \"hi\"}]}\n";
         let chat = prompts("p.jsonl", lines.as_bytes()).expect("prompts");
         assert_eq!((chat[0].words, chat[0].max_tokens, chat[1].words), (3, Some(7), 3));

@@ -251,8 +251,8 @@ impl<'t> Templates<'t> {
             ErrorKind::OutOfFuel => Diagnostic::error(
                 Code::Template,
                 match self.fuel < MAX_FUEL {
-                    true => "the template expressions of this file are too much work together",
-                    false => "this template expression is too much work, or makes too much text",
+                    true => "the template expressions of this file need too much computation",
+                    false => "this template expression needs too much computation or produces too much text",
                 },
             )
             .help(BODY_HELP),
@@ -306,16 +306,15 @@ fn is_sent(path: &[Step]) -> bool {
 fn misused_data(name: &str, is_sent: bool) -> Diagnostic {
     let written = if name == "row" { "row.column" } else { name };
     if is_sent {
-        return Diagnostic::error(Code::Template, format!("`{name}` is data of each request, which stands alone"))
-            .help(format!(
-                "write `{{{{ {written} }}}}`, `{{{{ {written} | urlencode }}}}` or `{{{{ {written} | tojson }}}}`"
-            ));
+        return Diagnostic::error(Code::Template, format!("`{name}` is request data and must be written alone")).help(
+            format!("write `{{{{ {written} }}}}`, `{{{{ {written} | urlencode }}}}` or `{{{{ {written} | tojson }}}}`"),
+        );
     }
     Diagnostic::error(Code::UndefinedVariable, format!("the variable `{name}` is not defined"))
         .label("no such variable")
         .help(format!(
-            "data of each request stands in what a load sends: in {}. For a value that is the same in all of them, give \
-             `{name}` one under `vars`",
+            "request data is available only in {}. For a value that is the same in all requests, define `{name}` under \
+             `vars`",
             words(&LoadKindInfo::sent_keys())
         ))
 }
@@ -396,13 +395,13 @@ mod tests {
         let begin = std::time::Instant::now();
         let chain = |start: &str, step: &str, times: usize| format!("{{{{ {start}{} }}}}", step.repeat(times));
         for (text, message) in [
-            (chain("'x'", "|replace('x','xxxxxxxxxxxxxxxx')", 8), "too much work"),
-            (chain("'x'", "|replace('','xxxxxxxxxxxxxxxxxxxx')", 12), "too much work"),
-            (chain("['x','x']", "|join('xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx')|list", 20), "too much work"),
-            (chain("'x' * 90000000", "", 0), "too much work"),
-            (chain("('x' * 3000000)", "|replace('x','y')", 40), "too much work"),
-            (chain("([1] * 100000000)", "|join('x')", 1), "too much work"),
-            (chain("('x' * 1000000)", " ~ ('x' * 1000000)", 30), "too much work"),
+            (chain("'x'", "|replace('x','xxxxxxxxxxxxxxxx')", 8), "too much computation"),
+            (chain("'x'", "|replace('','xxxxxxxxxxxxxxxxxxxx')", 12), "too much computation"),
+            (chain("['x','x']", "|join('xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx')|list", 20), "too much computation"),
+            (chain("'x' * 90000000", "", 0), "too much computation"),
+            (chain("('x' * 3000000)", "|replace('x','y')", 40), "too much computation"),
+            (chain("([1] * 100000000)", "|join('x')", 1), "too much computation"),
+            (chain("('x' * 1000000)", " ~ ('x' * 1000000)", 30), "too much computation"),
             (chain("'x' * 1100000", "", 0), "more than 1048576 bytes"),
         ] {
             let error = render(&text).expect_err(&text);
@@ -416,7 +415,11 @@ mod tests {
         };
         let short = asked("{{ a[:1] }}{{ (a | replace('x', 'y')) | length }}");
         assert!((5..=1000).contains(&short), "{short}");
-        assert!(templates.errors[0].message.contains("of this file are too much work"), "{:?}", templates.errors);
+        assert!(
+            templates.errors[0].message.contains("of this file need too much computation"),
+            "{:?}",
+            templates.errors
+        );
         assert_eq!(templates.errors.len(), 1, "{:?}", templates.errors);
         let mut templates = Templates::new("");
         templates.define("a", &"x".repeat(100_000).into());

@@ -142,9 +142,13 @@ fn templates_that_make_too_much_are_refused_with_their_place() {
         (
             1,
             "{{ 'x' | replace('', 'xxxxxxxxxxxxxxxx') | replace('', a) }}",
-            "this template expression is too much work",
+            "this template expression needs too much computation",
         ),
-        (5_000, "{{ (a | replace('x', 'y')) | length }}", "the template expressions of this file are too much work"),
+        (
+            5_000,
+            "{{ (a | replace('x', 'y')) | length }}",
+            "the template expressions of this file need too much computation",
+        ),
         (5_000, "{{ a }}", "the templates of this file produce more than 16777216 bytes"),
     ] {
         let found: Vec<Diagnostic> = phases(count, text).into_iter().filter(|it| it.code == Code::Template).collect();
@@ -210,7 +214,8 @@ fn nothing_of_a_file_acts_on_the_terminal() {
 
 #[test]
 fn places_count_bytes_and_characters_rightly() {
-    let text = "version: 1\r\nname: x\r\ndescription: \"😀é\" # 😀\r\nload: {\"😀\": {http: {url: \"http://h\"}, rate: 20}}\r\nphases: []\r\n";
+    let text = "version: 1\r\nname: x\r\ndescription: \"😀é\" # 😀\r\nload: {\"😀\": {http: {url: \"http://h\"}, rate: \
+        20}}\r\nphases: []\r\n";
     let found = problems(text);
     let rate = found.iter().find(|it| it.code == Code::InvalidValue).expect("the rate without a unit");
     let span = rate.span.expect("a place");
@@ -221,7 +226,8 @@ fn places_count_bytes_and_characters_rightly() {
 #[test]
 fn variables_come_from_the_file_then_the_vars_files_then_the_command_line() {
     let text = "version: 1\nname: \"{{ a }}-{{ b }}-{{ c }}-{{ d }}\"\nvars: {a: file, b: file, c: file, n: 3}\n\
-                load: {main: {http: {url: \"http://h\"}, concurrency: \"{{ n }}\"}}\nphases: [{name: p, duration: 1s}]\n";
+                load: {main: {http: {url: \"http://h\"}, concurrency: \"{{ n }}\"}}\nphases: [{name: p, duration: \
+                1s}]\n";
     let mut overrides = Overrides::default();
     overrides.add_file("one.yaml", b"b: shared\nc: shared\nother: 1\nd: only-shared\n").expect("a vars file");
     overrides.add_var("c=line").expect("a variable");

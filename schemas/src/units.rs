@@ -235,7 +235,7 @@ impl FromStr for Rate {
             return Err(if trimmed.parse::<f64>().is_ok() {
                 UnitError::new(
                     format!("the rate `{trimmed}` has no unit"),
-                    format!("write `{trimmed}/s` for so many per second"),
+                    format!("write `{trimmed}/s` for requests per second"),
                 )
             } else {
                 UnitError::new(

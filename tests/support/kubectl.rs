@@ -23,7 +23,7 @@ impl Kubectl {
         super::program("kubectl").map(|_| Self { kubeconfig: kubeconfig.to_owned() })
     }
 
-    /// The kubeconfig's path.
+    /// Use this kubeconfig file.
     pub fn kubeconfig(&self) -> &str {
         self.kubeconfig.to_str().expect("a path in UTF-8")
     }

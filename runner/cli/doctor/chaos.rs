@@ -1,5 +1,5 @@
-//! Whether Chaos Mesh is fit for faults: what is installed, read as far as this account may, and what the server with
-//! Chaos Mesh's webhooks would make of a fault. The facts are gathered first; what they mean is pure.
+//! Checks that Chaos Mesh can inject faults: its installation, as far as this account may read it, and a dry run of a
+//! fault through its webhooks. The facts are collected first; their evaluation is pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use shakedown_cluster::permissions::{self, Scope};
 use shakedown_cluster::{Cluster, ClusterError, Installation, Kind};
 use shakedown_faults::chaos::{explained, failing, fitness, stuck};
 
-/// How long a resource may be on its way out before that is worth a word, in seconds.
+/// The time for which a deletion may take before it is reported, in seconds.
 const GOING: f64 = 60.0;
 
 /// Everything that is known.
@@ -27,7 +27,7 @@ struct Facts {
     missing: Vec<String>,
     /// Whether this account may create network faults in every namespace.
     everywhere: Option<bool>,
-    /// What the server would make of a fault; none when it takes it.
+    /// The server's error for a fault; none if it accepts it.
     refusal: Option<String>,
     /// The resources in the namespace, and what Chaos Mesh keeps about its pods' networks.
     resources: Vec<Value>,
@@ -66,7 +66,7 @@ pub(super) async fn look(cluster: &Cluster, namespace: &str) -> Result<Vec<Findi
         .map(|it| it["metadata"]["annotations"]["chaos-mesh.org/inject"] == "enabled");
     for kind in Kind::CHAOS.into_iter().filter(|kind| facts.served.contains(kind.plural())) {
         let listed = readable(cluster.list(kind, namespace, None).await)?.unwrap_or_default();
-        // In a list, objects do not say what they are.
+        // In a list, objects have no kind.
         facts.resources.extend(listed.into_iter().map(|mut object| {
             object["kind"] = json!(kind.name());
             object
@@ -98,7 +98,7 @@ pub(super) async fn look(cluster: &Cluster, namespace: &str) -> Result<Vec<Findi
     Ok(tell(&facts, jiff::Timestamp::now()))
 }
 
-/// What may not be read is not known.
+/// Unreadable kinds are unknown.
 fn readable<T>(answer: Result<T, ClusterError>) -> Result<Option<T>, ClusterError> {
     match answer {
         Ok(value) => Ok(Some(value)),
@@ -120,24 +120,22 @@ fn words(text: &str, message: &str) -> Finding {
     let explained = explained(message);
     match explained.split_once("\nhelp: ") {
         Some((message, help)) => problem(format!("{text}: {message}"), help),
-        None => {
-            problem(format!("{text}: {explained}"), "the logs of chaos-controller-manager and chaos-daemon say more")
-        }
+        None => problem(format!("{text}: {explained}"), "see the logs of chaos-controller-manager and chaos-daemon"),
     }
 }
 
-/// What the facts mean.
+/// The findings from the facts.
 fn tell(facts: &Facts, now: jiff::Timestamp) -> Vec<Finding> {
     let Facts { installed, .. } = facts;
     if facts.served.is_empty() {
-        let text = format!("Chaos Mesh is not installed: only {} can be done here", permissions::without_chaos_mesh());
+        let text = format!("Chaos Mesh is not installed: only {} can run here", permissions::without_chaos_mesh());
         let help = "`helm install chaos-mesh chaos-mesh/chaos-mesh -n chaos-mesh --create-namespace`, with \
                     chaosDaemon.runtime and chaosDaemon.socketPath for this cluster's container runtime";
         return vec![if installed.controllers.is_empty() {
             warning(text, help)
         } else {
             problem(
-                "Chaos Mesh's controller is there, and its definitions are not",
+                "Chaos Mesh's controller runs, but its definitions are missing",
                 "`kubectl create -f` its crds.yaml: Helm installs them once, and some are too big for `kubectl apply`",
             )
         }];
@@ -147,18 +145,19 @@ fn tell(facts: &Facts, now: jiff::Timestamp) -> Vec<Finding> {
     if facts.sandbox {
         findings.push(Finding::ok("Chaos Mesh is modelled by the sandbox"));
     } else if installed.controllers.is_empty() && looked {
-        // Nobody who does without Chaos Mesh is harmed by that.
+        // Users without Chaos Mesh are not affected.
         findings.push(if installed.webhooks.is_empty() {
             warning(
-                "Chaos Mesh's definitions are there, and its controller is not: its faults would be created, and nothing would happen",
-                "install Chaos Mesh, or remove its definitions; resources of it that are left have to go first",
+                "Chaos Mesh's definitions exist, but its controller does not run: its faults would have no effect",
+                "install Chaos Mesh, or remove its remaining resources and then its definitions",
             )
         } else {
             problem(
-                "Chaos Mesh's controller is gone, and its webhooks are still configured: nothing of it can be created, changed or removed",
+                "Chaos Mesh's controller does not run, but its webhooks are still configured: its resources cannot be \
+                 created, changed or removed",
                 format!(
-                    "install it again, or clean up in this order: `kubectl delete {}`, take the finalizers off the resources \
-                     that are left, remove its definitions",
+                    "install it again, or clean up in this order: `kubectl delete {}`, remove the finalizers of the \
+                     remaining resources, remove its definitions",
                     installed.webhooks.join(" ")
                 ),
             )
@@ -175,13 +174,13 @@ fn tell(facts: &Facts, now: jiff::Timestamp) -> Vec<Finding> {
     if let Some(refusal) = &facts.refusal {
         findings.push(words("Chaos Mesh: the server refuses a network fault", refusal));
     } else {
-        findings.push(Finding::ok("Chaos Mesh: the server and its webhooks take a network fault"));
+        findings.push(Finding::ok("Chaos Mesh: the server and its webhooks accept a network fault"));
     }
     standing(facts, now, &mut findings);
     if !installed.unreadable.is_empty() && !facts.sandbox {
         findings.push(warning(
             format!("Chaos Mesh: this account may not list {} of the whole cluster", installed.unreadable.join(", ")),
-            "what depends on them was not looked at",
+            "checks that depend on them were skipped",
         ));
     }
     findings
@@ -203,7 +202,7 @@ fn installation(facts: &Facts, findings: &mut Vec<Finding>) {
         findings.push(Finding::ok(format!("Chaos Mesh: a chaos-daemon on each node with pods of {}", facts.namespace)));
     }
     findings.extend(hindrances.into_iter().map(|it| problem(it.text, it.help)));
-    // Nobody who does without `dns` faults is harmed by that.
+    // Users without `dns` faults are not affected.
     findings.extend(fitness::no_names(installed).map(|it| warning(it.text, it.help)));
 }
 
@@ -211,7 +210,7 @@ fn webhooks(facts: &Facts, findings: &mut Vec<Finding>) {
     let unknown = facts.installed.unreadable.iter().any(|what| what.ends_with("webhookconfigurations"));
     if facts.installed.webhooks.is_empty() && !unknown {
         findings.push(warning(
-            "Chaos Mesh: none of its webhooks is configured, so nothing checks what is created and who creates it",
+            "Chaos Mesh: its webhooks are not configured, so its resources and permissions are not validated",
             "install its chart again",
         ));
     }
@@ -229,8 +228,8 @@ fn definitions(facts: &Facts, findings: &mut Vec<Finding>) {
     for (plural, definition) in &facts.installed.definitions {
         if !definition["metadata"]["deletionTimestamp"].is_null() {
             findings.push(problem(
-                format!("Chaos Mesh: the definition of {plural} is being deleted, and waits for resources that are left"),
-                format!("`kubectl get {plural} -A` lists them; while no controller runs, only taking their finalizers off helps"),
+                format!("Chaos Mesh: the definition of {plural} is being deleted and waits for remaining resources"),
+                format!("`kubectl get {plural} -A` lists them; while no controller runs, remove their finalizers"),
             ));
         }
     }
@@ -250,12 +249,13 @@ fn permissions(facts: &Facts, findings: &mut Vec<Finding>) {
     if facts.everywhere == Some(false) {
         findings.push(warning(
             "Chaos Mesh: this account may not create networkchaos in every namespace",
-            "Chaos Mesh asks for that in the peers' namespaces as well: give it `create` there, or name peers by `cidr`",
+            "Chaos Mesh requires this permission in the peers' namespaces as well: grant `create` there, or name peers \
+             by `cidr`",
         ));
     }
 }
 
-/// What stands in the namespace already, and hangs or fails.
+/// Existing resources in the namespace that hang or fail.
 fn standing(facts: &Facts, now: jiff::Timestamp, findings: &mut Vec<Finding>) {
     for object in &facts.resources {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
@@ -263,8 +263,9 @@ fn standing(facts: &Facts, now: jiff::Timestamp, findings: &mut Vec<Finding>) {
         let since =
             object["metadata"]["deletionTimestamp"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
         if since.is_some_and(|since| now.duration_since(since).as_secs_f64() > GOING) {
-            let mut finding = words(&format!("{kind} {name} is being deleted and does not go"), &stuck(object));
-            let force = "remove the cause, or replace its pods; `shakedown cleanup --force-cleanup` takes finalizers off what is ours";
+            let mut finding = words(&format!("{kind} {name} is being deleted, but its deletion hangs"), &stuck(object));
+            let force = "fix the cause, or replace its pods; `shakedown cleanup --force-cleanup` removes the \
+                finalizers of our resources";
             finding.help = Some(finding.help.map_or_else(|| force.to_owned(), |help| format!("{help}; {force}")));
             findings.push(finding);
         } else if let Some(message) = failing(object) {
@@ -275,7 +276,7 @@ fn standing(facts: &Facts, now: jiff::Timestamp, findings: &mut Vec<Finding>) {
         if let Some(message) = network["status"]["failedMessage"].as_str().filter(|message| !message.is_empty()) {
             let pod = network["metadata"]["name"].as_str().unwrap_or_default();
             findings.push(words(
-                &format!("Chaos Mesh: the network rules of pod {pod} failed, and every new one will"),
+                &format!("Chaos Mesh: the network rules of pod {pod} failed, and new rules will fail as well"),
                 message,
             ));
         }

@@ -1,4 +1,4 @@
-//! What the doctor finds, and how it names a permission.
+//! The findings of the doctor, and the names of permissions.
 
 use shakedown_cluster::Access;
 

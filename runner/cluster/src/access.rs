@@ -1,5 +1,4 @@
-//! What this account may do, what the server would make of an object, and what a pod printed: questions that change
-//! nothing.
+//! The permissions of this account, dry runs of objects and logs of pods: requests that change nothing.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DynamicObject, LogParams, PostParams};
@@ -35,7 +34,7 @@ impl Cluster {
         }
     }
 
-    /// What the server would make of an object, without keeping it.
+    /// The server's answer to a dry run of an object.
     ///
     /// # Errors
     /// When the server refuses the object or does not answer.

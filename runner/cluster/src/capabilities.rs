@@ -1,7 +1,7 @@
-//! What a cluster does by itself. It is decided once, when the connection is made: everything else asks for the capability
-//! and not for the name of the cluster.
+//! The capabilities of a cluster. They are set once, when the connection is made: all other code checks a capability,
+//! not the name of the cluster.
 
-/// What is known of a cluster without a look at its objects.
+/// The facts about a cluster that do not depend on its objects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Capabilities {
     /// How it is known that the cluster enforces NetworkPolicy, in words. None: it has to be found out.

@@ -1,5 +1,4 @@
-//! Chaos Mesh as a part of a cluster: which of its kinds are served, what it says in events, and what of it is installed.
-//! Reads only.
+//! Chaos Mesh as a part of a cluster: its served kinds, its events and its installation. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +6,7 @@ use serde_json::Value;
 
 use super::{Cluster, ClusterError, Kind};
 
-/// What is installed of Chaos Mesh, as far as this account may read it.
+/// The installed parts of Chaos Mesh, as far as this account may read them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Installation {
     /// The Deployments of its controller, as they are.
@@ -22,7 +21,7 @@ pub struct Installation {
     pub webhooks: Vec<String>,
     /// Its definitions, by the plural name of their kind.
     pub definitions: BTreeMap<String, Value>,
-    /// What may not be read, in words.
+    /// The unreadable kinds, in words.
     pub unreadable: Vec<String>,
 }
 
@@ -76,7 +75,7 @@ impl Cluster {
         Ok(events)
     }
 
-    /// What runs of Chaos Mesh, wherever it is. What this account may not read is named and left out.
+    /// The running parts of Chaos Mesh in all namespaces. Kinds that this account may not read are listed and skipped.
     ///
     /// # Errors
     /// When the cluster does not answer.
@@ -126,8 +125,8 @@ impl Cluster {
         Ok(found)
     }
 
-    /// The last lines that Chaos Mesh's daemon on a node printed: it alone knows why a tool failed there. None where there is
-    /// no daemon, or this account may not read what it prints.
+    /// The last log lines of Chaos Mesh's daemon on a node: only it knows why a tool failed there. None if there is no
+    /// daemon, or if this account may not read its log.
     pub async fn chaos_daemon_log(&self, node: &str) -> Option<String> {
         const LINES: u32 = 200;
         let path = "/api/v1/pods?labelSelector=app.kubernetes.io%2Fcomponent%3Dchaos-daemon";

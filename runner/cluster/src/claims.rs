@@ -1,5 +1,5 @@
-//! What this program made, for those that act on it: an object is changed or deleted only if it is ours, and everything
-//! that was begun is looked at until it is proven to be gone.
+//! Our objects, for the code that acts on them: only our objects are changed or deleted, and every creation that was
+//! started is checked until its object is proven to be gone.
 
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::{Cluster, ClusterError};
 use crate::journal::Outcome;
 use crate::keys::{Act, Item, ObjectKey};
 
-/// A request is carried out at most so long after we gave it up: an API server's own limit for a request.
+/// The longest time in which a request that timed out may still be carried out: an API server's limit for a request.
 pub const LATEST: Duration = Duration::from_secs(60);
 
 impl Cluster {
@@ -65,8 +65,8 @@ impl Cluster {
         self.ledger().last()
     }
 
-    /// Looks once more at everything that was made after an act of that number and is not known to be gone, and returns
-    /// what is there. What is not there, and can come no more, is gone from then on.
+    /// Checks everything that was created after the action with this number and is not known to be gone, and returns
+    /// the existing objects. An object that does not exist and can no longer appear counts as gone from then on.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
@@ -113,7 +113,7 @@ impl Cluster {
         self.note_gone(gone);
     }
 
-    /// Takes note of what is there under a name.
+    /// Records the object that exists under a name.
     pub(super) fn gone(&self, key: &ObjectKey, object: Option<&Value>) {
         let gone = self.ledger().seen(key, object);
         self.note_gone(gone);

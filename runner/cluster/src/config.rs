@@ -27,15 +27,15 @@ pub struct ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// What a command that is typed by hand needs to reach the same cluster, with a space before each flag: the flags of
-    /// kubectl, which are ours as well. Empty where the environment decides, which decides for the next command, too.
+    /// The flags with which a command reaches the same cluster, with a space before each flag. kubectl and shakedown
+    /// share them. Empty if the environment selects the cluster, because it does so for the next command as well.
     pub fn flags(&self) -> String {
         if self.kubeconfig_text.is_some() {
             return String::new();
         }
         let mut flags = String::new();
         if let Some(path) = &self.kubeconfig {
-            // Whoever types it may be somewhere else.
+            // The user may run it in another folder.
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             flags.push_str(&format!(" --kubeconfig {}", quoted(&path.display().to_string())));
         }

@@ -1,4 +1,4 @@
-//! What can go wrong with a cluster, in words that say what to do.
+//! The errors of a cluster, with messages that name the next step.
 
 use std::time::Duration;
 
@@ -38,24 +38,25 @@ pub enum ClusterError {
     },
     /// The account has no permission.
     #[error(
-        "the cluster does not let us {action}: {message}\nhelp: `kubectl auth can-i` tells what this account may do; give it a Role that allows this"
+        "this account may not {action}: {message}\nhelp: `kubectl auth can-i` shows the permissions of this account; \
+         grant it a Role that allows this"
     )]
     Forbidden {
-        /// What was tried.
+        /// The action.
         action: String,
         /// The server's words.
         message: String,
     },
-    /// What was asked for is not there.
+    /// The object does not exist.
     #[error("{0}")]
     NotFound(String),
     /// The server does not remember that far back.
     #[error("{0}")]
     Expired(String),
-    /// It is there already, or somebody else changed it.
+    /// The object already exists, or another client changed it.
     #[error("could not {action}: {message}")]
     Conflict {
-        /// What was tried.
+        /// The action.
         action: String,
         /// The server's words.
         message: String,
@@ -63,7 +64,7 @@ pub enum ClusterError {
     /// The answer took too long.
     #[error("could not {action}: the API server did not answer within {limit:?}")]
     Timeout {
-        /// What was tried.
+        /// The action.
         action: String,
         /// How long we waited.
         limit: Duration,
@@ -71,7 +72,7 @@ pub enum ClusterError {
     /// The server is overloaded, and says when to come back.
     #[error("could not {action}: {message} (asked to wait for {} s)", wait.as_secs())]
     Busy {
-        /// What was tried.
+        /// The action.
         action: String,
         /// The server's words.
         message: String,
@@ -82,7 +83,7 @@ pub enum ClusterError {
     /// may or may not have been carried out, or may yet be.
     #[error("could not {action}: {message}")]
     Unclear {
-        /// What was tried.
+        /// The action.
         action: String,
         /// The server's or the connection's words.
         message: String,
@@ -92,7 +93,7 @@ pub enum ClusterError {
     /// Anything else that the server or the connection says.
     #[error("could not {action}: {message}")]
     Other {
-        /// What was tried.
+        /// The action.
         action: String,
         /// The server's or the connection's words.
         message: String,
@@ -156,8 +157,8 @@ impl ClusterError {
     }
 }
 
-/// Whether an error's answer leaves open what became of the request. A server that is overloaded (429, 503) says so before
-/// it begins, and webhooks are asked before anything is kept.
+/// True when the outcome of the failed request is unknown. An overloaded server (429, 503) refuses before it starts,
+/// and webhooks run before anything is stored.
 fn is_unclear(status: &kube::core::Status) -> bool {
     status.code >= 500 && status.code != 503 && !status.message.contains("webhook")
 }
@@ -175,7 +176,7 @@ fn was_refused(error: &kube::Error) -> bool {
     false
 }
 
-/// What an overloaded server says about when to come back; `transport` puts the header `Retry-After` there.
+/// The retry time of an overloaded server; `transport` stores the header `Retry-After` here.
 fn retry_after(status: &kube::core::Status) -> Option<Duration> {
     let seconds = status.details.as_ref()?.retry_after_seconds;
     let overloaded = status.code == 429 || status.code >= 500;

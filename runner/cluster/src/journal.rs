@@ -1,6 +1,5 @@
-//! The journal: before each act on a cluster, what is about to be done and how it is undone, on disk and synced; after
-//! it, how it ended. With it, a run whose process is gone can be undone to the letter, and a run that lives can show
-//! that nothing was done which it did not write down first.
+//! The journal: before each action on a cluster, it records the action and its undo, on disk and synced; after it, its
+//! outcome. A dead run can then be undone exactly, and an active run can show that it recorded every action first.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,7 +30,7 @@ enum Step {
     Unclear,
     /// An undo that failed.
     Failed,
-    /// What it made was read back and is not there.
+    /// Its object was read back and does not exist.
     Gone,
 }
 
@@ -42,11 +41,11 @@ pub enum Outcome {
     Done(Option<String>),
     /// It was refused, and nothing came of it.
     Refused(String),
-    /// No answer says what became of it: it may be done, or be done late.
+    /// Its outcome is unknown: it may have been carried out, or may be carried out late.
     Unclear(String),
     /// It was an undo, and it failed.
     Failed(String),
-    /// What it made is proven not to be there, and cannot come any more.
+    /// Its object is proven to be gone and can no longer appear.
     Gone,
 }
 
@@ -62,7 +61,7 @@ struct Line {
     /// The command that undoes it by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     undo: Option<String>,
-    /// The UID of what was created.
+    /// The UID of the created object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     uid: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,7 +98,7 @@ impl Journal {
     pub fn open(folder: &Path, run: &str, mask: Mask) -> std::io::Result<Self> {
         let mut file = File::options().create(true).read(true).append(true).open(folder.join(FILE))?;
         match file.try_lock() {
-            // A file system without locks costs only what the lock is for.
+            // A file system without locks only loses the protection of the lock.
             Ok(()) | Err(TryLockError::Error(_)) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(std::io::Error::other("another run writes to this folder: choose another one with --out"));
@@ -136,8 +135,8 @@ impl Journal {
         Ok(seq)
     }
 
-    /// Writes down how an act ended, or what became of it later. A journal that cannot say so only makes the cleanup look
-    /// at what is gone already.
+    /// Records the outcome of an action, or a later change of it. Without this entry, a cleanup only checks objects
+    /// that are already gone.
     pub fn settle(&self, seq: u64, outcome: Outcome) {
         let (step, uid, error) = match outcome {
             Outcome::Done(uid) => (Step::Done, uid, None),
@@ -165,8 +164,8 @@ impl Inner {
         let mut text = if self.torn { b"\n".to_vec() } else { Vec::new() };
         serde_json::to_writer(&mut text, line)?;
         text.push(b'\n');
-        // One write, so that a crash leaves a whole line or a torn last one. After one that failed half-way, the next
-        // begins a line of its own.
+        // One write, so that a crash leaves a whole line or a torn last one. After a partial write, the next one starts
+        // on a new line.
         let written = self.file.write_all(&text);
         self.torn = written.is_err();
         written?;
@@ -186,10 +185,11 @@ pub fn is_written(path: &Path) -> std::io::Result<bool> {
     }
 }
 
-/// What a journal tells of the cluster.
+/// The state of the cluster according to a journal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Told {
-    /// What may still be there: everything that was begun, was not refused, and is not proven to be gone. The latest first.
+    /// The objects that may still exist: those of all actions that were started, not refused, and not proven to be
+    /// gone. The latest first.
     pub outstanding: Vec<Outstanding>,
     /// The numbers of the lines that could not be read, from 1.
     pub unreadable: Vec<usize>,
@@ -200,7 +200,7 @@ pub struct Told {
 pub struct Outstanding {
     /// Its run.
     pub run: String,
-    /// What it is; with its UID where the server told it.
+    /// The object, with its UID if the server returned it.
     pub item: Item,
     /// Since when it is not known whether it was done, where that is so: it may still be done a while later.
     pub unclear: Option<jiff::Timestamp>,
@@ -210,7 +210,7 @@ pub struct Outstanding {
 /// only makes the cleanup look.
 ///
 /// # Errors
-/// When there is text, and not one line of it is one of a journal.
+/// When there is text, and none of its lines belongs to a journal.
 pub fn read(text: &str) -> Result<Told, String> {
     let mut acts: BTreeMap<(String, u64), (Act, Outstanding)> = BTreeMap::new();
     let mut unreadable = Vec::new();
@@ -251,7 +251,7 @@ pub fn read(text: &str) -> Result<Told, String> {
         }
     }
     if lines == 0 && !unreadable.is_empty() {
-        return Err("not one line of it is one of a journal".to_owned());
+        return Err("none of its lines belongs to a journal".to_owned());
     }
     // A journal of several runs has them in the order of their names, and each in the order of its acts.
     let outstanding = acts.into_values().rev().map(|(_, left)| left).collect();
@@ -264,7 +264,7 @@ struct Whole<'a> {
     whole: &'a str,
 }
 
-/// The whole line at the end of a text: what stands before it was torn.
+/// The complete line at the end of a text: the part before it is torn.
 fn whole(text: &str) -> Option<Whole<'_>> {
     let text = text.trim();
     let begins = text.match_indices(r#"{"run":"#).map(|(at, _)| &text[at..]);

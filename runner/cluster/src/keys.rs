@@ -1,5 +1,4 @@
-//! What names the things that a run makes in a cluster: keys of objects, what is ours to remove, and the acts that the
-//! journal records.
+//! The keys of a run's objects in a cluster, the items to remove, and the actions that the journal records.
 
 use std::fmt;
 
@@ -44,7 +43,7 @@ impl fmt::Display for ObjectKey {
 pub enum Item {
     /// An object that a run created.
     Object(ObjectKey),
-    /// A label that a run put on an object of somebody else.
+    /// A label that a run put on another owner's object.
     Mark(ObjectKey, String),
 }
 
@@ -102,14 +101,14 @@ pub enum Act {
     Create(ObjectKey),
     /// An object is deleted.
     Delete(ObjectKey),
-    /// A label is put on somebody else's object.
+    /// Puts a label on another owner's object.
     Mark(ObjectKey, String),
     /// That label is taken off.
     Unmark(ObjectKey, String),
 }
 
 impl Act {
-    /// What undoes it, where there is something to undo.
+    /// The item that its undo removes, if there is one.
     pub(crate) fn undo(&self) -> Option<Item> {
         match self {
             Self::Create(key) => Some(Item::Object(key.clone())),

@@ -8,7 +8,8 @@ use super::{Cluster, ClusterError, Kind, ObjectKey};
 use crate::keys::Act;
 
 impl Cluster {
-    /// Deletes a pod; its containers get so many seconds, or what the pod itself says. One that is gone already is fine.
+    /// Deletes a pod; its containers get this many seconds, or the pod's grace period. One that is gone already is
+    /// fine.
     ///
     /// # Errors
     /// When the server refuses or does not answer.

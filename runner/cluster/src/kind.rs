@@ -38,17 +38,17 @@ pub enum Kind {
     IoChaos,
     /// chaos-mesh.org/v1alpha1 TimeChaos
     TimeChaos,
-    /// chaos-mesh.org/v1alpha1 PodNetworkChaos: what Chaos Mesh has put on one pod's network
+    /// chaos-mesh.org/v1alpha1 PodNetworkChaos: the network faults of Chaos Mesh in one pod
     PodNetworkChaos,
     /// A kind that a manifest names.
     Other(OtherKind),
 }
 
-/// A kind that is not in the list, told apart by its API version and its name.
+/// A kind that is not in the list, identified by its API version and its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OtherKind(&'static Parts);
 
-/// What a kind is called, where.
+/// The API path of a kind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 struct Parts {
     group: String,

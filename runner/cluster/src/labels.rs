@@ -8,13 +8,13 @@ pub const MANAGER: &str = "shakedown";
 pub const RUN: &str = "shakedown.dev/run";
 /// The fault's name, on the objects that make it.
 pub const FAULT: &str = "shakedown.dev/fault";
-/// The annotation that says as what an object was created, and by which request: namespace, name and a token. A copy of
-/// an object, which carries its labels as well, is told from it by that.
+/// The annotation that records the namespace and name under which an object was created, and the token of the request.
+/// It distinguishes an object from its copies, which carry the same labels.
 pub const CREATED: &str = "shakedown.dev/created";
 /// The beginning of the labels that are put on objects of others (pods, namespaces) while a fault lasts.
 pub const MARK_PREFIX: &str = "mark.shakedown.dev/";
 
-/// The label by which a run marks something: `role` tells its marks apart, `name` is for people.
+/// The label with which a run marks an object: `role` distinguishes its marks, `name` is for readers.
 pub fn mark(run: &str, serial: usize, role: &str, name: &str) -> String {
     let name: String = name_part(name).chars().take(24).collect();
     let name = name.trim_end_matches('-');
@@ -36,7 +36,7 @@ pub fn is_original(object: &serde_json::Value) -> bool {
     metadata["annotations"][CREATED].as_str().is_none_or(|created| created.starts_with(&begins))
 }
 
-/// A name as a label's value: what a value may not hold becomes `-`, and it is cut at 63 characters.
+/// A name as a label's value: invalid characters are replaced by `-`, and it is cut at 63 characters.
 pub fn value(name: &str) -> String {
     let text: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).take(63).collect();

@@ -1,6 +1,6 @@
-//! What this program made in the cluster, object by object, and how that is known: by the UID that the server gave with
-//! its answer, or, where an answer never came, by the token that was sent along with that very try. A name or a label alone
-//! proves nothing: anybody can use them. Nor does the token of a try that was answered: a copy of the object carries it.
+//! Our objects in the cluster and how each is identified: by the UID in the server's answer, or, without an answer, by
+//! the token of that attempt. A name or a label alone proves nothing, because every client can use it. The token of an
+//! answered attempt proves nothing either, because a copy of the object carries it.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -20,11 +20,11 @@ pub(super) struct Ledger {
 /// One object that we created or may have created, or one label that we put on an object of another client.
 #[derive(Debug, Clone)]
 pub(super) struct Claim {
-    /// Tells it from all others.
+    /// Distinguishes it from all other objects.
     number: u64,
     /// Its name, without a UID; with it for a label.
     pub key: ObjectKey,
-    /// What was sent along, with the number of the try.
+    /// The token that was sent, with the number of the attempt.
     token: String,
     /// How many tries there were.
     tries: u32,
@@ -65,7 +65,7 @@ impl Ledger {
         self.claims.iter_mut().find(|claim| claim.number == number)
     }
 
-    /// Begins another try, and returns the annotation by which its object is told from all others.
+    /// Starts another attempt and returns the annotation that identifies its object.
     pub fn another_try(&mut self, number: u64) -> String {
         let Some(claim) = self.claim(number) else { return String::new() };
         claim.tries += 1;
@@ -113,8 +113,8 @@ impl Ledger {
         self.claims.iter().any(|claim| claim.uid.as_deref() == Some(uid))
     }
 
-    /// Takes note of what is there under a name, and returns the journal's numbers of what is proven to be gone by that.
-    /// An act that is under way, or may still be carried out, is not.
+    /// Records the object that exists under a name, and returns the journal's numbers of the objects that are proven to
+    /// be gone by this. The object of an action that is running, or may still be carried out, is not.
     pub fn seen(&mut self, key: &ObjectKey, object: Option<&Value>) -> Vec<u64> {
         let now = Instant::now();
         self.forget(|claim| {
@@ -145,7 +145,7 @@ impl Ledger {
         self.count
     }
 
-    /// What was begun after that act and is not known to be gone.
+    /// The creations that were started after that action and are not known to be gone.
     pub fn open_claims(&self, since: u64) -> Vec<Claim> {
         self.claims.iter().filter(|claim| claim.number > since).cloned().collect()
     }

@@ -1,7 +1,7 @@
 //! The cluster: the only module that imports kube. It connects, reads, and carries out single acts on objects, each
 //! bounded in time and retried where that is safe.
 //!
-//! What does not belong here: which objects a fault needs (`faults`), and when they come and go (`timeline`).
+//! Other modules decide which objects a fault needs (`faults`) and when they exist (`timeline`).
 
 mod access;
 mod capabilities;
@@ -73,23 +73,23 @@ pub struct Cluster {
     info: ClusterInfo,
     capabilities: Capabilities,
     default_namespace: String,
-    /// What a command by hand needs to reach it.
+    /// The flags with which a command reaches it.
     flags: String,
     notify: Notify,
     journal: Option<Arc<Journal>>,
     /// How long a request that may be repeated is repeated: no try begins later than this.
     patience: Duration,
-    /// What was made through this connection. Clones share it.
+    /// The objects that this connection created. Clones share them.
     ledger: Arc<Mutex<Ledger>>,
 }
 
 impl Cluster {
-    /// What the reports say of it.
+    /// Its description in the reports.
     pub const fn info(&self) -> &ClusterInfo {
         &self.info
     }
 
-    /// What it does by itself.
+    /// Its capabilities.
     pub const fn capabilities(&self) -> Capabilities {
         self.capabilities
     }
@@ -110,13 +110,13 @@ impl Cluster {
         self
     }
 
-    /// The same connection, with requests repeated for so long.
+    /// The same connection with this time limit for retries.
     pub const fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Says what happened, to whoever listens.
+    /// Sends an event to all listeners.
     pub fn tell(&self, event: EventKind) {
         (self.notify)(event);
     }

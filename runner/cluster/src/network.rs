@@ -1,4 +1,4 @@
-//! What the network of a cluster looks like, read as plain data for `policy`.
+//! The network of a cluster, read as plain data for `policy`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};

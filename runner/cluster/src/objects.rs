@@ -1,5 +1,5 @@
-//! Single acts on objects: create, read, delete, label. Each is bounded in time; what may safely be sent again is sent
-//! again a few times when the server is overloaded or the connection breaks, and every such retry is an event.
+//! Single acts on objects: create, read, delete, label. Each has a time limit. Requests that are safe to repeat are
+//! retried a few times if the server is overloaded or the connection breaks, and every retry is an event.
 
 use std::time::Duration;
 
@@ -92,8 +92,8 @@ impl Cluster {
         unreachable!("the loop only ends by returning")
     }
 
-    /// Creates an object and returns it as the server keeps it. A token is sent along, so that the answer to an earlier
-    /// try of this very request is told from an object of another client.
+    /// Creates an object and returns it as the server keeps it. The request contains a token, which distinguishes the
+    /// object of an earlier attempt from that of another client.
     ///
     /// # Errors
     /// `Conflict` when there is another object of that name; else when the server refuses it or does not answer.
@@ -157,7 +157,7 @@ impl Cluster {
         self.seen(key, answer)
     }
 
-    /// What is there of the one that is asked for. What is proven to be gone by that is noted.
+    /// The object if it exists. The ledger records objects that are proven to be gone by this.
     fn seen(
         &self,
         key: &ObjectKey,
@@ -191,7 +191,7 @@ impl Cluster {
         loop {
             let page = match self.repeated(&action, || api.list(&parameters)).await {
                 Ok(page) => page,
-                // The list is older than what the server remembers: all of it once more, and at once.
+                // The list is older than the server's history: list everything again immediately.
                 Err(ClusterError::Expired(_)) if parameters.limit.is_some() => {
                     objects.clear();
                     parameters = ListParams { limit: None, continue_token: None, ..parameters };
@@ -207,8 +207,8 @@ impl Cluster {
         }
     }
 
-    /// Deletes an object of ours, and what it owns with it. One that is gone already is fine, and so is one of
-    /// another client that has the name: it stays. That the server accepts it does not mean that it is gone.
+    /// Deletes one of our objects and its dependants. An object that is already gone is no error, nor is one of
+    /// another client with this name, which stays. Acceptance by the server does not mean that the object is gone.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
@@ -237,7 +237,7 @@ impl Cluster {
                 None => Ok(()),
                 Some(_) => Err(ClusterError::Conflict {
                     action: action.to_owned(),
-                    message: "it changes all the time".to_owned(),
+                    message: "the object changes too often".to_owned(),
                 }),
             },
             Err(error) => Err(error),
@@ -304,7 +304,12 @@ impl Cluster {
     pub async fn patch(&self, key: &ObjectKey, fields: &Value) -> Result<Value, ClusterError> {
         let action = format!("change {key}");
         let key = self.own_key(key).await?;
-        let key = key.ok_or_else(|| ClusterError::NotFound(format!("could not {action}: it is none of ours")))?;
+        let key = key.ok_or_else(|| {
+            ClusterError::NotFound(format!(
+                "could not {action}: the object does not belong to \
+            shakedown"
+            ))
+        })?;
         let api = self.api(key.kind, &key.namespace);
         let mut fields = fields.clone();
         fields["metadata"]["uid"] = json!(key.uid);
@@ -326,7 +331,7 @@ impl Cluster {
     /// Writes down how an act that needs no undo ended.
     pub(super) fn settle<T>(&self, entry: Option<u64>, answer: &Result<T, ClusterError>) {
         if let (Some(journal), Some(entry)) = (&self.journal, entry) {
-            // What is not there needs no undo, and its undo is done.
+            // A missing object needs no undo.
             match answer.as_ref().err().filter(|error| !error.is_not_found()) {
                 None => journal.settle(entry, Outcome::Done(None)),
                 Some(error) => journal.settle(entry, Outcome::Failed(error.to_string())),

@@ -1,4 +1,4 @@
-//! The image that this program itself runs from, where it runs in a pod: what witnesses and canaries run as well.
+//! The image of this program if it runs in a pod: witnesses and canaries use it as well.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/name
 pub struct WitnessImage {
     /// The image's name.
     pub image: String,
-    /// What starts this program in it; empty for the image's own entry point.
+    /// The command of this program in the image; empty for the image's entry point.
     pub command: Vec<String>,
     /// The secrets with which it is pulled.
     pub pull_secrets: Vec<String>,

@@ -1,5 +1,5 @@
-//! What the account of a run needs, and what improves a run: what is the same for every scenario, and what the kinds of
-//! faults say about themselves. `doctor` asks about it, and the tables and Roles of PERMISSIONS.md are made from it.
+//! The required and optional permissions of a run's account: those of every scenario, and those of the kinds of faults.
+//! `doctor` checks them, and the tables and Roles of PERMISSIONS.md are generated from them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -11,7 +11,7 @@ use crate::CHAOS_GROUP;
 /// The document, from the root of a checkout.
 pub const FILE: &str = "runner/cluster/PERMISSIONS.md";
 
-/// The command that makes the generated parts of the document anew.
+/// The command that regenerates the generated parts of the document.
 pub const REFRESH: &str = "cargo run -- schema --write";
 
 /// Where a permission is needed, and how much.
@@ -36,18 +36,18 @@ pub enum Scope {
 pub struct Row {
     /// Where.
     pub scope: Scope,
-    /// What is allowed.
+    /// The permission.
     pub all: Vec<Access>,
     /// Whether one of them suffices.
     pub is_choice: bool,
-    /// What for.
+    /// Its purpose.
     pub purpose: String,
 }
 
 /// A resource with its group and its verbs.
 type On = (&'static str, &'static str, &'static [&'static str]);
 
-/// What does not depend on the kinds of a scenario's faults.
+/// The permissions that do not depend on the kinds of a scenario's faults.
 const EVERY_RUN: &[(Scope, &[On], &str)] = &[
     (Scope::Needed, &[("", "pods", &["get", "list", "patch"])], "targets and their marks"),
     (Scope::Needed, &[("", "services", &["get"]), ("", "endpoints", &["get"])], "the address of a load, and peers"),
@@ -56,12 +56,12 @@ const EVERY_RUN: &[(Scope, &[On], &str)] = &[
     (
         Scope::Optional,
         &[("", "pods/portforward", &["create"])],
-        "a load on a service that the runner cannot reach directly",
+        "a load on a service without a direct route from the runner",
     ),
     (
         Scope::Optional,
         &[("", "pods", &["watch"])],
-        "replaced targets are noticed at once, and the report has every change of readiness",
+        "replaced targets are noticed immediately, and the report has every change of readiness",
     ),
     (
         Scope::Optional,
@@ -92,17 +92,17 @@ const EVERY_RUN: &[(Scope, &[On], &str)] = &[
     (
         Scope::Chaos,
         &[(CHAOS_GROUP, "podnetworkchaos", &["get"]), ("", "events", &["list"])],
-        "what Chaos Mesh says about its faults",
+        "Chaos Mesh's events about its faults",
     ),
 ];
 
-/// What a partition by NetworkPolicy does with policies.
+/// The verbs of a partition by NetworkPolicy on policies.
 const POLICIES: On = ("networking.k8s.io", "networkpolicies", &["get", "list", "create", "update", "delete"]);
 
-/// What a fault by Chaos Mesh does with its resource.
+/// The verbs of a fault by Chaos Mesh on its resource.
 const CHAOS_VERBS: [&str; 5] = ["get", "list", "watch", "create", "delete"];
 
-/// What a fault by Chaos Mesh on links needs in the namespaces of the peers: its webhook asks for that.
+/// The verbs of a fault by Chaos Mesh on links in the namespaces of the peers: its webhook requires them.
 const CHAOS_PEERS: [On; 2] = [(CHAOS_GROUP, "networkchaos", &["create"]), (CHAOS_GROUP, "podnetworkchaos", &["get"])];
 
 fn expand(on: &On) -> impl Iterator<Item = Access> {
@@ -174,7 +174,7 @@ pub fn without_chaos_mesh() -> String {
 }
 
 impl Row {
-    /// What is allowed, resource by resource.
+    /// The permissions by resource.
     pub fn text(&self) -> String {
         let parts: Vec<String> = by_resource(&self.all)
             .into_iter()
@@ -244,7 +244,7 @@ fn role(rows: &[Row], kind: &str, name: &str, scopes: &[(Scope, &str)]) -> Strin
     out
 }
 
-/// The document with its generated parts made anew. A part begins with `<!-- generated: NAME -->` and ends with
+/// The document with its generated parts refreshed. A part begins with `<!-- generated: NAME -->` and ends with
 /// `<!-- end -->`; everything else is kept.
 pub fn fill(document: &str) -> String {
     let parts = parts();

@@ -88,7 +88,7 @@ impl Cluster {
             "daemonset" | "daemonsets" | "ds" => "daemonsets",
             _ => {
                 return Err(ClusterError::NotFound(format!(
-                    "`{owner}`: owners of this kind are not known\nhelp: write deployment/NAME, replicaset/NAME, \
+                    "`{owner}`: this kind of owner is not supported\nhelp: write deployment/NAME, replicaset/NAME, \
                      statefulset/NAME or daemonset/NAME, or select by labels"
                 )));
             }
@@ -98,7 +98,8 @@ impl Cluster {
             .await
             .map_err(|error| match error {
                 ClusterError::NotFound(_) => ClusterError::NotFound(format!(
-                    "there is no {owner} in namespace `{namespace}`\nhelp: `kubectl -n {namespace} get {plural}` lists them"
+                    "there is no {owner} in namespace `{namespace}`\nhelp: `kubectl -n {namespace} get {plural}` lists \
+                     them"
                 )),
                 other => other,
             })?;
@@ -176,7 +177,7 @@ pub fn choose(pods: &[PodRef], selector: &PodSelector, seed: u64, fault: &str) -
     };
     if pods.len() < wanted {
         return Err(format!(
-            "fault `{fault}` wants {wanted} pods and only {} match: {}",
+            "fault `{fault}` needs {wanted} pods, but only {} match: {}",
             pods.len(),
             pods.iter().map(|pod| pod.name.as_str()).collect::<Vec<_>>().join(", ")
         ));

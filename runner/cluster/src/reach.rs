@@ -46,7 +46,7 @@ pub fn parse_service(text: &str, default_namespace: &str) -> Result<ServiceAddre
         .filter(|(host, port)| !host.is_empty() && !port.is_empty())
         .ok_or_else(|| format!("`{text}` has no port: write `name:port`, such as `{text}:80`"))?;
     let (name, namespace) = host.split_once('.').unwrap_or((host, default_namespace));
-    // `name.namespace.svc.cluster.local` is what a pod would write.
+    // `name.namespace.svc.cluster.local` is the name that a pod would use.
     let namespace = namespace.split('.').next().unwrap_or(namespace);
     Ok(ServiceAddress { name: name.to_owned(), namespace: namespace.to_owned(), port: port.to_owned() })
 }
@@ -97,7 +97,8 @@ impl Cluster {
             }
             if reach == Reach::Direct {
                 return Err(ClusterError::NotFound(format!(
-                    "service `{name}` in namespace `{namespace}` does not answer directly from here ({})\nhelp: check that \
+                    "the runner cannot connect directly to service `{name}` in namespace `{namespace}` ({})\nhelp: \
+                     check that \
                      its pods are ready (`kubectl -n {namespace} get endpoints {name}`), or use `reach: port-forward`",
                     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
                 )));
@@ -114,7 +115,8 @@ impl Cluster {
             Err(ClusterError::NotFound(_)) => {
                 self.require_namespace(namespace).await?;
                 Err(ClusterError::NotFound(format!(
-                    "there is no service `{name}` in namespace `{namespace}`\nhelp: `kubectl -n {namespace} get services` lists them"
+                    "there is no service `{name}` in namespace `{namespace}`\nhelp: `kubectl -n {namespace} get \
+                     services` lists them"
                 )))
             }
             other => other,
@@ -127,8 +129,8 @@ impl Cluster {
         }
         let ServiceAddress { name, namespace, .. } = service;
         Err(ClusterError::NotFound(format!(
-            "no ready pod stands behind service `{name}` in namespace `{namespace}`\nhelp: \
-             `kubectl -n {namespace} get endpoints {name}` shows what does"
+            "service `{name}` in namespace `{namespace}` has no ready pod\nhelp: \
+             `kubectl -n {namespace} get endpoints {name}` shows its endpoints"
         )))
     }
 
@@ -239,8 +241,8 @@ impl Forwarder {
         }
     }
 
-    /// Whether a connection stays open: where nobody listens, the kubelet closes it at once. (An HTTP server waits for
-    /// the request, so silence is the good answer.)
+    /// True when a connection stays open: the kubelet closes it immediately if the port is closed. (An HTTP server
+    /// waits for the request, so silence means success.)
     async fn answers(&self) -> bool {
         use tokio::io::AsyncReadExt;
         let Some(mut stream) = self.open().await else { return false };
@@ -257,7 +259,7 @@ impl Forwarder {
             self.reconnects.fetch_add(1, Ordering::Relaxed);
             (self.cluster.notify)(EventKind::Cluster {
                 message: format!(
-                    "the port-forward to service {} lost pod {pod} and looks for another",
+                    "the port-forward to service {} lost pod {pod} and selects another one",
                     self.service.name
                 ),
             });
@@ -320,8 +322,9 @@ fn cluster_addresses(object: &Value, port: u16) -> Vec<SocketAddr> {
         .collect()
 }
 
-/// The first address that accepts a connection. While one refuses, all are asked again for so long: a service's address
-/// refuses until every node has heard of its first ready pod. One that says nothing is out of reach.
+/// The first address that accepts a connection. While an address refuses, all are tried again until this limit: a
+/// service's address refuses until every node knows its first ready pod. An address that does not answer is
+/// unreachable.
 async fn first_that_answers(addresses: &[SocketAddr], patience: Duration) -> Option<SocketAddr> {
     let begun = Instant::now();
     loop {

@@ -15,9 +15,9 @@ const IN_CLUSTER: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 /// The longest token that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// The tokens, passwords and private keys of the kubeconfig that [`super::connect`] would use, of all its users. What
-/// cannot be read is left out: then nothing connects with it either. Tokens that a program hands out while we run are
-/// not known here; they have a form by which they are found.
+/// The tokens, passwords and private keys of the kubeconfig that [`super::connect`] would use, of all its users.
+/// Unreadable entries are skipped, because a connection cannot use them either. Tokens that a program issues during the
+/// run are not known here; redaction recognizes them by their form.
 pub fn secrets(options: &ConnectOptions) -> Vec<String> {
     let users = kubeconfig::read(options).ok().flatten().map(|it| it.auth_infos).unwrap_or_default();
     let mut found: Vec<String> = users.into_iter().filter_map(|user| user.auth_info).flat_map(of_user).collect();
@@ -31,7 +31,7 @@ fn token(path: &Path) -> Option<String> {
 }
 
 fn of_user(user: AuthInfo) -> Vec<String> {
-    // Written out again, a user shows what its fields keep hidden.
+    // Serialization reveals the hidden fields of a user.
     let Ok(written) = serde_json::to_value(&user) else { return Vec::new() };
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let mut found: Vec<String> =

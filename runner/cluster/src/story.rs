@@ -1,4 +1,4 @@
-//! What a cluster tells of its pods: events, services, containers and their logs. Read only, and each at most once or
+//! Data about pods: events, services, containers and their logs. Read only, and each at most once or
 //! twice in a scenario.
 
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl Cluster {
         Ok(containers.filter_map(|it| it["name"].as_str().map(str::to_owned)).collect())
     }
 
-    /// The log of a container since a moment, each line with its time, at most so many bytes.
+    /// The log of a container since a moment, each line with its time, up to this many bytes.
     ///
     /// # Errors
     /// When the pod is gone or has no log, or the server refuses or does not answer.

@@ -7,7 +7,7 @@ use super::Cluster;
 /// A request to an API server: its method, its path with its query, and its body.
 pub type Asked = (http::Method, String, serde_json::Value);
 
-/// The same connection for a program of its own, with a task that is carried out right before each request.
+/// The same connection for a separate program, with a task that runs right before each request.
 pub fn watched<F>(cluster: &Cluster, before: F) -> Cluster
 where
     F: Fn(Asked) -> futures::future::BoxFuture<'static, ()> + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! What a difficult API server answers, against one that says exactly that: lists and watches that have expired, and a
+//! Answers of a difficult API server, from a fake that gives exactly these: lists and watches that have expired, and a
 //! server that asks to come back later. Restarts, silence and conflicts are tried on whole runs.
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,7 +1,7 @@
-//! What stands between kube's client and the wire: credentials that are read again when the server does not know them
-//! any more, and answers of overloaded servers in the one form that kube hands on.
+//! The layers between kube's client and the network: they reload credentials that the server no longer accepts, and
+//! convert answers of overloaded servers into the one form that kube passes on.
 //!
-//! What does not belong here: which requests are tried again, and for how long (`objects`).
+//! `objects` decides which requests are retried, and for how long.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ pub(super) fn client(options: ConnectOptions, config: kube::Config) -> Result<Cl
     let namespace = config.default_namespace.clone();
     let transport = Arc::new(Transport {
         options,
-        state: Mutex::new(State { client: build(config)?, number: 0 }),
+        state: Mutex::new(CurrentClient { client: build(config)?, number: 0 }),
         renewal: tokio::sync::Mutex::new(None),
     });
     let service = tower::service_fn(move |request| {
@@ -39,13 +39,13 @@ fn build(config: kube::Config) -> Result<Client, ClusterError> {
 
 struct Transport {
     options: ConnectOptions,
-    state: Mutex<State>,
+    state: Mutex<CurrentClient>,
     /// When the credentials were read again last. Held while that is done, so that it is done once.
     renewal: tokio::sync::Mutex<Option<Instant>>,
 }
 
 #[derive(Clone)]
-struct State {
+struct CurrentClient {
     client: Client,
     /// How many times the credentials were read again.
     number: u64,
@@ -66,7 +66,7 @@ impl Transport {
         explained(response).await
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> CurrentClient {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -85,7 +85,7 @@ impl Transport {
         let (config, _) = configuration(&self.options).await.ok()?;
         let client = build(config).ok()?;
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) =
-            State { client: client.clone(), number: number + 1 };
+            CurrentClient { client: client.clone(), number: number + 1 };
         Some(client)
     }
 }
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use crate::{Kind, ObjectKey};
 
-    /// A server that knows one token, and answers what it is asked with a version or with "not found".
+    /// A server that accepts one token, and answers with a version or with "not found".
     fn server(token: Arc<Mutex<String>>) -> HttpServer {
         HttpServer::start(move |request| {
             let known = request.header("authorization") == Some(&format!("Bearer {}", token.lock().unwrap()));
@@ -157,7 +157,7 @@ mod tests {
         let cluster = crate::connect(&options).await.unwrap();
         let pod = ObjectKey { kind: Kind::Pod, namespace: "n".into(), name: "p".into(), uid: None };
         assert_eq!(cluster.get(&pod).await.unwrap(), None);
-        // The old token ends at once; the file has the new one, as kubelets and CI systems write it.
+        // The old token expires immediately; the file has the new one, as kubelets and CI systems write it.
         *token.lock().unwrap() = "two".to_owned();
         std::fs::write(file.path(), "two\n").unwrap();
         assert_eq!(cluster.get(&pod).await.unwrap(), None);

@@ -1,7 +1,7 @@
-//! Watching objects: what is there, and every change from then on, as plain data.
+//! Watches objects: the existing ones and every later change, as plain data.
 //!
 //! Lists first and watches from there, which every server can (streaming lists need Kubernetes 1.32). A watch that
-//! breaks or expires begins again with a list. What the changes mean is for whoever watches.
+//! breaks or expires starts again with a list. The caller interprets the changes.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use super::{Cluster, ClusterError, Kind};
 /// The pause before a watch that broke begins again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What a watch says.
+/// An event of a watch.
 #[derive(Debug)]
 pub enum Change {
-    /// Everything that is there now. What was known before and is not in here is gone.
+    /// All existing objects. A known object that is not in this list is gone.
     Listed(Vec<Value>),
     /// An object came or changed.
     Applied(Value),
@@ -49,7 +49,7 @@ impl Cluster {
                     Ok(Event::Apply(object)) => Change::Applied(to_value(&object)),
                     Ok(Event::Delete(object)) => Change::Deleted(to_value(&object)),
                     Err(error) => {
-                        // The next poll asks the server again at once.
+                        // The next poll asks the server immediately.
                         tokio::time::sleep(PAUSE).await;
                         let error = broken(&action, &error);
                         if matches!(error, ClusterError::Expired(_)) {

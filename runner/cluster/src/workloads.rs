@@ -17,8 +17,8 @@ pub struct Workload {
 }
 
 impl Cluster {
-    /// The workloads of a namespace with their running pods. A pod that no controller keeps belongs to none. Where this
-    /// account may not read ReplicaSets, each of them is taken for a workload of its own.
+    /// The workloads of a namespace with their running pods. A pod without a controller belongs to no workload. If this
+    /// account may not read ReplicaSets, each of them counts as a separate workload.
     ///
     /// # Errors
     /// When the server refuses or does not answer.

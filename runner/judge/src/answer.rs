@@ -1,4 +1,4 @@
-//! What every expectation's answer is made of: the question's place, the rules that decide it, and the answer.
+//! The parts of every expectation's answer: the place of the question, the rules that decide it and the answer.
 
 use indexmap::IndexMap;
 use shakedown_schemas::result::{Unit, Verdict};
@@ -10,32 +10,32 @@ use super::numbers::wilson_factor;
 use super::{stats, text};
 use shakedown_observe::{Cell, LoadObservations, Observations};
 
-/// The confidence level where none is asked for.
+/// The default confidence level.
 pub(super) const CONFIDENCE: f64 = 0.95;
 
-/// One expectation asked of one load.
+/// One expectation for one load.
 pub(super) struct Asked<'a> {
     /// What was planned.
     pub(super) scenario: &'a Scenario,
-    /// Everything that was seen.
+    /// All observations.
     pub(super) observations: &'a Observations,
-    /// The load that is asked.
+    /// The judged load.
     pub(super) load: &'a LoadObservations,
-    /// The index of the phase that is asked.
+    /// The index of the judged phase.
     pub(super) phase: usize,
-    /// Where the expectation stands in the file.
+    /// The path of the expectation in the file.
     pub(super) path: &'a str,
     /// The seed of draws.
     pub(super) seed: u64,
 }
 
 impl Asked<'_> {
-    /// The name of a phase that was seen.
+    /// The name of an observed phase.
     pub(super) fn phase_name(&self, phase: usize) -> &str {
         self.observations.phases.get(phase).map_or("", |span| &span.name)
     }
 
-    /// The pace that the load was to keep in a phase; none in a closed loop.
+    /// The planned pace of the load in a phase; none in a closed loop.
     pub(super) fn pace(&self, phase: usize) -> Option<Pace> {
         match self.scenario.model(&self.load.name, phase)? {
             Model::Open(pace) => Some(pace),
@@ -46,9 +46,9 @@ impl Asked<'_> {
     /// The index of a phase that is compared with, or why it cannot be.
     pub(super) fn complete_phase(&self, name: &str) -> Result<usize, String> {
         match self.observations.phases.iter().position(|span| span.name == name) {
-            None => Err(format!("`{name}`, the phase to compare with, never began")),
+            None => Err(format!("the comparison phase `{name}` never began")),
             Some(index) if !self.observations.phases[index].complete => {
-                Err(format!("`{name}`, the phase to compare with, ended early"))
+                Err(format!("the comparison phase `{name}` ended early"))
             }
             Some(index) => Ok(index),
         }
@@ -71,7 +71,7 @@ pub(super) fn named(requests: &Cell) -> String {
     parts.join(", ")
 }
 
-/// Nobody is told to wait more than so many times as long.
+/// The largest factor by which a longer phase is advised.
 const MOST_LONGER: f64 = 100.0;
 
 /// The rules that decide one expectation.
@@ -99,7 +99,7 @@ impl Rules {
         }
     }
 
-    /// The same, for something else than requests.
+    /// The same rules for another unit than requests.
     pub(super) const fn counting(self, noun: &'static str) -> Self {
         Self { noun, ..self }
     }
@@ -113,7 +113,7 @@ impl Rules {
         format!("{}s needed", self.noun)
     }
 
-    /// True when so many requests carry the question.
+    /// True when this number of requests is enough for the question.
     pub(super) const fn enough(&self, requests: u64) -> bool {
         requests >= self.needed
     }
@@ -140,7 +140,7 @@ impl Answer {
         Self { unit: Some(unit), limits, show, ..Self::inconclusive(String::new()) }
     }
 
-    /// Nothing can be said, and why.
+    /// Inconclusive, for this reason.
     pub(super) fn inconclusive(why: String) -> Self {
         Self {
             verdict: Verdict::Inconclusive,
@@ -170,7 +170,7 @@ impl Answer {
         self.terms.insert(name.to_owned(), value);
     }
 
-    /// Decided otherwise than by the limits.
+    /// Sets a verdict that the limits did not decide.
     pub(super) fn verdict(mut self, verdict: Verdict, why: String) -> Self {
         self.verdict = verdict;
         self.reason = why;
@@ -193,7 +193,7 @@ impl Answer {
         self.reason = self.sentence(fact);
         let level = text::percent(rules.confidence);
         let rule = match rules.decide {
-            Decide::Point => format!("the observed value; {level} interval beside it"),
+            Decide::Point => format!("the observed value; the {level} interval is for information"),
             Decide::Interval => format!("the whole {level} interval"),
         };
         self.term("decided by", rule);
@@ -225,21 +225,21 @@ impl Answer {
         self.longer(Some(self.limits.longer(interval, factor)))
     }
 
-    /// That the phase would have to be so many times as long, for the end of a sentence; without a number it is too short
-    /// to say even that.
+    /// The advice to lengthen the phase by a factor, for the end of a sentence. Without a factor the phase is too short
+    /// for an estimate.
     pub(super) fn longer(&self, factor: Option<f64>) -> String {
         // The interval of a ratio comes from both of its terms.
         let phases = if self.unit == Some(Unit::Times) { "both phases" } else { "a phase" };
         match factor {
-            None => "; the phase is too short for an interval, which takes at least six seconds".to_owned(),
+            None => "; the phase is too short: an interval needs at least 6 s".to_owned(),
             Some(factor) if factor <= MOST_LONGER => {
-                format!("; {phases} about {} times as long would tell", text::digits(factor.ceil()))
+                format!("; {phases} about {} times as long would decide", text::digits(factor.ceil()))
             }
-            Some(_) => "; it is too near the limit for any reasonable length to tell".to_owned(),
+            Some(_) => "; the value is too close to the limit to decide in a phase of reasonable length".to_owned(),
         }
     }
 
-    /// There are fewer requests than the question needs: inconclusive, unless even those refute it.
+    /// For fewer requests than the question needs: inconclusive, unless these already refute it.
     pub(super) fn small(
         self,
         rules: &Rules,
@@ -263,8 +263,10 @@ impl Answer {
         self.term(&rules.needs(), rules.needed.to_string());
         if refuted {
             self.verdict = Verdict::Fail;
-            self.reason =
-                format!("{}; few requests, but so few of them within the limit rule it out", self.sentence(fact));
+            self.reason = format!(
+                "{}; the sample is small, but too few of its requests are within the limit",
+                self.sentence(fact)
+            );
             self.term("decided by", "an exact binomial test of a small sample".to_owned());
             return self;
         }

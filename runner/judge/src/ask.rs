@@ -49,8 +49,8 @@ pub(super) fn one(
     unless_early(span, unless_late(&asked, expectation, answer))
 }
 
-/// The answer, unless the load generator was too late in one of the phases that it rests on: then nobody knows what was
-/// the service's and what the machine's. How many requests were due is known all the same.
+/// The answer, unless the load generator was too late in one of its phases: then the delays of the service and of the
+/// machine cannot be separated. The number of due requests is known in any case.
 fn unless_late(asked: &Asked<'_>, expectation: &Expectation, mut answer: Answer) -> Answer {
     let first = expectation.to().and_then(|name| asked.observations.phases.iter().position(|span| span.name == name));
     let late = [first, Some(asked.phase)].into_iter().flatten().find_map(|phase| {
@@ -58,18 +58,19 @@ fn unless_late(asked: &Asked<'_>, expectation: &Expectation, mut answer: Answer)
     });
     if let Some(why) = late.filter(|_| !matches!(expectation, Expectation::Requests(_))) {
         answer.verdict = Verdict::Inconclusive;
-        answer.reason = format!("{why}; what was seen: {}", answer.reason);
+        answer.reason = format!("{why}; observed: {}", answer.reason);
     }
     answer
 }
 
-/// The answer, unless the phase ended early: then nobody knows what would have come.
+/// The answer, unless the phase ended early: then the rest of the phase is unknown.
 pub(super) fn unless_early(span: &PhaseSpan, mut answer: Answer) -> Answer {
     if !span.complete && answer.verdict != Verdict::Inconclusive {
         let lasted = text::seconds(seconds(span.judged_to_ns.saturating_sub(span.active_ns)));
         let planned = text::seconds(seconds(span.planned_ns));
         answer.verdict = Verdict::Inconclusive;
-        answer.reason = format!("`{}` ended after {lasted} of {planned}; until then: {}", span.name, answer.reason);
+        answer.reason =
+            format!("`{}` ended after {lasted} of {planned}; observed until then: {}", span.name, answer.reason);
     }
     answer
 }

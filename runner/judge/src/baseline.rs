@@ -1,7 +1,7 @@
-//! Whether a baseline is one, so that a fault may be injected and its effect be measured against it.
+//! Checks that a baseline is healthy and in a steady state, so that a fault may be injected and its effect measured.
 //!
-//! Asked before the first fault, on what was seen until then. Requests that are under way are missing; what they come to
-//! is judged at the end like everything else.
+//! The check runs before the first fault, on the observations until then. Requests in flight are missing; their
+//! outcomes are judged at the end.
 
 use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{ExpectationResult, Verdict};
@@ -16,13 +16,13 @@ fn before_faults(scenario: &Scenario) -> usize {
     scenario.phases.iter().position(|phase| !phase.faults.is_empty()).unwrap_or_default()
 }
 
-/// False for what counts how much there was: requests that are under way would be missing.
+/// False for expectations that count requests, because requests in flight are missing.
 fn can_be_asked_early(it: &Expectation) -> bool {
     it.is_about_requests() && !it.info().facts.counts_work
 }
 
-/// What is wrong with the baseline, in sentences; nothing when it is well. An expectation about requests that fails in a
-/// phase before the first fault, and no steady state in a phase that a later one compares with.
+/// The problems of the baseline, in sentences; empty for a healthy one. Problems are an expectation about requests that
+/// fails in a phase before the first fault, and a compared phase without a steady state.
 pub fn problems(scenario: &Scenario, observations: &Observations, seed: u64) -> Vec<String> {
     let mut found = Vec::new();
     let end = before_faults(scenario).min(observations.phases.len());
@@ -41,12 +41,12 @@ pub fn problems(scenario: &Scenario, observations: &Observations, seed: u64) -> 
     found
 }
 
-/// The phases with which later ones compare, and that were in no steady state.
+/// The phases that later ones compare with and that were not in a steady state.
 pub(super) fn unsteady(scenario: &Scenario, observations: &Observations) -> Vec<String> {
     let end = before_faults(scenario);
     let mut found = Vec::new();
     for (phase, spec) in scenario.phases.iter().enumerate().take(end.min(observations.phases.len())) {
-        // Recovery compares with the last phase before the first fault without saying so.
+        // Recovery compares with the last phase before the first fault by default.
         if !is_compared_with(scenario, &spec.name) && phase + 1 != end {
             continue;
         }
@@ -59,7 +59,7 @@ pub(super) fn unsteady(scenario: &Scenario, observations: &Observations) -> Vec<
                     Some(Model::Open(pace)) if pace.changes() => format!(", while its pace changes ({pace})"),
                     _ => String::new(),
                 };
-                found.push(format!("`{name}` of load `{}` is in no steady state: {what}{pace}", load.name));
+                found.push(format!("`{name}` of load `{}` is not in a steady state: {what}{pace}", load.name));
             }
         }
     }
@@ -72,8 +72,8 @@ fn is_compared_with(scenario: &Scenario, name: &str) -> bool {
     all.into_iter().any(|expectation| expectation.to() == Some(name))
 }
 
-/// A failure before the first fault says that nothing could be learnt, not that the service failed the test: it becomes
-/// inconclusive. Scenarios without faults are tests of exactly those phases, and stay as they are.
+/// A failure before the first fault means that the test could not start, not that the service failed it: it becomes
+/// inconclusive. Scenarios without faults test exactly those phases and are unchanged.
 pub fn demote(scenario: &Scenario, results: &mut [ExpectationResult]) {
     let before: Vec<&String> = scenario.phases[..before_faults(scenario)].iter().map(|phase| &phase.name).collect();
     for result in results.iter_mut().filter(|it| it.verdict == Verdict::Fail && before.contains(&&it.phase)) {
@@ -115,15 +115,14 @@ mod tests {
         let failing = until_the_fault().answer(|it| if it.at > 33.0 { it.refused() } else { it.ok_in(10.0) }).observe();
         assert_eq!(
             problems(&scenario(), &failing, 1),
-            [
-                "`baseline` of load `load`: 39 requests failed (39 connection_refused): 90.25% of 400 requests succeeded \
-              (86.95% to 92.79%), expected at least 99%"
-            ]
+            ["`baseline` of load `load`: 39 requests failed (39 connection_refused): 90.25% of 400 requests \
+                 succeeded \
+              (86.95% to 92.79%), expected at least 99%"]
         );
         let rising = until_the_fault().answer(|it| it.ok_in(20.0 + 5.0 * it.at)).observe();
         assert_eq!(
             problems(&scenario(), &rising, 1),
-            ["`baseline` of load `load` is in no steady state: p50 rises all along, from 102ms to 199ms"]
+            ["`baseline` of load `load` is not in a steady state: p50 rises throughout, from 102ms to 199ms"]
         );
     }
 
@@ -156,7 +155,7 @@ mod tests {
             .answer(|it| if it.phase == "warm-up" { it.ok_in(20.0 * (it.into / 5.0).exp2()) } else { it.ok_in(10.0) })
             .observe();
         let mut compared = scenario();
-        let rising = "`warm-up` of load `load` is in no steady state: p50 rises all along, from 21.3ms to 148ms";
+        let rising = "`warm-up` of load `load` is not in a steady state: p50 rises throughout, from 21.3ms to 148ms";
         let ratio = json!({"latency_ratio": {"percentile": "p50", "to": "warm-up", "max": 2}});
         compared.phases[2].expect = serde_json::from_value(json!([ratio])).unwrap();
         assert_eq!(unsteady(&compared, &seen), [rising]);

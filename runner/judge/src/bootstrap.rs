@@ -1,7 +1,8 @@
 //! Intervals for percentiles and their ratios by a block bootstrap over time windows.
 //!
-//! Requests are not independent: those of one second share a queue, a garbage collection, a noisy neighbour. So what is
-//! drawn is whole windows, in blocks of neighbouring ones (Künsch 1989; the circular form of Politis and Romano 1992).
+//! Requests are not independent: those of one second share a queue, a garbage collection, a noisy neighbour. The
+//! bootstrap therefore draws whole windows, in blocks of neighbouring ones (Künsch 1989; the circular form of Politis
+//! and Romano 1992).
 //!
 //! - A draw says by how much the share of requests above the percentile differs from what it is. The percentile of the
 //!   draw is the one of the sample at the share that differs as much, as in Woodruff's interval ("Confidence intervals for
@@ -21,7 +22,7 @@ use super::stats::{self, Placed, sum};
 use shakedown_observe::chance::Chance;
 use shakedown_observe::{Cell, Histogram};
 
-/// How often a phase is drawn anew.
+/// The number of bootstrap draws of a phase.
 const RESAMPLES: usize = 2000;
 
 /// More windows than this are merged, so that an hour costs no more than some minutes do.
@@ -37,7 +38,7 @@ const FEWEST_BLOCKS: usize = 3;
 /// How many times the variance of independent requests a phase must show to count as drifting.
 const DRIFT: f64 = 2.0;
 
-/// Nothing at all has no logarithm: less than the finest grain stands for it.
+/// Zero has no logarithm: a value below the histogram's resolution represents it.
 fn logarithm(microseconds: f64) -> f64 {
     microseconds.max(0.5).ln()
 }
@@ -101,7 +102,7 @@ impl Windows {
         self.logarithms[at] * (1.0 - part) + self.logarithms[at + 1] * part
     }
 
-    /// The logarithm of a percentile: of the smallest value that so many are at most.
+    /// The logarithm of a percentile: of the smallest value with this share at or below it.
     pub(super) fn logarithm_at(&self, quantile: f64) -> f64 {
         self.ranked((quantile * self.values() as f64 - 1e-9).ceil())
     }
@@ -210,7 +211,7 @@ impl<'a> Draws<'a> {
     }
 }
 
-/// How many times a normal interval one with so many degrees of freedom is.
+/// The ratio of an interval with these degrees of freedom to a normal one.
 fn stretch(confidence: f64, freedom: f64) -> f64 {
     let upper = 0.5 + confidence / 2.0;
     student_quantile(upper, freedom) / normal_quantile(upper)

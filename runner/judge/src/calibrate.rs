@@ -1,4 +1,5 @@
-//! How often a gate cries wolf: the same scenario many times with every fault left out. What fails then is a false alarm.
+//! The rate of false alarms of a gate: the same scenario runs many times without faults. Every failure is a false
+//! alarm.
 
 use indexmap::IndexMap;
 use shakedown_schemas::result::{ExpectationResult, ScenarioResult, Unit, Verdict};
@@ -7,7 +8,7 @@ use super::answer::CONFIDENCE;
 use super::numbers::{student_quantile, wilson};
 use super::text;
 
-/// With so many runs at least a threshold is suggested: fewer say nothing about how the values vary.
+/// The fewest runs for which a threshold is suggested: fewer do not show how the values vary.
 const RUNS: usize = 5;
 
 /// One expectation over all control runs.
@@ -17,21 +18,21 @@ pub struct Calibration {
     pub scenario: String,
     /// The expectation: phase, title, and the load.
     pub title: String,
-    /// How many runs asked it.
+    /// The number of runs with this expectation.
     pub runs: u64,
-    /// In how many of them it failed.
+    /// The number of runs in which it failed.
     pub false_alarms: u64,
-    /// In how many of them it could not be told.
+    /// The number of runs in which it was inconclusive.
     pub inconclusive: u64,
     /// The share of false alarms that this is compatible with, at 95 %.
     pub interval: [f64; 2],
     /// The smallest, middle and largest observed value, in words; none where nothing was observed.
     pub observed: Option<[String; 3]>,
-    /// What to write instead of the limit, in words; none where the limit leaves room, or too little is known.
+    /// The suggested limit, in words; none if the limit leaves room, or if too little is known.
     pub suggestion: Option<String>,
 }
 
-/// What control runs say about each expectation, in the order of the file.
+/// The results of control runs for each expectation, in the order of the file.
 pub fn calibrate(runs: &[ScenarioResult]) -> Vec<Calibration> {
     let mut by_question: IndexMap<(String, String), Vec<&ExpectationResult>> = IndexMap::new();
     for run in runs {

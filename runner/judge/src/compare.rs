@@ -1,4 +1,4 @@
-//! The same scenario in two results, or over many: which answers moved beyond what chance moves them.
+//! Compares the same scenario in two or more results and finds the answers that changed significantly.
 //!
 //! - An answer moved when its interval and the other's do not overlap. Over many results the newest one is held against
 //!   the span of all the intervals before it; control and overkill runs are left out.
@@ -11,20 +11,20 @@ use shakedown_schemas::result::{ExpectationResult, ScenarioResult, Verdict};
 
 use super::text;
 
-/// What became of one answer.
+/// The change of one answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Moved {
-    /// It is worse by more than chance, or holds no more.
+    /// Significantly worse, or it does not hold any more.
     Worse,
-    /// It moved by more than chance, and neither way is the worse one.
+    /// It changed significantly, but neither direction is worse.
     Elsewhere,
-    /// It is better by more than chance, or holds now.
+    /// Significantly better, or it holds now.
     Better,
-    /// It cannot be told, on either side.
+    /// Inconclusive on one side or both.
     Unclear,
-    /// It is asked for the first time, or not any more.
+    /// Only one side has this expectation.
     NewOrGone,
-    /// It is what it was, as far as one can tell.
+    /// No significant change.
     Same,
 }
 
@@ -49,16 +49,16 @@ pub struct Change {
     pub scenario: String,
     /// The expectation: phase, title, and the load.
     pub title: String,
-    /// What it was before, in words, with its interval.
+    /// The earlier answer in words, with its interval.
     pub before: String,
-    /// What it is now.
+    /// The later answer.
     pub after: String,
-    /// What became of it.
+    /// The change.
     pub moved: Moved,
 }
 
-/// What an expectation is told from others by: its phase, load and kind, and its number among those that share these.
-/// Not its title: that holds the limits, which may change.
+/// The identity of an expectation: its phase, load and kind, and its number among those that share these. The title is
+/// not part of it, because it contains the limits, which may change.
 type Key<'a> = (&'a str, &'a str, &'a str, usize);
 
 fn answers(scenario: &ScenarioResult) -> IndexMap<Key<'_>, &ExpectationResult> {

@@ -43,8 +43,8 @@ pub(super) fn success_rate(asked: &Asked<'_>, it: &SuccessRate) -> Answer {
     answer.too_few(&rules, &fact, &claim, &[(&phase, n)], low || high)
 }
 
-/// `requests`: how many were due. An exact count, without an interval. None at all keeps to every `max`, but shows nothing:
-/// it passes only where `max: 0` asks for it.
+/// `requests`: the number of due requests. An exact count, without an interval. Zero requests meet every `max` but
+/// prove nothing: they pass only with `max: 0`.
 pub(super) fn requests(asked: &Asked<'_>, it: &Requests) -> Answer {
     let limits = Limits { min: it.min.map(|min| min as f64), max: it.max.map(|max| max as f64) };
     let n = stats::total(asked.load, asked.phase).requests();
@@ -53,7 +53,7 @@ pub(super) fn requests(asked: &Asked<'_>, it: &Requests) -> Answer {
     answer.samples = n;
     answer.term("decided by", "the exact count".to_owned());
     if n == 0 && limits.hold(0.0) && it.max != Some(0) {
-        let why = format!("no request was due in `{}`: only `max: 0` asks for that", asked.phase_name(asked.phase));
+        let why = format!("no request was due in `{}`: this passes only with `max: 0`", asked.phase_name(asked.phase));
         return answer.verdict(Verdict::Inconclusive, why);
     }
     let verdict = if limits.hold(n as f64) { Verdict::Pass } else { Verdict::Fail };
@@ -86,7 +86,7 @@ pub(super) fn errors(asked: &Asked<'_>, it: &Errors) -> Answer {
     if counts.iter().any(|(_, count, limits)| !limits.low_enough(*count as f64)) {
         answer.verdict(Verdict::Fail, words)
     } else if n < samples::FLOOR {
-        let why = format!("{words}; {} requests are needed to tell", samples::FLOOR);
+        let why = format!("{words}; {} requests are needed", samples::FLOOR);
         answer.verdict(Verdict::Inconclusive, why)
     } else if counts.iter().all(|(_, count, limits)| limits.hold(*count as f64)) {
         answer.verdict(Verdict::Pass, words)
@@ -95,7 +95,7 @@ pub(super) fn errors(asked: &Asked<'_>, it: &Errors) -> Answer {
     }
 }
 
-/// `stuck`: how many were sent and came to no end at all. Exact counts, judged as `errors` are.
+/// `stuck`: the number of requests that were sent and never ended. Exact counts, judged like `errors`.
 pub(super) fn stuck(asked: &Asked<'_>, it: &Stuck, times: f64) -> Answer {
     let limits = limits(CountLimits { min: it.min, max: it.max });
     let total = stats::total(asked.load, asked.phase);
@@ -109,14 +109,14 @@ pub(super) fn stuck(asked: &Asked<'_>, it: &Stuck, times: f64) -> Answer {
     if !limits.low_enough(stuck) || n >= samples::FLOOR && !limits.hold(stuck) {
         answer.verdict(Verdict::Fail, words)
     } else if n < samples::FLOOR {
-        let why = format!("{words}; {} requests are needed to tell", samples::FLOOR);
+        let why = format!("{words}; {} requests are needed", samples::FLOOR);
         answer.verdict(Verdict::Inconclusive, why)
     } else {
         answer.verdict(Verdict::Pass, words)
     }
 }
 
-/// How many failed in a way that a scenario has one name for.
+/// The number of failures of a kind that a scenario names.
 fn failures(requests: &Cell, kind: &str) -> u64 {
     let of_kind = |failure: &Failure| match failure {
         Failure::Timeout | Failure::Unfinished => kind == "timeout",
@@ -179,7 +179,7 @@ mod tests {
         }
         let at_least = |count: u32| judge(count, |it| it.ok_in(10.0), json!({"stuck": {"min": 1}}));
         assert_eq!([at_least(20).verdict, at_least(19).verdict], [Verdict::Fail, Verdict::Inconclusive]);
-        assert!(at_least(19).reason.ends_with("; 20 requests are needed to tell"), "{}", at_least(19).reason);
+        assert!(at_least(19).reason.ends_with("; 20 requests are needed"), "{}", at_least(19).reason);
     }
 
     #[test]

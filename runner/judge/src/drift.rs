@@ -21,7 +21,7 @@ use shakedown_observe::{Cell, Histogram, LoadObservations, Observations};
 /// Ratios of two baselines up to this one are noise, whatever their interval says.
 const NOISE: f64 = 1.1;
 
-/// A second baseline beside the first one.
+/// A second baseline, compared with the first.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Second {
     /// Its percentile, in microseconds.
@@ -32,7 +32,7 @@ pub(super) struct Second {
     pub(super) interval: [f64; 2],
     /// How many requests it has.
     pub(super) requests: u64,
-    /// By how many times it lies outside the first one's own interval, in either direction; 1 within it.
+    /// The factor by which it lies outside the interval of the first one, in either direction; 1 within it.
     pub(super) outside: f64,
 }
 
@@ -87,7 +87,7 @@ impl Second {
     }
 }
 
-/// A sentence for each load whose latency after the recovery is not what it was before the first fault.
+/// A sentence for each load whose latency after the recovery differs from that before the first fault.
 pub fn warnings(observations: &Observations, seed: u64) -> Vec<String> {
     let Ok(first) = baseline_index(observations) else { return Vec::new() };
     let pick: fn(&Cell) -> &Histogram = |cell| &cell.latency;
@@ -97,7 +97,7 @@ pub fn warnings(observations: &Observations, seed: u64) -> Vec<String> {
             let second = Second::new(observations, load, (first, first), quantile, pick, seed)?;
             second.differs().then(|| {
                 format!(
-                    "the run drifts: {name} of load {} after the recovery is {}; ratios to {} mix the faults with that",
+                    "the run drifts: {name} of load {} after the recovery is {}; ratios to {} include this drift",
                     load.name,
                     second.words(),
                     observations.phases[first].name
@@ -156,7 +156,7 @@ mod tests {
     fn a_drifting_run_is_marked_and_fails_only_against_both_baselines() {
         let drifting = observe(180.0, 150.0);
         let words = "the run drifts: p50 of load load after the recovery is 157ms (600 requests), 1.5 times the first \
-                     (1.5 to 1.5); ratios to baseline mix the faults with that";
+                     (1.5 to 1.5); ratios to baseline include this drift";
         assert_eq!(warnings(&drifting, 1), [words]);
         let (verdict, mark) = judge(&drifting, 1.5);
         assert_eq!(verdict, Verdict::Inconclusive, "1.8 times the first, 1.2 times the second");

@@ -1,5 +1,5 @@
-//! Whether a fault changed something in the run's own requests. A fault that nobody noticed shows nothing about the
-//! service: where a phase demands an effect and has none, it is inconclusive.
+//! Checks whether a fault changed the run's requests. A fault without effect does not test the service: a phase that
+//! requires an effect and has none is inconclusive.
 
 use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{ExpectationResult, Verdict};
@@ -12,14 +12,14 @@ use super::stats::total;
 use super::{seconds, text};
 use shakedown_observe::{LoadObservations, Observations, PhaseSpan};
 
-/// What the requests of one load show about the faults of one phase, compared with the baseline.
+/// The effect of the faults of one phase on the requests of one load, compared with the baseline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Felt {
     /// The phase.
     pub phase: String,
     /// The load.
     pub load: String,
-    /// What changed by more than chance, in words; empty where nothing did.
+    /// The significant changes, in words; empty without any.
     pub changes: Vec<String>,
     /// When the change was first seen, in seconds since the load's start: the first window out of tolerance, or the start
     /// of the judged part where none is.
@@ -49,7 +49,7 @@ pub fn effects(observations: &Observations) -> Vec<Felt> {
     phases.flat_map(of_phase).collect()
 }
 
-/// What changed in a phase, in one sentence; none where nothing did.
+/// The changes in a phase, in one sentence; none without any.
 pub fn changed(phase: &str, felt: &[Felt]) -> Option<String> {
     let by_load = felt.iter().filter(|it| it.phase == phase && !it.changes.is_empty());
     let words: Vec<String> = by_load.map(|it| format!("load {}: {}", it.load, it.changes.join(", "))).collect();
@@ -70,7 +70,7 @@ pub(super) fn result(
         observed_text: "nothing".to_owned(),
         limit_text: "any change".to_owned(),
         line,
-        ..ExpectationResult::new("effect", name, "", "effect: anything that requests notice")
+        ..ExpectationResult::new("effect", name, "", "effect: any change in the requests")
     };
     let Some(span) = observations.phases.get(phase) else {
         result.reason = format!("`{name}` never began");
@@ -98,7 +98,7 @@ pub(super) fn result(
     let path = format!("phases[{phase}].effect");
     let loads = scenario.load.keys().filter(|load| expectation.load().is_none_or(|asked| asked == *load));
     let answers = loads.map(|load| (load, one(scenario, observations, phase, &expectation, load, &path, seed)));
-    // A pass before anything else, then what can be told before what cannot.
+    // A pass first, then a conclusive answer before an inconclusive one.
     let rank = |verdict: Verdict| match verdict {
         Verdict::Pass => 0,
         Verdict::Fail => 1,
@@ -123,9 +123,7 @@ pub(super) fn result(
 }
 
 fn unnoticed(phase: &str) -> String {
-    format!(
-        "the faults of `{phase}` did not change what they must change, so that holding up against them shows nothing"
-    )
+    format!("the faults of `{phase}` did not have the required effect, so the phase does not test the service")
 }
 
 #[cfg(test)]

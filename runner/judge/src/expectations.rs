@@ -82,11 +82,11 @@ fn result(expectation: &Expectation, phase: &str, load: &str, line: Option<u32>,
     }
 }
 
-/// What a reader must know about a load in closed loop.
+/// The warning about a closed loop.
 pub fn closed_loop_warning(load: &str) -> String {
     format!(
-        "load `{load}` is a closed loop (`concurrency`): while the service hangs it is asked less often, so that its \
-         success rate and percentiles look better than what clients on a schedule (`rate`) would have seen"
+        "load `{load}` is a closed loop (`concurrency`): it sends fewer requests while the service hangs, so its \
+         success rate and percentiles look better than those of an open loop (`rate`)"
     )
 }
 

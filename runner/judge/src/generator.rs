@@ -1,4 +1,4 @@
-//! How the load generator did, phase by phase, as the result shows it. Nothing here judges.
+//! The performance of the load generator by phase, as the result shows it. Nothing here judges.
 
 use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{Corrected, Generator};

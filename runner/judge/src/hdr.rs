@@ -6,8 +6,8 @@ use shakedown_schemas::result::{LatencyStats, Timing};
 
 use shakedown_observe::Histogram;
 
-/// The largest value of a histogram in the exchange format, in microseconds: an hour. The same for all, so that whoever
-/// reads them can add any to any other.
+/// The largest value of a histogram in the exchange format, in microseconds: an hour. The same for all, so that readers
+/// can add them.
 const LARGEST_US: u64 = 3_600_000_000;
 
 /// Percentiles in milliseconds; none of nothing.

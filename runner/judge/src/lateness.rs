@@ -1,5 +1,5 @@
-//! Whether the load generator kept its schedule. Where it did not, the machine was too busy, and what the requests show of
-//! the service cannot be told from what the machine did to them: the phase is inconclusive.
+//! Checks that the load generator kept its schedule. If it did not, the machine was too busy, and its delays cannot be
+//! separated from those of the service: the phase is inconclusive.
 //!
 //! - The generator is too late when its lateness exceeds [`LIMIT_US`] and half of the median latency in one request of
 //!   a hundred: then requests came in bursts instead of on their schedule.
@@ -11,10 +11,10 @@
 use super::{stats, text};
 use shakedown_observe::{Failure, LoadObservations, Part, Timings};
 
-/// What p99 of the lateness may always be, in microseconds.
+/// The limit of the lateness's p99 that always applies, in microseconds.
 const LIMIT_US: f64 = 250_000.0;
 
-/// What it may be of the median latency.
+/// Its limit as a share of the median latency.
 const SHARE: f64 = 0.5;
 
 /// The share of requests that may be lost because the generator came too late.
@@ -33,35 +33,41 @@ pub(super) fn share_of(load: &LoadObservations, phase: usize, quantile: f64) -> 
     timings(load, phase).lateness.quantile(quantile).unwrap_or(0.0) / 1e6
 }
 
-/// By how much the generator was late in a phase, as a share of what it may be, and in words.
+/// The lateness of the generator in a phase, as a share of its limit and in words.
 fn late(load: &LoadObservations, phase: usize) -> Option<(f64, String)> {
     let total = stats::total(load, phase);
     let lost = total.failed.get(&Failure::NotSentLate).copied().unwrap_or(0) as f64 / total.requests().max(1) as f64;
     if lost >= LOST {
-        let words = format!("{} of the requests were never sent, because it came too late", text::percent(lost));
+        let words = format!("{} of the requests were not sent because the generator was too late", text::percent(lost));
         return Some((lost / LOST, words));
     }
     let p99 = timings(load, phase).lateness.quantile(0.99)?;
     let limit = (total.latency.quantile(0.5).unwrap_or(0.0) * SHARE).max(LIMIT_US);
     let limit_text = text::seconds(limit / 1e6);
-    let words = format!("1 request of 100 was sent {} late or later (limit {limit_text})", text::seconds(p99 / 1e6));
+    let words = format!("1% of the requests were sent at least {} late (limit {limit_text})", text::seconds(p99 / 1e6));
     Some((p99 / limit, words))
 }
 
-/// Why what a load shows in a phase cannot be told from what the machine did to it; none when it can.
+/// The reason why the results of a load in a phase cannot be separated from the delays of the machine; none if they
+/// can.
 pub(super) fn too_late(load: &LoadObservations, phase: usize) -> Option<String> {
     let (_, words) = late(load, phase).filter(|(share, _)| *share > 1.0)?;
     Some(format!(
-        "the load generator could not keep its schedule: {words}; this machine was too busy: run it with less beside it or \
-         on more cores, or lower the rate"
+        "the load generator could not keep its schedule: {words}; this machine was too busy: stop other programs, use \
+         more cores or lower the rate"
     ))
 }
 
-/// What a reader must know about how the generator kept its schedule; nothing where it kept it.
+/// The warning about the lateness of the generator; none if it kept its schedule.
 pub fn warning(load: &LoadObservations, phase: usize, name: &str) -> Option<String> {
     let (share, words) = late(load, phase)?;
     (share > 0.1).then(|| {
-        let weight = if share > 1.0 { "nothing can be judged by it" } else { "its latencies hold some of that" };
+        let weight = if share > 1.0 {
+            "its results cannot be judged"
+        } else {
+            "its latencies include part of this \
+            delay"
+        };
         format!("the load generator was late with load `{}` in `{name}`: {words}; {weight}", load.name)
     })
 }
@@ -100,12 +106,12 @@ mod tests {
             let load = observe(ms, late_ms, lost);
             let (too_late, warning) = (too_late(&load, 0), warning(&load, 0, "p"));
             assert_eq!((too_late.is_some(), warning.is_some()), (is_too_late, is_told), "{ms} {late_ms} {warning:?}");
-            assert_eq!(too_late.is_some(), warning.is_some_and(|it| it.contains("nothing can be judged")));
+            assert_eq!(too_late.is_some(), warning.is_some_and(|it| it.contains("its results cannot be judged")));
         }
         let words = too_late(&observe(10.0, 300, 0), 0).unwrap();
-        assert!(words.contains("sent 300ms late or later (limit 250ms)"), "{words}");
+        assert!(words.contains("sent at least 300ms late (limit 250ms)"), "{words}");
         let words = too_late(&observe(10.0, 1, 2), 0).unwrap();
-        assert!(words.contains("0.2% of the requests were never sent"), "{words}");
+        assert!(words.contains("0.2% of the requests were not sent"), "{words}");
     }
 
     #[test]

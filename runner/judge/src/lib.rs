@@ -1,8 +1,8 @@
 //! Judging: observations in, verdicts out. Pure: no clock, no socket, no chance beyond the seed that is given, so that
 //! the same observations give the same bytes.
 //!
-//! What belongs here: the rules by which an expectation holds, fails or cannot be told, the statistics behind them,
-//! recovery from the requests themselves, and the verdict and exit code that follow. What does not: how requests were
+//! In scope: the rules by which an expectation holds, fails or cannot be told, the statistics behind them,
+//! recovery from the requests themselves, and the verdict and exit code that follow. Out of scope: how requests were
 //! counted (`observe`), whether a fault was applied (its driver proves that), and how any of it looks (the reports).
 //!
 //! The rules, each explained where it is:

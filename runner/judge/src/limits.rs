@@ -3,7 +3,7 @@
 use shakedown_schemas::result::Verdict;
 use shakedown_schemas::scenario::Decide;
 
-/// What rounding may move a value by before a limit counts as missed.
+/// The tolerance for rounding at a limit.
 const SLACK: f64 = 1e-9;
 
 /// An inclusive range; a side without a limit is open.
@@ -68,8 +68,8 @@ impl Limits {
         }
     }
 
-    /// What a ratio that misses these limits must be told from before that is more than a service's own drift, and whether
-    /// it is above it: the limit, or 1, no change at all, where that keeps to the limit. None of a ratio that holds.
+    /// The reference of a ratio that misses these limits for the test against drift, and whether the ratio is above it:
+    /// the limit, or 1 (no change) if 1 is within the limit. None for a ratio that holds.
     pub(super) fn drift(&self, ratio: f64) -> Option<(f64, bool)> {
         if !self.low_enough(ratio) {
             self.max.map(|max| (max.min(1.0), true))

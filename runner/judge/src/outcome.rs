@@ -1,9 +1,10 @@
-//! The time until a request's outcome, whatever the outcome was. A failure takes time too: who waited ten seconds for a 503
-//! waited as long as who waited ten seconds for an answer.
+//! The time until a request's outcome, whatever the outcome was. A failure takes time as well: a client that waits 10 s
+//! for a 503 waits as long as one that waits 10 s for an answer.
 //!
-//! - Every request that was due counts with the time until its outcome; one that was given up (a timeout) with the time
-//!   until then, which is the least that it would have taken.
-//! - A failure that was quicker than the percentile that is asked for says nothing about how long an answer takes: it is left
+//! - Every request that was due counts with the time until its outcome; one that timed out with its timeout, which is a
+//! lower bound.
+//! - A failure that was quicker than the percentile that is asked for says nothing about how long an answer takes: it
+//! is left
 //!   out, as the observations that are censored before the moment in question are from a reduced-sample estimate (Kaplan and
 //!   Meier, "Nonparametric Estimation from Incomplete Observations", Journal of the American Statistical Association 53,
 //!   1958). Else half of the requests refused at once would make a service look twice as fast.

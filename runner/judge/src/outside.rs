@@ -1,5 +1,5 @@
-//! Expectations about what others saw: `pods`, `prometheus` and `logs`. Each has its rule for what cannot be told: nothing
-//! that nobody looked at ever passes.
+//! Expectations about other observations than requests: `pods`, `prometheus` and `logs`. Each has a rule for missing
+//! data: without observations they never pass.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use super::limits::Limits;
 use super::{counts, seconds, text};
 use shakedown_observe::{LinesSeen, Observations, Outside, PhaseSpan, PodsSeen};
 
-/// Two looks at the pods may be so far apart before what lies between them is unknown, in nanoseconds.
+/// The longest gap between two samples of the pods that is not a gap in the observations, in nanoseconds.
 const LONGEST_GAP_NS: u64 = 5_000_000_000;
 
 /// How many lines or names a sentence quotes.
@@ -24,7 +24,7 @@ pub(super) fn answer(observations: &Observations, phase: usize, expectation: &Ex
         (Expectation::Pods(it), Some(Outside::Pods(looks))) => pods(observations, phase, it, looks),
         (Expectation::Prometheus(it), Some(Outside::Series(series))) => prometheus(observations, phase, it, series),
         (Expectation::Logs(it), Some(Outside::Lines(lines))) => logs(observations, phase, it, lines),
-        _ => Answer::inconclusive("nobody looked: the run ended before".to_owned()),
+        _ => Answer::inconclusive("not observed: the run ended first".to_owned()),
     }
 }
 
@@ -62,7 +62,7 @@ fn pods(observations: &Observations, phase: usize, it: &Pods, looks: &[PodsSeen]
         && !during.windows(2).any(gap);
     if !seen_whole {
         return Answer::inconclusive(format!(
-            "the pods could not be looked at all through `{}`: see the warnings",
+            "the pods were not observed for the whole of `{}`: see the warnings",
             span.name
         ));
     }
@@ -80,7 +80,7 @@ fn pods(observations: &Observations, phase: usize, it: &Pods, looks: &[PodsSeen]
         answer = answer.observed(count, count.to_string(), None);
         answer.term("restarts", count.to_string());
         verdicts.push(if limits.hold(count) { Verdict::Pass } else { Verdict::Fail });
-        words.push(format!("containers of these pods started again {count} times, {}", limits.against(count, show)));
+        words.push(format!("the containers of these pods restarted {count} times, {}", limits.against(count, show)));
     }
     if let Some(limit) = it.ready_within {
         let limits = Limits { min: None, max: Some(limit.as_secs_f64()) };
@@ -97,8 +97,8 @@ fn pods(observations: &Observations, phase: usize, it: &Pods, looks: &[PodsSeen]
         words.push(why);
     }
     answer.samples = during.len() as u64;
-    answer.term("looks at the pods", during.len().to_string());
-    answer.term("decided by", "what each look saw, once a second".to_owned());
+    answer.term("samples of the pods", during.len().to_string());
+    answer.term("decided by", "one sample of the pods per second".to_owned());
     answer.term("pods", quoted(names.iter().map(|name| (*name).to_owned())));
     let verdict = verdicts.into_iter().max().unwrap_or(Verdict::Inconclusive);
     answer.verdict(verdict, words.join("; "))
@@ -152,8 +152,8 @@ fn quoted(names: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// `prometheus`: the values of the phase made one, alone or divided by those of an earlier phase. No data is
-/// inconclusive, and so is a ratio to nothing.
+/// `prometheus`: the values of the phase made one, alone or divided by those of an earlier phase. Missing data is
+/// inconclusive, and so is a ratio to zero.
 fn prometheus(
     observations: &Observations,
     phase: usize,
@@ -164,7 +164,7 @@ fn prometheus(
     let value_of = |phase: usize| -> Result<(f64, usize), String> {
         let name = &observations.phases[phase].name;
         let values = match series.get(&phase) {
-            None => return Err(format!("Prometheus was not asked about `{name}`")),
+            None => return Err(format!("Prometheus was not queried for `{name}`")),
             Some(Err(why)) => return Err(format!("`{name}`: {why}")),
             Some(Ok(values)) => values,
         };
@@ -182,7 +182,7 @@ fn prometheus(
         Some(to) => {
             let earlier = observations.phases.iter().position(|span| span.name == *to);
             let Some(earlier) = earlier.filter(|earlier| observations.phases[*earlier].complete) else {
-                return Answer::inconclusive(format!("`{to}`, the phase to compare with, never began or ended early"));
+                return Answer::inconclusive(format!("the comparison phase `{to}` never began or ended early"));
             };
             let (under, count) = match value_of(earlier) {
                 Ok(found) => found,
@@ -190,7 +190,7 @@ fn prometheus(
             };
             terms.push((to.clone(), under, count));
             if under == 0.0 {
-                return Answer::inconclusive(format!("the value of `{to}` is 0: there is nothing to divide by"));
+                return Answer::inconclusive(format!("the value of `{to}` is 0: the ratio is undefined"));
             }
             (value / under, Unit::Times, format!("{}x", text::digits(value / under)))
         }
@@ -221,8 +221,8 @@ fn one(over: Over, values: &[f64]) -> Option<f64> {
     }
 }
 
-/// `logs`: the lines within the phase that match. What could not be read leaves a limit that still holds open, and one
-/// that is missed already missed.
+/// `logs`: the lines within the phase that match. Unreadable logs make a limit that holds inconclusive, but not one
+/// that is already missed.
 fn logs(observations: &Observations, phase: usize, it: &Logs, seen: &LinesSeen) -> Answer {
     let span: &PhaseSpan = &observations.phases[phase];
     let limits = Limits { min: it.min.map(|min| min as f64), max: it.max.map(|max| max as f64) };
@@ -232,7 +232,7 @@ fn logs(observations: &Observations, phase: usize, it: &Logs, seen: &LinesSeen) 
     let mut answer = Answer::new(Unit::Count, limits, show).observed(count, count.to_string(), None);
     answer.samples = lines.len() as u64;
     answer.term("logs read", seen.read.to_string());
-    answer.term("decided by", "the exact count, by the cluster's time stamps".to_owned());
+    answer.term("decided by", "the exact count, by the cluster's timestamps".to_owned());
     for (index, (at, pod, line)) in lines.iter().take(QUOTED).enumerate() {
         answer.term(&format!("line {}", index + 1), format!("{} {pod}: {line}", text::seconds(seconds(*at))));
     }

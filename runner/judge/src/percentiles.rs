@@ -15,7 +15,7 @@ use super::{lateness, outcome, samples, shift, stats, text};
 use shakedown_observe::chance::Chance;
 use shakedown_observe::{Cell, Histogram, LoadObservations};
 
-/// What a percentile is of.
+/// The measure of a percentile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Of {
     /// From the due moment to the end.
@@ -37,13 +37,13 @@ impl Of {
 
     const fn words(self) -> &'static str {
         match self {
-            Self::Latency => "latency",
-            Self::FirstToken => "first token",
-            Self::TokenGap => "time between tokens",
+            Self::Latency => "a latency",
+            Self::FirstToken => "a first token",
+            Self::TokenGap => "an inter-token latency",
         }
     }
 
-    /// What there is one value of.
+    /// The unit with one value each.
     const fn noun(self) -> &'static str {
         match self {
             Self::Latency | Self::FirstToken => "request",
@@ -62,23 +62,23 @@ impl Of {
     }
 }
 
-/// A percentile of one phase and what it rests on.
+/// A percentile of one phase and its data.
 struct Term {
     of: Of,
     phase: String,
     values: Histogram,
     windows: Windows,
-    /// Seconds; none of nothing.
+    /// In seconds; none without values.
     value: Option<f64>,
-    /// True when the value is a request that was given up: the true one is at least as long.
+    /// True when the value is that of an abandoned request: the true one is at least as long.
     censored: bool,
-    /// Why there may be nothing, in words.
+    /// The failures in words, as the reason for missing values.
     failures: String,
-    /// True when failures are all there is: how long an answer takes is unknown.
+    /// True when no request succeeded: the duration of an answer is unknown.
     none_succeeded: bool,
     /// How long its failures took, by kind, in words; empty without failures.
     failed_after: String,
-    /// How many streams the values come from, where one has many: they share its fate.
+    /// The number of streams behind the values, if a stream has many: these values are not independent.
     streams: Option<u64>,
 }
 
@@ -115,12 +115,13 @@ impl Term {
         format!("{} ({})", self.text(), text::counted(self.values.len(), self.of.noun()))
     }
 
-    /// Values above so many seconds.
+    /// The number of values above this many seconds.
     fn above(&self, seconds: f64) -> u64 {
         self.values.iter().filter(|(microseconds, _)| *microseconds > seconds * 1e6).map(|(_, count)| count).sum()
     }
 
-    /// True when so few requests already contradict the limits: an exact test of the share beyond each.
+    /// True when this small number of requests already contradicts the limits, by an exact test of the share beyond
+    /// each.
     fn refutes(&self, percentile: Percentile, limits: Limits, confidence: f64) -> bool {
         let (n, share) = (self.values.len(), percentile.fraction());
         // At most `max` at percentile p says that at least p of the values are; at least `min`, that 1 - p are above.
@@ -129,11 +130,12 @@ impl Term {
         over || under
     }
 
-    /// Why its values come from too few streams to say anything, however many they are.
+    /// The reason why its values come from too few streams, regardless of their number.
     fn too_few_streams(&self, rules: &Rules) -> Option<String> {
         let streams = self.streams.filter(|streams| *streams < samples::FLOOR && !rules.is_overridden())?;
         Some(format!(
-            "the tokens of `{}` come from {}, and {} are needed: lengthen the phase, raise the load, or set `min_samples`",
+            "the tokens of `{}` come from {}, and {} are needed: lengthen the phase, raise the load, or set \
+             `min_samples`",
             self.phase,
             text::counted(streams, "stream"),
             samples::FLOOR
@@ -145,14 +147,14 @@ impl Term {
     }
 
     fn why_nothing(&self) -> String {
-        format!("no request of `{}` has a {}{}", self.phase, self.of.words(), self.failures)
+        format!("no request of `{}` has {}{}", self.phase, self.of.words(), self.failures)
     }
 
-    /// Why a value that is only a lower bound cannot be held against the limit.
+    /// The reason why a value that is only a lower bound cannot be compared with the limit.
     fn why_open(&self, fact: &str) -> String {
         match self.none_succeeded {
             true => self.why_nothing(),
-            false => format!("{fact}: the requests there were given up, so that the limit cannot be checked"),
+            false => format!("{fact}: the requests at this percentile were abandoned, so the limit cannot be checked"),
         }
     }
 }
@@ -162,7 +164,7 @@ fn tell_failures(answer: &mut Answer, term: &Term, of_what: LatencyOf) {
     if term.of == Of::Latency && !term.failed_after.is_empty() {
         answer.term(&format!("{} failures took", term.phase), term.failed_after.clone());
         let counted = match of_what {
-            LatencyOf::All => "every outcome; failures quicker than the percentile are left out",
+            LatencyOf::All => "all outcomes except failures that were faster than the percentile",
             LatencyOf::Successes => "successes only",
         };
         answer.term("counted", counted.to_owned());
@@ -218,8 +220,8 @@ fn with_outcomes<'a>(
     }
 }
 
-/// The answer, unless the value is too high only by the load generator's own lateness: then the service is not to blame.
-/// `without` says whether the value would be low enough without so many seconds of it.
+/// The answer, unless only the load generator's lateness makes the value too high: then the service is not the cause.
+/// `without` decides whether the value is low enough without this many seconds of lateness.
 fn unless_ours(
     asked: &Asked<'_>,
     of: Of,
@@ -232,7 +234,7 @@ fn unless_ours(
         return answer;
     }
     let why = format!(
-        "{}; up to {} of that is the load generator's own lateness: this machine was too busy to tell",
+        "{}; up to {} of that is lateness of the load generator: this machine was too busy to decide",
         answer.reason,
         text::seconds(late)
     );
@@ -288,7 +290,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
         return answer.small(&rules, &fact, it.percentile, &counts, refuted);
     }
     if baseline.censored {
-        let why = format!("{fact}, but the {}'s {} are requests that were given up", it.to, it.percentile);
+        let why = format!("{fact}, but the {}'s {} is the time of abandoned requests", it.to, it.percentile);
         return answer.verdict(Verdict::Inconclusive, why);
     }
     if let Some(floor) = it.or_below
@@ -303,8 +305,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
     if term.censored && cannot_be_checked(limits, value) {
         return answer.verdict(Verdict::Inconclusive, term.why_open(&fact));
     }
-    // A service that drifts even when nothing is done to it moves a ratio by itself: then a ratio that misses its limit has
-    // to be more than that drift.
+    // A service that drifts without a fault changes a ratio. A ratio that misses its limit must then exceed that drift.
     let drift = baseline.windows.drift(it.percentile.fraction());
     if let Some(factor) = drift {
         let words = format!("{} times the variance of independent requests", text::digits(factor));
@@ -316,16 +317,16 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
     {
         let windows = (&term.windows, &baseline.windows);
         let moved = shift::moved(windows, quantile, question, rules.confidence);
-        // A share cannot tell more than that all of the phase lies beyond; how far it lies, the interval knows.
+        // A share only shows that all of the phase lies beyond; the interval shows how far.
         let (from, slower) = question;
         let beyond = interval.is_some_and(|[low, high]| if slower { low > from } else { high < from });
         let far = far_from_any_drift(&baseline.windows, over * 1e6, slower);
         if far {
-            let words = format!("no request of it came within {} times of this", text::digits(FAR));
+            let words = format!("no request is within a factor of {} of this value", text::digits(FAR));
             answer.term(&format!("{} drifts, but", baseline.phase), words);
         }
         if !far && !beyond && moved.is_none_or(|moved| moved <= 1.0) {
-            let why = format!("the {} drifts by itself, which may be all of it", it.to);
+            let why = format!("the {} drifts without a fault, which may explain the whole change", it.to);
             // It grows with the root of the time.
             let advice = answer.longer(moved.map(|moved| moved.max(0.0).powi(-2)));
             return answer.unsure(&rules, &fact, &why, &advice);
@@ -335,19 +336,22 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
     if let Some(second) = second {
         answer.term(&format!("second baseline {}", it.percentile), second.words());
         if second.differs() {
-            answer.term("drifting", format!("after the recovery it is {} times the first", text::digits(second.ratio)));
+            answer.term(
+                "drifting",
+                format!("after the recovery it is {} times the first baseline", text::digits(second.ratio)),
+            );
             let against_second = value / second.ratio;
             if !limits.hold(value) && limits.hold(against_second) && !term.censored {
                 let why = format!(
-                    "the run drifts: it is {} times the {} after the recovery",
+                    "the run drifts: the value is only {} times the {} after the recovery",
                     text::digits(against_second),
                     it.percentile
                 );
-                return answer.unsure(&rules, &fact, &why, "; run it again when the service is steady");
+                return answer.unsure(&rules, &fact, &why, "; repeat the run when the service is in a steady state");
             }
         }
     }
-    // A baseline that moves by more than the limit leaves room for is no measure.
+    // A baseline that moves by more than the margin of the limit is not a valid reference.
     let trend = Trend::new(stats::judged(asked.load, first), quantile, pick);
     let moves = trend.map(|it| (it.factor(), value * under * 1e6 / it.to, format!("was {}", it.words())));
     if let Some((_, _, words)) = &moves {
@@ -361,7 +365,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &LatencyRatio, of: Of) -> Answer {
     for (factor, against, words) in [after, moves].into_iter().flatten() {
         let fails_anyway = !limits.hold(value) && !limits.hold(against);
         if factor > room && !fails_anyway {
-            let why = format!("the {} is no measure for that: its {} {words}", it.to, it.percentile);
+            let why = format!("the {} is not a valid reference: its {} {words}", it.to, it.percentile);
             return answer.unsure(
                 &rules,
                 &fact,

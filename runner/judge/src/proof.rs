@@ -15,7 +15,7 @@ use shakedown_schemas::scenario::RecoveryTime;
 use super::bootstrap::Windows;
 use super::long_run::{FEWEST_WINDOWS, LongRun};
 use super::numbers::{freedom_of_sum, hypergeometric_at_least, student_quantile};
-use super::recovery::{Band, State, Window, baseline_index};
+use super::recovery::{Band, Window, WindowState, baseline_index};
 use super::stats::{self, judged, total};
 use super::steady::inflation;
 use super::{samples, shift, text};
@@ -34,13 +34,13 @@ const NOISE: f64 = 1.1;
 /// few terms underestimates how much a level that wanders moves; the value is from the bench.
 const MARGIN: f64 = 1.25;
 
-/// A level may come to a limit by itself that is so many standard deviations away.
+/// The number of standard deviations within which a level may reach the limit by chance.
 const REACH: f64 = 5.0;
 
-/// What the requests of a load show about a phase.
+/// The evidence of a load's requests about a phase.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Comparison {
-    /// What changed, in words; empty where nothing did beyond chance.
+    /// The significant changes in words; empty without any.
     pub(super) changes: Vec<String>,
     /// When the first window was out of tolerance, in seconds since the load's start.
     pub(super) onset_s: Option<f64>,
@@ -97,7 +97,7 @@ fn success(load: &LoadObservations, (first, phase): (usize, usize), chance: f64)
         .then(|| format!("success rate {} to {}", text::percent(1.0 - before), text::percent(1.0 - during)))
 }
 
-/// A change of a percentile of the latency that lasts.
+/// A lasting change of a percentile of the latency.
 fn latency(
     load: &LoadObservations,
     (first, phase): (usize, usize),
@@ -137,7 +137,7 @@ impl OutOfTolerance {
         let band = Band::new(observations, load, &RecoveryTime::default()).ok()?;
         let known = |from_ns, to_ns| -> Vec<Window> {
             let windows = band.windows(load, from_ns, to_ns);
-            windows.into_iter().filter(|it| it.state != State::Unknown).collect()
+            windows.into_iter().filter(|it| it.state != WindowState::Unknown).collect()
         };
         let before = known(baseline.judged_from_ns, baseline.judged_to_ns);
         let during = known(span.active_ns, span.judged_to_ns);
@@ -150,7 +150,7 @@ impl OutOfTolerance {
             Self { how, before: count(&before), during: count(&during), inflation, onset_s }
         };
         let of_level = if reaches(&levels, band.p95_us.ln()) { resemblance(&levels) } else { 1.0 };
-        let is_slow = |it: &Window| it.state == State::Bad && !it.fails;
+        let is_slow = |it: &Window| it.state == WindowState::Bad && !it.fails;
         Some(vec![one("with too many failures", |it| it.fails, 1.0), one("too slow", is_slow, of_level)])
     }
 
@@ -179,7 +179,7 @@ impl OutOfTolerance {
 }
 
 /// True when a level varies so much that it may come to the limit by itself: its mean lies within [`REACH`] standard
-/// deviations of it. Of a level that stays far below, the order says nothing about windows out of tolerance.
+/// deviations of it. For a level far below the limit, the order is irrelevant for windows out of tolerance.
 fn reaches(levels: &[f64], limit: f64) -> bool {
     let n = levels.len().max(1) as f64;
     let mean = levels.iter().sum::<f64>() / n;

@@ -1,4 +1,4 @@
-//! The question that an expectation asks, in words and numbers, before anybody answers it.
+//! The question that an expectation asks, in words and numbers, without its answer.
 
 use shakedown_schemas::result::Unit;
 use shakedown_schemas::scenario::{CountLimits, Expectation, LatencyOf};
@@ -13,7 +13,7 @@ pub(super) struct Question {
     pub(super) title: String,
     /// The unit of its answer.
     pub(super) unit: Unit,
-    /// The limits of its answer; none where several kinds have several, which only words can hold.
+    /// The limits of its answer; none if there are several, which only the words contain.
     pub(super) limits: Limits,
     /// The limits in words.
     pub(super) limit_text: String,
@@ -123,7 +123,7 @@ impl Question {
     }
 }
 
-/// What a value is of, for the beginning of a title; nothing for the latency.
+/// The measured outcomes, for the beginning of a title; empty for all.
 const fn of(it: LatencyOf) -> &'static str {
     match it {
         LatencyOf::All => "",
@@ -199,7 +199,7 @@ mod tests {
         }
     }
 
-    /// One limit can be drawn beside the observed value; of several only words tell which is whose.
+    /// One limit can be drawn next to the observed value; several limits are only in words.
     #[test]
     fn several_limits_are_only_in_words() {
         let limits = |max: f64| Limits { min: None, max: Some(max) };

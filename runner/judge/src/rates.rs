@@ -17,7 +17,7 @@ use super::stats::{self, Placed};
 use super::{samples, text};
 use shakedown_observe::Cell;
 
-/// What is counted.
+/// The counted unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Of {
     /// Answers that succeeded.
@@ -42,11 +42,11 @@ impl Of {
     }
 }
 
-/// A rate of one phase and what it rests on.
+/// A rate of one phase and its data.
 struct Term {
     phase: String,
     requests: u64,
-    /// The answers that succeeded, and what is counted of them.
+    /// The successful answers, and the count of their unit.
     answers: u64,
     count: u64,
     seconds: f64,
@@ -137,7 +137,7 @@ pub(super) fn tokens(asked: &Asked<'_>, it: &TokenRate) -> Answer {
         }
     };
     let shown = format!("{}/s", text::digits(term.per_second));
-    let fact = format!("{} tokens per second came", text::digits(term.per_second));
+    let fact = format!("{} tokens per second were received", text::digits(term.per_second));
     let mut answer = Answer::new(Unit::Count, limits, text::digits).observed(term.per_second, shown, range);
     answer.samples = term.requests;
     answer.term("tokens", term.count.to_string());
@@ -162,7 +162,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Of) -> Answer {
         return Answer::inconclusive(why);
     }
     if baseline.count == 0 {
-        return Answer::inconclusive(format!("`{}` has no {}: there is nothing to divide by", it.to, of.words()));
+        return Answer::inconclusive(format!("`{}` has no {}: the ratio is undefined", it.to, of.words()));
     }
     let value = term.per_second / baseline.per_second;
     let range = match (term.spread, baseline.spread) {
@@ -170,7 +170,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Of) -> Answer {
         _ => nothing_came(&term, baseline.count as f64 / baseline.answers as f64)
             .map(|[low, high]| [low, high / baseline.per_second]),
     };
-    // What a service brings changes with what it is asked for.
+    // The throughput of a service changes with the rate of its requests.
     let asked_for = match (term.asked_for, baseline.asked_for) {
         // In whole hundredths.
         (Some(now), Some(before)) if before > 0.0 && ((now / before - 1.0) * 100.0).trunc() != 0.0 => {
@@ -184,10 +184,13 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Of) -> Answer {
     answer.samples = term.requests.min(baseline.requests);
     answer.term(&format!("{} {}", term.phase, of.words()), term.explained());
     answer.term(&format!("{} {}", baseline.phase, of.words()), baseline.explained());
-    // How much gets done depends on how long each answer takes: where that drifted, so may this have.
+    // Throughput depends on the duration of the answers: if that drifted, the throughput may have drifted as well.
     let second = Second::new(asked.observations, asked.load, (phase, asked.phase), 0.5, |it| &it.latency, asked.seed);
     if let Some(second) = second.filter(Second::differs) {
-        answer.term("drifting", format!("p50 after the recovery is {} times the first", text::digits(second.ratio)));
+        answer.term(
+            "drifting",
+            format!("p50 after the recovery is {} times the first baseline", text::digits(second.ratio)),
+        );
     }
     if !rules.enough(answer.samples) {
         let counts = [(term.phase.as_str(), term.requests), (baseline.phase.as_str(), baseline.requests)];
@@ -196,7 +199,8 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Of) -> Answer {
     answer.decide(&rules, &fact)
 }
 
-/// The interval of a rate to which nothing came: three answers could have, each with so much. None where nobody knows.
+/// The interval of a rate of zero: up to three answers may have been missed (rule of three). None if the size of an
+/// answer is unknown.
 fn nothing_came(term: &Term, per_answer: f64) -> Option<[f64; 2]> {
     let nothing = term.count == 0 && term.requests > 0 && per_answer.is_finite();
     nothing.then(|| [0.0, 3.0 * per_answer / term.seconds])
@@ -208,12 +212,12 @@ fn total_of(asked: &Asked<'_>, phases: impl Iterator<Item = usize>) -> Cell {
     stats::sum(&totals.iter().collect::<Vec<_>>(), Cell::merge)
 }
 
-/// Why a load has no tokens at all although answers succeeded: then it does not speak of any.
+/// The reason why a load has no tokens although answers succeeded: its answers have no token count.
 fn no_tokens(asked: &Asked<'_>, phases: &[usize]) -> Option<String> {
     let total = total_of(asked, phases.iter().copied());
     (total.tokens == 0 && total.succeeded > 0).then(|| {
         format!(
-            "the answers of load `{}` count no tokens: only streams of `openai` and answers with `usage` do",
+            "the answers of load `{}` have no token count: only streams of `openai` and answers with `usage` have one",
             asked.load.name
         )
     })

@@ -26,7 +26,7 @@ use shakedown_observe::{LoadObservations, Observations, PhaseSpan};
 mod band;
 mod settling;
 
-pub(super) use band::{Band, State, Window};
+pub(super) use band::{Band, Window, WindowState};
 use band::{KNOWN, baseline, within};
 use settling::Settling;
 
@@ -48,7 +48,7 @@ pub(super) fn recovered(
     Some((Settling::new(&band, &windows).first_ns?, to_ns))
 }
 
-/// When what follows a phase's removal can no longer be seen: the next phase with faults begins, or the load ends.
+/// The end of the observations after a removal: the start of the next phase with faults, or the end of the load.
 fn horizon(observations: &Observations, fault_phase: usize) -> u64 {
     let after = observations.phases.iter().skip(fault_phase + 1);
     let next = after.clone().find(|span| span.has_faults).map(|span| span.start_ns);
@@ -84,7 +84,7 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
     answer.term("hold", it.hold.to_string());
     answer.term("counted from", "the confirmed removal, by the runner's monotonic clock".to_owned());
     answer.term("decided by", "windows of requests by the moment when they were due".to_owned());
-    if windows.iter().all(|window| window.state == State::Unknown) {
+    if windows.iter().all(|window| window.state == WindowState::Unknown) {
         let why = format!("no window of {} after the removal has {KNOWN} requests", text::seconds(resolution));
         return answer.verdict(Verdict::Inconclusive, why);
     }
@@ -106,7 +106,7 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
     let observed = seconds(windows.last().map_or(0, |window| window.end_ns - removed_ns));
     answer.censored = true;
     match settling.trailing_ns {
-        // Steady at the end, but not for long enough: only what is too late already can be told.
+        // Steady at the end, but not for long enough: the only certain verdict is a recovery that is already too late.
         Some(start_ns) => {
             let value = seconds(start_ns - removed_ns);
             let held = observed - value;
@@ -115,7 +115,7 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
             if limits.low_enough(value) {
                 let more = text::seconds((it.hold.as_secs_f64() - held).max(resolution));
                 let why = format!(
-                    "{since}, but that was seen for only {} of {}: lengthen the phase by {more}",
+                    "{since}, but this was observed for only {} of {}: lengthen the phase by {more}",
                     text::seconds(held),
                     it.hold
                 );
@@ -125,10 +125,10 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
             }
         }
         None => {
-            let last_known = windows.iter().rev().find(|window| window.state != State::Unknown);
+            let last_known = windows.iter().rev().find(|window| window.state != WindowState::Unknown);
             let answer = answer.observed(observed, format!("> {}", text::seconds(observed)), None);
-            if last_known.is_some_and(|window| window.state == State::Good) {
-                let why = "the last windows have too few requests to tell whether the service had recovered".to_owned();
+            if last_known.is_some_and(|window| window.state == WindowState::Good) {
+                let why = "the last windows have too few requests to decide whether the service recovered".to_owned();
                 return answer.verdict(Verdict::Inconclusive, why);
             }
             let expected = limits.text(text::seconds);
@@ -190,7 +190,7 @@ fn recovery(
     band: Band,
 ) -> Recovery {
     let during = band.windows(load, span.start_ns, span.judged_to_ns);
-    let onset = during.iter().position(|window| window.state == State::Bad);
+    let onset = during.iter().position(|window| window.state == WindowState::Bad);
     let failover = onset.map(|onset| Settling::new(&band, &during[onset..])).unwrap_or_default();
     let horizon_ns = horizon(observations, index);
     let after = span.removed_ns.map_or_else(Vec::new, |removed| band.windows(load, removed, horizon_ns));
@@ -223,9 +223,9 @@ fn out_of_tolerance(windows: &[Window]) -> f64 {
     let mut sum_ns = 0;
     for window in windows {
         bad = match window.state {
-            State::Bad => true,
-            State::Good => false,
-            State::Unknown => bad,
+            WindowState::Bad => true,
+            WindowState::Good => false,
+            WindowState::Unknown => bad,
         };
         sum_ns += if bad { window.end_ns - window.start_ns } else { 0 };
     }

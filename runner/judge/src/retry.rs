@@ -1,11 +1,11 @@
-//! Repeating a scenario, and what its attempts come to together. Nothing is repeated unless it is asked for, and what was
-//! repeated says so wherever its verdict is shown.
+//! Repeats a scenario and combines its attempts. Nothing is repeated unless an option requests it, and every report of
+//! the verdict names the repetition.
 
 use shakedown_schemas::result::{Attempt, ScenarioResult, Verdict};
 
 use super::text;
 
-/// How often a scenario may be repeated, by what it came to.
+/// The maximum number of repetitions of a scenario, by its verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retries {
     /// After an inconclusive attempt.
@@ -17,8 +17,8 @@ pub struct Retries {
 }
 
 impl Retries {
-    /// Whether to repeat after these attempts, of which this is the last verdict. Errors are never repeated: the
-    /// environment does not get better by insisting.
+    /// Decides whether to repeat after these attempts, given the last verdict. Errors are never repeated: a repetition
+    /// does not fix the environment.
     pub fn again(&self, earlier: &[Attempt], verdict: Verdict) -> bool {
         let spent = |of: Verdict| earlier.iter().filter(|attempt| attempt.verdict == of).count() as u64;
         match verdict {
@@ -29,7 +29,7 @@ impl Retries {
     }
 }
 
-/// What an attempt that is not the last one came to.
+/// The outcome of an attempt before the last one.
 pub fn attempt(result: &ScenarioResult) -> Attempt {
     Attempt {
         verdict: result.verdict,
@@ -51,13 +51,13 @@ pub fn settle(result: &mut ScenarioResult, earlier: Vec<Attempt>, retries: &Retr
         result.flaky = true;
         let reason = worst.reason.strip_prefix("failed: ").unwrap_or(&worst.reason);
         if retries.flaky_passes {
-            result.reason = format!("passed, but flaky: only the last of {tries}; before: {reason}");
+            result.reason = format!("passed, but flaky: only the last of {tries} passed; before: {reason}");
         } else {
             result.verdict = Verdict::Fail;
-            result.reason = format!("failed: flaky, it passed only in the last of {tries}; before: {reason}");
+            result.reason = format!("failed: flaky, only the last of {tries} passed; before: {reason}");
         }
     } else {
-        result.reason = format!("{} (in the last of {tries}; before: {})", result.reason, worst.reason);
+        result.reason = format!("{} (the last of {tries}; before: {})", result.reason, worst.reason);
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
         let mut last = result(Verdict::Pass, "passed: 3 expectations hold");
         settle(&mut last, earlier(&[Verdict::Inconclusive, Verdict::Fail]), &Retries::default());
         assert_eq!((last.verdict, last.flaky, last.attempts.len()), (Verdict::Fail, true, 2));
-        assert_eq!(last.reason, "failed: flaky, it passed only in the last of 3 attempts; before: fail: why");
+        assert_eq!(last.reason, "failed: flaky, only the last of 3 attempts passed; before: fail: why");
         let mut last = result(Verdict::Pass, "passed: 3 expectations hold");
         settle(&mut last, earlier(&[Verdict::Fail]), &Retries { flaky_passes: true, ..Retries::default() });
         assert_eq!((last.verdict, last.flaky), (Verdict::Pass, true));
@@ -109,7 +109,7 @@ mod tests {
         let mut last = result(Verdict::Pass, "passed: 3 expectations hold");
         settle(&mut last, earlier(&[Verdict::Inconclusive]), &Retries::default());
         assert_eq!((last.verdict, last.flaky), (Verdict::Pass, false));
-        assert_eq!(last.reason, "passed: 3 expectations hold (in the last of 2 attempts; before: inconclusive: why)");
+        assert_eq!(last.reason, "passed: 3 expectations hold (the last of 2 attempts; before: inconclusive: why)");
         let mut last = result(Verdict::Fail, "failed: too slow");
         settle(&mut last, earlier(&[Verdict::Fail]), &Retries::default());
         assert_eq!(last.reason, "failed: too slow (after 2 attempts)");

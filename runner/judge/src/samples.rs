@@ -3,10 +3,10 @@
 
 use super::numbers::binomial_at_most;
 
-/// Below this nothing is claimed, whatever the question.
+/// Below this number every answer is inconclusive.
 pub(super) const FLOOR: u64 = 20;
 
-/// Below this not even a failure is claimed.
+/// Below this number not even a failure is decided.
 const FLOOR_FOR_FAILURE: u64 = 10;
 
 /// Requests for a percentile, in each of its terms.
@@ -28,7 +28,7 @@ pub(super) fn percentile(fraction: f64) -> u64 {
 /// still meets `min: t` when `n >= 1 / (1 - t)`: 100 for 99 %. `max: t` mirrors (`n >= 1 / t`). Never under 20, and
 /// never more than 300: by the rule of three, 300 requests without a failure show with 95 % that fewer than one
 /// percent fail, and finer limits (99.9 %, 100 %) are then about the requests of this run, which were all counted.
-/// Whoever wants a claim about the service asks for `decide: interval`.
+/// For a claim about the service, use `decide: interval`.
 pub(super) fn success_rate(min: Option<f64>, max: Option<f64>) -> u64 {
     let alone = |margin: f64| (1.0 / margin - 1e-9).ceil().min(300.0) as u64;
     let low = min.map_or(0, |limit| alone(1.0 - limit));

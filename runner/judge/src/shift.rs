@@ -13,9 +13,9 @@ use super::bootstrap::Windows;
 use super::long_run::{FEWEST_WINDOWS, LongRun};
 use super::numbers::{freedom_of_sum, student_quantile};
 
-/// By how many times the least that tells it from chance a percentile moved against `times` that of an earlier phase, in
-/// one direction: more than 1 is told, less than 0 moved the other way. It grows with the root of the time. None where
-/// either phase has too few windows.
+/// The change of a percentile relative to `times` that of an earlier phase, in one direction, as a multiple of the
+/// smallest significant change: more than 1 is significant, less than 0 is a change in the other direction. It grows
+/// with the root of the time. None where either phase has too few windows.
 pub(super) fn moved(
     (phase, earlier): (&Windows, &Windows),
     quantile: f64,
@@ -39,7 +39,8 @@ pub(super) fn moved(
     Some(difference / least.max(f64::MIN_POSITIVE))
 }
 
-/// The variance of a share of so many values, from how the counts of its windows lie apart, and its degrees of freedom.
+/// The variance of a share of this many values, from the spread of the counts of its windows, and its degrees of
+/// freedom.
 fn spread(apart: &[f64], values: f64) -> (f64, f64) {
     let LongRun { variance, freedom } = LongRun::of(apart);
     (variance * apart.len() as f64 / (values * values), freedom)

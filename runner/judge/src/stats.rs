@@ -117,7 +117,7 @@ pub(super) fn errors(failed: &BTreeMap<Failure, u64>) -> IndexMap<String, u64> {
     sorted.into_iter().map(|(failure, count)| (failure.to_string(), *count)).collect()
 }
 
-/// What each load's requests show over time: windows of a second that begin anew with every part of every phase, or
+/// The requests of each load over time: windows of a second that begin anew with every part of every phase, or
 /// longer ones where a load would have more than about 1,200 of them. A rest shorter than half a window belongs to the
 /// window before it.
 pub fn series(observations: &Observations) -> Vec<LoadSeries> {

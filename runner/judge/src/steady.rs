@@ -1,10 +1,11 @@
-//! Whether a stretch of requests is in a steady state: no trend in it, and no point from which it is another.
+//! Checks that a stretch of requests is in a steady state: no trend and no change point.
 //!
-//! Looked at are the logarithm of the median latency and the share of requests that succeed, window by window. A gate must
-//! not cry wolf, so that both tests ask for much: a change that matters ([`FACTOR`] and [`FLOOR_US`]; [`SHARE`]), with a
-//! chance of less than one in a thousand, where neighbouring windows count as far as they are independent of each other
-//! (their lag-one correlation).
-//! - Trend: Theil and Sen's slope (Sen 1968) for its size, and how many standard errors of a slope it is for its chance.
+//! Looked at are the logarithm of the median latency and the share of requests that succeed, window by window. A gate
+//! must not raise false alarms, so both tests require strong evidence: a change that matters ([`FACTOR`] and
+//! [`FLOOR_US`]; [`SHARE`]), with a chance of less than one in a thousand, where neighbouring windows count as far as
+//! they are independent of each other (their lag-one correlation).
+//! - Trend: Theil and Sen's slope (Sen 1968) for its size, and how many standard errors of a slope it is for its
+//! chance.
 //! - Change point: Pettitt's test ("A non-parametric approach to the change-point problem", Applied Statistics 28(2),
 //!   1979) for its place and chance, the medians before and after it for its size, and how many standard errors apart
 //!   they are.
@@ -16,10 +17,10 @@ use super::stats::{self, Placed, sum};
 use super::text;
 use shakedown_observe::Cell;
 
-/// How many times the latency at the beginning that at the end must be, in either direction.
+/// The smallest ratio between the latencies at the end and at the beginning that counts, in either direction.
 const FACTOR: f64 = 1.5;
 
-/// A change of less, in microseconds, is none: a busy machine's own scheduling decides about it.
+/// A smaller change, in microseconds, does not count: the scheduling of a busy machine causes it.
 const FLOOR_US: f64 = 10_000.0;
 
 /// By how much the share of requests that succeed must change.
@@ -38,10 +39,10 @@ const WINDOWS: usize = 10;
 /// More windows are merged: the slopes of all pairs are looked at.
 const MOST_WINDOWS: u64 = 200;
 
-/// What is looked at, window by window.
+/// The measure, window by window.
 struct Measure {
     name: &'static str,
-    /// Its value of a window; none where the window says nothing of it.
+    /// Its value in a window; none if the window has no value.
     of: fn(&Cell) -> Option<f64>,
     /// Whether two values are so far apart that it matters.
     matters: fn(f64, f64) -> bool,
@@ -63,7 +64,7 @@ const SUCCESS: Measure = Measure {
     shown: text::percent,
 };
 
-/// What is not steady, in words; none for a steady stretch, or one that is too short to tell.
+/// The change in words; none for a steady stretch, or for one that is too short.
 pub(super) fn unsteady<'a>(cells: impl Iterator<Item = Placed<'a>>) -> Option<String> {
     let windows = windows(&cells.collect::<Vec<_>>());
     [LATENCY, SUCCESS].iter().find_map(|measure| {
@@ -126,7 +127,7 @@ fn trend(values: &[f64], measure: &Measure) -> Option<String> {
     let error = (variance(&residuals) * 12.0 / (count * (count * count - 1.0))).sqrt();
     (slope.abs() > ERRORS * error && (measure.matters)(from, to)).then(|| {
         let word = if to > from { "rises" } else { "falls" };
-        format!("{} {word} all along, from {} to {}", measure.name, (measure.shown)(from), (measure.shown)(to))
+        format!("{} {word} throughout, from {} to {}", measure.name, (measure.shown)(from), (measure.shown)(to))
     })
 }
 
@@ -165,8 +166,8 @@ fn jump(values: &[f64], measure: &Measure) -> Option<String> {
     if chance >= CHANCE || (after - before).abs() <= ERRORS * error || !(measure.matters)(before, after) {
         return None;
     }
-    // A trend looks like a jump in its middle; it is told as what it is. Each side has nine windows or more: with fewer
-    // no chance is as small as that.
+    // A trend looks like a jump in its middle and is reported as a trend. Each side has nine windows or more: with
+    // fewer no chance is as small as that.
     let is_level = |part: &[f64]| {
         let third = part.len() / 3;
         let (first, last) = (middle(part[..third].to_vec()), middle(part[part.len() - third..].to_vec()));
@@ -175,7 +176,7 @@ fn jump(values: &[f64], measure: &Measure) -> Option<String> {
     (is_level(&values[..at]) && is_level(&values[at..])).then(|| {
         let share = text::percent((at as f64 / count * 100.0).round() / 100.0);
         let (before, after) = ((measure.shown)(before), (measure.shown)(after));
-        format!("{} jumps from {before} to {after} after {share} of it", measure.name)
+        format!("{} jumps from {before} to {after} after {share} of the phase", measure.name)
     })
 }
 

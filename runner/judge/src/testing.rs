@@ -32,17 +32,17 @@ pub struct Outcome {
 }
 
 impl Request<'_> {
-    /// It succeeds after so many milliseconds.
+    /// It succeeds after this many milliseconds.
     pub const fn ok_in(&self, ms: f64) -> Outcome {
         Outcome { failure: None, ms, first_token_ms: None, stream: None }
     }
 
-    /// It fails at once: nobody listens.
+    /// It fails immediately: connection refused.
     pub const fn refused(&self) -> Outcome {
         Outcome { failure: Some(Failure::Refused), ms: 0.1, first_token_ms: None, stream: None }
     }
 
-    /// It is given up after 30 s.
+    /// It times out after 30 s.
     pub const fn timeout(&self) -> Outcome {
         Outcome { failure: Some(Failure::Timeout), ms: 30_000.0, first_token_ms: None, stream: None }
     }
@@ -60,7 +60,7 @@ fn nanoseconds(seconds: f64) -> u64 {
 }
 
 impl<'a> Timeline<'a> {
-    /// Requests at so many per second, on an exact schedule.
+    /// Requests at this rate per second, on an exact schedule.
     pub fn new(rate: f64) -> Self {
         Self { interval: 1.0 / rate, spans: Vec::new(), answer: Box::new(|it| it.ok_in(10.0)) }
     }
@@ -85,7 +85,7 @@ impl<'a> Timeline<'a> {
         self
     }
 
-    /// Adds a phase with faults that are proven at once and whose removal is confirmed at its end.
+    /// Adds a phase with faults that are proven immediately and whose removal is confirmed at its end.
     #[must_use]
     pub fn fault_phase(self, name: &str, seconds: f64) -> Self {
         self.phase(name, seconds).edit(|span| {
@@ -94,13 +94,13 @@ impl<'a> Timeline<'a> {
         })
     }
 
-    /// Leaves the first so many seconds of the last phase out of its expectations.
+    /// Excludes the first seconds of the last phase from its expectations.
     #[must_use]
     pub fn settle(self, seconds: f64) -> Self {
         self.edit(|span| span.judged_from_ns = span.active_ns + nanoseconds(seconds))
     }
 
-    /// The last so many seconds of the last phase undo its faults.
+    /// The faults of the last phase are undone in its last seconds.
     #[must_use]
     pub fn undoing(self, seconds: f64) -> Self {
         self.edit(|span| span.judged_to_ns = span.end_ns - nanoseconds(seconds))

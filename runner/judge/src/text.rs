@@ -1,4 +1,4 @@
-//! Numbers as people read them in verdicts: short, with their unit, and never rounded onto a limit that they miss.
+//! Numbers in verdicts: short, with their unit, and never rounded to a limit that they miss.
 
 use shakedown_schemas::result::Unit;
 use shakedown_schemas::units::short;
@@ -93,7 +93,7 @@ mod tests {
         {
             assert_eq!(seconds(value), text);
         }
-        // What rounds to a whole one is told in the larger unit.
+        // A value that rounds to a whole larger unit is shown in that unit.
         assert_eq!([0.000_999_4, 0.000_999_5, 0.9994, 0.9995].map(seconds), ["999us", "1ms", "999ms", "1s"]);
         let in_units = [Unit::Fraction, Unit::Seconds, Unit::Times, Unit::Count].map(|it| interval(it, [0.25, 0.5]));
         assert_eq!(in_units, ["25% to 50%", "250ms to 500ms", "0.25 to 0.5", "0.25 to 0.5"]);

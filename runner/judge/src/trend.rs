@@ -1,6 +1,6 @@
-//! Whether a percentile rises or falls all through a baseline: one that is still warming up is no measure for what comes
-//! after it. `steady` refuses a baseline for a large change of its median; this looks at the percentile that a ratio is of,
-//! also in a short baseline, and only says by how much it moves.
+//! Whether a percentile rises or falls all through a baseline: a baseline that is still warming up is not a valid
+//! reference. `steady` refuses a baseline for a large change of its median; this looks at the percentile that a ratio
+//! is of, also in a short baseline, and only says by how much it moves.
 //!
 //! The test is Mann and Kendall's for a trend (Kendall, "Rank Correlation Methods", 1948) over windows, with the variance
 //! of neighbouring windows that resemble each other; the size is Theil and Sen's slope.
@@ -11,11 +11,11 @@ use super::steady::{self, inflation};
 use super::text;
 use shakedown_observe::{Cell, Histogram};
 
-/// A window has so many values at least, and there are so many windows.
+/// The fewest values of a window, and the fewest windows.
 const IN_WINDOW: u64 = 10;
 const WINDOWS: usize = 6;
 
-/// With fewer windows nothing is known about how they resemble each other.
+/// With fewer windows their correlation is unknown.
 const FEW_WINDOWS: usize = 10;
 
 /// More windows are merged: the slopes of all pairs are looked at.

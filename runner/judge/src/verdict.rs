@@ -5,11 +5,11 @@ use shakedown_schemas::result::{ExpectationResult, FaultResult, Leftover, Scenar
 
 use super::text;
 
-/// The kind of the answer that says why no fault was injected.
+/// The kind of the answer with the reason why no fault was injected.
 pub const BASELINE: &str = "baseline";
 
 /// The verdict of a scenario and the sentence that says why: the worst of its expectations, its faults' injections
-/// and removals, the run's own errors and what it left behind. A scenario that expected nothing is inconclusive.
+/// and removals, the run's errors and its leftovers. A scenario without expectations is inconclusive.
 pub fn scenario_verdict(
     expectations: &[ExpectationResult],
     faults: &[FaultResult],
@@ -19,7 +19,7 @@ pub fn scenario_verdict(
     let mut findings: Vec<(Verdict, String)> = Vec::new();
     findings.extend(leftovers.iter().map(|it| (Verdict::Error, format!("{} was left behind: {}", it.what, it.error))));
     findings.extend(errors.iter().map(|error| (Verdict::Error, error.clone())));
-    // Why no fault was injected comes before what follows from it.
+    // The reason why no fault was injected comes before its consequences.
     let refused = expectations.iter().find(|it| it.kind == BASELINE);
     findings.extend(refused.map(|it| (it.verdict, it.reason.clone())));
     for fault in faults.iter().filter(|fault| refused.is_none() || fault.state != FaultState::Planned) {
@@ -45,7 +45,7 @@ pub fn scenario_verdict(
     let worst = findings.iter().map(|(verdict, _)| *verdict).max().unwrap_or_default();
     if worst == Verdict::Pass {
         return if expectations.is_empty() {
-            (Verdict::Inconclusive, "inconclusive: the scenario expects nothing".to_owned())
+            (Verdict::Inconclusive, "inconclusive: the scenario has no expectations".to_owned())
         } else {
             (Verdict::Pass, passed(expectations.len() as u64, faults.len() as u64))
         };

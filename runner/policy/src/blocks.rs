@@ -1,7 +1,7 @@
 //! The complement of blocked addresses, as `ipBlock` entries with ports.
 //!
 //! Blocks of addresses nest or are apart, so they form a tree: each one stays open on the ports that no block around it
-//! forbids, and leaves out the blocks just below it. What does not belong here: which blocks, and Kubernetes' types.
+//! forbids, and leaves out the blocks just below it. The choice of blocks and Kubernetes' types are elsewhere.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ pub(super) fn complement(roots: &[Cidr], pods: &[Cidr], nodes: &[Cidr], blocked:
         let ports = open_ports(cidr);
         let around = kept.iter().rev().find(|(outer, _)| outer.contains(cidr));
         match around {
-            // Open just like what is around it.
+            // Open like its surroundings.
             Some((_, outer_ports)) if *outer_ports == ports => continue,
             Some((outer, _)) => children.entry(*outer).or_default().push(cidr),
             None => {}

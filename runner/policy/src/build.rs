@@ -1,4 +1,4 @@
-//! Builds the one NetworkPolicy that makes a cut: an allow-list of everything that is not to be cut.
+//! Builds the NetworkPolicy of a cut: an allow-list of every link that stays open.
 //!
 //! Per direction it allows the pods of namespaces without a blocked peer; in each other namespace the pods outside the
 //! blocked selectors, and those inside on their other ports; and all addresses that are neither pods' nor blocked. The
@@ -15,18 +15,17 @@ use super::cut::{Block, BuildError, Built, Cut, Facts, Limit, MAX_TERMS, Namespa
 use super::labels::Selector;
 use super::net::Cidr;
 use super::pod::Pod;
+use super::policy_type::PolicyType;
 use super::ports::{PortSet, Protocol};
-use super::way::Way;
 use super::{blocks, terms};
 
 /// Ports up to this many are listed one by one where ranges are not known.
 const LISTED: u32 = 64;
 
-/// The labels by which a namespace is told from others: the one that Kubernetes puts on since 1.21, and the one that
-/// people put on before.
+/// The labels that identify a namespace: the one that Kubernetes sets since 1.21, and the one that users set before.
 const NAMESPACE_KEYS: [&str; 2] = ["kubernetes.io/metadata.name", "name"];
 
-/// What one direction allows: peers, by the ports on which they are open.
+/// The allowed peers of one direction, by their open ports.
 type Allowed = BTreeMap<PortSet, Vec<NetworkPolicyPeer>>;
 
 /// The policy that makes the cut, for these facts. Without error it cuts exactly the blocks' links, up to `limits`.
@@ -41,7 +40,7 @@ pub fn build(cut: &Cut, facts: &Facts<'_>) -> Result<Built, BuildError> {
         ..NetworkPolicySpec::default()
     };
     let mut types = Vec::new();
-    for way in Way::BOTH {
+    for way in PolicyType::BOTH {
         if !cut.blocks.iter().any(|block| block.applies(way)) {
             continue;
         }
@@ -52,10 +51,10 @@ pub fn build(cut: &Cut, facts: &Facts<'_>) -> Result<Built, BuildError> {
         let ranges = facts.other_ports == OtherPorts::Ranges;
         let rules = whole.into_iter().chain(allowed).map(|(ports, peers)| (kubernetes_ports(&ports, ranges), peers));
         match way {
-            Way::Egress => {
+            PolicyType::Egress => {
                 spec.egress = Some(rules.map(|(ports, to)| NetworkPolicyEgressRule { ports, to: Some(to) }).collect());
             }
-            Way::Ingress => {
+            PolicyType::Ingress => {
                 spec.ingress =
                     Some(rules.map(|(ports, from)| NetworkPolicyIngressRule { ports, from: Some(from) }).collect());
             }
@@ -77,7 +76,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Refuses what no policy can do, and notes what this one cannot do exactly.
+    /// Refuses cuts that no policy can make, and records the limits of this policy.
     fn check(&mut self) -> Result<(), BuildError> {
         for pod in targets(self.cut, self.facts) {
             if pod.host_network {
@@ -140,7 +139,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn allowed(&mut self, way: Way) -> Result<Allowed, BuildError> {
+    fn allowed(&mut self, way: PolicyType) -> Result<Allowed, BuildError> {
         let cut = self.cut;
         let mut pods: BTreeMap<&str, Vec<(Selector, PortSet)>> = BTreeMap::new();
         let mut addresses: Vec<(Cidr, PortSet)> = Vec::new();
@@ -149,8 +148,8 @@ impl Builder<'_> {
             let open = self.open_ports(block, way)?;
             match &block.peer {
                 Peer::Pods { namespace, selector, service_ips, .. } => {
-                    // Nobody connects from a service's address.
-                    let service_ips = service_ips.iter().filter(|_| way == Way::Egress);
+                    // No connection has a service's address as its source.
+                    let service_ips = service_ips.iter().filter(|_| way == PolicyType::Egress);
                     addresses.extend(service_ips.map(|ip| (Cidr::host(*ip), open.clone())));
                     peer_addresses
                         .extend(peer_pods(block, self.facts).flat_map(|pod| &pod.ips).map(|ip| Cidr::host(*ip)));
@@ -226,7 +225,7 @@ impl Builder<'_> {
         (key, value)
     }
 
-    /// The address families that the cluster uses; both when that cannot be told. Some plugins refuse the other one.
+    /// The address families of the cluster; both if unknown. Some plugins refuse the other one.
     fn families(&self) -> Vec<Cidr> {
         let pods = self.facts.cluster.pods().iter().flat_map(|pod| &pod.ips);
         let known = pods.chain(self.facts.nodes).map(|ip| Cidr::host(*ip).is_v6());
@@ -235,12 +234,12 @@ impl Builder<'_> {
     }
 
     /// The ports that a block leaves open.
-    fn open_ports(&mut self, block: &Block, way: Way) -> Result<PortSet, BuildError> {
+    fn open_ports(&mut self, block: &Block, way: PolicyType) -> Result<PortSet, BuildError> {
         let open = block.ports.negated();
         if self.facts.other_ports == OtherPorts::Ranges || listed(&open) <= LISTED {
             return Ok(open);
         }
-        let declares = way == Way::Ingress || matches!(block.peer, Peer::Pods { .. });
+        let declares = way == PolicyType::Ingress || matches!(block.peer, Peer::Pods { .. });
         if self.facts.other_ports == OtherPorts::Refuse || !declares {
             return Err(BuildError::NeedsEndPort { peer: block.described.clone(), ports: block.ports.clone() });
         }
@@ -249,8 +248,8 @@ impl Builder<'_> {
             .filter(|protocol| open.is_whole(*protocol))
             .fold(PortSet::none(), |set, protocol| set.or(&PortSet::whole(protocol)));
         let accepting: Vec<&Pod> = match way {
-            Way::Egress => peer_pods(block, self.facts).collect(),
-            Way::Ingress => targets(self.cut, self.facts).collect(),
+            PolicyType::Egress => peer_pods(block, self.facts).collect(),
+            PolicyType::Ingress => targets(self.cut, self.facts).collect(),
         };
         for port in accepting.iter().flat_map(|pod| &pod.ports) {
             declared = declared.or(&PortSet::range(port.protocol, port.number, port.number));
@@ -294,7 +293,7 @@ fn listed(ports: &PortSet) -> u32 {
         .sum()
 }
 
-/// The `ports` of a rule. None for all of them, which includes what is neither TCP, UDP nor SCTP.
+/// The `ports` of a rule. None for all of them, which includes protocols other than TCP, UDP and SCTP.
 fn kubernetes_ports(ports: &PortSet, ranges: bool) -> Option<Vec<NetworkPolicyPort>> {
     if ports.is_all() {
         return None;

@@ -1,9 +1,9 @@
-//! What a set of NetworkPolicies allows: the evaluator. It knows pods, namespaces and policies as plain data and answers
+//! The evaluator of a set of NetworkPolicies. It knows pods, namespaces and policies as plain data and answers
 //! for one connection at a time, quickly enough to be asked for every one.
 //!
-//! The rules are those of the NetworkPolicy API: a pod that no policy selects for a direction is open in it; one that
-//! is selected may do what any of those policies allows, and nothing else; a connection needs the egress of its source
-//! and the ingress of its destination. What the API leaves to plugins is a choice here, said where it is made.
+//! The rules are those of the NetworkPolicy API: a pod that no policy selects for a direction is open in it; a selected
+//! pod may only do what at least one of those policies allows; a connection needs the egress of its source and the
+//! ingress of its destination. What the API leaves to plugins is a choice here, said where it is made.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,8 +14,8 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use super::compiled::{Policy, Remote, Rule};
 use super::labels::Labels;
 use super::pod::{ContainerPort, Pod, PolicyName};
+use super::policy_type::PolicyType;
 use super::ports::Protocol;
-use super::way::Way;
 
 /// One end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub enum Endpoint<'a> {
     Address(IpAddr),
 }
 
-/// A connection that somebody opens.
+/// A connection between two ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connection<'a> {
     /// Who opens it.
@@ -51,7 +51,7 @@ pub enum Why {
     NotIsolated,
     /// Both ends are the same pod; that is always allowed.
     SamePod,
-    /// The other end is the pod's own node; what a node opens to its pods is always allowed.
+    /// The other end is the pod's node; connections from a node to its pods are always allowed.
     OwnNode,
     /// A rule allows it.
     Rule {
@@ -64,7 +64,7 @@ pub enum Why {
     NoRule,
 }
 
-/// What one end says about a connection.
+/// The decision of one end about a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Side {
     /// The policies that select this end for the direction.
@@ -83,9 +83,9 @@ impl Side {
 /// Whether a connection is allowed, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// What the end that opens it says.
+    /// The decision of the client's end.
     pub egress: Side,
-    /// What the end that accepts it says.
+    /// The decision of the server's end.
     pub ingress: Side,
 }
 
@@ -183,10 +183,10 @@ impl Cluster {
     }
 
     /// The policies that select a pod of this cluster for a direction.
-    pub(super) fn selecting(&self, pod: &Pod, way: Way) -> impl Iterator<Item = &Policy> {
+    pub(super) fn selecting(&self, pod: &Pod, way: PolicyType) -> impl Iterator<Item = &Policy> {
         let places = match way {
-            Way::Egress => &self.egress,
-            Way::Ingress => &self.ingress,
+            PolicyType::Egress => &self.egress,
+            PolicyType::Ingress => &self.ingress,
         };
         let at = self.place(&pod.namespace, &pod.name);
         at.into_iter().flat_map(|at| &places[at]).map(|policy| &self.policies[*policy])
@@ -236,8 +236,8 @@ impl Cluster {
             return Verdict::SamePod;
         }
         let pod = &self.pods[at];
-        // The API promises this for what a node opens to its pods; the other way is judged by the rules here, as most
-        // plugins do.
+        // The API guarantees this for connections from a node to its pods; the rules apply to the other direction, as
+        // in most plugins.
         if from.pod.is_none()
             && from
                 .addresses

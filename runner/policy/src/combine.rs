@@ -1,4 +1,4 @@
-//! Several partitions at once: which pods need which policy, when policies only ever add up.
+//! Several partitions together: the policy of each pod, given that policies only add permissions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ pub struct Part {
     pub namespace: String,
     /// Its targets' names.
     pub targets: BTreeSet<String>,
-    /// What they lose.
+    /// Their blocks.
     pub blocks: Vec<Block>,
 }
 
@@ -22,15 +22,16 @@ pub struct Group {
     pub namespace: String,
     /// The pods' names.
     pub targets: BTreeSet<String>,
-    /// The partitions that they are targets of, as places in what was given.
+    /// Their partitions, as indexes into the given list.
     pub parts: Vec<usize>,
-    /// What they lose altogether.
+    /// All their blocks.
     pub blocks: Vec<Block>,
 }
 
 /// Sorts the targets of several partitions into groups, so that each pod is in one group only. Two policies on one pod
-/// would each allow what the other one is to cut. When the set of active partitions changes, create the new groups'
-/// policies first, then move each pod by changing its label's value: in one step it leaves one policy for the next.
+/// would each allow the links that the other one cuts. When the set of active partitions changes, create the new
+/// groups' policies first, then move each pod by changing its label's value: in one step it leaves one policy for the
+/// next.
 pub fn combine(parts: &[Part]) -> Vec<Group> {
     let mut by_pod: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
     for (at, part) in parts.iter().enumerate() {

@@ -11,8 +11,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::labels::{Labels, Selector};
 use super::net::Cidr;
 use super::pod::{Pod, PolicyName};
+use super::policy_type::PolicyType;
 use super::ports::{PortSet, Protocol};
-use super::way::Way;
 
 /// One policy, ready to be asked.
 #[derive(Debug, Clone)]
@@ -90,10 +90,10 @@ impl Policy {
 
 impl Policy {
     /// Its rules for a direction; none when it leaves that alone.
-    pub(super) fn rules(&self, way: Way) -> Option<&[Rule]> {
+    pub(super) fn rules(&self, way: PolicyType) -> Option<&[Rule]> {
         match way {
-            Way::Egress => self.egress.as_deref(),
-            Way::Ingress => self.ingress.as_deref(),
+            PolicyType::Egress => self.egress.as_deref(),
+            PolicyType::Ingress => self.ingress.as_deref(),
         }
     }
 }

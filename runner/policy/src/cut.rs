@@ -1,4 +1,4 @@
-//! What is to be cut, what is known of the cluster, and what the builder answers: plain data.
+//! The requested cut, the facts about the cluster, and the builder's answer, as plain data.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,12 +10,12 @@ use shakedown_schemas::scenario::Direction;
 use super::cluster::Cluster;
 use super::labels::Selector;
 use super::net::Cidr;
+use super::policy_type::PolicyType;
 use super::ports::PortSet;
-use super::way::Way;
 
 /// Links to cut between some pods of one namespace and some peers. At any time a pod may be a target of one cut only,
-/// because policies add up: two cuts of the same pod would each allow what the other one blocks. [`super::combine`]
-/// makes one cut of several.
+/// because policies add up: two cuts of the same pod would each allow the links that the other one blocks.
+/// [`super::combine`] makes one cut of several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
     /// The targets' namespace; the policy goes there.
@@ -24,7 +24,7 @@ pub struct Cut {
     pub label: (String, String),
     /// The targets' names now. A replacement that gets the label is cut off as well.
     pub targets: BTreeSet<String>,
-    /// What the targets lose.
+    /// The blocks of the targets.
     pub blocks: Vec<Block>,
 }
 
@@ -51,10 +51,10 @@ impl Block {
     }
 
     /// True when it is cut in that direction.
-    pub const fn applies(&self, way: Way) -> bool {
+    pub const fn applies(&self, way: PolicyType) -> bool {
         match way {
-            Way::Egress => self.egress,
-            Way::Ingress => self.ingress,
+            PolicyType::Egress => self.egress,
+            PolicyType::Ingress => self.ingress,
         }
     }
 }
@@ -92,7 +92,7 @@ pub enum OtherPorts {
     Refuse,
 }
 
-/// What the builder needs to know about the cluster.
+/// The facts about the cluster that the builder needs.
 #[derive(Debug, Clone)]
 pub struct Facts<'a> {
     /// Pods and namespaces as they are.
@@ -103,11 +103,11 @@ pub struct Facts<'a> {
     pub nodes: &'a [IpAddr],
     /// How other ports are kept open.
     pub other_ports: OtherPorts,
-    /// The run-scoped label key for namespaces that no label of theirs tells from the others.
+    /// The run-scoped label key for namespaces without an identifying label.
     pub namespace_key: &'a str,
 }
 
-/// The policy that makes a cut, and what must be known about it.
+/// The policy of a cut, with its limits and marks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Built {
     /// The policy.
@@ -137,18 +137,18 @@ pub enum Limit {
         /// The peer, as the scenario names it.
         peer: String,
         /// The direction.
-        way: Way,
+        way: PolicyType,
         /// The ports that stay open.
         open: PortSet,
     },
     /// Where pods get their addresses from is unknown, so a plugin that matches pods by address blocks, as the API
-    /// allows, would let replaced peers through: watch the peers and build anew.
+    /// allows, would let replaced peers through: watch the peers and rebuild the policy.
     PodRangesUnknown,
     /// A blocked peer's address is in none of the known pod ranges: they are incomplete, with the same effect.
     OutsidePodRanges(IpAddr),
     /// Pods have addresses in this blocked range; they are selected by labels and stay open.
     PodsInRange(Cidr),
-    /// What a target's own node opens to it cannot be cut by any policy.
+    /// A policy cannot cut connections from a target's node to the target.
     OwnNode(IpAddr),
     /// A policy that names ports says nothing about ICMP: most plugins drop it between the targets and this peer.
     Icmp(String),
@@ -159,15 +159,15 @@ impl fmt::Display for Limit {
         match self {
             Self::UndeclaredPorts { peer, way, open } => {
                 let whose = match way {
-                    Way::Egress => format!("{peer} stays open on"),
-                    Way::Ingress => format!("the targets stay open for {peer} on"),
+                    PolicyType::Egress => format!("{peer} stays open on"),
+                    PolicyType::Ingress => format!("the targets stay open for {peer} on"),
                 };
                 if open.is_none() {
                     write!(out, "no other port is declared, so {peer} is cut off on all ports ({way})")?;
                 } else {
                     write!(out, "{whose} {open}, the ports that the pods declare; undeclared ports are cut as well")?;
                 }
-                out.write_str(", because this API server does not know `endPort`")
+                out.write_str(", because this API server does not support `endPort`")
             }
             Self::PodRangesUnknown => out.write_str(
                 "the cluster's pod address ranges are unknown: with a network plugin that matches pods by address \
@@ -175,14 +175,21 @@ impl fmt::Display for Limit {
             ),
             Self::OutsidePodRanges(address) => write!(
                 out,
-                "the peer's address {address} is in none of the known pod ranges: with a network plugin that matches \
+                "the peer's address {address} is outside the known pod ranges: with a network plugin that matches \
                  pods by address blocks, a replaced peer is cut off as soon as its address is seen",
             ),
             Self::PodsInRange(cidr) => {
-                write!(out, "pods with addresses in {cidr} stay open: a `cidr` means addresses outside the cluster")
+                write!(
+                    out,
+                    "pods with addresses in {cidr} stay reachable: a `cidr` selects addresses outside the cluster"
+                )
             }
             Self::OwnNode(address) => {
-                write!(out, "a target runs on the node {address}; what a node opens to its own pods cannot be cut")
+                write!(
+                    out,
+                    "a target runs on the node {address}; connections from a node to its own pods cannot be \
+                    cut"
+                )
             }
             Self::Icmp(peer) => write!(out, "ping between the targets and {peer} may be cut as well"),
         }
@@ -193,7 +200,7 @@ impl fmt::Display for Limit {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
     /// Nothing is to be cut.
-    #[error("nothing is to be cut: name a peer and at least one port")]
+    #[error("the partition is empty: name a peer and at least one port")]
     Nothing,
     /// The peer's selector contradicts itself.
     #[error("{0} can never match a pod: its labels contradict each other")]
@@ -203,14 +210,14 @@ pub enum BuildError {
     UnknownNamespace(String),
     /// A target is on its node's network.
     #[error(
-        "the target {0} uses its node's network (hostNetwork), and no NetworkPolicy selects such a pod; use Chaos \
+        "the target {0} uses its node's network (hostNetwork), and a NetworkPolicy cannot select such a pod; use Chaos \
          Mesh's partition, or another target"
     )]
     HostNetworkTarget(String),
     /// A peer is on its node's network.
     #[error(
-        "{peer} includes the pod {pod}, which uses its node's network (hostNetwork): a NetworkPolicy cannot tell it \
-         from its node; block the node's address with `cidr`, or use Chaos Mesh's partition"
+        "{peer} includes the pod {pod}, which uses its node's network (hostNetwork): a NetworkPolicy cannot \
+         distinguish it from its node; block the node's address with `cidr`, or use Chaos Mesh's partition"
     )]
     HostNetworkPeer {
         /// The peer, as the scenario names it.
@@ -219,7 +226,7 @@ pub enum BuildError {
         pod: String,
     },
     /// Addresses that belong to pods.
-    #[error("{peer} is {cidr}, which are addresses of pods; name the pods with `service` or `pods` instead")]
+    #[error("{peer} is {cidr}, a range of pod addresses; name the pods with `service` or `pods` instead")]
     PodAddresses {
         /// The peer, as the scenario names it.
         peer: String,
@@ -228,8 +235,8 @@ pub enum BuildError {
     },
     /// The cluster does not know port ranges.
     #[error(
-        "{peer} is to be blocked on {ports} only, and its other ports can stay open only as ranges (`endPort`), which \
-         this API server does not know (Kubernetes before 1.22): block all its ports, or use Chaos Mesh's partition"
+        "to block {peer} on {ports} only, its other ports need ranges (`endPort`), which this API server does not \
+         support (Kubernetes before 1.22): block all its ports, or use Chaos Mesh's partition"
     )]
     NeedsEndPort {
         /// The peer, as the scenario names it.
@@ -239,8 +246,8 @@ pub enum BuildError {
     },
     /// The allow-list would be too long.
     #[error(
-        "the allow-list around the blocked peers of namespace `{namespace}` needs more than {MAX_TERMS} combinations of \
-         labels; block fewer peers at once, or by fewer labels"
+        "the allow-list around the blocked peers of namespace `{namespace}` needs more than {MAX_TERMS} combinations \
+         of labels; block fewer peers in one fault, or select them by fewer labels"
     )]
     TooManyTerms {
         /// The peers' namespace.

@@ -1,10 +1,10 @@
-//! One sentence on what a cut cuts and what it leaves, for plans and reports.
+//! One sentence on the closed and the open links of a cut, for plans and reports.
 
 use super::build::peer_pods;
 use super::cut::{Block, Cut, Facts, OtherPorts, Peer};
 use super::labels::Selector;
+use super::policy_type::PolicyType;
 use super::ports::Protocol;
-use super::way::Way;
 
 /// How many pods are named before the rest is only counted.
 const NAMED: usize = 3;
@@ -12,7 +12,8 @@ const NAMED: usize = 3;
 /// The label of the cluster's DNS, whatever serves it.
 const DNS: (&str, &str) = ("k8s-app", "kube-dns");
 
-/// One sentence on what the cut cuts and what it leaves. Where the policy is not exact, its `limits` say so.
+/// One sentence on the closed and the open links of the cut. If the policy is not exact, its `limits` name the
+/// differences.
 pub fn explain(cut: &Cut, facts: &Facts<'_>) -> String {
     let both: Vec<&Block> = cut.blocks.iter().filter(|block| block.egress && block.ingress).collect();
     let out: Vec<&Block> = cut.blocks.iter().filter(|block| block.egress && !block.ingress).collect();
@@ -39,9 +40,9 @@ pub fn explain(cut: &Cut, facts: &Facts<'_>) -> String {
     } else {
         left.extend(["the API server", "nodes", "external addresses"]);
     }
-    match Way::BOTH.into_iter().find(|way| !cut.blocks.iter().any(|block| block.applies(*way))) {
-        Some(Way::Egress) => left.push("everything that the targets open"),
-        Some(Way::Ingress) => left.push("everything that the targets accept"),
+    match PolicyType::BOTH.into_iter().find(|way| !cut.blocks.iter().any(|block| block.applies(*way))) {
+        Some(PolicyType::Egress) => left.push("all connections from the targets"),
+        Some(PolicyType::Ingress) => left.push("all connections to the targets"),
         None => {}
     }
     let left = list(left.into_iter().map(str::to_owned).collect());

@@ -1,8 +1,8 @@
 //! Label selectors as sets: matching, intersecting, negating, and writing them back as Kubernetes' own.
 //!
 //! A selector is kept as one test per key. For a key, a pod is either without the label or has one value, so a test is
-//! a set over "missing" and the values, and all of NetworkPolicy's operators are such sets. What does not belong here:
-//! what is selected, and why.
+//! a set over "missing" and the values, and all of NetworkPolicy's operators are such sets. The use of the selectors is
+//! elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,7 +22,7 @@ enum Values {
     AllBut(BTreeSet<String>),
 }
 
-/// What holds for one key: whether the label may be missing, and which values it may have.
+/// The test of one key: whether the label may be missing, and its allowed values.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Test {
     missing: bool,
@@ -136,12 +136,12 @@ impl Selector {
         Self::default()
     }
 
-    /// Selects what has this label with this value.
+    /// Selects pods that have this label with this value.
     pub fn label(key: impl Into<String>, value: impl Into<String>) -> Self {
         Self { tests: BTreeMap::from([(key.into(), Test::is([value.into()]))]) }
     }
 
-    /// Selects what lacks the label or has another value.
+    /// Selects pods without the label or with another value.
     pub fn not_label(key: impl Into<String>, value: impl Into<String>) -> Self {
         Self { tests: BTreeMap::from([(key.into(), Test::is_not([value.into()]))]) }
     }
@@ -156,7 +156,7 @@ impl Selector {
         self.tests.iter().all(|(key, test)| test.holds(value(key)))
     }
 
-    /// What both select.
+    /// The intersection of both.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         let mut both = self.clone();
@@ -166,8 +166,8 @@ impl Selector {
         both
     }
 
-    /// Selectors that together select exactly what this one does not: one per test, because what fails a conjunction
-    /// fails at least one of its parts. None when this one selects everything.
+    /// Selectors that together select exactly the complement of this one: one per test, because a pod that fails a
+    /// conjunction fails at least one of its parts. None when this one selects everything.
     pub fn negated(&self) -> Vec<Self> {
         self.tests
             .iter()
@@ -231,7 +231,7 @@ impl Selector {
             "NotIn" => Test::is_not(values),
             "Exists" => Test::exists(),
             "DoesNotExist" => Test::does_not_exist(),
-            // No API server stores another operator. What cannot be understood selects nothing.
+            // An API server stores no other operator. An unknown operator selects nothing.
             _ => Test::is([]),
         };
         self.require(key, &test);

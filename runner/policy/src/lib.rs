@@ -1,8 +1,8 @@
-//! NetworkPolicy as pure functions: evaluating policies, and building the ones that cut exactly some links.
+//! NetworkPolicy as pure functions: evaluates policies and builds those that cut exactly the given links.
 //!
-//! What belongs here: what a set of policies allows ([`Cluster`]), the policies that a partition needs ([`build`],
-//! [`combine`]), and whether standing policies get in their way ([`standing()`]). What does not: a kube client, sockets, the clock, and
-//! who labels which pod.
+//! In scope: the links that a set of policies allows ([`Cluster`]), the policies that a partition needs ([`build`],
+//! [`combine`]), and whether standing policies get in their way ([`standing()`]). Out of scope: a kube client, sockets,
+//! the clock, and the labels of pods.
 
 mod blocks;
 mod build;
@@ -14,13 +14,13 @@ mod explain;
 mod labels;
 mod net;
 mod pod;
+mod policy_type;
 mod ports;
 #[cfg(test)]
 mod property;
 mod service;
 mod standing;
 mod terms;
-mod way;
 
 pub use build::build;
 pub use cluster::{Cluster, Connection, Decision, Endpoint, Side, Why};
@@ -30,7 +30,7 @@ pub use explain::explain;
 pub use labels::{Labels, Selector};
 pub use net::{Cidr, CidrError};
 pub use pod::{ContainerPort, Pod, PolicyName};
+pub use policy_type::PolicyType;
 pub use ports::{PortSet, Protocol};
 pub use service::service_peer;
 pub use standing::{Conflict, ConflictKind, standing};
-pub use way::Way;

@@ -1,4 +1,4 @@
-//! Blocks of addresses. What does not belong here: what they are used for.
+//! Blocks of addresses. Out of scope: their use.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,7 +13,7 @@ pub struct Cidr(IpNet);
 
 /// A text that is no block of addresses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a block of addresses such as `203.0.113.0/24` or `2001:db8::/32`")]
+#[error("`{0}` is not a CIDR block such as `203.0.113.0/24` or `2001:db8::/32`")]
 pub struct CidrError(String);
 
 impl Cidr {

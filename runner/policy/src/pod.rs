@@ -21,7 +21,7 @@ pub struct Pod {
     pub ports: Vec<ContainerPort>,
     /// True when it uses its node's network: no policy selects it, and others see it as its node.
     pub host_network: bool,
-    /// Its node's addresses, where known: what the node itself opens to the pod (probes) is always allowed.
+    /// Its node's addresses, where known: connections from the node to the pod (probes) are always allowed.
     pub node_ips: Vec<IpAddr>,
 }
 

@@ -1,10 +1,10 @@
-//! Sets of ports, by protocol. What does not belong here: named ports, which need a pod.
+//! Sets of ports, by protocol. Out of scope: named ports, which need a pod.
 
 use std::fmt;
 
 use shakedown_schemas::scenario::PortRange;
 
-/// What a NetworkPolicy can tell apart above IP.
+/// The protocols that a NetworkPolicy distinguishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
     /// TCP, the default of a policy's port.
@@ -91,7 +91,7 @@ impl PortSet {
         self.ranges[protocol as usize].iter().any(|(first, last)| (*first..=*last).contains(&port))
     }
 
-    /// What is in either.
+    /// The union.
     #[must_use]
     pub fn or(&self, other: &Self) -> Self {
         let mut set = Self::none();
@@ -108,7 +108,7 @@ impl PortSet {
         set
     }
 
-    /// What is in both.
+    /// The intersection.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         let mut set = Self::none();
@@ -125,7 +125,7 @@ impl PortSet {
         set
     }
 
-    /// What is not in the set.
+    /// The complement.
     #[must_use]
     pub fn negated(&self) -> Self {
         let mut set = Self::none();

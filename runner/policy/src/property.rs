@@ -1,5 +1,5 @@
-//! The law that the whole module stands for, on generated clusters: a cut closes exactly the links that it names, and
-//! every other link stays as it was. `world` generates, `oracle` says what the scenario means; here both meet the
+//! The main property of this module, on generated clusters: a cut closes exactly its links, and every other link is
+//! unchanged. `world` generates, `oracle` defines the meaning of the scenario; this file compares both with the
 //! builder.
 
 mod oracle;
@@ -27,7 +27,7 @@ struct After {
     namespace_labels: Vec<NamespaceLabel>,
     groups: Vec<Group>,
     conflicts: Vec<Conflict>,
-    /// What stays open of ports that cannot be told apart by ranges.
+    /// The open ports among those that ranges cannot distinguish.
     undeclared: Vec<PortSet>,
 }
 
@@ -103,9 +103,9 @@ fn as_seen(world: &World, pods: &[Pod], namespaces: &BTreeMap<String, Labels>, p
     Cluster::new(pods, namespaces.clone(), policies)
 }
 
-/// What the checked cases held, so that none of the laws is kept by checking nothing.
+/// The coverage of the checked cases, so that no property holds without a check.
 #[derive(Debug, Default)]
-struct Seen {
+struct Coverage {
     /// Cases in which every link was compared.
     exact: Cell<u32>,
     /// Those of them in which a link that was open is closed.
@@ -123,7 +123,7 @@ fn count(cell: &Cell<u32>) -> TestCaseResult {
     Ok(())
 }
 
-fn check(mut world: World, other_ports: OtherPorts, seen: &Seen) -> TestCaseResult {
+fn check(mut world: World, other_ports: OtherPorts, seen: &Coverage) -> TestCaseResult {
     let mut after = inject(&world, other_ports);
     if let Err(BuildError::HostNetworkPeer { .. }) = after {
         // Right to refuse; the same world without such pods must work.
@@ -215,7 +215,7 @@ fn check(mut world: World, other_ports: OtherPorts, seen: &Seen) -> TestCaseResu
     Ok(())
 }
 
-/// True when what the refusal says is so: one of its policies allows a link that is to be cut.
+/// True when the refusal is correct: one of its policies allows a link that the cut closes.
 fn is_true(conflict: &Conflict, before: &Cluster, ends: &[End], blocks: &[Named]) -> bool {
     if conflict.kind == ConflictKind::WouldWiden {
         return true;
@@ -223,7 +223,7 @@ fn is_true(conflict: &Conflict, before: &Cluster, ends: &[End], blocks: &[Named]
     let allows = |from: usize, to: usize, protocol, port| {
         let connection = Connection { from: ends[from].endpoint(), to: ends[to].endpoint(), protocol, port };
         let decision = before.allows(&connection);
-        let side = if conflict.way == Way::Egress { decision.egress } else { decision.ingress };
+        let side = if conflict.way == PolicyType::Egress { decision.egress } else { decision.ingress };
         match side.why {
             Why::Rule { policy, .. } => conflict.policies.contains(&policy),
             // It stays open, and would without the policy.
@@ -243,9 +243,9 @@ fn times() -> u32 {
     std::env::var("SHAKEDOWN_CASES").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
 }
 
-/// Checks the law on so many worlds.
-fn law(cases: u32, worlds: impl Strategy<Value = World>, other_ports: OtherPorts) -> Seen {
-    let seen = Seen::default();
+/// Checks the property on this many worlds.
+fn law(cases: u32, worlds: impl Strategy<Value = World>, other_ports: OtherPorts) -> Coverage {
+    let seen = Coverage::default();
     run(cases, worlds, |world| check(world, other_ports, &seen));
     seen
 }
@@ -314,9 +314,9 @@ fn without_port_ranges_a_partition_is_exact_but_for_its_limits() {
 
 #[test]
 fn among_policies_that_are_nearly_as_wide_a_partition_is_exact_or_refused() {
-    let seen = Seen::default();
+    let seen = Coverage::default();
     run(1000, (worlds(1, false), 0..=8_u8, any::<usize>()), |(mut world, change, at)| {
-        // Labels that the driver puts on mean nothing to somebody else's policy.
+        // Labels of the driver do not affect policies of other owners.
         let marks = world.parts.iter().flat_map(|part| &part.blocks).any(|block| block.marks());
         let after = match inject(&world, OtherPorts::Ranges) {
             Ok(after) if after.namespace_labels.is_empty() && !marks => after,

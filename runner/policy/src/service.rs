@@ -1,4 +1,4 @@
-//! A Service as a peer: its pods, its own addresses, and its ports behind its translation. What does not belong here:
+//! A Service as a peer: its pods, its own addresses, and its ports behind its translation. Out of scope:
 //! finding the Service, and what to do with one that has no selector.
 
 use std::collections::BTreeSet;
@@ -14,8 +14,9 @@ use super::pod::Pod;
 use super::ports::{PortSet, Protocol};
 
 /// The pods behind a Service as a peer, and the pods' ports that `ports` mean: a number that is one of the Service's
-/// own ports means the port behind it (by name, what the pods call so), any other number the pods' port itself. Without
-/// `ports`, all of the pods' ports. None for a Service without a selector: no labels say who is behind it.
+/// own ports means the port behind it (for a name, the pods' port of that name), any other number the pods' port
+/// itself. Without `ports`, all of the pods' ports. None for a Service without a selector, because no labels identify
+/// its pods.
 pub fn service_peer(service: &Service, cluster: &Cluster, ports: &[PortRange]) -> Option<(Peer, PortSet)> {
     let spec = service.spec.as_ref()?;
     let selector = spec.selector.as_ref().filter(|labels| !labels.is_empty()).map(Selector::from)?;

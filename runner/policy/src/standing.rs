@@ -1,7 +1,7 @@
-//! Standing policies: whether those that select the targets already would defeat a cut, or be widened by it.
+//! Standing policies: finds those that already select the targets and would defeat a cut, or be widened by it.
 //!
-//! Policies add up. One that allows a link keeps it open whatever ours says; and on a target that a policy isolates,
-//! ours, which allows all but a few links, would open what is closed. What does not belong here: what to do about it.
+//! Policies add up. A policy that allows a link keeps it open, regardless of ours. On a target that a policy isolates,
+//! ours allows all but a few links and would open closed ones. The caller decides how to react.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,23 +14,23 @@ use super::cut::{Block, Built, Cut, Facts, Peer};
 use super::labels::{Labels, Selector};
 use super::net::Cidr;
 use super::pod::{Pod, PolicyName};
+use super::policy_type::PolicyType;
 use super::ports::PortSet;
-use super::way::Way;
 
 /// Why a cut must not be made among the policies that stand.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Conflict {
-    /// What would happen.
+    /// The consequence.
     pub kind: ConflictKind,
     /// The direction, seen from the target.
-    pub way: Way,
+    pub way: PolicyType,
     /// The targets that the policies select, as `namespace/name`.
     pub targets: BTreeSet<String>,
     /// The policies that stand in the way.
     pub policies: BTreeSet<PolicyName>,
 }
 
-/// What would happen.
+/// The consequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConflictKind {
     /// The standing policies allow a link that is to be cut, so it would stay open.
@@ -48,13 +48,13 @@ impl fmt::Display for Conflict {
         match self.kind {
             ConflictKind::WouldKeepOpen => write!(
                 out,
-                "the {way} of {targets} is allowed by {policies}, and NetworkPolicies only add permissions: the links \
-                 would stay open; use Chaos Mesh's partition",
+                "the {way} of {targets} is allowed by {policies}, and NetworkPolicies can only add permissions: the \
+                 links would stay open; use Chaos Mesh's partition",
             ),
             ConflictKind::WouldWiden => write!(
                 out,
-                "the {way} of {targets} is isolated by {policies}, and NetworkPolicies only add permissions: a second \
-                 one would open what is closed; use Chaos Mesh's partition",
+                "the {way} of {targets} is isolated by {policies}, and NetworkPolicies can only add permissions: a \
+                 second policy would open closed links; use Chaos Mesh's partition",
             ),
         }
     }
@@ -64,9 +64,9 @@ impl fmt::Display for Conflict {
 /// when nothing speaks against it. Exact, except that a union of rules that only together allow all that ours allows
 /// counts as being widened.
 pub fn standing(cut: &Cut, built: &Built, facts: &Facts<'_>) -> Vec<Conflict> {
-    let mut found: BTreeMap<(ConflictKind, Way, BTreeSet<PolicyName>), BTreeSet<String>> = BTreeMap::new();
+    let mut found: BTreeMap<(ConflictKind, PolicyType, BTreeSet<PolicyName>), BTreeSet<String>> = BTreeMap::new();
     for target in targets(cut, facts) {
-        for way in Way::BOTH {
+        for way in PolicyType::BOTH {
             let policies: Vec<&Policy> = facts.cluster.selecting(target, way).collect();
             if policies.is_empty() || !cut.blocks.iter().any(|block| block.applies(way)) {
                 continue;
@@ -98,7 +98,7 @@ pub fn standing(cut: &Cut, built: &Built, facts: &Facts<'_>) -> Vec<Conflict> {
 
 /// True when the policy allows a link between the target and the block's peer. Pods that may come to match the block
 /// count when `foresee`, or when there are none now.
-fn keeps_open(policy: &Policy, block: &Block, target: &Pod, way: Way, facts: &Facts<'_>, foresee: bool) -> bool {
+fn keeps_open(policy: &Policy, block: &Block, target: &Pod, way: PolicyType, facts: &Facts<'_>, foresee: bool) -> bool {
     if !block.applies(way) {
         return false;
     }
@@ -107,19 +107,19 @@ fn keeps_open(policy: &Policy, block: &Block, target: &Pod, way: Way, facts: &Fa
         Peer::Addresses(cidrs) => link.is_open_to_addresses(cidrs),
         Peer::Pods { namespace, selector, service_ips, .. } => {
             let service: Vec<Cidr> =
-                service_ips.iter().filter(|_| way == Way::Egress).map(|ip| Cidr::host(*ip)).collect();
+                service_ips.iter().filter(|_| way == PolicyType::Egress).map(|ip| Cidr::host(*ip)).collect();
             link.is_open_to_addresses(&service) || link.is_open_to_pods(namespace, selector, foresee)
         }
     }
 }
 
-/// What may stay open: the links between a target and a block's peer, as far as one policy allows them.
+/// The links that may stay open: those between a target and a block's peer, as far as one policy allows them.
 #[derive(Clone, Copy)]
 struct Link<'a> {
     policy: &'a Policy,
     block: &'a Block,
     target: &'a Pod,
-    way: Way,
+    way: PolicyType,
     facts: &'a Facts<'a>,
 }
 
@@ -130,7 +130,7 @@ impl Link<'_> {
 
     /// True when the rule allows a port that is to be cut.
     fn is_on_ports(&self, rule: &Rule, remote: Option<&Pod>) -> bool {
-        let accepting = if self.way == Way::Egress { remote } else { Some(self.target) };
+        let accepting = if self.way == PolicyType::Egress { remote } else { Some(self.target) };
         !rule.port_set(accepting).and(&self.block.ports).is_none()
     }
 
@@ -163,8 +163,8 @@ impl Link<'_> {
         };
         let may_come = || {
             self.rules().iter().any(|rule| {
-                // What a pod that is yet to come calls its ports is unknown.
-                let on_ports = self.is_on_ports(rule, None) || (self.way == Way::Egress && rule.names_ports());
+                // The port names of a future pod are unknown.
+                let on_ports = self.is_on_ports(rule, None) || (self.way == PolicyType::Egress && rule.names_ports());
                 on_ports && rule.peers.as_ref().is_none_or(|peers| peers.iter().any(may_select))
             })
         };
@@ -177,10 +177,10 @@ impl Link<'_> {
 }
 
 /// True when everything that our policy allows is allowed by one of the standing rules already.
-fn covered(ours: &NetworkPolicySpec, way: Way, policies: &[&Policy], own_namespace: &Labels) -> bool {
+fn covered(ours: &NetworkPolicySpec, way: PolicyType, policies: &[&Policy], own_namespace: &Labels) -> bool {
     let ours = match way {
-        Way::Egress => ours.egress.iter().flatten().map(Rule::egress).collect::<Vec<_>>(),
-        Way::Ingress => ours.ingress.iter().flatten().map(Rule::ingress).collect(),
+        PolicyType::Egress => ours.egress.iter().flatten().map(Rule::egress).collect::<Vec<_>>(),
+        PolicyType::Ingress => ours.ingress.iter().flatten().map(Rule::ingress).collect(),
     };
     let theirs = || policies.iter().flat_map(|policy| policy.rules(way).unwrap_or_default());
     ours.iter().all(|rule| {

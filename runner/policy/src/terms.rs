@@ -1,8 +1,8 @@
 //! The complement of blocked pods, as a union of pod selectors with ports.
 //!
 //! A block `selector x ports` leaves everything outside the selector, which is a union over its negated parts (De
-//! Morgan), and the selected pods on their other ports. Several blocks leave what each of them leaves: the product of
-//! these unions, distributed. What does not belong here: namespaces, addresses, and Kubernetes' types.
+//! Morgan), and the selected pods on their other ports. Several blocks leave the intersection of these sets: the
+//! product of the unions, distributed. This module does not cover namespaces, addresses and Kubernetes' types.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use super::ports::PortSet;
 /// Pods, and the ports on which they stay open.
 pub(super) type Term = (Selector, PortSet);
 
-/// Products are simplified after each block; one that is this much longer than what may come out is hopeless.
+/// Products are simplified after each block. A product that exceeds the limit by this factor is abandoned.
 const SLACK: usize = 16;
 
-/// What stays open when each selected pod is open on `open` ports only. None when that takes more than `limit` terms.
+/// The open links if each selected pod is open on `open` ports only. None if they need more than `limit` terms.
 pub(super) fn complement(blocks: &[(Selector, PortSet)], limit: usize) -> Option<Vec<Term>> {
     let mut terms = vec![(Selector::everything(), PortSet::all())];
     for (selector, open) in blocks {

@@ -1,8 +1,8 @@
-//! The program of witnesses and canaries (`shakedown pod probe`): tries again and again to connect to some endpoints and
-//! prints, one line of JSON per round, which of them it can reach.
+//! The program of witnesses and canaries (`shakedown pod probe`): connects to endpoints repeatedly and prints one line
+//! of JSON per round with the reachable ones.
 //!
-//! Beside that it holds one connection per endpoint open, with TCP keepalive: a plugin that cuts established connections
-//! lets the probes vanish, one that leaves them open answers them. No byte of data is sent.
+//! In addition, it holds one connection per endpoint open, with TCP keepalive: a plugin that cuts established
+//! connections drops the probes, one that leaves them open answers them. No byte of data is sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -21,7 +21,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The pause between two keepalive probes, and before the first.
 const KEEPALIVE: Duration = Duration::from_secs(1);
-/// So many unanswered probes end a connection.
+/// The number of unanswered probes that ends a connection.
 const PROBES: u32 = 3;
 /// As many accepted connections are kept; further ones are dropped.
 const MOST_KEPT: usize = 64;
@@ -96,7 +96,7 @@ pub struct ProbeConfig {
     pub listen: u16,
 }
 
-/// What one round saw.
+/// The result of one round.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Round {
     /// Its number, from 1.
@@ -110,7 +110,7 @@ pub struct Round {
     pub held: BTreeMap<String, Held>,
 }
 
-/// What became of a connection that is held open.
+/// The state of a connection that is held open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Held {
@@ -138,10 +138,10 @@ struct Holding {
 
 type Shared = Arc<Mutex<Holding>>;
 
-/// Tries until it is told to stop, and hands each round's line to `print`.
+/// Probes until it is stopped, and passes each round's line to `print`.
 ///
 /// # Errors
-/// When it cannot listen, or an endpoint is not one.
+/// When it cannot listen, or an endpoint is not valid.
 pub async fn run(
     net: impl Network,
     config: ProbeConfig,
@@ -161,7 +161,7 @@ pub async fn run(
         .collect::<io::Result<Vec<_>>>()?;
     let accept = async {
         match &listener {
-            // Kept until the other end goes: what becomes of a connection that stands is asked for as well.
+            // Kept until the other end closes it: the state of established connections is checked as well.
             Some(listener) => {
                 let mut kept = tokio::task::JoinSet::new();
                 loop {
@@ -200,7 +200,7 @@ pub async fn run(
                     round.closed.insert(text)
                 };
             }
-            // Told first, then held anew: an end is seen in one round at least.
+            // Reported first, then opened again: an end is visible in at least one round.
             round.held = lock(&shared).held.clone();
             print(serde_json::to_string(&round).unwrap_or_default());
             if !net.is_modelled() {

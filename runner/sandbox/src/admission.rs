@@ -1,6 +1,6 @@
 //! Completing objects: the defaults of each kind, and what the server fills in when an object is new.
 //!
-//! What belongs here: defaults that clients see when they read an object back. What does not: checks (`validate`).
+//! In scope: defaults that clients see when they read an object back. Out of scope: checks (`validate`).
 
 use serde_json::{Map, Value, json};
 

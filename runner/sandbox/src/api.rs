@@ -1,6 +1,6 @@
 //! The API server: HTTP on loopback in front of the registry.
 //!
-//! What belongs here: connections, bodies, content types, and handing a request to the right verb. What does not: what
+//! In scope: connections, bodies, content types, and handing a request to the right verb. Out of scope: what
 //! a verb does (`verbs`, `watch`) and the rules of objects (`registry`).
 
 mod access;
@@ -140,7 +140,8 @@ async fn review(request: Request<Incoming>) -> Result<Answer, ApiError> {
         .is_none_or(|spec| !spec.contains_key("resourceAttributes") && !spec.contains_key("nonResourceAttributes"))
     {
         return Err(ApiError::unprocessable(
-            "SelfSubjectAccessReview.authorization.k8s.io \"\" is invalid: spec.resourceAttributes: Invalid value: exactly \
+            "SelfSubjectAccessReview.authorization.k8s.io \"\" is invalid: spec.resourceAttributes: Invalid value: \
+             exactly \
              one of nonResourceAttributes or resourceAttributes must be specified",
         ));
     }
@@ -175,9 +176,9 @@ async fn about_objects(
         Method::PUT => verbs.update(read(&parts.headers, body).await?),
         Method::PATCH => {
             let media_type = media_type(&parts.headers);
-            let kind = patch::Kind::from_content_type(&media_type)
-                .ok_or_else(|| ApiError::unsupported_media_type(patch::Kind::ACCEPTED))?;
-            let form = if kind == patch::Kind::Apply { &media_type } else { "application/json" };
+            let kind = patch::PatchKind::from_content_type(&media_type)
+                .ok_or_else(|| ApiError::unsupported_media_type(patch::PatchKind::ACCEPTED))?;
+            let form = if kind == patch::PatchKind::Apply { &media_type } else { "application/json" };
             verbs.patch(kind, parse(form, &collect(body).await?)?)
         }
         Method::DELETE => {
@@ -193,7 +194,7 @@ async fn about_objects(
     answer.map(send)
 }
 
-/// What a pod's program printed.
+/// The output of a pod's program.
 fn log(registry: &Registry, route: &Route, query: &Query) -> Result<Response<Body>, ApiError> {
     let name = route.name.as_deref().unwrap_or_default();
     match registry.store.get(route.resource, &route.namespace, name) {

@@ -1,7 +1,7 @@
-//! What happens by itself: each controller looks at the objects and brings the cluster closer to what they say.
+//! The controllers: each reads the objects and moves the cluster towards their specification.
 //!
-//! What belongs here: one file per controller, each with one function that can be called again and again (`reconcile`)
-//! and that returns when it wants to be called next even if nothing changes. What does not: requests (`api`).
+//! In scope: one file per controller, each with one function that can be called again and again (`reconcile`)
+//! and that returns when it wants to be called next even if nothing changes. Out of scope: requests (`api`).
 
 pub(crate) mod chaos;
 pub(crate) mod deployments;

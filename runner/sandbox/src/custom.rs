@@ -1,7 +1,7 @@
 //! Custom resources: the kinds of Chaos Mesh, described by structural schemas as a CustomResourceDefinition has them.
 //!
-//! What belongs here: reading the schemas (`custom/definitions.yaml`), and completing, pruning and checking objects by
-//! them. What does not: the rules of Chaos Mesh's webhooks (`admission`, `validate`), and what the objects do
+//! In scope: reading the schemas (`custom/definitions.yaml`), and completing, pruning and checking objects by
+//! them. Out of scope: the rules of Chaos Mesh's webhooks (`admission`, `validate`), and what the objects do
 //! (`controllers`).
 
 use std::sync::LazyLock;
@@ -17,7 +17,7 @@ use super::uid::new_uid;
 /// The group of the custom resources.
 pub(crate) const GROUP: &str = "chaos-mesh.org";
 
-/// What a CustomResourceDefinition says about a kind.
+/// The definition of a kind in a CustomResourceDefinition.
 #[derive(Debug)]
 pub(crate) struct Definition {
     kind: String,
@@ -29,11 +29,11 @@ pub(crate) struct Definition {
 #[derive(Deserialize)]
 struct File {
     status: Value,
-    kinds: Vec<Kind>,
+    kinds: Vec<CustomKind>,
 }
 
 #[derive(Deserialize)]
-struct Kind {
+struct CustomKind {
     kind: String,
     columns: Vec<String>,
     spec: Value,
@@ -46,7 +46,7 @@ static DEFINITIONS: LazyLock<Vec<Definition>> = LazyLock::new(|| {
         Ok(file) => file,
         Err(error) => unreachable!("the embedded definitions are tested: {error}"),
     };
-    let definition = |kind: Kind| {
+    let definition = |kind: CustomKind| {
         let mut status = file.status.clone();
         if kind.kind == "PodNetworkChaos" {
             status = json!({"type": "object", "properties":
@@ -292,7 +292,8 @@ mod tests {
             ),
             (
                 json!({"bandwidth": {"rate": "1bps", "limit": 0, "buffer": 1}}),
-                "spec.bandwidth.limit: Invalid value: 0: spec.bandwidth.limit in body should be greater than or equal to 1",
+                "spec.bandwidth.limit: Invalid value: 0: spec.bandwidth.limit in body should be greater than or equal \
+                 to 1",
             ),
         ] {
             let object = network(|spec| spec.as_object_mut().unwrap().extend(change.as_object().unwrap().clone()));

@@ -1,4 +1,4 @@
-//! What the name of a service means inside the cluster: DNS and service addresses in one step.
+//! Resolves the name of a service inside the cluster: DNS and service addresses in one step.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! What the API answers when it refuses: the `Status` object of Kubernetes.
+//! The API's error answers: the `Status` object of Kubernetes.
 //!
-//! What belongs here: one constructor per reason, with the message texts that clients of a real cluster know.
-//! What does not: deciding that something is refused.
+//! In scope: one constructor per reason, with the message texts that clients of a real cluster know.
+//! Out of scope: deciding that something is refused.
 
 use serde_json::{Value, json};
 
@@ -82,7 +82,7 @@ impl ApiError {
             .about(resource, name)
     }
 
-    /// 409: somebody else changed the object first, or it is not the one that was meant.
+    /// 409: another client changed the object first, or it is another object than the client expected.
     pub fn conflict(resource: &Resource, name: &str, why: &str) -> Self {
         let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", resource.qualified());
         Self::new(409, "Conflict", message).about(resource, name)

@@ -9,7 +9,7 @@
 //! the worker opens to the frontend. So a cut between worker and bus, and one between worker and frontend, each have an
 //! onset, a failover and a recovery of their own.
 //!
-//! What belongs here: the programs and what they say to each other. What does not: pods, services and policies (the
+//! In scope: the programs and what they say to each other. Out of scope: pods, services and policies (the
 //! rest of the sandbox), the command line, and load.
 //!
 //! Each program is a future that runs until its token is cancelled. It owns every task that it starts: dropping the

@@ -1,4 +1,4 @@
-//! How somebody else than the node ends a container: a token for each container that runs.
+//! Lets other components than the node stop a container: a token for each running container.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,6 @@
 //! The embedded cluster: a Kubernetes API on loopback, controllers, and pods that are tasks with real sockets.
 //!
-//! What belongs here: starting and stopping the whole. What does not: anything about scenarios; the rest of the runner
+//! In scope: starting and stopping the whole. Out of scope: anything about scenarios; the rest of the runner
 //! reaches the sandbox as it reaches any cluster, through its kubeconfig.
 
 mod addresses;
@@ -153,7 +153,8 @@ impl Sandbox {
             "apiVersion: v1\nkind: Config\ncurrent-context: sandbox\n\
              clusters:\n- name: sandbox\n  cluster:\n    server: {server}\n    certificate-authority-data: {authority}\n\
              users:\n- name: sandbox\n  user:\n    token: {token}\n\
-             contexts:\n- name: sandbox\n  context:\n    cluster: sandbox\n    user: sandbox\n    namespace: {namespace}\n"
+             contexts:\n- name: sandbox\n  context:\n    cluster: sandbox\n    user: sandbox\n    namespace: \
+             {namespace}\n"
         )
     }
 

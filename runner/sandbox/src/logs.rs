@@ -1,4 +1,4 @@
-//! What programs print: the last lines of each pod with the moments when they came, for `kubectl logs`.
+//! The output of programs: the last lines of each pod with their timestamps, for `kubectl logs`.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,16 +14,16 @@ pub(crate) struct Logs {
     lines: Mutex<HashMap<String, VecDeque<(Timestamp, String)>>>,
 }
 
-/// Which lines are asked for, and how they are shown: the parameters of the API.
+/// The requested lines and their format: the parameters of the API.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Wanted {
-    /// Nothing that was printed before.
+pub(crate) struct LogOptions {
+    /// Only lines from this moment on.
     pub since: Option<Timestamp>,
-    /// Only the last so many lines.
+    /// Only this many of the last lines.
     pub tail: Option<usize>,
-    /// At most so many bytes, from the begin.
+    /// At most this many bytes, from the beginning.
     pub bytes: Option<usize>,
-    /// Each line with its moment before it.
+    /// Each line with its timestamp in front.
     pub timestamps: bool,
 }
 
@@ -42,8 +42,8 @@ impl Logs {
         lines.push_back((at, line));
     }
 
-    /// What a pod printed, each line with its end.
-    pub fn read(&self, uid: &str, wanted: Wanted) -> String {
+    /// The output of a pod, each line with its line end.
+    pub fn read(&self, uid: &str, wanted: LogOptions) -> String {
         let all = self.lines();
         let Some(lines) = all.get(uid) else { return String::new() };
         let lines: Vec<_> = lines.iter().filter(|(at, _)| wanted.since.is_none_or(|since| *at >= since)).collect();
@@ -74,7 +74,7 @@ impl Logs {
 mod tests {
     use super::*;
 
-    const ALL: Wanted = Wanted { since: None, tail: None, bytes: None, timestamps: false };
+    const ALL: LogOptions = LogOptions { since: None, tail: None, bytes: None, timestamps: false };
 
     fn second(second: i64) -> Timestamp {
         Timestamp::from_second(1_770_000_000 + second).unwrap()
@@ -86,7 +86,7 @@ mod tests {
         for number in 0..KEPT + 2 {
             logs.print("u", second(0), number.to_string());
         }
-        assert_eq!(logs.read("u", Wanted { tail: Some(2), ..ALL }), "1000\n1001\n");
+        assert_eq!(logs.read("u", LogOptions { tail: Some(2), ..ALL }), "1000\n1001\n");
         assert!(logs.read("u", ALL).starts_with("2\n"));
         logs.forget("u");
         assert_eq!(logs.read("u", ALL), "");
@@ -98,10 +98,10 @@ mod tests {
         for (at, line) in [(1, "one"), (2, "two"), (3, "thrée")] {
             logs.print("u", second(at), line.to_owned());
         }
-        assert_eq!(logs.read("u", Wanted { since: Some(second(2)), ..ALL }), "two\nthrée\n");
-        assert_eq!(logs.read("u", Wanted { since: Some(second(2)), tail: Some(1), ..ALL }), "thrée\n");
-        assert_eq!(logs.read("u", Wanted { bytes: Some(12), ..ALL }), "one\ntwo\nthr", "no half of a character");
-        let stamped = logs.read("u", Wanted { timestamps: true, tail: Some(1), ..ALL });
+        assert_eq!(logs.read("u", LogOptions { since: Some(second(2)), ..ALL }), "two\nthrée\n");
+        assert_eq!(logs.read("u", LogOptions { since: Some(second(2)), tail: Some(1), ..ALL }), "thrée\n");
+        assert_eq!(logs.read("u", LogOptions { bytes: Some(12), ..ALL }), "one\ntwo\nthr", "no half of a character");
+        let stamped = logs.read("u", LogOptions { timestamps: true, tail: Some(1), ..ALL });
         assert_eq!(stamped, "2026-02-02T02:40:03.000000000Z thrée\n");
     }
 }

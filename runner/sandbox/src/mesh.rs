@@ -1,7 +1,7 @@
-//! What the sandbox knows of Chaos Mesh: what its webhooks refuse, whom its selectors mean, how its status moves, and
-//! what its rules do to a pod's packets.
+//! The sandbox's model of Chaos Mesh: the refusals of its webhooks, the pods of its selectors, the transitions of its
+//! status, and the effects of its rules on a pod's packets.
 //!
-//! What belongs here: Chaos Mesh as functions of objects. What does not: when they are called (`controllers::chaos`,
+//! In scope: Chaos Mesh as functions of objects. Out of scope: when they are called (`controllers::chaos`,
 //! `controllers::links`), the shape of the objects (`custom`), and the links and programs that are hurt (`net`).
 
 pub(crate) mod ailing;
@@ -18,11 +18,11 @@ use super::resource::{DNS_CHAOS, HTTP_CHAOS, IO_CHAOS, NETWORK_CHAOS, POD_CHAOS,
 pub(crate) static KINDS: [&Resource; 7] =
     [&NETWORK_CHAOS, &POD_CHAOS, &STRESS_CHAOS, &HTTP_CHAOS, &DNS_CHAOS, &IO_CHAOS, &TIME_CHAOS];
 
-/// What becomes of a chaos on its way through schema, defaults and webhooks, once `tc` has taken its rules: for the tests of
-/// those who write them.
+/// The result of a chaos after schema, defaults and webhooks, once `tc` has accepted its rules, for tests of the code
+/// that writes chaos.
 ///
 /// # Errors
-/// The words of whoever refuses it.
+/// The message of the component that refuses it.
 #[cfg(any(test, feature = "testing"))]
 pub fn asked(chaos: &serde_json::Value) -> Result<serde_json::Value, String> {
     use super::{admission, object, resource, typed, validate};

@@ -1,8 +1,8 @@
 //! How a program reaches the network: real TCP, on a real host as it is, and in the sandbox through links that the
 //! sandbox rules.
 //!
-//! What belongs here: opening and accepting connections, finding a service's address, and the gate that every
-//! connection between pods of the sandbox passes (`links`). What does not: which links are open (the sandbox judges
+//! In scope: opening and accepting connections, finding a service's address, and the gate that every
+//! connection between pods of the sandbox passes (`links`). Out of scope: which links are open (the sandbox judges
 //! that from its NetworkPolicy and NetworkChaos objects) and what travels over them (`inference`).
 //!
 //! In the sandbox every pod has an address of its own in 127.0.0.0/8. A client socket is bound to its pod's address
@@ -31,7 +31,7 @@ use tokio::time::{Instant, sleep_until};
 
 pub use ailments::{Ailment, Ailments, FileRule, HttpRule};
 pub use links::{Carry, Judge, Link, Links};
-pub use shaper::{Bucket, Chance, Netem, Shaper, Way};
+pub use shaper::{Bucket, Chance, Netem, Shaper, ShaperChain};
 pub use stream::Stream;
 
 use files::Files;
@@ -50,7 +50,7 @@ const CONNECT_RETRIES: u32 = 6;
 /// The bytes of such a packet on Ethernet.
 const CONNECT_BYTES: usize = 74;
 
-/// What a host name means for a pod, as kube-dns and kube-proxy together would answer.
+/// Resolves a host name for a pod, like kube-dns and kube-proxy together.
 pub trait Resolve: Send + Sync {
     /// The ready endpoints (with their own ports) behind `port` of the service that `host` names for a pod of
     /// `namespace`. `host` is what the program wrote: `nats`, `nats.dynamo`, `nats.dynamo.svc.cluster.local` or an
@@ -241,7 +241,7 @@ impl Pod {
                 continue;
             }
             if random {
-                // Nobody has that address: packets to it go nowhere.
+                // The address is not in use: packets to it are lost.
                 std::future::pending::<()>().await;
             }
             let message = format!("`{full}` does not resolve: temporary failure in name resolution");
@@ -309,8 +309,8 @@ impl Listener {
     /// What the kernel says, for example that the process has too many files open; the listener stays usable.
     pub async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
         let (tcp, from) = self.tcp.accept().await?;
-        // Whoever did not bind a pod's address is outside of the cluster (the load generator, a probe, a browser) and has
-        // the address 127.0.0.1, which the judge knows.
+        // A client without a pod's address is outside of the cluster (the load generator, a probe, a browser) and has
+        // the address 127.0.0.1, which the rules know.
         let gate = match &self.links {
             Some(links) => {
                 let (own, via) = (tcp.local_addr()?, links.called(from));
@@ -322,7 +322,7 @@ impl Listener {
         Ok((Stream::new(tcp, gate)?, from))
     }
 
-    /// What goes wrong with requests here, now.
+    /// The current ailments of requests here.
     pub fn http_rules(&self) -> Vec<HttpRule> {
         let (Some(links), Ok(own)) = (&self.links, self.tcp.local_addr()) else { return Vec::new() };
         let rule = |ailment| if let Ailment::Http(rule) = ailment { Some(rule) } else { None };

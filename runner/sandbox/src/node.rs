@@ -1,6 +1,6 @@
 //! The sandbox's only node: it takes pods, gives them addresses, and runs their programs as tasks.
 //!
-//! What belongs here: scheduling, and starting and ending the lives of pods (`life`). What does not: which pods there
+//! In scope: scheduling, and starting and ending the lives of pods (`life`). Out of scope: which pods there
 //! ought to be (`controllers`).
 
 mod container;
@@ -124,7 +124,7 @@ fn images_of(pod: &Value) -> Vec<String> {
     object::list(pod, "/spec/containers").iter().map(|c| object::text(c, "/image").to_owned()).collect()
 }
 
-/// Gives a pod to the node, if it asks for this scheduler. Pods that ask for another wait, and nobody says a word.
+/// Gives a pod to the node, if it asks for this scheduler. Pods of another scheduler wait without an event.
 fn schedule(registry: &Registry, pod: &Value) {
     if object::text(pod, "/spec/schedulerName") != SCHEDULER || !object::list(pod, "/spec/schedulingGates").is_empty() {
         return;

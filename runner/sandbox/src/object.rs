@@ -1,6 +1,6 @@
 //! Reading and writing the parts that all Kubernetes objects share, on plain JSON.
 //!
-//! What belongs here: accessors of `metadata` and small builders. What does not: rules of a kind.
+//! In scope: accessors of `metadata` and small builders. Out of scope: rules of a kind.
 
 use serde_json::{Map, Value, json};
 

@@ -1,15 +1,15 @@
 //! The three kinds of patches, as functions on JSON.
 //!
-//! What belongs here: merge patch (RFC 7386), strategic merge patch, JSON patch (RFC 6902). What does not: who may
+//! In scope: merge patch (RFC 7386), strategic merge patch, JSON patch (RFC 6902). Out of scope: who may
 //! patch what (`registry`).
 
 use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
 
-/// How a patch's body is to be read.
+/// The format of a patch's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum PatchKind {
     /// RFC 6902.
     Json,
     /// RFC 7386.
@@ -20,7 +20,7 @@ pub(crate) enum Kind {
     Apply,
 }
 
-impl Kind {
+impl PatchKind {
     /// The media types that are understood, as the refusal of others lists them.
     pub const ACCEPTED: &str = "application/json-patch+json, application/merge-patch+json, \
                                 application/strategic-merge-patch+json, application/apply-patch+yaml";
@@ -38,9 +38,9 @@ impl Kind {
 }
 
 /// Applies the patch to the object.
-pub(crate) fn apply(kind: Kind, object: &mut Value, patch: Value) -> Result<(), ApiError> {
+pub(crate) fn apply(kind: PatchKind, object: &mut Value, patch: Value) -> Result<(), ApiError> {
     match kind {
-        Kind::Json => {
+        PatchKind::Json => {
             let operations: json_patch::Patch = serde_json::from_value(patch)
                 .map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))?;
             let mut changed = object.clone();
@@ -50,12 +50,12 @@ pub(crate) fn apply(kind: Kind, object: &mut Value, patch: Value) -> Result<(), 
             *object = changed;
             Ok(())
         }
-        Kind::Merge => {
+        PatchKind::Merge => {
             require_map(&patch)?;
             json_patch::merge(object, &patch);
             Ok(())
         }
-        Kind::Strategic | Kind::Apply => {
+        PatchKind::Strategic | PatchKind::Apply => {
             require_map(&patch)?;
             strategic(object, patch, "");
             Ok(())
@@ -172,7 +172,7 @@ fn strategic_list(existing: &mut Vec<Value>, items: Vec<Value>, key: &str) {
 mod tests {
     use super::*;
 
-    fn patched(kind: Kind, mut object: Value, patch: Value) -> Value {
+    fn patched(kind: PatchKind, mut object: Value, patch: Value) -> Value {
         apply(kind, &mut object, patch).unwrap();
         object
     }
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_merge_patch_removes_nulls_and_replaces_lists() {
         let object = json!({"a": {"b": 1, "c": 2}, "l": [1, 2]});
-        let result = patched(Kind::Merge, object, json!({"a": {"b": null, "d": {"e": null, "f": 3}}, "l": [3]}));
+        let result = patched(PatchKind::Merge, object, json!({"a": {"b": null, "d": {"e": null, "f": 3}}, "l": [3]}));
         assert_eq!(result, json!({"a": {"c": 2, "d": {"f": 3}}, "l": [3]}));
     }
 
@@ -191,7 +191,7 @@ mod tests {
             "spec": {"containers": [{"name": "main", "image": "old", "env": [{"name": "A", "value": "1"}]}]},
         });
         let result = patched(
-            Kind::Strategic,
+            PatchKind::Strategic,
             object,
             json!({
                 "metadata": {
@@ -221,7 +221,7 @@ mod tests {
     fn a_strategic_patch_replaces_the_rules_of_a_policy() {
         let object = json!({"spec": {"egress": [{"to": []}], "podSelector": {"matchLabels": {"a": "b"}}}});
         let patch = json!({"spec": {"egress": [], "podSelector": {"$patch": "replace", "matchLabels": {"c": "d"}}}});
-        let result = patched(Kind::Strategic, object, patch);
+        let result = patched(PatchKind::Strategic, object, patch);
         assert_eq!(result, json!({"spec": {"egress": [], "podSelector": {"matchLabels": {"c": "d"}}}}));
     }
 
@@ -229,10 +229,10 @@ mod tests {
     fn a_failing_json_patch_changes_nothing() {
         let mut object = json!({"a": 1});
         let patch = json!([{"op": "replace", "path": "/a", "value": 2}, {"op": "test", "path": "/a", "value": 3}]);
-        assert_eq!(apply(Kind::Json, &mut object, patch).unwrap_err().code, 422);
+        assert_eq!(apply(PatchKind::Json, &mut object, patch).unwrap_err().code, 422);
         assert_eq!(object, json!({"a": 1}));
         let result = patched(
-            Kind::Json,
+            PatchKind::Json,
             object,
             json!([{"op": "add", "path": "/b", "value": [1]}, {"op": "remove", "path": "/a"}]),
         );
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_patch_of_the_wrong_shape_is_a_bad_request() {
-        for kind in [Kind::Json, Kind::Merge, Kind::Strategic] {
+        for kind in [PatchKind::Json, PatchKind::Merge, PatchKind::Strategic] {
             assert_eq!(apply(kind, &mut json!({}), json!("text")).unwrap_err().code, 400);
         }
     }

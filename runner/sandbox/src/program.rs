@@ -1,6 +1,6 @@
 //! The programs that containers of the sandbox can run, and how a container's command line names them.
 //!
-//! What belongs here: from a command line to settings, and back. What does not: what the programs do (`inference`),
+//! In scope: from a command line to settings, and back. Out of scope: what the programs do (`inference`),
 //! and when they run (`node`).
 //!
 //! The command line is that of the hidden command `shakedown pod`, so that the same pod runs here and, from an image
@@ -50,7 +50,7 @@ impl Program {
     pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Self, String> {
         let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
         let (name, flags) =
-            words.split_first().ok_or("no program is named; there are bus, frontend, probe and worker")?;
+            words.split_first().ok_or("the program is missing; choose bus, frontend, probe or worker")?;
         let config = match flags {
             [] => "{}",
             ["--config", config] => config,
@@ -64,7 +64,7 @@ impl Program {
             "frontend" => settings(config).map(Self::Frontend),
             "worker" => settings(config).map(Self::Worker),
             "probe" => settings(config).map(Self::Probe),
-            other => Err(format!("there is no program `{other}`; there are bus, frontend, probe and worker")),
+            other => Err(format!("there is no program `{other}`; choose bus, frontend, probe or worker")),
         }
     }
 
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (words, part) in [
-            (vec![], "no program is named"),
+            (vec![], "the program is missing"),
             (vec!["nginx"], "no program `nginx`"),
             (vec!["bus", "--port=1"], "no flag `--port=1`"),
             (vec!["bus", "--config"], "no flag `--config`"),

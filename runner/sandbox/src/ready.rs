@@ -1,6 +1,6 @@
 //! When a started sandbox is ready for its first request.
 //!
-//! What belongs here: waiting for what the topology promises. What does not: making it so (`controllers`, `node`).
+//! In scope: waiting for what the topology promises. Out of scope: making it so (`controllers`, `node`).
 
 use std::time::Duration;
 

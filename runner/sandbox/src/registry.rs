@@ -1,6 +1,6 @@
 //! Creating, updating and deleting objects, as an API server does it: one set of rules for requests and controllers.
 //!
-//! What belongs here: names, identities, versions, finalizers and grace periods. What does not: HTTP (`api`), the rules
+//! In scope: names, identities, versions, finalizers and grace periods. Out of scope: HTTP (`api`), the rules
 //! of single kinds (`admission`, `validate`) and consequences (`controllers`).
 
 mod delete;
@@ -52,21 +52,21 @@ pub(crate) struct WriteOptions {
     pub unknown: Unknown,
 }
 
-/// What a write did.
+/// The outcome of a write.
 #[derive(Debug, Clone)]
 pub(crate) struct Written {
     /// The object as stored, or as it would be.
     pub object: Arc<Value>,
     /// Whether it is new.
     pub created: bool,
-    /// What the client ought to know.
+    /// Warnings for the client.
     pub warnings: Vec<String>,
 }
 
-/// Which part of an object a write is about.
+/// The part of an object that a write changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// All but the status, where the kind keeps that apart.
+pub(crate) enum ObjectPart {
+    /// All but the status, if the kind has a status subresource.
     Main,
     /// Only the status.
     Status,
@@ -136,7 +136,13 @@ impl Registry {
     }
 
     /// Replaces an object, or the part of it.
-    pub fn update(&self, key: &Key, part: Part, object: Value, options: WriteOptions) -> Result<Written, ApiError> {
+    pub fn update(
+        &self,
+        key: &Key,
+        part: ObjectPart,
+        object: Value,
+        options: WriteOptions,
+    ) -> Result<Written, ApiError> {
         self.update_in(&mut self.store.lock(), key, part, object, options)
     }
 
@@ -144,7 +150,7 @@ impl Registry {
         &self,
         tx: &mut Transaction<'_>,
         key: &Key,
-        part: Part,
+        part: ObjectPart,
         mut object: Value,
         options: WriteOptions,
     ) -> Result<Written, ApiError> {
@@ -204,14 +210,14 @@ impl Registry {
     pub fn patch(
         &self,
         key: &Key,
-        part: Part,
-        kind: patch::Kind,
+        part: ObjectPart,
+        kind: patch::PatchKind,
         patch: Value,
         options: WriteOptions,
     ) -> Result<Written, ApiError> {
         let mut tx = self.store.lock();
         let Some(current) = tx.get(key) else {
-            if kind != patch::Kind::Apply || part != Part::Main {
+            if kind != patch::PatchKind::Apply || part != ObjectPart::Main {
                 return Err(ApiError::not_found(key.resource, &key.name));
             }
             let name = object::name(&patch);
@@ -237,7 +243,7 @@ impl Registry {
         let mut changed = Value::clone(&current);
         change(&mut changed);
         let options = WriteOptions { unknown: Unknown::Ignore, ..WriteOptions::default() };
-        if let Err(error) = self.update_in(&mut tx, key, Part::Whole, changed, options) {
+        if let Err(error) = self.update_in(&mut tx, key, ObjectPart::Whole, changed, options) {
             tracing::warn!(kind = key.resource.kind, name = %key.name, %error, "the sandbox's own update was refused");
         }
     }
@@ -327,15 +333,15 @@ pub(crate) fn random_suffix(length: usize) -> String {
 }
 
 /// The object that a write to one part leaves.
-fn merge_parts(resource: &Resource, current: &Value, given: Value, part: Part) -> Value {
+fn merge_parts(resource: &Resource, current: &Value, given: Value, part: ObjectPart) -> Value {
     match part {
-        Part::Whole => given,
-        Part::Status => {
+        ObjectPart::Whole => given,
+        ObjectPart::Status => {
             let mut next = current.clone();
             next["status"] = given.get("status").cloned().unwrap_or(json!({}));
             next
         }
-        Part::Main if resource.has("status") => {
+        ObjectPart::Main if resource.has("status") => {
             let mut next = given;
             match current.get("status") {
                 Some(status) => next["status"] = status.clone(),
@@ -345,11 +351,11 @@ fn merge_parts(resource: &Resource, current: &Value, given: Value, part: Part) -
             }
             next
         }
-        Part::Main => given,
+        ObjectPart::Main => given,
     }
 }
 
-/// What no update changes, and what follows from a change.
+/// Keeps immutable fields, and derives the consequences of a change.
 fn carry_identity(resource: &Resource, current: &Value, next: &mut Value) {
     // Of a custom resource that does not keep its status apart, everything but the metadata counts.
     let whole = custom::of(resource).is_some() && !resource.has("status");

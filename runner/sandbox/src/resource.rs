@@ -1,6 +1,6 @@
 //! The kinds that the sandbox serves, as one table.
 //!
-//! What belongs here: names, scopes and properties of kinds. What does not: how an object of a kind is checked and
+//! In scope: names, scopes and properties of kinds. Out of scope: how an object of a kind is checked and
 //! completed (`admission`) and what happens because of it (`controllers`).
 
 /// One kind of object.

@@ -1,6 +1,6 @@
 //! Label and field selectors, from query strings and from objects.
 //!
-//! What belongs here: parsing and matching. What does not: the selectors of scenarios (`schemas`).
+//! In scope: parsing and matching. Out of scope: the selectors of scenarios (`schemas`).
 
 use serde_json::{Map, Value};
 use shakedown_policy::Selector;

@@ -1,6 +1,6 @@
 //! The objects of the sandbox, their versions, and the log of changes that watches read.
 //!
-//! What belongs here: keeping objects, numbering changes, and looking back at an older version. What does not: rules
+//! In scope: keeping objects, numbering changes, and looking back at an older version. Out of scope: rules
 //! about what may change (`registry`) and what follows from a change (`controllers`).
 
 use std::collections::{BTreeMap, VecDeque};
@@ -91,14 +91,14 @@ impl Store {
         Self { inner: Mutex::new(inner), latest: watch::Sender::new(1), clock }
     }
 
-    /// Exclusive access: what is read and written until the guard is dropped happens at once.
+    /// Exclusive access: all reads and writes until the guard is dropped are atomic.
     pub fn lock(&self) -> Transaction<'_> {
         // A panic elsewhere leaves the maps whole: every change below is a single insert or remove.
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         Transaction { before: inner.revision, inner, store: self }
     }
 
-    /// Tells of every new version.
+    /// Notifies of every new version.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.latest.subscribe()
     }

@@ -1,6 +1,6 @@
-//! What runs in the sandbox: a small file, and the Kubernetes objects that it stands for.
+//! The topology of the sandbox: a small file, and its Kubernetes objects.
 //!
-//! What belongs here: the file's form, its checks, and the objects. What does not: what becomes of the objects.
+//! In scope: the file's form, its checks, and the objects. Out of scope: what becomes of the objects.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ pub(crate) const START_ANNOTATION: &str = "sandbox.shakedown.dev/start";
 /// The image of the topology's containers: this program itself.
 const IMAGE: &str = "shakedown:latest";
 
-/// What runs in the sandbox.
+/// The topology of the sandbox.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Topology {
@@ -29,7 +29,7 @@ pub struct Topology {
     /// Further namespaces with their labels.
     #[serde(default)]
     pub namespaces: IndexMap<String, IndexMap<String, String>>,
-    /// What is deployed.
+    /// The deployed parts.
     pub workloads: Vec<Workload>,
 }
 
@@ -57,7 +57,7 @@ pub struct Workload {
     /// From the scheduling of a pod to the start of its program.
     #[serde(default = "default_start")]
     pub start: Duration,
-    /// What the pods run.
+    /// The program of the pods.
     pub program: Program,
 }
 

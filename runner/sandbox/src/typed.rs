@@ -1,6 +1,6 @@
 //! Objects as the API's own types: what does not fit is refused, fields that no type knows are found and dropped.
 //!
-//! What belongs here: one pass through the types of `k8s-openapi`. What does not: rules across fields (`validate`).
+//! In scope: one pass through the types of `k8s-openapi`. Out of scope: rules across fields (`validate`).
 
 use k8s_openapi::api::{apps, authorization, batch, coordination, core, discovery, networking, policy};
 use serde::Serialize;

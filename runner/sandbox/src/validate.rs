@@ -1,6 +1,6 @@
 //! Rules on what objects may say, with the texts of the real API server.
 //!
-//! What belongs here: names, labels, and the rules across fields that clients rely on. What does not: the shape of
+//! In scope: names, labels, and the rules across fields that clients rely on. Out of scope: the shape of
 //! objects (`typed`), and completing them (`admission`).
 
 mod fields;

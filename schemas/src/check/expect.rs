@@ -25,8 +25,8 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
         if phase.effect.is_some() && !phases[index].has_faults {
             findings.push(
                 &format!("phases[{index}].effect"),
-                Diagnostic::error(Code::Effect, "this phase has no fault whose effect could be seen")
-                    .help("move `effect` to the phase with the fault, or leave it out"),
+                Diagnostic::error(Code::Effect, "this phase has no fault, so it cannot have an effect")
+                    .help("move `effect` to the phase with the fault, or remove it"),
             );
         }
         if let Some(expectation) = phase.effect.as_ref().and_then(Effect::expectation) {

@@ -25,7 +25,7 @@ fn time(path: &str, phase: &Phase, fault: &Fault, findings: &mut Findings<'_>) {
     if lasts.is_some_and(|lasts| lasts.is_zero()) {
         return findings.push(
             &format!("{path}.for"),
-            Diagnostic::error(Code::ZeroDuration, "this fault lasts no time")
+            Diagnostic::error(Code::ZeroDuration, "the duration of this fault is zero")
                 .help("remove `for` to keep it until the phase's end"),
         );
     }
@@ -34,17 +34,20 @@ fn time(path: &str, phase: &Phase, fault: &Fault, findings: &mut Findings<'_>) {
             &format!("{path}.after"),
             Diagnostic::error(
                 Code::FaultTime,
-                format!("this fault begins after {after}, when its phase of {duration} is over"),
+                format!("this fault starts after {after}, but its phase lasts only {duration}"),
             )
-            .help("lengthen the phase, or begin earlier"),
+            .help("lengthen the phase, or start the fault earlier"),
         );
     }
     if let Some(lasts) = lasts.filter(|lasts| after.get() + lasts.get() > duration.get()) {
         let left = crate::units::Duration::from(duration.get() - after.get());
         findings.push(
             &format!("{path}.for"),
-            Diagnostic::error(Code::FaultTime, format!("this fault lasts {lasts}, and {left} are left of its phase"))
-                .help(format!("write `for: {left}`, or remove `for` to keep it until the phase's end")),
+            Diagnostic::error(
+                Code::FaultTime,
+                format!("this fault lasts {lasts}, but only {left} of its phase remain"),
+            )
+            .help(format!("write `for: {left}`, or remove `for` to keep it until the phase's end")),
         );
     }
 }

@@ -37,7 +37,7 @@ impl Findings<'_> {
         match self.reader.read(name) {
             Ok(bytes) => Some(bytes),
             Err(message) => {
-                let help = "files are looked for beside the scenario's file";
+                let help = "paths are relative to the folder of the scenario file";
                 self.push(path, Diagnostic::error(Code::File, message).help(help));
                 None
             }

@@ -21,7 +21,7 @@ pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
             let hints: Vec<String> = Load::KINDS.iter().map(hint).collect();
             findings.push(
                 path,
-                Diagnostic::error(Code::ExactlyOne, "this load does not say what to send")
+                Diagnostic::error(Code::ExactlyOne, "this load has no kind of request")
                     .help(format!("write {}", hints.join(" or "))),
             );
         }
@@ -32,13 +32,13 @@ pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
                 Code::ExactlyOne,
                 format!("this load has both `{}` and `{}`", first.kind(), second.kind()),
             )
-            .help("keep one, or make two loads of it"),
+            .help("keep one, or split it into two loads"),
         ),
     }
     match (&load.rate, load.concurrency) {
         (None, None) => findings.push(
             path,
-            Diagnostic::error(Code::ExactlyOne, "this load does not say how often to send")
+            Diagnostic::error(Code::ExactlyOne, "this load has no pace")
                 .help("write `rate: 20/s` (open loop), or `concurrency: 8` (closed loop)"),
         ),
         (Some(_), Some(_)) => findings.push_at_key(
@@ -54,14 +54,13 @@ pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
         findings.push_at_key(
             &format!("{path}.max_in_flight"),
             Diagnostic::error(Code::LoadLimit, "`max_in_flight` is for `rate`")
-                .help("remove it: `concurrency` already says how many requests are under way"),
+                .help("remove it: `concurrency` already limits the concurrent requests"),
         );
     }
     if load.timeout.is_zero() {
         findings.push(
             &format!("{path}.timeout"),
-            Diagnostic::error(Code::ZeroDuration, "this timeout leaves no time for an answer")
-                .help("write `timeout: 30s`"),
+            Diagnostic::error(Code::ZeroDuration, "this timeout is zero").help("write `timeout: 30s`"),
         );
     }
     transport::check(path, load, findings);

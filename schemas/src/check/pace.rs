@@ -31,7 +31,7 @@ fn whole(scenario: &Scenario, name: &str, load: &Load, findings: &mut Findings<'
         if rate.highest() <= 0.0 && !is_changed {
             findings.push(
                 &path,
-                Diagnostic::error(Code::Pace, "this load sends nothing")
+                Diagnostic::error(Code::Pace, "this load sends no requests: its rate is 0 in every phase")
                     .help("give it a rate, or give it one in a phase: `load: {main: {rate: 20/s}}`"),
             );
         }
@@ -40,8 +40,10 @@ fn whole(scenario: &Scenario, name: &str, load: &Load, findings: &mut Findings<'
     if load.arrival.is_some() && load.rate.is_none() && load.concurrency.is_some() && !findings.map.gone(&path) {
         findings.push_at_key(
             &format!("{path}.arrival"),
-            Diagnostic::error(Code::Pace, "`arrival` is for `rate`")
-                .help("remove it: in a closed loop answers decide when requests start; `think_time` spreads them"),
+            Diagnostic::error(Code::Pace, "`arrival` is for `rate`").help(
+                "remove it: in a closed loop the previous answer starts the next request; `think_time` spreads \
+                    requests",
+            ),
         );
     }
     if let Some(time) = load.think_time {
@@ -49,12 +51,12 @@ fn whole(scenario: &Scenario, name: &str, load: &Load, findings: &mut Findings<'
             findings.push_at_key(
                 &format!("{path}.think_time"),
                 Diagnostic::error(Code::Pace, "`think_time` is for `concurrency`")
-                    .help("remove it: in an open loop the schedule alone decides when requests start"),
+                    .help("remove it: in an open loop only the schedule starts requests"),
             );
         } else if time.mean().is_zero() {
             findings.push(
                 &format!("{path}.think_time"),
-                Diagnostic::error(Code::ZeroDuration, "this think time is none")
+                Diagnostic::error(Code::ZeroDuration, "this think time is zero")
                     .help("remove it: without it workers do not wait"),
             );
         }
@@ -76,7 +78,7 @@ fn changes(scenario: &Scenario, index: usize, phase: &Phase, findings: &mut Find
         if change.rate.is_none() && change.concurrency.is_none() && !findings.map.gone(&path) {
             findings.push_at_key(
                 &path,
-                Diagnostic::error(Code::NothingThere, "this changes nothing of the load")
+                Diagnostic::error(Code::NothingThere, "this does not change the load")
                     .help("write `rate: 50/s` for an open loop, or `concurrency: 50` for a closed one"),
             );
         }
@@ -100,8 +102,8 @@ fn changes(scenario: &Scenario, index: usize, phase: &Phase, findings: &mut Find
 }
 
 fn other_model(load: &str, has: &str, given: &str) -> Diagnostic {
-    Diagnostic::error(Code::Pace, format!("the load `{load}` has `{has}`, so that a phase cannot give it `{given}`"))
-        .help(format!("write `{has}`, or make a load of its own for it"))
+    Diagnostic::error(Code::Pace, format!("the load `{load}` has `{has}`, so a phase cannot set `{given}`"))
+        .help(format!("write `{has}`, or add a separate load"))
 }
 
 fn workers(path: &str, value: Option<u32>, needs_some: bool, findings: &mut Findings<'_>) {
@@ -122,21 +124,21 @@ fn shape(path: &str, pace: &Pace, findings: &mut Findings<'_>) {
             if from == to {
                 findings.push(
                     path,
-                    Diagnostic::error(Code::Pace, "a ramp from a rate to itself changes nothing")
+                    Diagnostic::error(Code::Pace, "this ramp starts and ends at the same rate")
                         .help(format!("write `rate: {from}`")),
                 );
             }
-            none(&format!("{path}.over"), *over, "this ramp takes no time", "over: 30s", findings);
+            none(&format!("{path}.over"), *over, "the duration of this ramp is zero", "over: 30s", findings);
         }
         Pace::Steps(Steps { steps, each }) => {
             if steps.len() < 2 && !findings.map.gone(&format!("{path}.steps")) {
                 findings.push(
                     &format!("{path}.steps"),
-                    Diagnostic::error(Code::Pace, "steps are at least two rates")
+                    Diagnostic::error(Code::Pace, "`steps` needs at least two rates")
                         .help("write `steps: [10/s, 50/s]`, or `rate: 50/s` for a single one"),
                 );
             }
-            none(&format!("{path}.each"), *each, "these steps last no time", "each: 20s", findings);
+            none(&format!("{path}.each"), *each, "the duration of these steps is zero", "each: 20s", findings);
         }
     }
 }
@@ -159,9 +161,9 @@ fn fits(path: &str, pace: &Pace, phase: &Phase, findings: &mut Findings<'_>) {
             &format!("{path}.over"),
             Diagnostic::error(
                 Code::Pace,
-                format!("a ramp over {over} does not come to its end: the phase `{name}` lasts {duration}"),
+                format!("a ramp over {over} does not fit: the phase `{name}` lasts {duration}"),
             )
-            .help("shorten the ramp, or lengthen the phase; without `over` the ramp takes the whole phase"),
+            .help("shorten the ramp, or lengthen the phase; without `over` the ramp lasts the whole phase"),
         ),
         Pace::Steps(Steps { steps, each: Some(each) }) => {
             let before_last = each.get().saturating_mul(u32::try_from(steps.len().max(1) - 1).unwrap_or(u32::MAX));
@@ -175,7 +177,7 @@ fn fits(path: &str, pace: &Pace, phase: &Phase, findings: &mut Findings<'_>) {
                             steps.len()
                         ),
                     )
-                    .help("shorten the steps, or lengthen the phase; without `each` they share the whole phase"),
+                    .help("shorten the steps, or lengthen the phase; without `each` the steps divide the whole phase"),
                 );
             }
         }
@@ -200,13 +202,13 @@ fn comparisons(scenario: &Scenario, index: usize, phase: &Phase, findings: &mut 
         // One load suffices to say so.
         for message in other.take(1) {
             let meaning = match expectation.info().facts.counts_work {
-                true => "a service that keeps up changes with what it is asked for",
-                false => "part of the difference is the pace's",
+                true => "the throughput of a healthy service follows the rate of its requests",
+                false => "the pace explains a part of the difference",
             };
             findings.push(
                 &format!("phases[{index}].{place}.{}.to", expectation.kind()),
                 Diagnostic::warning(Code::OtherPace, message)
-                    .help(format!("{meaning}: give both the same pace, or choose the limits for it")),
+                    .help(format!("{meaning}: give both the same pace, or adapt the limits")),
             );
         }
     }

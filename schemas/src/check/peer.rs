@@ -24,14 +24,14 @@ pub(crate) fn peer(path: &str, peer: &Peer, findings: &mut Findings<'_>) {
     match given.as_slice() {
         [] => findings.push(
             path,
-            Diagnostic::error(Code::Peer, "this peer says nothing about who it is")
+            Diagnostic::error(Code::Peer, "this peer has no kind")
                 .help("write one of `service`, `pods`, `cidr` and `host`, such as `- service: nats`"),
         ),
         [_] => {}
         [_, second, ..] => findings.push_at_key(
             &format!("{path}.{second}"),
             Diagnostic::error(Code::Peer, format!("this peer has {}", words(&given)))
-                .help("make each a peer of its own: several peers are all meant"),
+                .help("write each as a separate peer: a fault acts on all of them"),
         ),
     }
     if let Some(service) = &peer.service {
@@ -44,7 +44,7 @@ pub(crate) fn peer(path: &str, peer: &Peer, findings: &mut Findings<'_>) {
             if there {
                 findings.push_at_key(
                     &format!("{path}.{key}"),
-                    Diagnostic::error(Code::Narrowing, format!("`{key}` is for targets, and these pods are a peer"))
+                    Diagnostic::error(Code::Narrowing, format!("`{key}` is for targets, but these pods are a peer"))
                         .help("remove it: all matching pods are the other end of the link"),
                 );
             }
@@ -73,7 +73,7 @@ fn service_peer(path: &str, service: &str, findings: &mut Findings<'_>) {
     if let Some((name, port)) = service.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()) {
         return findings.push(
             &key,
-            Diagnostic::error(Code::Ports, "a peer's service is named without its port")
+            Diagnostic::error(Code::Ports, "the service of a peer must not contain a port")
                 .help(format!("write `service: {name}` and `ports: [{port}]`")),
         );
     }
@@ -91,7 +91,7 @@ fn host_peer(path: &str, host: &str, findings: &mut Findings<'_>) {
     if host.parse::<IpAddr>().is_ok() {
         return findings.push(
             path,
-            Diagnostic::error(Code::Peer, "a host is a name, and this is an address")
+            Diagnostic::error(Code::Peer, "`host` needs a name, but this is an address")
                 .help(format!("write `cidr: {host}/{}`", if host.contains(':') { 128 } else { 32 })),
         );
     }
@@ -119,8 +119,7 @@ fn block(path: &str, text: &str, findings: &mut Findings<'_>) {
             Ok(IpAddr::V6(_)) => format!("for this address alone write `{text}/128`"),
             Err(_) => "write a block such as `203.0.113.0/24`, or use `host` for a name".to_owned(),
         };
-        return findings
-            .push(path, Diagnostic::error(Code::Cidr, format!("`{text}` is not a block of addresses")).help(help));
+        return findings.push(path, Diagnostic::error(Code::Cidr, format!("`{text}` is not a CIDR block")).help(help));
     };
     let length = length.parse::<u8>().ok().filter(|_| !length.starts_with('+'));
     let block = address.parse().ok().zip(length).and_then(|(address, length)| IpNet::new(address, length).ok());
@@ -128,7 +127,7 @@ fn block(path: &str, text: &str, findings: &mut Findings<'_>) {
         Some(block) if block.trunc() == block => {}
         Some(block) => findings.push(
             path,
-            Diagnostic::error(Code::Cidr, format!("the block `{text}` begins at another address than it says")).help(
+            Diagnostic::error(Code::Cidr, format!("the address in `{text}` is not the first address of its block")).help(
                 format!(
                     "write `{}` for the block, or `{address}/{}` for this address alone",
                     block.trunc(),
@@ -138,7 +137,7 @@ fn block(path: &str, text: &str, findings: &mut Findings<'_>) {
         ),
         None => findings.push(
             path,
-            Diagnostic::error(Code::Cidr, format!("`{text}` is not a block of addresses"))
+            Diagnostic::error(Code::Cidr, format!("`{text}` is not a CIDR block"))
                 .help("write an address, `/` and the length of the prefix, such as `203.0.113.0/24`"),
         ),
     }

@@ -22,7 +22,7 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
                     Code::DuplicateName,
                     format!("the phase `{}` is already on line {first}", phase.name),
                 )
-                .help("give each phase a name of its own: expectations refer to it"),
+                .help("give each phase a unique name: expectations refer to it"),
             );
         } else if !findings.map.damaged(&key) {
             phases.insert(&phase.name, line);
@@ -30,16 +30,19 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
         if phase.duration.is_zero() {
             findings.push(
                 &format!("{path}.duration"),
-                Diagnostic::error(Code::ZeroDuration, "this phase lasts no time").help("write `duration: 30s`"),
+                Diagnostic::error(Code::ZeroDuration, "the duration of this phase is zero").help(
+                    "write `duration: \
+                    30s`",
+                ),
             );
         } else if phase.settle >= phase.duration && !findings.map.damaged(&format!("{path}.duration")) {
             findings.push(
                 &format!("{path}.settle"),
                 Diagnostic::error(
                     Code::Settle,
-                    format!("settling for {} leaves nothing of a phase of {}", phase.settle, phase.duration),
+                    format!("the settle time of {} covers the whole phase of {}", phase.settle, phase.duration),
                 )
-                .help("settle for less, or lengthen the phase"),
+                .help("shorten `settle`, or lengthen the phase"),
             );
         }
         for (fault_name, it) in &phase.faults {
@@ -54,7 +57,7 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
                             Code::DuplicateName,
                             format!("the fault `{first}` creates the {} `{}` already", object.kind, object.name),
                         )
-                        .help("give it another name, or leave `name` out: then each fault has an object of its own"),
+                        .help("give it another name, or remove `name`: then each fault has an object of its own"),
                     ),
                     None => _ = objects.insert(object, fault_name),
                 }
@@ -66,7 +69,7 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
                         Code::DuplicateName,
                         format!("the fault `{fault_name}` is already in the phase `{phase}`, on line {line}"),
                     )
-                    .help("give each fault of the file a name of its own: reports speak of them by name"),
+                    .help("give each fault in the file a unique name: reports identify faults by name"),
                 ),
                 None => {
                     let line = findings.map.key(&path).map_or(0, |span| span.line);

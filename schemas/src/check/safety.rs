@@ -40,7 +40,7 @@ fn conditions(
         if condition.lasts().is_zero() {
             findings.push(
                 &format!("{path}.for"),
-                Diagnostic::error(Code::ZeroDuration, "a condition over no time would hold by chance")
+                Diagnostic::error(Code::ZeroDuration, "a condition without a duration could hold by chance")
                     .help("write `for: 10s`"),
             );
         } else if condition.lasts() >= duration && !duration.is_zero() && !findings.map.damaged(place) {
@@ -48,9 +48,9 @@ fn conditions(
                 &format!("{path}.for"),
                 Diagnostic::error(
                     Code::StopCondition,
-                    format!("this would stop after {}, and its {what} lasts {duration}", condition.lasts()),
+                    format!("this stops the run after {}, but its {what} lasts only {duration}", condition.lasts()),
                 )
-                .help("shorten `for`: a condition that cannot hold in time protects nobody"),
+                .help("shorten `for`: a condition that cannot hold in time has no effect"),
             );
         }
         if let Some(name) = condition.load()
@@ -67,12 +67,12 @@ fn one(path: &str, condition: &StopCondition, findings: &mut Findings<'_>) {
     match condition {
         StopCondition::SuccessRate(it) if it.below.fraction() <= 0.0 => findings.push(
             &format!("{path}.below"),
-            Diagnostic::error(Code::StopCondition, "no share is below 0 %: this never stops")
+            Diagnostic::error(Code::StopCondition, "a share is never below 0 %: this never stops the run")
                 .help("write `below: 50%`"),
         ),
         StopCondition::Latency(it) if it.above.is_zero() => findings.push(
             &format!("{path}.above"),
-            Diagnostic::error(Code::StopCondition, "every answer takes longer than no time: this always stops")
+            Diagnostic::error(Code::StopCondition, "every answer takes longer than 0 s: this always stops the run")
                 .help("write `above: 2s`"),
         ),
         StopCondition::Http(it) => {
@@ -83,7 +83,7 @@ fn one(path: &str, condition: &StopCondition, findings: &mut Findings<'_>) {
                 if value.is_zero() {
                     findings.push(
                         &format!("{path}.{key}"),
-                        Diagnostic::error(Code::ZeroDuration, format!("`{key}` is no time at all"))
+                        Diagnostic::error(Code::ZeroDuration, format!("`{key}` is zero"))
                             .help(format!("write `{key}: 1s`")),
                     );
                 }
@@ -97,21 +97,21 @@ fn blast_radius(radius: &BlastRadius, findings: &mut Findings<'_>) {
     if radius.max_pods.is_none() && radius.max_percent.is_none() {
         findings.push(
             "blast_radius",
-            Diagnostic::error(Code::BlastRadius, "this says nothing about how far faults may reach")
+            Diagnostic::error(Code::BlastRadius, "this blast radius has no limit")
                 .help("write `blast_radius: {max_pods: 3}` or `blast_radius: {max_percent: 50%}`"),
         );
     }
     if radius.max_pods == Some(0) {
         findings.push(
             "blast_radius.max_pods",
-            Diagnostic::error(Code::BlastRadius, "with no pods allowed every fault is refused")
+            Diagnostic::error(Code::BlastRadius, "a limit of zero pods refuses every fault")
                 .help("write `max_pods: 1`, or remove the faults"),
         );
     }
     if radius.max_percent.is_some_and(|percent| percent.fraction() <= 0.0) {
         findings.push(
             "blast_radius.max_percent",
-            Diagnostic::error(Code::BlastRadius, "with no pods allowed every fault is refused")
+            Diagnostic::error(Code::BlastRadius, "a limit of zero pods refuses every fault")
                 .help("write `max_percent: 50%`, or remove the faults"),
         );
     }

@@ -58,12 +58,12 @@ fn expressions(path: &str, labels: &LabelSelector, findings: &mut Findings<'_>) 
         match expression.operator {
             Operator::In | Operator::NotIn if expression.values.is_empty() => findings.push(
                 &path,
-                Diagnostic::error(Code::Expression, "`In` and `NotIn` compare with `values`, and there are none")
+                Diagnostic::error(Code::Expression, "`In` and `NotIn` need `values`")
                     .help("write `values: [a, b]`, or the operator `Exists`"),
             ),
             Operator::Exists | Operator::DoesNotExist if !expression.values.is_empty() => findings.push(
                 &format!("{path}.values"),
-                Diagnostic::error(Code::Expression, "`Exists` and `DoesNotExist` look at no values")
+                Diagnostic::error(Code::Expression, "`Exists` and `DoesNotExist` take no values")
                     .help("remove `values`, or write the operator `In`"),
             ),
             _ => {}
@@ -85,19 +85,22 @@ pub(super) fn narrowing(path: &str, selector: &PodSelector, findings: &mut Findi
     if selector.count == Some(0) {
         findings.push(
             &format!("{path}.count"),
-            Diagnostic::error(Code::Narrowing, "a fault on no pods is no fault").help("write `count: 1`"),
+            Diagnostic::error(Code::Narrowing, "this fault would select no pods").help("write `count: 1`"),
         );
     }
     if selector.percent.is_some_and(|percent| percent.fraction() <= 0.0) {
         findings.push(
             &format!("{path}.percent"),
-            Diagnostic::error(Code::Narrowing, "a fault on no pods is no fault").help("write `percent: 50%`"),
+            Diagnostic::error(Code::Narrowing, "this fault would select no pods").help("write `percent: 50%`"),
         );
     }
     if selector.name.is_some() && selector.count.is_some_and(|count| count > 1) {
         findings.push(
             &format!("{path}.count"),
-            Diagnostic::error(Code::Narrowing, "a `name` is one pod's").help("select by `prefix` or `labels` instead"),
+            Diagnostic::error(Code::Narrowing, "a `name` selects exactly one pod").help(
+                "select by `prefix` or \
+                `labels` instead",
+            ),
         );
     }
 }

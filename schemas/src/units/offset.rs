@@ -38,7 +38,7 @@ impl FromStr for Offset {
         };
         let by: Duration = rest.parse()?;
         if by.is_zero() {
-            return Err(UnitError::new(format!("the offset `{trimmed}` is no offset"), "write `+10m` or `-10m`"));
+            return Err(UnitError::new(format!("the offset `{trimmed}` is zero"), "write `+10m` or `-10m`"));
         }
         Ok(Self { back, by })
     }

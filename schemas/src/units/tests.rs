@@ -34,7 +34,7 @@ fn percentages_rates_and_percentiles() {
     "101%".parse::<Percent>().unwrap_err();
     "-1%".parse::<Percent>().unwrap_err();
     assert_eq!("300/m".parse::<Rate>().unwrap().get(), 5.0);
-    assert_eq!("20".parse::<Rate>().unwrap_err().help.unwrap(), "write `20/s` for so many per second");
+    assert_eq!("20".parse::<Rate>().unwrap_err().help.unwrap(), "write `20/s` for requests per second");
     assert_eq!("0/s".parse::<Rate>().unwrap().to_string(), "0/s");
     "-1/s".parse::<Rate>().unwrap_err();
     "nan/s".parse::<Rate>().unwrap_err();

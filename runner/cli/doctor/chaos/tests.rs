@@ -70,7 +70,7 @@ fn a_healthy_installation_has_no_complaints() {
 fn what_is_not_installed_is_told() {
     names(&Facts::default(), &["not installed", "helm install"]);
     let only_definitions = Facts { installed: Installation::default(), ..healthy() };
-    names(&only_definitions, &["its controller is not", "install Chaos Mesh, or remove"]);
+    names(&only_definitions, &["its controller does not run", "install Chaos Mesh, or remove"]);
     let mut uninstalled = healthy();
     uninstalled.installed.controllers.clear();
     names(
@@ -81,7 +81,7 @@ fn what_is_not_installed_is_told() {
     no_daemon.installed.daemons.clear();
     names(&no_daemon, &["no chaos-daemon", "privileged"]);
     let no_definitions = Facts { served: BTreeSet::new(), ..healthy() };
-    names(&no_definitions, &["definitions are not", "crds.yaml"]);
+    names(&no_definitions, &["definitions are missing", "crds.yaml"]);
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn each_reported_failure_has_its_cause_and_its_remedy() {
 
     let mut facts = healthy();
     facts.installed.webhooks.clear();
-    names(&facts, &["none of its webhooks"]);
+    names(&facts, &["its webhooks are not configured"]);
 
     names(&Facts { everywhere: Some(false), ..healthy() }, &["every namespace", "peers' namespaces"]);
     names(
@@ -143,7 +143,7 @@ fn what_hangs_or_fails_already_is_told_with_its_cause() {
             "containerRecords": record("Not Injected/Wait", "Apply", "cannot find daemonIP on node node-3")}},
     });
     let facts = Facts { resources: vec![stuck.clone()], ..healthy() };
-    names(&facts, &["does not go", "before it can be recovered", "DaemonSet", "--force-cleanup"]);
+    names(&facts, &["deletion hangs", "before it can be recovered", "DaemonSet", "--force-cleanup"]);
     let mut fresh = stuck;
     fresh["metadata"]["deletionTimestamp"] = json!("2026-03-01T11:59:50Z");
     assert_eq!(complaints(&Facts { resources: vec![fresh], ..healthy() }), Vec::<String>::new());
@@ -253,7 +253,7 @@ async fn every_cause_is_found_by_reading_the_cluster() {
         ("ignores namespace shop", "chaos-mesh.org/inject=enabled"),
         ("failed calling webhook", "chaos-controller-manager running?"),
         ("may not create networkchaos in every namespace", "peers' namespaces"),
-        ("NetworkChaos old is being deleted and does not go", "--force-cleanup"),
+        ("NetworkChaos old is being deleted, but its deletion hangs", "--force-cleanup"),
         ("the network rules of pod web-0 failed", "modprobe sch_netem"),
         ("the definition of iochaos is being deleted", "finalizers"),
         ("DNS server (chaos-dns-server) is not installed", "dnsServer.create"),

@@ -1,4 +1,4 @@
-//! What a journal tells, also when its last lines are torn.
+//! Reads journals, including those with torn last lines.
 
 use super::*;
 use crate::{Kind, ObjectKey};

@@ -11,13 +11,13 @@ use shakedown_schemas::result::ClusterInfo;
 
 use crate::{Cluster, Kind};
 
-/// What is done to a request in its way.
+/// The treatment of a request on its way.
 pub enum Fate {
     /// It is carried out and answered.
     Answered,
     /// It is carried out, and its answer is lost with the connection.
     AnswerLost,
-    /// Its outcome is not told, and it is carried out after this time.
+    /// Its outcome is not reported, and it is carried out after this time.
     Late(Unanswered, Duration),
     /// It is not carried out, and answered with this status.
     Refused(u16),
@@ -72,7 +72,7 @@ impl Store {
         }
     }
 
-    /// Decides from now on what becomes of each request, by its method and path.
+    /// Decides the treatment of each later request by its method and path.
     pub fn script(&self, script: impl FnMut(&Self, &str) -> Fate + Send + 'static) {
         *self.script.lock().unwrap() = Some(Box::new(script));
     }
@@ -88,7 +88,7 @@ impl Store {
         format!("/{root}/{}/{place}{}/{name}", kind.api_version(), kind.plural())
     }
 
-    /// Puts an object there, as another client does, with a UID of its own.
+    /// Stores an object like another client, with a new UID.
     pub fn put(&self, kind: Kind, object: Value) -> Value {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let path = Self::path(kind, &text(&object["metadata"]["namespace"]), &text(&object["metadata"]["name"]));
@@ -179,14 +179,14 @@ impl Inner {
     fn answer(&mut self, method: &Method, uri: &http::Uri, body: &Value) -> (u16, Value) {
         let path = uri.path().to_owned();
         let found = self.objects.get(&path).cloned();
-        let conflict = || (409, status(409, "it is another one by now"));
+        let conflict = || (409, status(409, "it was replaced by another object"));
         match (method.as_str(), found) {
             ("GET", Some(object)) => (200, object),
             ("GET", None) => self.list(&path, uri.query().unwrap_or_default()),
             ("POST", _) => {
                 let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap());
                 if self.objects.contains_key(&path) {
-                    return (409, status(409, "it is there already"));
+                    return (409, status(409, "it already exists"));
                 }
                 if uri.query().is_some_and(|query| query.contains("dryRun")) {
                     return (201, body.clone());

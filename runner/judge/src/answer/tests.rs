@@ -21,8 +21,8 @@ fn a_phase_to_compare_with_began_and_lasted() {
     let asked = Asked { scenario: &scenario, observations: &seen, load: &seen.loads[0], phase: 1, path: "", seed: 1 };
     assert_eq!(asked.complete_phase("baseline"), Ok(0));
     let why = |name| asked.complete_phase(name).unwrap_err();
-    assert_eq!(why("cut"), "`cut`, the phase to compare with, ended early");
-    assert_eq!(why("recovery"), "`recovery`, the phase to compare with, never began");
+    assert_eq!(why("cut"), "the comparison phase `cut` ended early");
+    assert_eq!(why("recovery"), "the comparison phase `recovery` never began");
 }
 
 #[test]
@@ -49,15 +49,15 @@ fn what_is_open_says_how_long_it_would_take_to_tell() {
     };
     assert_eq!(
         reason(Unit::Times, 2.0, Some([1.0, 3.0]), 2.25),
-        "it was so (1 to 3), expected at most 2.25; both phases about 16 times as long would tell"
+        "it was so (1 to 3), expected at most 2.25; both phases about 16 times as long would decide"
     );
     let hundred = reason(Unit::Seconds, 2.0, Some([0.75, 3.25]), 2.125);
-    assert!(hundred.ends_with("; a phase about 100 times as long would tell"), "{hundred}");
-    let near = "; it is too near the limit for any reasonable length to tell";
+    assert!(hundred.ends_with("; a phase about 100 times as long would decide"), "{hundred}");
+    let near = "; the value is too close to the limit to decide in a phase of reasonable length";
     assert!(reason(Unit::Seconds, 2.0, Some([1.0, 3.0]), 2.03125).ends_with(near), "1,024 times as long");
     // None of 320, with a limit of 1 in 1,000: 3,838 are needed, where the root of the time would say 45,000.
     let shares = reason(Unit::Fraction, 0.0, Some([0.0, 0.0119]), 0.001);
-    assert!(shares.ends_with("; a phase about 12 times as long would tell"), "{shares}");
-    let short = "; the phase is too short for an interval, which takes at least six seconds";
+    assert!(shares.ends_with("; a phase about 12 times as long would decide"), "{shares}");
+    let short = "; the phase is too short: an interval needs at least 6 s";
     assert!(reason(Unit::Times, 2.0, None, 3.0).ends_with(short));
 }

@@ -1,4 +1,4 @@
-//! What a fault must change to count as noticed.
+//! The changes that count as an effect of a fault.
 
 use super::*;
 use crate::expectations;
@@ -30,11 +30,12 @@ fn judge(observations: &Observations, effect: serde_json::Value) -> ExpectationR
 fn anything_is_seen_and_nothing_is_inconclusive() {
     let nothing = judge(&observe(10.0, 0), json!("any"));
     assert_eq!((nothing.verdict, nothing.kind.as_str(), nothing.line), (Verdict::Inconclusive, "effect", Some(9)));
-    assert!(nothing.reason.starts_with("the faults of `cut` did not change"), "{}", nothing.reason);
+    assert!(nothing.reason.starts_with("the faults of `cut` did not have the required effect"), "{}", nothing.reason);
     for (observations, words) in [
         (
             observe(10.0, 10),
-            "the requests changed (load load: success rate 100% to 90%, 20 of 20 windows with too many failures, 0 of 20 in the \
+            "the requests changed (load load: success rate 100% to 90%, 20 of 20 windows with too many failures, 0 of \
+             20 in the \
              baseline)",
         ),
         (observe(13.0, 0), "the requests changed (load load: p50 10.3ms to 13.3ms, p95 10.6ms to 13.6ms)"),

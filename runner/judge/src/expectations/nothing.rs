@@ -162,7 +162,7 @@ fn what_asks_for_nothing_passes_on_nothing() {
     let result = judge(&json!({"requests": {"min": 1}}), &none);
     assert_eq!((result.verdict, result.reason.as_str()), (Verdict::Fail, "0 requests were due, expected at least 1"));
     let result = judge(&json!({"requests": {"max": 5}}), &none);
-    assert_eq!(result.reason, "no request was due in `recovery`: only `max: 0` asks for that");
+    assert_eq!(result.reason, "no request was due in `recovery`: this passes only with `max: 0`");
 }
 
 #[test]

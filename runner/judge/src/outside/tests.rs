@@ -49,7 +49,7 @@ fn restarts_count_within_the_phase_only() {
     let none = json!({"pods": {"restarts": {"max": 0}}});
     assert_eq!(
         ask(1, none.clone(), restarted()),
-        (Verdict::Fail, "containers of these pods started again 2 times, allowed 0".to_owned())
+        (Verdict::Fail, "the containers of these pods restarted 2 times, allowed 0".to_owned())
     );
     assert_eq!(ask(2, none.clone(), restarted()).0, Verdict::Pass, "they had them before");
     assert_eq!(ask(1, json!({"pods": {"restarts": {"min": 1, "max": 2}}}), restarted()).0, Verdict::Pass);
@@ -129,7 +129,7 @@ fn ratios_of_prometheus_need_both_phases_and_no_data_is_inconclusive() {
         (Verdict::Pass, "the mean of the query was 2 times the baseline's, expected at most 2".to_owned())
     );
     assert_eq!(both(&[2.0], &[5.0]).0, Verdict::Fail);
-    assert_eq!(both(&[0.0], &[5.0]).1, "the value of `baseline` is 0: there is nothing to divide by");
+    assert_eq!(both(&[0.0], &[5.0]).1, "the value of `baseline` is 0: the ratio is undefined");
     assert_eq!(both(&[], &[5.0]).1, "Prometheus has no data for `baseline`");
     assert_eq!(both(&[2.0], &[f64::NAN]).1, "Prometheus has no data for `cut`");
     let refused = series(&[(0, Ok(vec![1.0])), (1, Err("the server refused".to_owned()))]);

@@ -126,7 +126,8 @@ fn halves(of: (u64, u64)) -> impl FnMut(Request<'_>) -> Outcome {
 #[test]
 fn an_interval_that_ends_at_no_change_does_not_tell_a_change_from_drift() {
     let slower = judge(&observe((20.0, 20.0), halves((8, 10)), halves((12, 10))), ratio("p50", "max", 1.5));
-    let because = "the baseline drifts by itself, which may be all of it; both phases about 8 times as long would tell";
+    let because = "the baseline drifts without a fault, which may explain the whole change; both phases about 8 times \
+        as long would decide";
     let expected = format!("p50 rose to 2 times the baseline (1 to 2), allowed 1.5; {because}");
     assert_eq!((slower.verdict, slower.reason), (Verdict::Inconclusive, expected));
     let faster = judge(&observe((20.0, 20.0), halves((12, 10)), halves((8, 10))), ratio("p50", "min", 0.7));
@@ -197,7 +198,7 @@ fn a_baseline_that_is_still_warming_up_passes_nothing_without_a_word() {
     let result = judge(2.0);
     assert_eq!(result.verdict, Verdict::Inconclusive, "{}", result.reason);
     assert!(
-        result.reason.contains("the baseline is no measure for that: its p95 was still falling"),
+        result.reason.contains("the baseline is not a valid reference: its p95 was still falling"),
         "{}",
         result.reason
     );

@@ -1,4 +1,4 @@
-//! The band within which a service counts as itself, around a baseline phase, and windows of requests held against it.
+//! The tolerance band of a service around its baseline phase, and the comparison of windows of requests with it.
 
 use shakedown_schemas::scenario::RecoveryTime;
 
@@ -12,7 +12,7 @@ const WANTED: f64 = 20.0;
 /// A window with fewer requests is unknown.
 pub(super) const KNOWN: u64 = 10;
 
-/// What p95 may always be above the baseline's, in microseconds.
+/// The tolerance of p95 above the baseline's that always applies, in microseconds.
 const LATENCY_FLOOR_US: f64 = 10_000.0;
 
 /// The band of one load, and how it is looked for.
@@ -26,7 +26,7 @@ pub(crate) struct Band {
     pub(crate) window_ns: u64,
     /// How long the service must stay within the band, in nanoseconds.
     pub(super) hold_ns: u64,
-    /// How many requests tell the tolerance: of fewer, one failure is more than it.
+    /// The fewest requests that can show the tolerance: among fewer, one failure exceeds it.
     pub(super) told_with: u64,
     /// The baseline's slowest request: the logarithm of its microseconds.
     pub(super) slowest: f64,
@@ -34,14 +34,14 @@ pub(crate) struct Band {
     pub(super) usual: (u64, u64),
 }
 
-/// What a window shows.
+/// The state of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum WindowState {
     /// Within the band.
     Good,
     /// Out of it.
     Bad,
-    /// It has too few requests to tell.
+    /// It has too few requests for a decision.
     Unknown,
 }
 
@@ -52,8 +52,8 @@ pub(crate) struct Window {
     pub(crate) start_ns: u64,
     /// When it ends.
     pub(crate) end_ns: u64,
-    /// What it shows.
-    pub(crate) state: State,
+    /// Its state.
+    pub(crate) state: WindowState,
     /// True when too many of its requests failed.
     pub(crate) fails: bool,
     /// The logarithm of its p95; none without a latency.
@@ -91,22 +91,22 @@ impl Band {
             usual: (0, 0),
         };
         let own = band.windows(load, span.judged_from_ns, span.judged_to_ns);
-        let count = |is: fn(State) -> bool| own.iter().filter(|window| is(window.state)).count() as u64;
-        band.usual = (count(|it| it == State::Bad), count(|it| it != State::Unknown));
+        let count = |is: fn(WindowState) -> bool| own.iter().filter(|window| is(window.state)).count() as u64;
+        band.usual = (count(|it| it == WindowState::Bad), count(|it| it != WindowState::Unknown));
         Ok(band)
     }
 
-    /// True when enough of so many requests succeeded.
+    /// True when the success rate is within the band.
     const fn is_served(&self, succeeded: u64, requests: u64) -> bool {
         succeeded as f64 >= self.success * requests as f64
     }
 
-    /// What a window shows, and whether that is because of failures. A window with fewer requests than tell the tolerance
-    /// is held against it together with its neighbours: one failure among 20 requests is more than 1 %, and says nothing.
-    pub(super) fn state(&self, windows: &[Cell], at: usize) -> (State, bool) {
+    /// The state of a window, and whether failures cause it. A window with too few requests for the tolerance is judged
+    /// together with its neighbours: one failure among 20 requests exceeds 1 % but is not significant.
+    pub(super) fn state(&self, windows: &[Cell], at: usize) -> (WindowState, bool) {
         let requests = &windows[at];
         if requests.requests() < KNOWN {
-            return (State::Unknown, false);
+            return (WindowState::Unknown, false);
         }
         let (mut succeeded, mut all) = (requests.succeeded, requests.requests());
         let mut reach = 0;
@@ -121,7 +121,7 @@ impl Band {
         }
         let fails = !self.is_served(succeeded, all);
         let quick = requests.latency.quantile(0.95).is_none_or(|p95| p95 <= self.p95_us);
-        (if fails || !quick { State::Bad } else { State::Good }, fails)
+        (if fails || !quick { WindowState::Bad } else { WindowState::Good }, fails)
     }
 
     /// The whole windows between two moments. A cell counts where it begins.
@@ -148,13 +148,13 @@ impl Band {
         let mut run: Option<u64> = None;
         for window in windows {
             match window.state {
-                State::Good => {
+                WindowState::Good => {
                     let start = *run.get_or_insert(window.start_ns);
                     if window.end_ns - start >= self.hold_ns {
                         return Some(start);
                     }
                 }
-                State::Bad | State::Unknown => run = None,
+                WindowState::Bad | WindowState::Unknown => run = None,
             }
         }
         None

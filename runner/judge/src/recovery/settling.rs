@@ -7,7 +7,7 @@
 //!   no slower than the baseline's slowest request, and that come no more often than in the baseline beyond chance
 //!   ([`USUAL`]) are no relapse.
 
-use super::band::{Band, State, Window};
+use super::band::{Band, Window, WindowState};
 use crate::numbers::hypergeometric_at_least;
 
 /// The chance below which slow windows come more often than in the baseline.
@@ -34,7 +34,7 @@ impl Settling {
         let from = windows.partition_point(|window| window.start_ns < first_ns);
         let tail = &windows[from..];
         let forgiven = forgiven(band, tail);
-        let is_relapse = |index: &usize| tail[*index].state == State::Bad && !forgiven.contains(index);
+        let is_relapse = |index: &usize| tail[*index].state == WindowState::Bad && !forgiven.contains(index);
         let bad: Vec<usize> = (0..tail.len()).filter(is_relapse).collect();
         let Some(last) = bad.last() else {
             let settled_ns = Some(first_ns);
@@ -45,7 +45,7 @@ impl Settling {
         let relapses_ns = bad.iter().filter(|index| is_begin(**index)).map(|index| tail[*index].start_ns).collect();
         let mut after: Vec<Window> = tail[last + 1..].to_vec();
         for index in forgiven.iter().filter(|index| *index > last) {
-            after[index - last - 1].state = State::Good;
+            after[index - last - 1].state = WindowState::Good;
         }
         let settled_ns = band.settled(&after);
         Self { first_ns: Some(first_ns), settled_ns, relapses_ns, trailing_ns: trailing(tail, &forgiven) }
@@ -55,10 +55,10 @@ impl Settling {
 /// The windows that are out of the band as the baseline's own are.
 fn forgiven(band: &Band, tail: &[Window]) -> Vec<usize> {
     let is_slow = |window: &Window| {
-        window.state == State::Bad && !window.fails && window.level.is_some_and(|level| level <= band.slowest)
+        window.state == WindowState::Bad && !window.fails && window.level.is_some_and(|level| level <= band.slowest)
     };
     let slow: Vec<usize> = (0..tail.len()).filter(|index| is_slow(&tail[*index])).collect();
-    let known = tail.iter().filter(|window| window.state != State::Unknown).count() as u64;
+    let known = tail.iter().filter(|window| window.state != WindowState::Unknown).count() as u64;
     let (count, (usual, all)) = (slow.len() as u64, band.usual);
     let chance = hypergeometric_at_least(count, known, count + usual, known + all);
     if chance < USUAL { Vec::new() } else { slow }
@@ -66,6 +66,6 @@ fn forgiven(band: &Band, tail: &[Window]) -> Vec<usize> {
 
 /// The start of the good windows at the end, if the last one is good.
 fn trailing(windows: &[Window], forgiven: &[usize]) -> Option<u64> {
-    let good = |index: &usize| windows[*index].state == State::Good || forgiven.contains(index);
+    let good = |index: &usize| windows[*index].state == WindowState::Good || forgiven.contains(index);
     (0..windows.len()).rev().take_while(good).last().map(|index| windows[index].start_ns)
 }

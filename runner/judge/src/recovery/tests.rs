@@ -104,8 +104,8 @@ fn what_relapses_has_not_recovered_yet() {
 fn a_relapse_at_the_end_leaves_the_recovery_open() {
     let late = |max: &str| judge(&down_while(|into| into < 2.0 || (27.0..28.0).contains(&into)), json!({"max": max}));
     check(&late("29s"), Verdict::Inconclusive, "> 28s");
-    let reason = "within tolerance since 28s after the removal (first after 2s; relapsed once, at 27s), but that was seen \
-                  for only 2s of 5s: lengthen the phase by 3s";
+    let reason = "within tolerance since 28s after the removal (first after 2s; relapsed once, at 27s), but this was \
+        observed for only 2s of 5s: lengthen the phase by 3s";
     assert_eq!(late("29s").reason, reason);
     check(&late("20s"), Verdict::Fail, "> 28s");
     let down = judge(&down_while(|into| !(2.0..25.0).contains(&into)), json!({"max": "29s"}));
@@ -197,7 +197,7 @@ fn a_hold_that_was_not_seen_to_its_end_is_inconclusive_unless_it_is_late_already
     let observations = down_while(|into| into < 27.0);
     let open = judge(&observations, json!({"max": "28s"}));
     check(&open, Verdict::Inconclusive, "> 27s");
-    assert!(open.reason.ends_with("seen for only 3s of 5s: lengthen the phase by 2s"), "{}", open.reason);
+    assert!(open.reason.ends_with("observed for only 3s of 5s: lengthen the phase by 2s"), "{}", open.reason);
     check(&judge(&observations, json!({"max": "15s"})), Verdict::Fail, "> 27s");
 }
 
@@ -439,7 +439,7 @@ proptest! {
         let n = succeeded + failed;
         let good = succeeded * 10 >= n * 9 && (succeeded == 0 || ms < 100);
         prop_assume!(ms != 100);
-        let expected = if n < KNOWN { State::Unknown } else if good { State::Good } else { State::Bad };
+        let expected = if n < KNOWN { WindowState::Unknown } else if good { WindowState::Good } else { WindowState::Bad };
         prop_assert_eq!(band.state(&[cell], 0).0, expected);
     }
 }

@@ -25,10 +25,10 @@ fn a_constant_and_a_short_stretch_are_steady() {
 fn trends_are_told_in_both_directions() {
     assert_eq!(
         look(20.0, 30.0, |into| 100.0 * (1.0 + into / 30.0)).as_deref(),
-        Some("p50 rises all along, from 107ms to 205ms")
+        Some("p50 rises throughout, from 107ms to 205ms")
     );
     let falls = look(20.0, 30.0, |into| 200.0 * (1.0 - into / 60.0)).unwrap();
-    assert!(falls.starts_with("p50 falls all along, from 205ms to 107ms"), "{falls}");
+    assert!(falls.starts_with("p50 falls throughout, from 205ms to 107ms"), "{falls}");
     assert_eq!(look(20.0, 30.0, |into| 100.0 * (1.0 + into / 75.0)), None, "by 40 % only");
     assert_eq!(look(20.0, 30.0, |into| 2.0 + into / 10.0), None, "three milliseconds more are nothing");
 }
@@ -36,7 +36,7 @@ fn trends_are_told_in_both_directions() {
 #[test]
 fn jumps_are_told_with_their_place() {
     let at = |second: f64| move |into: f64| if into < second { 100.0 } else { 180.0 };
-    assert_eq!(look(20.0, 30.0, at(12.0)).as_deref(), Some("p50 jumps from 100ms to 180ms after 40% of it"));
+    assert_eq!(look(20.0, 30.0, at(12.0)).as_deref(), Some("p50 jumps from 100ms to 180ms after 40% of the phase"));
     assert_eq!(look(20.0, 30.0, |into| if into < 15.0 { 100.0 } else { 145.0 }), None, "too little");
     assert_eq!(look(20.0, 30.0, at(28.5)), None, "two seconds at the end");
 }
@@ -50,7 +50,7 @@ fn a_share_of_failures_that_begins_is_told() {
             .observe();
         unsteady(judged(&observations.loads[0], 0))
     };
-    assert_eq!(failing(12.0, 10).as_deref(), Some("the success rate jumps from 100% to 90% after 40% of it"));
+    assert_eq!(failing(12.0, 10).as_deref(), Some("the success rate jumps from 100% to 90% after 40% of the phase"));
     assert_eq!(failing(0.0, 10), None, "as many all along");
     assert_eq!(failing(12.0, 50), None, "one of fifty");
 }
@@ -120,13 +120,13 @@ fn windows_hold_ten_requests_or_more_and_are_two_hundred_at_most() {
 fn a_trend_is_four_and_a_half_standard_errors() {
     let error = (1.2_f64 * 12.0 / (12.0 * 143.0)).sqrt();
     let told = |slope: f64| trend(&noisy(12, 1.0, |at| slope * at as f64), &PLAIN);
-    assert_eq!(told(4.505 * error).as_deref(), Some("it rises all along, from 0 to 4.54"));
-    assert_eq!(told(-4.505 * error).as_deref(), Some("it falls all along, from 0 to -4.54"));
+    assert_eq!(told(4.505 * error).as_deref(), Some("it rises throughout, from 0 to 4.54"));
+    assert_eq!(told(-4.505 * error).as_deref(), Some("it falls throughout, from 0 to -4.54"));
     assert_eq!(told(4.495 * error), None);
     assert_eq!(told(-4.495 * error), None);
     assert_eq!(trend(&[7.0; 12], &Measure { matters: |_, _| true, ..PLAIN }), None, "no slope is none");
     let level = |slope: f64| trend(&noisy(12, 1.0, |at| 7.0 + slope * at as f64), &PLAIN);
-    assert_eq!(level(1.0).as_deref(), Some("it rises all along, from 7 to 18"));
+    assert_eq!(level(1.0).as_deref(), Some("it rises throughout, from 7 to 18"));
     assert_eq!(trend(&noisy(12, 1.0, |at| at as f64), &Measure { matters: |_, _| false, ..PLAIN }), None);
 }
 
@@ -134,7 +134,7 @@ fn a_trend_is_four_and_a_half_standard_errors() {
 #[test]
 fn a_jump_is_hardly_chance() {
     let step = |half: usize| (0..2 * half).map(|at| if at < half { 0.0 } else { 1.0 }).collect::<Vec<_>>();
-    assert_eq!(jump(&step(11), &PLAIN).as_deref(), Some("it jumps from 0 to 1 after 50% of it"));
+    assert_eq!(jump(&step(11), &PLAIN).as_deref(), Some("it jumps from 0 to 1 after 50% of the phase"));
     assert_eq!(jump(&step(10), &PLAIN), None);
     assert_eq!(jump(&[1.0; 30], &PLAIN), None);
     assert_eq!(jump(&step(11), &Measure { matters: |_, _| false, ..PLAIN }), None);
@@ -148,9 +148,9 @@ fn a_jump_is_hardly_chance() {
     assert_eq!(with(&[(2, -0.1), (3, -0.1), (5, -0.1)]), None);
     // Of two places that are equally good it is the first.
     let mut tie = [vec![0.0; 12], vec![0.5], vec![1.0; 12]].concat();
-    assert_eq!(jump(&tie, &PLAIN).as_deref(), Some("it jumps from 0 to 1 after 48% of it"));
+    assert_eq!(jump(&tie, &PLAIN).as_deref(), Some("it jumps from 0 to 1 after 48% of the phase"));
     tie.iter_mut().for_each(|value| *value = 0.0 - *value);
-    assert_eq!(jump(&tie, &PLAIN).as_deref(), Some("it jumps from 0 to -1 after 48% of it"));
+    assert_eq!(jump(&tie, &PLAIN).as_deref(), Some("it jumps from 0 to -1 after 48% of the phase"));
 }
 
 /// One value of each side that is so far out leaves a variance of 2 / 22 of its square, and medians as they were.
@@ -163,7 +163,7 @@ fn a_jump_is_four_and_a_half_standard_errors() {
         values[22] += out;
         jump(&values, &PLAIN)
     };
-    assert_eq!(told(4.6, 12, 12).as_deref(), Some("it jumps from 7 to 8 after 50% of it"));
+    assert_eq!(told(4.6, 12, 12).as_deref(), Some("it jumps from 7 to 8 after 50% of the phase"));
     assert_eq!(told(4.4, 12, 12), None);
     assert!(told(4.6, 11, 13).is_some());
     assert_eq!(told(4.4, 11, 13), None);
@@ -178,7 +178,7 @@ fn a_jump_is_between_two_levels() {
         jump(&noisy(48, 0.3, rule), &PLAIN)
     };
     // The medians are 1 - 0.28 / 2 apart, and a third of that is 0.287.
-    assert_eq!(told(0.28, 0.0).as_deref(), Some("it jumps from 0.14 to 1 after 50% of it"));
+    assert_eq!(told(0.28, 0.0).as_deref(), Some("it jumps from 0.14 to 1 after 50% of the phase"));
     assert_eq!(told(0.3, 0.0), None);
     assert!(told(0.0, 0.28).is_some());
     assert_eq!(told(0.0, 0.35), None);

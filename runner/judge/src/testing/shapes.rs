@@ -4,7 +4,7 @@ use std::fmt;
 
 use shakedown_observe::chance::Chance;
 
-/// How a simulated service's latency behaves while nothing is done to it.
+/// The latency of a simulated service without faults.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Shape {
     /// Log-normal around 100 ms with sigma 0.5, each request by itself.
@@ -21,7 +21,7 @@ pub enum Shape {
     Queue,
     /// In two seconds of five the service stops for 0.1 to 0.3 s, and everything that is due waits: 8 % of the time.
     Pauses,
-    /// In so many seconds of a hundred the service stops for 0.5 to 1.5 s, and everything that is due waits.
+    /// In this share of seconds, in percent, the service stops for 0.5 to 1.5 s, and all due requests wait.
     Stalls(u8),
 }
 
@@ -61,7 +61,7 @@ pub struct Service {
     shape: Shape,
     chance: Chance,
     level: f64,
-    /// Until when it does nothing, or is busy with requests before.
+    /// The time until which it is stopped or busy with earlier requests.
     busy_until: f64,
     second: u64,
 }

@@ -1,4 +1,5 @@
-//! The builder's policies as they are sent, and what it refuses. That they are exact is the law in `property`.
+//! The builder's policies as they are sent, and its refusals. The property tests in `property` show that they are
+//! exact.
 
 use serde_json::{Value, json};
 use shakedown_schemas::scenario::{Direction, PortRange};
@@ -154,7 +155,7 @@ fn a_namespace_without_a_label_of_its_own_must_be_given_one() {
 fn without_end_port_the_builder_refuses_or_says_what_it_cuts_too() {
     let nats = || vec![block(apps("bus", "nats"), ports(&["4222"]), Direction::Egress)];
     let error = built(nats(), OtherPorts::Refuse).expect_err("ranges are needed");
-    assert!(error.to_string().contains("service `nats` is to be blocked on 4222 only"), "{error}");
+    assert!(error.to_string().contains("to block service `nats` on 4222 only"), "{error}");
     let declared = built(nats(), OtherPorts::Declared).expect("a policy");
     let text = serde_json::to_string(&declared.spec).expect("JSON");
     assert!(text.contains(r#"{"port":8222,"protocol":"TCP"}"#) && !text.contains("endPort"), "{text}");
@@ -181,8 +182,8 @@ fn what_no_policy_can_do_is_refused_with_the_reason() {
     };
     assert!(refused(apps("ops", "proxy")).contains("the pod ops/proxy, which uses its node's network"));
     assert!(refused(apps("nowhere", "x")).contains("`nowhere` does not exist"));
-    assert!(refused(Peer::Addresses(vec![cidr("10.244.0.12/32")])).contains("addresses of pods"));
-    assert!(refused(Peer::Addresses(vec![cidr("10.244.7.0/24")])).contains("addresses of pods"));
+    assert!(refused(Peer::Addresses(vec![cidr("10.244.0.12/32")])).contains("a range of pod addresses"));
+    assert!(refused(Peer::Addresses(vec![cidr("10.244.7.0/24")])).contains("a range of pod addresses"));
     let selector = Selector::label("app", "nats").and(&Selector::not_label("app", "nats"));
     let never = Peer::Pods { namespace: "bus".into(), selector, unmarked: BTreeSet::new(), service_ips: Vec::new() };
     assert!(refused(never).contains("can never match a pod"));
@@ -255,15 +256,16 @@ fn a_sentence_says_what_is_cut_and_what_is_left() {
     let sentence = |block: Block| explain(&cut(vec![block]), &facts);
     assert_eq!(
         sentence(block(apps("bus", "nats"), ports(&["4222"]), Direction::Both)),
-        "For shop/web-0, cuts connections in both directions with service `nats` on port 4222; everything else stays as \
+        "For shop/web-0, cuts connections in both directions with service `nats` on port 4222; everything else stays \
+         as \
          it is: DNS, the peers' other ports, all other pods in all namespaces, the API server, nodes and external \
          addresses."
     );
     let out = sentence(block(apps("bus", "nats"), ports(&[]), Direction::Egress));
-    assert!(out.contains("cuts connections to service") && out.ends_with("and everything that the targets accept."));
+    assert!(out.contains("cuts connections to service") && out.ends_with("and all connections to the targets."));
     let outside = Peer::Addresses(vec![cidr("203.0.113.0/24")]);
     let into = sentence(Block::new("203.0.113.0/24", outside, ports(&[]), Direction::Ingress));
-    assert!(into.ends_with("all other addresses and everything that the targets open."), "{into}");
+    assert!(into.ends_with("all other addresses and all connections from the targets."), "{into}");
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! What a scenario's words mean, link by link. It shares no code with the builder but the parsing of blocks.
+//! The meaning of a scenario, link by link. It shares only the parsing of blocks with the builder.
 
 use std::net::IpAddr;
 
 use shakedown_schemas::scenario::{Direction, LabelSelector, Operator, PortRange};
 
-use super::super::{Cidr, Endpoint, Labels, Pod, Protocol, Way};
+use super::super::{Cidr, Endpoint, Labels, Pod, PolicyType, Protocol};
 use super::world::{Meant, PartSpec};
 
 /// One end of the links that are checked.
@@ -107,25 +107,25 @@ impl Named {
 
     /// True when it names the link from one end to another, by their places.
     pub(super) fn names(&self, from: usize, to: usize, from_own_node: bool, protocol: Protocol, port: u16) -> bool {
-        // What a node opens to its own pods is out of reach of every policy.
-        self.names_by(Way::Egress, from, to, protocol, port)
-            || (self.names_by(Way::Ingress, from, to, protocol, port) && !from_own_node)
+        // A policy cannot affect connections from a node to its pods.
+        self.names_by(PolicyType::Egress, from, to, protocol, port)
+            || (self.names_by(PolicyType::Ingress, from, to, protocol, port) && !from_own_node)
     }
 
     /// True when it names the link in this direction.
-    pub(super) fn names_by(&self, way: Way, from: usize, to: usize, protocol: Protocol, port: u16) -> bool {
+    pub(super) fn names_by(&self, way: PolicyType, from: usize, to: usize, protocol: Protocol, port: u16) -> bool {
         let in_range = |range: &PortRange| {
             let same = if range.udp { Protocol::Udp } else { Protocol::Tcp };
             same == protocol && (range.first..=range.last).contains(&port)
         };
         let ends = match way {
-            Way::Egress => self.direction.has_egress() && self.target[from] && self.peer_to[to],
-            Way::Ingress => self.direction.has_ingress() && self.target[to] && self.peer_from[from],
+            PolicyType::Egress => self.direction.has_egress() && self.target[from] && self.peer_to[to],
+            PolicyType::Ingress => self.direction.has_ingress() && self.target[to] && self.peer_from[from],
         };
         ends && from != to && (self.ports.is_empty() || self.ports.iter().any(in_range))
     }
 
-    /// True when there is somebody to cut the targets off from.
+    /// True when the targets have a peer to be cut off from.
     pub(super) fn has_peers(&self) -> bool {
         let others = |peers: &[bool]| peers.iter().zip(&self.target).any(|(peer, target)| *peer && !target);
         others(&self.peer_to) && others(&self.peer_from)

@@ -39,7 +39,7 @@ struct PodSpec {
     host_network: bool,
 }
 
-/// What is known of the addresses of pods.
+/// The known addresses of pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ranges {
     Known,
@@ -61,7 +61,7 @@ pub(super) struct BlockSpec {
     pub(super) meant: Meant,
     pub(super) ports: Vec<PortRange>,
     pub(super) direction: Direction,
-    /// Tells blocks apart that need a mark on their peers.
+    /// Distinguishes blocks that need a mark on their peers.
     pub(super) number: u32,
 }
 
@@ -92,7 +92,7 @@ impl BlockSpec {
         format!("shakedown.test/peer-{}", self.number)
     }
 
-    /// True when its peers are told by a mark of the run's.
+    /// True when a mark of the run identifies its peers.
     pub(super) fn marks(&self) -> bool {
         matches!(self.meant, Meant::Names { .. })
     }

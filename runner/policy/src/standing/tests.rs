@@ -18,7 +18,7 @@ fn pod(name: &str, ip: &str, labels: Value) -> Pod {
 }
 
 /// What speaks against cutting shop/web off from shop's `app=nats` in a direction, among these policies.
-fn conflicts(direction: Direction, specs: &[Value]) -> Vec<(ConflictKind, Way, String)> {
+fn conflicts(direction: Direction, specs: &[Value]) -> Vec<(ConflictKind, PolicyType, String)> {
     let policies: Vec<NetworkPolicy> = specs
         .iter()
         .enumerate()
@@ -72,15 +72,15 @@ fn nothing_stands_in_the_way_of_targets_that_no_policy_selects() {
 fn a_default_deny_would_be_widened() {
     let deny = json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]});
     let expected = [
-        (ConflictKind::WouldWiden, Way::Egress, "shop/p0".to_owned()),
-        (ConflictKind::WouldWiden, Way::Ingress, "shop/p0".to_owned()),
+        (ConflictKind::WouldWiden, PolicyType::Egress, "shop/p0".to_owned()),
+        (ConflictKind::WouldWiden, PolicyType::Ingress, "shop/p0".to_owned()),
     ];
     assert_eq!(conflicts(Direction::Both, &[deny]), expected);
 }
 
 #[test]
 fn a_policy_that_allows_everything_would_keep_the_link_open_and_is_not_widened() {
-    let expected = [(ConflictKind::WouldKeepOpen, Way::Egress, "shop/p0".to_owned())];
+    let expected = [(ConflictKind::WouldKeepOpen, PolicyType::Egress, "shop/p0".to_owned())];
     assert_eq!(conflicts(Direction::Both, &[allow(&json!([]))]), expected);
     let spelled_out = allow(&json!([{"namespaceSelector": {}}, {"ipBlock": {"cidr": "0.0.0.0/0"}}]));
     assert_eq!(conflicts(Direction::Egress, &[spelled_out]), expected);
@@ -91,8 +91,8 @@ fn a_policy_that_allows_the_peer_and_little_else_would_do_both() {
     let nats = json!([{"podSelector": {"matchLabels": {"app": "nats"}}}]);
     let deny = json!({"podSelector": {}, "policyTypes": ["Egress"]});
     let expected = [
-        (ConflictKind::WouldKeepOpen, Way::Egress, "shop/p1".to_owned()),
-        (ConflictKind::WouldWiden, Way::Egress, "shop/p0 shop/p1".to_owned()),
+        (ConflictKind::WouldKeepOpen, PolicyType::Egress, "shop/p1".to_owned()),
+        (ConflictKind::WouldWiden, PolicyType::Egress, "shop/p0 shop/p1".to_owned()),
     ];
     assert_eq!(conflicts(Direction::Egress, &[deny, allow(&nats)]), expected);
 }
@@ -112,7 +112,7 @@ fn the_same_cut_made_by_somebody_else_is_no_conflict() {
 fn a_conflict_reads_as_a_sentence() {
     let conflict = Conflict {
         kind: ConflictKind::WouldWiden,
-        way: Way::Egress,
+        way: PolicyType::Egress,
         targets: ["shop/web".to_owned()].into(),
         policies: [PolicyName { namespace: "shop".into(), name: "deny".into() }].into(),
     };

@@ -1,9 +1,9 @@
-//! Who may talk to the API server: clients that have its token, and that mean this machine.
+//! Access control of the API server: clients need its token and must address this machine.
 //!
 //! Any page in a browser of this machine, and any user of it, can reach loopback. A page cannot know the token, and it
 //! names its own host even where that leads here (DNS rebinding).
 //!
-//! It is TLS, with a certificate of its own, because kubectl sends no token to a server without it.
+//! It uses TLS with a self-signed certificate, because kubectl sends no token to a server without TLS.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ impl Access {
     /// Refuses a request that means another host, or that has no token where one is needed.
     ///
     /// # Errors
-    /// What the client is told.
+    /// The error for the client.
     pub(crate) fn check(&self, request: &Parts) -> Result<(), ApiError> {
         let host = request.headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
         let host = host.as_deref().or_else(|| request.uri.authority().map(http::uri::Authority::as_str));

@@ -1,10 +1,10 @@
-//! What the server says about itself: versions, groups, kinds, and as much of OpenAPI as kubectl needs.
+//! Discovery: versions, groups, kinds, and the parts of OpenAPI that kubectl needs.
 
 use serde_json::{Value, json};
 
 use crate::resource::{RESOURCES, Resource};
 
-/// The version by which a runner tells a sandbox from a cluster.
+/// The version that distinguishes a sandbox from a cluster.
 pub(super) const VERSION: &str = "v1.33.0+shakedown-sandbox";
 
 const TITLE: &str = "shakedown sandbox";

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::error::{ApiError, Cause};
-use crate::logs::Wanted;
+use crate::logs::LogOptions;
 use crate::object;
 use crate::registry::{DeleteOptions, Propagation, Unknown, WriteOptions};
 use crate::resource::Resource;
@@ -39,7 +39,7 @@ impl Query {
     }
 
     /// Which lines of a log.
-    pub fn logs(&self, now: Timestamp) -> Result<Wanted, ApiError> {
+    pub fn logs(&self, now: Timestamp) -> Result<LogOptions, ApiError> {
         let invalid = |key: &str, text: &str| ApiError::bad_request(format!("invalid value for {key}: {text:?}"));
         let at = match self.get("sinceTime") {
             Some(text) => Some(text.parse::<Timestamp>().map_err(|_| invalid("sinceTime", text))?),
@@ -47,7 +47,7 @@ impl Query {
         };
         let ago = self.number::<u32>("sinceSeconds")?;
         let ago = ago.and_then(|seconds| now.checked_sub(SignedDuration::from_secs(seconds.into())).ok());
-        Ok(Wanted {
+        Ok(LogOptions {
             since: at.or(ago),
             tail: self.number("tailLines")?,
             bytes: self.number("limitBytes")?,

@@ -1,7 +1,7 @@
 //! Bodies in protobuf, which kubectl since 1.32 sends for the few kinds that it makes itself (`create namespace`,
 //! `create configmap`, `create secret`, `create serviceaccount`, `auth can-i`, evictions).
 //!
-//! What belongs here: from the wire to the JSON of those kinds. What does not: other kinds; they get 415, and `-f` works
+//! In scope: from the wire to the JSON of those kinds. Out of scope: other kinds; they get 415, and `-f` works
 //! for all of them. Answers are always JSON, which every client takes.
 //!
 //! The numbers of the fields are those of the API's published `generated.proto` files.

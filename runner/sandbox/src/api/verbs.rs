@@ -12,7 +12,7 @@ use super::route::Route;
 use crate::error::ApiError;
 use crate::object;
 use crate::patch;
-use crate::registry::{DeleteOptions, Part, Registry, Written};
+use crate::registry::{DeleteOptions, ObjectPart, Registry, Written};
 use crate::store::{Key, OutOfRange};
 
 /// An answer before it becomes HTTP.
@@ -136,16 +136,16 @@ impl Verbs<'_> {
             Some("scale") => {
                 let mut object = Value::clone(&*self.current()?);
                 set_scale(&mut object, &body)?;
-                let written = self.registry.update(&key, Part::Main, object, options)?;
+                let written = self.registry.update(&key, ObjectPart::Main, object, options)?;
                 Ok(Answer::ok(scale(&written.object)))
             }
             sub => self.registry.update(&key, part(sub)?, body, options).map(|w| self.written(w)),
         }
     }
 
-    pub fn patch(&self, kind: patch::Kind, body: Value) -> Result<Answer, ApiError> {
+    pub fn patch(&self, kind: patch::PatchKind, body: Value) -> Result<Answer, ApiError> {
         let (key, options) = (self.key()?, self.query.write_options()?);
-        if kind == patch::Kind::Apply && self.query.get("fieldManager").is_none() {
+        if kind == patch::PatchKind::Apply && self.query.get("fieldManager").is_none() {
             return Err(ApiError::unprocessable(
                 "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
             ));
@@ -156,7 +156,7 @@ impl Verbs<'_> {
                 let mut wanted = scale(&object);
                 patch::apply(kind, &mut wanted, body)?;
                 set_scale(&mut object, &wanted)?;
-                let written = self.registry.update(&key, Part::Main, object, options)?;
+                let written = self.registry.update(&key, ObjectPart::Main, object, options)?;
                 Ok(Answer::ok(scale(&written.object)))
             }
             sub => self.registry.patch(&key, part(sub)?, kind, body, options).map(|w| self.written(w)),
@@ -185,7 +185,7 @@ impl Verbs<'_> {
             let options = DeleteOptions { uid: Some(object::uid(object).to_string()), ..options.clone() };
             match self.registry.delete(&Key::of(resource, object), &options) {
                 Ok(deleted) => gone.push(deleted.object),
-                // Somebody else was faster.
+                // Another client was faster.
                 Err(error) if matches!(error.code, 404 | 409) => {}
                 Err(error) => return Err(error),
             }
@@ -196,11 +196,11 @@ impl Verbs<'_> {
     }
 }
 
-fn part(subresource: Option<&str>) -> Result<Part, ApiError> {
+fn part(subresource: Option<&str>) -> Result<ObjectPart, ApiError> {
     match subresource {
-        None => Ok(Part::Main),
-        Some("status") => Ok(Part::Status),
-        Some("finalize") => Ok(Part::Whole),
+        None => Ok(ObjectPart::Main),
+        Some("status") => Ok(ObjectPart::Status),
+        Some("finalize") => Ok(ObjectPart::Whole),
         Some(_) => Err(ApiError::method_not_allowed()),
     }
 }

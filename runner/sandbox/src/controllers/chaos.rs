@@ -1,6 +1,6 @@
 //! Chaos Mesh's controller: every chaos goes from its finalizer over its targets and their records to its end.
 //!
-//! What belongs here: the order of the steps, when they are tried again, and what the status says. What does not: what a
+//! In scope: the order of the steps, when they are tried again, and what the status says. Out of scope: what a
 //! step does to a target (`act`), and the rules of selectors and records (`mesh`).
 //!
 //! A step that fails is tried again, with pauses that double. What has begun to be injected has to be injected before it
@@ -33,7 +33,7 @@ const COMPONENT: &str = "chaos-controller-manager";
 /// The pause before a failed step is tried again, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 
-/// The controller, and what it has to remember besides what the objects say.
+/// The controller, and its state in addition to the objects.
 pub(crate) struct Controller {
     ailments: Ailments,
     dns: Arc<Dns>,
@@ -116,7 +116,7 @@ impl Controller {
         again
     }
 
-    /// Chooses the targets, once. Nobody is chosen anew until the chaos changes.
+    /// Chooses the targets, once. The targets stay the same until the chaos changes.
     fn select(&mut self, registry: &Registry, chaos: &Value, desired: Desired) -> Option<Vec<Record>> {
         let uid = object::uid(chaos).to_string();
         let mark = format!("{} {}", desired.word(), chaos["metadata"]["annotations"]);
@@ -165,7 +165,7 @@ impl Controller {
             return (Some(*at - now), true);
         }
         let before = records[index].phase;
-        let act = act::Act { registry, ailments: &self.ailments, dns: &self.dns, resource, chaos };
+        let act = act::ChaosAction { registry, ailments: &self.ailments, dns: &self.dns, resource, chaos };
         let came = match operation {
             Operation::Apply => act.apply(records, &records[index], instances),
             Operation::Recover => act.recover(&records[index], instances),

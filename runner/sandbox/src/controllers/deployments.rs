@@ -1,4 +1,4 @@
-//! Deployments and ReplicaSets: as many pods as asked for, each with a name of its own.
+//! Deployments and ReplicaSets: as many pods as requested, each with a unique name.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

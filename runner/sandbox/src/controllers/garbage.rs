@@ -80,7 +80,7 @@ fn collect(
 enum Owner<'a> {
     Here(&'a Value),
     Gone,
-    /// Of a kind that is not served: nobody can tell.
+    /// The kind is not served: the owner is unknown.
     Unknown,
 }
 

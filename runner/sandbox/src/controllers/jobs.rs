@@ -1,4 +1,4 @@
-//! Jobs: their pods, their deadline, and their removal afterwards. The runner's fuse stands on these rules.
+//! Jobs: their pods, their deadline, and their removal afterwards. The runner's fuse depends on these rules.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,7 +107,7 @@ fn advance(registry: &Registry, job: &Value) -> Option<Duration> {
     deadline.filter(|_| tally.verdict.is_none())
 }
 
-/// What a job's status says.
+/// The status of a job.
 struct Tally {
     start: String,
     active: i64,

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::mesh::daemon::Rules;
-use crate::net::{Carry, Link, Links, Way};
+use crate::net::{Carry, Link, Links, ShaperChain};
 use crate::object;
 use crate::registry::Registry;
 use crate::resource::{NAMESPACES, NETWORK_POLICIES, POD_NETWORK_CHAOS, PODS};
@@ -23,7 +23,7 @@ use shakedown_policy::{Cluster, Connection, Endpoint, Labels, Pod, Protocol};
 #[derive(Debug)]
 pub(crate) struct Plugin {
     links: Links,
-    seen: Option<Seen>,
+    seen: Option<LinkInputs>,
     /// The rules of each PodNetworkChaos, by its uid: their shapers keep their state until the rules change.
     rules: BTreeMap<String, Read>,
 }
@@ -36,9 +36,9 @@ struct Read {
     rules: Result<Arc<Rules>, String>,
 }
 
-/// All that decides about links.
+/// All inputs of the link rules.
 #[derive(Debug, PartialEq)]
-struct Seen {
+struct LinkInputs {
     pods: Vec<Pod>,
     namespaces: BTreeMap<String, Labels>,
     policies: Vec<NetworkPolicy>,
@@ -52,7 +52,7 @@ impl Plugin {
         Self { links, seen: None, rules: BTreeMap::new() }
     }
 
-    /// Judges all links anew if anything that decides about them has changed.
+    /// Evaluates all links again if one of their inputs has changed.
     pub fn reconcile(&mut self, registry: &Registry) -> Option<Duration> {
         let (pods, namespaces, policies, chaos) = {
             let tx = registry.store.lock();
@@ -68,7 +68,7 @@ impl Plugin {
             let pairs = object::labels(namespace).into_iter().flatten();
             pairs.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_string()))).collect()
         };
-        let mut seen = Seen {
+        let mut seen = LinkInputs {
             pods: typed::<core::Pod>(&pods).iter().filter_map(Pod::from_kubernetes).collect(),
             namespaces: namespaces.iter().map(|n| (object::name(n).to_string(), labels(n))).collect(),
             policies: typed(&policies),
@@ -151,7 +151,8 @@ fn carry(cluster: &Cluster, hurt: &BTreeMap<IpAddr, Arc<Rules>>, link: Link) -> 
         // One direction is enough: without acknowledgements the other stops as well.
         return Carry::blocked();
     }
-    let way = |rules: Option<&Arc<Rules>>, to| rules.map(|rules| Way::new(rules.shapers(to))).unwrap_or_default();
+    let way =
+        |rules: Option<&Arc<Rules>>, to| rules.map(|rules| ShaperChain::new(rules.shapers(to))).unwrap_or_default();
     Carry::through(way(near, callee), way(far, caller))
 }
 

@@ -26,7 +26,7 @@ fn fill(registry: &Registry, set: &serde_json::Value) {
     let name = |ordinal: i64| format!("{}-{ordinal}", object::name(set));
     let in_order = object::text(set, "/spec/podManagementPolicy") != "Parallel";
     for ordinal in 0..wanted {
-        // Also one that is on its way out, or is somebody else's, keeps the name.
+        // A pod that is being deleted, or of another owner, also keeps the name.
         let pod = registry.store.get(&PODS, object::namespace(set), &name(ordinal));
         match pod {
             None => {

@@ -1,7 +1,7 @@
 //! The bus: a NATS server, as much of one as the deployment needs. No authentication, no headers, no clustering, no
 //! storage.
 //!
-//! What belongs here: client connections. What does not: who gets a message (`hub`) and the protocol's text (`nats`).
+//! In scope: client connections. Out of scope: who gets a message (`hub`) and the protocol's text (`nats`).
 
 mod hub;
 
@@ -49,7 +49,7 @@ pub async fn bus(net: Net, config: BusConfig, log: Log, stop: CancellationToken)
                     clients.spawn(serve(stream, from, Arc::clone(&config), Arc::clone(&hub), log.clone()));
                 }
                 Ok((mut stream, from)) => {
-                    log.warn(format_args!("too many clients: {from} is turned away"));
+                    log.warn(format_args!("too many clients: {from} is refused"));
                     let farewell = stream.write_all(b"-ERR 'maximum connections exceeded'\r\n");
                     let _ = timeout(FAREWELL, farewell).await;
                 }

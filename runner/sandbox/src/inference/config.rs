@@ -1,6 +1,6 @@
 //! The settings of the three programs, with defaults that fit a laptop.
 //!
-//! What belongs here: plain data. What does not: reading flags and variables (the command line does that).
+//! In scope: plain data. Out of scope: reading flags and variables (the command line does that).
 
 use std::io;
 
@@ -84,7 +84,7 @@ pub struct WorkerConfig {
     pub reconnect_after: Duration,
     /// How long a connection to a frontend may take.
     pub connect_timeout: Duration,
-    /// How long requests under way may go on after the worker was told to stop.
+    /// The time limit of running requests after the worker was stopped.
     pub drain: Duration,
 }
 

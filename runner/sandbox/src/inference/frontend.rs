@@ -1,6 +1,6 @@
 //! The frontend: the OpenAI API on one side, workers on the other.
 //!
-//! What belongs here: starting its parts and feeding heartbeats to the registry. What does not: which worker is next
+//! In scope: starting its parts and feeding heartbeats to the registry. Out of scope: which worker is next
 //! (`registry`), one request's way to a worker and back (`answer`), HTTP and JSON (`api`, `openai`).
 
 mod answer;
@@ -83,7 +83,8 @@ impl Frontend {
                         if u128::from(off) > self.config.clock_tolerance.get().as_millis() {
                             if disbelieved.insert(worker.clone()) {
                                 let seconds = off / 1000;
-                                self.log.warn(format_args!("heartbeats of worker {worker} are {seconds} s off: not believed"));
+                                self.log.warn(format_args!("heartbeats of worker {worker} are ignored: their time is \
+                                    {seconds} s off"));
                             }
                             continue;
                         }

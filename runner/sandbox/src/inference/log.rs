@@ -1,7 +1,7 @@
-//! What a program writes about itself, line by line, as programs in containers do: for `kubectl logs`, and for the
+//! The log of a program, line by line, as of programs in containers: for `kubectl logs`, and for the
 //! excerpts around a fault's marks in the reports.
 //!
-//! What belongs here: how a line looks. What does not: where lines go, and their time stamps; both are the node's.
+//! In scope: how a line looks. Out of scope: where lines go, and their time stamps; both are the node's.
 
 use std::fmt::{self, Debug, Display};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ impl Log {
         Self(Arc::new(print))
     }
 
-    /// A log that nobody reads.
+    /// A log that is dropped.
     #[cfg(test)]
     pub fn unread() -> Self {
         Self::new(drop)

@@ -1,7 +1,7 @@
 //! The NATS protocol: its text (`wire`), its subjects (`subject`), and a client of it (`client`).
 //!
-//! What belongs here: what both the bus and its clients need to agree on, after the public description of the client
-//! protocol (<https://docs.nats.io/reference/reference-protocols/nats-protocol>). What does not: the server (`bus`) and
+//! In scope: what both the bus and its clients need to agree on, after the public description of the client
+//! protocol (<https://docs.nats.io/reference/reference-protocols/nats-protocol>). Out of scope: the server (`bus`) and
 //! what our programs say over it (`protocol`).
 
 pub(super) mod client;

@@ -1,4 +1,4 @@
-//! What frontend and workers say to each other. Heartbeats and requests are messages on the bus; an answer is a
+//! The messages between frontend and workers. Heartbeats and requests are messages on the bus; an answer is a
 //! connection that the worker opens to the frontend, with one frame of JSON per line.
 
 use std::time::SystemTime;

@@ -1,6 +1,6 @@
 //! A worker: it takes requests from the bus and sends made-up tokens back, as slowly as a model would.
 //!
-//! What belongs here: heartbeats, slots, answers, health. What does not: how messages look (`protocol`), how long things
+//! In scope: heartbeats, slots, answers, health. Out of scope: how messages look (`protocol`), how long things
 //! take (`worker::pace`), and which prompts are worked out already (`worker::cache`).
 
 mod cache;
@@ -127,7 +127,7 @@ impl Worker {
                 },
             }
         }
-        self.log.info("told to end: taking leave, and ending what was begun");
+        self.log.info("stopping: leaving the registry and finishing running requests");
         self.heartbeat(true);
         drop(requests);
         let _ = timeout(self.config.drain.get(), async {
@@ -183,7 +183,8 @@ impl Worker {
     async fn answer(&self, request: Request) {
         let answered = async {
             let (mut sink, mut incoming) = self.call_back(&request).await?.split();
-            // The frontend sends nothing: whatever arrives is the end, and nobody wants the rest of the answer.
+            // The frontend sends nothing: any input means that it closed, and that the rest of the answer is not
+            // needed.
             tokio::select! {
                 done = self.generate(&request, &mut sink) => done,
                 _ = incoming.next() => Err(io::ErrorKind::ConnectionAborted.into()),

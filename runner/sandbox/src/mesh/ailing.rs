@@ -1,7 +1,7 @@
-//! What StressChaos, HTTPChaos, DNSChaos, IOChaos and TimeChaos do to a pod of the sandbox, and what they cannot do there.
+//! What StressChaos, HTTPChaos, DNSChaos, IOChaos and TimeChaos do to a pod of the sandbox, and their limits there.
 //!
-//! What belongs here: from a spec to an ailment. What is not modelled is refused with a sentence that says so: then the
-//! chaos never counts as injected, and a rehearsal cannot pass on a fault that did nothing.
+//! In scope: from a spec to an ailment. Everything else is refused with a message: the chaos then never counts as
+//! injected, and a rehearsal cannot pass with a fault without effect.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::units;
 use crate::net::{Ailment, FileRule, HttpRule};
 use crate::object;
 
-/// What a chaos of this kind does to a pod.
+/// The effect of a chaos of this kind on a pod.
 ///
 /// # Errors
 /// The message of the failed record.
@@ -25,7 +25,7 @@ pub(crate) fn ailment(kind: &str, spec: &Value, pod: &Value) -> Result<Ailment, 
         "DNSChaos" => Ok(Ailment::Names { patterns: texts(spec, "/patterns"), random: spec["action"] == "random" }),
         "IOChaos" => files(spec, pod).map(Ailment::Files),
         "TimeChaos" => clock(spec, pod),
-        other => Err(not_modelled(&format!("it does not know what a {other} does"))),
+        other => Err(not_modelled(&format!("it does not model the action {other}"))),
     }
 }
 
@@ -58,7 +58,7 @@ fn files(spec: &Value, pod: &Value) -> Result<FileRule, String> {
         return Err(not_modelled("only workers use files there"));
     }
     if !matches!(object::text(spec, "/action"), "latency" | "fault") {
-        return Err(not_modelled("of files only their delay and their errors can be changed there"));
+        return Err(not_modelled("only the delay and the errors of file operations are modelled"));
     }
     let error = spec["errno"].as_i64().and_then(|number| i32::try_from(number).ok());
     Ok(FileRule {
@@ -91,9 +91,9 @@ fn clock(spec: &Value, pod: &Value) -> Result<Ailment, String> {
 fn stress(spec: &Value, pod: &Value) -> Result<Ailment, String> {
     let stressors = &spec["stressors"];
     if stressors.get("memory").is_some() || spec.get("stressngStressors").is_some() {
-        return Err(not_modelled("of the stressors only `cpu` does something there"));
+        return Err(not_modelled("only the stressor `cpu` is modelled"));
     }
-    let Some(cpu) = stressors.get("cpu") else { return Err(not_modelled("there is no stressor `cpu`")) };
+    let Some(cpu) = stressors.get("cpu") else { return Err(not_modelled("the stressor `cpu` is missing")) };
     if !runs(pod, "worker") {
         return Err(not_modelled("only workers take processor time there"));
     }
@@ -108,7 +108,7 @@ fn http(spec: &Value) -> Result<HttpRule, String> {
     }
     let replaced = spec["replace"].as_object().into_iter().flatten().filter(|(key, _)| *key != "code").count();
     if spec.get("patch").is_some() || replaced > 0 || spec.get("response_headers").is_some() {
-        return Err(not_modelled("of HTTP only abort, delay and the status of answers can be changed there"));
+        return Err(not_modelled("only abort, delay and the status of HTTP responses are modelled"));
     }
     let on_answer = spec["target"] == "Response";
     let code = |value: &Value| value.as_u64().and_then(|code| u16::try_from(code).ok());
@@ -149,11 +149,11 @@ mod tests {
             let Some(chaos) = kind.chaos_mesh() else { continue };
             let resource = find("chaos-mesh.org", "v1alpha1", chaos.resource);
             let resource = resource.unwrap_or_else(|| panic!("{}: {} is not served", kind.name, chaos.resource));
-            // What acts on networks and on whole pods is done elsewhere.
+            // Chaos on networks and on whole pods is handled elsewhere.
             if [&NETWORK_CHAOS, &POD_CHAOS].iter().all(|it| it.kind != resource.kind)
                 && let Err(why) = ailment(resource.kind, &json!({}), &worker())
             {
-                assert!(!why.contains("it does not know what"), "{}: {why}", kind.name);
+                assert!(!why.contains("it does not model"), "{}: {why}", kind.name);
             }
         }
     }

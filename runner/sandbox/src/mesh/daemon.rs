@@ -1,7 +1,7 @@
-//! What the rules of a PodNetworkChaos do to the packets of its pod: the part that chaos-daemon plays on a real node.
+//! The effects of the rules of a PodNetworkChaos on the packets of its pod: the role of chaos-daemon on a real node.
 //!
-//! What belongs here: from rules to shapers and drops, with the daemon's own mistakes where they change what people see.
-//! What does not: links (`controllers::links`).
+//! In scope: from rules to shapers and drops, with the daemon's bugs where they have a visible effect.
+//! Out of scope: links (`controllers::links`).
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
@@ -17,13 +17,13 @@ use shakedown_policy::Cidr;
 /// The rules of one pod.
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
-    /// What leaves the pod and is dropped: to these addresses.
+    /// Drops outgoing packets to these addresses.
     drops_out: Vec<Addresses>,
-    /// What comes in and is dropped: from these addresses.
+    /// Drops incoming packets from these addresses.
     drops_in: Vec<Addresses>,
-    /// What everything that leaves goes through, one after the other.
+    /// The shapers of all outgoing packets, in order.
     all: Vec<Arc<Shaper>>,
-    /// What packets to some addresses go through besides; of several that fit, the last counts.
+    /// Additional shapers for packets to some addresses; the last match applies.
     some: Vec<(String, Addresses, Vec<Arc<Shaper>>)>,
 }
 
@@ -91,7 +91,7 @@ impl Rules {
         self.drops_in.iter().any(|addresses| contains(addresses, from, 0))
     }
 
-    /// What a packet to this address goes through.
+    /// The shapers of a packet to this address.
     pub fn shapers(&self, to: SocketAddr) -> Vec<Arc<Shaper>> {
         let last = self.some.iter().rev().find(|(_, addresses, _)| contains(addresses, to.ip(), to.port()));
         self.all.iter().chain(last.into_iter().flat_map(|(_, _, chain)| chain)).cloned().collect()
@@ -174,7 +174,7 @@ mod tests {
     use std::time::Duration;
     use tokio::time::Instant;
 
-    use crate::net::Way;
+    use crate::net::ShaperChain;
 
     fn rules(spec: Value) -> Result<Rules, String> {
         Rules::read(&json!({"metadata": {"namespace": "a", "name": "p"}, "spec": spec}))
@@ -187,7 +187,7 @@ mod tests {
     /// The delay of a packet to an address, in milliseconds; none when it is lost.
     fn delay(rules: &Rules, address: &str) -> Option<u128> {
         let now = Instant::now();
-        Way::new(rules.shapers(to(address))).send(now, 100).map(|at| (at - now).as_millis())
+        ShaperChain::new(rules.shapers(to(address))).send(now, 100).map(|at| (at - now).as_millis())
     }
 
     fn set(name: &str, cidr: &str) -> Value {
@@ -246,7 +246,7 @@ mod tests {
         for (latency, expected) in [("0.5ms", 0), ("500us", 500), ("0ms", 0), ("2ms", 2000), ("10ms", 10_000)] {
             let rules = rules(json!({"tcs": [slow(latency)]})).unwrap();
             let now = Instant::now();
-            let took = Way::new(rules.shapers(to("10.0.0.1:1"))).send(now, 10).unwrap() - now;
+            let took = ShaperChain::new(rules.shapers(to("10.0.0.1:1"))).send(now, 10).unwrap() - now;
             assert_eq!(took, Duration::from_micros(expected), "{latency}");
         }
     }

@@ -1,6 +1,6 @@
-//! What a NetworkChaos writes into the PodNetworkChaos of each of its pods.
+//! The rules that a NetworkChaos writes into the PodNetworkChaos of each of its pods.
 //!
-//! What belongs here: which pod gets which rules, for which addresses. What does not: what the rules do (`daemon`).
+//! In scope: which pod gets which rules, for which addresses. Out of scope: what the rules do (`daemon`).
 
 use std::net::Ipv4Addr;
 

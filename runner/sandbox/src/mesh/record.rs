@@ -1,6 +1,6 @@
 //! The status of a chaos: one record per target, and the conditions that follow from all of them.
 //!
-//! What belongs here: the phases of a record and how they follow each other. What does not: doing what a step means
+//! In scope: the phases of a record and how they follow each other. Out of scope: doing what a step means
 //! (`controllers::chaos`).
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// How many events a record keeps.
 const EVENTS: usize = 100;
 
-/// What is wanted of a chaos.
+/// The desired state of a chaos.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Desired {
     /// To be injected.
@@ -35,13 +35,13 @@ pub(crate) enum Phase {
     /// Whole: before, and after.
     #[serde(rename = "Not Injected")]
     NotInjected,
-    /// The rules are written, and nobody has seen them yet.
+    /// The rules are written, but the daemon has not read them yet.
     #[serde(rename = "Not Injected/Wait")]
     Injecting,
     /// Hurt.
     #[serde(rename = "Injected")]
     Injected,
-    /// The rules are taken back, and nobody has seen that yet.
+    /// The rules are withdrawn, but the daemon has not read this yet.
     #[serde(rename = "Injected/Wait")]
     Recovering,
 }
@@ -70,7 +70,7 @@ pub(crate) struct Record {
     pub events: Vec<Event>,
 }
 
-/// What was done about a target, and what came of it.
+/// An operation on a target, and its outcome.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Event {
     #[serde(rename = "type")]
@@ -148,7 +148,7 @@ impl Failed {
     }
 }
 
-/// The records of a status; `None` when nobody has been selected yet.
+/// The records of a status; `None` before the selection of targets.
 pub(crate) fn read(chaos: &Value) -> Option<Vec<Record>> {
     let records = chaos.pointer("/status/experiment/containerRecords")?;
     match Vec::<Record>::deserialize(records) {

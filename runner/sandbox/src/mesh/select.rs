@@ -11,14 +11,14 @@ use crate::selector::Labels;
 use crate::store::Inner;
 use crate::store::Key;
 
-/// Why nobody is meant; the words are those of the event that says so.
+/// The reason for an empty selection, in the words of the event.
 pub(crate) const NO_POD: &str = "no pod is selected";
 const NO_TARGET: &str = "no target has been selected";
 
 /// The pods that `selector`, `mode` and `value` of this part of a spec mean.
 ///
 /// # Errors
-/// When nobody is meant: the sentence of the event.
+/// When no pod is selected: the message of the event.
 pub(crate) fn pods(store: &Inner, part: &Value) -> Result<Vec<Arc<Value>>, &'static str> {
     let mut found = candidates(store, &part["selector"]);
     if found.is_empty() {
@@ -30,7 +30,7 @@ pub(crate) fn pods(store: &Inner, part: &Value) -> Result<Vec<Arc<Value>>, &'sta
         "one" => 1,
         "fixed" => number.min(found.len()),
         "fixed-percent" => share(number),
-        // May well be nobody.
+        // The selection may be empty.
         "random-max-percent" => share(rand::random_range(0..=number)),
         _ => found.len(),
     };

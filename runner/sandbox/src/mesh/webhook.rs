@@ -1,6 +1,6 @@
-//! What Chaos Mesh's webhooks do to an object that is created or changed: they complete it, refuse it, or let it pass.
+//! Chaos Mesh's webhooks for an object that is created or changed: they complete, refuse or accept it.
 //!
-//! What belongs here: the rules that are not in the schemas. What does not: the schemas (`custom`).
+//! In scope: the rules that are not in the schemas. Out of scope: the schemas (`custom`).
 
 use serde_json::Value;
 
@@ -150,10 +150,16 @@ fn check_network(spec: &Value, problems: &mut Vec<String>) {
     }
     let direction = object::text(spec, "/direction");
     if spec.get("externalTargets").is_some() {
-        problems.push(format!("Spec.Direction: Invalid value: {direction:?}: external targets cannot be used with `from` and `both` direction in netem action yet"));
+        problems.push(format!(
+            "Spec.Direction: Invalid value: {direction:?}: external targets cannot be used with \
+            `from` and `both` direction in netem action yet"
+        ));
     }
     if spec.get("target").is_none() {
-        problems.push(format!("Spec.Direction: Invalid value: {direction:?}: `from` and `both` direction cannot be used when targets is empty in netem action"));
+        problems.push(format!(
+            "Spec.Direction: Invalid value: {direction:?}: `from` and `both` direction cannot be \
+            used when targets is empty in netem action"
+        ));
     }
 }
 

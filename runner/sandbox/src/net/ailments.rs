@@ -1,7 +1,7 @@
-//! What ails a pod besides its links: less processor time, names that do not resolve, HTTP that goes wrong, files that are
-//! slow or broken, a wrong clock.
+//! The ailments of a pod in addition to its links: less processor time, names that do not resolve, HTTP that goes
+//! wrong, files that are slow or broken, a wrong clock.
 //!
-//! What belongs here: the board on which the sandbox writes it, and how programs read it. What does not: why (the
+//! In scope: the board on which the sandbox writes it, and how programs read it. Out of scope: why (the
 //! sandbox's chaos controller knows), and what a program does when it is ailing.
 
 use std::collections::BTreeMap;
@@ -15,13 +15,13 @@ use crate::mesh::units::glob;
 /// One thing that ails a pod.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ailment {
-    /// Others use the processor: its work takes so many times as long (1 or more).
+    /// Other programs use the processor: its work takes longer by this factor (1 or more).
     Busy(f64),
-    /// Names that match one of the patterns (all, if there are none) do not resolve, or to an address of nobody.
+    /// Names that match one of the patterns (all, if there are none) do not resolve, or resolve to an unused address.
     Names {
         /// Patterns of fully qualified names, with `*` and `?`.
         patterns: Vec<String>,
-        /// To an address of nobody.
+        /// To an unused address.
         random: bool,
     },
     /// Requests to a port go wrong.
@@ -84,7 +84,7 @@ impl FileRule {
     }
 }
 
-/// What ails each pod, by address. Cheap to clone; all clones are the same board.
+/// The ailments of each pod, by address. Cheap to clone; all clones are the same board.
 #[derive(Debug, Clone, Default)]
 pub struct Ailments {
     board: Arc<RwLock<BTreeMap<(IpAddr, String), Ailment>>>,
@@ -101,7 +101,7 @@ impl Ailments {
         self.board.write().unwrap_or_else(PoisonError::into_inner).retain(|(_, known), _| known != key);
     }
 
-    /// What ails a pod.
+    /// The ailments of a pod.
     pub fn of(&self, pod: IpAddr) -> Vec<Ailment> {
         let board = self.board.read().unwrap_or_else(PoisonError::into_inner);
         board

@@ -1,6 +1,6 @@
-//! What TCP makes of a way that delays and loses: bytes come late, in order, or the connection breaks.
+//! TCP over a path with delay and loss: bytes arrive late, in order, or the connection breaks.
 //!
-//! What belongs here: segments, retransmissions and the congestion window, as a function of time. What does not:
+//! In scope: segments, retransmissions and the congestion window, as a function of time. Out of scope:
 //! sockets (`stream`), and what the way does to a packet (`shaper`).
 //!
 //! The rules are those of Linux: a lost segment is sent again after the retransmission timeout (RFC 6298, with Linux's
@@ -17,7 +17,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
-use super::shaper::Way;
+use super::shaper::ShaperChain;
 
 /// The bytes of a full segment, on a link with 1500.
 const SEGMENT: usize = 1448;
@@ -48,7 +48,7 @@ struct Segment {
     data: Bytes,
     /// The end of the stream, with what it ends.
     end: Option<Result<(), io::ErrorKind>>,
-    state: State,
+    state: SegmentState,
     /// Attempts that ran into the timeout.
     tries: u32,
     /// Later segments that arrived since this one was lost.
@@ -56,7 +56,7 @@ struct Segment {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum State {
+enum SegmentState {
     /// There is no room in the window yet.
     Waiting,
     UnderWay {
@@ -113,33 +113,33 @@ impl Line {
     }
 
     fn push(&mut self, data: Bytes, end: Option<Result<(), io::ErrorKind>>) {
-        self.segments.push_back(Segment { data, end, state: State::Waiting, tries: 0, passed: 0 });
+        self.segments.push_back(Segment { data, end, state: SegmentState::Waiting, tries: 0, passed: 0 });
     }
 
     /// The way has changed: what was on the old one is lost, as when a queueing discipline is taken away.
-    pub fn reroute(&mut self, now: Instant, way: &Way, back: &Way) {
+    pub fn reroute(&mut self, now: Instant, way: &ShaperChain, back: &ShaperChain) {
         for segment in &mut self.segments {
-            if let State::UnderWay { sent, arrives } = segment.state
+            if let SegmentState::UnderWay { sent, arrives } = segment.state
                 && arrives > now
             {
-                segment.state = State::Lost { again: (sent + timeout(way, back, 0)).max(now), by_timeout: true };
+                segment.state = SegmentState::Lost { again: (sent + timeout(way, back, 0)).max(now), by_timeout: true };
             }
         }
     }
 
     /// Does everything that happens until `now`.
-    pub fn advance(&mut self, now: Instant, way: &Way, back: &Way) {
+    pub fn advance(&mut self, now: Instant, way: &ShaperChain, back: &ShaperChain) {
         self.fill_window(now, way, back);
         while let Some((at, event)) = self.first_event().filter(|(at, _)| *at <= now) {
             match event {
                 Event::Arrival(index) => {
-                    self.segments[index].state = State::Arrived;
+                    self.segments[index].state = SegmentState::Arrived;
                     self.acknowledged.push_back(at + back.delay());
                     self.pass(index, at + back.delay());
                 }
                 Event::Retry(index) => {
                     let segment = &mut self.segments[index];
-                    let by_timeout = matches!(segment.state, State::Lost { by_timeout: true, .. });
+                    let by_timeout = matches!(segment.state, SegmentState::Lost { by_timeout: true, .. });
                     self.threshold = (self.window / 2.0).max(2.0);
                     self.window = if by_timeout { 1.0 } else { self.threshold };
                     segment.tries += u32::from(by_timeout);
@@ -161,49 +161,49 @@ impl Line {
     /// A segment arrived: those lost before it are missed, and sent again at `known` if it is the third that misses them.
     fn pass(&mut self, arrived: usize, known: Instant) {
         for segment in self.segments.iter_mut().take(arrived) {
-            if let State::Lost { again, by_timeout: true } = segment.state {
+            if let SegmentState::Lost { again, by_timeout: true } = segment.state {
                 segment.passed += 1;
                 if segment.passed >= DUPLICATES && known < again {
-                    segment.state = State::Lost { again: known, by_timeout: false };
+                    segment.state = SegmentState::Lost { again: known, by_timeout: false };
                 }
             }
         }
     }
 
-    fn fill_window(&mut self, now: Instant, way: &Way, back: &Way) {
-        let on_the_way = |s: &&Segment| matches!(s.state, State::UnderWay { .. } | State::Lost { .. });
+    fn fill_window(&mut self, now: Instant, way: &ShaperChain, back: &ShaperChain) {
+        let on_the_way = |s: &&Segment| matches!(s.state, SegmentState::UnderWay { .. } | SegmentState::Lost { .. });
         let mut out = self.segments.iter().filter(on_the_way).count() + self.acknowledged.len();
         for index in 0..self.segments.len() {
             if out as f64 >= self.window.max(1.0) {
                 return;
             }
-            if self.segments[index].state == State::Waiting {
+            if self.segments[index].state == SegmentState::Waiting {
                 self.transmit(index, now, way, back);
                 out += 1;
             }
         }
     }
 
-    fn transmit(&mut self, index: usize, now: Instant, way: &Way, back: &Way) {
+    fn transmit(&mut self, index: usize, now: Instant, way: &ShaperChain, back: &ShaperChain) {
         let segment = &mut self.segments[index];
         segment.passed = 0;
         segment.state = match way.send(now, segment.data.len() + HEADERS) {
-            Some(arrives) => State::UnderWay { sent: now, arrives },
-            None => State::Lost { again: now + timeout(way, back, segment.tries), by_timeout: true },
+            Some(arrives) => SegmentState::UnderWay { sent: now, arrives },
+            None => SegmentState::Lost { again: now + timeout(way, back, segment.tries), by_timeout: true },
         };
     }
 
     fn first_event(&self) -> Option<(Instant, Event)> {
         let of = |(index, segment): (usize, &Segment)| match segment.state {
-            State::UnderWay { arrives, .. } => Some((arrives, Event::Arrival(index))),
-            State::Lost { again, .. } => Some((again, Event::Retry(index))),
-            State::Waiting | State::Arrived => None,
+            SegmentState::UnderWay { arrives, .. } => Some((arrives, Event::Arrival(index))),
+            SegmentState::Lost { again, .. } => Some((again, Event::Retry(index))),
+            SegmentState::Waiting | SegmentState::Arrived => None,
         };
         let acknowledged = self.acknowledged.front().map(|at| (*at, Event::Acknowledgement));
         self.segments.iter().enumerate().filter_map(of).chain(acknowledged).min_by_key(|(at, _)| *at)
     }
 
-    /// When something happens next that nobody has to cause.
+    /// The next event without an external cause.
     pub fn next(&self) -> Option<Instant> {
         self.first_event().map(|(at, _)| at)
     }
@@ -217,7 +217,7 @@ impl Line {
             return Some(Err(io::Error::new(io::ErrorKind::TimedOut, "the other end acknowledges nothing")));
         }
         let mut moved = false;
-        while let Some(first) = self.segments.front_mut().filter(|first| first.state == State::Arrived) {
+        while let Some(first) = self.segments.front_mut().filter(|first| first.state == SegmentState::Arrived) {
             if let Some(how) = first.end {
                 return Some(if moved { Ok(()) } else { how.map_err(io::Error::from) });
             }
@@ -237,7 +237,7 @@ impl Line {
 }
 
 /// The time after which a segment without an answer is sent again, for the `tries`-th time.
-fn timeout(way: &Way, back: &Way, tries: u32) -> Duration {
+fn timeout(way: &ShaperChain, back: &ShaperChain, tries: u32) -> Duration {
     let round_trip = way.delay() + back.delay();
     let variation = LEAST_TIMEOUT.max((way.jitter() + back.jitter()) * 2);
     (round_trip + variation).saturating_mul(1 << tries.min(16)).min(MOST_TIMEOUT)

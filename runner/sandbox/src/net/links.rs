@@ -1,10 +1,10 @@
 //! Links between pods and the gate that holds back what a link does not carry.
 //!
-//! What belongs here: naming a link, asking the sandbox what it carries, waiting until that changes. What does not:
+//! In scope: naming a link, asking the sandbox what it carries, waiting until that changes. Out of scope:
 //! sockets (`stream`), and why a link is blocked (the sandbox's judge knows).
 //!
 //! A gate asks again only after [`Links::update`]; between updates a judge has to answer the same for the same link.
-//! Delay, loss and rate are a [`Way`] for each direction; the waiting is done where the bytes are read (`stream`): that
+//! Delay, loss and rate are a [`ShaperChain`] for each direction; the waiting is done where the bytes are read (`stream`): that
 //! is the only place that all bytes of a direction pass, and the kernel's buffers give the back pressure.
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Context, Poll, Waker};
 
 use super::ailments::Ailments;
-use super::shaper::Way;
+use super::shaper::ShaperChain;
 
 /// The way from one pod to a port of another. Both directions of a connection belong to the link of who opened it, as a
 /// NetworkPolicy means it: answers to an allowed connection are allowed.
@@ -32,22 +32,22 @@ pub struct Link {
     pub via: Option<SocketAddr>,
 }
 
-/// What a link does with what is sent over it.
+/// The treatment of data on a link.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Carry {
     /// Whether anything passes at all.
     pub open: bool,
-    /// What the packets of who opened the connection go through.
-    pub there: Way,
-    /// What the packets of the other end go through.
-    pub back: Way,
+    /// The shapers of the client's packets.
+    pub there: ShaperChain,
+    /// The shapers of the server's packets.
+    pub back: ShaperChain,
 }
 
 impl Carry {
-    /// Everything passes at once.
+    /// Everything passes immediately.
     pub fn open() -> Self {
-        Self::through(Way::default(), Way::default())
+        Self::through(ShaperChain::default(), ShaperChain::default())
     }
 
     /// Everything is dropped: connects hang, established connections fall silent until the link opens again.
@@ -56,7 +56,7 @@ impl Carry {
     }
 
     /// What passes goes through these ways.
-    pub fn through(there: Way, back: Way) -> Self {
+    pub fn through(there: ShaperChain, back: ShaperChain) -> Self {
         Self { open: true, there, back }
     }
 }
@@ -123,7 +123,7 @@ impl Links {
         self.board.called().get(&caller).copied()
     }
 
-    /// What a link carries now.
+    /// The current treatment of a link.
     pub fn ask(&self, link: Link) -> Carry {
         self.board.judge(link)
     }
@@ -204,7 +204,7 @@ impl Gate {
         }
     }
 
-    /// Asks anew if there was an update.
+    /// Reads the link again after an update.
     fn look(&mut self) -> u64 {
         let version = self.board.version.load(Ordering::Acquire);
         if self.seen != Some(version) {
@@ -230,7 +230,7 @@ impl Gate {
     /// Has the task woken by the next update; false if there has been one meanwhile.
     fn wake_at_update(&self, cx: &mut Context<'_>, side: Side, version: u64) -> bool {
         self.board.waiting().insert((self.id, side), cx.waker().clone());
-        // An update between the question and the entry into the list has woken nobody here: ask again.
+        // An update between the read and the entry into the list has woken no waiter here: read again.
         self.board.version.load(Ordering::Acquire) == version
     }
 
@@ -245,7 +245,7 @@ impl Gate {
     }
 
     /// What the packets that this end reads go through, and what its own do, as of the last question.
-    pub(super) fn ways(&self) -> (&Way, &Way) {
+    pub(super) fn ways(&self) -> (&ShaperChain, &ShaperChain) {
         match self.end {
             End::Opener => (&self.carry.back, &self.carry.there),
             End::Acceptor => (&self.carry.there, &self.carry.back),

@@ -1,5 +1,5 @@
-//! What a program has beside its network: a clock and files. On a real host they are the machine's; in the sandbox they are
-//! its pod's, may ail, and the files are kept in memory for as long as the pod lives.
+//! The clock and the files of a program. On a real host they are the machine's; in the sandbox they belong to the pod,
+//! can have ailments, and the files stay in memory for the life of the pod.
 
 use std::io;
 use std::time::{Duration, SystemTime};

@@ -1,6 +1,6 @@
-//! What happens to the packets of one direction: netem's and the token bucket's rules, as functions of time.
+//! The treatment of the packets of one direction: netem's and the token bucket's rules, as functions of time.
 //!
-//! What belongs here: when a packet arrives, or that it does not. What does not: what a connection makes of that
+//! In scope: when a packet arrives, or that it does not. Out of scope: what a connection makes of that
 //! (`line`), and whose packets go through which shaper (the sandbox's judge).
 //!
 //! The rules are those of the Linux queueing disciplines `netem` and `tbf` (tc-netem(8), tc-tbf(8)): losses, delays and
@@ -44,7 +44,7 @@ pub struct Netem {
     pub duplicate: Chance,
     /// Packets that go without the delay, ahead of others.
     pub reorder: Chance,
-    /// Only each so many-th packet may go ahead; 0 and 1 mean any.
+    /// Only every n-th packet may go ahead; 0 and 1 mean any.
     pub gap: u32,
     /// Bytes per second.
     pub rate: Option<f64>,
@@ -57,7 +57,7 @@ pub struct Bucket {
     pub rate: f64,
     /// How many bytes may wait; a packet that finds no room is dropped.
     pub limit: f64,
-    /// How many bytes may go at once; a larger packet never goes.
+    /// The bytes that may pass together; a larger packet never passes.
     pub buffer: f64,
     /// Bytes per second while a burst goes.
     pub peak: Option<f64>,
@@ -67,7 +67,7 @@ pub struct Bucket {
 #[derive(Debug)]
 pub struct Shaper {
     rule: Rule,
-    state: Mutex<State>,
+    state: Mutex<ShaperState>,
 }
 
 #[derive(Debug)]
@@ -77,7 +77,7 @@ enum Rule {
 }
 
 #[derive(Debug)]
-struct State {
+struct ShaperState {
     random: StdRng,
     /// The draws before, for correlations.
     last: [f64; 5],
@@ -91,7 +91,7 @@ struct State {
     tokens: f64,
 }
 
-/// Which draw: an index into `State::last`.
+/// Which draw: an index into `ShaperState::last`.
 #[derive(Clone, Copy)]
 enum Draw {
     Delay,
@@ -116,7 +116,7 @@ impl Shaper {
     fn new(rule: Rule, tokens: f64, seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let last = std::array::from_fn(|_| random.random());
-        let state = State { random, last, counter: 0, inside: VecDeque::new(), bytes: 0, departed: None, tokens };
+        let state = ShaperState { random, last, counter: 0, inside: VecDeque::new(), bytes: 0, departed: None, tokens };
         Self { rule, state: Mutex::new(state) }
     }
 
@@ -139,7 +139,7 @@ impl Shaper {
     }
 }
 
-impl State {
+impl ShaperState {
     fn draw(&mut self, which: Draw, correlation: f64) -> f64 {
         let fresh: f64 = self.random.random();
         let last = &mut self.last[which as usize];
@@ -210,9 +210,9 @@ fn seconds(value: f64) -> Duration {
 /// The shapers that the packets of one direction go through, one after the other. Cheap to clone; two are equal when
 /// they are made of the very same shapers.
 #[derive(Debug, Clone, Default)]
-pub struct Way(Vec<Arc<Shaper>>);
+pub struct ShaperChain(Vec<Arc<Shaper>>);
 
-impl Way {
+impl ShaperChain {
     /// A way through these shapers.
     pub fn new(shapers: Vec<Arc<Shaper>>) -> Self {
         Self(shapers)
@@ -246,7 +246,7 @@ impl Way {
     }
 }
 
-impl PartialEq for Way {
+impl PartialEq for ShaperChain {
     fn eq(&self, other: &Self) -> bool {
         self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(one, two)| Arc::ptr_eq(one, two))
     }
@@ -357,11 +357,11 @@ mod tests {
     fn ways_go_through_all_their_shapers() {
         let shaper = |delay: f64| Arc::new(Shaper::netem(Netem { delay: ms(delay), ..Netem::default() }, 1));
         let (one, two) = (shaper(10.0), shaper(20.0));
-        let way = Way::new(vec![one.clone(), two.clone()]);
+        let way = ShaperChain::new(vec![one.clone(), two.clone()]);
         let now = Instant::now();
         assert_eq!(way.send(now, 100), Some(now + ms(30.0)));
         assert_eq!(way.delay(), ms(30.0));
-        assert!(way == Way::new(vec![one.clone(), two]) && way != Way::new(vec![one]));
-        assert_eq!(Way::default().send(now, 100), Some(now));
+        assert!(way == ShaperChain::new(vec![one.clone(), two]) && way != ShaperChain::new(vec![one]));
+        assert_eq!(ShaperChain::default().send(now, 100), Some(now));
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::line::Line;
 use super::links::{Gate, Side};
-use super::shaper::Way;
+use super::shaper::ShaperChain;
 
 /// How much is taken out of the kernel at a time.
 const CHUNK: usize = 16 << 10;
@@ -31,7 +31,7 @@ pub struct Stream {
 struct Incoming {
     line: Line,
     /// The way that the line was told of last.
-    way: Way,
+    way: ShaperChain,
     alarm: Pin<Box<Sleep>>,
 }
 
@@ -108,7 +108,7 @@ impl Stream {
         }
     }
 
-    /// What a write came to. That the other end is gone is news, too, and does not pass a blocked link.
+    /// The outcome of a write. That the other end is gone is news, too, and does not pass a blocked link.
     fn poll_written<T>(
         &mut self,
         cx: &mut Context<'_>,

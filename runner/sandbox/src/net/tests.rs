@@ -103,7 +103,7 @@ async fn a_connect_through_a_blocked_link_hangs_and_succeeds_when_it_opens() {
     let to = two.address().unwrap();
     let port = two.listen(0).await.unwrap().local_addr().unwrap().port();
     cuts.cut(one.address().unwrap(), to);
-    // Nobody listens, and not even that is known behind a blocked link.
+    // Connection refused, which is not visible behind a blocked link.
     assert!(timeout(MOMENT, one.connect(&to.to_string(), port)).await.is_err());
 
     let listener = two.listen(port).await.unwrap();
@@ -122,7 +122,7 @@ async fn an_established_stream_falls_silent_both_ways_and_resumes() {
     let Pair { cuts, from, to, mut client, mut server } = pair().await;
     client.write_all(b"one").await.unwrap();
     expect(&mut server, "one").await;
-    // Both ends are told, whoever reads at that moment.
+    // Both ends are notified, whichever reads at that moment.
     let reading = tokio::spawn(async move {
         expect(&mut server, "two").await;
         server

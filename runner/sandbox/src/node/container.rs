@@ -46,7 +46,7 @@ pub(super) struct Container {
 enum Ended {
     /// By itself, or because the pod is to go.
     Program(io::Result<()>),
-    /// Somebody killed it.
+    /// It was killed.
     Killed,
     /// It is to have another image.
     Replaced,
@@ -61,7 +61,7 @@ impl Container {
         object::text(self.spec(), "/name")
     }
 
-    /// Runs until the container has ended for good, or was told to stop and did.
+    /// Runs until the container has ended for good or was stopped.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut restarts = 0_u32;
         loop {
@@ -161,7 +161,7 @@ impl Container {
         self.set(|c| c["ready"] = false.into());
         own_stop.cancel();
         let grace = object::number(&self.pod, "/spec/terminationGracePeriodSeconds").unwrap_or(30);
-        // Whoever has not ended after its grace is killed: dropped with this future.
+        // A program that is still running after its grace period is killed: dropped with this future.
         let _ = timeout(Duration::from_secs(u64::try_from(grace).unwrap_or(0)), run).await;
         Ended::Replaced
     }

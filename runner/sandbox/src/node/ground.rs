@@ -10,7 +10,7 @@ pub(super) const NODE: &str = "sandbox";
 /// The node's address: the world outside of the pods.
 pub(super) const ADDRESS: &str = "127.0.0.1";
 
-/// What pods need in order to live.
+/// The dependencies of running pods.
 #[derive(Clone)]
 pub(super) struct Ground {
     pub(super) registry: Arc<Registry>,

@@ -45,7 +45,7 @@ pub(super) async fn live(
         ground.registry.modify(&key, &uid, |pod| status::begin(pod, &ip.to_string(), ADDRESS, &now));
         let stored = ground.registry.store.get(key.resource, &key.namespace, &key.name);
         if stored.is_none_or(|stored| object::text(&stored, "/status/podIP") != ip.to_string()) {
-            // Deleted meanwhile: nobody else will give the address back.
+            // Deleted meanwhile: return the address here.
             ground.registry.addresses.release(ip);
             return;
         }
@@ -65,7 +65,7 @@ pub(super) async fn live(
         () = stop.cancelled() => {
             let stored = ground.registry.store.get(key.resource, &key.namespace, &key.name);
             let grace = stored.and_then(|pod| object::number(&pod, "/metadata/deletionGracePeriodSeconds")).unwrap_or(0);
-            // Whoever has not ended after its grace is killed: dropped with this future.
+            // A program that is still running after its grace period is killed: dropped with this future.
             let _ = timeout(Duration::from_secs(u64::try_from(grace).unwrap_or(0)), &mut lived).await;
         }
     }

@@ -14,7 +14,7 @@ use crate::object;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Probe {
     /// What to ask.
-    kind: Kind,
+    kind: ProbeKind,
     /// Where.
     address: SocketAddr,
     /// From one question to the next.
@@ -23,12 +23,12 @@ pub(super) struct Probe {
     pub delay: Duration,
     /// How long an answer may take.
     timeout: Duration,
-    /// So many failures in a row make a container unready.
+    /// The number of consecutive failures that makes a container unready.
     pub failures: i64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum Kind {
+enum ProbeKind {
     /// The port accepts connections.
     Connect,
     /// The path answers with a status from 200 to 399.
@@ -43,9 +43,9 @@ impl Probe {
         let (kind, port) = match (probe.get("httpGet"), probe.get("tcpSocket")) {
             (Some(get), _) => {
                 let path = get["path"].as_str().unwrap_or("/");
-                (Kind::Get(path.to_string()), &get["port"])
+                (ProbeKind::Get(path.to_string()), &get["port"])
             }
-            (None, Some(socket)) => (Kind::Connect, &socket["port"]),
+            (None, Some(socket)) => (ProbeKind::Connect, &socket["port"]),
             (None, None) => return None,
         };
         let number = match port {
@@ -71,8 +71,8 @@ impl Probe {
         let asked = async {
             let mut stream = net.connect(&self.address.ip().to_string(), self.address.port()).await?;
             match &self.kind {
-                Kind::Connect => Ok(true),
-                Kind::Get(path) => get(&mut stream, path, self.address).await,
+                ProbeKind::Connect => Ok(true),
+                ProbeKind::Get(path) => get(&mut stream, path, self.address).await,
             }
         };
         matches!(timeout(self.timeout, asked).await, Ok(Ok::<bool, std::io::Error>(true)))

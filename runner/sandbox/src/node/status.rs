@@ -1,4 +1,4 @@
-//! What a pod's status says, from the states of its containers.
+//! The status of a pod, from the states of its containers.
 
 use serde_json::{Value, json};
 

@@ -11,7 +11,7 @@ use crate::object;
 use crate::resource::Resource;
 use crate::store::{Key, Transaction};
 
-/// What happens to the objects that the deleted one owns.
+/// The treatment of the deleted object's dependants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Propagation {
     /// They are deleted afterwards.
@@ -44,14 +44,14 @@ impl DeleteOptions {
     }
 }
 
-/// What a deletion did.
+/// The outcome of a deletion.
 #[derive(Debug, Clone)]
 pub(crate) struct Deleted {
     /// The object as it was last, or as it waits for its end.
     pub object: Arc<Value>,
     /// Whether it is gone already.
     pub gone: bool,
-    /// What the client ought to know.
+    /// Warnings for the client.
     pub warning: Option<&'static str>,
 }
 
@@ -116,7 +116,8 @@ fn check_preconditions(key: &Key, current: &Value, options: &DeleteOptions) -> R
     let known = object::uid(current);
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != known) {
         let why = format!(
-            "the UID in the precondition ({uid}) does not match the UID in record ({known}). The object might have been \
+            "the UID in the precondition ({uid}) does not match the UID in record ({known}). The object might have \
+             been \
              deleted and then recreated"
         );
         return Err(ApiError::conflict(key.resource, &key.name, &why));
@@ -124,7 +125,8 @@ fn check_preconditions(key: &Key, current: &Value, options: &DeleteOptions) -> R
     let known = object::text(current, "/metadata/resourceVersion");
     if let Some(version) = options.version.as_deref().filter(|version| *version != known) {
         let why = format!(
-            "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({known}). \
+            "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record \
+             ({known}). \
              The object might have been modified"
         );
         return Err(ApiError::conflict(key.resource, &key.name, &why));

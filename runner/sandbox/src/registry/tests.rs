@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{DeleteOptions, Part, Registry, WriteOptions};
+use super::{DeleteOptions, ObjectPart, Registry, WriteOptions};
 use crate::addresses::Addresses;
 use crate::clock::Clock;
 use crate::object;
@@ -42,14 +42,14 @@ async fn a_status_is_not_the_creators_business() {
     let mut changed = created.clone();
     changed["status"]["phase"] = "Failed".into();
     changed["metadata"]["labels"] = json!({"l": "v"});
-    let main = registry.update(&key, Part::Main, changed.clone(), WriteOptions::default()).unwrap().object;
+    let main = registry.update(&key, ObjectPart::Main, changed.clone(), WriteOptions::default()).unwrap().object;
     assert_eq!(
         (main["status"]["phase"].as_str(), main["metadata"]["labels"]["l"].as_str()),
         (Some("Pending"), Some("v"))
     );
     changed["metadata"]["resourceVersion"] = main["metadata"]["resourceVersion"].clone();
     changed["metadata"]["labels"] = json!({"l": "w"});
-    let status = registry.update(&key, Part::Status, changed, WriteOptions::default()).unwrap().object;
+    let status = registry.update(&key, ObjectPart::Status, changed, WriteOptions::default()).unwrap().object;
     assert_eq!(
         (status["status"]["phase"].as_str(), status["metadata"]["labels"]["l"].as_str()),
         (Some("Failed"), Some("v"))
@@ -83,15 +83,15 @@ async fn what_makes_an_object_itself_cannot_be_changed() {
     let mut changed = created.clone();
     changed["metadata"]["creationTimestamp"] = "2001-01-01T00:00:00Z".into();
     changed["metadata"]["labels"] = json!({"l": "v"});
-    let updated = registry.update(&key, Part::Main, changed.clone(), WriteOptions::default()).unwrap().object;
+    let updated = registry.update(&key, ObjectPart::Main, changed.clone(), WriteOptions::default()).unwrap().object;
     assert_eq!(updated["metadata"]["creationTimestamp"], created["metadata"]["creationTimestamp"]);
     changed["metadata"]["resourceVersion"] = updated["metadata"]["resourceVersion"].clone();
     changed["metadata"]["uid"] = "another".into();
-    let refused = registry.update(&key, Part::Main, changed.clone(), WriteOptions::default()).unwrap_err();
+    let refused = registry.update(&key, ObjectPart::Main, changed.clone(), WriteOptions::default()).unwrap_err();
     assert!(refused.code == 409 && refused.message.contains("UID in precondition: another"), "{refused}");
     changed["metadata"]["uid"] = created["metadata"]["uid"].clone();
     changed["spec"]["hostNetwork"] = true.into();
-    let refused = registry.update(&key, Part::Main, changed, WriteOptions::default()).unwrap_err();
+    let refused = registry.update(&key, ObjectPart::Main, changed, WriteOptions::default()).unwrap_err();
     assert!(refused.code == 422 && refused.message.contains("pod updates may not change fields"), "{refused}");
 }
 

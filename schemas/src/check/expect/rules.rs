@@ -34,13 +34,13 @@ pub(crate) fn limits(at: At<'_>, min: Option<f64>, max: Option<f64>, findings: &
             let kind = path.rsplit('.').next().unwrap_or_default();
             findings.push(
                 path,
-                Diagnostic::error(Code::Limits, format!("`{kind}` has neither `min` nor `max`: nothing could fail"))
+                Diagnostic::error(Code::Limits, format!("`{kind}` has neither `min` nor `max`, so it cannot fail"))
                     .help(format!("write `min: {example}` or `max: {example}`")),
             );
         }
         (Some(min), Some(max)) if min > max => findings.push(
             &format!("{path}.min"),
-            Diagnostic::error(Code::Limits, "`min` is more than `max`: no value is between them").help("swap them"),
+            Diagnostic::error(Code::Limits, "`min` is greater than `max`, so every value fails").help("swap them"),
         ),
         _ => {}
     }
@@ -66,7 +66,7 @@ pub(crate) fn earlier(at: At<'_>, name: &str, findings: &mut Findings<'_>) {
             let before: Vec<&str> = phases[..index].iter().map(|phase| phase.name).collect();
             let problem = Diagnostic::error(
                 Code::PhaseOrder,
-                format!("the phase `{name}` {what}: there is nothing to compare with yet"),
+                format!("the phase `{name}` {what}, so it cannot be compared with"),
             );
             findings.push(
                 path,
@@ -85,7 +85,7 @@ pub(crate) fn earlier(at: At<'_>, name: &str, findings: &mut Findings<'_>) {
                 let mut problem = unknown(Code::UnknownPhase, "phase", name, &known);
                 if known.is_empty() {
                     problem =
-                        problem.help("put a phase without faults before this one and name that, such as `baseline`");
+                        problem.help("put a phase without faults before this one and name it, such as `baseline`");
                 }
                 findings.push(path, problem);
             }
@@ -99,8 +99,11 @@ pub(crate) fn selected(at: At<'_>, selector: Option<&PodSelector>, findings: &mu
         if !at.phases.iter().any(|phase| phase.has_faults) {
             findings.push(
                 at.path,
-                Diagnostic::error(Code::NothingThere, "there is no fault whose pods could be meant")
-                    .help("say which pods: `select: {labels: {app: worker}}`"),
+                Diagnostic::error(
+                    Code::NothingThere,
+                    "the scenario has no fault with pods, so this expectation needs a selector",
+                )
+                .help("select the pods: `select: {labels: {app: worker}`"),
             );
         }
         return;
@@ -110,8 +113,8 @@ pub(crate) fn selected(at: At<'_>, selector: Option<&PodSelector>, findings: &mu
         if is_there {
             findings.push(
                 &at.key(&format!("select.{key}")),
-                Diagnostic::error(Code::Narrowing, "an expectation looks at all the pods that match")
-                    .help(format!("leave `{key}` out")),
+                Diagnostic::error(Code::Narrowing, "an expectation always applies to all matching pods")
+                    .help(format!("remove `{key}`")),
             );
         }
     }

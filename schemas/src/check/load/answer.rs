@@ -19,7 +19,7 @@ pub(crate) fn check(path: &str, check: Option<&Check>, is_stream: bool, findings
         if !(200..=599).contains(status) {
             findings.push(
                 &format!("{path}.status[{index}]"),
-                Diagnostic::error(Code::Request, format!("no answer ends with status {status}"))
+                Diagnostic::error(Code::Request, format!("no final answer has status {status}"))
                     .help("write one from 200 to 599"),
             );
         }
@@ -34,14 +34,14 @@ pub(crate) fn check(path: &str, check: Option<&Check>, is_stream: bool, findings
         if !wants_text && it.exists.is_none() {
             findings.push(
                 &path,
-                Diagnostic::error(Code::NothingThere, format!("nothing is asked of the header `{name}`"))
+                Diagnostic::error(Code::NothingThere, format!("the check of the header `{name}` has no condition"))
                     .help("write `{exists: true}`, or one of `equals`, `contains` and `matches`"),
             );
         } else if wants_text && it.exists == Some(false) {
             findings.push(
                 &format!("{path}.exists"),
-                Diagnostic::error(Code::AnswerCheck, "a header that is not there has no text")
-                    .help("remove `exists`, or what is asked of the text"),
+                Diagnostic::error(Code::AnswerCheck, "a missing header has no text to compare")
+                    .help("remove `exists`, or the condition on the text"),
             );
         }
         some_text(&format!("{path}.contains"), it.contains.as_deref(), "every text", findings);
@@ -58,8 +58,8 @@ pub(crate) fn check(path: &str, check: Option<&Check>, is_stream: bool, findings
     if is_stream && !check.json.is_empty() {
         findings.push_at_key(
             &format!("{path}.json"),
-            Diagnostic::error(Code::AnswerCheck, "a stream is no JSON")
-                .help("use `contains` or `matches`, which look at the generated text"),
+            Diagnostic::error(Code::AnswerCheck, "a stream is not one JSON document")
+                .help("use `contains` or `matches`, which check the generated text"),
         );
     }
     for (index, it) in check.json.iter().enumerate() {
@@ -95,13 +95,13 @@ fn json(path: &str, it: &JsonCheck, findings: &mut Findings<'_>) {
         [_] => {}
         [] => findings.push(
             path,
-            Diagnostic::error(Code::ExactlyOne, "nothing is asked of what this path finds")
+            Diagnostic::error(Code::ExactlyOne, "the check of this path has no condition")
                 .help("write `exists: true`, or one of `equals`, `not_equals`, `contains` and `matches`"),
         ),
         [_, second, ..] => findings.push_at_key(
             &format!("{path}.{second}"),
-            Diagnostic::error(Code::ExactlyOne, format!("this asks {} at once", words(&given)))
-                .help("make several checks of it, each with the same path"),
+            Diagnostic::error(Code::ExactlyOne, format!("this check has several conditions: {}", words(&given)))
+                .help("split it into several checks with the same path"),
         ),
     }
     some_text(&format!("{path}.contains"), it.contains.as_deref(), "every text", findings);
@@ -129,5 +129,5 @@ fn expression(path: &str, text: Option<&str>, findings: &mut Findings<'_>) {
 
 fn not_an_expression(error: &str) -> Diagnostic {
     Diagnostic::error(Code::InvalidValue, format!("this is not a regular expression: {error}"))
-        .help("`\\` takes the meaning of a character away: `\\(`")
+        .help("escape special characters with `\\`: `\\(`")
 }

@@ -39,7 +39,7 @@ impl Rows {
                 Some(bytes) => match Table::read(&feeder.file, &bytes) {
                     Ok(table) => Rowed::Table(table),
                     Err(error) => {
-                        let message = format!("`{}` is no table: {error}", feeder.file);
+                        let message = format!("`{}` is not a table: {error}", feeder.file);
                         findings.push(
                             &at,
                             Diagnostic::error(Code::File, message)
@@ -63,7 +63,7 @@ impl Rows {
                 Rowed::None => Some(
                     Diagnostic::error(
                         Code::RequestData,
-                        format!("`{{{{ {data} }}}}` needs a table, and this load has none"),
+                        format!("`{{{{ {data} }}}}` needs a table, but this load has no `feeder`"),
                     )
                     .help("add `feeder: {file: rows.csv}` to the load"),
                 ),
@@ -81,7 +81,7 @@ impl Rows {
         if !self.is_used && matches!(self.table, Rowed::Table(_)) && !findings.map.damaged(load) {
             findings.push_at_key(
                 &self.path,
-                Diagnostic::warning(Code::RequestData, "no request uses a value of this table")
+                Diagnostic::warning(Code::RequestData, "the requests do not use this table")
                     .help("write such as `{{ row.column }}` in the path, a header or the body"),
             );
         }
@@ -108,7 +108,14 @@ fn table_problem(table: &Table, column: &str, data: &Data, place: Place) -> Opti
     let bad = table.rows.iter().position(|row| !plain(&row[at]).chars().all(fits))?;
     let what = if place == Place::Path { "the path of a request" } else { "a header" };
     Some(
-        Diagnostic::error(Code::RequestData, format!("`{column}` of row {} cannot stand in {what}", bad + 1))
-            .help(format!("write `{{{{ {data} | urlencode }}}}`")),
+        Diagnostic::error(
+            Code::RequestData,
+            format!(
+                "`{column}` of row {} contains characters that are not allowed in \
+            {what}",
+                bad + 1
+            ),
+        )
+        .help(format!("write `{{{{ {data} | urlencode }}}}`")),
     )
 }

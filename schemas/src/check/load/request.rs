@@ -22,7 +22,7 @@ pub(crate) fn http(path: &str, http: &Http, rows: &mut Rows, findings: &mut Find
         if findings.map.has(&format!("{path}.requests")) {
             findings.push(
                 &format!("{path}.requests"),
-                Diagnostic::error(Code::NothingThere, "there is no request")
+                Diagnostic::error(Code::NothingThere, "the list of requests is empty")
                     .help("write `requests: [{name: home, path: /}]`, or remove the key"),
             );
         }
@@ -33,8 +33,8 @@ pub(crate) fn http(path: &str, http: &Http, rows: &mut Rows, findings: &mut Find
         if findings.map.has(&at) {
             findings.push_at_key(
                 &at,
-                Diagnostic::error(Code::ExactlyOne, format!("`{key}` stands beside `requests`"))
-                    .help("put it into the requests that it is meant for"),
+                Diagnostic::error(Code::ExactlyOne, format!("`{key}` cannot be combined with `requests`"))
+                    .help("move it into the requests"),
             );
         }
     }
@@ -45,14 +45,14 @@ pub(crate) fn http(path: &str, http: &Http, rows: &mut Rows, findings: &mut Find
             findings.push(
                 &format!("{path}.name"),
                 Diagnostic::error(Code::DuplicateName, format!("two requests are named `{}`", it.name))
-                    .help("give each a name of its own: their counts stand in the result by it"),
+                    .help("give each request a unique name: the result lists their counts by name"),
             );
         }
         if !(1..=MAX_WEIGHT).contains(&it.weight) {
             findings.push(
                 &format!("{path}.weight"),
                 Diagnostic::error(Code::LoadLimit, format!("`weight` is {}, outside 1 to {MAX_WEIGHT}", it.weight))
-                    .help("write `weight: 1`; leave out a request that is not to be sent"),
+                    .help("write `weight: 1`, or remove a request that is never sent"),
             );
         }
         headers(&path, &it.headers, rows, findings);
@@ -88,7 +88,8 @@ fn request(path: &str, it: &HttpRequest, rows: &mut Rows, findings: &mut Finding
     if let Some(file) = &it.body_template {
         let at = format!("{path}.body_template");
         let Some(bytes) = findings.read(&at, file) else { return };
-        let text = std::str::from_utf8(&bytes).map_err(|_| "it is not UTF-8; `body_file` sends any bytes".to_owned());
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| "it is not UTF-8; use `body_file` to send arbitrary bytes".to_owned());
         match text.and_then(RequestText::parse) {
             Ok(text) => rows.check(&at, &text, Place::Body, findings),
             Err(error) => findings.push(&at, Diagnostic::error(Code::File, format!("in `{file}`: {error}"))),
@@ -105,7 +106,7 @@ fn method(path: &str, method: &str, findings: &mut Findings<'_>) {
     } else if method.bytes().any(|b| b.is_ascii_lowercase()) {
         findings.push(
             &format!("{path}.method"),
-            Diagnostic::error(Code::Request, format!("methods are written in capitals, and this is `{method}`"))
+            Diagnostic::error(Code::Request, format!("the method `{method}` must be in capital letters"))
                 .help(format!("write `method: {}`", method.to_ascii_uppercase())),
         );
     }

@@ -15,7 +15,7 @@ pub(crate) fn target(
     match (service, url) {
         (None, None) => findings.push(
             path,
-            Diagnostic::error(Code::ExactlyOne, "this load does not say whom to ask")
+            Diagnostic::error(Code::ExactlyOne, "this load has no target")
                 .help("write `service: name:port` for a service of the cluster, or `url: http://host:port`"),
         ),
         (Some(_), Some(_)) => findings.push_at_key(
@@ -28,7 +28,7 @@ pub(crate) fn target(
             if reach.is_some() {
                 findings.push_at_key(
                     &format!("{path}.reach"),
-                    Diagnostic::error(Code::ExactlyOne, "`reach` is for `service`; a `url` is always asked directly")
+                    Diagnostic::error(Code::ExactlyOne, "`reach` is for `service`; a `url` is always reached directly")
                         .help("remove it"),
                 );
             }
@@ -41,7 +41,7 @@ fn service_address(path: &str, text: &str, findings: &mut Findings<'_>) {
     if text.contains("://") {
         return findings.push(
             path,
-            Diagnostic::error(Code::Service, "a service is named, and this is a URL")
+            Diagnostic::error(Code::Service, "`service` needs a name, and this is a URL")
                 .help(format!("write `url: {text}`")),
         );
     }
@@ -59,7 +59,7 @@ fn service_address(path: &str, text: &str, findings: &mut Findings<'_>) {
         findings.push(
             path,
             Diagnostic::error(Code::Service, format!("`{port}` is not a port"))
-                .help("write a number from 1 to 65535, or the name that the service gives to its port"),
+                .help("write a number from 1 to 65535, or the name of the service's port"),
         );
     }
     let parts: Vec<&str> = host.split('.').collect();
@@ -111,14 +111,14 @@ pub(crate) fn url_address(path: &str, text: &str, findings: &mut Findings<'_>) {
     } else if authority.contains('@') {
         findings.push(
             path,
-            Diagnostic::error(Code::Url, "a URL with a password would stand in every report")
+            Diagnostic::error(Code::Url, "a password in a URL would appear in every report")
                 .help("send it as a header, such as `headers: {Authorization: \"{{ token }}\"}`"),
         );
     } else if rest.contains(['?', '#']) {
         findings.push(
             path,
             Diagnostic::error(Code::Url, "a base URL has no `?` or `#`")
-                .help("remove it; the query of an `http` load stands in its `path`, such as `path: /search?q=1`"),
+                .help("remove it; put the query of an `http` load into its `path`, such as `path: /search?q=1`"),
         );
     }
 }

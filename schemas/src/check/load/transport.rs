@@ -19,11 +19,8 @@ pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {
         } else if load.connections == Some(Connections::PerRequest) {
             findings.push_at_key(
                 &at,
-                Diagnostic::error(
-                    Code::Transport,
-                    "`streams` says nothing where each request has a connection of its own",
-                )
-                .help("remove it, or `connections: per_request`"),
+                Diagnostic::error(Code::Transport, "`streams` has no effect if each request opens its own connection")
+                    .help("remove it, or `connections: per_request`"),
             );
         }
         if !(1..=MAX_STREAMS).contains(&streams) {
@@ -43,7 +40,7 @@ fn tls(path: &str, it: &TlsOptions, url: Option<&str>, findings: &mut Findings<'
     if let Some(url) = url.filter(|url| url.to_ascii_lowercase().starts_with("http://")) {
         findings.push_at_key(
             path,
-            Diagnostic::error(Code::Transport, "there is no TLS to a URL with `http://`")
+            Diagnostic::error(Code::Transport, "a URL with `http://` does not use TLS")
                 .help(format!("write `url: https://{}`, or remove `tls`", &url["http://".len()..])),
         );
     }
@@ -90,7 +87,7 @@ fn tls(path: &str, it: &TlsOptions, url: Option<&str>, findings: &mut Findings<'
                     &format!("{path}.{key}"),
                     Diagnostic::error(
                         Code::Transport,
-                        format!("`{key}` says nothing beside `insecure`, which trusts everybody"),
+                        format!("`{key}` has no effect with `insecure`, which trusts every server"),
                     )
                     .help("remove one of them"),
                 );
@@ -101,9 +98,9 @@ fn tls(path: &str, it: &TlsOptions, url: Option<&str>, findings: &mut Findings<'
             &format!("{path}.insecure"),
             Diagnostic::warning(
                 Code::Transport,
-                format!("load {load} trusts whoever answers: the server's certificate is not looked at (`insecure`)"),
+                format!("load {load} trusts every server: the server's certificate is not verified (`insecure`)"),
             )
-            .help("name the certificate of whom you trust: `ca: ca.pem`"),
+            .help("name the CA certificate to trust: `ca: ca.pem`"),
         );
     }
 }

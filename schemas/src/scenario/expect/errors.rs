@@ -119,7 +119,7 @@ impl ExpectationKind for Errors {
         if kinds.is_empty() {
             findings.push(
                 at.path,
-                Diagnostic::error(Code::Limits, "`errors` names no kind of failure: nothing could fail")
+                Diagnostic::error(Code::Limits, "`errors` names no kind of failure, so it cannot fail")
                     .help("write `errors: {any: {max: 0}}`"),
             );
         }

@@ -61,7 +61,7 @@ impl ExpectationKind for Logs {
             findings.push(
                 &at.key("matches"),
                 Diagnostic::error(Code::InvalidValue, format!("this is not a regular expression: {last}"))
-                    .help("`\\` takes the meaning of a character away: `\\(`"),
+                    .help("escape special characters with `\\`: `\\(`"),
             );
         }
         check::selected(at, self.select.as_ref(), findings);

@@ -46,7 +46,7 @@ impl ExpectationKind for Pods {
         if self.restarts.is_none() && self.ready_within.is_none() {
             findings.push(
                 at.path,
-                Diagnostic::error(Code::Limits, "`pods` asks for nothing: nothing could fail")
+                Diagnostic::error(Code::Limits, "`pods` has no condition, so it cannot fail")
                     .help("write `restarts: {max: 0}` or `ready_within: 30s`"),
             );
         }

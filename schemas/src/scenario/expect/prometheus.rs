@@ -70,7 +70,7 @@ impl ExpectationKind for Prometheus {
         if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/') || rest.contains(char::is_whitespace)) {
             findings.push(
                 &at.key("url"),
-                Diagnostic::error(Code::Url, format!("`{}` is not a URL of HTTP", self.url))
+                Diagnostic::error(Code::Url, format!("`{}` is not an HTTP URL", self.url))
                     .help("write one such as `http://prometheus.monitoring:9090`"),
             );
         }
@@ -83,7 +83,7 @@ impl ExpectationKind for Prometheus {
         if self.step.is_some_and(|step| step.is_zero()) {
             findings.push(
                 &at.key("step"),
-                Diagnostic::error(Code::ZeroDuration, "a step of no time never ends").help("write `step: 1s`"),
+                Diagnostic::error(Code::ZeroDuration, "this step is zero").help("write `step: 1s`"),
             );
         }
     }

@@ -58,7 +58,7 @@ impl ExpectationKind for Stuck {
                 &at.key("times"),
                 Diagnostic::error(
                     Code::LimitRange,
-                    format!("requests are listened to for 1 to 10 times their timeout, not {}", short(self.times)),
+                    format!("`times` must be between 1 and 10, not {}", short(self.times)),
                 )
                 .help("write `times: 2`; for less than the timeout ask for `latency`"),
             );

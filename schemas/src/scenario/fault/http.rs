@@ -56,19 +56,14 @@ impl FaultKind for HttpFault {
         }
         if !self.abort && self.delay.is_none() && self.status.is_none() && !findings.map.gone(path) {
             let help = "write one of `abort: true`, `delay: 2s` and `status: 503`";
-            wrong(path, "this does nothing to the requests", help, findings);
+            wrong(path, "this fault does not change the requests", help, findings);
         }
         if self.abort && (self.delay.is_some() || self.status.is_some()) {
             let path = format!("{path}.abort");
-            wrong(
-                &path,
-                "a broken connection has no answer that could be late or changed",
-                "keep one of them",
-                findings,
-            );
+            wrong(&path, "an aborted connection has no answer to delay or to change", "keep one of them", findings);
         }
         if self.delay.is_some_and(|delay| delay.is_zero()) {
-            wrong(&format!("{path}.delay"), "`delay` is no time at all", "write `delay: 2s`", findings);
+            wrong(&format!("{path}.delay"), "`delay` is zero", "write `delay: 2s`", findings);
         }
         if let Some(status) = self.status.filter(|status| !(100..=599).contains(status)) {
             let path = format!("{path}.status");

@@ -57,7 +57,7 @@ impl FaultKind for IoFault {
         match (self.delay, self.error) {
             (None, None) if !findings.map.gone(path) => {
                 let help = "write `delay: 100ms` or `error: EIO`";
-                wrong(path, "this does nothing to the files", help, findings);
+                wrong(path, "this fault does not change the files", help, findings);
             }
             (Some(_), Some(_)) => {
                 let path = format!("{path}.error");
@@ -71,7 +71,7 @@ impl FaultKind for IoFault {
             _ => {}
         }
         if self.delay.is_some_and(|delay| delay.is_zero()) {
-            wrong(&format!("{path}.delay"), "`delay` is no time at all", "write `delay: 100ms`", findings);
+            wrong(&format!("{path}.delay"), "`delay` is zero", "write `delay: 100ms`", findings);
         }
         if self.share.is_some_and(|share| !is_whole(share.fraction())) {
             let path = format!("{path}.share");

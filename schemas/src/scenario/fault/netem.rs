@@ -71,14 +71,15 @@ impl FaultKind for Netem {
         let key = |key: &str| format!("{path}.{key}");
         if !self.does_something() && !findings.map.gone(path) {
             let message = match (self.jitter.is_some(), self.reorder.is_some()) {
-                (false, false) => "this says nothing about what becomes worse",
+                (false, false) => "this degradation has no effect",
                 (true, _) => "jitter varies a delay, and there is none",
-                (false, true) => "only packets that are delayed can be overtaken, and none is",
+                (false, true) => "reordering needs a delay, and there is none",
             };
             findings.push(
                 path,
                 Diagnostic::error(Code::Degradation, message).help(
-                    "write at least one of `loss: 20%`, `delay: 100ms`, `duplicate`, `corrupt` and `bandwidth: 1Mbit/s`",
+                    "write at least one of `loss: 20%`, `delay: 100ms`, `duplicate`, `corrupt` and `bandwidth: \
+                     1Mbit/s`",
                 ),
             );
         } else if self.delay.is_none() {
@@ -87,7 +88,7 @@ impl FaultKind for Netem {
                     findings.push(
                         &key(name),
                         Diagnostic::error(Code::Degradation, format!("`{name}` changes a delay, and there is none"))
-                            .help("write `delay: 100ms` beside it"),
+                            .help("add `delay: 100ms`"),
                     );
                 }
             }
@@ -105,7 +106,7 @@ impl FaultKind for Netem {
             if value.is_some_and(|value| value.is_zero()) {
                 findings.push(
                     &key(name),
-                    Diagnostic::error(Code::Degradation, format!("`{name}` is no time at all"))
+                    Diagnostic::error(Code::Degradation, format!("`{name}` is zero"))
                         .help("remove it, or write a time such as `100ms`"),
                 );
             } else if value.is_some_and(|value| !value.get().as_nanos().is_multiple_of(1000)) {
@@ -138,7 +139,7 @@ impl FaultKind for Netem {
         if self.prove == Prove::Witness {
             findings.push(
                 &key("prove"),
-                Diagnostic::error(Code::Proof, "no witness can measure a degradation")
+                Diagnostic::error(Code::Proof, "a witness cannot measure a degradation")
                     .help("write `prove: traffic`, which asks for a change in the run's own requests"),
             );
         }
@@ -186,11 +187,8 @@ fn directions(path: &str, netem: &Netem, findings: &mut Findings<'_>) {
     if netem.to.is_empty() && !findings.map.gone(path) && !findings.map.damaged(&format!("{path}.to")) {
         findings.push(
             &key,
-            Diagnostic::error(
-                Code::Degradation,
-                "packets are shaped where they are sent, and without peers nobody knows who sends to the targets",
-            )
-            .help("name the peers in `to`, or remove `direction` to act on everything that the targets send"),
+            Diagnostic::error(Code::Degradation, "packets are shaped at their sender, which is unknown without peers")
+                .help("name the peers in `to`, or remove `direction` to act on everything that the targets send"),
         );
     }
     let outside = |peer: &Peer| peer.cidr.is_some() || peer.host.is_some();
@@ -199,15 +197,15 @@ fn directions(path: &str, netem: &Netem, findings: &mut Findings<'_>) {
             &key,
             Diagnostic::error(
                 Code::Degradation,
-                "packets are shaped where they are sent, and what addresses outside the cluster send cannot be",
+                "packets are shaped at their sender, which is impossible for addresses outside the cluster",
             )
-            .help("write `direction: egress`, or make the peers in the cluster a fault of their own"),
+            .help("write `direction: egress`, or write a separate fault for the peers in the cluster"),
         );
     }
     if netem.to.iter().any(|peer| !peer.ports.is_empty()) {
         findings.push(
             &key,
-            Diagnostic::error(Code::Ports, "the way back goes to other ports than these, so it cannot be told by them")
+            Diagnostic::error(Code::Ports, "responses use other ports, so `ports` cannot select them")
                 .help("write `direction: egress`, or remove `ports`"),
         );
     }

@@ -63,9 +63,9 @@ impl FaultKind for Partition {
                 &format!("{path}.prove"),
                 Diagnostic::error(
                     Code::Proof,
-                    "Chaos Mesh acts on the target pods alone, so no witness can stand for them",
+                    "Chaos Mesh acts only on the target pods, so a witness cannot represent them",
                 )
-                .help("write `prove: applied`, which believes what Chaos Mesh says, or `prove: traffic`"),
+                .help("write `prove: applied`, which relies on the report of Chaos Mesh, or `prove: traffic`"),
             );
         }
         for (index, it) in self.from.iter().enumerate() {

@@ -43,7 +43,7 @@ impl FaultKind for Stress {
     fn check(&self, path: &str, findings: &mut Findings<'_>) {
         if self.cpu.is_none() && self.memory.is_none() {
             let help = "write `cpu: {workers: 2}` or `memory: {size: 256MiB}`";
-            wrong(path, "this takes neither processor time nor memory", help, findings);
+            wrong(path, "this fault uses neither processor time nor memory", help, findings);
         }
         let workers = [
             ("cpu.workers", self.cpu.as_ref().map(|cpu| cpu.workers)),
@@ -64,7 +64,13 @@ impl FaultKind for Stress {
             && !memory.size.bytes().is_multiple_of(u64::from(memory.workers.unwrap_or(1).max(1)))
         {
             let path = format!("{path}.memory.size");
-            wrong(&path, "the workers cannot share this evenly", "choose a size that their number divides", findings);
+            wrong(
+                &path,
+                "this size is not divisible by the number of workers",
+                "choose a multiple of the number of \
+                workers",
+                findings,
+            );
         }
         containers(path, &self.containers, findings);
     }

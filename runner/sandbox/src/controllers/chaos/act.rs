@@ -1,4 +1,4 @@
-//! What a step does to a target: rules in its PodNetworkChaos, another image, a kill, an ailment.
+//! The actions of a step on a target: rules in its PodNetworkChaos, another image, a kill, an ailment.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const IMAGE_ANNOTATION: &str = "sandbox.shakedown.dev/image-of-";
 const OWN_NAMESPACE: &str = "chaos-mesh";
 
 /// A chaos that something is to be done for.
-pub(super) struct Act<'a> {
+pub(super) struct ChaosAction<'a> {
     pub registry: &'a Registry,
     pub ailments: &'a Ailments,
     pub dns: &'a Arc<Dns>,
@@ -33,7 +33,7 @@ pub(super) struct Act<'a> {
 
 type Step = Result<Phase, Failed>;
 
-impl Act<'_> {
+impl ChaosAction<'_> {
     /// Injects, or looks whether what was begun has come off.
     pub fn apply(&self, all: &[Record], record: &Record, instances: &mut Value) -> Step {
         if record.phase == Phase::Injecting {
@@ -90,7 +90,7 @@ impl Act<'_> {
         format!("{}/{}", object::uid(self.chaos), record.id)
     }
 
-    /// What the daemon says of the rules of a pod: `None` when there are none, because the pod is gone.
+    /// The daemon's report on the rules of a pod: `None` when there are none, because the pod is gone.
     fn look(&self, record: &Record, instances: &Value, done: Phase) -> Option<Step> {
         let (namespace, name, _) = record.parts();
         let found = self.registry.store.get(&POD_NETWORK_CHAOS, namespace, name)?;
@@ -168,7 +168,7 @@ impl Act<'_> {
             }
             let found = match host.parse() {
                 Ok(ip) => vec![ip],
-                // Only names of the cluster: the sandbox asks nobody outside.
+                // Only names of the cluster: the sandbox does not query external DNS.
                 Err(_) => self.dns.addresses(host, OWN_NAMESPACE),
             };
             if found.is_empty() {

@@ -301,7 +301,7 @@ async fn versions_and_updates_follow_the_rules_of_custom_resources() {
     let mut changed = Value::clone(&chaos);
     changed["spec"]["delay"]["latency"] = "1ms".into();
     let key = Key::of(&NETWORK_CHAOS, &chaos);
-    let refused = cluster.registry.update(&key, crate::registry::Part::Main, changed, WriteOptions::default());
+    let refused = cluster.registry.update(&key, crate::registry::ObjectPart::Main, changed, WriteOptions::default());
     assert!(refused.unwrap_err().message.contains("Cannot update chaos spec"));
     let unknown = cluster.try_create(&NETWORK_CHAOS, json!({"metadata": {"name": "x"}, "spec": {"action": "rate"}}));
     assert!(unknown.unwrap_err().contains("Unsupported value: \"rate\""));

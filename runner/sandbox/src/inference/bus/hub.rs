@@ -15,12 +15,12 @@ const MAX_SUBSCRIPTIONS: usize = 4096;
 
 /// All clients of a bus.
 pub(super) struct Hub {
-    state: Mutex<State>,
+    state: Mutex<HubState>,
     max_pending: usize,
 }
 
 #[derive(Default)]
-struct State {
+struct HubState {
     next: u64,
     clients: BTreeMap<u64, Client>,
     /// Counts messages to queue groups, so that members take turns.
@@ -93,7 +93,7 @@ impl Hub {
         Self { state: Mutex::default(), max_pending }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HubState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

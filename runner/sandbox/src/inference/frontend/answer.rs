@@ -66,13 +66,13 @@ impl Frontend {
         let mut lines = lines(stream);
         let Some(Ok(line)) = lines.next().await else { return };
         let Some(Frame::Hello { request, worker }) = decode::<Frame>(line.as_bytes()) else {
-            return warn!("a connection for answers starts with something else than a greeting");
+            return warn!("a connection for answers does not start with a greeting");
         };
         self.registry().spoke(&worker, Instant::now());
         let receiver = self.expected.waiting().remove(&request);
-        // Nobody waits any more: closing the connection tells the worker.
+        // The client is gone: closing the connection stops the worker's answer.
         if receiver.is_none_or(|receiver| receiver.send(lines).is_err()) {
-            debug!(request, worker, "an answer comes too late");
+            debug!(request, worker, "an answer arrived too late");
         }
     }
 

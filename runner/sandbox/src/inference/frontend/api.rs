@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::answer::{Answer, Failure};
-use super::openai::{Asked, Kind, Writer, error};
+use super::openai::{Asked, CallKind, Writer, error};
 use super::shared::Frontend;
 use crate::inference::http::{Body, json as respond};
 
@@ -23,8 +23,8 @@ const INVALID: &str = "invalid_request_error";
 pub(super) async fn handle(frontend: Arc<Frontend>, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let (expected, kind) = match path.as_str() {
-        "/v1/completions" => (Method::POST, Some(Kind::Completion)),
-        "/v1/chat/completions" => (Method::POST, Some(Kind::Chat)),
+        "/v1/completions" => (Method::POST, Some(CallKind::Completion)),
+        "/v1/chat/completions" => (Method::POST, Some(CallKind::Chat)),
         "/v1/models" | "/health" | "/ready" | "/live" => (Method::GET, None),
         _ => return refuse(StatusCode::NOT_FOUND, &format!("there is no `{path}` here"), "not_found"),
     };
@@ -82,7 +82,7 @@ impl Frontend {
         respond(StatusCode::OK, &json!({"status": status, "workers": workers}))
     }
 
-    async fn complete(self: Arc<Self>, kind: Kind, request: Request<Incoming>) -> Response<Body> {
+    async fn complete(self: Arc<Self>, kind: CallKind, request: Request<Incoming>) -> Response<Body> {
         let body = match Limited::new(request.into_body(), self.config.max_body).collect().await {
             Ok(body) => body.to_bytes(),
             Err(problem) if problem.is::<LengthLimitError>() => {
@@ -113,7 +113,7 @@ impl Frontend {
             Ok(None) => String::new(),
             Err(failure) => return failure.response(),
         };
-        let prefix = if kind == Kind::Chat { "chatcmpl" } else { "cmpl" };
+        let prefix = if kind == CallKind::Chat { "chatcmpl" } else { "cmpl" };
         let id = format!("{prefix}-{:024x}", rand::random::<u128>() >> 32);
         let writer = Writer { asked, id, created: jiff::Timestamp::now().as_second() };
         if writer.asked.stream { events(writer, answer, first) } else { whole(&writer, answer, first).await }

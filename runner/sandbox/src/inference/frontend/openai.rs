@@ -45,9 +45,9 @@ pub(super) struct StreamOptions {
     pub(super) include_usage: bool,
 }
 
-/// Which of the two calls is answered: they differ in their shapes only.
+/// The kind of call: the two differ only in their shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum CallKind {
     Completion,
     Chat,
 }
@@ -55,7 +55,7 @@ pub(super) enum Kind {
 /// A request of either call.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Asked {
-    pub(super) kind: Kind,
+    pub(super) kind: CallKind,
     pub(super) model: String,
     pub(super) prompt: String,
     pub(super) max_tokens: u32,
@@ -68,9 +68,9 @@ impl Asked {
     ///
     /// # Errors
     /// What is wrong with it, for the client's eyes.
-    pub(super) fn read(kind: Kind, body: &[u8]) -> Result<Self, String> {
+    pub(super) fn read(kind: CallKind, body: &[u8]) -> Result<Self, String> {
         let asked = match kind {
-            Kind::Completion => {
+            CallKind::Completion => {
                 let request: CompletionRequest = serde_json::from_slice(body).map_err(|error| error.to_string())?;
                 Self {
                     kind,
@@ -81,7 +81,7 @@ impl Asked {
                     include_usage: request.stream_options.is_some_and(|options| options.include_usage),
                 }
             }
-            Kind::Chat => {
+            CallKind::Chat => {
                 let request: ChatRequest = serde_json::from_slice(body).map_err(|error| error.to_string())?;
                 if request.messages.is_empty() {
                     return Err("`messages` is empty".into());
@@ -150,10 +150,10 @@ impl Writer {
     /// The whole answer.
     pub(super) fn whole(&self, text: &str, tokens: u32) -> Value {
         let (object, choice) = match self.asked.kind {
-            Kind::Completion => {
+            CallKind::Completion => {
                 ("text_completion", json!({"index": 0, "text": text, "logprobs": null, "finish_reason": "length"}))
             }
-            Kind::Chat => (
+            CallKind::Chat => (
                 "chat.completion",
                 json!({
                     "index": 0,
@@ -171,11 +171,11 @@ impl Writer {
     /// A part of a streamed answer with the token of this index.
     pub(super) fn token(&self, text: &str, index: u32) -> Value {
         let choice = match self.asked.kind {
-            Kind::Completion => json!({"index": 0, "text": text, "logprobs": null, "finish_reason": null}),
-            Kind::Chat if index == 0 => {
+            CallKind::Completion => json!({"index": 0, "text": text, "logprobs": null, "finish_reason": null}),
+            CallKind::Chat if index == 0 => {
                 json!({"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": null})
             }
-            Kind::Chat => json!({"index": 0, "delta": {"content": text}, "finish_reason": null}),
+            CallKind::Chat => json!({"index": 0, "delta": {"content": text}, "finish_reason": null}),
         };
         self.envelope(self.chunk(), vec![choice])
     }
@@ -183,8 +183,8 @@ impl Writer {
     /// The last part of a streamed answer, or its last two.
     pub(super) fn end(&self, tokens: u32) -> Vec<Value> {
         let choice = match self.asked.kind {
-            Kind::Completion => json!({"index": 0, "text": "", "logprobs": null, "finish_reason": "length"}),
-            Kind::Chat => json!({"index": 0, "delta": {}, "finish_reason": "length"}),
+            CallKind::Completion => json!({"index": 0, "text": "", "logprobs": null, "finish_reason": "length"}),
+            CallKind::Chat => json!({"index": 0, "delta": {}, "finish_reason": "length"}),
         };
         let mut parts = vec![self.envelope(self.chunk(), vec![choice])];
         if self.asked.include_usage {
@@ -197,8 +197,8 @@ impl Writer {
 
     fn chunk(&self) -> &'static str {
         match self.asked.kind {
-            Kind::Completion => "text_completion",
-            Kind::Chat => "chat.completion.chunk",
+            CallKind::Completion => "text_completion",
+            CallKind::Chat => "chat.completion.chunk",
         }
     }
 

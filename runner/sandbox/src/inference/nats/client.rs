@@ -1,6 +1,6 @@
 //! A NATS client that notices a dead bus quickly and comes back by itself.
 //!
-//! What belongs here: one connection at a time, kept alive and replaced; subscriptions that outlive it. What does not:
+//! In scope: one connection at a time, kept alive and replaced; subscriptions that outlive it. Out of scope:
 //! the meaning of messages.
 //!
 //! A cut link shows in no error for many minutes, because TCP keeps retransmitting, at ever longer intervals. So the
@@ -29,7 +29,7 @@ use crate::net::{Net, Stream};
 const QUEUE: usize = 1024;
 /// How many bytes may wait for the kernel to take them before further operations wait in the queue.
 const MAX_OUT: usize = 1 << 20;
-/// Of tries to connect that fail one after the other, the first is told, and from then on each one of so many.
+/// Of consecutive failed connection attempts, the first is logged, and then every n-th.
 const TOLD: u32 = 25;
 /// The largest message that is accepted from a server that does not say its own limit, bytes.
 const MAX_PAYLOAD: usize = 1 << 20;
@@ -90,7 +90,7 @@ pub enum PublishError {
 
 /// The connection as it is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct State {
+pub struct BusState {
     /// This end's address, while there is a connection.
     pub connected: Option<SocketAddr>,
     /// How many connections there have been.
@@ -108,7 +108,7 @@ struct Shared {
     next_sid: AtomicU64,
     max_payload: AtomicU64,
     commands: mpsc::Sender<Command>,
-    state: watch::Sender<State>,
+    state: watch::Sender<BusState>,
 }
 
 /// What the handle asks of the future that does the work.
@@ -150,7 +150,7 @@ pub fn client(net: Net, config: ClientConfig) -> (Client, impl Future<Output = (
         next_sid: AtomicU64::new(1),
         max_payload: AtomicU64::new(MAX_PAYLOAD as u64),
         commands,
-        state: watch::Sender::new(State::default()),
+        state: watch::Sender::new(BusState::default()),
     });
     let client = Client { shared: Arc::clone(&shared) };
     (client, drive(net, config, shared, queued))
@@ -212,7 +212,7 @@ impl Client {
     }
 
     /// The connection's state, to look at or to wait for.
-    pub fn state(&self) -> watch::Receiver<State> {
+    pub fn state(&self) -> watch::Receiver<BusState> {
         self.shared.state.subscribe()
     }
 }
@@ -380,7 +380,7 @@ impl Connection {
         loop {
             if self.out.is_empty() {
                 for done in flushes.drain(..) {
-                    // An error says that nobody waits any more.
+                    // An error means that the receiver is gone.
                     let _ = done.send(());
                 }
             }

@@ -11,7 +11,7 @@ pub const MAX_CONTROL_LINE: usize = 4096;
 #[error("{0}")]
 pub struct WireError(pub &'static str);
 
-/// What a server says of itself when a client connects. Other fields are ignored.
+/// The server's data when a client connects. Other fields are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Info {
@@ -45,7 +45,7 @@ impl Default for Info {
     }
 }
 
-/// What a client says of itself.
+/// The client's data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Connect {

@@ -75,7 +75,7 @@ fn town(config: BusConfig) -> (Town, String) {
     (town, host)
 }
 
-/// What every NATS server does for subscribers; the real one is put through it as well.
+/// The behaviour of every NATS server towards subscribers; the real server is tested as well.
 pub(super) async fn routes_messages(host: &str, port: u16) {
     let mut one = Typist::quiet(host, port).await;
     let mut two = Typist::quiet(host, port).await;

@@ -1,4 +1,4 @@
-//! What a cut does to the service: its onset, the failover, and the recovery.
+//! The effects of a cut on the service: its onset, the failover and the recovery.
 
 use std::time::Duration;
 

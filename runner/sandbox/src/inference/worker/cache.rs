@@ -11,7 +11,7 @@ use crate::net::Net;
 /// The bytes of a file.
 const SIZE: usize = 4 << 10;
 
-/// What is kept.
+/// The stored data.
 pub(super) struct Cache {
     folder: String,
     net: Net,

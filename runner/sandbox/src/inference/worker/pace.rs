@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::inference::WorkerConfig;
 
-/// What answers are made of.
+/// The parts of answers.
 const WORDS: [&str; 16] = [
     "the", "ship", "holds", "her", "course", "while", "wind", "and", "sea", "try", "every", "rope", "until", "calm",
     "comes", "again",

@@ -9,26 +9,26 @@ fn ms(value: u64) -> Duration {
     Duration::from_millis(value)
 }
 
-fn lossy(share: f64, seed: u64) -> Way {
+fn lossy(share: f64, seed: u64) -> ShaperChain {
     let loss = Chance { share, correlation: 0.0 };
-    Way::new(vec![Arc::new(Shaper::netem(Netem { loss, ..Netem::default() }, seed))])
+    ShaperChain::new(vec![Arc::new(Shaper::netem(Netem { loss, ..Netem::default() }, seed))])
 }
 
-fn slow(delay: Duration, jitter: Duration) -> Way {
-    Way::new(vec![Arc::new(Shaper::netem(Netem { delay, jitter, ..Netem::default() }, 5))])
+fn slow(delay: Duration, jitter: Duration) -> ShaperChain {
+    ShaperChain::new(vec![Arc::new(Shaper::netem(Netem { delay, jitter, ..Netem::default() }, 5))])
 }
 
 /// A line between two ways, and its time.
 struct Trial {
     line: Line,
-    way: Way,
-    back: Way,
+    way: ShaperChain,
+    back: ShaperChain,
     start: Instant,
     now: Instant,
 }
 
 impl Trial {
-    fn new(way: Way, back: Way) -> Self {
+    fn new(way: ShaperChain, back: ShaperChain) -> Self {
         let now = Instant::now();
         Self { line: Line::new(), way, back, start: now, now }
     }
@@ -71,7 +71,7 @@ impl Trial {
 
 #[test]
 fn a_delay_moves_everything_and_keeps_the_order() {
-    let mut trial = Trial::new(slow(ms(100), ms(50)), Way::default());
+    let mut trial = Trial::new(slow(ms(100), ms(50)), ShaperChain::default());
     for letter in b'a'..=b'j' {
         trial.write(&[letter]);
     }
@@ -89,7 +89,7 @@ fn a_lost_segment_comes_after_timeouts_that_double() {
     let mut seen = std::collections::BTreeMap::new();
     let way = lossy(0.5, 11);
     for _ in 0..2000 {
-        let mut trial = Trial::new(way.clone(), Way::default());
+        let mut trial = Trial::new(way.clone(), ShaperChain::default());
         trial.write(b"x");
         *seen.entry(trial.arrival().0.as_millis()).or_insert(0) += 1;
     }
@@ -117,7 +117,7 @@ fn three_later_segments_make_a_lost_one_come_sooner() {
 
 #[test]
 fn a_connection_that_loses_everything_breaks_at_last() {
-    let mut trial = Trial::new(lossy(1.0, 1), Way::default());
+    let mut trial = Trial::new(lossy(1.0, 1), ShaperChain::default());
     trial.write(b"x");
     let (at, read) = trial.arrival();
     assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
@@ -127,11 +127,11 @@ fn a_connection_that_loses_everything_breaks_at_last() {
 
 #[test]
 fn a_segment_that_was_lost_comes_with_its_next_attempt_once_the_way_is_good() {
-    let mut trial = Trial::new(lossy(1.0, 1), Way::default());
+    let mut trial = Trial::new(lossy(1.0, 1), ShaperChain::default());
     trial.write(b"x");
     trial.now += ms(2000);
     trial.line.advance(trial.now, &trial.way, &trial.back);
-    trial.way = Way::default();
+    trial.way = ShaperChain::default();
     trial.line.reroute(trial.now, &trial.way, &trial.back);
     // 200, 600, 1400 were in vain; 3000 is next.
     assert_eq!(trial.arrival().0, ms(3000));
@@ -139,10 +139,10 @@ fn a_segment_that_was_lost_comes_with_its_next_attempt_once_the_way_is_good() {
 
 #[test]
 fn what_is_on_a_way_that_is_taken_away_has_to_be_sent_again() {
-    let mut trial = Trial::new(slow(ms(5000), ms(0)), Way::default());
+    let mut trial = Trial::new(slow(ms(5000), ms(0)), ShaperChain::default());
     trial.write(b"x");
     trial.now += ms(100);
-    trial.way = Way::default();
+    trial.way = ShaperChain::default();
     trial.line.reroute(trial.now, &trial.way, &trial.back);
     assert_eq!(trial.arrival().0, ms(200));
 }
@@ -151,7 +151,7 @@ fn what_is_on_a_way_that_is_taken_away_has_to_be_sent_again() {
 fn a_bucket_gives_its_rate_to_a_long_stream() {
     // 1 Mbit/s with room for a second: 256 kB take about two seconds and a bit for the headers.
     let bucket = Bucket { rate: 125_000.0, limit: 125_000.0, buffer: 10_000.0, peak: None };
-    let mut trial = Trial::new(Way::new(vec![Arc::new(Shaper::bucket(bucket))]), Way::default());
+    let mut trial = Trial::new(ShaperChain::new(vec![Arc::new(Shaper::bucket(bucket))]), ShaperChain::default());
     let bytes = 250_000;
     trial.write(&vec![7; bytes]);
     let took = trial.all(bytes).as_secs_f64();
@@ -162,7 +162,7 @@ fn a_bucket_gives_its_rate_to_a_long_stream() {
 fn a_queue_that_is_too_short_costs_more_than_the_rate() {
     let took = |limit: f64| {
         let bucket = Bucket { rate: 125_000.0, limit, buffer: 3_000.0, peak: None };
-        let mut trial = Trial::new(Way::new(vec![Arc::new(Shaper::bucket(bucket))]), slow(ms(50), ms(0)));
+        let mut trial = Trial::new(ShaperChain::new(vec![Arc::new(Shaper::bucket(bucket))]), slow(ms(50), ms(0)));
         trial.write(&vec![7; 200_000]);
         trial.all(200_000).as_secs_f64()
     };
@@ -171,7 +171,7 @@ fn a_queue_that_is_too_short_costs_more_than_the_rate() {
 
 #[test]
 fn the_end_comes_last_and_again() {
-    let mut trial = Trial::new(slow(ms(20), ms(0)), Way::default());
+    let mut trial = Trial::new(slow(ms(20), ms(0)), ShaperChain::default());
     trial.write(b"bye");
     trial.line.end(Ok(()));
     assert!(!trial.line.has_room());
@@ -180,14 +180,14 @@ fn the_end_comes_last_and_again() {
     for _ in 0..2 {
         assert_eq!(trial.arrival().1.unwrap(), b"");
     }
-    let mut trial = Trial::new(slow(ms(20), ms(0)), Way::default());
+    let mut trial = Trial::new(slow(ms(20), ms(0)), ShaperChain::default());
     trial.line.end(Err(io::ErrorKind::ConnectionReset));
     assert_eq!(trial.arrival().1.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
 }
 
 #[test]
 fn a_reader_that_does_not_read_stops_the_sender() {
-    let mut trial = Trial::new(slow(ms(1), ms(0)), Way::default());
+    let mut trial = Trial::new(slow(ms(1), ms(0)), ShaperChain::default());
     while trial.line.has_room() {
         trial.write(&[7; 16 << 10]);
     }

@@ -7,18 +7,18 @@ use tokio::time::Instant;
 use super::*;
 
 /// A way with this delay.
-fn slow(ms: u64) -> Way {
+fn slow(ms: u64) -> ShaperChain {
     let netem = Netem { delay: Duration::from_millis(ms), ..Netem::default() };
-    Way::new(vec![Arc::new(Shaper::netem(netem, 1))])
+    ShaperChain::new(vec![Arc::new(Shaper::netem(netem, 1))])
 }
 
 /// A way that loses everything.
-fn lossy() -> Way {
+fn lossy() -> ShaperChain {
     let loss = Chance { share: 1.0, correlation: 0.0 };
-    Way::new(vec![Arc::new(Shaper::netem(Netem { loss, ..Netem::default() }, 1))])
+    ShaperChain::new(vec![Arc::new(Shaper::netem(Netem { loss, ..Netem::default() }, 1))])
 }
 
-fn all_through(there: &Way, back: &Way) -> Judge {
+fn all_through(there: &ShaperChain, back: &ShaperChain) -> Judge {
     let (there, back) = (there.clone(), back.clone());
     Arc::new(move |_| Carry::through(there.clone(), back.clone()))
 }
@@ -57,7 +57,7 @@ async fn a_slow_way_delays_the_connect_and_each_direction() {
 #[tokio::test]
 async fn what_was_lost_arrives_once_the_way_is_good_again_and_not_before() {
     let Pair { cuts, mut client, mut server, .. } = pair().await;
-    cuts.links.update(all_through(&lossy(), &Way::default()));
+    cuts.links.update(all_through(&lossy(), &ShaperChain::default()));
     client.write_all(b"lost").await.unwrap();
     expect_nothing(&mut server).await;
     server.write_all(b"fine").await.unwrap();
@@ -77,7 +77,7 @@ async fn a_connect_is_tried_again_and_goes_on_when_the_way_is_good() {
     let (one, two) = (cuts.pod(), cuts.pod());
     let to = two.listen(0).await.unwrap().local_addr().unwrap();
     let listener = two.listen(to.port()).await.unwrap();
-    cuts.links.update(all_through(&lossy(), &Way::default()));
+    cuts.links.update(all_through(&lossy(), &ShaperChain::default()));
     let host = to.ip().to_string();
     assert!(timeout(MOMENT, one.connect(&host, to.port())).await.is_err());
     let connecting = tokio::spawn(async move { one.connect(&host, to.port()).await });

@@ -65,7 +65,7 @@ fn check(path: &str, openai: &OpenAi, rows: &mut Rows, findings: &mut Findings<'
     match (&openai.prompt, &openai.prompts) {
         (None, None) => findings.push(
             path,
-            Diagnostic::error(Code::ExactlyOne, "this load does not say what to ask")
+            Diagnostic::error(Code::ExactlyOne, "this load has no prompt")
                 .help("write `prompt: Say hello.`, or `prompts: {file: prompts.jsonl}`"),
         ),
         (Some(_), Some(_)) => findings.push_at_key(
@@ -80,8 +80,7 @@ fn check(path: &str, openai: &OpenAi, rows: &mut Rows, findings: &mut Findings<'
         if stall_after.is_zero() {
             findings.push(
                 &path,
-                Diagnostic::error(Code::ZeroDuration, "every stream stalls for no time")
-                    .help("write `stall_after: 5s`"),
+                Diagnostic::error(Code::ZeroDuration, "`stall_after` is zero").help("write `stall_after: 5s`"),
             );
         } else if !openai.stream {
             findings.push_at_key(
@@ -96,7 +95,7 @@ fn check(path: &str, openai: &OpenAi, rows: &mut Rows, findings: &mut Findings<'
             &format!("{path}.usage"),
             Diagnostic::error(
                 Code::AnswerCheck,
-                "`usage` is for streams: an answer that is not one counts its tokens anyway",
+                "`usage` is for streams: other answers always contain their token count",
             )
             .help("add `stream: true`, or remove it"),
         );
@@ -105,8 +104,8 @@ fn check(path: &str, openai: &OpenAi, rows: &mut Rows, findings: &mut Findings<'
         if let Some((_, key)) = OWN.iter().find(|(own, _)| own == name) {
             findings.push_at_key(
                 &format!("{path}.parameters.{name}"),
-                Diagnostic::error(Code::ExactlyOne, format!("the parameter `{name}` has a key of its own"))
-                    .help(format!("write `{key}` beside `parameters`")),
+                Diagnostic::error(Code::ExactlyOne, format!("the parameter `{name}` has a dedicated key"))
+                    .help(format!("write `{key}` next to `parameters`")),
             );
         }
     }
@@ -118,7 +117,7 @@ fn prompts(path: &str, it: &Prompts, endpoint: OpenAiEndpoint, findings: &mut Fi
     let all = match tables::prompts(&it.file, &bytes) {
         Ok(all) => all,
         Err(error) => {
-            let message = format!("`{}` is no set of prompts: {error}", it.file);
+            let message = format!("`{}` is not a set of prompts: {error}", it.file);
             return findings.push(
                 &at,
                 Diagnostic::error(Code::File, message)
@@ -140,7 +139,7 @@ fn prompts(path: &str, it: &Prompts, endpoint: OpenAiEndpoint, findings: &mut Fi
     if endpoint == OpenAiEndpoint::Completions && chosen.iter().any(|prompt| prompt.content.is_array()) {
         findings.push(
             &at,
-            Diagnostic::error(Code::File, format!("`{}` holds chats, and this endpoint takes texts", it.file))
+            Diagnostic::error(Code::File, format!("`{}` contains chats, but this endpoint takes texts", it.file))
                 .help("write `endpoint: chat`"),
         );
     }

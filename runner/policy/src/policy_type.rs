@@ -4,14 +4,14 @@ use std::fmt;
 
 /// One of the two directions of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Way {
+pub enum PolicyType {
     /// Connections that the targets open.
     Egress,
     /// Connections that the targets accept.
     Ingress,
 }
 
-impl Way {
+impl PolicyType {
     /// Both.
     pub const BOTH: [Self; 2] = [Self::Egress, Self::Ingress];
 
@@ -24,7 +24,7 @@ impl Way {
     }
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for PolicyType {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::Egress => "egress",
