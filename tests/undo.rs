@@ -99,7 +99,7 @@ phases:
 "#;
 
 const PROVEN: &str = r#""fault":"first","state":"proven""#;
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_secs(30);
 /// How long a run may take after the first signal.
 const SIGNALLED: Duration = Duration::from_secs(20);
 
@@ -536,8 +536,11 @@ fn a_cluster_in_which_no_fuse_burns_is_refused_unless_that_is_wanted() {
     fn drop_ttl(job: &mut Value) {
         job["spec"].as_object_mut().and_then(|spec| spec.remove("ttlSecondsAfterFinished"));
     }
-    fn never_started(job: &mut Value) {
-        job["status"].as_object_mut().and_then(|status| status.remove("startTime"));
+    fn never_completed(job: &mut Value) {
+        job["status"] = json!({});
+    }
+    fn suspended(job: &mut Value) {
+        job["spec"]["suspend"] = json!(true);
     }
     fn deny(review: &mut Value) {
         review["status"]["allowed"] = json!(false);
@@ -551,7 +554,8 @@ fn a_cluster_in_which_no_fuse_burns_is_refused_unless_that_is_wanted() {
     on_a_sandbox(async |place| {
         tokio::join!(
             refused(place, "no-ttl", job("POST", drop_ttl), &["TTLAfterFinished"]),
-            refused(place, "no-controller", job("GET", never_started), &["was not started by any Job controller"]),
+            refused(place, "no-controller", job("GET", never_completed), &["was not completed by any Job controller"]),
+            refused(place, "queue", job("POST", suspended), &["suspends the fuse's Job"]),
             refused(place, "denied", denied, &["may not create, get, patch, delete jobs"]),
             without_a_fuse_on_demand(place),
         );

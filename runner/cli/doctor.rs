@@ -26,7 +26,8 @@ pub async fn doctor(args: args::Doctor, redactor: &Redactor) -> Result<u8, Failu
     let mut findings = vec![version(cluster)];
     findings.push(namespace_finding(cluster, &namespace).await.map_err(Failure::environment)?);
     findings.extend(permission_findings(cluster, &namespace).await.map_err(Failure::environment)?);
-    findings.push(fuse_finding(cluster, &namespace).await);
+    let image = proof::image(&args.proving, cluster).await;
+    findings.push(fuse_finding(cluster, &namespace, image.as_ref().map(|image| image.image.as_str())).await);
     findings.extend(enforcement(&args.proving, cluster, &namespace).await.map_err(Failure::environment)?);
     findings.extend(chaos::look(cluster, &namespace).await.map_err(Failure::environment)?);
     for Finding { level, text, help } in &findings {
@@ -137,10 +138,11 @@ async fn permission_findings(cluster: &Cluster, namespace: &str) -> Result<Vec<F
 }
 
 /// The server is asked what it would make of a fuse: one that does not know `ttlSecondsAfterFinished` drops it.
-async fn fuse_finding(cluster: &Cluster, namespace: &str) -> Finding {
-    let job = fuse::job(&run::run_id(jiff::Timestamp::now()), 0, namespace, std::time::Duration::from_secs(60));
+async fn fuse_finding(cluster: &Cluster, namespace: &str, image: Option<&str>) -> Finding {
+    let life = std::time::Duration::from_secs(30);
+    let job = fuse::job(&run::run_id(jiff::Timestamp::now()), 0, namespace, life, image);
     match cluster.rehearse(Kind::Job, namespace, &job).await {
-        Ok(made) if made["spec"]["ttlSecondsAfterFinished"] == 0 => {
+        Ok(made) if made["spec"]["ttlSecondsAfterFinished"] == job["spec"]["ttlSecondsAfterFinished"] => {
             Finding::ok("fuse: the server takes the Job that removes faults when the runner dies")
         }
         Ok(_) => Finding::new(
@@ -151,7 +153,7 @@ async fn fuse_finding(cluster: &Cluster, namespace: &str) -> Finding {
         Err(error) => Finding::new(
             Level::Problem,
             format!("fuse: the server refuses the Job that removes faults: {error}"),
-            "allow it, or run with --no-fuse",
+            "allow it, name an image that is allowed with --fuse-image, or run with --no-fuse",
         ),
     }
 }
