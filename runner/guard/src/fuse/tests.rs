@@ -171,7 +171,7 @@ async fn another_client_that_changes_the_fuse_does_not_stop_it() {
     fuses.keep(&cluster);
     for second in 1..60 {
         tokio::time::sleep_until(begun + Duration::from_secs(second)).await;
-        store.change(PATH, |job| job["metadata"]["annotations"]["seen"] = json!(second));
+        store.change(PATH, |job| job["metadata"]["annotations"]["seen"] = json!(second.to_string()));
     }
     let ahead = ttl(&store) as f64 - begun.elapsed().as_secs_f64();
     assert!((26.9..=31.0).contains(&ahead), "{ahead}");
