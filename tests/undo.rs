@@ -100,6 +100,8 @@ phases:
 
 const PROVEN: &str = r#""fault":"first","state":"proven""#;
 const MARGIN: Duration = Duration::from_secs(30);
+/// A fuse that outlives a dead run until others have looked at what it left.
+const LONG_FUSE: [&str; 2] = ["--fuse-margin", "2m"];
 /// How long a run may take after the first signal.
 const SIGNALLED: Duration = Duration::from_secs(20);
 
@@ -176,7 +178,7 @@ async fn a_second_run_is_refused_or_waits(place: &Place) {
 }
 
 async fn the_lock_of_a_killed_run_is_taken_over(place: &Place) {
-    let mut dead = standing(place, "dead", &[], forward).await;
+    let mut dead = standing(place, "dead", &LONG_FUSE, forward).await;
     let id = dead.run_id();
     dead.kill().await;
     let begun = Instant::now();
@@ -228,7 +230,7 @@ fn one_run_at_a_time_holds_a_namespace() {
 // ---------------------------------------------------------------- what is left, and who takes it away
 
 async fn a_lost_journal_is_made_up_for_by_labels(place: &Place) {
-    let mut case = standing(place, "labels", &[], forward).await;
+    let mut case = standing(place, "labels", &LONG_FUSE, forward).await;
     case.kill().await;
     std::fs::remove_file(case.path("out/journal.ndjson")).expect("the journal");
     let none = case.cleanup(&["out"]).await;
@@ -256,7 +258,7 @@ async fn a_lost_journal_is_made_up_for_by_labels(place: &Place) {
 }
 
 async fn a_journal_undoes_to_the_letter_and_twice(place: &Place) {
-    let mut case = standing(place, "journal", &[], forward).await;
+    let mut case = standing(place, "journal", &LONG_FUSE, forward).await;
     case.kill().await;
     let check = case.cleanup(&["--check", "out"]).await;
     assert!(check.0 == Some(6) && check.1.contains("harmless: the label mark.shakedown.dev/"), "{check:?}");
