@@ -41,8 +41,8 @@ use server::Server;
 
 /// How many cases run at once. Most of their time they wait.
 const AT_ONCE: usize = 12;
-/// A fuse that burns down soon after the run's planned end, for those that are killed.
-const SHORT_FUSE: Duration = Duration::from_secs(3);
+/// A fuse that burns down soon after a runner's last sign of life, for those that are killed.
+const SHORT_FUSE: Duration = Duration::from_secs(8);
 /// A fuse that leaves a run time to fight with its server.
 const LONG_FUSE: Duration = Duration::from_secs(60);
 

@@ -13,6 +13,7 @@ mod chaos;
 mod cli;
 mod cluster;
 mod docs;
+mod fuse;
 mod gate;
 mod input;
 mod junit;

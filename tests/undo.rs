@@ -99,7 +99,9 @@ phases:
 "#;
 
 const PROVEN: &str = r#""fault":"first","state":"proven""#;
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_secs(30);
+/// A fuse that outlives a dead run until others have looked at what it left.
+const LONG_FUSE: [&str; 2] = ["--fuse-margin", "2m"];
 /// How long a run may take after the first signal.
 const SIGNALLED: Duration = Duration::from_secs(20);
 
@@ -176,7 +178,7 @@ async fn a_second_run_is_refused_or_waits(place: &Place) {
 }
 
 async fn the_lock_of_a_killed_run_is_taken_over(place: &Place) {
-    let mut dead = standing(place, "dead", &[], forward).await;
+    let mut dead = standing(place, "dead", &LONG_FUSE, forward).await;
     let id = dead.run_id();
     dead.kill().await;
     let begun = Instant::now();
@@ -228,7 +230,7 @@ fn one_run_at_a_time_holds_a_namespace() {
 // ---------------------------------------------------------------- what is left, and who takes it away
 
 async fn a_lost_journal_is_made_up_for_by_labels(place: &Place) {
-    let mut case = standing(place, "labels", &[], forward).await;
+    let mut case = standing(place, "labels", &LONG_FUSE, forward).await;
     case.kill().await;
     std::fs::remove_file(case.path("out/journal.ndjson")).expect("the journal");
     let none = case.cleanup(&["out"]).await;
@@ -256,7 +258,7 @@ async fn a_lost_journal_is_made_up_for_by_labels(place: &Place) {
 }
 
 async fn a_journal_undoes_to_the_letter_and_twice(place: &Place) {
-    let mut case = standing(place, "journal", &[], forward).await;
+    let mut case = standing(place, "journal", &LONG_FUSE, forward).await;
     case.kill().await;
     let check = case.cleanup(&["--check", "out"]).await;
     assert!(check.0 == Some(6) && check.1.contains("harmless: the label mark.shakedown.dev/"), "{check:?}");
@@ -536,8 +538,11 @@ fn a_cluster_in_which_no_fuse_burns_is_refused_unless_that_is_wanted() {
     fn drop_ttl(job: &mut Value) {
         job["spec"].as_object_mut().and_then(|spec| spec.remove("ttlSecondsAfterFinished"));
     }
-    fn never_started(job: &mut Value) {
-        job["status"].as_object_mut().and_then(|status| status.remove("startTime"));
+    fn never_completed(job: &mut Value) {
+        job["status"] = json!({});
+    }
+    fn suspended(job: &mut Value) {
+        job["spec"]["suspend"] = json!(true);
     }
     fn deny(review: &mut Value) {
         review["status"]["allowed"] = json!(false);
@@ -551,7 +556,8 @@ fn a_cluster_in_which_no_fuse_burns_is_refused_unless_that_is_wanted() {
     on_a_sandbox(async |place| {
         tokio::join!(
             refused(place, "no-ttl", job("POST", drop_ttl), &["TTLAfterFinished"]),
-            refused(place, "no-controller", job("GET", never_started), &["was not started by any Job controller"]),
+            refused(place, "no-controller", job("GET", never_completed), &["was not completed by any Job controller"]),
+            refused(place, "queue", job("POST", suspended), &["suspends the fuse's Job"]),
             refused(place, "denied", denied, &["may not create, get, patch, delete jobs"]),
             without_a_fuse_on_demand(place),
         );

@@ -239,9 +239,13 @@ pub struct Exports {
 /// Options that protect the cluster.
 #[derive(Debug, ClapArgs)]
 pub struct Safety {
-    /// Let the fuse remove every fault this long after the planned end of the last one, even if the runner is dead.
-    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    /// Let the cluster remove every fault this long after the runner's last sign of life: at least 5 s. A run that cannot
+    /// reach the cluster for this long ends as well.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = fuse_margin)]
     pub fuse_margin: Duration,
+    /// Name this image in the fuse's Job, for clusters whose policies refuse unknown images. It is never pulled.
+    #[arg(long, value_name = "IMAGE")]
+    pub fuse_image: Option<String>,
     /// Inject without a fuse. If the runner dies, its faults stay.
     #[arg(long)]
     pub no_fuse: bool,
@@ -260,7 +264,22 @@ pub struct Safety {
     pub wait_lock: Duration,
 }
 
+/// A fuse counts whole seconds, and its pushes need some of them.
+fn fuse_margin(text: &str) -> Result<Duration, String> {
+    let margin: Duration = text.parse().map_err(|error| format!("{error}"))?;
+    if margin.get() >= LEAST_MARGIN { Ok(margin) } else { Err("a fuse needs at least 5 s".to_owned()) }
+}
+
+/// The shortest life of a fuse.
+const LEAST_MARGIN: std::time::Duration = std::time::Duration::from_secs(5);
+
 impl Safety {
+    /// The fuses of the run; none for no fuse.
+    pub fn fuse(&self) -> Option<shakedown_engine::plan::Fuse> {
+        let fuse = || shakedown_engine::plan::Fuse { life: self.fuse_margin.get(), image: self.fuse_image.clone() };
+        (!self.no_fuse).then(fuse)
+    }
+
     /// The time limits of Chaos Mesh faults.
     pub fn limits(&self) -> shakedown_faults::chaos::Limits {
         shakedown_faults::chaos::Limits {

@@ -26,7 +26,8 @@ pub async fn doctor(args: args::Doctor, redactor: &Redactor) -> Result<u8, Failu
     let mut findings = vec![version(cluster)];
     findings.push(namespace_finding(cluster, &namespace).await.map_err(Failure::environment)?);
     findings.extend(permission_findings(cluster, &namespace).await.map_err(Failure::environment)?);
-    findings.push(fuse_finding(cluster, &namespace).await);
+    let image = proof::image(&args.proving, cluster).await;
+    findings.push(fuse_finding(cluster, &namespace, image.as_ref().map(|image| image.image.as_str())).await);
     findings.extend(enforcement(&args.proving, cluster, &namespace).await.map_err(Failure::environment)?);
     findings.extend(chaos::look(cluster, &namespace).await.map_err(Failure::environment)?);
     for Finding { level, text, help } in &findings {
@@ -139,10 +140,11 @@ async fn permission_findings(cluster: &Cluster, namespace: &str) -> Result<Vec<F
 }
 
 /// A dry run of a fuse: a server that does not support `ttlSecondsAfterFinished` drops it.
-async fn fuse_finding(cluster: &Cluster, namespace: &str) -> Finding {
-    let job = fuse::job(&run::run_id(jiff::Timestamp::now()), 0, namespace, std::time::Duration::from_secs(60));
+async fn fuse_finding(cluster: &Cluster, namespace: &str, image: Option<&str>) -> Finding {
+    let life = std::time::Duration::from_secs(30);
+    let job = fuse::job(&run::run_id(jiff::Timestamp::now()), 0, namespace, life, image);
     match cluster.rehearse(Kind::Job, namespace, &job).await {
-        Ok(made) if made["spec"]["ttlSecondsAfterFinished"] == 0 => {
+        Ok(made) if made["spec"]["ttlSecondsAfterFinished"] == job["spec"]["ttlSecondsAfterFinished"] => {
             Finding::ok("fuse: the server accepts the Job that removes faults if the runner dies")
         }
         Ok(_) => Finding::new(
@@ -153,7 +155,7 @@ async fn fuse_finding(cluster: &Cluster, namespace: &str) -> Finding {
         Err(error) => Finding::new(
             Level::Problem,
             format!("fuse: the server refuses the Job that removes faults: {error}"),
-            "allow it, or run with --no-fuse",
+            "allow it, name an image that is allowed with --fuse-image, or run with --no-fuse",
         ),
     }
 }

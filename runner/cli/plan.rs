@@ -28,7 +28,7 @@ pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result
             serial,
             seed,
             namespace: args.target.namespace.clone(),
-            fuse_margin: (!args.safety.no_fuse).then(|| args.safety.fuse_margin.get()),
+            fuse: args.safety.fuse(),
             proof: proof.clone(),
             chaos: args.safety.limits(),
         };

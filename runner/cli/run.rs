@@ -111,7 +111,7 @@ impl<'a> Session<'a> {
             serial,
             seed: self.result.run.seed,
             namespace: self.args.target.namespace.clone(),
-            fuse_margin: (!self.args.safety.no_fuse).then(|| self.args.safety.fuse_margin.get()),
+            fuse: self.args.safety.fuse(),
             proof: proof.clone(),
             chaos: self.args.safety.limits(),
         }

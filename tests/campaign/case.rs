@@ -12,8 +12,6 @@ use super::proxy::{Call, Deed, Proxy};
 use super::server::Server;
 use crate::support::shakedown::BINARY;
 
-/// The phases' length: what is planned, to which the fuse's margin is added.
-pub const PLANNED: Duration = Duration::from_millis(1900);
 /// What a fault may outlive its fuse's deadline: the controllers' own time.
 pub const GRACE: Duration = Duration::from_secs(10);
 /// No run may take longer, whatever the server does.
@@ -234,8 +232,8 @@ impl Case {
     /// Waits until the cluster itself has removed everything: how long that took, or what is there too late.
     pub async fn gone(&self) -> Result<Duration, Vec<String>> {
         let begun = Instant::now();
-        // The fuse was lit before this moment, and counts whole seconds.
-        let limit = PLANNED + self.margin + Duration::from_secs(1) + GRACE;
+        // The fuse was pushed before this moment, and counts whole seconds.
+        let limit = self.margin + Duration::from_secs(1) + GRACE;
         loop {
             let left = self.left().await;
             if left.is_empty() {

@@ -51,13 +51,20 @@ impl Cluster {
         Ok(super::objects::to_value(&made))
     }
 
-    /// The last lines that a pod printed.
+    /// The last lines that a container of a pod printed. It is named, because other containers may have been added to the pod.
     ///
     /// # Errors
     /// When the pod is not there or has not begun, or the server refuses or does not answer.
-    pub async fn pod_log(&self, namespace: &str, name: &str, lines: u32) -> Result<String, ClusterError> {
+    pub async fn pod_log(
+        &self,
+        namespace: &str,
+        name: &str,
+        container: &str,
+        lines: u32,
+    ) -> Result<String, ClusterError> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
-        let parameters = LogParams { tail_lines: Some(i64::from(lines)), ..LogParams::default() };
+        let (container, tail_lines) = (Some(container.to_owned()), Some(i64::from(lines)));
+        let parameters = LogParams { container, tail_lines, ..LogParams::default() };
         self.once(&format!("read the log of pod {name}"), api.logs(name, &parameters)).await
     }
 

@@ -133,7 +133,7 @@ impl Cluster {
         let pods = self.raw("look for the chaos-daemons", path).await.ok()?;
         let pod = pods["items"].as_array()?.iter().find(|pod| pod["spec"]["nodeName"] == node)?;
         let name = |key: &str| pod["metadata"][key].as_str();
-        self.pod_log(name("namespace")?, name("name")?, LINES).await.ok()
+        self.pod_log(name("namespace")?, name("name")?, "chaos-daemon", LINES).await.ok()
     }
 
     /// The objects of a list of the whole cluster, or none and a word about it.

@@ -318,6 +318,21 @@ impl Cluster {
         self.repeated(&action, || api.patch(&key.name, &parameters, &patch)).await.map(|object| to_value(&object))
     }
 
+    /// The same, asked once: for those who ask again in their own rhythm. The key names the object by its UID. Fields may
+    /// hold the version that is to be changed (`Conflict` when it is another one by now).
+    ///
+    /// # Errors
+    /// When the object is not there, is another one or another version, the server refuses, or it does not answer.
+    pub async fn patch_once(&self, key: &ObjectKey, fields: &Value) -> Result<Value, ClusterError> {
+        let api = self.api(key.kind, &key.namespace);
+        let mut fields = fields.clone();
+        fields["metadata"]["uid"] = json!(key.uid);
+        let patch = Patch::Merge(fields);
+        let action = format!("change {key}");
+        let patched = self.once(&action, api.patch(&key.name, &PatchParams::default(), &patch)).await?;
+        Ok(to_value(&patched))
+    }
+
     /// Writes an act into the journal, where there is one. Without that it must not be done.
     pub(super) fn intend(&self, action: &str, act: &Act) -> Result<Option<u64>, ClusterError> {
         let Some(journal) = &self.journal else { return Ok(None) };

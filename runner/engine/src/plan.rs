@@ -24,18 +24,16 @@ mod strangers;
 mod words;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use serde_json::Value;
 use shakedown_schemas::Document;
 use shakedown_schemas::scenario::Scenario;
 
 use shakedown_cluster::Cluster;
-use shakedown_faults::FaultPlan;
 use shakedown_guard::fuse;
 
 pub use error::PlanError;
-pub use options::{Options, Proof};
+pub use options::{Fuse, Options, Proof};
 pub use show::show;
 pub use spec::{Action, FaultSpec, LoadSpec, PhaseSpec, Plan, Route};
 
@@ -52,10 +50,7 @@ pub async fn plan(document: &Document, cluster: Option<&Cluster>, options: &Opti
         blast::check(scenario, &faults, cluster).await?;
     }
     let loads = loads::plan(document, cluster, &namespace, options.seed).await?;
-    let fuses = match options.fuse_margin {
-        Some(margin) => fuses(scenario, &faults, margin, options),
-        None => Vec::new(),
-    };
+    let fuses = options.fuse.as_ref().map(|fuse| fuses(&faults, fuse, options)).unwrap_or_default();
     Ok(Plan {
         scenario: scenario.name.clone(),
         file: document.file.clone(),
@@ -87,17 +82,12 @@ pub fn target_namespaces(scenario: &Scenario, cluster: &Cluster, options: &Optio
     named.map(|named| named.unwrap_or_else(|| default.clone())).collect()
 }
 
-/// One fuse per namespace in which something will be created. Its clock starts before the load does.
-fn fuses(scenario: &Scenario, faults: &[FaultSpec], margin: Duration, options: &Options) -> Vec<Value> {
-    let end = |fault: &FaultPlan| -> Duration {
-        let before: Duration = scenario.phases[..fault.phase].iter().map(|phase| phase.duration.get()).sum();
-        let with_faults = scenario.phases[..=fault.phase].iter().filter(|phase| !phase.faults.is_empty()).count();
-        let before = before + scenario.longest_calm() * u32::try_from(with_faults).unwrap_or(u32::MAX);
-        let phase = scenario.phases[fault.phase].duration.get();
-        before + fault.lasts.map_or(phase, |lasts| (fault.after + lasts).min(phase))
-    };
-    let Some(planned) = faults.iter().map(|fault| end(&fault.plan)).max() else { return Vec::new() };
+/// One fuse per namespace in which something will be created.
+fn fuses(faults: &[FaultSpec], wanted: &Fuse, options: &Options) -> Vec<Value> {
     let namespaces: BTreeSet<&String> = faults.iter().flat_map(|fault| &fault.plan.namespaces).collect();
-    let fuse = |namespace: &String| fuse::job(&options.run, options.serial, namespace, planned + margin);
+    // An image that is good for the witnesses is good for a Job without pods.
+    let witness = options.proof.image.as_ref().map(|image| image.image.as_str());
+    let image = wanted.image.as_deref().or(witness);
+    let fuse = |namespace: &String| fuse::job(&options.run, options.serial, namespace, wanted.life, image);
     namespaces.into_iter().map(fuse).collect()
 }

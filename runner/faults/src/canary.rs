@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::witness::{KEPT_AFTER, held_since, pod, pod_trouble};
+use super::witness::{CONTAINER, KEPT_AFTER, held_since, injected, pod, pod_trouble};
 use crate::enforcement::Enforcement;
 use shakedown_cluster::labels;
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, WitnessImage};
@@ -54,7 +54,7 @@ pub async fn sing(
     image: &WitnessImage,
 ) -> Result<Enforcement, CanaryError> {
     let mut fuses = Fuses::default();
-    let lit = fuses.light(cluster, &fuse::job(run, SERIAL, namespace, FUSE)).await;
+    let lit = fuses.light(cluster, &fuse::job(run, SERIAL, namespace, FUSE, Some(&image.image))).await;
     let canary = Canary { cluster, run, namespace, image, owner: fuses.owner(namespace).cloned() };
     let answer = match lit {
         Ok(()) => canary.ask().await,
@@ -91,11 +91,11 @@ impl Canary<'_> {
             .into()
     }
 
-    async fn create(&self, kind: Kind, mut object: Value) -> Result<(), ClusterError> {
+    async fn create(&self, kind: Kind, mut object: Value) -> Result<Value, ClusterError> {
         if let Some(owner) = &self.owner {
             object["metadata"]["ownerReferences"] = json!([owner]);
         }
-        self.cluster.create(kind, self.namespace, &object).await.map(|_| ())
+        self.cluster.create(kind, self.namespace, &object).await
     }
 
     /// Whether policies are enforced, and where they are, whether connections that stand are left open.
@@ -118,7 +118,7 @@ impl Canary<'_> {
         let host = if address.contains(':') { format!("[{address}]") } else { address };
         let probe = ProbeConfig { to: format!("{host}:{PORT}"), listen: 0 };
         let object = pod(&caller.name, self.namespace, self.labels("caller"), self.image, &probe);
-        self.create(Kind::Pod, object).await?;
+        let made = self.create(Kind::Pod, object).await?;
         while self.rounds(&caller).await.last().is_none_or(|round| round.open.is_empty()) {
             let pod = self.cluster.own(&caller).await?.unwrap_or_default();
             self.check(
@@ -143,7 +143,13 @@ impl Canary<'_> {
         // A caller that nobody can hear any more says nothing about the network.
         let rounds = self.rounds(&caller).await;
         match rounds.last() {
-            Some(round) if !round.open.is_empty() => Ok((false, None)),
+            Some(round) if !round.open.is_empty() => match injected(&made) {
+                None => Ok((false, None)),
+                Some(others) => Err(CanaryError::Silent(format!(
+                    "the canary's connections are accepted although a policy forbids them, which shows nothing: admission \
+                     added {others} to its pod, and a proxy there may accept them"
+                ))),
+            },
             _ => Err(CanaryError::Silent("the canary fell silent: its pod's log could not be read".to_owned())),
         }
     }
@@ -189,7 +195,7 @@ impl Canary<'_> {
     }
 
     async fn rounds(&self, pod: &ObjectKey) -> Vec<Round> {
-        let text = self.cluster.pod_log(&pod.namespace, &pod.name, 20).await.unwrap_or_default();
+        let text = self.cluster.pod_log(&pod.namespace, &pod.name, CONTAINER, 20).await.unwrap_or_default();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 

@@ -30,6 +30,22 @@ const MOST: usize = 8;
 /// An established connection that lives so long after the cut is left open: its end would be known by then.
 pub(super) const KEPT_AFTER: Duration = LOST_AFTER.saturating_add(Duration::from_secs(2));
 
+/// The container of ours in a pod, by which its log is read: admission may add others.
+pub(super) const CONTAINER: &str = "witness";
+
+/// What keeps meshes and agents from adding containers of their own, as labels. A proxy would accept what a policy cuts.
+const NO_SIDECARS: [(&str, &str); 2] =
+    [("sidecar.istio.io/inject", "false"), ("kuma.io/sidecar-injection", "disabled")];
+
+/// The same as annotations.
+const NO_SIDECARS_ANNOTATED: [(&str, &str); 5] = [
+    ("sidecar.istio.io/inject", "false"),
+    ("kuma.io/sidecar-injection", "disabled"),
+    ("linkerd.io/inject", "disabled"),
+    ("consul.hashicorp.com/connect-inject", "false"),
+    ("vault.hashicorp.com/agent-inject", "false"),
+];
+
 /// How evidence begins that says that established connections go on.
 pub const KEPT: &str = "established connections are left open";
 
@@ -45,6 +61,8 @@ pub struct Witness {
     key: ObjectKey,
     manifest: Value,
     created: bool,
+    /// The containers that admission added to its pod, in words.
+    injected: Option<String>,
     /// The endpoints that it could reach right before the cut.
     before: BTreeSet<String>,
     /// The last round that may have begun before the cut.
@@ -101,7 +119,16 @@ impl Witness {
     /// A witness that is ready to be started.
     pub fn new(cluster: Cluster, spec: WitnessSpec) -> Self {
         let WitnessSpec { key, manifest } = spec;
-        Self { cluster, key, manifest, created: false, before: BTreeSet::new(), cut_after: 0, cut_at: None }
+        Self {
+            cluster,
+            key,
+            manifest,
+            created: false,
+            injected: None,
+            before: BTreeSet::new(),
+            cut_after: 0,
+            cut_at: None,
+        }
     }
 
     /// Its namespace.
@@ -121,6 +148,7 @@ impl Witness {
         self.created = true;
         let made = self.cluster.create(Kind::Pod, &self.key.namespace, &self.manifest).await?;
         self.key.uid = made["metadata"]["uid"].as_str().map(str::to_owned);
+        self.injected = injected(&made);
         let deadline = Instant::now() + START_LIMIT;
         loop {
             let (trouble, hopeless) = match self.rounds().await {
@@ -172,7 +200,19 @@ impl Witness {
             self.cut_now().await;
         }
         let rounds = self.rounds().await?;
-        Ok(judge(&self.before, self.cut_after, &rounds))
+        Ok(self.judge(&rounds))
+    }
+
+    fn judge(&self, rounds: &[Round]) -> Finding {
+        let mut finding = judge(&self.before, self.cut_after, rounds);
+        if let (false, Some(others)) = (finding.holds, &self.injected) {
+            finding.detail = format!(
+                "the witness shows nothing: admission added {others} to its pod, and a proxy there may accept its connections \
+                 ({})",
+                finding.detail
+            );
+        }
+        finding
     }
 
     /// What it saw until the end.
@@ -185,7 +225,7 @@ impl Witness {
                 detail: "the witness could not be read again at the end".to_owned(),
             }];
         };
-        let mut findings = vec![judge(&self.before, self.cut_after, &rounds)];
+        let mut findings = vec![self.judge(&rounds)];
         findings[0].detail.push_str(" (looked at again at the end)");
         findings.extend(established(&rounds, self.cut_after, cut_at.elapsed()));
         findings
@@ -229,7 +269,7 @@ impl Witness {
         if self.cluster.own(&self.key).await?.is_none() {
             return Err(ClusterError::NotFound(format!("{} was deleted by another client", self.key)));
         }
-        let text = self.cluster.pod_log(&self.key.namespace, &self.key.name, LINES).await?;
+        let text = self.cluster.pod_log(&self.key.namespace, &self.key.name, CONTAINER, LINES).await?;
         Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 }
@@ -298,7 +338,12 @@ pub fn pod_trouble(pod: &Value) -> Option<(String, bool)> {
             pod["status"]["message"].as_str().or(pod["status"]["reason"].as_str()).unwrap_or("its program ended");
         return Some((message.to_owned(), true));
     }
-    let state = &pod["status"]["containerStatuses"][0]["state"]["waiting"];
+    let status = |list: &str| pod["status"][list].as_array().into_iter().flatten().collect::<Vec<_>>();
+    let ours = status("containerStatuses").into_iter().find(|it| it["name"] == CONTAINER)?;
+    // What admission put before ours: an init container that waits keeps ours from starting.
+    let before = status("initContainerStatuses");
+    let waits = |it: &&&Value| it["state"]["waiting"]["reason"].as_str().is_some_and(|why| why != "PodInitializing");
+    let state = &before.iter().find(waits).copied().unwrap_or(ours)["state"]["waiting"];
     let reason = state["reason"].as_str()?;
     let hopeless = [
         "ErrImagePull",
@@ -335,6 +380,17 @@ fn manifest(request: WitnessRequest<'_>) -> Value {
     pod
 }
 
+/// The containers that admission added to a pod of ours, in words; none where it added none.
+pub(super) fn injected(pod: &Value) -> Option<String> {
+    let names = |list: &str| {
+        let list = pod["spec"][list].as_array().into_iter().flatten();
+        list.filter_map(|it| it["name"].as_str()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut others = [names("initContainers"), names("containers")].concat();
+    others.retain(|name| name != CONTAINER);
+    (!others.is_empty()).then(|| format!("the container {}", others.join(" and the container ")))
+}
+
 /// A pod of ours that runs this program, is never Ready, and may do nothing.
 pub fn pod(
     name: &str,
@@ -343,10 +399,13 @@ pub fn pod(
     image: &WitnessImage,
     probe: &ProbeConfig,
 ) -> Value {
+    let opt_out = NO_SIDECARS.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let labels: BTreeMap<String, String> = labels.into_iter().chain(opt_out).collect();
+    let annotations = BTreeMap::from(NO_SIDECARS_ANNOTATED);
     let mut pod = json!({
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "metadata": {"name": name, "namespace": namespace, "labels": labels, "annotations": annotations},
         "spec": {
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 0,
@@ -355,7 +414,7 @@ pub fn pod(
             // Nobody ever sets this condition, so no Service ever sends anything here.
             "readinessGates": [{"conditionType": "shakedown.dev/never"}],
             "containers": [{
-                "name": "witness",
+                "name": CONTAINER,
                 "image": image.image,
                 "args": ["pod", "probe", "--config", json!(probe).to_string()],
                 "resources": {
@@ -368,6 +427,7 @@ pub fn pod(
                     "allowPrivilegeEscalation": false,
                     "readOnlyRootFilesystem": true,
                     "capabilities": {"drop": ["ALL"]},
+                    "seccompProfile": {"type": "RuntimeDefault"},
                 },
             }],
         },

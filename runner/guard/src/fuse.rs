@@ -1,61 +1,80 @@
-//! The fuse: a Job in the cluster that removes a run's faults when nobody else does.
+//! The fuse: a Job in the cluster that removes a run's faults when the runner is not there to do it.
 //!
-//! Its one pod names a scheduler that nobody serves, so no image is pulled and nothing runs; the Job only ages. At
-//! `activeDeadlineSeconds` the Job controller fails it, `ttlSecondsAfterFinished: 0` has it deleted, and garbage
-//! collection deletes everything that names it as its owner. All of that happens in the cluster, with no runner alive.
+//! The Job asks for no pod (`completions: 0`), so that it is complete at once and nothing has to be admitted, pulled or
+//! scheduled. From then on its `ttlSecondsAfterFinished` counts. At its end the TTL controller deletes the Job, and garbage
+//! collection deletes everything that names it as its owner: all of that in the cluster, with no runner alive. While the
+//! runner lives, it raises that time ([`keep`]).
+//!
+//! Why not `activeDeadlineSeconds`: a Job controller before Kubernetes 1.25 sets the timer of a deadline only when it changes,
+//! and of two timers it keeps the earlier. That one finds the raised deadline not yet over, and no other follows: a runner
+//! that died after a push would leave a fuse that never burns (kubernetes/kubernetes issues 107226 and 110239, pull request
+//! 110294). The TTL controller sets its timer again whenever one ends too early, and reads the Job once more right before it
+//! deletes it, in every release.
+
+mod keep;
+mod pace;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::time::Duration;
 
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 use shakedown_schemas::result::{Leftover, ObjectRecord};
+use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
+pub(crate) use keep::is_going;
+use pace::Pace;
 use shakedown_cluster::labels;
 use shakedown_cluster::{Access, Cluster, ClusterError, Kind, ObjectKey};
 
-/// How long the Job controller has to start a fuse's clock.
+/// How long the Job controller has to complete a fuse's Job.
 const START_LIMIT: Duration = Duration::from_secs(15);
-/// By how much a fuse is shortened once it burns, in seconds. Before Kubernetes 1.25 the Job controller sets the timer of a
-/// deadline once, when it first sees the Job, and that timer is lost where it finds the deadline not yet over: with a start
-/// that was written down up to a second later (1.20: two of its turns, with a whole second between them), or when an
-/// earlier turn takes its place (1.24.0). One fuse of a hundred never burned down. A deadline that becomes shorter sets the
-/// timer anew, by the start that is written down; one that becomes longer does not, because of two timers that controller
-/// keeps the earlier. See kubernetes/kubernetes issues 107226 and 110239, and their fix, pull request 110294.
-const SHORTENED: u64 = 2;
-/// The first minor version of Kubernetes 1 whose Job controller sets that timer in each of its turns.
-const SETS_TIMERS_AGAIN: u32 = 25;
-/// How long such a controller's first turns may take, after which it is safe to shorten the deadline.
-const FIRST_TURNS: Duration = Duration::from_secs(1);
-/// The part of each second in which a fuse is lit, for the same reason: what is killed right after it leaves a fuse that
-/// was not shortened.
-const LIT: Range<u32> = 20_000_000..600_000_000;
 /// How often it is looked at.
 const POLL: Duration = Duration::from_millis(100);
-/// The scheduler that nobody serves.
-const NO_SCHEDULER: &str = "shakedown-fuse";
+/// The image of a fuse's pod, which never exists.
+const NO_IMAGE: &str = "shakedown.invalid/never-pulled";
 
 /// A fuse could not be lit.
 #[derive(Debug, thiserror::Error)]
 pub enum FuseError {
     /// The cluster refused or did not answer.
-    #[error(transparent)]
+    #[error("could not light the fuse: {0}\nhelp: --no-fuse injects without one")]
     Cluster(#[from] ClusterError),
+    /// Admission refused its Job.
+    #[error(
+        "could not light the fuse: {0}\nhelp: the cluster must admit this Job, which never has a pod; --fuse-image names an \
+         image that its policies allow; --no-fuse injects without a fuse"
+    )]
+    Refused(ClusterError),
     /// It would not burn down.
-    #[error("{0}")]
+    #[error("could not light the fuse: {0}\nhelp: --no-fuse injects without one")]
     NotHonoured(String),
 }
 
 /// The fuses of one scenario, one per namespace.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Fuses {
-    made: BTreeMap<String, (ObjectKey, Value)>,
+    made: BTreeMap<String, Fuse>,
+    burned: watch::Sender<Option<String>>,
 }
 
-/// The Job that is a namespace's fuse. `serial` tells the scenarios of a run apart.
-pub fn job(run: &str, serial: usize, namespace: &str, deadline: Duration) -> Value {
+#[derive(Debug)]
+struct Fuse {
+    key: ObjectKey,
+    /// How long it lives after a push.
+    life: Duration,
+    /// Null until it burns.
+    owner: Value,
+    /// What is known of it once it burns and is not pushed yet: its version and its times.
+    lit: Option<(Option<String>, Pace)>,
+    pushing: Option<AbortOnDropHandle<()>>,
+}
+
+/// The Job that is a namespace's fuse. It burns down after `life`, unless it is pushed: whole seconds, at least one. `serial`
+/// tells the scenarios of a run apart. The image is never pulled; a cluster may refuse Jobs that name another registry.
+pub fn job(run: &str, serial: usize, namespace: &str, life: Duration, image: Option<&str>) -> Value {
     json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -65,23 +84,25 @@ pub fn job(run: &str, serial: usize, namespace: &str, deadline: Duration) -> Val
             "labels": {labels::MANAGED_BY: labels::MANAGER, labels::RUN: run},
         },
         "spec": {
-            "activeDeadlineSeconds": deadline.as_secs_f64().ceil().max(1.0) as u64,
-            "ttlSecondsAfterFinished": 0,
+            "ttlSecondsAfterFinished": life.as_secs_f64().ceil().max(1.0) as u64,
             "backoffLimit": 0,
-            "parallelism": 1,
-            "completions": 1,
+            "parallelism": 0,
+            "completions": 0,
             "template": {
                 "metadata": {"labels": {labels::MANAGED_BY: labels::MANAGER, labels::RUN: run}},
                 "spec": {
-                    "schedulerName": NO_SCHEDULER,
                     "restartPolicy": "Never",
                     "automountServiceAccountToken": false,
-                    // What strict admission and quotas ask of every pod; this one never runs.
+                    // There is no pod. Policies that look at the templates of Jobs ask for all of this.
                     "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
                     "containers": [{
                         "name": "fuse",
-                        "image": "shakedown.invalid/never-pulled",
-                        "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+                        "image": image.unwrap_or(NO_IMAGE),
+                        "securityContext": {
+                            "allowPrivilegeEscalation": false,
+                            "readOnlyRootFilesystem": true,
+                            "capabilities": {"drop": ["ALL"]},
+                        },
                         "resources": {
                             "requests": {"cpu": "1m", "memory": "1Mi"},
                             "limits": {"cpu": "1m", "memory": "1Mi"},
@@ -94,26 +115,32 @@ pub fn job(run: &str, serial: usize, namespace: &str, deadline: Duration) -> Val
 }
 
 impl Fuses {
-    /// Lights a namespace's fuse and makes sure that it burns: the server keeps its deadline and its time to live, and
-    /// the Job controller has started its clock. The TTL controller and the garbage collector run in the same process as
-    /// the Job controller, and are on by default in every version that keeps `ttlSecondsAfterFinished`.
+    /// Lights a namespace's fuse and makes sure that it burns: the server keeps its time to live, and the Job controller has
+    /// completed it. The TTL controller and the garbage collector run in the same process as the Job controller, and are on
+    /// by default in every version that keeps `ttlSecondsAfterFinished`. It burns down once, unless it is [kept](Self::keep).
     ///
     /// # Errors
     /// When it would not burn down, or the server refuses or does not answer.
     pub async fn light(&mut self, cluster: &Cluster, job: &Value) -> Result<(), FuseError> {
         let record = ObjectRecord::from(job);
-        let mut key = ObjectKey { kind: Kind::Job, namespace: record.namespace.clone(), name: record.name, uid: None };
-        allowed(cluster, &key.namespace).await?;
+        let namespace = record.namespace.clone();
+        let key = ObjectKey { kind: Kind::Job, namespace: record.namespace, name: record.name, uid: None };
+        allowed(cluster, &namespace).await?;
         // Noted before it is sent: an answer that never comes back may still have created it.
-        self.made.insert(record.namespace.clone(), (key.clone(), Value::Null));
-        let long = lengthened(job);
-        tokio::time::sleep(until_lit(jiff::Timestamp::now())).await;
-        let created = cluster.create(Kind::Job, &record.namespace, &long).await?;
-        if let Some(problem) = dropped(&long, &created) {
+        let life = Duration::from_secs(job["spec"]["ttlSecondsAfterFinished"].as_u64().unwrap_or(1));
+        let fuse = Fuse { key: key.clone(), life, owner: Value::Null, lit: None, pushing: None };
+        self.made.insert(namespace.clone(), fuse);
+        let sent = Instant::now();
+        let created = cluster.create(Kind::Job, &namespace, job).await.map_err(|error| match error {
+            // The account was asked for above, so this is admission's word.
+            ClusterError::Forbidden { .. } => FuseError::Refused(error),
+            error => FuseError::Cluster(error),
+        })?;
+        if let Some(problem) = dropped(job, &created) {
             let version = &cluster.info().version;
             return Err(FuseError::NotHonoured(format!("this cluster ({version}) {problem}")));
         }
-        key.uid = created["metadata"]["uid"].as_str().map(str::to_owned);
+        let key = ObjectKey { uid: created["metadata"]["uid"].as_str().map(str::to_owned), ..key };
         let owner = json!({
             "apiVersion": "batch/v1",
             "kind": "Job",
@@ -122,32 +149,52 @@ impl Fuses {
             "blockOwnerDeletion": false,
             "controller": false,
         });
-        self.made.insert(record.namespace, (key.clone(), owner));
-        started(cluster, &key).await?;
-        if loses_timers(&cluster.info().version) {
-            tokio::time::sleep(FIRST_TURNS).await;
+        let fuse = Fuse { key: key.clone(), life, owner, lit: None, pushing: None };
+        self.made.insert(namespace.clone(), fuse);
+        let done = completed(cluster, &key).await?;
+        let version = done["metadata"]["resourceVersion"].as_str().map(str::to_owned);
+        if let Some(fuse) = self.made.get_mut(&namespace) {
+            fuse.lit = Some((version, Pace::new(life, sent, Instant::now())));
         }
-        let deadline = json!({"spec": {"activeDeadlineSeconds": job["spec"]["activeDeadlineSeconds"]}});
-        let shortened = cluster.patch(&key, &deadline).await?;
-        match dropped(job, &shortened) {
-            Some(problem) => Err(FuseError::NotHonoured(format!("this cluster {problem}"))),
-            None => Ok(()),
+        Ok(())
+    }
+
+    /// Pushes every fuse that burns, from now on until it is removed or this is dropped.
+    pub fn keep(&mut self, cluster: &Cluster) {
+        for fuse in self.made.values_mut() {
+            if let Some((version, pace)) = fuse.lit.take() {
+                let pushing = keep::keep(cluster.clone(), fuse.key.clone(), version, pace, self.burned.clone());
+                fuse.pushing = Some(AbortOnDropHandle::new(tokio::spawn(pushing)));
+            }
         }
+    }
+
+    /// Why a fuse that was kept burned down, once one did.
+    pub fn burned(&self) -> watch::Receiver<Option<String>> {
+        self.burned.subscribe()
+    }
+
+    /// The fuse that burns in a namespace, where one does, and how long it lives after a push.
+    pub(crate) fn burning(&self, namespace: &str) -> Option<(ObjectKey, Duration)> {
+        let fuse = self.made.get(namespace).filter(|fuse| !fuse.owner.is_null())?;
+        Some((fuse.key.clone(), fuse.life))
     }
 
     /// The owner reference for what is created in a namespace, where a fuse burns there.
     pub fn owner(&self, namespace: &str) -> Option<&Value> {
-        self.made.get(namespace).map(|(_, owner)| owner).filter(|owner| !owner.is_null())
+        self.made.get(namespace).map(|fuse| &fuse.owner).filter(|owner| !owner.is_null())
     }
 
     /// Removes all fuses, and with them whatever they still own. Each is tried, whatever happens to the others.
     pub async fn remove(&mut self, cluster: &Cluster) -> Vec<Leftover> {
         let mut left = Vec::new();
         let mut remaining = BTreeMap::new();
-        for (namespace, (key, owner)) in std::mem::take(&mut self.made) {
-            if let Err(error) = cluster.delete(&key).await {
-                left.push(Leftover { what: key.to_string(), command: key.delete_command(), error: error.to_string() });
-                remaining.insert(namespace, (key, owner));
+        for (namespace, mut fuse) in std::mem::take(&mut self.made) {
+            fuse.pushing = None;
+            if let Err(error) = cluster.delete(&fuse.key).await {
+                let (what, command) = (fuse.key.to_string(), fuse.key.delete_command());
+                left.push(Leftover { what, command, error: error.to_string() });
+                remaining.insert(namespace, fuse);
             }
         }
         self.made = remaining;
@@ -171,96 +218,67 @@ async fn allowed(cluster: &Cluster, namespace: &str) -> Result<(), FuseError> {
     )))
 }
 
-/// How long to wait for the part of a second in which fuses are lit.
-fn until_lit(now: jiff::Timestamp) -> Duration {
-    let part = u32::try_from(now.as_nanosecond().rem_euclid(1_000_000_000)).unwrap_or_default();
-    let wait = if part >= LIT.end { LIT.start + 1_000_000_000 - part } else { LIT.start.saturating_sub(part) };
-    Duration::from_nanos(wait.into())
-}
-
-/// Whether a server's Job controller may lose the timer of a deadline; true where its version cannot be read.
-fn loses_timers(version: &str) -> bool {
-    let minor = version.trim_start_matches('v').strip_prefix("1.").map(|rest| {
-        let end = rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len());
-        rest[..end].parse::<u32>()
-    });
-    !matches!(minor, Some(Ok(minor)) if minor >= SETS_TIMERS_AGAIN)
-}
-
-/// A fuse as it is lit, before it is shortened.
-fn lengthened(job: &Value) -> Value {
-    let mut job = job.clone();
-    let seconds = job["spec"]["activeDeadlineSeconds"].as_u64().unwrap_or(1);
-    job["spec"]["activeDeadlineSeconds"] = json!(seconds + SHORTENED);
-    job
-}
-
 /// What the server did not keep of a fuse: an old server drops fields that its feature gates turn off, without a word.
 fn dropped(sent: &Value, kept: &Value) -> Option<&'static str> {
-    let differs = |field: &str| sent["spec"][field] != kept["spec"][field];
-    if differs("ttlSecondsAfterFinished") {
+    let (sent, kept) = (&sent["spec"], &kept["spec"]);
+    let differs = |field: &str| sent[field] != kept[field];
+    if kept["ttlSecondsAfterFinished"].is_null() {
         Some(
             "does not delete Jobs that have ended: `ttlSecondsAfterFinished` needs Kubernetes 1.21, or the feature gate \
              TTLAfterFinished in an older one",
         )
-    } else if differs("activeDeadlineSeconds") {
-        Some("does not keep a Job's deadline as it was sent: an admission webhook changes it")
+    } else if kept["suspend"] == true {
+        Some("suspends the fuse's Job: an admission webhook of a queue for Jobs, such as Kueue, does so")
+    } else if ["ttlSecondsAfterFinished", "completions", "parallelism", "managedBy"].into_iter().any(differs) {
+        Some("does not keep the fuse's Job as it was sent: an admission webhook changes it")
     } else {
         None
     }
 }
 
-/// Waits until the Job controller has started the clock.
-async fn started(cluster: &Cluster, key: &ObjectKey) -> Result<(), FuseError> {
+/// Waits until the Job controller has completed the Job, and returns it.
+async fn completed(cluster: &Cluster, key: &ObjectKey) -> Result<Value, FuseError> {
     let begun = Instant::now();
     loop {
-        let job = cluster.get(key).await?;
-        if job.as_ref().is_some_and(|job| job["status"]["startTime"].is_string()) {
-            return Ok(());
+        let Some(job) = cluster.get(key).await? else {
+            return Err(FuseError::NotHonoured(format!("{key} was removed at once")));
+        };
+        if condition(&job, "Complete").is_some() {
+            return Ok(job);
         }
-        if job.is_none() || begun.elapsed() >= START_LIMIT {
-            let what = if job.is_none() { "was removed at once" } else { "was not started by any Job controller" };
-            return Err(FuseError::NotHonoured(format!("{key} {what} (within {} s)", START_LIMIT.as_secs())));
+        let failed = condition(&job, "Failed");
+        if failed.is_some() || begun.elapsed() >= START_LIMIT {
+            let uid = key.uid.as_deref().unwrap_or_default();
+            let events = cluster.events_of(&key.namespace, uid).await.unwrap_or_default();
+            return Err(FuseError::NotHonoured(format!("{key} {}", hindrance(&job, &events))));
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A condition of a Job that holds.
+fn condition<'a>(job: &'a Value, kind: &str) -> Option<&'a Value> {
+    let conditions = job["status"]["conditions"].as_array()?;
+    conditions.iter().find(|it| it["type"] == kind && it["status"] == "True")
+}
 
-    #[test]
-    fn fuses_are_lit_well_inside_a_second() {
-        for (at, wait) in [("0.000", 20), ("0.020", 0), ("0.599", 0), ("0.600", 420), ("0.999", 21)] {
-            let now: jiff::Timestamp = format!("2026-03-01T12:00:0{at}Z").parse().unwrap();
-            assert_eq!(until_lit(now), Duration::from_millis(wait), "{at}");
+/// Why a Job is not complete: what its conditions say, else its last warning.
+fn hindrance(job: &Value, events: &[Value]) -> String {
+    let words = |it: &Value| {
+        let text = |field: &str| it[field].as_str().filter(|text| !text.is_empty()).unwrap_or("no message").to_owned();
+        format!("{} ({})", text("message"), text("reason"))
+    };
+    let said = ["Failed", "FailureTarget", "Suspended"].into_iter().find_map(|kind| condition(job, kind));
+    let last = events.iter().rfind(|event| event["type"] == "Warning");
+    let seconds = START_LIMIT.as_secs();
+    match said.or(last) {
+        Some(it) => format!("did not complete: {}", words(it)),
+        None if job["status"]["startTime"].is_null() => {
+            format!("was not completed by any Job controller within {seconds} s")
         }
-    }
-
-    #[test]
-    fn old_controllers_are_given_time_for_their_first_turns() {
-        for (version, loses) in [
-            ("v1.20.2", true),
-            ("v1.24.0-eks-1234", true),
-            ("v1.25.0", false),
-            ("v1.33+", false),
-            ("1.30.1", false),
-            ("development", true),
-        ] {
-            assert_eq!(loses_timers(version), loses, "{version}");
-        }
-    }
-
-    #[test]
-    fn a_server_that_drops_a_field_is_found_out() {
-        let sent = job("r", 0, "n", Duration::from_millis(6200));
-        assert_eq!(sent["spec"]["activeDeadlineSeconds"], 7);
-        assert_eq!(dropped(&sent, &sent), None);
-        let mut kept = sent.clone();
-        kept["spec"]["activeDeadlineSeconds"] = json!(600);
-        assert!(dropped(&sent, &kept).unwrap().contains("deadline"));
-        kept["spec"].as_object_mut().unwrap().remove("ttlSecondsAfterFinished");
-        assert!(dropped(&sent, &kept).unwrap().contains("TTLAfterFinished"));
+        None => format!("was started and did not complete within {seconds} s"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,7 +49,7 @@ pub enum GuardError {
     #[error(transparent)]
     Lock(#[from] LockError),
     /// A fuse could not be lit.
-    #[error("could not light the fuse: {0}\nhelp: --no-fuse injects without one")]
+    #[error(transparent)]
     Fuse(#[from] crate::fuse::FuseError),
 }
 
@@ -113,6 +113,8 @@ impl Guard {
         self.wait(&namespaces, holder, signal).await?;
         for job in jobs {
             self.fuses.light(&self.cluster, job).await?;
+            // From now on it burns down unless it is pushed, however long the next one, a lock or a witness takes.
+            self.fuses.keep(&self.cluster);
         }
         for namespace in &namespaces {
             self.locks.take(namespace, holder, &self.fuses).await?;
@@ -128,6 +130,11 @@ impl Guard {
     /// Why a lock was lost, once one is.
     pub fn lost(&self) -> watch::Receiver<Option<String>> {
         self.locks.lost()
+    }
+
+    /// Why a fuse burned down, once one does.
+    pub fn burned(&self) -> watch::Receiver<Option<String>> {
+        self.fuses.burned()
     }
 
     /// Gives the locks back, removes the fuses, and makes sure that nothing of this run is left: what depends on a fuse is

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::fuse::Fuses;
+use crate::fuse::{Fuses, is_going};
 use crate::leftovers::{self, Kinds};
 use shakedown_cluster::labels;
 use shakedown_cluster::{Cluster, ClusterError, Item, Kind, ObjectKey};
@@ -34,6 +34,9 @@ const RENEWAL: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(1);
 /// A run that could not renew for so long stops: before anybody may take its lock.
 const GIVE_UP: Duration = Duration::from_secs(25);
+/// A run with a fuse ends by that, whose pushes fail with the renewals. Only where they do not, its lock is lost this much
+/// after the fuse would have burned down.
+const AFTER_FUSE: Duration = Duration::from_secs(10);
 /// How long what a dead run left has to go before the next run begins.
 const CLEARING: Duration = Duration::from_secs(30);
 /// How often a waiting run looks again.
@@ -275,8 +278,9 @@ impl Locks {
             }
             Err(error) => return Err(error.into()),
         }
-        let renewing = renew(self.cluster.clone(), key.clone(), me.clone(), self.lose.clone());
-        self.held.push((key, AbortOnDropHandle::new(tokio::spawn(renewing))));
+        let renewal =
+            Renewal { cluster: self.cluster.clone(), key: key.clone(), me: me.clone(), fuse: fuses.burning(namespace) };
+        self.held.push((key, AbortOnDropHandle::new(tokio::spawn(renewal.renew(self.lose.clone())))));
         Ok(())
     }
 
@@ -306,57 +310,70 @@ fn key(namespace: &str) -> ObjectKey {
     ObjectKey { kind: Kind::Lease, namespace: namespace.to_owned(), name: NAME.to_owned(), uid: None }
 }
 
-/// Renews until it is lost: another run has it, or it could not be renewed for nearly as long as it lasts.
-async fn renew(cluster: Cluster, key: ObjectKey, me: Holder, lose: watch::Sender<Option<String>>) {
-    let losing = renew_until_lost(&cluster, &key, &me);
-    let problem = match AssertUnwindSafe(losing).catch_unwind().await {
-        Ok(problem) => problem,
-        Err(_) => "its renewal failed; this is a bug of shakedown".to_owned(),
-    };
-    _ = lose.send(Some(format!("the lock of namespace {} was lost: {problem}", key.namespace)));
+/// The renewal of one lock.
+struct Renewal {
+    cluster: Cluster,
+    key: ObjectKey,
+    me: Holder,
+    /// The fuse that owns the Lease, and how long it lives after a push.
+    fuse: Option<(ObjectKey, Duration)>,
 }
 
-async fn renew_until_lost(cluster: &Cluster, key: &ObjectKey, me: &Holder) -> String {
-    let mut renewed = Instant::now();
-    let mut pause = RENEWAL;
-    let mut attempt = 0;
-    loop {
-        tokio::time::sleep(pause).await;
-        let begun = Instant::now();
-        let error = match tokio::time::timeout_at(renewed + GIVE_UP, renew_once(cluster, key, me)).await {
-            Ok(Ok(None)) => {
-                (renewed, pause, attempt) = (begun, RENEWAL, 0);
-                continue;
-            }
-            Ok(Ok(Some(taken))) => return taken,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer".to_owned(),
+impl Renewal {
+    /// Renews until it is lost: another run has it, or it could not be renewed for nearly as long as it lasts.
+    async fn renew(self, lose: watch::Sender<Option<String>>) {
+        let problem = match AssertUnwindSafe(self.until_lost()).catch_unwind().await {
+            Ok(problem) => problem,
+            Err(_) => "its renewal failed; this is a bug of shakedown".to_owned(),
         };
-        if renewed.elapsed() + AGAIN >= GIVE_UP {
-            return format!("it could not be renewed for {} s: {error}", renewed.elapsed().as_secs());
-        }
-        attempt += 1;
-        pause = AGAIN;
-        cluster.tell(EventKind::ApiRetry { request: format!("renew {key}"), error, attempt });
+        _ = lose.send(Some(format!("the lock of namespace {} was lost: {problem}", self.key.namespace)));
     }
-}
 
-/// None when it was renewed, else who took it.
-async fn renew_once(cluster: &Cluster, key: &ObjectKey, me: &Holder) -> Result<Option<String>, ClusterError> {
-    let Some(mut lease) = cluster.get_once(key).await? else {
-        return Ok(Some(
-            "it is gone: somebody deleted it, or the fuse burned down because the run takes longer than planned (a longer \
-             --fuse-margin gives it time)"
-                .to_owned(),
-        ));
-    };
-    // By its UID: one that was made anew under our name is not the lock that we took.
-    if lease["spec"]["holderIdentity"] != me.run.as_str() {
-        return Ok(Some(format!("run {} has it", lease["spec"]["holderIdentity"].as_str().unwrap_or("unknown"))));
+    async fn until_lost(&self) -> String {
+        let give_up = self.fuse.as_ref().map_or(GIVE_UP, |(_, life)| (*life).max(DURATION) + AFTER_FUSE);
+        let mut renewed = Instant::now();
+        let mut pause = RENEWAL;
+        let mut attempt = 0;
+        loop {
+            tokio::time::sleep(pause).await;
+            let begun = Instant::now();
+            let error = match tokio::time::timeout_at(renewed + give_up, self.once()).await {
+                Ok(Ok(None)) => {
+                    (renewed, pause, attempt) = (begun, RENEWAL, 0);
+                    continue;
+                }
+                Ok(Ok(Some(taken))) => return taken,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "no answer".to_owned(),
+            };
+            if renewed.elapsed() + AGAIN >= give_up {
+                return format!("it could not be renewed for {} s: {error}", renewed.elapsed().as_secs());
+            }
+            attempt += 1;
+            pause = AGAIN;
+            self.cluster.tell(EventKind::ApiRetry { request: format!("renew {}", self.key), error, attempt });
+        }
     }
-    lease["spec"]["renewTime"] = json!(micro(Timestamp::now()));
-    // A conflict is an error like others: somebody changed it between the two requests, so we look again.
-    cluster.replace(key, &lease).await.map(|_| None)
+
+    /// None when it was renewed, else who took it.
+    async fn once(&self) -> Result<Option<String>, ClusterError> {
+        let Some(mut lease) = self.cluster.get_once(&self.key).await? else {
+            if let Some((fuse, _)) = &self.fuse
+                && self.cluster.get_once(fuse).await?.is_none_or(|fuse| is_going(&fuse))
+            {
+                // It went with its fuse, whose own task says so.
+                std::future::pending::<()>().await;
+            }
+            return Ok(Some("it is gone: another client deleted it".to_owned()));
+        };
+        // By its UID: one that was made anew under our name is not the lock that we took.
+        if lease["spec"]["holderIdentity"] != self.me.run.as_str() {
+            return Ok(Some(format!("run {} has it", lease["spec"]["holderIdentity"].as_str().unwrap_or("unknown"))));
+        }
+        lease["spec"]["renewTime"] = json!(micro(Timestamp::now()));
+        // A conflict is an error like others: somebody changed it between the two requests, so we look again.
+        self.cluster.replace(&self.key, &lease).await.map(|_| None)
+    }
 }
 
 impl Holder {

@@ -199,7 +199,9 @@ impl Inner {
                 if same("uid") && same("resourceVersion") { (200, self.keep(path, body.clone())) } else { conflict() }
             }
             ("PATCH", Some(mut there)) => {
-                if !body["metadata"]["uid"].is_null() && body["metadata"]["uid"] != there["metadata"]["uid"] {
+                let named = |field: &str| !body["metadata"][field].is_null();
+                let other = |field: &str| named(field) && body["metadata"][field] != there["metadata"][field];
+                if other("uid") || other("resourceVersion") {
                     return conflict();
                 }
                 merge(&mut there, body);

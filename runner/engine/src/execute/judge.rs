@@ -57,6 +57,10 @@ impl Execution<'_> {
         if let Some(breach) = &outcome.breach {
             early.push(stopped(breach, line(&breach.path)));
         }
+        if let Some(reason) = &outcome.burned {
+            let phase = outcome.observations.phases.last().map_or("", |span| &span.name);
+            early.push(burned(reason, phase));
+        }
         if !outcome.refused.is_empty() {
             let first = scenario.phases.iter().position(|phase| !phase.faults.is_empty());
             let line = first.and_then(|index| line(&format!("phases[{}]", index.saturating_sub(1))));
@@ -115,6 +119,16 @@ fn unhealthy(problems: &[String], phase: &str, line: Option<u32>) -> Expectation
         ),
         line,
         ..ExpectationResult::new(judge::BASELINE, phase, "", "the baseline is healthy and steady")
+    }
+}
+
+/// A fuse that burned down before the end of the run, as an expectation without an answer.
+fn burned(reason: &str, phase: &str) -> ExpectationResult {
+    ExpectationResult {
+        observed_text: "burned down".to_owned(),
+        limit_text: "pushed until the end".to_owned(),
+        reason: format!("the run ended early: {reason}"),
+        ..ExpectationResult::new("fuse", phase, "", "the fuse outlives the faults")
     }
 }
 

@@ -117,7 +117,7 @@ impl Execution<'_> {
             faults: std::mem::take(faults),
             load: Box::new(engine),
             events: self.events.clone(),
-            stop: stops(context.signal.clone(), guard.map(|guard| guard.lost()), self.events),
+            stop: stops(context.signal.clone(), guard.as_deref(), self.events),
             undo_limit: context.undo_limit,
             gate: (!context.inject_anyway).then_some(gate),
         })
@@ -158,22 +158,21 @@ fn counted(info: LoadInfo, seen: &LoadObservations) -> LoadInfo {
 }
 
 /// One channel for everything that ends a run early. The task ends with its listeners.
-fn stops(
-    signal: Signal,
-    lost: Option<watch::Receiver<Option<String>>>,
-    events: &Events,
-) -> watch::Receiver<Option<Stop>> {
+fn stops(signal: Signal, guard: Option<&Guard>, events: &Events) -> watch::Receiver<Option<Stop>> {
     let (sender, receiver) = watch::channel(None);
     let events = events.clone();
+    let (lost, burned) = (guard.map(Guard::lost), guard.map(Guard::burned));
     tokio::spawn(async move {
         let stop = tokio::select! {
+            biased;
             name = first(Some(signal)) => Stop::Signal(name),
-            reason = first(lost) => {
-                events.emit(EventKind::Error { message: format!("stopped: {reason}") });
-                Stop::Because(reason)
-            }
+            reason = first(burned) => Stop::Fuse(reason),
+            reason = first(lost) => Stop::Because(reason),
             () = sender.closed() => return,
         };
+        if let Stop::Because(reason) | Stop::Fuse(reason) = &stop {
+            events.emit(EventKind::Error { message: format!("stopped: {reason}") });
+        }
         _ = sender.send(Some(stop));
         // A closed channel would mean that no stop can come any more.
         sender.closed().await;

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::*;
+use crate::plan::Fuse;
 use shakedown_cluster::{ConnectOptions, connect};
 use shakedown_faults::{FaultDriver, FaultError, Finding};
 use shakedown_guard::fuse::Fuses;
@@ -126,8 +127,12 @@ async fn a_panic_anywhere_leaves_nothing() {
     let document = shakedown_schemas::parse("panics.yaml", text.as_bytes(), &Overrides::default()).unwrap();
     for (serial, at) in ALL.into_iter().enumerate() {
         let run = format!("20260301-105959-{serial}");
-        let options =
-            Options { run: run.clone(), serial, fuse_margin: Some(Duration::from_secs(60)), ..Options::for_tests() };
+        let options = Options {
+            run: run.clone(),
+            serial,
+            fuse: Some(Fuse { life: Duration::from_secs(30), image: None }),
+            ..Options::for_tests()
+        };
         let plan = plan::plan(&document, Some(&cluster), &options).await.unwrap();
         let mut armed = arm::arm(&plan, Some(&cluster)).await.unwrap();
         let wrap = |inner| -> Box<dyn FaultDriver> { Box::new(Panicking { inner, at, done: false }) };

@@ -86,7 +86,7 @@ pub(super) async fn plan(
         fault: request.name.to_owned(),
         namespace: home.clone(),
         // The second line, behind the fuse: it has to be later than any undo of ours.
-        duration: planned + options.fuse_margin.unwrap_or(DEFAULT_MARGIN) + options.chaos.active,
+        duration: planned + MARGIN + options.chaos.active,
     };
     let objects: Vec<ObjectRecord> =
         resources.iter().map(|resource| ObjectRecord::from(&object(resource, &naming, 0))).collect();
@@ -123,8 +123,8 @@ pub(super) async fn plan(
     Ok(((plan, Action::ChaosMesh(Box::new(spec))), standing))
 }
 
-/// The margin of Chaos Mesh's own limit where there is no fuse.
-const DEFAULT_MARGIN: Duration = Duration::from_secs(60);
+/// The margin of Chaos Mesh's own limit.
+const MARGIN: Duration = Duration::from_secs(60);
 
 /// Whether Chaos Mesh can do a partition here. Definitions alone do nothing: somebody has to act on them.
 pub(super) async fn can_partition(cluster: &Cluster) -> Result<bool, PlanError> {

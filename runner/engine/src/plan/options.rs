@@ -17,8 +17,8 @@ pub struct Options {
     pub seed: u64,
     /// The namespace of scenarios that name none.
     pub namespace: Option<String>,
-    /// How long after the planned end of the last fault the fuse burns down; none for no fuse.
-    pub fuse_margin: Option<Duration>,
+    /// The fuses of the run; none for no fuse.
+    pub fuse: Option<Fuse>,
     /// What can show that faults act.
     pub proof: Proof,
     /// How long the steps of Chaos Mesh's faults may take.
@@ -34,11 +34,20 @@ impl Options {
             serial: 0,
             seed: 7,
             namespace: None,
-            fuse_margin: None,
+            fuse: None,
             proof: Proof::default(),
             chaos: chaos::Limits::default(),
         }
     }
+}
+
+/// What is asked of fuses.
+#[derive(Debug, Clone)]
+pub struct Fuse {
+    /// How long after the runner's last sign of life the cluster undoes everything, in whole seconds.
+    pub life: Duration,
+    /// The image that the Job names; none for one that does not exist, which is fine where no policy looks at it.
+    pub image: Option<String>,
 }
 
 /// What can show that faults act.

@@ -8,7 +8,7 @@ use regex::Regex;
 use shakedown_schemas::{Document, Overrides};
 use tokio::net::TcpListener;
 
-use crate::plan::{self, Options, Plan, Proof};
+use crate::plan::{self, Fuse, Options, Plan, Proof};
 use shakedown_cluster::{self as cluster, Cluster, ConnectOptions, WitnessImage};
 use shakedown_faults::enforcement::Enforcement;
 use shakedown_sandbox::{Sandbox, Topology};
@@ -35,7 +35,7 @@ async fn planned(document: &Document, cluster: &Cluster) -> Plan {
     let at = "2026-03-01T12:00:00Z".parse().unwrap();
     let enforcement = Enforcement { at, ..Enforcement::now(true, "the sandbox does so itself") };
     let options = Options {
-        fuse_margin: Some(Duration::from_secs(60)),
+        fuse: Some(Fuse { life: Duration::from_secs(30), image: None }),
         proof: Proof { image: Some(WitnessImage::named("shakedown-sandbox")), enforcement: Some(enforcement) },
         ..Options::for_tests()
     };

@@ -355,7 +355,7 @@ async fn fuses_and_locks_touch_nothing_of_others() {
         let fuse = async |cluster: &Cluster, run: &str, stranger: &Shared| {
             stranger.lock().await.count = Some(0);
             let mut fuses = Fuses::default();
-            _ = fuses.light(cluster, &fuse::job(run, 0, "one", Duration::from_secs(600))).await;
+            _ = fuses.light(cluster, &fuse::job(run, 0, "one", Duration::from_secs(600), None)).await;
             let left = fuses.remove(cluster).await;
             (!left.is_empty()).then(|| format!("{left:?}"))
         };

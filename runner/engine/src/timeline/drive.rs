@@ -61,6 +61,8 @@ struct Fault {
     commands: mpsc::UnboundedSender<Command>,
     state: FaultState,
     undone_ns: Option<u64>,
+    /// It was not undone yet when its fuse burned down.
+    cut_short: bool,
     ended: Option<Box<Ended>>,
 }
 
@@ -82,6 +84,8 @@ pub(super) struct Run<'a> {
     breach: Option<Breach>,
     gate: Option<Gate>,
     refused: Vec<String>,
+    /// Why the fuse burned down, where that ended the run.
+    burned: Option<String>,
     marks: Arc<Marks>,
     zero: Instant,
     ticks: Interval,
@@ -127,7 +131,14 @@ impl<'a> Run<'a> {
             let task = FaultTask::new(plan.clone(), driver, channels);
             let handle = jobs.spawn(async move { JobResult::Fault(number, Box::new(task.run().await)) });
             which.insert(handle.id(), Job::Fault(number));
-            tasks.push(Fault { plan, commands, state: FaultState::Planned, undone_ns: None, ended: None });
+            tasks.push(Fault {
+                plan,
+                commands,
+                state: FaultState::Planned,
+                undone_ns: None,
+                cut_short: false,
+                ended: None,
+            });
         }
         let marks = Arc::new(Marks::default());
         let mut ticks = tokio::time::interval(TICK);
@@ -147,6 +158,7 @@ impl<'a> Run<'a> {
             breach: None,
             gate,
             refused: Vec::new(),
+            burned: None,
             marks: marks.clone(),
             zero,
             ticks,
@@ -223,8 +235,15 @@ impl<'a> Run<'a> {
     fn stopped(&mut self, stop: Option<Stop>) {
         self.heard = true;
         let Some(stop) = stop else { return };
-        if let Stop::Signal(signal) = stop {
-            self.events.emit(EventKind::Interrupted { signal: signal.to_owned() });
+        match stop {
+            Stop::Signal(signal) => self.events.emit(EventKind::Interrupted { signal: signal.to_owned() }),
+            Stop::Fuse(reason) => {
+                for fault in &mut self.faults {
+                    fault.cut_short = !matches!(fault.state, FaultState::Undone | FaultState::Left);
+                }
+                self.burned = Some(reason);
+            }
+            Stop::Because(_) => {}
         }
         self.state.end(Ending::Stopped);
     }
@@ -515,12 +534,13 @@ impl<'a> Run<'a> {
             let Some(done) = self.jobs.join_next_with_id().await else { break };
             self.done(done);
         }
-        self.errors.extend(self.stop.borrow().iter().map(Stop::text));
+        self.errors.extend(self.stop.borrow().as_ref().and_then(Stop::error));
         let mut outcome = Outcome {
             observations: Observations { phases: self.spans, loads: self.loads, ..Observations::default() },
             errors: self.errors,
             breach: self.breach,
             refused: self.refused,
+            burned: self.burned,
             duration: self.duration,
             ..Outcome::default()
         };
@@ -529,6 +549,9 @@ impl<'a> Run<'a> {
             let mut ended = fault.ended.unwrap_or_else(|| Box::new(fault::lost(&fault.plan)));
             if let Some(span) = outcome.observations.phases.get(timing.phase) {
                 phase::demote(&mut ended.result, timing, span);
+            }
+            if let Some(reason) = outcome.burned.as_ref().filter(|_| fault.cut_short) {
+                phase::burned(&mut ended.result, reason);
             }
             outcome.leftovers.append(&mut ended.leftovers);
             outcome.faults.insert(fault.plan.name, ended.result);

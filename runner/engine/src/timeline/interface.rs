@@ -43,14 +43,17 @@ pub enum Stop {
     Signal(&'static str),
     /// A reason of our own, in words.
     Because(String),
+    /// The fuse burned down, or the runner must take it for burned: why. The cluster removes the faults.
+    Fuse(String),
 }
 
 impl Stop {
-    /// The reason in words.
-    pub fn text(&self) -> String {
+    /// The reason in words, where it is an error of the run.
+    pub fn error(&self) -> Option<String> {
         match self {
-            Self::Signal(signal) => format!("interrupted by {signal}"),
-            Self::Because(reason) => reason.clone(),
+            Self::Signal(signal) => Some(format!("interrupted by {signal}")),
+            Self::Because(reason) => Some(reason.clone()),
+            Self::Fuse(_) => None,
         }
     }
 }
@@ -69,6 +72,8 @@ pub struct Outcome {
     pub breach: Option<Breach>,
     /// What spoke against any fault, where that ended the run.
     pub refused: Vec<String>,
+    /// Why the fuse burned down, where that ended the run.
+    pub burned: Option<String>,
     /// What could not be removed.
     pub leftovers: Vec<Leftover>,
     /// From the load's start to the end of the last undo.

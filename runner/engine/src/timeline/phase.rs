@@ -119,6 +119,15 @@ pub(super) fn demote(result: &mut FaultResult, timing: &FaultTiming, span: &Phas
     }
 }
 
+/// Takes the proof away from a fault that its fuse ended, or kept from being injected.
+pub(super) fn burned(result: &mut FaultResult, reason: &str) {
+    let what = if result.injecting_s.is_some() { "ended early by its fuse" } else { "not injected" };
+    if matches!(result.injection, Verdict::Pass | Verdict::Inconclusive) {
+        result.injection = Verdict::Inconclusive;
+        result.problem = Some(format!("{what}: {reason}"));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

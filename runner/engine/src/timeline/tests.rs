@@ -236,6 +236,18 @@ async fn play_gated(
     interrupt_at: Option<f64>,
     problems: &[&str],
 ) -> Case {
+    stopped(latency, abort_if, phases, faults, interrupt_at.map(|at| (at, Stop::Signal("SIGINT"))), problems).await
+}
+
+/// The same with any reason to stop.
+async fn stopped(
+    latency: Duration,
+    abort_if: &str,
+    phases: &str,
+    faults: &[(&'static str, Behaviour)],
+    stop_at: Option<(f64, Stop)>,
+    problems: &[&str],
+) -> Case {
     let text = format!(
         r#"{{"version": 1, "name": "t", "load": {{"l": {{"http": {{"url": "http://x"}}, "rate": "1/s"}}}},
              "abort_if": {abort_if}, "phases": {phases}}}"#
@@ -253,10 +265,10 @@ async fn play_gated(
         }
     }
     let (sender, stop) = watch::channel(None);
-    if let Some(at) = interrupt_at {
+    if let Some((at, reason)) = stop_at {
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs_f64(at + 0.1)).await;
-            _ = sender.send(Some(Stop::Signal("SIGINT")));
+            _ = sender.send(Some(reason));
             std::future::pending::<()>().await;
         });
     }
@@ -378,6 +390,27 @@ async fn a_signal_undoes_and_ends_the_load_at_once() {
     assert_eq!(case.outcome.errors, ["interrupted by SIGINT"]);
     assert!(!case.outcome.observations.phases[1].complete);
     assert_eq!(case.outcome.observations.phases.len(), 2, "the last phase never began");
+}
+
+/// At any moment before the undo is confirmed, however close to its end: the fault may not have lasted. After it, nothing is lost.
+#[tokio::test(start_paused = true)]
+async fn a_fuse_that_burns_down_takes_the_proof_from_every_fault_that_is_not_undone() {
+    let faults = [("cut", Behaviour::Works)];
+    for (at, problem) in [
+        (5.0, Some("not injected: it burned")),
+        (10.2, Some("ended early by its fuse: it burned")),
+        (20.5, Some("ended early by its fuse: it burned")),
+        (29.9, Some("ended early by its fuse: it burned")),
+        (39.0, None),
+    ] {
+        let stop = Some((at, Stop::Fuse("it burned".to_owned())));
+        let Case { outcome, .. } = stopped(Duration::ZERO, "[]", &three_phases(FAULT), &faults, stop, &[]).await;
+        let fault = &outcome.faults[0];
+        let verdict = if problem.is_some() { Verdict::Inconclusive } else { Verdict::Pass };
+        assert_eq!((fault.injection, fault.undo, fault.problem.as_deref()), (verdict, Verdict::Pass, problem), "{at}");
+        assert_eq!((outcome.burned.as_deref(), outcome.errors.len()), (Some("it burned"), 0), "{at}");
+        assert!(outcome.observations.phases.last().is_some_and(|span| !span.complete), "{at}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -58,7 +58,9 @@ fn a_witness_is_selected_by_the_policy_and_by_nothing_else() {
     });
     let labels = pod["metadata"]["labels"].as_object().unwrap();
     assert_eq!(labels["mark.shakedown.dev/x"], "20260301-105959-abcde");
-    assert!(labels.keys().all(|key| key.contains("shakedown") || key == labels::MANAGED_BY), "{labels:?}");
+    let refuses_sidecars = |key: &str| NO_SIDECARS.iter().any(|(label, _)| *label == key);
+    let is_ours = |key: &str| key.contains("shakedown") || key == labels::MANAGED_BY || refuses_sidecars(key);
+    assert!(labels.keys().all(|key| is_ours(key)), "{labels:?}");
     assert_eq!(pod["spec"]["readinessGates"][0]["conditionType"], "shakedown.dev/never");
     assert_eq!(pod["spec"]["nodeName"], "node-1");
     let args: Vec<&str> =
@@ -72,10 +74,67 @@ fn a_witness_is_selected_by_the_policy_and_by_nothing_else() {
 
 #[test]
 fn why_a_pod_does_not_run_is_said() {
-    let waiting = |reason: &str| json!({"status": {"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": reason, "message": "m"}}}]}});
+    let state =
+        |name: &str, reason: &str| json!({"name": name, "state": {"waiting": {"reason": reason, "message": "m"}}});
+    let waiting = |reason: &str| {
+        let statuses = [json!({"name": "istio-proxy", "state": {"running": {}}}), state(CONTAINER, reason)];
+        json!({"status": {"phase": "Pending", "containerStatuses": statuses}})
+    };
     assert_eq!(pod_trouble(&waiting("ImagePullBackOff")), Some(("ImagePullBackOff (m)".into(), true)));
     assert_eq!(pod_trouble(&waiting("ContainerCreating")), Some(("ContainerCreating (m)".into(), false)));
     let failed = json!({"status": {"phase": "Failed", "reason": "OutOfcpu"}});
     assert_eq!(pod_trouble(&failed), Some(("OutOfcpu".into(), true)));
     assert_eq!(pod_trouble(&json!({"status": {"phase": "Running"}})), None);
+    let mut held_up = waiting("PodInitializing");
+    held_up["status"]["initContainerStatuses"] = json!([state("istio-init", "ErrImagePull")]);
+    assert_eq!(pod_trouble(&held_up), Some(("ErrImagePull (m)".into(), true)));
+}
+
+/// What Pod Security `restricted` asks of every pod, what quotas and limit ranges ask, and what meshes look at.
+#[test]
+fn a_pod_of_ours_is_admitted_and_left_alone() {
+    let image = WitnessImage::named("example.org/shakedown:1");
+    let pod = pod("p", "n", BTreeMap::new(), &image, &ProbeConfig { to: String::new(), listen: 1 });
+    let container = &pod["spec"]["containers"][0];
+    let security = &container["securityContext"];
+    assert_eq!(security["runAsNonRoot"], true);
+    assert_eq!(security["seccompProfile"]["type"], "RuntimeDefault");
+    assert_eq!(security["allowPrivilegeEscalation"], false);
+    assert_eq!(security["capabilities"]["drop"], json!(["ALL"]));
+    for list in ["requests", "limits"] {
+        for resource in ["cpu", "memory"] {
+            assert!(container["resources"][list][resource].is_string(), "{list} {resource}");
+        }
+    }
+    for (key, value) in [
+        ("sidecar.istio.io/inject", "false"),
+        ("linkerd.io/inject", "disabled"),
+        ("vault.hashicorp.com/agent-inject", "false"),
+    ] {
+        assert_eq!(pod["metadata"]["annotations"][key], value);
+    }
+    assert_eq!(pod["metadata"]["labels"]["sidecar.istio.io/inject"], "false");
+}
+
+/// A local proxy accepts what a policy forbids to everybody else.
+#[test]
+fn a_witness_with_another_container_never_shows_that_nothing_enforces() {
+    let store = shakedown_cluster::testing::store::Store::default();
+    let key = ObjectKey { kind: Kind::Pod, namespace: "n".into(), name: "w".into(), uid: None };
+    let mut witness = Witness::new(store.cluster(), WitnessSpec { key, manifest: json!({}) });
+    (witness.before, witness.cut_after) = (set(&["a:1"]), 10);
+    let (open, closed) = ([round(11, &["a:1"]), round(12, &["a:1"])], [round(11, &[]), round(12, &[])]);
+    assert!(witness.judge(&open).detail.contains("nothing enforces the policy"));
+    for list in ["containers", "initContainers"] {
+        let mut pod = json!({"spec": {"containers": [{"name": CONTAINER}]}});
+        assert_eq!(injected(&pod), None);
+        pod["spec"][list] = json!([{"name": CONTAINER}, {"name": "istio-proxy"}]);
+        witness.injected = injected(&pod);
+        let judged = witness.judge(&open);
+        assert!(
+            !judged.holds && judged.detail.contains("shows nothing") && judged.detail.contains("istio-proxy"),
+            "{judged:?}"
+        );
+        assert!(witness.judge(&closed).holds, "what it cannot reach any more is cut, with or without a proxy");
+    }
 }

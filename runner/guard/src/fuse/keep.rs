@@ -1,0 +1,126 @@
+//! The pushes of a fuse, as long as the runner lives.
+
+use std::panic::AssertUnwindSafe;
+
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use serde_json::{Value, json};
+use shakedown_schemas::EventKind;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::pace::Pace;
+use shakedown_cluster::{Cluster, ClusterError, ObjectKey};
+
+/// How often a push is sent again after a conflict, before that counts as a refusal.
+const CONFLICTS: u32 = 5;
+
+/// What became of a push.
+#[derive(Debug, PartialEq, Eq)]
+enum Pushed {
+    /// It got through: the Job's version since then.
+    Through(Option<String>),
+    /// The Job is gone, or being deleted.
+    Gone,
+}
+
+/// Pushes a fuse until it has burned down or is gone, and says why then.
+pub(super) async fn keep(
+    cluster: Cluster,
+    key: ObjectKey,
+    version: Option<String>,
+    pace: Pace,
+    burned: watch::Sender<Option<String>>,
+) {
+    let pushing = push_until_burned(&cluster, &key, version, pace);
+    let reason = match AssertUnwindSafe(pushing).catch_unwind().await {
+        Ok(reason) => reason,
+        Err(_) => "its pushes failed; this is a bug of shakedown".to_owned(),
+    };
+    burned.send_if_modified(|first| {
+        let is_first = first.is_none();
+        first.get_or_insert_with(|| format!("the fuse of namespace {} burned down: {reason}", key.namespace));
+        is_first
+    });
+}
+
+async fn push_until_burned(cluster: &Cluster, key: &ObjectKey, mut version: Option<String>, mut pace: Pace) -> String {
+    let mut pushes = FuturesUnordered::new();
+    let mut error = "no answer".to_owned();
+    let mut attempt = 0;
+    loop {
+        tokio::select! {
+            biased;
+            Some((sent, answer)) = pushes.next() => match answer {
+                Ok(Pushed::Through(kept)) => {
+                    version = kept;
+                    attempt = 0;
+                    pace.got_through(sent);
+                }
+                Ok(Pushed::Gone) => {
+                    return format!("{key} was deleted by another client, or by the cluster before its time");
+                }
+                Err(refusal) => {
+                    let refusal: ClusterError = refusal;
+                    attempt += 1;
+                    error = refusal.to_string();
+                    cluster.tell(EventKind::ApiRetry { request: format!("push {key}"), error: error.clone(), attempt });
+                }
+            },
+            () = tokio::time::sleep_until(pace.end()) => {
+                return format!("the runner could not push it for {} s: {error}", pace.life().as_secs());
+            }
+            () = tokio::time::sleep_until(pace.due()) => {
+                let now = Instant::now();
+                let (ttl, version) = (pace.ttl(now), version.clone());
+                pace.sent(now);
+                pushes.push(async move { (now, push(cluster, key, version, ttl).await) });
+            }
+        }
+    }
+}
+
+/// Raises a fuse's time to live. The version that is sent along keeps a push that arrives late from taking back a later one.
+async fn push(
+    cluster: &Cluster,
+    key: &ObjectKey,
+    mut version: Option<String>,
+    ttl: u64,
+) -> Result<Pushed, ClusterError> {
+    let mut conflicts = 0;
+    loop {
+        let fields = json!({
+            "metadata": {"resourceVersion": version},
+            "spec": {"ttlSecondsAfterFinished": ttl},
+        });
+        let conflict = match cluster.patch_once(key, &fields).await {
+            Ok(job) => return Ok(through(&job)),
+            Err(error) if error.is_not_found() => return Ok(Pushed::Gone),
+            Err(conflict @ ClusterError::Conflict { .. }) => conflict,
+            Err(error) => return Err(error),
+        };
+        let Some(there) = cluster.get_once(key).await? else { return Ok(Pushed::Gone) };
+        let is_further = there["spec"]["ttlSecondsAfterFinished"].as_u64().is_some_and(|kept| kept >= ttl);
+        if is_further || is_going(&there) {
+            return Ok(through(&there));
+        }
+        conflicts += 1;
+        if conflicts >= CONFLICTS {
+            return Err(conflict);
+        }
+        version = text(&there["metadata"]["resourceVersion"]);
+    }
+}
+
+fn through(job: &Value) -> Pushed {
+    if is_going(job) { Pushed::Gone } else { Pushed::Through(text(&job["metadata"]["resourceVersion"])) }
+}
+
+/// Whether a Job is being deleted. What it owns goes with it, whatever is written into it.
+pub(crate) fn is_going(job: &Value) -> bool {
+    !job["metadata"]["deletionTimestamp"].is_null()
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}

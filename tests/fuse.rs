@@ -1,0 +1,250 @@
+//! The fuse follows its runner: how long faults outlive a killed one, what an outage of the API server does, what a slow run
+//! does to its own fuse, and clusters that refuse a part of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::campaign::case::{Case, GRACE, Place};
+use crate::campaign::proxy::{Call, Deed};
+use crate::campaign::{Sandbox, control_plane, provide_tls, run};
+use crate::support::deployment::{Inference, TestCluster, api};
+use crate::support::scenario;
+use crate::support::shakedown::Shakedown;
+use crate::support::stage::{Stage, wait};
+
+/// A fault that lasts for `LASTS`.
+const LONG: &str = r#"version: 1
+name: long
+namespace: NAMESPACE
+load:
+  requests: {http: {url: "URL"}, rate: 5/s, timeout: 2s}
+phases:
+  - name: before
+    duration: 1s
+  - name: cut
+    duration: LASTS
+    faults:
+      first:
+        partition: {pods: {name: one}, from: [{pods: {labels: {app: peer}}}], prove: applied}
+    expect:
+      - success_rate: {min: 50%}
+"#;
+
+/// Two faults, one after the other.
+const TWO: &str = r#"version: 1
+name: two
+namespace: NAMESPACE
+load:
+  requests: {http: {url: "URL"}, rate: 20/s, timeout: 2s}
+phases:
+  - name: one
+    duration: 1s
+    faults:
+      first:
+        partition: {pods: {name: one}, from: [{pods: {labels: {app: peer}}}], prove: applied}
+    expect: [success_rate: {min: 50%}]
+  - name: two
+    duration: 1s
+    faults:
+      second:
+        partition: {pods: {name: two}, from: [{cidr: 203.0.113.0/24}], prove: applied}
+    expect: [success_rate: {min: 50%}]
+"#;
+
+const PROVEN: &str = r#""fault":"first","state":"proven""#;
+/// The shortest fuse that can be asked for.
+const SHORT: Duration = Duration::from_secs(5);
+const SHORT_FUSE: [&str; 2] = ["--fuse-margin", "5s"];
+
+async fn killed_at_23_seconds(place: &Place, lasts: &str) -> Duration {
+    const LIFE: Duration = Duration::from_secs(30);
+    let begun = Instant::now();
+    let forward = |_: &Call| Deed::Forward;
+    let mut case = Case::of(place, &format!("killed-{lasts}"), &LONG.replace("LASTS", lasts), &[], LIFE, forward).await;
+    case.until("out/events.ndjson", PROVEN).await;
+    tokio::time::sleep_until((begun + Duration::from_secs(23)).into()).await;
+    assert!(!case.is_over());
+    case.kill().await;
+    let gone = case.gone().await.expect("nothing is left");
+    // The last push is at most 3 s old, and the clocks of Jobs count whole seconds.
+    assert!(gone >= Duration::from_secs(25) && gone <= LIFE + Duration::from_secs(1) + GRACE, "{gone:?}");
+    case.close().await;
+    gone
+}
+
+#[test]
+#[ignore = "needs a cluster"]
+fn a_killed_runner_is_undone_half_a_minute_later_whatever_was_planned() {
+    provide_tls();
+    run(&control_plane(), async |place| {
+        let (minute, hour) = tokio::join!(killed_at_23_seconds(place, "60s"), killed_at_23_seconds(place, "1h"));
+        println!("killed at 23 s, clean after: {minute:.1?} of a fault of 60 s, {hour:.1?} of a fault of 1 h");
+    });
+}
+
+/// The server is silent until the run says that its fuse burned down.
+async fn an_outage_longer_than_the_fuse_ends_the_fault(place: &Place) {
+    let silent = Arc::new(AtomicBool::new(false));
+    let is_silent = silent.clone();
+    let script = move |_: &Call| if is_silent.load(Ordering::SeqCst) { Deed::Silence } else { Deed::Forward };
+    let scenario = LONG.replace("LASTS", "60s");
+    let mut case = Case::of(place, "outage-long", &scenario, &SHORT_FUSE, SHORT, script).await;
+    case.until("out/events.ndjson", PROVEN).await;
+    silent.store(true, Ordering::SeqCst);
+    case.until("out/events.ndjson", "stopped: the fuse of namespace").await;
+    case.gone().await.expect("the cluster removes the fault");
+    silent.store(false, Ordering::SeqCst);
+    let ended = case.ended().await.expect("an end");
+    assert_eq!(ended.code, Some(4), "{}\n{:#}", ended.stderr, ended.result["scenarios"][0]["errors"]);
+    let scenario = &ended.result["scenarios"][0];
+    let fault = &scenario["faults"][0];
+    assert_eq!((&fault["state"], &fault["injection"]), (&json!("undone"), &json!("inconclusive")), "{fault:#}");
+    for text in [&fault["problem"], &scenario["reason"]] {
+        let text = text.as_str().unwrap_or_default();
+        assert!(text.contains("ended early by its fuse") && text.contains("could not push it for 5 s"), "{text}");
+    }
+    assert_eq!(case.marked().await, Vec::<String>::new());
+    case.close().await;
+}
+
+/// Another client deletes the fuse, and the cluster everything that it owns.
+async fn a_fuse_that_is_deleted_ends_the_fault(place: &Place) {
+    let scenario = LONG.replace("LASTS", "60s");
+    let mut case = Case::of(place, "deleted", &scenario, &SHORT_FUSE, SHORT, |_: &Call| Deed::Forward).await;
+    case.until("out/events.ndjson", PROVEN).await;
+    let namespace = case.namespace();
+    let path = format!("/apis/batch/v1/namespaces/{namespace}/jobs/shakedown-fuse-{}-0", case.run_id());
+    let (status, answer) = case.server().ask(reqwest::Method::DELETE, &path, None).await;
+    assert!(status.is_success(), "{status} {answer}");
+    let ended = case.ended().await.expect("an end");
+    assert_eq!(ended.code, Some(4), "{}\n{:#}", ended.stderr, ended.result["scenarios"][0]["errors"]);
+    let reason = ended.result["scenarios"][0]["reason"].as_str().unwrap_or_default().to_owned();
+    assert!(reason.contains("ended early by its fuse") && reason.contains("deleted by another client"), "{reason}");
+    assert_eq!([case.left().await, case.marked().await].concat(), Vec::<String>::new());
+    case.close().await;
+}
+
+/// Each injection takes longer than the fuse lives.
+async fn a_slow_run_does_not_burn_its_own_fuse(place: &Place) {
+    let script = |call: &Call| match call.what.starts_with("POST ") && call.what.ends_with("/networkpolicies") {
+        true => Deed::Late(Duration::from_secs(6)),
+        false => Deed::Forward,
+    };
+    let mut case = Case::of(place, "slow", TWO, &SHORT_FUSE, SHORT, script).await;
+    let ended = case.ended().await.expect("an end");
+    assert_eq!(ended.code, Some(0), "{}\n{:#}", ended.stderr, ended.result["scenarios"][0]);
+    assert_eq!([case.left().await, case.marked().await].concat(), Vec::<String>::new());
+    case.close().await;
+}
+
+async fn follows(place: &Place) {
+    tokio::join!(
+        an_outage_longer_than_the_fuse_ends_the_fault(place),
+        a_fuse_that_is_deleted_ends_the_fault(place),
+        a_slow_run_does_not_burn_its_own_fuse(place),
+    );
+}
+
+#[test]
+fn on_the_sandbox_the_fuse_follows_the_runner() {
+    provide_tls();
+    let shakedown = Shakedown::new();
+    let sandbox = Sandbox::start(&shakedown);
+    run(&sandbox.server(), follows);
+}
+
+#[test]
+#[ignore = "needs a cluster"]
+fn on_the_control_plane_the_fuse_follows_the_runner() {
+    provide_tls();
+    run(&control_plane(), follows);
+}
+
+// ---------------------------------------------------------------- clusters that refuse
+
+const CUT: &str = "    cut: {partition: {pods: {prefix: worker}, from: [{service: bus}], prove: HOW}}";
+
+/// A quota that leaves no room for a witness. It is named before any load is sent, and the fuse needs no room.
+#[test]
+#[ignore = "needs a cluster"]
+fn a_quota_that_refuses_our_pod_is_named_before_load() {
+    let stage = Stage::new(api());
+    let shakedown = Shakedown::new();
+    stage.kubectl.run(&["-n", &stage.namespace, "create", "quota", "no-room", "--hard=pods=3"]);
+    let quota = || stage.kubectl.get(&["quota", "no-room", "-n", &stage.namespace]);
+    wait("the quota", || quota()["status"]["used"]["pods"] == "3");
+    let image = ["--witness-image", "shakedown.invalid/witness"];
+    let refused = stage.run(&shakedown, &CUT.replace("HOW", "witness"), &image);
+    let refused = refused.expect_code(3).expect_stderr(&["exceeded quota: no-room"]);
+    assert!(!refused.stderr.contains("phase before"), "{refused}");
+    stage.run(&shakedown, &CUT.replace("HOW", "applied"), &["--out", "applied"]).expect_code(0);
+    stage.expect_clean();
+}
+
+/// A policy that allows one registry. It looks at the templates of Jobs as well.
+#[test]
+#[ignore = "needs a cluster"]
+fn an_allow_list_of_registries_is_named_and_satisfied_by_the_fuses_image() {
+    let stage = Stage::new(api());
+    let shakedown = Shakedown::new();
+    let name = format!("{}-registries", stage.namespace);
+    let rule = "object.spec.template.spec.containers.all(c, c.image.startsWith('registry.example/'))";
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "matchConstraints": {"resourceRules": [
+                {"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["jobs"]},
+            ]},
+            "validations": [{"expression": rule, "message": "images come from registry.example"}],
+        },
+    });
+    shakedown.file("policy.json", policy.to_string());
+    let file = shakedown.path("policy.json");
+    if stage.kubectl.try_run(&["create", "-f", file.to_str().expect("UTF-8")]).code() != 0 {
+        println!("this release has no ValidatingAdmissionPolicy");
+        return;
+    }
+    let selector = json!({"matchLabels": {"kubernetes.io/metadata.name": stage.namespace}});
+    stage.kubectl.create(&json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": name},
+        "spec": {"policyName": name, "validationActions": ["Deny"], "matchResources": {"namespaceSelector": selector}},
+    }));
+    let try_job = ["-n", &stage.namespace, "create", "job", "x", "--image=x", "--dry-run=server"];
+    wait("the policy", || stage.kubectl.try_run(&try_job).code() != 0);
+    let fault = CUT.replace("HOW", "applied");
+    let refused = stage.run(&shakedown, &fault, &[]).expect_code(3);
+    let refused = refused.expect_stderr(&[&name, "images come from registry.example", "--fuse-image"]);
+    assert!(!refused.stderr.contains("phase before"), "{refused}");
+    stage.run(&shakedown, &fault, &["--out", "named", "--fuse-image", "registry.example/any"]).expect_code(0);
+    for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
+        stage.kubectl.run(&["delete", kind, &name]);
+    }
+}
+
+/// A namespace that enforces Pod Security `restricted`: fuse, witness and canary start in it.
+#[test]
+#[ignore = "needs a cluster"]
+fn everything_of_ours_starts_where_pod_security_is_restricted() {
+    let inference = Inference::new(TestCluster::get(), 2);
+    let (kubectl, namespace) = (&inference.cluster.kubectl, &inference.namespace);
+    // The deployment's own pods are there already.
+    kubectl.run(&["label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted"]);
+    let shakedown = Shakedown::new();
+    let image = inference.cluster.program.as_str();
+    let at = ["--kubeconfig", kubectl.kubeconfig()];
+    let doctor = [&["doctor", "--namespace", namespace, "--canary-image", image], &at[..]].concat();
+    let doctor = shakedown.run(&doctor);
+    assert!(doctor.stdout.contains("canary"), "{doctor}");
+    let space = format!("namespace={namespace}");
+    let short = ["--var", "rate=20/s", "--var", "baseline=8s", "--var", "fault=12s", "--var", "recovery=20s"];
+    let args = ["run", &scenario("block-nats.yaml"), "--out", "out", "--witness-image", image, "--var", &space];
+    let finished = shakedown.start(&[&args, &short[..], &at[..]].concat()).finish(Duration::from_secs(240));
+    let reports = shakedown.reports("out");
+    assert_eq!(finished.code(), 0, "{finished}\n{}", reports.found());
+    reports.expect_proven_and_undone();
+}
