@@ -5,7 +5,9 @@
 //! that did not change or of one that became twice as slow while the fault stood. Its verdicts are those of
 //! `latency_ratio: {percentile: p95, to: baseline, max: 1.2}`. The third table is about `prove: traffic` and `effect: any`:
 //! how many unchanged runs count as changed, and how many changed ones do not. Its changes are a doubling of the latency,
-//! one request in twenty that fails, and an outage of ten seconds.
+//! one request in twenty that fails, an outage of ten seconds, and one of 0.7 s that begins 0.2 s after the fault. The last
+//! table is about services that have clumps of failures by themselves. `-- 400 proof` prints the tables about proofs alone,
+//! and `seed=1000000` takes other seeds than those that the thresholds were chosen with.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
@@ -14,6 +16,7 @@ use shakedown_judge::testing::shapes::{Service, Shape};
 use shakedown_judge::testing::{Outcome, Request, Timeline};
 use shakedown_judge::{effects, expectations};
 use shakedown_observe::Observations;
+use shakedown_observe::chance::Chance;
 use shakedown_schemas::Scenario;
 use shakedown_schemas::result::Verdict;
 
@@ -27,19 +30,28 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
     let numbers: Vec<u32> = arguments.iter().filter_map(|it| it.parse().ok()).collect();
     let words: Vec<&String> = arguments.iter().filter(|it| it.parse::<u32>().is_err()).collect();
+    let first = words.iter().find_map(|it| it.strip_prefix("seed=")?.parse::<u64>().ok()).unwrap_or_default();
+    let only_proofs = words.iter().any(|it| *it == "proof");
+    let words: Vec<&String> = words.into_iter().filter(|it| *it != "proof" && !it.starts_with("seed=")).collect();
     let number = |index: usize, default: u32| numbers.get(index).copied().unwrap_or(default);
     let (runs, seconds, rate) = (number(0, 2000), number(1, 60), number(2, 20));
     let scenario = scenario(seconds)?;
     let asked = |shape: &Shape| words.is_empty() || words.iter().any(|word| shape.to_string().contains(word.as_str()));
     // Each shape is a thread's own matter; together they take as many cores as there are.
-    let rows: Vec<[String; 3]> = std::thread::scope(|scope| {
+    let rows: Vec<[String; 4]> = std::thread::scope(|scope| {
         let threads: Vec<_> = Shape::ALL
             .into_iter()
             .filter(asked)
             .map(|shape| {
                 let scenario = &scenario;
                 scope.spawn(move || {
-                    let rows = simulate(scenario, shape, [runs, seconds, rate]);
+                    let proofs = proofs(shape, first, [runs, seconds, rate]);
+                    let [coverage, verdicts] = if only_proofs {
+                        Default::default()
+                    } else {
+                        simulate(scenario, shape, first, [runs, seconds, rate])
+                    };
+                    let rows = [coverage, verdicts, proofs, clumps(shape, first, [runs, seconds, rate])];
                     eprintln!("{shape}: done");
                     rows
                 })
@@ -47,7 +59,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .collect();
         threads.into_iter().map(|it| it.join().expect("a simulation")).collect()
     });
-    println!("{runs} runs of each shape; phases of {seconds} s at {rate}/s; 95 % intervals\n");
+    println!("{runs} runs of each shape from seed {first}; phases of {seconds} s at {rate}/s; 95 % intervals\n");
+    if !only_proofs {
+        print_intervals(&rows);
+    }
+    println!("\n`prove: traffic` and `effect: any`: runs that count as changed\n");
+    println!("| shape | unchanged (false proofs) | doubled | 5 % fail | all fail for 10 s | all fail for 0.7 s |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    rows.iter().for_each(|[_, _, proofs, _]| println!("{proofs}"));
+    println!("\nThe same, unchanged, of services with clumps of failures (1 s on average): false proofs\n");
+    println!("| shape | every 20 s | 60 s | 150 s | 400 s |");
+    println!("| --- | --- | --- | --- | --- |");
+    rows.iter().for_each(|[_, _, _, clumps]| println!("{clumps}"));
+    Ok(())
+}
+
+fn print_intervals(rows: &[[String; 4]]) {
     println!("| shape | ratio, p50 | p95 | p99 | percentile itself, p50 | p95 | p99 |");
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     rows.iter().for_each(|[coverage, ..]| println!("{coverage}"));
@@ -56,33 +83,78 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "| shape | unchanged: fails | inconclusive | passes, marked | `decide: interval`: fails | doubled: fails | inconclusive | doubled, by p50: fails |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
-    rows.iter().for_each(|[_, verdicts, _]| println!("{verdicts}"));
-    println!("\n`prove: traffic` and `effect: any`: runs that count as changed\n");
-    println!("| shape | unchanged (false proofs) | doubled | 5 % fail | all fail for 10 s |");
-    println!("| --- | --- | --- | --- | --- |");
-    rows.iter().for_each(|[_, _, proofs]| println!("{proofs}"));
-    Ok(())
+    rows.iter().for_each(|[_, verdicts, ..]| println!("{verdicts}"));
 }
 
-/// A shape's rows of the tables: how often intervals cover the truth, what verdicts there are, and what is proven.
-fn simulate(scenario: &Scenario, shape: Shape, [runs, seconds, rate]: [u32; 3]) -> [String; 3] {
-    let truth = truth(shape, rate);
-    let (mut covered, mut judged, mut proven) = ([0_u32; 6], [0_u32; 7], [0_u32; 4]);
+/// So many of the runs, in percent.
+fn percent(count: u32, runs: u32) -> String {
+    format!("{:.1} %", f64::from(count) * 100.0 / f64::from(runs))
+}
+
+fn is_proven(run: &Observations) -> bool {
+    effects(run).iter().any(|it| !it.changes.is_empty())
+}
+
+fn in_fault(it: &Request<'_>) -> bool {
+    it.phase == "fault"
+}
+
+fn failing(it: Request<'_>, ms: f64, fails: bool) -> Outcome {
+    if fails { it.refused() } else { it.ok_in(ms) }
+}
+
+/// A shape's row about proofs: an unchanged run, and changed ones.
+fn proofs(shape: Shape, first: u64, [runs, seconds, rate]: [u32; 3]) -> String {
+    let mut proven = [0_u32; 5];
     for run in 0..runs {
-        let [seed, other] = [u64::from(run), u64::from(run) + (1 << 32)];
-        let in_fault = |it: &Request<'_>| it.phase == "fault";
+        let [seed, other] = [first + u64::from(run), first + u64::from(run) + (1 << 32)];
         let unchanged = observe(shape, seed, seconds, rate, |it, ms| it.ok_in(ms));
         let twice = observe(shape, other, seconds, rate, |it, ms| it.ok_in(if in_fault(&it) { ms * 2.0 } else { ms }));
-        let failing = |it: Request<'_>, ms: f64, fails: bool| if fails { it.refused() } else { it.ok_in(ms) };
         // A multiplicative hash spreads the failures.
         let one_in_twenty =
             |index: u64| (index + other * 7919).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32 < (1 << 32) / 20;
         let some_fail =
             observe(shape, other, seconds, rate, |it, ms| failing(it, ms, in_fault(&it) && one_in_twenty(it.index)));
         let outage = observe(shape, other, seconds, rate, |it, ms| failing(it, ms, in_fault(&it) && it.into < 10.0));
-        for (count, run) in proven.iter_mut().zip([&unchanged, &twice, &some_fail, &outage]) {
-            *count += u32::from(effects(run).iter().any(|it| !it.changes.is_empty()));
+        let clump = observe(shape, other, seconds, rate, |it, ms| {
+            failing(it, ms, in_fault(&it) && (0.2..0.9).contains(&it.into))
+        });
+        for (count, run) in proven.iter_mut().zip([&unchanged, &twice, &some_fail, &outage, &clump]) {
+            *count += u32::from(is_proven(run));
         }
+    }
+    format!("| {shape} | {} |", proven.map(|count| percent(count, runs)).join(" | "))
+}
+
+/// A shape's row of false proofs where clumps of failures come by themselves, at several rates.
+fn clumps(shape: Shape, first: u64, [runs, seconds, rate]: [u32; 3]) -> String {
+    let row = [20.0, 60.0, 150.0, 400.0].map(|every_s| {
+        let proven = (0..runs).filter(|run| {
+            let seed = first + u64::from(*run) + (2 << 32);
+            let mut chance = Chance::new(seed, &["clumps"]);
+            let (mut next, mut until) = (-every_s * chance.uniform().ln(), 0.0);
+            is_proven(&observe(shape, seed, seconds, rate, |it, ms| {
+                while it.at >= next {
+                    until = next - chance.uniform().ln();
+                    next -= every_s * chance.uniform().ln();
+                }
+                let fails = it.at < until;
+                failing(it, ms, fails)
+            }))
+        });
+        percent(proven.count() as u32, runs)
+    });
+    format!("| {shape} | {} |", row.join(" | "))
+}
+
+/// A shape's rows about intervals: how often they cover the truth, and what verdicts there are.
+fn simulate(scenario: &Scenario, shape: Shape, first: u64, [runs, seconds, rate]: [u32; 3]) -> [String; 2] {
+    let truth = truth(shape, rate);
+    let (mut covered, mut judged) = ([0_u32; 6], [0_u32; 7]);
+    for run in 0..runs {
+        let [seed, other] = [first + u64::from(run), first + u64::from(run) + (1 << 32)];
+        let unchanged = observe(shape, seed, seconds, rate, |it, ms| it.ok_in(ms));
+        let twice = observe(shape, other, seconds, rate, |it, ms| it.ok_in(if in_fault(&it) { ms * 2.0 } else { ms }));
         let same = expectations(scenario, &unchanged, seed, &|_| None);
         let doubled = expectations(scenario, &twice, other, &|_| None);
         for (index, count) in covered.iter_mut().enumerate() {
@@ -102,11 +174,10 @@ fn simulate(scenario: &Scenario, shape: Shape, [runs, seconds, rate]: [u32; 3]) 
         ];
         judged.iter_mut().zip(hits).for_each(|(count, hit)| *count += u32::from(hit));
     }
-    let percent = |count: u32| format!("{:.1} %", f64::from(count) * 100.0 / f64::from(runs));
+    let percent = |count: u32| percent(count, runs);
     [
         format!("| {shape} | {} |", covered.map(percent).join(" | ")),
         format!("| {shape} | {} |", judged.map(percent).join(" | ")),
-        format!("| {shape} | {} |", proven.map(percent).join(" | ")),
     ]
 }
 

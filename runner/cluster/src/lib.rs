@@ -42,7 +42,7 @@ pub use discover::Listable;
 pub use error::ClusterError;
 pub use keys::{Act, Item, ObjectKey};
 pub use kind::{CHAOS_GROUP, Kind};
-pub use network::{Network, endpoint_ips};
+pub use network::Network;
 pub use own::WitnessImage;
 pub use pods::{choose, pod_ref};
 pub use reach::{PortForward, ServiceAddress, ServiceRoute, parse_service};

@@ -1,12 +1,12 @@
 //! The network of a cluster, read as plain data for `policy`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Cluster, ClusterError, Kind};
 use shakedown_policy::{self as policy, Cidr, Labels};
@@ -101,49 +101,47 @@ impl Cluster {
         }
     }
 
-    /// The TCP endpoints behind a Service, ready or not, with the ports at the pods.
+    /// A Service, and its endpoints where no selector of its own says which pods are behind it; none when it is not there.
     ///
     /// # Errors
-    /// When the server refuses or does not answer.
-    pub async fn service_endpoints(&self, namespace: &str, name: &str) -> Result<Vec<SocketAddr>, ClusterError> {
-        let path = format!("/api/v1/namespaces/{namespace}/endpoints/{name}");
-        let object = match self.raw(&format!("read the endpoints of service {name}"), &path).await {
-            Err(ClusterError::NotFound(_)) => return Ok(Vec::new()),
-            other => other?,
-        };
-        let mut found = Vec::new();
-        for subset in object["subsets"].as_array().into_iter().flatten() {
-            let ports = subset["ports"].as_array().into_iter().flatten();
-            let tcp = ports.filter(|port| port["protocol"].as_str().is_none_or(|protocol| protocol == "TCP"));
-            let ports: Vec<u16> = tcp.filter_map(|port| u16::try_from(port["port"].as_u64()?).ok()).collect();
-            for ip in endpoint_ips(&json!({"subsets": [subset]})) {
-                found.extend(ports.iter().map(|port| SocketAddr::new(ip, *port)));
-            }
+    /// When the server refuses, does not answer, or answers with another object.
+    pub async fn service_and_endpoints(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<(core::Service, Option<core::Endpoints>)>, ClusterError> {
+        let Some(object) = self.service(namespace, name).await? else { return Ok(None) };
+        let service: core::Service = read(&format!("service {name}"), object)?;
+        let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+        if selector.is_some_and(|labels| !labels.is_empty()) {
+            return Ok(Some((service, None)));
         }
-        Ok(found)
+        let (what, path) =
+            (format!("the endpoints of service {name}"), format!("/api/v1/namespaces/{namespace}/endpoints/{name}"));
+        let endpoints = match self.raw(&format!("read {what}"), &path).await {
+            Err(ClusterError::NotFound(_)) => None,
+            other => Some(read(&what, other?)?),
+        };
+        Ok(Some((service, endpoints)))
     }
 
-    /// The addresses behind a Service.
+    /// The pods of a namespace, without its policies.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
-    pub async fn service_backends(&self, namespace: &str, name: &str) -> Result<Vec<IpAddr>, ClusterError> {
-        let path = format!("/api/v1/namespaces/{namespace}/endpoints/{name}");
-        let object = match self.raw(&format!("read the endpoints of service {name}"), &path).await {
-            Err(ClusterError::NotFound(_)) => return Ok(Vec::new()),
-            other => other?,
-        };
-        Ok(endpoint_ips(&object))
+    pub async fn pods_of(&self, namespace: &str) -> Result<policy::Cluster, ClusterError> {
+        let pods = typed::<core::Pod>(self.list(Kind::Pod, namespace, None).await?);
+        let pods = pods.iter().filter_map(policy::Pod::from_kubernetes).collect();
+        Ok(policy::Cluster::new(pods, BTreeMap::new(), &[]))
     }
 }
 
-/// The addresses in an Endpoints object, ready or not.
-pub fn endpoint_ips(object: &Value) -> Vec<IpAddr> {
-    let subsets = object["subsets"].as_array().into_iter().flatten();
-    let addresses = subsets.flat_map(|subset| {
-        ["addresses", "notReadyAddresses"].into_iter().flat_map(|key| subset[key].as_array().into_iter().flatten())
-    });
-    addresses.filter_map(|address| address["ip"].as_str()?.parse().ok()).collect()
+fn read<T: DeserializeOwned>(what: &str, object: Value) -> Result<T, ClusterError> {
+    serde_json::from_value(object).map_err(|error| ClusterError::Other {
+        action: format!("read {what}"),
+        message: error.to_string(),
+        transient: false,
+    })
 }
 
 fn typed<T: DeserializeOwned>(objects: Vec<Value>) -> Vec<T> {

@@ -19,11 +19,9 @@ pub enum Wanted {
     Witness,
     /// The run's own requests.
     Traffic,
-    /// A witness; else that the cluster is known to enforce policies; else the run's own requests.
+    /// A witness; else the run's own requests. That the cluster is known to enforce policies proves nothing about this
+    /// fault.
     Auto {
-        /// How it is known that the cluster enforces policies, in words.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        enforced: Option<String>,
         /// Why there is no witness, in words.
         #[serde(skip_serializing_if = "Option::is_none")]
         no_witness: Option<String>,
@@ -32,19 +30,14 @@ pub enum Wanted {
 
 impl fmt::Display for Wanted {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let auto = |out: &mut fmt::Formatter<'_>, enforced: &Option<String>| match enforced {
-            Some(how) => write!(out, "the policy in place, because {how}"),
-            None => out.write_str("a change in the run's own requests"),
-        };
         match self {
             Self::Applied => out.write_str("its objects in place, and nothing more"),
-            Self::Witness | Self::Auto { no_witness: None, .. } => {
+            Self::Witness | Self::Auto { no_witness: None } => {
                 out.write_str("a witness that could connect to the peers before, and cannot while the fault stands")
             }
             Self::Traffic => out.write_str("a change in the run's own requests"),
-            Self::Auto { enforced, no_witness: Some(why) } => {
-                auto(out, enforced)?;
-                write!(out, "; no witness, because {why}")
+            Self::Auto { no_witness: Some(why) } => {
+                write!(out, "a change in the run's own requests; no witness, because {why}")
             }
         }
     }
@@ -82,10 +75,10 @@ pub fn conclude(fault: &mut FaultResult, wanted: &Wanted, direction: Direction, 
         }
         return None;
     }
-    let by_traffic = match (wanted, traffic) {
-        (Wanted::Traffic, _) => true,
-        (Wanted::Auto { enforced, .. }, _) => !shown && enforced.is_none(),
-        (Wanted::Applied | Wanted::Witness, _) => false,
+    let by_traffic = match wanted {
+        Wanted::Traffic => true,
+        Wanted::Auto { .. } => !shown,
+        Wanted::Applied | Wanted::Witness => false,
     };
     if *wanted == Wanted::Witness && !shown {
         fault.injection = Verdict::Inconclusive;
@@ -173,7 +166,7 @@ fn unproven(wanted: &Wanted, direction: Direction, traffic: &Traffic, kept: bool
             in_brackets(windows)
         ),
     };
-    if let Wanted::Auto { no_witness: Some(why), .. } = wanted {
+    if let Wanted::Auto { no_witness: Some(why) } = wanted {
         text.push_str(&format!("; there was no witness, because {why}"));
     }
     text.push_str(

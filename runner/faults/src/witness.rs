@@ -173,14 +173,12 @@ impl Witness {
         }
     }
 
-    /// Notes what it can reach right before the cut.
-    ///
-    /// # Errors
-    /// Never: what cannot be read proves nothing later.
-    pub async fn before(&mut self) -> Result<(), FaultError> {
+    /// Notes what it can reach right before the cut. False without anything: it proves nothing then, and neither does what
+    /// cannot be read.
+    pub async fn before(&mut self) -> bool {
         let rounds = self.rounds().await.unwrap_or_default();
         self.before = rounds.last().map(|round| round.open.clone()).unwrap_or_default();
-        Ok(())
+        !self.before.is_empty()
     }
 
     /// The cut is in place now.
@@ -191,11 +189,11 @@ impl Witness {
         self.cut_at = Some(Instant::now());
     }
 
-    /// Whether it is cut off now.
+    /// Whether it is cut off now; none where it could not connect before.
     ///
     /// # Errors
     /// When its words cannot be read.
-    pub async fn look(&mut self) -> Result<Finding, FaultError> {
+    pub async fn look(&mut self) -> Result<Option<Finding>, FaultError> {
         if self.cut_after == u64::MAX {
             self.cut_now().await;
         }
@@ -203,8 +201,8 @@ impl Witness {
         Ok(self.judge(&rounds))
     }
 
-    fn judge(&self, rounds: &[Round]) -> Finding {
-        let mut finding = judge(&self.before, self.cut_after, rounds);
+    fn judge(&self, rounds: &[Round]) -> Option<Finding> {
+        let mut finding = judge(&self.before, self.cut_after, rounds)?;
         if let (false, Some(others)) = (finding.holds, &self.injected) {
             finding.detail = format!(
                 "the witness shows nothing: admission added {others} to its pod, and a proxy there may accept its connections \
@@ -212,12 +210,12 @@ impl Witness {
                 finding.detail
             );
         }
-        finding
+        Some(finding)
     }
 
     /// What it saw until the end.
     pub async fn conclude(&mut self) -> Vec<Finding> {
-        let Some(cut_at) = self.cut_at else { return Vec::new() };
+        let Some(cut_at) = self.cut_at.filter(|_| !self.before.is_empty()) else { return Vec::new() };
         let Ok(rounds) = self.rounds().await else {
             return vec![Finding {
                 shows: Proof::Effective,
@@ -225,8 +223,9 @@ impl Witness {
                 detail: "the witness could not be read again at the end".to_owned(),
             }];
         };
-        let mut findings = vec![self.judge(&rounds)];
-        findings[0].detail.push_str(" (looked at again at the end)");
+        let Some(mut finding) = self.judge(&rounds) else { return Vec::new() };
+        finding.detail.push_str(" (looked at again at the end)");
+        let mut findings = vec![finding];
         findings.extend(established(&rounds, self.cut_after, cut_at.elapsed()));
         findings
     }
@@ -274,12 +273,12 @@ impl Witness {
     }
 }
 
-/// Whether the rounds after the cut show that nothing that was open is open.
-fn judge(before: &BTreeSet<String>, cut_after: u64, rounds: &[Round]) -> Finding {
-    let finding = |holds, detail| Finding { shows: Proof::Effective, holds, detail };
+/// Whether the rounds after the cut show that nothing that was open is open. None where nothing was open: silence then
+/// neither proves the cut nor refutes it.
+fn judge(before: &BTreeSet<String>, cut_after: u64, rounds: &[Round]) -> Option<Finding> {
+    let finding = |holds, detail| Some(Finding { shows: Proof::Effective, holds, detail });
     if before.is_empty() {
-        let text = "the witness could not connect to any peer right before the cut, so its silence proves nothing";
-        return finding(false, text.to_owned());
+        return None;
     }
     let later: Vec<&Round> = rounds.iter().filter(|round| round.round > cut_after).collect();
     let last = &later[later.len().saturating_sub(ROUNDS)..];

@@ -79,7 +79,7 @@ pub(super) fn result(
     let Some(expectation) = wanted.expectation() else {
         let rate = text::percent(FALSE_PROOFS);
         let rule = format!(
-            "success rate, p50, p95, windows with failures, slow windows; false in at most {rate} of unchanged runs"
+            "success rate, p50, p95, windows with failures, slow windows, failures from the start; false in at most {rate} of unchanged runs"
         );
         result.terms.insert("decided by".to_owned(), rule);
         result.samples = observations.loads.iter().map(|load| total(load, phase).requests()).sum();

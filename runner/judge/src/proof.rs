@@ -1,17 +1,21 @@
 //! Whether the requests of a phase differ from those of the baseline by more than chance, at a stated rate of false
 //! proofs. Used by `effect: any` and `prove: traffic`. The method and its measured error rates are in `PROOF.md`.
 //!
-//! Five tests share the error rate of a run ([`FALSE_PROOFS`]), divided evenly over the loads and the phases with faults
-//! (Bonferroni): success rate, p50, p95, windows with failures and slow windows. Each compares the phase with the baseline's own
-//! variation:
+//! Six tests share the error rate of a run ([`FALSE_PROOFS`]), divided over the loads and the phases with faults
+//! (Bonferroni): success rate, p50, p95, windows with failures, slow windows, and failures from the start. Each compares the
+//! phase with the baseline's own variation:
 //!
 //! - Success rate and percentiles: the difference of two shares, with the long-run variance of both phases and Student's
 //!   quantile, so that neighbouring windows need not be independent. They show changes that last.
 //! - Windows out of tolerance: Fisher's exact test of how many windows are out of tolerance in the phase and in the
 //!   baseline. It shows bursts. Windows that resemble their neighbours count for fewer ([`resemblance`]).
+//! - Failures from the start: that the only clump of failures begins with the fault ([`onset`]).
+
+mod onset;
 
 use shakedown_schemas::scenario::RecoveryTime;
 
+use self::onset::Onset;
 use super::bootstrap::Windows;
 use super::long_run::{FEWEST_WINDOWS, LongRun};
 use super::numbers::{freedom_of_sum, hypergeometric_at_least, student_quantile};
@@ -24,8 +28,12 @@ use shakedown_observe::{Cell, LoadObservations, Observations};
 /// At most this share of runs in which nothing changed counts as changed.
 pub(super) const FALSE_PROOFS: f64 = 0.01;
 
-/// How many tests there are of each load and phase.
+/// How many tests share what [`ONSET`] leaves, for each load and phase.
 const TESTS: usize = 5;
+
+/// The share of the error rate that the test of failures from the start has. It needs a smaller chance only with a longer
+/// run, and 9 of 60 windows with failures, against none of 60, remain a proof.
+const ONSET: f64 = 0.29;
 
 /// A change of a percentile up to this factor is too small to matter, however certain it is.
 const NOISE: f64 = 1.1;
@@ -48,21 +56,24 @@ pub(super) struct Comparison {
     pub(super) windows: Option<String>,
 }
 
-/// The error rate of one test in a run.
-fn chance_of_each(observations: &Observations) -> f64 {
+/// The error rates in a run: of each of the tests, and of the one of failures from the start.
+fn chances(observations: &Observations) -> (f64, f64) {
     let phases = observations.phases.iter().filter(|span| span.has_faults).count();
-    FALSE_PROOFS / (TESTS * phases.max(1) * observations.loads.len().max(1)) as f64
+    let here = FALSE_PROOFS / (phases.max(1) * observations.loads.len().max(1)) as f64;
+    ((1.0 - ONSET) * here / TESTS as f64, ONSET * here)
 }
 
 /// Compares a phase of a load with the baseline. None where there is no baseline.
 pub(super) fn compare(observations: &Observations, load: &LoadObservations, phase: usize) -> Option<Comparison> {
     let first = baseline_index(observations).ok()?;
-    let chance = chance_of_each(observations);
+    let (chance, chance_of_onset) = chances(observations);
     let mut changes: Vec<String> = success(load, (first, phase), chance).into_iter().collect();
     changes
         .extend([(0.5, "p50"), (0.95, "p95")].into_iter().filter_map(|it| latency(load, (first, phase), it, chance)));
     let windows = OutOfTolerance::both(observations, load, (first, phase)).unwrap_or_default();
     changes.extend(windows.iter().filter(|it| it.chance() < chance).map(OutOfTolerance::words));
+    let onset = Onset::of(observations, load, first, phase).filter(|it| it.chance() < chance_of_onset);
+    changes.extend(onset.map(|it| it.words()));
     let onset_s = windows.iter().filter_map(|it| it.onset_s).reduce(f64::min);
     let words: Vec<String> = windows.iter().map(OutOfTolerance::with_chance).collect();
     Some(Comparison { changes, onset_s, windows: (!words.is_empty()).then(|| words.join(", ")) })

@@ -24,6 +24,13 @@ pub(super) struct Placed<'a> {
     pub(super) cell: &'a Cell,
 }
 
+impl Placed<'_> {
+    /// True when the expectations of its phase judge it.
+    pub(super) fn is_judged(&self) -> bool {
+        self.mark.part == Part::Judged
+    }
+}
+
 /// All cells of a load, in order of time.
 pub(super) fn cells(load: &LoadObservations) -> impl Iterator<Item = Placed<'_>> {
     load.segments.iter().flat_map(|segment| {
@@ -38,7 +45,7 @@ pub(super) fn cells(load: &LoadObservations) -> impl Iterator<Item = Placed<'_>>
 
 /// The cells of a load that the expectations of a phase judge.
 pub(super) fn judged(load: &LoadObservations, phase: usize) -> impl Iterator<Item = Placed<'_>> {
-    cells(load).filter(move |placed| placed.mark.phase == phase && placed.mark.part == Part::Judged)
+    cells(load).filter(move |placed| placed.mark.phase == phase && placed.is_judged())
 }
 
 /// A second in nanoseconds.

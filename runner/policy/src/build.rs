@@ -11,7 +11,7 @@ use k8s_openapi::api::networking::v1::{
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::cut::{Block, BuildError, Built, Cut, Facts, Limit, MAX_TERMS, NamespaceLabel, OtherPorts, Peer};
+use super::cut::{Block, BuildError, Built, Cut, Facts, Front, Limit, MAX_TERMS, NamespaceLabel, OtherPorts, Peer};
 use super::labels::Selector;
 use super::net::Cidr;
 use super::pod::Pod;
@@ -147,10 +147,11 @@ impl Builder<'_> {
         for block in cut.blocks.iter().filter(|block| block.applies(way)) {
             let open = self.open_ports(block, way)?;
             match &block.peer {
-                Peer::Pods { namespace, selector, service_ips, .. } => {
-                    // No connection has a service's address as its source.
-                    let service_ips = service_ips.iter().filter(|_| way == PolicyType::Egress);
-                    addresses.extend(service_ips.map(|ip| (Cidr::host(*ip), open.clone())));
+                Peer::Pods { namespace, selector, front, .. } => {
+                    // Nobody connects from a service's address.
+                    let front_ips = front.ips.iter().filter(|_| way == PolicyType::Egress);
+                    let front_open = self.front_open(front);
+                    addresses.extend(front_ips.map(|ip| (Cidr::host(*ip), front_open.clone())));
                     peer_addresses
                         .extend(peer_pods(block, self.facts).flat_map(|pod| &pod.ips).map(|ip| Cidr::host(*ip)));
                     pods.entry(namespace).or_default().push((selector.clone(), open));
@@ -233,6 +234,13 @@ impl Builder<'_> {
         [Cidr::V4, Cidr::V6].into_iter().filter(|all| known.is_empty() || known.contains(&all.is_v6())).collect()
     }
 
+    /// The ports of a service's own address that stay open. It has no others than those that it offers.
+    fn front_open(&self, front: &Front) -> PortSet {
+        let open = front.ports.negated();
+        let lists = self.facts.other_ports == OtherPorts::Ranges || listed(&open) <= LISTED;
+        if lists { open } else { whole(&open).or(&front.others) }
+    }
+
     /// The ports that a block leaves open.
     fn open_ports(&mut self, block: &Block, way: PolicyType) -> Result<PortSet, BuildError> {
         let open = block.ports.negated();
@@ -243,10 +251,7 @@ impl Builder<'_> {
         if self.facts.other_ports == OtherPorts::Refuse || !declares {
             return Err(BuildError::NeedsEndPort { peer: block.described.clone(), ports: block.ports.clone() });
         }
-        let mut declared = Protocol::ALL
-            .into_iter()
-            .filter(|protocol| open.is_whole(*protocol))
-            .fold(PortSet::none(), |set, protocol| set.or(&PortSet::whole(protocol)));
+        let mut declared = whole(&open);
         let accepting: Vec<&Pod> = match way {
             PolicyType::Egress => peer_pods(block, self.facts).collect(),
             PolicyType::Ingress => targets(self.cut, self.facts).collect(),
@@ -258,6 +263,12 @@ impl Builder<'_> {
         self.limits.insert(Limit::UndeclaredPorts { peer: block.described.clone(), way, open: open.clone() });
         Ok(open)
     }
+}
+
+/// The protocols of which every port is in the set.
+fn whole(ports: &PortSet) -> PortSet {
+    let protocols = Protocol::ALL.into_iter().filter(|protocol| ports.is_whole(*protocol));
+    protocols.fold(PortSet::none(), |set, protocol| set.or(&PortSet::whole(protocol)))
 }
 
 /// The cut's targets, as far as the cluster knows them.

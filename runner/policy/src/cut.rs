@@ -59,6 +59,18 @@ impl Block {
     }
 }
 
+/// A service's own addresses. Most plugins judge a connection behind the service's translation and never see them; for the
+/// others they are cut as well, on the service's own ports.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Front {
+    /// The addresses, one per family; none for a headless service.
+    pub ips: Vec<IpAddr>,
+    /// The service's ports that are cut.
+    pub ports: PortSet,
+    /// The service's other ports, which stay open.
+    pub others: PortSet,
+}
+
 /// The other end of the links that are cut.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Peer {
@@ -71,9 +83,8 @@ pub enum Peer {
         selector: Selector,
         /// Pods that are meant and do not match yet, because their mark is put on later.
         unmarked: BTreeSet<String>,
-        /// The service's own addresses. Most plugins judge a connection behind the service's translation and never see
-        /// them; for the others they are cut as well, on the same port numbers.
-        service_ips: Vec<IpAddr>,
+        /// The service's own addresses and ports.
+        front: Front,
     },
     /// Addresses outside the cluster, and nodes.
     Addresses(Vec<Cidr>),

@@ -41,7 +41,7 @@ impl fmt::Display for Protocol {
 }
 
 /// A set of ports from 1 to 65535 for each protocol.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct PortSet {
     /// By protocol, in the order of `Protocol::ALL`: sorted ranges, both ends included, that do not touch.
     ranges: [Vec<(u16, u16)>; 3],

@@ -1,121 +1,330 @@
-//! A Service as a peer: its pods, its own addresses, and its ports behind its translation. Out of scope:
-//! finding the Service, and what to do with one that has no selector.
+//! A Service as a peer: its own ports and addresses, and the pods or addresses to which they lead.
+//!
+//! A scenario names the Service's ports. A NetworkPolicy acts on the ports of pods, and so does everything that meets a
+//! packet behind the Service's translation. What meets it in front of that acts on the Service's own addresses and ports.
+//! What does not belong here: reading the Service, and what an engine does with the answer.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Endpoints, Service};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use shakedown_schemas::scenario::PortRange;
+use shakedown_schemas::scenario::{Direction, PeerPort};
 
 use super::cluster::Cluster;
-use super::cut::Peer;
+use super::cut::{Block, Front, Peer};
 use super::labels::Selector;
+use super::net::Cidr;
 use super::pod::Pod;
 use super::ports::{PortSet, Protocol};
 
-/// The pods behind a Service as a peer, and the pods' ports that `ports` mean: a number that is one of the Service's
-/// own ports means the port behind it (for a name, the pods' port of that name), any other number the pods' port
-/// itself. Without `ports`, all of the pods' ports. None for a Service without a selector, because no labels identify
-/// its pods.
-pub fn service_peer(service: &Service, cluster: &Cluster, ports: &[PortRange]) -> Option<(Peer, PortSet)> {
-    let spec = service.spec.as_ref()?;
-    let selector = spec.selector.as_ref().filter(|labels| !labels.is_empty()).map(Selector::from)?;
-    let namespace = service.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
-    let pods: Vec<&Pod> =
-        cluster.pods().iter().filter(|pod| pod.namespace == namespace && selector.matches(&pod.labels)).collect();
-
-    let asked = PortSet::from_scenario(ports);
-    // Without ports, all of them are meant, whatever the Service translates.
-    let own = spec.ports.iter().flatten().filter(|_| !ports.is_empty());
-    let (mut direct, mut translated) = (asked.clone(), PortSet::none());
-    for port in own {
-        let Some(protocol) = Protocol::from_name(port.protocol.as_deref()) else { continue };
-        let Ok(number) = u16::try_from(port.port) else { continue };
-        if asked.has(protocol, number) {
-            direct = direct.and(&PortSet::range(protocol, number, number).negated());
-            translated = translated.or(&behind(port.target_port.as_ref(), number, protocol, &pods));
-        }
-    }
-    let set = direct.or(&translated);
-
-    let plural = spec.cluster_ips.iter().flatten();
-    let service_ips: BTreeSet<_> = spec.cluster_ip.iter().chain(plural).filter_map(|text| text.parse().ok()).collect();
-    let peer =
-        Peer::Pods { namespace, selector, unmarked: BTreeSet::new(), service_ips: service_ips.into_iter().collect() };
-    Some((peer, set))
+/// One port of a Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePort {
+    /// Its name, where it has one.
+    pub name: Option<String>,
+    /// Its own number.
+    pub number: u16,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// The pods' port to which it leads.
+    pub target: Target,
 }
 
-/// The pods' ports behind one port of a Service.
-fn behind(target: Option<&IntOrString>, number: u16, protocol: Protocol, pods: &[&Pod]) -> PortSet {
-    match target {
-        None => PortSet::range(protocol, number, number),
-        Some(IntOrString::Int(target)) => {
-            u16::try_from(*target).map_or_else(|_| PortSet::none(), |target| PortSet::range(protocol, target, target))
-        }
-        Some(IntOrString::String(name)) => pods
-            .iter()
-            .flat_map(|pod| &pod.ports)
-            .filter(|port| port.protocol == protocol && port.name.as_ref() == Some(name))
-            .fold(PortSet::none(), |set, port| set.or(&PortSet::range(protocol, port.number, port.number))),
+/// The port of a pod to which a port of a Service leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The same number in every pod.
+    Number(u16),
+    /// The number that each pod gives this name.
+    Name(String),
+}
+
+impl fmt::Display for ServicePort {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", PortSet::range(self.protocol, self.number, self.number))?;
+        self.name.as_ref().map_or(Ok(()), |name| write!(out, " ({name})"))
     }
+}
+
+/// Why ports of a Service mean nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServiceError {
+    /// The Service has no such port.
+    #[error(
+        "service `{service}` has no port `{asked}`; it has {offered}\nhelp: the `ports` of a `service` are the Service's own; \
+         for ports of the pods behind it, name the peer with `pods`"
+    )]
+    NoPort {
+        /// The Service.
+        service: String,
+        /// What was asked for.
+        asked: PeerPort,
+        /// Its ports, in words.
+        offered: String,
+    },
+    /// Nothing behind the Service has the port.
+    #[error("port {port} of service `{service}` leads nowhere: {why}")]
+    NoEndpoint {
+        /// The Service.
+        service: String,
+        /// Its port.
+        port: String,
+        /// Why it leads nowhere.
+        why: String,
+    },
+}
+
+/// A Service as the other end of links.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServicePeer {
+    /// The labels of the pods behind it; none where other clients keep its endpoints.
+    pub selector: Option<Selector>,
+    /// The addresses behind a Service without a selector.
+    pub backends: BTreeSet<IpAddr>,
+    /// Its own addresses and ports.
+    pub front: Front,
+    /// The Service's ports that are meant; empty for all ports, also those that it does not offer.
+    pub asked: Vec<ServicePort>,
+    /// The ports behind it that are meant, of any pod or address.
+    pub behind: PortSet,
+    /// The ends of the links through the Service on the ports that are meant, pod by pod: address, protocol and port.
+    /// Without ports, of all that it offers.
+    pub ends: BTreeSet<(IpAddr, Protocol, u16)>,
+    /// Where a set of ports cannot be exact, in sentences.
+    pub notes: Vec<String>,
+}
+
+impl ServicePeer {
+    /// What `ports` of a Service mean, with the pods of the cluster or its endpoints behind it. Without `ports`, everything.
+    ///
+    /// # Errors
+    /// When the Service does not have one of the ports, or nothing behind it does.
+    pub fn new(
+        service: &Service,
+        endpoints: Option<&Endpoints>,
+        cluster: &Cluster,
+        ports: &[PeerPort],
+    ) -> Result<Self, ServiceError> {
+        let name = service.metadata.name.clone().unwrap_or_default();
+        let namespace = service.metadata.namespace.as_deref().unwrap_or("default");
+        let offered = offered(service);
+        let asked = Self::asked(service, ports)?;
+        let selector = service
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.selector.as_ref())
+            .filter(|it| !it.is_empty())
+            .map(Selector::from);
+        let pods: Vec<&Pod> = match &selector {
+            Some(selector) => {
+                cluster.pods().iter().filter(|it| it.namespace == namespace && selector.matches(&it.labels)).collect()
+            }
+            None => Vec::new(),
+        };
+        let ends_of = |port: &ServicePort| match &selector {
+            Some(_) => pod_ends(port, &pods),
+            None => endpoint_ends(port, endpoints),
+        };
+        let all = PortSet::all();
+        let mut peer = Self {
+            backends: BTreeSet::new(),
+            front: Front { ips: front_ips(service), ports: all.clone(), others: PortSet::none() },
+            behind: all,
+            ends: offered.iter().flat_map(ends_of).collect(),
+            notes: Vec::new(),
+            selector: selector.clone(),
+            asked,
+        };
+        if peer.asked.is_empty() {
+            if peer.selector.is_none() {
+                peer.backends = endpoints.map(addresses).unwrap_or_default();
+            }
+            return Ok(peer);
+        }
+        let own = |ports: &[ServicePort]| {
+            ports.iter().fold(PortSet::none(), |set, it| set.or(&PortSet::range(it.protocol, it.number, it.number)))
+        };
+        peer.front.ports = own(&peer.asked);
+        peer.front.others = own(&offered).and(&peer.front.ports.negated());
+        (peer.ends, peer.behind) = (BTreeSet::new(), PortSet::none());
+        for port in &peer.asked {
+            let ends = ends_of(port);
+            let fixed = match (&peer.selector, &port.target) {
+                (Some(_), Target::Number(number)) => PortSet::range(port.protocol, *number, *number),
+                _ => ends.iter().fold(PortSet::none(), |set, it| set.or(&PortSet::range(it.1, it.2, it.2))),
+            };
+            if fixed.is_none() {
+                let why = match (&peer.selector, &port.target) {
+                    (Some(_), Target::Name(target)) => format!("no pod behind it has a port named `{target}`"),
+                    _ => "its endpoints have no such port".to_owned(),
+                };
+                return Err(ServiceError::NoEndpoint { service: name, port: port.to_string(), why });
+            }
+            if let (Some(_), Target::Name(target)) = (&peer.selector, &port.target) {
+                peer.notes.push(named_note(&name, target, &fixed));
+            }
+            peer.behind = peer.behind.or(&fixed);
+            peer.ends.extend(ends);
+        }
+        if peer.selector.is_none() {
+            peer.backends = peer.ends.iter().map(|end| end.0).collect();
+        }
+        peer.notes.dedup();
+        Ok(peer)
+    }
+
+    /// The ports of a Service that `ports` mean.
+    ///
+    /// # Errors
+    /// When the Service does not have one of them.
+    pub fn asked(service: &Service, ports: &[PeerPort]) -> Result<Vec<ServicePort>, ServiceError> {
+        asked(service.metadata.name.as_deref().unwrap_or_default(), &offered(service), ports)
+    }
+
+    /// What the targets lose, as blocks of a policy. The first one is about the pods or addresses behind the Service.
+    pub fn blocks(&self, described: &str, namespace: &str, direction: Direction) -> Vec<Block> {
+        if let Some(selector) = &self.selector {
+            let peer = Peer::Pods {
+                namespace: namespace.to_owned(),
+                selector: selector.clone(),
+                unmarked: BTreeSet::new(),
+                front: self.front.clone(),
+            };
+            return vec![Block::new(described, peer, self.behind.clone(), direction)];
+        }
+        let cidrs = |ips: &mut dyn Iterator<Item = IpAddr>| Peer::Addresses(ips.map(Cidr::host).collect());
+        let behind = cidrs(&mut self.backends.iter().copied());
+        let mut blocks = vec![Block::new(described, behind, self.behind.clone(), direction)];
+        if direction.has_egress() && !self.front.ips.is_empty() {
+            // Nothing connects from a Service's address.
+            let front = cidrs(&mut self.front.ips.iter().copied());
+            let described = format!("the cluster IP of {described}");
+            blocks.push(Block::new(described, front, self.front.ports.clone(), Direction::Egress));
+        }
+        blocks
+    }
+}
+
+/// Where ports of a Service without a selector lead by its endpoints as they are now: the addresses, and the ports of any
+/// of them. Without ports, all addresses and all ports.
+pub fn endpoints_behind(endpoints: &Endpoints, asked: &[ServicePort]) -> (BTreeSet<IpAddr>, PortSet) {
+    if asked.is_empty() {
+        return (addresses(endpoints), PortSet::all());
+    }
+    let ends: BTreeSet<_> = asked.iter().flat_map(|port| endpoint_ends(port, Some(endpoints))).collect();
+    let ports = ends.iter().fold(PortSet::none(), |set, it| set.or(&PortSet::range(it.1, it.2, it.2)));
+    (ends.into_iter().map(|end| end.0).collect(), ports)
+}
+
+fn named_note(service: &str, target: &str, ports: &PortSet) -> String {
+    let several =
+        Protocol::ALL.iter().flat_map(|it| ports.ranges(*it)).map(|(first, last)| last - first + 1).sum::<u16>() > 1;
+    if several {
+        format!(
+            "the pods behind service {service} give their port `{target}` different numbers ({ports}), and each pod is cut \
+             off on all of them; a later pod with another number is not"
+        )
+    } else {
+        format!(
+            "a later pod behind service {service} that gives its port `{target}` another number than {ports} is not cut off"
+        )
+    }
+}
+
+/// The ports of a Service.
+fn offered(service: &Service) -> Vec<ServicePort> {
+    let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
+    let read = |port: &k8s_openapi::api::core::v1::ServicePort| {
+        let number = u16::try_from(port.port).ok()?;
+        let target = match &port.target_port {
+            None => Target::Number(number),
+            Some(IntOrString::Int(target)) => Target::Number(u16::try_from(*target).ok()?),
+            Some(IntOrString::String(name)) => Target::Name(name.clone()),
+        };
+        let name = port.name.clone().filter(|name| !name.is_empty());
+        Some(ServicePort { name, number, protocol: Protocol::from_name(port.protocol.as_deref())?, target })
+    };
+    ports.filter_map(read).collect()
+}
+
+/// The offered ports that are asked for.
+///
+/// # Errors
+/// When one of them is not offered.
+fn asked(service: &str, offered: &[ServicePort], ports: &[PeerPort]) -> Result<Vec<ServicePort>, ServiceError> {
+    let mut found: Vec<ServicePort> = Vec::new();
+    for port in ports {
+        let meant = |it: &&ServicePort| match port {
+            PeerPort::Name(name) => it.name.as_ref() == Some(name),
+            PeerPort::Numbers(range) => PortSet::from_scenario(&[*range]).has(it.protocol, it.number),
+        };
+        let mut any = false;
+        for it in offered.iter().filter(meant) {
+            any = true;
+            if !found.contains(it) {
+                found.push(it.clone());
+            }
+        }
+        if !any {
+            let all: Vec<String> = offered.iter().map(ToString::to_string).collect();
+            let offered = if all.is_empty() { "no ports".to_owned() } else { all.join(", ") };
+            return Err(ServiceError::NoPort { service: service.to_owned(), asked: port.clone(), offered });
+        }
+    }
+    Ok(found)
+}
+
+fn front_ips(service: &Service) -> Vec<IpAddr> {
+    let spec = service.spec.as_ref();
+    let plural = spec.iter().flat_map(|spec| spec.cluster_ips.iter().flatten());
+    let all = spec.iter().filter_map(|spec| spec.cluster_ip.as_ref()).chain(plural);
+    let ips: BTreeSet<IpAddr> = all.filter_map(|text| text.parse().ok()).collect();
+    ips.into_iter().collect()
+}
+
+fn pod_ends(port: &ServicePort, pods: &[&Pod]) -> BTreeSet<(IpAddr, Protocol, u16)> {
+    let number = |pod: &Pod| match &port.target {
+        Target::Number(number) => Some(*number),
+        // As Kubernetes looks for it: the first container that has it.
+        Target::Name(name) => pod
+            .ports
+            .iter()
+            .find(|it| it.protocol == port.protocol && it.name.as_ref() == Some(name))
+            .map(|it| it.number),
+    };
+    let ends = pods
+        .iter()
+        .flat_map(|pod| number(pod).into_iter().flat_map(|number| pod.ips.iter().map(move |ip| (*ip, number))));
+    ends.map(|(ip, number)| (ip, port.protocol, number)).collect()
+}
+
+/// Endpoints have a Service's port by its name alone.
+fn endpoint_ends(port: &ServicePort, endpoints: Option<&Endpoints>) -> BTreeSet<(IpAddr, Protocol, u16)> {
+    let mut ends = BTreeSet::new();
+    for subset in endpoints.iter().flat_map(|it| it.subsets.iter().flatten()) {
+        for end in subset.ports.iter().flatten() {
+            let name = end.name.as_ref().filter(|name| !name.is_empty());
+            let same =
+                name == port.name.as_ref() && Protocol::from_name(end.protocol.as_deref()) == Some(port.protocol);
+            if let (true, Ok(number)) = (same, u16::try_from(end.port)) {
+                ends.extend(subset_addresses(subset).map(|ip| (ip, port.protocol, number)));
+            }
+        }
+    }
+    ends
+}
+
+fn addresses(endpoints: &Endpoints) -> BTreeSet<IpAddr> {
+    endpoints.subsets.iter().flatten().flat_map(subset_addresses).collect()
+}
+
+/// The addresses of a subset, ready or not.
+fn subset_addresses(subset: &k8s_openapi::api::core::v1::EndpointSubset) -> impl Iterator<Item = IpAddr> {
+    let all = subset.addresses.iter().flatten().chain(subset.not_ready_addresses.iter().flatten());
+    all.filter_map(|address| address.ip.parse().ok())
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use serde_json::{Value, json};
-
-    use super::super::pod::ContainerPort;
-    use super::*;
-
-    fn ports(service: Value, asked: &[&str]) -> Option<String> {
-        let pod = Pod {
-            namespace: "bus".into(),
-            name: "nats-0".into(),
-            labels: [("app".to_owned(), "nats".to_owned())].into(),
-            ports: vec![ContainerPort { name: Some("client".into()), number: 4222, protocol: Protocol::Tcp }],
-            ..Pod::default()
-        };
-        let cluster = Cluster::new(vec![pod], BTreeMap::new(), &[]);
-        let asked: Vec<PortRange> = asked.iter().map(|port| port.parse().expect("a port")).collect();
-        let spec: Service =
-            serde_json::from_value(json!({"metadata": {"namespace": "bus"}, "spec": service})).expect("a service");
-        service_peer(&spec, &cluster, &asked).map(|(_, ports)| ports.to_string())
-    }
-
-    #[test]
-    fn a_services_port_means_the_pods_port_behind_it() {
-        let service = json!({"selector": {"app": "nats"}, "clusterIP": "10.96.0.7", "ports": [
-            {"port": 80, "targetPort": 8080}, {"port": 4000, "targetPort": "client"}, {"port": 6222},
-            {"port": 53, "protocol": "UDP", "targetPort": 5353},
-        ]});
-        let meant = |asked: &[&str]| ports(service.clone(), asked).expect("a peer");
-        assert_eq!(meant(&["80"]), "8080");
-        assert_eq!(meant(&["4000", "6222"]), "4222, 6222");
-        assert_eq!(meant(&["53/udp"]), "5353/udp");
-        assert_eq!(meant(&["9999"]), "9999", "a port that the Service does not have is the pods' own");
-        assert_eq!(meant(&[]), "all ports");
-    }
-
-    #[test]
-    fn a_service_without_a_selector_names_no_pods() {
-        assert_eq!(ports(json!({"clusterIP": "10.96.0.7"}), &[]), None);
-        assert_eq!(
-            ports(json!({"type": "ExternalName", "externalName": "nats.example.org", "selector": {}}), &[]),
-            None
-        );
-    }
-
-    #[test]
-    fn a_services_addresses_are_part_of_the_peer_and_a_headless_one_has_none() {
-        let peer = |ip: &str| {
-            let spec =
-                json!({"metadata": {"namespace": "bus"}, "spec": {"selector": {"app": "nats"}, "clusterIP": ip}});
-            let service: Service = serde_json::from_value(spec).expect("a service");
-            service_peer(&service, &Cluster::default(), &[]).expect("a peer").0
-        };
-        assert!(matches!(peer("10.96.0.7"), Peer::Pods { service_ips, .. } if service_ips.len() == 1));
-        assert!(matches!(peer("None"), Peer::Pods { service_ips, .. } if service_ips.is_empty()));
-    }
-}
+mod tests;

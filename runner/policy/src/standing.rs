@@ -102,13 +102,14 @@ fn keeps_open(policy: &Policy, block: &Block, target: &Pod, way: PolicyType, fac
     if !block.applies(way) {
         return false;
     }
-    let link = Link { policy, block, target, way, facts };
+    let link = Link { policy, block, ports: &block.ports, target, way, facts };
     match &block.peer {
         Peer::Addresses(cidrs) => link.is_open_to_addresses(cidrs),
-        Peer::Pods { namespace, selector, service_ips, .. } => {
+        Peer::Pods { namespace, selector, front, .. } => {
             let service: Vec<Cidr> =
-                service_ips.iter().filter(|_| way == PolicyType::Egress).map(|ip| Cidr::host(*ip)).collect();
-            link.is_open_to_addresses(&service) || link.is_open_to_pods(namespace, selector, foresee)
+                front.ips.iter().filter(|_| way == PolicyType::Egress).map(|ip| Cidr::host(*ip)).collect();
+            Link { ports: &front.ports, ..link }.is_open_to_addresses(&service)
+                || link.is_open_to_pods(namespace, selector, foresee)
         }
     }
 }
@@ -118,6 +119,8 @@ fn keeps_open(policy: &Policy, block: &Block, target: &Pod, way: PolicyType, fac
 struct Link<'a> {
     policy: &'a Policy,
     block: &'a Block,
+    /// The ports that are to be cut.
+    ports: &'a PortSet,
     target: &'a Pod,
     way: PolicyType,
     facts: &'a Facts<'a>,
@@ -131,7 +134,7 @@ impl Link<'_> {
     /// True when the rule allows a port that is to be cut.
     fn is_on_ports(&self, rule: &Rule, remote: Option<&Pod>) -> bool {
         let accepting = if self.way == PolicyType::Egress { remote } else { Some(self.target) };
-        !rule.port_set(accepting).and(&self.block.ports).is_none()
+        !rule.port_set(accepting).and(self.ports).is_none()
     }
 
     fn is_open_to_addresses(&self, cidrs: &[Cidr]) -> bool {

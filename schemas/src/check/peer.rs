@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::selector::selector;
 use super::{Findings, dns_label, is_dns_label};
 use crate::diagnostic::{Code, Diagnostic, words};
-use crate::scenario::Peer;
+use crate::scenario::{Peer, PeerPort};
 
 pub(crate) fn peer(path: &str, peer: &Peer, findings: &mut Findings<'_>) {
     let mut given = Vec::new();
@@ -37,6 +37,7 @@ pub(crate) fn peer(path: &str, peer: &Peer, findings: &mut Findings<'_>) {
     if let Some(service) = &peer.service {
         service_peer(path, service, findings);
     }
+    port_names(path, peer, findings);
     if let Some(pods) = &peer.pods {
         let path = format!("{path}.pods");
         selector(&path, pods, findings);
@@ -64,6 +65,25 @@ pub(crate) fn peer(path: &str, peer: &Peer, findings: &mut Findings<'_>) {
             let help = if peer.pods.is_some() { "write it inside `pods`" } else { "remove it" };
             findings
                 .push_at_key(&path, Diagnostic::error(Code::Peer, "this `namespace` is for a `service`").help(help));
+        }
+    }
+}
+
+/// A name of a port is the Service's: pods may call different ports the same, and addresses have none.
+fn port_names(path: &str, peer: &Peer, findings: &mut Findings<'_>) {
+    if peer.service.is_some() || findings.map.gone(path) {
+        return;
+    }
+    for (index, port) in peer.ports.iter().enumerate() {
+        if let PeerPort::Name(name) = port {
+            findings.push(
+                &format!("{path}.ports[{index}]"),
+                Diagnostic::error(
+                    Code::Ports,
+                    format!("`{name}` is the name of a port, and only a `service` has those"),
+                )
+                .help("write the port's number, or name the peer with `service`"),
+            );
         }
     }
 }

@@ -28,7 +28,7 @@ pub use netem::Netem;
 pub use partition::{Engine, Partition};
 pub use pod_failure::PodFailure;
 pub use pod_kill::PodKill;
-pub use port::PortRange;
+pub use port::{PeerPort, PortRange};
 pub use stress::{Stress, StressCpu, StressMemory};
 pub use terms::{Direction, Prove};
 pub use time::{Clock, TimeFault};

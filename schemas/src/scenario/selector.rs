@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::fault::PortRange;
+use super::fault::PeerPort;
 use crate::units::Percent;
 
 /// Which pods. At least one of `name`, `prefix`, `labels` and `owner`; where several are given, all must hold.
@@ -168,7 +168,8 @@ pub struct Peer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["bus"]))]
     pub namespace: Option<String>,
-    /// Only these ports of the peer; its other ports stay open. Without it, all.
+    /// Only these ports of the peer; its other ports stay open. Without it, all. Of a `service` they are the Service's own
+    /// ports, by number or name, and mean the pods' ports behind them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ports: Vec<PortRange>,
+    pub ports: Vec<PeerPort>,
 }

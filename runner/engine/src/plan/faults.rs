@@ -81,11 +81,13 @@ pub(super) async fn plan(
         && policies.iter().any(|request| may_choose(request.partition))
         && can_partition(cluster).await?
     {
-        let (chaos, others): (Vec<_>, Vec<_>) = policies
-            .into_iter()
-            .partition(|request| may_choose(request.partition) && can_tell(&request.partition.from));
-        policies = others;
-        resources.extend(chaos.into_iter().map(|request| by_chaos(request, document, why.clone())));
+        for request in std::mem::take(&mut policies) {
+            if may_choose(request.partition) && can_tell(cluster, &request.partition.from, namespace).await? {
+                resources.push(by_chaos(request, document, why.clone()));
+            } else {
+                policies.push(request);
+            }
+        }
     }
     // A partition that NetworkPolicy cannot do exactly is Chaos Mesh's, where the scenario leaves the choice.
     let mut partitions = None;

@@ -104,6 +104,9 @@ pub(super) async fn plan(
         let mut plan = fault_plan(request, at, &scheme, &stretches, vec![place(request)])?;
         let (witness, effect) = witness(request, at, &scheme, &found, options)?;
         plan.effect = effect;
+        for note in found.notes.get(&at).into_iter().flatten() {
+            plan.description.push_str(&format!(" Note: {note}."));
+        }
         if let Some(why) = &leaves_open {
             plan.description.push_str(&format!(" Note: {why}, so those go on."));
         }
@@ -216,7 +219,6 @@ fn witness(
     options: &Options,
 ) -> Result<(Option<WitnessSpec>, Wanted), PlanError> {
     let prove = request.partition.prove;
-    let enforced = options.proof.enforcement.as_ref().map(Enforcement::sentence);
     let endpoints = found.endpoints.get(&at).cloned().unwrap_or_default();
     let group = request.targets.first().and_then(|pod| Some((pod, scheme.group_of(&pod.namespace, &pod.name)?)));
     let missing = match (&options.proof.image, group) {
@@ -240,7 +242,7 @@ fn witness(
                 endpoints,
                 image,
             };
-            let auto = Wanted::Auto { enforced, no_witness: None };
+            let auto = Wanted::Auto { no_witness: None };
             return Ok(match prove {
                 Prove::Auto => (Some(WitnessSpec::new(witness)), auto),
                 Prove::Witness => (Some(WitnessSpec::new(witness)), Wanted::Witness),
@@ -250,7 +252,7 @@ fn witness(
         }
     };
     match prove {
-        Prove::Auto => Ok((None, Wanted::Auto { enforced, no_witness: Some(missing) })),
+        Prove::Auto => Ok((None, Wanted::Auto { no_witness: Some(missing) })),
         Prove::Traffic => Ok((None, Wanted::Traffic)),
         Prove::Applied => Ok((None, Wanted::Applied)),
         Prove::Witness => Err(PlanError::fault(request.name, format!("there can be no witness: {missing}"))),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use shakedown_schemas::scenario::{self, PodSelector};
+use shakedown_schemas::scenario::{self, PeerPort, PodSelector, PortRange};
 
 use super::error::PlanError;
 use super::options::Options;
@@ -12,7 +12,7 @@ use super::words::selector_text;
 use shakedown_cluster::labels;
 use shakedown_cluster::{Cluster, Network};
 use shakedown_faults::partition::{ListedPeer, Mark, MarkedPeer, Part, pod_key};
-use shakedown_policy::{self as policy, Block, Cidr, Peer, PortSet, Protocol, Selector};
+use shakedown_policy::{self as policy, Block, Cidr, Front, Peer, PortSet, Protocol, Selector, ServicePeer};
 
 pub(super) fn peer_namespace(peer: &scenario::Peer, default: &str) -> String {
     peer.namespace
@@ -28,6 +28,24 @@ pub(super) struct Found {
     pub listed: Vec<ListedPeer>,
     /// What a witness can try to reach, by partition.
     pub endpoints: BTreeMap<usize, Vec<String>>,
+    /// Where ports of services cannot be exact, by partition.
+    pub notes: BTreeMap<usize, Vec<String>>,
+}
+
+/// A service with the ports of its own that are meant.
+pub(super) fn described_service(name: &str, namespace: &str, ports: &[PeerPort]) -> String {
+    let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+    match ports.as_slice() {
+        [] => format!("service {name} in namespace {namespace}"),
+        [one] => format!("port {one} of service {name} in namespace {namespace}"),
+        several => format!("ports {} of service {name} in namespace {namespace}", several.join(", ")),
+    }
+}
+
+/// What a witness can try of the ends of links.
+pub(super) fn tcp(ends: &BTreeSet<(IpAddr, Protocol, u16)>) -> impl Iterator<Item = SocketAddr> {
+    let tcp = ends.iter().filter(|end| end.1 == Protocol::Tcp);
+    tcp.map(|(ip, _, port)| SocketAddr::new(*ip, *port))
 }
 
 pub(super) struct Reader<'a> {
@@ -44,8 +62,8 @@ impl Reader<'_> {
         let mut peer_marks = Vec::new();
         let mut blocks: Vec<Block> = Vec::new();
         for peer in &self.request.partition.from {
-            let block = self.block(peer, blocks.len(), &mut peer_marks, found).await?;
-            blocks.push(block);
+            let more = self.blocks(peer, blocks.len(), &mut peer_marks, found).await?;
+            blocks.extend(more);
         }
         Ok(Part {
             name: self.request.name.to_owned(),
@@ -61,21 +79,46 @@ impl Reader<'_> {
         PlanError::fault(self.request.name, text)
     }
 
-    async fn block(
+    async fn blocks(
         &self,
         peer: &scenario::Peer,
         number: usize,
         marks: &mut Vec<Mark>,
         found: &mut Found,
-    ) -> Result<Block, PlanError> {
+    ) -> Result<Vec<Block>, PlanError> {
         let namespace = peer_namespace(peer, self.namespace);
-        let ports = if peer.ports.is_empty() { PortSet::all() } else { PortSet::from_scenario(&peer.ports) };
+        // Names are a service's: `validate` refuses them elsewhere.
+        let numbers: Vec<PortRange> = peer.ports.iter().filter_map(PeerPort::numbers).collect();
         let mut endpoints = Vec::new();
-        let (described, other_end) = if let Some(service) = &peer.service {
-            let end = self.service(service, &namespace, number, &ports, &mut endpoints, found).await?;
-            (format!("service {service} in namespace {namespace}"), end)
-        } else if let Some(pods) = &peer.pods {
-            let end = self.pods(pods, &namespace, number, marks, found).await?;
+        let direction = self.request.partition.direction;
+        let blocks = if let Some(service) = &peer.service {
+            let behind = self.service(service, &namespace, &peer.ports, number, found).await?;
+            endpoints.extend(tcp(&behind.ends));
+            behind.blocks(&described_service(service, &namespace, &peer.ports), &namespace, direction)
+        } else {
+            let (described, other_end) = self.other_end(peer, &namespace, number, marks, found).await?;
+            vec![Block::new(described, other_end, PortSet::from_scenario(&numbers), direction)]
+        };
+        if let Some(block) = blocks.first() {
+            self.pod_endpoints(if peer.service.is_some() { &[] } else { &numbers }, block, &mut endpoints);
+        }
+        let mut all: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
+        all.dedup();
+        found.endpoints.entry(self.at).or_default().extend(all);
+        Ok(blocks)
+    }
+
+    /// The other end of links, where it is no service, and what it is called.
+    async fn other_end(
+        &self,
+        peer: &scenario::Peer,
+        namespace: &str,
+        number: usize,
+        marks: &mut Vec<Mark>,
+        found: &mut Found,
+    ) -> Result<(String, Peer), PlanError> {
+        Ok(if let Some(pods) = &peer.pods {
+            let end = self.pods(pods, namespace, number, marks, found).await?;
             (format!("pods with {} in namespace {namespace}", selector_text(pods)), end)
         } else if let Some(cidr) = &peer.cidr {
             let parsed: Cidr = cidr.parse().map_err(|error: policy::CidrError| self.refuse(&error.to_string()))?;
@@ -86,18 +129,12 @@ impl Reader<'_> {
             let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             let end = Peer::Addresses(addresses.into_iter().map(Cidr::host).collect());
             (format!("host {host} ({})", shown.join(", ")), end)
-        };
-        let block = Block::new(described, other_end, ports, self.request.partition.direction);
-        self.pod_endpoints(peer, &block, &mut endpoints);
-        let mut all: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
-        all.dedup();
-        found.endpoints.entry(self.at).or_default().extend(all);
-        Ok(block)
+        })
     }
 
     /// Where pods and single addresses can be tried.
-    fn pod_endpoints(&self, peer: &scenario::Peer, block: &Block, endpoints: &mut Vec<SocketAddr>) {
-        let named: Vec<u16> = peer.ports.iter().filter(|range| !range.udp).map(|range| range.first).collect();
+    fn pod_endpoints(&self, numbers: &[PortRange], block: &Block, endpoints: &mut Vec<SocketAddr>) {
+        let named: Vec<u16> = numbers.iter().filter(|range| !range.udp).map(|range| range.first).collect();
         match &block.peer {
             Peer::Pods { namespace, selector, unmarked, .. } if endpoints.is_empty() => {
                 for pod in self.network.cluster.pods().iter().filter(|pod| pod.namespace == *namespace) {
@@ -126,46 +163,37 @@ impl Reader<'_> {
         &self,
         name: &str,
         namespace: &str,
+        ports: &[PeerPort],
         number: usize,
-        ports: &PortSet,
-        endpoints: &mut Vec<SocketAddr>,
         found: &mut Found,
-    ) -> Result<Peer, PlanError> {
-        let Some(service) = self.cluster.service(namespace, name).await? else {
+    ) -> Result<ServicePeer, PlanError> {
+        let Some((service, endpoints)) = self.cluster.service_and_endpoints(namespace, name).await? else {
             self.cluster.require_namespace(namespace).await?;
             return Err(self.refuse(&format!(
                 "there is no service `{name}` in namespace `{namespace}`\nhelp: `kubectl -n {namespace} get services` lists \
                  them"
             )));
         };
-        *endpoints = self.cluster.service_endpoints(namespace, name).await?;
-        endpoints.retain(|endpoint| ports.has(Protocol::Tcp, endpoint.port()));
-        let selector: BTreeMap<String, String> =
-            serde_json::from_value(service["spec"]["selector"].clone()).unwrap_or_default();
-        if selector.is_empty() {
-            // Somebody else keeps its endpoints: they are looked at again whenever they change.
-            let backends = self.cluster.service_backends(namespace, name).await?;
-            if backends.is_empty() {
+        let behind = ServicePeer::new(&service, endpoints.as_ref(), &self.network.cluster, ports)
+            .map_err(|error| self.refuse(&error.to_string()))?;
+        if behind.selector.is_none() {
+            if behind.backends.is_empty() {
                 return Err(self.refuse(&format!(
                     "service `{name}` has no selector and no endpoints, so nothing can be cut off from it\nhelp: name its \
                      pods or addresses with `pods`, `cidr` or `host`"
                 )));
             }
+            // Another client keeps its endpoints: they are looked at again whenever they change.
             found.listed.push(ListedPeer {
                 part: self.at,
                 block: number,
                 namespace: namespace.to_owned(),
                 service: name.to_owned(),
+                ports: behind.asked.clone(),
             });
-            return Ok(Peer::Addresses(backends.into_iter().map(Cidr::host).collect()));
         }
-        let service_ips = service["spec"]["clusterIP"].as_str().and_then(|ip| ip.parse().ok()).into_iter().collect();
-        Ok(Peer::Pods {
-            namespace: namespace.to_owned(),
-            selector: Selector::from(&selector),
-            unmarked: BTreeSet::new(),
-            service_ips,
-        })
+        found.notes.entry(self.at).or_default().extend(behind.notes.iter().cloned());
+        Ok(behind)
     }
 
     /// Pods by labels are meant now and later; pods by name, prefix or owner are marked, as no selector names them.
@@ -183,7 +211,7 @@ impl Reader<'_> {
                 namespace: namespace.to_owned(),
                 selector: Selector::from(labels),
                 unmarked: BTreeSet::new(),
-                service_ips: Vec::new(),
+                front: Front::default(),
             });
         }
         let matching = self.cluster.matching_pods(pods, namespace).await?;
@@ -210,7 +238,7 @@ impl Reader<'_> {
             namespace: namespace.to_owned(),
             selector: Selector::label(label.0, label.1),
             unmarked: matching.into_iter().map(|pod| pod.name).collect(),
-            service_ips: Vec::new(),
+            front: Front::default(),
         })
     }
 

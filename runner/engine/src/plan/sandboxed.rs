@@ -174,7 +174,7 @@ async fn exactly_what_a_scenario_names_is_cut() {
                 ("store.one", "client.one"),
             ],
         ),
-        ("{pods: {prefix: client}, from: [{service: server, ports: [9999]}], prove: applied}", &[]),
+        ("{pods: {prefix: client}, from: [{pods: {labels: {app: server}}, ports: [9999]}], prove: applied}", &[]),
         (
             "{pods: {prefix: client}, from: [{service: server, ports: [8000-9000]}], direction: egress}",
             &[("client.one", "server.one")],

@@ -39,11 +39,8 @@ const CUT: (Proof, bool, &str) = (Proof::Effective, true, "a witness cannot conn
 const LIVES_ON: (Proof, bool, &str) = (Proof::Effective, true, "established connections are left open by this plugin");
 const OPEN: (Proof, bool, &str) = (Proof::Effective, false, "a witness can still connect");
 
-fn auto(enforced: bool) -> Wanted {
-    Wanted::Auto {
-        enforced: enforced.then(|| "a canary showed it".to_owned()),
-        no_witness: Some("no image is known".to_owned()),
-    }
+fn auto() -> Wanted {
+    Wanted::Auto { no_witness: Some("no image is known".to_owned()) }
 }
 
 fn changed() -> Traffic {
@@ -74,12 +71,13 @@ fn what_was_asked_for_has_to_be_shown() {
         (Wanted::Traffic, &[APPLIED], changed(), Verdict::Pass),
         (Wanted::Traffic, &[APPLIED], unchanged(), Verdict::Inconclusive),
         (Wanted::Traffic, &[APPLIED], Unknown, Verdict::Inconclusive),
-        (auto(false), &[APPLIED, CUT], unchanged(), Verdict::Pass),
-        (auto(true), &[APPLIED], unchanged(), Verdict::Pass),
-        (auto(false), &[APPLIED], changed(), Verdict::Pass),
-        (auto(false), &[APPLIED], unchanged(), Verdict::Inconclusive),
-        (auto(false), &[APPLIED], Unknown, Verdict::Inconclusive),
-        (auto(false), &[APPLIED, LIVES_ON], unchanged(), Verdict::Inconclusive),
+        (auto(), &[APPLIED, CUT], unchanged(), Verdict::Pass),
+        (Wanted::Auto { no_witness: None }, &[APPLIED], unchanged(), Verdict::Inconclusive),
+        (Wanted::Auto { no_witness: None }, &[APPLIED], changed(), Verdict::Pass),
+        (auto(), &[APPLIED], changed(), Verdict::Pass),
+        (auto(), &[APPLIED], unchanged(), Verdict::Inconclusive),
+        (auto(), &[APPLIED], Unknown, Verdict::Inconclusive),
+        (auto(), &[APPLIED, LIVES_ON], unchanged(), Verdict::Inconclusive),
     ] {
         assert_eq!(verdict(&wanted, evidence, &traffic), expected, "{wanted:?} {evidence:?} {traffic:?}");
     }
@@ -88,7 +86,7 @@ fn what_was_asked_for_has_to_be_shown() {
 #[test]
 fn a_change_of_the_requests_becomes_evidence_with_its_time() {
     let mut fault = fault(&[APPLIED], Verdict::Pass);
-    assert_eq!(conclude(&mut fault, &auto(false), Direction::Both, &changed()), None);
+    assert_eq!(conclude(&mut fault, &auto(), Direction::Both, &changed()), None);
     let last = fault.evidence.last().unwrap();
     assert_eq!((last.at_s, last.shows, last.holds), (4.0, Proof::Effective, true));
     assert_eq!(fault.proven_s, Some(4.0));
@@ -97,7 +95,7 @@ fn a_change_of_the_requests_becomes_evidence_with_its_time() {
 #[test]
 fn each_way_to_go_on_as_before_has_its_own_diagnosis() {
     let problem = |wanted: &Wanted, evidence: &[_], traffic: &Traffic| judged(wanted, evidence, traffic).1;
-    let unknown = problem(&auto(false), &[APPLIED], &unchanged());
+    let unknown = problem(&auto(), &[APPLIED], &unchanged());
     for part in [
         "went on as before (load main: 1 of 60 windows",
         "no image is known",
@@ -107,13 +105,13 @@ fn each_way_to_go_on_as_before_has_its_own_diagnosis() {
     ] {
         assert!(unknown.contains(part), "{part}: {unknown}");
     }
-    assert!(problem(&auto(false), &[APPLIED], &Traffic::Unknown).contains("no phase before it"));
-    let (verdict, _, warning) = judged(&auto(false), &[APPLIED, CUT, LIVES_ON], &unchanged());
+    assert!(problem(&auto(), &[APPLIED], &Traffic::Unknown).contains("no phase before it"));
+    let (verdict, _, warning) = judged(&auto(), &[APPLIED, CUT, LIVES_ON], &unchanged());
     assert_eq!(verdict, Verdict::Pass);
     for part in ["new connections are cut", "established connections are left open", "restart them", "Chaos Mesh"] {
         assert!(warning.contains(part), "{part}: {warning}");
     }
-    let warning = judged(&auto(false), &[APPLIED, CUT], &unchanged()).2;
+    let warning = judged(&auto(), &[APPLIED, CUT], &unchanged()).2;
     assert!(warning.contains("others carry the load"), "{warning}");
 }
 
@@ -123,7 +121,7 @@ fn one_way_partitions_name_the_other_way() {
         [(Direction::Egress, "what the targets open"), (Direction::Ingress, "what the targets accept")]
     {
         let mut fault = fault(&[APPLIED], Verdict::Pass);
-        conclude(&mut fault, &auto(false), direction, &unchanged());
+        conclude(&mut fault, &auto(), direction, &unchanged());
         assert!(fault.problem.as_ref().is_some_and(|problem| problem.contains(part)), "{:?}", fault.problem);
     }
 }
@@ -132,7 +130,7 @@ fn one_way_partitions_name_the_other_way() {
 fn a_witness_that_still_connects_says_that_nothing_enforces() {
     let mut fault = fault(&[APPLIED, OPEN], Verdict::Inconclusive);
     fault.problem = Some("not proven: a witness can still connect".to_owned());
-    assert_eq!(conclude(&mut fault, &auto(true), Direction::Both, &changed()), None);
+    assert_eq!(conclude(&mut fault, &auto(), Direction::Both, &changed()), None);
     assert_eq!(fault.injection, Verdict::Inconclusive, "a change of the requests does not outweigh it");
     assert!(fault.problem.unwrap().contains("enforces NetworkPolicy"));
 }

@@ -4,7 +4,6 @@
 //! Who replaces whom is found out in `roster`; this task feeds it and passes its answers on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
@@ -20,7 +19,7 @@ use super::mark::{Mark, pod_key};
 use super::roster::{Note, Roster, Seen};
 use super::switch::Switch;
 use shakedown_cluster::{Change, Cluster, ClusterError, Kind, ObjectKey, pod_ref};
-use shakedown_policy::{Cidr, Peer, Pod};
+use shakedown_policy::{Cidr, Peer, Pod, ServicePort, endpoints_behind};
 
 /// Peers that are told from other pods by our mark: whoever comes to match is marked as well.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -46,6 +45,9 @@ pub struct ListedPeer {
     pub namespace: String,
     /// The service.
     pub service: String,
+    /// Its ports that are meant; all without any.
+    #[serde(skip)]
+    pub ports: Vec<ServicePort>,
 }
 
 /// The task that watches, for as long as this is kept.
@@ -264,11 +266,12 @@ impl Follower {
             let Some(object) = objects.iter().find(|it| it["metadata"]["name"] == peer.service.as_str()) else {
                 continue;
             };
-            let addresses: Vec<IpAddr> = shakedown_cluster::endpoint_ips(object);
+            let Ok(endpoints) = core::Endpoints::deserialize(object) else { continue };
+            let (addresses, ports) = endpoints_behind(&endpoints, &peer.ports);
             // Without any, the last ones stay cut: there is nothing else to mean.
             if !addresses.is_empty() {
                 let cidrs = addresses.into_iter().map(Cidr::host).collect();
-                changed |= self.switch.set_peer(peer.part, peer.block, Peer::Addresses(cidrs));
+                changed |= self.switch.set_peer(peer.part, peer.block, Peer::Addresses(cidrs), ports);
             }
         }
         if changed && let Err(error) = self.switch.adjust().await {

@@ -16,7 +16,9 @@ use shakedown_schemas::result::PodRef;
 use super::mark::{Mark, pod_key};
 use shakedown_cluster::labels;
 use shakedown_cluster::{Kind, ObjectKey};
-use shakedown_policy::{self as policy, Block, BuildError, Built, Cidr, Cut, Facts, Group, OtherPorts, Peer, Pod};
+use shakedown_policy::{
+    self as policy, Block, BuildError, Built, Cidr, Cut, Facts, Group, OtherPorts, Peer, Pod, PortSet,
+};
 
 /// One partition of a scenario.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,13 +96,14 @@ impl Scheme {
         &self.parts
     }
 
-    /// A peer's addresses are others by now. False when no policy can cut those: then the former ones stay.
-    pub fn set_peer(&mut self, part: usize, block: usize, peer: Peer) -> bool {
-        let former = std::mem::replace(&mut self.parts[part].blocks[block].peer, peer);
+    /// A peer's addresses and ports are others by now. False when no policy can cut those: then the former ones stay.
+    pub fn set_peer(&mut self, part: usize, block: usize, peer: Peer, ports: PortSet) -> bool {
+        let former = self.parts[part].blocks[block].clone();
+        self.parts[part].blocks[block] = Block { peer, ports, ..former.clone() };
         let all = (0..self.parts.len()).collect();
         let possible = self.cuts(part, &all).is_ok();
         if !possible {
-            self.parts[part].blocks[block].peer = former;
+            self.parts[part].blocks[block] = former;
         }
         possible
     }

@@ -265,8 +265,8 @@ impl Switch {
         }
     }
 
-    /// Tells that a peer has other addresses now; false when no policy can cut those.
-    pub(super) fn set_peer(&self, part: usize, block: usize, peer: policy::Peer) -> bool {
-        self.state().scheme.set_peer(part, block, peer)
+    /// Tells that a peer has other addresses and ports now; false when no policy can cut those.
+    pub(super) fn set_peer(&self, part: usize, block: usize, peer: policy::Peer, ports: policy::PortSet) -> bool {
+        self.state().scheme.set_peer(part, block, peer, ports)
     }
 }

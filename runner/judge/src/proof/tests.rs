@@ -47,13 +47,59 @@ fn changed(rate: f64, seconds: [f64; 2], answer: impl FnMut(Request<'_>) -> Outc
 fn one_window_out_of_tolerance_is_no_change() {
     let down_for = |windows: u64, baseline: f64| {
         changed(20.0, [baseline, 60.0], |it| {
-            if it.phase == "cut" && it.into < windows as f64 { it.refused() } else { it.ok_in(50.0) }
+            if it.phase == "cut" && (20.0..20.0 + windows as f64).contains(&it.into) {
+                it.refused()
+            } else {
+                it.ok_in(50.0)
+            }
         })
     };
     assert_eq!([down_for(1, 60.0), down_for(5, 60.0)], ["", ""]);
     assert_eq!(down_for(10, 60.0), "10 of 60 windows with too many failures, 0 of 60 in the baseline");
     // The longer the baseline without such a window, the fewer prove.
     assert_eq!(down_for(3, 1200.0), "3 of 60 windows with too many failures, 0 of 1200 in the baseline");
+}
+
+/// The quickstart on the real cluster: 14 of 240 requests failed at once and no other did. In a run that is long enough
+/// their moment proves it, and at another moment the same failures prove nothing.
+#[test]
+fn one_clump_of_failures_is_a_change_where_it_begins_with_the_fault() {
+    let clump = |baseline: f64, at: f64| {
+        let fails = |it: &Request<'_>| it.phase == "cut" && (at..at + 0.7).contains(&it.into);
+        changed(20.0, [baseline, 60.0], |it| if fails(&it) { it.refused() } else { it.ok_in(50.0) })
+    };
+    let at_start = clump(60.0, 0.2);
+    assert!(at_start.starts_with("14 failures, the first at most 0.25 s after the start of the phase"), "{at_start}");
+    assert_eq!([clump(60.0, 3.0), clump(60.0, 20.0)], ["", ""]);
+    // Half a minute has no power: clumps every half a minute begin so near to the fault in 0.5 % of the runs.
+    assert_eq!(
+        changed(20.0, [12.0, 12.0], |it| {
+            if it.phase == "cut" && (0.2..0.9).contains(&it.into) { it.refused() } else { it.ok_in(50.0) }
+        }),
+        ""
+    );
+}
+
+/// A service that has clumps of failures by itself, at any rate: the shapes of the bench have no failures.
+#[test]
+fn clumps_of_failures_without_a_fault_are_rarely_taken_for_one() {
+    for every_s in [20.0, 60.0, 150.0, 400.0] {
+        let proven = (0..200).filter(|seed| {
+            let mut chance = Chance::new(*seed, &["clumps"]);
+            let mut next = -every_s * chance.uniform().ln();
+            let mut until = 0.0;
+            let found = changed(20.0, [60.0, 60.0], |it| {
+                while it.at >= next {
+                    until = next - chance.uniform().ln();
+                    next -= every_s * chance.uniform().ln();
+                }
+                if it.at < until { it.refused() } else { it.ok_in(50.0) }
+            });
+            !found.is_empty()
+        });
+        let proven = proven.count();
+        assert!(proven < 7, "{proven} of 200 with a clump every {every_s} s");
+    }
 }
 
 #[test]
@@ -113,8 +159,10 @@ fn several_loads_and_phases_share_the_error_rate() {
         observations.loads = vec![observations.loads.remove(0); loads];
         observations
     };
-    let each = |phases, loads| chance_of_each(&observations(phases, loads));
-    assert_eq!([each(1, 1), each(2, 1), each(2, 3)], [0.002, 0.001, 0.002 / 6.0]);
+    for (phases, loads) in [(1, 1), (2, 1), (2, 3)] {
+        let (each, onset) = chances(&observations(phases, loads));
+        crate::testing::near((5.0 * each + onset) * (phases * loads) as f64, FALSE_PROOFS, 1e-12);
+    }
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn ports(texts: &[&str]) -> PortSet {
 
 fn apps(namespace: &str, app: &str) -> Peer {
     let selector = Selector::label("app", app);
-    Peer::Pods { namespace: namespace.into(), selector, unmarked: BTreeSet::new(), service_ips: Vec::new() }
+    Peer::Pods { namespace: namespace.into(), selector, unmarked: BTreeSet::new(), front: Front::default() }
 }
 
 fn cut(blocks: Vec<Block>) -> Cut {
@@ -126,7 +126,7 @@ fn what_is_blocked_whole_leaves_no_peer_and_no_rule_without_peers() {
             namespace: namespace.into(),
             selector: everything.clone(),
             unmarked: BTreeSet::new(),
-            service_ips: Vec::new(),
+            front: Front::default(),
         };
         block(peer, ports(&[]), Direction::Egress)
     };
@@ -185,7 +185,7 @@ fn what_no_policy_can_do_is_refused_with_the_reason() {
     assert!(refused(Peer::Addresses(vec![cidr("10.244.0.12/32")])).contains("a range of pod addresses"));
     assert!(refused(Peer::Addresses(vec![cidr("10.244.7.0/24")])).contains("a range of pod addresses"));
     let selector = Selector::label("app", "nats").and(&Selector::not_label("app", "nats"));
-    let never = Peer::Pods { namespace: "bus".into(), selector, unmarked: BTreeSet::new(), service_ips: Vec::new() };
+    let never = Peer::Pods { namespace: "bus".into(), selector, unmarked: BTreeSet::new(), front: Front::default() };
     assert!(refused(never).contains("can never match a pod"));
     assert_eq!(built(Vec::new(), OtherPorts::Ranges), Err(BuildError::Nothing));
     let mut on_node = cut(vec![block(apps("bus", "nats"), all(), Direction::Both)]);
@@ -205,7 +205,7 @@ fn what_no_policy_can_do_is_refused_with_the_reason() {
 fn a_product_that_is_too_long_is_refused() {
     let two_labels = |n: usize| {
         let selector = Selector::label(format!("a{n}"), "x").and(&Selector::label(format!("b{n}"), "x"));
-        Peer::Pods { namespace: "bus".into(), selector, unmarked: BTreeSet::new(), service_ips: Vec::new() }
+        Peer::Pods { namespace: "bus".into(), selector, unmarked: BTreeSet::new(), front: Front::default() }
     };
     let blocks = (0..9).map(|n| block(two_labels(n), ports(&[]), Direction::Egress)).collect();
     assert_eq!(built(blocks, OtherPorts::Ranges), Err(BuildError::TooManyTerms { namespace: "bus".into() }));

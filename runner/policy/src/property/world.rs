@@ -11,7 +11,7 @@ use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
 use shakedown_schemas::scenario::{Direction, Expression, LabelSelector, Operator, PortRange};
 
-use super::super::{Block, Cidr, ContainerPort, Labels, Part, Peer, Pod, PortSet, Protocol, Selector};
+use super::super::{Block, Cidr, ContainerPort, Front, Labels, Part, Peer, Pod, PortSet, Protocol, Selector};
 
 const NAMESPACES: [&str; 3] = ["bus", "ops", "shop"];
 const KEYS: [&str; 3] = ["app", "tier", "zone"];
@@ -103,13 +103,20 @@ impl BlockSpec {
                 namespace: namespace.clone(),
                 selector: Selector::from(labels),
                 unmarked: BTreeSet::new(),
-                service_ips: service_ip.iter().copied().collect(),
+                front: Front {
+                    ips: service_ip.iter().copied().collect(),
+                    ports: PortSet::from_scenario(&self.ports),
+                    others: [(Protocol::Tcp, 80), (Protocol::Tcp, 4222), (Protocol::Udp, 53)]
+                        .into_iter()
+                        .fold(PortSet::none(), |set, (protocol, port)| set.or(&PortSet::range(protocol, port, port)))
+                        .and(&PortSet::from_scenario(&self.ports).negated()),
+                },
             },
             Meant::Names { namespace, names } => Peer::Pods {
                 namespace: namespace.clone(),
                 selector: Selector::label(self.mark_key(), "yes"),
                 unmarked: names.clone(),
-                service_ips: Vec::new(),
+                front: Front::default(),
             },
             Meant::Cidr(text) => Peer::Addresses(vec![text.parse().expect("a block")]),
         };

@@ -4,7 +4,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::{Value, json};
 use shakedown_schemas::scenario::Direction;
 
-use super::super::{Cluster, OtherPorts, Selector, build};
+use super::super::{Cluster, Front, OtherPorts, Selector, build};
 use super::*;
 
 fn pod(name: &str, ip: &str, labels: Value) -> Pod {
@@ -42,7 +42,7 @@ fn conflicts(direction: Direction, specs: &[Value]) -> Vec<(ConflictKind, Policy
         namespace: "shop".into(),
         selector: Selector::label("app", "nats"),
         unmarked: BTreeSet::new(),
-        service_ips: Vec::new(),
+        front: Front::default(),
     };
     let cut = Cut {
         namespace: "shop".into(),

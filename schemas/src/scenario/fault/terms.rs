@@ -37,8 +37,8 @@ impl Direction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Prove {
-    /// A witness where an image for it is known; else the policy counts where this cluster is known to enforce policies,
-    /// or where the run's own requests change. Without any of these the scenario is inconclusive.
+    /// A witness where an image for it is known and it could connect before; else a change in the run's own requests.
+    /// Without either the scenario is inconclusive, also where this cluster is known to enforce policies.
     #[default]
     Auto,
     /// A witness: a short-lived pod that could connect to the peer before, and cannot now. Needs an image

@@ -9,14 +9,15 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 use shakedown_schemas::result::PodRef;
-use shakedown_schemas::scenario::{Peer, PortRange};
+use shakedown_schemas::scenario::{Peer, PeerPort, PortRange};
 
 use super::network::check_network;
 use crate::plan::error::PlanError;
-use crate::plan::peers::peer_namespace;
+use crate::plan::peers::{described_service, peer_namespace};
 use crate::plan::words::selector_text;
 use shakedown_cluster::{Cluster, ClusterError, Kind, pod_ref};
 use shakedown_faults::chaos::spec::Ends;
+use shakedown_policy::{Protocol, ServicePeer};
 
 /// As many ports of a range are written out one by one.
 const MOST_PORTS: usize = 32;
@@ -47,12 +48,12 @@ impl Reader<'_> {
         let mut found = Found::default();
         let mut pods: BTreeMap<String, (PodRef, Value)> = BTreeMap::new();
         for peer in peers {
-            let ports = self.ports(&peer.ports)?;
-            found.one_way |= !ports.is_empty() || peer.cidr.is_some() || peer.host.is_some();
+            let ports = if peer.service.is_some() { Vec::new() } else { self.ports(&peer.ports)? };
+            found.one_way |= !peer.ports.is_empty() || peer.cidr.is_some() || peer.host.is_some();
             let namespace = peer_namespace(peer, self.namespace);
             let mut described = if let Some(service) = &peer.service {
-                self.service(service, &namespace, &ports, &mut pods, &mut found).await?;
-                format!("service {service} in namespace {namespace}")
+                self.service(service, &namespace, &peer.ports, &mut pods, &mut found).await?;
+                described_service(service, &namespace, &peer.ports)
             } else if let Some(selector) = &peer.pods {
                 let matching = self.cluster.matching_pods(selector, &namespace).await?;
                 if matching.is_empty() {
@@ -74,8 +75,8 @@ impl Reader<'_> {
                 self.host(peer.host.as_deref().unwrap_or_default(), &ports, &mut found).await?
             };
             if !ports.is_empty() {
-                described
-                    .push_str(&format!(", ports {}", ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")));
+                let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+                described.push_str(&format!(", ports {}", ports.join(", ")));
             }
             found.described.push(described);
         }
@@ -96,18 +97,20 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    fn ports(&self, ranges: &[PortRange]) -> Result<Vec<u16>, PlanError> {
-        let mut ports: Vec<u16> = Vec::new();
-        for range in ranges {
-            if range.udp {
-                return self.refuse("Chaos Mesh tells only TCP ports\nhelp: remove the UDP port");
-            }
-            ports.extend(range.first..=range.last);
+    fn ports(&self, ports: &[PeerPort]) -> Result<Vec<u16>, PlanError> {
+        let ranges = || ports.iter().filter_map(PeerPort::numbers);
+        self.check_ports(ranges().any(|range| range.udp), ranges().map(|range| count(&range)).sum())?;
+        Ok(ranges().flat_map(|range| range.first..=range.last).collect())
+    }
+
+    fn check_ports(&self, others: bool, count: usize) -> Result<(), PlanError> {
+        if others {
+            return self.refuse("Chaos Mesh tells only TCP ports\nhelp: remove the UDP port");
         }
-        if ports.len() > MOST_PORTS {
+        if count > MOST_PORTS {
             return self.refuse(&format!("Chaos Mesh takes ports one by one, and these are more than {MOST_PORTS}"));
         }
-        Ok(ports)
+        Ok(())
     }
 
     /// Pods as peers; with ports, by their addresses alone.
@@ -136,53 +139,48 @@ impl Reader<'_> {
         &self,
         name: &str,
         namespace: &str,
-        ports: &[u16],
+        ports: &[PeerPort],
         pods: &mut BTreeMap<String, (PodRef, Value)>,
         found: &mut Found,
     ) -> Result<(), PlanError> {
-        let Some(service) = self.cluster.service(namespace, name).await? else {
+        let Some((service, endpoints)) = self.cluster.service_and_endpoints(namespace, name).await? else {
             self.cluster.require_namespace(namespace).await?;
             return self.refuse(&format!(
                 "there is no service `{name}` in namespace `{namespace}`\nhelp: `kubectl -n {namespace} get services` lists \
                  them"
             ));
         };
-        let selector = service["spec"]["selector"].as_object().cloned().unwrap_or_default();
-        if selector.is_empty() {
-            // Somebody else keeps its endpoints, so they are addresses and no pods.
-            let backends = self.cluster.service_backends(namespace, name).await?;
-            let backends: Vec<IpAddr> = backends.into_iter().filter(IpAddr::is_ipv4).collect();
-            if backends.is_empty() {
+        let all = self.cluster.pods_of(namespace).await?;
+        let peer = ServicePeer::new(&service, endpoints.as_ref(), &all, ports)
+            .map_err(|error| PlanError::fault(self.fault, error))?;
+        self.check_ports(peer.asked.iter().any(|port| port.protocol != Protocol::Tcp), peer.asked.len())?;
+        if peer.selector.is_none() {
+            // Another client keeps its endpoints, so they are addresses and no pods.
+            if !peer.backends.iter().any(IpAddr::is_ipv4) {
                 return self.refuse(&format!(
                     "service `{name}` has no selector and no IPv4 endpoints\nhelp: name its pods or addresses with `pods`, \
                      `cidr` or `host`"
                 ));
             }
             found.one_way = true;
-            backends.iter().for_each(|ip| add(&mut found.ends.addresses, &ip.to_string(), ports));
         } else {
+            let selector = service.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
             let matching = self.behind(&selector, namespace).await?;
             if matching.is_empty() {
                 return self.refuse(&format!("no running pod is behind service `{name}`\nhelp: start them first"));
             }
-            self.take(matching, ports, pods, found).await?;
+            if ports.is_empty() {
+                self.take(matching, &[], pods, found).await?;
+            }
         }
-        let offered = service_ports(&service, ports);
-        // Ports that the service does not offer lead nowhere through it.
-        if ports.is_empty() || !offered.is_empty() {
-            cluster_ips(&service).iter().for_each(|ip| add(&mut found.ends.addresses, ip, &offered));
-        }
+        let own: BTreeSet<IpAddr> = self.targets.iter().filter_map(|pod| pod.ip.as_ref()?.parse().ok()).collect();
+        found.ends.addresses.extend(service_addresses(&peer, &own));
         Ok(())
     }
 
     /// The running pods that a service's selector means.
-    async fn behind(
-        &self,
-        selector: &serde_json::Map<String, Value>,
-        namespace: &str,
-    ) -> Result<Vec<PodRef>, PlanError> {
-        let labels: Vec<String> =
-            selector.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+    async fn behind(&self, selector: &BTreeMap<String, String>, namespace: &str) -> Result<Vec<PodRef>, PlanError> {
+        let labels: Vec<String> = selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let pods = self.cluster.list(Kind::Pod, namespace, Some(&labels.join(","))).await?;
         let runs = |pod: &&Value| pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null();
         Ok(pods.iter().filter(runs).map(pod_ref).collect())
@@ -221,15 +219,17 @@ impl Reader<'_> {
                 services => services?,
             };
             for service in services {
-                let Some(selector) = service["spec"]["selector"].as_object().filter(|it| !it.is_empty()) else {
+                let selector: BTreeMap<String, String> =
+                    serde_json::from_value(service["spec"]["selector"].clone()).unwrap_or_default();
+                if selector.is_empty() {
                     continue;
-                };
+                }
                 let ips = cluster_ips(&service);
                 if ips.is_empty() {
                     continue;
                 }
                 let behind: BTreeSet<String> =
-                    self.behind(selector, &namespace).await?.into_iter().map(|pod| pod.uid).collect();
+                    self.behind(&selector, &namespace).await?.into_iter().map(|pod| pod.uid).collect();
                 let name = service["metadata"]["name"].as_str().unwrap_or_default();
                 if !behind.is_disjoint(&peers) && ips.iter().any(|ip| !found.ends.addresses.contains(ip)) {
                     if behind.is_subset(&peers) {
@@ -257,13 +257,56 @@ impl Reader<'_> {
     }
 }
 
-/// Whether Chaos Mesh can tell all of these peers from others, as far as they are written out.
-pub(in crate::plan) fn can_tell(peers: &[Peer]) -> bool {
-    peers.iter().all(|peer| {
-        let count: usize = peer.ports.iter().map(|range| usize::from(range.last - range.first) + 1).sum();
-        let addresses = peer.cidr.as_ref().is_none_or(|cidr| !cidr.contains(':'));
-        addresses && count <= MOST_PORTS && peer.ports.iter().all(|range| !range.udp)
-    })
+/// The number of ports of a range.
+fn count(range: &PortRange) -> usize {
+    usize::from(range.last - range.first) + 1
+}
+
+/// Whether Chaos Mesh can tell all of these peers from others. Which ports a `service` means, the Service says.
+pub(in crate::plan) async fn can_tell(
+    cluster: &Cluster,
+    peers: &[Peer],
+    namespace: &str,
+) -> Result<bool, ClusterError> {
+    for peer in peers {
+        let told = match &peer.service {
+            Some(_) if peer.ports.is_empty() => true,
+            Some(service) => match cluster.service_and_endpoints(&peer_namespace(peer, namespace), service).await? {
+                Some((service, _)) => ServicePeer::asked(&service, &peer.ports).is_ok_and(|asked| {
+                    asked.len() <= MOST_PORTS && asked.iter().all(|port| port.protocol == Protocol::Tcp)
+                }),
+                None => true,
+            },
+            None => {
+                let ranges = || peer.ports.iter().filter_map(PeerPort::numbers);
+                let addresses = peer.cidr.as_ref().is_none_or(|cidr| !cidr.contains(':'));
+                addresses
+                    && ranges().map(|range| count(&range)).sum::<usize>() <= MOST_PORTS
+                    && ranges().all(|range| !range.udp)
+            }
+        };
+        if !told {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What stands for a service at the targets. In front of its translation, packets carry its own address and port; a
+/// connection that goes past it carries those of a pod. Without ports, the pods are told by themselves.
+fn service_addresses(peer: &ServicePeer, targets: &BTreeSet<IpAddr>) -> BTreeSet<String> {
+    let mut addresses = BTreeSet::new();
+    let ports: Vec<u16> = peer.asked.iter().map(|port| port.number).collect();
+    for ip in peer.front.ips.iter().filter(|ip| ip.is_ipv4()) {
+        add(&mut addresses, &ip.to_string(), &ports);
+    }
+    if ports.is_empty() {
+        addresses.extend(peer.backends.iter().filter(|ip| ip.is_ipv4()).map(ToString::to_string));
+    } else {
+        let ends = peer.ends.iter().filter(|end| end.0.is_ipv4() && !targets.contains(&end.0));
+        addresses.extend(ends.map(|(ip, _, port)| format!("{ip}:{port}")));
+    }
+    addresses
 }
 
 /// An address as Chaos Mesh takes it, with each of the ports.
@@ -281,37 +324,5 @@ fn cluster_ips(service: &Value) -> BTreeSet<String> {
     ips.filter(|ip| ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4())).map(str::to_owned).collect()
 }
 
-/// The ports under which a service offers these ports of its pods.
-fn service_ports(service: &Value, ports: &[u16]) -> Vec<u16> {
-    let all = service["spec"]["ports"].as_array().into_iter().flatten();
-    let meant = all.filter_map(|port| {
-        let own = u16::try_from(port["port"].as_u64()?).ok()?;
-        let target = port["targetPort"].as_u64().and_then(|port| u16::try_from(port).ok()).unwrap_or(own);
-        (ports.contains(&target) || ports.contains(&own)).then_some(own)
-    });
-    let found: BTreeSet<u16> = meant.collect();
-    found.into_iter().collect()
-}
-
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn ports_of_pods_are_those_of_the_service_in_front() {
-        let service = json!({"spec": {
-            "clusterIP": "10.0.0.7", "clusterIPs": ["10.0.0.7", "fd00::7"],
-            "ports": [{"port": 80, "targetPort": 8080}, {"port": 4222}, {"port": 9, "targetPort": "named"}],
-        }});
-        assert_eq!(service_ports(&service, &[8080, 4222]), [80, 4222]);
-        assert_eq!(service_ports(&service, &[]), Vec::<u16>::new());
-        assert_eq!(cluster_ips(&service), BTreeSet::from(["10.0.0.7".to_owned()]));
-        assert!(cluster_ips(&json!({"spec": {"clusterIP": "None"}})).is_empty());
-        let mut addresses = BTreeSet::new();
-        add(&mut addresses, "10.0.0.7", &[80]);
-        add(&mut addresses, "203.0.113.0/24", &[]);
-        assert_eq!(addresses.into_iter().collect::<Vec<_>>(), ["10.0.0.7:80", "203.0.113.0/24"]);
-    }
-}
+mod tests;

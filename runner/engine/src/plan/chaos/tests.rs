@@ -69,8 +69,12 @@ impl World {
 
     /// A service of other pods' labels, made for a test.
     async fn service(&self, name: &str, selector: Value) {
+        self.service_with(name, selector, json!([{"port": 80}])).await;
+    }
+
+    async fn service_with(&self, name: &str, selector: Value, ports: Value) {
         let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "dynamo"},
-            "spec": {"selector": selector, "ports": [{"port": 80}]}});
+            "spec": {"selector": selector, "ports": ports}});
         self.cluster.create(Kind::other("v1", "Service", "services"), "dynamo", &service).await.unwrap();
     }
 }
@@ -120,9 +124,63 @@ async fn peers_are_pods_and_the_addresses_of_services_in_front_of_them() {
     assert_eq!(spec(&block, 0)["externalTargets"], json!(["203.0.113.0/24:443"]));
     assert_eq!((block.objects.len(), &spec(&block, 0)["direction"]), (1, &json!("to")));
     world.refused("netem: {WORKER, to: [{cidr: 'fd00::/8'}], loss: 1%}", &["IPv6"]).await;
-    world.refused("netem: {WORKER, to: [{service: nats, ports: [53/udp]}], loss: 1%}", &["only TCP ports"]).await;
-    world.refused("netem: {WORKER, to: [{service: nats, ports: [1-1000]}], loss: 1%}", &["more than 32"]).await;
+    world
+        .refused("netem: {WORKER, to: [{pods: {name: nats-0}, ports: [53/udp]}], loss: 1%}", &["only TCP ports"])
+        .await;
+    world.refused("netem: {WORKER, to: [{pods: {name: nats-0}, ports: [1-1000]}], loss: 1%}", &["more than 32"]).await;
     world.refused("netem: {WORKER, to: [{service: nobody}], loss: 1%}", &["there is no service `nobody`"]).await;
+}
+
+/// The Service `front` offers the bus on port 80 (by name `bus`), where its pods have 4222.
+#[tokio::test]
+async fn ports_of_a_service_are_its_own_for_every_engine() {
+    let world = World::new().await;
+    let ports =
+        json!([{"name": "bus", "port": 80, "targetPort": 4222}, {"name": "admin", "port": 81, "targetPort": 8222}]);
+    world.service_with("front", json!({"app.kubernetes.io/name": "nats"}), ports).await;
+    for port in ["80", "bus"] {
+        let fault = format!(
+            "partition: {{WORKER, direction: egress, engine: network-policy, from: [{{service: front, ports: ['{port}']}}]}}"
+        );
+        let cut = world.made(&fault).await;
+        let policy = spec(&cut, 0)["egress"].to_string();
+        // Around pod port 4222, and around port 80 of the cluster IP.
+        for open in [r#""endPort":4221"#, r#""port":4223"#, r#""endPort":79"#, r#""port":81"#] {
+            assert!(policy.contains(open), "{port}: `{open}` is missing: {policy}");
+        }
+        assert_eq!(cut.peers, [format!("port {port} of service front in namespace dynamo, ports 4222")]);
+        let by_chaos = world
+            .made(&format!("partition: {{WORKER, engine: chaos-mesh, from: [{{service: front, ports: ['{port}']}}]}}"))
+            .await;
+        let lossy =
+            world.made(&format!("netem: {{WORKER, to: [{{service: front, ports: ['{port}']}}], loss: 50%}}")).await;
+        let through = json!(format!("{}:80", world.address_of("front").await));
+        for plan in [by_chaos, lossy] {
+            let told = spec(&plan, 0)["externalTargets"].as_array().unwrap().clone();
+            assert!(told.len() == 2 && told.contains(&through), "{told:?}");
+            assert!(told.iter().any(|it| it.as_str().unwrap().ends_with(":4222")), "{told:?}");
+        }
+    }
+    for fault in [
+        "partition: {WORKER, from: [{service: front, ports: [4222]}]}",
+        "netem: {WORKER, to: [{service: front, ports: [4222]}], loss: 1%}",
+    ] {
+        world
+            .refused(
+                fault,
+                &["service `front` has no port `4222`; it has 80 (bus), 81 (admin)", "name the peer with `pods`"],
+            )
+            .await;
+    }
+    world
+        .service_with("lost", json!({"app.kubernetes.io/name": "nats"}), json!([{"port": 80, "targetPort": "nobody"}]))
+        .await;
+    world
+        .refused(
+            "partition: {WORKER, from: [{service: lost, ports: [80]}]}",
+            &["no pod behind it has a port named `nobody`"],
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -161,7 +219,7 @@ async fn a_partition_is_done_by_whoever_can_cut_it_whole_and_the_plan_says_why()
     // What Chaos Mesh would do otherwise, or not at all, stays as it is, and the plan says what that leaves.
     for other in [
         "partition: {WORKER, from: [{service: nats}], direction: egress}",
-        "partition: {WORKER, from: [{service: nats, ports: [53/udp]}]}",
+        "partition: {WORKER, from: [{pods: {name: nats-0}, ports: [53/udp]}]}",
         "partition: {WORKER, from: [{service: nats}], engine: network-policy}",
     ] {
         let (engine, text) = planned(other, true).await;

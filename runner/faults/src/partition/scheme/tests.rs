@@ -6,7 +6,7 @@ use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::Direction;
 
 use super::*;
-use shakedown_policy::{Connection, Endpoint, Peer, Pod, PortSet, Protocol, Selector};
+use shakedown_policy::{Connection, Endpoint, Front, Peer, Pod, PortSet, Protocol, Selector};
 
 /// Three workers, a bus and a store, in a cluster that puts names on namespaces or (before 1.21) does not.
 fn cluster(named: bool) -> policy::Cluster {
@@ -38,7 +38,7 @@ fn part(name: &str, targets: &[&str], app: &str) -> Part {
         namespace: "shop".into(),
         selector: Selector::label("app", app),
         unmarked: BTreeSet::new(),
-        service_ips: Vec::new(),
+        front: Front::default(),
     };
     Part {
         name: name.into(),

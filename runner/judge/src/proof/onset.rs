@@ -1,0 +1,114 @@
+//! Failures that begin with a fault and end soon: the test for one clump of them.
+//!
+//! Failures of one cause come together, so that their number proves nothing: one clump in the phase and none in the
+//! baseline is a coin toss. The moment says more. A service that has clumps of failures by itself has them at any moment;
+//! that the only one of a whole run begins with the fault is rare, however often they come. Nothing is assumed about how
+//! long they are and how many requests they take.
+
+use shakedown_observe::{LoadObservations, Observations};
+
+use crate::stats::{Placed, SECOND_NS, cells};
+
+/// The fewest failures that make a clump.
+const FEWEST: u64 = 5;
+
+/// A clump of failures at the start of a phase, with no other failure in what is compared.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Onset {
+    /// The failures of the phase.
+    failures: u64,
+    /// From the start of the phase until the first of them has been due, in seconds.
+    delay_s: f64,
+    /// How long there was none: the phases without faults from the baseline on, and the second half of the phase.
+    free_s: f64,
+}
+
+impl Onset {
+    /// Of a phase with faults; none where it does not begin with failures, or they are not the only ones.
+    pub(super) fn of(observations: &Observations, load: &LoadObservations, first: usize, phase: usize) -> Option<Self> {
+        let span = observations.phases.get(phase)?;
+        let half_ns = span.active_ns + span.judged_to_ns.saturating_sub(span.active_ns) / 2;
+        let end_ns = |it: &Placed<'_>| it.start_ns + it.length_ns;
+        let is_free = |it: &Placed<'_>| {
+            let plain = it.mark.phase >= first && !observations.phases[it.mark.phase].has_faults && it.is_judged();
+            plain || (it.mark.phase == phase && it.is_judged() && it.start_ns >= half_ns)
+        };
+        // A clump that goes on from before the phase has not begun with it.
+        let is_right_before = |it: &Placed<'_>| it.start_ns < span.start_ns && end_ns(it) + SECOND_NS > span.start_ns;
+        let (mut failures, mut delay_ns, mut free_ns) = (0, None, 0);
+        for it in cells(load) {
+            let failed = it.cell.requests() - it.cell.succeeded;
+            if failed > 0 && (is_free(&it) || is_right_before(&it)) {
+                return None;
+            }
+            // Time without requests shows nothing.
+            if is_free(&it) && it.cell.requests() > 0 {
+                free_ns += it.length_ns;
+            }
+            if it.mark.phase == phase && failed > 0 {
+                failures += failed;
+                delay_ns = delay_ns.or(Some(end_ns(&it) - span.start_ns));
+            }
+        }
+        let seconds = |ns: u64| ns as f64 / SECOND_NS as f64;
+        (failures >= FEWEST).then_some(())?;
+        Some(Self { failures, delay_s: seconds(delay_ns?), free_s: seconds(free_ns) })
+    }
+
+    /// The chance of it in a service whose clumps begin at any moment with the same rate: none in the time without
+    /// failures and one within the delay, `exp(-rate free) (1 - exp(-rate delay))`, at the rate that makes it largest.
+    pub(super) fn chance(&self) -> f64 {
+        if self.free_s <= 0.0 || self.delay_s <= 0.0 {
+            return 1.0;
+        }
+        let whole = self.free_s + self.delay_s;
+        (self.free_s / whole).powf(self.free_s / self.delay_s) * self.delay_s / whole
+    }
+
+    pub(super) fn words(&self) -> String {
+        format!(
+            "{} failures, the first at most {:.2} s after the start of the phase, and none in {:.0} s without the fault or \
+             late in it",
+            self.failures, self.delay_s, self.free_s
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Request, Timeline, near};
+
+    /// A baseline of 60 s, a phase of 60 s and a recovery of 60 s at 20/s with failures in some stretches, by phase.
+    fn onset(fails: impl Fn(&str, f64) -> bool) -> Option<Onset> {
+        let observations = Timeline::new(20.0)
+            .phase("baseline", 60.0)
+            .fault_phase("cut", 60.0)
+            .phase("recovery", 60.0)
+            .answer(|it: Request<'_>| if fails(it.phase, it.into) { it.refused() } else { it.ok_in(50.0) })
+            .observe();
+        Onset::of(&observations, &observations.loads[0], 0, 1)
+    }
+
+    #[test]
+    fn the_only_failures_of_a_run_begin_with_the_fault() {
+        let clump = onset(|phase, into| phase == "cut" && (0.3..1.0).contains(&into)).unwrap();
+        assert_eq!(clump, Onset { failures: 14, delay_s: 0.5, free_s: 150.0 });
+        // The largest of exp(-150 x) (1 - exp(-0.5 x)), found by a search in another program.
+        near(clump.chance(), 0.001_224_3, 1e-6);
+        let long = onset(|phase, into| phase == "cut" && into < 29.0).unwrap();
+        assert_eq!((long.delay_s, long.free_s), (0.25, 150.0));
+    }
+
+    #[test]
+    fn other_failures_and_a_late_start_take_the_proof_away() {
+        let at_start = |phase: &str, into: f64| phase == "cut" && into < 0.7;
+        assert!(onset(|phase, into| at_start(phase, into) || (phase == "baseline" && into < 0.01)).is_none());
+        assert!(onset(|phase, into| at_start(phase, into) || (phase == "baseline" && into > 59.9)).is_none());
+        assert!(onset(|phase, into| at_start(phase, into) || (phase == "recovery" && into < 0.01)).is_none());
+        assert!(onset(|phase, into| at_start(phase, into) || (phase == "cut" && into > 59.0)).is_none());
+        assert!(onset(|phase, into| phase == "cut" && into < 0.15).is_none(), "three failures are no clump");
+        let late = onset(|phase, into| phase == "cut" && (20.0..21.0).contains(&into)).unwrap();
+        assert!(late.chance() > 0.03, "{late:?}");
+    }
+}
