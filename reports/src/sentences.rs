@@ -3,12 +3,14 @@
 //! What belongs here: sentences that more than one report says. What does not: how a number is written (`words`) and
 //! any markup. Texts of the result come out as they are; every report tames and escapes them.
 
+mod around;
 mod faults;
 mod felt;
 mod values;
 
 use shakedown_schemas::result::{ExpectationResult, LoadInfo, PhaseResult, RunInfo, ScenarioResult, Verdict};
 
+pub use self::around::around;
 pub use self::faults::{fault, fault_verdict, injection, undo};
 pub use self::felt::{felt, recovery};
 pub use self::values::{pods, variable};
@@ -94,6 +96,7 @@ pub fn notes(scenario: &ScenarioResult) -> Vec<String> {
             load.name
         ));
     }
+    notes.extend(around(scenario));
     notes
 }
 

@@ -241,7 +241,7 @@ fn witness(
             };
             let auto = Wanted::Auto { enforced, no_witness: None };
             return Ok(match prove {
-                Prove::Auto => (Some(WitnessSpec::new(witness)), auto),
+                Prove::Auto | Prove::Strict => (Some(WitnessSpec::new(witness)), auto),
                 Prove::Witness => (Some(WitnessSpec::new(witness)), Wanted::Witness),
                 Prove::Traffic => (None, Wanted::Traffic),
                 Prove::Applied => (None, Wanted::Applied),
@@ -249,7 +249,7 @@ fn witness(
         }
     };
     match prove {
-        Prove::Auto => Ok((None, Wanted::Auto { enforced, no_witness: Some(missing) })),
+        Prove::Auto | Prove::Strict => Ok((None, Wanted::Auto { enforced, no_witness: Some(missing) })),
         Prove::Traffic => Ok((None, Wanted::Traffic)),
         Prove::Applied => Ok((None, Wanted::Applied)),
         Prove::Witness => Err(PlanError::fault(request.name, format!("there can be no witness: {missing}"))),
