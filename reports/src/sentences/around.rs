@@ -4,7 +4,7 @@
 use shakedown_schemas::result::{Around, ScenarioResult, Stats};
 use shakedown_schemas::scenario::Including;
 
-use super::names_loads;
+use super::values::names_loads;
 use crate::words;
 
 /// A sentence for each group that has something to say: requests in flight, and failures during injection and removal.
