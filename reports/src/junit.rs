@@ -70,7 +70,7 @@ fn suite(result: &RunResult, scenario: &ScenarioResult, attachment: &str) -> Tes
     }
     for it in &scenario.faults {
         for (verb, verdict, from, to) in [
-            ("inject", it.injection, it.injecting_s, it.proven_s.or(it.injected_s)),
+            ("inject", it.injection, it.injecting_s, it.proven_s.or(it.claimed_s).or(it.injected_s)),
             ("undo", it.undo, it.undoing_s, it.undone_s),
         ] {
             let name = unique(&mut names, format!("{verb}: {}", one_line(&it.name)));
@@ -170,7 +170,11 @@ fn expectation_body(it: &ExpectationResult) -> String {
 
 /// The sentence about an injection or an undo, and the lines of evidence under it.
 fn fault_texts(it: &FaultResult, undo: bool, verdict: Verdict) -> (String, String) {
-    let done = if undo { "undone, confirmed by reading back" } else { "applied and proven" };
+    let done = match undo {
+        true => "undone, confirmed by reading back".to_owned(),
+        false if it.is_claimed() => format!("applied; {}", sentences::injection(it)),
+        false => "applied and proven".to_owned(),
+    };
     let not = if undo { "its removal is not confirmed" } else { "it is not proven that it acts" };
     let reason = match (verdict, &it.problem) {
         (Verdict::Pass, _) => format!("{}: {done}", it.name),
@@ -178,6 +182,9 @@ fn fault_texts(it: &FaultResult, undo: bool, verdict: Verdict) -> (String, Strin
         (_, None) => format!("{}: {not}", it.name),
     };
     let mut lines = vec![it.description.clone(), format!("targets: {}", sentences::pods(&it.targets, 20))];
+    if it.felt == Some(false) && !undo {
+        lines.push("no request felt it: they went on as before".to_owned());
+    }
     for evidence in it.evidence.iter().filter(|evidence| (evidence.shows == Proof::Removed) == undo) {
         let holds = if evidence.holds { "holds" } else { "does not hold" };
         let shows = match evidence.shows {

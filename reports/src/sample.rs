@@ -70,6 +70,7 @@ pub fn passing() -> RunResult {
             phase: "partition".to_owned(),
             onset_s: Some(31.0),
             failover_s: Some(39.0),
+            struck_s: None,
             removed_s: Some(91.3),
             first_success_s: Some(91.35),
             recovered_s: Some(95.3),

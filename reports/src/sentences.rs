@@ -3,15 +3,17 @@
 //! What belongs here: sentences that more than one report says. What does not: how a number is written (`words`) and
 //! any markup. Texts of the result come out as they are; every report tames and escapes them.
 
+mod around;
 mod faults;
 mod felt;
 mod values;
 
 use shakedown_schemas::result::{ExpectationResult, LoadInfo, PhaseResult, RunInfo, ScenarioResult, Verdict};
 
+pub use self::around::around;
 pub use self::faults::{fault, fault_verdict, injection, undo};
 pub use self::felt::{felt, recovery};
-pub use self::values::{pods, variable};
+pub use self::values::{names_loads, pods, variable};
 use crate::text::shell_word;
 use crate::words;
 
@@ -47,11 +49,6 @@ pub fn without_verdict(verdict: Verdict, reason: &str) -> &str {
     let word = [words::verdict(verdict), verdict.word()];
     let rest = word.iter().find_map(|word| reason.strip_prefix(word)?.strip_prefix(": "));
     rest.unwrap_or(reason)
-}
-
-/// True when a scenario has more than one load, so that an expectation must say which it asks.
-pub fn names_loads(scenario: &ScenarioResult) -> bool {
-    scenario.loads.len().max(scenario.series.len()) > 1
 }
 
 /// The phase that the others are compared with: the last one before the first with faults, as the judge has it; the
@@ -94,6 +91,7 @@ pub fn notes(scenario: &ScenarioResult) -> Vec<String> {
             load.name
         ));
     }
+    notes.extend(around(scenario));
     notes
 }
 

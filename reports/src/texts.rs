@@ -104,6 +104,10 @@ fn phase(it: &mut PhaseResult, change: Change<'_>) {
         let Stats { errors, failed_after, .. } = &mut load.stats;
         keys(errors, change);
         keys(failed_after, change);
+        for group in &mut load.around {
+            keys(&mut group.stats.errors, change);
+            keys(&mut group.stats.failed_after, change);
+        }
         // The histogram in base64 is decoded, never shown.
     }
 }

@@ -91,6 +91,9 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
         let load = if several { format!(" [{}]", recovery.load) } else { String::new() };
         _ = writeln!(out, "  {}{load}: {}", recovery.phase, sentences::recovery(recovery));
     }
+    for sentence in sentences::around(scenario) {
+        _ = writeln!(out, "  {}", short(&sentence));
+    }
     // The reason often is the error itself.
     let errors = scenario.errors.iter().filter(|error| !scenario.reason.contains(error.as_str()));
     let left = scenario.leftovers.iter().map(|it| format!("{} ({})\n    {}", it.what, short(&it.error), it.command));

@@ -202,7 +202,12 @@ fn scenario_spans(spans: &mut Spans<'_>, it: &ScenarioResult, part: &str) {
         let Some(from) = fault.injecting_s else { continue };
         let name = format!("{part} fault {}", fault.name);
         let parent = format!("{part} phase {}", fault.phase);
-        let states = [("injected", fault.injected_s), ("proven", fault.proven_s), ("undoing", fault.undoing_s)];
+        let states = [
+            ("injected", fault.injected_s),
+            ("claimed", fault.claimed_s),
+            ("proven", fault.proven_s),
+            ("undoing", fault.undoing_s),
+        ];
         let states = states.into_iter().filter_map(|(state, moment)| Some((state, moment?)));
         let events = states.map(|(state, moment)| json!({"timeUnixNano": at(moment), "name": state})).collect();
         let pods: Vec<&str> = fault.targets.iter().map(|pod| pod.name.as_str()).collect();

@@ -134,6 +134,8 @@ pub enum FaultState {
     Injecting,
     /// Its objects are there; nothing proves yet that they act.
     Injected,
+    /// Its engine reports that it acts, and nothing else shows it.
+    Claimed,
     /// There is evidence that it acts.
     Proven,
     /// Its objects are being removed.
@@ -153,6 +155,7 @@ impl FaultState {
             Self::Planned => "planned",
             Self::Injecting => "injecting",
             Self::Injected => "injected",
+            Self::Claimed => "claimed",
             Self::Proven => "proven",
             Self::Undoing => "undoing",
             Self::Undone => "undone",

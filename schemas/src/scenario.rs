@@ -6,6 +6,7 @@
 
 mod expect;
 mod fault;
+mod including;
 mod load;
 mod safety;
 mod secret;
@@ -13,6 +14,7 @@ mod selector;
 
 pub use expect::*;
 pub use fault::*;
+pub use including::Including;
 pub(crate) use load::REQUEST_NAMES;
 pub use load::*;
 pub use safety::{BlastRadius, StopCondition, StopHttp, StopLatency, StopSuccessRate};
@@ -99,6 +101,11 @@ pub struct Phase {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["any", {"success_rate": {"max": "20%"}}]))]
     pub effect: Option<Effect>,
+    /// Which requests around the phase's faults its expectations include. Those that a fault meets in flight are the main damage
+    /// to answers that take long. Default `[in_flight]`; `[]` for none.
+    #[serde(default = "Including::usual", skip_serializing_if = "Including::is_usual")]
+    #[schemars(extend("examples" = [["in_flight", "injection", "removal"]]))]
+    pub including: Vec<Including>,
     /// What must hold for the requests of this phase.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<Expectation>,
@@ -127,8 +134,8 @@ impl Scenario {
     }
 
     /// The longest time for which a phase's first faults wait until the requests of the phase before have ended: the
-    /// longest timeout, and at most 10 s. Those requests count for that phase, and a fault that breaks them would be
-    /// blamed on it.
+    /// longest timeout, and at most 10 s. Those that end by then count for that phase; the others are in flight when the
+    /// fault strikes, and count for the phase of the fault.
     pub fn longest_calm(&self) -> std::time::Duration {
         self.load.values().map(|load| load.timeout.get()).max().unwrap_or_default().min(CALM)
     }

@@ -154,7 +154,7 @@ fn fault_bar(svg: &mut Svg, fault: &FaultResult, time: Scale, y: f64, end: f64) 
         fault.name,
         fault.state.word(),
         words::moment(from),
-        fault.proven_s.map_or("not proven".to_owned(), |t| format!("proven {}", words::moment(t))),
+        sentences::injection(fault),
         fault.undone_s.map_or("removal not confirmed".to_owned(), |t| format!("undone {}", words::moment(t))),
     );
     let (x0, x1) = (time.at(from), time.at(undone));

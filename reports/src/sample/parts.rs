@@ -218,6 +218,7 @@ pub fn phase_load(series: &LoadSeries, from: f64, to: f64) -> PhaseLoad {
     let encoded = hdrhistogram::serialization::Serializer::serialize(&mut serializer, &histogram, &mut bytes);
     encoded.expect("a histogram fits into memory");
     PhaseLoad {
+        around: Vec::new(),
         load: series.load.clone(),
         stats: Stats {
             requests,
@@ -334,6 +335,8 @@ pub(super) fn fault(start: f64, end: f64) -> FaultResult {
         state: FaultState::Undone,
         injecting_s: Some(start),
         injected_s: Some(start + 0.21),
+        claimed_s: None,
+        felt: Some(true),
         proven_s: Some(start + 0.84),
         undoing_s: Some(end),
         undone_s: Some(end + 0.4),

@@ -62,11 +62,19 @@ fn setting(list: &mut Vec<String>, name: &str, value: &Value) {
 
 /// Whether a fault was injected and proven, and when.
 pub fn injection(it: &FaultResult) -> String {
-    match (it.proven_s, it.injecting_s) {
+    match (it.proven_s.or(it.claimed_s), it.injecting_s) {
+        (Some(at), _) if it.is_claimed() => {
+            format!("claimed by {} at {}, not proven", engine(it), words::moment(at))
+        }
         (Some(at), _) => format!("proven at {}", words::moment(at)),
         (None, Some(_)) => "not proven".to_owned(),
         (None, None) => "never injected".to_owned(),
     }
+}
+
+/// The engine as people write it.
+fn engine(it: &FaultResult) -> &str {
+    if it.engine == "chaos-mesh" { "Chaos Mesh" } else { &it.engine }
 }
 
 /// Whether its removal was confirmed, and when.
@@ -127,6 +135,10 @@ mod tests {
         assert_eq!((injection(&it), undo(&it)), ("proven at 30.8s".to_owned(), "undone at 1m31.3s".to_owned()));
         (it.proven_s, it.undone_s) = (None, None);
         assert_eq!((injection(&it), undo(&it)), ("not proven".to_owned(), "removal not confirmed".to_owned()));
+        it.claimed_s = Some(31.0);
+        it.engine = "chaos-mesh".to_owned();
+        assert_eq!(injection(&it), "claimed by Chaos Mesh at 31.0s, not proven");
+        it.claimed_s = None;
         it.injecting_s = None;
         assert_eq!((injection(&it), undo(&it)), ("never injected".to_owned(), "nothing to undo".to_owned()));
         it.undo = Verdict::Error;

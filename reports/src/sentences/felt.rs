@@ -43,10 +43,14 @@ pub fn recovery(it: &Recovery) -> String {
         };
     };
     let failover = match it.failover_s {
-        Some(at) => format!("failed over after {}", words::seconds((at - onset).max(0.0))),
-        None => "no failover while the fault stood".to_owned(),
+        _ if it.struck_s.is_some() => String::new(),
+        Some(at) => format!(", failed over after {}", words::seconds((at - onset).max(0.0))),
+        None => ", no failover while the fault stood".to_owned(),
     };
-    let recovered = match (it.removed_s, it.recovered_s) {
+    let recovered = match (it.struck_s.or(it.removed_s), it.recovered_s) {
+        (Some(struck), Some(at)) if it.struck_s.is_some() => {
+            format!("recovered {} after the strike", words::seconds((at - struck).max(0.0)))
+        }
         (Some(removed), Some(at)) if at <= removed => "within tolerance when the removal was confirmed".to_owned(),
         (Some(removed), Some(at)) => {
             format!("recovered {} after the removal was confirmed", words::seconds(at - removed))
@@ -63,7 +67,7 @@ pub fn recovery(it: &Recovery) -> String {
         [.., last] => format!(", relapsed {} times, last at {}", it.relapses_s.len(), words::moment(*last)),
     };
     format!(
-        "out of tolerance from {}, {failover}, {recovered}{relapsed}; {} out of tolerance in all, {}",
+        "out of tolerance from {}{failover}, {recovered}{relapsed}; {} out of tolerance in all, {}",
         words::moment(onset),
         words::seconds(it.out_of_tolerance_s),
         words::plural(it.failed_requests as usize, "failed request")

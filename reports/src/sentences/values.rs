@@ -1,6 +1,11 @@
 //! Values of a result in words.
 
-use shakedown_schemas::result::PodRef;
+use shakedown_schemas::result::{PodRef, ScenarioResult};
+
+/// True when a scenario has more than one load, so that an expectation must say which it asks.
+pub fn names_loads(scenario: &ScenarioResult) -> bool {
+    scenario.loads.len().max(scenario.series.len()) > 1
+}
 
 /// The names of pods, the first few of many.
 pub fn pods(pods: &[PodRef], limit: usize) -> String {

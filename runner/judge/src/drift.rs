@@ -12,8 +12,8 @@
 
 use super::answer::CONFIDENCE;
 use super::bootstrap::{self, Windows};
-use super::recovery::{baseline_index, recovered};
-use super::stats::{cells, judged, sum};
+use super::recovery::{baseline_index, recovered, within};
+use super::stats::{judged, sum};
 use super::{samples, text};
 use shakedown_observe::chance::Chance;
 use shakedown_observe::{Cell, Histogram, LoadObservations, Observations};
@@ -52,7 +52,7 @@ impl Second {
             return None;
         }
         let (from_ns, to_ns) = recovered(observations, load, last_fault)?;
-        let after = || cells(load).filter(move |placed| placed.start_ns >= from_ns && placed.start_ns < to_ns);
+        let after = || within(load, from_ns, to_ns);
         let values = sum(&after().map(|placed| pick(placed.cell)).collect::<Vec<_>>(), Histogram::merge);
         let before = sum(&judged(load, first).map(|placed| pick(placed.cell)).collect::<Vec<_>>(), Histogram::merge);
         if values.len() < samples::percentile(quantile) {

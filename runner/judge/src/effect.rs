@@ -5,6 +5,7 @@ use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{ExpectationResult, Verdict};
 use shakedown_schemas::scenario::Effect;
 
+use super::around::Views;
 use super::expectations::one;
 use super::proof::{self, FALSE_PROOFS};
 use super::question::Question;
@@ -59,12 +60,13 @@ pub fn changed(phase: &str, felt: &[Felt]) -> Option<String> {
 /// The answer to a phase's `effect`: one, from all the loads that it asks. Any of them suffices.
 pub(super) fn result(
     scenario: &Scenario,
-    observations: &Observations,
+    views: &Views<'_>,
     phase: usize,
     wanted: &Effect,
     seed: u64,
     line: Option<u32>,
 ) -> ExpectationResult {
+    let observations = views.plain;
     let name = &scenario.phases[phase].name;
     let mut result = ExpectationResult {
         observed_text: "nothing".to_owned(),
@@ -97,7 +99,8 @@ pub(super) fn result(
     let question = Question::of(&expectation);
     let path = format!("phases[{phase}].effect");
     let loads = scenario.load.keys().filter(|load| expectation.load().is_none_or(|asked| asked == *load));
-    let answers = loads.map(|load| (load, one(scenario, observations, phase, &expectation, load, &path, seed)));
+    let answers =
+        loads.map(|load| (load, one(scenario, views.of(&expectation), phase, &expectation, load, &path, seed)));
     // A pass first, then a conclusive answer before an inconclusive one.
     let rank = |verdict: Verdict| match verdict {
         Verdict::Pass => 0,

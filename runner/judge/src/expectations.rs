@@ -5,6 +5,7 @@ use shakedown_schemas::result::ExpectationResult;
 use shakedown_schemas::scenario::Expectation;
 
 use super::answer::Answer;
+use super::around::{Views, is_by_due, terms};
 pub(super) use super::ask::one;
 use super::ask::unless_early;
 use super::question::Question;
@@ -24,10 +25,11 @@ pub fn expectations(
     line_of: &dyn Fn(&str) -> Option<u32>,
 ) -> Vec<ExpectationResult> {
     let mut results = Vec::new();
+    let views = Views::new(scenario, observations);
     for (phase, spec) in scenario.phases.iter().enumerate() {
         if let Some(wanted) = &spec.effect {
             let line = line_of(&format!("phases[{phase}].effect"));
-            results.push(effect::result(scenario, observations, phase, wanted, seed, line));
+            results.push(effect::result(scenario, &views, phase, wanted, seed, line));
         }
         for (index, expectation) in spec.expect.iter().enumerate() {
             let path = format!("phases[{phase}].expect[{index}]");
@@ -39,7 +41,10 @@ pub fn expectations(
             }
             let loads = scenario.load.keys().filter(|name| expectation.load().is_none_or(|asked| asked == *name));
             for load in loads {
-                let answer = one(scenario, observations, phase, expectation, load, &path, seed);
+                let mut answer = one(scenario, views.of(expectation), phase, expectation, load, &path, seed);
+                if !is_by_due(expectation) {
+                    answer.terms.extend(terms(scenario, observations, load, phase));
+                }
                 results.push(result(expectation, &spec.name, load, line, answer));
             }
         }

@@ -12,6 +12,7 @@
 //! - recovery is the settling time of windows of requests (`recovery`).
 
 mod answer;
+mod around;
 mod ask;
 mod baseline;
 mod bootstrap;
@@ -58,7 +59,7 @@ pub use phases::phases;
 pub use recovery::recoveries;
 pub use retry::{Retries, attempt, settle};
 pub use stats::{series, stats};
-pub use verdict::{BASELINE, exit_code, scenario_verdict};
+pub use verdict::{BASELINE, exit_code, remarks, scenario_verdict};
 
 /// Nanoseconds in seconds.
 fn seconds(nanoseconds: u64) -> f64 {

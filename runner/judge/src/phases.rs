@@ -4,7 +4,7 @@ use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{PhaseLoad, PhaseResult};
 
 use super::stats::{judged_seconds, stats, total};
-use super::{generator, hdr, seconds};
+use super::{around, generator, hdr, seconds};
 use shakedown_observe::{Observations, PhaseSpan};
 
 /// The phases as they were, with what each load's judged requests show.
@@ -25,6 +25,7 @@ pub fn phases(scenario: &Scenario, observations: &Observations) -> Vec<PhaseResu
                 PhaseLoad {
                     load: load.name.clone(),
                     stats: stats(&sum, judged_seconds(span)),
+                    around: around::around(scenario, load, index),
                     latency_hdr: hdr::hdr(&sum.latency),
                     generator: Some(generator::generator(scenario, load, index, span)),
                 }

@@ -20,14 +20,14 @@ use shakedown_schemas::scenario::{Expectation, RecoveryTime};
 
 use super::answer::{Answer, Asked};
 use super::limits::Limits;
-use super::{seconds, text};
-use shakedown_observe::{LoadObservations, Observations, PhaseSpan};
+use super::{around, seconds, text};
+use shakedown_observe::{LoadObservations, Observations};
 
 mod band;
 mod settling;
 
-pub(super) use band::{Band, Window, WindowState};
-use band::{KNOWN, baseline, within};
+pub(super) use band::{Band, Window, WindowState, within};
+use band::{KNOWN, baseline};
 use settling::Settling;
 
 /// The last phase without faults before the first with faults.
@@ -57,7 +57,8 @@ fn horizon(observations: &Observations, fault_phase: usize) -> u64 {
         .unwrap_or_default()
 }
 
-/// `recovery_time`: from the confirmed removal of the faults before this phase to the start of steadiness, in seconds.
+/// `recovery_time`: from the confirmed removal of the faults before this phase to the start of steadiness, in seconds. Faults
+/// that happen once have no removal: then from the strike.
 pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
     let limits = Limits { min: it.min.map(|it| it.as_secs_f64()), max: it.max.map(|it| it.as_secs_f64()) };
     let observations = asked.observations;
@@ -65,9 +66,10 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
         return Answer::inconclusive("no phase with faults comes before this one".to_owned());
     };
     let fault_span = &observations.phases[fault_phase];
-    let Some(removed_ns) = fault_span.removed_ns else {
+    let Some(removed_ns) = fault_span.recovers_from_ns() else {
         return Answer::inconclusive(format!("the faults of `{}` were not confirmed as removed", fault_span.name));
     };
+    let event = if fault_span.struck_ns.is_some() { "strike" } else { "removal" };
     let band = match Band::new(observations, asked.load, it) {
         Ok(band) => band,
         Err(why) => return Answer::inconclusive(why),
@@ -82,10 +84,14 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
     answer.term("p95 allowed", text::seconds(band.p95_us / 1e6));
     answer.term("window", text::seconds(resolution));
     answer.term("hold", it.hold.to_string());
-    answer.term("counted from", "the confirmed removal, by the runner's monotonic clock".to_owned());
+    let from = match fault_span.struck_ns {
+        Some(_) => "the strike, because the faults happen once",
+        None => "the confirmed removal",
+    };
+    answer.term("counted from", format!("{from}, by the runner's monotonic clock"));
     answer.term("decided by", "windows of requests by the moment when they were due".to_owned());
     if windows.iter().all(|window| window.state == WindowState::Unknown) {
-        let why = format!("no window of {} after the removal has {KNOWN} requests", text::seconds(resolution));
+        let why = format!("no window of {} after the {event} has {KNOWN} requests", text::seconds(resolution));
         return answer.verdict(Verdict::Inconclusive, why);
     }
     let settling = Settling::new(&band, &windows);
@@ -111,7 +117,7 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
             let value = seconds(start_ns - removed_ns);
             let held = observed - value;
             let answer = answer.observed(value, format!("> {}", text::seconds(value)), None);
-            let since = format!("within tolerance since {} after the removal{relapsed}", text::seconds(value));
+            let since = format!("within tolerance since {} after the {event}{relapsed}", text::seconds(value));
             if limits.low_enough(value) {
                 let more = text::seconds((it.hold.as_secs_f64() - held).max(resolution));
                 let why = format!(
@@ -133,7 +139,7 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
             }
             let expected = limits.text(text::seconds);
             let after = text::seconds(observed);
-            let why = format!("not recovered {after} after the removal{relapsed}, expected {expected}");
+            let why = format!("not recovered {after} after the {event}{relapsed}, expected {expected}");
             answer.verdict(Verdict::Fail, why)
         }
     }
@@ -156,13 +162,21 @@ fn relapses(settling: &Settling, removed_ns: u64) -> Option<String> {
 ///
 /// The band is that of the first `recovery_time` that asks this load about this phase, else the default one. A load
 /// without a usable baseline has no entry.
-pub fn recoveries(scenario: &Scenario, observations: &Observations) -> Vec<Recovery> {
+///
+/// `acting_s` says from when all faults of a phase, by its name, are known to act; none where that was never known. Nothing
+/// is a failover before.
+pub fn recoveries(
+    scenario: &Scenario,
+    observations: &Observations,
+    acting_s: &dyn Fn(&str) -> Option<f64>,
+) -> Vec<Recovery> {
     let mut recoveries = Vec::new();
     for (index, span) in observations.phases.iter().enumerate().filter(|(_, span)| span.has_faults) {
         for load in &observations.loads {
             let settings = settings(scenario, observations, index, &load.name);
             if let Ok(band) = Band::new(observations, load, &settings) {
-                recoveries.push(recovery(observations, load, index, span, band));
+                let acting_ns = acting_s(&span.name).map(|at_s| (at_s * 1e9) as u64);
+                recoveries.push(recovery(observations, load, index, band, acting_ns));
             }
         }
     }
@@ -186,29 +200,43 @@ fn recovery(
     observations: &Observations,
     load: &LoadObservations,
     index: usize,
-    span: &PhaseSpan,
     band: Band,
+    acting_ns: Option<u64>,
 ) -> Recovery {
-    let during = band.windows(load, span.start_ns, span.judged_to_ns);
-    let onset = during.iter().position(|window| window.state == WindowState::Bad);
-    let failover = onset.map(|onset| Settling::new(&band, &during[onset..])).unwrap_or_default();
+    let span = &observations.phases[index];
+    let from_ns = span.recovers_from_ns();
     let horizon_ns = horizon(observations, index);
-    let after = span.removed_ns.map_or_else(Vec::new, |removed| band.windows(load, removed, horizon_ns));
+    let after = from_ns.map_or_else(Vec::new, |from| band.windows(load, from, horizon_ns));
+    // What follows a strike is the recovery.
+    let during = band.windows(load, span.start_ns, span.struck_ns.and(from_ns).unwrap_or(span.judged_to_ns));
+    let is_bad = |window: &&Window| window.state == WindowState::Bad;
+    let onset_ns = during.iter().find(is_bad).map(|window| window.start_ns);
+    let failover = match (onset_ns, acting_ns) {
+        (Some(onset), Some(acting)) => {
+            let acts = during.partition_point(|window| window.start_ns < onset.max(acting));
+            Settling::new(&band, &during[acts..])
+        }
+        _ => Settling::default(),
+    };
+    let struck = after.iter().find(is_bad).filter(|_| span.struck_ns.is_some()).map(|window| window.start_ns);
+    let onset_ns = onset_ns.or(struck);
     let recovered = Settling::new(&band, &after);
-    let first_success = span.removed_ns.and_then(|removed| {
+    let first_success = from_ns.and_then(|removed| {
         load.segments.iter().filter_map(|segment| segment.first_success_ns).filter(|first| *first >= removed).min()
     });
     Recovery {
         load: load.name.clone(),
         phase: span.name.clone(),
-        onset_s: onset.map(|onset| seconds(during[onset].start_ns)),
+        onset_s: onset_ns.map(seconds),
         failover_s: failover.settled_ns.map(seconds),
         removed_s: span.removed_ns.map(seconds),
+        struck_s: span.struck_ns.map(seconds),
         first_success_s: first_success.filter(|first| *first < horizon_ns).map(seconds),
         recovered_s: recovered.settled_ns.map(seconds),
         relapses_s: failover.relapses_ns.iter().chain(&recovered.relapses_ns).map(|at_ns| seconds(*at_ns)).collect(),
         out_of_tolerance_s: out_of_tolerance(&during) + out_of_tolerance(&after),
         failed_requests: within(load, span.start_ns, horizon_ns)
+            .chain(around::in_flight(load, index))
             .map(|placed| placed.cell.requests() - placed.cell.succeeded)
             .sum(),
         resolution_s: seconds(band.window_ns),

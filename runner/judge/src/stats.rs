@@ -133,13 +133,14 @@ pub fn series(observations: &Observations) -> Vec<LoadSeries> {
 
 fn load_series(load: &LoadObservations) -> LoadSeries {
     let lengths = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
+    let stretches = load.stretches();
     let points = |length: u64| -> usize {
         let nanoseconds = length * 1_000_000_000;
-        load.segments.iter().map(|it| it.end_ns.saturating_sub(it.mark.at_ns).div_ceil(nanoseconds) as usize).sum()
+        stretches.iter().map(|it| it.end_ns.saturating_sub(it.mark.at_ns).div_ceil(nanoseconds) as usize).sum()
     };
     let window = lengths.into_iter().find(|length| points(*length) <= MOST_POINTS).unwrap_or(3600);
     let mut windows: Vec<(u64, u64, Cell)> = Vec::new();
-    for segment in &load.segments {
+    for segment in &*stretches {
         // A very long stretch has cells longer than any of these windows would be.
         let length_ns = (window * 1_000_000_000).next_multiple_of(segment.cell_ns);
         for (cells, index) in segment.cells.chunks((length_ns / segment.cell_ns) as usize).zip(0_u64..) {

@@ -52,6 +52,7 @@ impl Request<'_> {
 pub struct Timeline<'a> {
     interval: f64,
     spans: Vec<PhaseSpan>,
+    strikes: bool,
     answer: Box<dyn FnMut(Request<'_>) -> Outcome + 'a>,
 }
 
@@ -62,7 +63,7 @@ fn nanoseconds(seconds: f64) -> u64 {
 impl<'a> Timeline<'a> {
     /// Requests at this rate per second, on an exact schedule.
     pub fn new(rate: f64) -> Self {
-        Self { interval: 1.0 / rate, spans: Vec::new(), answer: Box::new(|it| it.ok_in(10.0)) }
+        Self { interval: 1.0 / rate, spans: Vec::new(), strikes: false, answer: Box::new(|it| it.ok_in(10.0)) }
     }
 
     /// Adds a phase without faults.
@@ -80,6 +81,7 @@ impl<'a> Timeline<'a> {
             planned_ns: end_ns - start_ns,
             has_faults: false,
             removed_ns: None,
+            struck_ns: None,
             complete: true,
         });
         self
@@ -92,6 +94,12 @@ impl<'a> Timeline<'a> {
             span.has_faults = true;
             span.removed_ns = Some(span.end_ns);
         })
+    }
+
+    /// The faults of the last phase happen once, at its beginning.
+    #[must_use]
+    pub fn once(self) -> Self {
+        self.edit(|span| span.struck_ns = Some(span.active_ns))
     }
 
     /// Excludes the first seconds of the last phase from its expectations.
@@ -122,6 +130,12 @@ impl<'a> Timeline<'a> {
         self
     }
 
+    /// Requests that have not ended when a phase with faults begins are in flight there: its faults strike then.
+    #[must_use]
+    pub fn strikes(self) -> Self {
+        Self { strikes: true, ..self }
+    }
+
     /// Sends every request and counts it into its cell.
     pub fn observe(mut self) -> Observations {
         let mut segments = Vec::new();
@@ -140,7 +154,12 @@ impl<'a> Timeline<'a> {
             }
         }
         let mut index = 0_u64;
+        let mut met = Vec::new();
         for segment in &mut segments {
+            let strike = self.spans.iter().enumerate().skip(segment.mark.phase + 1).find(|(_, span)| span.has_faults);
+            let strike = strike.filter(|_| self.strikes).map(|(phase, span)| (phase, span.start_ns));
+            let mark = Mark { phase: strike.map_or(0, |(phase, _)| phase), part: Part::InFlight, ..segment.mark };
+            let mut in_flight = Segment { mark, ..segment.clone() };
             let span = &self.spans[segment.mark.phase];
             loop {
                 let due_ns = nanoseconds(index as f64 * self.interval);
@@ -153,9 +172,16 @@ impl<'a> Timeline<'a> {
                     into: (due_ns - span.start_ns) as f64 / 1e9,
                     index,
                 });
-                count(segment, due_ns, outcome);
+                let ended_ns = due_ns + (outcome.ms * 1e6) as u64;
+                let is_met = strike.is_some_and(|(_, at_ns)| ended_ns > at_ns);
+                count(if is_met { &mut in_flight } else { &mut *segment }, due_ns, outcome);
                 index += 1;
             }
+            met.extend(in_flight.cells.iter().any(|cell| cell.requests() > 0).then_some(in_flight));
+        }
+        for segment in met {
+            let at = segments.partition_point(|it| it.mark.at_ns <= segment.mark.at_ns);
+            segments.insert(at, segment);
         }
         let load = LoadObservations {
             name: "load".to_owned(),

@@ -1,7 +1,10 @@
 //! From answers to one verdict, one sentence and one exit code.
 
 use shakedown_schemas::event::FaultState;
-use shakedown_schemas::result::{ExpectationResult, FaultResult, Leftover, ScenarioResult, Verdict};
+use shakedown_schemas::result::{
+    ExpectationResult, FaultResult, Leftover, PodChange, PodEvent, ScenarioResult, Verdict,
+};
+use shakedown_schemas::scenario::FaultInfo;
 
 use super::text;
 
@@ -70,6 +73,37 @@ fn passed(expectations: u64, faults: u64) -> String {
         0 => format!("passed: {held}"),
         count => format!("passed: {held}, {} applied and undone", text::counted(count, "fault")),
     }
+}
+
+/// What a pass must say in its headline, because it shows less than it seems to: faults that only their engine claims, that no
+/// request felt, or that made a target start again.
+pub fn remarks(result: &ScenarioResult) -> Vec<String> {
+    let injected = || result.faults.iter().filter(|fault| fault.injected_s.is_some());
+    let claimed = injected()
+        .filter(|fault| fault.is_claimed())
+        .map(|fault| format!("the fault `{}` is claimed by its engine ({}), not proven", fault.name, fault.engine));
+    let unfelt =
+        injected().filter(|fault| fault.felt == Some(false)).map(|fault| format!("no request felt `{}`", fault.name));
+    let restarted = result.pod_events.iter().filter(|event| event.change == PodChange::Restarted).filter_map(|event| {
+        let did = injected().find(|fault| made_restart(fault, event))?;
+        Some(format!("the target {} started again under `{}`", event.pod, did.name))
+    });
+    let mut remarks: Vec<String> = Vec::new();
+    for remark in claimed.chain(unfelt).chain(restarted) {
+        if !remarks.contains(&remark) {
+            remarks.push(remark);
+        }
+    }
+    remarks
+}
+
+/// Whether a target started again while a fault acted that is not meant to make it. The cluster tells moments to the second.
+fn made_restart(fault: &FaultResult, event: &PodEvent) -> bool {
+    let is_target = fault.targets.iter().any(|pod| pod.name == event.pod && pod.namespace == event.namespace);
+    let from_s = fault.injecting_s.unwrap_or(f64::INFINITY) - 1.0;
+    let to_s = fault.undone_s.unwrap_or(f64::INFINITY) + 1.0;
+    let is_meant = FaultInfo::of(&fault.kind).is_some_and(FaultInfo::is_once) || fault.kind == "pod_failure";
+    is_target && !is_meant && (from_s..to_s).contains(&event.at_s)
 }
 
 /// The exit code of a command that ran these scenarios: the first of 6 (something was left behind), 3 (error),

@@ -107,7 +107,12 @@ impl Starter {
     pub(super) fn new(pacing: &Pacing, seed: u64, load: &str, (part, parts): (usize, usize)) -> Self {
         match pacing {
             Pacing::Open { arrival, shapes } => Self::Open {
-                schedule: Schedule::new(*arrival, seed, load, (part as u64, parts as u64)),
+                schedule: Schedule::new(
+                    (*arrival, shapes.first().map_or(1, Shape::block)),
+                    seed,
+                    load,
+                    (part as u64, parts as u64),
+                ),
                 shapes: shapes.clone(),
             },
             Pacing::Closed { think_time, workers } => Self::Closed(Workers {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::job::{Job, micros};
 use shakedown_observe::{
-    CELL_NS, Cell, Failure, Histogram, LoadObservations, Mark, Marks, PackedCell, Part, Segment, Timings,
+    CELL_NS, Cell, Failure, Histogram, LoadObservations, Mark, Marks, PackedCell, Part, Segment, Strike, Timings,
 };
 
 /// A cell that ended so long ago is packed: few of its requests are still to come.
@@ -35,6 +35,13 @@ pub(super) struct Record {
     pub(super) failure: Option<Failure>,
     /// It was sent and never came to any end.
     pub(super) is_stuck: bool,
+}
+
+impl Record {
+    /// When it ended, in nanoseconds since the load's start.
+    fn end_ns(&self) -> u64 {
+        self.job.due_ns.saturating_add(u64::from(self.latency_us) * 1000)
+    }
 }
 
 /// The tokens of one answer, in the same few bytes however many there are.
@@ -130,6 +137,8 @@ pub(super) struct Ledger {
 struct State {
     /// By the moment when they begin.
     stretches: BTreeMap<u64, Stretch>,
+    /// Their requests that were in flight when a fault struck, and the index of the fault's phase.
+    in_flight: BTreeMap<u64, (usize, Stretch)>,
     issued: u64,
     live: LiveCounts,
 }
@@ -174,10 +183,10 @@ impl Ledger {
 
     /// Counts what happened, and empties it. `issued` is how many requests were issued in all.
     pub(super) fn take(&self, news: &mut News, issued: u64, now_ns: u64) {
-        let marks = self.marks.all();
+        let (marks, strikes) = (self.marks.all(), self.marks.strikes());
         let mut state = self.state();
         state.issued = issued;
-        state.count(news, &marks, now_ns);
+        state.count(news, &marks, &strikes, now_ns);
     }
 
     /// What ended since the last call.
@@ -204,8 +213,17 @@ fn stretch_of(marks: &[Mark], at_ns: u64) -> (u64, u64) {
     (begin, marks.get(following).map_or(u64::MAX, |next| next.at_ns))
 }
 
+/// The fault that struck after the stretch of a moment had begun, while it was none of that stretch's: the requests of the
+/// stretch that had not ended by then count for the fault's phase.
+fn strike_after(marks: &[Mark], strikes: &[Strike], at_ns: u64) -> Option<Strike> {
+    let following = marks.partition_point(|mark| mark.at_ns <= at_ns);
+    let stretch = following.checked_sub(1).map(|index| marks[index]);
+    let is_own = |strike: &Strike| stretch.is_some_and(|mark| mark.phase == strike.phase && mark.part != Part::Waiting);
+    strikes.iter().find(|strike| strike.at_ns > at_ns && !is_own(strike)).copied()
+}
+
 impl State {
-    fn count(&mut self, news: &mut News, marks: &[Mark], now_ns: u64) {
+    fn count(&mut self, news: &mut News, marks: &[Mark], strikes: &[Strike], now_ns: u64) {
         // Neighbours share a cell, so that each cell is looked up once. They are nearly in order already.
         news.records.sort_by_key(|record| record.job.due_ns);
         let mut values = Vec::new();
@@ -218,13 +236,28 @@ impl State {
         while let Some(first) = rest.first() {
             let (begin, end) = stretch_of(marks, first.job.due_ns);
             let (records, others) = rest.split_at(rest.partition_point(|record| record.job.due_ns < end));
-            self.stretch(begin).count(records, &mut values);
+            match strike_after(marks, strikes, first.job.due_ns) {
+                None => self.stretch(begin).count(records, &mut values),
+                Some(strike) => {
+                    let (struck, before): (Vec<Record>, Vec<Record>) =
+                        records.iter().cloned().partition(|record| record.end_ns() > strike.at_ns);
+                    self.stretch(begin).count(&before, &mut values);
+                    if !struck.is_empty() {
+                        self.in_flight(begin, strike.phase).count(&struck, &mut values);
+                    }
+                }
+            }
             rest = others;
         }
         news.records.clear();
         for Gap { due_ns, gap_us, count } in news.gaps.drain(..) {
             let (begin, _) = stretch_of(marks, due_ns);
-            self.stretch(begin).cell(due_ns).token_gaps.record_n(gap_us.into(), count.into());
+            // A gap has just ended: its stream was in flight if it was due before.
+            let stretch = match strike_after(marks, strikes, due_ns) {
+                Some(strike) => self.in_flight(begin, strike.phase),
+                None => self.stretch(begin),
+            };
+            stretch.cell(due_ns).token_gaps.record_n(gap_us.into(), count.into());
         }
         for Made { at_ns, connect_us, tls_us } in news.made.drain(..) {
             let (begin, _) = stretch_of(marks, at_ns);
@@ -232,31 +265,30 @@ impl State {
             timings.connect.record(connect_us.into());
             tls_us.into_iter().for_each(|tls_us| timings.tls.record(tls_us.into()));
         }
-        for stretch in self.stretches.values_mut() {
+        let in_flight = self.in_flight.values_mut().map(|(_, stretch)| stretch);
+        for stretch in self.stretches.values_mut().chain(in_flight) {
             stretch.cool(now_ns);
         }
     }
 
+    fn in_flight(&mut self, begin_ns: u64, phase: usize) -> &mut Stretch {
+        &mut self.in_flight.entry(begin_ns).or_insert_with(|| (phase, Stretch::new(begin_ns))).1
+    }
+
     fn stretch(&mut self, begin_ns: u64) -> &mut Stretch {
-        self.stretches.entry(begin_ns).or_insert_with(|| Stretch {
-            begin_ns,
-            cell_ns: CELL_NS,
-            cold: Vec::new(),
-            hot: BTreeMap::new(),
-            timings: Timings::default(),
-            first_success_ns: None,
-        })
+        self.stretches.entry(begin_ns).or_insert_with(|| Stretch::new(begin_ns))
     }
 
     fn close(mut self, mut marks: Vec<Mark>, end_ns: u64) -> LoadObservations {
-        let earliest = self.stretches.keys().next().copied().unwrap_or(u64::MAX);
+        let begins = self.stretches.keys().chain(self.in_flight.keys());
+        let earliest = begins.min().copied().unwrap_or(u64::MAX);
         if marks.first().is_none_or(|first| first.at_ns > earliest) {
             // Requests from before the first mark are seen, but nobody's to judge.
             let phase = marks.first().map_or(0, |first| first.phase);
             marks.insert(0, Mark { at_ns: 0, phase, part: Part::Settling });
         }
         let ends = marks.iter().skip(1).map(|next| next.at_ns).chain([end_ns]);
-        let segments = marks.iter().zip(ends).map(|(mark, end)| {
+        let segments = marks.iter().zip(ends).flat_map(|(mark, end)| {
             let end_ns = end.max(mark.at_ns);
             let mut segment = match self.stretches.remove(&mark.at_ns) {
                 Some(counted) => counted.close(*mark, end_ns),
@@ -264,12 +296,17 @@ impl State {
             };
             let whole = (end_ns - mark.at_ns).div_ceil(segment.cell_ns) as usize;
             segment.cells.resize(whole.max(segment.cells.len()), Cell::default());
-            segment
+            let in_flight = self
+                .in_flight
+                .remove(&mark.at_ns)
+                .map(|(phase, counted)| counted.close(Mark { at_ns: mark.at_ns, phase, part: Part::InFlight }, end_ns));
+            [Some(segment), in_flight].into_iter().flatten().collect::<Vec<_>>()
         });
         let mut seen =
             LoadObservations { segments: segments.collect(), issued: self.issued, ..LoadObservations::default() };
         // What was counted from a mark that was taken back would be the timeline's error. It is not lost.
-        for (begin_ns, counted) in self.stretches {
+        let lost = self.in_flight.into_iter().map(|(begin_ns, (_, counted))| (begin_ns, counted));
+        for (begin_ns, counted) in self.stretches.into_iter().chain(lost) {
             let index = seen.segments.partition_point(|segment| segment.mark.at_ns <= begin_ns).saturating_sub(1);
             let mark = seen.segments[index].mark;
             seen.segments[index].merge(counted.close(mark, mark.at_ns));
@@ -279,6 +316,11 @@ impl State {
 }
 
 impl Stretch {
+    fn new(begin_ns: u64) -> Self {
+        let (cold, hot, timings) = (Vec::new(), BTreeMap::new(), Timings::default());
+        Self { begin_ns, cell_ns: CELL_NS, cold, hot, timings, first_success_ns: None }
+    }
+
     fn close(mut self, mark: Mark, end_ns: u64) -> Segment {
         self.cool(u64::MAX);
         let cells = self.cold.iter().map(PackedCell::unpack).collect();

@@ -5,6 +5,12 @@
 //! with the service that it measures. A phase's pace continues the curve where the phase begins, so that no border
 //! loses a request or sends one twice.
 //!
+//! By default the requests of a block, which is a second or a whole part of one, are due at independent random moments within
+//! the block, drawn from the seed: a Poisson process of which each block has exactly its number. The rate is exact from
+//! block to block. Evenly spaced requests keep step with whatever else is periodic: 20/s next to a probe of 10/s, through
+//! three backends in turn, never met the slow one. Moving each request within its own interval would not change that: the
+//! order of the two streams stays the same.
+//!
 //! With arrivals by chance the curve is passed at the sums of exponential steps instead of at the whole numbers, which
 //! makes a Poisson process of the curve's rate (the time change of Çınlar, "Introduction to Stochastic Processes", 1975,
 //! section 4.7).
@@ -15,6 +21,10 @@ use shakedown_schemas::scenario::{Arrival, Leg, Pace};
 
 use shakedown_observe::chance::Chance;
 use shakedown_observe::{Mark, Part};
+
+/// The most requests that jitter takes together: enough that nothing keeps step with them, and few enough that they are no
+/// burst.
+const MOST_OF_A_BLOCK: u64 = 20;
 
 /// The pace of one phase.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +44,13 @@ impl Shape {
     /// The highest rate, per second.
     pub(super) fn highest(&self) -> f64 {
         self.legs.iter().flat_map(|leg| [leg.from, leg.to]).fold(self.last, f64::max)
+    }
+
+    /// How many requests jitter takes together: a second's at this rate, or a whole part of them where they are many.
+    pub(super) fn block(&self) -> u64 {
+        let per_second = self.highest().round().max(1.0) as u64;
+        let part = (MOST_OF_A_BLOCK / 4..=MOST_OF_A_BLOCK).rev().find(|part| per_second.is_multiple_of(*part));
+        if per_second <= MOST_OF_A_BLOCK { per_second } else { part.unwrap_or(MOST_OF_A_BLOCK) }
     }
 
     fn first(&self) -> f64 {
@@ -96,7 +113,7 @@ impl Curve {
                 begun = Some(mark.phase);
                 curve.add(mark.at_ns, shape.first(), 0.0);
             }
-            if shaped != Some(mark.phase) && mark.part != Part::Injecting {
+            if shaped != Some(mark.phase) && !matches!(mark.part, Part::Waiting | Part::Injecting) {
                 shaped = Some(mark.phase);
                 let mut at_ns = mark.at_ns;
                 for leg in &shape.legs {
@@ -155,6 +172,18 @@ impl Curve {
     }
 }
 
+/// How the places of requests on the curve are drawn.
+#[derive(Debug, Clone)]
+enum Draw {
+    /// At the whole numbers.
+    Steady,
+    /// Anywhere within a block of this many requests: their places in rising order, as shares of the block, and how many blocks
+    /// were drawn.
+    Jittered { chance: Chance, requests: u64, places: Vec<f64>, drawn: u64 },
+    /// At the sums of exponential steps.
+    Poisson(Chance),
+}
+
 /// Part `part` of `parts` of a load's schedule: the requests `part`, `part + parts`, `part + 2 * parts`, ...
 ///
 /// All parts together are exactly the whole, so that each engine thread, and each machine, can keep its own.
@@ -167,21 +196,25 @@ pub(super) struct Schedule {
     next: u64,
     /// Where on the curve it is.
     number: f64,
-    /// Draws the steps between arrivals, where they come by chance.
-    chance: Option<Chance>,
+    /// Draws the moments, unless they are evenly spaced.
+    draw: Draw,
     /// When it is due; none when it never is, as far as is known.
     due_ns: Option<u64>,
 }
 
 impl Schedule {
-    /// A part of the schedule of the load of this name.
-    pub(super) fn new(arrival: Arrival, seed: u64, load: &str, (part, parts): (u64, u64)) -> Self {
-        let chance = match arrival {
-            Arrival::Constant => None,
-            Arrival::Poisson => Some(Chance::new(seed, &["arrivals", load])),
+    /// A part of the schedule of the load of this name. With jitter, each block of so many requests is exact.
+    pub(super) fn new((arrival, block): (Arrival, u64), seed: u64, load: &str, (part, parts): (u64, u64)) -> Self {
+        let chance = || Chance::new(seed, &["arrivals", load]);
+        let draw = match arrival {
+            Arrival::Steady => Draw::Steady,
+            Arrival::Jittered => {
+                Draw::Jittered { chance: chance(), requests: block.max(1), places: Vec::new(), drawn: 0 }
+            }
+            Arrival::Poisson => Draw::Poisson(chance()),
         };
         let mut schedule =
-            Self { curve: Curve::default(), hint: 0, parts, next: part, number: 0.0, chance, due_ns: None };
+            Self { curve: Curve::default(), hint: 0, parts, next: part, number: 0.0, draw, due_ns: None };
         schedule.step(part + 1);
         schedule
     }
@@ -218,10 +251,20 @@ impl Schedule {
 
     /// Goes on by so many requests of the whole.
     fn step(&mut self, requests: u64) {
-        match &mut self.chance {
-            None => self.number = self.next as f64,
-            // One by one, so that every part comes to the same sums.
-            Some(chance) => (0..requests).for_each(|_| self.number += chance.exponential()),
+        // One by one, so that every part draws the same for each request.
+        match &mut self.draw {
+            Draw::Steady => self.number = self.next as f64,
+            Draw::Jittered { chance, requests, places, drawn } => {
+                let (block, place) = (self.next / *requests, (self.next % *requests) as usize);
+                while *drawn <= block {
+                    places.clear();
+                    places.extend((0..*requests).map(|_| chance.uniform()));
+                    places.sort_unstable_by(f64::total_cmp);
+                    *drawn += 1;
+                }
+                self.number = (block as f64 + places[place]) * *requests as f64;
+            }
+            Draw::Poisson(chance) => (0..requests).for_each(|_| self.number += chance.exponential()),
         }
     }
 }

@@ -32,6 +32,10 @@ fn planned(server: &HttpServer, load: serde_json::Value) -> PlannedLoad {
 /// A load of what listens at an address.
 fn planned_at(address: SocketAddr, load: serde_json::Value) -> PlannedLoad {
     let mut load = load;
+    // Counts are exact to the request where requests are evenly spaced.
+    if load.get("rate").is_some() && load.get("arrival").is_none() {
+        load["arrival"] = "steady".into();
+    }
     for kind in ["http", "openai"] {
         if let Some(kind) = load.get_mut(kind) {
             kind["url"] = "http://ignored".into();

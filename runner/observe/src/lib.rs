@@ -17,7 +17,7 @@ pub use cell::{Cell, PackedCell};
 pub use failure::Failure;
 pub use histogram::Histogram;
 pub use load::{CELL_NS, LoadObservations, Segment, Timings};
-pub use marks::{Known, Mark, Marks, Part};
+pub use marks::{Known, Mark, Marks, Part, Strike};
 pub use outside::{LinesSeen, Outside, PodSeen, PodsSeen};
 
 /// Everything that one scenario's run saw. Times are nanoseconds since the load's start, by the monotonic clock.
@@ -52,6 +52,17 @@ pub struct PhaseSpan {
     pub has_faults: bool,
     /// When the removal of the last of its faults was confirmed; none without faults or when that failed.
     pub removed_ns: Option<u64>,
+    /// When the last of its faults struck, where all of them happen once and leave nothing to remove (a pod that is killed):
+    /// recovery counts from then. None otherwise.
+    pub struck_ns: Option<u64>,
     /// True when the phase lasted as long as the scenario asks for.
     pub complete: bool,
+}
+
+impl PhaseSpan {
+    /// From when recovery counts: the strike of faults that happen once, else the confirmed removal. None where the removal
+    /// was not confirmed.
+    pub fn recovers_from_ns(&self) -> Option<u64> {
+        self.removed_ns.map(|removed| self.struck_ns.unwrap_or(removed))
+    }
 }

@@ -1,7 +1,9 @@
 //! What one load sent and got, and how the parts of a load become the whole: counts and histograms are sums, so that it
 //! makes no difference how many threads or machines sent it.
 
-use super::{Cell, Failure, Histogram, Mark};
+use std::borrow::Cow;
+
+use super::{Cell, Failure, Histogram, Mark, Part};
 
 /// The length of the shortest cell, in nanoseconds: the finest grain in which requests can be told apart after the run.
 pub const CELL_NS: u64 = 250_000_000;
@@ -13,8 +15,8 @@ pub struct LoadObservations {
     pub name: String,
     /// True for an open loop, in which requests are due on a schedule.
     pub is_open: bool,
-    /// The stretches between the timeline's marks, in order. Every request is in exactly one, by the moment when it
-    /// was due.
+    /// The stretches between the timeline's marks, in order, each followed by its requests that were in flight when a later
+    /// phase's fault struck ([`Part::InFlight`]). Every request is in exactly one, by the moment when it was due.
     pub segments: Vec<Segment>,
     /// How many requests the engine issued, counted apart from what became of them. It is the sum of all outcomes.
     pub issued: u64,
@@ -98,6 +100,22 @@ impl LoadObservations {
         failed.filter(|(failure, _): &(&Failure, _)| failure.is_not_sent()).map(|(_, count)| count).sum()
     }
 
+    /// The stretches of time, with the requests that were in flight where they were due.
+    pub fn stretches(&self) -> Cow<'_, [Segment]> {
+        let in_flight = |segment: &Segment| segment.mark.part == Part::InFlight;
+        if !self.segments.iter().any(in_flight) {
+            return Cow::Borrowed(&self.segments);
+        }
+        let mut stretches: Vec<Segment> = Vec::new();
+        for segment in &self.segments {
+            match stretches.last_mut().filter(|_| in_flight(segment)) {
+                Some(last) => last.merge(segment.clone()),
+                None => stretches.push(segment.clone()),
+            }
+        }
+        Cow::Owned(stretches)
+    }
+
     /// Adds what another part of the same load sent and got. Both know the same marks.
     pub fn merge(&mut self, other: Self) {
         self.issued += other.issued;
@@ -114,7 +132,8 @@ impl LoadObservations {
             match self.segments.iter_mut().find(|known| known.mark == segment.mark) {
                 Some(known) => known.merge(segment),
                 None => {
-                    let at = self.segments.partition_point(|known| known.mark.at_ns <= segment.mark.at_ns);
+                    let place = |mark: Mark| (mark.at_ns, mark.part == Part::InFlight);
+                    let at = self.segments.partition_point(|known| place(known.mark) <= place(segment.mark));
                     self.segments.insert(at, segment);
                 }
             }

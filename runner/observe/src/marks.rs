@@ -10,6 +10,8 @@ use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 /// What a stretch of a phase is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
+    /// The phase's faults wait for the answers that the phase before is owed. Nothing acts yet.
+    Waiting,
     /// The phase's faults are being injected.
     Injecting,
     /// The phase settles: recorded, not judged.
@@ -18,6 +20,18 @@ pub enum Part {
     Judged,
     /// The phase's faults are being undone.
     Undoing,
+    /// Not a stretch of time: requests that were due before the phase's first fault struck, and had not ended by then. Its
+    /// segment begins with the stretch in which they were due.
+    InFlight,
+}
+
+/// The moment from which the first fault of a phase may act: its injection begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Strike {
+    /// When, in nanoseconds since the load's start.
+    pub at_ns: u64,
+    /// The index of the phase.
+    pub phase: usize,
 }
 
 /// The beginning of a stretch.
@@ -38,6 +52,8 @@ pub struct Known {
     pub version: u64,
     /// The marks, in order of time.
     pub marks: Vec<Mark>,
+    /// When the first fault of each phase struck, in order of time.
+    pub strikes: Vec<Strike>,
     /// When the load ends: nothing is due from then on. None while it goes on.
     pub end_ns: Option<u64>,
 }
@@ -92,6 +108,16 @@ impl Marks {
         at_ns
     }
 
+    /// A fault of a phase strikes now. Only the first of a phase counts.
+    pub fn strike_now(&self, phase: usize, now_ns: impl FnOnce() -> u64) {
+        let mut state = self.write();
+        if state.known.strikes.iter().all(|strike| strike.phase != phase) {
+            let at_ns = now_ns();
+            state.known.strikes.push(Strike { at_ns, phase });
+            state.changed();
+        }
+    }
+
     /// The load ends now, and says when that is.
     pub fn end_now(&self, now_ns: impl FnOnce() -> u64) -> u64 {
         let mut state = self.write();
@@ -104,6 +130,11 @@ impl Marks {
     /// All marks, in order of time.
     pub fn all(&self) -> Vec<Mark> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).known.marks.clone()
+    }
+
+    /// When the first fault of each phase struck, in order of time.
+    pub fn strikes(&self) -> Vec<Strike> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).known.strikes.clone()
     }
 
     /// What is known now, if that is another version than this.
@@ -133,6 +164,15 @@ mod tests {
         marks.begin(mark(5, Part::Judged));
         assert_eq!(marks.begin_now(0, Part::Undoing, || 3), 3);
         assert_eq!(marks.all(), [mark(0, Part::Settling), mark(3, Part::Undoing)]);
+    }
+
+    #[test]
+    fn only_the_first_fault_of_a_phase_strikes() {
+        let marks = Marks::default();
+        marks.strike_now(1, || 5);
+        marks.strike_now(1, || 7);
+        marks.strike_now(3, || 9);
+        assert_eq!(marks.strikes(), [Strike { at_ns: 5, phase: 1 }, Strike { at_ns: 9, phase: 3 }]);
     }
 
     #[test]

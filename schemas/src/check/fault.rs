@@ -4,7 +4,7 @@
 use super::Findings;
 use super::selector::{narrowing, selector};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::scenario::{Fault, Phase};
+use crate::scenario::{Fault, Phase, Prove};
 
 pub(super) fn check(path: &str, phase: &Phase, fault: &Fault, findings: &mut Findings<'_>) {
     let path = format!("{path}.{}", fault.kind());
@@ -13,6 +13,13 @@ pub(super) fn check(path: &str, phase: &Phase, fault: &Fault, findings: &mut Fin
         narrowing(&format!("{path}.pods"), targets, findings);
     }
     time(&path, phase, fault, findings);
+    if fault.prove() == Prove::Witness && fault.info().is_claimed() {
+        findings.push(
+            &format!("{path}.prove"),
+            Diagnostic::error(Code::Proof, "a witness can only show that a link is cut")
+                .help("write `prove: traffic`, which asks for a change in the run's own requests"),
+        );
+    }
     fault.check(&path, findings);
 }
 

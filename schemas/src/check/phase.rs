@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Findings, fault, key_name, name, written};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::scenario::Scenario;
+use crate::scenario::{Including, Scenario};
 
 pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
     let mut phases: BTreeMap<&str, u32> = BTreeMap::new();
@@ -43,6 +43,13 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
                     format!("the settle time of {} covers the whole phase of {}", phase.settle, phase.duration),
                 )
                 .help("shorten `settle`, or lengthen the phase"),
+            );
+        }
+        if phase.faults.is_empty() && phase.including.iter().any(|it| *it != Including::InFlight) {
+            findings.push(
+                &format!("{path}.including"),
+                Diagnostic::error(Code::Including, "this phase has no faults that could be injected or undone")
+                    .help("write `including` in the phase with the faults"),
             );
         }
         for (fault_name, it) in &phase.faults {

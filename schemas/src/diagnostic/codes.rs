@@ -83,6 +83,7 @@ codes! {
     Effect = "S079", "An effect that nothing could have.";
     StopCondition = "S080", "A stop condition that can never hold, or always does.";
     BlastRadius = "S081", "A blast radius that says nothing or allows nothing.";
+    Including = "S082", "Requests around a fault where there is none.";
 }
 
 #[cfg(test)]

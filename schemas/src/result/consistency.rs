@@ -27,7 +27,10 @@ impl ScenarioResult {
             let mut judged = 0;
             for (phase, it) in phases.filter(|(_, it)| it.load == load.name) {
                 judged += it.stats.requests;
-                found.extend(it.stats.inconsistency().map(|what| format!("load `{}` in `{phase}`: {what}", load.name)));
+                let around = it.around.iter().map(|group| &group.stats);
+                judged += around.clone().map(|stats| stats.requests).sum::<u64>();
+                let problems = std::iter::once(&it.stats).chain(around).filter_map(Stats::inconsistency);
+                found.extend(problems.map(|what| format!("load `{}` in `{phase}`: {what}", load.name)));
             }
             if judged > outcomes {
                 found.push(format!("load `{}`: the phases have {judged} of {outcomes} requests", load.name));

@@ -33,6 +33,13 @@ pub struct FaultResult {
     /// When all its objects were there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub injected_s: Option<f64>,
+    /// When its engine reported that it acts, where nothing else shows it: it is claimed, and not proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_s: Option<f64>,
+    /// Whether any request felt it: the requests of its phase changed by more than chance. None where there is nothing to
+    /// compare with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub felt: Option<bool>,
     /// When there was evidence that it acts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proven_s: Option<f64>,
@@ -54,6 +61,13 @@ pub struct FaultResult {
     /// The line of the fault in the file, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
+}
+
+impl FaultResult {
+    /// Whether it was injected, and only its engine says that it acts.
+    pub const fn is_claimed(&self) -> bool {
+        self.claimed_s.is_some() && self.proven_s.is_none()
+    }
 }
 
 /// A pod, exactly.

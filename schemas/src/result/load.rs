@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Generator, LatencyStats};
+use crate::scenario::Including;
 
 /// One load and how it reached its service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -72,12 +73,29 @@ pub struct PhaseLoad {
     /// The numbers.
     #[serde(flatten)]
     pub stats: Stats,
+    /// The requests around the phase's faults, which are not in the numbers: in flight when the first fault struck, and due
+    /// during injection and removal. A group without requests is missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub around: Vec<Around>,
     /// All latencies of the judged part as an HDR histogram in microseconds: V2 with DEFLATE, in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_hdr: Option<String>,
     /// How the load generator did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generator: Option<Generator>,
+}
+
+/// A group of requests around the faults of a phase, apart from the judged ones.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Around {
+    /// Which requests.
+    pub group: Including,
+    /// Whether the expectations of the phase include them.
+    pub included: bool,
+    /// For how long requests of this group were due, in seconds; 0 for those in flight.
+    pub length_s: f64,
+    /// The numbers.
+    pub stats: Stats,
 }
 
 /// Counts and latencies of a set of requests.
@@ -189,6 +207,9 @@ pub struct Recovery {
     /// When the removal of the faults was confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed_s: Option<f64>,
+    /// When the last fault struck, where all of them happen once and leave nothing to remove. Recovery counts from then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub struck_s: Option<f64>,
     /// The first request after the removal that succeeded was due then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_success_s: Option<f64>,

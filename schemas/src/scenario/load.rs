@@ -41,7 +41,7 @@ load_kinds! {
         /// phase, which may have a pace of its own.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub rate: Option<Pace>,
-        /// Open loop: how requests are spread over time. Default `constant`.
+        /// Open loop: how requests are spread over time. Default `jittered`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub arrival: Option<Arrival>,
         /// Closed loop: so many workers, each sending its next request after its last answer. It hides stalls: a service

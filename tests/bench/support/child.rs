@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub fn run(words: &[String]) {
     let [url, seconds, options @ ..] = words else { panic!("the child needs a URL and a number of seconds") };
     let seconds: u64 = seconds.parse().expect("a number of seconds");
-    let mut load = json!({"http": {"url": url}});
+    let mut load = json!({"http": {"url": url}, "arrival": "steady"});
     let mut rate = None;
     let mut wants_result = false;
     for pair in options.chunks_exact(2) {
@@ -33,7 +33,7 @@ pub fn run(words: &[String]) {
             "streams_per_second" => {
                 rate = Some(value);
                 let stream = json!({"url": url, "model": "m", "prompt": "p", "max_tokens": 100, "stream": true});
-                load = json!({"openai": stream, "rate": format!("{value}/s")});
+                load = json!({"openai": stream, "rate": format!("{value}/s"), "arrival": "steady"});
             }
             "limit" => load["max_in_flight"] = (value as u64).into(),
             "result" => wants_result = true,

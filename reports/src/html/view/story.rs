@@ -107,7 +107,10 @@ pub(super) fn fault_view(scenario: &ScenarioResult, it: &FaultResult) -> FaultVi
         times: vec![
             ("injecting", moment(it.injecting_s)),
             ("injected", moment(it.injected_s)),
-            ("proven", moment(it.proven_s)),
+            match it.is_claimed() {
+                true => ("claimed, not proven", moment(it.claimed_s)),
+                false => ("proven", moment(it.proven_s)),
+            },
             ("undoing", moment(it.undoing_s)),
             ("undone, confirmed", moment(it.undone_s)),
         ],

@@ -10,7 +10,7 @@ use super::run::Seen;
 use super::traffic;
 use crate::plan::Plan;
 use crate::timeline::Breach;
-use shakedown_faults::effect;
+use shakedown_faults::effect::{self, Traffic};
 use shakedown_judge as judge;
 
 /// The answers.
@@ -35,12 +35,14 @@ impl Execution<'_> {
         }
         warnings.extend(of_loads(&seen.loads));
         let faults = self.faults(plan, seen, &mut warnings);
+        let acting_s = |phase: &str| acting_s(&faults, phase);
+        let recoveries = judge::recoveries(scenario, observations, &acting_s);
         Judged {
             expectations: self.expectations(seen),
             faults,
             phases: judge::phases(scenario, observations),
             series: judge::series(observations),
-            recoveries: judge::recoveries(scenario, observations),
+            recoveries,
             warnings,
         }
     }
@@ -81,6 +83,12 @@ impl Execution<'_> {
             let traffic = traffic::of(&fault.phase, &felt);
             let direction = spec.direction.unwrap_or(Direction::Both);
             warnings.extend(effect::conclude(&mut fault, &spec.plan.effect, direction, &traffic));
+            fault.felt = match &traffic {
+                _ if fault.injected_s.is_none() => None,
+                Traffic::Changed { .. } => Some(true),
+                Traffic::Unchanged { .. } => Some(false),
+                Traffic::Unknown => None,
+            };
             if fault.injected_s.is_some()
                 && let Some(words) = judge::changed(&fault.phase, &felt)
             {
@@ -92,6 +100,13 @@ impl Execution<'_> {
         });
         concluded.collect()
     }
+}
+
+/// From when all faults of a phase that were injected are known to act, or are claimed to; none where one never was.
+fn acting_s(faults: &[FaultResult], phase: &str) -> Option<f64> {
+    let injected = faults.iter().filter(|fault| fault.phase == phase && fault.injecting_s.is_some());
+    let acting = injected.map(|fault| fault.proven_s.or(fault.claimed_s));
+    acting.reduce(|a, b| a.zip(b).map(|(a, b)| a.max(b))).flatten()
 }
 
 /// What the way in which loads were sent does to their numbers.

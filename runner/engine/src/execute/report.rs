@@ -9,7 +9,7 @@ use super::run::Seen;
 use crate::plan::Options;
 use crate::timeline::Outcome;
 use shakedown_cluster::Cluster;
-use shakedown_judge::scenario_verdict;
+use shakedown_judge::{remarks, scenario_verdict};
 
 impl Execution<'_> {
     /// Puts facts, answers and the cluster's diagnostics into the result.
@@ -75,4 +75,7 @@ pub(super) fn empty(document: &Document, cluster: Option<&Cluster>, options: &Op
 pub(super) fn conclude(result: &mut ScenarioResult) {
     (result.verdict, result.reason) =
         scenario_verdict(&result.expectations, &result.faults, &result.errors, &result.leftovers);
+    if result.verdict == Verdict::Pass {
+        remarks(result).iter().for_each(|remark| result.reason.push_str(&format!("; {remark}")));
+    }
 }

@@ -3,6 +3,7 @@
 mod draft;
 mod ends;
 mod inside;
+mod limits;
 mod links;
 mod network;
 mod overlap;

@@ -75,6 +75,7 @@ fn schedule(load: &Load) -> String {
     let pace = load.model().map_or_else(String::new, |model| model.to_string());
     match (load.arrival, load.think_time) {
         (Some(Arrival::Poisson), _) => format!("{pace}, Poisson arrivals"),
+        (Some(Arrival::Steady), _) => format!("{pace}, steady"),
         (_, Some(time)) => format!("{pace}, thinking {time}"),
         _ => pace,
     }

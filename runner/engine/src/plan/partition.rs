@@ -244,7 +244,7 @@ fn witness(
             };
             let auto = Wanted::Auto { no_witness: None };
             return Ok(match prove {
-                Prove::Auto => (Some(WitnessSpec::new(witness)), auto),
+                Prove::Auto | Prove::Strict => (Some(WitnessSpec::new(witness)), auto),
                 Prove::Witness => (Some(WitnessSpec::new(witness)), Wanted::Witness),
                 Prove::Traffic => (None, Wanted::Traffic),
                 Prove::Applied => (None, Wanted::Applied),
@@ -252,7 +252,7 @@ fn witness(
         }
     };
     match prove {
-        Prove::Auto => Ok((None, Wanted::Auto { no_witness: Some(missing) })),
+        Prove::Auto | Prove::Strict => Ok((None, Wanted::Auto { no_witness: Some(missing) })),
         Prove::Traffic => Ok((None, Wanted::Traffic)),
         Prove::Applied => Ok((None, Wanted::Applied)),
         Prove::Witness => Err(PlanError::fault(request.name, format!("there can be no witness: {missing}"))),

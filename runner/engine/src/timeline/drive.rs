@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use shakedown_schemas::EventKind;
 use shakedown_schemas::event::FaultState;
-use shakedown_schemas::scenario::{Phase, Scenario};
+use shakedown_schemas::scenario::{FaultInfo, Phase, Scenario};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -357,7 +357,8 @@ impl<'a> Run<'a> {
     fn show(&mut self, phase: usize) {
         self.shown_at = Instant::now();
         let loads = self.scenario.load.keys().filter_map(|load| self.shown.remove(load)).collect();
-        let is_there = |fault: &&Fault| matches!(fault.state, FaultState::Injected | FaultState::Proven);
+        let is_there =
+            |fault: &&Fault| matches!(fault.state, FaultState::Injected | FaultState::Claimed | FaultState::Proven);
         let there = self.faults.iter().filter(is_there);
         self.events.progress(Progress {
             phase: self.scenario.phases[phase].name.clone(),
@@ -381,12 +382,14 @@ impl<'a> Run<'a> {
             Action::AskGate => self.ask_gate(),
             Action::Begin(phase) => self.begin_phase(phase),
             Action::Unanswered => {
-                let message =
-                    "requests of the phase before are still under way: what the fault does to them counts there";
+                let message = "requests of the phase before are still under way: they count in the phase of the fault, as in flight";
                 self.events.emit(EventKind::Warning { message: message.to_owned() });
             }
             Action::Count(phase) => self.count(phase),
-            Action::Inject(fault) => self.command(fault, Command::Inject),
+            Action::Inject(fault) => {
+                self.strike(fault);
+                self.command(fault, Command::Inject);
+            }
             Action::CheckUntil(fault, until) => self.command(fault, Command::CheckUntil(until)),
             Action::Undo(fault) => self.command(fault, Command::Undo { hurried: self.state.is_ending() }),
             Action::Dismiss(fault) => self.command(fault, Command::Dismiss),
@@ -451,6 +454,16 @@ impl<'a> Run<'a> {
         });
     }
 
+    /// A fault may act from its injection on. The stretch of a phase's injections begins with the first.
+    fn strike(&self, fault: usize) {
+        let timing = &self.state.timings()[fault];
+        let at_ns = match timing.after.is_zero() && self.marks.strikes().iter().all(|it| it.phase != timing.phase) {
+            true => self.begin(timing.phase, Part::Injecting, || self.now_ns()),
+            false => self.now_ns(),
+        };
+        self.marks.strike_now(timing.phase, || at_ns);
+    }
+
     /// The phase counts from the moment at which its faults are active, not from their proof: the requests in between feel the
     /// faults, and must be judged.
     fn count(&mut self, index: usize) {
@@ -496,6 +509,10 @@ impl<'a> Run<'a> {
             let left_out = of_phase().next().is_none();
             span.removed_ns = last.filter(|_| clean).or(left_out.then_some(span.judged_to_ns));
             span.end_ns = self.border(index, span.complete && !self.state.is_ending());
+            let is_once = |fault: &Fault| FaultInfo::of(fault.plan.kind).is_some_and(FaultInfo::is_once);
+            if of_phase().all(|(_, fault)| is_once(fault)) {
+                span.struck_ns = of_phase().filter_map(|(timing, _)| timing.active).max().map(|at| self.ns(at));
+            }
         }
         self.spans.push(span);
         self.events.emit(EventKind::PhaseEnded { phase: self.scenario.phases[index].name.clone() });
@@ -504,7 +521,7 @@ impl<'a> Run<'a> {
     /// The first part of a phase; none after the last phase.
     fn first_part(&self, index: usize) -> Option<Part> {
         let phase = self.scenario.phases.get(index)?;
-        Some(if self.state.begins_with_faults(index) { Part::Injecting } else { calm_part(phase) })
+        Some(if self.state.begins_with_faults(index) { Part::Waiting } else { calm_part(phase) })
     }
 
     /// Begins a part of a phase, and says when that is. One that settles is followed by the judged one.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use shakedown_schemas::EventKind;
 use shakedown_schemas::event::FaultState;
-use shakedown_schemas::result::{Evidence, FaultResult, Leftover, Verdict};
+use shakedown_schemas::result::{Evidence, FaultResult, Leftover, Proof, Verdict};
+use shakedown_schemas::scenario::FaultInfo;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -163,6 +164,8 @@ pub(super) fn untouched(plan: &FaultPlan) -> FaultResult {
         state: FaultState::Planned,
         injecting_s: None,
         injected_s: None,
+        claimed_s: None,
+        felt: None,
         proven_s: None,
         undoing_s: None,
         undone_s: None,
@@ -363,9 +366,14 @@ impl FaultTask {
                             self.note(self.seconds(), findings);
                             return self.unproven(Some(details));
                         }
-                        let at_s = self.enter(FaultState::Proven, &details);
+                        let claimed = self.is_claimed(&findings);
+                        let state = if claimed { FaultState::Claimed } else { FaultState::Proven };
+                        let at_s = self.enter(state, &details);
                         self.note(at_s, findings);
-                        self.result.proven_s = Some(at_s);
+                        match claimed {
+                            true => self.result.claimed_s = Some(at_s),
+                            false => self.result.proven_s = Some(at_s),
+                        }
                         self.result.injection = Verdict::Pass;
                         return true;
                     }
@@ -460,12 +468,18 @@ impl FaultTask {
         true
     }
 
+    /// Whether nothing but its engine's word says that it acts.
+    fn is_claimed(&self, findings: &[Finding]) -> bool {
+        self.plan.engine == "chaos-mesh"
+            && FaultInfo::of(self.plan.kind).is_some_and(FaultInfo::is_claimed)
+            && !findings.iter().any(|finding| finding.shows == Proof::Effective)
+    }
+
     /// Takes the proof away from a fault that did not last.
     fn conclude(&mut self) {
         let hurried = self.commands.undo.unwrap_or(true);
-        let Some(looked) = self.last_check.take().filter(|_| self.state == FaultState::Proven && !hurried) else {
-            return;
-        };
+        let acts = matches!(self.state, FaultState::Proven | FaultState::Claimed);
+        let Some(looked) = self.last_check.take().filter(|_| acts && !hurried) else { return };
         let problem = match looked {
             Ok(findings) => {
                 let lasted = findings.iter().all(|finding| finding.holds);

@@ -15,6 +15,8 @@ fn fault(evidence: &[(Proof, bool, &str)], injection: Verdict) -> FaultResult {
         state: FaultState::Undone,
         injecting_s: Some(1.0),
         injected_s: Some(1.5),
+        claimed_s: None,
+        felt: None,
         proven_s: Some(2.0),
         undoing_s: Some(9.0),
         undone_s: Some(9.5),

@@ -4,7 +4,7 @@ use shakedown_schemas::scenario::RecoveryTime;
 
 use crate::stats::{Placed, cells, judged_seconds, total};
 use crate::{samples, text};
-use shakedown_observe::{CELL_NS, Cell, LoadObservations, Observations};
+use shakedown_observe::{CELL_NS, Cell, LoadObservations, Observations, Part};
 
 /// How many requests a window of the baseline's load has at least; shorter windows are lengthened.
 const WANTED: f64 = 20.0;
@@ -174,9 +174,11 @@ fn slowest(observations: &Observations, load: &LoadObservations, phase: usize) -
     from_there.map(rate).filter(|rate| *rate > 0.0).fold(first, f64::min)
 }
 
-/// The cells that begin between two moments.
-pub(super) fn within(load: &LoadObservations, from_ns: u64, to_ns: u64) -> impl Iterator<Item = Placed<'_>> {
-    cells(load).filter(move |placed| placed.start_ns >= from_ns && placed.start_ns < to_ns)
+/// The cells that begin between two moments. Requests that were in flight when a fault struck are not among them: their
+/// outcome says nothing of the moment when they were due.
+pub(crate) fn within(load: &LoadObservations, from_ns: u64, to_ns: u64) -> impl Iterator<Item = Placed<'_>> {
+    let is_there = move |placed: &Placed<'_>| placed.start_ns >= from_ns && placed.start_ns < to_ns;
+    cells(load).filter(move |placed| placed.mark.part != Part::InFlight && is_there(placed))
 }
 
 /// The phase to compare with: the one that is named, else the last one without faults before the first with faults.

@@ -25,6 +25,11 @@ fn observe(answer: impl FnMut(Request<'_>) -> Outcome) -> Observations {
     timeline.answer(answer).observe()
 }
 
+/// The records of faults that are known to act from the first moment on.
+fn seen(scenario: &Scenario, observations: &Observations) -> Vec<Recovery> {
+    recoveries(scenario, observations, &|_| Some(0.0))
+}
+
 /// Down during the fault and, after it, while `down` says so of the seconds since its removal.
 fn down_while(down: impl Fn(f64) -> bool) -> Observations {
     observe(move |it| match it.phase {
@@ -91,12 +96,12 @@ fn what_relapses_has_not_recovered_yet() {
         let result = judge(&observations, json!({"max": "10s"}));
         check(&result, Verdict::Fail, "23s ± 1s");
         assert!(result.reason.contains("(first after 2s; relapsed 3 times, last at 22s)"), "{}", result.reason);
-        let record = &recoveries(&scenario(json!({"max": "10s"})), &observations)[0];
+        let record = &seen(&scenario(json!({"max": "10s"})), &observations)[0];
         assert_eq!((record.recovered_s, record.relapses_s.as_slice()), (Some(63.0), &[51.0, 56.0, 62.0][..]));
         assert_eq!(recovered(&observations, &observations.loads[0], 1), Some((42 * SECOND_NS, 70 * SECOND_NS)));
     }
     // The failures of the whole tail count: 400 in the cut, 40 after it, and 20 in each relapse.
-    let record = recoveries(&scenario(json!({"max": "10s"})), &down_while(|into| into < 2.0 || at(into))).remove(0);
+    let record = seen(&scenario(json!({"max": "10s"})), &down_while(|into| into < 2.0 || at(into))).remove(0);
     assert_eq!(record.failed_requests, 500);
 }
 
@@ -208,13 +213,14 @@ fn recovered_before_the_fault_ended() {
         _ => it.ok_in(50.0),
     });
     check(&judge(&observations, json!({"max": "15s"})), Verdict::Pass, "0s ± 1s");
-    let recovery = recoveries(&scenario(json!({"max": "15s"})), &observations).remove(0);
+    let recovery = seen(&scenario(json!({"max": "15s"})), &observations).remove(0);
     let expected = Recovery {
         load: "load".to_owned(),
         phase: "cut".to_owned(),
         onset_s: Some(22.0),
         failover_s: Some(28.0),
         removed_s: Some(40.0),
+        struck_s: None,
         first_success_s: Some(40.0),
         recovered_s: Some(40.0),
         relapses_s: Vec::new(),
@@ -224,6 +230,51 @@ fn recovered_before_the_fault_ended() {
         seen_until_s: Some(70.0),
     };
     assert_eq!(recovery, expected);
+}
+
+/// Issue 18: the first direction took hold at 2 s, the second at 9 s, and "failed over after 6 s" was said of what no service
+/// could have done.
+#[test]
+fn nothing_is_a_failover_before_the_fault_is_proven() {
+    let observations = observe(|it| match it.phase {
+        "cut" if it.into < 3.0 || it.into >= 9.0 => it.refused(),
+        _ => it.ok_in(50.0),
+    });
+    let failover = |acting_s: Option<f64>| {
+        let it = recoveries(&scenario(json!({"max": "15s"})), &observations, &|_| acting_s).remove(0);
+        (it.onset_s, it.failover_s)
+    };
+    assert_eq!(failover(Some(29.5)), (Some(20.0), None));
+    assert_eq!(failover(None), (Some(20.0), None), "what was never proven has no failover");
+    let observations = observe(|it| match it.phase {
+        "cut" if (2.0..12.0).contains(&it.into) => it.refused(),
+        _ => it.ok_in(50.0),
+    });
+    let it = recoveries(&scenario(json!({"max": "15s"})), &observations, &|_| Some(25.0)).remove(0);
+    assert_eq!((it.onset_s, it.failover_s), (Some(22.0), Some(32.0)));
+}
+
+/// Issue 18: a container that was away for 19 s "recovered 4 s after", because the end of its phase was taken for a removal.
+#[test]
+fn what_happens_once_recovers_from_its_strike() {
+    let observations = |back: f64| {
+        Timeline::new(20.0)
+            .phase("baseline", 20.0)
+            .fault_phase("cut", 20.0)
+            .once()
+            .phase("recovery", 30.0)
+            .answer(move |it| if (20.0..20.0 + back).contains(&it.at) { it.refused() } else { it.ok_in(50.0) })
+            .observe()
+    };
+    let late = judge(&observations(19.0), json!({"max": "15s"}));
+    check(&late, Verdict::Fail, "19s ± 1s");
+    assert!(late.terms["counted from"].starts_with("the strike"), "{:?}", late.terms);
+    check(&judge(&observations(24.0), json!({"max": "25s"})), Verdict::Pass, "24s ± 1s");
+    let it = seen(&scenario(json!({"max": "15s"})), &observations(24.0)).remove(0);
+    assert_eq!((it.onset_s, it.failover_s, it.struck_s), (Some(20.0), None, Some(20.0)));
+    assert_eq!((it.recovered_s, it.out_of_tolerance_s, it.failed_requests), (Some(44.0), 24.0, 480));
+    let never = judge(&observations(60.0), json!({"max": "15s"}));
+    assert_eq!(never.reason, "not recovered 50s after the strike, expected at most 15s");
 }
 
 #[test]
@@ -240,17 +291,17 @@ fn recovered_between_two_requests() {
     };
     let observations = sparse(0.7);
     check(&judge(&observations, json!({"max": "15s"})), Verdict::Pass, "10s ± 10s");
-    let recovery = recoveries(&scenario(json!({"max": "15s"})), &observations).remove(0);
+    let recovery = seen(&scenario(json!({"max": "15s"})), &observations).remove(0);
     assert_eq!((recovery.first_success_s, recovery.recovered_s), (Some(81.0), Some(90.0)));
     check(&judge(&sparse(-0.3), json!({"max": "15s"})), Verdict::Pass, "0s ± 10s");
 }
 
 #[test]
 fn a_record_of_one_that_never_recovers_and_one_that_nobody_noticed() {
-    let recovery = recoveries(&scenario(json!({"max": "15s"})), &down_while(|_| true)).remove(0);
+    let recovery = seen(&scenario(json!({"max": "15s"})), &down_while(|_| true)).remove(0);
     assert_eq!((recovery.onset_s, recovery.failover_s, recovery.recovered_s), (Some(20.0), None, None));
     assert_eq!((recovery.out_of_tolerance_s, recovery.failed_requests, recovery.first_success_s), (50.0, 1000, None));
-    let unnoticed = recoveries(&scenario(json!({"max": "15s"})), &observe(|it| it.ok_in(50.0))).remove(0);
+    let unnoticed = seen(&scenario(json!({"max": "15s"})), &observe(|it| it.ok_in(50.0))).remove(0);
     assert_eq!((unnoticed.onset_s, unnoticed.failover_s, unnoticed.recovered_s), (None, None, Some(40.0)));
     assert_eq!(unnoticed.out_of_tolerance_s, 0.0);
 }
@@ -281,7 +332,7 @@ fn what_follows_the_next_fault_is_not_recovery() {
     let result = judge(&observations, json!({"max": "15s"}));
     check(&result, Verdict::Fail, "> 30s");
     assert_eq!(result.samples, 600);
-    let recovery = recoveries(&scenario(json!({"max": "15s"})), &observations).remove(0);
+    let recovery = seen(&scenario(json!({"max": "15s"})), &observations).remove(0);
     assert_eq!((recovery.first_success_s, recovery.failed_requests, recovery.seen_until_s), (None, 1000, Some(70.0)));
 }
 
@@ -321,7 +372,7 @@ fn what_follows_the_recovery_and_when_the_fault_was_first_noticed() {
     });
     let load = &observations.loads[0];
     assert_eq!(recovered(&observations, load, 1), Some((44 * SECOND_NS, 70 * SECOND_NS)));
-    assert_eq!(recoveries(&scenario(json!({"max": "9s"})), &observations)[0].onset_s, Some(23.0));
+    assert_eq!(seen(&scenario(json!({"max": "9s"})), &observations)[0].onset_s, Some(23.0));
     let never = down_while(|_| true);
     assert_eq!(recovered(&never, &never.loads[0], 1), None);
 }
@@ -342,7 +393,7 @@ fn a_record_has_the_settings_of_the_expectation_about_its_fault() {
     ]));
     let timeline = Timeline::new(20.0).phase("baseline", 20.0).fault_phase("cut", 20.0).phase("calm", 20.0);
     let timeline = timeline.phase("recovery", 20.0).fault_phase("again", 20.0).phase("after", 20.0);
-    let recoveries = recoveries(&scenario, &timeline.fault_phase("last", 20.0).observe());
+    let recoveries = seen(&scenario, &timeline.fault_phase("last", 20.0).observe());
     assert_eq!(recoveries.iter().map(|it| it.resolution_s).collect::<Vec<_>>(), [2.0, 4.0, 1.0]);
 }
 
@@ -351,7 +402,7 @@ fn without_a_removal_a_baseline_or_requests_nothing_can_be_told() {
     let mut observations = down_while(|_| false);
     observations.phases[1].removed_ns = None;
     check(&judge(&observations, json!({"max": "15s"})), Verdict::Inconclusive, "nothing");
-    assert_eq!(recoveries(&scenario(json!({"max": "15s"})), &observations)[0].recovered_s, None);
+    assert_eq!(seen(&scenario(json!({"max": "15s"})), &observations)[0].recovered_s, None);
 
     let mut observations = down_while(|_| false);
     observations.phases[1].has_faults = false;
@@ -384,7 +435,7 @@ fn a_window_without_enough_requests_is_not_good() {
         *cell = Cell::default();
     }
     check(&judge(&observations, json!({"max": "15s"})), Verdict::Pass, "6s ± 1s");
-    let recovery = recoveries(&scenario(json!({"max": "15s"})), &observations).remove(0);
+    let recovery = seen(&scenario(json!({"max": "15s"})), &observations).remove(0);
     assert_eq!(recovery.out_of_tolerance_s, 22.0, "unknown after good is not held against the service");
     // And nothing at the end after a good window: neither recovered nor not.
     let mut observations = down_while(|into| into < 2.0);
@@ -411,7 +462,7 @@ fn a_slower_pace_after_the_fault_has_longer_windows() {
 fn another_load_s_settings_are_not_used() {
     let observations = down_while(|into| into < 3.0);
     let scenario = scenario(json!({"max": "15s", "load": "other", "window": "2s"}));
-    assert_eq!(recoveries(&scenario, &observations)[0].resolution_s, 1.0);
+    assert_eq!(seen(&scenario, &observations)[0].resolution_s, 1.0);
 }
 
 proptest! {

@@ -1,7 +1,7 @@
 //! One verdict from many answers, in both directions.
 
 use serde_json::json;
-use shakedown_schemas::result::Unit;
+use shakedown_schemas::result::{PodRef, Unit};
 
 use super::*;
 
@@ -27,6 +27,8 @@ fn fault(injection: Verdict, undo: Verdict) -> FaultResult {
         state: FaultState::Undone,
         injecting_s: None,
         injected_s: None,
+        claimed_s: None,
+        felt: None,
         proven_s: None,
         undoing_s: None,
         undone_s: None,
@@ -106,6 +108,41 @@ fn why_no_fault_was_injected_comes_first_and_stands_for_those_that_were_not() {
     assert_eq!(reason(&refused, &[planned.clone(), unproven]), "inconclusive: unsteady; and 2 more");
     let expected = "inconclusive: the fault `nats-cut` could not be proven; and 1 more";
     assert_eq!(reason(&[follows], &[planned]), expected);
+}
+
+#[test]
+fn a_pass_says_what_it_does_not_show() {
+    let mut result = ended(GOOD, Vec::new());
+    let pod = PodRef { namespace: "n".into(), name: "worker-1".into(), uid: "u".into(), node: None, ip: None };
+    let injected = |kind: &str, name: &str, felt| FaultResult {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        targets: vec![pod.clone()],
+        injecting_s: Some(20.0),
+        injected_s: Some(21.0),
+        undone_s: Some(40.0),
+        felt,
+        ..fault(GOOD, GOOD)
+    };
+    let stress = FaultResult { claimed_s: Some(22.0), ..injected("stress", "busy", Some(true)) };
+    result.faults = vec![FaultResult { engine: "chaos-mesh".to_owned(), ..stress }];
+    assert_eq!(remarks(&result), ["the fault `busy` is claimed by its engine (chaos-mesh), not proven"]);
+    result.faults = vec![injected("partition", "cut", Some(false)), injected("partition", "other", None)];
+    assert_eq!(remarks(&result), ["no request felt `cut`"]);
+    let restarted = |at_s: f64| -> PodEvent {
+        serde_json::from_value(json!({
+            "at_s": at_s, "namespace": "n", "pod": "worker-1", "role": "target", "change": "restarted", "detail": "",
+        }))
+        .unwrap()
+    };
+    result.faults = vec![injected("partition", "cut", Some(true))];
+    result.pod_events = vec![restarted(3.0), restarted(31.0), restarted(35.0)];
+    assert_eq!(remarks(&result), ["the target worker-1 started again under `cut`"]);
+    result.pod_events.truncate(1);
+    assert_eq!(remarks(&result), [] as [String; 0]);
+    // A container that is killed is meant to start again.
+    (result.faults, result.pod_events) = (vec![injected("container_kill", "kill", Some(true))], vec![restarted(25.0)]);
+    assert_eq!(remarks(&result), [] as [String; 0]);
 }
 
 fn ended(verdict: Verdict, leftovers: Vec<Leftover>) -> ScenarioResult {

@@ -210,3 +210,49 @@ fn requests_from_before_the_first_mark_are_not_judged_and_none_is_lost() {
     let counts: Vec<_> = seen.segments.iter().map(|segment| (segment.mark.part, segment.cells[0].succeeded)).collect();
     assert_eq!(counts, [(Part::Settling, 2), (Part::Judged, 1), (Part::Judged, 1)]);
 }
+
+/// The fault of phase 1 strikes at 800: what was due before and had not ended by then is of its phase, in which the same moment is
+/// no longer that of the phase before.
+#[test]
+fn what_is_in_flight_when_a_fault_strikes_is_apart() {
+    let marks = Arc::new(Marks::default());
+    let ledger = Ledger::new(Arc::clone(&marks));
+    let (ms, us) = (1_000_000, 1000);
+    marks.begin(mark(0, 0, Part::Judged));
+    marks.begin(mark(500 * ms, 1, Part::Waiting));
+    let took = |due_ms: u64, took_ms: u32| Record { latency_us: took_ms * us, ..record(due_ms * ms) };
+    take(&ledger, vec![took(100, 200)], 400 * ms);
+    marks.begin(mark(800 * ms, 1, Part::Injecting));
+    marks.strike_now(1, || 800 * ms);
+    let stalled = Record { failure: Some(Failure::Stalled), ..took(600, 400) };
+    let records = vec![took(400, 300), took(450, 700), stalled, took(700, 50), took(850, 300), took(1200, 9_000)];
+    let gaps = vec![Gap { due_ns: 450 * ms, gap_us: 7, count: 1 }, Gap { due_ns: 850 * ms, gap_us: 9, count: 1 }];
+    let mut news = News { records, gaps, ..News::default() };
+    marks.begin(mark(1000 * ms, 1, Part::Judged));
+    ledger.take(&mut news, 7, 11_000 * ms);
+    marks.begin(mark(20_000 * ms, 2, Part::Judged));
+    marks.strike_now(2, || 21_000 * ms);
+    let seen = ledger.close(22_000 * ms);
+    let parts: Vec<_> = seen.segments.iter().map(|it| (it.mark.phase, it.mark.part)).collect();
+    let requests = |segment: &Segment| segment.cells.iter().map(Cell::requests).sum::<u64>();
+    assert_eq!(
+        parts,
+        [
+            (0, Part::Judged),
+            (1, Part::InFlight),
+            (1, Part::Waiting),
+            (1, Part::InFlight),
+            (1, Part::Injecting),
+            (1, Part::Judged),
+            (2, Part::Judged)
+        ]
+    );
+    assert_eq!(seen.segments.iter().map(requests).collect::<Vec<_>>(), [2, 1, 1, 1, 1, 1, 0]);
+    assert_eq!(seen.requests(), 7);
+    let gaps: Vec<u64> =
+        seen.segments.iter().map(|it| it.cells.iter().map(|cell| cell.token_gaps.len()).sum()).collect();
+    assert_eq!(gaps, [0, 1, 0, 0, 1, 0, 0]);
+    let stretches = seen.stretches();
+    assert_eq!(stretches.iter().map(requests).collect::<Vec<_>>(), [3, 2, 1, 1, 0]);
+    assert_eq!(stretches[0].cells[1].requests(), 2, "each where it was due");
+}

@@ -23,13 +23,13 @@ fn judged(seconds: &[f64]) -> Vec<Mark> {
 }
 
 fn all(arrival: Arrival, curve: &Curve, part: (u64, u64), end_ns: u64) -> Vec<u64> {
-    let mut schedule = Schedule::new(arrival, 7, "load", part);
+    let mut schedule = Schedule::new((arrival, 20), 7, "load", part);
     schedule.follow(curve.clone());
     std::iter::from_fn(|| schedule.take_before(end_ns)).collect()
 }
 
 fn even(curve: &Curve, end_ns: u64) -> Vec<u64> {
-    all(Arrival::Constant, curve, (0, 1), end_ns)
+    all(Arrival::Steady, curve, (0, 1), end_ns)
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn those_that_are_due_soon_go_together() {
         (7_000.0, 1, Some(142_857)),
         (20_000.0, 3, Some(150_000)),
     ] {
-        let mut schedule = Schedule::new(Arrival::Constant, 7, "load", (0, parts));
+        let mut schedule = Schedule::new((Arrival::Steady, 1), 7, "load", (0, parts));
         schedule.follow(Curve::new(&[constant(rate)], &[]));
         assert_eq!(schedule.release_ns(200_000), waits_ns, "{rate}");
         // The pacer wakes a little later, and takes all of them.
@@ -78,7 +78,7 @@ fn those_that_are_due_soon_go_together() {
         );
     }
     // On a ramp it is the rate of the moment that counts.
-    let mut schedule = Schedule::new(Arrival::Constant, 7, "load", (0, 1));
+    let mut schedule = Schedule::new((Arrival::Steady, 1), 7, "load", (0, 1));
     schedule.follow(Curve::new(&[shape(json!({"from": "100/s", "to": "10000/s"}), 10)], &judged(&[0.0])));
     assert_eq!(schedule.release_ns(200_000), Some(0));
     while schedule.take_before(9 * SECOND).is_some() {}
@@ -153,9 +153,42 @@ fn chance_has_the_rate_and_the_variance_of_a_poisson_process_and_repeats() {
     let ramp = due.iter().filter(|due| **due >= 100 * SECOND).count() as f64;
     assert!((ramp - 50_000.0).abs() < 900.0, "{ramp}");
     assert_eq!(due, all(Arrival::Poisson, &curve, (0, 1), 200 * SECOND));
-    let mut other = Schedule::new(Arrival::Poisson, 8, "load", (0, 1));
+    let mut other = Schedule::new((Arrival::Poisson, 1), 8, "load", (0, 1));
     other.follow(curve);
     assert_ne!(other.due_ns(), Some(due[0]));
+}
+
+/// A service with three backends in turn, one of them slow, and a probe of 10/s next to a load of 20/s: of three requests two
+/// are the load's, and evenly spaced they are always the same two.
+#[test]
+fn jitter_meets_every_backend_behind_a_round_robin_and_keeps_the_rate_exactly() {
+    let curve = Curve::new(&[constant(20.0)], &[]);
+    let probe = all(Arrival::Steady, &Curve::new(&[constant(10.0)], &[]), (0, 1), 60 * SECOND);
+    let met = |arrival| {
+        let load = all(arrival, &curve, (0, 1), 60 * SECOND);
+        // The probe comes a little later than the load's request of the same moment.
+        let mut order: Vec<(u64, bool)> = load.into_iter().map(|due| (due, true)).collect();
+        order.extend(probe.iter().map(|due| (due + 1_000_000, false)));
+        order.sort_unstable();
+        let mut met = [0_u32; 3];
+        order.iter().enumerate().filter(|(_, (_, is_load))| *is_load).for_each(|(turn, _)| met[turn % 3] += 1);
+        met
+    };
+    assert_eq!(met(Arrival::Steady), [600, 0, 600], "it keeps step with the probe");
+    let jittered = met(Arrival::Jittered);
+    assert!(jittered.iter().all(|requests| (200..600).contains(requests)), "{jittered:?}");
+    let due = all(Arrival::Jittered, &curve, (0, 1), 60 * SECOND);
+    for second in 0..60 {
+        assert_eq!(due.iter().filter(|due| **due / SECOND == second).count(), 20, "second {second}");
+    }
+    assert_eq!(due, all(Arrival::default(), &curve, (0, 1), 60 * SECOND), "it is the default, and repeats");
+}
+
+#[test]
+fn a_block_is_a_second_or_a_whole_part_of_one() {
+    let block = |rate| constant(rate).block();
+    let blocks = [0.1, 1.0, 7.0, 20.0, 50.0, 100.0, 4500.0, 23.0].map(block);
+    assert_eq!(blocks, [1, 1, 7, 20, 10, 20, 20, 20]);
 }
 
 fn any_shape() -> impl Strategy<Value = Shape> {
@@ -176,10 +209,9 @@ proptest! {
         shapes in proptest::collection::vec(any_shape(), 1..5),
         lengths in proptest::collection::vec(1_u64..5_000, 4),
         parts in 1_u64..6,
-        poisson in any::<bool>(),
+        arrival in prop_oneof![Just(Arrival::Steady), Just(Arrival::Jittered), Just(Arrival::Poisson)],
         tick_ms in 1_u64..700,
     ) {
-        let arrival = if poisson { Arrival::Poisson } else { Arrival::Constant };
         let mut marks = Vec::new();
         let mut at_ns = 0;
         for (phase, length) in (0..shapes.len()).zip(&lengths) {
@@ -195,7 +227,7 @@ proptest! {
         prop_assert!(whole.is_sorted());
         let mut joined = Vec::new();
         for part in 0..parts {
-            let mut schedule = Schedule::new(arrival, 7, "load", (part, parts));
+            let mut schedule = Schedule::new((arrival, 20), 7, "load", (part, parts));
             let mut now_ns = 0;
             while now_ns < end_ns {
                 now_ns = (now_ns + tick_ms * 1_000_000).min(end_ns);
@@ -208,13 +240,14 @@ proptest! {
         }
         joined.sort_unstable();
         prop_assert_eq!(&joined, &whole);
-        if !poisson {
+        if arrival != Arrival::Poisson {
             let curve = Curve::new(&shapes, &marks);
             let ends = marks.iter().skip(1).map(|mark| mark.at_ns).chain([end_ns]);
             for (from, to) in marks.iter().map(|mark| mark.at_ns).zip(ends) {
                 let due = whole.iter().filter(|due| (from..to).contains(due)).count() as f64;
                 let asked = curve.count(to) - curve.count(from);
-                prop_assert!((due - asked).abs() <= 1.0 + 1e-6, "{} of {}", due, asked);
+                let most = if arrival == Arrival::Jittered { 20.0 } else { 1.0 };
+                prop_assert!((due - asked).abs() <= most + 1e-6, "{} of {}", due, asked);
             }
         }
     }

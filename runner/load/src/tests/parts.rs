@@ -83,7 +83,7 @@ proptest! {
             "load": {"load": {
                 "http": {"url": "http://h"},
                 "rate": "1/s",
-                "arrival": if is_poisson { "poisson" } else { "constant" },
+                "arrival": if is_poisson { "poisson" } else { "steady" },
             }},
             "phases": paces.iter().enumerate().map(phase).collect::<Vec<_>>(),
         })).unwrap();

@@ -82,7 +82,7 @@ async fn server(ways: Ways) -> (SocketAddr, tokio::task::JoinHandle<()>) {
 
 /// Sends a load with these options of TLS, of which every request must end alike.
 async fn all_end_as(address: SocketAddr, host: &str, tls: serde_json::Value, version: &str, wanted: Option<Failure>) {
-    let load = json!({"http": {"url": "x"}, "rate": "100/s", "timeout": "5s", "tls": tls, "version": version});
+    let load = json!({"http": {"url": "x"}, "rate": "100/s", "arrival": "steady", "timeout": "5s", "tls": tls, "version": version});
     let planned = PlannedLoad {
         name: "load".to_owned(),
         load: serde_json::from_value(load).unwrap(),

@@ -34,7 +34,10 @@ fault! {
         #[schemars(range(min = 100, max = 599), extend("examples" = [503]))]
         pub status: Option<u16>,
     }
-    pods, own, follow, after, lasts,
+    pods, own, follow, prove {
+        /// `auto` and `applied` believe Chaos Mesh, and the fault is then claimed and not proven; `strict` and `traffic` ask for
+        /// a change in the run's own requests.
+    }, after, lasts,
 }
 
 impl FaultKind for HttpFault {

@@ -107,6 +107,11 @@ impl FaultInfo {
         !self.shared_keys.contains(&"for")
     }
 
+    /// Whether only Chaos Mesh itself says that it acts, where Chaos Mesh does it.
+    pub fn is_claimed(&self) -> bool {
+        self.facts.confirmed_by.is_empty() && self.chaos_mesh().is_some_and(|chaos| !chaos.is_link)
+    }
+
     /// Whether a scenario can ask by `prove` what must show that it acts.
     pub fn has_prove(&self) -> bool {
         self.shared_keys.contains(&"prove")

@@ -33,7 +33,7 @@ impl Direction {
     }
 }
 
-/// What shows that a partition acts, beside its policy being in place.
+/// What shows that a fault acts, in addition to its objects being in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Prove {
@@ -44,6 +44,9 @@ pub enum Prove {
     /// A witness: a short-lived pod that could connect to the peer before, and cannot now. Needs an image
     /// (`--witness-image`), and a partition that cuts what the targets open.
     Witness,
+    /// Something that is independent of the engine's own report. A fault that only its engine claims is inconclusive, unless
+    /// the run's own requests change.
+    Strict,
     /// The run's own requests: their success rate or latency leaves the baseline's band while the fault stands.
     Traffic,
     /// Nothing more: that the policy is in place is enough.
@@ -56,6 +59,7 @@ impl Prove {
         match self {
             Self::Auto => "auto",
             Self::Witness => "witness",
+            Self::Strict => "strict",
             Self::Traffic => "traffic",
             Self::Applied => "applied",
         }

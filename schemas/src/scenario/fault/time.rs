@@ -22,7 +22,10 @@ fault! {
         #[schemars(extend("examples" = [["worker"]]))]
         pub containers: Vec<String>,
     }
-    pods, own, follow, after, lasts,
+    pods, own, follow, prove {
+        /// `auto` and `applied` believe Chaos Mesh, and the fault is then claimed and not proven; `strict` and `traffic` ask for
+        /// a change in the run's own requests.
+    }, after, lasts,
 }
 
 impl FaultKind for TimeFault {

@@ -216,9 +216,13 @@ impl JsonSchema for Pace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Arrival {
-    /// Evenly: at 20/s one request every 50 ms.
+    /// At random moments, of which each second, or each whole part of one, has exactly its number: drawn from the run's seed.
+    /// The rate is exact, and the requests never keep step with something else that is periodic.
     #[default]
-    Constant,
+    Jittered,
+    /// Evenly: at 20/s one request every 50 ms.
+    #[serde(alias = "constant")]
+    Steady,
     /// As from very many clients that know nothing of each other: at random moments (a Poisson process), drawn from
     /// the run's seed.
     Poisson,

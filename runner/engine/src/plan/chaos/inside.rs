@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 use shakedown_schemas::scenario::{DnsAnswer, Fault, IoFault};
 
 use super::draft::Draft;
+use super::limits::check_memory;
+use super::links::wanted;
 use super::network::check_targets;
 use super::place::nodes;
 use crate::plan::error::PlanError;
@@ -11,7 +13,6 @@ use crate::plan::request::ChaosRequest;
 use shakedown_cluster::Cluster;
 use shakedown_faults::chaos::Recipe;
 use shakedown_faults::chaos::spec::Inside;
-use shakedown_faults::effect::Wanted;
 
 pub(super) async fn draft(
     request: &ChaosRequest<'_>,
@@ -24,7 +25,7 @@ pub(super) async fn draft(
         peers: Vec::new(),
         far: Vec::new(),
         follow,
-        effect: Wanted::Applied,
+        effect: wanted(request.fault.prove()),
     };
     Ok(match request.fault {
         Fault::PodFailure(it) => {
@@ -41,6 +42,7 @@ pub(super) async fn draft(
         }
         Fault::Stress(it) => {
             check_containers(request.name, &it.containers, targets)?;
+            check_memory(request.name, it, targets)?;
             let cpu = it.cpu.as_ref().map(|cpu| {
                 let load = cpu.load.map_or_else(|| "100%".to_owned(), |load| load.to_string());
                 format!("{} processes take {load} of a core each", cpu.workers)

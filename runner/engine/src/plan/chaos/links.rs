@@ -23,9 +23,9 @@ const MANY: f64 = 10_000.0;
 const SMALL_LOSS: f64 = 0.05;
 
 /// What has to show that it acts: Chaos Mesh's own word, unless the requests are to.
-const fn wanted(prove: Prove) -> Wanted {
+pub(super) const fn wanted(prove: Prove) -> Wanted {
     match prove {
-        Prove::Traffic => Wanted::Traffic,
+        Prove::Traffic | Prove::Strict => Wanted::Traffic,
         Prove::Auto | Prove::Witness | Prove::Applied => Wanted::Applied,
     }
 }
