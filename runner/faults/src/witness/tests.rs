@@ -118,8 +118,8 @@ fn a_pod_of_ours_is_admitted_and_left_alone() {
 }
 
 /// A local proxy accepts what a policy forbids to everybody else.
-#[test]
-fn a_witness_with_another_container_never_shows_that_nothing_enforces() {
+#[tokio::test]
+async fn a_witness_with_another_container_never_shows_that_nothing_enforces() {
     let store = shakedown_cluster::testing::store::Store::default();
     let key = ObjectKey { kind: Kind::Pod, namespace: "n".into(), name: "w".into(), uid: None };
     let mut witness = Witness::new(store.cluster(), WitnessSpec { key, manifest: json!({}) });
