@@ -510,8 +510,8 @@ impl<'a> Run<'a> {
             span.removed_ns = last.filter(|_| clean).or(left_out.then_some(span.judged_to_ns));
             span.end_ns = self.border(index, span.complete && !self.state.is_ending());
             let is_once = |fault: &Fault| FaultInfo::of(fault.plan.kind).is_some_and(FaultInfo::is_once);
-            if of_phase().all(|(_, fault)| is_once(fault)) {
-                span.struck_ns = of_phase().filter_map(|(timing, _)| timing.active).max().map(|at| self.ns(at));
+            if of_phase().all(|(fault, _)| is_once(&self.faults[fault])) {
+                span.struck_ns = of_phase().filter_map(|(_, timing)| timing.active).max().map(|at| self.ns(at));
             }
         }
         self.spans.push(span);
