@@ -22,6 +22,7 @@ mod drift;
 mod effect;
 mod expectations;
 mod generator;
+mod goodput;
 mod hdr;
 mod heat;
 mod lateness;

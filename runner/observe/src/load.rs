@@ -1,7 +1,7 @@
 //! What one load sent and got, and how the parts of a load become the whole: counts and histograms are sums, so that it
 //! makes no difference how many threads or machines sent it.
 
-use super::{Cell, Failure, Histogram, Mark};
+use super::{Cell, Failure, Histogram, Mark, Peculiarities};
 
 /// The length of the shortest cell, in nanoseconds: the finest grain in which requests can be told apart after the run.
 pub const CELL_NS: u64 = 250_000_000;
@@ -25,6 +25,8 @@ pub struct LoadObservations {
     pub requests: Vec<(String, (u64, u64))>,
     /// How often a port-forward had to be made anew.
     pub reconnects: u64,
+    /// In what its server's answers depart from the API.
+    pub peculiarities: Peculiarities,
 }
 
 /// One stretch of the timeline, of one phase and one part of it.
@@ -109,6 +111,7 @@ impl LoadObservations {
             }
         }
         self.reconnects += other.reconnects;
+        self.peculiarities.merge(other.peculiarities);
         self.is_open |= other.is_open;
         for segment in other.segments {
             match self.segments.iter_mut().find(|known| known.mark == segment.mark) {
