@@ -59,6 +59,8 @@ pub fn passing() -> RunResult {
             reconnects: 0,
             issued: None,
             resent: 0,
+            endpoint: String::new(),
+            peculiarities: Vec::new(),
             requests: Vec::new(),
         }],
         phases,

@@ -30,6 +30,7 @@ pub(crate) fn scenario(scenario: &Scenario, map: &Map, reader: Reader) -> (Vec<D
     for (name, load) in &scenario.load {
         load::check(&format!("load.{name}"), load, &mut findings);
     }
+    phase::of_loads(scenario, &mut findings);
     pace::check(scenario, &mut findings);
     phase::check(scenario, &mut findings);
     expect::check(scenario, &mut findings);

@@ -149,6 +149,20 @@ impl Scenario {
         asked.fold(1.0, f64::max)
     }
 
+    /// The bounds that any `goodput` asks of a load's requests, each once, in the order of the file.
+    pub fn goodput_bounds(&self, load: &str) -> Vec<GoodputBounds> {
+        let mut found = Vec::new();
+        for expectation in self.phases.iter().flat_map(|phase| &phase.expect) {
+            if let Expectation::Goodput(it) = expectation
+                && it.load.as_deref().is_none_or(|name| name == load)
+                && !found.contains(&it.of)
+            {
+                found.push(it.of);
+            }
+        }
+        found
+    }
+
     /// What in it must not reach a report, a log or a terminal.
     pub fn secrets(&self) -> Vec<Secret> {
         let phases = || self.phases.iter();

@@ -238,6 +238,7 @@ pub fn phase_load(series: &LoadSeries, from: f64, to: f64) -> PhaseLoad {
                 p999_ms: rounded(l.p999_ms * 0.4),
                 max_ms: rounded(l.max_ms * 0.4),
             }),
+            answers: None,
         },
         latency_hdr: Some(base64::engine::general_purpose::STANDARD.encode(bytes)),
         generator: Some(generator(requests, (to - from).max(0.0), latency)),

@@ -6,7 +6,7 @@ use shakedown_schemas::scenario::Expectation;
 
 use super::answer::{Answer, Asked};
 use super::percentiles::Of;
-use super::{counts, lateness, outside, percentiles, rates, recovery, seconds, text};
+use super::{counts, goodput, lateness, outside, percentiles, rates, recovery, seconds, text};
 use shakedown_observe::{Observations, PhaseSpan};
 
 /// The answer of one load to an expectation about requests.
@@ -39,6 +39,7 @@ pub(super) fn one(
         Expectation::OutputTokensPerSecond(it) => rates::tokens(&asked, it),
         Expectation::OutputTokensPerSecondRatio(it) => rates::ratio(&asked, it, rates::Of::Tokens),
         Expectation::ThroughputRatio(it) => rates::ratio(&asked, it, rates::Of::Answers),
+        Expectation::Goodput(it) => goodput::goodput(&asked, it),
         Expectation::Errors(it) => counts::errors(&asked, it),
         Expectation::Stuck(it) => counts::stuck(&asked, it, scenario.linger(&load.name)),
         Expectation::RecoveryTime(it) => recovery::recovery_time(&asked, it),

@@ -8,13 +8,9 @@ use shakedown_schemas::result::{ExpectationResult, Verdict};
 use shakedown_schemas::scenario::{Expectation, Model};
 
 use super::expectations::one;
+use super::phases::before_faults;
 use super::{lateness, stats, steady};
 use shakedown_observe::Observations;
-
-/// The phases before the first one with faults; none of them without faults at all.
-fn before_faults(scenario: &Scenario) -> usize {
-    scenario.phases.iter().position(|phase| !phase.faults.is_empty()).unwrap_or_default()
-}
 
 /// False for expectations that count requests, because requests in flight are missing.
 fn can_be_asked_early(it: &Expectation) -> bool {

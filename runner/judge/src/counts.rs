@@ -129,7 +129,7 @@ fn failures(requests: &Cell, kind: &str) -> u64 {
         Failure::Status(_) => false,
         Failure::BrokenStream | Failure::Truncated | Failure::Protocol | Failure::TooLarge => kind == "broken_stream",
         Failure::Stalled => kind == "stalled",
-        Failure::ApiError => kind == "api_error",
+        Failure::ApiError | Failure::FinishAbort | Failure::FinishError => kind == "api_error",
         Failure::Check => kind == "check",
         Failure::NotSentLimit | Failure::NotSentConnections | Failure::NotSentLate => {
             kind == "not_sent" || kind == failure.to_string()
@@ -193,7 +193,7 @@ mod tests {
             ("http_5xx", &[F::Status(500), F::Status(599)]),
             ("broken_stream", &[F::BrokenStream, F::Truncated, F::Protocol, F::TooLarge]),
             ("stalled", &[F::Stalled]),
-            ("api_error", &[F::ApiError]),
+            ("api_error", &[F::ApiError, F::FinishAbort, F::FinishError]),
             ("check", &[F::Check]),
             ("not_sent", &[F::NotSentLimit, F::NotSentConnections, F::NotSentLate]),
         ];

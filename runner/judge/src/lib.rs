@@ -23,6 +23,7 @@ mod drift;
 mod effect;
 mod expectations;
 mod generator;
+mod goodput;
 mod hdr;
 mod heat;
 mod lateness;

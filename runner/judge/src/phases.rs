@@ -7,6 +7,11 @@ use super::stats::{judged_seconds, stats, total};
 use super::{around, generator, hdr, seconds};
 use shakedown_observe::{Observations, PhaseSpan};
 
+/// How many phases come before the first one with faults; none without faults at all.
+pub(super) fn before_faults(scenario: &Scenario) -> usize {
+    scenario.phases.iter().position(|phase| !phase.faults.is_empty()).unwrap_or_default()
+}
+
 /// The phases as they were, with what each load's judged requests show.
 pub fn phases(scenario: &Scenario, observations: &Observations) -> Vec<PhaseResult> {
     let phase = |(index, span): (usize, &PhaseSpan)| PhaseResult {

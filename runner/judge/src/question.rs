@@ -63,6 +63,13 @@ impl Question {
                 let words = limits.text(short);
                 Self::new(format!("{}{words} times {}", what(expectation), it.to), Unit::Times, limits, words)
             }
+            Expectation::Goodput(it) => {
+                let limits = Limits { min: it.min.map(Percent::fraction), max: it.max.map(Percent::fraction) };
+                let words = limits.text(|value| Percent::from_fraction(value).to_string());
+                let bounds: Vec<String> =
+                    it.of.all().iter().map(|(name, most)| format!("{} {most}", name.replace('_', " "))).collect();
+                Self::new(format!("goodput {words} within {}", bounds.join(", ")), Unit::Fraction, limits, words)
+            }
             Expectation::Errors(it) => {
                 let kinds: Vec<String> =
                     it.kinds().into_iter().map(|(kind, it)| format!("{kind} {}", count(it).text(short))).collect();
@@ -177,6 +184,12 @@ mod tests {
                 at_least(0.5),
             ),
             (json!({"throughput_ratio": rate}), "throughput at least 0.5 times baseline", Times, at_least(0.5)),
+            (
+                json!({"goodput": {"min": "90%", "of": {"latency": "10s", "time_to_first_token": "500ms"}}}),
+                "goodput at least 90% within latency 10s, time to first token 500ms",
+                Fraction,
+                at_least(0.9),
+            ),
             (json!({"stuck": {"max": 0}}), "stuck requests at most 0", Count, at_most(0.0)),
             (
                 json!({"stuck": {"max": 0, "times": 1.5}}),

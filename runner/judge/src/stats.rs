@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
-use shakedown_schemas::result::{LatencyStats, LoadSeries, Point, Stats};
+use shakedown_schemas::result::{AnswerStats, LatencyStats, LoadSeries, Point, Stats};
 
 use super::{hdr, seconds};
-use shakedown_observe::{Cell, Failure, LoadObservations, Mark, Observations, Part, PhaseSpan};
+use shakedown_observe::{Answers, Cell, Failure, LoadObservations, Mark, Observations, Part, PhaseSpan};
 
 /// The most points of a load's series.
 const MOST_POINTS: usize = 1200;
@@ -107,7 +107,21 @@ pub fn stats(requests: &Cell, seconds: f64) -> Stats {
         throughput: if seconds > 0.0 { requests.requests() as f64 / seconds } else { 0.0 },
         latency: hdr::percentiles(&requests.latency),
         time_to_first_token: hdr::percentiles(&requests.first_token),
+        answers: answers(requests),
     }
+}
+
+/// What is known of the answers of a model.
+fn answers(requests: &Cell) -> Option<AnswerStats> {
+    let Answers { finish, streams, tokens_failed, tokens_lost, .. } = &requests.answers;
+    let is_known = !finish.is_empty() || !streams.is_empty() || requests.tokens + tokens_failed > 0;
+    is_known.then(|| AnswerStats {
+        finish_reasons: finish.iter().map(|(finish, count)| (finish.to_string(), *count)).collect(),
+        streams: streams.iter().map(|(integrity, count)| (integrity.to_string(), *count)).collect(),
+        tokens: requests.tokens,
+        tokens_failed: *tokens_failed,
+        tokens_lost: *tokens_lost,
+    })
 }
 
 /// How long the failures of each kind took, the most frequent kind first.

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use shakedown_schemas::scenario::Scenario;
 
+use super::oracle::Oracle;
 use super::pacing::Pacing;
 use super::planned::{LoadError, PlannedLoad};
+use super::record::Bounds;
 use super::target::Target;
 
 /// A load that was checked and prepared. It is plain data: nothing is open.
@@ -31,13 +33,24 @@ impl CompiledLoad {
         &self.target.name
     }
 
-    /// Gives the load the pace that each phase of the scenario gives it, and listens to its requests for as long as the
-    /// scenario's expectations ask.
+    /// Gives the load the pace that each phase of the scenario gives it, listens to its requests for as long as the
+    /// scenario's expectations ask, and counts those that meet the bounds that they set.
     #[must_use]
     pub fn in_phases(mut self, scenario: &Scenario) -> Self {
         if let Some(pacing) = Pacing::in_phases(&self.target.name, scenario) {
             self.target.pacing = pacing;
         }
+        let micros = |bound: Option<Duration>| bound.map(|it| u32::try_from(it.as_micros()).unwrap_or(u32::MAX));
+        let bounds = scenario.goodput_bounds(&self.target.name).into_iter().map(|it| Bounds {
+            latency_us: micros(it.latency.map(|it| it.get())),
+            first_token_us: micros(it.time_to_first_token.map(|it| it.get())),
+            mean_gap_us: micros(it.inter_token_latency_mean.map(|it| it.get())),
+        });
+        self.target.goodput = bounds.collect();
+        let openai = scenario.load.get(&self.target.name).and_then(|load| load.openai.as_ref());
+        let same_as = openai.and_then(|openai| openai.check.as_ref()?.same_as.as_ref());
+        let phase = same_as.and_then(|name| scenario.phases.iter().position(|phase| phase.name == *name));
+        self.target.oracle = phase.map(Oracle::new);
         let times = scenario.linger(&self.target.name);
         self.lingering(times)
     }

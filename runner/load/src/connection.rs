@@ -7,14 +7,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use super::handle::Handle;
 use super::lane::Lane;
+use super::prompt::{Acknowledges, Prompt};
 use super::slot::Slot;
-use super::target::Sharing;
+use super::target::{Kind, Sharing};
 use super::{http1, http2, names};
 use shakedown_observe::Failure;
 
@@ -48,17 +50,25 @@ async fn run(lane: Rc<Lane>, slot: Rc<Slot>) {
     lane.connected(&slot, was_young);
     let sharing = lane.target.sharing;
     let handle = Handle::new(lane, slot);
-    match (stream, sharing) {
-        (Stream::Plain(stream), Sharing::InTurn) => http1::serve(&handle, stream).await,
-        (Stream::Tls(stream), Sharing::InTurn) => http1::serve(&handle, stream).await,
+    match stream {
+        Stream::Plain(stream) => serve(&handle, stream, sharing).await,
+        Stream::Tls(stream) => serve(&handle, stream, sharing).await,
         #[cfg(test)]
-        (Stream::Memory(stream), Sharing::InTurn) => http1::serve(&handle, stream).await,
-        #[cfg(test)]
-        (Stream::Memory(stream), Sharing::Streams(most)) => http2::serve(&handle, stream, most).await,
-        (Stream::Plain(stream), Sharing::Streams(most)) => http2::serve(&handle, stream, most).await,
-        (Stream::Tls(stream), Sharing::Streams(most)) => http2::serve(&handle, stream, most).await,
+        Stream::Memory(stream) => serve(&handle, stream, sharing).await,
     }
     handle.closed();
+}
+
+/// Serves the lane's requests on a connection. Where the times of tokens are looked at, it acknowledges at once.
+async fn serve<T>(handle: &Handle, stream: T, sharing: Sharing)
+where
+    T: AsyncRead + AsyncWrite + Acknowledges + Unpin + 'static,
+{
+    let stream = Prompt::new(stream, handle.target().kind == Kind::Stream);
+    match sharing {
+        Sharing::InTurn => http1::serve(handle, stream).await,
+        Sharing::Streams(most) => http2::serve(handle, stream, most).await,
+    }
 }
 
 /// What requests go over.

@@ -64,6 +64,7 @@ impl RunningLoad {
             name: target.name.clone(),
             is_open: target.pacing.is_open(),
             resent: self.gauges.resent.load(Ordering::Relaxed),
+            peculiarities: self.gauges.peculiarities(),
             requests: target.requests.names().map(str::to_owned).zip(self.gauges.counts()).collect(),
             ..LoadObservations::default()
         };

@@ -6,7 +6,9 @@ use super::answer::{Answer, Asked};
 use super::failure::Stage;
 use super::handle::Handle;
 use super::headers::Headers;
+use super::record::{GAP, Told};
 use super::target::Kind;
+use shakedown_observe::Failure;
 
 /// An answer that is being read.
 pub(super) struct Exchange<'l> {
@@ -14,6 +16,8 @@ pub(super) struct Exchange<'l> {
     asked: Asked<'l>,
     answer: Answer,
     stalls_at: Option<Instant>,
+    /// When the last token came.
+    last_token: Option<Instant>,
 }
 
 impl<'l> Exchange<'l> {
@@ -21,17 +25,22 @@ impl<'l> Exchange<'l> {
     pub(super) fn begin(handle: &'l Handle, place: usize, status: u16, headers: &(impl Headers + ?Sized)) -> Self {
         handle.answering();
         let asked = Asked::of(handle.target(), place);
-        Self { handle, asked, answer: Answer::new(&asked, status, headers), stalls_at: None }
+        let answer = Answer::new(&asked, status, headers);
+        handle.told(Told { is_stream: answer.is_stream(), ..Told::default() });
+        Self { handle, asked, answer, stalls_at: None, last_token: None }
     }
 
     /// The next piece of its body.
     pub(super) fn piece(&mut self, piece: &[u8]) {
         let before = self.answer.pieces();
-        self.answer.piece(&self.asked, piece);
+        let after_gap = self.last_token.is_some_and(|last| last.elapsed() >= GAP);
+        self.answer.piece(&self.asked, piece, after_gap);
         self.handle.tokens(self.answer.pieces(), self.answer.tokens());
         // Only tokens count: a server that says that it is still there has not said anything.
-        if let Some(after) = self.handle.target().stall_after.filter(|_| self.answer.pieces() > before) {
-            self.stalls_at = Some(Instant::now() + after);
+        if self.answer.pieces() > before {
+            let now = Instant::now();
+            self.last_token = Some(now);
+            self.stalls_at = self.handle.target().stall_after.map(|after| now + after);
         }
     }
 
@@ -52,9 +61,18 @@ impl<'l> Exchange<'l> {
 
     /// Counts it: its body came to its end, or it is decided.
     pub(super) fn end(self) {
+        let is_stream = self.answer.is_stream();
         let (pieces, tokens) = (self.answer.pieces(), self.answer.tokens());
-        let outcome = self.answer.outcome(&self.asked);
+        let mut outcome = self.answer.outcome(&self.asked);
+        if outcome.failure.is_none()
+            && let Some(text) = outcome.text.take()
+            && let Err(words) = self.handle.compare(text, tokens.or(outcome.tokens).unwrap_or(pieces))
+        {
+            (outcome.failure, outcome.words) = (Some(Failure::Check), Some(words));
+        }
         self.handle.tokens(pieces, tokens.or(outcome.tokens));
+        self.handle.told(Told { is_stream, finish: outcome.finish, is_repeated: outcome.is_repeated });
+        self.handle.peculiar(outcome.odd);
         self.handle.answered(outcome.failure);
     }
 }

@@ -9,6 +9,7 @@ use shakedown_schemas::scenario::{Check, JsonCheck, TextCheck};
 use super::headers::Headers;
 use super::path::{Path, TooMuch};
 use super::scan::{Needle, Search};
+use shakedown_observe::Finish;
 
 /// What an answer must be.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +20,8 @@ pub(super) struct Expects {
     contains: Option<Needle>,
     matches: Option<Pattern>,
     json: Vec<JsonRule>,
+    /// The reasons with which a model may end an answer; empty for all that are no failure.
+    finish: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -61,12 +64,22 @@ impl Expects {
             contains: check.contains.as_deref().map(Needle::new),
             matches: check.matches.as_deref().map(pattern::compile).transpose()?,
             json: check.json.iter().map(JsonRule::new).collect::<Result<_, _>>()?,
+            finish: check.finish_reason.clone(),
         })
     }
 
     /// Whether a status counts as success.
     pub(super) fn takes_status(&self, status: u16) -> bool {
         if self.statuses.is_empty() { (200..300).contains(&status) } else { self.statuses.contains(&status) }
+    }
+
+    /// Whether a model may end an answer for this reason, or without any.
+    pub(super) fn takes_finish(&self, name: Option<&str>) -> bool {
+        match (self.finish.as_slice(), name) {
+            ([], name) => !name.is_some_and(|name| Finish::of(name).is_failure()),
+            (_, None) => false,
+            (all, Some(name)) => all.iter().any(|known| known == name),
+        }
     }
 
     /// Whether the headers are as they must be.
@@ -218,6 +231,16 @@ mod tests {
             assert_eq!(expects(json!({"json": [check]})).takes_json(&body, 200), Ok(holds), "{check}");
         }
         assert!(expects(json!({"json": [{"path": "$.a", "exists": true}]})).wants_json());
+    }
+
+    #[test]
+    fn a_list_of_reasons_stands_for_those_that_are_no_failure() {
+        let any = Expects::default();
+        assert!(any.takes_finish(None) && any.takes_finish(Some("length")) && any.takes_finish(Some("eos")));
+        assert!(!any.takes_finish(Some("abort")) && !any.takes_finish(Some("error")));
+        let named = expects(json!({"finish_reason": ["stop", "abort"]}));
+        assert!(named.takes_finish(Some("stop")) && named.takes_finish(Some("abort")));
+        assert!(!named.takes_finish(Some("length")) && !named.takes_finish(None));
     }
 
     #[test]

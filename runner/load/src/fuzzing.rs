@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::framing::{Cut, Malformed, Part, Reader};
 use crate::path::Path;
-use crate::sse::{Parser, TooLarge};
+use crate::sse::{Event, Parser, TooLarge};
 
 /// Cuts bytes into pieces whose lengths follow from the bytes themselves.
 fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -58,9 +58,14 @@ pub fn sse(bytes: &[u8]) {
     assert_eq!(events(std::iter::once(bytes)), events(pieces(bytes)));
 }
 
-fn events<'p>(mut pieces: impl Iterator<Item = &'p [u8]>) -> (Vec<Vec<u8>>, Result<(), TooLarge>) {
+/// The names and data of events.
+type Events = Vec<(Vec<u8>, Vec<u8>)>;
+
+fn events<'p>(mut pieces: impl Iterator<Item = &'p [u8]>) -> (Events, Result<(), TooLarge>) {
     let (mut parser, mut events) = (Parser::default(), Vec::new());
-    let ended = pieces.try_for_each(|piece| parser.feed(piece, |event| events.push(event.to_vec())));
+    let mut keep = |event: Event<'_>| events.push((event.name.to_vec(), event.data.to_vec()));
+    let ended = pieces.try_for_each(|piece| parser.feed(piece, &mut keep));
+    parser.finish(&mut keep);
     (events, ended)
 }
 

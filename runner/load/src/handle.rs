@@ -7,9 +7,10 @@ use tokio::time::Instant;
 
 use super::job::Job;
 use super::lane::Lane;
+use super::record::Told;
 use super::slot::Slot;
 use super::target::Target;
-use shakedown_observe::Failure;
+use shakedown_observe::{Failure, Peculiarities};
 
 /// A slot of a lane, held by the connection or stream that serves it.
 #[derive(Debug)]
@@ -78,6 +79,24 @@ impl Handle {
     /// `pieces` pieces with tokens have come by now, and the server counts `counted` tokens.
     pub(super) fn tokens(&self, pieces: u64, counted: Option<u64>) {
         self.lane.tokens(&self.slot, pieces, counted);
+    }
+
+    /// What the answer has told of itself so far.
+    pub(super) fn told(&self, told: Told) {
+        self.slot.told.set(told);
+    }
+
+    /// Compares the whole text of the answer with that of the phase that is the measure.
+    ///
+    /// # Errors
+    /// In words, what differs.
+    pub(super) fn compare(&self, text: Vec<u8>, tokens: u64) -> Result<(), String> {
+        self.slot.job().map_or(Ok(()), |job| self.lane.compare(&job, text, tokens))
+    }
+
+    /// In what the answer departs from the API.
+    pub(super) fn peculiar(&self, odd: Peculiarities) {
+        self.lane.peculiar(odd);
     }
 
     /// The connection's request ended.

@@ -362,7 +362,7 @@ impl Lane {
         let job = slot.job.take().or_else(|| if is_needed { state.waiting.pop_front() } else { None });
         if let Some(mut job) = job {
             job.end_lateness(now_ns);
-            let ended = Ended { job, tokens: None, first_byte_us: None, is_stuck: false };
+            let ended = Ended::unsent(job);
             self.end(&mut state, ended, Some(failure.unwrap_or(Failure::Timeout)), now_ns);
         }
         drop(state);

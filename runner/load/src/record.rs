@@ -7,10 +7,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use super::job::{Job, micros};
 use shakedown_observe::{
-    CELL_NS, Cell, Failure, Histogram, LoadObservations, Mark, Marks, PackedCell, Part, Segment, Strike, Timings,
+    CELL_NS, Cell, Failure, Finish, Histogram, Integrity, LoadObservations, Mark, Marks, PackedCell, Part, Segment, Strike,
+    Timings,
 };
 
 /// A cell that ended so long ago is packed: few of its requests are still to come.
@@ -19,6 +21,9 @@ const COLD_NS: u64 = 1_000_000_000;
 /// A stretch with more cells gets cells of twice the length: fine ones, and those of a second or more.
 const MOST_FINE_CELLS: u64 = 1024;
 const MOST_CELLS: u64 = 4096;
+
+/// A stream that brought nothing for so long after a token has a gap.
+pub(super) const GAP: Duration = Duration::from_secs(1);
 
 /// A request that ended.
 #[derive(Debug, Clone)]
@@ -35,6 +40,58 @@ pub(super) struct Record {
     pub(super) failure: Option<Failure>,
     /// It was sent and never came to any end.
     pub(super) is_stuck: bool,
+    /// What its answer tells of itself.
+    pub(super) told: Told,
+    /// Which sets of bounds it met, the first in the lowest bit.
+    pub(super) good: u64,
+    /// How many tokens fewer it brought than the answer that it is compared with.
+    pub(super) lost: u64,
+}
+
+/// How many sets of bounds can be counted apart.
+pub(super) const MOST_BOUNDS: usize = 64;
+
+/// What a request must meet to count as good, each in microseconds and inclusive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Bounds {
+    pub(super) latency_us: Option<u32>,
+    pub(super) first_token_us: Option<u32>,
+    pub(super) mean_gap_us: Option<u32>,
+}
+
+impl Bounds {
+    /// Whether a request that succeeded met all of them. Without a token there was no first one; with one token there was
+    /// no time between two.
+    fn hold(&self, record: &Record) -> bool {
+        let within =
+            |bound: Option<u32>, value: Option<u32>| bound.is_none_or(|most| value.is_some_and(|it| it <= most));
+        let tokens = record.tokens.as_deref();
+        within(self.latency_us, Some(record.latency_us))
+            && within(self.first_token_us, tokens.and_then(|tokens| tokens.first_us))
+            && within(self.mean_gap_us, Some(tokens.and_then(|it| it.mean_us(record.job.due_ns)).unwrap_or_default()))
+    }
+}
+
+impl Record {
+    /// Finds out which of these bounds it met.
+    pub(super) fn meets(&mut self, bounds: &[Bounds]) {
+        let all = bounds.iter().take(MOST_BOUNDS).zip(0..);
+        self.good = match self.failure {
+            None => all.filter(|(bounds, _)| bounds.hold(self)).fold(0, |good, (_, place)| good | 1 << place),
+            Some(_) => 0,
+        };
+    }
+}
+
+/// What an answer tells of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// It is a stream of events.
+    pub(super) is_stream: bool,
+    /// Why the model ended it.
+    pub(super) finish: Option<Finish>,
+    /// A stream that brought text again after a gap.
+    pub(super) is_repeated: bool,
 }
 
 impl Record {
@@ -94,8 +151,18 @@ impl Tokens {
         Some(micros(self.last_ns.saturating_sub(first_ns) / after))
     }
 
+    /// True when the stream fell silent and went on: its longest gap is at least [`GAP`], and ten times as long as the
+    /// others are on average.
+    fn has_resumed(&self, due_ns: u64) -> bool {
+        let (Some(first_us), Some(others)) = (self.first_us, self.pieces.checked_sub(2)) else { return false };
+        let whole_us = self.last_ns.saturating_sub(due_ns + u64::from(first_us) * 1000) / 1000;
+        let longest_us = u64::from(self.longest_us);
+        let rest_us = whole_us.saturating_sub(longest_us);
+        longest_us >= GAP.as_micros() as u64 && longest_us.saturating_mul(others) >= rest_us.saturating_mul(10)
+    }
+
     /// The server's own count, else one token for each piece.
-    fn count(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         self.counted.unwrap_or(self.pieces)
     }
 }
@@ -423,10 +490,39 @@ fn add(cell: &mut Cell, record: &Record) {
     }
     if let Some(tokens) = &record.tokens {
         tokens.first_us.into_iter().for_each(|first_us| cell.first_token.record(first_us.into()));
-        cell.tokens += if record.failure.is_none() { tokens.count() } else { 0 };
+        match record.failure {
+            None => cell.tokens += tokens.count(),
+            Some(_) => cell.answers.tokens_failed += tokens.count(),
+        }
+    }
+    cell.answers.tokens_lost += record.lost;
+    let mut good = record.good;
+    while good != 0 {
+        *cell.answers.good.entry(good.trailing_zeros() as usize).or_default() += 1;
+        good &= good - 1;
+    }
+    if let Some(finish) = record.told.finish {
+        *cell.answers.finish.entry(finish).or_default() += 1;
+    }
+    if let Some(integrity) = integrity(record) {
+        *cell.answers.streams.entry(integrity).or_default() += 1;
     }
     cell.stuck += u64::from(record.is_stuck);
     cell.in_flight = cell.in_flight.max(record.job.in_flight.into());
+}
+
+/// Whether a stream came whole; none for an answer that is no stream.
+fn integrity(record: &Record) -> Option<Integrity> {
+    let Told { is_stream, is_repeated, .. } = record.told;
+    let has_resumed = || record.tokens.as_ref().is_some_and(|tokens| tokens.has_resumed(record.job.due_ns));
+    is_stream.then(|| match record.failure {
+        None | Some(Failure::Check) if is_repeated => Integrity::Repeated,
+        None | Some(Failure::Check) if has_resumed() => Integrity::Resumed,
+        None | Some(Failure::Check) => Integrity::Complete,
+        Some(Failure::Stalled | Failure::Timeout | Failure::Unfinished) => Integrity::Stalled,
+        Some(Failure::ApiError | Failure::FinishAbort | Failure::FinishError) => Integrity::Error,
+        Some(_) => Integrity::Cut,
+    })
 }
 
 /// Whether the time that a request took says something about the service: it succeeded, or it never ended.

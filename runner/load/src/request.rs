@@ -135,7 +135,7 @@ impl Request {
     }
 
     /// The body of one request.
-    fn body(&self, draw: &Draw) -> Bytes {
+    pub(super) fn body(&self, draw: &Draw) -> Bytes {
         match &self.body {
             Body::Same(body) => body.clone(),
             Body::Each(text) => {

@@ -1,11 +1,12 @@
 //! The small things that the lane, its connections and the engine's other threads share.
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use super::job::{Job, micros};
-use super::record::Tokens;
+use super::record::{Tokens, Told};
+use shakedown_observe::Peculiarities;
 
 /// One connection, as the lane sees it.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub(super) struct Slot {
     pub(super) tokens: RefCell<Option<Box<Tokens>>>,
     /// When the head of its answer was there, in nanoseconds since the load's start; 0 until then.
     pub(super) head_ns: Cell<u64>,
+    /// What the answer has told of itself.
+    pub(super) told: Cell<Told>,
     waker: RefCell<Option<Waker>>,
     pub(super) index: Cell<usize>,
 }
@@ -50,13 +53,14 @@ impl Slot {
         let sent_ns = job.due_ns + u64::from(job.sent_us.unwrap_or(0)) * 1000;
         let head_ns = self.head_ns.take();
         let first_byte_us = (head_ns > 0).then(|| micros(head_ns.saturating_sub(sent_ns)));
-        Some(Ended { job, tokens: self.tokens.take(), first_byte_us, is_stuck: false })
+        Some(Ended { job, tokens: self.tokens.take(), first_byte_us, is_stuck: false, told: self.told.take() })
     }
 
     /// Gives it a request to send.
     pub(super) fn give(&self, job: Job) {
         self.tokens.take();
         self.head_ns.set(0);
+        self.told.take();
         self.job.set(Some(job));
         // One that is not waiting comes to it by itself.
         if let Some(waker) = self.waker.take() {
@@ -71,6 +75,14 @@ pub(super) struct Ended {
     pub(super) tokens: Option<Box<Tokens>>,
     pub(super) first_byte_us: Option<u32>,
     pub(super) is_stuck: bool,
+    pub(super) told: Told,
+}
+
+impl Ended {
+    /// One that was never sent.
+    pub(super) fn unsent(job: Job) -> Self {
+        Self { job, tokens: None, first_byte_us: None, is_stuck: false, told: Told::default() }
+    }
 }
 
 /// What several threads show of one load: a number each, so that none waits for another.
@@ -79,6 +91,8 @@ pub(super) struct Gauges {
     in_flight: Vec<Padded>,
     answered_ns: Vec<Padded>,
     pub(super) resent: AtomicU64,
+    /// In what answers depart from the API, as bits.
+    peculiarities: AtomicU32,
     /// How many of each of several requests succeeded, and how many failed.
     requests: Vec<[AtomicU64; 2]>,
 }
@@ -95,6 +109,7 @@ impl Gauges {
             in_flight: numbers(),
             answered_ns: numbers(),
             resent: AtomicU64::new(0),
+            peculiarities: AtomicU32::new(0),
             requests: (0..requests).map(|_| Default::default()).collect(),
         }
     }
@@ -109,6 +124,16 @@ impl Gauges {
     /// How many of each request succeeded, and how many failed.
     pub(super) fn counts(&self) -> impl Iterator<Item = (u64, u64)> {
         self.requests.iter().map(|[good, bad]| (good.load(Ordering::Relaxed), bad.load(Ordering::Relaxed)))
+    }
+
+    /// Notes in what an answer departs from the API.
+    pub(super) fn note(&self, odd: Peculiarities) {
+        self.peculiarities.fetch_or(odd.bits(), Ordering::Relaxed);
+    }
+
+    /// In what answers have departed from the API.
+    pub(super) fn peculiarities(&self) -> Peculiarities {
+        Peculiarities::from_bits(self.peculiarities.load(Ordering::Relaxed))
     }
 
     /// Shows how many requests of a part are under way.

@@ -17,8 +17,10 @@ use shakedown_schemas::tables::{Table, prompts};
 
 use super::dice::Dice;
 use super::names::Resolver;
+use super::oracle::Oracle;
 use super::pacing::Pacing;
 use super::planned::{LoadError, PlannedLoad};
+use super::record::Bounds;
 use super::request::{Base, Body, Request, Requests};
 use super::text::{Compiler, Escape, Piece, Rows, Text};
 use super::tls::Tls;
@@ -76,6 +78,10 @@ pub(super) struct Target {
     /// A stream that brings no token for so long after one is given up.
     pub(super) stall_after: Option<Duration>,
     pub(super) requests: Requests,
+    /// What requests must meet to count as good, for each that asks.
+    pub(super) goodput: Vec<Bounds>,
+    /// What answers are compared with.
+    pub(super) oracle: Option<Oracle>,
     /// How many bytes of answers are kept at the moment, over all of them.
     pub(super) kept: Arc<AtomicUsize>,
 }
@@ -187,6 +193,8 @@ impl Target {
             fresh,
             stall_after,
             requests: Requests::new(requests, rows, dice),
+            goodput: Vec::new(),
+            oracle: None,
             kept: Arc::default(),
         })
     }
@@ -290,7 +298,10 @@ fn openai_object(openai: &OpenAi, content: serde_json::Value, max_tokens: u32) -
         body["stream_options"] = json!({"include_usage": true});
     }
     for (name, value) in &openai.parameters {
-        body[name] = value.clone();
+        match value {
+            serde_json::Value::Null => drop(body.as_object_mut().and_then(|body| body.shift_remove(name))),
+            value => body[name] = value.clone(),
+        }
     }
     body
 }

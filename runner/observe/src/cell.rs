@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::histogram::{read_number, write_number};
-use super::{Failure, Histogram};
+use super::{Answers, Failure, Histogram};
 
 /// The requests that were due in one cell.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -30,6 +30,8 @@ pub struct Cell {
     pub stuck: u64,
     /// The most requests that were under way at once.
     pub in_flight: u64,
+    /// What is known of the answers apart from that.
+    pub answers: Answers,
 }
 
 impl Cell {
@@ -53,6 +55,7 @@ impl Cell {
         self.tokens += other.tokens;
         self.stuck += other.stuck;
         self.in_flight = self.in_flight.max(other.in_flight);
+        self.answers.merge(&other.answers);
     }
 }
 
@@ -70,6 +73,12 @@ impl PackedCell {
         for (failure, count) in &cell.failed {
             write_number(&mut bytes, failure.code());
             write_number(&mut bytes, *count);
+        }
+        let answers = cell.answers.numbers();
+        write_number(&mut bytes, answers.len() as u64);
+        for (code, count) in answers {
+            write_number(&mut bytes, code);
+            write_number(&mut bytes, count);
         }
         let mut packed = Vec::new();
         let mut write = |bytes: &mut Vec<u8>, histogram: &Histogram| {
@@ -101,6 +110,10 @@ impl PackedCell {
                 *cell.failed.entry(failure).or_default() += count;
             }
         }
+        for _ in 0..number() {
+            let (code, count) = (number(), number());
+            cell.answers.add(code, count);
+        }
         for histogram in [&mut cell.latency, &mut cell.first_token, &mut cell.token_gaps] {
             let length = read_number(&mut bytes).unwrap_or_default() as usize;
             *histogram = Histogram::read(bytes.by_ref().take(length).collect());
@@ -123,6 +136,7 @@ impl PackedCell {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Finish, Integrity};
     use super::*;
 
     #[test]
@@ -138,6 +152,10 @@ mod tests {
             cell.first_token.record(step * 17);
             cell.token_gaps.record_n(10_000, 40);
         }
+        cell.answers.finish.insert(Finish::Length, 299);
+        cell.answers.streams.insert(Integrity::Cut, 1);
+        cell.answers.good.insert(1, 250);
+        cell.answers.tokens_failed = 70;
         let packed = PackedCell::new(&cell);
         assert_eq!(packed.unpack(), cell);
         assert_eq!(PackedCell::new(&packed.unpack()), packed);

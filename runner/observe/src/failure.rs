@@ -63,6 +63,10 @@ failures! {
     Stalled = "stalled";
     /// A stream or an answer that carries the API's error object.
     ApiError = "api_error";
+    /// An answer whose `finish_reason` says that the server gave it up.
+    FinishAbort = "finish_abort";
+    /// An answer whose `finish_reason` says that the server failed.
+    FinishError = "finish_error";
     /// The answer fails the request's `check`.
     Check = "check";
     /// The answer must be read as a whole, or searched by a JSON path, and is too large for that.

@@ -3,6 +3,7 @@
 //! Producers are the load engine (which counts each request into a cell) and the timeline (which says where phases
 //! begin and end). The only consumer is `judge`. Nothing here judges, and nothing here acts.
 
+mod answers;
 mod cell;
 pub mod chance;
 mod failure;
@@ -13,6 +14,7 @@ mod outside;
 
 use std::collections::BTreeMap;
 
+pub use answers::{Answers, Finish, Integrity, Peculiarities, Peculiarity};
 pub use cell::{Cell, PackedCell};
 pub use failure::Failure;
 pub use histogram::Histogram;

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::{Cell, Failure, Histogram, Mark, Part};
+use super::{Cell, Failure, Histogram, Mark, Part, Peculiarities};
 
 /// The length of the shortest cell, in nanoseconds: the finest grain in which requests can be told apart after the run.
 pub const CELL_NS: u64 = 250_000_000;
@@ -27,6 +27,8 @@ pub struct LoadObservations {
     pub requests: Vec<(String, (u64, u64))>,
     /// How often a port-forward had to be made anew.
     pub reconnects: u64,
+    /// In what its server's answers depart from the API.
+    pub peculiarities: Peculiarities,
 }
 
 /// One stretch of the timeline, of one phase and one part of it.
@@ -127,6 +129,7 @@ impl LoadObservations {
             }
         }
         self.reconnects += other.reconnects;
+        self.peculiarities.merge(other.peculiarities);
         self.is_open |= other.is_open;
         for segment in other.segments {
             match self.segments.iter_mut().find(|known| known.mark == segment.mark) {

@@ -36,6 +36,13 @@ pub struct LoadInfo {
     /// before anything was written to it.
     #[serde(default)]
     pub resent: u64,
+    /// Which endpoint of an API is called, such as `/v1/chat/completions`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub endpoint: String,
+    /// In what the server's answers depart from the API, without any request failing for it: each as the rest of a sentence
+    /// that begins with the server.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peculiarities: Vec<String>,
     /// What became of each of several requests, in all phases together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<RequestInfo>,
@@ -47,10 +54,15 @@ impl LoadInfo {
         Some(self.address.as_str()).filter(|address| !address.is_empty() && *address != self.target)
     }
 
+    /// The endpoint behind what was called, where there is one to choose: ` at /v1/completions`.
+    pub fn endpoint_words(&self) -> String {
+        if self.endpoint.is_empty() { String::new() } else { format!(" at {}", self.endpoint) }
+    }
+
     /// What was called and how, in words: `service shop:80, 10.0.0.7:80 (direct)`.
     pub fn reached(&self) -> String {
         let at = self.behind().map_or_else(String::new, |address| format!(", {address}"));
-        format!("{}{at} ({})", self.target, self.reach)
+        format!("{}{}{at} ({})", self.target, self.endpoint_words(), self.reach)
     }
 }
 
@@ -119,6 +131,28 @@ pub struct Stats {
     /// From the moment when a request was due to its first token, for streams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_to_first_token: Option<LatencyStats>,
+    /// What is known of the answers of a model; none where nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<AnswerStats>,
+}
+
+/// How a model's answers ended, and whether streams came whole.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct AnswerStats {
+    /// How many ended for which `finish_reason`. `other` is a reason that the API does not have.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub finish_reasons: IndexMap<String, u64>,
+    /// How many streams came how: `complete`, `cut`, `stalled`, `resumed after a gap`, `ended with an error`, `repeated
+    /// text`.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub streams: IndexMap<String, u64>,
+    /// Tokens of answers that succeeded.
+    pub tokens: u64,
+    /// Tokens that came in answers that failed.
+    pub tokens_failed: u64,
+    /// With `same_as`: tokens that failed answers lack, compared with the answers to the same prompts.
+    #[serde(default)]
+    pub tokens_lost: u64,
 }
 
 impl Stats {

@@ -6,6 +6,7 @@ mod kind;
 
 mod effect;
 mod errors;
+mod goodput;
 mod latency;
 mod limits;
 mod logs;
@@ -19,6 +20,7 @@ mod success_rate;
 
 pub use effect::Effect;
 pub use errors::Errors;
+pub use goodput::{Goodput, GoodputBounds};
 pub use kind::{About, ExpectationFacts, ExpectationInfo};
 pub(crate) use kind::{At, PhaseFacts};
 pub use latency::{Latency, LatencyOf, LatencyRatio};
@@ -61,6 +63,8 @@ expectation_kinds! {
     "output_tokens_per_second_ratio" => OutputTokensPerSecondRatio(RateRatio), rates::OUTPUT_TOKENS_PER_SECOND_RATIO;
     /// Successful answers per second, by the moments when their requests were due, divided by those of an earlier phase.
     "throughput_ratio" => ThroughputRatio(RateRatio), rates::THROUGHPUT_RATIO;
+    /// The share of the phase's requests that succeeded and met every bound on their times.
+    "goodput" => Goodput(Goodput), goodput::GOODPUT;
     /// How many requests of the phase failed, by the kind of failure.
     "errors" => Errors(Errors), errors::ERRORS;
     /// How many requests of the phase never came to any end.

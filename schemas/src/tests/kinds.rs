@@ -161,6 +161,7 @@ fn table(definition: &str) -> Map<String, Value> {
         "IoFault" => json!({"delay": "1s", "error": "EIO"}),
         "Http" => json!({"service": "shop:80", "url": "http://h"}),
         "OpenAi" => json!({"service": "shop:80", "url": "http://h", "prompt": "p", "prompts": {"file": "none"}}),
+        "Goodput" => json!({"min": "10%", "max": "90%", "of": {"latency": "1s"}}),
         "SuccessRate" => json!({"min": "10%", "max": "90%"}),
         "Latency" | "RecoveryTime" => json!({"min": "1s", "max": "10s"}),
         "LatencyRatio" | "RateRatio" | "Prometheus" | "TokenRate" => json!({"min": 1.5, "max": 2.5}),

@@ -1,8 +1,9 @@
 //! What the requests show: the timeline of each load, and its phases side by side.
 
+use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::json;
-use shakedown_schemas::result::{LatencyStats, LoadSeries, PhaseLoad, ScenarioResult};
+use shakedown_schemas::result::{AnswerStats, LatencyStats, LoadSeries, PhaseLoad, ScenarioResult};
 
 use crate::html::quantiles::{phase_classes, quantiles};
 use crate::html::slots::{Slot, Slots, Span};
@@ -185,6 +186,36 @@ fn comparison(scenario: &ScenarioResult, name: &str) -> Comparison {
         if columns.iter().flatten().any(|load| after(load).is_some()) {
             rows.push(row(&format!("{kind} after, p50"), false, &after, words::millis));
         }
+    }
+    let answers = |pick: &dyn Fn(&AnswerStats) -> u64| -> Vec<Option<f64>> {
+        columns.iter().map(|it| Some(pick((*it)?.stats.answers.as_ref()?) as f64)).collect()
+    };
+    let all_of = |of: fn(&AnswerStats) -> &IndexMap<String, u64>| -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for name in columns.iter().flatten().filter_map(|it| it.stats.answers.as_ref()).flat_map(|it| of(it).keys()) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
+    };
+    let mut counted = |title: String, pick: &dyn Fn(&AnswerStats) -> u64| {
+        let cells = answers(pick)
+            .into_iter()
+            .map(|value| Cell { value: value.map_or_else(|| "–".to_owned(), words::count), ..Cell::default() });
+        rows.push((title, cells.collect()));
+    };
+    for name in all_of(|it| &it.finish_reasons) {
+        counted(format!("Ended by: {name}"), &|it| it.finish_reasons.get(&name).copied().unwrap_or(0));
+    }
+    for name in all_of(|it| &it.streams) {
+        counted(format!("Streams: {name}"), &|it| it.streams.get(&name).copied().unwrap_or(0));
+    }
+    if answers(&|it| it.tokens_failed).into_iter().flatten().any(|count| count > 0.0) {
+        counted("Tokens of failed answers".to_owned(), &|it| it.tokens_failed);
+    }
+    if answers(&|it| it.tokens_lost).into_iter().flatten().any(|count| count > 0.0) {
+        counted("Tokens lost".to_owned(), &|it| it.tokens_lost);
     }
     let heads = scenario.phases.iter().zip(phase_classes(scenario)).map(|(phase, class)| PhaseHead {
         name: phase.name.clone(),

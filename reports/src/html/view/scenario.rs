@@ -201,7 +201,7 @@ fn loads(scenario: &ScenarioResult) -> Vec<LoadRow> {
     let rows = scenario.loads.iter().map(|it| LoadRow {
         name: it.name.clone(),
         kind: it.kind.clone(),
-        target: it.target.clone(),
+        target: format!("{}{}", it.target, it.endpoint_words()),
         requests: sentences::requests(it),
         schedule: it.schedule.clone(),
         model: if it.open_loop { "open loop" } else { "closed loop" },

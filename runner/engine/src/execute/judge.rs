@@ -119,7 +119,11 @@ fn of_loads(loads: &[LoadInfo]) -> Vec<String> {
         };
         format!("load {} went through a port-forward by the API server, which adds latency of its own{anew}", load.name)
     });
-    closed.chain(forwarded).collect()
+    let peculiar = loads.iter().filter(|load| !load.peculiarities.is_empty()).map(|load| {
+        let all = load.peculiarities.join("; it ");
+        format!("the server of load {} departs from the API, and no request failed for it: it {all}", load.name)
+    });
+    closed.chain(forwarded).chain(peculiar).collect()
 }
 
 /// A baseline that is not fit to compare with, as an expectation without an answer: nothing was injected, so that nothing

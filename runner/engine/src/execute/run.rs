@@ -154,7 +154,8 @@ fn counted(info: LoadInfo, seen: &LoadObservations) -> LoadInfo {
         succeeded: *succeeded,
         failed: *failed,
     });
-    LoadInfo { requests: requests.collect(), issued: Some(seen.issued), resent: seen.resent, ..info }
+    let peculiarities = seen.peculiarities.iter().map(|it| it.words().to_owned()).collect();
+    LoadInfo { requests: requests.collect(), issued: Some(seen.issued), resent: seen.resent, peculiarities, ..info }
 }
 
 /// One channel for everything that ends a run early. The task ends with its listeners.

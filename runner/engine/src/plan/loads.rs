@@ -61,6 +61,7 @@ fn spec(document: &Document, name: &str, load: &Load, called: Called, seed: u64)
         kind: load.sent().map_or("", Sent::kind),
         target,
         base,
+        endpoint: load.openai.as_ref().map_or("", |openai| openai.endpoint.path()),
         route,
         open_loop: load.rate.is_some(),
         schedule: schedule(load),

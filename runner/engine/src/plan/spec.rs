@@ -87,6 +87,9 @@ pub struct LoadSpec {
     pub target: String,
     /// The base URL.
     pub base: String,
+    /// Which endpoint of an API is called; empty where there is none to choose.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub endpoint: &'static str,
     /// How its requests get there.
     pub route: Route,
     /// True for a schedule (`rate`), false for workers (`concurrency`).
@@ -123,6 +126,8 @@ impl LoadSpec {
             reconnects: 0,
             issued: None,
             resent: 0,
+            endpoint: self.endpoint.to_owned(),
+            peculiarities: Vec::new(),
             requests: Vec::new(),
         }
     }

@@ -35,6 +35,8 @@ fn every_kind() -> Vec<Value> {
         json!({"output_tokens_per_second_ratio": rate()}),
         json!({"throughput_ratio": rate()}),
         json!({"errors": {"any": {"max": 1000}, "timeout": {"max": 0}}}),
+        json!({"goodput": {"min": "0%", "of": {"latency": "1h"}, "min_samples": 1}}),
+        json!({"goodput": {"max": "100%", "of": {"latency": "1h"}, "min_samples": 1}}),
         json!({"stuck": {"max": 0}}),
         json!({"recovery_time": {"max": "1h", "hold": "1s"}}),
         json!({"requests": {"max": 1000}}),
@@ -57,7 +59,7 @@ const fn is_listed(it: &Expectation) {
         E::SuccessRate(_) | E::Latency(_) | E::LatencyRatio(_) | E::TimeToFirstToken(_) => {}
         E::TimeToFirstTokenRatio(_) | E::InterTokenLatency(_) | E::InterTokenLatencyRatio(_) => {}
         E::OutputTokensPerSecond(_) | E::OutputTokensPerSecondRatio(_) | E::ThroughputRatio(_) => {}
-        E::Errors(_) | E::Stuck(_) | E::RecoveryTime(_) | E::Requests(_) => {}
+        E::Errors(_) | E::Goodput(_) | E::Stuck(_) | E::RecoveryTime(_) | E::Requests(_) => {}
         E::Pods(_) | E::Prometheus(_) | E::Logs(_) => {}
     }
 }

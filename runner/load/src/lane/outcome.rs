@@ -9,7 +9,7 @@ use super::{BATCH, Lane, State, nanoseconds};
 use crate::job::{Job, micros};
 use crate::record::{Gap, Made, Record};
 use crate::slot::{Ended, Slot};
-use shakedown_observe::Failure;
+use shakedown_observe::{Failure, Peculiarities};
 
 impl Lane {
     /// Why the request that waits longest is not sent yet. One that waits for a connection in the making has the network
@@ -29,13 +29,13 @@ impl Lane {
     pub(super) fn give_up_first(&self, state: &mut State, failure: Failure, now_ns: u64) {
         if let Some(mut job) = state.waiting.pop_front() {
             job.end_lateness(now_ns);
-            self.end(state, Ended { job, tokens: None, first_byte_us: None, is_stuck: false }, Some(failure), now_ns);
+            self.end(state, Ended::unsent(job), Some(failure), now_ns);
         }
     }
 
     /// Counts a request that ended. A closed-loop worker issues its next one.
     pub(super) fn end(&self, state: &mut State, ended: Ended, failure: Option<Failure>, now_ns: u64) {
-        let Ended { job, tokens, first_byte_us, is_stuck } = ended;
+        let Ended { job, tokens, first_byte_us, is_stuck, told } = ended;
         let mut took_ns = now_ns.saturating_sub(job.due_ns);
         if failure == Some(Failure::Timeout) && self.patience_ns > self.timeout_ns {
             // However long it was listened to, its client gave it up at its timeout.
@@ -45,7 +45,13 @@ impl Lane {
             self.gauges.count(self.target.requests.choose(job.number), failure.is_some());
         }
         let latency_us = micros(took_ns);
-        state.news.records.push(Record { job, latency_us, first_byte_us, tokens, failure, is_stuck });
+        let mut record = Record { job, latency_us, first_byte_us, tokens, failure, is_stuck, told, good: 0, lost: 0 };
+        record.meets(&self.target.goodput);
+        if let Some(oracle) = self.target.oracle.as_ref().filter(|_| failure.is_some()) {
+            let (_, request, data) = self.target.requests.of(job.number);
+            record.lost = oracle.lost(&request.body(&data), record.tokens.as_ref().map_or(0, |it| it.count()));
+        }
+        state.news.records.push(record);
         state.open -= 1;
         if !self.is_open && now_ns < state.stop_ns {
             match state.starter.ended(now_ns, failure) {
@@ -89,6 +95,25 @@ impl Lane {
             tokens.get_or_insert_default().see(due_ns, self.now_ns(), pieces, counted, |gap_us, count| {
                 gaps.push(Gap { due_ns, gap_us, count: u32::try_from(count).unwrap_or(u32::MAX) });
             });
+        }
+    }
+
+    /// Compares the text of an answer with that of the phase that is the measure.
+    ///
+    /// # Errors
+    /// In words, what differs.
+    pub(crate) fn compare(&self, job: &Job, text: Vec<u8>, tokens: u64) -> Result<(), String> {
+        let Some(oracle) = &self.target.oracle else { return Ok(()) };
+        let marks = self.marks.all();
+        let phase = marks.iter().rev().find(|mark| mark.at_ns <= job.due_ns).map_or(0, |mark| mark.phase);
+        let (_, request, data) = self.target.requests.of(job.number);
+        oracle.compare(request.body(&data), phase, text, tokens)
+    }
+
+    /// In what an answer departs from the API.
+    pub(crate) fn peculiar(&self, odd: Peculiarities) {
+        if odd != Peculiarities::default() {
+            self.gauges.note(odd);
         }
     }
 

@@ -5,7 +5,17 @@ use super::*;
 fn record(due_ns: u64) -> Record {
     let job =
         Job { number: 0, due_ns, in_flight: 3, late_us: Some(1), sent_us: Some(2), can_be_late: true, resent: false };
-    Record { job, latency_us: 5, first_byte_us: Some(2), tokens: None, failure: None, is_stuck: false }
+    Record {
+        job,
+        latency_us: 5,
+        first_byte_us: Some(2),
+        tokens: None,
+        failure: None,
+        is_stuck: false,
+        told: Told::default(),
+        good: 0,
+        lost: 0,
+    }
 }
 
 fn mark(at_ns: u64, phase: usize, part: Part) -> Mark {
@@ -255,4 +265,68 @@ fn what_is_in_flight_when_a_fault_strikes_is_apart() {
     let stretches = seen.stretches();
     assert_eq!(stretches.iter().map(requests).collect::<Vec<_>>(), [3, 2, 1, 1, 0]);
     assert_eq!(stretches[0].cells[1].requests(), 2, "each where it was due");
+}
+
+#[test]
+fn a_stream_is_whole_or_it_is_known_how_it_is_not() {
+    let told = Told { is_stream: true, finish: Some(Finish::Stop), is_repeated: false };
+    let streamed = |at_ms: &[u64], told: Told, failure: Option<Failure>| {
+        let mut tokens = Tokens::default();
+        let pieces = at_ms.iter().zip(1..);
+        pieces.for_each(|(at_ms, count)| tokens.see(7, at_ms * 1_000_000, count, None, |_, _| ()));
+        Record { tokens: Some(Box::new(tokens)), told, failure, ..record(7) }
+    };
+    let even: Vec<u64> = (1..=20).map(|piece| piece * 50).collect();
+    let slow: Vec<u64> = (1..=5).map(|piece| piece * 1500).collect();
+    let gap: Vec<u64> = (1..=20).map(|piece| piece * 50 + if piece > 10 { 2_000 } else { 0 }).collect();
+    let again = Told { is_repeated: true, ..told };
+    for (at_ms, told, failure, wanted) in [
+        (&even, told, None, Integrity::Complete),
+        (&even, told, Some(Failure::Check), Integrity::Complete),
+        (&slow, told, None, Integrity::Complete),
+        (&gap, told, None, Integrity::Resumed),
+        (&gap, again, None, Integrity::Repeated),
+        (&even, told, Some(Failure::Stalled), Integrity::Stalled),
+        (&even, told, Some(Failure::Timeout), Integrity::Stalled),
+        (&even, told, Some(Failure::BrokenStream), Integrity::Cut),
+        (&even, told, Some(Failure::Reset), Integrity::Cut),
+        (&even, told, Some(Failure::ApiError), Integrity::Error),
+        (&even, told, Some(Failure::FinishAbort), Integrity::Error),
+    ] {
+        let ledger = Ledger::new(Arc::new(Marks::default()));
+        take(&ledger, vec![streamed(at_ms, told, failure), record(7)], 10);
+        let answers = &ledger.close(20).segments[0].cells[0].answers;
+        assert_eq!(answers.streams, [(wanted, 1)].into(), "{failure:?}");
+        assert_eq!(answers.finish, [(Finish::Stop, 1)].into());
+        assert_eq!(answers.tokens_failed, if failure.is_some() { at_ms.len() as u64 } else { 0 });
+    }
+}
+
+#[test]
+fn a_request_is_good_when_it_succeeded_and_met_every_bound() {
+    let bounds = [
+        Bounds { latency_us: Some(5), ..Bounds::default() },
+        Bounds { latency_us: Some(4), ..Bounds::default() },
+        Bounds { first_token_us: Some(50_000), mean_gap_us: Some(10_000), ..Bounds::default() },
+        Bounds { first_token_us: Some(49_000), mean_gap_us: Some(10_000), ..Bounds::default() },
+        Bounds { first_token_us: Some(50_000), mean_gap_us: Some(9_000), ..Bounds::default() },
+    ];
+    let streamed = |at_ms: &[u64], failure: Option<Failure>| {
+        let mut tokens = Tokens::default();
+        at_ms.iter().zip(1..).for_each(|(at_ms, count)| tokens.see(0, at_ms * 1_000_000, count, None, |_, _| ()));
+        let mut record = Record { tokens: Some(Box::new(tokens)), failure, ..record(0) };
+        record.meets(&bounds);
+        record
+    };
+    let mut plain = record(0);
+    plain.meets(&bounds);
+    assert_eq!(plain.good, 0b1, "without a token there was no first one");
+    assert_eq!(streamed(&[50, 60, 70], None).good, 0b101);
+    assert_eq!(streamed(&[49, 59, 69], None).good, 0b1101);
+    assert_eq!(streamed(&[50], None).good, 0b1_0101, "one token has no time between two");
+    assert_eq!(streamed(&[50, 60, 70], Some(Failure::Check)).good, 0);
+    let ledger = Ledger::new(Arc::new(Marks::default()));
+    take(&ledger, vec![streamed(&[50, 60, 70], None), streamed(&[49], None), plain], 10);
+    let cell = &ledger.close(20).segments[0].cells[0];
+    assert_eq!(cell.answers.good, [(0, 3), (2, 2), (3, 1), (4, 1)].into());
 }

@@ -9,7 +9,7 @@ use shakedown_schemas::scenario::Scenario;
 
 use super::super::job::Job;
 use super::super::pacing::{Pacing, Starter};
-use super::super::record::{Ledger, News, Record};
+use super::super::record::{Ledger, News, Record, Told};
 use shakedown_observe::{Failure, LoadObservations, Mark, Marks, Part};
 
 /// A made-up service: what becomes of a request depends on nothing but the moment when it is due.
@@ -32,7 +32,17 @@ fn answered(due_ns: u64) -> Record {
         resent: false,
     };
     let first_byte_us = sent_us.map(|_| (draw(4) % 9_000) as u32);
-    Record { job, latency_us: 500 + (draw(5) % 60_000) as u32, first_byte_us, tokens: None, failure, is_stuck: false }
+    Record {
+        job,
+        latency_us: 500 + (draw(5) % 60_000) as u32,
+        first_byte_us,
+        tokens: None,
+        failure,
+        is_stuck: false,
+        told: Told::default(),
+        good: 0,
+        lost: 0,
+    }
 }
 
 /// What one part sees of a run with these phases, ticking this often.

@@ -11,8 +11,8 @@ use crate::scenario::{Check, JsonCheck};
 /// A JSON path longer than this is a mistake, and its parser calls itself for every bracket.
 const MAX_PATH: usize = 500;
 
-/// Checks a `check`. A stream of events is no JSON.
-pub(crate) fn check(path: &str, check: Option<&Check>, is_stream: bool, findings: &mut Findings<'_>) {
+/// Checks a `check`. Only the answers of models have a `finish_reason`.
+pub(crate) fn check(path: &str, check: Option<&Check>, is_model: bool, findings: &mut Findings<'_>) {
     let Some(check) = check else { return };
     let path = format!("{path}.check");
     for (index, status) in check.status.iter().enumerate() {
@@ -55,12 +55,22 @@ pub(crate) fn check(path: &str, check: Option<&Check>, is_stream: bool, findings
             findings.push(&path, not_an_expression(&error));
         }
     }
-    if is_stream && !check.json.is_empty() {
+    if !is_model && !check.finish_reason.is_empty() {
         findings.push_at_key(
-            &format!("{path}.json"),
-            Diagnostic::error(Code::AnswerCheck, "a stream is not one JSON document")
-                .help("use `contains` or `matches`, which check the generated text"),
+            &format!("{path}.finish_reason"),
+            Diagnostic::error(Code::AnswerCheck, "only answers of an `openai` load have a `finish_reason`")
+                .help("use `json: [{path: \"$.choices[0].finish_reason\", equals: stop}]`"),
         );
+    }
+    if !is_model && check.same_as.is_some() {
+        findings.push_at_key(
+            &format!("{path}.same_as"),
+            Diagnostic::error(Code::AnswerCheck, "only answers of an `openai` load are compared")
+                .help("use `contains`, `matches` or `json`"),
+        );
+    }
+    for (index, reason) in check.finish_reason.iter().enumerate() {
+        some_text(&format!("{path}.finish_reason[{index}]"), Some(reason), "every reason", findings);
     }
     for (index, it) in check.json.iter().enumerate() {
         json(&format!("{path}.json[{index}]"), it, findings);

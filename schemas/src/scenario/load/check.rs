@@ -26,9 +26,21 @@ pub struct Check {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [r"order-\d+"]))]
     pub matches: Option<String>,
-    /// What must hold for the body as JSON. A body of more than 8 MiB is not read as JSON, and fails.
+    /// What must hold for the body as JSON. A stream is asked as the one answer that its events amount to. A body of more
+    /// than 8 MiB is not read as JSON, and fails.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub json: Vec<JsonCheck>,
+    /// `openai` only: the reasons (`finish_reason`) with which the model may end an answer. Without it, all but those that
+    /// say that the server failed, such as `abort` and `error`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("examples" = [["stop", "length"]]))]
+    pub finish_reason: Vec<String>,
+    /// `openai` only: the text of an answer must be that of the first answer to the same prompt in this phase, such as
+    /// `baseline`. For models that answer a prompt always alike (`parameters: {temperature: 0}`). It shows streams that lose
+    /// or repeat tokens. An answer to a prompt that the phase did not have fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["baseline"]))]
+    pub same_as: Option<String>,
 }
 
 /// What must hold for a text: all that is given.

@@ -75,9 +75,10 @@ pub struct OpenAi {
     /// one token is counted for each piece. Default `true`.
     #[serde(default = "OpenAi::default_usage")]
     pub usage: bool,
-    /// More parameters of the request, as the API has them.
+    /// More parameters of the request, as the API has them. A `null` takes a field out of the request: a server that
+    /// refuses `max_tokens` is asked with `{max_tokens: null, max_completion_tokens: 100}`.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    #[schemars(extend("examples" = [{"temperature": 0, "ignore_eos": true}]))]
+    #[schemars(extend("examples" = [{"temperature": 0, "ignore_eos": true}, {"max_tokens": null, "max_completion_tokens": 100}]))]
     pub parameters: IndexMap<String, serde_json::Value>,
     /// Headers to send, such as `Authorization`.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]

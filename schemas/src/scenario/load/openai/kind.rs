@@ -18,6 +18,9 @@ const OWN: [(&str, &str); 6] = [
     ("stream_options", "usage"),
 ];
 
+/// Those of them that a `null` takes out of the request.
+const REMOVABLE: [&str; 2] = ["max_tokens", "stream_options"];
+
 impl LoadKind for OpenAi {
     const FACTS: LoadFacts = LoadFacts {
         sent: &[&["prompt"], &["headers", "*"]],
@@ -49,7 +52,7 @@ impl LoadKind for OpenAi {
 
 fn check(path: &str, openai: &OpenAi, rows: &mut Rows, findings: &mut Findings<'_>) {
     request::headers(path, &openai.headers, rows, findings);
-    answer::check(path, openai.check.as_ref(), openai.stream, findings);
+    answer::check(path, openai.check.as_ref(), true, findings);
     if openai.model.is_empty() {
         findings.push(
             &format!("{path}.model"),
@@ -75,6 +78,7 @@ fn check(path: &str, openai: &OpenAi, rows: &mut Rows, findings: &mut Findings<'
         (Some(prompt), None) => rows.check(&format!("{path}.prompt"), prompt, Place::Body, findings),
         (None, Some(it)) => prompts(&format!("{path}.prompts"), it, openai.endpoint, findings),
     }
+    same_as(path, openai, findings);
     if let Some(stall_after) = openai.stall_after {
         let path = format!("{path}.stall_after");
         if stall_after.is_zero() {
@@ -100,7 +104,10 @@ fn check(path: &str, openai: &OpenAi, rows: &mut Rows, findings: &mut Findings<'
             .help("add `stream: true`, or remove it"),
         );
     }
-    for name in openai.parameters.keys() {
+    for (name, value) in &openai.parameters {
+        if value.is_null() && REMOVABLE.contains(&name.as_str()) {
+            continue;
+        }
         if let Some((_, key)) = OWN.iter().find(|(own, _)| own == name) {
             findings.push_at_key(
                 &format!("{path}.parameters.{name}"),
@@ -108,6 +115,35 @@ fn check(path: &str, openai: &OpenAi, rows: &mut Rows, findings: &mut Findings<'
                     .help(format!("write `{key}` next to `parameters`")),
             );
         }
+    }
+}
+
+/// Answers can be compared only where the same prompt comes again and the model answers it alike.
+fn same_as(path: &str, openai: &OpenAi, findings: &mut Findings<'_>) {
+    if openai.check.as_ref().is_none_or(|check| check.same_as.is_none()) {
+        return;
+    }
+    let path = format!("{path}.check.same_as");
+    if openai.prompt.as_ref().is_some_and(|prompt| prompt.data().next().is_some()) {
+        findings.push(
+            &path,
+            Diagnostic::error(
+                Code::AnswerCheck,
+                "each request has a prompt of its own: no answer has another to be like",
+            )
+            .help("remove `{{ ... }}` from the prompt, or use `prompts: {file: prompts.txt}`"),
+        );
+    }
+    let is_zero = openai.parameters.get("temperature").and_then(serde_json::Value::as_f64) == Some(0.0);
+    if !is_zero && !openai.parameters.contains_key("seed") {
+        findings.push(
+            &path,
+            Diagnostic::warning(
+                Code::AnswerCheck,
+                "a model that draws its tokens answers a prompt each time differently",
+            )
+            .help("add `parameters: {temperature: 0}`"),
+        );
     }
 }
 

@@ -1,0 +1,124 @@
+//! The answer that the events of a stream amount to, as the API would have given it without a stream: what a `check.json`
+//! looks at.
+
+use serde_json::{Map, Value, json};
+
+/// The events so far, as one object.
+#[derive(Debug, Default)]
+pub(super) struct Assembled {
+    whole: Map<String, Value>,
+}
+
+impl Assembled {
+    /// Adds an event.
+    pub(super) fn add(&mut self, event: &[u8]) {
+        let Ok(Value::Object(mut event)) = serde_json::from_slice(event) else { return };
+        if let Some(Value::Array(choices)) = event.remove("choices") {
+            choices.into_iter().for_each(|choice| self.choice(choice));
+        }
+        for (key, value) in event {
+            // A null stands where there is nothing yet, as in `usage`.
+            if !value.is_null() || !self.whole.contains_key(&key) {
+                self.whole.insert(key, value);
+            }
+        }
+    }
+
+    /// The whole.
+    pub(super) fn into_value(self) -> Value {
+        Value::Object(self.whole)
+    }
+
+    fn choice(&mut self, choice: Value) {
+        let Value::Object(mut choice) = choice else { return };
+        let all = self.whole.entry("choices").or_insert_with(|| json!([]));
+        let Value::Array(all) = all else { return };
+        let index = choice.get("index").cloned().unwrap_or_else(|| json!(0));
+        let at = match all.iter().position(|known| known["index"] == index) {
+            Some(at) => at,
+            None => {
+                all.push(json!({ "index": index }));
+                all.len() - 1
+            }
+        };
+        let delta = choice.shift_remove("delta").filter(|delta| !delta.is_null());
+        if let Some(delta) = delta {
+            choice.insert("message".to_owned(), delta);
+        }
+        choice.shift_remove("index");
+        merge(&mut all[at], Value::Object(choice));
+    }
+}
+
+/// Adds what an event brings: texts go on, lists grow by their elements' `index`, and anything else is replaced.
+fn merge(whole: &mut Value, more: Value) {
+    match (whole, more) {
+        (_, Value::Null) => {}
+        (Value::Object(whole), Value::Object(more)) => {
+            for (key, value) in more {
+                match whole.get_mut(&key) {
+                    // The names of things are said once, or again.
+                    Some(known) if !is_said_once(&key) => merge(known, value),
+                    Some(known) if !value.is_null() => *known = value,
+                    Some(_) => {}
+                    None => drop(whole.insert(key, value)),
+                }
+            }
+        }
+        (Value::String(whole), Value::String(more)) => whole.push_str(&more),
+        (Value::Array(whole), Value::Array(more)) => {
+            for value in more {
+                let known = value.get("index").and_then(|at| whole.iter_mut().find(|it| it.get("index") == Some(at)));
+                match known {
+                    Some(known) => merge(known, value),
+                    None => whole.push(value),
+                }
+            }
+        }
+        (whole, more) => *whole = more,
+    }
+}
+
+fn is_said_once(key: &str) -> bool {
+    ["role", "finish_reason", "stop_reason", "id", "type", "name", "index"].contains(&key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_what_its_events_amount_to() {
+        let mut all = Assembled::default();
+        let delta = |delta: Value, finish: Value| json!({"id": "x", "usage": null, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
+        for event in [
+            delta(json!({"role": "assistant", "content": ""}), Value::Null),
+            delta(json!({"content": "a"}), Value::Null),
+            delta(json!({"role": "assistant", "content": "b"}), Value::Null),
+            delta(
+                json!({"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "f", "arguments": "{\"a\""}}]}),
+                Value::Null,
+            ),
+            delta(json!({"tool_calls": [{"index": 0, "id": "c1", "function": {"arguments": ": 1}"}}]}), Value::Null),
+            delta(json!({}), json!("stop")),
+            json!({"choices": [], "usage": {"completion_tokens": 2}}),
+        ] {
+            all.add(event.to_string().as_bytes());
+        }
+        all.add(b"no JSON");
+        let call = json!({"index": 0, "id": "c1", "function": {"name": "f", "arguments": "{\"a\": 1}"}});
+        let message = json!({"role": "assistant", "content": "ab", "tool_calls": [call]});
+        let choice = json!({"index": 0, "message": message, "finish_reason": "stop"});
+        assert_eq!(all.into_value(), json!({"id": "x", "choices": [choice], "usage": {"completion_tokens": 2}}));
+    }
+
+    #[test]
+    fn several_answers_and_texts_are_kept_apart() {
+        let mut all = Assembled::default();
+        for (index, text) in [(1, "x"), (0, "a"), (1, "y")] {
+            all.add(json!({"choices": [{"index": index, "text": text}]}).to_string().as_bytes());
+        }
+        all.add(json!({"choices": [{"text": "b"}]}).to_string().as_bytes());
+        assert_eq!(all.into_value(), json!({"choices": [{"index": 1, "text": "xy"}, {"index": 0, "text": "ab"}]}));
+    }
+}

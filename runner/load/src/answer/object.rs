@@ -1,0 +1,396 @@
+//! An answer or an event of the OpenAI API: <https://platform.openai.com/docs/api-reference>, the parts that count here.
+//! Only these may make an answer a failure: that it is no JSON, and that it says so itself. Everything else in which a
+//! server departs from the API is read as well as it can be, and known as its peculiarity.
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess};
+use serde_json::Value;
+
+use super::lenient::{Key, Lenient, List, lenient_object, read, skip_list, skip_object};
+use shakedown_observe::{Peculiarities, Peculiarity};
+
+/// So many bytes of a server's own words are kept.
+pub(super) const MAX_WORDS: usize = 512;
+
+/// What one object brought.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Read {
+    pub(super) choices: usize,
+    /// Text of the answer, of its reasoning or its refusal, or a call of a tool. The empty message that opens a stream is
+    /// none.
+    pub(super) has_text: bool,
+    /// How many tokens the server counts.
+    pub(super) tokens: Option<u64>,
+    /// Why choices end, in the server's words.
+    pub(super) finish: Vec<String>,
+    pub(super) odd: Peculiarities,
+}
+
+/// An object that is none, or that reports a failure.
+#[derive(Debug, PartialEq)]
+pub(super) enum NoAnswer {
+    NotJson,
+    /// In the server's words.
+    Failed(String),
+}
+
+/// Reads an object, and calls `look` with each text that belongs to the answer.
+pub(super) fn object(json: &[u8], mut look: impl FnMut(&str)) -> Result<Read, NoAnswer> {
+    let object: Object = serde_json::from_slice(json).map_err(|_| NoAnswer::NotJson)?;
+    let mut read = Read { choices: object.choices.all.len(), ..Read::default() };
+    if object.object.is("error") && is_nothing(&object.error) {
+        // Older servers of vLLM say it like this.
+        return Err(NoAnswer::Failed(words(json)));
+    }
+    if let Some(why) = failure(&object.error, &mut read.odd) {
+        return Err(NoAnswer::Failed(why));
+    }
+    let Count { count, is_odd } = object.usage.completion_tokens;
+    read.tokens = count;
+    read.odd.add_if(is_odd, Peculiarity::OddUsage);
+    read.odd.add_if(object.is_odd | object.choices.is_odd | object.usage.is_odd, Peculiarity::OddType);
+    for choice in &object.choices.all {
+        if let Some(why) = failure(&choice.error, &mut read.odd) {
+            return Err(NoAnswer::Failed(why));
+        }
+        read.odd.add_if(choice.delta.is_some() && choice.message.is_some(), Peculiarity::DeltaAndMessage);
+        let none = Message::default();
+        let message = choice.delta.as_ref().or(choice.message.as_ref()).unwrap_or(&none);
+        let Message { content, reasoning, reasoning_content, refusal, tool_calls, function_call, .. } = message;
+        for text in [&choice.text, content].into_iter().filter(|text| !text.is_empty()) {
+            read.has_text = true;
+            look(&text.text);
+        }
+        let others = [reasoning, reasoning_content, refusal];
+        read.has_text |= others.iter().any(|text| !text.is_empty()) | tool_calls.is_there() | function_call.is_there();
+        read.odd.add_if(!reasoning.is_empty() && !reasoning_content.is_empty(), Peculiarity::TwoReasonings);
+        read.odd.add_if(content.is_parts, Peculiarity::ContentParts);
+        let is_odd = others.iter().any(|text| text.is_odd) | choice.text.is_odd | content.is_odd | message.is_odd;
+        read.odd.add_if(is_odd | choice.finish_reason.is_odd | choice.is_odd, Peculiarity::OddType);
+        if !choice.finish_reason.is_empty() {
+            read.finish.push(choice.finish_reason.text.clone());
+        }
+    }
+    Ok(read)
+}
+
+/// What a server says about a failure: the message of an error object, or all that it sent.
+pub(super) fn words(bytes: &[u8]) -> String {
+    match serde_json::from_slice(bytes) {
+        Ok(value) => words_of(&value),
+        Err(_) => bounded(String::from_utf8_lossy(bytes).trim()),
+    }
+}
+
+/// The failure that the value of an `error` reports, if any.
+fn failure(error: &Value, odd: &mut Peculiarities) -> Option<String> {
+    if !is_nothing(error) {
+        return Some(words_of(error));
+    }
+    odd.add_if(!error.is_null(), Peculiarity::EmptyError);
+    None
+}
+
+/// True for an `error` that reports none.
+fn is_nothing(error: &Value) -> bool {
+    match error {
+        Value::Null => true,
+        Value::Bool(is) => !is,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(all) => all.iter().all(is_nothing),
+        Value::Object(all) => all.values().all(is_nothing),
+    }
+}
+
+fn words_of(value: &Value) -> String {
+    let of_key = |key: &str| value.get(key).filter(|it| !is_nothing(it));
+    match value {
+        Value::String(text) => bounded(text),
+        _ => match ["message", "error", "detail", "msg"].into_iter().find_map(of_key) {
+            Some(inner) => words_of(inner),
+            None => bounded(&value.to_string()),
+        },
+    }
+}
+
+fn bounded(text: &str) -> String {
+    let end = (0..=MAX_WORDS.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    text[..end].to_owned()
+}
+
+lenient_object! {
+    /// The whole.
+    Object {
+        choices: List<Choice>,
+        error: Value,
+        object: Text,
+        usage: Usage,
+    }
+}
+
+lenient_object! {
+    /// How much there was. A null stands in every event but the last of servers that count.
+    Usage {
+        completion_tokens: Count,
+    }
+}
+
+lenient_object! {
+    /// One of several answers.
+    Choice {
+        delta: Option<Message>,
+        message: Option<Message>,
+        text: Text,
+        finish_reason: Text,
+        error: Value,
+    }
+}
+
+lenient_object! {
+    /// A message, or the part of one that an event adds.
+    Message {
+        content: Text,
+        reasoning: Text,
+        reasoning_content: Text,
+        refusal: Text,
+        tool_calls: Something,
+        function_call: Something,
+    }
+}
+
+/// A text, or the texts of its parts one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Text {
+    text: String,
+    is_parts: bool,
+    is_odd: bool,
+}
+
+impl Text {
+    fn is(&self, text: &str) -> bool {
+        self.text == text
+    }
+
+    fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+}
+
+impl Lenient for Text {
+    fn odd() -> Self {
+        Self { is_odd: true, ..Self::default() }
+    }
+
+    fn text(text: &str) -> Self {
+        Self { text: text.to_owned(), ..Self::default() }
+    }
+
+    fn list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Self, A::Error> {
+        let mut whole = Self { is_parts: true, ..Self::default() };
+        while let Some(part) = list.next_element::<Self>()? {
+            whole.text.push_str(&part.text);
+        }
+        Ok(whole)
+    }
+
+    /// A part: `{"type": "text", "text": "..."}`.
+    fn object<'de, A: MapAccess<'de>>(mut object: A) -> Result<Self, A::Error> {
+        let mut part = Self { is_parts: true, ..Self::default() };
+        while let Some(key) = object.next_key_seed(Key(&["text"]))? {
+            match key {
+                Some(_) => part.text = object.next_value::<Self>()?.text,
+                None => drop(object.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(part)
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        read(from)
+    }
+}
+
+/// A count, as far as the value can be one.
+#[derive(Debug, Default)]
+pub(super) struct Count {
+    count: Option<u64>,
+    is_odd: bool,
+}
+
+impl Lenient for Count {
+    fn odd() -> Self {
+        Self { count: None, is_odd: true }
+    }
+
+    fn text(text: &str) -> Self {
+        Self { count: text.trim().parse().ok(), is_odd: true }
+    }
+
+    fn number(number: f64, is_written_whole: bool) -> Self {
+        let is_count = number >= 0.0 && number.fract() == 0.0 && number <= 1e15;
+        Self { count: is_count.then_some(number as u64), is_odd: !is_count || !is_written_whole }
+    }
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        read(from)
+    }
+}
+
+/// Whether there is anything.
+#[derive(Debug, Default)]
+pub(super) struct Something(bool);
+
+impl Something {
+    fn is_there(&self) -> bool {
+        self.0
+    }
+}
+
+impl Lenient for Something {
+    fn odd() -> Self {
+        Self(false)
+    }
+
+    fn list<'de, A: SeqAccess<'de>>(list: A) -> Result<Self, A::Error> {
+        Ok(Self(skip_list(list)? > 0))
+    }
+
+    fn object<'de, A: MapAccess<'de>>(object: A) -> Result<Self, A::Error> {
+        Ok(Self(skip_object(object)? > 0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Something {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        read(from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn seen(value: &Value) -> (Result<Read, NoAnswer>, String) {
+        let mut text = String::new();
+        let read = object(value.to_string().as_bytes(), |piece| text.push_str(piece));
+        (read, text)
+    }
+
+    /// Every case was reported from a real server. Each is accepted and brings this text, and is known by its name.
+    #[test]
+    fn what_a_server_departs_in_breaks_nothing() {
+        use Peculiarity as P;
+        let delta = |delta: Value| json!({"choices": [{"delta": delta}]});
+        for (value, text, has_text, odd) in [
+            (delta(json!({"role": "assistant"})), "", false, None),
+            (delta(json!({"role": "assistant", "content": ""})), "", false, None),
+            (delta(json!({"content": null, "reasoning": "hm"})), "", true, None),
+            (
+                delta(json!({"content": null, "reasoning": "hm", "reasoning_content": "hm"})),
+                "",
+                true,
+                Some(P::TwoReasonings),
+            ),
+            (delta(json!({"refusal": "no"})), "", true, None),
+            (delta(json!({"function_call": {"name": "f"}})), "", true, None),
+            (delta(json!({"tool_calls": [{"index": 0}]})), "", true, None),
+            (delta(json!({"tool_calls": []})), "", false, None),
+            (
+                delta(json!({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]})),
+                "ab",
+                true,
+                Some(P::ContentParts),
+            ),
+            (
+                delta(json!({"content": ["a", {"type": "image_url", "image_url": {}}]})),
+                "a",
+                true,
+                Some(P::ContentParts),
+            ),
+            (delta(json!({"content": 7})), "", false, Some(P::OddType)),
+            (
+                json!({"choices": [{"delta": {"content": "a"}, "message": {"content": "a"}}]}),
+                "a",
+                true,
+                Some(P::DeltaAndMessage),
+            ),
+            (json!({"choices": [{"message": {"content": "a"}}]}), "a", true, None),
+            (json!({"choices": [{"delta": null, "message": {"content": "a"}}]}), "a", true, None),
+            (json!({"choices": [{"text": "a", "finish_reason": null}], "error": null}), "a", true, None),
+            (json!({"choices": null, "usage": null}), "", false, None),
+            (json!({"choices": {}, "usage": []}), "", false, Some(P::OddType)),
+            (json!("ping"), "", false, Some(P::OddType)),
+            (json!(null), "", false, None),
+        ] {
+            let (read, seen) = seen(&value);
+            let read = read.unwrap_or_else(|why| panic!("{value}: {why:?}"));
+            let wanted: Vec<_> = odd.into_iter().collect();
+            assert_eq!((seen.as_str(), read.has_text), (text, has_text), "{value}");
+            assert_eq!(read.odd.iter().collect::<Vec<_>>(), wanted, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_error_that_says_nothing_is_none() {
+        for error in [json!(false), json!(""), json!({}), json!([]), json!(0), json!({"message": null, "code": 0})] {
+            let (read, _) = seen(&json!({"error": error, "choices": []}));
+            assert_eq!(read.unwrap().odd.iter().collect::<Vec<_>>(), [Peculiarity::EmptyError], "{error}");
+        }
+    }
+
+    #[test]
+    fn an_error_keeps_the_servers_words() {
+        for (value, words) in [
+            (json!({"error": {"message": "worker lost", "code": 500}}), "worker lost"),
+            (json!({"error": "overloaded"}), "overloaded"),
+            (json!({"error": {"code": 500}}), r#"{"code":500}"#),
+            (json!({"error": true}), "true"),
+            (json!({"error": {"error": {"message": "deep"}}}), "deep"),
+            (json!({"object": "error", "message": "too long", "code": 400}), "too long"),
+            (
+                json!({"choices": [{"delta": {}, "error": {"message": "upstream"}, "finish_reason": "error"}]}),
+                "upstream",
+            ),
+            (json!({"error": "x".repeat(2000)}), &"x".repeat(MAX_WORDS)),
+            (json!({"error": "é".repeat(2000)}), &"é".repeat(MAX_WORDS / 2)),
+        ] {
+            assert_eq!(seen(&value).0, Err(NoAnswer::Failed(words.to_owned())), "{value}");
+        }
+        assert_eq!(object(b"{oops", |_| ()), Err(NoAnswer::NotJson));
+        assert_eq!(words(b" plain words\n"), "plain words");
+        assert_eq!(words(br#"{"code":500,"message":"context shift failed"}"#), "context shift failed");
+    }
+
+    #[test]
+    fn tokens_are_counted_where_the_value_can_be_a_count() {
+        let of = |tokens: Value| {
+            let (read, _) = seen(&json!({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": tokens}}));
+            let read = read.unwrap();
+            (read.tokens, read.odd.iter().next().is_some())
+        };
+        assert_eq!(of(json!(2)), (Some(2), false));
+        assert_eq!(of(json!(0)), (Some(0), false));
+        assert_eq!(of(json!(2.0)), (Some(2), true));
+        assert_eq!(of(json!("2")), (Some(2), true));
+        for odd in [json!(-35), json!(2.5), json!("two"), json!([2]), json!(true), json!(1e300)] {
+            assert_eq!(of(odd.clone()), (None, true), "{odd}");
+        }
+        assert_eq!(of(Value::Null), (None, false));
+    }
+
+    #[test]
+    fn reasons_are_those_that_are_there() {
+        let (read, _) = seen(&json!({"choices": [
+            {"delta": {}, "finish_reason": "stop"}, {"delta": {}, "finish_reason": null}, {"delta": {}, "finish_reason": ""},
+            {"text": "", "finish_reason": "abort"},
+        ]}));
+        assert_eq!(read.unwrap().finish, ["stop", "abort"]);
+    }
+}

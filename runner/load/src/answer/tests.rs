@@ -1,0 +1,313 @@
+use http::header::HeaderMap;
+use serde_json::json;
+
+use std::sync::atomic::Ordering;
+
+use super::super::target::Target;
+use super::super::{Endpoint, PlannedLoad};
+use super::kept::{MAX_JSON, MAX_KEPT};
+use super::*;
+use shakedown_observe::Peculiarity;
+
+fn target(load: serde_json::Value) -> Target {
+    let mut load = load;
+    load["rate"] = "1/s".into();
+    Target::new(&PlannedLoad {
+        name: "load".to_owned(),
+        load: serde_json::from_value(load).unwrap(),
+        endpoint: Endpoint { base: "http://x".to_owned(), addresses: Vec::new() },
+        files: shakedown_schemas::Files::default(),
+        seed: 1,
+    })
+    .unwrap()
+}
+
+fn openai(stream: bool) -> Target {
+    let check = json!({"contains": "hello"});
+    target(json!({"openai": {"url": "http://x", "model": "m", "prompt": "p", "stream": stream, "check": check}}))
+}
+
+fn outcome(target: &Target, status: u16, kind: &str, body: &str) -> Option<Failure> {
+    whole(target, status, kind, body).failure
+}
+
+fn whole(target: &Target, status: u16, kind: &str, body: &str) -> Outcome {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, kind.parse().unwrap());
+    let asked = Asked::of(target, 0);
+    let mut answer = Answer::new(&asked, status, &headers);
+    for piece in body.as_bytes().chunks(7) {
+        answer.piece(&asked, piece, false);
+    }
+    let outcome = answer.outcome(&asked);
+    assert_eq!(target.kept.load(Ordering::Relaxed), 0, "what was kept is let go");
+    outcome
+}
+
+const SSE: &str = "text/event-stream";
+const JSON: &str = "Application/JSON; charset=utf-8";
+
+#[test]
+fn http_by_status_and_text() {
+    let plain = target(json!({"http": {"url": "http://x"}}));
+    assert_eq!(outcome(&plain, 204, "", ""), None);
+    assert_eq!(outcome(&plain, 302, "", ""), Some(Failure::Status(302)));
+    let checked = target(json!({"http": {"url": "http://x", "check": {"status": [200, 404], "contains": "all good"}}}));
+    assert_eq!(outcome(&checked, 404, "", "... all good ..."), None);
+    assert_eq!(outcome(&checked, 200, "", "... all bad ..."), Some(Failure::Check));
+    assert_eq!(outcome(&checked, 201, "", "all good"), Some(Failure::Status(201)));
+}
+
+#[test]
+fn a_plain_answer_needs_a_choice() {
+    let target = openai(false);
+    assert_eq!(outcome(&target, 200, JSON, r#"{"choices":[{"message":{"content":"hello"}}]}"#), None);
+    assert_eq!(outcome(&target, 200, JSON, r#"{"choices":[{"text":"hello"}],"error":null}"#), None);
+    for (body, failure) in [
+        (r#"{"choices":[{"message":{"content":"bye"}}]}"#, Failure::Check),
+        (r#"{"choices":[]}"#, Failure::Protocol),
+        (r#"{"choices":[{"#, Failure::Protocol),
+        ("", Failure::Protocol),
+        (r#"{"error":{"message":"overloaded"}}"#, Failure::ApiError),
+        (r#"{"object":"error","message":"overloaded"}"#, Failure::ApiError),
+    ] {
+        assert_eq!(outcome(&target, 200, JSON, body), Some(failure), "{body}");
+    }
+}
+
+#[test]
+fn a_stream_needs_a_token_and_its_end_mark() {
+    let target = openai(true);
+    let role = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
+    let hel = "data: {\"choices\":[{\"delta\":{\"content\":\"hel\"}}]}\n\n";
+    let lo = "data: {\"choices\":[{\"delta\":{\"content\":\"lo\"}}]}\n\n";
+    let usage = "data: {\"choices\":[],\"usage\":{\"completion_tokens\":2}}\n\n";
+    let done = "data: [DONE]\n\n";
+    assert_eq!(outcome(&target, 200, SSE, &[role, hel, lo, usage, done].concat()), None);
+    for (body, failure) in [
+        ([role, hel, lo].concat(), Failure::BrokenStream),
+        ([role, done].concat(), Failure::Protocol),
+        ([hel, done].concat(), Failure::Check),
+        ([hel, "data: {\"error\":{\"message\":\"worker lost\"}}\n\n", done].concat(), Failure::ApiError),
+        ([hel, "data: {oops\n\n", done].concat(), Failure::Protocol),
+        (String::new(), Failure::BrokenStream),
+    ] {
+        assert_eq!(outcome(&target, 200, SSE, &body), Some(failure), "{body}");
+    }
+    assert_eq!(outcome(&target, 200, JSON, r#"{"error":{"message":"no"}}"#), Some(Failure::ApiError));
+    assert_eq!(outcome(&target, 200, JSON, r#"{"choices":[{"text":"hello"}]}"#), Some(Failure::BrokenStream));
+}
+
+#[test]
+fn the_first_token_is_the_first_that_is_not_empty() {
+    let target = openai(true);
+    let asked = Asked::of(&target, 0);
+    let mut answer = Answer::new(&asked, 200, &HeaderMap::new());
+    answer.piece(&asked, b"data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n", false);
+    assert_eq!(answer.pieces(), 0);
+    answer.piece(&asked, b"data: {\"choices\":[{\"delta\":{\"reasoning_content\":\"hm\"}}]}\n\n", false);
+    assert!(answer.pieces() == 1 && answer.tokens().is_none() && !answer.is_decided());
+    answer.piece(&asked, b"data: {\"choices\":[],\"usage\":{\"completion_tokens\":2}}\n\ndata: [DONE]\n\n", false);
+    assert!(answer.is_decided());
+    assert_eq!((answer.pieces(), answer.tokens()), (1, Some(2)));
+    let target = openai(false);
+    let asked = Asked::of(&target, 0);
+    let mut plain = Answer::new(&asked, 200, &HeaderMap::new());
+    plain.piece(&asked, br#"{"choices":[{"text":"hello"}],"usage":{"completion_tokens":9}}"#, false);
+    assert_eq!(plain.outcome(&asked), Outcome { tokens: Some(9), ..Outcome::default() });
+}
+
+#[test]
+fn json_and_patterns_are_asked_of_bodies() {
+    let check = json!({"matches": "^.\"status", "json": [{"path": "$.status", "equals": "ok"}], "headers": {"content-type": {"contains": "json"}}});
+    let checked = target(json!({"http": {"url": "http://x", "check": check}}));
+    let json = "application/json";
+    assert_eq!(outcome(&checked, 200, json, r#"{"status":"ok"}"#), None);
+    for body in [r#"{"status":"no"}"#, r#"{"status":"#, "", r#" {"status":"ok"}"#] {
+        assert_eq!(outcome(&checked, 200, json, body), Some(Failure::Check), "{body}");
+    }
+    assert_eq!(outcome(&checked, 200, "text/plain", r#"{"status":"ok"}"#), Some(Failure::Check));
+    let large = format!(r#"{{"status":"{}"}}"#, "x".repeat(MAX_JSON));
+    assert_eq!(outcome(&checked, 200, json, &large), Some(Failure::TooLarge));
+    // All answers together are limited, too.
+    checked.kept.store(MAX_KEPT, Ordering::Relaxed);
+    let asked = Asked::of(&checked, 0);
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, json.parse().unwrap());
+    let mut answer = Answer::new(&asked, 200, &headers);
+    answer.piece(&asked, b"{}", false);
+    assert_eq!(answer.outcome(&asked).failure, Some(Failure::TooLarge));
+}
+
+/// A stream of chats without a check, or with this one.
+fn stream(check: &serde_json::Value) -> Target {
+    target(json!({"openai": {"url": "http://x", "model": "m", "prompt": "p", "stream": true, "check": check}}))
+}
+
+fn event(value: &serde_json::Value) -> String {
+    format!("data: {value}\n\n")
+}
+
+fn text(text: &str) -> String {
+    event(&json!({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": null}]}))
+}
+
+fn end(reason: &str) -> String {
+    event(&json!({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}))
+}
+
+const DONE: &str = "data: [DONE]\n\n";
+
+#[test]
+fn an_error_in_a_stream_fails_it_in_the_servers_words_whatever_follows() {
+    let any = stream(&json!({}));
+    for (reported, words) in [
+        ("event: error\ndata: {\"message\": \"worker lost\", \"code\": 500}\n\n", "worker lost"),
+        ("event: error\ndata: worker lost\n\n", "worker lost"),
+        ("event: error\n\n", ""),
+        ("error: {\"code\":500,\"message\":\"context shift failed\"}\n\n", "context shift failed"),
+        ("data: {\"error\":{\"message\":\"no\"}}\n\n", "no"),
+        ("data: {\"error\":\"no\",\"choices\":[]}\n\n", "no"),
+        ("data: {\"choices\":[{\"delta\":{\"content\":\"b\"},\"error\":{\"message\":\"no\"}}]}\n\n", "no"),
+        ("event: ping\ndata: {\"error\":{\"message\":\"no\"}}\n\n", "no"),
+        ("data: {\"object\":\"error\",\"message\":\"no\"}\n\n", "no"),
+    ] {
+        let outcome = whole(&any, 200, SSE, &[&text("a"), reported, DONE].concat());
+        assert_eq!((outcome.failure, outcome.words.as_deref()), (Some(Failure::ApiError), Some(words)), "{reported}");
+    }
+}
+
+#[test]
+fn a_finish_reason_says_whether_the_answer_is_one() {
+    let any = stream(&json!({}));
+    let plain = openai(false);
+    for (reason, failure, finish) in [
+        ("stop", None, Finish::Stop),
+        ("length", None, Finish::Length),
+        ("tool_calls", None, Finish::ToolCalls),
+        ("content_filter", None, Finish::ContentFilter),
+        ("eos", None, Finish::Other),
+        ("abort", Some(Failure::FinishAbort), Finish::Abort),
+        ("cancelled", Some(Failure::FinishAbort), Finish::Abort),
+        ("error", Some(Failure::FinishError), Finish::Error),
+    ] {
+        let streamed = whole(&any, 200, SSE, &[&text("a"), &end(reason), DONE].concat());
+        let body = json!({"choices": [{"message": {"content": "hello"}, "finish_reason": reason}]});
+        for outcome in [streamed, whole(&plain, 200, JSON, &body.to_string())] {
+            assert_eq!((outcome.failure, outcome.finish), (failure, Some(finish)), "{reason}");
+            assert_eq!(outcome.words.is_some_and(|words| words.contains(reason)), failure.is_some(), "{reason}");
+        }
+    }
+    let named = stream(&json!({"finish_reason": ["stop", "length"]}));
+    for (body, failure) in [
+        ([&text("a"), &end("length"), DONE].concat(), None),
+        ([&text("a"), &end("tool_calls"), DONE].concat(), Some(Failure::Check)),
+        ([&text("a"), &end("abort"), DONE].concat(), Some(Failure::FinishAbort)),
+        ([&text("a"), DONE].concat(), Some(Failure::Check)),
+    ] {
+        assert_eq!(outcome(&named, 200, SSE, &body), failure, "{body}");
+    }
+}
+
+#[test]
+fn an_answer_with_a_reason_and_no_text_is_a_success_of_no_tokens() {
+    let target = stream(&json!({}));
+    let asked = Asked::of(&target, 0);
+    let mut answer = Answer::new(&asked, 200, &HeaderMap::new());
+    answer.piece(&asked, [&text(""), &end("stop"), DONE].concat().as_bytes(), false);
+    assert_eq!((answer.pieces(), answer.tokens(), answer.is_decided()), (0, None, true));
+    assert_eq!(answer.outcome(&asked).failure, None);
+    assert_eq!(outcome(&target, 200, SSE, &[&text(""), DONE].concat()), Some(Failure::Protocol));
+}
+
+/// Every case was reported from a real server: the stream succeeds, brings two tokens, and its peculiarity is known.
+#[test]
+fn only_what_is_needed_breaks_a_stream() {
+    use Peculiarity as P;
+    let any = stream(&json!({}));
+    let ab = [text("a"), text("b")].concat();
+    let usage = |tokens: serde_json::Value| event(&json!({"choices": [], "usage": {"completion_tokens": tokens}}));
+    let both = |delta: &str| event(&json!({"choices": [{"delta": {"content": delta}, "message": {"content": delta}}]}));
+    let thought =
+        event(&json!({"choices": [{"delta": {"content": null, "reasoning": "x", "reasoning_content": "x"}}]}));
+    let parts = event(&json!({"choices": [{"delta": {"content": [{"type": "text", "text": "b"}]}}]}));
+    let refusal = event(&json!({"choices": [{"delta": {"refusal": "I cannot"}}]}));
+    let call = event(&json!({"choices": [{"delta": {"function_call": {"name": "f", "arguments": ""}}}]}));
+    let role = event(&json!({"choices": [{"delta": {"role": "assistant"}}]}));
+    let with_error =
+        |error: serde_json::Value| event(&json!({"error": error, "choices": [{"delta": {"content": "b"}}]}));
+    let large = event(&json!({"choices": [{"delta": {"content": "b"}}], "padding": "x".repeat(2 << 20)}));
+    let mut cases = vec![
+        ("plain", [&ab, DONE].concat(), None),
+        ("reasoning twice", [&text("a"), &thought, DONE].concat(), Some(P::TwoReasonings)),
+        ("parts", [&text("a"), &parts, DONE].concat(), Some(P::ContentParts)),
+        ("delta and message", [&both("a"), &both("b"), DONE].concat(), Some(P::DeltaAndMessage)),
+        ("usage -35", [&ab, &usage(json!(-35)), DONE].concat(), Some(P::OddUsage)),
+        ("usage 2.0", [&ab, &usage(json!(2.0)), DONE].concat(), Some(P::OddUsage)),
+        ("usage text", [&ab, &usage(json!("2")), DONE].concat(), Some(P::OddUsage)),
+        ("role only", [&role, &ab, DONE].concat(), None),
+        ("refusal", [&text("a"), &refusal, DONE].concat(), None),
+        ("function call", [&text("a"), &call, DONE].concat(), None),
+        ("comments", [": ping\n\n", &ab, ":\n", DONE].concat(), Some(P::Comments)),
+        ("empty event", [&ab, "data: \n\n", DONE].concat(), Some(P::EmptyEvents)),
+        ("other event", [&ab, "event: ping\ndata: now\n\n", DONE].concat(), Some(P::OtherEvents)),
+        ("blanks", [&ab, "data:   [DONE] \n\n"].concat(), Some(P::BlanksAroundDone)),
+        ("one line feed", [&ab, "data: [DONE]\n"].concat(), Some(P::NoLastLine)),
+        ("no line feed", [&ab, "data: [DONE]"].concat(), Some(P::NoLastLine)),
+        ("CR LF", [&ab, "data: [DONE]\r\n"].concat(), Some(P::NoLastLine)),
+        ("large", [&text("a"), &large, DONE].concat(), Some(P::LargeEvents)),
+    ];
+    for error in [json!(false), json!(""), json!({}), json!([]), json!(0)] {
+        cases.push(("error", [&text("a"), &with_error(error), DONE].concat(), Some(P::EmptyError)));
+    }
+    cases.push(("error null", [&text("a"), &with_error(json!(null)), DONE].concat(), None));
+    for (name, body, odd) in cases {
+        let asked = Asked::of(&any, 0);
+        let mut answer = Answer::new(&asked, 200, &HeaderMap::new());
+        body.as_bytes().chunks(1000).for_each(|piece| answer.piece(&asked, piece, false));
+        let tokens = answer.tokens().unwrap_or_else(|| answer.pieces());
+        let outcome = answer.outcome(&asked);
+        assert_eq!((outcome.failure, tokens), (None, 2), "{name}: {:?}", outcome.words);
+        assert_eq!(outcome.odd.iter().collect::<Vec<_>>(), odd.into_iter().collect::<Vec<_>>(), "{name}");
+    }
+}
+
+#[test]
+fn a_stream_that_breaks_off_is_still_broken() {
+    let any = stream(&json!({}));
+    let half = "data: {\"choices\":[{\"delta\":{\"content\":\"b";
+    for body in [[&text("a"), half].concat(), [&text("a"), "data: [DO"].concat(), [text("a"), text("b")].concat()] {
+        assert_eq!(outcome(&any, 200, SSE, &body), Some(Failure::BrokenStream), "{body}");
+    }
+}
+
+#[test]
+fn json_is_asked_of_what_a_stream_amounts_to() {
+    let checked = stream(&json!({"json": [
+        {"path": "$.choices[0].finish_reason", "equals": "stop"},
+        {"path": "$.choices[0].message.content", "equals": "hello"},
+    ]}));
+    let answer = |reason: &str| [&text("hel"), &text("lo"), &end(reason), DONE].concat();
+    assert_eq!(outcome(&checked, 200, SSE, &answer("stop")), None);
+    assert_eq!(outcome(&checked, 200, SSE, &answer("length")), Some(Failure::Check));
+    assert_eq!(outcome(&checked, 200, SSE, &text("hel")), Some(Failure::BrokenStream));
+    // What is kept for it is limited.
+    checked.kept.store(MAX_KEPT, Ordering::Relaxed);
+    let asked = Asked::of(&checked, 0);
+    let mut full = Answer::new(&asked, 200, &HeaderMap::new());
+    full.piece(&asked, answer("stop").as_bytes(), false);
+    assert_eq!(full.outcome(&asked).failure, Some(Failure::TooLarge));
+}
+
+#[test]
+fn text_that_comes_again_after_a_gap_is_known() {
+    let any = stream(&json!({}));
+    let asked = Asked::of(&any, 0);
+    for (after_gap, wanted) in [(true, true), (false, false)] {
+        let mut answer = Answer::new(&asked, 200, &HeaderMap::new());
+        answer.piece(&asked, text("Once upon a time there was").as_bytes(), false);
+        answer.piece(&asked, text("Once upon a time there was a run").as_bytes(), after_gap);
+        answer.piece(&asked, DONE.as_bytes(), false);
+        assert_eq!(answer.outcome(&asked).is_repeated, wanted);
+    }
+}

@@ -1,0 +1,120 @@
+//! `goodput`: the share of requests that succeeded and were quick enough in every respect.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::kind::{About, At, ExpectationFacts, ExpectationKind};
+use crate::check::Findings;
+use crate::check::expect::rules as check;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::rule::Rule;
+use crate::scenario::Secret;
+use crate::units::{Duration, Percent};
+
+pub(super) const GOODPUT: ExpectationFacts = ExpectationFacts {
+    noun: "",
+    about: About::Requests,
+    counts_work: false,
+    limit: "90%",
+    example: "{min: 90%, of: {time_to_first_token: 500ms, inter_token_latency_mean: 50ms, latency: 10s}}",
+};
+
+expectation! {
+    /// Limits on the share of requests that succeeded and met every bound of `of`, of all that were due. The baseline's share
+    /// is shown as well.
+    #[derive(Default)]
+    pub struct Goodput {
+        /// What a request must meet, each bound inclusive.
+        pub of: GoodputBounds,
+        /// At least this share.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub min: Option<Percent>,
+        /// At most this share.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub max: Option<Percent>,
+        /// The earlier phase whose share this one is divided by. The ratio is shown and decides nothing. Default: the last
+        /// phase before the first fault.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = ["baseline"]))]
+        pub to: Option<String>,
+    }
+    sampled {
+        /// How many requests the answer needs at least. Default: as many as the question takes, see the judge's rules; with
+        /// fewer the answer is `inconclusive`.
+    },
+    load,
+}
+
+/// What a request must meet: at least one bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GoodputBounds {
+    /// From the moment when it was due to its last byte.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["10s"]))]
+    pub latency: Option<Duration>,
+    /// Streams: from the moment when it was due to its first token. An answer without a token does not meet it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["500ms"]))]
+    pub time_to_first_token: Option<Duration>,
+    /// Streams: from its first token to its last, divided by the tokens after the first. An answer with one token meets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["50ms"]))]
+    pub inter_token_latency_mean: Option<Duration>,
+}
+
+impl GoodputBounds {
+    /// Its bounds that are given, by name, in the order of this type.
+    pub fn all(&self) -> Vec<(&'static str, Duration)> {
+        let all = [
+            ("latency", self.latency),
+            ("time_to_first_token", self.time_to_first_token),
+            ("inter_token_latency_mean", self.inter_token_latency_mean),
+        ];
+        all.into_iter().filter_map(|(name, bound)| Some((name, bound?))).collect()
+    }
+
+    /// True when only streams have what it bounds.
+    pub const fn is_of_streams(&self) -> bool {
+        self.time_to_first_token.is_some() || self.inter_token_latency_mean.is_some()
+    }
+}
+
+impl ExpectationKind for Goodput {
+    const RULES: &'static [Rule] = &[Rule::LIMITS];
+
+    fn to(&self) -> Option<&str> {
+        self.to.as_deref()
+    }
+
+    fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {
+        let (min, max) = (self.min.map(Percent::fraction), self.max.map(Percent::fraction));
+        check::limits(at, min, max, findings);
+        if (min.is_some() || max.is_some()) && min.is_none_or(|min| min <= 0.0) && max.is_none_or(|max| max >= 1.0) {
+            check::always(at.path, findings);
+        }
+        if let Some(to) = &self.to {
+            check::earlier(at, to, findings);
+        }
+        let bounds = self.of.all();
+        if bounds.is_empty() {
+            findings.push(
+                &at.key("of"),
+                Diagnostic::error(Code::Limits, "nothing is asked of a request: this is `success_rate`").help(
+                    "write `of: {latency: 10s}`, or `time_to_first_token` and `inter_token_latency_mean` of a stream",
+                ),
+            );
+        }
+        for (name, _) in bounds.iter().filter(|(_, bound)| bound.is_zero()) {
+            findings.push(
+                &at.key(&format!("of.{name}")),
+                Diagnostic::error(Code::ZeroDuration, "no request is done in no time")
+                    .help(format!("write `{name}: 1s`")),
+            );
+        }
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        Vec::new()
+    }
+}
