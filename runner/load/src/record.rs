@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::job::{Job, micros};
 use shakedown_observe::{
-    CELL_NS, Cell, Failure, Finish, Histogram, Integrity, LoadObservations, Mark, Marks, PackedCell, Part, Segment, Strike,
-    Timings,
+    CELL_NS, Cell, Failure, Finish, Histogram, Integrity, LoadObservations, Mark, Marks, PackedCell, Part, Segment,
+    Strike, Timings,
 };
 
 /// A cell that ended so long ago is packed: few of its requests are still to come.

@@ -147,13 +147,12 @@ fn block(path: &str, text: &str, findings: &mut Findings<'_>) {
         Some(block) if block.trunc() == block => {}
         Some(block) => findings.push(
             path,
-            Diagnostic::error(Code::Cidr, format!("the address in `{text}` is not the first address of its block")).help(
-                format!(
+            Diagnostic::error(Code::Cidr, format!("the address in `{text}` is not the first address of its block"))
+                .help(format!(
                     "write `{}` for the block, or `{address}/{}` for this address alone",
                     block.trunc(),
                     block.max_prefix_len()
-                ),
-            ),
+                )),
         ),
         None => findings.push(
             path,

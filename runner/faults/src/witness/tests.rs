@@ -125,17 +125,17 @@ async fn a_witness_with_another_container_never_shows_that_nothing_enforces() {
     let mut witness = Witness::new(store.cluster(), WitnessSpec { key, manifest: json!({}) });
     (witness.before, witness.cut_after) = (set(&["a:1"]), 10);
     let (open, closed) = ([round(11, &["a:1"]), round(12, &["a:1"])], [round(11, &[]), round(12, &[])]);
-    assert!(witness.judge(&open).detail.contains("nothing enforces the policy"));
+    assert!(witness.judge(&open).unwrap().detail.contains("nothing enforces the policy"));
     for list in ["containers", "initContainers"] {
         let mut pod = json!({"spec": {"containers": [{"name": CONTAINER}]}});
         assert_eq!(injected(&pod), None);
         pod["spec"][list] = json!([{"name": CONTAINER}, {"name": "istio-proxy"}]);
         witness.injected = injected(&pod);
-        let judged = witness.judge(&open);
+        let judged = witness.judge(&open).unwrap();
         assert!(
             !judged.holds && judged.detail.contains("shows nothing") && judged.detail.contains("istio-proxy"),
             "{judged:?}"
         );
-        assert!(witness.judge(&closed).holds, "what it cannot reach any more is cut, with or without a proxy");
+        assert!(witness.judge(&closed).unwrap().holds, "what it cannot reach any more is cut, with or without a proxy");
     }
 }
