@@ -59,6 +59,7 @@ pub fn passing() -> RunResult {
             reconnects: 0,
             issued: None,
             resent: 0,
+            addresses: Vec::new(),
             requests: Vec::new(),
         }],
         phases,
@@ -377,7 +378,7 @@ fn poison(value: &mut Value, key: &str) {
         "role",
         "change",
     ];
-    const OPEN_MAPS: [&str; 4] = ["vars", "errors", "terms", "manifest"];
+    const OPEN_MAPS: [&str; 5] = ["vars", "errors", "terms", "manifest", "headers"];
     match value {
         Value::String(text) if !FIXED.contains(&key) => {
             *text = format!("{text}{HOSTILE}");

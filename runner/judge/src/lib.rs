@@ -21,6 +21,7 @@ mod counts;
 mod drift;
 mod effect;
 mod expectations;
+mod failed;
 mod generator;
 mod hdr;
 mod heat;

@@ -4,7 +4,7 @@ use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{PhaseLoad, PhaseResult};
 
 use super::stats::{judged_seconds, stats, total};
-use super::{generator, hdr, seconds};
+use super::{failed, generator, hdr, seconds};
 use shakedown_observe::{Observations, PhaseSpan};
 
 /// The phases as they were, with what each load's judged requests show.
@@ -27,6 +27,7 @@ pub fn phases(scenario: &Scenario, observations: &Observations) -> Vec<PhaseResu
                     stats: stats(&sum, judged_seconds(span)),
                     latency_hdr: hdr::hdr(&sum.latency),
                     generator: Some(generator::generator(scenario, load, index, span)),
+                    samples: failed::samples(load, index, &sum),
                 }
             })
             .collect(),

@@ -14,7 +14,7 @@ use super::path::TooMuch;
 use super::scan::Search;
 use super::sse;
 use super::target::{Kind, Target};
-use shakedown_observe::Failure;
+use shakedown_observe::{Failure, SAMPLE_BODY};
 
 /// An answer that is read as JSON is kept until it is whole, and must be smaller than this.
 const MAX_JSON: usize = 8 << 20;
@@ -31,6 +31,16 @@ pub(super) struct Asked<'t> {
 }
 
 impl<'t> Asked<'t> {
+    /// What its status, headers and body must be.
+    pub(super) const fn expects(&self) -> &'t Expects {
+        self.expects
+    }
+
+    /// Whether an answer whose head is as it must be can still fail by what is in its body.
+    pub(super) fn may_fail_later(&self) -> bool {
+        self.kind != Kind::Http || self.expects.reads_body()
+    }
+
     /// What a load asks of the answer to its request at this place.
     pub(super) fn of(target: &'t Target, place: usize) -> Self {
         Self { kind: target.kind, expects: &target.requests.at(place).expects, kept: &target.kept }
@@ -43,6 +53,8 @@ pub(super) struct Answer {
     failure: Option<Failure>,
     body: Body,
     search: Search,
+    /// The event that decided it, as far as a report shows it.
+    event: Option<Vec<u8>>,
 }
 
 /// How an answer ended.
@@ -126,7 +138,7 @@ impl Answer {
             Kind::Stream if is_json() => Body::Json(Kept::new(asked)),
             Kind::Stream => Body::Events(Box::default()),
         };
-        Self { failure, body, search: Search::default() }
+        Self { failure, body, search: Search::default(), event: None }
     }
 
     /// Takes the next piece of the body.
@@ -146,7 +158,7 @@ impl Answer {
             }
             Body::Events(events) => {
                 let Events { parser, pieces, tokens, has_end_mark } = &mut **events;
-                let (search, failure) = (&mut self.search, &mut self.failure);
+                let (search, failure, event) = (&mut self.search, &mut self.failure, &mut self.event);
                 let fed = parser.feed(piece, |data| {
                     if *has_end_mark || failure.is_some() {
                         return;
@@ -161,7 +173,10 @@ impl Answer {
                             // Some servers count with every event: the last count is the whole.
                             *tokens = object.tokens.or(*tokens);
                         }
-                        Err(error) => *failure = Some(error),
+                        Err(error) => {
+                            *failure = Some(error);
+                            *event = Some(data[..data.len().min(SAMPLE_BODY)].to_vec());
+                        }
                     }
                 });
                 if fed.is_err() {
@@ -187,10 +202,37 @@ impl Answer {
     }
 
     /// The outcome of an answer whose body came to its end, or that is decided.
-    pub(super) fn outcome(mut self, asked: &Asked<'_>) -> Outcome {
+    pub(super) fn outcome(&mut self, asked: &Asked<'_>) -> Outcome {
         let mut tokens = None;
         let failure = self.failure.or_else(|| self.judged(asked, &mut tokens));
         Outcome { failure, tokens }
+    }
+
+    /// How it failed, as far as that is known.
+    pub(super) const fn failure(&self) -> Option<Failure> {
+        self.failure
+    }
+
+    /// Why an answer that failed did so, in words: which condition, with what was expected and what was found.
+    pub(super) fn explain(&self, asked: &Asked<'_>) -> String {
+        if let Some(event) = &self.event {
+            return format!("the stream's event `{}`", String::from_utf8_lossy(event));
+        }
+        let json = match &self.body {
+            Body::Events(events) if !events.has_end_mark => {
+                return "the stream ended without its end mark `data: [DONE]`".to_owned();
+            }
+            Body::Events(events) if events.pieces == 0 => return "the stream brought no token".to_owned(),
+            Body::Json(_) if asked.kind == Kind::Stream => {
+                return "the server answered with one JSON object in place of a stream".to_owned();
+            }
+            Body::Json(body) | Body::Kept(body) => match serde_json::from_slice(&body.bytes) {
+                Ok(json) => asked.expects.explain_json(&json, body.bytes.len()),
+                Err(error) => return format!("the body is not the JSON that is expected: {error}"),
+            },
+            Body::Text | Body::Events(_) => None,
+        };
+        json.or_else(|| asked.expects.explain_text(&self.search)).unwrap_or_default()
     }
 
     fn judged(&mut self, asked: &Asked<'_>, tokens: &mut Option<u64>) -> Option<Failure> {
@@ -343,6 +385,7 @@ mod tests {
             answer.piece(&asked, piece);
         }
         let failure = answer.outcome(&asked).failure;
+        drop(answer);
         assert_eq!(target.kept.load(Ordering::Relaxed), 0, "what was kept is let go");
         failure
     }

@@ -6,11 +6,13 @@
 //! live display: each engine thread counts by itself.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::job::{Job, micros};
 use shakedown_observe::{
-    CELL_NS, Cell, Failure, Histogram, LoadObservations, Mark, Marks, PackedCell, Part, Segment, Timings,
+    CELL_NS, Cell, Failure, Histogram, LoadObservations, Mark, Marks, PackedCell, Part, Sample, Samples, Segment,
+    Timings,
 };
 
 /// A cell that ended so long ago is packed: few of its requests are still to come.
@@ -19,6 +21,9 @@ const COLD_NS: u64 = 1_000_000_000;
 /// A stretch with more cells gets cells of twice the length: fine ones, and those of a second or more.
 const MOST_FINE_CELLS: u64 = 1024;
 const MOST_CELLS: u64 = 4096;
+
+/// So many addresses of a service are counted each.
+const MOST_ADDRESSES: usize = 256;
 
 /// A request that ended.
 #[derive(Debug, Clone)]
@@ -111,12 +116,30 @@ pub(super) struct Made {
     pub(super) tls_us: Option<u32>,
 }
 
+/// An address of the service, and how often it was used since the last look.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reached {
+    pub(super) address: SocketAddr,
+    pub(super) connections: u64,
+    pub(super) requests: u64,
+}
+
+impl Reached {
+    /// One that was not used yet.
+    pub(super) const fn new(address: SocketAddr) -> Self {
+        Self { address, connections: 0, requests: 0 }
+    }
+}
+
 /// What happened since the last look, to be counted.
 #[derive(Debug, Default)]
 pub(super) struct News {
     pub(super) records: Vec<Record>,
     pub(super) gaps: Vec<Gap>,
     pub(super) made: Vec<Made>,
+    pub(super) samples: Vec<(Failure, Sample)>,
+    /// Each address once, at its place for good.
+    pub(super) reached: Vec<Reached>,
 }
 
 /// What one part of a load sent and got so far.
@@ -132,6 +155,8 @@ struct State {
     stretches: BTreeMap<u64, Stretch>,
     issued: u64,
     live: LiveCounts,
+    /// Connections and requests of each address.
+    addresses: BTreeMap<SocketAddr, (u64, u64)>,
 }
 
 /// The requests of one stretch between two marks.
@@ -145,6 +170,7 @@ struct Stretch {
     hot: BTreeMap<u64, Cell>,
     timings: Timings,
     first_success_ns: Option<u64>,
+    samples: Samples,
 }
 
 /// What ended since the last look.
@@ -232,6 +258,19 @@ impl State {
             timings.connect.record(connect_us.into());
             tls_us.into_iter().for_each(|tls_us| timings.tls.record(tls_us.into()));
         }
+        for reached in &mut news.reached {
+            let known = self.addresses.len();
+            if let Some(counts) = self.addresses.get_mut(&reached.address) {
+                *counts = (counts.0 + reached.connections, counts.1 + reached.requests);
+            } else if known < MOST_ADDRESSES {
+                self.addresses.insert(reached.address, (reached.connections, reached.requests));
+            }
+            *reached = Reached::new(reached.address);
+        }
+        for (failure, sample) in news.samples.drain(..) {
+            let (begin, _) = stretch_of(marks, sample.due_ns);
+            self.stretch(begin).samples.keep(failure, sample);
+        }
         for stretch in self.stretches.values_mut() {
             stretch.cool(now_ns);
         }
@@ -245,6 +284,7 @@ impl State {
             hot: BTreeMap::new(),
             timings: Timings::default(),
             first_success_ns: None,
+            samples: Samples::default(),
         })
     }
 
@@ -268,6 +308,7 @@ impl State {
         });
         let mut seen =
             LoadObservations { segments: segments.collect(), issued: self.issued, ..LoadObservations::default() };
+        seen.addresses = self.addresses;
         // What was counted from a mark that was taken back would be the timeline's error. It is not lost.
         for (begin_ns, counted) in self.stretches {
             let index = seen.segments.partition_point(|segment| segment.mark.at_ns <= begin_ns).saturating_sub(1);
@@ -282,8 +323,8 @@ impl Stretch {
     fn close(mut self, mark: Mark, end_ns: u64) -> Segment {
         self.cool(u64::MAX);
         let cells = self.cold.iter().map(PackedCell::unpack).collect();
-        let Self { cell_ns, timings, first_success_ns, .. } = self;
-        Segment { mark, end_ns, cell_ns, cells, timings, first_success_ns }
+        let Self { cell_ns, timings, first_success_ns, samples, .. } = self;
+        Segment { mark, end_ns, cell_ns, cells, timings, first_success_ns, samples }
     }
 
     /// Counts requests in order of their due moments.

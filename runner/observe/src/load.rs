@@ -1,7 +1,10 @@
 //! What one load sent and got, and how the parts of a load become the whole: counts and histograms are sums, so that it
 //! makes no difference how many threads or machines sent it.
 
-use super::{Cell, Failure, Histogram, Mark};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::{Cell, Failure, Histogram, Mark, Samples};
 
 /// The length of the shortest cell, in nanoseconds: the finest grain in which requests can be told apart after the run.
 pub const CELL_NS: u64 = 250_000_000;
@@ -25,6 +28,8 @@ pub struct LoadObservations {
     pub requests: Vec<(String, (u64, u64))>,
     /// How often a port-forward had to be made anew.
     pub reconnects: u64,
+    /// The addresses that connections were made to: how many to each, and how many requests went over them.
+    pub addresses: BTreeMap<SocketAddr, (u64, u64)>,
 }
 
 /// One stretch of the timeline, of one phase and one part of it.
@@ -42,6 +47,8 @@ pub struct Segment {
     pub timings: Timings,
     /// When the first request that succeeded was due, in nanoseconds since the load's start.
     pub first_success_ns: Option<u64>,
+    /// One failed request of each kind.
+    pub samples: Samples,
 }
 
 /// How long the steps of requests took, in microseconds. Only the latency says what users felt; these say where it comes
@@ -109,6 +116,10 @@ impl LoadObservations {
             }
         }
         self.reconnects += other.reconnects;
+        for (address, (connections, requests)) in other.addresses {
+            let counts = self.addresses.entry(address).or_default();
+            *counts = (counts.0 + connections, counts.1 + requests);
+        }
         self.is_open |= other.is_open;
         for segment in other.segments {
             match self.segments.iter_mut().find(|known| known.mark == segment.mark) {
@@ -125,8 +136,8 @@ impl LoadObservations {
 impl Segment {
     /// A stretch without requests.
     pub fn new(mark: Mark, end_ns: u64) -> Self {
-        let (timings, cells) = (Timings::default(), Vec::new());
-        Self { mark, end_ns, cell_ns: CELL_NS, cells, timings, first_success_ns: None }
+        let (timings, cells, samples) = (Timings::default(), Vec::new(), Samples::default());
+        Self { mark, end_ns, cell_ns: CELL_NS, cells, timings, first_success_ns: None, samples }
     }
 
     /// Adds the requests of another part of the load in the same stretch.
@@ -145,6 +156,7 @@ impl Segment {
         }
         self.end_ns = self.end_ns.max(other.end_ns);
         self.timings.merge(&other.timings);
+        self.samples.merge(other.samples);
         self.first_success_ns = [self.first_success_ns, other.first_success_ns].into_iter().flatten().min();
     }
 

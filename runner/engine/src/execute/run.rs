@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use shakedown_schemas::EventKind;
-use shakedown_schemas::result::{Leftover, LoadInfo, RequestInfo, ScenarioResult};
+use shakedown_schemas::result::{AddressInfo, Leftover, LoadInfo, RequestInfo, ScenarioResult};
 use tokio::sync::watch;
 
 use super::context::{Execution, Signal, contained};
@@ -154,7 +154,14 @@ fn counted(info: LoadInfo, seen: &LoadObservations) -> LoadInfo {
         succeeded: *succeeded,
         failed: *failed,
     });
-    LoadInfo { requests: requests.collect(), issued: Some(seen.issued), resent: seen.resent, ..info }
+    let addresses = seen.addresses.iter().map(|(address, (connections, requests))| AddressInfo {
+        address: address.to_string(),
+        connections: *connections,
+        requests: *requests,
+    });
+    // Where there is one, it is said already.
+    let addresses = if seen.addresses.len() > 1 { addresses.collect() } else { Vec::new() };
+    LoadInfo { requests: requests.collect(), addresses, issued: Some(seen.issued), resent: seen.resent, ..info }
 }
 
 /// One channel for everything that ends a run early. The task ends with its listeners.
