@@ -15,6 +15,9 @@ use crate::{RenderError, sentences, words};
 /// The longest body of a case; CI systems cut or refuse much longer ones.
 const BODY: usize = 20_000;
 
+/// So many kinds of failures are said with a request of theirs.
+const KINDS: usize = 8;
+
 /// The HTML report, where both lie in the same folder.
 const PAGE: &str = "report.html";
 
@@ -31,8 +34,10 @@ pub fn junit_with(result: &RunResult, page: &str) -> Result<String, RenderError>
     let result = tamed(result);
     let mut report = Report::new("shakedown");
     report.set_time(duration(result.run.duration_s));
+    let mut classes = BTreeSet::new();
     for scenario in &result.scenarios {
-        report.add_test_suite(suite(&result, scenario, attachment));
+        let class = unique(&mut classes, class(scenario));
+        report.add_test_suite(suite(&result, scenario, &class, attachment));
     }
     if result.scenarios.is_empty() {
         let mut suite = TestSuite::new("shakedown");
@@ -44,7 +49,7 @@ pub fn junit_with(result: &RunResult, page: &str) -> Result<String, RenderError>
     Ok(report.to_string()?.replacen(r#" skipped="0""#, "", 1))
 }
 
-fn suite(result: &RunResult, scenario: &ScenarioResult, attachment: &str) -> TestSuite {
+fn suite(result: &RunResult, scenario: &ScenarioResult, class: &str, attachment: &str) -> TestSuite {
     let mut suite = TestSuite::new(one_line(&scenario.name));
     suite.timestamp = scenario.started_at.to_string().parse().ok();
     suite.set_time(duration(scenario.duration_s));
@@ -56,11 +61,10 @@ fn suite(result: &RunResult, scenario: &ScenarioResult, attachment: &str) -> Tes
         suite.add_property(Property::new(one_line(&name), value));
     }
 
-    let class = class(scenario);
     let mut names = BTreeSet::new();
     for it in sentences::expectations(scenario) {
         let name = unique(&mut names, expectation_name(scenario, it));
-        let mut case = case(&name, &class, it.verdict, &it.reason, &expectation_body(it), attachment);
+        let mut case = case(&name, class, it.verdict, &it.reason, &expectation_body(scenario, it), attachment);
         if let Some(phase) = scenario.phases.iter().find(|phase| phase.name == it.phase) {
             case.set_time(duration(phase.end_s - phase.start_s));
             case.timestamp = moment(scenario, phase.start_s).and_then(|text| text.parse().ok());
@@ -75,7 +79,7 @@ fn suite(result: &RunResult, scenario: &ScenarioResult, attachment: &str) -> Tes
         ] {
             let name = unique(&mut names, format!("{verb}: {}", one_line(&it.name)));
             let (reason, body) = fault_texts(it, verb == "undo", verdict);
-            let mut case = case(&name, &class, verdict, &reason, &body, attachment);
+            let mut case = case(&name, class, verdict, &reason, &body, attachment);
             if let Some(from) = from {
                 case.timestamp = moment(scenario, from).and_then(|text| text.parse().ok());
                 case.set_time(duration(to.map_or(0.0, |to| to - from)));
@@ -84,7 +88,7 @@ fn suite(result: &RunResult, scenario: &ScenarioResult, attachment: &str) -> Tes
             suite.add_test_case(case);
         }
     }
-    if let Some(mut case) = run_case(scenario, &class, (suite.failures, suite.errors), attachment) {
+    if let Some(mut case) = run_case(scenario, class, (suite.failures, suite.errors), attachment) {
         place(&mut case, scenario, None);
         case.set_time(duration(scenario.duration_s));
         suite.add_test_case(case);
@@ -149,7 +153,7 @@ fn case(name: &str, class: &str, verdict: Verdict, reason: &str, body: &str, att
 }
 
 /// The lines under an expectation's answer.
-fn expectation_body(it: &ExpectationResult) -> String {
+fn expectation_body(scenario: &ScenarioResult, it: &ExpectationResult) -> String {
     let mut lines = vec![
         format!("verdict: {}", it.verdict.word()),
         format!("observed: {}", it.observed_text),
@@ -165,6 +169,11 @@ fn expectation_body(it: &ExpectationResult) -> String {
     lines.extend(it.terms.iter().map(|(name, value)| format!("{name}: {value}")));
     lines.push(format!("phase: {}", it.phase));
     lines.push(format!("load: {}", it.load));
+    let failures = sentences::failures(scenario).into_iter();
+    let asked = failures.filter(|failed| failed.phase == it.phase && (it.load.is_empty() || failed.load == it.load));
+    for failed in asked.take(KINDS) {
+        lines.push(format!("one of {}: {}", failed.counted(), sentences::said(failed.sample)));
+    }
     lines.join("\n")
 }
 
@@ -214,11 +223,17 @@ fn unique(names: &mut BTreeSet<String>, name: String) -> String {
     candidate
 }
 
-/// The stem of the scenario's file; its name where there is none. Dots would read as packages.
+/// The path of the scenario's file without its ending, as packages: `team/checkout.yaml` is `team.checkout`. Files of one name
+/// in several folders have classes of their own. Where a checkout lies says nothing: of an absolute path the last folder counts.
+/// The scenario's name where there is no file.
 fn class(scenario: &ScenarioResult) -> String {
-    let file = scenario.file.rsplit(['/', '\\']).next().unwrap_or_default();
-    let stem = file.strip_suffix(".yaml").or_else(|| file.strip_suffix(".yml")).unwrap_or(file);
-    one_line(if stem.is_empty() { &scenario.name } else { stem }).replace('.', "_")
+    let file = scenario.file.strip_suffix(".yaml").or_else(|| scenario.file.strip_suffix(".yml"));
+    let file = file.unwrap_or(&scenario.file);
+    let parts: Vec<&str> = file.split(['/', '\\']).filter(|part| !matches!(*part, "" | "." | "..")).collect();
+    let is_absolute = file.starts_with('/') || file.contains(":\\");
+    let shown = if is_absolute { parts.len().saturating_sub(2) } else { 0 };
+    let parts: Vec<String> = parts[shown..].iter().map(|part| one_line(part).replace('.', "_")).collect();
+    if parts.is_empty() { one_line(&scenario.name).replace('.', "_") } else { parts.join(".") }
 }
 
 fn place(case: &mut TestCase, scenario: &ScenarioResult, line: Option<u32>) {
@@ -324,7 +339,7 @@ mod tests {
         assert_eq!((failing.tests, failing.failures, failing.errors, failing.skipped), (7, 2, 0, 0));
         let first = &failing.test_cases[0];
         assert_eq!(&*first.name, "partition: p95 at most 3 times baseline");
-        assert_eq!(first.classname.as_deref(), Some("single-worker"));
+        assert_eq!(first.classname.as_deref(), Some("scenarios.single-worker"));
         assert_eq!(first.extra.get("line").map(|line| &**line), Some("39"));
         let TestCaseStatus::NonSuccess { kind, message, description, .. } = &first.status else {
             panic!("a breached expectation is a failure")
@@ -376,6 +391,32 @@ mod tests {
         result.scenarios[0].faults.clear();
         result.scenarios[0].verdict = Verdict::Pass;
         assert_eq!(read(&result).tests, 1);
+    }
+
+    /// CI systems merge cases of one class and name, across suites too.
+    #[test]
+    fn files_of_one_name_have_classes_of_their_own() {
+        let of = |files: &[&str]| -> Vec<String> {
+            let mut result = sample::passing();
+            let one = result.scenarios.remove(0);
+            let scenarios = files.iter().map(|file| ScenarioResult { file: (*file).to_owned(), ..one.clone() });
+            result.scenarios.extend(scenarios);
+            read(&result)
+                .test_suites
+                .iter()
+                .map(|suite| suite.test_cases[0].classname.as_deref().unwrap().to_owned())
+                .collect()
+        };
+        assert_eq!(of(&["a/scenario.yaml", "b/scenario.yaml"]), ["a.scenario", "b.scenario"]);
+        assert_eq!(of(&["x.yaml", "x.yml", "./v1.2/x.yaml"]), ["x", "x (2)", "v1_2.x"]);
+        assert_eq!(of(&["/home/ci/build-7/shop/x.yaml", "..\\shop\\y.yaml"]), ["shop.x", "shop.y"]);
+    }
+
+    #[test]
+    fn a_case_that_failed_says_what_a_request_said() {
+        let report = read(&sample::failing());
+        let texts = format!("{report:?}");
+        assert!(texts.contains("no worker is <ready>: NATS request timed out"), "{texts}");
     }
 
     #[test]

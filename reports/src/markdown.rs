@@ -4,12 +4,16 @@
 use shakedown_schemas::result::{LoadSeries, RunResult, ScenarioResult, Verdict};
 
 use crate::tame::tamed;
-use crate::text::one_line;
+use crate::text::{one_line, tame};
 use crate::words::sparkline;
 use crate::{sentences, words};
 
 /// GitHub refuses step summaries from 1 MiB on; the rest is for the note that something is left out.
 const LIMIT: usize = 1_000_000;
+
+/// So many kinds of failures are listed, each with so many characters.
+const FAILURES: usize = 12;
+const SAID: usize = 700;
 
 /// Columns of the text chart.
 const COLUMNS: usize = 60;
@@ -107,6 +111,7 @@ fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
         }
     }
     out.push_str(&expectations(scenario));
+    out.push_str(&failures(scenario));
     out.push_str(&faults(scenario));
     out.push_str(&recoveries(scenario));
     for series in &scenario.series {
@@ -153,6 +158,21 @@ fn expectations(scenario: &ScenarioResult) -> String {
     }
     out.push('\n');
     out
+}
+
+/// What failed requests said, one of each kind.
+fn failures(scenario: &ScenarioResult) -> String {
+    let all = sentences::failures(scenario);
+    let mut out = String::new();
+    for it in all.iter().take(FAILURES) {
+        let load = if sentences::names_loads(scenario) { format!(", load {}", inline(it.load)) } else { String::new() };
+        let said = tame(&sentences::said(it.sample), SAID).into_owned();
+        out.push_str(&format!("- {} in {}{load}: {}\n", inline(&it.counted()), inline(it.phase), inline(&said)));
+    }
+    if all.len() > FAILURES {
+        out.push_str(&format!("- {} more; the HTML report has all\n", all.len() - FAILURES));
+    }
+    if out.is_empty() { out } else { format!("### What failed requests said\n\n{out}\n") }
 }
 
 fn faults(scenario: &ScenarioResult) -> String {

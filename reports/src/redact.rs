@@ -190,7 +190,54 @@ impl Redactor {
     pub fn result(&self, result: &RunResult) -> RunResult {
         let mut out = result.clone();
         texts::of_result(&mut out, &mut |text, _| self.clean(text));
+        let phases = out.scenarios.iter_mut().flat_map(|it| &mut it.phases);
+        for sample in phases.flat_map(|phase| &mut phase.loads).flat_map(|load| &mut load.samples) {
+            if sample.body_is_cut {
+                self.clean_end(&mut sample.body);
+            }
+            sample.headers.values_mut().chain([&mut sample.cause]).for_each(|text| self.clean_cuts(text));
+        }
         out
+    }
+
+    /// Takes out the beginnings of secrets before each sign that a text was cut there.
+    fn clean_cuts(&self, text: &mut String) {
+        let mut pieces: Vec<String> = text.split('…').map(str::to_owned).collect();
+        let cut = pieces.len() - 1;
+        pieces[..cut].iter_mut().for_each(|piece| self.clean_end(piece));
+        *text = pieces.join("…");
+    }
+
+    /// Takes out the beginning of a secret with which a text ends that was cut there: what is known only as a whole would stay.
+    fn clean_end(&self, text: &mut String) {
+        const PAD: &str = "aaaaaaaaaaaaaaaa";
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let begins = |form: &str| {
+            let lengths = (SHORTEST..=form.len().min(text.len())).rev();
+            lengths.filter(|length| form.is_char_boundary(*length)).find(|length| text.ends_with(&form[..*length]))
+        };
+        if let Some(length) = known.forms.iter().filter_map(|form| begins(form)).max() {
+            let at = text.len() - length;
+            text.replace_range(at.., MASK);
+            return;
+        }
+        // A web token that lacks its last parts, and a password whose `@` is missing.
+        let mut begins = text.match_indices("eyJ").map(|(at, _)| at);
+        let web_token = begins.find(|at| text.len() - at > 8 && token(&text[*at..]) == text.len() - at);
+        let password = text.rfind("://").map(|at| at + 3).and_then(|at| {
+            let is_open = !text[at..].contains(|c: char| "/?#@\"'<>".contains(c) || c.is_whitespace());
+            text[at..].find(':').filter(|_| is_open).map(|colon| at + colon + 1)
+        });
+        if let Some(at) = web_token.or(password) {
+            text.replace_range(at.., MASK);
+            return;
+        }
+        // The rest are known by what stands before them, if they are long enough.
+        let mut padded = format!("{text}{PAD}");
+        mask_patterns(&mut padded);
+        if !padded.ends_with(PAD) {
+            *text = padded;
+        }
     }
 
     /// Takes the secrets out of every text of a JSON value, its keys included.
@@ -367,6 +414,31 @@ mod tests {
             ("é-abcd-é", "é-[redacted]-é"),
         ] {
             assert_eq!(redactor.text(text), clean, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_cut_is_gone_too() {
+        let redactor = Redactor::default();
+        redactor.learn("hunter2-and-more");
+        for (body, is_cut, clean) in [
+            ("you sent hunter2-and-more", false, "you sent [redacted]"),
+            ("you sent hunter2-a", true, "you sent [redacted]"),
+            ("you sent hunter2-a", false, "you sent hunter2-a"),
+            ("jwt eyJhbGciOiJIUzI1.eyJzdW", true, "jwt [redacted]"),
+            (r#"{"password": "ab"#, true, r#"{"password": "[redacted]"#),
+            ("bearer abc", true, "bearer [redacted]"),
+            ("postgres://me:hid", true, "postgres://me:[redacted]"),
+            ("nothing to hide", true, "nothing to hide"),
+        ] {
+            let mut result = sample::failing();
+            let it = &mut result.scenarios[0].phases[1].loads[0].samples[0];
+            (it.body, it.body_is_cut) = (body.to_owned(), is_cut);
+            it.cause = format!("found `{body}…`, and more");
+            let clean_result = redactor.result(&result);
+            let it = &clean_result.scenarios[0].phases[1].loads[0].samples[0];
+            assert_eq!(it.body, clean);
+            assert!(!it.cause.contains("hunter") && !it.cause.contains("eyJ"), "{}", it.cause);
         }
     }
 

@@ -61,6 +61,7 @@ pub fn passing() -> RunResult {
             resent: 0,
             endpoint: String::new(),
             peculiarities: Vec::new(),
+            addresses: Vec::new(),
             requests: Vec::new(),
         }],
         phases,
@@ -380,7 +381,7 @@ fn poison(value: &mut Value, key: &str) {
         "role",
         "change",
     ];
-    const OPEN_MAPS: [&str; 4] = ["vars", "errors", "terms", "manifest"];
+    const OPEN_MAPS: [&str; 5] = ["vars", "errors", "terms", "manifest", "headers"];
     match value {
         Value::String(text) if !FIXED.contains(&key) => {
             *text = format!("{text}{HOSTILE}");

@@ -4,6 +4,7 @@
 //! any markup. Texts of the result come out as they are; every report tames and escapes them.
 
 mod around;
+mod failures;
 mod faults;
 mod felt;
 mod values;
@@ -11,6 +12,7 @@ mod values;
 use shakedown_schemas::result::{ExpectationResult, LoadInfo, PhaseResult, RunInfo, ScenarioResult, Verdict};
 
 pub use self::around::around;
+pub use self::failures::{Failure, failures, head, most_frequent, said};
 pub use self::faults::{fault, fault_verdict, injection, undo};
 pub use self::felt::{felt, recovery};
 pub use self::values::{names_loads, pods, variable};
@@ -93,6 +95,19 @@ pub fn notes(scenario: &ScenarioResult) -> Vec<String> {
     }
     notes.extend(around(scenario));
     notes
+}
+
+/// How the connections and requests of a load are spread over the addresses of its service; empty where there is one.
+pub(crate) fn addresses(load: &LoadInfo) -> String {
+    let sent: u64 = load.addresses.iter().map(|it| it.requests).sum();
+    let each = load.addresses.iter().take(20).map(|it| {
+        let share = if sent > 0 { it.requests as f64 / sent as f64 } else { 0.0 };
+        let connections = words::plural(it.connections as usize, "connection");
+        format!("{} {} ({connections})", it.address, words::fraction(share))
+    });
+    let more = load.addresses.len().saturating_sub(20);
+    let rest = (more > 0).then(|| format!("{more} more"));
+    each.chain(rest).collect::<Vec<_>>().join(", ")
 }
 
 /// What became of each of several requests of a load, by its name; empty for a load of one.

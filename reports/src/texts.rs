@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 use shakedown_schemas::event::{Event, EventKind};
 use shakedown_schemas::result::{
-    ExpectationResult, FaultResult, LoadSeries, PhaseResult, Recovery, RunResult, ScenarioResult, Stats,
+    ExpectationResult, FailureSample, FaultResult, LoadSeries, PhaseResult, Recovery, RunResult, ScenarioResult, Stats,
 };
 
 use crate::text::{NAME, SENTENCE, SOURCE};
@@ -56,6 +56,7 @@ fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
         {
             change(text, NAME);
         }
+        load.addresses.iter_mut().for_each(|it| change(&mut it.address, NAME));
         load.requests.iter_mut().for_each(|request| change(&mut request.name, NAME));
     }
     it.phases.iter_mut().for_each(|it| phase(it, change));
@@ -108,8 +109,18 @@ fn phase(it: &mut PhaseResult, change: Change<'_>) {
             keys(&mut group.stats.errors, change);
             keys(&mut group.stats.failed_after, change);
         }
+        load.samples.iter_mut().for_each(|it| sample(it, change));
         // The histogram in base64 is decoded, never shown.
     }
+}
+
+fn sample(it: &mut FailureSample, change: Change<'_>) {
+    change(&mut it.failure, NAME);
+    change(&mut it.request, NAME);
+    keys(&mut it.headers, change);
+    it.headers.values_mut().for_each(|text| change(text, SENTENCE));
+    change(&mut it.body, SENTENCE);
+    change(&mut it.cause, SENTENCE);
 }
 
 fn series(it: &mut LoadSeries, change: Change<'_>) {

@@ -16,6 +16,8 @@ const ROWS: usize = 24;
 
 /// The most characters of a text that has a line to itself; the reports have all of it.
 const LINE: usize = 400;
+/// So many kinds of failures are shown with what a request said.
+const FAILURES: usize = 3;
 /// The most warnings, errors or leftovers that are listed; the rest is counted.
 const LISTED: usize = 8;
 
@@ -75,6 +77,11 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
     if hold > 0 {
         let pad = " ".repeat(12 - Verdict::Pass.word().len());
         _ = writeln!(out, "  {}{pad}  {}", style.verdict(Verdict::Pass), words::plural(hold, "other expectation"));
+    }
+    if scenario.verdict != Verdict::Pass {
+        for it in sentences::most_frequent(scenario, FAILURES) {
+            _ = writeln!(out, "  {} in {}: {}", it.counted(), it.phase, short(&sentences::said(it.sample)));
+        }
     }
     for fault in scenario.faults.iter().filter(|it| !brief || sentences::fault_verdict(it) != Verdict::Pass) {
         let verdict = fault.injection.max(fault.undo);

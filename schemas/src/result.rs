@@ -12,7 +12,10 @@ mod pods;
 pub use fault::{Evidence, FaultResult, Leftover, ObjectRecord, PodRef, Proof};
 pub use generator::{Corrected, Generator, Timing};
 pub use latency::LatencyStats;
-pub use load::{AnswerStats, Around, Heat, LoadInfo, LoadSeries, PhaseLoad, Point, Recovery, RequestInfo, Stats};
+pub use load::{
+    AddressInfo, AnswerStats, Around, FailureSample, Heat, LoadInfo, LoadSeries, PhaseLoad, Point, Recovery,
+    RequestInfo, Stats,
+};
 pub use pods::{LogExcerpt, LogLine, PodChange, PodEvent, PodRole};
 
 pub use crate::verdict::Verdict;

@@ -269,6 +269,15 @@ fn problem(error: &Error, text: &str) -> Diagnostic {
 }
 
 /// Errors that the library tells apart only by their words.
+/// The key and the template expression of a line that lacks quotes around it, as they must be written.
+fn quoted_line(line: &str) -> Option<String> {
+    let (before, behind) = line.split_once("{{")?;
+    let (expression, _) = behind.split_once("}}")?;
+    let key = before.trim_end().strip_suffix(':')?;
+    let key = key.rsplit(['{', ',', ' ', '-']).next().filter(|key| !key.is_empty())?;
+    Some(format!("{key}: \"{{{{ {} }}}}\"", expression.trim()))
+}
+
 fn syntax(plain: &str, text: &str, location: Option<Location>) -> Diagnostic {
     let plain = plain.trim();
     let has = |words: &str| plain.contains(words);
@@ -302,7 +311,8 @@ fn syntax(plain: &str, text: &str, location: Option<Location>) -> Diagnostic {
         return error("the indentation contains a tab").help("indent with spaces");
     }
     if has("string scalar") && line.contains("{{") {
-        return error("a key must be text").help("a template expression needs quotes: `key: \"{{ name }}\"`");
+        let written = quoted_line(line).unwrap_or_else(|| "key: \"{{ name }}\"".to_owned());
+        return error("a key must be text").help(format!("a template expression needs quotes: `{written}`"));
     }
     if has("unexpected character") {
         let what = text[at..].chars().next().map_or(String::new(), |it| format!(" `{}`", it.escape_default()));

@@ -5,9 +5,9 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 use shakedown_schemas::event::{Event, EventKind, FaultState};
 use shakedown_schemas::result::{
-    Evidence, ExpectationResult, FaultResult, Generator, Heat, LatencyStats, LoadSeries, LogExcerpt, LogLine,
-    ObjectRecord, PhaseLoad, PhaseResult, PodChange, PodEvent, PodRef, PodRole, Point, Proof, Stats, Timing, Unit,
-    Verdict,
+    Evidence, ExpectationResult, FailureSample, FaultResult, Generator, Heat, LatencyStats, LoadSeries, LogExcerpt,
+    LogLine, ObjectRecord, PhaseLoad, PhaseResult, PodChange, PodEvent, PodRef, PodRole, Point, Proof, Stats, Timing,
+    Unit, Verdict,
 };
 
 /// The scenario that the samples claim to have run.
@@ -181,6 +181,23 @@ pub(super) fn logs(start: f64) -> Vec<LogExcerpt> {
     ]
 }
 
+/// One failed request of a kind.
+fn failed(kind: &str, from: f64) -> FailureSample {
+    let mut sample = FailureSample { failure: kind.to_owned(), at_s: from + 1.5, ..FailureSample::default() };
+    match kind.strip_prefix("http_") {
+        None => sample.cause = "the request was sent and no byte of an answer came".to_owned(),
+        Some(status) => {
+            sample.status = status.parse().ok();
+            sample.headers = IndexMap::from([("content-type".to_owned(), "application/json".to_owned())]);
+            sample.body =
+                r#"{"error": {"message": "no worker is <ready>: NATS request timed out", "code": 503}}"#.to_owned();
+            sample.body_is_cut = true;
+            sample.cause = "expected a status of 200 to 299".to_owned();
+        }
+    }
+    sample
+}
+
 /// What a load's requests show between two moments of its series, with a matching histogram.
 pub fn phase_load(series: &LoadSeries, from: f64, to: f64) -> PhaseLoad {
     let points: Vec<&Point> = series.points.iter().filter(|p| p.t_s >= from && p.t_s < to).collect();
@@ -217,8 +234,10 @@ pub fn phase_load(series: &LoadSeries, from: f64, to: f64) -> PhaseLoad {
     let mut serializer = hdrhistogram::serialization::V2DeflateSerializer::new();
     let encoded = hdrhistogram::serialization::Serializer::serialize(&mut serializer, &histogram, &mut bytes);
     encoded.expect("a histogram fits into memory");
+    let samples = errors.keys().map(|kind| failed(kind, from)).collect();
     PhaseLoad {
         around: Vec::new(),
+        samples,
         load: series.load.clone(),
         stats: Stats {
             requests,

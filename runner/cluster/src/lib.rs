@@ -45,7 +45,7 @@ pub use kind::{CHAOS_GROUP, Kind};
 pub use network::Network;
 pub use own::WitnessImage;
 pub use pods::{choose, pod_ref};
-pub use reach::{PortForward, ServiceAddress, ServiceRoute, parse_service};
+pub use reach::{Following, PortForward, ServiceAddress, ServiceRoute, parse_service};
 pub use secrets::secrets;
 pub use watch::Change;
 pub use workloads::Workload;

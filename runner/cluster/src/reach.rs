@@ -60,6 +60,29 @@ pub struct ServiceRoute {
     pub host: String,
     /// The address that answers directly; none where a port-forward has to be opened.
     pub direct: Option<SocketAddr>,
+    /// The ready endpoints of a service without an address of its own (a headless one), where they answer directly.
+    pub endpoints: Vec<SocketAddr>,
+}
+
+/// How often the endpoints of a followed service are looked at.
+const FOLLOW_STEP: Duration = Duration::from_secs(1);
+
+/// The endpoints of a service are followed as long as this is kept.
+pub struct Following(#[expect(dead_code, reason = "it is kept, not read")] AbortOnDropHandle<()>);
+
+/// Which endpoints a service lost and got, in words.
+fn moved(service: &ServiceAddress, before: &[SocketAddr], now: &[SocketAddr]) -> String {
+    let list = |of: &[SocketAddr], without: &[SocketAddr]| {
+        let left: Vec<String> = of.iter().filter(|it| !without.contains(it)).map(ToString::to_string).collect();
+        if left.is_empty() { "none".to_owned() } else { left.join(", ") }
+    };
+    format!(
+        "the ready endpoints of service {} changed: gone {}, new {}, {} now",
+        service.name,
+        list(before, now),
+        list(now, before),
+        now.len()
+    )
 }
 
 /// A listener on loopback whose connections go through the API server to a ready pod of a service. When the pod goes
@@ -87,13 +110,15 @@ impl Cluster {
         let host = format!("{name}:{number}");
         if reach != Reach::PortForward {
             let mut addresses = cluster_addresses(&object, number);
-            if addresses.is_empty() {
+            let is_headless = addresses.is_empty();
+            if is_headless {
                 addresses = self.endpoint_addresses(service, port).await?;
             }
             // Else there is another way, and no reason to wait.
             let patience = if reach == Reach::Direct { REFUSED_LIMIT } else { Duration::ZERO };
             if let Some(address) = first_that_answers(&addresses, patience).await {
-                return Ok(ServiceRoute { service: service.clone(), host, direct: Some(address) });
+                let endpoints = if is_headless { addresses } else { Vec::new() };
+                return Ok(ServiceRoute { service: service.clone(), host, direct: Some(address), endpoints });
             }
             if reach == Reach::Direct {
                 return Err(ClusterError::NotFound(format!(
@@ -105,7 +130,7 @@ impl Cluster {
             }
         }
         self.require_endpoints(service, port).await?;
-        Ok(ServiceRoute { service: service.clone(), host, direct: None })
+        Ok(ServiceRoute { service: service.clone(), host, direct: None, endpoints: Vec::new() })
     }
 
     async fn service_object(&self, service: &ServiceAddress) -> Result<Value, ClusterError> {
@@ -173,6 +198,38 @@ impl Cluster {
         Ok(self.endpoints(service, port).await?.into_iter().map(|(_, address)| address).collect())
     }
 
+    /// Follows the ready endpoints of a service: `changed` gets all of them once and whenever they change, as long as the answer
+    /// is kept. While the API server does not answer, they stay as they were.
+    ///
+    /// # Errors
+    /// When the service or its port does not exist.
+    pub async fn follow(
+        &self,
+        service: &ServiceAddress,
+        mut changed: impl FnMut(&[SocketAddr]) + Send + 'static,
+    ) -> Result<Following, ClusterError> {
+        let object = self.service_object(service).await?;
+        let port = service_port(&object, service)?.clone();
+        let (cluster, service) = (self.clone(), service.clone());
+        let task = tokio::spawn(async move {
+            let mut known: Option<Vec<SocketAddr>> = None;
+            loop {
+                if let Ok(mut now) = cluster.endpoint_addresses(&service, &port).await {
+                    now.sort_unstable();
+                    if known.as_ref() != Some(&now) {
+                        changed(&now);
+                        if let Some(before) = &known {
+                            (cluster.notify)(EventKind::Cluster { message: moved(&service, before, &now) });
+                        }
+                        known = Some(now);
+                    }
+                }
+                tokio::time::sleep(FOLLOW_STEP).await;
+            }
+        });
+        Ok(Following(AbortOnDropHandle::new(task)))
+    }
+
     /// Opens a port-forward to a service. It lasts as long as the answer is kept.
     ///
     /// # Errors
@@ -196,6 +253,7 @@ impl Cluster {
             port,
             reconnects: reconnects.clone(),
             pod: Default::default(),
+            looking: Default::default(),
         };
         if !forwarder.answers().await {
             return Err(ClusterError::NotFound(format!(
@@ -215,7 +273,9 @@ struct Forwarder {
     port: Value,
     reconnects: Arc<AtomicU64>,
     /// The pod that answered last, and the port's number there.
-    pod: tokio::sync::Mutex<Option<(String, u16)>>,
+    pod: std::sync::Mutex<Option<(String, u16)>>,
+    /// Held while another pod is looked for, which one connection does for all.
+    looking: tokio::sync::Mutex<()>,
 }
 
 impl Forwarder {
@@ -249,13 +309,29 @@ impl Forwarder {
         !matches!(tokio::time::timeout(Duration::from_millis(500), stream.read_u8()).await, Ok(Err(_)))
     }
 
-    /// A stream to the last pod that answered, else to the first ready one that does.
+    fn current(&self) -> std::sync::MutexGuard<'_, Option<(String, u16)>> {
+        self.pod.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// A stream to the last pod that answered, else to the first ready one that does. Connections are opened at the same time:
+    /// one that takes long holds up no other.
     async fn open(&self) -> Option<impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + use<>> {
-        let mut current = self.pod.lock().await;
-        if let Some((pod, port)) = current.clone() {
-            if let Some(stream) = self.open_to(&pod, port).await {
-                return Some(stream);
-            }
+        let known = self.current().clone();
+        if let Some((pod, port)) = &known
+            && let Some(stream) = self.open_to(pod, *port).await
+        {
+            return Some(stream);
+        }
+        let _looking = self.looking.lock().await;
+        // Another connection may have found one meanwhile.
+        let found = self.current().clone().filter(|found| known.as_ref() != Some(found));
+        if let Some((pod, port)) = found
+            && let Some(stream) = self.open_to(&pod, port).await
+        {
+            return Some(stream);
+        }
+        let lost = self.current().take();
+        if let Some((pod, _)) = lost {
             self.reconnects.fetch_add(1, Ordering::Relaxed);
             (self.cluster.notify)(EventKind::Cluster {
                 message: format!(
@@ -263,11 +339,10 @@ impl Forwarder {
                     self.service.name
                 ),
             });
-            *current = None;
         }
         for (pod, address) in self.cluster.endpoints(&self.service, &self.port).await.ok()? {
             if let Some(stream) = self.open_to(&pod, address.port()).await {
-                *current = Some((pod, address.port()));
+                *self.current() = Some((pod, address.port()));
                 return Some(stream);
             }
         }

@@ -48,6 +48,38 @@ async fn a_list_that_expired_half_way_is_read_again_in_one_piece() {
 }
 
 #[tokio::test]
+async fn the_endpoints_of_a_headless_service_are_followed() {
+    let ready = std::sync::Arc::new(std::sync::Mutex::new(vec!["127.0.0.2", "127.0.0.3"]));
+    let answered = ready.clone();
+    let cluster = server(move |asked| match asked.target().split('?').next().unwrap_or_default() {
+        "/api/v1/namespaces/n/services/web" => {
+            let spec = json!({"clusterIP": "None", "ports": [{"port": 80, "name": "http"}]});
+            json_answer(200, json!({"kind": "Service", "metadata": {"name": "web"}, "spec": spec}).to_string())
+        }
+        "/api/v1/namespaces/n/endpoints/web" => {
+            let ready = answered.lock().unwrap();
+            let pod = |ip: &&str| json!({"ip": ip, "targetRef": {"kind": "Pod", "name": format!("web-{ip}")}});
+            let addresses: Vec<Value> = ready.iter().map(pod).collect();
+            let subsets = json!([{"addresses": addresses, "ports": [{"name": "http", "port": 8080}]}]);
+            json_answer(200, json!({"kind": "Endpoints", "metadata": {"name": "web"}, "subsets": subsets}).to_string())
+        }
+        _ => json_answer(404, status(404, "NotFound").to_string()),
+    })
+    .await;
+    let service = parse_service("web:80", "n").unwrap();
+    let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let _following = cluster.follow(&service, move |now| _ = sender.send(now.to_vec())).await.unwrap();
+    let all = |ips: &[&str]| -> Vec<std::net::SocketAddr> {
+        ips.iter().map(|ip| std::net::SocketAddr::new(ip.parse().unwrap(), 8080)).collect()
+    };
+    assert_eq!(seen.recv().await.unwrap(), all(&["127.0.0.2", "127.0.0.3"]));
+    *ready.lock().unwrap() = vec!["127.0.0.4", "127.0.0.3"];
+    assert_eq!(seen.recv().await.unwrap(), all(&["127.0.0.3", "127.0.0.4"]));
+    ready.lock().unwrap().clear();
+    assert_eq!(seen.recv().await.unwrap(), all(&[]));
+}
+
+#[tokio::test]
 async fn an_expired_watch_begins_again_with_a_list() {
     // The first list is followed by a watch that has expired, once as an event and once as an answer.
     let cluster = server(|asked| {

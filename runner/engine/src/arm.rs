@@ -7,13 +7,13 @@ use std::sync::atomic::Ordering;
 use shakedown_schemas::result::LoadInfo;
 
 use crate::plan::{Action, FaultSpec, LoadSpec, Plan, Route};
-use shakedown_cluster::{Cluster, ClusterError, PortForward};
+use shakedown_cluster::{Cluster, ClusterError, Following, PortForward};
 use shakedown_faults::chaos::ChaosFault;
 use shakedown_faults::manifest::Written;
 use shakedown_faults::partition::{NetworkPolicyPartition, Switch, Watching, watch};
 use shakedown_faults::pod_kill::Kill;
 use shakedown_faults::{ArmedFault, FaultDriver};
-use shakedown_load::Engine;
+use shakedown_load::{Addresses, Engine};
 
 /// A plan that is ready to be carried out. Its port-forwards and watches last as long as this is kept.
 pub struct Armed {
@@ -29,6 +29,8 @@ pub struct Armed {
 pub struct ArmedLoad {
     spec: LoadSpec,
     forward: Option<PortForward>,
+    /// What follows the endpoints that its requests go to.
+    _following: Option<Following>,
 }
 
 impl ArmedLoad {
@@ -67,15 +69,23 @@ pub async fn arm(plan: &Plan, cluster: Option<&Cluster>) -> Result<Armed, ArmErr
     let mut compiled = Vec::new();
     for spec in &plan.loads {
         let forward = match (&spec.route, cluster) {
-            (Route::Url | Route::Direct { .. }, _) => None,
+            (Route::Url | Route::Direct { .. } | Route::Endpoints { .. }, _) => None,
             (Route::PortForward { service }, Some(cluster)) => Some(cluster.forward(service).await?),
             (Route::PortForward { .. }, None) => return Err(ArmError::NoCluster(format!("load `{}`", spec.name))),
         };
-        compiled.push(match &forward {
-            Some(forward) => spec.compiled.clone().at(forward.address),
-            None => spec.compiled.clone(),
-        });
-        loads.push(ArmedLoad { spec: spec.clone(), forward });
+        let mut load = spec.compiled.clone();
+        let mut following = None;
+        if let Some(forward) = &forward {
+            load = load.at(forward.address);
+        }
+        if let Route::Endpoints { service, addresses } = &spec.route {
+            let cluster = cluster.ok_or_else(|| ArmError::NoCluster(format!("load `{}`", spec.name)))?;
+            let now = Addresses::new(addresses);
+            load = load.following(now.clone());
+            following = Some(cluster.follow(service, move |endpoints| _ = now.set(endpoints)).await?);
+        }
+        compiled.push(load);
+        loads.push(ArmedLoad { spec: spec.clone(), forward, _following: following });
     }
     let engine = Engine::compiled(compiled, plan.seed);
     Ok(Armed { loads, engine, faults: drivers(plan, cluster)? })

@@ -22,6 +22,7 @@ mod counts;
 mod drift;
 mod effect;
 mod expectations;
+mod failed;
 mod generator;
 mod goodput;
 mod hdr;

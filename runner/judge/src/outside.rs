@@ -9,10 +9,13 @@ use shakedown_schemas::scenario::{Expectation, Logs, Over, Pods, Prometheus};
 use super::answer::Answer;
 use super::limits::Limits;
 use super::{counts, seconds, text};
-use shakedown_observe::{LinesSeen, Observations, Outside, PhaseSpan, PodsSeen};
+use shakedown_observe::{LinesSeen, Observations, Outside, PhaseSpan, PodsSeen, SeriesSeen};
 
 /// The longest gap between two samples of the pods that is not a gap in the observations, in nanoseconds.
 const LONGEST_GAP_NS: u64 = 5_000_000_000;
+
+/// The share of a phase's values that must be numbers, where the scenario does not say.
+const MIN_COVERAGE: f64 = 0.75;
 
 /// How many lines or names a sentence quotes.
 const QUOTED: usize = 3;
@@ -158,18 +161,30 @@ fn prometheus(
     observations: &Observations,
     phase: usize,
     it: &Prometheus,
-    series: &BTreeMap<usize, Result<Vec<f64>, String>>,
+    series: &BTreeMap<usize, Result<SeriesSeen, String>>,
 ) -> Answer {
     let limits = Limits { min: it.min, max: it.max };
     let value_of = |phase: usize| -> Result<(f64, usize), String> {
         let name = &observations.phases[phase].name;
-        let values = match series.get(&phase) {
+        let seen = match series.get(&phase) {
             None => return Err(format!("Prometheus was not queried for `{name}`")),
             Some(Err(why)) => return Err(format!("`{name}`: {why}")),
-            Some(Ok(values)) => values,
+            Some(Ok(seen)) => seen,
         };
-        let finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
-        let value = one(it.over, &finite).ok_or_else(|| format!("Prometheus has no data for `{name}`"))?;
+        let finite: Vec<f64> = seen.values.iter().copied().filter(|value| value.is_finite()).collect();
+        let no_data = || format!("Prometheus has no data for `{name}`{}{}", no_numbers(seen), warned(seen));
+        let value = one(it.over, &finite).ok_or_else(no_data)?;
+        let expected = seen.expected.max(seen.values.len());
+        let at_least = it.min_coverage.map_or(MIN_COVERAGE, |share| share.fraction());
+        if (finite.len() as f64) < at_least * expected as f64 {
+            return Err(format!(
+                "Prometheus has {} of {expected} values for `{name}`, and {} are needed (`min_coverage`){}{}",
+                finite.len(),
+                text::percent(at_least),
+                no_numbers(seen),
+                warned(seen)
+            ));
+        }
         Ok((value, finite.len()))
     };
     let (value, samples) = match value_of(phase) {
@@ -201,6 +216,15 @@ fn prometheus(
         let values = text::counted(*count as u64, "value");
         answer.term(&format!("{phase} {}", it.over.word()), format!("{} ({values})", text::digits(*value)));
     }
+    for seen in series.values().flatten() {
+        let odd = no_numbers(seen);
+        if !odd.is_empty() {
+            answer.term("left out", odd.trim_start_matches(": ").to_owned());
+        }
+        if !seen.warnings.is_empty() {
+            answer.term("the server warns", quoted(seen.warnings.iter().cloned()));
+        }
+    }
     answer.term("decided by", "the observed value".to_owned());
     let times = it.to.as_ref().map_or_else(String::new, |to| format!(" times the {to}'s"));
     let why = format!(
@@ -210,6 +234,30 @@ fn prometheus(
         limits.against(observed, text::digits)
     );
     answer.verdict(if limits.hold(observed) { Verdict::Pass } else { Verdict::Fail }, why)
+}
+
+/// The values that are no numbers, each as what it is: `: 2 values are NaN`.
+fn no_numbers(seen: &SeriesSeen) -> String {
+    let count = |is: fn(&f64) -> bool| seen.values.iter().filter(|value| is(value)).count();
+    let kinds = [
+        ("NaN", count(|value| value.is_nan())),
+        ("+Inf", count(|value| *value == f64::INFINITY)),
+        ("-Inf", count(|value| *value == f64::NEG_INFINITY)),
+    ];
+    let words = kinds.into_iter().filter(|(_, count)| *count > 0).map(|(kind, count)| match count {
+        1 => format!("1 value is {kind}"),
+        _ => format!("{count} values are {kind}"),
+    });
+    let words: Vec<String> = words.collect();
+    if words.is_empty() { String::new() } else { format!(": {}", words.join(", ")) }
+}
+
+/// What the server says about its answer.
+fn warned(seen: &SeriesSeen) -> String {
+    match seen.warnings.is_empty() {
+        true => String::new(),
+        false => format!("; the server warns: {}", quoted(seen.warnings.iter().cloned())),
+    }
 }
 
 fn one(over: Over, values: &[f64]) -> Option<f64> {

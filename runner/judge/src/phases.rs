@@ -4,7 +4,7 @@ use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{PhaseLoad, PhaseResult};
 
 use super::stats::{judged_seconds, stats, total};
-use super::{around, generator, hdr, seconds};
+use super::{around, failed, generator, hdr, seconds};
 use shakedown_observe::{Observations, PhaseSpan};
 
 /// How many phases come before the first one with faults; none without faults at all.
@@ -33,6 +33,7 @@ pub fn phases(scenario: &Scenario, observations: &Observations) -> Vec<PhaseResu
                     around: around::around(scenario, load, index),
                     latency_hdr: hdr::hdr(&sum.latency),
                     generator: Some(generator::generator(scenario, load, index, span)),
+                    samples: failed::samples(load, index, &sum),
                 }
             })
             .collect(),

@@ -10,6 +10,7 @@ mod lenient;
 mod object;
 
 use http::header::CONTENT_TYPE;
+use serde_json::Value;
 
 use super::headers::Headers;
 use super::path::TooMuch;
@@ -32,7 +33,7 @@ pub(super) struct Answer {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Outcome {
     pub(super) failure: Option<Failure>,
-    /// What the server says about the failure, or what is wrong with the answer; at most [`object::MAX_WORDS`] of it.
+    /// What the server says about the failure, at most [`object::MAX_WORDS`] bytes of it, or what is wrong with the answer.
     pub(super) words: Option<String>,
     /// How many tokens the server says that a plain answer has.
     pub(super) tokens: Option<u64>,
@@ -122,12 +123,18 @@ impl Answer {
         self.found.failure.is_some() || matches!(&self.body, Body::Events(events) if events.has_end_mark())
     }
 
-    /// The outcome of an answer whose body came to its end, or that is decided.
-    pub(super) fn outcome(self, asked: &Asked<'_>) -> Outcome {
+    /// How it failed, as far as that is known.
+    pub(super) const fn failure(&self) -> Option<Failure> {
+        self.found.failure
+    }
+
+    /// The outcome of an answer whose body came to its end, or that is decided. Which condition of `check` failed is put into
+    /// words only for a failure that `wants` words.
+    pub(super) fn outcome(self, asked: &Asked<'_>, wants: impl Fn(Failure) -> bool) -> Outcome {
         let Self { mut found, mut body } = self;
         let mut tokens = None;
         if found.failure.is_none()
-            && let Err((failure, words)) = judged(asked, &mut found, &mut body, &mut tokens)
+            && let Err((failure, words)) = judged(asked, &mut found, &mut body, &mut tokens, &wants)
         {
             found.fail(failure, words);
         }
@@ -144,10 +151,19 @@ impl Answer {
 /// A failure, and what is wrong in words.
 type Failed = (Failure, Option<String>);
 
-fn judged(asked: &Asked<'_>, found: &mut Found, body: &mut Body, tokens: &mut Option<u64>) -> Result<(), Failed> {
+/// Whether the words of a failure are wanted.
+type Wants<'w> = &'w dyn Fn(Failure) -> bool;
+
+fn judged(
+    asked: &Asked<'_>,
+    found: &mut Found,
+    body: &mut Body,
+    tokens: &mut Option<u64>,
+    wants: Wants<'_>,
+) -> Result<(), Failed> {
     match body {
         Body::Text => {}
-        Body::Kept(body) => json_failure(asked, body.bytes())?,
+        Body::Kept(body) => json_failure(asked, body.bytes(), wants)?,
         Body::Events(events) => {
             events.finish(asked, found);
             if let Some(failure) = found.failure {
@@ -161,7 +177,7 @@ fn judged(asked: &Asked<'_>, found: &mut Found, body: &mut Body, tokens: &mut Op
                 return Err((Failure::Protocol, Some(words.to_owned())));
             }
             if let Some((value, length)) = events.assembled() {
-                value_failure(asked, &value, length)?;
+                value_failure(asked, &value, length, wants)?;
             }
         }
         Body::Json(body) => {
@@ -181,28 +197,34 @@ fn judged(asked: &Asked<'_>, found: &mut Found, body: &mut Body, tokens: &mut Op
                 Ok(object) => *tokens = object.tokens,
             }
             if asked.expects.wants_json() {
-                json_failure(asked, body.bytes())?;
+                json_failure(asked, body.bytes(), wants)?;
             }
         }
     }
     if found.finish.is_none() && !asked.expects.takes_finish(None) {
         return Err((Failure::Check, Some("the answer has no `finish_reason`".to_owned())));
     }
-    if asked.expects.found(&found.search) { Ok(()) } else { Err((Failure::Check, None)) }
+    if asked.expects.found(&found.search) {
+        return Ok(());
+    }
+    let words = wants(Failure::Check).then(|| asked.expects.explain_text(&found.search));
+    Err((Failure::Check, words.flatten()))
 }
 
 /// What is wrong with a body that must be JSON of which something is asked.
-fn json_failure(asked: &Asked<'_>, body: &[u8]) -> Result<(), Failed> {
-    let value = serde_json::from_slice(body).map_err(|_| (Failure::Check, Some("the body is no JSON".to_owned())))?;
-    value_failure(asked, &value, body.len())
+fn json_failure(asked: &Asked<'_>, body: &[u8], wants: Wants<'_>) -> Result<(), Failed> {
+    let value = serde_json::from_slice(body)
+        .map_err(|error| (Failure::Check, Some(format!("the body is not the JSON that is expected: {error}"))))?;
+    value_failure(asked, &value, body.len(), wants)
 }
 
-fn value_failure(asked: &Asked<'_>, value: &serde_json::Value, length: usize) -> Result<(), Failed> {
-    match asked.expects.takes_json(value, length) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err((Failure::Check, None)),
-        Err(TooMuch) => Err((Failure::TooLarge, None)),
-    }
+fn value_failure(asked: &Asked<'_>, value: &Value, length: usize, wants: Wants<'_>) -> Result<(), Failed> {
+    let failure = match asked.expects.takes_json(value, length) {
+        Ok(true) => return Ok(()),
+        Ok(false) => Failure::Check,
+        Err(TooMuch) => Failure::TooLarge,
+    };
+    Err((failure, wants(failure).then(|| asked.expects.explain_json(value, length)).flatten()))
 }
 
 #[cfg(test)]

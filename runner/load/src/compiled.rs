@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use shakedown_schemas::scenario::Scenario;
 
+use super::addresses::Addresses;
 use super::oracle::Oracle;
 use super::pacing::Pacing;
 use super::planned::{LoadError, PlannedLoad};
@@ -71,7 +72,14 @@ impl CompiledLoad {
     /// Connects to this address in place of the planned ones.
     #[must_use]
     pub fn at(mut self, address: SocketAddr) -> Self {
-        self.target.addresses = vec![address];
+        self.target.addresses = Addresses::new(&[address]);
+        self
+    }
+
+    /// Connects to these addresses in place of the planned ones, as they are at any moment of the run.
+    #[must_use]
+    pub fn following(mut self, addresses: Addresses) -> Self {
+        (self.target.addresses, self.target.is_followed) = (addresses, true);
         self
     }
 }

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
 
+use super::failure::{Failed, words};
 use super::handle::Handle;
 use super::lane::Lane;
 use super::prompt::{Acknowledges, Prompt};
@@ -30,7 +31,7 @@ pub(super) fn open(lane: Rc<Lane>, slot: Rc<Slot>) {
 
 async fn run(lane: Rc<Lane>, slot: Rc<Slot>) {
     let (made, was_young) = {
-        let mut attempt = Box::pin(connect(&lane));
+        let mut attempt = Box::pin(connect(&lane, &slot));
         match timeout(YOUNG, &mut attempt).await {
             Ok(made) => (Some(made), true),
             Err(_) => {
@@ -44,7 +45,7 @@ async fn run(lane: Rc<Lane>, slot: Rc<Slot>) {
     let stream = match made {
         Some(Ok(stream)) => stream,
         Some(Err(NoConnection::OutOfFiles)) => return lane.out_of_files(&slot, was_young),
-        Some(Err(NoConnection::Failed(failure))) => return lane.connect_failed(&slot, was_young, Some(failure)),
+        Some(Err(NoConnection::Failed(failed))) => return lane.connect_failed(&slot, was_young, Some(failed)),
         None => return lane.connect_failed(&slot, was_young, None),
     };
     lane.connected(&slot, was_young);
@@ -82,7 +83,7 @@ enum Stream {
 
 enum NoConnection {
     /// By the service or the network.
-    Failed(Failure),
+    Failed(Failed),
     /// This process may open no more files, or this machine has no port left for that address.
     OutOfFiles,
 }
@@ -90,9 +91,9 @@ enum NoConnection {
 impl From<io::Error> for NoConnection {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::ConnectionRefused => Self::Failed(Failure::Refused),
+            io::ErrorKind::ConnectionRefused => Self::Failed(Failed::by(Failure::Refused, &error)),
             _ if is_out_of_files(&error) => Self::OutOfFiles,
-            _ => Self::Failed(Failure::Connect),
+            _ => Self::Failed(Failed::by(Failure::Connect, &error)),
         }
     }
 }
@@ -111,7 +112,7 @@ fn is_out_of_files(_: &io::Error) -> bool {
     false
 }
 
-async fn connect(lane: &Lane) -> Result<Stream, NoConnection> {
+async fn connect(lane: &Lane, slot: &Slot) -> Result<Stream, NoConnection> {
     let begun = Instant::now();
     let turn = lane.turn();
     #[cfg(test)]
@@ -119,15 +120,31 @@ async fn connect(lane: &Lane) -> Result<Stream, NoConnection> {
         lane.made(begun, Duration::ZERO, None);
         return Ok(Stream::Memory(wire.connect()));
     }
-    let given = &lane.target.addresses;
-    let stream = if given.is_empty() {
-        // A name's addresses are ways to the same service.
-        names::connect(&resolve(lane).await?).await?
-    } else {
-        // These are a service's pods: like its virtual address, one that refuses is a failure that clients see.
-        TcpStream::connect(given[turn % given.len()]).await?
+    let given = lane.target.addresses.now();
+    let stream = match given.len() {
+        // A name's addresses are ways to the same service. Each client begins with another one.
+        0 if !lane.target.is_followed => {
+            lane.making.set("its name is not resolved");
+            let found = resolve(lane).await?;
+            lane.spread.set(names::preferred(&found));
+            lane.making.set("TCP is not connected");
+            names::connect(&names::from(&found, turn)).await?
+        }
+        0 => return Err(NoConnection::Failed(Failed::new(Failure::Refused, "the service has no ready endpoint"))),
+        count => {
+            // These are a service's pods: like its virtual address, one that refuses is a failure that clients see.
+            lane.spread.set(count);
+            lane.making.set("TCP is not connected");
+            TcpStream::connect(lane.choose(slot, &given, turn)).await?
+        }
     };
     stream.set_nodelay(true)?;
+    if let Ok(address) = stream.peer_addr() {
+        lane.reached(slot, address);
+    }
+    if lane.target.tls.is_some() {
+        lane.making.set("the TLS handshake has no answer: does the server speak TLS on this port?");
+    }
     let connected = begun.elapsed();
     match &lane.target.tls {
         None => {
@@ -153,7 +170,8 @@ async fn resolve(lane: &Lane) -> Result<Arc<[SocketAddr]>, NoConnection> {
     let lookup = lane.names.borrow_mut().look_up(&target.resolver, &target.host, target.port);
     let found = lookup.await;
     lane.names.borrow_mut().learn(&found);
-    found.map_err(
-        |error| if is_out_of_files(&error) { NoConnection::OutOfFiles } else { NoConnection::Failed(Failure::Dns) },
-    )
+    found.map_err(|error| match is_out_of_files(&error) {
+        true => NoConnection::OutOfFiles,
+        false => NoConnection::Failed(Failed::new(Failure::Dns, format!("`{}`: {}", target.host, words(&*error)))),
+    })
 }

@@ -3,12 +3,12 @@
 use tokio::time::Instant;
 
 use super::answer::{Answer, Asked};
-use super::failure::Stage;
+use super::failure::{Failed, Stage};
 use super::handle::Handle;
 use super::headers::Headers;
 use super::record::{GAP, Told};
 use super::target::Kind;
-use shakedown_observe::Failure;
+use shakedown_observe::{Failure, Sample};
 
 /// An answer that is being read.
 pub(super) struct Exchange<'l> {
@@ -18,21 +18,30 @@ pub(super) struct Exchange<'l> {
     stalls_at: Option<Instant>,
     /// When the last token came.
     last_token: Option<Instant>,
+    /// Why its head was refused, in words.
+    refused: Option<String>,
 }
 
 impl<'l> Exchange<'l> {
     /// The answer with this head, to the slot's request, which is the one at `place` among the load's.
     pub(super) fn begin(handle: &'l Handle, place: usize, status: u16, headers: &(impl Headers + ?Sized)) -> Self {
-        handle.answering();
         let asked = Asked::of(handle.target(), place);
         let answer = Answer::new(&asked, status, headers);
+        let keeps_body = asked.may_fail_later();
+        handle.answering(status, keeps_body);
         handle.told(Told { is_stream: answer.is_stream(), ..Told::default() });
-        Self { handle, asked, answer, stalls_at: None, last_token: None }
+        let wanted = answer.failure().filter(|failure| handle.wants(*failure));
+        if wanted.is_some() || keeps_body && answer.failure().is_none() {
+            handle.note(headers);
+        }
+        let refused = wanted.map(|_| asked.expects().explain_head(status, headers));
+        Self { handle, asked, answer, stalls_at: None, last_token: None, refused }
     }
 
     /// The next piece of its body.
     pub(super) fn piece(&mut self, piece: &[u8]) {
         let before = self.answer.pieces();
+        self.handle.piece(piece);
         let after_gap = self.last_token.is_some_and(|last| last.elapsed() >= GAP);
         self.answer.piece(&self.asked, piece, after_gap);
         self.handle.tokens(self.answer.pieces(), self.answer.tokens());
@@ -59,11 +68,11 @@ impl<'l> Exchange<'l> {
         self.stalls_at
     }
 
-    /// Counts it: its body came to its end, or it is decided.
-    pub(super) fn end(self) {
+    /// Counts it: its body came to its end, or it is decided. Gives what a report shows of it, where it failed.
+    pub(super) fn end(self) -> Option<(Failure, Sample)> {
         let is_stream = self.answer.is_stream();
         let (pieces, tokens) = (self.answer.pieces(), self.answer.tokens());
-        let mut outcome = self.answer.outcome(&self.asked);
+        let mut outcome = self.answer.outcome(&self.asked, |kind| self.handle.wants(kind));
         if outcome.failure.is_none()
             && let Some(text) = outcome.text.take()
             && let Err(words) = self.handle.compare(text, tokens.or(outcome.tokens).unwrap_or(pieces))
@@ -73,6 +82,7 @@ impl<'l> Exchange<'l> {
         self.handle.tokens(pieces, tokens.or(outcome.tokens));
         self.handle.told(Told { is_stream, finish: outcome.finish, is_repeated: outcome.is_repeated });
         self.handle.peculiar(outcome.odd);
-        self.handle.answered(outcome.failure);
+        let words = self.refused.or(outcome.words).unwrap_or_default();
+        self.handle.answered(outcome.failure.map(|kind| Failed::new(kind, words)))
     }
 }

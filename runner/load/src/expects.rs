@@ -34,6 +34,8 @@ struct TextRule {
 
 #[derive(Debug, Clone)]
 struct JsonRule {
+    /// The path as it is written.
+    written: String,
     path: Path,
     wanted: Wanted,
 }
@@ -93,6 +95,64 @@ impl Expects {
         })
     }
 
+    /// Whether a body can fail.
+    pub(super) fn reads_body(&self) -> bool {
+        self.wants_json() || self.contains.is_some() || self.matches.is_some()
+    }
+
+    /// Which condition a refused head fails, with what is expected and what was found.
+    pub(super) fn explain_head(&self, status: u16, headers: &(impl Headers + ?Sized)) -> String {
+        if !self.takes_status(status) {
+            return match self.statuses.as_slice() {
+                [] => "expected a status of 200 to 299".to_owned(),
+                wanted => {
+                    let wanted: Vec<String> = wanted.iter().map(u16::to_string).collect();
+                    format!("`check.status`: expected {}, found {status}", wanted.join(" or "))
+                }
+            };
+        }
+        for (name, rule) in &self.headers {
+            let values: Vec<_> = headers.values(name).map(String::from_utf8_lossy).collect();
+            let holds = match rule.exists {
+                Some(false) => values.is_empty(),
+                _ => values.iter().any(|value| rule.takes(value)),
+            };
+            if !holds {
+                let found = match values.as_slice() {
+                    [] => "no such header".to_owned(),
+                    values => values.iter().map(|value| format!("`{}`", short(value))).collect::<Vec<_>>().join(", "),
+                };
+                return format!("`check.headers` `{name}`: expected {}, found {found}", rule.words());
+            }
+        }
+        String::new()
+    }
+
+    /// Which condition a body of JSON fails, if one does.
+    pub(super) fn explain_json(&self, body: &Value, length: usize) -> Option<String> {
+        let failed = self.json.iter().find(|rule| rule.takes(body, length) != Ok(true))?;
+        let found = std::cell::RefCell::new(Vec::new());
+        let look = |value: &Value| {
+            found.borrow_mut().push(short(&value.to_string()));
+            found.borrow().len() >= 3
+        };
+        let found = match failed.path.any(body, length, &look) {
+            Err(TooMuch) => "too much to search".to_owned(),
+            Ok(_) if found.borrow().is_empty() => "nothing there".to_owned(),
+            Ok(_) => format!("`{}`", found.into_inner().join("`, `")),
+        };
+        Some(format!("`check.json` `{}`: expected {}, found {found}", failed.written, failed.wanted.words()))
+    }
+
+    /// Which condition a text fails, if one does, now that it is over.
+    pub(super) fn explain_text(&self, search: &Search) -> Option<String> {
+        if let Some(text) = self.contains.as_ref().filter(|text| !search.found(Some(text), None)) {
+            return Some(format!("`check.contains`: expected `{}`, which is not in the body", short(&text.text())));
+        }
+        let has_match = search.found(None, self.matches.as_ref());
+        (!has_match).then(|| "`check.matches`: nothing in the body matches the expression".to_owned())
+    }
+
     /// Whether the body must be kept and read as JSON.
     pub(super) fn wants_json(&self) -> bool {
         !self.json.is_empty()
@@ -132,6 +192,22 @@ impl TextRule {
         })
     }
 
+    /// What it expects, in words.
+    fn words(&self) -> String {
+        let texts = [("", &self.equals), ("to contain ", &self.contains)];
+        let mut words: Vec<String> = texts
+            .into_iter()
+            .filter_map(|(verb, text)| text.as_ref().map(|text| format!("{verb}`{}`", short(text))))
+            .chain(self.matches.as_ref().map(|wanted| format!("a match of `{}`", short(wanted.as_str()))))
+            .collect();
+        match self.exists {
+            Some(false) => words.push("none".to_owned()),
+            Some(true) if words.is_empty() => words.push("one".to_owned()),
+            _ => {}
+        }
+        words.join(" and ")
+    }
+
     fn takes(&self, text: &str) -> bool {
         self.equals.as_ref().is_none_or(|wanted| text == wanted)
             && self.contains.as_ref().is_none_or(|wanted| text.contains(wanted.as_str()))
@@ -149,7 +225,7 @@ impl JsonRule {
             JsonCheck { matches: Some(text), .. } => Wanted::Matches(expression(text)?),
             JsonCheck { exists, .. } => Wanted::Exists(exists.unwrap_or(true)),
         };
-        Ok(Self { path, wanted })
+        Ok(Self { written: check.path.clone(), path, wanted })
     }
 
     fn takes(&self, body: &Value, length: usize) -> Result<bool, TooMuch> {
@@ -161,6 +237,29 @@ impl JsonRule {
             Wanted::Matches(wanted) => any(&|value| value.as_str().is_some_and(|text| wanted.is_match(text))),
             Wanted::Exists(wanted) => Ok(any(&|_| true)? == *wanted),
         }
+    }
+}
+
+impl Wanted {
+    /// What it is, in words.
+    fn words(&self) -> String {
+        match self {
+            Self::Equals(value) => format!("`{}`", short(&value.to_string())),
+            Self::NotEquals(value) => format!("anything but `{}`", short(&value.to_string())),
+            Self::Contains(text) => format!("text with `{}`", short(text)),
+            Self::Matches(wanted) => format!("text that matches `{}`", short(wanted.as_str())),
+            Self::Exists(true) => "something".to_owned(),
+            Self::Exists(false) => "nothing".to_owned(),
+        }
+    }
+}
+
+/// A text of a condition as a report shows it.
+fn short(text: &str) -> String {
+    const MOST: usize = 120;
+    match text.char_indices().nth(MOST) {
+        None => text.to_owned(),
+        Some((at, _)) => format!("{}…", &text[..at]),
     }
 }
 

@@ -1,9 +1,51 @@
-//! The name of what went wrong with a request, from the errors of the libraries beneath.
+//! The name of what went wrong with a request, and its cause in words, from the errors of the libraries beneath.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::io;
 
 use shakedown_observe::Failure;
+
+/// How a request failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failed {
+    pub(super) kind: Failure,
+    /// Why, in words; empty where the kind says it all.
+    pub(super) cause: Cow<'static, str>,
+}
+
+impl Failed {
+    /// A failure with its cause in words.
+    pub(super) fn new(kind: Failure, cause: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, cause: cause.into() }
+    }
+
+    /// A failure whose cause is an error.
+    pub(super) fn by(kind: Failure, error: &dyn Error) -> Self {
+        Self::new(kind, words(error))
+    }
+}
+
+impl From<Failure> for Failed {
+    fn from(kind: Failure) -> Self {
+        Self::new(kind, "")
+    }
+}
+
+/// An error with its causes on one line; a cause that its error repeats is said once.
+pub(super) fn words(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        source = cause.source();
+    }
+    text
+}
 
 /// How far an answer had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,17 +67,31 @@ impl Stage {
             Self::Stream => Failure::BrokenStream,
         }
     }
+
+    /// The failure of an answer whose connection just ends there.
+    pub(super) fn ended(self) -> Failed {
+        let cause = match self {
+            Self::Head => "the server closed the connection before it answered",
+            Self::Body => "the server closed the connection before the body was whole",
+            Self::Stream => "the server closed the connection before the stream's end mark",
+        };
+        Failed::new(self.cut(), cause)
+    }
 }
 
-/// The name of an error of HTTP/2.
-pub(super) fn of_hyper(error: &hyper::Error, stage: Stage) -> Failure {
+/// The failure that an error of HTTP/2 is.
+pub(super) fn of_hyper(error: &hyper::Error, stage: Stage) -> Failed {
+    Failed::by(kind_of_hyper(error, stage), error)
+}
+
+fn kind_of_hyper(error: &hyper::Error, stage: Stage) -> Failure {
     let mut source = error.source();
     while let Some(cause) = source {
         if let Some(h2) = cause.downcast_ref::<h2::Error>() {
-            return of_http2(h2, stage);
+            return kind_of_http2(h2, stage);
         }
         if let Some(io) = cause.downcast_ref::<io::Error>() {
-            return of_io(io, stage);
+            return kind_of_io(io, stage);
         }
         source = cause.source();
     }
@@ -48,9 +104,9 @@ pub(super) fn of_hyper(error: &hyper::Error, stage: Stage) -> Failure {
     }
 }
 
-fn of_http2(error: &h2::Error, stage: Stage) -> Failure {
+fn kind_of_http2(error: &h2::Error, stage: Stage) -> Failure {
     if let Some(io) = error.get_io() {
-        return of_io(io, stage);
+        return kind_of_io(io, stage);
     }
     // Whoever was first with the error named it; what we found wrong ourselves is a fault of the protocol.
     match error.reason() {
@@ -61,10 +117,18 @@ fn of_http2(error: &h2::Error, stage: Stage) -> Failure {
     }
 }
 
-/// The name of an error when reading or writing.
-pub(super) fn of_io(error: &io::Error, stage: Stage) -> Failure {
-    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        return of_tls(tls);
+/// The failure that an error when reading or writing is.
+pub(super) fn of_io(error: &io::Error, stage: Stage) -> Failed {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        stage.ended()
+    } else {
+        Failed::by(kind_of_io(error, stage), error)
+    }
+}
+
+fn kind_of_io(error: &io::Error, stage: Stage) -> Failure {
+    if let Some(tls) = tls(error) {
+        return kind_of_tls(tls);
     }
     match error.kind() {
         io::ErrorKind::UnexpectedEof => stage.cut(),
@@ -74,15 +138,32 @@ pub(super) fn of_io(error: &io::Error, stage: Stage) -> Failure {
     }
 }
 
-/// The name of an error of a connection that could not be agreed on by TLS.
-pub(super) fn of_agreement(error: &io::Error) -> Failure {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(tls) => of_tls(tls),
-        None => Failure::Tls,
-    }
+/// The failure of a connection that could not be agreed on by TLS.
+pub(super) fn of_agreement(error: &io::Error) -> Failed {
+    let kind = tls(error).map_or(Failure::Tls, kind_of_tls);
+    let mut cause = match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the server closed the connection during the TLS handshake".to_owned(),
+        _ => words(error),
+    };
+    // What each of these means for the scenario is not in the library's words.
+    let advice = match tls(error) {
+        Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
+            "; no trusted root signed it: name its CA with `tls: {ca: FILE}`"
+        }
+        Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
+            "; the server does not speak TLS on this port: use `http://`"
+        }
+        _ => "",
+    };
+    cause.push_str(advice);
+    Failed::new(kind, cause)
 }
 
-fn of_tls(error: &rustls::Error) -> Failure {
+fn tls(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref().and_then(|inner| inner.downcast_ref())
+}
+
+fn kind_of_tls(error: &rustls::Error) -> Failure {
     match error {
         rustls::Error::AlertReceived(_) => Failure::TlsAlert,
         _ => Failure::Tls,

@@ -9,14 +9,22 @@ use httparse::{Header, ParserConfig, Status};
 
 /// The most that the head of an answer may take, in bytes and in headers.
 const MAX_HEAD: usize = 64 << 10;
-const MAX_HEADERS: usize = 100;
+const MAX_HEADERS: usize = MAX_HEAD / 4;
+
+/// So many headers are read without memory of their own: few servers send more.
+const USUAL_HEADERS: usize = 100;
+
+/// Causes that several places have.
+const TOO_LONG: &str = "the head of the answer is longer than 64 KiB";
+const NO_HEAD: &str = "the answer does not begin as HTTP/1.1";
+const NO_CHUNK: &str = "the body is not in chunks, as its head says";
 
 /// The most that the size of a chunk with its extensions may take, and all trailers together, in bytes.
 const MAX_LINE: usize = 16 << 10;
 
 /// What came is no answer of HTTP/1.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(super) struct Malformed(pub(super) &'static str);
 
 /// What an answer goes on with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,7 +193,7 @@ impl Reader {
 
     fn keep_head(&mut self, kept: Vec<u8>) -> Result<bool, Malformed> {
         if kept.len() > MAX_HEAD {
-            return Err(Malformed);
+            return Err(Malformed(TOO_LONG));
         }
         self.kept = kept;
         Ok(false)
@@ -197,7 +205,7 @@ impl Reader {
         let (piece, rest) = bytes.split_at(end);
         *bytes = rest;
         if self.kept.len() + self.trailers + piece.len() > MAX_LINE {
-            return Err(Malformed);
+            return Err(Malformed("the size of a chunk or the trailers are longer than 16 KiB"));
         }
         if self.kept.is_empty() && piece.ends_with(b"\n") {
             return self.read_line(piece);
@@ -215,8 +223,8 @@ impl Reader {
     fn read_line(&mut self, line: &[u8]) -> Result<(), Malformed> {
         match self.state {
             // To httparse nothing at all is a size of 0.
-            State::ChunkSize if !line.first().is_some_and(u8::is_ascii_hexdigit) => return Err(Malformed),
-            State::ChunkSize => match httparse::parse_chunk_size(line).map_err(|_| Malformed)? {
+            State::ChunkSize if !line.first().is_some_and(u8::is_ascii_hexdigit) => return Err(Malformed(NO_CHUNK)),
+            State::ChunkSize => match httparse::parse_chunk_size(line).map_err(|_| Malformed(NO_CHUNK))? {
                 Status::Partial => {}
                 Status::Complete((_, 0)) => self.state = State::Trailers,
                 Status::Complete((_, size)) => self.state = State::Chunk(size),
@@ -224,13 +232,13 @@ impl Reader {
             State::ChunkEnd => match line {
                 b"\r" => {}
                 b"\r\n" => self.state = State::ChunkSize,
-                _ => return Err(Malformed),
+                _ => return Err(Malformed(NO_CHUNK)),
             },
             _ if line == b"\r\n" => self.state = State::End,
             // They are headers; whatever they say, nobody asked for them.
             _ if line.ends_with(b"\n") => match httparse::parse_headers(line, &mut [httparse::EMPTY_HEADER]) {
                 Ok(Status::Partial) => self.trailers += line.len(),
-                _ => return Err(Malformed),
+                _ => return Err(Malformed("a trailer is not a header")),
             },
             _ => {}
         }
@@ -254,16 +262,38 @@ fn has_end(bytes: &[u8]) -> bool {
 /// Reads a head that begins these bytes: how long it is, and what `seen` makes of its status, version and headers. None when
 /// its end is still to come.
 fn read_head<R>(bytes: &[u8], seen: impl FnOnce(u16, u8, &[Header<'_>]) -> R) -> Result<Option<(usize, R)>, Malformed> {
-    let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
-    let mut answer = httparse::Response::new(&mut []);
-    let parsed = ParserConfig::default().parse_response_with_uninit_headers(&mut answer, bytes, &mut headers);
-    match parsed.map_err(|_| Malformed)? {
-        Status::Partial => Ok(None),
-        Status::Complete(length) if length > MAX_HEAD => Err(Malformed),
-        Status::Complete(length) => {
-            let (Some(status), Some(version)) = (answer.code, answer.version) else { return Err(Malformed) };
-            Ok(Some((length, seen(status, version, answer.headers))))
+    let mut usual = [const { MaybeUninit::uninit() }; USUAL_HEADERS];
+    let mut seen = Some(seen);
+    match parse_head(bytes, &mut usual, &mut seen) {
+        Err(httparse::Error::TooManyHeaders) => {
+            let mut many = vec![const { MaybeUninit::uninit() }; MAX_HEADERS];
+            parse_head(bytes, &mut many, &mut seen)
         }
+        parsed => parsed,
+    }
+    .map_err(|_| Malformed(if bytes.starts_with(TLS) { SPEAKS_TLS } else { NO_HEAD }))?
+    .transpose()
+}
+
+/// How the records begin with which a TLS server refuses what is none (RFC 8446, section 5.1): an alert.
+const TLS: &[u8] = &[0x15, 0x03];
+const SPEAKS_TLS: &str = "the server speaks TLS on this port: use `https://`";
+
+type ReadHead<R> = Option<Result<(usize, R), Malformed>>;
+
+fn parse_head<'b, R>(
+    bytes: &'b [u8],
+    headers: &mut [MaybeUninit<Header<'b>>],
+    seen: &mut Option<impl FnOnce(u16, u8, &[Header<'_>]) -> R>,
+) -> Result<ReadHead<R>, httparse::Error> {
+    let mut answer = httparse::Response::new(&mut []);
+    match ParserConfig::default().parse_response_with_uninit_headers(&mut answer, bytes, headers)? {
+        Status::Partial => Ok(None),
+        Status::Complete(length) if length > MAX_HEAD => Ok(Some(Err(Malformed(TOO_LONG)))),
+        Status::Complete(length) => Ok(match (answer.code, answer.version, seen.take()) {
+            (Some(status), Some(version), Some(seen)) => Some(Ok((length, seen(status, version, answer.headers)))),
+            _ => Some(Err(Malformed(NO_HEAD))),
+        }),
     }
 }
 
@@ -278,7 +308,11 @@ fn framing(status: u16, version: u8, headers: &[Header<'_>], has_no_body: bool) 
         if is(header::CONTENT_LENGTH) {
             for word in words {
                 let number = digits(word);
-                length = Some(if length.is_none_or(|known| known == number) { number } else { Err(Malformed) });
+                length = Some(if length.is_none_or(|known| known == number) {
+                    number
+                } else {
+                    Err(Malformed("the answer has two lengths"))
+                });
             }
         } else if is(header::TRANSFER_ENCODING) {
             coding = words.next_back();
@@ -295,7 +329,7 @@ fn framing(status: u16, version: u8, headers: &[Header<'_>], has_no_body: bool) 
         _ if status == 101 => (State::End, true),
         _ if has_no_body || matches!(status, 204 | 304) => (State::End, is_last),
         // HTTP/1.0 knows none (section 6.1).
-        (Some(_), _) if version == 0 => return Err(Malformed),
+        (Some(_), _) if version == 0 => return Err(Malformed("the answer is in chunks, which HTTP/1.0 does not know")),
         // A length beside it is wrong, and may be an attack: the connection is not trusted again.
         (Some(coding), _) if coding.eq_ignore_ascii_case(b"chunked") => (State::ChunkSize, is_last || length.is_some()),
         (Some(_), _) | (None, None) => (State::UntilClose, true),
@@ -309,7 +343,11 @@ fn framing(status: u16, version: u8, headers: &[Header<'_>], has_no_body: bool) 
 /// A number that has no sign.
 fn digits(word: &[u8]) -> Result<u64, Malformed> {
     let is_number = !word.is_empty() && word.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(word).ok().filter(|_| is_number).and_then(|text| text.parse().ok()).ok_or(Malformed)
+    std::str::from_utf8(word)
+        .ok()
+        .filter(|_| is_number)
+        .and_then(|text| text.parse().ok())
+        .ok_or(Malformed("the length of the answer is not a number"))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::framing::{Cut, Malformed, Part, Reader};
+use crate::framing::{Cut, Part, Reader};
 use crate::path::Path;
 use crate::sse::{Event, Parser, TooLarge};
 
@@ -39,7 +39,7 @@ fn answer<'p>(is_head: bool, pieces: impl IntoIterator<Item = &'p [u8]>) -> Answ
     for mut bytes in pieces {
         loop {
             match reader.next(&mut bytes, |seen, _| status = Some(seen)) {
-                Err(Malformed) => return None,
+                Err(_) => return None,
                 Ok(None) => break,
                 Ok(Some(Part::Head)) => {}
                 Ok(Some(Part::Body(piece))) => body.extend_from_slice(piece),

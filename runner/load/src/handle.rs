@@ -5,12 +5,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
+use super::failure::Failed;
+use super::headers::Headers;
 use super::job::Job;
 use super::lane::Lane;
 use super::record::Told;
 use super::slot::Slot;
 use super::target::Target;
-use shakedown_observe::{Failure, Peculiarities};
+use shakedown_observe::{Failure, Peculiarities, Sample};
 
 /// A slot of a lane, held by the connection or stream that serves it.
 #[derive(Debug)]
@@ -27,7 +29,7 @@ impl Handle {
 
     /// A slot for another stream on the same connection, as long as there may be more under way at once.
     pub(super) fn add_stream(&self) -> Option<Self> {
-        Some(Self { lane: Rc::clone(&self.lane), slot: self.lane.add_stream()? })
+        Some(Self { lane: Rc::clone(&self.lane), slot: self.lane.add_stream(&self.slot)? })
     }
 
     /// Where the requests go.
@@ -71,9 +73,25 @@ impl Handle {
         self.lane.sending(&self.slot);
     }
 
-    /// The head of the answer is there.
-    pub(super) fn answering(&self) {
+    /// The head of the answer is there. The beginning of its body is kept where `keeps_body` says so.
+    pub(super) fn answering(&self, status: u16, keeps_body: bool) {
         self.lane.answering(&self.slot);
+        self.slot.seen.borrow_mut().begin(status, keeps_body);
+    }
+
+    /// Takes note of the headers of the answer.
+    pub(super) fn note(&self, headers: &(impl Headers + ?Sized)) {
+        self.slot.seen.borrow_mut().note(headers);
+    }
+
+    /// The next piece of the answer's body came.
+    pub(super) fn piece(&self, piece: &[u8]) {
+        self.slot.seen.borrow_mut().piece(piece);
+    }
+
+    /// Whether this would be the first failure of its kind in this stretch of the timeline, which a report shows.
+    pub(super) fn wants(&self, kind: Failure) -> bool {
+        self.lane.wants(&self.slot, kind)
     }
 
     /// `pieces` pieces with tokens have come by now, and the server counts `counted` tokens.
@@ -99,9 +117,20 @@ impl Handle {
         self.lane.peculiar(odd);
     }
 
-    /// The connection's request ended.
-    pub(super) fn answered(&self, failure: Option<Failure>) {
-        self.lane.answered(&self.slot, failure);
+    /// The connection's request ended. Gives what is known of it so far where a report shows it; [`Handle::sampled`] takes it
+    /// with what comes of its body after that.
+    pub(super) fn answered(&self, failed: Option<Failed>) -> Option<(Failure, Sample)> {
+        self.lane.answered(&self.slot, failed)
+    }
+
+    /// The connection's request failed.
+    pub(super) fn failed(&self, failed: impl Into<Failed>) {
+        self.answered(Some(failed.into()));
+    }
+
+    /// More is known of a request that failed.
+    pub(super) fn sampled(&self, kind: Failure, sample: Sample) {
+        self.lane.sampled(kind, sample);
     }
 
     /// The connection's request did not end within its time.

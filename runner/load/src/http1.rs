@@ -17,10 +17,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::deadline::Deadline;
 use super::exchange::Exchange;
-use super::failure::{Stage, of_io};
-use super::framing::{Cut, Part, Reader};
+use super::failure::{Failed, Stage, of_io};
+use super::framing::{Cut, Malformed, Part, Reader};
 use super::handle::Handle;
-use shakedown_observe::Failure;
+use shakedown_observe::{Failure, Sample};
 
 /// What may follow an answer that is decided already before the connection is given up instead of reused.
 const MAX_DRAIN: usize = 256 << 10;
@@ -40,6 +40,7 @@ pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(handle: &Handle, st
         answer: None,
         until: None,
         drained: 0,
+        sample: None,
         is_clean: true,
     };
     let mut served = pin!(connection.serve());
@@ -70,6 +71,8 @@ struct Connection<'l, T> {
     until: Option<Instant>,
     /// How much came after the answer was decided.
     drained: usize,
+    /// The request that failed, where the rest of its answer's body may say why.
+    sample: Option<(Failure, Sample)>,
     /// Nothing came behind the last answer.
     is_clean: bool,
 }
@@ -90,9 +93,9 @@ enum Step {
     Later,
     /// The answer came to its end.
     Whole,
-    Failed(Failure),
+    Failed(Failed),
     /// The connection was dead before a byte of the request was written.
-    Unsent(Failure),
+    Unsent(Failed),
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
@@ -100,20 +103,26 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
         let mut is_reused = false;
         loop {
             let flow = match poll_fn(|context| self.poll_idle(context)).await {
-                Some(failure) => self.unsent(is_reused, failure),
+                Some(failed) => self.unsent(is_reused, failed),
                 None => self.exchange(is_reused).await,
             };
             if flow.is_break() {
                 return;
             }
             is_reused = true;
-            self.handle.free();
+            if !self.handle.free() {
+                return;
+            }
         }
     }
 
     /// Waits for a request to send; gives how the connection ended if it does so before.
-    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Option<Failure>> {
-        match self.poll_read(context, |_, came| if came.is_empty() { Failure::Closed } else { Failure::Protocol }) {
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Option<Failed>> {
+        let unasked = |_: &mut Self, came: &[u8]| match came {
+            [] => Stage::Head.ended(),
+            _ => Failed::new(Failure::Protocol, "bytes came that nothing asked for"),
+        };
+        match self.poll_read(context, unasked) {
             Poll::Ready(Ok(failure)) => Poll::Ready(Some(failure)),
             Poll::Ready(Err(error)) => Poll::Ready(Some(of_io(&error, Stage::Head))),
             Poll::Pending => self.handle.poll_job(context).map(|()| None),
@@ -121,10 +130,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
     }
 
     /// The request that it has, if any, could not be written.
-    fn unsent(&self, is_reused: bool, failure: Failure) -> ControlFlow<()> {
+    fn unsent(&self, is_reused: bool, failed: Failed) -> ControlFlow<()> {
         match is_reused {
             true => self.handle.resend(),
-            false => self.handle.answered(Some(failure)),
+            false => self.handle.failed(failed),
         }
         ControlFlow::Break(())
     }
@@ -137,24 +146,31 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
         let (place, request, data) = handle.target().requests.of(job.number);
         self.place = place;
         if self.request.write(|head| request.write(&data, head)).is_err() {
-            handle.answered(Some(Failure::Protocol));
+            handle.failed(Failed::new(Failure::Protocol, "the request cannot be written as HTTP"));
             return ControlFlow::Continue(());
         }
         self.reader.begin(request.has_no_answer_body());
-        (self.answer, self.until) = (None, None);
+        (self.answer, self.until, self.sample) = (None, None, None);
         loop {
             let until = self.until;
             let step = poll_fn(|context| self.poll_step(context));
             let step = match until {
                 None => step.await,
                 // What was decided before is counted already.
-                Some(until) => timeout_at(until, step).await.unwrap_or(Step::Failed(Failure::Stalled)),
+                Some(until) => timeout_at(until, step).await.unwrap_or_else(|_| {
+                    Step::Failed(Failed::new(Failure::Stalled, "no further token came within `stall_after`"))
+                }),
             };
+            if !matches!(step, Step::Later)
+                && let Some((kind, sample)) = self.sample.take()
+            {
+                handle.sampled(kind, sample);
+            }
             match step {
                 Step::Later => {}
-                Step::Unsent(failure) => return self.unsent(is_reused, failure),
-                Step::Failed(failure) => {
-                    handle.answered(Some(failure));
+                Step::Unsent(failed) => return self.unsent(is_reused, failed),
+                Step::Failed(failed) => {
+                    handle.failed(failed);
                     return ControlFlow::Break(());
                 }
                 Step::Whole => {
@@ -210,7 +226,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
                 *answer = Some(Exchange::begin(handle, place, status, headers));
             });
             match (part, answer) {
-                (Err(_), _) => return Some(Step::Failed(Failure::Protocol)),
+                (Err(Malformed(cause)), _) => return Some(Step::Failed(Failed::new(Failure::Protocol, cause))),
                 (Ok(None), _) => return None,
                 (Ok(Some(Part::Head)), _) => {}
                 (Ok(Some(Part::Body(piece))), Some(answer)) => {
@@ -219,18 +235,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
                 }
                 (Ok(Some(Part::Body(piece))), None) => {
                     self.drained += piece.len();
+                    if let Some((_, sample)) = &mut self.sample {
+                        sample.add_body(piece);
+                    }
                     if self.drained > MAX_DRAIN {
-                        return Some(Step::Failed(Failure::TooLarge));
+                        return Some(Step::Failed(Failure::TooLarge.into()));
                     }
                 }
                 (Ok(Some(Part::End)), answer) => {
-                    answer.take().into_iter().for_each(Exchange::end);
+                    answer.take().map(Exchange::end);
                     self.is_clean = bytes.is_empty();
                     return Some(Step::Whole);
                 }
             }
             if let Some(answer) = self.answer.take_if(|answer| answer.is_decided()) {
-                answer.end();
+                self.sample = answer.end();
                 self.drained = 0;
                 self.until = Some(Instant::now() + MAX_DRAIN_TIME);
             }
@@ -241,22 +260,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
     fn ended(&mut self) -> Step {
         match self.reader.cut() {
             Ok(Cut::End) => {
-                self.answer.take().into_iter().for_each(Exchange::end);
+                self.answer.take().map(Exchange::end);
                 Step::Whole
             }
             Ok(Cut::Head | Cut::Body) => self.broken(None),
-            Err(_) => Step::Failed(Failure::Protocol),
+            Err(Malformed(cause)) => Step::Failed(Failed::new(Failure::Protocol, cause)),
         }
     }
 
     /// The connection broke, with this error when reading or an older one when writing.
     fn broken(&mut self, error: Option<&io::Error>) -> Step {
         let stage = self.answer.as_ref().map_or(Stage::Head, Exchange::stage);
-        let failure = match self.request.error.as_ref().or(error) {
+        let failed = match self.request.error.as_ref().or(error) {
             Some(error) => of_io(error, stage),
-            None => stage.cut(),
+            None => stage.ended(),
         };
-        if self.request.written == 0 { Step::Unsent(failure) } else { Step::Failed(failure) }
+        if self.request.written == 0 { Step::Unsent(failed) } else { Step::Failed(failed) }
     }
 }
 

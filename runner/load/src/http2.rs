@@ -1,11 +1,12 @@
 //! Requests and their answers on one connection of HTTP/2, several at a time: each stream is a slot of the lane, as a
 //! connection of HTTP/1.1 is.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -17,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::exchange::Exchange;
-use super::failure::{self, Stage};
+use super::failure::{self, Failed, Stage};
 use super::handle::Handle;
 use shakedown_observe::Failure;
 
@@ -27,6 +28,9 @@ const CONNECTION_WINDOW: u32 = 2 << 20;
 
 /// The most that the headers of an answer may take.
 const MAX_HEADERS: u32 = 64 << 10;
+
+/// How long the body of an answer that failed is waited for, where a report shows it.
+const MAX_DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// hyper's helpers run on the lane's own thread.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +53,7 @@ struct Connection {
     /// When an answer last began on it.
     heard: Cell<Option<Instant>>,
     /// Why it ended, where that has a name.
-    end: Cell<Option<Failure>>,
+    end: RefCell<Option<Failed>>,
 }
 
 /// Serves the lane's requests on a connection until it ends. `first` is its first stream; there are as many as `streams`, unless
@@ -71,7 +75,7 @@ where
         is_used: Cell::new(false),
         most: Cell::new(1),
         heard: Cell::new(None),
-        end: Cell::new(None),
+        end: RefCell::new(None),
     });
     tokio::task::spawn_local({
         let connection = Rc::clone(&connection);
@@ -82,7 +86,7 @@ where
                 polled
             });
             if let Err(error) = ended.await {
-                connection.end.set(Some(failure::of_hyper(&error, Stage::Head)));
+                *connection.end.borrow_mut() = Some(failure::of_hyper(&error, Stage::Head));
             }
             connection.gone.cancel();
         }
@@ -109,7 +113,12 @@ async fn drive(handle: &Handle, connection: &Connection, mut sender: SendRequest
             () = handle.wait() => {}
             () = connection.gone.cancelled() => return,
         }
-        let Some(job) = handle.job() else { continue };
+        let Some(job) = handle.job() else {
+            if handle.free() {
+                continue;
+            }
+            return;
+        };
         let sent = Instant::now();
         let exchanged = timeout_at(handle.deadline(&job), exchange(handle, connection, &mut sender)).await;
         match exchanged {
@@ -137,7 +146,7 @@ async fn exchange(handle: &Handle, connection: &Connection, sender: &mut SendReq
     handle.sending();
     let (place, request, data) = handle.target().requests.of(job.number);
     let Ok(request) = request.to_send(&data) else {
-        handle.answered(Some(Failure::Protocol));
+        handle.failed(Failed::new(Failure::Protocol, "the request cannot be written as HTTP"));
         return ControlFlow::Continue(());
     };
     let response = match sender.try_send_request(request).await {
@@ -150,11 +159,12 @@ async fn exchange(handle: &Handle, connection: &Connection, sender: &mut SendReq
                 return ControlFlow::Break(());
             }
             // A stream whose connection ended is told only that it did.
-            let failure = match failure::of_hyper(error.error(), Stage::Head) {
-                Failure::Closed => connection.end.get().unwrap_or(Failure::Closed),
-                failure => failure,
+            let failed = match failure::of_hyper(error.error(), Stage::Head) {
+                failed if failed.kind == Failure::Closed => connection.end.borrow().clone().unwrap_or(failed),
+                failed => failed,
             };
-            handle.answered(Some(failure));
+            let failure = failed.kind;
+            handle.failed(failed);
             // What is wrong with one stream leaves the others alone.
             if matches!(failure, Failure::StreamRefused | Failure::StreamReset) && !sender.is_closed() {
                 return ControlFlow::Continue(());
@@ -179,7 +189,9 @@ async fn read(handle: &Handle, place: usize, response: hyper::Response<Incoming>
             None => body.frame().await,
             Some(at) => match timeout_at(at, body.frame()).await {
                 Ok(frame) => frame,
-                Err(_) => return handle.answered(Some(Failure::Stalled)),
+                Err(_) => {
+                    return handle.failed(Failed::new(Failure::Stalled, "no further token came within `stall_after`"));
+                }
             },
         };
         match frame {
@@ -190,9 +202,16 @@ async fn read(handle: &Handle, place: usize, response: hyper::Response<Incoming>
                 }
             }
             Some(Err(error)) => {
-                return handle.answered(Some(failure::of_hyper(&error, answer.stage())));
+                return handle.failed(failure::of_hyper(&error, answer.stage()));
             }
         }
     }
-    answer.end();
+    let Some((kind, mut sample)) = answer.end() else { return };
+    // It is counted; what comes of its body may say why it failed.
+    let until = Instant::now() + MAX_DRAIN_TIME;
+    while !sample.is_full() && !body.is_end_stream() {
+        let Ok(Some(Ok(frame))) = timeout_at(until, body.frame()).await else { break };
+        frame.data_ref().into_iter().for_each(|piece| sample.add_body(piece));
+    }
+    handle.sampled(kind, sample);
 }

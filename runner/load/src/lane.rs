@@ -8,8 +8,9 @@
 
 mod outcome;
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashSet, VecDeque};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,10 +19,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::control::Control;
+use super::failure::Failed;
 use super::job::Job;
 use super::names::Names;
 use super::pacing::Starter;
-use super::record::{Ledger, News};
+use super::record::{Ledger, News, Reached};
 use super::slot::{Ended, Gauges, Slot};
 use super::target::Target;
 use shakedown_observe::{Failure, Marks};
@@ -48,6 +50,13 @@ const NO_FILES_NS: u64 = 50_000_000;
 /// A request may wait so long for others to go with it: each wake-up costs more than a request. Up to 6,000 a second none
 /// waits; at 20,000 it saves a third of the processor time, and nobody sees a seventh of a millisecond.
 const GATHER_NS: u64 = 160_000;
+
+/// A connection is kept to each of so many addresses of a service, per load and thread; beyond it they are drawn by chance.
+const MOST_SPREAD: usize = 64;
+const SPREAD_PAUSE_NS: u64 = 1_000_000_000;
+
+/// Up to so many connections and streams they are counted by address when another is made.
+const FEW_SLOTS: usize = 256;
 
 /// So many bytes are read at once.
 const BUFFER: usize = 64 << 10;
@@ -95,6 +104,10 @@ pub(super) struct Lane {
     state: RefCell<State>,
     control: Arc<Control>,
     opens: Opens,
+    /// What the connection that was begun last waits for, in words.
+    pub(super) making: Cell<&'static str>,
+    /// How many addresses the service has, as far as is known.
+    pub(super) spread: Cell<usize>,
     pub(super) names: RefCell<Names>,
     /// Where connections read to, one after the other.
     pub(super) buffer: RefCell<Box<[u8]>>,
@@ -125,6 +138,17 @@ struct State {
     /// How many requests were issued, and what became of them since the last count.
     issued: u64,
     news: News,
+    /// Where the stretches of the timeline begin, and the kinds of failures of which each has a sample.
+    stretches: Vec<u64>,
+    sampled: HashSet<(u64, Failure)>,
+    /// How many connections there are, however many streams each has.
+    connections: usize,
+    /// The addresses of a followed service when they were looked at last.
+    followed: Arc<[SocketAddr]>,
+    /// From when on a connection may be made only because an address has none.
+    may_spread_ns: u64,
+    /// How many addresses came that have no connection yet.
+    owed: usize,
 }
 
 impl State {
@@ -132,6 +156,13 @@ impl State {
     /// server closes is not limited, and a closed loop has as many as it has workers.
     fn is_growing(&self) -> bool {
         self.starter.is_open() && self.slots.len() >= self.most_slots
+    }
+
+    /// Where the stretch of a moment begins, if it has no failure of this kind yet.
+    fn unseen(&self, due_ns: u64, kind: Failure) -> Option<u64> {
+        let following = self.stretches.partition_point(|begin_ns| *begin_ns <= due_ns);
+        let begin_ns = following.checked_sub(1).map_or(0, |at| self.stretches[at]);
+        (!self.sampled.contains(&(begin_ns, kind))).then_some(begin_ns)
     }
 
     /// From when on another connection may be opened.
@@ -174,9 +205,17 @@ impl Lane {
                 stop_ns: u64::MAX,
                 issued: 0,
                 news: News::default(),
+                stretches: Vec::new(),
+                sampled: HashSet::new(),
+                connections: 0,
+                followed: start.target.addresses.now(),
+                may_spread_ns: 0,
+                owed: 0,
             }),
             control,
             opens,
+            making: Cell::new(""),
+            spread: Cell::new(0),
             names: RefCell::default(),
             buffer: RefCell::new(vec![0; BUFFER].into()),
             target: start.target,
@@ -210,7 +249,11 @@ impl Lane {
         if let Some(known) = self.marks.unless(state.marks) {
             state.marks = known.version;
             state.stop_ns = known.end_ns.unwrap_or(u64::MAX).min(state.stop_ns);
+            state.stretches = known.marks.iter().map(|mark| mark.at_ns).collect();
             state.starter.follow(&known.marks, now_ns);
+        }
+        if self.target.is_followed {
+            self.follow(&mut state);
         }
         let end_ns = state.stop_ns.min(now_ns.saturating_add(1));
         let mut issued = 0;
@@ -302,8 +345,13 @@ impl Lane {
     /// Gives waiting requests to idle connections, the one used last first, and opens new ones while some still wait.
     fn pump(self: &Rc<Self>) {
         let mut state = self.state.borrow_mut();
-        while !state.waiting.is_empty() {
-            let Some(slot) = state.idle.pop() else { break };
+        let now_ns = self.now_ns();
+        while self.lacks_addresses(&state) && now_ns >= state.may_open_ns().max(state.may_spread_ns) {
+            state.owed = state.owed.saturating_sub(1);
+            self.open(&mut state, None);
+        }
+        while let Some(job) = state.waiting.front() {
+            let Some(slot) = self.pick(job.number, &mut state.idle) else { break };
             if let Some(job) = state.waiting.pop_front() {
                 slot.give(job);
             }
@@ -311,7 +359,6 @@ impl Lane {
         if !self.lacks_connections(&state) {
             return;
         }
-        let now_ns = self.now_ns();
         while self.lacks_connections(&state)
             && state.slots.len() < self.limit
             && state.young < MAX_YOUNG
@@ -324,6 +371,77 @@ impl Lane {
         }
     }
 
+    /// An idle connection: the one used last, so that others may end; one by chance where the service has several addresses,
+    /// so that each has its share of the requests, as it has of the users.
+    fn pick(&self, number: u64, idle: &mut Vec<Rc<Slot>>) -> Option<Rc<Slot>> {
+        if self.spread.get() < 2 || idle.len() < 2 {
+            return idle.pop();
+        }
+        // The finalizer of SplitMix64: neighbours have nothing in common.
+        let mut mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let at = (mixed ^ (mixed >> 31)) % idle.len() as u64;
+        Some(idle.swap_remove(at as usize))
+    }
+
+    /// True when a request waits and fewer connections are kept than the service has addresses: each is to have one.
+    fn lacks_addresses(&self, state: &State) -> bool {
+        !self.target.fresh
+            && self.spread.get() > 1
+            && !state.waiting.is_empty()
+            && (state.owed > 0 || state.connections < self.spread.get().min(MOST_SPREAD))
+            && state.slots.len() < self.limit
+            && state.young < MAX_YOUNG
+    }
+
+    /// Takes up the addresses of a followed service: connections to those that are gone end with the request that they
+    /// have.
+    fn follow(&self, state: &mut State) {
+        let now = self.target.addresses.now();
+        if Arc::ptr_eq(&now, &state.followed) {
+            return;
+        }
+        let is_gone = |slot: &Slot| slot.address.get().is_some_and(|(address, _)| !now.contains(&address));
+        state.slots.iter().filter(|slot| is_gone(slot)).for_each(|slot| slot.retire());
+        state.idle.retain(|slot| !slot.is_retired.get());
+        self.spread.set(now.len());
+        let has_none =
+            |it: &&SocketAddr| !state.slots.iter().any(|slot| slot.address.get().is_some_and(|at| at.0 == **it));
+        state.owed = now.iter().filter(has_none).count().min(MOST_SPREAD);
+        state.followed = now;
+    }
+
+    /// The address that a connection is made to: the one with the fewest, from that of its turn on. Where there are many
+    /// connections turns are as even.
+    pub(super) fn choose(&self, slot: &Slot, addresses: &[SocketAddr], turn: usize) -> SocketAddr {
+        let state = self.state.borrow();
+        let first = turn % addresses.len();
+        let mut chosen = addresses[first];
+        if !self.target.fresh && state.slots.len() <= FEW_SLOTS {
+            let count = |address: &SocketAddr| {
+                let others = state.slots.iter().filter(|it| !std::ptr::eq(&***it, slot) && it.is_connection);
+                others.filter(|it| it.address.get().is_some_and(|(at, _)| at == *address)).count()
+            };
+            let in_turn = addresses[first..].iter().chain(&addresses[..first]);
+            chosen = in_turn.min_by_key(|address| count(address)).copied().unwrap_or(chosen);
+        }
+        // From now on, so that the next one that is made meanwhile goes elsewhere. It is counted once it is made.
+        slot.address.set(Some((chosen, usize::MAX)));
+        chosen
+    }
+
+    /// A connection was made to an address.
+    pub(super) fn reached(&self, slot: &Slot, address: SocketAddr) {
+        let reached = &mut self.state.borrow_mut().news.reached;
+        let place = reached.iter().position(|it| it.address == address).unwrap_or_else(|| {
+            reached.push(Reached::new(address));
+            reached.len() - 1
+        });
+        reached[place].connections += 1;
+        slot.address.set(Some((address, place)));
+    }
+
     /// True when more requests wait than the connections in the making will take.
     fn lacks_connections(&self, state: &State) -> bool {
         state.connecting.saturating_mul(self.target.per_connection()) < state.waiting.len()
@@ -333,6 +451,7 @@ impl Lane {
         let slot = Rc::new(Slot::new(job, state.slots.len()));
         state.slots.push(Rc::clone(&slot));
         state.most_slots = state.most_slots.max(state.slots.len());
+        state.connections += 1;
         state.connecting += usize::from(job.is_none());
         state.young += 1;
         (self.opens)(Rc::clone(self), slot);
@@ -353,17 +472,20 @@ impl Lane {
 
     /// A connection could not be made. The request that waits longest fails with it: it was opened for its sake.
     /// Without a `failure` nobody does.
-    pub(super) fn connect_failed(self: &Rc<Self>, slot: &Slot, was_young: bool, failure: Option<Failure>) {
+    pub(super) fn connect_failed(self: &Rc<Self>, slot: &Slot, was_young: bool, failed: Option<Failed>) {
         self.connected(slot, was_young);
         let now_ns = self.now_ns();
         let mut state = self.state.borrow_mut();
         // Unless the others in the making are enough for all that wait: an answered connection took it instead.
-        let is_needed = failure.is_some() && self.lacks_connections(&state);
+        let is_needed = failed.is_some() && self.lacks_connections(&state);
+        // An address that is down is not asked again for every request.
+        state.may_spread_ns = now_ns + SPREAD_PAUSE_NS;
         let job = slot.job.take().or_else(|| if is_needed { state.waiting.pop_front() } else { None });
         if let Some(mut job) = job {
             job.end_lateness(now_ns);
-            let ended = Ended::unsent(job);
-            self.end(&mut state, ended, Some(failure.unwrap_or(Failure::Timeout)), now_ns);
+            let failed = failed.unwrap_or_else(|| self.no_connection());
+            self.keep_unsent(&mut state, &job, &failed);
+            self.end(&mut state, Ended::unsent(job), Some(failed.kind), now_ns);
         }
         drop(state);
         self.closed(slot);
@@ -390,10 +512,10 @@ impl Lane {
     }
 
     /// Another stream on a connection that is there, as long as there may be more under way at once.
-    pub(super) fn add_stream(&self) -> Option<Rc<Slot>> {
+    pub(super) fn add_stream(&self, first: &Slot) -> Option<Rc<Slot>> {
         let mut state = self.state.borrow_mut();
         (state.slots.len() < self.limit).then(|| {
-            let slot = Rc::new(Slot::new(None, state.slots.len()));
+            let slot = Rc::new(Slot::stream_of(first, state.slots.len()));
             state.slots.push(Rc::clone(&slot));
             state.most_slots = state.most_slots.max(state.slots.len());
             slot
@@ -403,6 +525,9 @@ impl Lane {
     /// The connection is free: it takes the request that waits longest, or becomes idle. False when it is to be closed
     /// instead: it was made for one request, and none waits.
     pub(super) fn free(self: &Rc<Self>, slot: &Rc<Slot>) -> bool {
+        if slot.is_retired.get() {
+            return false;
+        }
         let mut state = self.state.borrow_mut();
         match state.waiting.pop_front() {
             Some(job) => slot.give(job),
@@ -422,7 +547,9 @@ impl Lane {
     pub(super) fn resend(self: &Rc<Self>, slot: &Slot) {
         let Some(job) = slot.job.get() else { return };
         if job.resent {
-            return self.answered(slot, Some(Failure::Reset));
+            let cause = "the server closed two connections in turn before the request was written";
+            _ = self.answered(slot, Some(Failed::new(Failure::Reset, cause)));
+            return;
         }
         slot.job.set(None);
         self.gauges.resent.fetch_add(1, Ordering::Relaxed);
@@ -431,7 +558,7 @@ impl Lane {
 
     /// The connection is gone.
     pub(super) fn closed(self: &Rc<Self>, slot: &Slot) {
-        self.answered(slot, Some(Failure::Reset));
+        _ = self.answered(slot, Some(Failed::new(Failure::Reset, "the connection ended")));
         let mut state = self.state.borrow_mut();
         if let Some(at) = state.idle.iter().position(|idle| std::ptr::eq(&**idle, slot)) {
             state.idle.swap_remove(at);
@@ -439,6 +566,7 @@ impl Lane {
         let at = slot.index.get();
         if state.slots.get(at).is_some_and(|known| std::ptr::eq(&**known, slot)) {
             state.slots.swap_remove(at);
+            state.connections -= usize::from(slot.is_connection);
             if let Some(moved) = state.slots.get(at) {
                 moved.index.set(at);
             }

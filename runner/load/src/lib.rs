@@ -4,6 +4,7 @@
 //! into the cell in which it was due. What does not: where a service is (`cluster` resolves it to an address), when
 //! phases begin (the timeline marks it), and whether an answer was good enough (`judge`).
 
+mod addresses;
 mod answer;
 mod clock;
 mod compiled;
@@ -34,6 +35,7 @@ mod record;
 mod request;
 mod scan;
 mod schedule;
+mod seen;
 mod shard;
 mod slot;
 mod sse;
@@ -49,6 +51,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use shakedown_observe::{Histogram, LoadObservations, Marks};
 
+pub use addresses::Addresses;
 pub use compiled::CompiledLoad;
 pub use engine::Engine;
 pub use planned::{Endpoint, LoadError, PlannedLoad};

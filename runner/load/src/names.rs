@@ -108,6 +108,24 @@ fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     turns
 }
 
+/// How many of a name's addresses are of the family that is tried first.
+pub(super) fn preferred(addresses: &[SocketAddr]) -> usize {
+    let is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    addresses.iter().filter(|address| address.is_ipv6() == is_v6).count()
+}
+
+/// The addresses of a name as the client of this number tries them: each family begins with another of its addresses, so that
+/// the clients together are spread over all. Which family comes first stays as the system prefers it.
+pub(super) fn from(addresses: &[SocketAddr], turn: usize) -> Vec<SocketAddr> {
+    let (mut v4, mut v6): (Vec<_>, Vec<_>) = addresses.iter().partition(|address| address.is_ipv4());
+    let is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    for family in [&mut v4, &mut v6].into_iter().filter(|family| !family.is_empty()) {
+        let by = turn % family.len();
+        family.rotate_left(by);
+    }
+    in_turn(if is_v6 { [v6, v4] } else { [v4, v6] }.concat())
+}
+
 /// Connects to the first of these addresses that answers. The next one is tried when one fails, or when it takes its time.
 ///
 /// # Errors
@@ -154,6 +172,16 @@ mod tests {
         let all = ["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"].map(address).to_vec();
         assert_eq!(in_turn(all), ["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"].map(address));
         assert_eq!(in_turn(vec![address("1.1.1.1:1")]), [address("1.1.1.1:1")]);
+    }
+
+    #[test]
+    fn each_client_begins_with_another_address_of_the_preferred_family() {
+        let all = ["[::1]:1", "1.1.1.1:1", "[::2]:1", "1.1.1.2:1", "1.1.1.3:1"].map(address);
+        assert_eq!(preferred(&all), 2);
+        let firsts: Vec<_> = (0..3).map(|turn| from(&all, turn)[0]).collect();
+        assert_eq!(firsts, ["[::1]:1", "[::2]:1", "[::1]:1"].map(address));
+        assert_eq!(from(&all, 1), ["[::2]:1", "1.1.1.2:1", "[::1]:1", "1.1.1.3:1", "1.1.1.1:1"].map(address));
+        assert!(from(&[], 3).is_empty() && preferred(&[]) == 0);
     }
 
     /// An address where nobody listens.

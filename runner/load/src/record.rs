@@ -6,13 +6,14 @@
 //! live display: each engine thread counts by itself.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::job::{Job, micros};
 use shakedown_observe::{
-    CELL_NS, Cell, Failure, Finish, Histogram, Integrity, LoadObservations, Mark, Marks, PackedCell, Part, Segment,
-    Strike, Timings,
+    CELL_NS, Cell, Failure, Finish, Histogram, Integrity, LoadObservations, Mark, Marks, PackedCell, Part, Sample,
+    Samples, Segment, Strike, Timings,
 };
 
 /// A cell that ended so long ago is packed: few of its requests are still to come.
@@ -24,6 +25,9 @@ const MOST_CELLS: u64 = 4096;
 
 /// A stream that brought nothing for so long after a token has a gap.
 pub(super) const GAP: Duration = Duration::from_secs(1);
+
+/// So many addresses of a service are counted each.
+const MOST_ADDRESSES: usize = 256;
 
 /// A request that ended.
 #[derive(Debug, Clone)]
@@ -185,12 +189,30 @@ pub(super) struct Made {
     pub(super) tls_us: Option<u32>,
 }
 
+/// An address of the service, and how often it was used since the last look.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reached {
+    pub(super) address: SocketAddr,
+    pub(super) connections: u64,
+    pub(super) requests: u64,
+}
+
+impl Reached {
+    /// One that was not used yet.
+    pub(super) const fn new(address: SocketAddr) -> Self {
+        Self { address, connections: 0, requests: 0 }
+    }
+}
+
 /// What happened since the last look, to be counted.
 #[derive(Debug, Default)]
 pub(super) struct News {
     pub(super) records: Vec<Record>,
     pub(super) gaps: Vec<Gap>,
     pub(super) made: Vec<Made>,
+    pub(super) samples: Vec<(Failure, Sample)>,
+    /// Each address once, at its place for good.
+    pub(super) reached: Vec<Reached>,
 }
 
 /// What one part of a load sent and got so far.
@@ -208,6 +230,8 @@ struct State {
     in_flight: BTreeMap<u64, (usize, Stretch)>,
     issued: u64,
     live: LiveCounts,
+    /// Connections and requests of each address.
+    addresses: BTreeMap<SocketAddr, (u64, u64)>,
 }
 
 /// The requests of one stretch between two marks.
@@ -221,6 +245,7 @@ struct Stretch {
     hot: BTreeMap<u64, Cell>,
     timings: Timings,
     first_success_ns: Option<u64>,
+    samples: Samples,
 }
 
 /// What ended since the last look.
@@ -332,6 +357,19 @@ impl State {
             timings.connect.record(connect_us.into());
             tls_us.into_iter().for_each(|tls_us| timings.tls.record(tls_us.into()));
         }
+        for reached in &mut news.reached {
+            let known = self.addresses.len();
+            if let Some(counts) = self.addresses.get_mut(&reached.address) {
+                *counts = (counts.0 + reached.connections, counts.1 + reached.requests);
+            } else if known < MOST_ADDRESSES {
+                self.addresses.insert(reached.address, (reached.connections, reached.requests));
+            }
+            *reached = Reached::new(reached.address);
+        }
+        for (failure, sample) in news.samples.drain(..) {
+            let (begin, _) = stretch_of(marks, sample.due_ns);
+            self.stretch(begin).samples.keep(failure, sample);
+        }
         let in_flight = self.in_flight.values_mut().map(|(_, stretch)| stretch);
         for stretch in self.stretches.values_mut().chain(in_flight) {
             stretch.cool(now_ns);
@@ -371,6 +409,7 @@ impl State {
         });
         let mut seen =
             LoadObservations { segments: segments.collect(), issued: self.issued, ..LoadObservations::default() };
+        seen.addresses = self.addresses;
         // What was counted from a mark that was taken back would be the timeline's error. It is not lost.
         let lost = self.in_flight.into_iter().map(|(begin_ns, (_, counted))| (begin_ns, counted));
         for (begin_ns, counted) in self.stretches.into_iter().chain(lost) {
@@ -385,14 +424,15 @@ impl State {
 impl Stretch {
     fn new(begin_ns: u64) -> Self {
         let (cold, hot, timings) = (Vec::new(), BTreeMap::new(), Timings::default());
-        Self { begin_ns, cell_ns: CELL_NS, cold, hot, timings, first_success_ns: None }
+        let samples = Samples::default();
+        Self { begin_ns, cell_ns: CELL_NS, cold, hot, timings, first_success_ns: None, samples }
     }
 
     fn close(mut self, mark: Mark, end_ns: u64) -> Segment {
         self.cool(u64::MAX);
         let cells = self.cold.iter().map(PackedCell::unpack).collect();
-        let Self { cell_ns, timings, first_success_ns, .. } = self;
-        Segment { mark, end_ns, cell_ns, cells, timings, first_success_ns }
+        let Self { cell_ns, timings, first_success_ns, samples, .. } = self;
+        Segment { mark, end_ns, cell_ns, cells, timings, first_success_ns, samples }
     }
 
     /// Counts requests in order of their due moments.

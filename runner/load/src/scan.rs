@@ -64,6 +64,11 @@ pub(super) struct Needle {
 }
 
 impl Needle {
+    /// The text.
+    pub(super) fn text(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.text)
+    }
+
     pub(super) fn new(text: &str) -> Self {
         let text = text.as_bytes().to_vec();
         let mut fallback = vec![0; text.len()];

@@ -1,11 +1,13 @@
 //! The small things that the lane, its connections and the engine's other threads share.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use super::job::{Job, micros};
 use super::record::{Tokens, Told};
+use super::seen::Seen;
 use shakedown_observe::Peculiarities;
 
 /// One connection, as the lane sees it.
@@ -18,14 +20,35 @@ pub(super) struct Slot {
     pub(super) head_ns: Cell<u64>,
     /// What the answer has told of itself.
     pub(super) told: Cell<Told>,
+    /// What came of its answer.
+    pub(super) seen: RefCell<Seen>,
     waker: RefCell<Option<Waker>>,
     pub(super) index: Cell<usize>,
+    /// Where it is connected to; its place among the addresses that the lane counts.
+    pub(super) address: Cell<Option<(SocketAddr, usize)>>,
+    /// It made a connection of its own, and is no further stream of one.
+    pub(super) is_connection: bool,
+    /// Its address is gone: it takes no further request.
+    pub(super) is_retired: Cell<bool>,
 }
 
 impl Slot {
     /// A connection that has a request to send already, or none yet; `index` is its place in the lane's list.
     pub(super) fn new(job: Option<Job>, index: usize) -> Self {
-        Self { job: Cell::new(job), index: Cell::new(index), ..Self::default() }
+        Self { job: Cell::new(job), index: Cell::new(index), is_connection: true, ..Self::default() }
+    }
+
+    /// Another stream on the connection of `first`.
+    pub(super) fn stream_of(first: &Self, index: usize) -> Self {
+        Self { address: first.address.clone(), is_connection: false, ..Self::new(None, index) }
+    }
+
+    /// Its address is gone: whoever waits for its next request closes it.
+    pub(super) fn retire(&self) {
+        self.is_retired.set(true);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
     }
 
     /// Waits until there is a request to send.
@@ -33,9 +56,9 @@ impl Slot {
         std::future::poll_fn(|context| self.poll_job(context)).await;
     }
 
-    /// Ready when there is a request to send.
+    /// Ready when there is a request to send, or never another one.
     pub(super) fn poll_job(&self, context: &Context<'_>) -> Poll<()> {
-        if self.job.get().is_some() {
+        if self.job.get().is_some() || self.is_retired.get() {
             return Poll::Ready(());
         }
         *self.waker.borrow_mut() = Some(context.waker().clone());
@@ -61,6 +84,7 @@ impl Slot {
         self.tokens.take();
         self.head_ns.set(0);
         self.told.take();
+        self.seen.borrow_mut().clear();
         self.job.set(Some(job));
         // One that is not waiting comes to it by itself.
         if let Some(waker) = self.waker.take() {

@@ -1,7 +1,6 @@
 //! A planned load, turned into what the engine sends again and again: the requests, the pace, the limits, and what makes an answer
 //! a success. Everything that can be wrong with a load is found here, before anything is sent.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use shakedown_schemas::scenario::{
 };
 use shakedown_schemas::tables::{Table, prompts};
 
+use super::addresses::Addresses;
 use super::dice::Dice;
 use super::names::Resolver;
 use super::oracle::Oracle;
@@ -64,7 +64,9 @@ pub(super) struct Target {
     /// How many requests of an open loop may be under way at once.
     pub(super) max_in_flight: usize,
     /// Where to connect; empty to resolve `host`.
-    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) addresses: Addresses,
+    /// They are replaced while the run goes on; one that is gone takes no request.
+    pub(super) is_followed: bool,
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) resolver: Resolver,
@@ -176,7 +178,8 @@ impl Target {
             timeout: load.timeout.get(),
             linger: 1.0,
             max_in_flight: load.max_in_flight.map_or(DEFAULT_MAX_IN_FLIGHT, |limit| limit.max(1) as usize),
-            addresses: planned.endpoint.addresses.clone(),
+            addresses: Addresses::new(&planned.endpoint.addresses),
+            is_followed: false,
             host,
             port: authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
             resolver: Resolver::default(),

@@ -3,10 +3,12 @@
 //! What depends on time runs on paused time with a server without sockets, so that no clock of the machine decides. What
 //! depends on sockets (refused, reset, several threads) runs on loopback, and asserts nothing about durations.
 
+mod addresses;
 mod http1;
 mod http2;
 mod parts;
 mod requests;
+mod samples;
 mod server;
 mod tls;
 

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::failure;
+use super::failure::{self, Failed};
 use shakedown_observe::Failure;
 
 /// Whom to trust, and whom to expect.
@@ -73,12 +73,13 @@ impl Tls {
     }
 
     /// Agrees on TLS over a connection.
-    pub(super) async fn agree(&self, stream: TcpStream) -> Result<Box<TlsStream<TcpStream>>, Failure> {
+    pub(super) async fn agree(&self, stream: TcpStream) -> Result<Box<TlsStream<TcpStream>>, Failed> {
         let made = self.connector.connect(self.name.clone(), stream).await;
         let stream = made.map_err(|error| failure::of_agreement(&error))?;
         // A server that knows nothing of ALPN says nothing; then it is not known that it speaks HTTP/2.
         if self.http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-            return Err(Failure::Protocol);
+            let cause = "the server did not agree to HTTP/2 (ALPN): leave out `version: http2`";
+            return Err(Failed::new(Failure::Protocol, cause));
         }
         Ok(Box::new(stream))
     }

@@ -11,6 +11,7 @@ mod histogram;
 mod load;
 mod marks;
 mod outside;
+mod sample;
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,8 @@ pub use failure::Failure;
 pub use histogram::Histogram;
 pub use load::{CELL_NS, LoadObservations, Segment, Timings};
 pub use marks::{Known, Mark, Marks, Part, Strike};
-pub use outside::{LinesSeen, Outside, PodSeen, PodsSeen};
+pub use outside::{LinesSeen, Outside, PodSeen, PodsSeen, SeriesSeen};
+pub use sample::{SAMPLE_BODY, Sample, Samples};
 
 /// Everything that one scenario's run saw. Times are nanoseconds since the load's start, by the monotonic clock.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -2,8 +2,10 @@
 //! makes no difference how many threads or machines sent it.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
-use super::{Cell, Failure, Histogram, Mark, Part, Peculiarities};
+use super::{Cell, Failure, Histogram, Mark, Part, Peculiarities, Samples};
 
 /// The length of the shortest cell, in nanoseconds: the finest grain in which requests can be told apart after the run.
 pub const CELL_NS: u64 = 250_000_000;
@@ -29,6 +31,8 @@ pub struct LoadObservations {
     pub reconnects: u64,
     /// In what its server's answers depart from the API.
     pub peculiarities: Peculiarities,
+    /// The addresses that connections were made to: how many to each, and how many requests went over them.
+    pub addresses: BTreeMap<SocketAddr, (u64, u64)>,
 }
 
 /// One stretch of the timeline, of one phase and one part of it.
@@ -46,6 +50,8 @@ pub struct Segment {
     pub timings: Timings,
     /// When the first request that succeeded was due, in nanoseconds since the load's start.
     pub first_success_ns: Option<u64>,
+    /// One failed request of each kind.
+    pub samples: Samples,
 }
 
 /// How long the steps of requests took, in microseconds. Only the latency says what users felt; these say where it comes
@@ -130,6 +136,10 @@ impl LoadObservations {
         }
         self.reconnects += other.reconnects;
         self.peculiarities.merge(other.peculiarities);
+        for (address, (connections, requests)) in other.addresses {
+            let counts = self.addresses.entry(address).or_default();
+            *counts = (counts.0 + connections, counts.1 + requests);
+        }
         self.is_open |= other.is_open;
         for segment in other.segments {
             match self.segments.iter_mut().find(|known| known.mark == segment.mark) {
@@ -147,8 +157,8 @@ impl LoadObservations {
 impl Segment {
     /// A stretch without requests.
     pub fn new(mark: Mark, end_ns: u64) -> Self {
-        let (timings, cells) = (Timings::default(), Vec::new());
-        Self { mark, end_ns, cell_ns: CELL_NS, cells, timings, first_success_ns: None }
+        let (timings, cells, samples) = (Timings::default(), Vec::new(), Samples::default());
+        Self { mark, end_ns, cell_ns: CELL_NS, cells, timings, first_success_ns: None, samples }
     }
 
     /// Adds the requests of another part of the load in the same stretch.
@@ -167,6 +177,7 @@ impl Segment {
         }
         self.end_ns = self.end_ns.max(other.end_ns);
         self.timings.merge(&other.timings);
+        self.samples.merge(other.samples);
         self.first_success_ns = [self.first_success_ns, other.first_success_ns].into_iter().flatten().min();
     }
 

@@ -9,9 +9,27 @@ pub enum Outside {
     /// The pods, as they were each time that somebody looked.
     Pods(Vec<PodsSeen>),
     /// What Prometheus said, by phase: its values, or why there are none.
-    Series(BTreeMap<usize, Result<Vec<f64>, String>>),
+    Series(BTreeMap<usize, Result<SeriesSeen, String>>),
     /// The lines that match, and what could not be read.
     Lines(LinesSeen),
+}
+
+/// The values of one query within a phase.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SeriesSeen {
+    /// The values, in order; NaN and infinite ones among them.
+    pub values: Vec<f64>,
+    /// How many there would be without a gap.
+    pub expected: usize,
+    /// What the server says about the answer, in its own words.
+    pub warnings: Vec<String>,
+}
+
+impl From<Vec<f64>> for SeriesSeen {
+    /// A series without gaps.
+    fn from(values: Vec<f64>) -> Self {
+        Self { expected: values.len(), values, warnings: Vec::new() }
+    }
 }
 
 /// The pods at one moment.

@@ -43,6 +43,9 @@ pub struct LoadInfo {
     /// that begins with the server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peculiarities: Vec<String>,
+    /// The addresses that connections were made to, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<AddressInfo>,
     /// What became of each of several requests, in all phases together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<RequestInfo>,
@@ -64,6 +67,17 @@ impl LoadInfo {
         let at = self.behind().map_or_else(String::new, |address| format!(", {address}"));
         format!("{}{}{at} ({})", self.target, self.endpoint_words(), self.reach)
     }
+}
+
+/// One of several addresses of a service, and how often it was used in all phases together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AddressInfo {
+    /// The address with its port.
+    pub address: String,
+    /// How many connections were made to it.
+    pub connections: u64,
+    /// How many requests were sent over them.
+    pub requests: u64,
 }
 
 /// One of several requests of a load, and how often it was sent.
@@ -95,6 +109,39 @@ pub struct PhaseLoad {
     /// How the load generator did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generator: Option<Generator>,
+    /// One failed request of each kind, the most frequent kind first. It comes from the judged part of the phase, or from
+    /// another part of the phase if none of its kind failed there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<FailureSample>,
+}
+
+/// One failed request, as far as it is known. Without secrets.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct FailureSample {
+    /// The failure's name, as in `errors`.
+    pub failure: String,
+    /// When the request was due, in seconds since the load's start.
+    pub at_s: f64,
+    /// The request's name, where the load has several.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub request: String,
+    /// The status of the answer; none without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Headers of the answer that may say why, by their names in lower case. Several values of one name are joined by
+    /// commas.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub headers: IndexMap<String, String>,
+    /// The first 512 bytes of the answer's body as text, or in hexadecimal digits if they are none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub body: String,
+    /// The body goes on after that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub body_is_cut: bool,
+    /// The error of TLS or of the connection with its causes, or which condition of `check` failed, with the expected and
+    /// the found value.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cause: String,
 }
 
 /// A group of requests around the faults of a phase, apart from the judged ones.

@@ -107,6 +107,10 @@ impl ReadError {
                     .help("give it a value, or remove the key")
             }
             Kind::WrongType(expected) => {
+                let hint = match steps.first() {
+                    Some(Step::Key(key)) => hint.map(|hint| with_key(key, hint)).or_else(|| instead(key, &found)),
+                    _ => hint,
+                };
                 Diagnostic::error(Code::WrongType, format!("expected {expected}, found {found}")).maybe_help(hint)
             }
             // Quantities put what to write instead behind a line break.
@@ -211,11 +215,32 @@ fn short(text: &str) -> String {
     if text.chars().count() > 40 { format!("{line}...") } else { line }
 }
 
+/// A hint that shows a value in quotes shows the line.
+fn with_key(key: &str, hint: String) -> String {
+    match hint.strip_prefix("write `\"") {
+        Some(rest) => format!("write `{key}: \"{rest}"),
+        None => hint,
+    }
+}
+
+/// What other tools have in the place of a key, written as it is here.
+fn instead(key: &str, found: &str) -> Option<String> {
+    let has_stages = key == "concurrency" && matches!(found, "a map" | "a list");
+    has_stages.then(|| {
+        "write `concurrency: 200`, and give each stage a phase: `{name: up, duration: 5m, load: {users: {concurrency: 50}}}`; \
+         a `rate` can also be a ramp: `rate: {from: 0/s, to: 200/s, over: 5m}`"
+            .to_owned()
+    })
+}
+
 fn hint(kind: &Kind, value: &Value) -> Option<String> {
     let Kind::WrongType(expected) = kind else { return None };
     match value {
-        Value::Int(_) | Value::Float(_) | Value::Bool(_) if expected.starts_with("text") => {
-            Some("to mean it as text, put it in quotes".to_owned())
+        Value::Int(value) if expected.starts_with("text") => Some(format!("write `\"{value}\"` to mean it as text")),
+        Value::Bool(value) if expected.starts_with("text") => Some(format!("write `\"{value}\"` to mean it as text")),
+        // `1.10` has become 1.1.
+        Value::Float(_) if expected.starts_with("text") => {
+            Some("to mean it as text, put it in quotes as it is written".to_owned())
         }
         Value::String(text) if expected.contains("number") && text.parse::<f64>().is_ok() => {
             Some(format!("remove the quotes: `{text}`"))

@@ -15,6 +15,9 @@ use crate::html::bar::interval_bar;
 use crate::text::{SOURCE, tame};
 use crate::{RenderError, sentences, words, yaml};
 
+/// Kinds of failures that are shown with what a request said.
+const FAILURES: usize = 60;
+
 /// Sentences about what users felt beside the verdict; the section below has all.
 const FELT: usize = 6;
 
@@ -37,6 +40,8 @@ pub(super) struct ScenarioView {
     names_loads: bool,
     charts: Vec<ChartView>,
     comparisons: Vec<Comparison>,
+    failures: Vec<FailureRow>,
+    failures_left_out: usize,
     generators: Vec<GeneratorView>,
     generator_matters: bool,
     faults: Vec<FaultView>,
@@ -100,6 +105,21 @@ struct LoadRow {
     schedule: String,
     model: &'static str,
     reach: String,
+    /// How its requests are spread over several addresses.
+    addresses: String,
+}
+
+/// A kind of failure, with what one of its requests said.
+#[derive(Debug, Serialize)]
+struct FailureRow {
+    kind: String,
+    phase: String,
+    load: String,
+    request: String,
+    at: String,
+    cause: String,
+    head: String,
+    body: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -158,6 +178,8 @@ impl ScenarioView {
             names_loads: sentences::names_loads(it),
             charts,
             comparisons: comparisons(it),
+            failures: sentences::failures(it).iter().take(FAILURES).map(failure_row).collect(),
+            failures_left_out: sentences::failures(it).len().saturating_sub(FAILURES),
             generator_matters: matters(&generators),
             generators,
             faults: it.faults.iter().map(|fault| fault_view(it, fault)).collect(),
@@ -197,12 +219,27 @@ fn expectation_row(it: &ExpectationResult) -> ExpectationRow {
     }
 }
 
+fn failure_row(it: &sentences::Failure<'_>) -> FailureRow {
+    let sample = it.sample;
+    FailureRow {
+        kind: it.counted(),
+        phase: it.phase.to_owned(),
+        load: it.load.to_owned(),
+        request: sample.request.clone(),
+        at: words::moment(sample.at_s),
+        cause: sample.cause.clone(),
+        head: sentences::head(sample),
+        body: format!("{}{}", sample.body, if sample.body_is_cut { "…" } else { "" }),
+    }
+}
+
 fn loads(scenario: &ScenarioResult) -> Vec<LoadRow> {
     let rows = scenario.loads.iter().map(|it| LoadRow {
         name: it.name.clone(),
         kind: it.kind.clone(),
         target: format!("{}{}", it.target, it.endpoint_words()),
         requests: sentences::requests(it),
+        addresses: sentences::addresses(it),
         schedule: it.schedule.clone(),
         model: if it.open_loop { "open loop" } else { "closed loop" },
         reach: match (it.behind(), it.reconnects) {

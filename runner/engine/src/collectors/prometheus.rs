@@ -7,12 +7,14 @@ use serde_json::Value;
 use shakedown_schemas::scenario::{Over, Prometheus};
 
 use super::zero::Zero;
-use shakedown_observe::{Observations, PhaseSpan};
+use shakedown_observe::{Observations, PhaseSpan, SeriesSeen};
 
 /// How long an answer may take.
 const LIMIT: Duration = Duration::from_secs(15);
 /// The longest answer that is read, in bytes. One series of [`MOST`] values has some 10 KB.
 const LONGEST: usize = 4 << 20;
+/// So many of the server's warnings are shown.
+const MOST_WARNINGS: usize = 5;
 /// The most values of a phase, where the scenario does not say how far apart they are.
 const MOST: f64 = 300.0;
 
@@ -22,7 +24,7 @@ pub(super) async fn series(
     phase: usize,
     observations: &Observations,
     zero: &Zero,
-) -> BTreeMap<usize, Result<Vec<f64>, String>> {
+) -> BTreeMap<usize, Result<SeriesSeen, String>> {
     let earlier = it.to.as_ref().and_then(|to| observations.phases.iter().position(|span| span.name == *to));
     let mut found = BTreeMap::new();
     for phase in [Some(phase), earlier].into_iter().flatten() {
@@ -33,7 +35,7 @@ pub(super) async fn series(
     found
 }
 
-async fn values(it: &Prometheus, span: &PhaseSpan, zero: &Zero) -> Result<Vec<f64>, String> {
+async fn values(it: &Prometheus, span: &PhaseSpan, zero: &Zero) -> Result<SeriesSeen, String> {
     let seconds = |nanoseconds| format!("{:.3}", zero.wall_at(nanoseconds).as_millisecond() as f64 / 1e3);
     let (from, to) = (seconds(span.judged_from_ns), seconds(span.judged_to_ns));
     let lasted = span.judged_to_ns.saturating_sub(span.judged_from_ns) as f64 / 1e9;
@@ -44,6 +46,8 @@ async fn values(it: &Prometheus, span: &PhaseSpan, zero: &Zero) -> Result<Vec<f6
             ("query_range", vec![("start", from), ("end", to), ("step", format!("{step}"))])
         }
     };
+    // Both ends have a value.
+    let expected = if it.over == Over::End { 1 } else { (lasted / step + 1e-6).floor() as usize + 1 };
     query.push(("query", it.query.clone()));
     let body: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
     // The headers hold what this server may know and no other one.
@@ -68,7 +72,14 @@ async fn values(it: &Prometheus, span: &PhaseSpan, zero: &Zero) -> Result<Vec<f6
     let body = body.ok_or_else(|| format!("the answer has more than {} MiB", LONGEST >> 20))?;
     let value: Value = serde_json::from_slice(&body)
         .map_err(|_| format!("the server answered {} and is no Prometheus", status.as_u16()))?;
-    read(&value)
+    Ok(SeriesSeen { values: read(&value)?, expected, warnings: warnings(&value) })
+}
+
+/// What the server says about its answer, such as that a part of its data could not be read.
+fn warnings(answer: &Value) -> Vec<String> {
+    let lists = ["warnings", "infos"].map(|key| answer[key].as_array().map_or(&[][..], Vec::as_slice));
+    let words = lists.into_iter().flatten().filter_map(Value::as_str);
+    words.take(MOST_WARNINGS).map(|text| text.chars().take(300).collect()).collect()
 }
 
 /// The body of an answer; none where it is longer than this.
@@ -144,7 +155,7 @@ mod tests {
         (address, task)
     }
 
-    async fn ask(address: SocketAddr) -> Result<Vec<f64>, String> {
+    async fn ask(address: SocketAddr) -> Result<SeriesSeen, String> {
         _ = rustls::crypto::ring::default_provider().install_default();
         let it = json!({"url": format!("http://{address}"), "query": "up", "headers": {"authorization": "Bearer x"}});
         let span = PhaseSpan { judged_to_ns: 1_000_000_000, ..PhaseSpan::default() };
@@ -170,6 +181,20 @@ mod tests {
         let (address, task) = server("HTTP/1.1 200 OK\r\n\r\n".to_owned(), true).await;
         assert_eq!(ask(address).await, Err("the answer has more than 4 MiB".to_owned()));
         assert!(task.await.unwrap().contains("Bearer x"));
+    }
+
+    #[tokio::test]
+    async fn the_servers_warnings_and_the_values_that_are_missing_are_kept() {
+        let body = json!({
+            "status": "success", "warnings": ["one store did not answer"], "infos": ["metric might not be a counter"],
+            "data": {"resultType": "matrix", "result": [{"metric": {}, "values": [[1.5, "2"]]}]},
+        });
+        let body = body.to_string();
+        let (address, _task) =
+            server(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()), false).await;
+        let seen = ask(address).await.unwrap();
+        assert_eq!((seen.values, seen.expected), (vec![2.0], 2));
+        assert_eq!(seen.warnings, ["one store did not answer", "metric might not be a counter"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use shakedown_schemas::EventKind;
-use shakedown_schemas::result::{Leftover, LoadInfo, RequestInfo, ScenarioResult};
+use shakedown_schemas::result::{AddressInfo, Leftover, LoadInfo, RequestInfo, ScenarioResult};
 use tokio::sync::watch;
 
 use super::context::{Execution, Signal, contained};
@@ -154,8 +154,16 @@ fn counted(info: LoadInfo, seen: &LoadObservations) -> LoadInfo {
         succeeded: *succeeded,
         failed: *failed,
     });
+    let addresses = seen.addresses.iter().map(|(address, (connections, requests))| AddressInfo {
+        address: address.to_string(),
+        connections: *connections,
+        requests: *requests,
+    });
+    // A single address is that of the target, which the report shows already.
+    let addresses = if seen.addresses.len() > 1 { addresses.collect() } else { Vec::new() };
     let peculiarities = seen.peculiarities.iter().map(|it| it.words().to_owned()).collect();
-    LoadInfo { requests: requests.collect(), issued: Some(seen.issued), resent: seen.resent, peculiarities, ..info }
+    let (requests, issued) = (requests.collect(), Some(seen.issued));
+    LoadInfo { requests, addresses, issued, resent: seen.resent, peculiarities, ..info }
 }
 
 /// One channel for everything that ends a run early. The task ends with its listeners.

@@ -45,6 +45,7 @@ fn spec(document: &Document, name: &str, load: &Load, called: Called, seed: u64)
     let Called { target, base, route } = called;
     let addresses = match route {
         Route::Direct { address } => vec![address],
+        Route::Endpoints { ref addresses, .. } => addresses.clone(),
         Route::Url | Route::PortForward { .. } => Vec::new(),
     };
     let compiled = CompiledLoad::new(&PlannedLoad {
@@ -97,6 +98,9 @@ async fn by_service(
         target: format!("service {}:{} in namespace {}", address.name, address.port, address.namespace),
         base: format!("{}://{}", if load.tls.is_some() { "https" } else { "http" }, found.host),
         route: match found.direct {
+            Some(_) if !found.endpoints.is_empty() => {
+                Route::Endpoints { service: found.service, addresses: found.endpoints }
+            }
             Some(address) => Route::Direct { address },
             None => Route::PortForward { service: found.service },
         },

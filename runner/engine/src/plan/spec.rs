@@ -113,6 +113,7 @@ impl LoadSpec {
         let (reach, address) = match &self.route {
             Route::Url => ("url", self.base.clone()),
             Route::Direct { address } => ("direct", address.to_string()),
+            Route::Endpoints { addresses, .. } => ("endpoints", endpoints(addresses)),
             Route::PortForward { .. } => ("port-forward", forwarded.map(|it| it.to_string()).unwrap_or_default()),
         };
         LoadInfo {
@@ -128,8 +129,18 @@ impl LoadSpec {
             resent: 0,
             endpoint: self.endpoint.to_owned(),
             peculiarities: Vec::new(),
+            addresses: Vec::new(),
             requests: Vec::new(),
         }
+    }
+}
+
+/// Endpoints in words: the first of them, and how many more there are.
+pub(super) fn endpoints(addresses: &[SocketAddr]) -> String {
+    let shown: Vec<String> = addresses.iter().take(3).map(ToString::to_string).collect();
+    match addresses.len().saturating_sub(3) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 
@@ -143,6 +154,13 @@ pub enum Route {
     Direct {
         /// The address.
         address: SocketAddr,
+    },
+    /// The ready endpoints of a headless service, as they are at any moment.
+    Endpoints {
+        /// The service.
+        service: ServiceAddress,
+        /// The endpoints when the run was planned.
+        addresses: Vec<SocketAddr>,
     },
     /// A port-forward through the API server, which is opened when the run begins.
     PortForward {

@@ -84,7 +84,7 @@ fn without_requests(is_empty: impl Fn(usize) -> bool) -> Observations {
 
 /// Everything there is of others' looks, with nothing in it.
 fn with_outside(mut observations: Observations, it: &Expectation, none: bool) -> Observations {
-    let series = |values: &[f64]| (0..3).map(|phase| (phase, Ok(values.to_vec()))).collect::<BTreeMap<_, _>>();
+    let series = |values: &[f64]| (0..3).map(|phase| (phase, Ok(values.to_vec().into()))).collect::<BTreeMap<_, _>>();
     let look = |second: u64| PodsSeen { at_ns: second * 1_000_000_000, pods: BTreeMap::new() };
     let seen = match it {
         Expectation::Pods(_) if none => Outside::Pods(Vec::new()),
@@ -147,7 +147,7 @@ fn every_kind_passes_on_something() {
         };
         let seen = match it {
             Expectation::Pods(_) => Outside::Pods((0..=60).map(look).collect()),
-            Expectation::Prometheus(_) => Outside::Series((0..3).map(|phase| (phase, Ok(vec![1.0]))).collect()),
+            Expectation::Prometheus(_) => Outside::Series((0..3).map(|phase| (phase, Ok(vec![1.0].into()))).collect()),
             _ => Outside::Lines(LinesSeen { read: 1, ..LinesSeen::default() }),
         };
         observations.outside.insert("phases[2].expect[0]".to_owned(), seen);

@@ -101,7 +101,7 @@ fn pods_that_nobody_could_look_at_pass_nothing() {
 }
 
 fn series(phases: &[(usize, Result<Vec<f64>, String>)]) -> Outside {
-    Outside::Series(phases.iter().cloned().collect())
+    Outside::Series(phases.iter().cloned().map(|(phase, seen)| (phase, seen.map(SeriesSeen::from))).collect())
 }
 
 #[test]
@@ -131,10 +131,38 @@ fn ratios_of_prometheus_need_both_phases_and_no_data_is_inconclusive() {
     assert_eq!(both(&[2.0], &[5.0]).0, Verdict::Fail);
     assert_eq!(both(&[0.0], &[5.0]).1, "the value of `baseline` is 0: the ratio is undefined");
     assert_eq!(both(&[], &[5.0]).1, "Prometheus has no data for `baseline`");
-    assert_eq!(both(&[2.0], &[f64::NAN]).1, "Prometheus has no data for `cut`");
+    assert_eq!(both(&[2.0], &[f64::NAN]).1, "Prometheus has no data for `cut`: 1 value is NaN");
     let refused = series(&[(0, Ok(vec![1.0])), (1, Err("the server refused".to_owned()))]);
     assert_eq!(ask(1, expect.clone(), refused), (Verdict::Inconclusive, "`cut`: the server refused".to_owned()));
     assert_eq!(ask(1, expect, series(&[])).0, Verdict::Inconclusive);
+}
+
+#[test]
+fn gaps_of_prometheus_are_bounded_and_no_numbers_are_named() {
+    let seen = |values: &[f64], warnings: &[&str]| SeriesSeen {
+        values: values.to_vec(),
+        expected: 5,
+        warnings: warnings.iter().map(|text| (*text).to_owned()).collect(),
+    };
+    let answer = |more: serde_json::Value, seen: SeriesSeen| {
+        let mut expect = json!({"url": "http://p", "query": "up", "max": 2});
+        expect.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        whole(1, json!({"prometheus": expect}), Outside::Series([(1, Ok(seen))].into()))
+    };
+    let one = answer(json!({}), seen(&[1.0], &[]));
+    assert_eq!(one.verdict, Verdict::Inconclusive);
+    assert_eq!(one.reason, "Prometheus has 1 of 5 values for `cut`, and 75% are needed (`min_coverage`)");
+    assert_eq!(answer(json!({"min_coverage": "20%"}), seen(&[1.0], &[])).verdict, Verdict::Pass);
+    assert_eq!(answer(json!({}), seen(&[1.0; 4], &[])).verdict, Verdict::Pass);
+    let odd = answer(json!({}), seen(&[1.0, f64::INFINITY, f64::NAN, f64::NAN, 1.0], &["a store is down"]));
+    assert!(
+        odd.reason.ends_with(": 2 values are NaN, 1 value is +Inf; the server warns: a store is down"),
+        "{}",
+        odd.reason
+    );
+    let warned = answer(json!({}), seen(&[1.0, 1.0, 1.0, 1.0, f64::NEG_INFINITY], &["a store is down"]));
+    assert_eq!((warned.verdict, warned.terms["the server warns"].as_str()), (Verdict::Pass, "a store is down"));
+    assert_eq!(warned.terms["left out"], "1 value is -Inf");
 }
 
 fn lines(seconds: &[u64], read: u64, gaps: &[&str]) -> Outside {

@@ -26,6 +26,16 @@ impl<'t> Asked<'t> {
         let expects = &target.requests.at(place).expects;
         Self { kind: target.kind, expects, kept: &target.kept, keeps_text: target.oracle.is_some() }
     }
+
+    /// What its status, headers and body must be.
+    pub(crate) const fn expects(&self) -> &'t Expects {
+        self.expects
+    }
+
+    /// Whether an answer whose head is as it must be can still fail by what is in its body.
+    pub(crate) fn may_fail_later(&self) -> bool {
+        self.kind != Kind::Http || self.expects.reads_body()
+    }
 }
 
 /// What an answer's parts have shown so far.

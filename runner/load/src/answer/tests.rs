@@ -39,7 +39,7 @@ fn whole(target: &Target, status: u16, kind: &str, body: &str) -> Outcome {
     for piece in body.as_bytes().chunks(7) {
         answer.piece(&asked, piece, false);
     }
-    let outcome = answer.outcome(&asked);
+    let outcome = answer.outcome(&asked, |_| true);
     assert_eq!(target.kept.load(Ordering::Relaxed), 0, "what was kept is let go");
     outcome
 }
@@ -114,7 +114,7 @@ fn the_first_token_is_the_first_that_is_not_empty() {
     let asked = Asked::of(&target, 0);
     let mut plain = Answer::new(&asked, 200, &HeaderMap::new());
     plain.piece(&asked, br#"{"choices":[{"text":"hello"}],"usage":{"completion_tokens":9}}"#, false);
-    assert_eq!(plain.outcome(&asked), Outcome { tokens: Some(9), ..Outcome::default() });
+    assert_eq!(plain.outcome(&asked, |_| true), Outcome { tokens: Some(9), ..Outcome::default() });
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn json_and_patterns_are_asked_of_bodies() {
     headers.insert(CONTENT_TYPE, json.parse().unwrap());
     let mut answer = Answer::new(&asked, 200, &headers);
     answer.piece(&asked, b"{}", false);
-    assert_eq!(answer.outcome(&asked).failure, Some(Failure::TooLarge));
+    assert_eq!(answer.outcome(&asked, |_| true).failure, Some(Failure::TooLarge));
 }
 
 /// A stream of chats without a check, or with this one.
@@ -216,7 +216,7 @@ fn an_answer_with_a_reason_and_no_text_is_a_success_of_no_tokens() {
     let mut answer = Answer::new(&asked, 200, &HeaderMap::new());
     answer.piece(&asked, [&text(""), &end("stop"), DONE].concat().as_bytes(), false);
     assert_eq!((answer.pieces(), answer.tokens(), answer.is_decided()), (0, None, true));
-    assert_eq!(answer.outcome(&asked).failure, None);
+    assert_eq!(answer.outcome(&asked, |_| true).failure, None);
     assert_eq!(outcome(&target, 200, SSE, &[&text(""), DONE].concat()), Some(Failure::Protocol));
 }
 
@@ -266,7 +266,7 @@ fn only_what_is_needed_breaks_a_stream() {
         let mut answer = Answer::new(&asked, 200, &HeaderMap::new());
         body.as_bytes().chunks(1000).for_each(|piece| answer.piece(&asked, piece, false));
         let tokens = answer.tokens().unwrap_or_else(|| answer.pieces());
-        let outcome = answer.outcome(&asked);
+        let outcome = answer.outcome(&asked, |_| true);
         assert_eq!((outcome.failure, tokens), (None, 2), "{name}: {:?}", outcome.words);
         assert_eq!(outcome.odd.iter().collect::<Vec<_>>(), odd.into_iter().collect::<Vec<_>>(), "{name}");
     }
@@ -296,7 +296,7 @@ fn json_is_asked_of_what_a_stream_amounts_to() {
     let asked = Asked::of(&checked, 0);
     let mut full = Answer::new(&asked, 200, &HeaderMap::new());
     full.piece(&asked, answer("stop").as_bytes(), false);
-    assert_eq!(full.outcome(&asked).failure, Some(Failure::TooLarge));
+    assert_eq!(full.outcome(&asked, |_| true).failure, Some(Failure::TooLarge));
 }
 
 #[test]
@@ -308,6 +308,6 @@ fn text_that_comes_again_after_a_gap_is_known() {
         answer.piece(&asked, text("Once upon a time there was").as_bytes(), false);
         answer.piece(&asked, text("Once upon a time there was a run").as_bytes(), after_gap);
         answer.piece(&asked, DONE.as_bytes(), false);
-        assert_eq!(answer.outcome(&asked).is_repeated, wanted);
+        assert_eq!(answer.outcome(&asked, |_| true).is_repeated, wanted);
     }
 }

@@ -22,7 +22,7 @@ fn read<'p>(is_head: bool, pieces: impl IntoIterator<Item = &'p [u8]>) -> (Seen,
     for mut bytes in pieces {
         loop {
             match reader.next(&mut bytes, |status, _| seen.status = Some(status)) {
-                Err(Malformed) => return (seen, Err(Malformed)),
+                Err(error) => return (seen, Err(error)),
                 Ok(None) => break,
                 Ok(Some(Part::Head)) => {}
                 Ok(Some(Part::Body(piece))) => seen.body.extend_from_slice(piece),
@@ -115,7 +115,7 @@ fn what_is_no_answer_is_malformed() {
         format!("{H}transfer-encoding: chunked\r\n\r\n1\r\nh\n"),
         format!("{H}transfer-encoding: chunked\r\n\r\nfffffffffffffffff"),
     ] {
-        assert_eq!(whole(&text).1, Err(Malformed), "{text}");
+        assert!(whole(&text).1.is_err(), "{text}");
     }
 }
 
@@ -134,7 +134,7 @@ fn the_end_of_the_connection_has_a_meaning() {
         assert_eq!(whole(&text).1, cut, "{text}");
     }
     // A head that dripped in is looked at as a whole only then.
-    assert_eq!(read(false, [&b"HTTP/"[..], b"x"]).1, Err(Malformed));
+    assert!(read(false, [&b"HTTP/"[..], b"x"]).1.is_err());
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn what_has_no_end_is_given_up() {
         let endless = std::iter::once(begin.as_slice()).chain(std::iter::repeat(more.as_slice()));
         let mut read_so_far = 0;
         let counted = endless.inspect(|piece| read_so_far += piece.len());
-        assert_eq!(read(false, counted).1, Err(Malformed));
+        assert!(read(false, counted).1.is_err());
         assert!(read_so_far <= begin.len() + most + more.len(), "{read_so_far}");
     }
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{BATCH, Lane, State, nanoseconds};
+use crate::failure::Failed;
 use crate::job::{Job, micros};
 use crate::record::{Gap, Made, Record};
+use crate::seen::Seen;
 use crate::slot::{Ended, Slot};
-use shakedown_observe::{Failure, Peculiarities};
+use shakedown_observe::{Failure, Peculiarities, Sample};
 
 impl Lane {
     /// Why the request that waits longest is not sent yet. One that waits for a connection in the making has the network
@@ -29,8 +31,42 @@ impl Lane {
     pub(super) fn give_up_first(&self, state: &mut State, failure: Failure, now_ns: u64) {
         if let Some(mut job) = state.waiting.pop_front() {
             job.end_lateness(now_ns);
+            if failure == Failure::Timeout {
+                self.keep_unsent(state, &job, &self.no_connection());
+            }
             self.end(state, Ended::unsent(job), Some(failure), now_ns);
         }
+    }
+
+    /// No connection was made within the time of a request.
+    pub(super) fn no_connection(&self) -> Failed {
+        let making = self.making.get();
+        Failed::new(Failure::Timeout, format!("no connection was made within the timeout: {making}"))
+    }
+
+    /// Keeps a failure that came before anything of an answer.
+    pub(super) fn keep_unsent(&self, state: &mut State, job: &Job, failed: &Failed) {
+        if let Some(begin_ns) = state.unseen(job.due_ns, failed.kind) {
+            state.sampled.insert((begin_ns, failed.kind));
+            let sample = Seen::default().sample(job, self.request_name(job), failed);
+            state.news.samples.push((failed.kind, sample));
+        }
+    }
+
+    /// The name of the request that a job is; empty for one that stands alone.
+    fn request_name(&self, job: &Job) -> &str {
+        let requests = &self.target.requests;
+        &requests.at(requests.choose(job.number)).name
+    }
+
+    /// Whether this would be the first failure of its kind in the stretch in which the slot's request was due.
+    pub(crate) fn wants(&self, slot: &Slot, kind: Failure) -> bool {
+        slot.job().is_some_and(|job| self.state.borrow().unseen(job.due_ns, kind).is_some())
+    }
+
+    /// More is known of a request that failed.
+    pub(crate) fn sampled(&self, kind: Failure, sample: Sample) {
+        self.state.borrow_mut().news.samples.push((kind, sample));
     }
 
     /// Counts a request that ended. A closed-loop worker issues its next one.
@@ -77,6 +113,11 @@ impl Lane {
             job.end_lateness(now_ns);
             job.sent_us = Some(micros(now_ns.saturating_sub(job.due_ns)));
             slot.job.set(Some(job));
+            if let Some((_, place)) = slot.address.get()
+                && let Some(reached) = self.state.borrow_mut().news.reached.get_mut(place)
+            {
+                reached.requests += 1;
+            }
         }
     }
 
@@ -119,24 +160,46 @@ impl Lane {
 
     /// The connection's request came to no end within all the time that it was given.
     pub(crate) fn gave_up(self: &Rc<Self>, slot: &Slot) {
-        self.ended(slot, Some(Failure::Timeout), true);
+        self.ended(slot, Some(self.timed_out(slot)), true);
     }
 
-    /// The connection's request ended.
-    pub(crate) fn answered(self: &Rc<Self>, slot: &Slot, failure: Option<Failure>) {
-        self.ended(slot, failure, false);
+    /// The connection's request ended. Gives what is known of one that failed, where it is the first of its kind.
+    pub(crate) fn answered(self: &Rc<Self>, slot: &Slot, failed: Option<Failed>) -> Option<(Failure, Sample)> {
+        self.ended(slot, failed, false)
     }
 
-    fn ended(self: &Rc<Self>, slot: &Slot, failure: Option<Failure>, is_stuck: bool) {
-        let Some(ended) = slot.take() else { return };
+    /// A request that came to no end, with how far it came.
+    fn timed_out(&self, slot: &Slot) -> Failed {
+        let is_sent = slot.job().is_some_and(|job| job.sent_us.is_some());
+        Failed::new(Failure::Timeout, slot.seen.borrow().progress(is_sent))
+    }
+
+    fn ended(self: &Rc<Self>, slot: &Slot, failed: Option<Failed>, is_stuck: bool) -> Option<(Failure, Sample)> {
         let now_ns = self.now_ns();
         // An answer whose last byte is read after the timeout came too late, whoever noticed first.
-        let failure = if self.is_over(&ended.job, now_ns) { Some(Failure::Timeout) } else { failure };
+        let is_over = slot.job().is_some_and(|job| self.is_over(&job, now_ns));
+        let failed = match failed {
+            Some(failed) if is_over && failed.kind != Failure::Timeout => {
+                Some(Failed::new(Failure::Timeout, format!("after the timeout: {} {}", failed.kind, failed.cause)))
+            }
+            None if is_over => Some(Failed::new(Failure::Timeout, "the answer was whole only after the timeout")),
+            failed => failed,
+        };
+        let ended = slot.take()?;
         let mut state = self.state.borrow_mut();
+        let sample = failed.as_ref().and_then(|failed| {
+            let begin_ns = state.unseen(ended.job.due_ns, failed.kind)?;
+            state.sampled.insert((begin_ns, failed.kind));
+            let sample = slot.seen.borrow().sample(&ended.job, self.request_name(&ended.job), failed);
+            state.news.samples.push((failed.kind, sample.clone()));
+            Some((failed.kind, sample))
+        });
+        let failure = failed.map(|failed| failed.kind);
         self.end(&mut state, Ended { is_stuck, ..ended }, failure, now_ns);
         if state.news.records.len() >= BATCH {
             let State { news, issued, .. } = &mut *state;
             self.ledger.take(news, *issued, now_ns);
         }
+        sample
     }
 }

@@ -156,7 +156,7 @@ fn tokens_are_timed_by_piece_and_counted_by_the_server_where_it_counts() {
     broken.tokens = Some(Box::new(Tokens { pieces: 3, ..Tokens::default() }));
     let good = Record { tokens: Some(Box::new(tokens)), ..record(7) };
     let uncounted = Record { tokens: Some(Box::new(Tokens { pieces: 2, ..Tokens::default() })), ..record(7) };
-    ledger.take(&mut News { records: vec![broken, good, uncounted], gaps, made: Vec::new() }, 3, 10);
+    ledger.take(&mut News { records: vec![broken, good, uncounted], gaps, ..News::default() }, 3, 10);
     let early = ledger.so_far(20);
     assert_eq!(early, ledger.so_far(20), "looking changes nothing");
     let seen = ledger.close(20);

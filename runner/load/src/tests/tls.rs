@@ -14,6 +14,8 @@ use super::*;
 
 /// Of these tests only, for `server.test`, until 2126.
 const CERTIFICATE: &[u8] = include_bytes!("certificates/server.crt");
+/// Of a server that nothing here has to do with.
+const OTHER: &[u8] = include_bytes!("certificates/other.crt");
 const KEY: &[u8] = include_bytes!("certificates/server.key");
 
 fn certificate() -> CertificateDer<'static> {
@@ -21,7 +23,7 @@ fn certificate() -> CertificateDer<'static> {
 }
 
 fn files() -> Files {
-    Files::of([("ca.pem", CERTIFICATE), ("key.pem", KEY)])
+    Files::of([("ca.pem", CERTIFICATE), ("key.pem", KEY), ("other.pem", OTHER)])
 }
 
 /// How a server speaks TLS.
@@ -81,7 +83,14 @@ async fn server(ways: Ways) -> (SocketAddr, tokio::task::JoinHandle<()>) {
 }
 
 /// Sends a load with these options of TLS, of which every request must end alike.
-async fn all_end_as(address: SocketAddr, host: &str, tls: serde_json::Value, version: &str, wanted: Option<Failure>) {
+/// Gives the cause that a report shows.
+async fn all_end_as(
+    address: SocketAddr,
+    host: &str,
+    tls: serde_json::Value,
+    version: &str,
+    wanted: Option<Failure>,
+) -> String {
     let load = json!({"http": {"url": "x"}, "rate": "100/s", "arrival": "steady", "timeout": "5s", "tls": tls, "version": version});
     let planned = PlannedLoad {
         name: "load".to_owned(),
@@ -94,6 +103,27 @@ async fn all_end_as(address: SocketAddr, host: &str, tls: serde_json::Value, ver
     let total = total(&seen);
     let named = wanted.map_or(total.succeeded, |failure| total.failed.get(&failure).copied().unwrap_or(0));
     assert_eq!(named, due(100, end_ns(&seen)), "{tls} {version}: {} succeeded, {:?}", total.succeeded, total.failed);
+    seen.segments[0].samples.iter().next().map_or_else(String::new, |(_, sample)| sample.cause.clone())
+}
+
+#[tokio::test]
+async fn each_cause_is_said_in_its_own_words() {
+    let (address, task) = server(Ways::default()).await;
+    let of = async |host, tls| all_end_as(address, host, tls, "http1", Some(Failure::Tls)).await;
+    let other = of("other.test", json!({"ca": "ca.pem"})).await;
+    assert!(other.contains("not valid for name") && other.contains("server.test"), "{other}");
+    let untrusted = of("server.test", json!({"ca": "other.pem"})).await;
+    assert!(untrusted.contains("UnknownIssuer") && untrusted.contains("`tls: {ca: FILE}`"), "{untrusted}");
+    let none = all_end_as(address, "server.test", json!({"ca": "ca.pem"}), "http2", Some(Failure::Protocol)).await;
+    assert!(none.contains("ALPN"), "{none}");
+    task.abort();
+    // HTTP to a server of TLS: it answers with an alert.
+    let (address, task) = server(Ways::default()).await;
+    let planned = planned_at(address, json!({"http": {}, "rate": "100/s"}));
+    let seen = send(planned, 50 * MS, 5_000 * MS).await;
+    let causes: Vec<_> = seen.segments[0].samples.iter().map(|(_, sample)| sample.cause.as_str()).collect();
+    assert!(causes.iter().any(|it| it.contains("speaks TLS")), "{causes:?}");
+    task.abort();
 }
 
 #[tokio::test]
@@ -143,7 +173,8 @@ async fn a_server_that_does_not_speak_tls() {
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
         }
     });
-    all_end_as(address, "server.test", json!({"ca": "ca.pem"}), "http1", Some(Failure::Tls)).await;
+    let cause = all_end_as(address, "server.test", json!({"ca": "ca.pem"}), "http1", Some(Failure::Tls)).await;
+    assert!(cause.contains("does not speak TLS") && cause.contains("`http://`"), "{cause}");
     task.abort();
 }
 

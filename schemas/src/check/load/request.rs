@@ -7,7 +7,7 @@ use super::characters::{is_of_path, is_token};
 use super::data::{Place, Rows};
 use crate::check::{Findings, name};
 use crate::diagnostic::{Code, Diagnostic, words};
-use crate::scenario::{Http, HttpRequest, RequestText};
+use crate::scenario::{Check, Http, HttpRequest, RequestText};
 
 /// A weight beyond this is a typing error.
 const MAX_WEIGHT: u32 = 1_000_000;
@@ -15,6 +15,9 @@ const MAX_WEIGHT: u32 = 1_000_000;
 pub(crate) fn http(path: &str, http: &Http, rows: &mut Rows, findings: &mut Findings<'_>) {
     headers(path, &http.headers, rows, findings);
     answer::check(path, http.check.as_ref(), false, findings);
+    if http.all_requests().iter().any(|it| it.check.as_ref().is_some_and(Check::reads_body)) {
+        plain_answers(path, &http.headers, findings);
+    }
     if http.requests.is_empty() && !findings.map.gone(&format!("{path}.requests")) {
         if let Some(alone) = http.all_requests().first() {
             request(path, alone, rows, findings);
@@ -57,6 +60,9 @@ pub(crate) fn http(path: &str, http: &Http, rows: &mut Rows, findings: &mut Find
         }
         headers(&path, &it.headers, rows, findings);
         answer::check(&path, it.check.as_ref(), false, findings);
+        if it.check.as_ref().or(http.check.as_ref()).is_some_and(Check::reads_body) {
+            plain_answers(&path, &it.headers, findings);
+        }
         request(&path, it, rows, findings);
     }
 }
@@ -123,6 +129,22 @@ fn target(path: &str, target: &RequestText, findings: &mut Findings<'_>) {
             Diagnostic::error(Code::Request, format!("`{target}` is not the path of a request"))
                 .help("a path begins with `/` and has no spaces, such as `/checkout?step=1`"),
         );
+    }
+}
+
+/// Bodies are looked at as they come: what is asked of the text of one must not be asked of a compressed one.
+pub(crate) fn plain_answers(path: &str, headers: &IndexMap<String, RequestText>, findings: &mut Findings<'_>) {
+    for (name, value) in headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("accept-encoding")) {
+        let text: String = value.texts().collect();
+        let mut codings = text.split(',').map(|coding| coding.split(';').next().unwrap_or_default().trim());
+        if codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity")) {
+            let message = format!("`{name}: {text}` lets the server compress a body that is searched");
+            findings.push(
+                &format!("{path}.headers.{name}"),
+                Diagnostic::error(Code::AnswerCheck, message)
+                    .help(format!("write `{name}: identity`, or leave the header out: bodies are not decompressed")),
+            );
+        }
     }
 }
 

@@ -77,16 +77,33 @@ fn service_address(path: &str, text: &str, findings: &mut Findings<'_>) {
     }
 }
 
+/// What to write in place of a variable of the environment, which scenarios do not read.
+fn of_shell(text: &str) -> Option<String> {
+    let (before, behind) = text.split_once("${")?;
+    let (name, rest) = behind.split_once('}')?;
+    let is_name = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let name = Some(name).filter(|name| is_name(name))?;
+    let var = name.to_ascii_lowercase();
+    Some(format!(
+        "write `\"{before}{{{{ {var} }}}}{rest}\"` with `vars: {{{var}: http://127.0.0.1:8080}}`, and give it with \
+         `--var {var}=\"${name}\"`"
+    ))
+}
+
 pub(crate) fn url_address(path: &str, text: &str, findings: &mut Findings<'_>) {
     let lower = text.to_ascii_lowercase();
     let Some(rest) = lower.strip_prefix("http://").or_else(|| lower.strip_prefix("https://")) else {
         return findings.push(
             path,
-            Diagnostic::error(Code::Url, format!("`{text}` is not an HTTP URL")).help(if text.contains("://") {
-                "use `http://` or `https://`".to_owned()
-            } else {
-                format!("write `http://{text}`")
-            }),
+            Diagnostic::error(Code::Url, format!("`{text}` is not an HTTP URL")).help(
+                if let Some(help) = of_shell(text) {
+                    help
+                } else if text.contains("://") {
+                    "use `http://` or `https://`".to_owned()
+                } else {
+                    format!("write `http://{text}`")
+                },
+            ),
         );
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();

@@ -10,7 +10,7 @@ use crate::check::expect::rules as check;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::rule::Rule;
 use crate::scenario::Secret;
-use crate::units::Duration;
+use crate::units::{Duration, Percent};
 
 pub(super) const PROMETHEUS: ExpectationFacts = ExpectationFacts {
     noun: "",
@@ -48,6 +48,11 @@ expectation! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = ["5s"]))]
         pub step: Option<Duration>,
+        /// The share of the phase's values that must be there and be numbers: with fewer the answer is `inconclusive`. NaN
+        /// and infinite values are none. Default 75%.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("examples" = ["95%"]))]
+        pub min_coverage: Option<Percent>,
         /// Headers of the request, such as `Authorization`.
         #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
         pub headers: IndexMap<String, String>,

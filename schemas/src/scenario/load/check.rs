@@ -43,6 +43,13 @@ pub struct Check {
     pub same_as: Option<String>,
 }
 
+impl Check {
+    /// Whether something is asked of the body.
+    pub const fn reads_body(&self) -> bool {
+        self.contains.is_some() || self.matches.is_some() || !self.json.is_empty()
+    }
+}
+
 /// What must hold for a text: all that is given.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

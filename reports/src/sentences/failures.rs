@@ -1,0 +1,84 @@
+//! What failed requests said, in one line each.
+
+use shakedown_schemas::result::{FailureSample, ScenarioResult};
+
+use crate::text::one_line;
+use crate::words;
+
+/// A kind of failure in one phase and load, with what one of its requests said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure<'r> {
+    /// The phase.
+    pub phase: &'r str,
+    /// The load.
+    pub load: &'r str,
+    /// How many judged requests failed like this; 0 where only others of the phase did.
+    pub count: u64,
+    /// One of them.
+    pub sample: &'r FailureSample,
+}
+
+impl Failure<'_> {
+    /// How many of what: `61 http_400`.
+    pub fn counted(&self) -> String {
+        match self.count {
+            0 => format!("{} outside the judged part", self.sample.failure),
+            count => format!("{} {}", words::count(count as f64), self.sample.failure),
+        }
+    }
+}
+
+/// Every kind of failure of every phase and load that has a sample, in the order of the phases.
+pub fn failures(scenario: &ScenarioResult) -> Vec<Failure<'_>> {
+    let mut found = Vec::new();
+    for phase in &scenario.phases {
+        for load in &phase.loads {
+            found.extend(load.samples.iter().map(|sample| Failure {
+                phase: &phase.name,
+                load: &load.load,
+                count: load.stats.errors.get(&sample.failure).copied().unwrap_or_default(),
+                sample,
+            }));
+        }
+    }
+    found
+}
+
+/// The most frequent kinds of failures, each once, with where it was most frequent.
+pub fn most_frequent(scenario: &ScenarioResult, most: usize) -> Vec<Failure<'_>> {
+    let mut all = failures(scenario);
+    all.sort_by_key(|it| std::cmp::Reverse(it.count));
+    let mut kinds: Vec<Failure<'_>> = Vec::new();
+    for it in all {
+        if kinds.len() < most && kinds.iter().all(|known| known.sample.failure != it.sample.failure) {
+            kinds.push(it);
+        }
+    }
+    kinds
+}
+
+/// What one failed request said: the cause, the status with headers, and the beginning of the body.
+pub fn said(it: &FailureSample) -> String {
+    let mut parts = Vec::new();
+    if !it.request.is_empty() {
+        parts.push(format!("request {}", it.request));
+    }
+    if !it.cause.is_empty() {
+        parts.push(one_line(&it.cause));
+    }
+    if !it.body.is_empty() {
+        parts.push(format!("body: {}{}", one_line(&it.body), if it.body_is_cut { "…" } else { "" }));
+    }
+    let head = head(it);
+    if !head.is_empty() {
+        parts.push(head);
+    }
+    parts.join("; ")
+}
+
+/// The status and the headers of an answer: `status 400, content-type: application/json`.
+pub fn head(it: &FailureSample) -> String {
+    let status = it.status.map(|status| format!("status {status}"));
+    let headers = it.headers.iter().map(|(name, value)| format!("{name}: {}", one_line(value)));
+    status.into_iter().chain(headers).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,101 @@
+//! What was seen of the answer under way, as far as a report would show it if it failed. A success costs no memory here: a
+//! slot's buffers are used again and again.
+
+use super::failure::Failed;
+use super::headers::Headers;
+use super::job::Job;
+use shakedown_observe::{SAMPLE_BODY, Sample};
+
+/// Headers that may say why an answer failed. None of them carries a credential.
+const OF_NOTE: [&str; 18] = [
+    "content-type",
+    "content-encoding",
+    "content-length",
+    "location",
+    "server",
+    "via",
+    "retry-after",
+    "allow",
+    "www-authenticate",
+    "grpc-status",
+    "grpc-message",
+    "x-request-id",
+    "x-correlation-id",
+    "x-error",
+    "x-amzn-errortype",
+    "x-ratelimit-remaining",
+    "x-cache",
+    "x-envoy-response-flags",
+];
+
+/// A value of a header is cut to this many characters.
+const VALUE: usize = 200;
+
+/// One answer, as far as it came.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    status: Option<u16>,
+    headers: Vec<(&'static str, Vec<u8>)>,
+    body: Vec<u8>,
+    /// How many bytes of the body came.
+    length: u64,
+    keeps_body: bool,
+}
+
+impl Seen {
+    /// Nothing of an answer yet.
+    pub(super) fn clear(&mut self) {
+        self.status = None;
+        self.headers.clear();
+        self.body.clear();
+        (self.length, self.keeps_body) = (0, false);
+    }
+
+    /// The status of an answer whose body begins now. The beginning of the body is kept where `keeps_body` says so.
+    pub(super) const fn begin(&mut self, status: u16, keeps_body: bool) {
+        self.status = Some(status);
+        self.keeps_body = keeps_body;
+    }
+
+    /// Takes note of headers.
+    pub(super) fn note(&mut self, headers: &(impl Headers + ?Sized)) {
+        headers.each(&mut |name, value| {
+            let is_it = |known: &&&str| known.len() == name.len() && known.eq_ignore_ascii_case(name);
+            if let Some(name) = OF_NOTE.iter().find(is_it) {
+                self.headers.push((name, value[..value.len().min(4 * VALUE)].to_vec()));
+            }
+        });
+    }
+
+    /// The next piece of the body.
+    pub(super) fn piece(&mut self, piece: &[u8]) {
+        self.length += piece.len() as u64;
+        if self.keeps_body && self.body.len() < SAMPLE_BODY {
+            let room = SAMPLE_BODY - self.body.len();
+            self.body.extend_from_slice(&piece[..room.min(piece.len())]);
+        }
+    }
+
+    /// How far the answer came, in words.
+    pub(super) fn progress(&self, sent: bool) -> String {
+        match (self.status, sent) {
+            (Some(_), _) => format!("the answer began and did not end; {} bytes of its body came", self.length),
+            (None, true) => "the request was sent and no byte of an answer came".to_owned(),
+            (None, false) => "no connection was made".to_owned(),
+        }
+    }
+
+    /// The request that failed, as a report may show it.
+    pub(super) fn sample(&self, job: &Job, request: &str, failed: &Failed) -> Sample {
+        let text = |value: &[u8]| String::from_utf8_lossy(value).chars().take(VALUE).collect();
+        Sample {
+            due_ns: job.due_ns,
+            request: request.to_owned(),
+            status: self.status,
+            headers: self.headers.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect(),
+            body: self.body.clone(),
+            is_cut: self.keeps_body && self.length > self.body.len() as u64,
+            cause: failed.cause.chars().take(2 * SAMPLE_BODY).collect(),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What is kept of failed requests: one of each kind, with what its answer or its error said.
+
+use shakedown_fakes::Answer;
+
+use super::*;
+use shakedown_observe::Sample;
+
+/// The samples of a load that is sent to this server for a moment.
+async fn samples(server: &MemoryServer, load: serde_json::Value) -> Vec<(Failure, Sample)> {
+    let seen = send_paused(wired(server, &plan(load)), 100 * MS, 20_000 * MS).await;
+    seen.segments.iter().flat_map(|it| it.samples.iter()).map(|(kind, sample)| (kind, sample.clone())).collect()
+}
+
+/// That of a load whose requests all fail alike.
+async fn sample(server: &MemoryServer, load: serde_json::Value) -> (Failure, Sample) {
+    let mut all = samples(server, load).await;
+    assert_eq!(all.len(), 1, "{all:?}");
+    all.remove(0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_of_a_refused_request_is_kept_once() {
+    let body = format!(r#"{{"error": "Unsupported parameter: 'max_tokens'"}}{}"#, "x".repeat(2_000));
+    let server = MemoryServer::new(move |_| {
+        let headers = [("content-type", "application/json"), ("x-request-id", "7"), ("set-cookie", "a=b")];
+        Answer::with_headers(400, &headers, body.clone())
+    });
+    let (kind, it) = sample(&server, json!({"http": {}, "rate": "100/s"})).await;
+    assert_eq!((kind, it.status, it.due_ns), (Failure::Status(400), Some(400), 0));
+    assert!(it.body.starts_with(br#"{"error": "Unsupported"#) && it.body.len() == 512 && it.is_cut);
+    let names: Vec<&str> = it.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["content-length", "content-type", "x-request-id"]);
+    assert_eq!(it.cause, "expected a status of 200 to 299");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_condition_that_failed_is_said_with_what_was_expected_and_found() {
+    let server = MemoryServer::new(|request| {
+        let kind = if request.target() == "/html" { "text/html" } else { "application/json" };
+        Answer::with_headers(200, &[("content-type", kind)], r#"{"status": "degraded", "n": [1, 2]}"#)
+    });
+    for (path, check, cause) in [
+        ("/", json!({"contains": "ok"}), "`check.contains`: expected `ok`, which is not in the body"),
+        ("/", json!({"matches": "^ok"}), "`check.matches`: nothing in the body matches the expression"),
+        ("/", json!({"status": [201, 204]}), "`check.status`: expected 201 or 204, found 200"),
+        (
+            "/",
+            json!({"json": [{"path": "$.status", "equals": "ok"}]}),
+            "`check.json` `$.status`: expected `\"ok\"`, found `\"degraded\"`",
+        ),
+        (
+            "/",
+            json!({"json": [{"path": "$.n[*]", "equals": 3}]}),
+            "`check.json` `$.n[*]`: expected `3`, found `1`, `2`",
+        ),
+        (
+            "/",
+            json!({"json": [{"path": "$.x", "exists": true}]}),
+            "`check.json` `$.x`: expected something, found nothing there",
+        ),
+        (
+            "/html",
+            json!({"headers": {"content-type": {"contains": "json"}}}),
+            "`check.headers` `content-type`: expected to contain `json`, found `text/html`",
+        ),
+        (
+            "/",
+            json!({"headers": {"x-ok": {"exists": true}}}),
+            "`check.headers` `x-ok`: expected one, found no such header",
+        ),
+    ] {
+        let (_, it) = sample(&server, json!({"http": {"path": path, "check": check}, "rate": "100/s"})).await;
+        assert_eq!(it.cause, cause, "{check}");
+        assert!(it.body.starts_with(b"{\"status\"") && !it.is_cut && it.status == Some(200), "{it:?}");
+        assert!(it.headers.iter().any(|(name, _)| name == "content-type"), "{it:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_far_an_answer_came_is_said() {
+    let server = server::in_memory();
+    for (path, kind, cause) in [
+        ("/never", Failure::Timeout, "the request was sent and no byte of an answer came"),
+        ("/never-ends", Failure::Timeout, "the answer began and did not end; 5 bytes of its body came"),
+        ("/close", Failure::Closed, "the server closed the connection before it answered"),
+        ("/short", Failure::Truncated, "the server closed the connection before the body was whole"),
+        ("/garbage", Failure::Protocol, "the answer does not begin as HTTP/1.1"),
+        ("/bad-chunks", Failure::Protocol, "the body is not in chunks, as its head says"),
+        ("/flood", Failure::Protocol, "the head of the answer is longer than 64 KiB"),
+    ] {
+        let load = json!({"http": {"path": path}, "rate": "20/s", "timeout": "1s"});
+        let (found, it) = sample(&server, load).await;
+        assert_eq!((found, it.cause.as_str()), (kind, cause), "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_event_that_ends_a_stream_is_kept() {
+    let server = server::in_memory();
+    let mut load = openai("mid-error", true);
+    load["openai"]["url"] = "http://server.test/mid-error".into();
+    let mut planned = plan(load);
+    planned.endpoint.base = "http://server.test/mid-error".to_owned();
+    let seen = send_paused(wired(&server, &planned), 100 * MS, 20_000 * MS).await;
+    let (kind, it) = seen.segments[0].samples.iter().next().unwrap();
+    assert_eq!(kind, Failure::ApiError);
+    assert!(it.cause.contains("worker lost") && it.body.starts_with(b"data: "), "{it:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_phase_has_its_own() {
+    let server = server::in_memory();
+    let engine = wired(&server, &plan(json!({"http": {"path": "/status/503"}, "rate": "100/s"})));
+    let during = async |_: &mut Engine, marks: &Marks| {
+        sleep(100 * MS).await;
+        marks.begin(Mark { at_ns: 100_000_000, phase: 1, part: Part::Judged });
+        sleep(100 * MS).await;
+    };
+    let seen = paused(engine, during, 1_000 * MS).await;
+    let due: Vec<Vec<u64>> =
+        seen.segments.iter().map(|it| it.samples.iter().map(|(_, sample)| sample.due_ns).collect()).collect();
+    assert_eq!(due, [vec![0], vec![100_000_000]]);
+    let (_, first) = seen.segments[1].samples.iter().next().unwrap();
+    assert_eq!(first.body, b"no");
+}
+
+#[tokio::test]
+async fn a_refused_connection_says_so() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let seen = send(planned_at(address, json!({"http": {}, "rate": "50/s"})), 50 * MS, 1_000 * MS).await;
+    let (kind, it) = seen.segments[0].samples.iter().next().unwrap();
+    assert!(kind == Failure::Refused && it.cause.contains("refused"), "{it:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_may_have_more_than_a_hundred_headers() {
+    let names: Vec<String> = (0..250).map(|number| format!("x-{number}")).collect();
+    let server = MemoryServer::new(move |_| {
+        let headers: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "v")).collect();
+        Answer::with_headers(200, &headers, "ok")
+    });
+    let load = json!({"http": {"check": {"headers": {"x-249": {"equals": "v"}}}}, "rate": "100/s"});
+    let seen = send_paused(wired(&server, &plan(load)), 100 * MS, 1_000 * MS).await;
+    assert_eq!(total(&seen).failed, Default::default());
+}
