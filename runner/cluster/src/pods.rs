@@ -252,7 +252,7 @@ mod tests {
             assert_eq!(choose(&pods(of), &share(text), 7, "f").unwrap().len(), expected, "{text} of {of}");
         }
         let five = PodSelector { count: Some(5), ..PodSelector::default() };
-        assert!(choose(&pods(2), &five, 7, "f").unwrap_err().contains("wants 5 pods and only 2 match: pod-0, pod-1"));
+        assert!(choose(&pods(2), &five, 7, "f").unwrap_err().contains("needs 5 pods, but only 2 match: pod-0, pod-1"));
     }
 
     #[test]

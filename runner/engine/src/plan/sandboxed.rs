@@ -319,7 +319,7 @@ async fn standing_policies_are_refused_by_name() {
         (
             "deny-all",
             serde_json::json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}),
-            "would open what is closed",
+            "would open closed links",
         ),
         (
             "allow-all",
