@@ -187,12 +187,12 @@ fn judged(
             }
             match read {
                 Err(NoAnswer::Failed(words)) => return Err((Failure::ApiError, Some(words))),
-                Err(NoAnswer::NotJson) => return Err((Failure::Protocol, Some(object::words(body.bytes())))),
+                Err(NoAnswer::NotJson) => return Err((Failure::Protocol, Some(object::unreadable(body.bytes())))),
                 Ok(_) if asked.kind == Kind::Stream => {
                     return Err((Failure::BrokenStream, Some("the answer is no stream".to_owned())));
                 }
                 Ok(object) if object.choices == 0 => {
-                    return Err((Failure::Protocol, Some(object::words(body.bytes()))));
+                    return Err((Failure::Protocol, Some(object::unreadable(body.bytes()))));
                 }
                 Ok(object) => *tokens = object.tokens,
             }

@@ -83,6 +83,7 @@ impl<'l> Exchange<'l> {
         self.handle.told(Told { is_stream, finish: outcome.finish, is_repeated: outcome.is_repeated });
         self.handle.peculiar(outcome.odd);
         let words = self.refused.or(outcome.words).unwrap_or_default();
-        self.handle.answered(outcome.failure.map(|kind| Failed::new(kind, words)))
+        let cause = |kind| if kind == Failure::ApiError { format!("the server says: {words}") } else { words };
+        self.handle.answered(outcome.failure.map(|kind| Failed::new(kind, cause(kind))))
     }
 }

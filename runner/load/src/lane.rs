@@ -23,10 +23,10 @@ use super::failure::Failed;
 use super::job::Job;
 use super::names::Names;
 use super::pacing::Starter;
-use super::record::{Ledger, News, Reached};
+use super::record::{Ledger, News, Reached, place_of};
 use super::slot::{Ended, Gauges, Slot};
 use super::target::Target;
-use shakedown_observe::{Failure, Marks};
+use shakedown_observe::{Failure, Known, Marks};
 
 /// So many connections may be in the making at once, per load and thread. One that takes longer than
 /// [`super::connection::YOUNG`] is waiting for the network, costs nothing, and no longer counts. Few, because an engine that
@@ -113,11 +113,14 @@ pub(super) struct Lane {
     pub(super) buffer: RefCell<Box<[u8]>>,
 }
 
+/// Where a request is counted: the beginning of its stretch, and the phase of the fault that struck while it was in flight.
+type Place = (u64, Option<usize>);
+
 #[derive(Debug)]
 struct State {
     starter: Starter,
-    /// The version of the marks that it follows.
-    marks: u64,
+    /// The marks that it follows, and the strikes.
+    known: Known,
     /// The number of the next request: the lanes' requests take turns, as those of their schedules do.
     next_number: u64,
     /// Due and not yet with a connection, in order of being due.
@@ -138,9 +141,8 @@ struct State {
     /// How many requests were issued, and what became of them since the last count.
     issued: u64,
     news: News,
-    /// Where the stretches of the timeline begin, and the kinds of failures of which each has a sample.
-    stretches: Vec<u64>,
-    sampled: HashSet<(u64, Failure)>,
+    /// The kinds of failures of which there is a sample, with the places where they are counted.
+    sampled: HashSet<(Place, Failure)>,
     /// How many connections there are, however many streams each has.
     connections: usize,
     /// The addresses of a followed service when they were looked at last.
@@ -158,11 +160,10 @@ impl State {
         self.starter.is_open() && self.slots.len() >= self.most_slots
     }
 
-    /// Where the stretch of a moment begins, if it has no failure of this kind yet.
-    fn unseen(&self, due_ns: u64, kind: Failure) -> Option<u64> {
-        let following = self.stretches.partition_point(|begin_ns| *begin_ns <= due_ns);
-        let begin_ns = following.checked_sub(1).map_or(0, |at| self.stretches[at]);
-        (!self.sampled.contains(&(begin_ns, kind))).then_some(begin_ns)
+    /// Where a failure is counted, if there is none of this kind yet.
+    fn unseen(&self, due_ns: u64, end_ns: u64, kind: Failure) -> Option<Place> {
+        let place = place_of(&self.known.marks, &self.known.strikes, due_ns, end_ns);
+        (!self.sampled.contains(&(place, kind))).then_some(place)
     }
 
     /// From when on another connection may be opened.
@@ -189,7 +190,7 @@ impl Lane {
             state: RefCell::new(State {
                 starter: start.starter,
                 // None of theirs: the first tick takes them up, whatever they are.
-                marks: u64::MAX,
+                known: Known { version: u64::MAX, ..Known::default() },
                 next_number: start.of_all.0 as u64,
                 waiting: VecDeque::new(),
                 open: 0,
@@ -205,7 +206,6 @@ impl Lane {
                 stop_ns: u64::MAX,
                 issued: 0,
                 news: News::default(),
-                stretches: Vec::new(),
                 sampled: HashSet::new(),
                 connections: 0,
                 followed: start.target.addresses.now(),
@@ -246,11 +246,10 @@ impl Lane {
             state.may_grow_ns = state.may_grow_ns.max(now_ns + BUSY_PAUSE_NS + GROWTH_AT_ONCE * GROWTH_NS);
         }
         // After the look at the clock: all marks up to that moment are known.
-        if let Some(known) = self.marks.unless(state.marks) {
-            state.marks = known.version;
+        if let Some(known) = self.marks.unless(state.known.version) {
             state.stop_ns = known.end_ns.unwrap_or(u64::MAX).min(state.stop_ns);
-            state.stretches = known.marks.iter().map(|mark| mark.at_ns).collect();
             state.starter.follow(&known.marks, now_ns);
+            state.known = known;
         }
         if self.target.is_followed {
             self.follow(&mut state);
@@ -484,7 +483,7 @@ impl Lane {
         if let Some(mut job) = job {
             job.end_lateness(now_ns);
             let failed = failed.unwrap_or_else(|| self.no_connection());
-            self.keep_unsent(&mut state, &job, &failed);
+            self.keep_unsent(&mut state, &job, now_ns, &failed);
             self.end(&mut state, Ended::unsent(job), Some(failed.kind), now_ns);
         }
         drop(state);

@@ -314,6 +314,13 @@ fn strike_after(marks: &[Mark], strikes: &[Strike], at_ns: u64) -> Option<Strike
     strikes.iter().find(|strike| strike.at_ns > at_ns && !is_own(strike)).copied()
 }
 
+/// Where the stretch of a request begins that ended, and the phase of the fault that struck while it was in flight.
+pub(super) fn place_of(marks: &[Mark], strikes: &[Strike], due_ns: u64, end_ns: u64) -> (u64, Option<usize>) {
+    let (begin_ns, _) = stretch_of(marks, due_ns);
+    let strike = strike_after(marks, strikes, due_ns).filter(|strike| end_ns > strike.at_ns);
+    (begin_ns, strike.map(|strike| strike.phase))
+}
+
 impl State {
     fn count(&mut self, news: &mut News, marks: &[Mark], strikes: &[Strike], now_ns: u64) {
         // Neighbours share a cell, so that each cell is looked up once. They are nearly in order already.
@@ -367,8 +374,11 @@ impl State {
             *reached = Reached::new(reached.address);
         }
         for (failure, sample) in news.samples.drain(..) {
-            let (begin, _) = stretch_of(marks, sample.due_ns);
-            self.stretch(begin).samples.keep(failure, sample);
+            let stretch = match place_of(marks, strikes, sample.due_ns, sample.end_ns) {
+                (begin, Some(phase)) => self.in_flight(begin, phase),
+                (begin, None) => self.stretch(begin),
+            };
+            stretch.samples.keep(failure, sample);
         }
         let in_flight = self.in_flight.values_mut().map(|(_, stretch)| stretch);
         for stretch in self.stretches.values_mut().chain(in_flight) {

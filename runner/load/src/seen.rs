@@ -86,10 +86,11 @@ impl Seen {
     }
 
     /// The request that failed, as a report may show it.
-    pub(super) fn sample(&self, job: &Job, request: &str, failed: &Failed) -> Sample {
+    pub(super) fn sample(&self, job: &Job, end_ns: u64, request: &str, failed: &Failed) -> Sample {
         let text = |value: &[u8]| String::from_utf8_lossy(value).chars().take(VALUE).collect();
         Sample {
             due_ns: job.due_ns,
+            end_ns,
             request: request.to_owned(),
             status: self.status,
             headers: self.headers.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect(),

@@ -16,6 +16,8 @@ const MOST_KINDS: usize = 24;
 pub struct Sample {
     /// When it was due, in nanoseconds since the load's start.
     pub due_ns: u64,
+    /// When it ended, in nanoseconds since the load's start.
+    pub end_ns: u64,
     /// The request's name; empty for a load of one request.
     pub request: String,
     /// The status of its answer; none without one.

@@ -6,7 +6,7 @@ use super::assembled::Assembled;
 use super::echo::Echo;
 use super::found::{Asked, Found};
 use super::kept::{MAX_JSON, Room};
-use super::object::{NoAnswer, words};
+use super::object::{NoAnswer, unreadable, words};
 use crate::sse::{ERROR, Event, Parser};
 use shakedown_observe::{Failure, Peculiarity};
 
@@ -132,7 +132,7 @@ impl Progress {
             Err(NoAnswer::Failed(words)) => found.fail(Failure::ApiError, Some(words)),
             // Other kinds of events, such as `ping`, are not the API's.
             Err(NoAnswer::NotJson) if !name.is_empty() && name != b"message" => found.odd.add(Peculiarity::OtherEvents),
-            Err(NoAnswer::NotJson) => found.fail(Failure::Protocol, Some(words(data))),
+            Err(NoAnswer::NotJson) => found.fail(Failure::Protocol, Some(unreadable(data))),
         }
     }
 }

@@ -82,6 +82,14 @@ pub(super) fn words(bytes: &[u8]) -> String {
     }
 }
 
+/// What is wrong with an answer or event that is none of the API, with what it says.
+pub(super) fn unreadable(bytes: &[u8]) -> String {
+    match words(bytes) {
+        words if words.is_empty() => "the answer is empty".to_owned(),
+        words => format!("the answer is none of the API: {words}"),
+    }
+}
+
 /// The failure that the value of an `error` reports, if any.
 fn failure(error: &Value, odd: &mut Peculiarities) -> Option<String> {
     if !is_nothing(error) {

@@ -32,7 +32,7 @@ impl Lane {
         if let Some(mut job) = state.waiting.pop_front() {
             job.end_lateness(now_ns);
             if failure == Failure::Timeout {
-                self.keep_unsent(state, &job, &self.no_connection());
+                self.keep_unsent(state, &job, now_ns, &self.no_connection());
             }
             self.end(state, Ended::unsent(job), Some(failure), now_ns);
         }
@@ -45,10 +45,10 @@ impl Lane {
     }
 
     /// Keeps a failure that came before anything of an answer.
-    pub(super) fn keep_unsent(&self, state: &mut State, job: &Job, failed: &Failed) {
-        if let Some(begin_ns) = state.unseen(job.due_ns, failed.kind) {
-            state.sampled.insert((begin_ns, failed.kind));
-            let sample = Seen::default().sample(job, self.request_name(job), failed);
+    pub(super) fn keep_unsent(&self, state: &mut State, job: &Job, now_ns: u64, failed: &Failed) {
+        if let Some(place) = state.unseen(job.due_ns, now_ns, failed.kind) {
+            state.sampled.insert((place, failed.kind));
+            let sample = Seen::default().sample(job, now_ns, self.request_name(job), failed);
             state.news.samples.push((failed.kind, sample));
         }
     }
@@ -59,9 +59,10 @@ impl Lane {
         &requests.at(requests.choose(job.number)).name
     }
 
-    /// Whether this would be the first failure of its kind in the stretch in which the slot's request was due.
+    /// Whether this would be the first failure of its kind where the slot's request is counted.
     pub(crate) fn wants(&self, slot: &Slot, kind: Failure) -> bool {
-        slot.job().is_some_and(|job| self.state.borrow().unseen(job.due_ns, kind).is_some())
+        let now_ns = self.now_ns();
+        slot.job().is_some_and(|job| self.state.borrow().unseen(job.due_ns, now_ns, kind).is_some())
     }
 
     /// More is known of a request that failed.
@@ -69,14 +70,20 @@ impl Lane {
         self.state.borrow_mut().news.samples.push((kind, sample));
     }
 
+    /// How long a request took that ends now.
+    fn took_ns(&self, job: &Job, failure: Option<Failure>, now_ns: u64) -> u64 {
+        let took_ns = now_ns.saturating_sub(job.due_ns);
+        if failure == Some(Failure::Timeout) && self.patience_ns > self.timeout_ns {
+            // However long it was listened to, its client gave it up at its timeout.
+            return took_ns.min(self.timeout_ns);
+        }
+        took_ns
+    }
+
     /// Counts a request that ended. A closed-loop worker issues its next one.
     pub(super) fn end(&self, state: &mut State, ended: Ended, failure: Option<Failure>, now_ns: u64) {
         let Ended { job, tokens, first_byte_us, is_stuck, told } = ended;
-        let mut took_ns = now_ns.saturating_sub(job.due_ns);
-        if failure == Some(Failure::Timeout) && self.patience_ns > self.timeout_ns {
-            // However long it was listened to, its client gave it up at its timeout.
-            took_ns = took_ns.min(self.timeout_ns);
-        }
+        let took_ns = self.took_ns(&job, failure, now_ns);
         if self.target.requests.have_names() {
             self.gauges.count(self.target.requests.choose(job.number), failure.is_some());
         }
@@ -188,9 +195,10 @@ impl Lane {
         let ended = slot.take()?;
         let mut state = self.state.borrow_mut();
         let sample = failed.as_ref().and_then(|failed| {
-            let begin_ns = state.unseen(ended.job.due_ns, failed.kind)?;
-            state.sampled.insert((begin_ns, failed.kind));
-            let sample = slot.seen.borrow().sample(&ended.job, self.request_name(&ended.job), failed);
+            let end_ns = ended.job.due_ns + self.took_ns(&ended.job, Some(failed.kind), now_ns);
+            let place = state.unseen(ended.job.due_ns, end_ns, failed.kind)?;
+            state.sampled.insert((place, failed.kind));
+            let sample = slot.seen.borrow().sample(&ended.job, end_ns, self.request_name(&ended.job), failed);
             state.news.samples.push((failed.kind, sample.clone()));
             Some((failed.kind, sample))
         });

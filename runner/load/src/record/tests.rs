@@ -237,7 +237,9 @@ fn what_is_in_flight_when_a_fault_strikes_is_apart() {
     let stalled = Record { failure: Some(Failure::Stalled), ..took(600, 400) };
     let records = vec![took(400, 300), took(450, 700), stalled, took(700, 50), took(850, 300), took(1200, 9_000)];
     let gaps = vec![Gap { due_ns: 450 * ms, gap_us: 7, count: 1 }, Gap { due_ns: 850 * ms, gap_us: 9, count: 1 }];
-    let mut news = News { records, gaps, ..News::default() };
+    let sample = |due_ms: u64, end_ms: u64| Sample { due_ns: due_ms * ms, end_ns: end_ms * ms, ..Sample::default() };
+    let samples = vec![(Failure::Stalled, sample(600, 1000)), (Failure::Stalled, sample(610, 700))];
+    let mut news = News { records, gaps, samples, ..News::default() };
     marks.begin(mark(1000 * ms, 1, Part::Judged));
     ledger.take(&mut news, 7, 11_000 * ms);
     marks.begin(mark(20_000 * ms, 2, Part::Judged));
@@ -262,6 +264,9 @@ fn what_is_in_flight_when_a_fault_strikes_is_apart() {
     let gaps: Vec<u64> =
         seen.segments.iter().map(|it| it.cells.iter().map(|cell| cell.token_gaps.len()).sum()).collect();
     assert_eq!(gaps, [0, 1, 0, 0, 1, 0, 0]);
+    let sampled = |it: &Segment| it.samples.iter().map(|(_, sample)| sample.due_ns / ms).collect::<Vec<_>>();
+    assert_eq!(seen.segments.iter().map(sampled).collect::<Vec<_>>().concat(), [610, 600]);
+    assert_eq!((sampled(&seen.segments[2]), sampled(&seen.segments[3])), (vec![610], vec![600]));
     let stretches = seen.stretches();
     assert_eq!(stretches.iter().map(requests).collect::<Vec<_>>(), [3, 2, 1, 1, 0]);
     assert_eq!(stretches[0].cells[1].requests(), 2, "each where it was due");

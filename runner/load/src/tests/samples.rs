@@ -3,7 +3,7 @@
 use shakedown_fakes::Answer;
 
 use super::*;
-use shakedown_observe::Sample;
+use shakedown_observe::{Sample, Segment};
 
 /// The samples of a load that is sent to this server for a moment.
 async fn samples(server: &MemoryServer, load: serde_json::Value) -> Vec<(Failure, Sample)> {
@@ -107,6 +107,61 @@ async fn the_event_that_ends_a_stream_is_kept() {
     assert!(it.cause.contains("worker lost") && it.body.starts_with(b"data: "), "{it:?}");
 }
 
+/// What an `openai` load's sample says whose server answers each request with this stream, or with this object.
+async fn said(kind: &'static str, body: &'static str, check: serde_json::Value) -> (Failure, String) {
+    let server = MemoryServer::new(move |_| Answer::with_headers(200, &[("content-type", kind)], body));
+    let openai = json!({"model": "m", "prompt": "p", "stream": kind == "text/event-stream", "check": check});
+    let (kind, it) = sample(&server, json!({"openai": openai, "rate": "100/s"})).await;
+    (kind, it.cause)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_servers_own_words_are_the_cause() {
+    let (sse, json) = ("text/event-stream", "application/json");
+    let none = || json!({});
+    for (kind, body, check, failure, cause) in [
+        (
+            sse,
+            "error: {\"code\":500,\"message\":\"context shift failed\"}\n\ndata: [DONE]\n\n",
+            none(),
+            Failure::ApiError,
+            "the server says: context shift failed",
+        ),
+        (
+            sse,
+            "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"abort\"}]}\n\ndata: [DONE]\n\n",
+            none(),
+            Failure::FinishAbort,
+            "`finish_reason` is `abort`",
+        ),
+        (
+            sse,
+            "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n",
+            none(),
+            Failure::BrokenStream,
+            "the stream ended without `[DONE]`",
+        ),
+        (
+            sse,
+            "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n\n",
+            json!({"contains": "hello"}),
+            Failure::Check,
+            "`check.contains`: expected `hello`, which is not in the body",
+        ),
+        (
+            sse,
+            "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n\n",
+            json!({"json": [{"path": "$.choices[0].message.content", "equals": "b"}]}),
+            Failure::Check,
+            "`check.json` `$.choices[0].message.content`: expected `\"b\"`, found `\"a\"`",
+        ),
+        (json, "upstream down", none(), Failure::Protocol, "the answer is none of the API: upstream down"),
+        (json, "", none(), Failure::Protocol, "the answer is empty"),
+    ] {
+        assert_eq!(said(kind, body, check).await, (failure, cause.to_owned()), "{body}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_phase_has_its_own() {
     let server = server::in_memory();
@@ -122,6 +177,25 @@ async fn every_phase_has_its_own() {
     assert_eq!(due, [vec![0], vec![100_000_000]]);
     let (_, first) = seen.segments[1].samples.iter().next().unwrap();
     assert_eq!(first.body, b"no");
+}
+
+/// A request that a fault strikes while it is in flight has a sample, although another of its stretch failed alike before.
+#[tokio::test(start_paused = true)]
+async fn those_in_flight_when_a_fault_strikes_have_their_own() {
+    let server = server::in_memory();
+    let load = json!({"http": {"path": "/never"}, "rate": "20/s", "timeout": "1s"});
+    let strike = 1_020_000_000;
+    let during = async |_: &mut Engine, marks: &Marks| {
+        sleep(1_020 * MS).await;
+        marks.begin(Mark { at_ns: strike, phase: 1, part: Part::Injecting });
+        marks.strike_now(1, || strike);
+        sleep(10 * MS).await;
+    };
+    let seen = paused(wired(&server, &plan(load)), during, 5_000 * MS).await;
+    let due = |it: &Segment| it.samples.iter().map(|(_, sample)| sample.due_ns / 1_000_000).collect::<Vec<_>>();
+    let found: Vec<_> = seen.segments.iter().map(|it| (it.mark.phase, it.mark.part, due(it))).collect();
+    let expected = [(0, Part::Judged, vec![0]), (1, Part::InFlight, vec![50]), (1, Part::Injecting, vec![])];
+    assert_eq!(found, expected);
 }
 
 #[tokio::test]
