@@ -126,7 +126,10 @@ async fn a_worker_whose_clock_is_off_is_dropped_until_it_is_right_again() {
     town.await_workers(1).await;
     assert_eq!(town.complete(2).await.0, StatusCode::OK, "the other one answers");
     let said = town.written("frontend");
-    assert!(said.iter().any(|line| line.contains("heartbeats of worker w0 are ignored: their time is 600 s off")), "{said:?}");
+    assert!(
+        said.iter().any(|line| line.contains("heartbeats of worker w0 are ignored: their time is 600 s off")),
+        "{said:?}"
+    );
     ailments.heal("late");
     town.await_workers(2).await;
     // To a frontend that is off itself, all others are.
