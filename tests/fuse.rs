@@ -38,7 +38,7 @@ const TWO: &str = r#"version: 1
 name: two
 namespace: NAMESPACE
 load:
-  requests: {http: {url: "URL"}, rate: 20/s, timeout: 2s}
+  requests: {http: {url: "URL"}, rate: 40/s, timeout: 2s}
 phases:
   - name: one
     duration: 1s

@@ -125,8 +125,8 @@ phases:
   - name: cut
     duration: 8s
     faults:
-      # Nobody listens on this port: the cut acts, and no request can notice.
-      useless: {{partition: {{pods: {{prefix: vllm-agg-0-vllmdecodeworker, count: 1}}, from: [{{service: nats, ports: [9]}}], prove: applied}}}}
+      # The workers do not use these addresses: the cut acts, and no request can notice.
+      useless: {{partition: {{pods: {{prefix: vllm-agg-0-vllmdecodeworker, count: 1}}, from: [{{cidr: 203.0.113.0/24}}], prove: applied}}}}
     effect: {{success_rate: {{max: 50%}}}}
     expect:
       - throughput_ratio: {{to: baseline, min: 0.1}}

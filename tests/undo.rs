@@ -25,7 +25,7 @@ const STANDING: &str = r#"version: 1
 name: standing
 namespace: NAMESPACE
 load:
-  requests: {http: {url: "URL"}, rate: 20/s, timeout: 2s}
+  requests: {http: {url: "URL"}, rate: 40/s, timeout: 2s}
 phases:
   - name: before
     duration: 300ms
@@ -45,7 +45,7 @@ const BRIEF: &str = r#"version: 1
 name: brief
 namespace: NAMESPACE
 load:
-  requests: {http: {url: "URL"}, rate: 20/s, timeout: 2s}
+  requests: {http: {url: "URL"}, rate: 40/s, timeout: 2s}
 phases:
   - name: cut
     duration: 1s
@@ -61,7 +61,7 @@ const OUTAGE: &str = r#"version: 1
 name: outage
 namespace: NAMESPACE
 load:
-  requests: {http: {url: "URL"}, rate: 20/s, timeout: 2s}
+  requests: {http: {url: "URL"}, rate: 40/s, timeout: 2s}
 phases:
   - name: before
     duration: 1s
@@ -85,7 +85,7 @@ const SHARED: &str = r#"version: 1
 name: shared
 namespace: NAMESPACE
 load:
-  requests: {http: {url: "URL"}, rate: 20/s, timeout: 2s}
+  requests: {http: {url: "URL"}, rate: 40/s, timeout: 2s}
 phases:
   - name: cut
     duration: 12s

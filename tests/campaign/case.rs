@@ -26,7 +26,7 @@ fn scenario(more: &str) -> String {
 name: campaign
 namespace: NAMESPACE
 load:
-  requests: {{http: {{url: "URL"}}, rate: 20/s, timeout: 2s}}
+  requests: {{http: {{url: "URL"}}, rate: 40/s, timeout: 2s}}
 phases:
   - name: before
     duration: 300ms

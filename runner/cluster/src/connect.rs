@@ -6,7 +6,8 @@ use std::time::Duration;
 use shakedown_schemas::result::ClusterInfo;
 
 use super::capabilities::{Capabilities, is_sandbox};
-use super::config::{ConnectOptions, configuration};
+use super::config::configuration;
+use super::options::ConnectOptions;
 use super::{Cluster, ClusterError, error::chain, transport};
 
 /// Connects and asks for the version, within 10 s.

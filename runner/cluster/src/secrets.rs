@@ -6,8 +6,8 @@ use kube::config::{AuthInfo, ExecConfig};
 use serde_json::Value;
 use shakedown_schemas::read_file;
 
-use super::ConnectOptions;
 use super::config::kubeconfig;
+use super::options::ConnectOptions;
 
 /// The token that a pod reaches the API server with.
 const IN_CLUSTER: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";

@@ -12,8 +12,9 @@ use kube::client::Body;
 use serde_json::{Value, json};
 
 use super::ClusterError;
-use super::config::{ConnectOptions, configuration};
+use super::config::configuration;
 use super::error::chain;
+use super::options::ConnectOptions;
 
 /// How often credentials are read again at most: reading them may start a plugin.
 const RENEWAL: Duration = Duration::from_secs(2);

@@ -132,8 +132,9 @@ impl Fuses {
         self.made.insert(namespace.clone(), fuse);
         let sent = Instant::now();
         let created = cluster.create(Kind::Job, &namespace, job).await.map_err(|error| match error {
-            // The account was asked for above, so this is admission's word.
-            ClusterError::Forbidden { .. } => FuseError::Refused(error),
+            // The account's permission was checked above, so admission refused it: a webhook with any status, a
+            // ValidatingAdmissionPolicy with 422.
+            ClusterError::Forbidden { .. } | ClusterError::Other { transient: false, .. } => FuseError::Refused(error),
             error => FuseError::Cluster(error),
         })?;
         if let Some(problem) = dropped(job, &created) {

@@ -2,10 +2,9 @@
 //! for a 503 waits as long as one that waits 10 s for an answer.
 //!
 //! - Every request that was due counts with the time until its outcome; one that timed out with its timeout, which is a
-//! lower bound.
+//!   lower bound.
 //! - A failure that was quicker than the percentile that is asked for says nothing about how long an answer takes: it
-//! is left
-//!   out, as the observations that are censored before the moment in question are from a reduced-sample estimate (Kaplan and
+//!   is left out, as the observations that are censored before the moment in question are from a reduced-sample estimate (Kaplan and
 //!   Meier, "Nonparametric Estimation from Incomplete Observations", Journal of the American Statistical Association 53,
 //!   1958). Else half of the requests refused at once would make a service look twice as fast.
 //! - `of: successes` leaves out all failures, those that were given up as well.

@@ -5,7 +5,7 @@
 //! [`FLOOR_US`]; [`SHARE`]), with a chance of less than one in a thousand, where neighbouring windows count as far as
 //! they are independent of each other (their lag-one correlation).
 //! - Trend: Theil and Sen's slope (Sen 1968) for its size, and how many standard errors of a slope it is for its
-//! chance.
+//!   chance.
 //! - Change point: Pettitt's test ("A non-parametric approach to the change-point problem", Applied Statistics 28(2),
 //!   1979) for its place and chance, the medians before and after it for its size, and how many standard errors apart
 //!   they are.

@@ -72,6 +72,10 @@ pub struct Front {
 }
 
 /// The other end of the links that are cut.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a plan has a handful of peers, and a box would cost each reader more than memory"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Peer {
     /// Pods of one namespace: those that the selector matches, now and later. For a service, its own selector. Pods

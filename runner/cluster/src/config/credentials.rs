@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use kube::config::AuthInfo;
 
 use super::plugin;
-use crate::ClusterError;
+use crate::error::ClusterError;
 
 /// Replaces `tokenFile` and `exec` by the token or the certificate that they yield.
 ///

@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 
 use kube::config::{AuthInfo, Cluster, Kubeconfig, KubeconfigError};
 
-use super::ConnectOptions;
-use crate::ClusterError;
-use crate::error::chain;
+use crate::error::{ClusterError, chain};
+use crate::options::ConnectOptions;
 
 /// A context with its cluster and its user.
 pub(super) struct Selection {

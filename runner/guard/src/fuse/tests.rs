@@ -81,12 +81,15 @@ fn what_keeps_a_job_from_completing_is_said() {
 
 #[tokio::test(start_paused = true)]
 async fn admission_is_told_from_the_cluster_and_its_words_are_kept() {
-    let (_, cluster) = server(|_, asked| match asked.starts_with("POST") {
-        true => Fate::Refused(403),
-        false => Fate::Answered,
-    });
-    let error = Fuses::default().light(&cluster, &wanted()).await.unwrap_err().to_string();
-    assert!(error.contains("refused by the test") && error.contains("--fuse-image"), "{error}");
+    // A webhook, and a ValidatingAdmissionPolicy.
+    for status in [403, 422] {
+        let (_, cluster) = server(move |_, asked| match asked.starts_with("POST") {
+            true => Fate::Refused(status),
+            false => Fate::Answered,
+        });
+        let error = Fuses::default().light(&cluster, &wanted()).await.unwrap_err().to_string();
+        assert!(error.contains("refused by the test") && error.contains("--fuse-image"), "{status}: {error}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
