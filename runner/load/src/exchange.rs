@@ -83,7 +83,11 @@ impl<'l> Exchange<'l> {
         self.handle.told(Told { is_stream, finish: outcome.finish, is_repeated: outcome.is_repeated });
         self.handle.peculiar(outcome.odd);
         let words = self.refused.or(outcome.words).unwrap_or_default();
-        let cause = |kind| if kind == Failure::ApiError { format!("the server says: {words}") } else { words };
+        let cause = |kind| match kind {
+            Failure::ApiError if words.is_empty() => "the server reports an error without a message".to_owned(),
+            Failure::ApiError => format!("the server says: {words}"),
+            _ => words,
+        };
         self.handle.answered(outcome.failure.map(|kind| Failed::new(kind, cause(kind))))
     }
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use shakedown_schemas::pattern::{self, Pattern};
 use shakedown_schemas::scenario::{Check, JsonCheck, TextCheck};
 
+use super::failure::bounded;
 use super::headers::Headers;
 use super::path::{Path, TooMuch};
 use super::scan::{Needle, Search};
@@ -256,11 +257,7 @@ impl Wanted {
 
 /// A text of a condition as a report shows it.
 fn short(text: &str) -> String {
-    const MOST: usize = 120;
-    match text.char_indices().nth(MOST) {
-        None => text.to_owned(),
-        Some((at, _)) => format!("{}…", &text[..at]),
-    }
+    bounded(text, 120)
 }
 
 /// JSON has one kind of numbers: 1 and 1.0 are the same.

@@ -47,6 +47,14 @@ pub(super) fn words(error: &dyn Error) -> String {
     text
 }
 
+/// At most so many characters of a text. A sign shows where it was cut: a report takes out a secret that is cut there.
+pub(super) fn bounded(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some((at, _)) => format!("{}…", &text[..at]),
+    }
+}
+
 /// How far an answer had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {

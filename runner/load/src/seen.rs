@@ -1,7 +1,7 @@
 //! What was seen of the answer under way, as far as a report would show it if it failed. A success costs no memory here: a
 //! slot's buffers are used again and again.
 
-use super::failure::Failed;
+use super::failure::{Failed, bounded};
 use super::headers::Headers;
 use super::job::Job;
 use shakedown_observe::{SAMPLE_BODY, Sample};
@@ -62,7 +62,7 @@ impl Seen {
         headers.each(&mut |name, value| {
             let is_it = |known: &&&str| known.len() == name.len() && known.eq_ignore_ascii_case(name);
             if let Some(name) = OF_NOTE.iter().find(is_it) {
-                self.headers.push((name, value[..value.len().min(4 * VALUE)].to_vec()));
+                self.headers.push((name, value[..value.len().min(4 * VALUE + 4)].to_vec()));
             }
         });
     }
@@ -87,7 +87,7 @@ impl Seen {
 
     /// The request that failed, as a report may show it.
     pub(super) fn sample(&self, job: &Job, end_ns: u64, request: &str, failed: &Failed) -> Sample {
-        let text = |value: &[u8]| String::from_utf8_lossy(value).chars().take(VALUE).collect();
+        let text = |value: &[u8]| bounded(&String::from_utf8_lossy(value), VALUE);
         Sample {
             due_ns: job.due_ns,
             end_ns,
@@ -96,7 +96,7 @@ impl Seen {
             headers: self.headers.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect(),
             body: self.body.clone(),
             is_cut: self.keeps_body && self.length > self.body.len() as u64,
-            cause: failed.cause.chars().take(2 * SAMPLE_BODY).collect(),
+            cause: bounded(&failed.cause, 2 * SAMPLE_BODY),
         }
     }
 }

@@ -28,7 +28,8 @@ pub struct Sample {
     pub body: Vec<u8>,
     /// The body goes on after that.
     pub is_cut: bool,
-    /// The error of TLS or of the connection with its causes, or the condition of the `check` that failed, in words.
+    /// The error of TLS or of the connection with its causes, what the server of an API says about the failure, or the condition
+    /// of the `check` that failed, in words.
     pub cause: String,
 }
 

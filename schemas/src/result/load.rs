@@ -138,8 +138,8 @@ pub struct FailureSample {
     /// The body goes on after that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub body_is_cut: bool,
-    /// The error of TLS or of the connection with its causes, or which condition of `check` failed, with the expected and
-    /// the found value.
+    /// The error of TLS or of the connection with its causes, what the server of an API says about the failure, at most 512
+    /// bytes of it, or which condition of `check` failed, with the expected and the found value.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub cause: String,
 }

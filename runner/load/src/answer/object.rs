@@ -82,11 +82,11 @@ pub(super) fn words(bytes: &[u8]) -> String {
     }
 }
 
-/// What is wrong with an answer or event that is none of the API, with what it says.
+/// What is wrong with an answer or event that does not follow the API, with what it says.
 pub(super) fn unreadable(bytes: &[u8]) -> String {
     match words(bytes) {
         words if words.is_empty() => "the answer is empty".to_owned(),
-        words => format!("the answer is none of the API: {words}"),
+        words => format!("the answer does not follow the API: {words}"),
     }
 }
 
@@ -124,7 +124,8 @@ fn words_of(value: &Value) -> String {
 
 fn bounded(text: &str) -> String {
     let end = (0..=MAX_WORDS.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
-    text[..end].to_owned()
+    // A report takes out a secret that is cut at this sign.
+    format!("{}{}", &text[..end], if end < text.len() { "…" } else { "" })
 }
 
 lenient_object! {
@@ -366,8 +367,8 @@ mod tests {
                 json!({"choices": [{"delta": {}, "error": {"message": "upstream"}, "finish_reason": "error"}]}),
                 "upstream",
             ),
-            (json!({"error": "x".repeat(2000)}), &"x".repeat(MAX_WORDS)),
-            (json!({"error": "é".repeat(2000)}), &"é".repeat(MAX_WORDS / 2)),
+            (json!({"error": "x".repeat(2000)}), &format!("{}…", "x".repeat(MAX_WORDS))),
+            (json!({"error": "é".repeat(2000)}), &format!("{}…", "é".repeat(MAX_WORDS / 2))),
         ] {
             assert_eq!(seen(&value).0, Err(NoAnswer::Failed(words.to_owned())), "{value}");
         }

@@ -22,14 +22,17 @@ async fn sample(server: &MemoryServer, load: serde_json::Value) -> (Failure, Sam
 async fn the_answer_of_a_refused_request_is_kept_once() {
     let body = format!(r#"{{"error": "Unsupported parameter: 'max_tokens'"}}{}"#, "x".repeat(2_000));
     let server = MemoryServer::new(move |_| {
-        let headers = [("content-type", "application/json"), ("x-request-id", "7"), ("set-cookie", "a=b")];
+        let long = "e".repeat(900);
+        let headers =
+            [("content-type", "application/json"), ("x-request-id", "7"), ("set-cookie", "a=b"), ("x-error", &long)];
         Answer::with_headers(400, &headers, body.clone())
     });
     let (kind, it) = sample(&server, json!({"http": {}, "rate": "100/s"})).await;
     assert_eq!((kind, it.status, it.due_ns), (Failure::Status(400), Some(400), 0));
     assert!(it.body.starts_with(br#"{"error": "Unsupported"#) && it.body.len() == 512 && it.is_cut);
     let names: Vec<&str> = it.headers.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["content-length", "content-type", "x-request-id"]);
+    assert_eq!(names, ["content-length", "content-type", "x-request-id", "x-error"]);
+    assert_eq!(it.headers[3].1, format!("{}…", "e".repeat(200)), "a cut is shown");
     assert_eq!(it.cause, "expected a status of 200 to 299");
 }
 
@@ -127,6 +130,7 @@ async fn the_servers_own_words_are_the_cause() {
             Failure::ApiError,
             "the server says: context shift failed",
         ),
+        (sse, "event: error\n\n", none(), Failure::ApiError, "the server reports an error without a message"),
         (
             sse,
             "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"abort\"}]}\n\ndata: [DONE]\n\n",
@@ -155,7 +159,7 @@ async fn the_servers_own_words_are_the_cause() {
             Failure::Check,
             "`check.json` `$.choices[0].message.content`: expected `\"b\"`, found `\"a\"`",
         ),
-        (json, "upstream down", none(), Failure::Protocol, "the answer is none of the API: upstream down"),
+        (json, "upstream down", none(), Failure::Protocol, "the answer does not follow the API: upstream down"),
         (json, "", none(), Failure::Protocol, "the answer is empty"),
     ] {
         assert_eq!(said(kind, body, check).await, (failure, cause.to_owned()), "{body}");
