@@ -255,6 +255,7 @@ impl Inference {
                             "image": self.cluster.bus,
                             "imagePullPolicy": "Never",
                             "args": ["-p", "4222"],
+                            "ports": [{"name": "nats", "containerPort": 4222}],
                             "readinessProbe": {"tcpSocket": {"port": 4222}, "periodSeconds": 1},
                         }],
                     },
@@ -292,6 +293,8 @@ impl Inference {
                             "image": self.cluster.program,
                             "imagePullPolicy": "Never",
                             "args": ["pod", program, "--config", config.to_string()],
+                            // As Dynamo declares them: a witness tries the declared ports of a peer.
+                            "ports": [{"containerPort": port}],
                             "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
                             "readinessProbe": {"httpGet": {"path": "/health", "port": port}, "periodSeconds": 1},
                         }],
