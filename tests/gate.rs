@@ -33,10 +33,10 @@ load:
     timeout: 10s
 "#;
 
-/// A Prometheus that answers every query with the value 4.
+/// A Prometheus that answers every query with eight values, of which the mean is 4: enough for a phase of 8 s.
 fn prometheus() -> HttpServer {
-    let body =
-        r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1,"3"],[2,"5"]]}]}}"#;
+    let body = r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1,"3"],[2,"5"],[3,"3"],[4,"5"],[5,"3"],[6,"5"],
+            [7,"3"],[8,"5"]]}]}}"#;
     HttpServer::start(move |_| Answer::with_headers(200, &[("content-type", "application/json")], body))
 }
 

@@ -143,7 +143,10 @@ fn a_journal_is_locked_while_its_run_lives() {
     let second = Journal::open(folder.path(), "s", Box::new(str::to_owned));
     assert!(second.unwrap_err().to_string().contains("--out"));
     drop(journal);
-    assert!(!is_written(&path).unwrap());
+    // A program that another test starts right now has the file open until it begins.
+    while is_written(&path).unwrap() {
+        std::thread::yield_now();
+    }
 }
 
 #[test]
