@@ -18,7 +18,9 @@ pub async fn connect(options: &ConnectOptions) -> Result<Cluster, ClusterError> 
     let (config, context) = configuration(options).await?;
     let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
     let default_namespace = config.default_namespace.clone();
-    let client = transport::client(options.clone(), config)?;
+    // Credentials are read again for this context, whatever is the current one by then.
+    let chosen = ConnectOptions { context: context.clone().or_else(|| options.context.clone()), ..options.clone() };
+    let client = transport::client(chosen, config)?;
     let unreachable = |cause: String| ClusterError::Unreachable { server: server.clone(), cause };
     let version = match tokio::time::timeout(Duration::from_secs(10), client.apiserver_version()).await {
         Err(_) => return Err(unreachable("no answer within 10 s".to_owned())),

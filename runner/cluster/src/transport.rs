@@ -24,6 +24,7 @@ pub(super) fn client(options: ConnectOptions, config: kube::Config) -> Result<Cl
     let namespace = config.default_namespace.clone();
     let transport = Arc::new(Transport {
         options,
+        server: config.cluster_url.clone(),
         state: Mutex::new(CurrentClient { client: build(config)?, number: 0 }),
         renewal: tokio::sync::Mutex::new(None),
     });
@@ -40,6 +41,7 @@ fn build(config: kube::Config) -> Result<Client, ClusterError> {
 
 struct Transport {
     options: ConnectOptions,
+    server: http::Uri,
     state: Mutex<CurrentClient>,
     /// When the credentials were read again last. Held while that is done, so that it is done once.
     renewal: tokio::sync::Mutex<Option<Instant>>,
@@ -53,13 +55,13 @@ struct CurrentClient {
 }
 
 impl Transport {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, kube::Error> {
+    async fn send(self: &Arc<Self>, request: Request<Body>) -> Result<Response<Body>, kube::Error> {
         let (parts, body) = request.into_parts();
         let again = body.try_clone().map(|body| Request::from_parts(parts.clone(), body));
         let state = self.state();
         let mut response = state.client.send(Request::from_parts(parts, body)).await?;
         if let (StatusCode::UNAUTHORIZED, Some(again)) = (response.status(), again)
-            && let Some(client) = self.renewed(state.number).await
+            && let Some(client) = self.clone().renewed(state.number).await
         {
             // A refused request was not carried out: sending it again is safe.
             response = client.send(again).await?;
@@ -73,7 +75,12 @@ impl Transport {
 
     /// A client with credentials that were read after those of `number`; none when they cannot be read or were read
     /// just now.
-    async fn renewed(&self, number: u64) -> Option<Client> {
+    async fn renewed(self: Arc<Self>, number: u64) -> Option<Client> {
+        // In a task of its own: a plugin may take longer than the request that waits for it, and a later one uses its answer.
+        tokio::spawn(async move { self.renew(number).await }).await.ok().flatten()
+    }
+
+    async fn renew(&self, number: u64) -> Option<Client> {
         let mut renewal = self.renewal.lock().await;
         let state = self.state();
         if state.number > number {
@@ -84,6 +91,10 @@ impl Transport {
         }
         *renewal = Some(Instant::now());
         let (config, _) = configuration(&self.options).await.ok()?;
+        // The run's objects are in this cluster and in no other.
+        if config.cluster_url != self.server {
+            return None;
+        }
         let client = build(config).ok()?;
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) =
             CurrentClient { client: client.clone(), number: number + 1 };
@@ -167,6 +178,26 @@ mod tests {
             matches!(cluster.get(&pod).await, Err(ClusterError::Unauthenticated { .. })),
             "the file does not have it"
         );
+    }
+
+    #[tokio::test]
+    async fn credentials_are_read_again_for_the_same_cluster_only() {
+        _ = rustls::crypto::ring::default_provider().install_default();
+        let token = Arc::new(Mutex::new("one".to_owned()));
+        let (first, other) = (server(token.clone()), server(Arc::new(Mutex::new("one".to_owned()))));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let write = |server: &HttpServer, user: &str| {
+            std::fs::write(file.path(), kubeconfig(&server.url(), &json!({"token": user}))).unwrap();
+        };
+        write(&first, "one");
+        let options = ConnectOptions { kubeconfig: Some(file.path().to_owned()), ..ConnectOptions::default() };
+        let cluster = crate::connect(&options).await.unwrap();
+        // The token ends, and the file has another cluster by then.
+        *token.lock().unwrap() = "two".to_owned();
+        write(&other, "one");
+        let pod = ObjectKey { kind: Kind::Pod, namespace: "n".into(), name: "p".into(), uid: None };
+        assert!(matches!(cluster.get(&pod).await, Err(ClusterError::Unauthenticated { .. })));
+        assert!(other.requests().is_empty(), "the other cluster is asked nothing");
     }
 
     #[test]

@@ -21,14 +21,18 @@ pub(super) async fn resolve(mut user: AuthInfo) -> Result<AuthInfo, ClusterError
         )));
     }
     // A file goes before a token: tools write both and rotate the file.
-    if let Some(path) = user.token_file.take().filter(|path| !path.is_empty()) {
-        let token = std::fs::read_to_string(&path)
-            .map_err(|error| ClusterError::Credentials(format!("the token file {path} cannot be read: {error}")))?;
-        let token = token.trim();
-        if token.is_empty() {
-            return Err(ClusterError::Credentials(format!("the token file {path} is empty")));
-        }
-        user.token = Some(token.to_owned().into());
+    if let Some(path) = user.token_file.take() {
+        let read =
+            std::fs::read_to_string(&path).map_err(|error| format!("the token file {path} cannot be read: {error}"));
+        let token = read.and_then(|text| match text.trim() {
+            "" => Err(format!("the token file {path} is empty")),
+            token => Ok(token.to_owned()),
+        });
+        user.token = match (token, user.token) {
+            (Ok(token), _) => Some(token.into()),
+            (Err(_), Some(token)) => Some(token),
+            (Err(problem), None) => return Err(ClusterError::Credentials(problem)),
+        };
     }
     // As in client-go, a token goes before a plugin.
     if let (Some(exec), None) = (user.exec.take(), &user.token) {

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use kube::config::{AuthInfo, Cluster, Kubeconfig, KubeconfigError};
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::{ClusterError, chain};
 use crate::options::ConnectOptions;
@@ -28,7 +29,10 @@ pub(super) struct Selection {
 /// [`ClusterError::Kubeconfig`] when a file cannot be read or parsed, or `--kubeconfig` names no file.
 pub(crate) fn read(options: &ConnectOptions) -> Result<Option<Kubeconfig>, ClusterError> {
     if let Some(text) = &options.kubeconfig_text {
-        return Kubeconfig::from_yaml(text).map(Some).map_err(|error| ClusterError::Kubeconfig(chain(&error)));
+        return Kubeconfig::from_yaml(text)
+            .map(without_empty)
+            .map(Some)
+            .map_err(|error| ClusterError::Kubeconfig(words(error)));
     }
     if let Some(path) = &options.kubeconfig {
         return match file(path)? {
@@ -58,10 +62,45 @@ fn default_paths(variable: Option<OsString>, home: Option<PathBuf>) -> Vec<PathB
 /// A file's kubeconfig; none where the file does not exist.
 fn file(path: &Path) -> Result<Option<Kubeconfig>, ClusterError> {
     match Kubeconfig::read_from(path) {
-        Ok(kubeconfig) => Ok(Some(kubeconfig)),
+        Ok(kubeconfig) => Ok(Some(without_empty(kubeconfig))),
         Err(KubeconfigError::ReadConfig(error, _)) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(ClusterError::Kubeconfig(format!("{}: {}", path.display(), chain(&error)))),
+        Err(error) => Err(ClusterError::Kubeconfig(format!("{}: {}", path.display(), words(error)))),
     }
+}
+
+/// An error in words. Those of a parser come without the lines around it, which may hold a token.
+fn words(error: KubeconfigError) -> String {
+    match error {
+        KubeconfigError::Parse(error) => match error.location() {
+            Some(at) => format!("line {}, column {}: it is not a kubeconfig", at.line(), at.column()),
+            None => "it is not a kubeconfig".to_owned(),
+        },
+        other => chain(&other),
+    }
+}
+
+/// Empty values as none. kubectl writes and reads both alike.
+fn without_empty(mut kubeconfig: Kubeconfig) -> Kubeconfig {
+    let clear = |text: &mut Option<String>| _ = text.take_if(|text| text.is_empty());
+    let clear_secret = |secret: &mut Option<SecretString>| _ = secret.take_if(|it| it.expose_secret().is_empty());
+    clear(&mut kubeconfig.current_context);
+    for cluster in kubeconfig.clusters.iter_mut().filter_map(|it| it.cluster.as_mut()) {
+        clear(&mut cluster.certificate_authority);
+        clear(&mut cluster.certificate_authority_data);
+    }
+    for user in kubeconfig.auth_infos.iter_mut().filter_map(|it| it.auth_info.as_mut()) {
+        for text in [
+            &mut user.username,
+            &mut user.token_file,
+            &mut user.client_certificate,
+            &mut user.client_certificate_data,
+            &mut user.client_key,
+        ] {
+            clear(text);
+        }
+        [&mut user.password, &mut user.token, &mut user.client_key_data].into_iter().for_each(clear_secret);
+    }
+    kubeconfig
 }
 
 /// The chosen context, else the current one. None where the kubeconfig has no current context and none is asked for.
@@ -99,7 +138,6 @@ pub(super) fn select(kubeconfig: Kubeconfig, wanted: Option<&str>) -> Result<Opt
     unfold(&mut cluster.certificate_authority_data);
     unfold(&mut user.client_certificate_data);
     user.client_key_data = user.client_key_data.map(|data| {
-        use secrecy::ExposeSecret as _;
         let mut data = Some(data.expose_secret().to_owned());
         unfold(&mut data);
         data.unwrap_or_default().into()
@@ -190,6 +228,24 @@ contexts:
         assert!(refusal(&none, None).contains("no current context is set"));
         assert!(select_from("apiVersion: v1", None).unwrap().is_none());
         assert_eq!(select_from(TWO, None).unwrap().unwrap().namespace.as_deref(), Some("shop"));
+    }
+
+    #[test]
+    fn an_error_in_a_file_shows_no_line_of_it() {
+        let text = "users:\n- name: u\n  user:\n    token: opaque-hunter2\n   client-key: x\nclusters: 7\n";
+        let options = ConnectOptions { kubeconfig_text: Some(text.to_owned()), ..ConnectOptions::default() };
+        let error = read(&options).unwrap_err().to_string();
+        assert!(!error.contains("hunter2") && error.contains("line "), "{error}");
+    }
+
+    #[test]
+    fn empty_values_are_none_as_in_files_that_kubectl_writes() {
+        let fragment = "current-context: ''\nusers: [{name: u, user: {token: '', username: '', password: ''}}]\n";
+        let first = without_empty(Kubeconfig::from_yaml(fragment).unwrap());
+        let user = first.auth_infos[0].auth_info.as_ref().unwrap();
+        assert!(user.token.is_none() && user.username.is_none() && user.password.is_none());
+        let merged = first.merge(Kubeconfig::from_yaml(TWO).unwrap()).unwrap();
+        assert_eq!(select(merged, None).unwrap().unwrap().context, "a");
     }
 
     #[test]
