@@ -152,10 +152,10 @@ impl Fuses {
         });
         let fuse = Fuse { key: key.clone(), life, owner, lit: None, pushing: None };
         self.made.insert(namespace.clone(), fuse);
-        let done = completed(cluster, &key).await?;
+        let (done, not_before) = completed(cluster, &key, sent).await?;
         let version = done["metadata"]["resourceVersion"].as_str().map(str::to_owned);
         if let Some(fuse) = self.made.get_mut(&namespace) {
-            fuse.lit = Some((version, Pace::new(life, sent, Instant::now())));
+            fuse.lit = Some((version, Pace::new(life, not_before, Instant::now())));
         }
         Ok(())
     }
@@ -237,16 +237,19 @@ fn dropped(sent: &Value, kept: &Value) -> Option<&'static str> {
     }
 }
 
-/// Waits until the Job controller has completed the Job, and returns it.
-async fn completed(cluster: &Cluster, key: &ObjectKey) -> Result<Value, FuseError> {
+/// Waits until the Job controller has completed the Job. Returns it, and a moment after `sent` at which it was not complete.
+async fn completed(cluster: &Cluster, key: &ObjectKey, sent: Instant) -> Result<(Value, Instant), FuseError> {
     let begun = Instant::now();
+    let mut not_before = sent;
     loop {
+        let look = Instant::now();
         let Some(job) = cluster.get(key).await? else {
             return Err(FuseError::NotHonoured(format!("{key} was removed at once")));
         };
         if condition(&job, "Complete").is_some() {
-            return Ok(job);
+            return Ok((job, not_before));
         }
+        not_before = look;
         let failed = condition(&job, "Failed");
         if failed.is_some() || begun.elapsed() >= START_LIMIT {
             let uid = key.uid.as_deref().unwrap_or_default();

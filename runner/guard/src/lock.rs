@@ -34,8 +34,8 @@ const RENEWAL: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(1);
 /// A run that could not renew for so long stops: before anybody may take its lock.
 const GIVE_UP: Duration = Duration::from_secs(25);
-/// A run with a fuse ends by that, whose pushes fail with the renewals. Only where they do not, its lock is lost this much
-/// after the fuse would have burned down.
+/// A run whose fuse lives no longer than its Lease ends by the fuse, whose pushes fail with the renewals. Only where they do
+/// not, its lock is lost this much after the fuse would have burned down.
 const AFTER_FUSE: Duration = Duration::from_secs(10);
 /// How long what a dead run left has to go before the next run begins.
 const CLEARING: Duration = Duration::from_secs(30);
@@ -330,7 +330,8 @@ impl Renewal {
     }
 
     async fn until_lost(&self) -> String {
-        let give_up = self.fuse.as_ref().map_or(GIVE_UP, |(_, life)| (*life).max(DURATION) + AFTER_FUSE);
+        let by_fuse = self.fuse.as_ref().filter(|(_, life)| *life <= DURATION);
+        let give_up = by_fuse.map_or(GIVE_UP, |_| DURATION + AFTER_FUSE);
         let mut renewed = Instant::now();
         let mut pause = RENEWAL;
         let mut attempt = 0;

@@ -94,14 +94,20 @@ async fn push(
             "spec": {"ttlSecondsAfterFinished": ttl},
         });
         let conflict = match cluster.patch_once(key, &fields).await {
-            Ok(job) => return Ok(through(&job)),
+            Ok(job) if is_going(&job) || kept(&job) >= Some(ttl) => return Ok(through(&job)),
+            Ok(job) => {
+                let message = format!(
+                    "the server kept {} instead of {ttl} for `ttlSecondsAfterFinished`: an admission webhook changes it",
+                    job["spec"]["ttlSecondsAfterFinished"]
+                );
+                return Err(ClusterError::Other { action: format!("push {key}"), message, transient: false });
+            }
             Err(error) if error.is_not_found() => return Ok(Pushed::Gone),
             Err(conflict @ ClusterError::Conflict { .. }) => conflict,
             Err(error) => return Err(error),
         };
         let Some(there) = cluster.get_once(key).await? else { return Ok(Pushed::Gone) };
-        let is_further = there["spec"]["ttlSecondsAfterFinished"].as_u64().is_some_and(|kept| kept >= ttl);
-        if is_further || is_going(&there) {
+        if kept(&there) >= Some(ttl) || is_going(&there) {
             return Ok(through(&there));
         }
         conflicts += 1;
@@ -110,6 +116,11 @@ async fn push(
         }
         version = text(&there["metadata"]["resourceVersion"]);
     }
+}
+
+/// The time to live that the server keeps.
+fn kept(job: &Value) -> Option<u64> {
+    job["spec"]["ttlSecondsAfterFinished"].as_u64()
 }
 
 fn through(job: &Value) -> Pushed {
