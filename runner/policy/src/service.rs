@@ -185,6 +185,11 @@ impl ServicePeer {
 
     /// What the targets lose, as blocks of a policy. The first one is about the pods or addresses behind the Service.
     pub fn blocks(&self, described: &str, namespace: &str, direction: Direction) -> Vec<Block> {
+        // The ports are the Service's: the targets' own port of the same number is none of them.
+        let direction = match direction {
+            Direction::Both if !self.asked.is_empty() => Direction::Egress,
+            direction => direction,
+        };
         if let Some(selector) = &self.selector {
             let peer = Peer::Pods {
                 namespace: namespace.to_owned(),
