@@ -1,6 +1,6 @@
 //! What failed requests said, in one line each.
 
-use shakedown_schemas::result::{FailureSample, ScenarioResult};
+use shakedown_schemas::result::{FailureSample, PhaseLoad, ScenarioResult};
 
 use crate::text::one_line;
 use crate::words;
@@ -28,6 +28,12 @@ impl Failure<'_> {
     }
 }
 
+/// How many failures of a kind the expectations of the phase see: the judged ones, and those of the groups that they include.
+fn counted(load: &PhaseLoad, kind: &str) -> u64 {
+    let included = load.around.iter().filter(|group| group.included).map(|group| &group.stats);
+    [&load.stats].into_iter().chain(included).filter_map(|stats| stats.errors.get(kind)).sum()
+}
+
 /// Every kind of failure of every phase and load that has a sample, in the order of the phases.
 pub fn failures(scenario: &ScenarioResult) -> Vec<Failure<'_>> {
     let mut found = Vec::new();
@@ -36,7 +42,7 @@ pub fn failures(scenario: &ScenarioResult) -> Vec<Failure<'_>> {
             found.extend(load.samples.iter().map(|sample| Failure {
                 phase: &phase.name,
                 load: &load.load,
-                count: load.stats.errors.get(&sample.failure).copied().unwrap_or_default(),
+                count: counted(load, &sample.failure),
                 sample,
             }));
         }

@@ -14,7 +14,7 @@ use super::limits::Limits;
 use super::numbers::{normal_quantile, wilson};
 use super::phases::before_faults;
 use super::{samples, stats, text};
-use shakedown_observe::Cell;
+use shakedown_observe::{Cell, MOST_BOUNDS};
 
 /// Good requests of all that were due.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +48,7 @@ pub(super) fn goodput(asked: &Asked<'_>, it: &Goodput) -> Answer {
     let limits = Limits { min: it.min.map(Percent::fraction), max: it.max.map(Percent::fraction) };
     let rules = Rules::new(it.sampling(), samples::success_rate(limits.min, limits.max));
     let bounds = asked.scenario.goodput_bounds(&asked.load.name);
-    let Some(place) = bounds.iter().position(|bounds| *bounds == it.of) else {
+    let Some(place) = bounds.iter().position(|bounds| *bounds == it.of).filter(|place| *place < MOST_BOUNDS) else {
         return Answer::inconclusive(format!("load `{}` did not look at these bounds", asked.load.name));
     };
     let share = |requests: &Cell| Share {

@@ -6,6 +6,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
 
+use super::failure::bounded;
+
 /// So many prompts are remembered.
 const MOST_PROMPTS: usize = 10_000;
 
@@ -77,7 +79,7 @@ fn same(wanted: &[u8], found: &[u8]) -> Result<(), String> {
     }
     let at = wanted.iter().zip(found).take_while(|(one, other)| one == other).count();
     let shown = |text: &[u8]| {
-        let rest: String = String::from_utf8_lossy(&text[at..]).chars().take(SHOWN).collect();
+        let rest = bounded(&String::from_utf8_lossy(&text[at..]), SHOWN);
         if rest.is_empty() { "its end".to_owned() } else { format!("`{rest}`") }
     };
     Err(format!("`same_as`: expected {} after {at} bytes and found {}", shown(wanted), shown(found)))

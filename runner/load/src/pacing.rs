@@ -108,7 +108,10 @@ impl Starter {
         match pacing {
             Pacing::Open { arrival, shapes } => Self::Open {
                 schedule: Schedule::new(
-                    (*arrival, shapes.first().map_or(1, Shape::block)),
+                    (
+                        *arrival,
+                        shapes.iter().filter(|shape| shape.highest() > 0.0).map(Shape::block).min().unwrap_or(1),
+                    ),
                     seed,
                     load,
                     (part as u64, parts as u64),

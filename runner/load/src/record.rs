@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use super::job::{Job, micros};
 use shakedown_observe::{
-    CELL_NS, Cell, Failure, Finish, Histogram, Integrity, LoadObservations, Mark, Marks, PackedCell, Part, Sample,
-    Samples, Segment, Strike, Timings,
+    CELL_NS, Cell, Failure, Finish, Histogram, Integrity, LoadObservations, MOST_BOUNDS, Mark, Marks, PackedCell, Part,
+    Sample, Samples, Segment, Strike, Timings,
 };
 
 /// A cell that ended so long ago is packed: few of its requests are still to come.
@@ -51,9 +51,6 @@ pub(super) struct Record {
     /// How many tokens fewer it brought than the answer that it is compared with.
     pub(super) lost: u64,
 }
-
-/// How many sets of bounds can be counted apart.
-pub(super) const MOST_BOUNDS: usize = 64;
 
 /// What a request must meet to count as good, each in microseconds and inclusive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

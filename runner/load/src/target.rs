@@ -86,6 +86,8 @@ pub(super) struct Target {
     pub(super) oracle: Option<Oracle>,
     /// How many bytes of answers are kept at the moment, over all of them.
     pub(super) kept: Arc<AtomicUsize>,
+    /// Its credentials differ from request to request, so that no report knows them: what an answer says may repeat them.
+    pub(super) credentials_vary: bool,
 }
 
 impl Target {
@@ -166,6 +168,10 @@ impl Target {
             }
         };
 
+        let credentials_vary = match sent {
+            Sent::Http(http) => http.all_requests().iter().any(|it| vary(&it.headers)),
+            Sent::OpenAi(openai) => vary(&openai.headers),
+        };
         let host = authority.host().trim_matches(['[', ']']).to_owned();
         let tls = match is_tls {
             true => Some(Tls::new(&host, load.tls.as_ref(), http2, |name| planned.file(name))?),
@@ -199,6 +205,7 @@ impl Target {
             goodput: Vec::new(),
             oracle: None,
             kept: Arc::default(),
+            credentials_vary,
         })
     }
 
@@ -209,6 +216,15 @@ impl Target {
             Sharing::Streams(streams) => streams,
         }
     }
+}
+
+/// Whether a header with a credential has data of each request.
+fn vary<'h>(headers: impl IntoIterator<Item = (&'h String, &'h RequestText)>) -> bool {
+    const WORDS: [&str; 8] = ["auth", "cookie", "token", "secret", "password", "key", "credential", "session"];
+    headers.into_iter().any(|(name, value)| {
+        let name = name.to_ascii_lowercase();
+        WORDS.iter().any(|word| name.contains(word)) && value.data().next().is_some()
+    })
 }
 
 /// The body of a request over HTTP.

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use super::histogram::{read_number, write_number};
 use super::{Answers, Failure, Histogram};
 
+/// How many sets of bounds of `goodput` are counted apart for a load.
+pub const MOST_BOUNDS: usize = 64;
+
 /// The requests that were due in one cell.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Cell {

@@ -16,7 +16,7 @@ mod sample;
 use std::collections::BTreeMap;
 
 pub use answers::{Answers, Finish, Integrity, Peculiarities, Peculiarity};
-pub use cell::{Cell, PackedCell};
+pub use cell::{Cell, MOST_BOUNDS, PackedCell};
 pub use failure::Failure;
 pub use histogram::Histogram;
 pub use load::{CELL_NS, LoadObservations, Segment, Timings};

@@ -5,7 +5,7 @@
 //! that the only one of a whole run begins with the fault is rare, however often they come. Nothing is assumed about how
 //! long they are and how many requests they take.
 
-use shakedown_observe::{LoadObservations, Observations};
+use shakedown_observe::{LoadObservations, Observations, Part};
 
 use crate::stats::{Placed, SECOND_NS, cells};
 
@@ -36,7 +36,8 @@ impl Onset {
         // A clump that goes on from before the phase has not begun with it.
         let is_right_before = |it: &Placed<'_>| it.start_ns < span.start_ns && end_ns(it) + SECOND_NS > span.start_ns;
         let (mut failures, mut delay_ns, mut free_ns) = (0, None, 0);
-        for it in cells(load) {
+        // Requests in flight were due before the fault: when they were due says nothing about it.
+        for it in cells(load).filter(|it| it.mark.part != Part::InFlight) {
             let failed = it.cell.requests() - it.cell.succeeded;
             if failed > 0 && (is_free(&it) || is_right_before(&it)) {
                 return None;
@@ -47,7 +48,7 @@ impl Onset {
             }
             if it.mark.phase == phase && failed > 0 {
                 failures += failed;
-                delay_ns = delay_ns.or(Some(end_ns(&it) - span.start_ns));
+                delay_ns = delay_ns.or(Some(end_ns(&it).saturating_sub(span.start_ns)));
             }
         }
         let seconds = |ns: u64| ns as f64 / SECOND_NS as f64;
@@ -76,8 +77,10 @@ impl Onset {
 
 #[cfg(test)]
 mod tests {
+    use shakedown_observe::Failure;
+
     use super::*;
-    use crate::testing::{Request, Timeline, near};
+    use crate::testing::{Outcome, Request, Timeline, near};
 
     /// A baseline of 60 s, a phase of 60 s and a recovery of 60 s at 20/s with failures in some stretches, by phase.
     fn onset(fails: impl Fn(&str, f64) -> bool) -> Option<Onset> {
@@ -110,5 +113,24 @@ mod tests {
         assert!(onset(|phase, into| phase == "cut" && into < 0.15).is_none(), "three failures are no clump");
         let late = onset(|phase, into| phase == "cut" && (20.0..21.0).contains(&into)).unwrap();
         assert!(late.chance() > 0.03, "{late:?}");
+    }
+
+    /// Requests that the fault met in flight were due seconds before it. They neither begin the clump nor end the proof.
+    #[test]
+    fn requests_in_flight_at_the_strike_do_not_move_the_clump() {
+        let stall = |it: &Request<'_>| Outcome { failure: Some(Failure::Stalled), ..it.ok_in(8_000.0) };
+        let observations = Timeline::new(20.0)
+            .phase("baseline", 60.0)
+            .fault_phase("cut", 60.0)
+            .strikes()
+            .phase("recovery", 60.0)
+            .answer(|it| match (it.phase, it.into) {
+                ("baseline", into) if into >= 55.0 => stall(&it),
+                ("cut", into) if (0.3..1.0).contains(&into) => it.refused(),
+                _ => it.ok_in(50.0),
+            })
+            .observe();
+        let clump = Onset::of(&observations, &observations.loads[0], 0, 1).unwrap();
+        assert_eq!((clump.failures, clump.delay_s), (14, 0.5));
     }
 }

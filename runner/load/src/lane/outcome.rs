@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{BATCH, Lane, State, nanoseconds};
 use crate::failure::Failed;
 use crate::job::{Job, micros};
-use crate::record::{Gap, Made, Record};
+use crate::record::{Gap, Made, Record, place_of};
 use crate::seen::Seen;
 use crate::slot::{Ended, Slot};
 use shakedown_observe::{Failure, Peculiarities, Sample};
@@ -48,7 +48,7 @@ impl Lane {
     pub(super) fn keep_unsent(&self, state: &mut State, job: &Job, now_ns: u64, failed: &Failed) {
         if let Some(place) = state.unseen(job.due_ns, now_ns, failed.kind) {
             state.sampled.insert((place, failed.kind));
-            let sample = Seen::default().sample(job, now_ns, self.request_name(job), failed);
+            let sample = self.shown(Seen::default().sample(job, now_ns, self.request_name(job), failed));
             state.news.samples.push((failed.kind, sample));
         }
     }
@@ -67,7 +67,18 @@ impl Lane {
 
     /// More is known of a request that failed.
     pub(crate) fn sampled(&self, kind: Failure, sample: Sample) {
-        self.state.borrow_mut().news.samples.push((kind, sample));
+        self.state.borrow_mut().news.samples.push((kind, self.shown(sample)));
+    }
+
+    /// A sample without what the server said, where that may repeat a credential that no report knows.
+    fn shown(&self, mut sample: Sample) -> Sample {
+        if self.target.credentials_vary {
+            sample.headers.clear();
+            sample.body.clear();
+            sample.is_cut = false;
+            sample.cause = "not shown, because the credentials of this load differ from request to request".to_owned();
+        }
+        sample
     }
 
     /// How long a request took that ends now.
@@ -153,7 +164,10 @@ impl Lane {
     pub(crate) fn compare(&self, job: &Job, text: Vec<u8>, tokens: u64) -> Result<(), String> {
         let Some(oracle) = &self.target.oracle else { return Ok(()) };
         let marks = self.marks.all();
-        let phase = marks.iter().rev().find(|mark| mark.at_ns <= job.due_ns).map_or(0, |mark| mark.phase);
+        let due = marks.iter().rev().find(|mark| mark.at_ns <= job.due_ns).map_or(0, |mark| mark.phase);
+        // A fault that struck while it was under way may have changed it: it counts for that phase, and is no measure.
+        let (_, struck) = place_of(&marks, &self.marks.strikes(), job.due_ns, self.now_ns());
+        let phase = struck.unwrap_or(due);
         let (_, request, data) = self.target.requests.of(job.number);
         oracle.compare(request.body(&data), phase, text, tokens)
     }
@@ -198,7 +212,8 @@ impl Lane {
             let end_ns = ended.job.due_ns + self.took_ns(&ended.job, Some(failed.kind), now_ns);
             let place = state.unseen(ended.job.due_ns, end_ns, failed.kind)?;
             state.sampled.insert((place, failed.kind));
-            let sample = slot.seen.borrow().sample(&ended.job, end_ns, self.request_name(&ended.job), failed);
+            let sample =
+                self.shown(slot.seen.borrow().sample(&ended.job, end_ns, self.request_name(&ended.job), failed));
             state.news.samples.push((failed.kind, sample.clone()));
             Some((failed.kind, sample))
         });

@@ -103,7 +103,7 @@ pub(crate) fn selected(at: At<'_>, selector: Option<&PodSelector>, findings: &mu
                     Code::NothingThere,
                     "the scenario has no fault with pods, so this expectation needs a selector",
                 )
-                .help("select the pods: `select: {labels: {app: worker}`"),
+                .help("select the pods: `select: {labels: {app: worker}}`"),
             );
         }
         return;
