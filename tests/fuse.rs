@@ -241,7 +241,7 @@ fn everything_of_ours_starts_where_pod_security_is_restricted() {
     let doctor = shakedown.run(&doctor);
     assert!(doctor.stdout.contains("canary"), "{doctor}");
     let space = format!("namespace={namespace}");
-    let short = ["--var", "rate=20/s", "--var", "baseline=8s", "--var", "fault=12s", "--var", "recovery=20s"];
+    let short = ["--var", "rate=20/s", "--var", "baseline=8s", "--var", "fault=25s", "--var", "recovery=20s"];
     let args = ["run", &scenario("block-nats.yaml"), "--out", "out", "--witness-image", image, "--var", &space];
     let finished = shakedown.start(&[&args, &short[..], &at[..]].concat()).finish(Duration::from_secs(240));
     let reports = shakedown.reports("out");
