@@ -57,6 +57,9 @@ pub enum Traffic {
     Unchanged {
         /// How many windows were out of tolerance, in words; empty where that is unknown.
         windows: String,
+        /// More requests failed or were slow than in the baseline, in words. It is no proof, but the requests did not go on
+        /// as before; empty where they did.
+        hint: String,
     },
     /// There is nothing to compare with.
     Unknown,
@@ -106,7 +109,7 @@ pub fn conclude(fault: &mut FaultResult, wanted: &Wanted, direction: Direction, 
         }
         return None;
     }
-    let is_unchanged = matches!(traffic, Traffic::Unchanged { .. });
+    let is_unchanged = matches!(traffic, Traffic::Unchanged { hint, .. } if hint.is_empty());
     if fault.engine == "chaos-mesh" && is_unchanged {
         return Some(format!("fault {} is injected by Chaos Mesh's word, and {}", fault.name, same_as_before(fault)));
     }
@@ -131,10 +134,18 @@ fn same_as_before(fault: &FaultResult) -> String {
 fn unfelt(fault: &FaultResult, traffic: &Traffic) -> String {
     match traffic {
         Traffic::Unknown => "not proven: there is no phase before it whose requests could be compared".to_owned(),
-        Traffic::Unchanged { windows } | Traffic::Changed { words: windows, .. } => {
+        Traffic::Unchanged { windows, hint } if !hint.is_empty() => {
+            format!("not proven: {}{}", too_few(hint), in_brackets(windows))
+        }
+        Traffic::Unchanged { windows, .. } | Traffic::Changed { words: windows, .. } => {
             format!("not proven: {}{}", same_as_before(fault), in_brackets(windows))
         }
     }
+}
+
+/// Something changed in the requests, by less than a proof needs.
+fn too_few(hint: &str) -> String {
+    format!("{hint}, which may be chance: a longer phase or baseline, or a witness, tells")
 }
 
 fn in_brackets(words: &str) -> String {
@@ -161,7 +172,10 @@ fn unproven(wanted: &Wanted, direction: Direction, traffic: &Traffic, kept: bool
             "not proven: the policy was in place, and there is no phase before it whose requests could be compared"
                 .to_owned()
         }
-        Traffic::Unchanged { windows } | Traffic::Changed { words: windows, .. } => format!(
+        Traffic::Unchanged { windows, hint } if !hint.is_empty() => {
+            format!("not proven: the policy was in place, and {}{}", too_few(hint), in_brackets(windows))
+        }
+        Traffic::Unchanged { windows, .. } | Traffic::Changed { words: windows, .. } => format!(
             "not proven: the policy was in place, and the run's own requests went on as before{}",
             in_brackets(windows)
         ),

@@ -28,6 +28,8 @@ pub struct Felt {
     /// How many windows were out of tolerance, in words, also where that is no more than chance; none where the baseline
     /// has too few requests for a tolerance.
     pub windows: Option<String>,
+    /// More requests failed or were slow than in the baseline, in words, whether or not that is more than chance.
+    pub hint: Option<String>,
 }
 
 /// What each load shows about each phase with faults. At most [`FALSE_PROOFS`] of the runs in which nothing changed have
@@ -43,6 +45,7 @@ pub fn effects(observations: &Observations) -> Vec<Felt> {
                 changes: seen.changes,
                 at_s: seen.onset_s.unwrap_or(seconds(span.judged_from_ns)),
                 windows: seen.windows,
+                hint: seen.hint,
             })
         };
         observations.loads.iter().filter_map(of_load).collect::<Vec<_>>()

@@ -18,7 +18,7 @@ use shakedown_schemas::scenario::RecoveryTime;
 use self::onset::Onset;
 use super::bootstrap::Windows;
 use super::long_run::{FEWEST_WINDOWS, LongRun};
-use super::numbers::{freedom_of_sum, hypergeometric_at_least, student_quantile};
+use super::numbers::{freedom_of_sum, hypergeometric_at_least, student_quantile, wilson};
 use super::recovery::{Band, Window, WindowState, baseline_index};
 use super::stats::{self, judged, total};
 use super::steady::inflation;
@@ -34,6 +34,9 @@ const TESTS: usize = 5;
 /// The share of the error rate that the test of failures from the start has. It needs a smaller chance only with a longer
 /// run, and 9 of 60 windows with failures, against none of 60, remain a proof.
 const ONSET: f64 = 0.29;
+
+/// The confidence of the baseline's intervals that a hint leaves.
+const HINT: f64 = 0.99;
 
 /// A change of a percentile up to this factor is too small to matter, however certain it is.
 const NOISE: f64 = 1.1;
@@ -54,6 +57,9 @@ pub(super) struct Comparison {
     pub(super) onset_s: Option<f64>,
     /// The windows out of tolerance in words, whether or not they are more than chance.
     pub(super) windows: Option<String>,
+    /// More requests failed or were slow than in the baseline, in words. Requests count as independent here, so this proves
+    /// nothing. It only contradicts the claim that no request felt the fault.
+    pub(super) hint: Option<String>,
 }
 
 /// The error rates in a run: of each of the tests, and of the one of failures from the start.
@@ -76,7 +82,28 @@ pub(super) fn compare(observations: &Observations, load: &LoadObservations, phas
     changes.extend(onset.map(|it| it.words()));
     let onset_s = windows.iter().filter_map(|it| it.onset_s).reduce(f64::min);
     let words: Vec<String> = windows.iter().map(OutOfTolerance::with_chance).collect();
-    Some(Comparison { changes, onset_s, windows: (!words.is_empty()).then(|| words.join(", ")) })
+    let windows = (!words.is_empty()).then(|| words.join(", "));
+    Some(Comparison { changes, onset_s, windows, hint: hint(load, first, phase) })
+}
+
+/// Whether all requests of a phase, those due during the injection included, failed or were slow more often than the
+/// baseline's interval allows. Slow is above the baseline's p99.
+fn hint(load: &LoadObservations, first: usize, phase: usize) -> Option<String> {
+    let before = total(load, first);
+    let cells: Vec<&Cell> = stats::cells(load).filter(|it| it.mark.phase == phase).map(|it| it.cell).collect();
+    let during = stats::sum(&cells, Cell::merge);
+    let (all_before, all) = (before.requests(), during.requests());
+    let failed = all - during.succeeded;
+    let most_failed = wilson(all_before - before.succeeded, all_before, HINT)[1];
+    if all > 0 && failed as f64 / all as f64 > most_failed {
+        return Some(format!("{failed} of {all} requests failed"));
+    }
+    let p99 = before.latency.quantile(0.99)? * NOISE;
+    let slower = |cell: &Cell| cell.latency.iter().filter(|(at, _)| *at > p99).map(|(_, count)| count).sum::<u64>();
+    let (slow, most_slow) = (slower(&during), wilson(slower(&before), before.latency.len(), HINT)[1]);
+    let of = during.latency.len();
+    (of > 0 && slow as f64 / of as f64 > most_slow)
+        .then(|| format!("{slow} of {of} requests took longer than {}", text::seconds(p99 / 1e6)))
 }
 
 /// A change of the success rate that lasts.

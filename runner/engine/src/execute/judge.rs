@@ -86,8 +86,8 @@ impl Execution<'_> {
             fault.felt = match &traffic {
                 _ if fault.injected_s.is_none() => None,
                 Traffic::Changed { .. } => Some(true),
-                Traffic::Unchanged { .. } => Some(false),
-                Traffic::Unknown => None,
+                Traffic::Unchanged { hint, .. } if hint.is_empty() => Some(false),
+                Traffic::Unchanged { .. } | Traffic::Unknown => None,
             };
             if fault.injected_s.is_some()
                 && let Some(words) = judge::changed(&fault.phase, &felt)

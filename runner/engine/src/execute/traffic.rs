@@ -18,7 +18,12 @@ pub(super) fn of(phase: &str, felt: &[Felt]) -> Traffic {
         None => {
             let windows =
                 of_phase.iter().filter_map(|it| it.windows.as_ref().map(|words| format!("load {}: {words}", it.load)));
-            Traffic::Unchanged { windows: windows.collect::<Vec<_>>().join("; ") }
+            let hints =
+                of_phase.iter().filter_map(|it| it.hint.as_ref().map(|words| format!("{words} (load {})", it.load)));
+            Traffic::Unchanged {
+                windows: windows.collect::<Vec<_>>().join("; "),
+                hint: hints.collect::<Vec<_>>().join("; "),
+            }
         }
     }
 }
@@ -35,6 +40,7 @@ mod tests {
             changes: changes.iter().map(|it| (*it).to_owned()).collect(),
             at_s,
             windows: Some("1 of 60 windows".into()),
+            hint: None,
         };
         let all = [
             felt("a", "p", 3.0, &[]),
@@ -44,7 +50,16 @@ mod tests {
         ];
         let words = "the requests of load c changed: p50 1ms to 3ms, p95 2ms to 5ms".to_owned();
         assert_eq!(of("p", &all), Traffic::Changed { at_s: 5.0, words });
-        assert_eq!(of("q", &all), Traffic::Unchanged { windows: "load a: 1 of 60 windows".into() });
+        assert_eq!(
+            of("q", &all),
+            Traffic::Unchanged { windows: "load a: 1 of 60 windows".into(), hint: String::new() }
+        );
         assert_eq!(of("r", &all), Traffic::Unknown);
+        let hinted = Felt { hint: Some("3 of 90 requests failed".into()), ..felt("a", "q", 3.0, &[]) };
+        let hint = Traffic::Unchanged {
+            windows: "load a: 1 of 60 windows".into(),
+            hint: "3 of 90 requests failed (load a)".into(),
+        };
+        assert_eq!(of("q", &[hinted]), hint);
     }
 }

@@ -52,7 +52,13 @@ fn changed() -> Traffic {
 fn unchanged() -> Traffic {
     Traffic::Unchanged {
         windows: "load main: 1 of 60 windows out of tolerance, 0 of 60 in the baseline (p = 0.5)".into(),
+        hint: String::new(),
     }
+}
+
+/// Some requests failed, and that may be chance.
+fn hinted() -> Traffic {
+    Traffic::Unchanged { windows: String::new(), hint: "24 of 645 requests failed (load main)".into() }
 }
 
 /// The verdict, the problem and the warning of a fault that was applied.
@@ -60,6 +66,18 @@ fn judged(wanted: &Wanted, evidence: &[(Proof, bool, &str)], traffic: &Traffic) 
     let mut fault = fault(evidence, Verdict::Pass);
     let warning = conclude(&mut fault, wanted, Direction::Both, traffic);
     (fault.injection, fault.problem.unwrap_or_default(), warning.unwrap_or_default())
+}
+
+#[test]
+fn a_hint_proves_nothing_and_contradicts_that_all_went_on_as_before() {
+    let effective = (Proof::Effective, true, "the witness cannot connect");
+    let auto = Wanted::Auto { no_witness: None };
+    assert!(judged(&auto, &[APPLIED, effective], &unchanged()).2.contains("went on as before"));
+    assert_eq!(judged(&auto, &[APPLIED, effective], &hinted()), (Verdict::Pass, String::new(), String::new()));
+    let (verdict, problem, _) = judged(&Wanted::Traffic, &[APPLIED], &hinted());
+    assert_eq!(verdict, Verdict::Inconclusive);
+    let says = "not proven: the policy was in place, and 24 of 645 requests failed (load main), which may be chance";
+    assert!(problem.starts_with(says), "{problem}");
 }
 
 #[test]

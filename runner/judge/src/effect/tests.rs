@@ -60,6 +60,29 @@ fn a_demanded_effect_is_there_or_the_phase_is_inconclusive() {
     assert_eq!(judge(&observe(10.0, 10), json!({"success_rate": {"max": "80%"}})).verdict, Verdict::Inconclusive);
     assert_eq!(judge(&observe(10.0, 10), json!({"errors": {"connection": {"min": 10}}})).verdict, Verdict::Pass);
 }
+
+/// What a partition does to a service that soon does without the target: failures for two seconds of a short run.
+#[test]
+fn one_clump_in_a_short_run_is_no_proof_and_still_a_hint() {
+    let clump = |failing: fn(f64) -> bool, slow_ms: f64| {
+        let observations = Timeline::new(20.0)
+            .phase("baseline", 10.0)
+            .fault_phase("cut", 10.0)
+            .answer(move |it| match it.phase {
+                "cut" if failing(it.into) && slow_ms == 0.0 => it.refused(),
+                "cut" if failing(it.into) => it.ok_in(slow_ms),
+                _ => it.ok_in(10.0),
+            })
+            .observe();
+        let felt = effects(&observations).remove(0);
+        (felt.changes, felt.hint.unwrap_or_default())
+    };
+    assert_eq!(clump(|into| (4.0..5.0).contains(&into), 0.0), (vec![], "20 of 200 requests failed".to_owned()));
+    let slow = "20 of 200 requests took longer than 11ms".to_owned();
+    assert_eq!(clump(|into| (4.0..5.0).contains(&into), 90.0), (vec![], slow));
+    assert_eq!(clump(|_| false, 0.0), (vec![], String::new()));
+}
+
 #[test]
 fn an_effect_may_be_asked_of_one_load() {
     let of = |load: &str| json!({"errors": {"connection": {"min": 10}, "load": load}});
