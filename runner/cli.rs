@@ -1,7 +1,7 @@
-//! The command line: arguments in, exit code out. Each command is one file; what they share (choosing scenarios,
-//! writing outputs, the console) is beside them.
+//! The command line: arguments in, exit code out. Each command is one file. The files next to them contain what
+//! commands share: selecting scenarios, writing outputs, the console.
 //!
-//! Results go to stdout, progress and complaints to stderr.
+//! Results go to stdout, progress and errors to stderr.
 
 mod args;
 mod calibrate;
@@ -46,10 +46,10 @@ pub fn main() -> ExitCode {
     // Clap's own exit code for usage errors is 2, as ours; help and version are 0.
     let matches = variables::with_variables(Args::command()).get_matches();
     let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    // One provider for all TLS in the process; a second install is refused and does no harm.
+    // One provider for all TLS in the process. A second installation is refused, which is harmless.
     _ = rustls::crypto::ring::default_provider().install_default();
     let style = console::Style::new(args.color);
-    // What the commands learn to be secret is kept out of the last message, too.
+    // Secrets that the commands found are redacted in the last message as well.
     let redactor = Redactor::default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
@@ -72,7 +72,7 @@ pub fn main() -> ExitCode {
             Command::Sandbox(sandbox) => sandbox::sandbox(sandbox).await,
             Command::Schema(schema) => schema::schema(&schema),
             Command::Completions { shell } => {
-                // The generator panics where it cannot write.
+                // The generator panics if it cannot write.
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Args::command(), "shakedown", &mut script);
                 print::text(&String::from_utf8_lossy(&script));

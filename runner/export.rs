@@ -1,7 +1,7 @@
-//! A finished result for machines that are not CI systems: an OpenTelemetry collector, Prometheus, a webhook.
+//! Exports of a finished result to systems other than CI: an OpenTelemetry collector, Prometheus, a webhook.
 //!
-//! In scope: turning a result into what they read (pure), and handing it over, once, within a few seconds.
-//! Out of scope: secrets (the result comes without) and verdicts: a receiver that is down changes nothing.
+//! In scope: converting a result to their formats (pure), and sending it once, within a few seconds. Out of scope:
+//! secrets (the result contains none) and verdicts (an unavailable receiver does not change them).
 
 pub mod otlp;
 pub mod prometheus;
@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// How long a receiver may take to answer.
+/// The timeout for a receiver's answer.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// POSTs JSON, with these headers beside the usual ones. The error says what went wrong, without the URL: it may hold a
-/// token.
+/// POSTs JSON, with these headers in addition to the usual ones. The error does not contain the URL, which may contain
+/// a token.
 async fn post(url: &str, headers: &[(String, String)], body: &Value) -> Result<(), String> {
     let mut builder = reqwest::Client::builder().timeout(LIMIT).redirect(reqwest::redirect::Policy::none());
     builder = builder.user_agent(concat!("shakedown/", env!("CARGO_PKG_VERSION")));
@@ -37,7 +37,7 @@ fn without_url(error: reqwest::Error) -> String {
     text
 }
 
-/// The scheme and the host of a URL, for messages: a webhook's path and query are often its secret.
+/// The scheme and the host of a URL, for messages. The path and the query of a webhook are often secret.
 fn place(url: &str) -> String {
     match reqwest::Url::parse(url) {
         Ok(url) => url.origin().ascii_serialization(),
@@ -45,7 +45,7 @@ fn place(url: &str) -> String {
     }
 }
 
-/// TLS has one provider in a process; the command line installs it, and tests have no command line.
+/// Installs the TLS provider of the process for tests. In the program, the command line does this.
 #[cfg(test)]
 fn testing_tls() {
     _ = rustls::crypto::ring::default_provider().install_default();
@@ -53,7 +53,7 @@ fn testing_tls() {
 
 #[cfg(test)]
 mod testing {
-    //! What the exports send to a receiver on loopback.
+    //! A receiver on loopback for the exports.
 
     use serde_json::Value;
     use shakedown_fakes::HttpServer;

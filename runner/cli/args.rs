@@ -270,11 +270,11 @@ fn fuse_margin(text: &str) -> Result<Duration, String> {
     if margin.get() >= LEAST_MARGIN { Ok(margin) } else { Err("a fuse needs at least 5 s".to_owned()) }
 }
 
-/// The shortest life of a fuse.
+/// The shortest lifetime of a fuse.
 const LEAST_MARGIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl Safety {
-    /// The fuses of the run; none for no fuse.
+    /// The fuses of the run. None without a fuse.
     pub fn fuse(&self) -> Option<shakedown_engine::plan::Fuse> {
         let fuse = || shakedown_engine::plan::Fuse { life: self.fuse_margin.get(), image: self.fuse_image.clone() };
         (!self.no_fuse).then(fuse)

@@ -12,7 +12,7 @@ use shakedown_judge::{self as judge, Calibration};
 /// Runs, writes the reports as `run` does, and prints a row per expectation.
 ///
 /// # Errors
-/// When the run could not start, or the reports could not be written.
+/// If the run cannot start, or the reports cannot be written.
 pub async fn calibrate(
     mut args: Calibrate,
     style: Style,

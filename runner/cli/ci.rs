@@ -9,17 +9,17 @@ use std::path::{Component, Path, PathBuf};
 use shakedown_reports::words;
 use shakedown_schemas::RunResult;
 
-/// GitHub refuses the summary of a step from 1 MiB on, all commands of the step together.
+/// GitHub refuses a step summary of 1 MiB or more, counted over all commands of the step.
 const SUMMARY: u64 = 1 << 20;
 
-/// The CI system that runs us.
+/// The CI system that runs this program.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ci {
-    /// Commands on stdout are read.
+    /// The system reads commands on stdout.
     annotates: bool,
-    /// Markdown that is appended to this file is shown.
+    /// The system shows Markdown that is appended to this file.
     summary: Option<PathBuf>,
-    /// The folder that the paths of annotations count from.
+    /// The directory to which the paths of annotations are relative.
     workspace: Option<PathBuf>,
 }
 
@@ -37,7 +37,7 @@ impl Ci {
         }
     }
 
-    /// The lines that annotate expectations that did not pass; none on other systems.
+    /// The annotations of expectations that did not pass, one per line. Empty on other systems.
     pub fn annotations(&self, result: &RunResult) -> Vec<String> {
         if !self.annotates {
             return Vec::new();
@@ -53,7 +53,7 @@ impl Ci {
     /// Appends to the step's summary.
     ///
     /// # Errors
-    /// With a warning for the user when that fails; the run's verdict is not affected.
+    /// A warning for the user. The run's verdict is not affected.
     pub fn summarize(&self, result: &RunResult) -> Result<(), String> {
         let Some(path) = &self.summary else { return Ok(()) };
         let append = || {
@@ -85,7 +85,7 @@ fn page_in(path: &Path, here: &Path, checkout: Option<&OsStr>) -> String {
     checkout.map_or(name, |checkout| relative(&path.to_string_lossy(), here, Some(Path::new(checkout))))
 }
 
-/// A scenario's file relative to the workspace, if it is inside; else as given.
+/// A scenario's file, relative to the workspace if it is inside, or as given.
 fn relative(file: &str, here: &Path, workspace: Option<&Path>) -> String {
     let mut whole = PathBuf::new();
     for component in here.join(file).components() {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_elsewhere() {
+    fn other_systems_get_no_annotations() {
         let nowhere = Ci::from(|_| None);
         assert_eq!(nowhere, Ci::default());
         assert!(nowhere.annotations(&result()).is_empty());
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_count_from_the_workspace() {
+    fn paths_are_relative_to_the_workspace() {
         let (here, workspace) = (Path::new("/w/repo/chaos"), Some(Path::new("/w/repo")));
         assert_eq!(relative("./a.yaml", here, workspace), "chaos/a.yaml");
         assert_eq!(relative("../b.yaml", here, workspace), "b.yaml");
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn gitlab_finds_the_page_from_its_checkout() {
+    fn gitlab_gets_the_page_relative_to_its_checkout() {
         let (path, here) = (Path::new("shakedown-results/x/report.html"), Path::new("/w/repo/chaos"));
         assert_eq!(page_in(path, here, None), "report.html");
         assert_eq!(page_in(path, here, Some(OsStr::new("/w/repo"))), "chaos/shakedown-results/x/report.html");
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_is_appended_and_stays_small() {
+    fn the_summary_is_appended_and_limited() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("summary.md");
         std::fs::write(&path, "before\n").unwrap();

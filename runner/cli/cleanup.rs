@@ -1,5 +1,5 @@
-//! `shakedown cleanup`: removes the leftovers of earlier runs from a cluster: from a run's journal, or by the labels of
-//! our objects. Objects of an active run are not touched.
+//! `shakedown cleanup`: removes the leftovers of earlier runs from a cluster, from a run's journal or by the labels of
+//! its objects. Objects of an active run are not touched.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -21,19 +21,19 @@ use shakedown_faults::chaos;
 use shakedown_guard::leftovers::{self, Kinds};
 use shakedown_guard::lock;
 
-/// The folder of all results, inside the working folder.
+/// The folder of all results, inside the working directory.
 const RESULTS: &str = "shakedown-results";
 /// The longest journal that is read, in bytes: a run writes a few lines for each object.
 const LONGEST: u64 = 64 << 20;
 /// The interval between checks of an object that is being removed.
 const POLL: std::time::Duration = std::time::Duration::from_millis(500);
-/// The time limit of a removal; a resource of Chaos Mesh is recovered within it.
+/// The time limit of a removal, which includes the recovery of a Chaos Mesh resource.
 const RECOVERY: std::time::Duration = std::time::Duration::from_secs(20);
 
-/// Finds and removes, or only finds with `--check`.
+/// Finds and removes leftovers. With `--check`, only finds them.
 ///
 /// # Errors
-/// When there is no journal, the cluster does not answer, or it refuses.
+/// If there is no journal, or the cluster does not answer or refuses.
 pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Failure> {
     let by_labels = args.run.is_some() || args.all || args.older_than.is_some();
     let journal = if by_labels { None } else { Journal::find(args.results.as_deref(), args.check)? };
@@ -65,7 +65,7 @@ pub async fn cleanup(args: args::Cleanup, redactor: &Redactor) -> Result<u8, Fai
     if !args.check {
         code = remove(cluster, &found.items, args.force_cleanup).await;
     }
-    // Wait for requests that may be carried out late: else "no leftovers" could become wrong.
+    // Wait for requests that may be carried out late. Otherwise "no leftovers" could become wrong.
     if let Some(journal) = &journal {
         let late = journal.late(cluster, &found).await.map_err(Failure::environment)?;
         if !args.check {
@@ -172,7 +172,7 @@ async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
     if failed.is_empty() { exit::PASSED } else { exit::LEFTOVERS }
 }
 
-/// Waits until an object that is being deleted is gone.
+/// Waits until a deleted object is gone.
 async fn gone(cluster: &Cluster, key: &ObjectKey, deadline: Instant) -> Result<(), String> {
     loop {
         let Some(object) = cluster.get(key).await.map_err(|error| error.to_string())? else { return Ok(()) };
@@ -306,14 +306,15 @@ impl Journal {
     }
 }
 
-/// The remaining time in which an unanswered action may be carried out; none if it cannot.
+/// The remaining time in which an unanswered action may be carried out. None if it cannot be.
 fn young(at: Timestamp, now: Timestamp) -> Option<std::time::Duration> {
-    // A clock that was set back does not make them older.
+    // A clock that was set back must not make actions older.
     let age = std::time::Duration::try_from(now.duration_since(at)).unwrap_or_default();
     shakedown_cluster::LATEST.checked_sub(age).filter(|left| !left.is_zero())
 }
 
-/// The journal of the latest run with one. The folders' names begin with the time; a run that was killed is in no link.
+/// The journal of the latest run that has one. The names of folders begin with the time. `latest` does not link to a
+/// killed run.
 fn latest(results: &Path) -> Option<PathBuf> {
     let folders = std::fs::read_dir(results).ok()?;
     let named = folders.filter_map(|entry| {
@@ -362,7 +363,7 @@ async fn everywhere<T>(
     }
 }
 
-/// True when a run started longer ago. Its id begins with the time; an id without a time counts as old.
+/// True if a run started longer ago. Its id begins with the time. An id without a time counts as old.
 fn is_older(run: &str, age: Duration, now: Timestamp) -> bool {
     let begun = run.get(..15).and_then(|text| jiff::civil::DateTime::strptime("%Y%m%d-%H%M%S", text).ok());
     let begun = begun.and_then(|begun| begun.to_zoned(jiff::tz::TimeZone::UTC).ok());
@@ -392,7 +393,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_a_finalizer_holds_is_not_removed() {
+    async fn an_object_held_by_a_finalizer_is_not_removed() {
         for held in [false, true] {
             let store = Store::default();
             let mut object = settings("r");
@@ -407,7 +408,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_unclear_is_looked_at_again() {
+    async fn unclear_actions_are_checked_again() {
         for (age, comes_after, found) in [(0, 15, 1), (0, 59, 1), (0, 70, 0), (30, 15, 1), (61, 15, 0), (-600, 15, 1)] {
             let store = Store::default();
             let since = Timestamp::now() - jiff::SignedDuration::from_secs(age);
@@ -427,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_tells_its_age_by_its_id() {
+    fn the_age_of_a_run_follows_from_its_id() {
         let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
         let hour = Duration::from_secs(3600);
         assert!(is_older("20260301-105959-abcde", hour, now));

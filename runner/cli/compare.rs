@@ -14,7 +14,7 @@ use shakedown_judge::{self as judge, Change, Moved};
 /// Prints a table of the changes.
 ///
 /// # Errors
-/// With exit code 2 when a file is no result, with 5 when there is nothing to compare.
+/// Exit code 2 if a file is not a result, 5 if there is nothing to compare.
 pub fn compare(args: &Compare, redactor: &Redactor) -> Result<u8, Failure> {
     let mut changes = match (&args.before, &args.after, &args.history) {
         (_, _, Some(folder)) => {

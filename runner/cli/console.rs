@@ -25,7 +25,7 @@ pub struct Console {
 }
 
 impl Console {
-    /// A console for a run; with `quiet` there should be none.
+    /// A console for a run. With `quiet`, do not create one.
     pub fn new(style: Style, verbose: u8) -> Self {
         let terminal = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let bar = terminal.then(|| {
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hostile_text_neither_moves_the_cursor_nor_commands_a_ci_system() {
+    fn hostile_text_neither_moves_the_cursor_nor_controls_a_ci_system() {
         assert_eq!(clean("a\r\u{8}b"), "a\u{fffd}\u{fffd}b");
         assert_eq!(clean("x\n  ::set-output name=a::b"), "x\n  \u{fffd}::set-output name=a::b");
         assert_eq!(

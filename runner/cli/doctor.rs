@@ -1,4 +1,4 @@
-//! `shakedown doctor`: checks that a cluster can run scenarios; each finding has a remedy. It creates only the canary,
+//! `shakedown doctor`: checks that a cluster can run scenarios. Each finding has a remedy. It creates only the canary,
 //! which removes itself. Its finding about enforcement is cached for `run`.
 
 mod chaos;
@@ -18,7 +18,7 @@ use shakedown_guard::fuse;
 /// Runs all checks and prints the findings.
 ///
 /// # Errors
-/// When there is no cluster.
+/// If there is no cluster.
 pub async fn doctor(args: args::Doctor, redactor: &Redactor) -> Result<u8, Failure> {
     let environment = Environment::open(&args.target, true, redactor).await?;
     let Some(cluster) = environment.cluster() else { return Ok(exit::PASSED) };
@@ -117,7 +117,7 @@ async fn permission_findings(cluster: &Cluster, namespace: &str) -> Result<Vec<F
         ));
     }
     let mut wide = Vec::new();
-    // Before 1.21 namespaces have no name label, so those of the peers must be marked.
+    // Before 1.21 namespaces have no name label, so the namespaces of the peers must be marked.
     let unnamed = cluster.version().is_some_and(|version| version < (1, 21));
     let mark = access("", "namespaces", "patch");
     let useful = rows.iter().filter(|row| row.scope == Scope::Wide).flat_map(|row| &row.all);
@@ -160,7 +160,7 @@ async fn fuse_finding(cluster: &Cluster, namespace: &str, image: Option<&str>) -
     }
 }
 
-/// The enforcement of policies: from a canary, else from the cache.
+/// The enforcement of policies, from a canary or from the cache.
 async fn enforcement(args: &args::Proving, cluster: &Cluster, namespace: &str) -> Result<Vec<Finding>, ClusterError> {
     const REMEDY: &str = "this cluster does not enforce NetworkPolicy, so partitions have no effect: install a network \
         plugin that enforces policies, such \

@@ -4,15 +4,15 @@
 pub const PASSED: u8 = 0;
 /// An expectation failed.
 pub const FAILED: u8 = 1;
-/// Usage, or an invalid scenario.
+/// A usage error, or an invalid scenario.
 pub const USAGE: u8 = 2;
-/// The environment: cluster unreachable, permission denied, load generator failed.
+/// An error of the environment: cluster unreachable, permission denied, load generator failed.
 pub const ENVIRONMENT: u8 = 3;
 /// Inconclusive.
 pub const INCONCLUSIVE: u8 = 4;
-/// Nothing selected.
+/// No scenario selected.
 pub const NOTHING_SELECTED: u8 = 5;
-/// Something was left behind in the cluster; never masked by another code.
+/// Leftovers in the cluster. No other code takes precedence.
 pub const LEFTOVERS: u8 = 6;
 /// Interrupted by SIGHUP, after undoing everything.
 pub const HUNG_UP: u8 = 129;

@@ -1,23 +1,23 @@
-//! Why a command could not do its work.
+//! Failures of commands.
 
 use super::exit;
 
-/// A command could not do its work: a message that says what to do, and the exit code.
+/// The failure of a command: a message with the next step, and the exit code.
 #[derive(Debug)]
 pub struct Failure {
-    /// What went wrong, with a `help:` line where there is help.
+    /// The error, with an optional `help:` line.
     pub message: String,
     /// The exit code.
     pub code: u8,
 }
 
 impl Failure {
-    /// Something about the environment: exit code 3.
+    /// An error of the environment: exit code 3.
     pub fn environment(error: impl std::fmt::Display) -> Self {
         Self { message: error.to_string(), code: exit::ENVIRONMENT }
     }
 
-    /// Something about how the command was called: exit code 2.
+    /// A usage error: exit code 2.
     pub fn usage(error: impl std::fmt::Display) -> Self {
         Self { message: error.to_string(), code: exit::USAGE }
     }

@@ -1,5 +1,5 @@
-//! The end of a run: its result goes into the files, to the terminal, to the CI system, and to the exports of the
-//! command line. Only a report that could not be written changes the exit code; everything else is a warning.
+//! The end of a run: writes its result to the files, the terminal, the CI system and the exports of the command line.
+//! Only a report that could not be written changes the exit code. Other errors are warnings.
 
 use std::io::Write;
 
@@ -12,19 +12,19 @@ use super::output::Output;
 use super::{Failure, args, summary};
 use crate::export;
 
-/// Whether the summary is printed.
+/// Where the summary is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Summary {
     /// On stdout.
     Shown,
-    /// Not at all: nothing was run, and a message says why.
+    /// Nowhere: nothing was run, and a message gives the reason.
     Hidden,
 }
 
-/// Hands a result over. It must be without secrets.
+/// Writes a result, which must not contain secrets.
 ///
 /// # Errors
-/// When a report could not be written.
+/// If a report cannot be written.
 pub async fn finish(
     result: &RunResult,
     output: &Output,
@@ -38,7 +38,7 @@ pub async fn finish(
     if shown == Summary::Shown {
         text.push_str(&summary::text(result, output, style.for_stdout()));
     }
-    // A closed stdout is no reason to leave out the rest.
+    // A closed stdout must not prevent the other outputs.
     _ = std::io::stdout().write_all(text.as_bytes());
     let mut warnings: Vec<String> = ci.summarize(result).err().into_iter().collect();
     let exports = &args.exports;

@@ -1,4 +1,4 @@
-//! `shakedown init`: a scenario to begin with. As it is, it runs in the sandbox.
+//! `shakedown init`: writes a first scenario, which runs in the sandbox unchanged.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -17,8 +17,7 @@ const SCHEMA: &str = "shakedown.schema.json";
 /// Writes the scenario, and the schema next to it.
 ///
 /// # Errors
-/// With exit code 2 when the file is there already or a value cannot be part of a scenario; with 3 when it cannot be
-/// written.
+/// Exit code 2 if the file exists already or a value cannot be part of a scenario, 3 if the file cannot be written.
 pub fn init(args: &Init) -> Result<u8, Failure> {
     let file = &args.file;
     let text = scenario(args);
@@ -51,7 +50,7 @@ fn unwritten(file: &Path, error: &std::io::Error) -> Failure {
 }
 
 fn scenario(args: &Init) -> String {
-    // The values that are quoted in the template.
+    // These values are quoted in the template.
     let inner = |text: &str| quoted(text).trim_matches('"').to_owned();
     let values = [
         ("@SCHEMA@", SCHEMA.to_owned()),
@@ -65,7 +64,7 @@ fn scenario(args: &Init) -> String {
     values.iter().fold(TEMPLATE.to_owned(), |text, (mark, value)| text.replace(mark, value))
 }
 
-/// A value as YAML writes it: bare where that is unambiguous, else as a JSON string, which YAML reads as well.
+/// A value as YAML: plain if that is unambiguous, or else as a JSON string, which is valid YAML.
 fn plain(text: &str) -> String {
     let letter = text.starts_with(|it: char| it.is_ascii_alphabetic() || it == '/');
     let bare = letter && text.chars().all(|it| it.is_ascii_alphanumeric() || "-./_".contains(it));
@@ -82,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_cannot_break_out_of_their_place() {
+    fn values_cannot_change_the_structure() {
         let hostile = "x\"}\nversion: 2 # {{ n }}";
         assert_eq!(plain(hostile), "\"x\\\"}\\nversion: 2 # {{ n }}\"");
         assert_eq!((plain("nats"), plain("yes"), plain("4222")), ("nats".into(), "\"yes\"".into(), "\"4222\"".into()));

@@ -11,7 +11,7 @@ use super::{Failure, exit, print, select};
 /// Prints one line per scenario.
 ///
 /// # Errors
-/// With exit code 2 when a file is not valid, with 5 when nothing is selected.
+/// Exit code 2 if a file is invalid, 5 if no scenario is selected.
 pub fn list(args: &List, style: Style, redactor: &Redactor) -> Result<u8, Failure> {
     let documents = select::scenarios(&args.selection, style, redactor)?;
     if args.json {

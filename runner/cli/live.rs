@@ -1,7 +1,7 @@
 //! The texts during a run: the sentence of each event, the updating lines on a terminal, and the heartbeat elsewhere.
 //! Pure: events and numbers in, text out.
 //!
-//! This module contains only the wording. `console` decides where and when to print; `summary` covers the end of a run.
+//! This module contains only the wording. `console` decides where and when to print. `summary` covers the end of a run.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use super::style::Style;
 use shakedown_engine::events::Progress;
 use shakedown_load as load;
 
-/// The most faults that are named in one line.
+/// The maximum number of faults that are named in one line.
 const FAULTS: usize = 4;
 
-/// A scenario's numbers, as far as they are shown.
+/// The displayed numbers of a scenario.
 pub struct Live {
     style: Style,
     rows: Vec<Row>,
-    /// How far the last step was into the scenario.
+    /// The time of the last step, from the scenario's start.
     shown: Duration,
 }
 
@@ -42,7 +42,7 @@ impl Live {
         *self = Self::new(self.style);
     }
 
-    /// The sentence of an event for the user; none if the verbosity is too low for it.
+    /// The sentence of an event for the user. None if the verbosity is too low for it.
     pub fn sentence(&self, event: &Event, verbose: u8) -> Option<String> {
         let style = self.style;
         let event = tamed_event(event);
@@ -76,7 +76,7 @@ impl Live {
             }
             EventKind::Warning { message } => format!("{}: {message}", style.yellow("warning")),
             EventKind::Error { message } => format!("{}: {message}", style.red("error")),
-            // It is printed once when the signal arrives, not by each scenario again.
+            // It is printed once when the signal arrives, not for each scenario.
             EventKind::Interrupted { .. } if event.scenario.is_some() => return None,
             EventKind::Interrupted { signal } => {
                 format!(
@@ -157,7 +157,7 @@ struct Row {
 impl Row {
     /// Steps of the sparkline.
     const STEPS: usize = 24;
-    /// Steps that the throughput is taken over: one alone holds too few requests of a slow load.
+    /// The number of steps for the throughput. A single step contains too few requests of a slow load.
     const RECENT: usize = 6;
 
     fn add(&mut self, live: &load::Live, seconds: f64) {
@@ -169,7 +169,7 @@ impl Row {
         while self.p95.len() > Self::STEPS {
             self.p95.pop_front();
         }
-        // A step of a slow load may hold no answer: the row keeps its last numbers.
+        // A step of a slow load may contain no answer. The row then keeps its last numbers.
         if live.ended > 0 || self.live.load.is_empty() {
             self.live = live.clone();
         }
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_text_stays_on_its_line() {
+    fn hostile_text_stays_on_one_line() {
         let live_view = Live::new(Style::new(Color::Never));
         for event in sample::hostile().scenarios[0].events.iter().chain(&sample::hostile().events) {
             if let Some(text) = live_view.sentence(event, 1) {

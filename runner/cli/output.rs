@@ -1,4 +1,4 @@
-//! The result folder: every file is written whole or not at all, also when the run fails or is interrupted.
+//! The result folder. Every file is written completely or not at all, even if the run fails or is interrupted.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -12,9 +12,9 @@ use super::{Failure, ci};
 use shakedown_cluster::journal::{self, Journal};
 use shakedown_engine::events::Listener;
 
-/// The folder of all results, inside the working folder.
+/// The folder of all results, inside the working directory.
 const RESULTS: &str = "shakedown-results";
-/// The room that the reports of an ordinary run take, in bytes.
+/// The size of the reports of an ordinary run, in bytes.
 const ROOM: usize = 256 << 10;
 
 /// The file that people open.
@@ -31,11 +31,11 @@ pub struct Output {
 }
 
 impl Output {
-    /// Creates the folder and reserves the space of the reports, so that a full disk or a missing permission is found
+    /// Creates the folder and reserves space for the reports, so that a full disk or a missing permission is detected
     /// before the first action on a cluster.
     ///
     /// # Errors
-    /// When that fails.
+    /// If that fails.
     pub fn create(out: Option<&Path>, run: &str, redactor: &Redactor) -> Result<Self, Failure> {
         let folder = out.map_or_else(|| Path::new(RESULTS).join(run), Path::to_owned);
         let output = Self { folder, linked: out.is_none(), redactor: redactor.clone() };
@@ -66,7 +66,7 @@ impl Output {
     /// A listener that appends every event to `events.ndjson`.
     ///
     /// # Errors
-    /// When the file cannot be opened.
+    /// If the file cannot be opened.
     pub fn recorder(&self) -> Result<Recorder, Failure> {
         let file = File::options().append(true).open(self.path(EVENTS)).map_err(|error| {
             Failure::environment(format!("could not write {}: {error}", self.path(EVENTS).display()))
@@ -77,7 +77,7 @@ impl Output {
     /// The journal of the run's actions.
     ///
     /// # Errors
-    /// When the file cannot be opened.
+    /// If the file cannot be opened.
     pub fn journal(&self, run: &str) -> Result<Arc<Journal>, Failure> {
         let describe =
             |error| Failure::environment(format!("could not write {}: {error}", self.path(journal::FILE).display()));
@@ -89,7 +89,7 @@ impl Output {
     /// Writes, without secrets, `result.json` and everything that is rendered from it, and points `latest` to the folder.
     ///
     /// # Errors
-    /// With the first file that could not be rendered or written; the others are still written.
+    /// The first file that could not be rendered or written. The others are still written.
     pub fn write_result(&self, result: &RunResult) -> Result<(), Failure> {
         let result = &self.redactor.result(result);
         let mut problems = Vec::new();
@@ -118,10 +118,10 @@ impl Output {
         }
     }
 
-    /// Rewrites `events.ndjson` from a complete result: a recorder that still has the old file open has no effect.
+    /// Rewrites `events.ndjson` from a complete result. A recorder that still writes to the old file has no effect.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// If the file cannot be written.
     pub fn write_events(&self, result: &RunResult) -> Result<(), Failure> {
         let mut events: Vec<&Event> =
             result.events.iter().chain(result.scenarios.iter().flat_map(|scenario| &scenario.events)).collect();
@@ -131,7 +131,7 @@ impl Output {
             .map_err(|error| Failure::environment(format!("could not write {}: {error}", self.path(EVENTS).display())))
     }
 
-    /// A file next to the final one, synced and renamed: readers see the old bytes or the new ones.
+    /// Writes a file next to the final one, syncs and renames it, so readers see either the old or the new content.
     fn write(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
         let path = self.path(name);
         let partial = self.path(&format!(".{name}.partial"));
@@ -147,7 +147,7 @@ impl Output {
         result
     }
 
-    /// `shakedown-results/latest` is a convenience: a system without symbolic links goes without.
+    /// `shakedown-results/latest` is optional: systems without symbolic links do not get it.
     fn link_latest(&self) {
         #[cfg(unix)]
         if let (Some(parent), Some(name)) = (self.folder.parent(), self.folder.file_name()) {
@@ -163,7 +163,7 @@ impl Output {
 /// The result as text, the source of every report.
 ///
 /// # Errors
-/// When a number has no form in JSON.
+/// If a number cannot be represented in JSON.
 pub fn result_json(result: &RunResult) -> Result<Vec<u8>, String> {
     let mut text = serde_json::to_vec_pretty(result).map_err(|error| error.to_string())?;
     text.push(b'\n');
@@ -187,7 +187,7 @@ pub struct Recorder {
 
 impl Listener for Recorder {
     fn event(&mut self, event: &Event) {
-        // A disk that fills up during the run must not end it: the result holds the events as well.
+        // A full disk must not end the run: the result contains the events as well.
         if self.failed {
             return;
         }
@@ -209,9 +209,9 @@ mod tests {
     use shakedown_reports::sample;
     use shakedown_schemas::EventKind;
 
-    /// A secret in every text of a result and in an event is in no file.
+    /// Plants a secret in every text of a result and of an event. No file may contain it.
     #[test]
-    fn no_file_holds_a_planted_secret() {
+    fn no_file_contains_a_planted_secret() {
         let secret = "hunter2/and more";
         let planted = serde_json::to_string(&sample::failing()).unwrap();
         let planted = planted.replace("nats", secret).replace("completions", secret);

@@ -12,7 +12,7 @@ use shakedown_engine::plan::{self, Options, Plan};
 /// Prints the plan of every selected scenario.
 ///
 /// # Errors
-/// When a file is not valid (2), the cluster does not answer or a target is missing (3).
+/// Exit code 2 if a file is invalid, 3 if the cluster does not answer or a target is missing.
 pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result<u8, Failure> {
     let documents = select::scenarios(&args.selection, style, redactor)?;
     let needed = documents.iter().any(|document| !document.scenario.needs_no_cluster());
@@ -42,7 +42,7 @@ pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result
     if problems.is_empty() { Ok(exit::PASSED) } else { Err(Failure::environment(problems.join("\n"))) }
 }
 
-/// The plans as they are printed, without secrets.
+/// The printed plans, without secrets.
 fn printed(plans: &[Plan], format: args::PlanFormat, redactor: &Redactor) -> Result<String, serde_json::Error> {
     let data =
         || -> Result<Value, serde_json::Error> { Ok(redactor.value(json!({"plans": serde_json::to_value(plans)?}))) };

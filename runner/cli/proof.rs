@@ -12,7 +12,7 @@ use shakedown_faults::{canary, witness};
 /// The program of the sandbox's pods: this program.
 const SANDBOX_IMAGE: &str = "shakedown-sandbox";
 
-/// The image for witnesses: the given one, else the image of this pod if the runner runs in a pod.
+/// The image for witnesses: the given one, or else the image of the runner's own pod.
 pub async fn image(args: &args::Proving, cluster: &Cluster) -> Option<WitnessImage> {
     match &args.witness_image {
         Some(image) => Some(WitnessImage::named(image)),
@@ -32,7 +32,7 @@ pub async fn canary_image(args: &args::Proving, cluster: &Cluster) -> Option<Wit
 /// The facts that are known without a change of the cluster.
 ///
 /// # Errors
-/// When the cluster does not answer.
+/// If the cluster does not answer.
 pub async fn known(args: &args::Proving, cluster: Option<&Cluster>) -> Result<Proof, String> {
     let Some(cluster) = cluster else { return Ok(Proof::default()) };
     let enforcement = enforcement::recall(cluster).await.map_err(|error| error.to_string())?;
@@ -58,16 +58,16 @@ pub async fn learn(cluster: &Cluster, scenario: &ScenarioResult) {
         // A fault may be too short for a result.
         _ => enforcement::recall(cluster).await.ok().flatten().and_then(|known| known.keeps),
     };
-    // A cache that cannot be written only makes the next run ask again.
+    // If the cache cannot be written, the next run only has to test again.
     _ = enforcement::remember(cluster, &Enforcement { keeps, ..Enforcement::now(true, "confirmed by a witness") })
         .await;
 }
 
-/// The same, and where it is not known whether policies are enforced, a canary finds out: unless that is not wanted, or
-/// there is no image for it. Its errors do not stop a run: the faults are proven in other ways.
+/// The same. If the enforcement of policies is unknown, a canary tests it, unless that is turned off or there is no
+/// image for it. Its errors do not stop a run: the faults are proven in other ways.
 ///
 /// # Errors
-/// When the cluster does not answer.
+/// If the cluster does not answer.
 pub async fn find(
     args: &args::Proving,
     cluster: Option<&Cluster>,

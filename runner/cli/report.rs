@@ -13,7 +13,7 @@ use super::{Failure, exit, print};
 
 /// The page of `--history`.
 const HISTORY: &str = "history.html";
-/// The largest result that is read, in bytes; one of a day of load has some 10 MB.
+/// The maximum size of a result, in bytes. A result of a day of load has about 10 MB.
 const LARGEST: u64 = 1 << 30;
 /// The maximum depth of the search for results below the folder.
 const DEPTH: usize = 8;
@@ -21,7 +21,7 @@ const DEPTH: usize = 8;
 /// Reads results and writes their reports.
 ///
 /// # Errors
-/// With exit code 2 when a file is no result, with 3 when the reports cannot be written, with 5 when there is none.
+/// Exit code 2 if a file is not a result, 3 if the reports cannot be written, 5 if there is no result.
 pub fn report(args: &Report, redactor: &Redactor) -> Result<u8, Failure> {
     match (&args.result, &args.history) {
         (Some(path), _) => one(path, args, redactor),
@@ -70,7 +70,7 @@ fn history(folder: &Path, args: &Report, redactor: &Redactor) -> Result<u8, Fail
 /// The results below a folder, at least one.
 ///
 /// # Errors
-/// With exit code 2 when the folder cannot be read, with 5 when there is no result.
+/// Exit code 2 if the folder cannot be read, 5 if there is no result.
 pub(super) fn below(folder: &Path) -> Result<Vec<RunResult>, Failure> {
     let mut paths = Vec::new();
     find(folder, DEPTH, &mut paths)
@@ -78,7 +78,7 @@ pub(super) fn below(folder: &Path) -> Result<Vec<RunResult>, Failure> {
     paths.sort();
     let mut results = Vec::new();
     for path in &paths {
-        // One broken file does not hide the others.
+        // An invalid file does not hide the others.
         match read(path) {
             Ok(result) => results.push(result),
             Err(error) => print::remark(format_args!("warning: skipped: {}", super::console::clean(&error))),
@@ -99,7 +99,7 @@ fn find(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Resul
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_dir() && depth > 0 {
-            // A folder below that may not be read is left out.
+            // An unreadable subfolder is skipped.
             _ = find(&entry.path(), depth - 1, found);
         } else if kind.is_file() && entry.file_name() == "result.json" {
             found.push(entry.path());
@@ -114,7 +114,7 @@ mod tests {
     use shakedown_reports::sample;
 
     #[test]
-    fn the_history_of_a_folder_leaves_out_what_is_no_result() {
+    fn the_history_of_a_folder_skips_files_that_are_not_results() {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in [
             ("a", serde_json::to_string(&sample::passing()).unwrap()),

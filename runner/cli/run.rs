@@ -27,16 +27,16 @@ const LAST_PATIENCE: Duration = Duration::from_secs(6);
 /// Runs, writes the reports, and prints the verdict.
 ///
 /// # Errors
-/// When the run could not start, or the reports could not be written. Everything else is in the result.
+/// If the run cannot start, or the reports cannot be written. Other errors are in the result.
 pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redactor: &Redactor) -> Result<u8, Failure> {
     let documents = select::scenarios(&args.selection, style, redactor)?;
     Ok(all(args, documents, style, quiet, verbose, redactor).await?.exit_code)
 }
 
-/// Runs these scenarios and gives the result that was written.
+/// Runs these scenarios and returns the written result.
 ///
 /// # Errors
-/// When the run could not start, or the reports could not be written. Everything else is in the result.
+/// If the run cannot start, or the reports cannot be written. Other errors are in the result.
 pub(super) async fn all(
     args: args::Run,
     documents: Vec<Document>,
@@ -117,7 +117,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Connects to the cluster, where one is needed. A signal ends the wait for it.
+    /// Connects to the cluster, if one is needed. A signal ends the wait.
     async fn open(&self, documents: &[Document]) -> Result<sandbox::Environment, Failure> {
         let needed = documents.iter().any(|document| !document.scenario.needs_no_cluster());
         let mut signal = self.stop.clone();
@@ -130,10 +130,10 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Ends a run that has no cluster. CI reads the reports, also of such a run.
+    /// Ends a run without a cluster. CI reads the reports of such a run as well.
     ///
     /// # Errors
-    /// When the reports cannot be written.
+    /// If the reports cannot be written.
     async fn refuse(mut self, documents: &[Document], failure: Failure) -> Result<Failure, Failure> {
         let refused = documents.iter().enumerate().map(|(serial, document)| {
             execute::refused(document, &self.options(serial, &Proof::default()), &failure.message)
@@ -183,7 +183,7 @@ impl<'a> Session<'a> {
                 break;
             }
             let scenario = until_settled(document, &context, &self.events, &retries, || {
-                // Objects of one attempt must not meet those of the one before it.
+                // The objects of an attempt must not conflict with those of the previous attempt.
                 executions += 1;
                 self.options(executions - 1, proof)
             })
@@ -193,7 +193,7 @@ impl<'a> Session<'a> {
             }
             self.result.verdict = self.result.verdict.max(scenario.verdict);
             self.result.scenarios.push(scenario);
-            // After every scenario, so that a crash of the next one loses nothing.
+            // The result is written after every scenario, so that a crash of the next one loses nothing.
             self.seal();
             if number + 1 < documents.len()
                 && let Err(failure) = self.output.write_result(&self.result)
@@ -207,7 +207,7 @@ impl<'a> Session<'a> {
     /// Ends the run: the last events, the reports, and the exit code.
     ///
     /// # Errors
-    /// When a report could not be written, now or before.
+    /// If a report cannot be written, now or earlier.
     async fn finish(mut self, unwritten: Option<Failure>) -> Result<RunResult, Failure> {
         self.seal();
         let written = self.write(Summary::Shown).await;
@@ -223,7 +223,7 @@ impl<'a> Session<'a> {
         finish::finish(&self.redactor.result(&self.result), &self.output, &self.args, self.style, summary).await
     }
 
-    /// Brings the totals up to date.
+    /// Updates the totals.
     fn seal(&mut self) {
         let interrupted = *self.stop.borrow();
         let result = &mut self.result;
@@ -360,14 +360,14 @@ fn info(seed: u64) -> RunInfo {
     }
 }
 
-/// A name that sorts by time, fits a label's value and an object's name, and does not meet another run's.
+/// A unique name that sorts by time and is valid as a label's value and in an object's name.
 pub(super) fn run_id(at: jiff::Timestamp) -> String {
     const LETTERS: &[u8] = b"bcdfghjkmnpqrstvwxz23456789";
     let random = (0..5).map(|_| char::from(LETTERS[usize::from(rand::random::<u8>()) % LETTERS.len()]));
     format!("{}-{}", at.strftime("%Y%m%d-%H%M%S"), random.collect::<String>())
 }
 
-/// The machine's name.
+/// The host name of the machine.
 pub(super) fn host() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .ok()
@@ -376,7 +376,7 @@ pub(super) fn host() -> String {
         .unwrap_or_default()
 }
 
-/// The commit under test, as CI systems tell it, else as git does.
+/// The commit under test, from the CI system or else from git.
 fn git_sha() -> Option<String> {
     for variable in ["GITHUB_SHA", "CI_COMMIT_SHA", "GIT_COMMIT", "BUILD_SOURCEVERSION"] {
         if let Ok(sha) = std::env::var(variable)
@@ -407,7 +407,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_left_behind_is_never_hidden() {
+    fn no_exit_code_hides_leftovers() {
         let full = || Err(Failure::environment("the disk is full"));
         assert_eq!(ended(exit::LEFTOVERS, full()).unwrap_err().code, exit::LEFTOVERS);
         assert_eq!(ended(exit::PASSED, full()).unwrap_err().code, exit::ENVIRONMENT);

@@ -1,5 +1,5 @@
-//! `shakedown sandbox`, the hidden `shakedown pod`, and what all commands share about clusters: a real one by kubectl's
-//! rules, or the embedded one.
+//! `shakedown sandbox`, the hidden `shakedown pod`, and the connection of all commands to a cluster: a real one by
+//! kubectl's rules, or the embedded one.
 
 use std::io::Write;
 use std::path::Path;
@@ -20,10 +20,10 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Connects to the cluster, or starts the sandbox. Without need, nothing is done.
+    /// Connects to the cluster, or starts the sandbox. Does nothing if the command needs no cluster.
     ///
     /// # Errors
-    /// When the sandbox cannot start (exit code 3), its topology is not valid (2), or the cluster does not answer (3).
+    /// Exit code 2 if the sandbox's topology is invalid, 3 if the sandbox cannot start or the cluster does not answer.
     pub async fn open(target: &Target, needed: bool, redactor: &Redactor) -> Result<Self, Failure> {
         if !needed {
             return Ok(Self { cluster: None, sandbox: None });
@@ -41,7 +41,7 @@ impl Environment {
         Ok(Self { cluster: Some(cluster), sandbox })
     }
 
-    /// The connection, where there is one.
+    /// The connection, if there is one.
     pub const fn cluster(&self) -> Option<&Cluster> {
         self.cluster.as_ref()
     }
@@ -82,7 +82,7 @@ async fn start(topology: Option<&Path>) -> Result<Sandbox, Failure> {
 /// Runs the sandbox until a signal ends it.
 ///
 /// # Errors
-/// When it cannot start, or the kubeconfig cannot be written.
+/// If it cannot start, or the kubeconfig cannot be written.
 pub async fn sandbox(args: args::Sandbox) -> Result<u8, Failure> {
     if args.print_topology {
         print::text(Topology::DEFAULT);
@@ -129,7 +129,7 @@ fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
 /// Runs one program of the inference deployment until a signal ends it.
 ///
 /// # Errors
-/// When its configuration is not valid, or it cannot listen.
+/// If its configuration is invalid, or it cannot listen.
 pub async fn pod(args: args::Pod) -> Result<u8, Failure> {
     let mut stop = super::signals::listen("", |_| {});
     let token = tokio_util::sync::CancellationToken::new();

@@ -1,4 +1,4 @@
-//! `shakedown schema`: the JSON Schemas of the file formats, and the documents that are made from the same types.
+//! `shakedown schema`: the JSON Schemas of the file formats, and the documents that are generated from the same types.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use shakedown_cluster::permissions;
 /// Prints a schema, or writes all of them into a checkout.
 ///
 /// # Errors
-/// When a file cannot be written.
+/// If a file cannot be written.
 pub fn schema(args: &Schema) -> Result<u8, Failure> {
     if args.write {
         let written = shakedown_schemas::json_schema::write(Path::new("schemas"));
@@ -26,7 +26,7 @@ pub fn schema(args: &Schema) -> Result<u8, Failure> {
     Ok(exit::PASSED)
 }
 
-/// Writes the documents of a checkout that are made from the same descriptions, where their folders exist.
+/// Writes the documents of a checkout that are generated from the same descriptions, if their folders exist.
 fn documents() -> std::io::Result<()> {
     let reference = Path::new(shakedown_schemas::reference::FILE);
     if reference.parent().is_some_and(Path::is_dir) {

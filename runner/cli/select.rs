@@ -14,8 +14,8 @@ use super::{Failure, exit};
 /// Parses all selected files and filters them.
 ///
 /// # Errors
-/// With exit code 2 when a path does not exist or a file is not valid (all errors of all files are printed), with exit
-/// code 5 when nothing is left.
+/// Exit code 2 if a path does not exist or a file is invalid (all errors of all files are printed), 5 if no scenario is
+/// left.
 pub fn scenarios(selection: &Selection, style: Style, redactor: &Redactor) -> Result<Vec<Document>, Failure> {
     let overrides = overrides(selection, style, redactor)?;
     let mut documents = Vec::new();
@@ -123,7 +123,7 @@ fn overrides(selection: &Selection, style: Style, redactor: &Redactor) -> Result
     }
     for text in &selection.secrets {
         let (name, value) = secret(text)?;
-        // Not the whole argument in the message: it holds the value.
+        // The message must not contain the whole argument, which includes the value.
         if !redactor.learn(&value) {
             return Err(Failure::usage(format!(
                 "the value of --secret {name} is shorter than {SHORTEST} characters, so it cannot be redacted from the \
@@ -136,8 +136,8 @@ fn overrides(selection: &Selection, style: Style, redactor: &Redactor) -> Result
     Ok(overrides)
 }
 
-/// The files that paths mean, each once, in the order of the command line and by name within a folder; and the problems
-/// of paths that match no file, to be printed with the problems of the files.
+/// The files of the paths without duplicates, in the order of the command line and by name within a folder, and the
+/// problems of paths that match no file, to be printed with the problems of the files.
 fn files(paths: &[String]) -> Result<(Vec<PathBuf>, Vec<String>), Failure> {
     let mut found = Vec::new();
     let mut missing = Vec::new();

@@ -7,8 +7,8 @@ use tokio::sync::watch;
 
 use super::exit;
 
-/// Starts to listen. The receiver holds the name of the first signal. `acknowledge` is called with it immediately;
-/// `last_words` is printed at the second one.
+/// Starts to listen. The receiver gets the name of the first signal. `acknowledge` is called with it at once.
+/// `last_words` is printed at the second signal.
 pub fn listen(
     last_words: &str,
     acknowledge: impl FnOnce(&'static str) + Send + 'static,
@@ -18,7 +18,7 @@ pub fn listen(
     let mut signals = Signals::new();
     tokio::spawn(async move {
         let first = signals.next().await;
-        // The undo comes before its words.
+        // The undo starts before the message is printed.
         _ = sender.send(Some(first));
         acknowledge(first);
         let second = signals.next().await;
@@ -28,7 +28,7 @@ pub fn listen(
     receiver
 }
 
-/// The exit code of a run that a signal ended: 128 and the signal's number, as shells have it.
+/// The exit code of a run that a signal ended: 128 plus the signal's number, as in shells.
 pub fn code(signal: &str) -> u8 {
     match signal {
         "SIGHUP" => exit::HUNG_UP,
@@ -37,7 +37,8 @@ pub fn code(signal: &str) -> u8 {
     }
 }
 
-/// The signals, registered once: a signal during the handling of another is not lost. None if the system refuses.
+/// The signals, registered once, so that a signal during the handling of another is not lost. None if the system
+/// refuses.
 #[cfg(unix)]
 struct Signals {
     interrupt: Option<tokio::signal::unix::Signal>,
@@ -53,7 +54,7 @@ impl Signals {
         Self {
             interrupt: signal(SignalKind::interrupt()).ok(),
             terminate: signal(SignalKind::terminate()).ok(),
-            // Under `nohup`, a run goes on when its terminal is closed.
+            // Under `nohup`, a run continues when its terminal is closed.
             hangup: if ignores_hangup(&status) { None } else { signal(SignalKind::hangup()).ok() },
         }
     }
@@ -67,7 +68,7 @@ impl Signals {
     }
 }
 
-/// The next signal of a kind; never where there is none to listen to.
+/// Waits for the next signal of a kind. Without a listener, it waits for ever.
 #[cfg(unix)]
 async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
     if let Some(signal) = signal
@@ -78,8 +79,8 @@ async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
     std::future::pending().await
 }
 
-/// Whether a process with this `/proc/self/status` was started with SIGHUP ignored, as `nohup` does. Other systems than
-/// Linux have no such file: false.
+/// True if a process with this `/proc/self/status` was started with SIGHUP ignored, as by `nohup`. False on systems
+/// other than Linux, which have no such file.
 #[cfg(unix)]
 fn ignores_hangup(status: &str) -> bool {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -109,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_has_the_code_that_shells_give_it() {
+    fn a_signal_has_the_exit_code_of_shells() {
         assert_eq!(["SIGHUP", "SIGINT", "SIGTERM"].map(code), [129, 130, 143]);
     }
 

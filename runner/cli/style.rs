@@ -6,7 +6,7 @@ use shakedown_schemas::result::Verdict;
 
 use super::args::Color;
 
-/// Whether and how to colour. Every colour is next to a word.
+/// The styles of the output. A colour always accompanies a word.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
     out: bool,
@@ -30,7 +30,7 @@ impl Style {
         }
     }
 
-    /// Whether stderr is coloured.
+    /// True if stderr is coloured.
     pub const fn colored(&self) -> bool {
         self.err
     }

@@ -11,14 +11,15 @@ use shakedown_schemas::result::{ScenarioResult, Verdict};
 use super::console::{Style, clean};
 use super::output::Output;
 
-/// From this many rows on, passed expectations are counted instead of listed, so that the others stay on the screen.
+/// From this number of rows on, passed expectations are counted instead of listed, so that the others stay on the
+/// screen.
 const ROWS: usize = 24;
 
-/// The most characters of a text that has a line to itself; the reports have all of it.
+/// The maximum length, in characters, of a text with a line of its own. The reports have the full text.
 const LINE: usize = 400;
-/// So many kinds of failures are shown with what a request said.
+/// The maximum number of kinds of failures that are shown with a sample.
 const FAILURES: usize = 3;
-/// The most warnings, errors or leftovers that are listed; the rest is counted.
+/// The maximum number of warnings, errors or leftovers that are listed. The others are counted.
 const LISTED: usize = 8;
 
 /// The summary as text.
@@ -32,7 +33,7 @@ pub fn text(result: &RunResult, output: &Output, style: Style) -> String {
     let rows: usize = result.scenarios.iter().map(lines).sum();
     for scenario in &result.scenarios {
         let brief = rows > ROWS;
-        // Of many scenarios, each that passed has one line.
+        // In a suite, each passed scenario has one line.
         if !brief || scenario.verdict != Verdict::Pass {
             out.push('\n');
         }
@@ -101,7 +102,7 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
     for sentence in sentences::around(scenario) {
         _ = writeln!(out, "  {}", short(&sentence));
     }
-    // The reason often is the error itself.
+    // The reason is often the error itself.
     let errors = scenario.errors.iter().filter(|error| !scenario.reason.contains(error.as_str()));
     let left = scenario.leftovers.iter().map(|it| format!("{} ({})\n    {}", it.what, short(&it.error), it.command));
     list(out, &style.red("left behind"), left);
@@ -112,12 +113,12 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
     }
 }
 
-/// A text on one line that does not take the screen.
+/// A text on one line, limited in length.
 fn short(text: &str) -> String {
     tame(&one_line(text), LINE).into_owned()
 }
 
-/// Lines with a label in front; the lines beyond the limit are counted.
+/// Lines with a label. Lines beyond the limit are counted.
 fn list(out: &mut String, word: &str, lines: impl Iterator<Item = String>) {
     let mut rest = 0;
     for (index, line) in lines.enumerate() {
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_come_first_and_colours_are_never_alone() {
+    fn failures_come_first_and_every_colour_has_a_word() {
         let text = summary(&sample::failing());
         let place = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part} is not in\n{text}"));
         assert!(place("fail          partition: p95 at most 3 times") < place("pass          baseline: success rate"));
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_text_takes_neither_the_terminal_nor_the_screen() {
+    fn hostile_text_is_escaped_and_shortened() {
         let mut result = sample::hostile();
         let one = result.scenarios[0].warnings[0].clone();
         result.scenarios[0].warnings.extend(std::iter::repeat_n(one, 500));

@@ -1,4 +1,4 @@
-//! Tables on stdout: aligned columns for people, or Markdown.
+//! Tables on stdout: aligned columns, or Markdown.
 
 use super::console::clean;
 

@@ -9,7 +9,7 @@ use super::{Failure, exit, print, select};
 /// Prints all errors of all files, or one line per valid file.
 ///
 /// # Errors
-/// With exit code 2 when a file is not valid.
+/// Exit code 2 if a file is invalid.
 pub fn validate(args: &Validate, style: Style, redactor: &Redactor) -> Result<u8, Failure> {
     for document in select::scenarios(&args.selection, style, redactor)? {
         let line = format!("{}: {} is valid", document.file, document.scenario.name);

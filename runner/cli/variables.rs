@@ -1,9 +1,9 @@
 //! The environment variables of the flags: every `--long-flag` can be given as `SHAKEDOWN_LONG_FLAG` as well. This
 //! module only turns variables into arguments; clap and the commands interpret them.
 //!
-//! On the command line a flag wins. A variable that is set to nothing counts as not set, as a CI system leaves them.
-//! Several values of one flag are one per line, where the flag has no delimiter of its own. Switches are off with
-//! `0`, `false`, `no`, `off`, and on with anything else.
+//! A flag on the command line takes precedence. An empty variable counts as not set, because CI systems set empty
+//! variables. Several values of one flag are one per line, unless the flag has a delimiter. Switches are off with `0`,
+//! `false`, `no`, `off`, and on with anything else.
 
 use std::ffi::{OsStr, OsString};
 
@@ -33,7 +33,7 @@ fn variable(arg: Arg, look: &dyn Fn(&OsStr) -> Option<OsString>) -> Arg {
     let arg = arg.env(name);
     match arg.get_action() {
         ArgAction::SetTrue => arg.value_parser(FalseyValueParser::new()),
-        // Only when there are several lines, so that a value on the command line may hold a line break.
+        // Only for several lines, so that a value on the command line may contain a line break.
         ArgAction::Append if lines && arg.get_value_delimiter().is_none() => arg.value_delimiter('\n'),
         _ => arg,
     }
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
     use crate::cli::args::{self, Args};
 
-    /// The command as it is with these variables set; clap itself reads only the real environment.
+    /// The command with these variables set. clap itself reads only the real environment.
     fn parsed(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Args, clap::Error> {
         let look = |name: &OsStr| {
             let found = variables.iter().find(|(it, _)| name == OsStr::new(it));
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_is_set_to_nothing_is_not_set() {
+    fn an_empty_variable_counts_as_not_set() {
         let args = parsed(&["shakedown", "list", "x.yaml"], &[("SHAKEDOWN_TAG", "")]).expect("arguments");
         assert!(matches!(args.command, args::Command::List(list) if list.selection.tag.is_empty()));
     }

@@ -1,5 +1,5 @@
-//! `--otlp`: the run as a trace (run, scenarios, phases and faults are spans) and its load as metrics, one point for each
-//! window, in the JSON form of the OpenTelemetry protocol (opentelemetry.io/docs/specs/otlp, OTLP/HTTP).
+//! `--otlp`: the run as a trace (run, scenarios, phases and faults are spans) and its load as metrics, one point per
+//! window, in the JSON encoding of the OpenTelemetry protocol (opentelemetry.io/docs/specs/otlp, OTLP/HTTP).
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -7,10 +7,10 @@ use shakedown_reports::tamed;
 use shakedown_schemas::result::{LoadSeries, RunResult, ScenarioResult, Verdict};
 use shakedown_schemas::{Event, EventKind};
 
-/// Where the OpenTelemetry specification puts the headers that a collector asks for, such as its key.
+/// The environment variable of the OpenTelemetry specification for a collector's headers, such as its key.
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 
-/// The headers of the environment: `name=value` pairs apart by commas, percent-encoded.
+/// The headers of the environment: `name=value` pairs separated by commas, percent-encoded.
 pub fn headers() -> Vec<(String, String)> {
     std::env::var(HEADERS).map(|text| pairs(&text)).unwrap_or_default()
 }
@@ -29,7 +29,7 @@ fn pairs(text: &str) -> Vec<(String, String)> {
 /// Sends the trace to `ENDPOINT/v1/traces` and the metrics to `ENDPOINT/v1/metrics`.
 ///
 /// # Errors
-/// With a warning for the user.
+/// A warning for the user.
 pub async fn send(endpoint: &str, headers: &[(String, String)], result: &RunResult) -> Result<(), String> {
     let base = endpoint.trim_end_matches('/');
     let result = &tamed(result);
@@ -49,7 +49,7 @@ fn attribute(name: &str, value: Value) -> Value {
     let typed = match &value {
         Value::Bool(_) => json!({"boolValue": value}),
         Value::Number(number) if number.is_f64() => json!({"doubleValue": value}),
-        // 64-bit integers are texts in the JSON form, and have a sign.
+        // 64-bit integers are strings in the JSON encoding, and are signed.
         Value::Number(number) if number.as_i64().is_some() => json!({"intValue": number.to_string()}),
         Value::Number(number) => json!({"stringValue": number.to_string()}),
         _ => json!({"stringValue": value}),
@@ -78,17 +78,18 @@ fn scope(result: &RunResult) -> Value {
     json!({"name": "shakedown", "version": result.run.tool_version})
 }
 
-/// An id of this many bytes in hex, the same for the same run and part.
+/// An id of this number of bytes in hex, the same for the same run and part.
 fn id(run: &str, part: &str, bytes: usize) -> String {
     Sha256::digest(format!("{run}\n{part}")).iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The wall clock at a moment of the timeline, in nanoseconds since 1970, as the protocol writes them.
+/// The wall-clock time of a moment of the timeline, in nanoseconds since 1970, in the protocol's encoding.
 fn nanoseconds(zero: jiff::Timestamp, at_s: f64) -> String {
     (zero.as_nanosecond() + (at_s * 1e9).round() as i128).max(0).to_string()
 }
 
-/// The wall clock at the timeline's zero: from its first event with both clocks, else from the start of the scenario.
+/// The wall-clock time of the timeline's zero, from the first event with both clocks, or else from the start of the
+/// scenario.
 fn zero(scenario: &ScenarioResult) -> jiff::Timestamp {
     let started = |event: &&Event| matches!(event.kind, EventKind::LoadStarted);
     let event = scenario.events.iter().find(started).and_then(|event| Some((event.at, event.elapsed_s?)));
@@ -222,7 +223,7 @@ fn scenario_spans(spans: &mut Spans<'_>, it: &ScenarioResult, part: &str) {
     }
 }
 
-/// The load of a run, one point for each window; all loads of all scenarios in the same three metrics.
+/// The load of a run, one point per window. All loads of all scenarios share three metrics.
 fn metrics(result: &RunResult) -> Value {
     let mut points = Points::default();
     for scenario in &result.scenarios {
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_is_there_once_whatever_the_loads() {
+    fn each_metric_occurs_once_for_any_number_of_loads() {
         let two = metrics(&sample::hour());
         let list = two["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].as_array().unwrap();
         let names: Vec<&Value> = list.iter().map(|it| &it["name"]).collect();
@@ -330,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_pairs_and_integers_have_a_sign() {
+    fn headers_are_pairs_and_integers_are_signed() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(pairs("api-key=a%20b, x=y=z,odd"), [pair("api-key", "a b"), pair("x", "y=z")]);
         assert_eq!(attribute("seed", json!(u64::MAX))["value"]["stringValue"], u64::MAX.to_string());
@@ -338,7 +339,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hostile_text_is_cut_and_only_text() {
+    async fn hostile_text_is_truncated_and_stays_text() {
         crate::export::testing_tls();
         let server = HttpServer::start(|_| 200.into());
         send(&server.url(), &[], &sample::hostile()).await.unwrap();
@@ -351,7 +352,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_collector_that_is_away_is_a_warning() {
+    async fn an_unavailable_collector_is_a_warning() {
         crate::export::testing_tls();
         let error = send("http://127.0.0.1:9", &[], &sample::passing()).await.unwrap_err();
         assert!(error.contains("v1/traces") && error.contains("verdict is not affected"), "{error}");

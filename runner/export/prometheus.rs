@@ -1,5 +1,5 @@
 //! `--prometheus-textfile`: the run's numbers in Prometheus' text format, for the textfile collector of the node
-//! exporter. Written whole and renamed, as the collector asks for.
+//! exporter. The file is written completely and then renamed, as the collector requires.
 
 use std::fmt::Write;
 use std::fs;
@@ -12,7 +12,7 @@ use shakedown_schemas::result::{Unit, Verdict};
 /// Writes the file.
 ///
 /// # Errors
-/// With a warning for the user.
+/// A warning for the user.
 pub fn write(path: &Path, result: &RunResult) -> Result<(), String> {
     let mut partial = path.as_os_str().to_owned();
     // The collector reads only files that end in `.prom`.
@@ -24,7 +24,7 @@ pub fn write(path: &Path, result: &RunResult) -> Result<(), String> {
     write().map_err(|error: std::io::Error| format!("could not write the metrics to {}: {error}", path.display()))
 }
 
-/// One metric: its name, its help, its samples of labels and value.
+/// One metric: its name, its help, and its samples with labels and value.
 struct Family {
     name: &'static str,
     help: &'static str,
@@ -43,7 +43,7 @@ fn text(result: &RunResult) -> String {
             let labels: Vec<String> =
                 labels.into_iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(&value))).collect();
             let labels = labels.join(",");
-            // The collector refuses a file with a duplicate series; only the first is written.
+            // The collector refuses a file with duplicate series, so only the first is written.
             if value.is_finite() && seen.insert(labels.clone()) {
                 _ = writeln!(out, "{}{{{labels}}} {value}", family.name);
             }
@@ -113,7 +113,7 @@ fn families(result: &RunResult) -> Vec<Family> {
     vec![verdict, began, length, observed, passed, requests, success, latency, recovery, leftovers]
 }
 
-/// A label's value within its quotes.
+/// A label's value, escaped for its quotes.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
@@ -124,7 +124,7 @@ mod tests {
     use shakedown_reports::sample;
 
     #[test]
-    fn every_number_is_there_once() {
+    fn every_number_occurs_once() {
         let text = text(&sample::failing());
         for line in [
             "shakedown_verdict{scenario=\"worker-loses-nats\",verdict=\"fail\"} 1",
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_replaced_whole() {
+    fn the_file_is_replaced_atomically() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("shakedown.prom");
         for result in [sample::failing(), sample::passing()] {

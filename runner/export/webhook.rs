@@ -1,4 +1,4 @@
-//! `--notify`: a summary of the run as JSON, for a chat's or a bot's webhook.
+//! `--notify`: a summary of the run as JSON, for the webhook of a chat or a bot.
 
 use serde_json::{Value, json};
 use shakedown_reports::{sentences, tamed, words};
@@ -8,14 +8,14 @@ use shakedown_schemas::result::Verdict;
 /// POSTs the summary.
 ///
 /// # Errors
-/// With a warning for the user.
+/// A warning for the user.
 pub async fn notify(url: &str, result: &RunResult) -> Result<(), String> {
     super::post(url, &[], &summary(result))
         .await
         .map_err(|error| format!("could not notify {}: {error}; the verdict is not affected", super::place(url)))
 }
 
-/// The summary. `text` is what chats show; the rest is for programs.
+/// The summary. Chats show `text`. The other fields are for programs.
 fn summary(result: &RunResult) -> Value {
     let result = &tamed(result);
     let scenarios = result.scenarios.iter().map(|it| {
@@ -70,14 +70,14 @@ mod tests {
     }
 
     #[test]
-    fn hostile_text_is_cut_and_only_text() {
+    fn hostile_text_is_truncated_and_stays_text() {
         let text = summary(&sample::hostile()).to_string();
         assert!(text.len() < 100_000, "{} bytes", text.len());
         assert!(!text.contains("\\u001b") && !text.contains("\\u0000") && !text.contains('\u{202e}'), "{text}");
     }
 
     #[tokio::test]
-    async fn a_receiver_that_refuses_or_is_away_is_a_warning_without_its_key() {
+    async fn a_refusing_or_unavailable_receiver_is_a_warning_without_its_key() {
         crate::export::testing_tls();
         let server = HttpServer::start(|_| 500.into());
         let url = server.url();

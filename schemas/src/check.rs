@@ -1,5 +1,5 @@
-//! What must hold across the fields of a scenario, checked on the typed value and told at the place in the file. Only
-//! what can be known without a cluster. What a single value may look like is in `units` and the types.
+//! Rules across the fields of a scenario, checked on the typed value and reported at the position in the file. They
+//! need no cluster. Rules on single values are in `units` and the types.
 
 pub(crate) mod expect;
 mod fault;
@@ -22,8 +22,8 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::files::{Files, Reader};
 use crate::scenario::{SCENARIO_VERSION, Scenario};
 
-/// Checks everything, and reads the files that the scenario names. Nothing is said about values that are already known to
-/// be wrong.
+/// Checks everything, and reads the files that the scenario names. Values that are already known to be invalid get no
+/// further messages.
 pub(crate) fn scenario(scenario: &Scenario, map: &Map, reader: Reader) -> (Vec<Diagnostic>, Files) {
     let mut findings = Findings { map, found: Vec::new(), reader };
     head(scenario, &mut findings);

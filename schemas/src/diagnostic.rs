@@ -1,5 +1,5 @@
-//! What is wrong with a file, told to people: a code, a sentence, the place, and what to write instead. How the
-//! problems are found is elsewhere; here they are only held, ordered and drawn.
+//! A problem of a file, for people: a code, a sentence, the position, and how to fix it. This module holds, orders and
+//! draws problems. Other modules find them.
 
 mod codes;
 mod draw;
@@ -8,33 +8,33 @@ pub use codes::Code;
 
 use crate::source::Span;
 
-/// How bad it is.
+/// The severity of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The file cannot be used.
     Error,
-    /// The file can be used, and probably does not do what its author thinks.
+    /// The file can be used, but it probably does not do what its author expects.
     Warning,
 }
 
-/// One problem of one file.
+/// A problem of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     /// Error or warning.
     pub severity: Severity,
-    /// The kind of problem; its id never changes its meaning.
+    /// The kind of problem. The meaning of its id never changes.
     pub code: Code,
     /// What is wrong, in one sentence without a full stop.
     pub message: String,
-    /// Where it is; none for a problem of the whole file or of the command line.
+    /// Its position. None for a problem of the whole file or of the command line.
     pub span: Option<Span>,
-    /// A few words that stand at the caret.
+    /// A few words next to the caret.
     pub label: Option<String>,
-    /// What to write instead.
+    /// How to fix it.
     pub help: Option<String>,
-    /// The file, as it was named.
+    /// The file, as named on the command line.
     pub file: String,
-    /// The lines of the file that the span touches, so that the problem can be drawn without the file.
+    /// The lines of the file that the span covers, so that the problem can be drawn without the file.
     excerpt: Option<Excerpt>,
 }
 
@@ -43,14 +43,14 @@ pub struct Diagnostic {
 struct Excerpt {
     /// The text of the lines.
     text: String,
-    /// The number of the first one, from 1.
+    /// The number of the first line, from 1.
     first_line: usize,
-    /// Where the span begins and ends, in bytes of `text`.
+    /// The span, in bytes of `text`.
     range: std::ops::Range<usize>,
 }
 
 impl Diagnostic {
-    /// An error with this code and sentence; place, label and help are added by the methods below.
+    /// An error with this code and message. The methods below add the position, the label and the help.
     pub fn error(code: Code, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
@@ -64,33 +64,33 @@ impl Diagnostic {
         }
     }
 
-    /// A warning with this code and sentence.
+    /// A warning with this code and message.
     pub fn warning(code: Code, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, message) }
     }
 
-    /// With its place.
+    /// Sets the position.
     #[must_use]
     pub fn at(mut self, span: Span) -> Self {
         self.span = Some(span);
         self
     }
 
-    /// With words at the caret.
+    /// Sets the words next to the caret.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
     }
 
-    /// With what to write instead.
+    /// Sets the help.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// With what to write instead, where that is known.
+    /// Sets the help, if there is one.
     #[must_use]
     pub fn maybe_help(mut self, help: Option<String>) -> Self {
         if help.is_some() {
@@ -99,7 +99,7 @@ impl Diagnostic {
         self
     }
 
-    /// With the file's name and the lines that the span touches.
+    /// Sets the file's name and the lines that the span covers.
     #[must_use]
     pub(crate) fn in_file(mut self, file: &str, text: &str) -> Self {
         self.file = file.to_owned();
@@ -112,19 +112,19 @@ impl Diagnostic {
         self.severity == Severity::Error
     }
 
-    /// The line, from 1, where there is a place.
+    /// The line, from 1. None without a position.
     pub fn line(&self) -> Option<u32> {
         self.span.map(|span| span.line)
     }
 
-    /// The column in characters, from 1, where there is a place.
+    /// The column in characters, from 1. None without a position.
     pub fn column(&self) -> Option<u32> {
         self.span.map(|span| span.column)
     }
 }
 
 impl Excerpt {
-    /// A span that crosses lines is cut at the end of its first line: the beginning is what people look for.
+    /// The excerpt around a span. A span of several lines is cut at the end of its first line, where its key is.
     fn around(text: &str, span: Span) -> Self {
         let start = floor(text, span.offset.min(text.len()));
         let first = text[..start].rfind('\n').map_or(0, |at| at + 1);
@@ -132,7 +132,7 @@ impl Excerpt {
         let line_end = if text[first..line_end].ends_with('\r') { line_end - 1 } else { line_end }.max(start);
         let end = floor(text, (span.offset + span.len).clamp(start, line_end));
         if line_end - first > LONG_LINE {
-            // Of a long line, what is around the place.
+            // Only the part of a long line around the span.
             let begin = floor(text, start.saturating_sub(LONG_LINE / 3).max(first));
             let end = floor(text, end.min(start + LONG_LINE / 3));
             let stop = floor(text, (end + LONG_LINE / 3).min(line_end));
@@ -142,7 +142,7 @@ impl Excerpt {
                 range: start - begin..end - begin,
             };
         }
-        // A line before it shows what the place belongs to.
+        // The previous line gives the context.
         let before = text[..first.saturating_sub(1)].rfind('\n').map_or(0, |at| at + 1).min(first);
         let begin = if first - before > LONG_LINE { first } else { before };
         Self {
@@ -153,7 +153,7 @@ impl Excerpt {
     }
 }
 
-/// A line of more bytes than this is not drawn whole.
+/// The longest line, in bytes, that is drawn completely.
 const LONG_LINE: usize = 600;
 
 fn floor(text: &str, mut at: usize) -> usize {
@@ -163,12 +163,12 @@ fn floor(text: &str, mut at: usize) -> usize {
     at
 }
 
-/// By place in the file, as people read it; problems without a place come first.
+/// Sorts by position in the file. Problems without a position come first.
 pub(crate) fn sort(diagnostics: &mut [Diagnostic]) {
     diagnostics.sort_by_key(|it| (it.span.map_or(0, |span| span.offset + 1), it.severity, it.code));
 }
 
-/// The closest of the known words, if it is close enough to be what was meant.
+/// The closest known word, if it is close enough to be a typing error.
 pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = |text: &str| text.to_lowercase().replace(['-', ' '], "_");
     let wanted = folded(word);
@@ -180,7 +180,7 @@ pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
         .map(|(_, candidate)| candidate)
 }
 
-/// `did you mean ...`, or else the list of what is known, where that is short.
+/// `did you mean ...`, or the list of known words if it is short.
 pub(crate) fn suggestion(word: &str, known: &[&str], what: &str) -> Option<String> {
     if let Some(meant) = closest(word, known.iter().copied()) {
         return Some(format!("did you mean `{meant}`?"));

@@ -1,5 +1,5 @@
-//! From the bytes of a scenario file to a scenario that can be run, or to everything that is wrong with it: the stages
-//! of `source`, `template`, `typed` and `check` in order.
+//! From the bytes of a scenario file to a scenario, or to all of its problems: runs the stages `source`, `template`,
+//! `typed` and `check` in order.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,13 @@ use crate::source::{self, Node, Span, Step, Value};
 use crate::template::{Templates, Vars};
 use crate::typed::{self, Reading};
 
-/// Values that the command line gives to a scenario's variables.
+/// Values of variables from the command line.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Overrides {
-    /// The values of the vars files, in rising order. They are shared by scenarios, so they may name variables that
-    /// one of them does not have.
+    /// The values of the vars files. Later files take precedence. Several scenarios share them, so they may contain
+    /// variables that a scenario does not have.
     pub files: Vec<IndexMap<String, serde_json::Value>>,
-    /// The values of `--var`, in rising order. Each must be a variable of the scenario.
+    /// The values of `--var`. Later values take precedence. Each must be a variable of the scenario.
     pub vars: Vec<(String, serde_json::Value)>,
 }
 
@@ -27,7 +27,7 @@ impl Overrides {
     /// Adds the contents of a vars file: a YAML map from names to values.
     ///
     /// # Errors
-    /// What is wrong with the file.
+    /// The problems of the file.
     pub fn add_file(&mut self, file: &str, bytes: &[u8]) -> Result<(), Vec<Diagnostic>> {
         let text = source::text(bytes).map_err(|problem| vec![problem.in_file(file, "")])?;
         let tree = source::parse(text).map_err(|problem| vec![problem.in_file(file, text)])?;
@@ -44,10 +44,10 @@ impl Overrides {
         }
     }
 
-    /// Adds a `name=value` of the command line. The value is read as a plain YAML scalar: `3` is a number.
+    /// Adds a `name=value` of the command line. The value is parsed as a plain YAML scalar: `3` is a number.
     ///
     /// # Errors
-    /// A sentence for the user, when there is no `=` or no name.
+    /// A sentence for the user, if `=` or the name is missing.
     pub fn add_var(&mut self, assignment: &str) -> Result<(), String> {
         let (name, value) =
             assignment.split_once('=').ok_or_else(|| format!("`{assignment}` has no `=`: write `--var name=value`"))?;
@@ -59,10 +59,10 @@ impl Overrides {
         Ok(())
     }
 
-    /// Adds a variable of the command line whose value is a text, whatever it looks like.
+    /// Adds a variable of the command line whose value is always text.
     ///
     /// # Errors
-    /// A sentence for the user, when the name cannot be a variable's.
+    /// A sentence for the user, if the name is not a valid variable name.
     pub fn add_secret(&mut self, name: &str, value: String) -> Result<(), String> {
         if !is_variable(name) {
             return Err(format!("`{name}` is not the name of a variable: write `--secret name=value`"));
@@ -72,20 +72,20 @@ impl Overrides {
     }
 }
 
-/// A scenario file that can be run.
+/// A valid scenario file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
-    /// The file, as it was named.
+    /// The file, as named on the command line.
     pub file: String,
     /// Its text, as UTF-8 without a byte order mark.
     pub text: String,
     /// The scenario, with all templates rendered.
     pub scenario: Scenario,
-    /// What its author should look at.
+    /// Warnings for its author.
     pub warnings: Vec<Diagnostic>,
-    /// The variables with the values that were used.
+    /// The variables, with the values used.
     pub vars: IndexMap<String, serde_json::Value>,
-    /// The file's content with all templates rendered, for those who want to see what ran.
+    /// The file's content with all templates rendered, for the result.
     pub resolved: serde_json::Value,
     /// The files that the scenario names.
     pub files: Files,
@@ -93,29 +93,28 @@ pub struct Document {
 }
 
 impl Document {
-    /// The line, from 1, of what a path names: `phases[1]`, `phases[1].faults.nats-cut`, `phases[1].expect[0]`. A key's
-    /// line is where the key stands.
+    /// The line, from 1, of the key at a path such as `phases[1]`, `phases[1].faults.nats-cut` or
+    /// `phases[1].expect[0]`.
     pub fn line(&self, path: &str) -> Option<u32> {
         self.span(path).map(|span| span.line)
     }
 
-    /// The place of what a path names.
+    /// The position of the key at a path.
     pub fn span(&self, path: &str) -> Option<Span> {
         self.spans.get(path).copied()
     }
 }
 
-/// Reads a scenario file: `file` is its path, for the messages and for the files that it names, which are read from the
-/// same folder.
+/// Reads a scenario file. `file` is its path, for messages and for the files that it names, which are read relative to
+/// its directory.
 ///
 /// # Errors
-/// Everything that is wrong with the file, in the order in which it stands there, with the warnings among it. At least
-/// one of them is an error.
+/// All problems of the file, errors and warnings, in the order of the file. At least one of them is an error.
 pub fn parse(file: &str, bytes: &[u8], overrides: &Overrides) -> Result<Document, Vec<Diagnostic>> {
-    parse_with(file, bytes, overrides, Reader::beside(file))
+    parse_with(file, bytes, overrides, Reader::of_scenario(file))
 }
 
-/// The same, with files from elsewhere.
+/// The same, with another reader for the files.
 pub(crate) fn parse_with(
     file: &str,
     bytes: &[u8],
@@ -166,7 +165,7 @@ pub(crate) fn parse_with(
     }
 }
 
-/// Keeps what a person can read in one go.
+/// Keeps the first 100 problems.
 fn shorten(found: &mut Vec<Diagnostic>) {
     const SHOWN: usize = 100;
     let more = found.len().saturating_sub(SHOWN);
@@ -182,7 +181,7 @@ fn shorten(found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// True for a name that a template expression can name.
+/// True for a name that a template expression can use.
 fn is_variable(name: &str) -> bool {
     const WORDS: [&str; 12] = ["true", "True", "false", "False", "none", "None", "and", "or", "not", "in", "is", "if"];
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -206,7 +205,7 @@ struct Variables {
     problems: Vec<Diagnostic>,
 }
 
-/// Puts the values of the command line over the file's, and renders the tree with them.
+/// Overrides the file's variables with those of the command line, and renders the tree with them.
 fn render(mut tree: Node, overrides: &Overrides, templates: &mut Templates<'_>) -> (Node, Variables) {
     let mut problems = Vec::new();
     let declared = take_vars(&mut tree);
@@ -215,8 +214,8 @@ fn render(mut tree: Node, overrides: &Overrides, templates: &mut Templates<'_>) 
     let shared: Vars = overrides.files.iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect();
     let given: Vars = overrides.vars.iter().cloned().collect();
     for (name, key_span, mut node) in declared {
-        // A variable may be made from those before it. Where it is overridden, what it names counts as used all the
-        // same, and what is wrong with it does not matter.
+        // A variable may use earlier variables. If it is overridden, the variables that it uses still count as used,
+        // and its errors do not matter.
         let errors = templates.errors.len();
         templates.render(&mut node);
         let value = match given.get(&name).or_else(|| shared.get(&name)) {
@@ -262,13 +261,13 @@ fn render(mut tree: Node, overrides: &Overrides, templates: &mut Templates<'_>) 
             );
         }
     }
-    // Of the shared values only those that this scenario uses are its variables.
+    // Of the shared values, only those that this scenario uses become its variables.
     values.extend(all.into_iter().filter(|(name, _)| templates.used.contains(name)));
     (tree, Variables { values, problems })
 }
 
-/// The entries of `vars`, taken out of the tree: they are values, not strings with templates like the others. What is
-/// wrong with `vars` itself stays in the tree, where it becomes an error.
+/// Takes the entries of `vars` out of the tree: they are values, not strings with templates. An invalid `vars` stays in
+/// the tree and becomes an error.
 fn take_vars(tree: &mut Node) -> Vec<(String, Span, Node)> {
     match tree.at_mut(&[Step::Key("vars".to_owned())]).map(|node| &mut node.value) {
         Some(Value::Map(entries)) => {
@@ -278,7 +277,7 @@ fn take_vars(tree: &mut Node) -> Vec<(String, Span, Node)> {
     }
 }
 
-/// Puts the values back, so that the scenario holds them as they were used.
+/// Puts the values back, so that the scenario contains the values used.
 fn put_vars(tree: &mut Node, values: &Vars) {
     if let Some(node) = tree.at_mut(&[Step::Key("vars".to_owned())]) {
         let span = node.span;
@@ -333,7 +332,7 @@ pub(crate) fn json(value: Value) -> serde_json::Value {
     }
 }
 
-/// The paths of the values that templates could not produce.
+/// The paths of values whose templates failed.
 fn holes(node: &Node, path: &mut Vec<Step>) -> Vec<Vec<Step>> {
     let mut found = Vec::new();
     let mut visit = |step: Step, node: &Node, path: &mut Vec<Step>| {

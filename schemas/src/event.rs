@@ -1,23 +1,23 @@
-//! The one stream of events that a run is. Producers: the command line, the timeline and the drivers. Consumers: the
-//! console, `events.ndjson` and the result, which all show the same facts.
+//! The event stream of a run. The command line, the timeline and the drivers produce events. The console,
+//! `events.ndjson` and the result consume them, so that all show the same facts.
 //!
-//! New facts are new variants; consumers that do not know them show their name and fields.
+//! A new fact is a new variant. Consumers that do not know a variant show its name and fields.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::verdict::Verdict;
 
-/// Something that happened, and when.
+/// One event of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
-    /// The wall clock, in RFC 3339 with UTC. For people; durations are never computed from it.
+    /// The wall-clock time, in RFC 3339 with UTC. It is for display only: no duration is computed from it.
     #[schemars(with = "String", extend("examples" = ["2026-01-31T12:00:00.123Z"]))]
     pub at: jiff::Timestamp,
-    /// The scenario that it belongs to; none for events of the whole run.
+    /// The scenario that it belongs to. None for events of the whole run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenario: Option<String>,
-    /// Seconds since the scenario's load started, by the monotonic clock; negative before.
+    /// Seconds since the scenario's load started, by the monotonic clock. Negative before that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elapsed_s: Option<f64>,
     /// What happened.
@@ -33,38 +33,38 @@ pub enum EventKind {
     RunStarted {
         /// The run's id.
         run: String,
-        /// The seed of everything that is chosen by chance.
+        /// The seed of every random choice.
         seed: u64,
     },
-    /// A scenario began: its targets are resolved next, then its load starts.
+    /// A scenario began. Next its targets are resolved, then its load starts.
     ScenarioStarted {
         /// The scenario's file.
         file: String,
     },
-    /// The load found its service.
+    /// A load found its service.
     Reached {
         /// The load's name.
         load: String,
-        /// How it is reached, in words.
+        /// How the service is reached, in words.
         how: String,
     },
-    /// The pods that a fault will act on.
+    /// The targets of a fault were resolved.
     TargetsChosen {
         /// The fault's name.
         fault: String,
         /// The pods' names.
         pods: Vec<String>,
     },
-    /// The load runs; the timeline's zero.
+    /// The load started. This is the zero of the timeline.
     LoadStarted,
     /// A phase began.
     PhaseStarted {
         /// The phase's name.
         phase: String,
-        /// How long it is planned to last, in seconds.
+        /// Its planned duration, in seconds.
         planned_s: f64,
     },
-    /// A phase is over.
+    /// A phase ended.
     PhaseEnded {
         /// The phase's name.
         phase: String,
@@ -79,43 +79,43 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         detail: String,
     },
-    /// Something happened in the cluster that bears on the result: a pod was replaced, a port-forward reconnected.
+    /// Something happened in the cluster that affects the result, such as a replaced pod or a reconnected port-forward.
     Cluster {
         /// What happened, in words.
         message: String,
     },
-    /// The API server answered with an error and is asked again.
+    /// The API server answered with an error, and the request is sent again.
     ApiRetry {
         /// The request.
         request: String,
         /// The error.
         error: String,
-        /// Which try this was, from 1.
+        /// The number of the attempt, from 1.
         attempt: u32,
     },
-    /// Something that the reader should know.
+    /// A warning.
     Warning {
-        /// What, in words.
+        /// The warning, in words.
         message: String,
     },
-    /// The run goes no further.
+    /// An error that ends the run.
     Error {
         /// What went wrong, in words.
         message: String,
     },
-    /// A signal asked the run to end.
+    /// A signal interrupted the run.
     Interrupted {
         /// The signal's name.
         signal: String,
     },
-    /// A scenario is over and judged.
+    /// A scenario ended and has a verdict.
     ScenarioEnded {
         /// Its verdict.
         verdict: Verdict,
-        /// Why, in a sentence.
+        /// The reason, in one sentence.
         reason: String,
     },
-    /// The command is over.
+    /// The command ended.
     RunEnded {
         /// The worst verdict.
         verdict: Verdict,
@@ -124,32 +124,32 @@ pub enum EventKind {
     },
 }
 
-/// Where a fault is in its life.
+/// The state of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultState {
-    /// Planned, nothing done yet.
+    /// Planned. Nothing has been done yet.
     Planned,
     /// Its objects are being created.
     Injecting,
-    /// Its objects are there; nothing proves yet that they act.
+    /// Its objects exist. Nothing proves yet that they act.
     Injected,
-    /// Its engine reports that it acts, and nothing else shows it.
+    /// Its engine reports that it acts. No other observation confirms it.
     Claimed,
-    /// There is evidence that it acts.
+    /// An observation that is independent of the engine's report confirms that it acts.
     Proven,
     /// Its objects are being removed.
     Undoing,
-    /// Its objects are gone, confirmed by reading back.
+    /// Its objects are gone, which was confirmed by reading back.
     Undone,
     /// It could not be injected or proven.
     Failed,
-    /// It could not be removed: something is left in the cluster.
+    /// It could not be removed. The cluster has leftovers.
     Left,
 }
 
 impl FaultState {
-    /// The state in a word, for people.
+    /// The state in words, for display.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Planned => "planned",

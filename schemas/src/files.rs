@@ -1,4 +1,5 @@
-//! The files that a scenario and a command line name. Those of a scenario are read once, when it is checked, so that what was checked is what is used.
+//! The files that a scenario and the command line name. Files of a scenario are read once, during the check, so that
+//! the run uses the content that was checked.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,19 +8,19 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The largest file that a scenario may name, in bytes.
+/// The maximum size of a file that a scenario names, in bytes.
 pub const MAX_FILE: u64 = 64 << 20;
 
-/// Why a file cannot be read; each goes on from the file's name.
+/// Why a file cannot be read. Each message continues after the file's name.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The system does not open or read it.
+    /// The operating system cannot open or read it.
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
-    /// A directory, pipe, socket or device. Some of them never end, or never begin.
+    /// A directory, pipe, socket or device. Reading some of them never begins or never ends.
     #[error("is {0}, and only regular files can be read")]
     Special(&'static str),
-    /// It has more bytes than are read.
+    /// It exceeds the size limit, in bytes.
     #[error("is larger than {}", size(*.0))]
     TooLarge(u64),
 }
@@ -30,12 +31,11 @@ fn size(bytes: u64) -> String {
 
 /// The contents of a regular file of at most `limit` bytes. Links are followed.
 ///
-/// Nothing is opened that is no regular file: to open a pipe waits for whoever writes into it. A file that becomes
-/// another one between the look and the opening is looked at again, and a pipe that is put there meanwhile does not
-/// hold us up.
+/// Only regular files are opened, because opening a pipe waits for its writer. The type is checked again after opening,
+/// and the file is opened without blocking, in case it was replaced in between.
 ///
 /// # Errors
-/// A file that is not there, that is no regular one, or that is too large.
+/// The file does not exist, is not a regular file, or is too large.
 pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     regular(&fs::metadata(path)?)?;
     let mut options = fs::File::options();
@@ -52,7 +52,7 @@ pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
         return Err(FileError::TooLarge(limit));
     }
     let mut bytes = Vec::new();
-    // Files of /proc say that they are empty, and files grow.
+    // Files in /proc report a size of 0, and files can grow.
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit { Err(FileError::TooLarge(limit)) } else { Ok(bytes) }
 }
@@ -78,7 +78,7 @@ fn regular(found: &fs::Metadata) -> Result<(), FileError> {
     Err(FileError::Special("a device"))
 }
 
-/// Contents by the name that the scenario has for them. Clones share them.
+/// File contents by the name in the scenario. Clones share the contents.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Files {
     contents: BTreeMap<String, Arc<[u8]>>,
@@ -90,20 +90,20 @@ impl Files {
         self.contents.get(name).cloned()
     }
 
-    /// Files that are known by their contents alone.
+    /// Files with given contents.
     pub fn of<const N: usize>(files: [(&str, &[u8]); N]) -> Self {
         Self { contents: files.into_iter().map(|(name, bytes)| (name.to_owned(), bytes.into())).collect() }
     }
 }
 
-/// Contents are long and may be secrets.
+/// Shows lengths only: contents are long and may be secret.
 impl fmt::Debug for Files {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_map().entries(self.contents.iter().map(|(name, bytes)| (name, bytes.len()))).finish()
     }
 }
 
-/// Reads files beside a scenario.
+/// Reads files relative to a scenario.
 #[derive(Debug)]
 pub(crate) struct Reader {
     folder: PathBuf,
@@ -112,7 +112,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// For the scenario in this file.
-    pub(crate) fn beside(scenario: &str) -> Self {
+    pub(crate) fn of_scenario(scenario: &str) -> Self {
         Self::within(Path::new(scenario).parent().unwrap_or(Path::new("")))
     }
 
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn only_regular_files_are_read_and_only_so_much_of_them() {
+    fn only_regular_files_up_to_the_limit_are_read() {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         fs::write(at("file"), "x".repeat(100)).expect("a file");

@@ -1,8 +1,8 @@
-//! The JSON Schemas (draft 2020-12) of the public formats, generated from the types. They are checked in, for editors
-//! and for other programs; a test says when they are stale, and `cargo run -- schema --write` refreshes them.
+//! The JSON Schemas (draft 2020-12) of the public formats, generated from the types. They are checked in for editors
+//! and other programs. A test fails if they are stale, and `cargo run -- schema --write` updates them.
 //!
-//! The scenario's schema takes every file that the parser takes, so wherever a template may stand it allows one. It
-//! finds what can be found without looking from one part of the file to another; the rest is in `check`.
+//! The scenario's schema accepts every file that the parser accepts, so it allows a template wherever the parser does.
+//! It finds errors within one part of the file. Rules across parts are in `check`.
 
 use std::path::Path;
 
@@ -15,17 +15,17 @@ use crate::rule::Rule;
 use crate::scenario::{CountLimits, Expectation, Fault, Load};
 use crate::{Event, RunResult, Scenario};
 
-/// Makes one of the schemas.
+/// Generates a schema.
 pub type Generate = fn() -> Value;
 
-/// The files in `schemas/` that hold the schemas, and what they hold.
+/// The schema files in `schemas/`, with their generators.
 pub const FILES: [(&str, Generate); 3] = [
     ("scenario.schema.json", scenario_schema),
     ("result.schema.json", result_schema),
     ("event.schema.json", event_schema),
 ];
 
-/// The command that writes the files anew.
+/// The command that updates the files.
 pub const REFRESH: &str = "cargo run -- schema --write";
 
 /// The schema of a scenario file.
@@ -59,10 +59,10 @@ pub fn event_schema() -> Value {
     generate::<Event>("shakedown event", "urn:shakedown:schema:event:1").to_value()
 }
 
-/// Writes the files anew into a folder, which is `schemas` of a checkout.
+/// Updates the files in a directory, which is `schemas` of a checkout.
 ///
 /// # Errors
-/// What the file system says.
+/// An error of the file system.
 pub fn write(folder: &Path) -> std::io::Result<()> {
     FILES.iter().try_for_each(|(file, generate)| std::fs::write(folder.join(file), text(&generate())))
 }
@@ -77,7 +77,7 @@ fn generate<T: JsonSchema>(title: &str, id: &str) -> Schema {
     RecursiveTransform(one_line).transform(&mut schema);
     let Some(generated) = schema.as_object_mut().map(std::mem::take) else { return schema };
     let mut object = Map::new();
-    // First what the file is, then what is in it.
+    // The identity of the schema comes first, then its content.
     object.insert("$schema".to_owned(), generated.get("$schema").cloned().unwrap_or_default());
     object.insert("$id".to_owned(), id.into());
     object.insert("title".to_owned(), title.into());
@@ -87,14 +87,14 @@ fn generate<T: JsonSchema>(title: &str, id: &str) -> Schema {
     object.into()
 }
 
-/// Where a sentence of a doc comment is broken is of no concern to its readers.
+/// Joins the lines of a doc comment's paragraphs.
 fn one_line(schema: &mut Schema) {
     if let Some(Value::String(text)) = schema.get_mut("description") {
         *text = text.replace("\n\n", "\0").replace('\n', " ").replace('\0', "\n\n");
     }
 }
 
-/// In a scenario a key without a value is an error, so `null` is not among the types.
+/// Removes `null` from the types: in a scenario a key without a value is an error.
 fn without_null(schema: &mut Schema) {
     let Some(object) = schema.as_object_mut() else { return };
     if let Some(Value::Array(types)) = object.get_mut("type") {
@@ -125,10 +125,10 @@ fn without_null(schema: &mut Schema) {
     }
 }
 
-/// Allows a template wherever a value is narrower than any text.
+/// Allows a template wherever a value is not arbitrary text.
 struct Templates;
 
-/// What says something about the value, and not about its meaning.
+/// The keywords that restrict the value. The others describe it.
 const NARROWING: [&str; 14] = [
     "type",
     "format",
@@ -164,13 +164,13 @@ impl Transform for Templates {
     }
 }
 
-/// True for a number, a truth value, one of some words, or text with a pattern.
+/// True for a number, a boolean, a choice of words, or text with a pattern.
 fn is_narrow(schema: &Map<String, Value>) -> bool {
     let has = |key: &str| schema.contains_key(key);
     match schema.get("type").and_then(Value::as_str) {
         Some("integer" | "number" | "boolean") => true,
         Some("string") => has("pattern") || has("enum") || has("const") && !has("description") || has("minLength"),
-        // A list of words, each with its description.
+        // A choice of words, each with its description.
         None => ["oneOf", "anyOf"]
             .iter()
             .any(|key| schema.get(*key).and_then(Value::as_array).is_some_and(|options| options.iter().any(is_word))),
@@ -183,7 +183,7 @@ fn is_word(option: &Value) -> bool {
         && (option.get("const").is_some() || option.get("enum").is_some())
 }
 
-/// What several keys of a type must say together, by the type's name. `check` says the same in words.
+/// Rules on combinations of keys, by the name of their type. `check` enforces the same rules and has the messages.
 pub(crate) fn rules() -> impl Iterator<Item = (&'static str, &'static [Rule])> {
     const SHARED: [(&str, &[Rule]); 7] = [
         ("Load", &[Load::ONE_KIND, Rule::One(&["rate", "concurrency"])]),

@@ -1,13 +1,12 @@
-//! The two public file formats of shakedown, as Rust types: the scenario that people write and the result that
-//! everything else is made from, with the events that lead from one to the other.
+//! The public file formats of shakedown as Rust types: the scenario, the result, and the events of a run.
 //!
-//! In scope: types, their units and limits, parsing with positions, checks that need nothing but the file,
-//! the files that a scenario names, and the JSON Schemas that are generated from the types. Out of scope: anything that
-//! runs, opens a socket or knows a cluster.
+//! In scope: types, their units and limits, parsing with positions, checks that need only the file and the files that
+//! it names, and the JSON Schemas, which are generated from the types. Out of scope: anything that runs, opens a socket
+//! or knows a cluster.
 //!
-//! A scenario file goes through four stages, each of which knows nothing of the next: `source` (YAML to a tree with
-//! places), `template` (expressions in the tree's strings), `typed` (the tree to serde's types, past all errors) and
-//! `check` (what must hold across fields). [`parse`] runs them all.
+//! A scenario file passes four stages, each independent of the next: `source` (YAML to a tree with positions),
+//! `template` (expressions in the tree's strings), `typed` (the tree to serde's types, past all errors) and `check`
+//! (rules across fields). [`parse`] runs all of them.
 
 mod check;
 pub mod diagnostic;

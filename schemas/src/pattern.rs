@@ -1,21 +1,21 @@
-//! Regular expressions that read a text of any length through, piece by piece, and keep one number of it.
+//! Regular expressions for streams: they search text of any length piece by piece and store only a state number.
 
 use regex_automata::dfa::{StartKind, dense};
 use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::util::syntax;
 
-/// A compiled expression: a table of states.
+/// A compiled expression, as a table of states.
 pub type Pattern = dense::DFA<Vec<u32>>;
 
-/// The largest table, in bytes.
+/// The maximum size of the table, in bytes.
 const MAX_TABLE: usize = 16 << 20;
 
 const TOO_BIG: &str = "it takes too much memory; use smaller numbers of repetitions";
 
-/// Compiles an expression of the syntax of Rust's `regex`.
+/// Compiles an expression in the syntax of Rust's `regex`.
 ///
 /// # Errors
-/// What is wrong with it, in a sentence: its syntax, a word boundary of Unicode, or a table of more than 16 MiB.
+/// A sentence on the problem: a syntax error, a Unicode word boundary, or a table of more than 16 MiB.
 pub fn compile(text: &str) -> Result<Pattern, String> {
     match regex::Regex::new(text) {
         Ok(_) => {}
@@ -32,7 +32,7 @@ pub fn compile(text: &str) -> Result<Pattern, String> {
                 .dfa_size_limit(Some(MAX_TABLE))
                 .determinize_size_limit(Some(4 * MAX_TABLE)),
         )
-        // A body can be anything: what is no UTF-8 is passed over.
+        // A body may contain bytes that are not UTF-8. They match nothing.
         .syntax(syntax::Config::new().utf8(false))
         .thompson(thompson::Config::new().utf8(false).which_captures(WhichCaptures::None))
         .build(text);
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_compiled_says_why() {
+    fn errors_name_the_reason() {
         compile(r"order-\d+ (?-u:\b)x$").expect("an expression");
         for (text, why) in [("(", "unclosed"), (r"\bx", "(?-u:"), (r"(\w{200}){50}", "too much memory")] {
             let error = compile(text).expect_err(text);

@@ -1,16 +1,16 @@
-//! Text cut into plain text and template expressions.
+//! Splits text into plain text and template expressions.
 
 /// A piece of a string value.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Piece<'s> {
     Text(&'s str),
-    /// What stands between the braces, and where it begins in the string.
+    /// The text between the braces.
     Expression(&'s str),
-    /// A statement, or braces that are not closed, with what is wrong.
+    /// A statement, or braces that are not closed: the message and the help.
     Bad(&'static str, &'static str),
 }
 
-/// Cuts a string at its expressions.
+/// Splits a string at its expressions.
 pub(crate) fn pieces(text: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut rest = text;
@@ -42,7 +42,7 @@ pub(crate) fn pieces(text: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// Where the braces close that were opened before this text, passing over quoted text and inner braces.
+/// The position of the closing braces of an expression. Quoted text and inner braces are skipped.
 fn closing(text: &str) -> Option<usize> {
     let mut quote = None;
     let mut depth = 0_usize;

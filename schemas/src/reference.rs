@@ -1,6 +1,6 @@
-//! The reference of the scenario format: every key with its type, default and meaning, as Markdown. It is made from the
-//! JSON Schema, and so from the types' doc comments, and from the descriptions of the kinds. A test says when the file is
-//! stale; `cargo run -- schema --write` refreshes it.
+//! The reference of the scenario format as Markdown: every key with its type, default and meaning. It is generated from
+//! the JSON Schema, and so from the types' doc comments, and from the descriptions of the kinds. A test fails if the
+//! file is stale, and `cargo run -- schema --write` updates it.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::json_schema::{REFRESH, rules, scenario_schema};
 use crate::scenario::{Expectation, Fault, FaultInfo, Load, Sandbox};
 
-/// The file, from the root of a checkout.
+/// The path of the file in a checkout.
 pub const FILE: &str = "scenarios/REFERENCE.md";
 
 /// The text of the file.
@@ -19,7 +19,7 @@ pub fn text() -> String {
     let reference = Reference { definitions: schema["$defs"].as_object().cloned().unwrap_or_default() };
     let mut out = format!(
         "# The scenario format\n\nEvery key of a scenario file, with its type, default and meaning. This page is generated: \
-         `{REFRESH}` writes it anew.\n\nAny value can be a template expression such as `{{{{ name }}}}`. It takes its value from \
+         `{REFRESH}` updates it.\n\nAny value can be a template expression such as `{{{{ name }}}}`. It takes its value from \
          `vars`, `--vars-file` or `--var`.\n\n"
     );
     reference.keys(&mut out, "Scenario", &schema);
@@ -40,7 +40,7 @@ struct Reference {
 }
 
 impl Reference {
-    /// The definitions in the order in which a reader meets them.
+    /// The definitions, in the order of their first reference.
     fn order(&self, root: &Value) -> Vec<String> {
         let mut found = Vec::new();
         let mut seen = BTreeSet::from(["Template".to_owned()]);
@@ -100,7 +100,7 @@ impl Reference {
         }
     }
 
-    /// Words, or maps with one key.
+    /// A choice of words, or of maps with one key.
     fn choices(&self, out: &mut String, name: &str, definition: &Value) {
         _ = writeln!(out, "## {name}\n\n{}\n\n| choice | meaning |\n| --- | --- |", text_of(definition));
         for option in words(definition) {
@@ -117,7 +117,7 @@ impl Reference {
         out.push('\n');
     }
 
-    /// Quantities, each written in one way.
+    /// The table of quantities, each a value with its own notation.
     fn values(&self, out: &mut String) {
         out.push_str("## Values\n\n| type | meaning | examples |\n| --- | --- | --- |\n");
         for (name, definition) in self.definitions.iter().filter(|(name, it)| is_value(it) && *name != "Template") {
@@ -127,7 +127,7 @@ impl Reference {
         }
     }
 
-    /// A type in words, with links.
+    /// A type, with links.
     fn type_of(&self, schema: &Value) -> String {
         if let Some(name) = schema["$ref"].as_str().and_then(definition_name) {
             return match self.definitions.get(name) {
@@ -165,7 +165,7 @@ impl Reference {
     }
 }
 
-/// What a fault of a kind needs, whether the sandbox models it, and an example.
+/// The engines of a kind of fault, how far the sandbox models it, and an example.
 fn fault(out: &mut String, kind: &FaultInfo) {
     let means: Vec<String> = kind.facts.means.iter().map(|it| format!("`{}`", it.name())).collect();
     let sandbox = match kind.facts.sandbox {
@@ -191,7 +191,7 @@ fn words(definition: &Value) -> Vec<&Value> {
     found
 }
 
-/// Whether a definition is one value in a notation of its own.
+/// True for a value with its own notation.
 fn is_value(definition: &Value) -> bool {
     definition["properties"].is_null() && words(definition).is_empty()
 }
@@ -200,7 +200,7 @@ fn definition_name(reference: &str) -> Option<&str> {
     reference.strip_prefix("#/$defs/")
 }
 
-/// The definitions that a schema names, in their order.
+/// The definitions that a schema refers to, in order.
 fn references(schema: &Value, found: &mut Vec<String>) {
     match schema {
         Value::Object(object) => {
@@ -221,7 +221,7 @@ fn text_of(schema: &Value) -> String {
     schema["description"].as_str().unwrap_or_default().to_owned()
 }
 
-/// A description without the sentence about the default, and the default.
+/// Splits a description into the text without the sentence on the default, and the default.
 fn split_default(text: &str) -> (String, Option<String>) {
     let begins = |at: &usize| *at == 0 || text[..*at].ends_with(' ');
     let Some(at) = text.match_indices("Default").map(|(at, _)| at).find(begins) else { return (text.to_owned(), None) };
@@ -250,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reference_is_fresh() {
+    fn the_reference_is_up_to_date() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(FILE);
         let fresh = text();
         if std::env::var("INSTA_UPDATE").is_ok_and(|it| it == "always") {
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_and_every_kind_is_there_with_its_type() {
+    fn the_reference_lists_every_key_and_kind_with_its_type() {
         let text = text();
         let schema = scenario_schema();
         let maps = schema["$defs"].as_object().expect("definitions").values().chain([&schema]);
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_default_is_a_cell_of_its_own() {
+    fn a_default_gets_its_own_cell() {
         let split = |text| split_default(text);
         assert_eq!(split("How long. Default: at once."), ("How long.".into(), Some("at once".into())));
         assert_eq!(split("Needs it. Default `0%`. More."), ("Needs it. More.".into(), Some("`0%`".into())));

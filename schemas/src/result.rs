@@ -1,6 +1,6 @@
-//! The result of a run, as plain data: everything that a report shows is in here, and every report is a pure function
-//! of it. `format_version` rises with every change that a reader could trip over. The run, its scenarios, their phases and answers
-//! stand here; what loads, faults and pods had to do with them, in the modules.
+//! The result of a run, as plain data. Every report is a pure function of it. `format_version` rises with every
+//! incompatible change. This file has the run, its scenarios, their phases and expectations. The modules have the
+//! loads, faults and pods.
 
 mod consistency;
 mod fault;
@@ -29,12 +29,12 @@ use crate::event::Event;
 /// The version of the result format that this program writes.
 pub const RESULT_VERSION: u32 = 1;
 
-/// One run: what one command did.
+/// One run of the command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunResult {
     /// The version of this format.
     pub format_version: u32,
-    /// Who ran what, when and with what.
+    /// The command, the machine and the time of the run.
     pub run: RunInfo,
     /// The worst of the scenarios' verdicts.
     pub verdict: Verdict,
@@ -42,34 +42,34 @@ pub struct RunResult {
     pub exit_code: u8,
     /// The scenarios, in the order in which they ran.
     pub scenarios: Vec<ScenarioResult>,
-    /// The events of the whole run that belong to no scenario.
+    /// Events of the run that belong to no scenario.
     #[serde(default)]
     pub events: Vec<Event>,
 }
 
-/// Who ran what, when and with what.
+/// The command, the machine and the time of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunInfo {
-    /// The run's id, also the label of every object that it created.
+    /// The run's id. It is also a label of every object that the run created.
     pub id: String,
-    /// When the command began (wall clock).
+    /// The wall-clock time of the command's start.
     #[schemars(with = "String")]
     pub started_at: jiff::Timestamp,
-    /// How long it took, in seconds.
+    /// Its duration, in seconds.
     pub duration_s: f64,
     /// The version of shakedown.
     pub tool_version: String,
     /// The command line.
     pub command: Vec<String>,
-    /// The seed of everything that is chosen by chance.
+    /// The seed of every random choice.
     pub seed: u64,
-    /// The machine that it ran on.
+    /// The host name of the machine.
     #[serde(default)]
     pub host: String,
-    /// The commit of the working folder, where it is a git checkout.
+    /// The commit of the working directory, if it is a git checkout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git_sha: Option<String>,
-    /// The CI job, where there is one.
+    /// The URL of the CI job, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ci_job_url: Option<String>,
     /// The signal that interrupted it.
@@ -77,37 +77,37 @@ pub struct RunInfo {
     pub interrupted: Option<String>,
 }
 
-/// One scenario's run.
+/// The result of one scenario.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScenarioResult {
     /// The scenario's name.
     pub name: String,
-    /// What it shows.
+    /// The scenario's description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// The file, as it was named on the command line.
+    /// The file, as named on the command line.
     pub file: String,
     /// The scenario's tags.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// The worst of all verdicts inside.
+    /// The worst verdict within the scenario.
     pub verdict: Verdict,
-    /// Why, in one sentence made from the facts.
+    /// The reason for the verdict, in one sentence.
     pub reason: String,
-    /// What was done to the faults on purpose: in a `control` run they were left out, in an `overkill` run each was
-    /// replaced by a full cut. None in an ordinary run.
+    /// The trial, if the run was one: a `control` run leaves the faults out, an `overkill` run replaces each with a
+    /// full cut. None in an ordinary run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<Trial>,
-    /// It passed only after an attempt that failed.
+    /// True if it passed only after a failed attempt.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub flaky: bool,
-    /// The attempts before this one, where it was repeated.
+    /// The earlier attempts, if the scenario was repeated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
-    /// When it began (wall clock).
+    /// The wall-clock time of its start.
     #[schemars(with = "String")]
     pub started_at: jiff::Timestamp,
-    /// How long it took from its load's start to the end of its last undo, in seconds.
+    /// The time from its load's start to the end of its last undo, in seconds.
     pub duration_s: f64,
     /// The cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,44 +115,44 @@ pub struct ScenarioResult {
     /// The default namespace.
     #[serde(default)]
     pub namespace: String,
-    /// The variables as they were used.
+    /// The variables, with the values used.
     #[serde(default)]
     pub vars: IndexMap<String, serde_json::Value>,
-    /// The file's text.
+    /// The text of the file.
     #[serde(default)]
     pub source: String,
-    /// The scenario as it ran: the file with all templates rendered and the variables as they were used.
+    /// The scenario as it ran: the file with all templates rendered and the variables with the values used.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub resolved: serde_json::Value,
     /// The loads and how they reached their services.
     pub loads: Vec<LoadInfo>,
-    /// The phases, in order. One that never began is missing.
+    /// The phases, in order. A phase that never began is missing.
     pub phases: Vec<PhaseResult>,
     /// The faults, in the order of the file.
     pub faults: Vec<FaultResult>,
-    /// The expectations, in the order of the file; one per load where several loads are asked.
+    /// The expectations, in the order of the file. An expectation on several loads has one entry per load.
     pub expectations: Vec<ExpectationResult>,
-    /// What the requests show, window by window.
+    /// Counts and latencies of the requests, window by window.
     pub series: Vec<LoadSeries>,
-    /// How the service failed and recovered, as the requests saw it: one per load and fault phase.
+    /// How the service failed and recovered, as measured from the requests. One entry per load and phase with faults.
     #[serde(default)]
     pub recoveries: Vec<Recovery>,
-    /// What went wrong with the run itself, in words.
+    /// Errors of the run itself, in words.
     #[serde(default)]
     pub errors: Vec<String>,
-    /// What the reader should know, in words.
+    /// Warnings, in words.
     #[serde(default)]
     pub warnings: Vec<String>,
     /// Objects that could not be removed, each with the command that removes it.
     #[serde(default)]
     pub leftovers: Vec<Leftover>,
-    /// What the cluster itself says of the pods, in order of time.
+    /// Pod events that the cluster reports, in order of time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pod_events: Vec<PodEvent>,
-    /// What the targets wrote around the faults.
+    /// Log excerpts of the targets around the faults.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<LogExcerpt>,
-    /// What happened, in order.
+    /// The events of the scenario, in order.
     #[serde(default)]
     pub events: Vec<Event>,
 }
@@ -161,23 +161,23 @@ pub struct ScenarioResult {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Trial {
-    /// Every fault is left out: it must pass.
+    /// All faults are left out. The run must pass.
     Control,
-    /// Every fault is replaced by a full cut: it must fail.
+    /// Each fault is replaced with a full cut. The run must fail.
     Overkill,
 }
 
-/// What an earlier attempt at a scenario came to.
+/// The outcome of an earlier attempt at a scenario.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Attempt {
     /// Its verdict.
     pub verdict: Verdict,
-    /// Why.
+    /// The reason for the verdict.
     pub reason: String,
-    /// When it began (wall clock).
+    /// The wall-clock time of its start.
     #[schemars(with = "String")]
     pub started_at: jiff::Timestamp,
-    /// How long it took, in seconds.
+    /// Its duration, in seconds.
     pub duration_s: f64,
 }
 
@@ -188,68 +188,68 @@ pub struct ClusterInfo {
     pub server: String,
     /// The Kubernetes version that it reports.
     pub version: String,
-    /// The kubeconfig's context, where there is one.
+    /// The kubeconfig's context. None inside a cluster and for the sandbox.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
-    /// True for the embedded sandbox: pods and their network were modelled in one process.
+    /// True for the embedded sandbox, which models pods and their network in one process.
     pub sandbox: bool,
 }
 
 impl ClusterInfo {
-    /// The cluster's name for people: the kubeconfig's context, where there is one.
+    /// The cluster's name for display: the kubeconfig's context, if there is one.
     pub fn name(&self) -> &str {
         if self.sandbox { "the sandbox" } else { self.context.as_deref().unwrap_or("in-cluster") }
     }
 }
 
-/// One phase as it really was. All times are seconds since the load's start.
+/// One phase as it ran. All times are in seconds since the load's start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PhaseResult {
     /// The phase's name.
     pub name: String,
     /// When it began.
     pub start_s: f64,
-    /// When its faults were in place; the same as `start_s` without faults.
+    /// When its faults were in place. Equal to `start_s` for a phase without faults.
     pub active_s: f64,
-    /// When the part that its expectations judge began: `active_s` and the settling time.
+    /// The start of the judged part: `active_s` plus the settling time.
     pub judged_from_s: f64,
-    /// When that part ended: the undo of its faults began.
+    /// The end of the judged part, when the undo of its faults began.
     pub judged_to_s: f64,
-    /// When it was over: the undo of its faults was confirmed.
+    /// The end of the phase, when the undo of its faults was confirmed.
     pub end_s: f64,
-    /// The duration that the scenario asks for, in seconds.
+    /// The planned duration, in seconds.
     pub planned_s: f64,
-    /// What the judged requests of each load show.
+    /// Counts and latencies of the judged requests, per load.
     pub loads: Vec<PhaseLoad>,
 }
 
-/// One expectation, answered.
+/// One expectation with its verdict.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ExpectationResult {
-    /// The phase that was asked.
+    /// The judged phase.
     pub phase: String,
-    /// The load that was asked.
+    /// The judged load. Empty for an expectation that is not about a load.
     pub load: String,
     /// The kind of expectation, such as `latency_ratio`.
     pub kind: String,
     /// The expectation in words, such as `p95 at most 3 times baseline`.
     pub title: String,
-    /// The answer.
+    /// The verdict.
     pub verdict: Verdict,
-    /// The observed value, in `unit`; none when there is nothing to observe.
+    /// The observed value, in `unit`. None if there was nothing to observe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<f64>,
-    /// The observed value for people, such as `3.8x` or `99.2%` or `> 30s`.
+    /// The observed value for display, such as `3.8x`, `99.2%` or `> 30s`.
     pub observed_text: String,
     /// The unit of `observed`, `interval` and the limits.
     pub unit: Unit,
     /// The interval around the observed value, at the confidence level.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<[f64; 2]>,
-    /// True when the true value is at least the observed one, because the observation ended first.
+    /// True if the true value is at least the observed one, because the observation ended first.
     #[serde(default)]
     pub censored: bool,
-    /// How many requests the answer rests on.
+    /// The number of requests behind the verdict.
     pub samples: u64,
     /// The smallest value that passes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -257,9 +257,9 @@ pub struct ExpectationResult {
     /// The largest value that passes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
-    /// The limit for people, such as `at least 80%`.
+    /// The limit for display, such as `at least 80%`.
     pub limit_text: String,
-    /// Why, in one sentence made from the numbers.
+    /// The reason for the verdict, in one sentence.
     pub reason: String,
     /// The terms behind the observed value, such as both percentiles of a ratio, with their units.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
@@ -270,8 +270,8 @@ pub struct ExpectationResult {
 }
 
 impl ExpectationResult {
-    /// An expectation without an answer yet: inconclusive, with nothing observed. `kind` is its kind, `title` says it in
-    /// words, and an empty `load` means that no load is asked.
+    /// An expectation without a verdict yet: inconclusive, with nothing observed. `title` states the expectation in
+    /// words. An empty `load` means that the expectation is not about a load.
     pub fn new(kind: &str, phase: &str, load: &str, title: impl Into<String>) -> Self {
         Self {
             phase: phase.to_owned(),
@@ -299,7 +299,7 @@ impl ExpectationResult {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
-    /// A fraction between 0 and 1, shown as a percentage.
+    /// A fraction between 0 and 1. Reports show it as a percentage.
     Fraction,
     /// Seconds.
     Seconds,

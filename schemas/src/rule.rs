@@ -1,9 +1,9 @@
-//! What several keys of one map must say together, where the JSON Schema can say it too. The checks say the same in words,
-//! with a place.
+//! Rules on combinations of keys of one map, as far as a JSON Schema can express them. The checks enforce the same
+//! rules, with messages and positions.
 
 use serde_json::{Value, json};
 
-/// A rule about the keys of one map.
+/// A rule on the keys of one map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// Exactly one of these.
@@ -18,7 +18,7 @@ impl Rule {
     /// At least one limit.
     pub const LIMITS: Self = Self::Some(&["min", "max"]);
 
-    /// The rule as a part of a JSON Schema.
+    /// The rule as JSON Schema.
     pub(crate) fn schema(self) -> Value {
         let each = |keys: &[&str]| keys.iter().map(|key| json!({"required": [key]})).collect::<Vec<_>>();
         match self {
@@ -28,7 +28,7 @@ impl Rule {
         }
     }
 
-    /// The rule in words.
+    /// The rule as a sentence.
     pub fn text(self) -> String {
         let keys = |keys: &[&str]| keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
         match self {

@@ -1,8 +1,8 @@
-//! The scenario file: one type per thing that a person writes, in the order in which it is read. Only the shape is
-//! here; what must hold across fields is in `check`, and where a value stands in the file is known by `source`.
+//! The scenario file as Rust types, in the order of the file. The types describe only the shape. Rules across fields
+//! are in `check`, positions in the file in `source`.
 //!
-//! Every variant is a map with one key (`partition: {...}`), so that positions in errors, the JSON Schema and the
-//! parser agree.
+//! Each variant is a map with one key (`partition: {...}`), so the parser, the JSON Schema and errors agree on
+//! positions.
 
 mod expect;
 mod fault;
@@ -30,7 +30,7 @@ use crate::units::Duration;
 /// The version of the scenario format that this program reads.
 pub const SCENARIO_VERSION: u32 = 1;
 
-/// One scenario: which load to send, which faults to inject, what must hold before, during and after them, and how
+/// One scenario: the load to send, the faults to inject, the expectations before, during and after the faults, and how
 /// fast the service must recover.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -38,75 +38,74 @@ pub struct Scenario {
     /// The version of this format. Always `1`.
     #[schemars(extend("const" = 1))]
     pub version: u32,
-    /// The scenario's name, used in reports and file names: letters, digits, `-`, `_` and `.`.
+    /// The scenario's name, used in reports and file names. Letters, digits, `-`, `_` and `.`, at most 100 characters.
     #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), length(max = 100), extend("examples" = ["worker-loses-nats"]))]
     pub name: String,
-    /// What the scenario shows, in a sentence or two, for the people who read its report.
+    /// What the scenario shows, in one or two sentences. Reports print it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["One worker of three is cut off from NATS; the others carry the load."]))]
     pub description: Option<String>,
-    /// Words to select scenarios by (`--tag`, `--skip-tag`).
+    /// Tags to select scenarios by (`--tag`, `--skip-tag`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("examples" = [["network-policy", "fast"]]))]
     pub tags: Vec<String>,
-    /// Values for the template expressions (`{{ name }}`) in this file's strings. `--vars-file` and `--var` override
-    /// them.
+    /// Variables for template expressions such as `{{ name }}` in the file's strings. `--vars-file` and `--var`
+    /// override them.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub vars: IndexMap<String, serde_json::Value>,
-    /// The namespace of every selector, service and peer that names none. Without it, the namespace of `--namespace`
-    /// or of the kubeconfig's context.
+    /// The namespace of selectors, services and peers without their own. Default: `--namespace`, or else the namespace
+    /// of the kubeconfig's context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["dynamo"]))]
     pub namespace: Option<String>,
-    /// The streams of requests that run through all phases, by name.
+    /// The loads, by name. Each load runs through all phases.
     #[schemars(extend("minProperties" = 1))]
     pub load: IndexMap<String, Load>,
-    /// When to end early, watched through all phases. As soon as one of them holds, every fault is undone and the
-    /// verdict is `fail`.
+    /// Stop conditions for all phases. When one holds, the runner undoes every fault and the verdict is `fail`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub abort_if: Vec<StopCondition>,
-    /// How far the faults of one phase may reach; a plan that reaches further is refused. Without it, a fault that would
-    /// take every pod of a workload is refused unless its selector says so with `name`, `count` or a `percent` below
-    /// 100 %.
+    /// The largest set of pods that the faults of one phase may act on. The runner refuses a plan that exceeds it.
+    /// Without this key, the runner refuses a fault that selects every pod of a workload, unless the selector has
+    /// `name`, `count` or a `percent` below 100 %.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blast_radius: Option<BlastRadius>,
-    /// The stretches of the timeline, in order.
+    /// The phases, in order.
     #[schemars(length(min = 1))]
     pub phases: Vec<Phase>,
 }
 
-/// A named stretch of the timeline. A request belongs to the phase in which it was due to start.
+/// A named stretch of the timeline. A request belongs to the phase in which it was due.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Phase {
-    /// The phase's name, unique in the file: letters, digits, `-`, `_` and `.`.
+    /// The phase's name, unique in the file. Letters, digits, `-`, `_` and `.`, at most 100 characters.
     #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), length(max = 100), extend("examples" = ["baseline"]))]
     pub name: String,
-    /// How long the phase lasts, counted from the moment when its faults (those without `after`) are in place.
+    /// The duration of the phase, from the moment at which its faults without `after` are in place.
     pub duration: Duration,
-    /// The first part of the phase, in which requests are sent and recorded but left out of the phase's expectations.
+    /// The first part of the phase. Its requests are sent and recorded, but not judged. Default `0s`.
     #[serde(default, skip_serializing_if = "Duration::is_zero_ref")]
     pub settle: Duration,
-    /// What this phase changes of the loads' pace, by load. Default: nothing.
+    /// Changes to the pace of loads in this phase, by load. Default: none.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub load: IndexMap<String, LoadChange>,
-    /// What is done to the cluster in this phase, by name. All of it is undone at the phase's end.
+    /// The faults of this phase, by name. The runner undoes all of them at the end of the phase.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub faults: IndexMap<String, Fault>,
-    /// When to end early, watched in this phase only.
+    /// Stop conditions for this phase only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub abort_if: Vec<StopCondition>,
-    /// What the phase's faults must change in the run's own requests; without that the phase is `inconclusive`. Default:
-    /// what they changed is reported.
+    /// The effect that the phase's faults must have on the run's own requests. Without that effect the phase is
+    /// `inconclusive`. Default: the effect is reported but not required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["any", {"success_rate": {"max": "20%"}}]))]
     pub effect: Option<Effect>,
-    /// Which requests around the phase's faults its expectations include. Those that a fault meets in flight are the main damage
-    /// to answers that take long. Default `[in_flight]`; `[]` for none.
+    /// Which requests around the phase's faults its expectations include. If answers take long, most of the damage is
+    /// in the requests that were in flight at the strike. Default `[in_flight]`; `[]` for none.
     #[serde(default = "Including::usual", skip_serializing_if = "Including::is_usual")]
     #[schemars(extend("examples" = [["in_flight", "injection", "removal"]]))]
     pub including: Vec<Including>,
-    /// What must hold for the requests of this phase.
+    /// The expectations of this phase.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<Expectation>,
 }
@@ -117,12 +116,11 @@ impl Duration {
     }
 }
 
-/// How long a phase's first faults wait at most for the requests of the phase before.
+/// The longest wait of a phase's first faults for the requests of the previous phase.
 const CALM: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl Scenario {
-    /// What makes a load's requests start in a phase; none for a load that is not there, or that says neither how fast
-    /// nor how many.
+    /// The load model of a load in a phase. None if the load does not exist, or does not have exactly one pace.
     pub fn model(&self, load: &str, phase: usize) -> Option<Model> {
         let model = self.load.get(load)?.model()?;
         let change = self.phases.get(phase).and_then(|phase| phase.load.get(load));
@@ -133,14 +131,15 @@ impl Scenario {
         })
     }
 
-    /// The longest time for which a phase's first faults wait until the requests of the phase before have ended: the
-    /// longest timeout, and at most 10 s. Those that end by then count for that phase; the others are in flight when the
-    /// fault strikes, and count for the phase of the fault.
+    /// How long a phase's first faults wait for the requests of the previous phase to end: the longest timeout of all
+    /// loads, at most 10 s. Requests that end in time count for the previous phase. The others are in flight at the
+    /// strike and count for the phase of the fault.
     pub fn longest_calm(&self) -> std::time::Duration {
         self.load.values().map(|load| load.timeout.get()).max().unwrap_or_default().min(CALM)
     }
 
-    /// How many times its timeout a request of a load is listened to: the most that any `stuck` asks for, at least 1.
+    /// How long the requests of a load are observed, as a multiple of their timeout: the largest `times` of any `stuck`
+    /// for this load, at least 1.
     pub fn linger(&self, load: &str) -> f64 {
         let asked = self.phases.iter().flat_map(|phase| &phase.expect).filter_map(|expectation| match expectation {
             Expectation::Stuck(it) if it.load.as_deref().is_none_or(|name| name == load) => Some(it.times),
@@ -149,7 +148,7 @@ impl Scenario {
         asked.fold(1.0, f64::max)
     }
 
-    /// The bounds that any `goodput` asks of a load's requests, each once, in the order of the file.
+    /// The bounds of all `goodput` expectations for a load, without duplicates, in the order of the file.
     pub fn goodput_bounds(&self, load: &str) -> Vec<GoodputBounds> {
         let mut found = Vec::new();
         for expectation in self.phases.iter().flat_map(|phase| &phase.expect) {
@@ -163,7 +162,7 @@ impl Scenario {
         found
     }
 
-    /// What in it must not reach a report, a log or a terminal.
+    /// The secrets of the scenario, which must not appear in reports, logs or terminals.
     pub fn secrets(&self) -> Vec<Secret> {
         let phases = || self.phases.iter();
         let effects = phases().filter_map(|phase| phase.effect.as_ref()?.expectation());
@@ -176,8 +175,8 @@ impl Scenario {
         found
     }
 
-    /// True when no fault, no load and no expectation needs a cluster: every load names a `url`, no phase has faults, and
-    /// nothing is asked about pods or their logs.
+    /// True if the scenario runs without a cluster: every load has a `url`, no phase has faults, and no expectation
+    /// reads pods or logs.
     pub fn needs_no_cluster(&self) -> bool {
         let asks = |it: &Expectation| it.info().facts.about == About::Cluster;
         self.load.values().all(|load| load.service().is_none())

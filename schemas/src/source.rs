@@ -1,7 +1,7 @@
-//! Reads YAML text into a tree whose every node knows its place. The only file that uses the YAML library: its public
-//! interface moves often, and its messages are put into our words here.
+//! Parses YAML text into a tree of nodes with positions. Only this file uses the YAML library, because the library's
+//! interface changes often. It also rewrites the library's messages.
 //!
-//! Nothing here knows what a scenario is.
+//! It knows nothing about scenarios.
 
 pub(crate) mod node;
 
@@ -15,25 +15,25 @@ use crate::diagnostic::{Code, Diagnostic};
 pub use node::Span;
 pub(crate) use node::{Entry, Node, Step, Value};
 
-/// The largest file that is read, in bytes. A scenario of a thousand phases is far below it.
+/// The maximum size of a file, in bytes. A scenario of a thousand phases is far smaller.
 pub const MAX_BYTES: usize = 1 << 20;
 
-/// How deeply maps and lists may be nested. The deepest path of a scenario has about ten steps.
+/// The maximum nesting of maps and lists. The deepest path of a scenario has about ten steps.
 const MAX_DEPTH: usize = 48;
 
-/// How many values a file may have once its anchors are expanded.
+/// The maximum number of values of a file, after expansion of its anchors.
 const MAX_NODES: usize = 100_000;
 
-/// The text of a file: UTF-8, of bearable size, without a byte order mark.
+/// The text of a file: UTF-8, at most [`MAX_BYTES`], without a byte order mark.
 ///
 /// # Errors
-/// One problem without a place, or with the place of the first bad byte.
+/// One problem. Its message names the position of the first invalid byte.
 pub(crate) fn text(bytes: &[u8]) -> Result<&str, Box<Diagnostic>> {
     if bytes.len() > MAX_BYTES {
         return Err(Box::new(
             Diagnostic::error(
                 Code::Unreadable,
-                // Who reads the file may have stopped at the first byte too many.
+                // The reader may have stopped at the limit, so the actual size is unknown.
                 format!("the file has more than {MAX_BYTES} bytes, and a scenario may have no more"),
             )
             .help("is this the right file? Long request bodies can be shortened, and scenarios can be split"),
@@ -53,10 +53,10 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, Box<Diagnostic>> {
     })
 }
 
-/// Reads a file's text, which holds one YAML document.
+/// Parses a file's text, which contains one YAML document.
 ///
 /// # Errors
-/// The first problem: after it nothing in the file has a certain meaning.
+/// The first problem. The meaning of the rest of the file is uncertain.
 pub(crate) fn parse(text: &str) -> Result<Node, Box<Diagnostic>> {
     let options = serde_saphyr::options! {
         strict_booleans: true,
@@ -75,17 +75,17 @@ pub(crate) fn parse(text: &str) -> Result<Node, Box<Diagnostic>> {
     Ok(node)
 }
 
-/// A plain scalar as YAML reads it (`3`, `true`, `text`); anything that is not one scalar stays text.
+/// A plain scalar as in YAML (`3`, `true`, `text`). Anything that is not a single scalar stays text.
 pub(crate) fn scalar(text: &str) -> Value {
     let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false, emit_comments: false };
-    // A document of one line can hold more than one scalar's worth of syntax; only the scalars are taken from it.
+    // The text may be other YAML than a scalar. Then it stays text.
     match serde_saphyr::from_str_with_options::<Tree>(text, options) {
         Ok(Tree::Scalar(value)) => value,
         _ => Value::String(text.to_owned()),
     }
 }
 
-/// The place of a byte offset.
+/// The position of a byte offset.
 pub(crate) fn place(text: &str, offset: usize, len: usize) -> Span {
     let before = &text[..offset];
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -97,7 +97,7 @@ pub(crate) fn place(text: &str, offset: usize, len: usize) -> Span {
     }
 }
 
-/// The tree as the library hands it over; the places of its parts are filled in afterwards.
+/// The tree as the library returns it. `place` adds the positions.
 enum Tree {
     Scalar(Value),
     Seq(Vec<Spanned<Tree>>),
@@ -176,7 +176,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
     }
 }
 
-/// Our nodes out of the library's.
+/// Converts the library's nodes to [`Node`]s.
 trait Place {
     fn place(self, text: &str) -> Node;
 }
@@ -193,7 +193,7 @@ impl Place for Spanned<Tree> {
                     .map(|(key, node)| {
                         let mut node = node.place(text);
                         let key_span = self::span(key.referenced, text);
-                        // A value that is not there has the place of its key: that is where people look.
+                        // A missing value gets the position of its key.
                         if node.value == Value::Null && node.span.len == 0 {
                             node.span = key_span;
                         }
@@ -202,7 +202,7 @@ impl Place for Spanned<Tree> {
                     .collect(),
             ),
         };
-        // The library gives only the beginning of a map or a list: it reaches to the end of its last part.
+        // The library gives only the start of a map or a list. It ends with its last part.
         let last = match &value {
             Value::Seq(nodes) => nodes.last().map(|node| node.span),
             Value::Map(entries) => entries.last().map(|entry| entry.node.span.max(entry.key_span)),
@@ -219,7 +219,7 @@ fn span(location: Location, text: &str) -> Span {
     let span = location.span();
     let (offset, len) = match (span.byte_offset(), span.byte_len()) {
         (Some(offset), Some(len)) => (offset as usize, len as usize),
-        // Syntax errors count in characters only.
+        // Syntax errors have offsets in characters only.
         _ => {
             let mut bytes = text.char_indices().map(|(at, _)| at).skip(span.offset() as usize);
             let offset = bytes.next().unwrap_or(text.len());
@@ -235,7 +235,7 @@ fn span(location: Location, text: &str) -> Span {
     }
 }
 
-/// The library's error in our words.
+/// The diagnostic for an error of the library.
 fn problem(error: &Error, text: &str) -> Diagnostic {
     let error = error.without_snippet();
     let plain = UserMessageFormatter.format_message(error).into_owned();
@@ -259,7 +259,7 @@ fn problem(error: &Error, text: &str) -> Diagnostic {
     };
     let Some(location) = error.location().filter(|location| location.line() > 0) else { return diagnostic };
     let mut at = span(location, text);
-    // A tab that indents is found behind itself, or at the end of the line before it.
+    // The library reports an indenting tab after the tab, or at the end of the previous line.
     if diagnostic.message.contains("a tab") {
         let line = text[..at.offset].rfind('\n').map_or(0, |newline| newline + 1);
         let tab = text[line..].find('\t').map(|tab| line + tab);
@@ -268,8 +268,7 @@ fn problem(error: &Error, text: &str) -> Diagnostic {
     diagnostic.at(at)
 }
 
-/// Errors that the library tells apart only by their words.
-/// The key and the template expression of a line that lacks quotes around it, as they must be written.
+/// The key and the unquoted template expression of a line, with the missing quotes.
 fn quoted_line(line: &str) -> Option<String> {
     let (before, behind) = line.split_once("{{")?;
     let (expression, _) = behind.split_once("}}")?;
@@ -278,6 +277,7 @@ fn quoted_line(line: &str) -> Option<String> {
     Some(format!("{key}: \"{{{{ {} }}}}\"", expression.trim()))
 }
 
+/// The diagnostic for an error that the library distinguishes only by its message.
 fn syntax(plain: &str, text: &str, location: Option<Location>) -> Diagnostic {
     let plain = plain.trim();
     let has = |words: &str| plain.contains(words);

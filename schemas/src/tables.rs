@@ -1,52 +1,52 @@
-//! The tables and the prompts that loads send from: files in, rows out. Knows nothing of requests.
+//! Parses tables and sets of prompts. It knows nothing about requests.
 
 use serde_json::Value;
 
 /// A table with named columns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    /// The names of the columns, in their order.
+    /// The names of the columns, in order.
     pub columns: Vec<String>,
-    /// The rows, each with a value for each column. A value of CSV is a text.
+    /// The rows, each with one value per column. Values of CSV are texts.
     pub rows: Vec<Vec<Value>>,
 }
 
 /// One prompt of a set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prompt {
-    /// A text, or the list of a chat's messages.
+    /// A text, or the list of messages of a chat.
     pub content: Value,
-    /// How many words it has: what stands between white space.
+    /// The number of words, separated by white space.
     pub words: usize,
-    /// How many tokens its answer may have, where that is not what the load says.
+    /// The maximum number of tokens in the answer. None for the load's `max_tokens`.
     pub max_tokens: Option<u32>,
 }
 
-/// What is wrong with such a file.
+/// A problem of a table or a set of prompts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
-    /// Its name says nothing of its format.
+    /// The file name has no known extension.
     #[error("its format is unknown: the name must end with `.csv`, `.jsonl` or `.ndjson`")]
     Format,
-    /// It holds nothing.
+    /// It has no rows.
     #[error("it is empty")]
     Empty,
-    /// A line is not what it should be.
+    /// A line is invalid.
     #[error("line {0}: {1}")]
     Line(u64, String),
 }
 
-/// True for the name of a file of JSON Lines.
+/// True for the name of a JSON Lines file.
 fn is_json_lines(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name.ends_with(".jsonl") || name.ends_with(".ndjson")
 }
 
 impl Table {
-    /// Reads a table; its name says in which format it is.
+    /// Parses a table. The extension of its name determines the format.
     ///
     /// # Errors
-    /// What is wrong with it, with the line.
+    /// The problem, with the line.
     pub fn read(name: &str, bytes: &[u8]) -> Result<Self, TableError> {
         let table = if is_json_lines(name) {
             Self::json_lines(bytes)
@@ -106,15 +106,15 @@ impl Table {
     }
 }
 
-/// A value as it stands in a text: a text without its quotes, anything else as JSON.
+/// A value as text: a text without quotes, anything else as JSON.
 pub fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Reads a set of prompts; its name says in which format it is.
+/// Parses a set of prompts. The extension of its name determines the format.
 ///
 /// # Errors
-/// What is wrong with it, with the line.
+/// The problem, with the line.
 pub fn prompts(name: &str, bytes: &[u8]) -> Result<Vec<Prompt>, TableError> {
     let mut prompts = Vec::new();
     for (line, text) in lines(bytes) {
@@ -157,7 +157,7 @@ fn words(text: &str) -> usize {
     text.split_whitespace().count()
 }
 
-/// The lines that are not blank, with their numbers from 1.
+/// The non-blank lines, with their numbers from 1.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = (u64, Result<&str, String>)> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let lines = bytes.split(|byte| *byte == b'\n').zip(1..);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_table_has_its_line() {
+    fn errors_of_a_table_name_the_line() {
         for (name, text, wrong) in [
             ("a.txt", "a\n1\n", "end with `.csv`"),
             ("a.csv", "", "it is empty"),
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn prompts_know_their_length() {
+    fn prompts_have_their_number_of_words() {
         let text = prompts("p.txt", b"Say hello.\n\n  What is  the time?  \n").expect("prompts");
         assert_eq!(text.iter().map(|it| it.words).collect::<Vec<_>>(), [2, 4]);
         let lines = "{\"prompt\": \"a b c\", \"max_tokens\": 7}\n{\"messages\": [{\"role\": \"system\", \"content\": \

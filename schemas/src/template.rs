@@ -1,9 +1,9 @@
-//! Template expressions in string values: `{{ name }}`, with minijinja's filters. They are computed on the tree after
-//! the YAML was read, so that they can neither break its structure nor lose its positions. Only expressions: the
-//! statements of the template language (`{% ... %}`) are refused, because a scenario is data.
+//! Template expressions in string values: `{{ name }}`, with the filters of minijinja. They are evaluated on the tree
+//! after the YAML was parsed, so they cannot change its structure or its positions. The statements of the template
+//! language (`{% ... %}`) are refused, because a scenario is data.
 //!
-//! What a load sends may also hold data of each request (`{{ n }}`), which nobody knows yet: it is left standing, and read by
-//! `scenario::RequestText`.
+//! The requests of a load may also contain request data (`{{ n }}`), which is known only at run time. It stays in the
+//! text, and `scenario::RequestText` parses it.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,54 +21,54 @@ use crate::source::{Node, Span, Step, Value, place};
 /// The longest text that an expression may produce, in bytes.
 const MAX_RENDERED: usize = 1 << 20;
 
-/// The longest texts that all expressions of a file may produce together, in bytes: a file can name one long variable
-/// very often.
+/// The longest text that all expressions of a file may produce together, in bytes. A file can repeat one long variable
+/// many times.
 const MAX_RENDERED_BY_FILE: usize = 16 << 20;
 
-/// The work of one expression, in minijinja's fuel: one for an instruction, and one for 64 bytes that a filter or an
-/// operator reads or makes. It bounds memory as well, at 64 bytes for each: 4 MiB.
+/// The maximum work of one expression, in minijinja's fuel: 1 per instruction, and 1 per 64 bytes that a filter or an
+/// operator reads or produces. It bounds memory as well: 64 bytes per unit are 4 MiB.
 const MAX_FUEL: u64 = 1 << 16;
 
-/// The work of all expressions of a file: 64 MiB.
+/// The maximum work of all expressions of a file: 64 MiB.
 const MAX_FUEL_BY_FILE: u64 = 1 << 20;
 
-/// After so many errors no further expression is computed. Fewer are shown, and an expression that fails may have done
-/// all the work that one may do.
+/// The number of errors after which no further expression is evaluated. Only 100 are shown, and each failing expression
+/// may use its maximum of work.
 const MAX_ERRORS: usize = 500;
 
-/// Where long texts belong.
-const BODY_HELP: &str = "a long body belongs into a file of its own: `body_file: body.json`";
+/// The help for long texts.
+const BODY_HELP: &str = "put a long body into a separate file: `body_file: body.json`";
 
-/// The filter that notes how much work an expression was. It changes nothing.
+/// A filter that records the work of an expression and returns its value unchanged.
 const METER: &str = "__meter";
 
-/// The longest expression, in bytes. minijinja calls itself for every operator, and a stack has an end.
+/// The longest expression, in bytes. minijinja recurses for every operator, and the stack is limited.
 const MAX_EXPRESSION: usize = 1000;
 
 /// Values by name.
 pub(crate) type Vars = IndexMap<String, serde_json::Value>;
 
-/// Renders templates and remembers which variables they name.
+/// Renders templates and records the variables that they use.
 pub(crate) struct Templates<'t> {
     text: &'t str,
     environment: Environment<'static>,
     variables: Arc<Variables>,
-    /// The fuel that the latest expression took.
+    /// The fuel that the latest expression used.
     meter: Arc<AtomicU64>,
-    /// What is left of [`MAX_FUEL_BY_FILE`].
+    /// The remainder of [`MAX_FUEL_BY_FILE`].
     fuel: u64,
-    /// What is left of [`MAX_RENDERED_BY_FILE`].
+    /// The remainder of [`MAX_RENDERED_BY_FILE`].
     room: usize,
-    /// Whether all that a file may do was done, which is said once.
+    /// True after the file's limit was exceeded. This is reported once.
     gave_up: bool,
-    /// The variables that expressions named, known or not.
+    /// The variables that expressions use, defined or not.
     pub used: BTreeSet<String>,
-    /// The variables of the file itself. One of them hides data of a request of the same name.
+    /// The variables of the file itself. They hide request data of the same name.
     pub declared: BTreeSet<String>,
     pub errors: Vec<Diagnostic>,
 }
 
-/// The values of variables as minijinja has them, converted once and not for every expression.
+/// The values of variables, converted to minijinja's type once instead of per expression.
 #[derive(Debug, Default)]
 struct Variables(RwLock<IndexMap<String, minijinja::Value>>);
 
@@ -92,12 +92,12 @@ impl<'t> Templates<'t> {
     pub(crate) fn new(text: &'t str) -> Self {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        // Functions such as `namespace` would answer for a variable of that name that is missing.
+        // A function such as `namespace` would hide a missing variable of that name.
         let globals: Vec<String> = environment.globals().map(|(name, _)| name.to_owned()).collect();
         for name in globals {
             environment.remove_global(&name);
         }
-        // These make text of any length from a number.
+        // These filters produce text of any length from a number.
         for name in ["indent", "format", "tojson", "batch", "slice"] {
             environment.remove_filter(name);
         }
@@ -121,14 +121,14 @@ impl<'t> Templates<'t> {
         }
     }
 
-    /// Gives a variable its value, from here on.
+    /// Sets a variable for all later expressions.
     pub(crate) fn define(&self, name: &str, value: &serde_json::Value) {
         let value = minijinja::Value::from(Serde(value));
         self.variables.0.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), value);
     }
 
-    /// Renders every string of the tree in place. A string that cannot be rendered becomes an error and a stand-in, so
-    /// that nothing else is said about it.
+    /// Renders every string of the tree in place. A string that cannot be rendered becomes an error and a stand-in,
+    /// which causes no further errors.
     pub(crate) fn render(&mut self, node: &mut Node) {
         self.render_at(node, &mut Vec::new());
     }
@@ -139,7 +139,7 @@ impl<'t> Templates<'t> {
                 let text = std::mem::take(text);
                 let parts = self.parts(&text, node.span, is_sent(path));
                 node.value = match parts {
-                    // Only here can data be, and only here do braces in the text need a mark.
+                    // Only requests contain request data, so only their literal braces need escaping.
                     Some(parts) if is_sent(path) => Value::Rendered(RequestText::of(parts).to_string()),
                     Some(parts) => Value::Rendered(RequestText::of(parts).texts().collect()),
                     None => Value::Hole(0),
@@ -163,7 +163,7 @@ impl<'t> Templates<'t> {
         }
     }
 
-    /// The parts of one string, or none after an error at its place. Data of requests is left standing where `is_sent`.
+    /// The parts of one string, or none after an error at its position. Request data is kept if `is_sent`.
     fn parts(&mut self, text: &str, span: Span, is_sent: bool) -> Option<Vec<Part>> {
         if self.gave_up || self.errors.len() >= MAX_ERRORS {
             return None;
@@ -235,7 +235,7 @@ impl<'t> Templates<'t> {
             let more: &[&str] = if is_sent { &REQUEST_NAMES } else { &[] };
             missing.first().map(|name| undefined_variable(name, &self.variables.names(), more))
         };
-        // What can be read alone can be read in parentheses.
+        // A valid expression is also valid in parentheses.
         let metered = format!("({source}\n)|{METER}");
         let context = minijinja::Value::from_dyn_object(Arc::clone(&self.variables));
         self.meter.store(0, Ordering::Relaxed);
@@ -261,20 +261,20 @@ impl<'t> Templates<'t> {
         match value.kind() {
             ValueKind::Undefined => Err(undefined().unwrap_or_else(|| {
                 Diagnostic::error(Code::UndefinedVariable, "this template expression has no value")
-                    .help("a variable that it names has no such part")
+                    .help("one of its variables has no such field")
             })),
             ValueKind::None => Ok("null".to_owned()),
             ValueKind::Bool => Ok(if value.is_true() { "true" } else { "false" }.to_owned()),
             ValueKind::Number | ValueKind::String => Ok(value.to_string()),
             kind => Err(Diagnostic::error(
                 Code::Template,
-                format!("this template expression gives a {kind}; only single values can stand in text"),
+                format!("this template expression gives a {kind}; only single values can be inserted into text"),
             )
             .help("a list can be joined: `{{ list | join(\",\") }}`")),
         }
     }
 
-    /// The place of an expression within its string, where the file shows it as it is.
+    /// The position of an expression within its string, if the file contains it literally.
     fn inner(&self, expression: &str, span: Span) -> Span {
         let raw = self.text.get(span.offset..span.offset + span.len).unwrap_or_default();
         match raw.find(expression) {
@@ -287,7 +287,7 @@ impl<'t> Templates<'t> {
     }
 }
 
-/// True where a load says what is sent, in which data of each request can stand.
+/// True for a path that can contain request data.
 fn is_sent(path: &[Step]) -> bool {
     let keys: Vec<&str> = path
         .iter()
@@ -302,7 +302,7 @@ fn is_sent(path: &[Step]) -> bool {
     }
 }
 
-/// Data of a request where none can be, or with more around it than can be done for every request.
+/// The error for request data where it is not allowed, or in an expression that cannot be evaluated per request.
 fn misused_data(name: &str, is_sent: bool) -> Diagnostic {
     let written = if name == "row" { "row.column" } else { name };
     if is_sent {
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions_are_replaced_and_the_rest_is_left_alone() {
+    fn expressions_are_replaced_and_the_rest_is_unchanged() {
         for (text, rendered) in [
             ("{{ a }}", "x"),
             ("{{a}}-{{ n }}", "x-3"),
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_rendered_says_why() {
+    fn errors_name_the_reason() {
         for (text, message) in [
             ("{{ missing }}", "the variable `missing` is not defined"),
             ("{{ namespace }}", "the variable `namespace` is not defined"),
@@ -389,7 +389,7 @@ mod tests {
         }
     }
 
-    /// What one expression may take and make, and what all of a file may.
+    /// The limits of one expression, and of all expressions of a file.
     #[test]
     fn work_and_text_are_bounded() {
         let begin = std::time::Instant::now();
@@ -430,11 +430,11 @@ mod tests {
     }
 
     #[test]
-    fn no_expression_takes_the_stack_or_the_memory() {
+    fn no_expression_exhausts_the_stack_or_the_memory() {
         let deep =
             [format!("{}1", "-".repeat(900)), format!("{}1", "not ".repeat(240)), format!("1{}", "+1".repeat(490))];
         for source in deep.iter().map(String::as_str).chain(["'a' * 100000000000", "'a' | indent(10000000000)"]) {
-            // Whether it is computed or refused is not the point: it comes back.
+            // It may succeed or fail. It must return.
             let _ = render(&format!("{{{{ {source} }}}}"));
         }
         for long in ["not ".repeat(20_000), "[]".to_owned() + &"|list".repeat(20_000), "(".repeat(20_000)] {

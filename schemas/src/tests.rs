@@ -1,5 +1,5 @@
-//! Every file of `tests-cases`: the valid ones parse, the invalid ones give exactly the problems that are recorded
-//! beside them. `INSTA_UPDATE=always cargo test -p shakedown-schemas` records them anew; look at the difference.
+//! Every file of `tests-cases`: valid files parse, and invalid files give exactly the problems in the snapshots next to
+//! them. `INSTA_UPDATE=always cargo test -p shakedown-schemas` updates the snapshots. Check the difference.
 
 mod kinds;
 
@@ -23,7 +23,7 @@ fn cases(folder: &str) -> Vec<(String, PathBuf)> {
     cases
 }
 
-/// Parses a case under a short name, with the files of its folder.
+/// Parses a case under a short name, with the files of its directory.
 fn parse_case(name: &str, path: &Path, bytes: &[u8]) -> Result<Document, Vec<Diagnostic>> {
     let reader = Reader::within(path.parent().expect("the folder of cases"));
     document::parse_with(name, bytes, &Overrides::default(), reader)
@@ -34,7 +34,7 @@ fn valid_files_parse() {
     for (name, path) in cases("valid") {
         let bytes = fs::read(&path).expect("a case");
         match parse_case(&name, &path, &bytes) {
-            // The design's own example asks for a ratio of 1.2, which draws its warning.
+            // The example of the design has a ratio of 1.2, which causes this warning.
             Ok(document) => assert!(document.warnings.iter().all(|it| it.code == Code::TightRatio), "{name}"),
             Err(problems) => panic!("{name}:\n{}", problems.iter().map(|it| it.render(false)).collect::<String>()),
         }
@@ -56,14 +56,14 @@ fn invalid_files_give_the_recorded_problems() {
     }
 }
 
-/// The file as JSON, before any template is rendered: what an editor checks against the schema.
+/// The file as JSON before templates are rendered, as an editor checks it against the schema.
 fn as_json(bytes: &[u8]) -> Option<serde_json::Value> {
     let tree = source::parse(source::text(bytes).ok()?).ok()?;
     Some(document::json(tree.value))
 }
 
 #[test]
-fn the_schema_takes_what_the_parser_takes_and_finds_structural_errors() {
+fn the_schema_accepts_valid_files_and_finds_structural_errors() {
     let schema = jsonschema::validator_for(&json_schema::scenario_schema()).expect("the scenario's schema");
     for (name, path) in cases("valid") {
         let json = as_json(&fs::read(&path).expect("a case")).expect("a valid file is YAML");
@@ -89,7 +89,7 @@ fn problems(text: &str) -> Vec<Diagnostic> {
 const HEAD: &str = "version: 1\nname: x\nload: {main: {http: {url: \"http://127.0.0.1:1\"}, rate: 20/s}}\n";
 
 #[test]
-fn a_huge_file_is_refused_before_it_is_read() {
+fn a_huge_file_is_refused_before_it_is_parsed() {
     let begin = std::time::Instant::now();
     let huge = vec![b'['; 50 << 20];
     let problems = parse("huge.yaml", &huge, &Overrides::default()).expect_err("50 MB");
@@ -99,7 +99,7 @@ fn a_huge_file_is_refused_before_it_is_read() {
 }
 
 #[test]
-fn deep_nesting_is_refused_and_not_recursed_into() {
+fn deep_nesting_is_refused_without_recursion() {
     let flow = format!("{HEAD}phases: {}", "[".repeat(10_000));
     let block: String = (0..10_000).map(|depth| format!("{}a:\n", " ".repeat(depth.min(40)))).collect();
     let maps = format!("{HEAD}vars: {}1{}", "{a: ".repeat(10_000), "}".repeat(10_000));
@@ -125,13 +125,13 @@ fn exploding_anchors_are_refused_quickly() {
 }
 
 #[test]
-fn a_long_text_is_not_repeated_by_aliases() {
+fn aliases_cannot_repeat_a_long_text() {
     let text = format!("vars: {{a: &a {}, b: [{}]}}\n{HEAD}phases: []\n", "x".repeat(500_000), "*a,".repeat(90_000));
     assert_eq!(problems(&text).iter().map(|it| it.code).collect::<Vec<_>>(), [Code::Limit]);
 }
 
 #[test]
-fn templates_that_make_too_much_are_refused_with_their_place() {
+fn templates_over_the_limits_are_refused_with_their_position() {
     let begin = std::time::Instant::now();
     let phases = |count: usize, text: &str| {
         let phase = |number| format!("- {{name: p{number}, duration: 1s, description: \"{text}\"}}\n");
@@ -159,7 +159,7 @@ fn templates_that_make_too_much_are_refused_with_their_place() {
 }
 
 #[test]
-fn very_many_errors_and_very_long_lines_stay_bearable() {
+fn the_output_for_many_errors_and_long_lines_is_limited() {
     let keys: Vec<String> = (0..5_000).map(|number| format!("key{number}: 1")).collect();
     let found = problems(&format!("{HEAD}phases: [{{{}}}]\n", keys.join(", ")));
     assert!((10..=100).contains(&found.len()), "{}", found.len());
@@ -168,7 +168,7 @@ fn very_many_errors_and_very_long_lines_stay_bearable() {
 }
 
 #[test]
-fn big_files_are_read_in_bearable_time() {
+fn big_files_are_read_within_a_time_limit() {
     let begin = std::time::Instant::now();
     let phases = |count: usize, phase: &dyn Fn(usize) -> String| {
         let mut text = format!("{HEAD}phases:\n");
@@ -190,7 +190,7 @@ fn big_files_are_read_in_bearable_time() {
 }
 
 #[test]
-fn nothing_of_a_file_acts_on_the_terminal() {
+fn control_characters_of_a_file_are_escaped() {
     let name = "\u{1b}]0;title\u{7}\u{202e}\u{9b}31m";
     let text = format!("{HEAD}phases: [{{name: \"{}\", duration: 1s}}]\n\"\\e[2J{name}\": 1\n", "\\e[31m\\a\\u202e");
     for color in [false, true] {
@@ -199,7 +199,7 @@ fn nothing_of_a_file_acts_on_the_terminal() {
             Err(found) => found,
         };
         for problem in found {
-            // Our own styles are the only escapes that are left.
+            // The only escape sequences are the program's own styles.
             let mut drawn = problem.render(color);
             while let Some(at) = drawn.find("\u{1b}[") {
                 assert!(color);
@@ -213,7 +213,7 @@ fn nothing_of_a_file_acts_on_the_terminal() {
 }
 
 #[test]
-fn places_count_bytes_and_characters_rightly() {
+fn positions_count_bytes_and_characters() {
     let text = "version: 1\r\nname: x\r\ndescription: \"😀é\" # 😀\r\nload: {\"😀\": {http: {url: \"http://h\"}, rate: \
         20}}\r\nphases: []\r\n";
     let found = problems(text);
@@ -269,7 +269,7 @@ fn a_rendered_value_never_changes_the_structure() {
 }
 
 #[test]
-fn lines_of_phases_faults_and_expectations_are_known() {
+fn a_document_has_the_lines_of_phases_faults_and_expectations() {
     let (name, path) = cases("valid").into_iter().find(|(name, _)| name == "design").expect("the design's example");
     let document = parse(&name, &fs::read(path).expect("a case"), &Overrides::default()).expect("a scenario");
     let at = |path: &str| {
@@ -283,7 +283,7 @@ fn lines_of_phases_faults_and_expectations_are_known() {
 }
 
 #[test]
-fn damaged_files_never_panic_and_the_schema_takes_what_still_parses() {
+fn damaged_files_never_panic_and_the_schema_accepts_those_that_parse() {
     let schema = jsonschema::validator_for(&json_schema::scenario_schema()).expect("the scenario's schema");
     for (name, path) in cases("valid") {
         let text = fs::read_to_string(&path).expect("a case");

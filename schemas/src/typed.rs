@@ -1,6 +1,5 @@
-//! Reads serde's derived types from the tree, so that every error knows its place exactly: the key that does not
-//! exist, the value of the wrong type, the map in which a key is missing. What is done about an error, and how all
-//! errors of a file come out at once, is in `recover`.
+//! Deserialises serde's derived types from the tree with exact positions for errors: the unknown key, the value of the
+//! wrong type, the map with a missing key. Error recovery is in `recover`.
 
 mod error;
 mod recover;
@@ -12,11 +11,11 @@ pub(crate) use recover::{Reading, read};
 
 use crate::source::{Entry, Node, Span, Step, Value, scalar};
 
-/// What stands for a value that is missing or wrong, tried one after the other until one of them reads: serde does
-/// not say which type it wants. The first is so long that no other time in the file looks too long beside it.
+/// Stand-ins for a missing or invalid value, tried in order until one is accepted: serde does not report the expected
+/// type. The first is long enough that no other duration in the file exceeds it.
 pub(crate) const STAND_INS: [&str; 7] = ["8760h", "50%", "p50", "1/s", "1", "1Mbit/s", "1MiB"];
 
-/// One node, about to be read. `owner` is the key or list element that it belongs to, for the place of missing keys.
+/// A node to deserialise. `owner` is its key or list element, for the position of missing keys.
 #[derive(Clone, Copy)]
 pub(crate) struct Reader<'t> {
     node: &'t Node,
@@ -28,7 +27,7 @@ impl<'t> Reader<'t> {
         Self { node: root, owner: head(root) }
     }
 
-    /// Gives an error that has no place yet the place of this node.
+    /// Gives an error without a position the position of this node.
     fn locate<T>(self, result: Result<T, ReadError>) -> Result<T, ReadError> {
         result.map_err(|error| error.or_at(self.node, self.owner))
     }
@@ -51,7 +50,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// A scalar that a template produced is read as plain YAML here, because something other than text is asked for.
+    /// Reads a scalar other than text. A scalar from a template is parsed as plain YAML.
     fn scalar<'de, V: Visitor<'de>>(self, visitor: V, what: &str, stand_in: i128) -> Result<V::Value, ReadError> {
         let plain;
         let value = match &self.node.value {
@@ -81,7 +80,7 @@ fn integer<'de, V: Visitor<'de>>(value: i128, visitor: V) -> Result<V::Value, Re
     }
 }
 
-/// The place to show for a whole node: the value itself where it is short, else its beginning.
+/// The position to show for a node: a scalar itself, or the first key or element.
 pub(crate) fn head(node: &Node) -> Span {
     match &node.value {
         Value::Map(entries) => entries.first().map_or(node.span, |entry| entry.key_span),
@@ -155,7 +154,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         self.deserialize_str(visitor)
     }
 
-    // A key whose value was forgotten is never "nothing was asked for": `count:` would silently mean all pods.
+    // A key without a value is an error, never an omitted option: `count:` would silently mean all pods.
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         visitor.visit_some(self)
     }
@@ -242,7 +241,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 }
 
-/// The elements of a list; those that were taken out are passed over.
+/// The elements of a list, without removed ones.
 struct Elements<'t> {
     nodes: std::iter::Enumerate<std::slice::Iter<'t, Node>>,
 }
@@ -286,7 +285,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     }
 }
 
-/// A kind: a word alone, or a map with one key and what the kind needs.
+/// A kind: a single word, or a map with one key and the fields of the kind.
 struct Variant<'t> {
     reader: Reader<'t>,
     name: &'t str,
@@ -301,7 +300,7 @@ impl<'de, 't> de::EnumAccess<'de> for Variant<'t> {
         let name: de::value::StrDeserializer<'_, ReadError> = de::IntoDeserializer::into_deserializer(self.name);
         match (seed.deserialize(name), self.content) {
             (Ok(variant), _) => Ok((variant, self)),
-            // Not `within`: without its one key nothing is left, so the whole is taken out.
+            // No `within`: the map is nothing without its one key, so the whole map is removed.
             (Err(error), Some(entry)) => Err(error.at_key(entry)),
             (Err(error), None) => Err(error.or_at(self.reader.node, self.reader.owner)),
         }

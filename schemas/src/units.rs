@@ -1,6 +1,5 @@
-//! Quantities as people write them: `30s`, `80%`, `20/s`. Every one needs its unit; a bare number is refused with the
-//! spelling that was probably meant. Each type keeps the text as written, so that a file, its schema and the reports
-//! show the same words.
+//! Quantities with units: `30s`, `80%`, `20/s`. A bare number is refused, with the spelling that was probably meant.
+//! All quantities are displayed in the notation of scenarios.
 
 pub mod as_text;
 #[cfg(test)]
@@ -12,13 +11,13 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// What is wrong with the text of a quantity, and how it is written instead.
+/// An error in the text of a quantity, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct UnitError {
-    /// What is wrong, in one sentence.
+    /// The problem, in one sentence.
     pub message: String,
-    /// How to write it, where that can be guessed.
+    /// How to write it, if that can be guessed.
     pub help: Option<String>,
 }
 
@@ -28,7 +27,7 @@ impl UnitError {
     }
 }
 
-/// A length of time, never negative: `250us`, `500ms`, `1.5s`, `30s`, `5m`, `1h`, `1m30s`.
+/// A duration, never negative: `250us`, `500ms`, `1.5s`, `30s`, `5m`, `1h`, `1m30s`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Duration(std::time::Duration);
 
@@ -36,18 +35,18 @@ pub struct Duration(std::time::Duration);
 #[derive(Clone, Copy, PartialEq, PartialOrd, Default)]
 pub struct Percent(f64);
 
-/// How often something starts: `20/s`, `300/m`, `10/h`. `0/s` is never.
+/// A rate: `20/s`, `300/m`, `10/h`. `0/s` means never.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 pub struct Rate {
     per_second: f64,
 }
 
-/// A percentile between `p1` and `p99.99`, or `max`-like tails written with decimals: `p50`, `p95`, `p99.9`.
+/// A percentile between `p1` and `p99.99`: `p50`, `p95`, `p99.9`.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 pub struct Percentile(f64);
 
 impl Duration {
-    /// No time at all.
+    /// A duration of zero.
     pub const ZERO: Self = Self(std::time::Duration::ZERO);
 
     /// A duration of whole seconds.
@@ -70,7 +69,7 @@ impl Duration {
         self.0.as_secs_f64()
     }
 
-    /// True for a duration of zero.
+    /// True for zero.
     pub const fn is_zero(self) -> bool {
         self.0.is_zero()
     }
@@ -127,7 +126,7 @@ impl FromStr for Duration {
             nanoseconds += number * scale;
             rest = &rest[letters..];
         }
-        // A century of load is a typing error, and beyond it the arithmetic of instants overflows.
+        // More than a century is a typing error, and the arithmetic of instants would overflow.
         if nanoseconds > 100.0 * 365.0 * 86400e9 {
             return Err(UnitError::new(
                 format!("the duration `{trimmed}` is longer than a century"),
@@ -202,7 +201,7 @@ impl FromStr for Percent {
                 "for more than the whole, use a ratio such as `max: 3`",
             ));
         }
-        // Not `value / 100.0`: that makes 99.9% a little more than 0.999, and 999 of 1000 would miss it.
+        // Not `value / 100.0`: that gives slightly more than 0.999 for 99.9%, which 999 of 1000 would miss.
         let fraction = (value * 1e6).round() / 1e8;
         Ok(Self(fraction))
     }
@@ -215,12 +214,12 @@ impl fmt::Display for Percent {
 }
 
 impl Rate {
-    /// From a number per second; not less than zero.
+    /// From a number per second, at least zero.
     pub const fn per_second(value: f64) -> Self {
         Self { per_second: value }
     }
 
-    /// How many per second.
+    /// The rate per second.
     pub const fn get(self) -> f64 {
         self.per_second
     }
@@ -291,7 +290,7 @@ impl Percentile {
 
     /// As a fraction between 0 and 1, such as 0.95.
     pub const fn fraction(self) -> f64 {
-        // Through a whole number, so that p99.9 is the same 0.999 as in a source text, and not the next number above.
+        // Rounded to a whole number first, so that p99.9 equals the literal 0.999 and not the next larger number.
         ((self.0 * 1e6 + 0.5) as u64) as f64 / 1e8
     }
 
@@ -327,20 +326,20 @@ impl fmt::Display for Percentile {
     }
 }
 
-/// A number as people write it, and as the patterns of the schema have it: digits, and perhaps a point and digits.
+/// A decimal number, as in the patterns of the schema: digits, with an optional point and more digits.
 fn decimal(text: &str) -> Option<f64> {
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if digits(whole) && digits(part) { text.parse().ok() } else { None }
 }
 
-/// A number without needless zeros: at most six decimals.
+/// A number with at most six decimals and without trailing zeros.
 pub fn short(value: f64) -> String {
     let text = format!("{value:.6}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// Text in and out, one schema with a pattern: all quantities do the same.
+/// The conversions from and to text, and a schema with a pattern, for all quantities.
 macro_rules! text_quantity {
     ($type:ty, $name:literal, $pattern:literal, $description:literal, $examples:expr) => {
         impl fmt::Debug for $type {
@@ -366,14 +365,14 @@ macro_rules! text_quantity {
                     }
 
                     fn visit_str<E: de::Error>(self, text: &str) -> Result<$type, E> {
-                        // The help travels behind a line break: the parser of scenario files splits it off again.
+                        // The help follows after a line break. The parser of scenario files splits it off.
                         text.parse::<$type>().map_err(|error| match error.help {
                             Some(help) => E::custom(format_args!("{}\n{help}", error.message)),
                             None => E::custom(error.message),
                         })
                     }
 
-                    // A bare number reads as its own text, so that it meets the message about the missing unit.
+                    // A bare number is read as text, so that it gets the error about the missing unit.
                     fn visit_u64<E: de::Error>(self, value: u64) -> Result<$type, E> {
                         self.visit_str(&value.to_string())
                     }
@@ -411,7 +410,7 @@ text_quantity!(
     Duration,
     "Duration",
     r"^\s*([0-9]+(\.[0-9]+)?\s*(ns|us|µs|ms|s|m|h)\s*)+$",
-    "a length of time with its unit (`us`, `ms`, `s`, `m`, `h`), such as `500ms`, `30s` or `1m30s`",
+    "a duration with its unit (`us`, `ms`, `s`, `m`, `h`), such as `500ms`, `30s` or `1m30s`",
     ["500ms", "30s", "5m", "1m30s"]
 );
 text_quantity!(
@@ -436,7 +435,7 @@ text_quantity!(
     ["p50", "p95", "p99.9"]
 );
 
-// After the macro, which they use.
+// After the macro that they use.
 mod data;
 mod offset;
 

@@ -1,5 +1,5 @@
 //! Checks that Chaos Mesh can inject faults: its installation, as far as this account may read it, and a dry run of a
-//! fault through its webhooks. The facts are collected first; their evaluation is pure.
+//! fault through its webhooks. The facts are collected first. Their evaluation is pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,31 +10,31 @@ use shakedown_cluster::permissions::{self, Scope};
 use shakedown_cluster::{Cluster, ClusterError, Installation, Kind};
 use shakedown_faults::chaos::{explained, failing, fitness, stuck};
 
-/// The time for which a deletion may take before it is reported, in seconds.
+/// The duration of a deletion, in seconds, after which it is reported.
 const GOING: f64 = 60.0;
 
-/// Everything that is known.
+/// The collected facts.
 #[derive(Default)]
 struct Facts {
     namespace: String,
     sandbox: bool,
     served: BTreeSet<String>,
     installed: Installation,
-    /// The nodes with pods of the namespace, and what runs containers there.
+    /// The nodes with pods of the namespace, and their container runtimes.
     nodes: BTreeMap<String, Option<String>>,
-    /// Whether the namespace has the annotation that Chaos Mesh may ask for; none where it may not be read.
+    /// Whether the namespace has the annotation that Chaos Mesh may require. None if it cannot be read.
     annotated: Option<bool>,
     missing: Vec<String>,
     /// Whether this account may create network faults in every namespace.
     everywhere: Option<bool>,
-    /// The server's error for a fault; none if it accepts it.
+    /// The server's error for a fault. None if the server accepts the fault.
     refusal: Option<String>,
-    /// The resources in the namespace, and what Chaos Mesh keeps about its pods' networks.
+    /// The resources in the namespace, including those in which Chaos Mesh records its pods' networks.
     resources: Vec<Value>,
     networks: Vec<Value>,
 }
 
-/// Looks at everything.
+/// Collects the facts.
 pub(super) async fn look(cluster: &Cluster, namespace: &str) -> Result<Vec<Finding>, ClusterError> {
     let mut facts = Facts {
         namespace: namespace.to_owned(),
@@ -44,7 +44,7 @@ pub(super) async fn look(cluster: &Cluster, namespace: &str) -> Result<Vec<Findi
         ..Facts::default()
     };
     if facts.served.is_empty() {
-        return Ok(tell(&facts, jiff::Timestamp::now()));
+        return Ok(evaluate(&facts, jiff::Timestamp::now()));
     }
     let pods = readable(cluster.list(Kind::Pod, namespace, None).await)?.unwrap_or_default();
     let nodes = readable(cluster.list(Kind::other("v1", "Node", "nodes"), "", None).await)?.unwrap_or_default();
@@ -95,7 +95,7 @@ pub(super) async fn look(cluster: &Cluster, namespace: &str) -> Result<Vec<Findi
         },
     });
     facts.refusal = cluster.rehearse(Kind::NetworkChaos, namespace, &trial).await.err().map(|error| error.to_string());
-    Ok(tell(&facts, jiff::Timestamp::now()))
+    Ok(evaluate(&facts, jiff::Timestamp::now()))
 }
 
 /// Unreadable kinds are unknown.
@@ -115,7 +115,7 @@ fn warning(text: impl Into<String>, help: impl Into<String>) -> Finding {
     Finding::new(Level::Warning, text, help)
 }
 
-/// Words of Chaos Mesh as a finding.
+/// A message of Chaos Mesh as a finding.
 fn words(text: &str, message: &str) -> Finding {
     let explained = explained(message);
     match explained.split_once("\nhelp: ") {
@@ -124,8 +124,8 @@ fn words(text: &str, message: &str) -> Finding {
     }
 }
 
-/// The findings from the facts.
-fn tell(facts: &Facts, now: jiff::Timestamp) -> Vec<Finding> {
+/// Evaluates the facts.
+fn evaluate(facts: &Facts, now: jiff::Timestamp) -> Vec<Finding> {
     let Facts { installed, .. } = facts;
     if facts.served.is_empty() {
         let text = format!("Chaos Mesh is not installed: only {} can run here", permissions::without_chaos_mesh());

@@ -1,7 +1,8 @@
 //! The complement of blocked addresses, as `ipBlock` entries with ports.
 //!
-//! Blocks of addresses nest or are apart, so they form a tree: each one stays open on the ports that no block around it
-//! forbids, and leaves out the blocks just below it. The choice of blocks and Kubernetes' types are elsewhere.
+//! Two blocks of addresses are nested or disjoint, so blocks form a tree. A block stays open on the ports that no
+//! enclosing block forbids, and excludes the blocks directly below it. This module knows neither the choice of blocks
+//! nor the types of Kubernetes.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +17,8 @@ pub(super) struct OpenBlock {
     pub(super) ports: PortSet,
 }
 
-/// What stays open of `roots`, when the addresses of `pods` are not to be allowed this way at all, unless they are
-/// `nodes`, and those of each blocked range are open on `open` ports only.
+/// The open part of `roots`. Addresses of `pods` are closed unless they are `nodes`. Addresses of a blocked range are
+/// open only on its `open` ports.
 pub(super) fn complement(roots: &[Cidr], pods: &[Cidr], nodes: &[Cidr], blocked: &[(Cidr, PortSet)]) -> Vec<OpenBlock> {
     let open_ports = |cidr: Cidr| {
         let pods_only = pods.iter().any(|range| range.contains(cidr)) && !nodes.contains(&cidr);
@@ -26,7 +27,7 @@ pub(super) fn complement(roots: &[Cidr], pods: &[Cidr], nodes: &[Cidr], blocked:
     };
     let all = roots.iter().chain(pods).chain(nodes).chain(blocked.iter().map(|(range, _)| range));
     let mut sorted: Vec<Cidr> = all.copied().filter(|cidr| roots.iter().any(|root| root.contains(*cidr))).collect();
-    // By first address, then by length: every block comes behind those that contain it.
+    // Sorted by first address, then by length: every block follows those that contain it.
     sorted.sort_unstable();
     sorted.dedup();
     let mut kept: Vec<(Cidr, PortSet)> = Vec::new();
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn nested_and_overlapping_blocks_are_left_out_once() {
+    fn nested_and_overlapping_blocks_are_excluded_once() {
         let none = PortSet::none;
         let blocked =
             [(cidr("203.0.113.0/24"), none()), (cidr("203.0.113.7/32"), none()), (cidr("8.8.8.8/32"), none())];
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_other_family_is_not_mixed_in() {
+    fn blocks_of_the_other_family_are_ignored() {
         let open = complement(&[Cidr::V4], &[cidr("fd00::/8")], &[], &[]);
         assert_eq!(shown(&open), ["0.0.0.0/0 - []: all ports"]);
     }

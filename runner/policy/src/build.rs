@@ -1,8 +1,9 @@
 //! Builds the NetworkPolicy of a cut: an allow-list of every link that stays open.
 //!
-//! Per direction it allows the pods of namespaces without a blocked peer; in each other namespace the pods outside the
-//! blocked selectors, and those inside on their other ports; and all addresses that are neither pods' nor blocked. The
-//! algebra is in `terms` and `blocks`; here it meets the cluster and becomes Kubernetes' types.
+//! For each direction it allows the pods of namespaces without a blocked peer. In each other namespace it allows the
+//! pods outside the blocked selectors, and those inside on their other ports. It allows all addresses that neither
+//! belong to pods nor are blocked. The algebra is in `terms` and `blocks`. This module applies it to the cluster and
+//! converts it to the types of Kubernetes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,8 +20,8 @@ use super::policy_type::PolicyType;
 use super::ports::{PortSet, Protocol};
 use super::{blocks, terms};
 
-/// Ports up to this many are listed one by one where ranges are not known.
-const LISTED: u32 = 64;
+/// The maximum number of ports that are listed one by one if the cluster does not know ranges.
+const MAX_LISTED: u32 = 64;
 
 /// The labels that identify a namespace: the one that Kubernetes sets since 1.21, and the one that users set before.
 const NAMESPACE_KEYS: [&str; 2] = ["kubernetes.io/metadata.name", "name"];
@@ -148,7 +149,7 @@ impl Builder<'_> {
             let open = self.open_ports(block, way)?;
             match &block.peer {
                 Peer::Pods { namespace, selector, front, .. } => {
-                    // Nobody connects from a service's address.
+                    // No connection comes from a service's address.
                     let front_ips = front.ips.iter().filter(|_| way == PolicyType::Egress);
                     let front_open = self.front_open(front);
                     addresses.extend(front_ips.map(|ip| (Cidr::host(*ip), front_open.clone())));
@@ -208,7 +209,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// A label that this namespace has and no other. Without one, a run-scoped label that it must be given.
+    /// A label that identifies this namespace. Without one, a run-scoped label that must be added to it.
     fn namespace_label(&mut self, namespace: &str) -> (String, String) {
         let all = self.facts.cluster.namespaces();
         for key in NAMESPACE_KEYS {
@@ -226,7 +227,8 @@ impl Builder<'_> {
         (key, value)
     }
 
-    /// The address families of the cluster; both if unknown. Some plugins refuse the other one.
+    /// The address families of the cluster. Both if unknown. Some plugins refuse a family that the cluster does not
+    /// have.
     fn families(&self) -> Vec<Cidr> {
         let pods = self.facts.cluster.pods().iter().flat_map(|pod| &pod.ips);
         let known = pods.chain(self.facts.nodes).map(|ip| Cidr::host(*ip).is_v6());
@@ -234,17 +236,17 @@ impl Builder<'_> {
         [Cidr::V4, Cidr::V6].into_iter().filter(|all| known.is_empty() || known.contains(&all.is_v6())).collect()
     }
 
-    /// The ports of a service's own address that stay open. It has no others than those that it offers.
+    /// The open ports of a service's own address. It has only the ports that it offers.
     fn front_open(&self, front: &Front) -> PortSet {
         let open = front.ports.negated();
-        let lists = self.facts.other_ports == OtherPorts::Ranges || listed(&open) <= LISTED;
+        let lists = self.facts.other_ports == OtherPorts::Ranges || listed(&open) <= MAX_LISTED;
         if lists { open } else { whole(&open).or(&front.others) }
     }
 
     /// The ports that a block leaves open.
     fn open_ports(&mut self, block: &Block, way: PolicyType) -> Result<PortSet, BuildError> {
         let open = block.ports.negated();
-        if self.facts.other_ports == OtherPorts::Ranges || listed(&open) <= LISTED {
+        if self.facts.other_ports == OtherPorts::Ranges || listed(&open) <= MAX_LISTED {
             return Ok(open);
         }
         let declares = way == PolicyType::Ingress || matches!(block.peer, Peer::Pods { .. });
@@ -265,7 +267,7 @@ impl Builder<'_> {
     }
 }
 
-/// The protocols of which every port is in the set.
+/// The protocols with every port in the set.
 fn whole(ports: &PortSet) -> PortSet {
     let protocols = Protocol::ALL.into_iter().filter(|protocol| ports.is_whole(*protocol));
     protocols.fold(PortSet::none(), |set, protocol| set.or(&PortSet::whole(protocol)))
@@ -277,7 +279,7 @@ pub(super) fn targets<'a>(cut: &'a Cut, facts: &Facts<'a>) -> impl Iterator<Item
     pods.filter(|pod| pod.namespace == cut.namespace && cut.targets.contains(&pod.name))
 }
 
-/// The pods that a block means now.
+/// The pods that a block selects now.
 pub(super) fn peer_pods<'a>(block: &'a Block, facts: &Facts<'a>) -> impl Iterator<Item = &'a Pod> {
     facts.cluster.pods().iter().filter(move |pod| match &block.peer {
         Peer::Addresses(_) => false,
@@ -287,14 +289,14 @@ pub(super) fn peer_pods<'a>(block: &'a Block, facts: &Facts<'a>) -> impl Iterato
     })
 }
 
-/// The addresses of nodes: those that are given, and those that pods tell.
+/// The addresses of nodes: the given ones, and those from the status of pods.
 pub(super) fn node_addresses(facts: &Facts<'_>) -> BTreeSet<Cidr> {
     let pods = facts.cluster.pods().iter();
-    let told = pods.flat_map(|pod| pod.node_ips.iter().chain(pod.ips.iter().filter(|_| pod.host_network)));
-    facts.nodes.iter().chain(told).map(|ip| Cidr::host(*ip)).collect()
+    let from_pods = pods.flat_map(|pod| pod.node_ips.iter().chain(pod.ips.iter().filter(|_| pod.host_network)));
+    facts.nodes.iter().chain(from_pods).map(|ip| Cidr::host(*ip)).collect()
 }
 
-/// How many ports must be listed one by one, when there are no ranges.
+/// The number of ports to list one by one without ranges.
 fn listed(ports: &PortSet) -> u32 {
     Protocol::ALL
         .into_iter()
@@ -304,7 +306,7 @@ fn listed(ports: &PortSet) -> u32 {
         .sum()
 }
 
-/// The `ports` of a rule. None for all of them, which includes protocols other than TCP, UDP and SCTP.
+/// The `ports` of a rule. None for all ports, including protocols other than TCP, UDP and SCTP.
 fn kubernetes_ports(ports: &PortSet, ranges: bool) -> Option<Vec<NetworkPolicyPort>> {
     if ports.is_all() {
         return None;

@@ -1,9 +1,10 @@
-//! The evaluator of a set of NetworkPolicies. It knows pods, namespaces and policies as plain data and answers
-//! for one connection at a time, quickly enough to be asked for every one.
+//! The evaluator of a set of NetworkPolicies. Pods, namespaces and policies are plain data. It decides about one
+//! connection at a time, fast enough to be called for every connection.
 //!
-//! The rules are those of the NetworkPolicy API: a pod that no policy selects for a direction is open in it; a selected
-//! pod may only do what at least one of those policies allows; a connection needs the egress of its source and the
-//! ingress of its destination. What the API leaves to plugins is a choice here, said where it is made.
+//! The rules are those of the NetworkPolicy API. A pod that no policy selects for a direction is open in that
+//! direction. A selected pod allows only connections that at least one of its policies allows. A connection needs the
+//! egress of its source and the ingress of its destination. Where the API leaves a choice to plugins, a comment names
+//! the choice made here.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,23 +21,23 @@ use super::ports::Protocol;
 /// One end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint<'a> {
-    /// A pod by name. One that the cluster does not know is selected by no policy and named by no rule.
+    /// A pod by name. No policy selects an unknown pod, and no rule matches it.
     Pod {
         /// Its namespace.
         namespace: &'a str,
         /// Its name.
         name: &'a str,
     },
-    /// An address. A pod's address means the pod.
+    /// An address. The address of a pod stands for the pod.
     Address(IpAddr),
 }
 
 /// A connection between two ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connection<'a> {
-    /// Who opens it.
+    /// The end that opens it.
     pub from: Endpoint<'a>,
-    /// Who accepts it, after a Service's translation.
+    /// The end that accepts it, after a Service's translation.
     pub to: Endpoint<'a>,
     /// Its protocol.
     pub protocol: Protocol,
@@ -47,11 +48,11 @@ pub struct Connection<'a> {
 /// Why one end allows a connection or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
-    /// No policy selects this end for the direction, or it is no pod that a policy can select.
+    /// No policy selects this end for the direction, or no policy can select it.
     NotIsolated,
-    /// Both ends are the same pod; that is always allowed.
+    /// Both ends are the same pod, which is always allowed.
     SamePod,
-    /// The other end is the pod's node; connections from a node to its pods are always allowed.
+    /// The other end is the pod's node. Connections from a node to its pods are always allowed.
     OwnNode,
     /// A rule allows it.
     Rule {
@@ -60,7 +61,7 @@ pub enum Why {
         /// Which of the policy's rules for the direction, from 0.
         index: usize,
     },
-    /// Policies select this end, and no rule of theirs allows it.
+    /// Policies select this end, and none of their rules allows it.
     NoRule,
 }
 
@@ -104,7 +105,7 @@ pub struct Cluster {
     policies: Vec<Policy>,
     by_name: BTreeMap<String, BTreeMap<String, usize>>,
     by_address: BTreeMap<IpAddr, usize>,
-    /// For each pod, the policies that select it for egress and for ingress, as places in `policies`.
+    /// For each pod, the policies that select it for egress and for ingress, as indices into `policies`.
     egress: Vec<Vec<usize>>,
     ingress: Vec<Vec<usize>>,
 }
@@ -112,13 +113,13 @@ pub struct Cluster {
 /// One end, looked up.
 #[derive(Clone, Copy)]
 struct End<'a> {
-    /// The pod's place, when the end is a pod that policies can select.
+    /// The pod's index, if policies can select the pod.
     pod: Option<usize>,
     addresses: &'a [IpAddr],
 }
 
 impl Cluster {
-    /// Prepares a cluster for questions. Pods that have ended hold no address any more: leave them out.
+    /// Prepares a cluster for evaluation. Leave out pods that have ended: their addresses may belong to other pods.
     pub fn new(pods: Vec<Pod>, namespaces: BTreeMap<String, Labels>, policies: &[NetworkPolicy]) -> Self {
         let mut cluster = Self { pods, namespaces, ..Self::default() };
         for (at, pod) in cluster.pods.iter().enumerate() {
@@ -175,7 +176,7 @@ impl Cluster {
         }
     }
 
-    /// `allows` without the reasons: for those who ask often.
+    /// `allows` without the reasons, for frequent calls.
     pub fn permits(&self, connection: &Connection<'_>) -> bool {
         let (from, to) = (self.end(&connection.from), self.end(&connection.to));
         self.egress_verdict(from, to, connection) != Verdict::NoRule
@@ -236,7 +237,7 @@ impl Cluster {
             return Verdict::SamePod;
         }
         let pod = &self.pods[at];
-        // The API guarantees this for connections from a node to its pods; the rules apply to the other direction, as
+        // The API guarantees this for connections from a node to its pods. The rules apply to the other direction, as
         // in most plugins.
         if from.pod.is_none()
             && from
@@ -298,7 +299,7 @@ enum Verdict {
 }
 
 impl Pod {
-    /// From the API's object; none for one that has ended or has no address yet.
+    /// From the API's object. None for a pod that has ended or has no address yet.
     pub fn from_kubernetes(object: &core::Pod) -> Option<Self> {
         let spec = object.spec.as_ref()?;
         let status = object.status.as_ref()?;
@@ -317,7 +318,7 @@ impl Pod {
         }
         let plural = status.host_ips.iter().flatten().map(|entry| entry.ip.as_str());
         let node_ips = status.host_ip.as_deref().into_iter().chain(plural).filter_map(|text| text.parse().ok());
-        // A sidecar is an init container that goes on running.
+        // A sidecar is an init container that keeps running.
         let sidecars =
             spec.init_containers.iter().flatten().filter(|one| one.restart_policy.as_deref() == Some("Always"));
         let ports = spec.containers.iter().chain(sidecars).flat_map(|container| container.ports.iter().flatten());

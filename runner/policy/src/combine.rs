@@ -1,4 +1,4 @@
-//! Several partitions together: the policy of each pod, given that policies only add permissions.
+//! Combines several partitions: the policy of each pod, given that policies only add permissions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ pub struct Part {
     pub blocks: Vec<Block>,
 }
 
-/// Pods that are targets of the same partitions: they share one label and one policy, and have no other.
+/// Pods that are targets of the same partitions. They share one label and one policy, and have no other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// The pods' namespace.
@@ -28,10 +28,9 @@ pub struct Group {
     pub blocks: Vec<Block>,
 }
 
-/// Sorts the targets of several partitions into groups, so that each pod is in one group only. Two policies on one pod
-/// would each allow the links that the other one cuts. When the set of active partitions changes, create the new
-/// groups' policies first, then move each pod by changing its label's value: in one step it leaves one policy for the
-/// next.
+/// Sorts the targets of several partitions into groups, so that each pod is in exactly one group. Two policies on one
+/// pod would each allow the links that the other cuts. When the set of active partitions changes, create the new
+/// groups' policies first. Then move each pod by changing its label's value, which exchanges its policy in one step.
 pub fn combine(parts: &[Part]) -> Vec<Group> {
     let mut by_pod: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
     for (at, part) in parts.iter().enumerate() {

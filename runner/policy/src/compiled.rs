@@ -1,5 +1,5 @@
-//! A NetworkPolicy in the form that the evaluator asks: selectors as sets, blocks as numbers. Whatever the API server
-//! would have refused (a bad block, an unknown protocol) matches nothing here.
+//! A NetworkPolicy prepared for the evaluator: selectors as sets, blocks as numbers. Values that the API server would
+//! refuse (an invalid block, an unknown protocol) match nothing.
 
 use std::net::IpAddr;
 
@@ -14,15 +14,15 @@ use super::pod::{Pod, PolicyName};
 use super::policy_type::PolicyType;
 use super::ports::{PortSet, Protocol};
 
-/// One policy, ready to be asked.
+/// One prepared policy.
 #[derive(Debug, Clone)]
 pub(super) struct Policy {
     pub(super) name: PolicyName,
     /// The pods of its namespace that it selects.
     pub(super) selector: Selector,
-    /// Its rules for connections that the selected pods open; none when it leaves that direction alone.
+    /// Its rules for connections that the selected pods open. None if it does not restrict that direction.
     pub(super) egress: Option<Vec<Rule>>,
-    /// Its rules for connections that the selected pods accept; none when it leaves that direction alone.
+    /// Its rules for connections that the selected pods accept. None if it does not restrict that direction.
     pub(super) ingress: Option<Vec<Rule>>,
 }
 
@@ -36,11 +36,11 @@ pub(super) struct Rule {
 /// One entry of `to` or `from`.
 #[derive(Debug, Clone)]
 pub(super) enum Peer {
-    /// Pods, in namespaces that the selector matches; in the policy's own without one.
+    /// Pods in the namespaces that the selector matches. Without a selector, in the policy's own namespace.
     Pods { namespaces: Option<Selector>, pods: Selector },
     /// Addresses.
     Block { cidr: Cidr, except: Vec<Cidr> },
-    /// Cannot be understood.
+    /// An invalid entry.
     Nothing,
 }
 
@@ -53,7 +53,7 @@ pub(super) enum Port {
     Range(Protocol, u16, u16),
     /// The container port of that name, on the pod that accepts the connection.
     Named(Protocol, String),
-    /// Cannot be understood.
+    /// An invalid entry.
     Nothing,
 }
 
@@ -62,7 +62,7 @@ pub(super) enum Port {
 pub(super) struct Remote<'a> {
     /// The pod and its namespace's labels, unless it is an address or a pod on its node's network.
     pub(super) pod: Option<(&'a Pod, &'a Labels)>,
-    /// The addresses that it may have on the wire.
+    /// Its possible addresses on the wire.
     pub(super) addresses: &'a [IpAddr],
 }
 
@@ -89,7 +89,7 @@ impl Policy {
 }
 
 impl Policy {
-    /// Its rules for a direction; none when it leaves that alone.
+    /// Its rules for a direction. None if it does not restrict that direction.
     pub(super) fn rules(&self, way: PolicyType) -> Option<&[Rule]> {
         match way {
             PolicyType::Egress => self.egress.as_deref(),
@@ -117,7 +117,7 @@ impl Rule {
         }
     }
 
-    /// True when the rule allows a connection with `remote`; `accepting` is the pod at the end that accepts it.
+    /// True if the rule allows a connection with `remote`. `accepting` is the pod that accepts the connection.
     pub(super) fn allows(
         &self,
         own_namespace: &str,
@@ -135,7 +135,7 @@ impl Rule {
         self.peers.as_ref().is_none_or(|peers| peers.iter().any(|peer| peer.matches(own_namespace, remote)))
     }
 
-    /// The rule's ports, with the names that `accepting` gives to some of its own.
+    /// The rule's ports, with port names resolved by `accepting`.
     pub(super) fn port_set(&self, accepting: Option<&Pod>) -> PortSet {
         self.ports.as_ref().map_or_else(PortSet::all, |ports| {
             ports.iter().fold(PortSet::none(), |set, port| set.or(&port.set(accepting)))
@@ -186,7 +186,7 @@ impl Peer {
 }
 
 impl Peer {
-    /// True when it holds an address of the block that is not in one of the pods' ranges.
+    /// True if it includes an address of the block outside the ranges of pods.
     pub(super) fn reaches(&self, block: Cidr, pods: &[Cidr]) -> bool {
         match self {
             Self::Block { cidr, except } => {
@@ -197,8 +197,8 @@ impl Peer {
         }
     }
 
-    /// True when it could select a pod of that namespace that the selector matches, with an address in one of `ranges`;
-    /// without ranges, with any address.
+    /// True if it could select a pod of that namespace that the selector matches, with an address in one of `ranges`,
+    /// or with any address if there are no ranges.
     pub(super) fn may_select(
         &self,
         own: &str,
@@ -216,7 +216,7 @@ impl Peer {
         }
     }
 
-    /// True when `wider`, of a policy in the same namespace, holds all that this one holds.
+    /// True if `wider`, of a policy in the same namespace, includes everything that this peer includes.
     pub(super) fn within(&self, wider: &Self, own_namespace: &Labels) -> bool {
         match (self, wider) {
             (Self::Nothing, _) => true,

@@ -13,12 +13,12 @@ use super::net::Cidr;
 use super::policy_type::PolicyType;
 use super::ports::PortSet;
 
-/// Links to cut between some pods of one namespace and some peers. At any time a pod may be a target of one cut only,
-/// because policies add up: two cuts of the same pod would each allow the links that the other one blocks.
-/// [`super::combine`] makes one cut of several.
+/// Links to cut between pods of one namespace and peers. At any time a pod may be a target of one cut only, because
+/// policies are additive: two cuts of the same pod would each allow the links that the other blocks. [`super::combine`]
+/// combines several cuts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
-    /// The targets' namespace; the policy goes there.
+    /// The namespace of the targets and of the policy.
     pub namespace: String,
     /// The run-scoped label that marks the targets and nothing else, key and value.
     pub label: (String, String),
@@ -28,10 +28,10 @@ pub struct Cut {
     pub blocks: Vec<Block>,
 }
 
-/// One peer that the targets lose.
+/// One peer to cut the targets off from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Block {
-    /// As the scenario names it, for people: "service `nats`".
+    /// Its name in the scenario, for display: "service `nats`".
     pub described: String,
     /// The other end of the links.
     pub peer: Peer,
@@ -59,11 +59,11 @@ impl Block {
     }
 }
 
-/// A service's own addresses. Most plugins judge a connection behind the service's translation and never see them; for the
-/// others they are cut as well, on the service's own ports.
+/// A service's own addresses. Most plugins judge a connection after the service's translation and never see them. For
+/// other plugins they are cut as well, on the service's own ports.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Front {
-    /// The addresses, one per family; none for a headless service.
+    /// The addresses, one per family. None for a headless service.
     pub ips: Vec<IpAddr>,
     /// The service's ports that are cut.
     pub ports: PortSet,
@@ -78,14 +78,14 @@ pub struct Front {
 )]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Peer {
-    /// Pods of one namespace: those that the selector matches, now and later. For a service, its own selector. Pods
-    /// that no labels tell from others (by name, prefix or owner) are marked with a run-scoped label for this.
+    /// Pods of one namespace that match the selector, now and later. For a service, the selector is its own. Pods that
+    /// labels cannot distinguish (selected by name, prefix or owner) get a run-scoped label for this.
     Pods {
         /// Their namespace.
         namespace: String,
         /// Their labels.
         selector: Selector,
-        /// Pods that are meant and do not match yet, because their mark is put on later.
+        /// Pods that do not match yet, because they get their mark later.
         unmarked: BTreeSet<String>,
         /// The service's own addresses and ports.
         front: Front,
@@ -97,13 +97,13 @@ pub enum Peer {
 /// How the other ports of a peer are kept open when it is blocked on some.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OtherPorts {
-    /// By ranges. Needs `endPort`: Kubernetes 1.22 or later (on by default there), or an API server that keeps the
-    /// field when it is asked. An older one drops it without a word, and a range would shrink to its first port.
+    /// By ranges. Needs `endPort`: Kubernetes 1.22 or later (on by default), or an API server that stores the field. An
+    /// older server drops the field silently, and a range would shrink to its first port.
     Ranges,
-    /// Without `endPort`: the ports that the accepting pods' containers declare, one by one. Their undeclared ports
-    /// are cut as well, and [`Limit::UndeclaredPorts`] says so. For addresses, which declare nothing, an error.
+    /// Without `endPort`: the ports that the accepting pods' containers declare, one by one. Their undeclared ports are
+    /// cut as well, which [`Limit::UndeclaredPorts`] reports. An error for addresses, which declare no ports.
     Declared,
-    /// Without `endPort`: an error, unless so few ports are left that they can be listed.
+    /// Without `endPort`: an error, unless the remaining ports are few enough to list.
     Refuse,
 }
 
@@ -112,7 +112,7 @@ pub enum OtherPorts {
 pub struct Facts<'a> {
     /// Pods and namespaces as they are.
     pub cluster: &'a Cluster,
-    /// All blocks from which pods get their addresses; empty when unknown.
+    /// All ranges of pod addresses. Empty if unknown.
     pub pod_cidrs: &'a [Cidr],
     /// The nodes' addresses, as far as known.
     pub nodes: &'a [IpAddr],
@@ -147,7 +147,7 @@ pub struct NamespaceLabel {
 /// Where a policy cannot be exact.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Limit {
-    /// More ports are cut than were named: see [`OtherPorts::Declared`].
+    /// More ports are cut than the scenario names: see [`OtherPorts::Declared`].
     UndeclaredPorts {
         /// The peer, as the scenario names it.
         peer: String,
@@ -156,16 +156,16 @@ pub enum Limit {
         /// The ports that stay open.
         open: PortSet,
     },
-    /// Where pods get their addresses from is unknown, so a plugin that matches pods by address blocks, as the API
-    /// allows, would let replaced peers through: watch the peers and rebuild the policy.
+    /// The ranges of pod addresses are unknown. A plugin that matches pods by address blocks, as the API allows, would
+    /// let replaced peers through: watch the peers and rebuild the policy.
     PodRangesUnknown,
-    /// A blocked peer's address is in none of the known pod ranges: they are incomplete, with the same effect.
+    /// A blocked peer's address is outside the known pod ranges. The ranges are incomplete, with the same effect.
     OutsidePodRanges(IpAddr),
-    /// Pods have addresses in this blocked range; they are selected by labels and stay open.
+    /// Pods have addresses in this blocked range. They are selected by labels and stay open.
     PodsInRange(Cidr),
     /// A policy cannot cut connections from a target's node to the target.
     OwnNode(IpAddr),
-    /// A policy that names ports says nothing about ICMP: most plugins drop it between the targets and this peer.
+    /// A policy with ports does not cover ICMP: most plugins drop it between the targets and this peer.
     Icmp(String),
 }
 
@@ -214,7 +214,7 @@ impl fmt::Display for Limit {
 /// Why a cut cannot be expressed as a NetworkPolicy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
-    /// Nothing is to be cut.
+    /// There is nothing to cut.
     #[error("the partition is empty: name a peer and at least one port")]
     Nothing,
     /// The peer's selector contradicts itself.
@@ -270,5 +270,5 @@ pub enum BuildError {
     },
 }
 
-/// The most pod selectors that one namespace's allow-list may need.
+/// The maximum number of pod selectors in the allow-list of one namespace.
 pub const MAX_TERMS: usize = 256;

@@ -6,7 +6,7 @@ use super::labels::Selector;
 use super::policy_type::PolicyType;
 use super::ports::Protocol;
 
-/// How many pods are named before the rest is only counted.
+/// The maximum number of pods that are named. The others are counted.
 const NAMED: usize = 3;
 
 /// The label of the cluster's DNS, whatever serves it.

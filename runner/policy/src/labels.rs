@@ -1,8 +1,8 @@
 //! Label selectors as sets: matching, intersecting, negating, and writing them back as Kubernetes' own.
 //!
-//! A selector is kept as one test per key. For a key, a pod is either without the label or has one value, so a test is
-//! a set over "missing" and the values, and all of NetworkPolicy's operators are such sets. The use of the selectors is
-//! elsewhere.
+//! A selector is stored as one test per key. For a key, a pod either lacks the label or has one value, so a test is a
+//! set over "missing" and the values. All operators of NetworkPolicy are such sets. This module knows nothing about the
+//! use of selectors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,7 +13,7 @@ use shakedown_schemas::scenario;
 /// The labels of an object.
 pub type Labels = BTreeMap<String, String>;
 
-/// Which values a key may have.
+/// The allowed values of a key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Values {
     /// These only.
@@ -55,7 +55,7 @@ impl Values {
         match (self, other) {
             (Self::Only(a), _) => a.iter().all(|value| other.has(value)),
             (Self::AllBut(a), Self::AllBut(b)) => b.is_subset(a),
-            // Label values are without end for every purpose here.
+            // The set of label values counts as infinite.
             (Self::AllBut(_), Self::Only(_)) => false,
         }
     }
@@ -151,7 +151,7 @@ impl Selector {
         self.holds(|key| labels.get(key).map(String::as_str))
     }
 
-    /// True when an object is selected whose labels this function looks up.
+    /// True if it selects the object whose labels this function looks up.
     pub fn holds<'l>(&self, value: impl Fn(&str) -> Option<&'l str>) -> bool {
         self.tests.iter().all(|(key, test)| test.holds(value(key)))
     }
@@ -196,7 +196,7 @@ impl Selector {
         self.tests.is_empty()
     }
 
-    /// As Kubernetes writes it: single values as `matchLabels`, the rest as `matchExpressions`.
+    /// In the notation of Kubernetes: single values as `matchLabels`, the rest as `matchExpressions`.
     pub fn to_kubernetes(&self) -> LabelSelector {
         let mut labels = BTreeMap::new();
         let mut expressions = Vec::new();
@@ -223,8 +223,8 @@ impl Selector {
         }
     }
 
-    /// Demands one expression more. The operator is `In`, `NotIn`, `Exists` or `DoesNotExist`; with another one, nothing is
-    /// selected.
+    /// Adds an expression. The operator is `In`, `NotIn`, `Exists` or `DoesNotExist`. With any other operator, nothing
+    /// is selected.
     pub fn require_expression(&mut self, key: &str, operator: &str, values: impl IntoIterator<Item = String>) {
         let test = match operator {
             "In" => Test::is(values),
@@ -279,7 +279,7 @@ impl From<&BTreeMap<String, String>> for Selector {
 }
 
 impl fmt::Display for Selector {
-    /// As `kubectl -l` takes it.
+    /// In the notation of `kubectl -l`.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let join = |set: &BTreeSet<String>| set.iter().map(String::as_str).collect::<Vec<_>>().join(",");
         let mut first = true;

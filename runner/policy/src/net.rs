@@ -11,7 +11,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cidr(IpNet);
 
-/// A text that is no block of addresses.
+/// A text that is not a CIDR block.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a CIDR block such as `203.0.113.0/24` or `2001:db8::/32`")]
 pub struct CidrError(String);
@@ -37,17 +37,17 @@ impl Cidr {
         (self.0.prefix_len() == self.0.max_prefix_len()).then(|| self.0.addr())
     }
 
-    /// True when the address lies in the block.
+    /// True if the address is in the block.
     pub fn has(self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
 
-    /// True when every address of the other block lies in this one.
+    /// True if every address of the other block is in this one.
     pub fn contains(self, other: Self) -> bool {
         self.0.contains(&other.0)
     }
 
-    /// True when the blocks share an address. Of two blocks that do, one contains the other.
+    /// True if the blocks share an address. One of them then contains the other.
     pub fn overlaps(self, other: Self) -> bool {
         self.contains(other) || other.contains(self)
     }

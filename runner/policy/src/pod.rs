@@ -15,20 +15,20 @@ pub struct Pod {
     pub name: String,
     /// Its labels.
     pub labels: Labels,
-    /// Its addresses, one per family; its node's when `host_network`.
+    /// Its addresses, one per family. The node's addresses if `host_network`.
     pub ips: Vec<IpAddr>,
     /// The ports that its containers declare.
     pub ports: Vec<ContainerPort>,
-    /// True when it uses its node's network: no policy selects it, and others see it as its node.
+    /// True if it uses its node's network. No policy selects it, and other pods see the node's address.
     pub host_network: bool,
-    /// Its node's addresses, where known: connections from the node to the pod (probes) are always allowed.
+    /// Its node's addresses, if known. Connections from the node to the pod (probes) are always allowed.
     pub node_ips: Vec<IpAddr>,
 }
 
 /// A port that a container declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerPort {
-    /// Its name, where it has one.
+    /// Its name, if it has one.
     pub name: Option<String>,
     /// Its number, 1 to 65535.
     pub number: u16,

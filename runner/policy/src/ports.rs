@@ -28,7 +28,7 @@ impl Protocol {
         }
     }
 
-    /// From Kubernetes' name; none for an unknown one. TCP when there is none.
+    /// From Kubernetes' name. TCP without a name. None for an unknown name.
     pub fn from_name(name: Option<&str>) -> Option<Self> {
         name.map_or(Some(Self::Tcp), |name| Self::ALL.into_iter().find(|protocol| protocol.name() == name))
     }
@@ -75,7 +75,7 @@ impl PortSet {
         set
     }
 
-    /// The ports that a scenario names; all of them when it names none.
+    /// The ports that a scenario names. All ports if it names none.
     pub fn from_scenario(ports: &[PortRange]) -> Self {
         if ports.is_empty() {
             return Self::all();

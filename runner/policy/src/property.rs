@@ -1,5 +1,5 @@
-//! The main property of this module, on generated clusters: a cut closes exactly its links, and every other link is
-//! unchanged. `world` generates, `oracle` defines the meaning of the scenario; this file compares both with the
+//! The main property of this crate, on generated clusters: a cut closes exactly its links and changes no other link.
+//! `world` generates clusters, `oracle` defines the meaning of the scenario, and this file compares both with the
 //! builder.
 
 mod oracle;
@@ -108,9 +108,9 @@ fn as_seen(world: &World, pods: &[Pod], namespaces: &BTreeMap<String, Labels>, p
 struct Coverage {
     /// Cases in which every link was compared.
     exact: Cell<u32>,
-    /// Those of them in which a link that was open is closed.
+    /// Cases in which an open link was closed.
     cut: Cell<u32>,
-    /// Cases that are not refused, with a standing policy that selects some pod.
+    /// Cases that are not refused, with a standing policy that selects a pod.
     among_policies: Cell<u32>,
     /// Cases that are refused because of a standing policy.
     refused: Cell<u32>,
@@ -126,7 +126,7 @@ fn count(cell: &Cell<u32>) -> TestCaseResult {
 fn check(mut world: World, other_ports: OtherPorts, seen: &Coverage) -> TestCaseResult {
     let mut after = inject(&world, other_ports);
     if let Err(BuildError::HostNetworkPeer { .. }) = after {
-        // Right to refuse; the same world without such pods must work.
+        // A correct refusal. The same world without such pods must work.
         prop_assert!(world.pods().iter().any(|pod| pod.host_network));
         world.drop_host_network();
         after = inject(&world, other_ports);
@@ -142,7 +142,7 @@ fn check(mut world: World, other_ports: OtherPorts, seen: &Coverage) -> TestCase
 
     let mut pods = world.pods();
     let mut namespaces = world.namespaces();
-    // Behind the builder's back: replaced peers, and pods of a namespace that did not exist.
+    // Changes that the builder does not see: replaced peers, and pods of a new namespace.
     if world.has_newcomers() {
         pods.extend(world.newcomers());
         namespaces.insert("later".into(), Labels::new());
@@ -166,7 +166,7 @@ fn check(mut world: World, other_ports: OtherPorts, seen: &Coverage) -> TestCase
             let connection = Connection { from: from.endpoint(), to: to.endpoint(), protocol, port };
             let named = blocks.iter().any(|block| block.names(at.0, at.1, own_node, protocol, port));
             if !named && after.undeclared.iter().any(|open| !open.has(protocol, port)) {
-                // The builder said that it cannot leave this port open.
+                // The builder reported that it cannot leave this port open.
                 continue;
             }
             let (was, is) = (before.permits(&connection), now.permits(&connection));
@@ -183,8 +183,8 @@ fn check(mut world: World, other_ports: OtherPorts, seen: &Coverage) -> TestCase
     }
     if !after.conflicts.is_empty() {
         if let Some(conflict) = after.conflicts.iter().find(|conflict| !is_true(conflict, &before, &ends, &blocks)) {
-            // A refusal may foresee peers, and addresses of pods, that are not there; it must not be wrong about others.
-            // Where nothing would be widened, pods that may come count; else only those that are there.
+            // A refusal may consider peers and pod addresses that do not exist yet. It must be correct about existing
+            // ones. Future pods count if nothing would be widened. Otherwise only existing pods count.
             let widens = after.conflicts.iter().any(|other| {
                 other.kind == ConflictKind::WouldWiden
                     && other.way == conflict.way
@@ -238,7 +238,8 @@ fn is_true(conflict: &Conflict, before: &Cluster, ends: &[End], blocks: &[Named]
     })
 }
 
-/// How many worlds each test looks at, times this: `SHAKEDOWN_CASES=10 cargo test -p shakedown-policy property` is thorough.
+/// A factor for the number of worlds of each test: `SHAKEDOWN_CASES=10 cargo test -p shakedown-policy property` is
+/// thorough.
 fn times() -> u32 {
     std::env::var("SHAKEDOWN_CASES").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
 }
@@ -257,7 +258,7 @@ fn run<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value) -> TestCase
     }
 }
 
-/// A policy like ours with one thing changed: what standing policies look like that are nearly as wide as ours.
+/// Our policy with one change: a standing policy that is almost as wide as ours.
 fn nearly(spec: &NetworkPolicySpec, change: u8, at: usize) -> NetworkPolicySpec {
     let mut spec = serde_json::to_value(spec).expect("JSON");
     spec["podSelector"] = json!({});

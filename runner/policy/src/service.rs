@@ -1,8 +1,8 @@
-//! A Service as a peer: its own ports and addresses, and the pods or addresses to which they lead.
+//! A Service as a peer: its own ports and addresses, and the pods or addresses behind them.
 //!
-//! A scenario names the Service's ports. A NetworkPolicy acts on the ports of pods, and so does everything that meets a
-//! packet behind the Service's translation. What meets it in front of that acts on the Service's own addresses and ports.
-//! What does not belong here: reading the Service, and what an engine does with the answer.
+//! A scenario names the Service's ports. A NetworkPolicy acts on the ports of pods, like everything that sees packets
+//! after the Service's translation. Everything before the translation acts on the Service's own addresses and ports.
+//! Out of scope: reading the Service, and the actions of an engine.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,22 +22,22 @@ use super::ports::{PortSet, Protocol};
 /// One port of a Service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServicePort {
-    /// Its name, where it has one.
+    /// Its name, if it has one.
     pub name: Option<String>,
     /// Its own number.
     pub number: u16,
     /// Its protocol.
     pub protocol: Protocol,
-    /// The pods' port to which it leads.
+    /// The port of the pods behind it.
     pub target: Target,
 }
 
-/// The port of a pod to which a port of a Service leads.
+/// The port of a pod behind a port of a Service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// The same number in every pod.
     Number(u16),
-    /// The number that each pod gives this name.
+    /// The port with this name in each pod.
     Name(String),
 }
 
@@ -48,7 +48,7 @@ impl fmt::Display for ServicePort {
     }
 }
 
-/// Why ports of a Service mean nothing.
+/// Why ports of a Service cannot be resolved.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceError {
     /// The Service has no such port.
@@ -59,19 +59,19 @@ pub enum ServiceError {
     NoPort {
         /// The Service.
         service: String,
-        /// What was asked for.
+        /// The port in the scenario.
         asked: PeerPort,
         /// Its ports, in words.
         offered: String,
     },
-    /// Nothing behind the Service has the port.
+    /// No pod or address behind the Service has the port.
     #[error("port {port} of service `{service}` leads nowhere: {why}")]
     NoEndpoint {
         /// The Service.
         service: String,
         /// Its port.
         port: String,
-        /// Why it leads nowhere.
+        /// The reason.
         why: String,
     },
 }
@@ -79,28 +79,28 @@ pub enum ServiceError {
 /// A Service as the other end of links.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServicePeer {
-    /// The labels of the pods behind it; none where other clients keep its endpoints.
+    /// The labels of the pods behind it. None if other clients manage its endpoints.
     pub selector: Option<Selector>,
     /// The addresses behind a Service without a selector.
     pub backends: BTreeSet<IpAddr>,
     /// Its own addresses and ports.
     pub front: Front,
-    /// The Service's ports that are meant; empty for all ports, also those that it does not offer.
+    /// The selected ports of the Service. Empty for all ports, including those that it does not offer.
     pub asked: Vec<ServicePort>,
-    /// The ports behind it that are meant, of any pod or address.
+    /// The selected ports of the pods or addresses behind it.
     pub behind: PortSet,
-    /// The ends of the links through the Service on the ports that are meant, pod by pod: address, protocol and port.
-    /// Without ports, of all that it offers.
+    /// The ends of the links through the Service on the selected ports, per pod: address, protocol and port. Without
+    /// selected ports, on all ports that the Service offers.
     pub ends: BTreeSet<(IpAddr, Protocol, u16)>,
-    /// Where a set of ports cannot be exact, in sentences.
+    /// Where a set of ports is not exact, in sentences.
     pub notes: Vec<String>,
 }
 
 impl ServicePeer {
-    /// What `ports` of a Service mean, with the pods of the cluster or its endpoints behind it. Without `ports`, everything.
+    /// Resolves `ports` of a Service, with the cluster's pods or its endpoints behind it. Without `ports`, all ports.
     ///
     /// # Errors
-    /// When the Service does not have one of the ports, or nothing behind it does.
+    /// If the Service, or everything behind it, does not have one of the ports.
     pub fn new(
         service: &Service,
         endpoints: Option<&Endpoints>,
@@ -175,15 +175,15 @@ impl ServicePeer {
         Ok(peer)
     }
 
-    /// The ports of a Service that `ports` mean.
+    /// The ports of a Service that `ports` selects.
     ///
     /// # Errors
-    /// When the Service does not have one of them.
+    /// If the Service does not have one of them.
     pub fn asked(service: &Service, ports: &[PeerPort]) -> Result<Vec<ServicePort>, ServiceError> {
         asked(service.metadata.name.as_deref().unwrap_or_default(), &offered(service), ports)
     }
 
-    /// What the targets lose, as blocks of a policy. The first one is about the pods or addresses behind the Service.
+    /// The links to cut, as blocks of a policy. The first block covers the pods or addresses behind the Service.
     pub fn blocks(&self, described: &str, namespace: &str, direction: Direction) -> Vec<Block> {
         // The ports are the Service's: the targets' own port of the same number is none of them.
         let direction = match direction {
@@ -203,7 +203,7 @@ impl ServicePeer {
         let behind = cidrs(&mut self.backends.iter().copied());
         let mut blocks = vec![Block::new(described, behind, self.behind.clone(), direction)];
         if direction.has_egress() && !self.front.ips.is_empty() {
-            // Nothing connects from a Service's address.
+            // No connection comes from a Service's address.
             let front = cidrs(&mut self.front.ips.iter().copied());
             let described = format!("the cluster IP of {described}");
             blocks.push(Block::new(described, front, self.front.ports.clone(), Direction::Egress));
@@ -212,8 +212,8 @@ impl ServicePeer {
     }
 }
 
-/// Where ports of a Service without a selector lead by its endpoints as they are now: the addresses, and the ports of any
-/// of them. Without ports, all addresses and all ports.
+/// The addresses and ports behind a Service without a selector, by its current endpoints. Without ports, all addresses
+/// and all ports.
 pub fn endpoints_behind(endpoints: &Endpoints, asked: &[ServicePort]) -> (BTreeSet<IpAddr>, PortSet) {
     if asked.is_empty() {
         return (addresses(endpoints), PortSet::all());
@@ -254,10 +254,10 @@ fn offered(service: &Service) -> Vec<ServicePort> {
     ports.filter_map(read).collect()
 }
 
-/// The offered ports that are asked for.
+/// The selected ports among those that are offered.
 ///
 /// # Errors
-/// When one of them is not offered.
+/// If one of them is not offered.
 fn asked(service: &str, offered: &[ServicePort], ports: &[PeerPort]) -> Result<Vec<ServicePort>, ServiceError> {
     let mut found: Vec<ServicePort> = Vec::new();
     for port in ports {
@@ -292,7 +292,7 @@ fn front_ips(service: &Service) -> Vec<IpAddr> {
 fn pod_ends(port: &ServicePort, pods: &[&Pod]) -> BTreeSet<(IpAddr, Protocol, u16)> {
     let number = |pod: &Pod| match &port.target {
         Target::Number(number) => Some(*number),
-        // As Kubernetes looks for it: the first container that has it.
+        // As in Kubernetes: the first container that has it.
         Target::Name(name) => pod
             .ports
             .iter()
@@ -305,7 +305,7 @@ fn pod_ends(port: &ServicePort, pods: &[&Pod]) -> BTreeSet<(IpAddr, Protocol, u1
     ends.map(|(ip, number)| (ip, port.protocol, number)).collect()
 }
 
-/// Endpoints have a Service's port by its name alone.
+/// Endpoints identify a Service's port by its name only.
 fn endpoint_ends(port: &ServicePort, endpoints: Option<&Endpoints>) -> BTreeSet<(IpAddr, Protocol, u16)> {
     let mut ends = BTreeSet::new();
     for subset in endpoints.iter().flat_map(|it| it.subsets.iter().flatten()) {

@@ -1,7 +1,8 @@
-//! Standing policies: finds those that already select the targets and would defeat a cut, or be widened by it.
+//! Finds standing policies that already select the targets and would keep a cut link open, or would be widened by the
+//! cut.
 //!
-//! Policies add up. A policy that allows a link keeps it open, regardless of ours. On a target that a policy isolates,
-//! ours allows all but a few links and would open closed ones. The caller decides how to react.
+//! Policies are additive. A policy that allows a link keeps it open, regardless of ours. On a target that a policy
+//! isolates, ours allows all but a few links and would open closed ones. The caller decides how to react.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,7 +18,7 @@ use super::pod::{Pod, PolicyName};
 use super::policy_type::PolicyType;
 use super::ports::PortSet;
 
-/// Why a cut must not be made among the policies that stand.
+/// Why a cut must not be made among the standing policies.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Conflict {
     /// The consequence.
@@ -26,14 +27,14 @@ pub struct Conflict {
     pub way: PolicyType,
     /// The targets that the policies select, as `namespace/name`.
     pub targets: BTreeSet<String>,
-    /// The policies that stand in the way.
+    /// The conflicting policies.
     pub policies: BTreeSet<PolicyName>,
 }
 
 /// The consequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConflictKind {
-    /// The standing policies allow a link that is to be cut, so it would stay open.
+    /// The standing policies allow a link of the cut, so it would stay open.
     WouldKeepOpen,
     /// The standing policies isolate the target, and ours would open links that are closed.
     WouldWiden,
@@ -60,9 +61,9 @@ impl fmt::Display for Conflict {
     }
 }
 
-/// Why the cut must not be made among the policies of `facts.cluster`, which must not include the run's own. Empty
-/// when nothing speaks against it. Exact, except that a union of rules that only together allow all that ours allows
-/// counts as being widened.
+/// The conflicts of the cut with the policies of `facts.cluster`, which must not include the run's own. Empty if there
+/// are none. The result is exact, with one exception: if several rules allow only together everything that ours allows,
+/// they count as widened.
 pub fn standing(cut: &Cut, built: &Built, facts: &Facts<'_>) -> Vec<Conflict> {
     let mut found: BTreeMap<(ConflictKind, PolicyType, BTreeSet<PolicyName>), BTreeSet<String>> = BTreeMap::new();
     for target in targets(cut, facts) {
@@ -80,7 +81,7 @@ pub fn standing(cut: &Cut, built: &Built, facts: &Facts<'_>) -> Vec<Conflict> {
             let open: BTreeSet<PolicyName> = policies
                 .iter()
                 .filter(|policy| {
-                    // A policy that is not widened is refused only here, so pods that may come count as well.
+                    // A policy that is not widened is refused only here, so future pods count as well.
                     cut.blocks.iter().any(|block| keeps_open(policy, block, target, way, facts, !widens))
                 })
                 .map(|policy| policy.name.clone())
@@ -96,8 +97,8 @@ pub fn standing(cut: &Cut, built: &Built, facts: &Facts<'_>) -> Vec<Conflict> {
     found.into_iter().map(|((kind, way, policies), targets)| Conflict { kind, way, targets, policies }).collect()
 }
 
-/// True when the policy allows a link between the target and the block's peer. Pods that may come to match the block
-/// count when `foresee`, or when there are none now.
+/// True if the policy allows a link between the target and the block's peer. Future pods that may match the block count
+/// if `foresee`, or if there are none now.
 fn keeps_open(policy: &Policy, block: &Block, target: &Pod, way: PolicyType, facts: &Facts<'_>, foresee: bool) -> bool {
     if !block.applies(way) {
         return false;
@@ -114,12 +115,12 @@ fn keeps_open(policy: &Policy, block: &Block, target: &Pod, way: PolicyType, fac
     }
 }
 
-/// The links that may stay open: those between a target and a block's peer, as far as one policy allows them.
+/// The links between a target and a block's peer that one policy may keep open.
 #[derive(Clone, Copy)]
 struct Link<'a> {
     policy: &'a Policy,
     block: &'a Block,
-    /// The ports that are to be cut.
+    /// The ports to cut.
     ports: &'a PortSet,
     target: &'a Pod,
     way: PolicyType,
@@ -131,7 +132,7 @@ impl Link<'_> {
         self.policy.rules(self.way).unwrap_or_default()
     }
 
-    /// True when the rule allows a port that is to be cut.
+    /// True if the rule allows a port of the cut.
     fn is_on_ports(&self, rule: &Rule, remote: Option<&Pod>) -> bool {
         let accepting = if self.way == PolicyType::Egress { remote } else { Some(self.target) };
         !rule.port_set(accepting).and(self.ports).is_none()
@@ -157,7 +158,7 @@ impl Link<'_> {
         let labels = facts.cluster.namespaces().get(namespace).unwrap_or(&no_labels);
         let is_other = |pod: &&Pod| pod.namespace != self.target.namespace || pod.name != self.target.name;
         let pods: Vec<&Pod> = peer_pods(self.block, facts).filter(is_other).collect();
-        // No pod gets the address of a node, even where both are of one range.
+        // No pod gets the address of a node, even if both are in one range.
         let nodes = node_addresses(facts);
         let is_node =
             |peer: &compiled::Peer| matches!(peer, compiled::Peer::Block { cidr, .. } if nodes.contains(cidr));
@@ -179,7 +180,7 @@ impl Link<'_> {
     }
 }
 
-/// True when everything that our policy allows is allowed by one of the standing rules already.
+/// True if a standing rule already allows everything that our policy allows.
 fn covered(ours: &NetworkPolicySpec, way: PolicyType, policies: &[&Policy], own_namespace: &Labels) -> bool {
     let ours = match way {
         PolicyType::Egress => ours.egress.iter().flatten().map(Rule::egress).collect::<Vec<_>>(),

@@ -1,8 +1,9 @@
 //! The program of witnesses and canaries (`shakedown pod probe`): connects to endpoints repeatedly and prints one line
 //! of JSON per round with the reachable ones.
 //!
-//! In addition, it holds one connection per endpoint open, with TCP keepalive: a plugin that cuts established
-//! connections drops the probes, one that leaves them open answers them. No byte of data is sent.
+//! In addition, it keeps one connection per endpoint open, with TCP keepalive. A plugin that cuts established
+//! connections drops the keepalive probes. With a plugin that leaves them open, the probes are answered. No data is
+//! sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -15,17 +16,17 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-/// From one round to the next.
+/// The time between two rounds.
 const INTERVAL: Duration = Duration::from_millis(200);
-/// How long a connection may take.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// The pause between two keepalive probes, and before the first.
-const KEEPALIVE: Duration = Duration::from_secs(1);
-/// The number of unanswered probes that ends a connection.
-const PROBES: u32 = 3;
-/// As many accepted connections are kept; further ones are dropped.
-const MOST_KEPT: usize = 64;
-/// How long after a cut an established connection is known to be lost.
+/// The timeout of a connection attempt.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// The interval of keepalive probes, and the idle time before the first.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
+/// The number of unanswered keepalive probes that ends a connection.
+const KEEPALIVE_PROBES: u32 = 3;
+/// The maximum number of accepted connections that are kept. Further ones are dropped.
+const MAX_ACCEPTED: usize = 64;
+/// The time after a cut until an established connection is detected as lost.
 pub const LOST_AFTER: Duration = Duration::from_secs(4);
 
 /// How a probe reaches the network: the host's own, or a modelled one.
@@ -38,22 +39,22 @@ pub trait Network: Sync {
     /// Opens a connection to a name or an address.
     ///
     /// # Errors
-    /// When the name has no address, or the connection is refused.
+    /// If the name has no address, or the connection fails.
     fn connect(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
     /// Listens on a port of every address of this host or pod.
     ///
     /// # Errors
-    /// When the port cannot be bound.
+    /// If the port cannot be bound.
     fn listen(&self, port: u16) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 
     /// Waits for the next connection.
     ///
     /// # Errors
-    /// When the socket fails.
+    /// If the socket fails.
     fn accept(&self, listener: &Self::Listener) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Whether the links are modelled, so that the kernel's keepalive says nothing about them.
+    /// True if the links are modelled, so that the kernel's keepalive does not test them.
     fn is_modelled(&self) -> bool {
         false
     }
@@ -90,9 +91,9 @@ impl Network for Host {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProbeConfig {
-    /// The endpoints to try, as `host:port`, separated by commas.
+    /// The endpoints to connect to, as `host:port`, separated by commas.
     pub to: String,
-    /// A port to listen on and accept connections; 0 for none.
+    /// The port to accept connections on. 0 for none.
     pub listen: u16,
 }
 
@@ -103,30 +104,30 @@ pub struct Round {
     pub round: u64,
     /// The endpoints that accepted a connection.
     pub open: BTreeSet<String>,
-    /// Those that did not.
+    /// The endpoints that did not.
     pub closed: BTreeSet<String>,
-    /// The connections that are held open, by endpoint.
+    /// The connections that are kept open, by endpoint.
     #[serde(default)]
     pub held: BTreeMap<String, Held>,
 }
 
-/// The state of a connection that is held open.
+/// The state of a connection that is kept open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Held {
-    /// It is open, as far as anybody can tell.
+    /// It is open, as far as known.
     Alive,
-    /// Its probes went unanswered.
+    /// Its keepalive probes were not answered.
     Lost {
-        /// The round in which that was known.
+        /// The round in which that was detected.
         round: u64,
     },
     /// The other end closed it.
     Ended {
-        /// The round in which that came.
+        /// The round in which that was detected.
         round: u64,
     },
-    /// It broke in another way, which says nothing.
+    /// It ended with another error, which proves nothing.
     Broken,
 }
 
@@ -138,10 +139,10 @@ struct Holding {
 
 type Shared = Arc<Mutex<Holding>>;
 
-/// Probes until it is stopped, and passes each round's line to `print`.
+/// Probes until `stop` is cancelled, and passes the line of each round to `print`.
 ///
 /// # Errors
-/// When it cannot listen, or an endpoint is not valid.
+/// If it cannot listen, or an endpoint is invalid.
 pub async fn run(
     net: impl Network,
     config: ProbeConfig,
@@ -161,12 +162,13 @@ pub async fn run(
         .collect::<io::Result<Vec<_>>>()?;
     let accept = async {
         match &listener {
-            // Kept until the other end closes it: the state of established connections is checked as well.
+            // Accepted connections are kept until the other end closes them, because probes check established
+            // connections as well.
             Some(listener) => {
                 let mut kept = tokio::task::JoinSet::new();
                 loop {
                     tokio::select! {
-                        accepted = net.accept(listener) => if let Ok(mut stream) = accepted && kept.len() < MOST_KEPT {
+                        accepted = net.accept(listener) => if let Ok(mut stream) = accepted && kept.len() < MAX_ACCEPTED {
                             kept.spawn(async move {
                                 let mut buffer = [0; 256];
                                 while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
@@ -188,7 +190,7 @@ pub async fn run(
             ticks.tick().await;
             lock(&shared).round = number;
             let tries = endpoints.iter().map(|(text, host, port)| {
-                let connect = tokio::time::timeout(PATIENCE, net.connect(host, *port));
+                let connect = tokio::time::timeout(CONNECT_TIMEOUT, net.connect(host, *port));
                 async move { (text.clone(), matches!(connect.await, Ok(Ok(_)))) }
             });
             let mut round =
@@ -200,7 +202,7 @@ pub async fn run(
                     round.closed.insert(text)
                 };
             }
-            // Reported first, then opened again: an end is visible in at least one round.
+            // A connection is reported before it is opened again, so its end is visible in at least one round.
             round.held = lock(&shared).held.clone();
             print(serde_json::to_string(&round).unwrap_or_default());
             if !net.is_modelled() {
@@ -221,10 +223,10 @@ pub async fn run(
     Ok(())
 }
 
-/// Holds a connection until it ends, and notes how.
+/// Keeps a connection open until it ends, and records how it ended.
 async fn hold(shared: Shared, text: String, host: String, port: u16) {
     let ended = async {
-        let mut stream = tokio::time::timeout(PATIENCE, TcpStream::connect((host.as_str(), port)))
+        let mut stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect((host.as_str(), port)))
             .await
             .map_err(io::Error::other)??;
         keep_alive(&stream)?;
@@ -235,20 +237,20 @@ async fn hold(shared: Shared, text: String, host: String, port: u16) {
     .await;
     let mut holding = lock(&shared);
     let round = holding.round;
-    let became = match ended {
+    let state = match ended {
         Ok(()) => Held::Ended { round },
         Err(error) if error.kind() == io::ErrorKind::TimedOut => Held::Lost { round },
         Err(_) => Held::Broken,
     };
-    holding.held.insert(text, became);
+    holding.held.insert(text, state);
 }
 
 fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     use rustix::net::sockopt;
     sockopt::set_socket_keepalive(stream, true)?;
-    sockopt::set_tcp_keepidle(stream, KEEPALIVE)?;
-    sockopt::set_tcp_keepintvl(stream, KEEPALIVE)?;
-    sockopt::set_tcp_keepcnt(stream, PROBES)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)?;
     Ok(())
 }
 
@@ -263,7 +265,7 @@ mod tests {
 
     use super::*;
 
-    /// A probe of some ports of loopback, and its rounds.
+    /// A probe of these ports on loopback, and its rounds.
     fn probe(ports: &[u16]) -> (mpsc::UnboundedReceiver<Round>, CancellationToken) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
@@ -274,12 +276,12 @@ mod tests {
         (receiver, stop)
     }
 
-    /// The next round that is so.
-    async fn round(rounds: &mut mpsc::UnboundedReceiver<Round>, is_so: impl Fn(&Round) -> bool) -> Round {
+    /// The next round that meets a condition.
+    async fn round(rounds: &mut mpsc::UnboundedReceiver<Round>, condition: impl Fn(&Round) -> bool) -> Round {
         let found = async {
             loop {
                 let round = rounds.recv().await.expect("a round");
-                if is_so(&round) {
+                if condition(&round) {
                     return round;
                 }
             }
@@ -288,7 +290,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rounds_tell_open_from_closed_and_what_became_of_the_held_connection() {
+    async fn rounds_report_open_and_closed_endpoints_and_the_end_of_a_kept_connection() {
         let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = open.local_addr().unwrap().port();
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
@@ -297,7 +299,7 @@ mod tests {
         let first = round(&mut rounds, |round| round.held.contains_key(&name)).await;
         assert!(first.open.contains(&name) && first.closed.contains(&format!("127.0.0.1:{closed}")), "{first:?}");
         assert_eq!(first.held[&name], Held::Alive);
-        // The other end goes, with every connection that it has not even accepted.
+        // The listener closes, including connections that it has not accepted.
         drop(open);
         let last = round(&mut rounds, |round| round.open.is_empty() && round.held[&name] != Held::Alive).await;
         assert!(matches!(last.held[&name], Held::Ended { .. } | Held::Broken), "{last:?}");
@@ -305,7 +307,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_farewell_is_told_with_its_round() {
+    async fn a_close_by_the_other_end_is_reported_with_its_round() {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = server.local_addr().unwrap().port();
         let name = format!("127.0.0.1:{port}");
@@ -321,7 +323,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_endpoint_is_refused() {
+    async fn an_invalid_endpoint_is_refused() {
         let config = ProbeConfig { to: "nats".into(), listen: 0 };
         let error = run(Host, config, |_| {}, CancellationToken::new()).await.unwrap_err();
         assert!(error.to_string().contains("`nats` is not host:port"), "{error}");

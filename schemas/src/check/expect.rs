@@ -1,5 +1,5 @@
-//! Checks of all expectations of a scenario. What several kinds check is in `rules`; what one kind alone checks is in the
-//! file of that kind.
+//! Checks of all expectations of a scenario. Checks of several kinds are in `rules`. Checks of one kind are in the file
+//! of that kind.
 
 pub(crate) mod rules;
 
@@ -37,7 +37,7 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
     }
 }
 
-/// Whether a phase has faults; those that were taken out because they are wrong are faults all the same.
+/// True if a phase has faults, including faults that were removed because they are invalid.
 fn has_faults(phase: &Phase, index: usize, findings: &Findings<'_>) -> bool {
     let key = format!("phases[{index}].faults");
     !phase.faults.is_empty() || findings.map.has(&key) && findings.map.damaged(&key) || findings.map.gone(&key)
@@ -45,7 +45,7 @@ fn has_faults(phase: &Phase, index: usize, findings: &Findings<'_>) -> bool {
 
 fn load(path: &str, scenario: &Scenario, expectation: &Expectation, findings: &mut Findings<'_>) {
     if let Some(name) = expectation.load() {
-        // A load that is itself wrong is there all the same.
+        // An invalid load was removed, but it exists in the file.
         let there = scenario.load.contains_key(name) || findings.map.gone("load");
         if !there {
             let known: Vec<&str> = scenario.load.keys().map(String::as_str).collect();

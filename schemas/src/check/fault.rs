@@ -1,5 +1,5 @@
-//! Checks of one fault that are the same for every kind: its targets and its time within the phase. What belongs to one
-//! kind alone is in the file of that kind.
+//! Checks of one fault that are the same for every kind: its targets and its time within the phase. Checks of one kind
+//! are in the file of that kind.
 
 use super::Findings;
 use super::selector::{narrowing, selector};

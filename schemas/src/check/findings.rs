@@ -1,4 +1,4 @@
-//! The problems that are being found in a scenario, and the rules on names that all parts of it share.
+//! The problems found in a scenario, and the rules on names that all parts of it share.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::map::Map;
 use crate::diagnostic::{Code, Diagnostic, suggestion};
 use crate::files::Reader;
 
-/// The problems that are being found, and where things are in the file.
+/// The problems found so far, and the positions of values in the file.
 pub(crate) struct Findings<'m> {
     pub(crate) map: &'m Map,
     pub(crate) found: Vec<Diagnostic>,
@@ -14,7 +14,7 @@ pub(crate) struct Findings<'m> {
 }
 
 impl Findings<'_> {
-    /// Adds a problem at a path, unless what stands there is already known to be wrong.
+    /// Adds a problem at a path, unless the value there is already known to be invalid.
     pub(crate) fn push(&mut self, path: &str, problem: Diagnostic) {
         if !self.map.damaged(path) {
             self.push_anyway(path, problem);
@@ -29,7 +29,7 @@ impl Findings<'_> {
         });
     }
 
-    /// The contents of a file that is named at a path; none after a problem there.
+    /// The contents of the file named at a path. None if it cannot be read, which is reported.
     pub(crate) fn read(&mut self, path: &str, name: &str) -> Option<Arc<[u8]>> {
         if self.map.damaged(path) {
             return None;
@@ -44,7 +44,7 @@ impl Findings<'_> {
         }
     }
 
-    /// The same, at the key and not at its value.
+    /// Adds a problem at a key instead of its value.
     pub(crate) fn push_at_key(&mut self, path: &str, problem: Diagnostic) {
         if !self.map.damaged(path) {
             self.found.push(match self.map.key(path) {
@@ -82,21 +82,21 @@ fn bad_name(text: &str, what: &str) -> Option<Diagnostic> {
     }))
 }
 
-/// A name that stands as a value.
+/// Checks a name that is a value.
 pub(crate) fn name(text: &str, what: &str, path: &str, findings: &mut Findings<'_>) {
     if let Some(problem) = bad_name(text, what) {
         findings.push(path, problem);
     }
 }
 
-/// A name that stands as a key.
+/// Checks a name that is a key.
 pub(crate) fn key_name(text: &str, what: &str, path: &str, findings: &mut Findings<'_>) {
     if let Some(problem) = bad_name(text, &format!("{what}'s name")) {
         findings.push_at_key(path, problem);
     }
 }
 
-/// True for what Kubernetes takes as the name of a namespace or a service (RFC 1123).
+/// True for a valid name of a namespace or a service in Kubernetes (a DNS label, RFC 1123).
 pub(crate) fn is_dns_label(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
@@ -104,7 +104,7 @@ pub(crate) fn is_dns_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-/// A namespace or service, by name.
+/// Checks the name of a namespace, a service or a container.
 pub(crate) fn dns_label(text: &str, what: &str, path: &str, findings: &mut Findings<'_>) {
     if !is_dns_label(text) {
         let message = if text.is_empty() {
@@ -121,7 +121,7 @@ pub(crate) fn dns_label(text: &str, what: &str, path: &str, findings: &mut Findi
     }
 }
 
-/// A reference to a thing of the file that is not there.
+/// The error for a reference to something that the file does not have.
 pub(crate) fn unknown(code: Code, what: &str, name: &str, known: &[&str]) -> Diagnostic {
     Diagnostic::error(code, format!("there is no {what} `{name}`"))
         .label(format!("no such {what}"))

@@ -1,4 +1,5 @@
-//! Checks of one load: where to it sends, and how often. What it sends and what it wants back is in the files beside this.
+//! Checks of one load: its target and its pace. The files next to this one check its requests and its conditions on
+//! answers.
 
 pub(crate) mod answer;
 mod characters;

@@ -1,34 +1,34 @@
-//! Where the parts of a typed scenario stand in its file: paths such as `phases[1].expect[0].latency_ratio.to`, and
-//! whether what stands there is already known to be wrong.
+//! The positions of the parts of a typed scenario in its file, by paths such as `phases[1].expect[0].latency_ratio.to`,
+//! and which of them are already known to be invalid.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::{Node, Span, Step, Value};
 use crate::typed::head;
 
-/// Places by path.
+/// Positions by path.
 pub(crate) struct Map {
     places: BTreeMap<String, Place>,
-    /// The lists and maps from which something was taken out.
+    /// The lists and maps from which an entry was removed.
     gone: BTreeSet<String>,
 }
 
-/// What is wrong, for quick questions.
+/// The invalid paths, indexed.
 struct Damage<'d> {
     paths: BTreeSet<Vec<Step>>,
     parents: BTreeSet<&'d [Step]>,
 }
 
 struct Place {
-    /// The key that the value belongs to; for an element of a list, its beginning.
+    /// The key of the value. For an element of a list, the beginning of the element.
     key: Span,
     value: Span,
     damaged: bool,
 }
 
 impl Map {
-    /// The map of a tree with damaged parts. Elements of lists are counted as serde counted them: without those that
-    /// were taken out.
+    /// The map of a tree with invalid parts. Elements of lists are counted as serde counts them: without removed
+    /// elements.
     pub(crate) fn new(tree: &Node, damage: &[Vec<Step>]) -> Self {
         let mut map = Self { places: BTreeMap::new(), gone: BTreeSet::new() };
         let parents = damage.iter().filter_map(|path| path.split_last()).map(|(_, parent)| parent).collect();
@@ -39,11 +39,11 @@ impl Map {
 
     fn walk(&mut self, node: &Node, key: Span, name: String, path: &mut Vec<Step>, damage: &Damage<'_>) {
         let value = match node.value {
-            // Of a long map or list its key is shown, or the beginning of its first line.
+            // A map or a list may be long. Its key, or the beginning of its first line, is shown instead.
             Value::Map(_) | Value::Seq(_) => key,
             _ => node.span,
         };
-        // In their order, the paths that begin with this one come right after it.
+        // In sorted order, the paths that begin with this one follow it directly.
         let damaged = damage.paths.range(path.clone()..).next().is_some_and(|wrong| wrong.starts_with(path));
         let child = |step: &str| if name.is_empty() { step.to_owned() } else { format!("{name}.{step}") };
         if damage.parents.contains(path.as_slice()) {
@@ -70,7 +70,7 @@ impl Map {
         self.places.insert(name, Place { key, value, damaged });
     }
 
-    /// The place of the value; of a value that is not written, the place of what it would belong to.
+    /// The position of the value. For a value that the file does not contain, the position of its parent's key.
     pub(crate) fn value(&self, path: &str) -> Option<Span> {
         match self.places.get(path) {
             Some(place) => Some(place.value),
@@ -78,7 +78,7 @@ impl Map {
         }
     }
 
-    /// The place of the key.
+    /// The position of the key, or of its parent's key if the file does not contain it.
     pub(crate) fn key(&self, path: &str) -> Option<Span> {
         match self.places.get(path) {
             Some(place) => Some(place.key),
@@ -86,8 +86,8 @@ impl Map {
         }
     }
 
-    /// True when something at the path or inside it is known to be wrong; for a path that is not written, when
-    /// something is wrong where it would be.
+    /// True if the value at the path, or a part of it, is known to be invalid. For a path that the file does not
+    /// contain, true if its parent is invalid.
     pub(crate) fn damaged(&self, path: &str) -> bool {
         match self.places.get(path) {
             Some(place) => place.damaged,
@@ -95,17 +95,17 @@ impl Map {
         }
     }
 
-    /// True when an entry of the list or map at the path was taken out, or could not be read.
+    /// True if an entry of the list or map at the path was removed or could not be read.
     pub(crate) fn gone(&self, path: &str) -> bool {
         self.gone.contains(path)
     }
 
-    /// True when the path is written in the file.
+    /// True if the file contains the path.
     pub(crate) fn has(&self, path: &str) -> bool {
         self.places.contains_key(path)
     }
 
-    /// The places of the keys.
+    /// The positions of the keys.
     pub(crate) fn into_spans(self) -> BTreeMap<String, Span> {
         self.places.into_iter().map(|(path, place)| (path, place.key)).collect()
     }

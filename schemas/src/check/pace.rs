@@ -1,11 +1,11 @@
-//! Checks of how fast loads start their requests, in each phase, and of comparisons between phases whose paces differ.
+//! Checks of the pace of loads in each phase, and of comparisons between phases with different paces.
 
 use super::{Findings, unknown};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::scenario::{Effect, Load, Model, Pace, Phase, Ramp, Scenario, Steps};
 use crate::units::Duration;
 
-/// The largest `concurrency` and `max_in_flight`: each is a socket, and a process has 65535 ports for them at best.
+/// The largest `concurrency` and `max_in_flight`. Each request needs a socket, and an address has at most 65535 ports.
 pub(super) const MAX_AT_ONCE: u32 = 100_000;
 
 pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
@@ -18,7 +18,7 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
     }
 }
 
-/// What a load says for all phases.
+/// Checks the pace of a load for all phases.
 fn whole(scenario: &Scenario, name: &str, load: &Load, findings: &mut Findings<'_>) {
     let path = format!("load.{name}");
     let changed = |phase: &Phase| phase.load.get(name).is_some_and(|it| it.rate.is_some() || it.concurrency.is_some());
@@ -63,12 +63,12 @@ fn whole(scenario: &Scenario, name: &str, load: &Load, findings: &mut Findings<'
     }
 }
 
-/// What a phase changes.
+/// Checks the changes of a phase.
 fn changes(scenario: &Scenario, index: usize, phase: &Phase, findings: &mut Findings<'_>) {
     for (name, change) in &phase.load {
         let path = format!("phases[{index}].load.{name}");
         let Some(load) = scenario.load.get(name) else {
-            // A load that is itself wrong is there all the same.
+            // An invalid load was removed, but it exists in the file.
             if !findings.map.gone("load") {
                 let known: Vec<&str> = scenario.load.keys().map(String::as_str).collect();
                 findings.push_at_key(&path, unknown(Code::UnknownLoad, "load", name, &known));
@@ -116,7 +116,7 @@ fn workers(path: &str, value: Option<u32>, needs_some: bool, findings: &mut Find
     }
 }
 
-/// What is wrong with a shape wherever it stands.
+/// Checks a ramp or steps, independent of the phase.
 fn shape(path: &str, pace: &Pace, findings: &mut Findings<'_>) {
     match pace {
         Pace::Constant(_) => {}
@@ -149,10 +149,10 @@ fn none(path: &str, time: Option<Duration>, what: &str, example: &str, findings:
     }
 }
 
-/// That a shape comes to its end within a phase.
+/// Checks that a ramp or steps end within a phase.
 fn fits(path: &str, pace: &Pace, phase: &Phase, findings: &mut Findings<'_>) {
     let (name, duration) = (&phase.name, phase.duration);
-    // That the phase lasts no time is said there.
+    // A phase without a duration has its own error.
     if duration.is_zero() {
         return;
     }
@@ -185,7 +185,7 @@ fn fits(path: &str, pace: &Pace, phase: &Phase, findings: &mut Findings<'_>) {
     }
 }
 
-/// What compares a phase with another one in which a load has another pace.
+/// Warns about comparisons with a phase in which a load has another pace.
 fn comparisons(scenario: &Scenario, index: usize, phase: &Phase, findings: &mut Findings<'_>) {
     let asked = phase.expect.iter().enumerate().map(|(number, it)| (format!("expect[{number}]"), it.clone()));
     let effect = phase.effect.as_ref().and_then(Effect::expectation).map(|it| ("effect".to_owned(), it));
@@ -199,7 +199,7 @@ fn comparisons(scenario: &Scenario, index: usize, phase: &Phase, findings: &mut 
                 format!("load `{load}` has another pace in `{to}` ({before}) than in `{}` ({now})", phase.name)
             })
         });
-        // One load suffices to say so.
+        // One load is enough for the warning.
         for message in other.take(1) {
             let meaning = match expectation.info().facts.counts_work {
                 true => "the throughput of a healthy service follows the rate of its requests",

@@ -1,4 +1,4 @@
-//! Checks of the other ends of links.
+//! Checks of peers.
 
 use std::net::IpAddr;
 
@@ -69,7 +69,8 @@ pub(crate) fn peer(path: &str, peer: &Peer, findings: &mut Findings<'_>) {
     }
 }
 
-/// A name of a port is the Service's: pods may call different ports the same, and addresses have none.
+/// Refuses port names of other peers than Services. Pods may use one name for different ports, and addresses have no
+/// port names.
 fn port_names(path: &str, peer: &Peer, findings: &mut Findings<'_>) {
     if peer.service.is_some() || findings.map.gone(path) {
         return;
@@ -131,7 +132,7 @@ fn host_peer(path: &str, host: &str, findings: &mut Findings<'_>) {
     }
 }
 
-/// A block of addresses as Kubernetes takes it: the address, a `/` and the length of the prefix.
+/// Checks a CIDR block in the notation of Kubernetes: the address, `/` and the prefix length.
 fn block(path: &str, text: &str, findings: &mut Findings<'_>) {
     let Some((address, length)) = text.split_once('/') else {
         let help = match text.parse::<IpAddr>() {
@@ -157,7 +158,7 @@ fn block(path: &str, text: &str, findings: &mut Findings<'_>) {
         None => findings.push(
             path,
             Diagnostic::error(Code::Cidr, format!("`{text}` is not a CIDR block"))
-                .help("write an address, `/` and the length of the prefix, such as `203.0.113.0/24`"),
+                .help("write an address, `/` and the prefix length, such as `203.0.113.0/24`"),
         ),
     }
 }

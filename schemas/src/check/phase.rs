@@ -55,7 +55,8 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
         for (fault_name, it) in &phase.faults {
             let path = format!("{path}.faults.{fault_name}");
             key_name(fault_name, "fault", &path, findings);
-            // The second one would find the first one's object under its name, and could not be told from it.
+            // Two faults with the same object could not be distinguished: the second would find the object of the
+            // first.
             if let Some(object) = written::written(it, scenario.namespace.as_deref()) {
                 match objects.get(&object) {
                     Some(first) => findings.push(
@@ -64,7 +65,7 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
                             Code::DuplicateName,
                             format!("the fault `{first}` creates the {} `{}` already", object.kind, object.name),
                         )
-                        .help("give it another name, or remove `name`: then each fault has an object of its own"),
+                        .help("give it another name, or remove `name`: then each fault gets its own object"),
                     ),
                     None => _ = objects.insert(object, fault_name),
                 }
@@ -88,7 +89,7 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
     }
 }
 
-/// Checks the phases that loads name.
+/// Checks the phases that loads refer to.
 pub(super) fn of_loads(scenario: &Scenario, findings: &mut Findings<'_>) {
     for (name, load) in &scenario.load {
         let check = load.openai.as_ref().and_then(|openai| openai.check.as_ref());

@@ -1,4 +1,4 @@
-//! Checks of the stop conditions and the blast radius: whether they refer to something, can hold, and can be told.
+//! Checks of the stop conditions and the blast radius: their references, and that they can hold and can be observed.
 
 use super::load::target::url_address;
 use super::{Findings, unknown};
@@ -25,7 +25,7 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
     }
 }
 
-/// `of` is what they belong to: its name, how long it lasts, and where that is said.
+/// `of` is the scenario or phase that they belong to: its noun, its duration, and the path of the duration.
 fn conditions(
     path: &str,
     conditions: &[StopCondition],
@@ -76,7 +76,7 @@ fn one(path: &str, condition: &StopCondition, findings: &mut Findings<'_>) {
                 .help("write `above: 2s`"),
         ),
         StopCondition::Http(it) => {
-            // A probe has a path and a query of its own.
+            // A probe may have a path and a query.
             let base = it.url.split(['?', '#']).next().unwrap_or_default();
             url_address(&format!("{path}.url"), base, findings);
             for (key, value) in [("every", it.every), ("timeout", it.timeout)] {

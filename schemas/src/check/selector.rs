@@ -1,10 +1,10 @@
-//! Checks of selectors: that they say which pods they mean, and how many.
+//! Checks of selectors: they select some pods but not all, and `count` and `percent` fit.
 
 use super::{Findings, dns_label};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::scenario::{LabelSelector, Operator, PodSelector};
 
-/// That a selector says which pods it means.
+/// Checks that a selector does not match every pod.
 pub(super) fn selector(path: &str, selector: &PodSelector, findings: &mut Findings<'_>) {
     let empty_labels = selector.labels.as_ref().is_some_and(LabelSelector::is_empty);
     let nothing =
@@ -74,7 +74,7 @@ fn expressions(path: &str, labels: &LabelSelector, findings: &mut Findings<'_>) 
     }
 }
 
-/// `count` and `percent`, on targets.
+/// Checks `count` and `percent` of targets.
 pub(super) fn narrowing(path: &str, selector: &PodSelector, findings: &mut Findings<'_>) {
     if selector.count.is_some() && selector.percent.is_some() {
         findings.push_at_key(

@@ -1,10 +1,11 @@
-//! Which objects the manifests of a scenario create, to find two of the same.
+//! The objects that the manifests of a scenario create, to find duplicates.
 
 use serde_json::Value;
 
 use crate::scenario::Fault;
 
-/// Which object a fault creates, as far as its scenario says it. Versions of a kind are views of the same objects.
+/// The identity of an object that a fault creates, as far as the scenario specifies it. All versions of a kind share
+/// their objects, so the version is not part of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Written {
     group: String,
@@ -14,7 +15,7 @@ pub(super) struct Written {
     pub name: String,
 }
 
-/// The object that a fault creates under a name of the scenario's choice.
+/// The object of a fault, if the scenario names it.
 pub(super) fn written(fault: &Fault, namespace: Option<&str>) -> Option<Written> {
     let Fault::Manifest(manifest) = fault else { return None };
     let text = |value: &Value| value.as_str().map(str::to_owned);

@@ -1,4 +1,4 @@
-//! Draws a problem with annotate-snippets. Everything that comes from a file or a command line is made harmless first.
+//! Draws a problem with annotate-snippets. Text from files and command lines is escaped first.
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippet};
@@ -6,8 +6,8 @@ use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippe
 use super::{Diagnostic, Severity};
 
 impl Diagnostic {
-    /// The problem as people read it: headline, `file:line:column`, the lines with a caret, and the help. With `color`
-    /// it carries ANSI styles. Nothing of the file's own control characters gets through.
+    /// The problem for a terminal: headline, `file:line:column`, the lines with a caret, and the help. With `color` it
+    /// has ANSI styles. Control characters of the file are escaped.
     pub fn render(&self, color: bool) -> String {
         draw(self, color)
     }
@@ -40,8 +40,8 @@ fn draw(diagnostic: &Diagnostic, color: bool) -> String {
     }
 }
 
-/// The library counts the columns of the line as it is drawn: with escapes, without what was cut off. The second line
-/// of the drawing names the place, and gets the column of the file.
+/// Corrects the column in the second line of the drawing. The library counts columns in the drawn line, with escapes
+/// and without cut parts.
 fn with_column(drawn: &str, column: u32) -> String {
     let place = drawn.find('\n').map(|at| at + 1).and_then(|begin| {
         let end = drawn[begin..].find('\n').map_or(drawn.len(), |at| begin + at);
@@ -56,7 +56,7 @@ fn with_column(drawn: &str, column: u32) -> String {
     }
 }
 
-/// Text without characters that a terminal acts on, each shown as its escape.
+/// Text with all characters that affect a terminal escaped.
 fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -65,7 +65,7 @@ fn harmless(text: &str) -> String {
     out
 }
 
-/// The same for lines of a file, with the range moved along. Tabs become four spaces.
+/// The same for lines of a file, with the range adjusted. Tabs become four spaces.
 fn visible(text: &str, range: std::ops::Range<usize>) -> (String, std::ops::Range<usize>) {
     let mut out = String::with_capacity(text.len());
     let (mut start, mut end) = (None, None);
@@ -89,8 +89,8 @@ fn visible(text: &str, range: std::ops::Range<usize>) -> (String, std::ops::Rang
 }
 
 fn push(out: &mut String, character: char) {
-    // Beside the control characters: marks that turn the direction of text, and ones that have no width, because with
-    // them a line can read otherwise than it is.
+    // In addition to control characters: marks that change the direction of text and characters without width. With
+    // them a line can read differently from its content.
     let hidden = matches!(character,
         '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     if character.is_control() || hidden {

@@ -1,10 +1,10 @@
-//! Whether a result agrees with itself: every request that was issued has exactly one outcome, wherever it is counted.
+//! Checks that a result is consistent: every issued request has exactly one outcome in every place that counts it.
 
 use super::{ScenarioResult, Stats};
 
 impl ScenarioResult {
-    /// What does not add up, in sentences; nothing in a sound result. Whoever finds something here has found an error of
-    /// the program, and must not believe the numbers.
+    /// The inconsistencies of the result, one sentence each. A correct result has none. Any inconsistency is a bug of
+    /// the program and makes the numbers unreliable.
     pub fn inconsistencies(&self) -> Vec<String> {
         let mut found = Vec::new();
         for load in &self.loads {
@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
 
-    /// A load that issued this many requests, and a phase and a window with so many outcomes.
+    /// A result with one load that issued this many requests, one phase and one window.
     fn result(issued: u64, phase: serde_json::Value, window: serde_json::Value) -> ScenarioResult {
         let load = json!({"name": "main", "kind": "http", "target": "t", "open_loop": true, "schedule": "1/s", "reach": "url",
             "issued": issued});

@@ -1,4 +1,4 @@
-//! Faults as they really were: what they met, which objects they made, and what proves that they came and went.
+//! Faults as they ran: their targets, their objects, and the evidence of their injection and undo.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::FaultState;
 use crate::verdict::Verdict;
 
-/// One fault as it really was. All times are seconds since the load's start.
+/// One fault as it ran. All times are in seconds since the load's start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FaultResult {
     /// The fault's name.
@@ -15,47 +15,46 @@ pub struct FaultResult {
     pub phase: String,
     /// Its kind, such as `partition`.
     pub kind: String,
-    /// How it is done, such as `network-policy`.
+    /// The engine, such as `network-policy`.
     pub engine: String,
-    /// What it does and what it leaves, in one sentence.
+    /// What it changes and what it leaves unchanged, in one sentence.
     pub description: String,
-    /// The pods that it acts on.
+    /// The target pods.
     pub targets: Vec<PodRef>,
-    /// The other ends, in words.
+    /// The peers, in words.
     pub peers: Vec<String>,
-    /// What was created.
+    /// The objects that were created.
     pub objects: Vec<ObjectRecord>,
-    /// Where it got to.
+    /// The last state that it reached.
     pub state: FaultState,
     /// When the first object was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub injecting_s: Option<f64>,
-    /// When all its objects were there.
+    /// When all its objects existed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub injected_s: Option<f64>,
-    /// When its engine reported that it acts, where nothing else shows it: it is claimed, and not proven.
+    /// When its engine reported that it acts, if no other observation confirmed it: the fault is claimed, not proven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claimed_s: Option<f64>,
-    /// Whether any request felt it: the requests of its phase changed by more than chance. None where there is nothing to
-    /// compare with.
+    /// True if the requests of its phase changed significantly. None if there is nothing to compare with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub felt: Option<bool>,
-    /// When there was evidence that it acts.
+    /// When an independent observation confirmed that it acts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proven_s: Option<f64>,
-    /// When its removal began.
+    /// When its undo began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undoing_s: Option<f64>,
-    /// When its removal was confirmed by reading back.
+    /// When its undo was confirmed by reading back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undone_s: Option<f64>,
-    /// What shows that it was applied and removed.
+    /// The evidence that it was applied and removed.
     pub evidence: Vec<Evidence>,
-    /// Whether it was injected and proven: pass, inconclusive (not proven) or error.
+    /// The verdict on its injection: pass, inconclusive (not proven) or error.
     pub injection: Verdict,
-    /// Whether it was removed and that was confirmed: pass or error.
+    /// The verdict on its undo: pass (confirmed) or error.
     pub undo: Verdict,
-    /// What went wrong, in words.
+    /// The error, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
     /// The line of the fault in the file, from 1.
@@ -64,13 +63,13 @@ pub struct FaultResult {
 }
 
 impl FaultResult {
-    /// Whether it was injected, and only its engine says that it acts.
+    /// True if it was injected and only its engine reports that it acts.
     pub const fn is_claimed(&self) -> bool {
         self.claimed_s.is_some() && self.proven_s.is_none()
     }
 }
 
-/// A pod, exactly.
+/// A pod, identified by namespace, name and UID.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct PodRef {
     /// Its namespace.
@@ -87,7 +86,7 @@ pub struct PodRef {
     pub ip: Option<String>,
 }
 
-/// An object that the run created, or would create.
+/// An object that the run created, or that a plan would create.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ObjectRecord {
     /// Its API version, such as `networking.k8s.io/v1`.
@@ -98,12 +97,12 @@ pub struct ObjectRecord {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// The object as it was sent.
+    /// The object, as sent.
     pub manifest: serde_json::Value,
 }
 
 impl From<&serde_json::Value> for ObjectRecord {
-    /// The record of an object. What the object does not have is empty.
+    /// The record of an object. Missing fields are empty.
     fn from(object: &serde_json::Value) -> Self {
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         Self {
@@ -119,7 +118,7 @@ impl From<&serde_json::Value> for ObjectRecord {
 /// An object that could not be removed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Leftover {
-    /// What it is, such as `networkpolicy/x in namespace y`.
+    /// The object, such as `networkpolicy/x in namespace y`.
     pub what: String,
     /// The command that removes it.
     pub command: String,
@@ -127,16 +126,16 @@ pub struct Leftover {
     pub error: String,
 }
 
-/// Something that shows that a fault was applied or removed.
+/// A piece of evidence that a fault was applied or removed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
-    /// When it was seen, in seconds since the load's start.
+    /// When it was observed, in seconds since the load's start.
     pub at_s: f64,
     /// What it shows: `applied`, `effective` or `removed`.
     pub shows: Proof,
-    /// Whether it holds.
+    /// True if the observation confirms it.
     pub holds: bool,
-    /// What was seen, in words.
+    /// The observation, in words.
     pub detail: String,
 }
 

@@ -6,21 +6,21 @@ use serde::{Deserialize, Serialize};
 /// Percentiles in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct LatencyStats {
-    /// How many values there are.
+    /// The number of values.
     pub count: u64,
     /// The mean, ms.
     pub mean_ms: f64,
     /// The smallest, ms.
     pub min_ms: f64,
-    /// Half are at most this, ms.
+    /// The median, ms.
     pub p50_ms: f64,
-    /// 90 % are at most this, ms.
+    /// The 90th percentile, ms.
     pub p90_ms: f64,
-    /// 95 % are at most this, ms.
+    /// The 95th percentile, ms.
     pub p95_ms: f64,
-    /// 99 % are at most this, ms.
+    /// The 99th percentile, ms.
     pub p99_ms: f64,
-    /// 99.9 % are at most this, ms.
+    /// The 99.9th percentile, ms.
     pub p999_ms: f64,
     /// The largest, ms.
     pub max_ms: f64,

@@ -1,32 +1,32 @@
-//! What the cluster says of pods during a run, and what their containers wrote.
+//! Pod events and container logs of a run.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Something that the cluster says of a pod, or that its status shows.
+/// An event of a pod, from the cluster's events or from the pod's status.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PodEvent {
-    /// When, in seconds since the load's start. The cluster's clock tells it, to the second.
+    /// The time, in seconds since the load's start, by the cluster's clock with a resolution of 1 s.
     pub at_s: f64,
     /// The pod's namespace.
     pub namespace: String,
     /// The pod's name.
     pub pod: String,
-    /// What the pod is to the scenario.
+    /// The role of the pod in the scenario.
     pub role: PodRole,
-    /// What happened.
+    /// The kind of change.
     pub change: PodChange,
-    /// The cluster's word for it, such as `Unhealthy`; empty for what the status shows.
+    /// The reason of the cluster's event, such as `Unhealthy`. Empty for a change of the status.
     #[serde(default)]
     pub reason: String,
-    /// What happened, in words.
+    /// The event in words.
     pub detail: String,
-    /// How often it was said.
+    /// How many times the cluster reported it.
     #[serde(default)]
     pub count: u64,
 }
 
-/// What a pod is to a scenario.
+/// The role of a pod in a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PodRole {
@@ -38,27 +38,27 @@ pub enum PodRole {
     Other,
 }
 
-/// What happened to a pod.
+/// A change of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PodChange {
-    /// It came to be.
+    /// It was created.
     Created,
     /// It became ready.
     Ready,
-    /// It ceased to be ready.
+    /// It is no longer ready.
     NotReady,
-    /// A container started again.
+    /// A container restarted.
     Restarted,
     /// It is gone.
     Gone,
-    /// The cluster said something of it.
+    /// A normal event of the cluster.
     Normal,
-    /// The cluster warned.
+    /// A warning event of the cluster.
     Warning,
 }
 
-/// Some lines that a container wrote.
+/// Log lines of a container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LogExcerpt {
     /// The pod's namespace.
@@ -67,14 +67,14 @@ pub struct LogExcerpt {
     pub pod: String,
     /// The container's name.
     pub container: String,
-    /// Around what, such as `fault nats-cut injected`.
+    /// The event that the excerpt surrounds, such as `fault nats-cut injected`.
     pub around: String,
-    /// When that was, in seconds since the load's start.
+    /// The time of that event, in seconds since the load's start.
     pub at_s: f64,
-    /// The lines, as they were written; long ones are cut.
+    /// The lines. Long lines are truncated.
     #[serde(default)]
     pub lines: Vec<LogLine>,
-    /// Why there are none.
+    /// Why there are no lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<String>,
 }

@@ -1,5 +1,4 @@
-//! Expectations: one variant per question that a phase can be asked. Each kind has its question in a file of its own; how it
-//! is answered is in the runner's judge.
+//! Expectations, one variant per kind. Each kind has a file of its own. The judge crate evaluates them.
 
 #[macro_use]
 mod kind;
@@ -44,52 +43,54 @@ use kind::{ExpectationKind, Shared};
 expectation_kinds! {
     /// The share of the phase's requests that succeeded.
     "success_rate" => SuccessRate(SuccessRate), success_rate::SUCCESS_RATE;
-    /// A percentile of the phase's latency, from the moment when each request was due to its outcome.
+    /// A percentile of the phase's latency. Latency counts from the moment at which a request was due to its outcome.
     "latency" => Latency(Latency), latency::LATENCY;
     /// A percentile of the phase's latency, divided by the same percentile of an earlier phase.
     "latency_ratio" => LatencyRatio(LatencyRatio), latency::LATENCY_RATIO;
-    /// A percentile of the phase's times from the moment when a request was due to its first token. Only streams have
-    /// one, and only those that got that far.
+    /// A percentile of the time to the first token, from the moment at which a request was due. It includes only
+    /// streams that brought a token.
     "time_to_first_token" => TimeToFirstToken(Latency), latency::TIME_TO_FIRST_TOKEN;
-    /// The same percentile, divided by that of an earlier phase.
+    /// A percentile of the time to the first token, divided by the same percentile of an earlier phase.
     "time_to_first_token_ratio" => TimeToFirstTokenRatio(LatencyRatio), latency::TIME_TO_FIRST_TOKEN_RATIO;
-    /// A percentile of the times between two pieces of a stream that bring tokens, over all pieces of all streams.
+    /// A percentile of the time between two chunks of a stream that contain tokens, over all chunks of all streams.
     "inter_token_latency" => InterTokenLatency(Latency), latency::INTER_TOKEN_LATENCY;
-    /// The same percentile, divided by that of an earlier phase.
+    /// A percentile of the time between two chunks, divided by the same percentile of an earlier phase.
     "inter_token_latency_ratio" => InterTokenLatencyRatio(LatencyRatio), latency::INTER_TOKEN_LATENCY_RATIO;
-    /// The tokens that successful streams brought, per second of the phase.
+    /// The output tokens of successful streams, per second of the phase.
     "output_tokens_per_second" => OutputTokensPerSecond(TokenRate), rates::OUTPUT_TOKENS_PER_SECOND;
-    /// The same, divided by that of an earlier phase.
+    /// Output tokens per second, divided by those of an earlier phase.
     "output_tokens_per_second_ratio" => OutputTokensPerSecondRatio(RateRatio), rates::OUTPUT_TOKENS_PER_SECOND_RATIO;
-    /// Successful answers per second, by the moments when their requests were due, divided by those of an earlier phase.
+    /// Successful answers per second, divided by those of an earlier phase. An answer counts at the moment at which its
+    /// request was due.
     "throughput_ratio" => ThroughputRatio(RateRatio), rates::THROUGHPUT_RATIO;
-    /// The share of the phase's requests that succeeded and met every bound on their times.
+    /// The share of the phase's requests that succeeded within all latency bounds.
     "goodput" => Goodput(Goodput), goodput::GOODPUT;
-    /// How many requests of the phase failed, by the kind of failure.
+    /// The number of failed requests of the phase, by kind of failure.
     "errors" => Errors(Errors), errors::ERRORS;
-    /// How many requests of the phase never came to any end.
+    /// The number of requests of the phase that never ended.
     "stuck" => Stuck(Stuck), stuck::STUCK;
-    /// From the confirmed removal of the faults before this phase to the start of the window from which success rate and
-    /// latency stay within tolerance of the baseline for as long as they are seen, and at least for `hold`. The service may
-    /// have relapsed before that.
+    /// The time from the confirmed undo of the faults before this phase to the start of the first window from which
+    /// success rate and latency stay within tolerance of the baseline. They must stay there until the observation ends,
+    /// and at least for `hold`. The service may relapse before that window.
     "recovery_time" => RecoveryTime(RecoveryTime), recovery_time::RECOVERY_TIME;
-    /// How many requests were due in the phase.
+    /// The number of requests that were due in the phase.
     "requests" => Requests(Requests), requests::REQUESTS;
-    /// What the cluster shows of some pods: restarts, and how soon they were ready again.
+    /// Restarts and readiness of pods, as the cluster reports them.
     "pods" => Pods(Pods), pods::PODS;
-    /// What Prometheus says of the phase.
+    /// The value of a Prometheus query over the phase.
     "prometheus" => Prometheus(Prometheus), prometheus::PROMETHEUS;
-    /// Whether a pattern appears in the logs of some pods.
+    /// The number of lines in the logs of pods that match a pattern.
     "logs" => Logs(Logs), logs::LOGS;
 }
 
 impl Expectation {
-    /// Everything about its kind.
+    /// The description of its kind.
     pub fn info(&self) -> &'static ExpectationInfo {
         &Self::KINDS[self.index()]
     }
 
-    /// False for what others saw of the service (its pods, Prometheus, logs): that is asked once and not of each load.
+    /// True if the expectation is about requests, so that it is judged per load. False for pods, logs and Prometheus,
+    /// which are judged once.
     pub fn is_about_requests(&self) -> bool {
         self.info().facts.about == About::Requests
     }

@@ -1,5 +1,5 @@
-//! Faults: what is done to the cluster, one variant per kind. Each kind has a file of its own, which says everything about
-//! it; here is their list, and what they share.
+//! Faults: actions on the cluster, one variant per kind. Each kind is defined in a file of its own. This file has the
+//! list of kinds and what they share.
 
 #[macro_use]
 mod kind;
@@ -43,32 +43,32 @@ use crate::units::Duration;
 use kind::{FaultKind, Shared};
 
 fault_kinds! {
-    /// Cut the links between the target pods and some peers, and leave every other link as it is.
+    /// Cut the links between the target pods and peers. All other links stay open.
     "partition" => Partition(Partition),
-    /// Make the links between the target pods and some peers worse: loss, delay, bandwidth and more.
+    /// Degrade the links between the target pods and peers: loss, delay, bandwidth and more.
     "netem" => Netem(Netem),
     /// Delete or evict the target pods.
     "pod_kill" => PodKill(PodKill),
-    /// Make the target pods unusable for a while without deleting them.
+    /// Make the target pods unavailable without deleting them.
     "pod_failure" => PodFailure(PodFailure),
     /// Kill containers of the target pods.
     "container_kill" => ContainerKill(ContainerKill),
-    /// Take processor time or memory from the target pods.
+    /// Consume CPU time or memory in the target pods.
     "stress" => Stress(Stress),
-    /// Break, delay or change HTTP requests to the target pods.
+    /// Abort, delay or answer HTTP requests to the target pods.
     "http" => Http(HttpFault),
-    /// Break the target pods' DNS.
+    /// Answer the target pods' DNS queries with errors or random addresses.
     "dns" => Dns(DnsFault),
-    /// Make files of the target pods slow or broken.
+    /// Delay file operations in the target pods, or make them fail.
     "io" => Io(IoFault),
-    /// Set the target pods' clocks wrong.
+    /// Shift the clocks of the target pods.
     "time" => Time(TimeFault),
-    /// Create any object, with the conditions that say that it acts.
+    /// Create any object, with conditions that show that it acts.
     "manifest" => Manifest(Manifest),
 }
 
 impl Fault {
-    /// Everything about its kind.
+    /// The description of its kind.
     ///
     /// # Panics
     /// Never: every variant is in the list of kinds.
@@ -76,7 +76,7 @@ impl Fault {
         &Self::KINDS[self.index()]
     }
 
-    /// The target pods; none for a `manifest` that does not name them.
+    /// The target pods. None for a `manifest` without `pods`.
     pub fn pods(&self) -> Option<&PodSelector> {
         self.shared().pods()
     }
@@ -86,12 +86,12 @@ impl Fault {
         self.shared().after().unwrap_or_default()
     }
 
-    /// How long the fault lasts; without it, until the phase's end. A kill happens once and does not last.
+    /// How long the fault lasts. None for a fault that lasts until the phase's end, and for a kill, which happens once.
     pub fn lasts(&self) -> Option<Duration> {
         self.shared().lasts()
     }
 
-    /// Whether it acts on the replacement of a target as well.
+    /// True if it also acts on the replacement of a target.
     pub fn follow(&self) -> bool {
         self.shared().follow()
     }
@@ -101,7 +101,7 @@ impl Fault {
         self.shared().prove()
     }
 
-    /// Whether it happens once: there is nothing to undo, and its object ends nothing when it goes.
+    /// True if it happens once. There is nothing to undo, and the removal of its object changes nothing.
     pub fn is_once(&self) -> bool {
         self.info().is_once()
     }

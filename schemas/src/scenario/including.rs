@@ -1,15 +1,15 @@
-//! Which requests around a fault the expectations of its phase include.
+//! Which requests around a fault its phase's expectations include.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Requests that are not of the judged part of a phase with faults, and which its expectations may include. Percentiles,
-/// success rates, errors and stuck requests include them; rates and `requests` are counted by the moment when each request
-/// was due, and leave them where they were due.
+/// A group of requests outside the judged part of a phase with faults, which the phase's expectations may include.
+/// Percentiles, success rates, errors and stuck requests include them. Rates and `requests` do not: they count every
+/// request where it was due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Including {
-    /// Due before the first fault of the phase was injected, and not ended by then.
+    /// Due before the phase's first fault was injected, and still in flight then.
     InFlight,
     /// Due while the faults were being injected.
     Injection,
@@ -18,10 +18,10 @@ pub enum Including {
 }
 
 impl Including {
-    /// All of them, in order of time.
+    /// All groups, in order of time.
     pub const ALL: [Self; 3] = [Self::InFlight, Self::Injection, Self::Removal];
 
-    /// As a scenario has it.
+    /// The word for it in a scenario.
     pub const fn word(self) -> &'static str {
         match self {
             Self::InFlight => "in_flight",
@@ -30,7 +30,7 @@ impl Including {
         }
     }
 
-    /// What a phase includes that says nothing about it.
+    /// The default of a phase.
     pub(super) fn usual() -> Vec<Self> {
         vec![Self::InFlight]
     }

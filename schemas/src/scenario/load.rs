@@ -1,4 +1,4 @@
-//! Loads: what is sent, how often, and where to.
+//! Loads: what is sent, at which pace, and to which target.
 
 #[macro_use]
 mod kind;
@@ -34,54 +34,55 @@ use crate::units::Duration;
 use kind::LoadKind;
 
 load_kinds! {
-    /// A named stream of requests: exactly one kind of request, such as `http`, and exactly one of `rate` (open loop) and
-    /// `concurrency` (closed loop).
+    /// A load: a named stream of requests. It has exactly one kind of request, such as `http`, and exactly one of
+    /// `rate` (open loop) and `concurrency` (closed loop).
     pub struct Load {
-        /// Open loop: requests start on this schedule, however slow the answers are. A ramp or steps begin anew with each
-        /// phase, which may have a pace of its own.
+        /// Open loop: the rate at which requests start, however slow the answers are. A ramp or steps start again with
+        /// each phase. A phase can have another rate.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub rate: Option<Pace>,
         /// Open loop: how requests are spread over time. Default `jittered`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub arrival: Option<Arrival>,
-        /// Closed loop: so many workers, each sending its next request after its last answer. It hides stalls: a service
-        /// that hangs is asked less often. A phase may have another number.
+        /// Closed loop: the number of workers. Each worker sends its next request after its previous answer. A closed
+        /// loop hides stalls: it sends fewer requests to a service that hangs. A phase can have another number.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(range(max = 100_000), extend("examples" = [8]))]
         pub concurrency: Option<u32>,
-        /// Closed loop: how long a worker waits after an answer before it sends its next request. Default: not at all.
+        /// Closed loop: the pause of a worker between an answer and its next request. Default: none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub think_time: Option<ThinkTime>,
-        /// How long a request may take, from the moment when it was due to its last byte.
+        /// The timeout of a request, from the moment at which it was due to its last byte. Default 30s.
         #[serde(default = "Load::default_timeout")]
         pub timeout: Duration,
-        /// Open loop: how many requests may be under way at once. A request that is due beyond that waits, and its
-        /// latency counts from the moment when it was due. Default 10,000.
+        /// Open loop: the maximum number of requests in flight. A request that is due above this limit waits, and its
+        /// latency counts from the moment at which it was due. Default 10,000.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(range(min = 1, max = 100_000), extend("examples" = [1000]))]
         pub max_in_flight: Option<u32>,
         /// The version of HTTP. Default `http1`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub version: Option<HttpVersion>,
-        /// How long connections are used. Default `keep_alive`.
+        /// How connections are used. Default `keep_alive`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub connections: Option<Connections>,
-        /// HTTP/2: how many requests may be under way on one connection at once, unless the server allows fewer. More
-        /// connections are opened as more are needed, so there are never more than `max_in_flight` divided by this (or
-        /// `concurrency`). Default 100.
+        /// HTTP/2: the maximum number of requests in flight on one connection, unless the server allows fewer. More
+        /// connections are opened as needed, at most `max_in_flight` (or `concurrency`) divided by this number. Default
+        /// 100.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(range(min = 1, max = 10_000), extend("examples" = [10]))]
         pub streams: Option<u32>,
-        /// TLS. A `url` with `https` has it anyway; a `service` has it when this is given, if only as `{}`.
+        /// TLS options. A `url` with `https` uses TLS without this key. A `service` uses TLS if this key is given, even
+        /// as `{}`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = [{"ca": "ca.pem"}]))]
         pub tls: Option<TlsOptions>,
-        /// A table of which each request has a row.
+        /// A table of request data. Each request uses one row.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub feeder: Option<Feeder>,
     }
 
-    /// Plain HTTP requests.
+    /// HTTP requests.
     "http" => http: Http(Http),
     /// Requests to an OpenAI-compatible API.
     "openai" => openai: OpenAi(OpenAi),
@@ -92,7 +93,7 @@ impl Load {
         Duration::from_secs(30)
     }
 
-    /// The pace that holds where a phase changes nothing; none where the load says neither or both.
+    /// The load model without changes by phases. None if the load has neither `rate` nor `concurrency`, or both.
     pub fn model(&self) -> Option<Model> {
         match (&self.rate, self.concurrency) {
             (Some(rate), None) => Some(Model::Open(rate.clone())),
@@ -101,7 +102,7 @@ impl Load {
         }
     }
 
-    /// What it sends; none for a load that names no kind or several.
+    /// What it sends. None for a load with no kind or several.
     pub fn sent(&self) -> Option<Sent<'_>> {
         match self.all_sent().as_slice() {
             [one] => Some(*one),
@@ -109,12 +110,12 @@ impl Load {
         }
     }
 
-    /// The service that is called, as `name:port`, unless the load names a `url`.
+    /// The target service, as `name:port`. None for a load with a `url`.
     pub fn service(&self) -> Option<&str> {
         self.all_sent().into_iter().find_map(Sent::service)
     }
 
-    /// The base URL that is called, unless the load names a `service`.
+    /// The target URL. None for a load with a `service`.
     pub fn url(&self) -> Option<&str> {
         self.all_sent().into_iter().find_map(Sent::url)
     }
@@ -124,18 +125,18 @@ impl Load {
         self.all_sent().into_iter().find_map(Sent::reach).unwrap_or_default()
     }
 
-    /// What in it must not reach a report.
+    /// Its secrets, which must not appear in a report.
     pub fn secrets(&self) -> Vec<Secret> {
         self.all_sent().into_iter().flat_map(Sent::secrets).collect()
     }
 }
 
-/// What makes a load's requests start (Schroeder, Wierman and Harchol-Balter, "Open Versus Closed", NSDI 2006).
+/// The load model: an open or a closed loop (Schroeder, Wierman and Harchol-Balter, "Open Versus Closed", NSDI 2006).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Model {
-    /// A schedule, however slow the answers are.
+    /// Open loop: requests start at this pace, however slow the answers are.
     Open(Pace),
-    /// So many workers, each sending its next request after its last answer.
+    /// Closed loop: the number of workers. Each sends its next request after its previous answer.
     Closed(u32),
 }
 
@@ -149,7 +150,7 @@ impl std::fmt::Display for Model {
 }
 
 impl LoadKindInfo {
-    /// The keys in which data of each request can stand, of all kinds.
+    /// The keys that may contain request data, of all kinds.
     pub(crate) fn sent_keys() -> Vec<&'static str> {
         let all = Load::KINDS.iter().flat_map(|kind| kind.facts.sent);
         let keys = all.filter_map(|path| path.iter().rfind(|key| !matches!(**key, "*" | "[]")));

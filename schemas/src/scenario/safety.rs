@@ -1,4 +1,4 @@
-//! What keeps an experiment from doing more harm than it may: when it ends early, and how far it may reach.
+//! Limits on the damage of an experiment: stop conditions and the blast radius.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,21 +6,21 @@ use serde::{Deserialize, Serialize};
 use super::Secret;
 use crate::units::{Duration, Percent, Percentile};
 
-/// When to stop: a map with one key, the kind of condition. As soon as one holds, every fault is undone, the scenario
-/// ends, and its verdict is `fail` (exit code 1) with the condition as the reason.
+/// A stop condition: a map with one key, its kind. When it holds, the runner undoes every fault and ends the scenario.
+/// The verdict is `fail` (exit code 1), with the condition as the reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StopCondition {
-    /// Too small a share of the requests that ended lately succeeded.
+    /// The success rate of recently ended requests is too low.
     SuccessRate(StopSuccessRate),
-    /// A percentile of the requests that ended lately was too long.
+    /// A latency percentile of recently ended requests is too high.
     Latency(StopLatency),
-    /// A neighbour that must not suffer does not answer.
+    /// A neighbouring service does not answer.
     Http(StopHttp),
 }
 
 impl StopCondition {
-    /// The kind, as it is written in a scenario.
+    /// The key of its kind in a scenario.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::SuccessRate(_) => "success_rate",
@@ -29,7 +29,7 @@ impl StopCondition {
         }
     }
 
-    /// Over how long it must hold.
+    /// How long the problem must last.
     pub const fn lasts(&self) -> Duration {
         match self {
             Self::SuccessRate(it) => it.lasts,
@@ -38,7 +38,7 @@ impl StopCondition {
         }
     }
 
-    /// What in it must not reach a report.
+    /// Its secret, which must not appear in a report.
     pub(super) fn secret(&self) -> Option<Secret> {
         match self {
             Self::SuccessRate(_) | Self::Latency(_) => None,
@@ -46,7 +46,7 @@ impl StopCondition {
         }
     }
 
-    /// The load that is watched; without it, each of them by itself.
+    /// The watched load. None for every load, each separately.
     pub fn load(&self) -> Option<&str> {
         match self {
             Self::SuccessRate(it) => it.load.as_deref(),
@@ -56,55 +56,55 @@ impl StopCondition {
     }
 }
 
-/// Stops when less than a share of the requests that ended during the last `for` succeeded. A request that hangs counts
-/// when it ends, at the latest at its timeout.
+/// Stops when the success rate of the requests that ended during the last `for` is below a limit. A request that hangs
+/// counts when it ends, at its timeout at the latest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StopSuccessRate {
-    /// Less than this share.
+    /// The limit. The scenario stops below this share.
     pub below: Percent,
-    /// Over how long, looking back from each moment. Not before so much time has passed.
+    /// The length of the sliding window. The condition cannot hold before this time has passed.
     #[serde(rename = "for")]
     pub lasts: Duration,
-    /// Only this load. Default: each load by itself.
+    /// The load to watch. Default: every load, each separately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["completions"]))]
     pub load: Option<String>,
 }
 
-/// Stops when a percentile of the latencies of the requests that ended during the last `for` was longer than a limit.
-/// Latency counts from the moment when a request was due; a timeout counts with the time that it took.
+/// Stops when a latency percentile of the requests that ended during the last `for` is above a limit. Latency counts
+/// from the moment at which a request was due. A timeout counts with the time that it took.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StopLatency {
-    /// Which percentile.
+    /// The percentile.
     pub percentile: Percentile,
-    /// Longer than this.
+    /// The limit. The scenario stops above this latency.
     pub above: Duration,
-    /// Over how long, looking back from each moment. Not before so much time has passed.
+    /// The length of the sliding window. The condition cannot hold before this time has passed.
     #[serde(rename = "for")]
     pub lasts: Duration,
-    /// Only this load. Default: each load by itself.
+    /// The load to watch. Default: every load, each separately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["completions"]))]
     pub load: Option<String>,
 }
 
-/// Asks a neighbour again and again, and stops when every answer during the last `for` was missing, late, or a status of
-/// 400 and above.
+/// Polls a neighbouring service. Stops when every answer during the last `for` was missing, late, or had a status of
+/// 400 or higher.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StopHttp {
-    /// What to GET. It must be reachable from where the runner runs.
+    /// The URL to GET. It must be reachable from the runner.
     #[schemars(extend("examples" = ["http://127.0.0.1:9090/healthz"]))]
     pub url: String,
-    /// How often. Default 1s.
+    /// The time between two requests. Default 1s.
     #[serde(default = "StopHttp::default_every")]
     pub every: Duration,
-    /// How long an answer may take. Default 1s.
+    /// The timeout of a request. Default 1s.
     #[serde(default = "StopHttp::default_timeout")]
     pub timeout: Duration,
-    /// For how long no answer may be good. Default 3s.
+    /// How long all requests must fail. Default 3s.
     #[serde(rename = "for", default = "StopHttp::default_lasts")]
     pub lasts: Duration,
 }
@@ -123,17 +123,17 @@ impl StopHttp {
     }
 }
 
-/// How far the faults of one phase may reach, counted over all of them together. A plan that reaches further is refused
-/// before any load is sent. Without it, a fault that would take every pod of a workload is refused unless its selector
-/// says so with `name`, `count` or a `percent` below 100 %.
+/// The largest set of pods that the faults of one phase may act on, counted over all of them together. The runner
+/// refuses a plan that exceeds it before it sends any load. Without this key, the runner refuses a fault that selects
+/// every pod of a workload, unless the selector has `name`, `count` or a `percent` below 100 %.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BlastRadius {
-    /// At most so many pods.
+    /// At most this number of pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1), extend("examples" = [3]))]
     pub max_pods: Option<u32>,
-    /// At most this share of the running pods of each workload; `100%` allows all of them.
+    /// At most this share of the running pods of each workload. `100%` allows all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_percent: Option<Percent>,
 }

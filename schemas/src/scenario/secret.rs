@@ -1,14 +1,14 @@
-//! What in a scenario must not reach a report, a log or a terminal. Which texts are secrets is known here, by kind; how they
-//! are found again and taken out is the reports' business.
+//! The secrets of a scenario, which must not appear in reports, logs or terminals. This module knows which texts are
+//! secrets. The reports crate finds and removes them.
 
 use indexmap::IndexMap;
 
 use super::RequestText;
 
-/// Something in a scenario that is a secret, or may be one.
+/// A known or possible secret of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Secret {
-    /// The value of a header: a secret if the header's name says so.
+    /// The value of a header. It is a secret if the header's name says so.
     Header {
         /// The header's name.
         name: String,
@@ -19,12 +19,12 @@ pub enum Secret {
     Url(String),
     /// A text.
     Text(String),
-    /// A text in base64, as objects of the kind `Secret` have it.
+    /// A base64 text, as in objects of kind `Secret`.
     Base64(String),
 }
 
 impl Secret {
-    /// Headers as they are sent, with data that can differ from request to request.
+    /// Headers that may contain request data.
     pub(crate) fn headers(headers: &IndexMap<String, RequestText>) -> Vec<Self> {
         let mut found = Vec::new();
         for (name, value) in headers {
@@ -34,7 +34,7 @@ impl Secret {
                 if is_same {
                     found.push(header(text));
                 } else {
-                    // No report has what differs from request to request. Words next to it are no secrets if they have
+                    // Request data does not appear in reports. Words next to it are not secrets if they consist of
                     // letters only, such as `Bearer`.
                     let words = text.split_whitespace().filter(|word| !word.chars().all(char::is_alphabetic));
                     found.extend(words.map(header));
@@ -44,7 +44,7 @@ impl Secret {
         found
     }
 
-    /// Headers as they are sent.
+    /// Headers without request data.
     pub(crate) fn plain_headers(headers: &IndexMap<String, String>) -> Vec<Self> {
         let header = |(name, value): (&String, &String)| Self::Header { name: name.clone(), value: value.clone() };
         headers.iter().map(header).collect()

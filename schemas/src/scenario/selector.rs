@@ -1,4 +1,4 @@
-//! Which pods a fault acts on, and which peers are at the other end of its links.
+//! Selectors of pods, and the peers at the other end of a fault's links.
 
 use std::fmt;
 
@@ -9,16 +9,16 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use super::fault::PeerPort;
 use crate::units::Percent;
 
-/// Which pods. At least one of `name`, `prefix`, `labels` and `owner`; where several are given, all must hold.
-/// `count` or `percent` narrow the choice.
+/// Selects pods. At least one of `name`, `prefix`, `labels` and `owner` is required. A pod must match all of them.
+/// `count` or `percent` narrows the selection.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PodSelector {
-    /// The pod's whole name.
+    /// The full name of the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["nats-0"]))]
     pub name: Option<String>,
-    /// The beginning of the pods' names.
+    /// A prefix of the pods' names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["vllm-agg-0-vllmdecodeworker"]))]
     pub prefix: Option<String>,
@@ -33,7 +33,7 @@ pub struct PodSelector {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["dynamo"]))]
     pub namespace: Option<String>,
-    /// Take so many of the matching pods, chosen by the run's seed. Fewer matching pods are an error.
+    /// Take this number of the matching pods, chosen by the run's seed. Fewer matching pods are an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1), extend("examples" = [1]))]
     pub count: Option<u32>,
@@ -42,13 +42,13 @@ pub struct PodSelector {
     pub percent: Option<Percent>,
 }
 
-/// Labels that a pod must have: `{app: worker}`, or Kubernetes' own `matchLabels` and `matchExpressions`.
+/// Labels that a pod must have: `{app: worker}`, or `matchLabels` and `matchExpressions` as in Kubernetes.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct LabelSelector {
-    /// Each label must have this value.
+    /// Labels with their required values.
     #[serde(rename = "matchLabels", skip_serializing_if = "IndexMap::is_empty")]
     pub match_labels: IndexMap<String, String>,
-    /// Each expression must hold.
+    /// Expressions that must all hold.
     #[serde(rename = "matchExpressions", skip_serializing_if = "Vec::is_empty")]
     pub match_expressions: Vec<Expression>,
 }
@@ -74,9 +74,9 @@ pub enum Operator {
     In,
     /// The label is missing or has none of the values.
     NotIn,
-    /// The label is there.
+    /// The label exists.
     Exists,
-    /// The label is missing.
+    /// The label does not exist.
     DoesNotExist,
 }
 
@@ -118,15 +118,15 @@ impl JsonSchema for LabelSelector {
         let expression = generator.subschema_for::<Expression>();
         json_schema!({
             "type": "object",
-            "description": "Labels that a pod must have: `{app: worker}`, or Kubernetes' own `matchLabels` and `matchExpressions`.",
+            "description": "Labels that a pod must have: `{app: worker}`, or `matchLabels` and `matchExpressions` as in Kubernetes.",
             "properties": {
                 "matchLabels": {
-                    "description": "Each label must have this value.",
+                    "description": "Labels with their required values.",
                     "type": "object",
                     "additionalProperties": {"type": "string"},
                 },
                 "matchExpressions": {
-                    "description": "Each expression must hold.",
+                    "description": "Expressions that must all hold.",
                     "type": "array",
                     "items": expression,
                 },
@@ -139,7 +139,7 @@ impl JsonSchema for LabelSelector {
 }
 
 impl LabelSelector {
-    /// True when it would match every pod.
+    /// True if it matches every pod.
     pub fn is_empty(&self) -> bool {
         self.match_labels.is_empty() && self.match_expressions.is_empty()
     }
@@ -149,18 +149,18 @@ impl LabelSelector {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Peer {
-    /// A Service by name: the pods behind it, and those that come to stand behind it.
+    /// A Service, by name: its current pods, and pods that join it later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["nats"]))]
     pub service: Option<String>,
-    /// Pods, by the same selectors as a fault's targets. `count` and `percent` are not for peers.
+    /// Pods, with the selectors of a fault's targets except `count` and `percent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<PodSelector>,
-    /// A block of addresses outside the cluster.
+    /// A CIDR block outside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["203.0.113.0/24"]))]
     pub cidr: Option<String>,
-    /// A host name outside the cluster, resolved when the plan is made.
+    /// A host name outside the cluster. Planning resolves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["models.example.org"]))]
     pub host: Option<String>,
@@ -168,8 +168,8 @@ pub struct Peer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["bus"]))]
     pub namespace: Option<String>,
-    /// Only these ports of the peer; its other ports stay open. Without it, all. Of a `service` they are the Service's own
-    /// ports, by number or name, and mean the pods' ports behind them.
+    /// Only these ports of the peer. Its other ports stay open. Default: all ports. For a `service`, these are the
+    /// Service's own ports, by number or name. They stand for the pods' ports behind them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PeerPort>,
 }

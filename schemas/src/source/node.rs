@@ -1,12 +1,12 @@
-//! The tree that a YAML file is read into: plain data, every node with its place in the file. It knows nothing of
-//! scenarios and nothing of the YAML library.
+//! The tree of a YAML file: plain data, each node with its position in the file. It knows nothing about scenarios or
+//! the YAML library.
 
-/// A place in a file.
+/// A position in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Span {
-    /// Where it begins, in bytes from the file's start (without a byte order mark).
+    /// Its start, in bytes from the start of the file (without a byte order mark).
     pub offset: usize,
-    /// How many bytes it covers; 0 for a value that is not there.
+    /// Its length in bytes. 0 for a missing value.
     pub len: usize,
     /// The line, from 1.
     pub line: u32,
@@ -14,14 +14,14 @@ pub struct Span {
     pub column: u32,
 }
 
-/// A value and its place.
+/// A value and its position.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Node {
     pub span: Span,
     pub value: Value,
 }
 
-/// What stands in a file.
+/// A value in a file.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
     Null,
@@ -29,13 +29,13 @@ pub(crate) enum Value {
     Int(i128),
     Float(f64),
     String(String),
-    /// Text that a template expression produced. Where a number or a truth value is asked for, it is read as one.
+    /// Text from a template expression. It is read as a number or a boolean where one is expected.
     Rendered(String),
     Seq(Vec<Node>),
     Map(Vec<Entry>),
-    /// An element of a list that was taken out because it is wrong; the others keep their places.
+    /// A removed, invalid element of a list. The other elements keep their indices.
     Gone,
-    /// Stands for a value that is missing or wrong, so that the rest can still be read; see `typed::recover`.
+    /// A stand-in for a missing or invalid value, so that the rest can be read; see `typed::recover`.
     Hole(usize),
 }
 
@@ -67,7 +67,7 @@ impl Node {
         }
     }
 
-    /// Takes the node at a path out of the tree; false when there is none, or when it is the root.
+    /// Removes the node at a path. Returns false if it does not exist or is the root.
     pub fn remove(&mut self, path: &[Step]) -> bool {
         let Some((last, parent)) = path.split_last() else { return false };
         match (last, self.at_mut(parent).map(|node| &mut node.value)) {

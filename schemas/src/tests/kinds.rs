@@ -1,5 +1,5 @@
-//! Every kind of fault, expectation and load, from its own description: the program and the JSON Schema take the same
-//! files, and nothing of a kind is forgotten.
+//! Tests of every kind of fault, expectation and load, from its description: the program and the JSON Schema accept the
+//! same files, and no part of a kind is missing.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use crate::rule::Rule;
 use crate::scenario::{About, Expectation, ExpectationInfo, Fault, FaultInfo, Load, LoadKindInfo, Secret};
 use crate::{Diagnostic, Document, Overrides, json_schema, parse};
 
-/// One kind, with a scenario around it.
+/// A kind, and a scenario that contains it.
 struct Kind {
     name: String,
     body: Value,
@@ -75,21 +75,21 @@ fn read(scenario: &Value) -> Result<Document, Vec<Diagnostic>> {
     parse("case.yaml", scenario.to_string().as_bytes(), &Overrides::default())
 }
 
-fn told(problems: &[Diagnostic]) -> String {
+fn rendered(problems: &[Diagnostic]) -> String {
     problems.iter().map(|it| it.render(false)).collect()
 }
 
-/// What the program and the schema say of a file.
-struct Judges(jsonschema::Validator);
+/// Compares the program and the schema.
+struct Validators(jsonschema::Validator);
 
-impl Judges {
+impl Validators {
     fn new() -> Self {
         Self(jsonschema::validator_for(&json_schema::scenario_schema()).expect("the scenario's schema"))
     }
 
     #[track_caller]
-    fn both_take(&self, what: &str, scenario: &Value) -> Document {
-        let document = read(scenario).unwrap_or_else(|problems| panic!("{what}: {}", told(&problems)));
+    fn both_accept(&self, what: &str, scenario: &Value) -> Document {
+        let document = read(scenario).unwrap_or_else(|problems| panic!("{what}: {}", rendered(&problems)));
         let errors: Vec<String> = self.0.iter_errors(scenario).map(|it| it.to_string()).collect();
         assert!(errors.is_empty(), "the schema refuses {what}: {errors:?}");
         document
@@ -97,29 +97,29 @@ impl Judges {
 
     #[track_caller]
     fn both_refuse(&self, what: &str, scenario: &Value) {
-        assert!(read(scenario).is_err(), "the program takes {what}");
-        assert!(!self.0.is_valid(scenario), "the schema takes {what}, which the program refuses");
+        assert!(read(scenario).is_err(), "the program accepts {what}");
+        assert!(!self.0.is_valid(scenario), "the schema accepts {what}, which the program refuses");
     }
 }
 
 #[test]
-fn examples_are_exemplary() {
-    let judges = Judges::new();
+fn examples_are_valid_and_without_warnings() {
+    let validators = Validators::new();
     for kind in kinds() {
-        let document = judges.both_take(&kind.name, &(kind.whole)(&kind.name, &kind.body));
-        assert!(document.warnings.is_empty(), "{}: {}", kind.name, told(&document.warnings));
+        let document = validators.both_accept(&kind.name, &(kind.whole)(&kind.name, &kind.body));
+        assert!(document.warnings.is_empty(), "{}: {}", kind.name, rendered(&document.warnings));
     }
 }
 
 #[test]
-fn a_key_more_and_a_key_less_are_judged_alike() {
-    let judges = Judges::new();
+fn additional_and_missing_keys_are_judged_alike() {
+    let validators = Validators::new();
     let schema = json_schema::scenario_schema();
     for kind in kinds() {
         let mut more = kind.body.clone();
         more["no_such_key"] = json!(1);
-        judges.both_refuse(&format!("{} with an unknown key", kind.name), &(kind.whole)(&kind.name, &more));
-        judges.both_refuse(&format!("{} as a word", kind.name), &(kind.whole)(&kind.name, &json!("word")));
+        validators.both_refuse(&format!("{} with an unknown key", kind.name), &(kind.whole)(&kind.name, &more));
+        validators.both_refuse(&format!("{} as a word", kind.name), &(kind.whole)(&kind.name, &json!("word")));
         for key in kind.body.as_object().expect("a map").keys() {
             let mut less = kind.body.clone();
             less.as_object_mut().expect("a map").remove(key);
@@ -128,16 +128,16 @@ fn a_key_more_and_a_key_less_are_judged_alike() {
             let required =
                 schema["$defs"][kind.definition]["required"].as_array().is_some_and(|it| it.contains(&json!(key)));
             match read(&whole) {
-                Ok(_) => _ = judges.both_take(&what, &whole),
-                Err(_) => judges.both_refuse(&what, &whole),
+                Ok(_) => _ = validators.both_accept(&what, &whole),
+                Err(_) => validators.both_refuse(&what, &whole),
             }
-            assert!(!required || read(&whole).is_err(), "the program takes {what}");
+            assert!(!required || read(&whole).is_err(), "the program accepts {what}");
         }
     }
 }
 
-/// Values for the keys of a kind's rules: those of the table; for a kind that is not in it, those of its example, with a
-/// second limit next to the one that it has.
+/// Values for the keys of a kind's rules, from the table. For a kind that is not in the table, the values of its
+/// example, with a second limit.
 fn values(kind: &Kind) -> Map<String, Value> {
     let mut found = table(kind.definition);
     if found.is_empty() {
@@ -181,8 +181,8 @@ fn table(definition: &str) -> Map<String, Value> {
 }
 
 #[test]
-fn what_keys_must_say_together_is_judged_alike() {
-    let judges = Judges::new();
+fn combinations_of_keys_are_judged_alike() {
+    let validators = Validators::new();
     let mut asked = 0;
     for kind in kinds() {
         let values = values(&kind);
@@ -202,12 +202,12 @@ fn what_keys_must_say_together_is_judged_alike() {
                 }
                 (kind.whole)(&kind.name, &body)
             };
-            judges.both_refuse(&format!("{} with none of {keys:?}", kind.name), &with(&[]));
+            validators.both_refuse(&format!("{} with none of {keys:?}", kind.name), &with(&[]));
             for key in keys.iter().filter(|key| **key != "prompts") {
-                judges.both_take(&format!("{} with {key}", kind.name), &with(&[key]));
+                validators.both_accept(&format!("{} with {key}", kind.name), &with(&[key]));
             }
             if most == 1 {
-                judges.both_refuse(&format!("{} with {keys:?}", kind.name), &with(keys));
+                validators.both_refuse(&format!("{} with {keys:?}", kind.name), &with(keys));
             }
             asked += 1;
         }
@@ -217,7 +217,7 @@ fn what_keys_must_say_together_is_judged_alike() {
 
 #[test]
 fn every_expectation_has_a_limit_and_limits_have_an_order() {
-    let judges = Judges::new();
+    let validators = Validators::new();
     for kind in kinds().iter().filter(|kind| ExpectationInfo::of(&kind.name).is_some()) {
         assert!(!kind.rules.is_empty(), "{} needs no limit", kind.name);
         if kind.rules != [Rule::LIMITS] {
@@ -226,20 +226,20 @@ fn every_expectation_has_a_limit_and_limits_have_an_order() {
         let values = values(kind);
         let mut body = kind.body.clone();
         (body["min"], body["max"]) = (values["min"].clone(), values["max"].clone());
-        judges.both_take(&format!("{} with both limits", kind.name), &(kind.whole)(&kind.name, &body));
-        // The order of two values is beyond a schema.
+        validators.both_accept(&format!("{} with both limits", kind.name), &(kind.whole)(&kind.name, &body));
+        // A schema cannot compare two values.
         (body["min"], body["max"]) = (values["max"].clone(), values["min"].clone());
         assert!(read(&(kind.whole)(&kind.name, &body)).is_err(), "the program takes {} with min > max", kind.name);
     }
     for limits in [json!({}), json!({"max": 1, "no_such_key": 1})] {
         for expect in [json!({"errors": {"any": limits}}), json!({"pods": {"restarts": limits}})] {
-            judges.both_refuse(&format!("{expect}"), &scenario(any_load(), any_fault(), expect.clone()));
+            validators.both_refuse(&format!("{expect}"), &scenario(any_load(), any_fault(), expect.clone()));
         }
     }
 }
 
-/// The paths of the values with which a body can carry a secret: headers and URLs, wherever its schema has them.
-fn carriers(definitions: &Value, definition: &Value, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+/// The paths of values that can contain a secret: headers and URLs, wherever the schema has them.
+fn secret_paths(definitions: &Value, definition: &Value, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
     for (key, property) in definition["properties"].as_object().into_iter().flatten() {
         path.push(key.clone());
         if key == "headers" || key == "url" {
@@ -251,9 +251,9 @@ fn carriers(definitions: &Value, definition: &Value, path: &mut Vec<String>, fou
             let options = inner["anyOf"].as_array().cloned().unwrap_or_default();
             for option in options.iter().chain([inner]) {
                 let name = option["$ref"].as_str().and_then(|it| it.strip_prefix("#/$defs/"));
-                // What a check compares answers with is not sent.
+                // The values of a check are not sent.
                 if let Some(name) = name.filter(|name| *name != "Check") {
-                    carriers(definitions, &definitions[name], path, found);
+                    secret_paths(definitions, &definitions[name], path, found);
                 }
             }
             if list.is_some() {
@@ -282,12 +282,12 @@ fn plant(body: &mut Value, path: &[String], key: &str) {
 }
 
 #[test]
-fn whatever_can_carry_a_secret_is_known_to_the_redaction() {
+fn every_value_that_can_contain_a_secret_is_redacted() {
     let schema = json_schema::scenario_schema();
     let mut planted = 0;
     for kind in kinds() {
         let mut paths = Vec::new();
-        carriers(&schema["$defs"], &schema["$defs"][kind.definition], &mut Vec::new(), &mut paths);
+        secret_paths(&schema["$defs"], &schema["$defs"][kind.definition], &mut Vec::new(), &mut paths);
         for path in paths {
             let key = path.last().expect("a key").clone();
             let mut body = kind.body.clone();
@@ -314,7 +314,7 @@ fn whatever_can_carry_a_secret_is_known_to_the_redaction() {
 }
 
 #[test]
-fn secrets_of_manifests_and_stop_conditions_are_known() {
+fn secrets_of_manifests_and_stop_conditions_are_redacted() {
     let object =
         json!({"apiVersion": "v1", "kind": "Secret", "stringData": {"a": "plain-one"}, "data": {"b": "cGxhaW4tdHdv"}});
     let fault = json!({"manifest": {"object": object, "active_when": [{"field": "kind", "exists": true}]}});
@@ -332,7 +332,7 @@ fn secrets_of_manifests_and_stop_conditions_are_known() {
 }
 
 #[test]
-fn names_are_unique_and_say_what_they_mean() {
+fn names_of_kinds_are_unique_and_have_a_summary() {
     let names = |all: Vec<&'static str>, texts: Vec<&'static str>| {
         for (at, name) in all.iter().enumerate() {
             assert!(!all[..at].contains(name), "{name} is there twice");
@@ -343,7 +343,7 @@ fn names_are_unique_and_say_what_they_mean() {
     let expectations = || Expectation::KINDS.iter();
     names(expectations().map(|it| it.name).collect(), expectations().map(ExpectationInfo::summary).collect());
     names(Load::KINDS.iter().map(|it| it.name).collect(), Load::KINDS.iter().map(LoadKindInfo::summary).collect());
-    // What is asked of each load must say which load; the rest has no such key.
+    // An expectation that is judged per load must have the key `load`. Others must not.
     let schema = json_schema::scenario_schema();
     for kind in expectations() {
         let has_load = schema["$defs"][kind.definition]["properties"]["load"].is_object();

@@ -1,4 +1,4 @@
-//! One error of reading a type from the tree, in serde's terms on the way up and in a person's terms at the end.
+//! An error of deserialising the tree. It is built in serde's terms and converted to a [`Diagnostic`] for people.
 
 use std::fmt;
 
@@ -7,24 +7,24 @@ use serde::de;
 use crate::diagnostic::{Code, Diagnostic, suggestion, words};
 use crate::source::{Entry, Node, Span, Step, Value};
 
-/// What went wrong, where. It travels up through the readers, each of which adds its step to the path.
+/// An error with its position. Each reader on the way up adds its step to the path.
 #[derive(Debug)]
 pub(crate) struct ReadError(Box<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    kind: Kind,
+    kind: ErrorKind,
     span: Option<Span>,
-    /// What stands there, in words.
+    /// The value there, in words.
     found: String,
-    /// What a value of another type looks like it should have been.
+    /// How to write the value that was probably meant.
     hint: Option<String>,
-    /// The steps from the node that is to be taken out up to the root: the last step is the first of the path.
+    /// The steps from the invalid node up to the root, in reverse order of the path.
     steps: Vec<Step>,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum ErrorKind {
     WrongType(String),
     Custom(String),
     Missing(&'static str),
@@ -36,32 +36,33 @@ enum Kind {
 }
 
 impl ReadError {
-    fn new(kind: Kind) -> Self {
+    fn new(kind: ErrorKind) -> Self {
         Self(Box::new(Inner { kind, span: None, found: String::new(), hint: None, steps: Vec::new() }))
     }
 
     pub(super) fn wrong_type(expected: impl Into<String>) -> Self {
-        Self::new(Kind::WrongType(expected.into()))
+        Self::new(ErrorKind::WrongType(expected.into()))
     }
 
     pub(super) fn no_kind(name: &'static str, variants: &'static [&'static str]) -> Self {
-        Self::new(Kind::EmptyMap(name, variants))
+        Self::new(ErrorKind::EmptyMap(name, variants))
     }
 
     pub(super) fn not_a_kind(name: &'static str, variants: &'static [&'static str]) -> Self {
-        Self::new(Kind::NoMap(name, variants))
+        Self::new(ErrorKind::NoMap(name, variants))
     }
 
     pub(super) fn two_kinds(name: &'static str, entries: &[Entry], second: &Entry) -> Self {
-        let mut fault = Self::new(Kind::SeveralKeys(name, entries.iter().map(|entry| entry.key.clone()).collect()));
+        let mut fault =
+            Self::new(ErrorKind::SeveralKeys(name, entries.iter().map(|entry| entry.key.clone()).collect()));
         fault.0.span = Some(second.key_span);
         fault
     }
 
-    /// At this node, unless it already has a place.
+    /// Sets the position of this node, unless there is one already.
     pub(super) fn or_at(mut self, node: &Node, owner: Span) -> Self {
         if self.0.span.is_none() {
-            let whole = matches!(self.0.kind, Kind::Missing(_) | Kind::EmptyMap(..))
+            let whole = matches!(self.0.kind, ErrorKind::Missing(_) | ErrorKind::EmptyMap(..))
                 || matches!(node.value, Value::Map(_) | Value::Seq(_));
             self.0.span = Some(if whole || node.span.len == 0 { owner } else { node.span });
             self.0.found = found(&node.value);
@@ -70,7 +71,7 @@ impl ReadError {
         self
     }
 
-    /// At this key.
+    /// Sets the position of this key.
     pub(super) fn at_key(mut self, entry: &Entry) -> Self {
         self.0.span = Some(entry.key_span);
         self
@@ -81,15 +82,15 @@ impl ReadError {
         self
     }
 
-    /// The path, from the root, of the node that is wrong.
+    /// The path of the invalid node from the root.
     pub(super) fn path(&self) -> Vec<Step> {
         self.0.steps.iter().rev().cloned().collect()
     }
 
-    /// The key that is missing at the path, if that is what is wrong.
+    /// The missing key at the path, for an error of that kind.
     pub(super) fn missing(&self) -> Option<&'static str> {
         match self.0.kind {
-            Kind::Missing(key) => Some(key),
+            ErrorKind::Missing(key) => Some(key),
             _ => None,
         }
     }
@@ -97,7 +98,7 @@ impl ReadError {
     pub(super) fn into_diagnostic(self) -> Diagnostic {
         let Inner { kind, span, found, hint, steps } = *self.0;
         let diagnostic = match kind {
-            Kind::WrongType(expected) if found == "nothing" => {
+            ErrorKind::WrongType(expected) if found == "nothing" => {
                 let key = match steps.first() {
                     Some(Step::Key(key)) => format!("`{key}` has no value"),
                     _ => "there is no value here".to_owned(),
@@ -106,19 +107,19 @@ impl ReadError {
                     .label(format!("expected {expected}"))
                     .help("give it a value, or remove the key")
             }
-            Kind::WrongType(expected) => {
+            ErrorKind::WrongType(expected) => {
                 let hint = match steps.first() {
                     Some(Step::Key(key)) => hint.map(|hint| with_key(key, hint)).or_else(|| instead(key, &found)),
                     _ => hint,
                 };
                 Diagnostic::error(Code::WrongType, format!("expected {expected}, found {found}")).maybe_help(hint)
             }
-            // Quantities put what to write instead behind a line break.
-            Kind::Custom(text) => match text.split_once('\n') {
+            // Quantities add their help after a line break.
+            ErrorKind::Custom(text) => match text.split_once('\n') {
                 Some((message, help)) => Diagnostic::error(Code::InvalidValue, message).help(help),
                 None => Diagnostic::error(Code::InvalidValue, text),
             },
-            Kind::Missing(key) => {
+            ErrorKind::Missing(key) => {
                 let whose = match steps.first() {
                     Some(Step::Key(owner)) => format!("`{owner}` needs the key `{key}`"),
                     Some(Step::Index(_)) => format!("this element needs the key `{key}`"),
@@ -126,24 +127,26 @@ impl ReadError {
                 };
                 Diagnostic::error(Code::MissingKey, whose).label(format!("`{key}` is missing")).maybe_help(example(key))
             }
-            Kind::UnknownKey(key, known) => {
+            ErrorKind::UnknownKey(key, known) => {
                 Diagnostic::error(Code::UnknownKey, format!("there is no key `{key}` here"))
                     .label("unknown key")
                     .maybe_help(suggestion(&key, known, "key here"))
             }
-            Kind::UnknownWord(word, known) => {
+            ErrorKind::UnknownWord(word, known) => {
                 Diagnostic::error(Code::UnknownKind, format!("`{word}` is not one of the choices"))
                     .label("unknown word")
                     .maybe_help(suggestion(&word, known, "choice"))
             }
-            Kind::EmptyMap(name, variants) => Diagnostic::error(Code::NotOneKind, format!("{} is empty", noun(name)))
-                .help(format!("write a map with one key, its kind: {}", choices(variants))),
-            Kind::NoMap(name, variants) => Diagnostic::error(
+            ErrorKind::EmptyMap(name, variants) => {
+                Diagnostic::error(Code::NotOneKind, format!("{} is empty", noun(name)))
+                    .help(format!("write a map with one key, its kind: {}", choices(variants)))
+            }
+            ErrorKind::NoMap(name, variants) => Diagnostic::error(
                 Code::NotOneKind,
                 format!("expected {}, found {found}", if name.is_empty() { "a kind" } else { noun(name) }),
             )
             .help(choices(variants)),
-            Kind::SeveralKeys(name, keys) => {
+            ErrorKind::SeveralKeys(name, keys) => {
                 let keys: Vec<&str> = keys.iter().take(6).map(String::as_str).collect();
                 Diagnostic::error(
                     Code::NotOneKind,
@@ -175,7 +178,7 @@ fn noun(name: &str) -> &'static str {
     }
 }
 
-/// How a key that is often forgotten is written.
+/// The help for a key that is often forgotten.
 fn example(key: &str) -> Option<String> {
     let text = match key {
         "version" => "begin the file with `version: 1`",
@@ -215,7 +218,7 @@ fn short(text: &str) -> String {
     if text.chars().count() > 40 { format!("{line}...") } else { line }
 }
 
-/// A hint that shows a value in quotes shows the line.
+/// Adds the key to a hint that shows a quoted value.
 fn with_key(key: &str, hint: String) -> String {
     match hint.strip_prefix("write `\"") {
         Some(rest) => format!("write `{key}: \"{rest}"),
@@ -223,7 +226,7 @@ fn with_key(key: &str, hint: String) -> String {
     }
 }
 
-/// What other tools have in the place of a key, written as it is here.
+/// The equivalent of a key's value in other tools.
 fn instead(key: &str, found: &str) -> Option<String> {
     let has_stages = key == "concurrency" && matches!(found, "a map" | "a list");
     has_stages.then(|| {
@@ -233,8 +236,8 @@ fn instead(key: &str, found: &str) -> Option<String> {
     })
 }
 
-fn hint(kind: &Kind, value: &Value) -> Option<String> {
-    let Kind::WrongType(expected) = kind else { return None };
+fn hint(kind: &ErrorKind, value: &Value) -> Option<String> {
+    let ErrorKind::WrongType(expected) = kind else { return None };
     match value {
         Value::Int(value) if expected.starts_with("text") => Some(format!("write `\"{value}\"` to mean it as text")),
         Value::Bool(value) if expected.starts_with("text") => Some(format!("write `\"{value}\"` to mean it as text")),
@@ -261,7 +264,7 @@ fn hint(kind: &Kind, value: &Value) -> Option<String> {
     }
 }
 
-/// serde's names of types, for people.
+/// Readable names for serde's names of types.
 fn humane(expected: &str) -> String {
     match expected {
         "a string" | "string" | "a borrowed string" => "text".to_owned(),
@@ -288,7 +291,7 @@ impl std::error::Error for ReadError {}
 
 impl de::Error for ReadError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::new(Kind::Custom(message.to_string()))
+        Self::new(ErrorKind::Custom(message.to_string()))
     }
 
     fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
@@ -300,14 +303,14 @@ impl de::Error for ReadError {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self::new(Kind::Missing(field))
+        Self::new(ErrorKind::Missing(field))
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(Kind::UnknownKey(field.to_owned(), expected))
+        Self::new(ErrorKind::UnknownKey(field.to_owned(), expected))
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(Kind::UnknownWord(variant.to_owned(), expected))
+        Self::new(ErrorKind::UnknownWord(variant.to_owned(), expected))
     }
 }

@@ -1,6 +1,6 @@
-//! All errors of a file at once. serde stops at the first one, so each is written down, what is wrong is taken out of
-//! a copy of the tree, and the copy is read again, until it reads. Where something that is needed was taken out or is
-//! missing, a stand-in takes its place, and nothing is said about what follows from that.
+//! Collects all errors of a file. serde stops at the first error, so each error is recorded, its cause is removed from
+//! a copy of the tree, and the copy is read again until it succeeds. Where a required value was removed or is missing,
+//! a stand-in takes its place, and errors that follow from the stand-in are not reported.
 
 use serde::de::DeserializeOwned;
 
@@ -8,25 +8,25 @@ use super::{ReadError, Reader, STAND_INS};
 use crate::diagnostic::Diagnostic;
 use crate::source::{Node, Step, Value};
 
-/// After so many errors the rest is left for the next time.
+/// The maximum number of reported errors.
 const MAX_ERRORS: usize = 60;
 
-/// How often the tree is read in all. Stand-ins are tried one after the other, so it is more than the errors.
+/// The maximum number of attempts to read the tree. Each stand-in needs one, so there are more attempts than errors.
 const MAX_ROUNDS: usize = 400;
 
-/// What could be read, and what could not.
+/// The result of reading a tree.
 pub(crate) struct Reading<T> {
-    /// The value, with stand-ins where the file is wrong. None when too little was left.
+    /// The value, with stand-ins for invalid parts. None if too little was left.
     pub value: Option<T>,
     /// The tree that the value was read from.
     pub tree: Node,
-    /// Where the file is wrong, by path in `tree`.
+    /// The paths of invalid parts in `tree`.
     pub damage: Vec<Vec<Step>>,
-    /// What is wrong, in the order in which it was found.
+    /// The errors, in the order of their discovery.
     pub errors: Vec<Diagnostic>,
 }
 
-/// Reads a type from a tree, past all errors.
+/// Reads a type from a tree and collects all errors.
 pub(crate) fn read<T: DeserializeOwned>(tree: Node) -> Reading<T> {
     let mut reading = Reading { value: None, tree, damage: Vec::new(), errors: Vec::new() };
     for _ in 0..MAX_ROUNDS {
@@ -46,12 +46,12 @@ pub(crate) fn read<T: DeserializeOwned>(tree: Node) -> Reading<T> {
 }
 
 impl<T> Reading<T> {
-    /// Writes the error down, unless it follows from an earlier one, and changes the tree so that it does not come
-    /// again. False when nothing can be done.
+    /// Records the error, unless it follows from an earlier one, and changes the tree so that it does not occur again.
+    /// Returns false if that is impossible.
     fn repair(&mut self, error: ReadError) -> bool {
         let mut path = error.path();
         if let Some(hole) = self.hole_on(&path) {
-            // A stand-in did not fit: try the next one, and after the last take out what needs it.
+            // A stand-in was refused. Try the next one. After the last one, remove the map that needs it.
             return self.next_stand_in(hole);
         }
         let missing = error.missing();
@@ -69,7 +69,7 @@ impl<T> Reading<T> {
         }
     }
 
-    /// The path of the stand-in that lies at or above this path.
+    /// The path of the stand-in at or above this path.
     fn hole_on(&mut self, path: &[Step]) -> Option<Vec<Step>> {
         (0..=path.len())
             .map(|len| &path[..len])
@@ -92,7 +92,7 @@ impl<T> Reading<T> {
                 *index += 1;
                 true
             }
-            // The map that needs what has no stand-in goes as a whole.
+            // Without a stand-in, the whole map is removed.
             _ => {
                 let owner = &path[..path.len().saturating_sub(1)];
                 self.damage.push(owner.to_vec());

@@ -1,4 +1,4 @@
-//! Durations of the standard library in output: as text, as scenarios write them. For `#[serde(serialize_with = …)]`.
+//! Serialises durations of the standard library in the notation of scenarios. For `#[serde(serialize_with = …)]`.
 
 use serde::Serializer;
 
@@ -12,7 +12,7 @@ pub fn duration<S: Serializer>(duration: &std::time::Duration, serializer: S) ->
     serializer.collect_str(&Duration::from(*duration))
 }
 
-/// The same where there may be none.
+/// The same for an optional duration.
 ///
 /// # Errors
 /// Those of the serializer.

@@ -1,4 +1,4 @@
-//! Amounts of data and how fast they flow. Both are exact whole numbers: what is written is what is asked for.
+//! Amounts of data and bandwidths, as exact whole numbers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::UnitError;
 
-/// How much data may flow: `1Mbit/s`, `125kB/s`. In whole bits per second, more than zero.
+/// A bandwidth: `1Mbit/s`, `125kB/s`. In whole bits per second, more than zero.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bandwidth(u64);
 
@@ -16,7 +16,7 @@ pub struct Bandwidth(u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Size(u64);
 
-/// The units of a bandwidth, in bits per second. The first that divides a value is the one in which it is shown.
+/// The units of a bandwidth, in bits per second. A value is displayed in the first unit that divides it.
 const BANDWIDTHS: [(&str, u64); 8] = [
     ("Gbit/s", 1_000_000_000),
     ("Mbit/s", 1_000_000),
@@ -28,7 +28,7 @@ const BANDWIDTHS: [(&str, u64); 8] = [
     ("B/s", 8),
 ];
 
-/// The units of a size, in bytes. The first that divides a value is the one in which it is shown.
+/// The units of a size, in bytes. A value is displayed in the first unit that divides it.
 const SIZES: [(&str, u64); 7] = [
     ("GiB", 1 << 30),
     ("GB", 1_000_000_000),
@@ -78,7 +78,7 @@ impl FromStr for Bandwidth {
                 format!("the bandwidth `{trimmed}` has no unit"),
                 format!("write `{number}Mbit/s` for megabits or `{number}MB/s` for megabytes per second"),
             ),
-            // Where tools disagree by a factor of eight, nobody is to guess.
+            // Tools interpret these units with a factor of eight between them, so no guess is made.
             word @ ("bps" | "kbps" | "mbps" | "gbps" | "bits" | "kb/s" | "mb/s" | "gb/s" | "b/s" | "kb" | "mb"
             | "gb") => {
                 let prefix = match word.as_bytes()[0] {
@@ -145,7 +145,7 @@ fn scale(unit: &str, units: &[(&str, u64)]) -> Option<u64> {
     units.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale)
 }
 
-/// A decimal number times a scale, when that is a whole number above zero. In whole numbers all the way: 0.1 of a megabit
+/// A decimal number times a scale, if the product is a whole number above zero. It uses integers only: 0.1 of a megabit
 /// is exactly 100,000.
 fn whole(number: &str, scale: u64) -> Option<u64> {
     let (before, after) = number.split_once('.').unwrap_or((number, "0"));

@@ -1,4 +1,4 @@
-//! A length of time with a direction.
+//! A signed duration.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{Duration, UnitError};
 
-/// By how much a clock is wrong: `+10m` forward, `-10m` back.
+/// The shift of a clock: `+10m` forward, `-10m` back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Offset {
     back: bool,
@@ -16,12 +16,12 @@ pub struct Offset {
 }
 
 impl Offset {
-    /// True when the clock is set back.
+    /// True for a shift back.
     pub const fn is_back(self) -> bool {
         self.back
     }
 
-    /// By how much.
+    /// The absolute value.
     pub const fn by(self) -> Duration {
         self.by
     }
@@ -54,6 +54,6 @@ text_quantity!(
     Offset,
     "Offset",
     r"^\s*[+-]?([0-9]+(\.[0-9]+)?\s*(ns|us|µs|ms|s|m|h)\s*)+$",
-    "by how much a clock is wrong, forward (`+10m`) or back (`-10m`)",
+    "the shift of a clock, forward (`+10m`) or back (`-10m`)",
     ["-10m", "+1h"]
 );

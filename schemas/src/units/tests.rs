@@ -1,4 +1,4 @@
-//! Tables of quantities as people write them, with what they mean and what is said about wrong ones.
+//! Tables of quantities with their values, and with the messages for invalid ones.
 
 use super::*;
 

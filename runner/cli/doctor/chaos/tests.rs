@@ -45,7 +45,7 @@ fn daemon_for(runtime: &str) -> Value {
 /// The problems and warnings, with their help.
 fn complaints(facts: &Facts) -> Vec<String> {
     let now = "2026-03-01T12:00:00Z".parse().unwrap();
-    let bad = tell(facts, now).into_iter().filter(|finding| finding.level != Level::Ok);
+    let bad = evaluate(facts, now).into_iter().filter(|finding| finding.level != Level::Ok);
     bad.map(|finding| format!("{} | {}", finding.text, finding.help.unwrap_or_default())).collect()
 }
 
@@ -59,15 +59,15 @@ fn names(facts: &Facts, parts: &[&str]) {
 }
 
 #[test]
-fn a_healthy_installation_has_no_complaints() {
+fn a_healthy_installation_has_no_problems() {
     assert_eq!(complaints(&healthy()), Vec::<String>::new());
     let now = "2026-03-01T12:00:00Z".parse().unwrap();
-    let told: Vec<String> = tell(&healthy(), now).into_iter().map(|finding| finding.text).collect();
-    assert!(told[0].contains("Chaos Mesh 2.8.3 in namespace chaos-mesh"), "{told:?}");
+    let findings: Vec<String> = evaluate(&healthy(), now).into_iter().map(|finding| finding.text).collect();
+    assert!(findings[0].contains("Chaos Mesh 2.8.3 in namespace chaos-mesh"), "{findings:?}");
 }
 
 #[test]
-fn what_is_not_installed_is_told() {
+fn missing_installations_are_reported() {
     names(&Facts::default(), &["not installed", "helm install"]);
     let only_definitions = Facts { installed: Installation::default(), ..healthy() };
     names(&only_definitions, &["its controller does not run", "install Chaos Mesh, or remove"]);
@@ -131,7 +131,7 @@ fn each_reported_failure_has_its_cause_and_its_remedy() {
 }
 
 #[test]
-fn what_hangs_or_fails_already_is_told_with_its_cause() {
+fn hanging_and_failing_resources_are_reported_with_their_cause() {
     let record = |phase: &str, operation: &str, message: &str| {
         json!([{"id": "shop/web-0", "selectorKey": ".", "phase": phase,
             "events": [{"type": "Failed", "operation": operation, "message": message}]}])
@@ -160,7 +160,7 @@ fn what_hangs_or_fails_already_is_told_with_its_cause() {
     names(&Facts { networks: vec![poisoned], ..healthy() }, &["pod web-0", "sch_netem"]);
 }
 
-/// A cluster in which everything is wrong that `doctor` can see, asked through the API.
+/// A cluster with every problem that `doctor` can detect, read through the API.
 #[tokio::test]
 async fn every_cause_is_found_by_reading_the_cluster() {
     _ = rustls::crypto::ring::default_provider().install_default();
@@ -228,7 +228,7 @@ async fn every_cause_is_found_by_reading_the_cluster() {
             }
             "/api/v1/namespaces/shop" => json_answer(200, named("Namespace", "shop").to_string()),
             path if path.contains("selfsubjectaccessreviews") => {
-                // Here everything, elsewhere nothing.
+                // All permissions in this namespace, none in others.
                 let allowed = request.text().contains(r#""namespace":"shop""#);
                 json_answer(201, json!({"kind": "SelfSubjectAccessReview", "status": {"allowed": allowed}}).to_string())
             }
@@ -239,7 +239,7 @@ async fn every_cause_is_found_by_reading_the_cluster() {
         }
     });
     let options = ConnectOptions { kubeconfig_text: Some(kubeconfig), ..ConnectOptions::default() };
-    // The webhook's answer is one that is repeated for a while.
+    // The runner retries this answer of the webhook for some time.
     let cluster = connect(&options).await.unwrap().with_patience(Duration::from_millis(200));
     let found = look(&cluster, "shop").await.unwrap();
     let bad: Vec<String> = found
@@ -258,8 +258,8 @@ async fn every_cause_is_found_by_reading_the_cluster() {
         ("the definition of iochaos is being deleted", "finalizers"),
         ("DNS server (chaos-dns-server) is not installed", "dnsServer.create"),
     ] {
-        let told = bad.iter().any(|text| text.contains(cause) && text.contains(remedy));
-        assert!(told, "`{cause}` with `{remedy}` is not among {bad:#?}");
+        let is_reported = bad.iter().any(|text| text.contains(cause) && text.contains(remedy));
+        assert!(is_reported, "`{cause}` with `{remedy}` is not among {bad:#?}");
     }
     assert_eq!(bad.len(), 9, "{bad:#?}");
 }

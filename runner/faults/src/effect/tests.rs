@@ -168,7 +168,7 @@ fn a_fault_by_chaos_meshs_word_that_nobody_felt_is_told_with_what_may_let_it_pas
         ("netem", "a service mesh, Cilium in place of kube-proxy", "`prove: traffic`"),
         ("partition", "a kernel with nftables only", "`prove: traffic`"),
         ("http", "a port-forward", "`prove: traffic`"),
-        ("dns", "nobody asked for a name", "`prove: traffic`"),
+        ("dns", "resolved no name", "`prove: traffic`"),
         ("stress", "others carry the load", "`prove: traffic`"),
     ] {
         let by_chaos_mesh = || {

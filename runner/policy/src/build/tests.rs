@@ -1,5 +1,4 @@
-//! The builder's policies as they are sent, and its refusals. The property tests in `property` show that they are
-//! exact.
+//! The builder's policies as sent, and its refusals. The property tests in `property` show that the policies are exact.
 
 use serde_json::{Value, json};
 use shakedown_schemas::scenario::{Direction, PortRange};
@@ -119,7 +118,7 @@ fn a_peer_blocked_on_some_ports_keeps_the_others_of_every_protocol() {
 }
 
 #[test]
-fn what_is_blocked_whole_leaves_no_peer_and_no_rule_without_peers() {
+fn a_completely_blocked_peer_leaves_no_rule_without_peers() {
     let everything = Selector::everything();
     let everyone = |namespace: &str| {
         let peer = Peer::Pods {
@@ -140,7 +139,7 @@ fn what_is_blocked_whole_leaves_no_peer_and_no_rule_without_peers() {
 }
 
 #[test]
-fn a_namespace_without_a_label_of_its_own_must_be_given_one() {
+fn a_namespace_without_an_identifying_label_needs_one() {
     let web = block(apps("bus", "nats"), ports(&[]), Direction::Both);
     assert!(built(vec![web], OtherPorts::Ranges).expect("a policy").namespace_labels.is_empty());
     let ops = block(apps("ops", "other"), ports(&[]), Direction::Both);
@@ -152,7 +151,7 @@ fn a_namespace_without_a_label_of_its_own_must_be_given_one() {
 }
 
 #[test]
-fn without_end_port_the_builder_refuses_or_says_what_it_cuts_too() {
+fn without_end_port_the_builder_refuses_or_reports_the_additional_cuts() {
     let nats = || vec![block(apps("bus", "nats"), ports(&["4222"]), Direction::Egress)];
     let error = built(nats(), OtherPorts::Refuse).expect_err("ranges are needed");
     assert!(error.to_string().contains("to block service `nats` on 4222 only"), "{error}");
@@ -175,7 +174,7 @@ fn few_other_ports_are_listed_without_end_port() {
 }
 
 #[test]
-fn what_no_policy_can_do_is_refused_with_the_reason() {
+fn impossible_cuts_are_refused_with_the_reason() {
     let all = || ports(&[]);
     let refused = |peer: Peer| {
         built(vec![block(peer, all(), Direction::Both)], OtherPorts::Ranges).expect_err("impossible").to_string()
@@ -212,7 +211,7 @@ fn a_product_that_is_too_long_is_refused() {
 }
 
 #[test]
-fn unknown_pod_ranges_leave_out_the_peers_addresses_and_say_so() {
+fn with_unknown_pod_ranges_the_peers_addresses_are_excluded_and_reported() {
     let cluster = cluster();
     let facts = Facts {
         cluster: &cluster,
@@ -229,7 +228,7 @@ fn unknown_pod_ranges_leave_out_the_peers_addresses_and_say_so() {
 }
 
 #[test]
-fn nodes_that_only_pods_tell_of_stay_open_inside_a_range_of_pods() {
+fn nodes_known_only_from_pods_stay_open_inside_a_pod_range() {
     let (cluster, pod_cidrs) = (cluster(), [cidr("10.244.0.0/16"), cidr("192.168.0.0/16")]);
     let facts = Facts {
         cluster: &cluster,
@@ -244,7 +243,7 @@ fn nodes_that_only_pods_tell_of_stay_open_inside_a_range_of_pods() {
 }
 
 #[test]
-fn a_sentence_says_what_is_cut_and_what_is_left() {
+fn a_sentence_names_the_cut_and_the_open_links() {
     let cluster = cluster();
     let facts = Facts {
         cluster: &cluster,
@@ -269,7 +268,7 @@ fn a_sentence_says_what_is_cut_and_what_is_left() {
 }
 
 #[test]
-fn a_cut_from_the_clusters_dns_does_not_claim_that_dns_stays() {
+fn a_cut_from_the_clusters_dns_does_not_claim_that_dns_stays_open() {
     let mut dns = pod("ops", "dns", "10.244.0.13", "dns");
     dns.labels.insert("k8s-app".into(), "kube-dns".into());
     let cluster = Cluster::new(vec![dns], [("ops".to_owned(), BTreeMap::new())].into(), &[]);

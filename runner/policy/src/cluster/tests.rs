@@ -20,7 +20,7 @@ fn policy(namespace: &str, name: &str, spec: Value) -> NetworkPolicy {
     serde_json::from_value(json!({"metadata": {"namespace": namespace, "name": name}, "spec": spec})).expect("a policy")
 }
 
-/// shop/web, shop/nats, bus/nats and dns on its node's network; only `bus` and `kube-system` have labels.
+/// shop/web, shop/nats, bus/nats, and dns on its node's network. Only `bus` and `kube-system` have labels.
 fn cluster(policies: &[NetworkPolicy]) -> Cluster {
     let mut dns = pod("kube-system", "dns", "192.168.0.1", json!({"k8s-app": "dns"}));
     dns.host_network = true;
@@ -116,7 +116,7 @@ fn a_namespace_selector_alone_means_all_its_pods_and_with_pods_both_must_hold() 
 }
 
 #[test]
-fn policies_only_ever_add() {
+fn policies_are_additive() {
     let none = policy("shop", "none", json!({"podSelector": {}, "policyTypes": ["Egress"]}));
     let some = policy(
         "shop",
@@ -147,7 +147,7 @@ fn a_connection_needs_both_ends_and_the_reasons_name_them() {
 }
 
 #[test]
-fn ip_blocks_hold_pods_too_and_leave_out_their_exceptions() {
+fn ip_blocks_include_pods_and_exclude_their_exceptions() {
     let block = policy(
         "shop",
         "p",
@@ -190,7 +190,7 @@ fn a_pod_reaches_itself_and_its_node_reaches_it() {
 }
 
 #[test]
-fn ports_are_tcp_unless_they_say_otherwise() {
+fn ports_default_to_tcp() {
     let rule = |ports: Value| {
         [policy("shop", "p", json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": ports}]}))]
     };
@@ -230,7 +230,7 @@ fn missing_peers_mean_all_and_a_peer_without_a_field_means_none() {
 }
 
 #[test]
-fn pods_come_from_the_api_as_they_are_on_the_wire() {
+fn pods_are_read_from_the_wire_format_of_the_api() {
     let object = |phase: &str| -> core::Pod {
         serde_json::from_value(json!({
             "metadata": {"namespace": "shop", "name": "web", "labels": {"app": "web"}},

@@ -22,7 +22,7 @@ impl End {
         }
     }
 
-    /// The pod, when policies can select it.
+    /// The pod, if policies can select it.
     pub(super) fn pod(&self) -> Option<&Pod> {
         match self {
             Self::Pod(pod) if !pod.host_network => Some(pod),
@@ -30,7 +30,7 @@ impl End {
         }
     }
 
-    /// The addresses outside the pod network that it stands for.
+    /// The addresses outside the pod network that it represents.
     pub(super) fn addresses(&self) -> &[IpAddr] {
         match self {
             Self::Pod(pod) if pod.host_network => &pod.ips,
@@ -58,7 +58,7 @@ fn selected(selector: &LabelSelector, labels: &Labels) -> bool {
         })
 }
 
-/// True when `end` is the peer that the scenario means.
+/// True if `end` is the scenario's peer.
 pub(super) fn is_peer(meant: &Meant, end: &End, opened_by_target: bool) -> bool {
     match meant {
         Meant::Labels { namespace, labels, service_ip } => {
@@ -77,12 +77,12 @@ pub(super) fn is_peer(meant: &Meant, end: &End, opened_by_target: bool) -> bool 
     }
 }
 
-/// One block of a partition, with the ends that it is about looked up.
+/// One block of a partition, with its ends looked up.
 #[derive(Clone)]
 pub(super) struct Named {
     pub(super) ports: Vec<PortRange>,
     pub(super) direction: Direction,
-    /// By end: is it a target, a peer that targets connect to, a peer that connects to targets?
+    /// For each end: whether it is a target, a peer that targets connect to, or a peer that connects to targets.
     pub(super) target: Vec<bool>,
     pub(super) peer_to: Vec<bool>,
     pub(super) peer_from: Vec<bool>,
@@ -105,14 +105,14 @@ impl Named {
         named.collect()
     }
 
-    /// True when it names the link from one end to another, by their places.
+    /// True if it includes the link from one end to another, by index.
     pub(super) fn names(&self, from: usize, to: usize, from_own_node: bool, protocol: Protocol, port: u16) -> bool {
         // A policy cannot affect connections from a node to its pods.
         self.names_by(PolicyType::Egress, from, to, protocol, port)
             || (self.names_by(PolicyType::Ingress, from, to, protocol, port) && !from_own_node)
     }
 
-    /// True when it names the link in this direction.
+    /// True if it includes the link in this direction.
     pub(super) fn names_by(&self, way: PolicyType, from: usize, to: usize, protocol: Protocol, port: u16) -> bool {
         let in_range = |range: &PortRange| {
             let same = if range.udp { Protocol::Udp } else { Protocol::Tcp };
@@ -125,7 +125,7 @@ impl Named {
         ends && from != to && (self.ports.is_empty() || self.ports.iter().any(in_range))
     }
 
-    /// True when the targets have a peer to be cut off from.
+    /// True if the targets have a peer.
     pub(super) fn has_peers(&self) -> bool {
         let others = |peers: &[bool]| peers.iter().zip(&self.target).any(|(peer, target)| *peer && !target);
         others(&self.peer_to) && others(&self.peer_from)

@@ -1,4 +1,4 @@
-//! Generated clusters and partitions: small alphabets, so that labels, names and addresses meet often.
+//! Generated clusters and partitions. The alphabets are small, so that labels, names and addresses often coincide.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ pub(super) struct World {
     pods: Vec<PodSpec>,
     dual_stack: bool,
     ranges: Ranges,
-    /// How the plugin reads address blocks: do they match pods?
+    /// Whether the plugin's address blocks match pods.
     pub(super) blocks_match_pods: bool,
     pub(super) standing: Vec<NetworkPolicy>,
     pub(super) parts: Vec<PartSpec>,
@@ -65,7 +65,7 @@ pub(super) struct BlockSpec {
     pub(super) number: u32,
 }
 
-/// A peer in the scenario's words.
+/// A peer, as in a scenario.
 #[derive(Debug, Clone)]
 pub(super) enum Meant {
     Labels { namespace: String, labels: LabelSelector, service_ip: Option<IpAddr> },
@@ -156,8 +156,8 @@ impl World {
         self.pods.iter().enumerate().map(|(number, spec)| self.pod(number, spec)).collect()
     }
 
-    /// One new pod for each that policies can select, with its labels and an address that was never seen; and one in a
-    /// namespace that was never seen.
+    /// One new pod for each pod that policies can select, with the same labels and a new address, and one in a new
+    /// namespace.
     pub(super) fn newcomers(&self) -> Vec<Pod> {
         let mut all: Vec<Pod> = self.pods().into_iter().filter(|pod| !pod.host_network).collect();
         if let Some(first) = all.first().cloned() {
@@ -194,7 +194,7 @@ impl World {
         vec![ip("192.168.0.1"), ip("192.168.0.2")]
     }
 
-    /// The addresses that links go to and come from, besides pods.
+    /// The ends of links other than pods.
     pub(super) fn addresses(&self) -> Vec<IpAddr> {
         let mut all = vec![
             "203.0.113.5",
@@ -242,7 +242,7 @@ fn labels() -> impl Strategy<Value = Labels> {
 }
 
 fn namespace_labels() -> impl Strategy<Value = Vec<Labels>> {
-    // With the label of Kubernetes 1.21, without, or with one that lies.
+    // With the label of Kubernetes 1.21, without it, or with a wrong value.
     let name = prop_oneof![4 => Just(Some(None)), 3 => Just(None), 1 => select(&NAMESPACES[..]).prop_map(|name| Some(Some(name)))];
     let one = (name, option::of(select(&NAMESPACES[..])), option::of(select(&VALUES[..2])));
     vec(one, NAMESPACES.len()).prop_map(|all| {
@@ -322,7 +322,7 @@ fn blocks() -> impl Strategy<Value = BlockSpec> {
 }
 
 fn parts(most: usize) -> impl Strategy<Value = Vec<(usize, u8, Vec<BlockSpec>)>> {
-    // Which pod is a target for sure, which others of its namespace are, and what they lose.
+    // A pod that is always a target, further targets of its namespace, and the links to cut.
     vec((0..5_usize, any::<u8>(), vec(blocks(), 1..=3)), 1..=most)
 }
 
@@ -359,7 +359,7 @@ fn standing() -> impl Strategy<Value = Vec<NetworkPolicy>> {
     })
 }
 
-/// Clusters with up to `most` partitions, and with standing policies or without.
+/// Clusters with up to `most` partitions, with or without standing policies.
 pub(super) fn worlds(most: usize, with_standing: bool) -> impl Strategy<Value = World> {
     let ranges = select(vec![Ranges::Known, Ranges::Known, Ranges::KnownWithNodes, Ranges::Unknown]);
     let standing = if with_standing { standing().boxed() } else { Just(Vec::new()).boxed() };

@@ -17,7 +17,7 @@ fn pod(name: &str, ip: &str, labels: Value) -> Pod {
     }
 }
 
-/// What speaks against cutting shop/web off from shop's `app=nats` in a direction, among these policies.
+/// The conflicts of cutting shop/web off from shop's `app=nats` in a direction, among these policies.
 fn conflicts(direction: Direction, specs: &[Value]) -> Vec<(ConflictKind, PolicyType, String)> {
     let policies: Vec<NetworkPolicy> = specs
         .iter()

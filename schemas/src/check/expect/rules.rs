@@ -1,12 +1,12 @@
-//! Checks that several kinds of expectations share: what they refer to, and whether their limits can be met, can fail and
-//! can be seen.
+//! Checks that several kinds of expectations share: their references, and that their limits can be met, can be missed
+//! and can be observed.
 
 use crate::check::{Findings, selector, unknown};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::scenario::{At, CountLimits, PodSelector};
 use crate::units::short;
 
-/// That limits on what cannot be negative are not, and that something is below the largest.
+/// Checks limits on a value that cannot be negative: none is negative, and `max` is above zero.
 pub(crate) fn range(at: At<'_>, both: [(&str, Option<f64>); 2], what: &str, findings: &mut Findings<'_>) {
     for (key, limit) in both {
         if let Some(limit) = limit.filter(|limit| !limit.is_finite() || *limit < 0.0) {
@@ -21,12 +21,12 @@ pub(crate) fn range(at: At<'_>, both: [(&str, Option<f64>); 2], what: &str, find
     }
 }
 
-/// Limits on a number of things.
+/// Checks limits on a count.
 pub(crate) fn counts(at: At<'_>, limits: CountLimits, findings: &mut Findings<'_>) {
     self::limits(at, limits.min.map(|it| it as f64), limits.max.map(|it| it as f64), findings);
 }
 
-/// That there is a limit, and a value between both.
+/// Checks that there is a limit, and that a value can meet both limits.
 pub(crate) fn limits(at: At<'_>, min: Option<f64>, max: Option<f64>, findings: &mut Findings<'_>) {
     let (path, example) = (at.path, at.kind.facts.limit);
     match (min, max) {
@@ -46,7 +46,7 @@ pub(crate) fn limits(at: At<'_>, min: Option<f64>, max: Option<f64>, findings: &
     }
 }
 
-/// That a limit can be missed.
+/// Reports an expectation that cannot fail.
 pub(crate) fn always(path: &str, findings: &mut Findings<'_>) {
     findings.push(
         path,
@@ -55,7 +55,7 @@ pub(crate) fn always(path: &str, findings: &mut Findings<'_>) {
     );
 }
 
-/// That a phase is there, and comes before the one that refers to it.
+/// Checks that a phase exists, and precedes the phase that refers to it.
 pub(crate) fn earlier(at: At<'_>, name: &str, findings: &mut Findings<'_>) {
     let At { phases, phase: index, .. } = at;
     let path = &at.key("to");
@@ -77,7 +77,7 @@ pub(crate) fn earlier(at: At<'_>, name: &str, findings: &mut Findings<'_>) {
             );
         }
         None => {
-            // A phase whose name is wrong may be the one that is meant.
+            // A phase with an invalid name may be the one that is meant.
             let doubtful = (0..phases.len()).any(|at| findings.map.damaged(&format!("phases[{at}].name")))
                 || findings.map.gone("phases");
             if !doubtful {
@@ -93,7 +93,7 @@ pub(crate) fn earlier(at: At<'_>, name: &str, findings: &mut Findings<'_>) {
     }
 }
 
-/// That it is known which pods are meant.
+/// Checks that the expectation selects pods.
 pub(crate) fn selected(at: At<'_>, selector: Option<&PodSelector>, findings: &mut Findings<'_>) {
     let Some(selector) = selector else {
         if !at.phases.iter().any(|phase| phase.has_faults) {

@@ -1,4 +1,4 @@
-//! Checks of what a load wants back.
+//! Checks of the conditions on answers.
 
 use jsonpath_rust::parser::parse_json_path;
 
@@ -8,10 +8,10 @@ use crate::diagnostic::{Code, Diagnostic, words};
 use crate::pattern;
 use crate::scenario::{Check, JsonCheck};
 
-/// A JSON path longer than this is a mistake, and its parser calls itself for every bracket.
+/// The longest JSONPath, in bytes. A longer one is a mistake, and its parser recurses for every bracket.
 const MAX_PATH: usize = 500;
 
-/// Checks a `check`. Only the answers of models have a `finish_reason`.
+/// Checks a `check`. Only answers of models have a `finish_reason`.
 pub(crate) fn check(path: &str, check: Option<&Check>, is_model: bool, findings: &mut Findings<'_>) {
     let Some(check) = check else { return };
     let path = format!("{path}.check");
@@ -118,7 +118,7 @@ fn json(path: &str, it: &JsonCheck, findings: &mut Findings<'_>) {
     expression(&format!("{path}.matches"), it.matches.as_deref(), findings);
 }
 
-/// Nothing is learnt from an empty text.
+/// Refuses an empty text, which every text contains.
 fn some_text(path: &str, text: Option<&str>, what: &str, findings: &mut Findings<'_>) {
     if text == Some("") {
         findings.push(

@@ -1,11 +1,11 @@
-//! Which characters the parts of a request have.
+//! The characters that the parts of a request may contain.
 
-/// What RFC 9110 calls a token: methods and the names of headers.
+/// True for a token of RFC 9110: a method or the name of a header.
 pub(super) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
-/// True for a character that a path or a query has.
+/// True for a character of a path or a query.
 pub(super) fn is_of_path(character: char) -> bool {
     !(character.is_whitespace() || character.is_control() || character == '#')
 }

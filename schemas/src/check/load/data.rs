@@ -1,4 +1,4 @@
-//! Checks of data of each request: that the feeder's table can be read, and that what is taken from it is there and fits.
+//! Checks of request data: the feeder's table can be read, and the requests use columns that exist and fit.
 
 use super::characters::is_of_path;
 use crate::check::Findings;
@@ -6,7 +6,7 @@ use crate::diagnostic::{Code, Diagnostic, suggestion};
 use crate::scenario::{Data, Feeder, Filter, RequestText, Source};
 use crate::tables::{Table, plain};
 
-/// Where data stands in a request.
+/// The part of a request that contains data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     Path,
@@ -23,7 +23,7 @@ pub(crate) struct Rows {
 
 enum Rowed {
     None,
-    /// It cannot be read, which was said.
+    /// It cannot be read, which was reported.
     Broken,
     Table(Table),
 }
@@ -53,7 +53,7 @@ impl Rows {
         Self { path, table, is_used: false }
     }
 
-    /// Checks the data that stands in a text.
+    /// Checks the request data in a text.
     pub(crate) fn check(&mut self, path: &str, text: &RequestText, place: Place, findings: &mut Findings<'_>) {
         for data in text.data() {
             let Source::Column(column) = &data.source else { continue };
@@ -75,14 +75,14 @@ impl Rows {
         }
     }
 
-    /// Says that nobody uses the table.
+    /// Warns about a table that no request uses.
     pub(super) fn finish(self, findings: &mut Findings<'_>) {
         let load = self.path.trim_end_matches(".feeder");
         if !self.is_used && matches!(self.table, Rowed::Table(_)) && !findings.map.damaged(load) {
             findings.push_at_key(
                 &self.path,
                 Diagnostic::warning(Code::RequestData, "the requests do not use this table")
-                    .help("write such as `{{ row.column }}` in the path, a header or the body"),
+                    .help("write `{{ row.column }}` in the path, a header or the body"),
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Checks of what a load sends over HTTP: methods, paths, headers and bodies.
+//! Checks of HTTP requests: methods, paths, headers and bodies.
 
 use indexmap::IndexMap;
 
@@ -9,7 +9,7 @@ use crate::check::{Findings, name};
 use crate::diagnostic::{Code, Diagnostic, words};
 use crate::scenario::{Check, Http, HttpRequest, RequestText};
 
-/// A weight beyond this is a typing error.
+/// The largest weight. A larger one is a typing error.
 const MAX_WEIGHT: u32 = 1_000_000;
 
 pub(crate) fn http(path: &str, http: &Http, rows: &mut Rows, findings: &mut Findings<'_>) {
@@ -132,7 +132,7 @@ fn target(path: &str, target: &RequestText, findings: &mut Findings<'_>) {
     }
 }
 
-/// Bodies are looked at as they come: what is asked of the text of one must not be asked of a compressed one.
+/// Refuses headers that allow a compressed answer when the body is searched: bodies are not decompressed.
 pub(crate) fn plain_answers(path: &str, headers: &IndexMap<String, RequestText>, findings: &mut Findings<'_>) {
     for (name, value) in headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("accept-encoding")) {
         let text: String = value.texts().collect();
@@ -142,7 +142,7 @@ pub(crate) fn plain_answers(path: &str, headers: &IndexMap<String, RequestText>,
             findings.push(
                 &format!("{path}.headers.{name}"),
                 Diagnostic::error(Code::AnswerCheck, message)
-                    .help(format!("write `{name}: identity`, or leave the header out: bodies are not decompressed")),
+                    .help(format!("write `{name}: identity`, or remove the header: bodies are not decompressed")),
             );
         }
     }

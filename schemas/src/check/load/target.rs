@@ -1,4 +1,4 @@
-//! Checks of where a load sends its requests.
+//! Checks of a load's target.
 
 use crate::check::{Findings, dns_label, is_dns_label};
 use crate::diagnostic::{Code, Diagnostic};
@@ -77,7 +77,7 @@ fn service_address(path: &str, text: &str, findings: &mut Findings<'_>) {
     }
 }
 
-/// What to write in place of a variable of the environment, which scenarios do not read.
+/// The help for an environment variable, which scenarios do not read.
 fn of_shell(text: &str) -> Option<String> {
     let (before, behind) = text.split_once("${")?;
     let (name, rest) = behind.split_once('}')?;
@@ -109,7 +109,7 @@ pub(crate) fn url_address(path: &str, text: &str, findings: &mut Findings<'_>) {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host_port = authority.rsplit('@').next().unwrap_or_default();
     let (host, port) = match host_port.strip_prefix('[') {
-        // An IPv6 address stands in brackets.
+        // An IPv6 address is in brackets.
         Some(rest) => match rest.split_once(']') {
             Some((address, port)) if address.parse::<std::net::Ipv6Addr>().is_ok() => (address, port.strip_prefix(':')),
             _ => ("", None),

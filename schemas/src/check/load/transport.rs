@@ -1,10 +1,10 @@
-//! Checks of how requests travel.
+//! Checks of the transport of requests.
 
 use crate::check::Findings;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::scenario::{Connections, HttpVersion, Load, TlsOptions};
 
-/// More streams than this on one connection are nobody's.
+/// The largest number of streams on one connection. No server allows more.
 const MAX_STREAMS: u32 = 10_000;
 
 pub(super) fn check(path: &str, load: &Load, findings: &mut Findings<'_>) {

@@ -1,34 +1,34 @@
-//! What a fault must change, so that holding up against it means something.
+//! The effect that a fault must have. Without an effect, a pass under the fault would show nothing.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Errors, Expectation, LatencyRatio, RateRatio, SuccessRate};
 
-/// What the faults of a phase must change in the run's own requests: the word `any`, or a map with one key, what and by
-/// how much. Where it is not so, the phase is `inconclusive`: a fault that nobody noticed shows nothing.
+/// The effect that the faults of a phase must have on the run's own requests: `any`, or a map with one key, the
+/// measure, and its limits. Without that effect the phase is `inconclusive`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// Anything: success rate or latency left the baseline's band, or an interval of theirs lies apart from the
+    /// Any effect: success rate or latency leaves the baseline's band, or an interval of theirs does not overlap the
     /// baseline's.
     Any,
     /// The success rate.
     SuccessRate(SuccessRate),
-    /// A percentile of the latency.
+    /// A percentile of the latency, relative to an earlier phase.
     LatencyRatio(LatencyRatio),
-    /// A percentile of the times to the first token.
+    /// A percentile of the time to the first token, relative to an earlier phase.
     TimeToFirstTokenRatio(LatencyRatio),
-    /// A percentile of the times between tokens.
+    /// A percentile of the time between tokens, relative to an earlier phase.
     InterTokenLatencyRatio(LatencyRatio),
-    /// Successful answers per second.
+    /// Successful answers per second, relative to an earlier phase.
     ThroughputRatio(RateRatio),
-    /// Failures by kind.
+    /// The number of failed requests, by kind of failure.
     Errors(Box<Errors>),
 }
 
 impl Effect {
-    /// The expectation that it amounts to; none for `any`.
+    /// The equivalent expectation. None for `any`.
     pub fn expectation(&self) -> Option<Expectation> {
         match self {
             Self::Any => None,

@@ -16,7 +16,7 @@ pub(super) const ERRORS: ExpectationFacts = ExpectationFacts {
     example: "{any: {max: 10}, timeout: {max: 0}}",
 };
 
-/// The kinds of failures, by their keys.
+/// The keys of all kinds of failure.
 const KINDS: &[&str] = &[
     "any",
     "timeout",
@@ -35,19 +35,19 @@ const KINDS: &[&str] = &[
 ];
 
 expectation! {
-    /// Limits on how many requests failed, for each kind of failure that is named. All of them must hold.
+    /// Limits on the number of failed requests, per kind of failure. All of the limits must hold.
     #[derive(Default)]
     pub struct Errors {
-        /// Requests that failed, however they did.
+        /// All failed requests, of any kind.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub any: Option<CountLimits>,
-        /// No end of the answer within the load's timeout, or still under way when the run was over.
+        /// The answer did not end within the load's timeout, or the request was still in flight when the run ended.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub timeout: Option<CountLimits>,
-        /// No connection: the name, the port, the network or TLS.
+        /// The connection could not be established: DNS, TCP (port or network) or TLS failed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub connection: Option<CountLimits>,
-        /// The connection, or the request's stream on it, ended before there was an answer.
+        /// The connection, or the request's stream on it, closed before there was an answer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub reset: Option<CountLimits>,
         /// A status from 400 to 499 that does not count as success.
@@ -56,28 +56,30 @@ expectation! {
         /// A status from 500 to 599 that does not count as success.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub http_5xx: Option<CountLimits>,
-        /// A stream without its end mark, a body cut short, or an answer that breaks the protocol.
+        /// A stream without its end mark, a truncated body, or an answer that violates the protocol.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub broken_stream: Option<CountLimits>,
-        /// A stream that brought no token for as long as the load's `stall_after`.
+        /// A stream that brought no token for the time of the load's `stall_after`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub stalled: Option<CountLimits>,
-        /// An answer that carries the API's error object.
+        /// An answer with the API's error object.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub api_error: Option<CountLimits>,
         /// An answer that fails the request's `check`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub check: Option<CountLimits>,
-        /// Due, and never sent, for whichever of the three reasons that follow. The load generator's limits, not the service.
+        /// Due but never sent: the sum of the three kinds below. The cause is a limit of the load generator, not the
+        /// service.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub not_sent: Option<CountLimits>,
-        /// Due, and never sent, because `max_in_flight` requests were under way until its timeout, or the run, was over.
+        /// Due but never sent: `max_in_flight` requests were in flight until the request timed out or the run ended.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub not_sent_limit: Option<CountLimits>,
-        /// Due, and never sent, because the machine could open no further connection: it ran out of file descriptors or ports.
+        /// Due but never sent: the machine could not open another connection, because it ran out of file descriptors or
+        /// ports.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub not_sent_connections: Option<CountLimits>,
-        /// Due, and never sent, because the load generator had too little processor time to come to it.
+        /// Due but never sent: the load generator did not get enough CPU time.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub not_sent_late: Option<CountLimits>,
     }
@@ -85,7 +87,7 @@ expectation! {
 }
 
 impl Errors {
-    /// The kinds that have limits, by name, in the order of this type.
+    /// The kinds that have limits, by key, in the order of the fields.
     pub fn kinds(&self) -> Vec<(&'static str, CountLimits)> {
         let all = [
             ("any", self.any),

@@ -1,4 +1,4 @@
-//! `goodput`: the share of requests that succeeded and were quick enough in every respect.
+//! `goodput`: the share of requests that succeeded within all latency bounds.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,11 +20,11 @@ pub(super) const GOODPUT: ExpectationFacts = ExpectationFacts {
 };
 
 expectation! {
-    /// Limits on the share of requests that succeeded and met every bound of `of`, of all that were due. The baseline's share
-    /// is shown as well.
+    /// Limits on the share of all due requests that succeeded and met every bound of `of`. Reports show the baseline's
+    /// share as well.
     #[derive(Default)]
     pub struct Goodput {
-        /// What a request must meet, each bound inclusive.
+        /// The bounds that a request must meet. Each is inclusive.
         pub of: GoodputBounds,
         /// At least this share.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,39 +32,40 @@ expectation! {
         /// At most this share.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub max: Option<Percent>,
-        /// The earlier phase whose share this one is divided by. The ratio is shown and decides nothing. Default: the last
-        /// phase before the first fault.
+        /// The earlier phase to compare with. Reports show the ratio of the two shares. It does not affect the verdict.
+        /// Default: the last phase before the first fault.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = ["baseline"]))]
         pub to: Option<String>,
     }
     sampled {
-        /// How many requests the answer needs at least. Default: as many as the question takes, see the judge's rules; with
-        /// fewer the answer is `inconclusive`.
+        /// The minimum number of requests. With fewer, the verdict is `inconclusive`. Default: as many as the limits
+        /// require, by the judge's rules.
     },
     load,
 }
 
-/// What a request must meet: at least one bound.
+/// The bounds that a request must meet, at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GoodputBounds {
-    /// From the moment when it was due to its last byte.
+    /// The longest time from due to the last byte.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["10s"]))]
     pub latency: Option<Duration>,
-    /// Streams: from the moment when it was due to its first token. An answer without a token does not meet it.
+    /// Streams: the longest time from due to the first token. An answer without a token does not meet it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["500ms"]))]
     pub time_to_first_token: Option<Duration>,
-    /// Streams: from its first token to its last, divided by the tokens after the first. An answer with one token meets it.
+    /// Streams: the longest mean time between tokens: from the first token to the last, divided by the number of tokens
+    /// after the first. An answer with one token meets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["50ms"]))]
     pub inter_token_latency_mean: Option<Duration>,
 }
 
 impl GoodputBounds {
-    /// Its bounds that are given, by name, in the order of this type.
+    /// The given bounds, by key, in the order of the fields.
     pub fn all(&self) -> Vec<(&'static str, Duration)> {
         let all = [
             ("latency", self.latency),
@@ -74,7 +75,7 @@ impl GoodputBounds {
         all.into_iter().filter_map(|(name, bound)| Some((name, bound?))).collect()
     }
 
-    /// True when only streams have what it bounds.
+    /// True if a bound applies only to streams.
     pub const fn is_of_streams(&self) -> bool {
         self.time_to_first_token.is_some() || self.inter_token_latency_mean.is_some()
     }
@@ -100,7 +101,7 @@ impl ExpectationKind for Goodput {
         if bounds.is_empty() {
             findings.push(
                 &at.key("of"),
-                Diagnostic::error(Code::Limits, "nothing is asked of a request: this is `success_rate`").help(
+                Diagnostic::error(Code::Limits, "`of` has no bound: this is the same as `success_rate`").help(
                     "write `of: {latency: 10s}`, or `time_to_first_token` and `inter_token_latency_mean` of a stream",
                 ),
             );
@@ -108,7 +109,7 @@ impl ExpectationKind for Goodput {
         for (name, _) in bounds.iter().filter(|(_, bound)| bound.is_zero()) {
             findings.push(
                 &at.key(&format!("of.{name}")),
-                Diagnostic::error(Code::ZeroDuration, "no request is done in no time")
+                Diagnostic::error(Code::ZeroDuration, "no request can meet a bound of zero")
                     .help(format!("write `{name}: 1s`")),
             );
         }

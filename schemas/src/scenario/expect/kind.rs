@@ -1,4 +1,4 @@
-//! What makes a kind of expectation: everything about its question that is known before it is answered.
+//! The description of a kind of expectation: everything that is known before a verdict.
 
 use crate::check::Findings;
 use crate::rule::Rule;
@@ -11,60 +11,61 @@ pub struct ExpectationInfo {
     /// Its key in a scenario, such as `latency_ratio`.
     pub name: &'static str,
     pub(super) summary: &'static str,
-    /// The name of its type in the JSON Schema. Kinds that take the same keys share one.
+    /// The name of its type in the JSON Schema. Kinds with the same keys share one.
     pub definition: &'static str,
-    /// What its keys must say together. The program checks the same, with a message.
+    /// Rules on combinations of its keys. `check` enforces the same rules and has the messages.
     pub rules: &'static [Rule],
-    /// What its own file says about it.
+    /// The facts from the kind's own file.
     pub facts: ExpectationFacts,
 }
 
-/// What a kind's own file says about it.
+/// The facts that a kind's own file states.
 #[derive(Debug)]
 pub struct ExpectationFacts {
-    /// What its value is of, for the beginning of a title; empty for the latency and where a title says it otherwise.
+    /// The noun at the beginning of a title, such as `throughput `. Empty for the latency, and for kinds whose title
+    /// has another form.
     pub noun: &'static str,
-    /// Where the answer comes from.
+    /// The source of the data.
     pub about: About,
-    /// Whether its value grows with the number of requests. Then it cannot be asked while some are under way, and a
-    /// comparison of phases depends on their pace.
+    /// True if its value grows with the number of requests. It can then be judged only after all requests have ended,
+    /// and a comparison of phases depends on their pace.
     pub counts_work: bool,
-    /// A limit, for a help.
+    /// A limit, as an example in help texts.
     pub limit: &'static str,
-    /// What follows its key in a complete expectation, as YAML in one line.
+    /// The value of its key in a complete expectation, as one line of YAML.
     pub example: &'static str,
 }
 
-/// What an expectation is about.
+/// The source of an expectation's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum About {
-    /// The run's own requests: it is asked of each load.
+    /// The run's own requests. The expectation is judged per load.
     Requests,
-    /// What the cluster shows of the service, such as its pods: it is asked once.
+    /// The cluster's view of the service, such as its pods. The expectation is judged once.
     Cluster,
-    /// What somewhere else shows of the service, such as Prometheus: it is asked once.
+    /// Another system's view of the service, such as Prometheus. The expectation is judged once.
     Elsewhere,
 }
 
 impl ExpectationInfo {
-    /// What it asks, in a sentence.
+    /// What it measures, in one sentence.
     pub fn summary(&self) -> &'static str {
         self.summary.trim()
     }
 }
 
-/// What an expectation may know of a phase.
+/// The facts about a phase that an expectation's check may use.
 pub(crate) struct PhaseFacts<'s> {
     pub name: &'s str,
     pub duration: Duration,
-    /// Whether it has faults, those included that are taken out because they are wrong.
+    /// True if it has faults, including faults that were removed because they are invalid.
     pub has_faults: bool,
 }
 
-/// Where an expectation is in its scenario.
+/// The position of an expectation in its scenario.
 #[derive(Clone, Copy)]
 pub(crate) struct At<'s> {
-    /// The path of its own map.
+    /// The path of its map.
     pub path: &'s str,
     /// All phases of the scenario.
     pub phases: &'s [PhaseFacts<'s>],
@@ -74,7 +75,7 @@ pub(crate) struct At<'s> {
 }
 
 impl At<'_> {
-    /// How long its phase lasts; none where the file says it wrongly.
+    /// The duration of its phase. None if the value in the file is invalid.
     pub(crate) fn duration(&self, findings: &Findings<'_>) -> Option<Duration> {
         let known = !findings.map.damaged(&format!("phases[{}].duration", self.phase));
         known.then(|| self.phases[self.phase].duration)
@@ -86,30 +87,30 @@ impl At<'_> {
     }
 }
 
-/// What the type of a kind has to provide.
+/// The interface of the type of a kind.
 pub(crate) trait ExpectationKind {
-    /// What its keys must say together.
+    /// Rules on combinations of its keys.
     const RULES: &'static [Rule];
 
-    /// The earlier phase that it compares with, where it names one.
+    /// The earlier phase that it compares with, if it names one.
     fn to(&self) -> Option<&str>;
 
-    /// Checks its limits, and that they can be met, can fail and can be seen.
+    /// Checks its limits: that they can be met, can be missed and can be observed.
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>);
 
-    /// What in it must not reach a report.
+    /// Its secrets, which must not appear in a report.
     fn secrets(&self) -> Vec<Secret>;
 }
 
-/// What several kinds have, and others lack.
+/// Keys that some kinds have and others lack.
 pub(super) trait Shared {
     fn load(&self) -> Option<&str> {
         None
     }
 }
 
-/// The type of a kind: its own fields, and behind them the shared parts that it has. `sampled` is for answers from a sample of
-/// requests; its comment says how many the answer needs.
+/// Defines the type of a kind: its own fields, followed by the shared fields that it has. `sampled` adds the fields of
+/// kinds that are judged from a sample of requests. Its comment documents `min_samples`.
 macro_rules! expectation {
     ($(#[$meta:meta])* pub struct $name:ident { $($own:tt)* } $($parts:tt)*) => {
         expectation!(@ [$(#[$meta])*] $name [$($own)*] [] [] $($parts)*);
@@ -121,7 +122,7 @@ macro_rules! expectation {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             #[schemars(range(min = 1), extend("examples" = [300]))]
             pub min_samples: Option<u64>,
-            /// What is held against the limits: the observed value, or its whole interval. Default `point`.
+            /// What is compared with the limits: the observed value, or its whole interval. Default `point`.
             #[serde(default, skip_serializing_if = "crate::scenario::expect::limits::Decide::is_point")]
             pub decide: $crate::scenario::expect::limits::Decide,
             /// The confidence level of the interval. Default 95%.
@@ -129,7 +130,7 @@ macro_rules! expectation {
             #[schemars(extend("examples" = ["99%"]))]
             pub confidence: Option<$crate::units::Percent>,
         ] [$($get)*] [$($inherent)*
-            /// How its answer follows from a sample of requests.
+            /// How its verdict follows from a sample of requests.
             pub fn sampling(&self) -> $crate::scenario::expect::limits::Sampling {
                 $crate::scenario::expect::limits::Sampling {
                     min_samples: self.min_samples,
@@ -142,7 +143,7 @@ macro_rules! expectation {
     (@ $meta:tt $name:ident [$($fields:tt)*] [$($get:tt)*] $inherent:tt
      load, $($rest:tt)*) => {
         expectation!(@ $meta $name [$($fields)*
-            /// Only this load. Default: each load is asked by itself.
+            /// The load to judge. Default: every load, each separately.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             #[schemars(extend("examples" = ["completions"]))]
             pub load: Option<String>,
@@ -164,18 +165,18 @@ macro_rules! expectation {
     };
 }
 
-/// The list of all kinds: the type of an expectation, and what follows from the list alone.
+/// The list of all kinds. Defines the type of an expectation and everything that follows from the list.
 macro_rules! expectation_kinds {
     ($($(#[doc = $summary:literal])+ $name:literal => $variant:ident($type:ident), $facts:expr;)*) => {
-        /// One check: a map with one key, the kind of expectation. `min` and `max` are both inclusive, and at least one of
-        /// them is given.
+        /// One expectation: a map with one key, its kind. `min` and `max` are inclusive. At least one of them is
+        /// required.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
         pub enum Expectation {
             $($(#[doc = $summary])+ #[serde(rename = $name)] $variant($type),)*
         }
 
         impl Expectation {
-            /// Every kind, in the order of the documents.
+            /// All kinds, in the order of the documentation.
             pub const KINDS: &'static [ExpectationInfo] = &[$(ExpectationInfo {
                 name: $name,
                 summary: concat!($($summary),+),
@@ -184,34 +185,34 @@ macro_rules! expectation_kinds {
                 facts: $facts,
             },)*];
 
-            /// The kind, as it is written in a scenario.
+            /// The key of its kind in a scenario.
             pub const fn kind(&self) -> &'static str {
                 match self { $(Self::$variant(_) => $name,)* }
             }
 
-            /// Its place in the list of kinds.
+            /// Its index in the list of kinds.
             const fn index(&self) -> usize {
-                enum Place { $($variant,)* }
-                match self { $(Self::$variant(_) => Place::$variant as usize,)* }
+                enum Index { $($variant,)* }
+                match self { $(Self::$variant(_) => Index::$variant as usize,)* }
             }
 
-            /// The load that is asked; without it, each of them.
+            /// The load to judge. None for every load.
             pub fn load(&self) -> Option<&str> {
                 match self { $(Self::$variant(it) => Shared::load(it),)* }
             }
 
-            /// The earlier phase that it compares with, where it names one.
+            /// The earlier phase that it compares with, if it names one.
             pub fn to(&self) -> Option<&str> {
                 match self { $(Self::$variant(it) => ExpectationKind::to(it),)* }
             }
 
-            /// Checks it, at the path of its map in a phase.
+            /// Checks the expectation at this path, the path of its map.
             pub(crate) fn check(&self, path: &str, phases: &[PhaseFacts<'_>], phase: usize, findings: &mut Findings<'_>) {
                 let at = At { path, phases, phase, kind: self.info() };
                 match self { $(Self::$variant(it) => ExpectationKind::check(it, at, findings),)* }
             }
 
-            /// What in it must not reach a report.
+            /// Its secrets, which must not appear in a report.
             pub fn secrets(&self) -> Vec<Secret> {
                 match self { $(Self::$variant(it) => ExpectationKind::secrets(it),)* }
             }

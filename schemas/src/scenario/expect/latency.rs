@@ -1,4 +1,4 @@
-//! Percentiles of what requests take, alone and divided by those of an earlier phase.
+//! Percentiles of latencies, absolute and relative to an earlier phase.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::rule::Rule;
 use crate::scenario::Secret;
 use crate::units::{Duration, Percentile, short};
 
-/// Below this, the chance differences between two phases of the same service decide about a ratio of percentiles.
+/// Smaller limits on a ratio of percentiles are within the random differences between two phases of the same service.
 const TIGHT_RATIO: f64 = 1.25;
 
 pub(super) const LATENCY: ExpectationFacts = ExpectationFacts {
@@ -62,16 +62,16 @@ pub(super) const INTER_TOKEN_LATENCY_RATIO: ExpectationFacts = ExpectationFacts 
     example: "{percentile: p95, to: baseline, max: 3}",
 };
 
-/// Which requests a latency is of.
+/// Which requests a latency percentile includes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LatencyOf {
-    /// Every request that was due, with the time until its outcome: a failure counts with the time until it failed, and one
-    /// that was given up with at least the time until then. Failures that were quicker than the percentile are left out:
-    /// they would make a broken service look fast.
+    /// All due requests. A failed request counts with the time until it failed. A request that was given up counts with
+    /// at least the time until then. Failures faster than the percentile are left out: they would make a broken service
+    /// look fast.
     #[default]
     All,
-    /// Only those that succeeded.
+    /// Only successful requests.
     Successes,
 }
 
@@ -85,9 +85,9 @@ impl LatencyOf {
 expectation! {
     /// Limits on a percentile of the latency.
     pub struct Latency {
-        /// Which percentile.
+        /// The percentile.
         pub percentile: Percentile,
-        /// Which requests it is of. Default `all`. Only for `latency` and `latency_ratio`.
+        /// Which requests the percentile includes. Default `all`. Only for `latency` and `latency_ratio`.
         #[serde(default, skip_serializing_if = "LatencyOf::is_all")]
         pub of: LatencyOf,
         /// At least this long.
@@ -98,8 +98,8 @@ expectation! {
         pub max: Option<Duration>,
     }
     sampled {
-        /// How many requests the answer needs at least. Default: as many as the question takes, see the judge's rules; with
-        /// fewer the answer is `inconclusive`.
+        /// The minimum number of requests. With fewer, the verdict is `inconclusive`. Default: as many as the limits
+        /// require, by the judge's rules.
     },
     load,
 }
@@ -114,7 +114,7 @@ impl ExpectationKind for Latency {
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {
         only_of_latency(at, self.of, findings);
         check::limits(at, self.min.map(Duration::as_secs_f64), self.max.map(Duration::as_secs_f64), findings);
-        // The pieces of a stream can come at once; an answer cannot.
+        // The chunks of a stream can arrive at the same moment. An answer takes time.
         if at.kind.facts.noun != INTER_TOKEN_LATENCY.noun && self.max.is_some_and(Duration::is_zero) {
             findings.push(
                 &at.key("max"),
@@ -131,31 +131,31 @@ impl ExpectationKind for Latency {
 expectation! {
     /// Limits on a percentile of the latency, relative to an earlier phase of the same run.
     pub struct LatencyRatio {
-        /// Which percentile.
+        /// The percentile.
         pub percentile: Percentile,
-        /// Which requests it is of. Default `all`. Only for `latency` and `latency_ratio`.
+        /// Which requests the percentile includes. Default `all`. Only for `latency` and `latency_ratio`.
         #[serde(default, skip_serializing_if = "LatencyOf::is_all")]
         pub of: LatencyOf,
         /// The earlier phase to compare with.
         #[schemars(extend("examples" = ["baseline"]))]
         pub to: String,
-        /// At least this many times as long.
+        /// At least this many times the latency of the earlier phase.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(range(min = 0.0), extend("examples" = [1.0]))]
         pub min: Option<f64>,
-        /// At most this many times as long.
+        /// At most this many times the latency of the earlier phase.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(range(min = 0.0), extend("examples" = [3.0]))]
         pub max: Option<f64>,
-        /// A value of this percentile that is good whatever the ratio says, so that a tiny baseline does not fail a run: with
-        /// `or_below: 50ms`, 3 ms after 1 ms passes.
+        /// An absolute value that passes whatever the ratio is, so that a very small baseline does not fail the run.
+        /// With `or_below: 50ms`, 3 ms after 1 ms passes.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = ["50ms"]))]
         pub or_below: Option<Duration>,
     }
     sampled {
-        /// How many requests the answer needs at least. Default: as many as the question takes, see the judge's rules; with
-        /// fewer the answer is `inconclusive`.
+        /// The minimum number of requests. With fewer, the verdict is `inconclusive`. Default: as many as the limits
+        /// require, by the judge's rules.
     },
     load,
 }
@@ -190,11 +190,13 @@ impl ExpectationKind for LatencyRatio {
                 Diagnostic::warning(
                     Code::TightRatio,
                     format!(
-                        "a ratio of percentiles varies by chance: at most {} times asks for very many requests",
+                        "a ratio of percentiles varies by chance: a limit of {} needs very many requests",
                         short(max)
                     ),
                 )
-                .help("with fewer, chance alone may miss it: allow `1.25` or more, or write `decide: interval`"),
+                .help(
+                    "with fewer, chance alone can exceed the limit: allow `1.25` or more, or write `decide: interval`",
+                ),
             );
         }
         check::earlier(at, &self.to, findings);
@@ -205,14 +207,14 @@ impl ExpectationKind for LatencyRatio {
     }
 }
 
-/// That `of` is not asked of tokens: a request without any has no time to its first one.
+/// Refuses `of` for percentiles of tokens: a request without tokens has no time to its first token.
 fn only_of_latency(at: At<'_>, of: LatencyOf, findings: &mut Findings<'_>) {
     // The latency itself has no noun.
     if !of.is_all() && !at.kind.facts.noun.is_empty() {
         findings.push(
             &at.key("of"),
             Diagnostic::error(Code::Limits, "`of` is only for `latency` and `latency_ratio`")
-                .help("leave it out: only requests that brought tokens count here"),
+                .help("remove it: this percentile includes only requests that brought tokens"),
         );
     }
 }

@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 use crate::rule::Rule;
 use crate::units::Percent;
 
-/// What is held against an expectation's limits.
+/// What is compared with an expectation's limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Decide {
-    /// The observed value, once there are enough requests. The interval is printed beside it.
+    /// The observed value, once there are enough requests. Reports print the interval next to it.
     #[default]
     Point,
-    /// The whole interval: it passes when all of it is within the limits, fails when none of it is, and is
-    /// inconclusive in between.
+    /// The whole interval. The expectation passes if all of it is within the limits, fails if none of it is, and is
+    /// inconclusive otherwise.
     Interval,
 }
 
@@ -25,14 +25,14 @@ impl Decide {
     }
 }
 
-/// How an answer follows from a sample of requests, as the scenario says it.
+/// How a verdict follows from a sample of requests, as the scenario specifies it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling {
-    /// How many requests the answer needs at least; without it, as many as the question takes.
+    /// The minimum number of requests. None for as many as the limits require.
     pub min_samples: Option<u64>,
-    /// What is held against the limits.
+    /// What is compared with the limits.
     pub decide: Decide,
-    /// The confidence level of the interval; without it, 95 %.
+    /// The confidence level of the interval. None for 95 %.
     pub confidence: Option<Percent>,
 }
 
@@ -40,11 +40,11 @@ pub struct Sampling {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CountLimits {
-    /// At least so many.
+    /// At least this number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [1]))]
     pub min: Option<u64>,
-    /// At most so many.
+    /// At most this number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [0]))]
     pub max: Option<u64>,

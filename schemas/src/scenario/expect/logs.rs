@@ -1,4 +1,4 @@
-//! `logs`: whether a pattern appears in the logs of some pods.
+//! `logs`: lines in the logs of pods that match a pattern.
 
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
 use super::limits::CountLimits;
@@ -17,23 +17,23 @@ pub(super) const LOGS: ExpectationFacts = ExpectationFacts {
 };
 
 expectation! {
-    /// Limits on how many lines of pods' logs match a pattern during the phase, by the time stamps of the cluster.
+    /// Limits on the number of log lines that match a pattern during the phase, by the cluster's timestamps.
     pub struct Logs {
-        /// A regular expression (the syntax of Rust's `regex`) that a line must match somewhere.
+        /// A regular expression (syntax of Rust's `regex`) that matches anywhere in a line.
         #[schemars(extend("examples" = ["panicked at|FATAL"]))]
         pub matches: String,
-        /// Which pods. Default: those of the selectors of the scenario's faults, all that match.
+        /// The pods. Default: all pods that match the selectors of the scenario's faults.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub select: Option<PodSelector>,
-        /// Only this container of them. Default: all.
+        /// Only this container of each pod. Default: all containers.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = ["worker"]))]
         pub container: Option<String>,
-        /// At least so many lines: with `1`, the pattern appears.
+        /// At least this number of lines. With `1`, the pattern must appear.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = [1]))]
         pub min: Option<u64>,
-        /// At most so many lines: with `0`, the pattern does not appear.
+        /// At most this number of lines. With `0`, the pattern must not appear.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = [0]))]
         pub max: Option<u64>,

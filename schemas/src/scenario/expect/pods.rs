@@ -1,4 +1,4 @@
-//! `pods`: what the cluster shows of some pods.
+//! `pods`: restarts and readiness of pods.
 
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
 use super::limits::CountLimits;
@@ -18,17 +18,17 @@ pub(super) const PODS: ExpectationFacts = ExpectationFacts {
 };
 
 expectation! {
-    /// Limits on what the cluster shows of some pods during the phase. They are looked at once a second.
+    /// Limits on restarts and readiness of pods during the phase. The runner reads the pods once per second.
     #[derive(Default)]
     pub struct Pods {
-        /// Which pods. Default: those of the selectors of the scenario's faults, all that match.
+        /// The pods. Default: all pods that match the selectors of the scenario's faults.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub select: Option<PodSelector>,
-        /// How many times containers of these pods started again during the phase.
+        /// The number of container restarts of these pods during the phase.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub restarts: Option<CountLimits>,
-        /// As many of these pods as were ready before the first fault are ready again at most so long after the phase began
-        /// (or after its faults were in place), and stay so until its end.
+        /// How soon the pods must be ready again, from the start of the phase or from the moment at which its faults
+        /// are in place. As many pods as before the first fault must be ready, and stay ready until the phase's end.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = ["30s"]))]
         pub ready_within: Option<Duration>,

@@ -1,4 +1,4 @@
-//! `prometheus`: what Prometheus says of the phase.
+//! `prometheus`: the value of a Prometheus query.
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -21,35 +21,35 @@ pub(super) const PROMETHEUS: ExpectationFacts = ExpectationFacts {
 };
 
 expectation! {
-    /// Limits on what Prometheus says of the phase, alone or against an earlier phase.
+    /// Limits on the value of a Prometheus query over the phase, absolute or relative to an earlier phase.
     pub struct Prometheus {
         /// The server's URL, without `/api/v1`.
         #[schemars(extend("examples" = ["http://prometheus.monitoring:9090"]))]
         pub url: String,
-        /// The query, in PromQL. Its answer must be one series: aggregate with `sum`, `avg` or `max`.
+        /// The query, in PromQL. It must return one series: aggregate with `sum`, `avg` or `max`.
         #[schemars(extend("examples" = ["sum(rate(http_requests_total{code=~\"5..\"}[30s]))"]))]
         pub query: String,
-        /// How the values of the phase become one. Default `mean`.
+        /// How the values of the phase are combined into one. Default `mean`.
         #[serde(default, skip_serializing_if = "Over::is_mean")]
         pub over: Over,
-        /// The earlier phase to compare with: then the limits are on the ratio of the two values.
+        /// The earlier phase to compare with. The limits then apply to the ratio of the two values.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = ["baseline"]))]
         pub to: Option<String>,
-        /// At least this value, or this many times the earlier phase's.
+        /// At least this value, or at least this many times the value of the earlier phase.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = [0.5]))]
         pub min: Option<f64>,
-        /// At most this value, or this many times the earlier phase's.
+        /// At most this value, or at most this many times the value of the earlier phase.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = [2.0]))]
         pub max: Option<f64>,
-        /// The time between two values of the phase. Default 1s, longer for phases of more than five minutes.
+        /// The time between two values of the phase. Default 1s, longer for phases of more than 5 minutes.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = ["5s"]))]
         pub step: Option<Duration>,
-        /// The share of the phase's values that must be there and be numbers: with fewer the answer is `inconclusive`. NaN
-        /// and infinite values are none. Default 75%.
+        /// The share of the phase's values that must exist and be finite numbers. With fewer, the verdict is
+        /// `inconclusive`. Default 75%.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = ["95%"]))]
         pub min_coverage: Option<Percent>,
@@ -99,18 +99,18 @@ impl ExpectationKind for Prometheus {
     }
 }
 
-/// How the values of a phase become one.
+/// How the values of a phase are combined into one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Over {
-    /// Their mean.
+    /// The mean.
     #[default]
     Mean,
-    /// The largest.
+    /// The maximum.
     Max,
-    /// The smallest.
+    /// The minimum.
     Min,
-    /// The last one: an instant query at the phase's end.
+    /// The last value, by an instant query at the phase's end.
     End,
 }
 
@@ -120,7 +120,7 @@ impl Over {
         matches!(self, Self::Mean)
     }
 
-    /// The way in a word, as a scenario writes it.
+    /// The word for it in a scenario.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Mean => "mean",

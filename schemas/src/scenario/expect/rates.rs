@@ -1,4 +1,4 @@
-//! How much a service gets done in a time, alone and divided by that of an earlier phase.
+//! Work per second, absolute and relative to an earlier phase.
 
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
 use crate::check::Findings;
@@ -31,22 +31,22 @@ pub(super) const THROUGHPUT_RATIO: ExpectationFacts = ExpectationFacts {
 };
 
 expectation! {
-    /// Limits on the tokens that a load's streams bring per second of the phase. Only streams that ended well count, by the
-    /// moment when they were due; the server's own count (`usage`) where it gives one, else one token for each piece.
+    /// Limits on the output tokens of a load's streams per second of the phase. Only successful streams count, in the
+    /// phase in which they were due. The count is the server's own (`usage`) if it sends one; otherwise each chunk
+    /// counts as one token.
     #[derive(Default)]
     pub struct TokenRate {
-        /// At least so many tokens per second.
+        /// At least this many tokens per second.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(range(min = 0.0), extend("examples" = [150.0]))]
         pub min: Option<f64>,
-        /// At most so many tokens per second.
+        /// At most this many tokens per second.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(range(min = 0.0), extend("examples" = [400.0]))]
         pub max: Option<f64>,
     }
     sampled {
-        /// How many requests the answer needs at least. Default: 20; with fewer the
-        /// answer is `inconclusive`.
+        /// The minimum number of requests. With fewer, the verdict is `inconclusive`. Default: 20.
     },
     load,
 }
@@ -69,23 +69,23 @@ impl ExpectationKind for TokenRate {
 }
 
 expectation! {
-    /// Limits on something per second (answers, tokens), relative to an earlier phase of the same run.
+    /// Limits on a rate per second (answers or tokens), relative to an earlier phase of the same run.
     pub struct RateRatio {
         /// The earlier phase to compare with.
         #[schemars(extend("examples" = ["baseline"]))]
         pub to: String,
-        /// At least this many times as much.
+        /// At least this many times the rate of the earlier phase.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(range(min = 0.0), extend("examples" = [0.8]))]
         pub min: Option<f64>,
-        /// At most this many times as much.
+        /// At most this many times the rate of the earlier phase.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(range(min = 0.0), extend("examples" = [1.2]))]
         pub max: Option<f64>,
     }
     sampled {
-        /// How many requests of either phase the answer needs at least. Default: 20; with fewer the
-        /// answer is `inconclusive`.
+        /// The minimum number of requests in each of the two phases. With fewer, the verdict is `inconclusive`.
+        /// Default: 20.
     },
     load,
 }

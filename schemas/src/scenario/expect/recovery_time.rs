@@ -1,4 +1,4 @@
-//! `recovery_time`: how soon the service is as it was before the faults.
+//! `recovery_time`: how soon the service behaves again as it did before the faults.
 
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
 use crate::check::Findings;
@@ -8,7 +8,7 @@ use crate::rule::Rule;
 use crate::scenario::Secret;
 use crate::units::{Duration, Percent, short};
 
-/// The shortest window in which recovery is looked for: shorter ones hold too few requests for a percentile.
+/// The shortest window for detecting recovery. Shorter windows contain too few requests for a percentile.
 const SHORTEST_WINDOW: Duration = Duration::from_millis(250);
 
 pub(super) const RECOVERY_TIME: ExpectationFacts = ExpectationFacts {
@@ -35,13 +35,13 @@ expectation! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = ["baseline"]))]
         pub to: Option<String>,
-        /// The length of the windows that are judged, and so the resolution of the answer. Default 1s.
+        /// The length of the evaluated windows, and so the resolution of the result. Default 1s.
         #[serde(default = "RecoveryTime::default_window")]
         pub window: Duration,
-        /// How much lower than the baseline's success rate a window may be. Default 1%.
+        /// How far a window's success rate may be below the baseline's, in percentage points. Default 1%.
         #[serde(default = "RecoveryTime::default_tolerance")]
         pub tolerance: Percent,
-        /// How many times the baseline's p95 a window's p95 may be. Default 2.
+        /// The largest allowed ratio of a window's p95 to the baseline's p95. Default 2.
         #[serde(default = "RecoveryTime::default_latency_tolerance")]
         #[schemars(range(min = 1.0))]
         pub latency_tolerance: f64,
@@ -102,7 +102,7 @@ impl ExpectationKind for RecoveryTime {
                 Diagnostic::error(
                     Code::RecoveryWindow,
                     format!(
-                        "the service must hold for {}, and its phase lasts {duration}: recovery could never be seen",
+                        "the service must hold for {}, but the phase lasts {duration}: recovery can never be observed",
                         self.hold
                     ),
                 )
@@ -120,7 +120,7 @@ impl ExpectationKind for RecoveryTime {
                         self.hold
                     ),
                 )
-                .help("lengthen the phase: a recovery that is not seen in time counts as none"),
+                .help("lengthen the phase: a recovery that is not observed in time counts as none"),
             );
         }
         if self.window < SHORTEST_WINDOW {
@@ -173,7 +173,7 @@ impl ExpectationKind for RecoveryTime {
     }
 }
 
-/// That there is a fault to recover from, removed before this phase, and a baseline before that fault.
+/// Checks that a fault was undone before this phase, and that a baseline precedes that fault.
 fn after_faults(at: At<'_>, it: &RecoveryTime, findings: &mut Findings<'_>) {
     match at.phases[..at.phase].iter().position(|phase| phase.has_faults) {
         None => findings.push(

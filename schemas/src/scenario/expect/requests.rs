@@ -1,4 +1,4 @@
-//! `requests`: how many requests were due.
+//! `requests`: the number of requests that were due.
 
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
 use super::limits::CountLimits;
@@ -11,14 +11,14 @@ pub(super) const REQUESTS: ExpectationFacts =
     ExpectationFacts { noun: "", about: About::Requests, counts_work: true, limit: "100", example: "{min: 100}" };
 
 expectation! {
-    /// Limits on how many requests were due.
+    /// Limits on the number of requests that were due.
     #[derive(Default)]
     pub struct Requests {
-        /// At least so many.
+        /// At least this number.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = [100]))]
         pub min: Option<u64>,
-        /// At most so many. None at all is inconclusive, unless this is 0.
+        /// At most this number. A phase without requests is inconclusive, unless this limit is 0.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = [10_000]))]
         pub max: Option<u64>,

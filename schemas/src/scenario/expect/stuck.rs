@@ -1,4 +1,4 @@
-//! `stuck`: requests that never come to any end.
+//! `stuck`: requests that never end.
 
 use super::kind::{About, At, ExpectationFacts, ExpectationKind};
 use super::limits::CountLimits;
@@ -18,19 +18,20 @@ pub(super) const STUCK: ExpectationFacts = ExpectationFacts {
 };
 
 expectation! {
-    /// Limits on how many requests were stuck: sent, and without any end (an answer, an error, a reset) after `times` their
-    /// timeout, or still under way when the run was over.
+    /// Limits on the number of stuck requests. A request is stuck if it was sent and has no end (an answer, an error or
+    /// a reset) after `times` its timeout, or is still in flight when the run ends.
     pub struct Stuck {
-        /// At least so many.
+        /// At least this number.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = [1]))]
         pub min: Option<u64>,
-        /// At most so many.
+        /// At most this number.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = [0]))]
         pub max: Option<u64>,
-        /// How many times its timeout a request may take to come to any end. With more than 1, requests that timed out (and
-        /// count as such) are listened to for so much longer; in a closed loop their workers wait as long. Default 1.
+        /// After how many timeouts a request without an end is stuck. With more than 1, the runner continues to listen
+        /// to requests that timed out; they count as timeouts all the same. In a closed loop their workers wait as
+        /// long. Default 1.
         #[serde(default = "Stuck::default_times")]
         #[schemars(range(min = 1.0, max = 10.0))]
         pub times: f64,

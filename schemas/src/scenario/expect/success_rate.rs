@@ -22,8 +22,8 @@ expectation! {
         pub max: Option<Percent>,
     }
     sampled {
-        /// How many requests the answer needs at least. Default: as many as the question takes, see the judge's rules; with
-        /// fewer the answer is `inconclusive`.
+        /// The minimum number of requests. With fewer, the verdict is `inconclusive`. Default: as many as the limits
+        /// require, by the judge's rules.
     },
     load,
 }

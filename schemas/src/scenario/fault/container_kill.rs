@@ -1,4 +1,4 @@
-//! `container_kill`: containers that are killed.
+//! `container_kill`: kills containers.
 
 use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox, between};
 use crate::check::Findings;
@@ -6,9 +6,9 @@ use crate::check::inside::{containers, wrong};
 use crate::scenario::Secret;
 
 fault! {
-    /// Kills containers of the target pods once; the kubelet starts them again. Needs Chaos Mesh.
+    /// Kills containers of the target pods once. The kubelet restarts them. Needs Chaos Mesh.
     pub struct ContainerKill {
-        /// The containers, by name.
+        /// The containers to kill, by name.
         #[schemars(length(min = 1), extend("examples" = [["worker"]]))]
         pub containers: Vec<String>,
     }

@@ -1,4 +1,4 @@
-//! `dns`: names that the target pods cannot look up, or look up wrongly.
+//! `dns`: wrong answers to DNS queries.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,20 +9,20 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::scenario::Secret;
 
 fault! {
-    /// Answers the target pods' DNS questions with errors or with random addresses. Applications that keep answers notice
-    /// nothing until they ask again. Needs Chaos Mesh with its DNS server.
+    /// Answers the target pods' DNS queries with errors or random addresses. Applications that cache names notice
+    /// nothing until they resolve them again. Needs Chaos Mesh with its DNS server.
     pub struct DnsFault {
-        /// The names; `*` may stand at the end. Default: all names.
+        /// The affected names. A `*` is allowed at the end. Default: all names.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         #[schemars(extend("examples" = [["models.example.org", "nats.*"]]))]
         pub patterns: Vec<String>,
-        /// What the answers are. Default `error`.
+        /// The answer to affected queries. Default `error`.
         #[serde(default)]
         pub answer: DnsAnswer,
     }
     pods, own, follow, prove {
-        /// `auto` and `applied` believe Chaos Mesh, and the fault is then claimed and not proven; `strict` and `traffic` ask for
-        /// a change in the run's own requests.
+        /// `auto` and `applied` rely on the report of Chaos Mesh: the fault is claimed, not proven. `strict` and
+        /// `traffic` require a change in the run's own requests.
     }, after, lasts,
 }
 
@@ -34,7 +34,7 @@ impl FaultKind for DnsFault {
         not_settings: &[],
         link: between,
         confirmed_by: "",
-        unfelt_because: ", or nobody asked for a name while it stood",
+        unfelt_because: ", or the pods resolved no name while the fault acted",
         example: "{pods: {labels: {app: worker}}, patterns: [\"nats.*\"]}",
     };
 
@@ -44,8 +44,8 @@ impl FaultKind for DnsFault {
             if pattern.is_empty() || star.is_some_and(|at| at + 1 != pattern.len()) {
                 findings.push(
                     &format!("{path}.patterns[{index}]"),
-                    Diagnostic::error(Code::Degradation, format!("`{pattern}` is not a pattern of names"))
-                        .help("write a name, perhaps with one `*` at its end, such as `nats.*`"),
+                    Diagnostic::error(Code::Degradation, format!("`{pattern}` is not a name pattern"))
+                        .help("write a name, optionally with one `*` at its end, such as `nats.*`"),
                 );
             }
         }
@@ -56,7 +56,7 @@ impl FaultKind for DnsFault {
     }
 }
 
-/// What a DNS question gets for an answer.
+/// The answer to an affected DNS query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DnsAnswer {

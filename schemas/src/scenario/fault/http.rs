@@ -1,4 +1,4 @@
-//! `http`: requests to the target pods that fail, are late, or get another status.
+//! `http`: aborts, delays or answers HTTP requests to the target pods.
 
 use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox, between};
 use crate::check::Findings;
@@ -9,34 +9,34 @@ use crate::scenario::Secret;
 use crate::units::Duration;
 
 fault! {
-    /// Acts on the HTTP requests that reach a port of the target pods, through a proxy that Chaos Mesh puts into each pod. At
-    /// least one of `abort`, `delay` and `status`. Only new connections are affected, and none in HTTPS. Needs Chaos Mesh.
+    /// Acts on HTTP requests to a port of the target pods, through a proxy that Chaos Mesh adds to each pod. At least
+    /// one of `abort`, `delay` and `status`. Only new connections are affected, and HTTPS is not. Needs Chaos Mesh.
     pub struct HttpFault {
         /// The port on which the target pods serve.
         #[schemars(range(min = 1), extend("examples" = [8000]))]
         pub port: u16,
-        /// Only requests of this path; `*` stands for anything. Default: all.
+        /// Only requests with this path. `*` matches any text. Default: all paths.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = ["/v1/*"]))]
         pub path: Option<String>,
-        /// Only requests with this method. Default: all.
+        /// Only requests with this method. Default: all methods.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = ["POST"]))]
         pub method: Option<String>,
-        /// Break the connection.
+        /// Abort the connection. Default `false`.
         #[serde(default)]
         pub abort: bool,
-        /// Answer so much later.
+        /// Delay each answer by this time.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub delay: Option<Duration>,
-        /// Answer with this status.
+        /// Answer with this status code.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(range(min = 100, max = 599), extend("examples" = [503]))]
         pub status: Option<u16>,
     }
     pods, own, follow, prove {
-        /// `auto` and `applied` believe Chaos Mesh, and the fault is then claimed and not proven; `strict` and `traffic` ask for
-        /// a change in the run's own requests.
+        /// `auto` and `applied` rely on the report of Chaos Mesh: the fault is claimed, not proven. `strict` and
+        /// `traffic` require a change in the run's own requests.
     }, after, lasts,
 }
 

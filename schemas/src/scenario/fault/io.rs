@@ -1,4 +1,4 @@
-//! `io`: files that are slow or broken.
+//! `io`: slow or failing file operations.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,36 +11,36 @@ use crate::scenario::Secret;
 use crate::units::{Duration, Percent};
 
 fault! {
-    /// Makes the operations on files of a mounted volume slow, or makes them fail. Exactly one of `delay` and `error`. What the
-    /// application was writing may be damaged. Needs Chaos Mesh, on nodes with amd64.
+    /// Delays the file operations on a mounted volume, or makes them fail. Exactly one of `delay` and `error`. Data
+    /// that the application is writing may be damaged. Needs Chaos Mesh, on amd64 nodes.
     pub struct IoFault {
-        /// Where the volume is mounted in the container.
+        /// The path at which the container mounts the volume.
         #[schemars(extend("examples" = ["/data"]))]
         pub volume: String,
-        /// Only files that match this pattern, seen from the root. Default: all of the volume.
+        /// Only files that match this pattern, as an absolute path in the container. Default: all files of the volume.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = ["/data/**/*.log"]))]
         pub path: Option<String>,
-        /// How much longer each operation takes.
+        /// The additional time of each operation.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub delay: Option<Duration>,
-        /// The error with which each operation fails.
+        /// The error that each operation returns.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub error: Option<IoError>,
-        /// The share of operations, in whole percent. Default `100%`.
+        /// The share of affected operations, in whole percent. Default `100%`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub share: Option<Percent>,
-        /// Only these operations. Default: all.
+        /// The affected operations. Default: all operations.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub methods: Vec<IoMethod>,
-        /// The containers, by name. Default: each pod's first.
+        /// The affected containers, by name. Default: the first container of each pod.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         #[schemars(extend("examples" = [["worker"]]))]
         pub containers: Vec<String>,
     }
     pods, own, follow, prove {
-        /// `auto` and `applied` believe Chaos Mesh, and the fault is then claimed and not proven; `strict` and `traffic` ask for
-        /// a change in the run's own requests.
+        /// `auto` and `applied` rely on the report of Chaos Mesh: the fault is claimed, not proven. `strict` and
+        /// `traffic` require a change in the run's own requests.
     }, after, lasts,
 }
 
@@ -64,12 +64,7 @@ impl FaultKind for IoFault {
             }
             (Some(_), Some(_)) => {
                 let path = format!("{path}.error");
-                wrong(
-                    &path,
-                    "an operation can be slow or fail, and this asks for both",
-                    "make them two faults",
-                    findings,
-                );
+                wrong(&path, "`delay` and `error` exclude each other", "write two faults, one with each", findings);
             }
             _ => {}
         }
@@ -101,7 +96,7 @@ impl FaultKind for IoFault {
     }
 }
 
-/// An error of Linux, by its name.
+/// A Linux error, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum IoError {
     /// Operation not permitted.
@@ -134,7 +129,7 @@ pub enum IoError {
 }
 
 impl IoError {
-    /// Its number in Linux.
+    /// Its `errno` in Linux.
     pub const fn number(self) -> u32 {
         match self {
             Self::Perm => 1,
@@ -150,11 +145,11 @@ impl IoError {
     }
 }
 
-/// An operation on a file, as FUSE names it.
+/// A file operation, by its FUSE name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum IoMethod {
-    /// Look up a name in a folder.
+    /// Look up a name in a directory.
     Lookup,
     /// Read attributes.
     Getattr,
@@ -166,7 +161,7 @@ pub enum IoMethod {
     Read,
     /// Write.
     Write,
-    /// Make a file.
+    /// Create a file.
     Create,
     /// Flush.
     Flush,
@@ -176,8 +171,8 @@ pub enum IoMethod {
     Unlink,
     /// Rename.
     Rename,
-    /// Make a folder.
+    /// Create a directory.
     Mkdir,
-    /// List a folder.
+    /// List a directory.
     Readdir,
 }

@@ -1,7 +1,7 @@
-//! What makes a kind of fault: everything about it that is known without a cluster, and the fields that kinds share.
+//! The description of a kind of fault: everything that is known without a cluster, and the fields that kinds share.
 //!
-//! A kind is one file next to this one and one line in the list of [`super::Fault`]. A fact that is missing does not
-//! compile; a fact that nothing can check here (permissions, documents, the sandbox) fails a test.
+//! A kind is one file next to this one and one line in the list of [`super::Fault`]. A missing fact does not compile.
+//! Facts that the compiler cannot check (permissions, documents, the sandbox) fail a test.
 
 use super::terms::Prove;
 use crate::check::Findings;
@@ -14,67 +14,68 @@ use crate::units::Duration;
 pub struct FaultInfo {
     /// Its key in a scenario, such as `pod_kill`.
     pub name: &'static str,
-    /// What it does, in a sentence, as the list has it: with the space before it.
+    /// What it does, in one sentence, as a doc comment: with a leading space.
     pub(super) summary: &'static str,
     /// The name of its type in the JSON Schema.
     pub definition: &'static str,
     /// The keys that it shares with other kinds, such as `pods` and `for`.
     pub shared_keys: &'static [&'static str],
-    /// What its own file says about it.
+    /// The facts from the kind's own file.
     pub facts: FaultFacts,
 }
 
-/// What a kind's own file says about it.
+/// The facts that a kind's own file states.
 #[derive(Debug)]
 pub struct FaultFacts {
-    /// What can carry it out, the preferred mechanism first.
+    /// The engines that can carry it out, the preferred one first.
     pub means: &'static [Means],
-    /// Whether the sandbox models it.
+    /// How far the sandbox models it.
     pub sandbox: Sandbox,
-    /// What its keys must say together. The program checks the same, with a message.
+    /// Rules on combinations of its keys. `check` enforces the same rules and has the messages.
     pub rules: &'static [Rule],
-    /// Keys of its own that name peers, objects or the engine. A report does not list them among its settings.
+    /// Its own keys that name peers, objects or the engine. Reports do not list them as settings.
     pub not_settings: &'static [&'static str],
-    /// The targets and the peers in a report's words.
+    /// The targets and the peers, as text for a report.
     pub link: fn(targets: &str, peers: &str) -> String,
-    /// What confirms it in addition to the status of Chaos Mesh; empty for nothing.
+    /// What confirms it in addition to the status of Chaos Mesh, as the rest of a sentence. Empty for nothing.
     pub confirmed_by: &'static str,
-    /// Why the run's own requests may not show it, apart from a service that tolerates it; empty for nothing.
+    /// Why the run's own requests may not change, apart from a service that tolerates the fault. Empty for no reason.
     pub unfelt_because: &'static str,
-    /// A complete fault of this kind, as YAML in one line: what follows its key.
+    /// The value of its key in a complete fault, as one line of YAML.
     pub example: &'static str,
 }
 
-/// A mechanism that carries out a kind of fault.
+/// An engine that carries out a kind of fault.
 #[derive(Debug)]
 pub enum Means {
-    /// Policies of Kubernetes, which the network plugin enforces.
+    /// NetworkPolicy objects, which the network plugin enforces.
     NetworkPolicy,
-    /// The API of Kubernetes alone.
+    /// The Kubernetes API alone.
     Kubernetes {
-        /// What the account needs in addition to the permissions of every run; one of them where it is a choice.
+        /// Permissions of the account in addition to those of every run. If a key of the fault chooses between them,
+        /// one is enough.
         needs: &'static [Access],
-        /// What the account needs and a list cannot say; empty for nothing.
+        /// Permissions that depend on the fault, in words. Empty for none.
         note: &'static str,
     },
     /// A resource of Chaos Mesh.
     ChaosMesh(ChaosMesh),
 }
 
-/// What a kind of fault takes of Chaos Mesh.
+/// What a kind of fault needs of Chaos Mesh.
 #[derive(Debug)]
 pub struct ChaosMesh {
     /// The plural name of its resource, such as `networkchaos`.
     pub resource: &'static str,
-    /// Whether it acts on links, and so on the pods of peers as well.
+    /// True if it acts on links, and so on the pods of peers as well.
     pub is_link: bool,
-    /// Whether Chaos Mesh's daemon on the node does it; the controller alone otherwise.
+    /// True if the Chaos Mesh daemon on the node acts. False if the controller acts alone.
     pub needs_daemon: bool,
-    /// Whether Chaos Mesh's DNS server takes part.
+    /// True if it needs the DNS server of Chaos Mesh.
     pub needs_dns_server: bool,
 }
 
-/// Something that an account may be allowed to do.
+/// One permission of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Access {
     /// The API group; empty for the core group.
@@ -85,39 +86,39 @@ pub struct Access {
     pub verb: &'static str,
 }
 
-/// Whether the sandbox models a kind of fault.
+/// How far the sandbox models a kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sandbox {
-    /// It does.
+    /// Completely.
     Modelled,
-    /// It does so within limits, which these words name.
+    /// Within these limits, in words.
     Partly(&'static str),
-    /// It does not, for this reason. A plan against the sandbox is refused.
+    /// Not at all, for this reason. The sandbox refuses the plan.
     No(&'static str),
 }
 
 impl FaultInfo {
-    /// What it does, in a sentence.
+    /// What it does, in one sentence.
     pub fn summary(&self) -> &'static str {
         self.summary.trim()
     }
 
-    /// Whether it happens once: nothing is left to undo.
+    /// True if it happens once, so that there is nothing to undo.
     pub fn is_once(&self) -> bool {
         !self.shared_keys.contains(&"for")
     }
 
-    /// Whether only Chaos Mesh itself says that it acts, where Chaos Mesh does it.
+    /// True if Chaos Mesh can carry it out, and only the report of Chaos Mesh shows that it acts.
     pub fn is_claimed(&self) -> bool {
         self.facts.confirmed_by.is_empty() && self.chaos_mesh().is_some_and(|chaos| !chaos.is_link)
     }
 
-    /// Whether a scenario can ask by `prove` what must show that it acts.
+    /// True if it has the key `prove`.
     pub fn has_prove(&self) -> bool {
         self.shared_keys.contains(&"prove")
     }
 
-    /// What it takes of Chaos Mesh, where Chaos Mesh can do it.
+    /// What it needs of Chaos Mesh. None if Chaos Mesh cannot carry it out.
     pub fn chaos_mesh(&self) -> Option<&'static ChaosMesh> {
         self.facts.means.iter().find_map(|means| match means {
             Means::ChaosMesh(chaos) => Some(chaos),
@@ -125,7 +126,7 @@ impl FaultInfo {
         })
     }
 
-    /// Whether a key of a scenario is a setting: neither shared by all kinds, nor the other end, the engine or an object.
+    /// True if a key is a setting: neither shared with other kinds, nor a peer, an engine or an object.
     pub fn is_setting(&self, key: &str) -> bool {
         !self.shared_keys.contains(&key) && !self.facts.not_settings.contains(&key)
     }
@@ -150,30 +151,31 @@ impl Access {
 }
 
 impl ChaosMesh {
-    /// What a fault inside pods takes: a resource of this plural name, and the daemon.
+    /// The needs of a fault inside pods: the resource with this plural name, and the daemon.
     pub(super) const fn inside(resource: &'static str) -> Self {
         Self { resource, is_link: false, needs_daemon: true, needs_dns_server: false }
     }
 }
 
-/// The words for a fault without another meaning of its peers.
+/// The text for most faults: "between" targets and peers.
 pub(super) fn between(targets: &str, peers: &str) -> String {
     format!("between {targets} and {peers}")
 }
 
-/// What the file of a kind has to provide.
+/// The interface of a kind's type.
 pub(crate) trait FaultKind {
-    /// Everything about the kind that is the same for each of its faults.
+    /// The facts that are the same for all faults of the kind.
     const FACTS: FaultFacts;
 
-    /// Checks what no type can: values and combinations of the kind's own keys, at the path of the fault.
+    /// Checks values and combinations of the kind's own keys that a type cannot express. `path` is the path of the
+    /// fault.
     fn check(&self, path: &str, findings: &mut Findings<'_>);
 
-    /// What in it must not reach a report.
+    /// Its secrets, which must not appear in a report.
     fn secrets(&self) -> Vec<Secret>;
 }
 
-/// What faults of all kinds have or lack.
+/// Keys that some kinds have and others lack.
 pub(super) trait Shared {
     fn pods(&self) -> Option<&PodSelector> {
         None
@@ -194,8 +196,8 @@ pub(super) trait Shared {
     }
 }
 
-/// The type of a fault: its own fields, and behind them the shared parts that it has, in their order in the file. `own`
-/// says where its own fields stand among them. A part can have more to say about itself than all kinds have.
+/// Defines the type of a fault: the shared fields that it has, in their order in the file, and its own fields at the
+/// position of `own`. A shared field can have an additional comment.
 macro_rules! fault {
     ($(#[$meta:meta])* pub struct $name:ident { $($own:tt)* } $($parts:tt)*) => {
         fault!(@ [$(#[$meta])*] $name [$($own)*] [] [] [] $($parts)*);
@@ -214,7 +216,8 @@ macro_rules! fault {
     (@ $meta:tt $name:ident $own:tt [$($fields:tt)*] [$($get:tt)*] [$($keys:tt)*]
      optional pods, $($rest:tt)*) => {
         fault!(@ $meta $name $own [$($fields)*
-            /// The pods that it acts on, for the report and for `blast_radius`. The object is not changed by it.
+            /// The pods that the object acts on, for the report and for `blast_radius`. This key does not change the
+            /// object.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub pods: Option<$crate::scenario::PodSelector>,
         ] [$($get)*
@@ -229,7 +232,8 @@ macro_rules! fault {
     (@ $meta:tt $name:ident $own:tt [$($fields:tt)*] [$($get:tt)*] [$($keys:tt)*]
      follow $({ $(#[$more:meta])* })?, $($rest:tt)*) => {
         fault!(@ $meta $name $own [$($fields)*
-            /// Act on the replacement as well when a target is replaced while the fault acts. Default: only report it.
+            /// If a target is replaced during the fault, act on its replacement as well. Default: only report the
+            /// replacement.
             $($(#[$more])*)?
             #[serde(default)]
             pub follow: bool,
@@ -242,7 +246,7 @@ macro_rules! fault {
     (@ $meta:tt $name:ident $own:tt [$($fields:tt)*] [$($get:tt)*] [$($keys:tt)*]
      prove $({ $(#[$more:meta])* })?, $($rest:tt)*) => {
         fault!(@ $meta $name $own [$($fields)*
-            /// What shows that the fault acts, in addition to its engine's report. Default `auto`.
+            /// What must show that the fault acts, in addition to its engine's report. Default `auto`.
             $($(#[$more])*)?
             #[serde(default)]
             pub prove: $crate::scenario::fault::terms::Prove,
@@ -255,7 +259,7 @@ macro_rules! fault {
     (@ $meta:tt $name:ident $own:tt [$($fields:tt)*] [$($get:tt)*] [$($keys:tt)*]
      after, $($rest:tt)*) => {
         fault!(@ $meta $name $own [$($fields)*
-            /// How long after the phase's start the fault is injected. Default: at once.
+            /// The delay from the phase's start to the injection of the fault. Default: none.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub after: Option<$crate::units::Duration>,
         ] [$($get)*
@@ -267,7 +271,7 @@ macro_rules! fault {
     (@ $meta:tt $name:ident $own:tt [$($fields:tt)*] [$($get:tt)*] [$($keys:tt)*]
      lasts, $($rest:tt)*) => {
         fault!(@ $meta $name $own [$($fields)*
-            /// How long the fault lasts. Default: until the phase's end.
+            /// The duration of the fault. Default: until the phase's end.
             #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
             pub lasts: Option<$crate::units::Duration>,
         ] [$($get)*
@@ -290,17 +294,17 @@ macro_rules! fault {
     };
 }
 
-/// The list of all kinds: the type of a fault, and what follows from the list alone.
+/// The list of all kinds. Defines the type of a fault and everything that follows from the list.
 macro_rules! fault_kinds {
     ($($(#[doc = $summary:literal])+ $name:literal => $variant:ident($type:ident),)*) => {
-        /// One thing done to the cluster: a map with one key, the kind of fault.
+        /// One action on the cluster: a map with one key, the kind of fault.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
         pub enum Fault {
             $($(#[doc = $summary])+ #[serde(rename = $name)] $variant($type),)*
         }
 
         impl Fault {
-            /// Every kind, in the order of the documents.
+            /// All kinds, in the order of the documentation.
             pub const KINDS: &'static [FaultInfo] = &[$(FaultInfo {
                 name: $name,
                 summary: concat!($($summary),+),
@@ -309,15 +313,15 @@ macro_rules! fault_kinds {
                 facts: <$type as FaultKind>::FACTS,
             },)*];
 
-            /// The kind, as it is written in a scenario.
+            /// The key of its kind in a scenario.
             pub const fn kind(&self) -> &'static str {
                 match self { $(Self::$variant(_) => $name,)* }
             }
 
-            /// Its place in the list of kinds.
+            /// Its index in the list of kinds.
             const fn index(&self) -> usize {
-                enum Place { $($variant,)* }
-                match self { $(Self::$variant(_) => Place::$variant as usize,)* }
+                enum Index { $($variant,)* }
+                match self { $(Self::$variant(_) => Index::$variant as usize,)* }
             }
 
             fn shared(&self) -> &dyn Shared {
@@ -329,7 +333,7 @@ macro_rules! fault_kinds {
                 match self { $(Self::$variant(it) => FaultKind::check(it, path, findings),)* }
             }
 
-            /// What in it must not reach a report.
+            /// Its secrets, which must not appear in a report.
             pub fn secrets(&self) -> Vec<Secret> {
                 match self { $(Self::$variant(it) => FaultKind::secrets(it),)* }
             }

@@ -1,4 +1,4 @@
-//! `manifest`: any object, with the conditions that say that it acts and that it is gone.
+//! `manifest`: any object, with conditions that show that it acts and that it is gone.
 
 mod check;
 mod condition;
@@ -15,25 +15,25 @@ use crate::scenario::Secret;
 use crate::units::Duration;
 
 fault! {
-    /// Creates any object, waits until conditions say that it is active, and deletes it again: for what has no kind of its
-    /// own here. It is labelled, owned by the fuse and proven gone as everything else.
+    /// Creates any object, waits until its conditions hold, and deletes it again. Use it for faults that have no kind
+    /// of their own. The runner labels the object, gives it to the fuse and confirms its removal, as with every object.
     pub struct Manifest {
-        /// The object, as YAML. Its namespace is the scenario's unless it says otherwise. Without `metadata.name` it gets a
-        /// name of its own in each run.
+        /// The object, as YAML. Without `metadata.namespace` it is created in the scenario's namespace. Without
+        /// `metadata.name` it gets a new name in each run.
         #[schemars(extend("examples" = [{
             "apiVersion": "chaos-mesh.org/v1alpha1",
             "kind": "KernelChaos",
             "spec": {"mode": "all", "selector": {"pods": {"shop": ["web-0"]}}, "failKernRequest": {"failtype": 0}},
         }]))]
         pub object: IndexMap<String, Value>,
-        /// What must hold, all of it, for the fault to count as injected.
+        /// The conditions that must all hold for the fault to count as injected.
         #[schemars(length(min = 1))]
         pub active_when: Vec<Condition>,
-        /// What must hold, all of it, beside the object being gone, for the fault to count as undone. Each names an object
-        /// with `of`.
+        /// The conditions that must all hold, in addition to the object being gone, for the fault to count as undone.
+        /// Each names an object with `of`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub gone_when: Vec<Condition>,
-        /// How long it may take until the conditions hold. Default `60s`.
+        /// The timeout for the conditions. Default `60s`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub within: Option<Duration>,
     }
@@ -61,7 +61,8 @@ impl FaultKind for Manifest {
         check::conditions(path, &self.active_when, &self.gone_when, findings);
         if self.within.is_some_and(Duration::is_zero) {
             let problem =
-                Diagnostic::error(Code::ZeroDuration, "this gives the object no time").help("write `within: 60s`");
+                Diagnostic::error(Code::ZeroDuration, "`within` is zero, so the conditions can never hold in time")
+                    .help("write `within: 60s`");
             findings.push(&format!("{path}.within"), problem);
         }
     }

@@ -1,4 +1,4 @@
-//! `netem`: links that get worse without being cut.
+//! `netem`: degraded links.
 
 use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox, between};
 use super::terms::{Direction, PASSED_BY, Prove};
@@ -9,49 +9,51 @@ use crate::scenario::{Peer, PodSelector, Secret};
 use crate::units::{Bandwidth, Duration, Percent};
 
 fault! {
-    /// Makes the links between the target pods and some peers worse: any combination of loss, delay, duplication,
-    /// corruption, reordering and a limited bandwidth, with at least one of them. Needs Chaos Mesh.
+    /// Degrades the links between the target pods and peers: any combination of loss, delay, duplication, corruption,
+    /// reordering and limited bandwidth. At least one of them is required. Needs Chaos Mesh.
     pub struct Netem {
-        /// The peers at the other end of the links. Without any, everything that the targets send, to whomever.
+        /// The peers at the other end of the links. Default: everything that the targets send, to any destination.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub to: Vec<Peer>,
-        /// Which packets, seen from the target pods: `egress` are those that they send, `ingress` those that they receive.
-        /// Default: `both` for peers that are pods; `egress` without peers, and for addresses outside the cluster, because
-        /// packets can only be shaped where they are sent.
+        /// Which packets are affected, seen from the target pods: `egress` for packets that they send, `ingress` for
+        /// packets that they receive. Default: `both` for peers that are pods; `egress` without peers and for addresses
+        /// outside the cluster, because packets can only be shaped at their sender.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub direction: Option<Direction>,
-        /// The share of packets that get lost, each way. TCP sends them again: what users see is delay.
+        /// The share of packets that are lost, in each direction. TCP retransmits them, so users see delay.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub loss: Option<Percent>,
-        /// How much later packets arrive, each way: a round trip in both directions takes twice as much longer.
+        /// The additional delay of packets, in each direction. With `direction: both`, a round trip takes twice as much
+        /// longer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub delay: Option<Duration>,
-        /// By how much the delay varies around itself. Needs `delay`, and cannot be more than that.
+        /// The variation of the delay, plus or minus. Needs `delay`, and cannot exceed it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub jitter: Option<Duration>,
-        /// How much the fate of a packet depends on that of the one before it, for everything given here. Default `0%`.
+        /// How strongly the fate of a packet depends on the previous packet, for all degradations of this fault.
+        /// Default `0%`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub correlation: Option<Percent>,
         /// The share of packets that arrive twice.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub duplicate: Option<Percent>,
-        /// The share of packets in which one bit is wrong. Checksums make most of them losses.
+        /// The share of packets with one wrong bit. Checksums turn most of them into losses.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub corrupt: Option<Percent>,
-        /// The share of packets that are sent at once and overtake those that are delayed. Needs `delay`.
+        /// The share of packets that are sent at once and overtake delayed packets. Needs `delay`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub reorder: Option<Percent>,
-        /// The most that is let through, each way.
+        /// The bandwidth limit, in each direction.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub bandwidth: Option<Bandwidth>,
-        /// The network interface in the target pods. Default `eth0`.
+        /// The network interface of the target pods. Default `eth0`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(extend("examples" = ["eth0"]))]
         pub device: Option<String>,
     }
     pods, own, follow, prove {
-        /// `traffic` asks for a change in the run's own requests; `auto` and `applied` believe Chaos Mesh. There is no
-        /// witness for this kind.
+        /// `auto` and `applied` rely on the report of Chaos Mesh. `traffic` requires a change in the run's own
+        /// requests. This kind has no witness.
     }, after, lasts,
 }
 
@@ -72,8 +74,8 @@ impl FaultKind for Netem {
         if !self.does_something() && !findings.map.gone(path) {
             let message = match (self.jitter.is_some(), self.reorder.is_some()) {
                 (false, false) => "this degradation has no effect",
-                (true, _) => "jitter varies a delay, and there is none",
-                (false, true) => "reordering needs a delay, and there is none",
+                (true, _) => "`jitter` needs a `delay`, and there is none",
+                (false, true) => "`reorder` needs a `delay`, and there is none",
             };
             findings.push(
                 path,
@@ -87,7 +89,7 @@ impl FaultKind for Netem {
                 if there {
                     findings.push(
                         &key(name),
-                        Diagnostic::error(Code::Degradation, format!("`{name}` changes a delay, and there is none"))
+                        Diagnostic::error(Code::Degradation, format!("`{name}` needs a `delay`, and there is none"))
                             .help("add `delay: 100ms`"),
                     );
                 }
@@ -154,7 +156,7 @@ impl FaultKind for Netem {
                     &format!("{path}.pods"),
                     Diagnostic::error(
                         Code::SelfPartition,
-                        "both ends are the same pods, and Chaos Mesh cannot do that",
+                        "both ends are the same pods, which Chaos Mesh does not support",
                     )
                     .help("select other pods here, or narrow the targets with `count`"),
                 );
@@ -168,7 +170,7 @@ impl FaultKind for Netem {
 }
 
 impl Netem {
-    /// True when it says what becomes worse.
+    /// True if it degrades the links.
     pub const fn does_something(&self) -> bool {
         self.loss.is_some()
             || self.delay.is_some()
@@ -178,7 +180,7 @@ impl Netem {
     }
 }
 
-/// That packets are shaped where they are sent: Chaos Mesh can do that on pods, and only there.
+/// Checks the direction: packets are shaped at their sender, and Chaos Mesh can do that only on pods.
 fn directions(path: &str, netem: &Netem, findings: &mut Findings<'_>) {
     let key = format!("{path}.direction");
     if netem.direction.is_none_or(|direction| direction == Direction::Egress) {

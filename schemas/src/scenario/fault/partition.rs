@@ -1,4 +1,4 @@
-//! `partition`: links that are cut.
+//! `partition`: cuts links.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,19 +10,19 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::scenario::{Peer, PodSelector, Secret};
 
 fault! {
-    /// Cuts the links between the target pods and some peers.
+    /// Cuts the links between the target pods and peers.
     pub struct Partition {
-        /// The peers that the targets lose.
+        /// The peers to cut the targets off from.
         #[schemars(length(min = 1))]
         pub from: Vec<Peer>,
-        /// Which way the links are cut, seen from the target pods. Default `both`.
+        /// Which connections are cut, seen from the target pods. Default `both`.
         #[serde(default)]
         pub direction: Direction,
-        /// How the links are cut. Default `auto`.
+        /// The engine that cuts the links. Default `auto`.
         #[serde(default)]
         pub engine: Engine,
     }
-    pods, own, follow { /// Of several partitions that share a target, one that says so is enough.
+    pods, own, follow { /// If several partitions share a target, one with `follow` is enough.
     }, prove, after, lasts,
 }
 
@@ -93,17 +93,17 @@ impl FaultKind for Partition {
     }
 }
 
-/// How a partition is done.
+/// The engine of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Engine {
-    /// By NetworkPolicy where that cuts exactly what is asked for; by Chaos Mesh, where it is installed, when a standing
-    /// policy would keep the link open, nothing enforces policies, or the network plugin is known to leave established
-    /// connections open. The plan says which, and why.
+    /// NetworkPolicy, if it cuts exactly the links of the fault. Chaos Mesh, if it is installed and an existing policy
+    /// would keep the link open, the cluster does not enforce policies, or the network plugin is known to leave
+    /// established connections open. The plan names the engine and the reason.
     #[default]
     Auto,
-    /// By NetworkPolicy. Needs a network plugin that enforces policies; some leave established connections open.
+    /// NetworkPolicy. Needs a network plugin that enforces policies. Some plugins leave established connections open.
     NetworkPolicy,
-    /// By Chaos Mesh, which drops the packets of every connection, established or not. Needs Chaos Mesh in the cluster.
+    /// Chaos Mesh. It drops the packets of every connection, established or not. Needs Chaos Mesh in the cluster.
     ChaosMesh,
 }

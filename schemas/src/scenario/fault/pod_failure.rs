@@ -1,12 +1,12 @@
-//! `pod_failure`: pods that do not work, and are not deleted.
+//! `pod_failure`: makes pods unavailable without deleting them.
 
 use super::kind::{ChaosMesh, FaultFacts, FaultKind, Means, Sandbox, between};
 use crate::check::Findings;
 use crate::scenario::Secret;
 
 fault! {
-    /// Makes the target pods unusable without deleting them: Chaos Mesh gives their containers an image that does nothing.
-    /// Needs Chaos Mesh.
+    /// Makes the target pods unavailable without deleting them: Chaos Mesh replaces the images of their containers with
+    /// an image that does nothing. Needs Chaos Mesh.
     pub struct PodFailure {
     }
     pods, own, follow, after, lasts,
@@ -15,7 +15,7 @@ fault! {
 impl FaultKind for PodFailure {
     const FACTS: FaultFacts = FaultFacts {
         means: &[Means::ChaosMesh(ChaosMesh {
-            // The controller does that alone.
+            // The controller acts without the daemon.
             needs_daemon: false,
             ..ChaosMesh::inside("podchaos")
         })],

@@ -1,4 +1,4 @@
-//! `pod_kill`: pods that are deleted or evicted.
+//! `pod_kill`: deletes or evicts pods.
 
 use super::kind::{Access, FaultFacts, FaultKind, Means, Sandbox, between};
 use crate::check::Findings;
@@ -7,14 +7,14 @@ use crate::scenario::Secret;
 use crate::units::Duration;
 
 fault! {
-    /// Deletes the target pods once. Their owner makes new ones; pods that no controller owns are refused. Needs nothing but
-    /// Kubernetes.
+    /// Deletes the target pods once. Their controller creates replacements. Pods without a controller are refused.
+    /// Needs only Kubernetes.
     pub struct PodKill {
-        /// Evict the pods and do not delete them: a PodDisruptionBudget that forbids it is respected, and the fault is then
-        /// not injected. Default `false`.
+        /// Evict the pods instead of deleting them. If a PodDisruptionBudget forbids an eviction, the fault is not
+        /// injected. Default `false`.
         #[serde(default)]
         pub evict: bool,
-        /// How long the containers get to end by themselves; `0s` kills them at once. Default: what each pod says of itself.
+        /// The time for the containers to shut down. `0s` kills them at once. Default: the grace period of each pod.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub grace_period: Option<Duration>,
     }

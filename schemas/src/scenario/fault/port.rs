@@ -1,4 +1,4 @@
-//! Ports as people write them.
+//! Ports in the notation of scenarios.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,12 +8,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::units::UnitError;
 
-/// A port, or a range of ports with both ends included: `4222`, `4222-4224`, `53/udp`. TCP unless it says otherwise.
+/// A port or an inclusive range of ports: `4222`, `4222-4224`, `53/udp`. TCP if no protocol is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PortRange {
     /// The first port, 1 to 65535.
     pub first: u16,
-    /// The last port; the same as `first` for a single one.
+    /// The last port. Equal to `first` for a single port.
     pub last: u16,
     /// True for UDP.
     pub udp: bool,
@@ -66,17 +66,17 @@ impl Serialize for PortRange {
     }
 }
 
-/// A port of a peer: numbers, or the name of a port of a `service`.
+/// A port of a peer: a number or a range, or the name of a port of a `service`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PeerPort {
     /// By number.
     Numbers(PortRange),
-    /// By the name that the Service gives it.
+    /// By its name in the Service.
     Name(String),
 }
 
 impl PeerPort {
-    /// The numbers; none for a name.
+    /// The numbers. None for a name.
     pub const fn numbers(&self) -> Option<PortRange> {
         match self {
             Self::Numbers(range) => Some(*range),
@@ -156,8 +156,8 @@ impl JsonSchema for PeerPort {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A port, a range with both ends included, or either with a protocol. TCP unless it says otherwise. \
-                            For a `service` also the name of one of its ports.",
+            "description": "A port or an inclusive range of ports, with an optional protocol (TCP if it is missing). For a `service` \
+                            also the name of one of its ports.",
             "anyOf": [
                 {"type": "integer", "minimum": 1, "maximum": 65535},
                 {"type": "string", "pattern": r"^\s*[0-9]+\s*(-\s*[0-9]+\s*)?(/([tT][cC][pP]|[uU][dD][pP]))?\s*$"},

@@ -1,4 +1,4 @@
-//! `stress`: processor time and memory that something else takes.
+//! `stress`: consumes CPU time and memory.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,23 +11,23 @@ use crate::scenario::Secret;
 use crate::units::{Percent, Size};
 
 fault! {
-    /// Takes processor time, memory or both from the target pods' containers, within their limits. At least one of `cpu` and
-    /// `memory`. Needs Chaos Mesh.
+    /// Consumes CPU time, memory or both in the target pods' containers, within the containers' limits. At least one of
+    /// `cpu` and `memory`. Needs Chaos Mesh.
     pub struct Stress {
-        /// Processor time.
+        /// CPU time to consume.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub cpu: Option<StressCpu>,
-        /// Memory.
+        /// Memory to consume.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub memory: Option<StressMemory>,
-        /// The containers, by name. Default: each pod's first.
+        /// The affected containers, by name. Default: the first container of each pod.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         #[schemars(extend("examples" = [["worker"]]))]
         pub containers: Vec<String>,
     }
     pods, own, follow, prove {
-        /// `auto` and `applied` believe Chaos Mesh, and the fault is then claimed and not proven; `strict` and `traffic` ask for
-        /// a change in the run's own requests.
+        /// `auto` and `applied` rely on the report of Chaos Mesh: the fault is claimed, not proven. `strict` and
+        /// `traffic` require a change in the run's own requests.
     }, after, lasts,
 }
 
@@ -46,7 +46,7 @@ impl FaultKind for Stress {
     fn check(&self, path: &str, findings: &mut Findings<'_>) {
         if self.cpu.is_none() && self.memory.is_none() {
             let help = "write `cpu: {workers: 2}` or `memory: {size: 256MiB}`";
-            wrong(path, "this fault uses neither processor time nor memory", help, findings);
+            wrong(path, "this fault consumes neither CPU time nor memory", help, findings);
         }
         let workers = [
             ("cpu.workers", self.cpu.as_ref().map(|cpu| cpu.workers)),
@@ -54,7 +54,7 @@ impl FaultKind for Stress {
         ];
         for (key, count) in workers {
             if count.is_some_and(|count| !(1..=1024).contains(&count)) {
-                wrong(&format!("{path}.{key}"), "there can be 1 to 1024 workers", "write `workers: 1`", findings);
+                wrong(&format!("{path}.{key}"), "`workers` must be between 1 and 1024", "write `workers: 1`", findings);
             }
         }
         if let Some(load) = self.cpu.as_ref().and_then(|cpu| cpu.load)
@@ -70,8 +70,7 @@ impl FaultKind for Stress {
             wrong(
                 &path,
                 "this size is not divisible by the number of workers",
-                "choose a multiple of the number of \
-                workers",
+                "choose a multiple of the number of workers",
                 findings,
             );
         }
@@ -83,25 +82,25 @@ impl FaultKind for Stress {
     }
 }
 
-/// Processor time to take.
+/// CPU time to consume.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StressCpu {
-    /// How many processes; each takes the given share of one core.
+    /// The number of processes. Each takes the share `load` of one core.
     #[schemars(range(min = 1, max = 1024), extend("examples" = [2]))]
     pub workers: u32,
-    /// The share of a core that each process takes. Default `100%`.
+    /// The share of one core that each process takes. Default `100%`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<Percent>,
 }
 
-/// Memory to take. A container that goes beyond its limit is killed by the kernel.
+/// Memory to consume. The kernel kills a container that exceeds its limit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StressMemory {
-    /// How much in all, shared by the processes.
+    /// The total size, divided among the processes.
     pub size: Size,
-    /// How many processes share it. Default `1`.
+    /// The number of processes. Default `1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1024), extend("examples" = [1]))]
     pub workers: Option<u32>,

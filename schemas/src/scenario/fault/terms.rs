@@ -1,33 +1,33 @@
-//! Words that several kinds of faults share.
+//! Values that several kinds of faults share.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Why the requests may not show rules on a pod's network.
-pub(super) const PASSED_BY: &str = ", or the cluster's network passes its rules by (a service mesh, Cilium in place of kube-proxy, a \
+/// Why rules on a pod's network may not affect the requests.
+pub(super) const PASSED_BY: &str = ", or the cluster's network bypasses its rules (a service mesh, Cilium in place of kube-proxy, a \
                          kernel with nftables only)";
 
-/// Which way a link is acted on, seen from the fault's target pods. A partition means connections, by who opens them; a
-/// `netem` means packets, by who sends them.
+/// Which direction of a link is affected, seen from the fault's target pods. A partition selects connections by the end
+/// that opens them. A `netem` selects packets by their sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// What the targets open.
+    /// Connections that the targets open, or packets that they send.
     Egress,
-    /// What the targets accept.
+    /// Connections that the targets accept, or packets that they receive.
     Ingress,
-    /// Both.
+    /// Both directions.
     #[default]
     Both,
 }
 
 impl Direction {
-    /// True when connections that the targets open are meant.
+    /// True if it includes connections that the targets open.
     pub const fn has_egress(self) -> bool {
         matches!(self, Self::Egress | Self::Both)
     }
 
-    /// True when connections that the targets accept are meant.
+    /// True if it includes connections that the targets accept.
     pub const fn has_ingress(self) -> bool {
         matches!(self, Self::Ingress | Self::Both)
     }
@@ -37,24 +37,24 @@ impl Direction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Prove {
-    /// A witness where an image for it is known and it could connect before; else a change in the run's own requests.
-    /// Without either the scenario is inconclusive, also where this cluster is known to enforce policies.
+    /// A witness, if its image is known and it could connect before the fault. Otherwise a change in the run's own
+    /// requests. Without either, the scenario is inconclusive, even if this cluster is known to enforce policies.
     #[default]
     Auto,
-    /// A witness: a short-lived pod that could connect to the peer before, and cannot now. Needs an image
-    /// (`--witness-image`), and a partition that cuts what the targets open.
+    /// A witness: a short-lived pod that could connect to the peer before the fault and cannot connect during it. Needs
+    /// an image (`--witness-image`), and a partition that cuts connections that the targets open.
     Witness,
-    /// Something that is independent of the engine's own report. A fault that only its engine claims is inconclusive, unless
-    /// the run's own requests change.
+    /// An observation that is independent of the engine's report. A fault that only its engine claims is inconclusive,
+    /// unless the run's own requests change.
     Strict,
-    /// The run's own requests: their success rate or latency leaves the baseline's band while the fault stands.
+    /// The run's own requests: their success rate or latency leaves the baseline's band while the fault acts.
     Traffic,
-    /// Nothing more: that the policy is in place is enough.
+    /// Nothing more. It is enough that the fault's objects are in place.
     Applied,
 }
 
 impl Prove {
-    /// The way in a word, as a scenario writes it.
+    /// The word for it in a scenario.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Auto => "auto",

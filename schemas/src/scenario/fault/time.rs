@@ -1,4 +1,4 @@
-//! `time`: clocks that are wrong.
+//! `time`: wrong clocks.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,21 +10,21 @@ use crate::scenario::Secret;
 use crate::units::Offset;
 
 fault! {
-    /// Sets the clocks that the target pods' processes see forward or back. Needs Chaos Mesh.
+    /// Shifts the clocks that the target pods' processes see. Needs Chaos Mesh.
     pub struct TimeFault {
-        /// By how much: `+10m` forward, `-10m` back.
+        /// The shift of the clocks: `+10m` forward, `-10m` back.
         pub offset: Offset,
-        /// Which clocks. Default `[realtime]`.
+        /// The affected clocks. Default `[realtime]`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub clocks: Vec<Clock>,
-        /// The containers, by name. Default: each pod's first.
+        /// The affected containers, by name. Default: the first container of each pod.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         #[schemars(extend("examples" = [["worker"]]))]
         pub containers: Vec<String>,
     }
     pods, own, follow, prove {
-        /// `auto` and `applied` believe Chaos Mesh, and the fault is then claimed and not proven; `strict` and `traffic` ask for
-        /// a change in the run's own requests.
+        /// `auto` and `applied` rely on the report of Chaos Mesh: the fault is claimed, not proven. `strict` and
+        /// `traffic` require a change in the run's own requests.
     }, after, lasts,
 }
 
@@ -49,15 +49,15 @@ impl FaultKind for TimeFault {
     }
 }
 
-/// A clock of Linux.
+/// A Linux clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Clock {
-    /// The time of day.
+    /// The wall clock.
     Realtime,
-    /// Time since some moment, which never goes back on its own. Timeouts are measured with it.
+    /// Time since an arbitrary start. It never goes back by itself. Timeouts use it.
     Monotonic,
-    /// Like `monotonic`, and counts sleep.
+    /// Like `monotonic`, but it counts time in suspend.
     Boottime,
 }
 

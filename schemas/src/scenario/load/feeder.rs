@@ -1,66 +1,66 @@
-//! Where data of each request comes from.
+//! Sources of request data.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A table of which each request has a row: `{{ row.column }}` stands for its value. After the last row comes the first one
-/// again. The row follows from the request's number and the run's seed alone, so that it is the same in every run with
-/// that seed, however many threads send.
+/// A table of request data. Each request uses one row, and `{{ row.column }}` inserts one of its values. After the last
+/// row the table starts again. The row depends only on the request's number and the run's seed, so it is the same in
+/// every run with that seed, for any number of threads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Feeder {
-    /// The table, relative to the scenario's file: CSV (`.csv`) whose first line names the columns, or JSON Lines
-    /// (`.jsonl`, `.ndjson`) with an object on each line.
+    /// The path of the table, relative to the scenario file: CSV (`.csv`) with column names in the first line, or JSON
+    /// Lines (`.jsonl`, `.ndjson`) with one object per line.
     #[schemars(extend("examples" = ["users.csv"]))]
     pub file: String,
-    /// Which row a request has. Default `sequential`.
+    /// The order of the rows. Default `sequential`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
 }
 
-/// Which of several is chosen for a request.
+/// The order in which requests use rows or prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// One after the other, by the request's number, and from the beginning again after the last.
+    /// One after another, by the request's number. It starts again after the last one.
     Sequential,
-    /// Any, by the request's number and the run's seed.
+    /// Random, from the request's number and the run's seed.
     Random,
 }
 
-/// A set of prompts of which each request has one. The choice follows from the request's number and the run's seed
-/// alone.
+/// A set of prompts. Each request uses one. The choice depends only on the request's number and the run's seed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Prompts {
-    /// The set, relative to the scenario's file: a text with a prompt on each line, or JSON Lines (`.jsonl`, `.ndjson`) of
-    /// objects with `prompt` (a text) or `messages` (of a chat), and `max_tokens` where it is not the load's.
+    /// The path of the set, relative to the scenario file: a text with one prompt per line, or JSON Lines (`.jsonl`,
+    /// `.ndjson`) of objects with `prompt` (a text) or `messages` (a chat), and optionally `max_tokens` in place of the
+    /// load's.
     #[schemars(extend("examples" = ["prompts.jsonl"]))]
     pub file: String,
-    /// Only prompts of so many words. Default: all.
+    /// Only prompts with this number of words. Default: all prompts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub words: Option<WordRange>,
-    /// Which prompt a request has. Default `random`.
+    /// The order of the prompts. Default `random`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
 }
 
-/// A number of words, both limits inclusive: what stands between white space counts.
+/// A number of words, separated by white space. Both limits are inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WordRange {
-    /// At least so many.
+    /// At least this number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [100]))]
     pub min: Option<u32>,
-    /// At most so many.
+    /// At most this number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [500]))]
     pub max: Option<u32>,
 }
 
 impl WordRange {
-    /// Whether a prompt of so many words is meant.
+    /// True if a prompt of this length is within the limits.
     pub fn holds(self, words: usize) -> bool {
         let (min, max) = (self.min.unwrap_or(0) as usize, self.max.map_or(usize::MAX, |max| max as usize));
         (min..=max).contains(&words)

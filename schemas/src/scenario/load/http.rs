@@ -1,4 +1,4 @@
-//! Plain HTTP requests: one, or several with weights.
+//! HTTP requests: a single one, or several with weights.
 
 mod kind;
 
@@ -10,53 +10,53 @@ use super::check::Check;
 use super::reach::Reach;
 use super::text::RequestText;
 
-/// Plain HTTP requests to a service of the cluster or to a URL: exactly one of `service` and `url`. What is sent stands
-/// here, or under `requests` where there are several.
+/// HTTP requests to a service of the cluster or to a URL: exactly one of `service` and `url`. The keys here describe a
+/// single request. Several requests are listed under `requests`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
-    /// A Service of the scenario's namespace and its port (number or name), as `name:port`; `name.namespace:port` for
-    /// another namespace.
+    /// A Service and its port (number or name), as `name:port`. Write `name.namespace:port` for a Service outside the
+    /// scenario's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["shop:80"]))]
     pub service: Option<String>,
-    /// A URL that needs no cluster: the whole address, or what stands before every `path`.
+    /// A URL that needs no cluster: the full URL, or the prefix of every `path`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["http://127.0.0.1:8080"]))]
     pub url: Option<String>,
     /// How a `service` is reached. Default `auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reach: Option<Reach>,
-    /// The request's method. Default `GET`.
+    /// The HTTP method. Default `GET`.
     #[serde(default = "default_method")]
     #[schemars(extend("examples" = ["POST"]))]
     pub method: String,
-    /// The request's path and query, after the path of a `url` that has one. Default: that alone, or `/`.
+    /// The request's path and query, appended to the path of `url`. Default: the path of `url`, or `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["/checkout?step=1", "/items/{{ row.sku | urlencode }}"]))]
     pub path: Option<RequestText>,
-    /// Headers to send, with every request.
+    /// The headers of every request.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     #[schemars(extend("examples" = [{"X-Request-Id": "{{ uuid }}"}]))]
     pub headers: IndexMap<String, RequestText>,
-    /// The request's body. Data of each request can stand in it.
+    /// The request's body. It can contain request data such as `{{ n }}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["{\"amount\": 1, \"order\": {{ n }}}"]))]
     pub body: Option<RequestText>,
-    /// A file that is the request's body, as it is. Relative to the scenario's file.
+    /// The path of a file with the request's body, sent unchanged. Relative to the scenario file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["order.json"]))]
     pub body_file: Option<String>,
-    /// A file with a text that is the request's body, in which data of each request can stand. Relative to the
-    /// scenario's file.
+    /// The path of a text file with the request's body, which can contain request data such as `{{ n }}`. Relative to
+    /// the scenario file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["order.json.tmpl"]))]
     pub body_template: Option<String>,
-    /// What makes an answer a success. Without it, any status from 200 to 299.
+    /// The conditions for a successful answer. Default: a status from 200 to 299.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
-    /// Several requests, of which each time one is chosen by its weight and the run's seed. Then what is sent stands
-    /// here alone, apart from `headers`, which go with all of them, and `check`, which holds for those without their own.
+    /// Several requests. Each time one of them is chosen, by its weight and the run's seed. The method, the path and
+    /// the body then belong here. All requests send `headers`. `check` applies to requests without their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<HttpRequest>,
 }
@@ -65,39 +65,40 @@ pub struct Http {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpRequest {
-    /// Its name, unique in the load: letters, digits, `-`, `_` and `.`. Its counts stand in the result by it.
+    /// The request's name, unique in the load. The result counts requests by this name. Letters, digits, `-`, `_` and
+    /// `.`, at most 100 characters.
     #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), length(max = 100), extend("examples" = ["browse"]))]
     pub name: String,
-    /// How often it is chosen, beside the others. Default 1.
+    /// How often the request is chosen, relative to the others. Default 1.
     #[serde(default = "HttpRequest::default_weight")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub weight: u32,
-    /// The request's method. Default `GET`.
+    /// The HTTP method. Default `GET`.
     #[serde(default = "default_method")]
     #[schemars(extend("examples" = ["POST"]))]
     pub method: String,
-    /// The request's path and query, after the path of a `url` that has one. Default: that alone, or `/`.
+    /// The request's path and query, appended to the path of `url`. Default: the path of `url`, or `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["/checkout?step=1"]))]
     pub path: Option<RequestText>,
-    /// Headers to send, beside those of all requests.
+    /// The headers of this request, in addition to those of all requests.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     #[schemars(extend("examples" = [{"Content-Type": "application/json"}]))]
     pub headers: IndexMap<String, RequestText>,
-    /// The request's body. Data of each request can stand in it.
+    /// The request's body. It can contain request data such as `{{ n }}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["{\"order\": {{ n }}}"]))]
     pub body: Option<RequestText>,
-    /// A file that is the request's body, as it is. Relative to the scenario's file.
+    /// The path of a file with the request's body, sent unchanged. Relative to the scenario file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["order.json"]))]
     pub body_file: Option<String>,
-    /// A file with a text that is the request's body, in which data of each request can stand. Relative to the
-    /// scenario's file.
+    /// The path of a text file with the request's body, which can contain request data such as `{{ n }}`. Relative to
+    /// the scenario file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["order.json.tmpl"]))]
     pub body_template: Option<String>,
-    /// What makes an answer a success. Default: what the load says.
+    /// The conditions for a successful answer. Default: the load's `check`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
 }
@@ -109,7 +110,7 @@ impl HttpRequest {
 }
 
 impl Http {
-    /// The requests that are sent. One that stands alone has no name.
+    /// The requests of the load. A single request has no name.
     pub fn all_requests(&self) -> Vec<HttpRequest> {
         if !self.requests.is_empty() {
             let with_defaults = |request: &HttpRequest| HttpRequest {

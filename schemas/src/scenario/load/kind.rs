@@ -1,4 +1,4 @@
-//! What makes a kind of load: everything about what it sends that is known without a connection.
+//! The description of a kind of load: everything that is known without a connection.
 
 use super::reach::Reach;
 use crate::check::Findings;
@@ -14,30 +14,30 @@ pub struct LoadKindInfo {
     pub(super) summary: &'static str,
     /// The name of its type in the JSON Schema.
     pub definition: &'static str,
-    /// What its own file says about it.
+    /// The facts from the kind's own file.
     pub facts: LoadFacts,
 }
 
-/// What a kind's own file says about it.
+/// The facts that a kind's own file states.
 #[derive(Debug)]
 pub struct LoadFacts {
-    /// Where data of each request can stand, from its own key on: `*` is any key, `[]` any element of a list.
+    /// The paths that may contain request data, below the kind's key. `*` is any key, `[]` any element of a list.
     pub sent: &'static [&'static [&'static str]],
-    /// What its keys must say together. The program checks the same, with a message.
+    /// Rules on combinations of its keys. `check` enforces the same rules and has the messages.
     pub rules: &'static [Rule],
-    /// The least that has to be written, for a help.
+    /// The shortest valid value, for help texts.
     pub hint: &'static str,
-    /// What follows its key in a complete load, as YAML in one line.
+    /// The value of its key in a complete load, as one line of YAML.
     pub example: &'static str,
 }
 
 impl LoadKindInfo {
-    /// What it sends, in a sentence.
+    /// What it sends, in one sentence.
     pub fn summary(&self) -> &'static str {
         self.summary.trim()
     }
 
-    /// Whether data of each request can stand at a path behind the kind's key, with `[]` for elements of lists.
+    /// True if a path below the kind's key may contain request data. `[]` is an element of a list.
     pub(crate) fn is_sent(&self, path: &[&str]) -> bool {
         let same = |pattern: &&[&str]| {
             pattern.len() == path.len() && pattern.iter().zip(path).all(|(one, key)| *one == "*" || one == key)
@@ -46,28 +46,28 @@ impl LoadKindInfo {
     }
 }
 
-/// What the file of a kind has to provide.
+/// The interface of a kind's type.
 pub(crate) trait LoadKind {
-    /// Everything about the kind that is the same for each of its loads.
+    /// The facts that are the same for all loads of the kind.
     const FACTS: LoadFacts;
 
-    /// The service that is called, as `name:port`.
+    /// The target service, as `name:port`.
     fn service(&self) -> Option<&str>;
 
-    /// The base URL that is called.
+    /// The target URL.
     fn url(&self) -> Option<&str>;
 
-    /// How a `service` is reached, where the scenario says so.
+    /// How a `service` is reached, if the scenario specifies it.
     fn reach(&self) -> Option<Reach>;
 
-    /// Checks what no type can, at the path of the kind's key.
+    /// Checks what a type cannot express. `path` is the path of the kind's key.
     fn check(&self, path: &str, rows: &mut Rows, findings: &mut Findings<'_>);
 
-    /// What in it must not reach a report.
+    /// Its secrets, which must not appear in a report.
     fn secrets(&self) -> Vec<Secret>;
 }
 
-/// The list of all kinds, and the type of a load: a key for each kind, and the keys that all kinds share.
+/// The list of all kinds. Defines the type of a load: a key per kind, and the keys that all kinds share.
 macro_rules! load_kinds {
     (
         $(#[$meta:meta])* pub struct Load { $($shared:tt)* }
@@ -92,7 +92,7 @@ macro_rules! load_kinds {
         }
 
         impl Load {
-            /// Every kind, in the order of the documents.
+            /// All kinds, in the order of the documentation.
             pub const KINDS: &'static [LoadKindInfo] = &[$(LoadKindInfo {
                 name: $name,
                 summary: concat!($($summary),+),
@@ -100,10 +100,10 @@ macro_rules! load_kinds {
                 facts: <$type as LoadKind>::FACTS,
             },)*];
 
-            /// The keys of all kinds, exactly one of which a load has.
+            /// A load has exactly one of the kinds' keys.
             pub(crate) const ONE_KIND: Rule = Rule::One(&[$($name),*]);
 
-            /// What it sends, by every kind that it names: a valid load has one.
+            /// What it sends, for every kind that it has. A valid load has one.
             pub fn all_sent(&self) -> Vec<Sent<'_>> {
                 let all = [$(self.$key.as_ref().map(Sent::$variant),)*];
                 all.into_iter().flatten().collect()
@@ -111,7 +111,7 @@ macro_rules! load_kinds {
         }
 
         impl<'l> Sent<'l> {
-            /// The kind, as it is written in a scenario.
+            /// The key of its kind in a scenario.
             pub const fn kind(self) -> &'static str {
                 match self { $(Self::$variant(_) => $name,)* }
             }
@@ -128,13 +128,13 @@ macro_rules! load_kinds {
                 match self { $(Self::$variant(it) => LoadKind::reach(it),)* }
             }
 
-            /// Checks what is sent, and where to.
+            /// Checks what is sent, and the target.
             pub(crate) fn check(self, path: &str, rows: &mut Rows, findings: &mut Findings<'_>) {
                 crate::check::load::target::target(path, self.service(), self.url(), self.reach(), findings);
                 match self { $(Self::$variant(it) => LoadKind::check(it, path, rows, findings),)* }
             }
 
-            /// What in it must not reach a report.
+            /// Its secrets, which must not appear in a report.
             fn secrets(self) -> Vec<Secret> {
                 let own = match self { $(Self::$variant(it) => LoadKind::secrets(it),)* };
                 own.into_iter().chain(self.url().map(|url| Secret::Url(url.to_owned()))).collect()

@@ -1,5 +1,4 @@
-//! How fast requests start: constant, as a ramp or in steps, by an even schedule or by chance; and what a phase
-//! changes of it.
+//! The pace of a load: a constant rate, a ramp or steps; the arrival process; the think time; and changes by a phase.
 
 use std::fmt;
 
@@ -10,57 +9,58 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::units::{Duration, Rate};
 
-/// How fast the requests of an open loop start within a phase. A shape begins anew with each phase, at the moment when
-/// the phase's faults are in place: until then its first rate holds, and after its end its last.
+/// How fast the requests of an open loop start within a phase. A ramp or steps start again with each phase, at the
+/// moment at which the phase's faults are in place. Before that moment the first rate applies, and after the end the
+/// last rate.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Pace {
-    /// The same rate all the time: `20/s`.
+    /// A constant rate: `20/s`.
     Constant(Rate),
-    /// Evenly from one rate to another: `{from: 10/s, to: 200/s}`.
+    /// A linear change from one rate to another: `{from: 10/s, to: 200/s}`.
     Ramp(Ramp),
-    /// One rate after the other: `{steps: [10/s, 50/s, 200/s]}`.
+    /// One rate after another: `{steps: [10/s, 50/s, 200/s]}`.
     Steps(Steps),
 }
 
-/// A rate that changes evenly.
+/// A rate that changes linearly.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ramp {
-    /// The rate at the beginning. `0/s` is allowed.
+    /// The rate at the start. `0/s` is allowed.
     pub from: Rate,
     /// The rate at the end. `0/s` is allowed.
     pub to: Rate,
-    /// How long it takes; then the last rate holds. Default: the phase's duration.
+    /// The duration of the ramp. After it the last rate applies. Default: the phase's duration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over: Option<Duration>,
 }
 
-/// Rates one after the other.
+/// Rates, one after another.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Steps {
     /// The rates, at least two. `0/s` is a pause.
     #[schemars(length(min = 2), extend("examples" = [["10/s", "50/s", "200/s"]]))]
     pub steps: Vec<Rate>,
-    /// How long each of them lasts; the last one lasts until the phase ends. Default: equal parts of the phase's
+    /// The duration of each step. The last step lasts until the phase ends. Default: equal parts of the phase's
     /// duration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub each: Option<Duration>,
 }
 
-/// A stretch of a pace in which the rate changes evenly, or not at all.
+/// A part of a pace in which the rate is constant or changes linearly.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Leg {
-    /// How long it lasts.
+    /// Its duration.
     pub lasts: std::time::Duration,
-    /// The rate at its beginning, per second.
+    /// The rate at its start, per second.
     pub from: f64,
     /// The rate at its end, per second.
     pub to: f64,
 }
 
 impl Pace {
-    /// The legs within a phase of a duration, and the rate that holds after the last of them, per second.
+    /// The legs within a phase of this duration, and the rate after the last of them, per second.
     pub fn legs(&self, duration: Duration) -> (Vec<Leg>, f64) {
         match self {
             Self::Constant(rate) => (Vec::new(), rate.get()),
@@ -83,8 +83,8 @@ impl Pace {
         legs.iter().flat_map(|leg| [leg.from, leg.to]).fold(last, f64::max)
     }
 
-    /// How many requests start within the first so many seconds of a phase of a duration, on average where chance decides.
-    /// Beyond the duration the last rate holds.
+    /// The number of requests that start within the first `seconds` of a phase of this duration: the mean, if arrivals
+    /// are random. After the duration the last rate applies.
     pub fn requests(&self, duration: Duration, seconds: f64) -> f64 {
         let (legs, last) = self.legs(duration);
         let mut left = seconds;
@@ -98,7 +98,7 @@ impl Pace {
         sum + left * last
     }
 
-    /// True when the rate changes within a phase.
+    /// True if the rate changes within a phase.
     pub const fn changes(&self) -> bool {
         !matches!(self, Self::Constant(_))
     }
@@ -130,7 +130,7 @@ impl Serialize for Pace {
     }
 }
 
-/// The keys of both shapes, so that a wrong key is told with the right ones.
+/// The keys of both shapes, so that the error about an unknown key can list all of them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Shape {
@@ -142,7 +142,7 @@ struct Shape {
 }
 
 impl Shape {
-    fn read(self) -> Result<Pace, &'static str> {
+    fn pace(self) -> Result<Pace, &'static str> {
         const FORMS: &str = "write `{from: 10/s, to: 200/s}` or `{steps: [10/s, 50/s, 200/s]}`";
         match self {
             Self { from: Some(from), to: Some(to), over, steps: None, each: None } => {
@@ -170,7 +170,7 @@ impl<'de> Deserialize<'de> for Pace {
                 Rate::deserialize(text.into_deserializer()).map(Pace::Constant)
             }
 
-            // A bare number meets the message about the missing unit.
+            // A bare number gets the error about the missing unit.
             fn visit_u64<E: de::Error>(self, value: u64) -> Result<Pace, E> {
                 self.visit_str(&value.to_string())
             }
@@ -185,7 +185,7 @@ impl<'de> Deserialize<'de> for Pace {
 
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Pace, A::Error> {
                 let shape = Shape::deserialize(MapAccessDeserializer::new(map))?;
-                shape.read().map_err(|help| {
+                shape.pace().map_err(|help| {
                     de::Error::custom(format_args!("a rate that changes is either a ramp or steps\n{help}"))
                 })
             }
@@ -201,7 +201,7 @@ impl JsonSchema for Pace {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "How fast requests start within a phase: a rate, a ramp from one rate to another, or rates one after the other. A shape begins anew with each phase, when its faults are in place.",
+            "description": "How fast requests start within a phase: a rate, a ramp from one rate to another, or steps of rates. Ramps and steps start again with each phase, when its faults are in place.",
             "anyOf": [
                 generator.subschema_for::<Rate>(),
                 generator.subschema_for::<Ramp>(),
@@ -216,24 +216,24 @@ impl JsonSchema for Pace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Arrival {
-    /// At random moments, of which each second, or each whole part of one, has exactly its number: drawn from the run's seed.
-    /// The rate is exact, and the requests never keep step with something else that is periodic.
+    /// At random moments, drawn from the run's seed. Each second, or at higher rates each fraction of a second, has its
+    /// exact number of requests. The rate is exact, and requests do not synchronise with anything else that is
+    /// periodic.
     #[default]
     Jittered,
-    /// Evenly: at 20/s one request every 50 ms.
+    /// At even intervals: at 20/s one request every 50 ms.
     #[serde(alias = "constant")]
     Steady,
-    /// As from very many clients that know nothing of each other: at random moments (a Poisson process), drawn from
-    /// the run's seed.
+    /// At the moments of a Poisson process, drawn from the run's seed, as from many independent clients.
     Poisson,
 }
 
-/// How long a worker of a closed loop waits between an answer and its next request.
+/// The pause of a closed-loop worker between an answer and its next request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ThinkTime {
-    /// Always the same.
+    /// A constant time.
     Constant(Duration),
-    /// At random with this mean (an exponential distribution), drawn from the run's seed.
+    /// Exponentially distributed with this mean, drawn from the run's seed.
     Exponential(Duration),
 }
 
@@ -255,10 +255,10 @@ impl fmt::Display for ThinkTime {
     }
 }
 
-/// The form of a think time that is drawn by chance.
+/// A think time that is exponentially distributed.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct ByChance {
+struct ExponentialTime {
     /// The mean of an exponential distribution.
     exponential: Duration,
 }
@@ -267,7 +267,7 @@ impl Serialize for ThinkTime {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match *self {
             Self::Constant(time) => time.serialize(serializer),
-            Self::Exponential(exponential) => ByChance { exponential }.serialize(serializer),
+            Self::Exponential(exponential) => ExponentialTime { exponential }.serialize(serializer),
         }
     }
 }
@@ -295,7 +295,7 @@ impl<'de> Deserialize<'de> for ThinkTime {
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<ThinkTime, A::Error> {
-                let ByChance { exponential } = ByChance::deserialize(MapAccessDeserializer::new(map))?;
+                let ExponentialTime { exponential } = ExponentialTime::deserialize(MapAccessDeserializer::new(map))?;
                 Ok(ThinkTime::Exponential(exponential))
             }
         }
@@ -310,22 +310,22 @@ impl JsonSchema for ThinkTime {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "How long a worker waits between an answer and its next request: always the same time, or an exponential distribution with this mean.",
-            "anyOf": [generator.subschema_for::<Duration>(), generator.subschema_for::<ByChance>()],
+            "description": "The pause of a worker between an answer and its next request: a constant time, or an exponential distribution with this mean.",
+            "anyOf": [generator.subschema_for::<Duration>(), generator.subschema_for::<ExponentialTime>()],
             "examples": ["500ms", {"exponential": "500ms"}],
         })
     }
 }
 
-/// What a phase changes of a load: `rate` of an open loop, `concurrency` of a closed one. What it does not name stays as
-/// the load has it.
+/// Changes of a phase to a load: `rate` of an open loop, `concurrency` of a closed loop. Other settings stay as they
+/// are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoadChange {
-    /// How fast requests start in this phase. `0/s` sends none.
+    /// The rate at which requests start in this phase. `0/s` sends nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Pace>,
-    /// How many workers there are in this phase. `0` sends nothing.
+    /// The number of workers in this phase. `0` sends nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 100_000), extend("examples" = [50]))]
     pub concurrency: Option<u32>,

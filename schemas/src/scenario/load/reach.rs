@@ -1,17 +1,17 @@
-//! How the requests of a load get to a service.
+//! How the requests of a load reach a service.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How the requests get to a `service`.
+/// How requests reach a `service`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reach {
-    /// Directly where the service's addresses answer from here, else by a port-forward.
+    /// Directly, if the service's addresses are reachable from the runner. Otherwise through a port-forward.
     #[default]
     Auto,
-    /// Directly, or not at all.
+    /// Directly. If that is impossible, the run fails.
     Direct,
-    /// By a port-forward through the API server, which adds latency of its own.
+    /// Through a port-forward by the API server, which adds latency.
     PortForward,
 }

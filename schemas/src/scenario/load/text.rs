@@ -1,7 +1,7 @@
-//! Text of a request in which data of each request can stand: `{{ n }}`, `{{ uuid }}`, `{{ row.column }}`.
+//! Text with request data: `{{ n }}`, `{{ uuid }}`, `{{ row.column }}`.
 //!
-//! It is read once, into parts, so that whoever sends it puts parts together and runs no template engine. What the
-//! scenario's own variables give was put in before; here only data of requests is left.
+//! The text is parsed once into parts. The sender joins the parts and needs no template engine. The scenario's own
+//! variables are rendered before. Only request data is left here.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,13 +11,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::pieces::{Piece, pieces};
 
-/// Text, and where data of each request stands in it.
+/// Text with request data.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RequestText {
     parts: Vec<Part>,
 }
 
-/// A part of such a text.
+/// A part of a request text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// The same for every request.
@@ -26,16 +26,16 @@ pub enum Part {
     Data(Data),
 }
 
-/// Data of one request, and how it is written.
+/// A reference to request data, and its filter.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Data {
-    /// What it is.
+    /// The source of the data.
     pub source: Source,
-    /// How it is written; none for as it is.
+    /// The filter. None to insert the data unchanged.
     pub filter: Option<Filter>,
 }
 
-/// What is different for every request.
+/// A source of request data.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Source {
     /// `n`: the number of the request in its load, from 0.
@@ -46,20 +46,21 @@ pub enum Source {
     Column(String),
 }
 
-/// How data is written.
+/// A filter for request data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Filter {
-    /// `urlencode`: as a part of a URL.
+    /// `urlencode`: percent-encoded, for a part of a URL.
     UrlEncode,
-    /// `tojson`: as a JSON value, a text with its quotes.
+    /// `tojson`: as a JSON value. A text gets quotes.
     ToJson,
 }
 
-/// The names that stand for data of a request.
+/// The names of request data.
 pub(crate) const NAMES: [&str; 3] = ["n", "uuid", "row"];
 
 impl Data {
-    /// What an expression means, if it is data of a request alone: a name, or a column of `row`, and at most one filter.
+    /// Parses an expression that is request data alone: a name or a column of `row`, with at most one filter. None for
+    /// other expressions.
     pub(crate) fn parse(expression: &str) -> Option<Self> {
         let (value, filter) = match expression.split_once('|') {
             None => (expression.trim(), None),
@@ -80,7 +81,7 @@ impl Data {
         Some(Self { source, filter })
     }
 
-    /// The name with which it begins.
+    /// The name that it begins with.
     pub(crate) fn name(&self) -> &'static str {
         match self.source {
             Source::Number => "n",
@@ -90,7 +91,7 @@ impl Data {
     }
 }
 
-/// The column of `.column` or `["column"]`.
+/// The column name in `.column` or `["column"]`.
 fn column(access: &str) -> Option<String> {
     if let Some(name) = access.strip_prefix('.') {
         return is_plain(name).then(|| name.to_owned());
@@ -124,12 +125,12 @@ impl fmt::Display for Data {
 }
 
 impl RequestText {
-    /// Text without data of requests.
+    /// A text without request data.
     pub fn plain(text: impl Into<String>) -> Self {
         Self::of([Part::Text(text.into())])
     }
 
-    /// A text of these parts; texts beside each other become one.
+    /// A text of these parts. Adjacent texts are joined.
     pub(crate) fn of(parts: impl IntoIterator<Item = Part>) -> Self {
         let mut joined: Vec<Part> = Vec::new();
         for part in parts {
@@ -142,10 +143,10 @@ impl RequestText {
         Self { parts: joined }
     }
 
-    /// Reads a text. Braces that are not to be read stand as `{{ "{{" }}` in it.
+    /// Parses a text. `{{ "{{" }}` stands for literal braces.
     ///
     /// # Errors
-    /// A sentence about an expression that is not data of a request.
+    /// A sentence about an expression that is not request data.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         for piece in pieces(text) {
@@ -169,12 +170,12 @@ impl RequestText {
         Ok(Self::of(parts))
     }
 
-    /// Its parts, in order; no two texts stand beside each other.
+    /// Its parts, in order. No two texts are adjacent.
     pub fn parts(&self) -> &[Part] {
         &self.parts
     }
 
-    /// The data that stands in it.
+    /// The request data in it.
     pub fn data(&self) -> impl Iterator<Item = &Data> {
         self.parts.iter().filter_map(|part| match part {
             Part::Data(data) => Some(data),
@@ -182,7 +183,7 @@ impl RequestText {
         })
     }
 
-    /// The texts that are the same in every request.
+    /// The text parts, which are the same in every request.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
             Part::Text(text) => Some(text.as_str()),
@@ -190,7 +191,7 @@ impl RequestText {
         })
     }
 
-    /// The text with something in the place of each piece of data.
+    /// The text, with each reference to request data replaced.
     pub fn fill<'t>(&'t self, mut with: impl FnMut(&'t Data) -> Cow<'t, str>) -> String {
         let parts = self.parts.iter().map(|part| match part {
             Part::Text(text) => Cow::Borrowed(text.as_str()),
@@ -199,7 +200,7 @@ impl RequestText {
         parts.collect()
     }
 
-    /// True for a text of nothing.
+    /// True for the empty text.
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
@@ -211,13 +212,13 @@ impl fmt::Display for RequestText {
             match part {
                 Part::Data(data) => write!(out, "{{{{ {data} }}}}")?,
                 Part::Text(text) => {
-                    // One pass, so that what stands for braces is not itself read as braces.
+                    // One pass, so that the notation for braces is not itself escaped.
                     let mut rest = text.as_str();
                     while let Some(at) = rest.find("{{").into_iter().chain(rest.find("{%")).min() {
                         write!(out, "{}{{{{ \"{}\" }}}}", &rest[..at], &rest[at..at + 2])?;
                         rest = &rest[at + 2..];
                     }
-                    // A brace at the end must not join with those of the data behind it.
+                    // A brace at the end must not join with the braces of the data that follows.
                     match rest.strip_suffix('{') {
                         Some(rest) => write!(out, "{rest}{{{{ \"{{\" }}}}")?,
                         None => out.write_str(rest)?,
@@ -261,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn data_stands_alone_or_with_one_filter() {
+    fn data_has_at_most_one_filter() {
         for (expression, shown) in [
             (" n ", "n"),
             ("uuid|tojson", "uuid | tojson"),
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_read_and_written_without_a_loss() {
+    fn a_text_round_trips() {
         for text in
             ["", "/a?b={{ n }}", "{{ uuid }}{{ row.a }}", "x {{ \"{{\" }} y }}", "{ {{ n }} }", "é{{ n | tojson }}é"]
         {
@@ -291,7 +292,7 @@ mod tests {
         }
         assert!(RequestText::parse("{{ m }}").is_err_and(|error| error.contains("not data of a request")));
         assert!(RequestText::parse("{{ n").is_err());
-        // Whatever a text holds, writing and reading give it back.
+        // Any text round-trips, including braces.
         for text in ["{{{{", "{", "{{ n }}", "a{%b{{{c", "}}{{"] {
             let with_data = RequestText::of([Part::Text(text.to_owned()), Part::Data(Data::parse("n").expect("n"))]);
             for it in [RequestText::plain(text), with_data] {

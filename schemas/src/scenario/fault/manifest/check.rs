@@ -1,4 +1,4 @@
-//! Checks of manifests: that the object can be created, and that the conditions say something.
+//! Checks of manifests: the object can be created, and the conditions can hold.
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -22,7 +22,7 @@ pub(super) fn object(path: &str, object: &IndexMap<String, Value>, findings: &mu
         }
     }
     if object.contains_key("status") {
-        let help = "remove it: what a controller finds there, it may take for its own work already done";
+        let help = "remove it: a controller may take it for the result of its own work";
         findings.push_at_key(
             &format!("{path}.status"),
             Diagnostic::error(Code::Manifest, "a new object has no status").help(help),
@@ -36,7 +36,7 @@ pub(super) fn object(path: &str, object: &IndexMap<String, Value>, findings: &mu
 pub(super) fn conditions(path: &str, active_when: &[Condition], gone_when: &[Condition], findings: &mut Findings<'_>) {
     if active_when.is_empty() {
         let help = "write `active_when: [{field: \"status.conditions[type=AllInjected].status\", equals: \"True\"}]`";
-        wrong(&format!("{path}.active_when"), "without a condition nothing shows that it acts", help, findings);
+        wrong(&format!("{path}.active_when"), "without a condition nothing shows that the fault acts", help, findings);
     }
     for (index, it) in active_when.iter().enumerate() {
         condition(&format!("{path}.active_when[{index}]"), it, findings);
@@ -45,7 +45,7 @@ pub(super) fn conditions(path: &str, active_when: &[Condition], gone_when: &[Con
         let path = format!("{path}.gone_when[{index}]");
         condition(&path, it, findings);
         if it.of.is_none() && !findings.map.gone(&path) {
-            let help = "name another one with `of`; that the object itself is gone is always asked for";
+            let help = "name another object with `of`; the runner always checks that this one is gone";
             wrong(&path, "the object has no fields when it is gone", help, findings);
         }
     }
@@ -55,7 +55,7 @@ fn wrong(path: &str, message: impl Into<String>, help: &str, findings: &mut Find
     findings.push(path, Diagnostic::error(Code::Manifest, message).help(help));
 }
 
-/// The metadata, which the runner reads and adds to. The rest of the object is the API server's to check.
+/// Checks the metadata, which the runner reads and extends. The API server checks the rest of the object.
 fn metadata(path: &str, metadata: &Value, findings: &mut Findings<'_>) {
     let Value::Object(metadata) = metadata else {
         wrong(path, "this is not a map", "write `metadata: {name: x}`", findings);
@@ -113,13 +113,13 @@ fn metadata(path: &str, metadata: &Value, findings: &mut Findings<'_>) {
     }
 }
 
-/// Whether an object can have this name. Most kinds take only a DNS subdomain (RFC 1123), roles also `:`.
+/// True if an object can have this name. Most kinds allow only a DNS subdomain (RFC 1123). Roles also allow `:`.
 fn is_object_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-    name.len() <= 253 && name.chars().all(allowed) && has_word_ends(name)
+    name.len() <= 253 && name.chars().all(allowed) && has_alphanumeric_ends(name)
 }
 
-/// Whether this is a version, or a group and a version with `/` between them.
+/// True for a version, or a group and a version separated by `/`.
 fn is_api_version(text: &str) -> bool {
     let (group, version) = text.split_once('/').map_or((None, text), |(group, version)| (Some(group), version));
     group.is_none_or(is_dns_subdomain) && is_dns_label(version)
@@ -135,19 +135,19 @@ fn is_dns_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_dns_label)
 }
 
-/// Whether labels and annotations can have this key: a name, and before it perhaps a DNS subdomain and `/`.
+/// True for a key of a label or an annotation: a name, with an optional DNS subdomain and `/` before it.
 fn is_qualified_name(key: &str) -> bool {
     let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
     prefix.is_none_or(is_dns_subdomain) && !name.is_empty() && is_label_value(name)
 }
 
-/// Whether a label can have this value, which may be empty.
+/// True for a value of a label. It may be empty.
 fn is_label_value(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    text.is_empty() || text.len() <= 63 && text.chars().all(allowed) && has_word_ends(text)
+    text.is_empty() || text.len() <= 63 && text.chars().all(allowed) && has_alphanumeric_ends(text)
 }
 
-fn has_word_ends(text: &str) -> bool {
+fn has_alphanumeric_ends(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.ends_with(|c: char| c.is_ascii_alphanumeric())
 }
 
@@ -164,8 +164,8 @@ fn condition(path: &str, condition: &Condition, findings: &mut Findings<'_>) {
         if matches!(value, Some(Value::Object(_) | Value::Array(_))) {
             findings.push(
                 &format!("{path}.{key}"),
-                Diagnostic::error(Code::Manifest, "only text, numbers and truth values are compared")
-                    .help("name a field inside of it"),
+                Diagnostic::error(Code::Manifest, "only text, numbers and booleans can be compared")
+                    .help("name a field inside it"),
             );
         }
     }
@@ -183,7 +183,7 @@ fn condition(path: &str, condition: &Condition, findings: &mut Findings<'_>) {
     ] {
         if !fits(text) {
             let problem = Diagnostic::error(Code::Manifest, format!("this cannot be the `{key}` of an object"));
-            let help = "write such as `{api_version: v1, kind: Pod, name: web-0}`";
+            let help = "write an object such as `{api_version: v1, kind: Pod, name: web-0}`";
             findings.push(&format!("{path}.of.{key}"), problem.help(help));
         }
     }

@@ -8,22 +8,22 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
-    /// The object. Default: the one that the fault creates.
+    /// The object. Default: the object that the fault creates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<ObjectName>,
-    /// The field, from the object's root: keys with `.` between them, `[2]` for an element of a list, `[type=Ready]` for the
-    /// element with that field.
+    /// The path of the field from the object's root: keys separated by `.`, `[2]` for an element of a list,
+    /// `[type=Ready]` for the element whose field has this value.
     #[schemars(extend("examples" = ["status.phase", "status.conditions[type=AllInjected].status"]))]
     pub field: String,
-    /// The value that it has: text, a number or a truth value.
+    /// The field has this value: text, a number or a boolean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["True"]))]
     pub equals: Option<Value>,
-    /// The value that it does not have.
+    /// The field exists and has another value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["Failed"]))]
     pub not_equals: Option<Value>,
-    /// Whether it is there at all.
+    /// The field exists (`true`) or does not exist (`false`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [true]))]
     pub exists: Option<bool>,
@@ -48,7 +48,7 @@ pub struct ObjectName {
     pub namespace: Option<String>,
 }
 
-/// The way to a field of an object, as a [`Condition`] writes it.
+/// The path of a field in an object, in the notation of [`Condition::field`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field(Vec<Step>);
 
@@ -61,10 +61,10 @@ enum Step {
 }
 
 impl Field {
-    /// Reads a way such as `status.conditions[type=Ready].status`.
+    /// Parses a path such as `status.conditions[type=Ready].status`.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// A sentence on what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
         let bad = |what: &str| format!("`{text}` is not a field: {what}");
         let mut steps = Vec::new();
@@ -76,7 +76,7 @@ impl Field {
                     Some((key, value)) if !key.trim().is_empty() => {
                         Step::Where(key.trim().to_owned(), value.trim().trim_matches(['"', '\'']).to_owned())
                     }
-                    Some(_) => return Err(bad("there is nothing before a `=`")),
+                    Some(_) => return Err(bad("there is no key before `=`")),
                     None => {
                         Step::Index(inside.trim().parse().map_err(|_| bad("`[...]` holds a number or `key=value`"))?)
                     }
@@ -104,33 +104,33 @@ impl Field {
         if steps.is_empty() { Err(bad("it is empty")) } else { Ok(Self(steps)) }
     }
 
-    /// The value of the field, where the object has it.
+    /// The value of the field, if the object has it.
     pub fn of<'v>(&self, object: &'v Value) -> Option<&'v Value> {
         self.0.iter().try_fold(object, |value, step| match step {
             Step::Key(key) => value.get(key),
             Step::Index(index) => value.get(*index),
             Step::Where(key, wanted) => {
-                value.as_array()?.iter().find(|it| it.get(key).is_some_and(|it| is(it, wanted)))
+                value.as_array()?.iter().find(|it| it.get(key).is_some_and(|it| has_text(it, wanted)))
             }
         })
     }
 }
 
-/// Whether a value reads as this text.
-fn is(value: &Value, text: &str) -> bool {
+/// True if a value has this text: a string itself, another value as JSON.
+fn has_text(value: &Value, text: &str) -> bool {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned) == text
 }
 
 impl Condition {
-    /// Whether it holds for an object; none stands for one that is not there.
+    /// True if it holds for an object. None is an object that does not exist.
     pub fn holds(&self, object: Option<&Value>) -> bool {
         let found = Field::parse(&self.field).ok().and_then(|field| field.of(object?)).filter(|value| !value.is_null());
         let same = |wanted: &Value| {
-            found.is_some_and(|value| value == wanted || wanted.as_str().is_some_and(|wanted| is(value, wanted)))
+            found.is_some_and(|value| value == wanted || wanted.as_str().is_some_and(|wanted| has_text(value, wanted)))
         };
         match (&self.equals, &self.not_equals, self.exists) {
             (Some(wanted), ..) => same(wanted),
-            // A field that is not there yet has not got the value, and that says nothing: it has to be there.
+            // A field that does not exist yet also lacks the value. That shows nothing, so the field must exist.
             (None, Some(unwanted), _) => found.is_some() && !same(unwanted),
             (None, None, Some(exists)) => found.is_some() == exists,
             (None, None, None) => false,
@@ -143,8 +143,8 @@ impl Condition {
         match (&self.equals, &self.not_equals, self.exists) {
             (Some(wanted), ..) => format!("{} is {}", self.field, value(wanted)),
             (None, Some(unwanted), _) => format!("{} is not {}", self.field, value(unwanted)),
-            (None, None, Some(false)) => format!("{} is not there", self.field),
-            (None, None, _) => format!("{} is there", self.field),
+            (None, None, Some(false)) => format!("{} does not exist", self.field),
+            (None, None, _) => format!("{} exists", self.field),
         }
     }
 }
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_compare_what_is_there() {
+    fn conditions_need_an_existing_field_except_to_ask_for_its_absence() {
         let object = json!({"status": {"phase": "Up", "n": 3, "ok": true}});
         let holds = |text: &str| serde_json::from_str::<Condition>(text).unwrap().holds(Some(&object));
         assert!(holds(r#"{"field": "status.phase", "equals": "Up"}"#));

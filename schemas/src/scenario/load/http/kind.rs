@@ -1,4 +1,4 @@
-//! What the kind `http` says about itself.
+//! The facts and checks of the kind `http`.
 
 use crate::check::Findings;
 use crate::check::load::{Rows, request};

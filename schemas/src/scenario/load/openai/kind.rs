@@ -1,4 +1,4 @@
-//! What the kind `openai` says about itself, and its checks.
+//! The facts and checks of the kind `openai`.
 
 use crate::check::Findings;
 use crate::check::load::{Place, Rows, answer, request};
@@ -8,8 +8,8 @@ use crate::scenario::load::kind::{LoadFacts, LoadKind};
 use crate::scenario::{OpenAi, OpenAiEndpoint, Prompts, Reach, Secret};
 use crate::tables;
 
-/// Parameters that have keys of their own.
-const OWN: [(&str, &str); 6] = [
+/// Parameters of the API with a dedicated key, and that key.
+const DEDICATED: [(&str, &str); 6] = [
     ("model", "model"),
     ("prompt", "prompt"),
     ("messages", "prompt"),
@@ -18,7 +18,7 @@ const OWN: [(&str, &str); 6] = [
     ("stream_options", "usage"),
 ];
 
-/// Those of them that a `null` takes out of the request.
+/// The parameters of them that a `null` removes from the request.
 const REMOVABLE: [&str; 2] = ["max_tokens", "stream_options"];
 
 impl LoadKind for OpenAi {
@@ -57,7 +57,8 @@ fn check(path: &str, openai: &OpenAi, rows: &mut Rows, findings: &mut Findings<'
     if openai.model.is_empty() {
         findings.push(
             &format!("{path}.model"),
-            Diagnostic::error(Code::NothingThere, "the model's name is empty").help("write it as the server knows it"),
+            Diagnostic::error(Code::NothingThere, "the model's name is empty")
+                .help("write the model's name on the server"),
         );
     }
     if openai.max_tokens == 0 {
@@ -109,7 +110,7 @@ fn check(path: &str, openai: &OpenAi, rows: &mut Rows, findings: &mut Findings<'
         if value.is_null() && REMOVABLE.contains(&name.as_str()) {
             continue;
         }
-        if let Some((_, key)) = OWN.iter().find(|(own, _)| own == name) {
+        if let Some((_, key)) = DEDICATED.iter().find(|(parameter, _)| parameter == name) {
             findings.push_at_key(
                 &format!("{path}.parameters.{name}"),
                 Diagnostic::error(Code::ExactlyOne, format!("the parameter `{name}` has a dedicated key"))
@@ -119,7 +120,7 @@ fn check(path: &str, openai: &OpenAi, rows: &mut Rows, findings: &mut Findings<'
     }
 }
 
-/// Answers can be compared only where the same prompt comes again and the model answers it alike.
+/// Answers can be compared only if prompts repeat and the model's answers are deterministic.
 fn same_as(path: &str, openai: &OpenAi, findings: &mut Findings<'_>) {
     if openai.check.as_ref().is_none_or(|check| check.same_as.is_none()) {
         return;
@@ -130,7 +131,7 @@ fn same_as(path: &str, openai: &OpenAi, findings: &mut Findings<'_>) {
             &path,
             Diagnostic::error(
                 Code::AnswerCheck,
-                "each request has a prompt of its own: no answer has another to be like",
+                "each request has a different prompt, so there are no answers to compare",
             )
             .help("remove `{{ ... }}` from the prompt, or use `prompts: {file: prompts.txt}`"),
         );
@@ -141,7 +142,7 @@ fn same_as(path: &str, openai: &OpenAi, findings: &mut Findings<'_>) {
             &path,
             Diagnostic::warning(
                 Code::AnswerCheck,
-                "a model that draws its tokens answers a prompt each time differently",
+                "a model that samples its tokens gives different answers to the same prompt",
             )
             .help("add `parameters: {temperature: 0}`"),
         );
@@ -158,7 +159,7 @@ fn prompts(path: &str, it: &Prompts, endpoint: OpenAiEndpoint, findings: &mut Fi
             return findings.push(
                 &at,
                 Diagnostic::error(Code::File, message)
-                    .help("a text has a prompt on each line; JSON Lines have `{\"prompt\": \"...\"}` on each"),
+                    .help("a text file has one prompt per line; JSON Lines have `{\"prompt\": \"...\"}` on each line"),
             );
         }
     };
@@ -169,8 +170,8 @@ fn prompts(path: &str, it: &Prompts, endpoint: OpenAiEndpoint, findings: &mut Fi
         let (shortest, longest) = (lengths.clone().min().unwrap_or(0), lengths.max().unwrap_or(0));
         findings.push(
             &format!("{path}.words"),
-            Diagnostic::error(Code::NothingThere, format!("no prompt of `{}` has so many words", it.file))
-                .help(format!("they have {shortest} to {longest}")),
+            Diagnostic::error(Code::NothingThere, format!("no prompt of `{}` has this number of words", it.file))
+                .help(format!("its prompts have {shortest} to {longest} words")),
         );
     }
     if endpoint == OpenAiEndpoint::Completions && chosen.iter().any(|prompt| prompt.content.is_array()) {

@@ -1,11 +1,11 @@
-//! Every JSON type at every place of a manifest: what the runner relies on is an error with its place, and nothing else
-//! about the object matters here.
+//! Every JSON type at every position of a manifest: values that the runner relies on cause an error with a position,
+//! and other parts of the object are not checked.
 
 use serde_json::{Value, json};
 
 use crate::{Diagnostic, Document, Overrides, parse};
 
-/// One value of each JSON type, and texts that no name can be.
+/// One value of each JSON type, and texts that are not valid names.
 fn values() -> Vec<Value> {
     vec![
         Value::Null,
@@ -37,7 +37,7 @@ fn object() -> Value {
     })
 }
 
-/// Every place of a value, as JSON pointers, the root first.
+/// Every position in a value, as JSON pointers, the root first.
 fn places(value: &Value, at: &str, out: &mut Vec<String>) {
     out.push(at.to_owned());
     match value {
@@ -60,7 +60,7 @@ fn parsed(object: &Value) -> Result<Document, Vec<Diagnostic>> {
     parse("it.yaml", serde_json::to_string_pretty(&scenario).unwrap().as_bytes(), &Overrides::default())
 }
 
-/// What the runner relies on when it names, labels and owns the object.
+/// True if the runner can name, label and own the object.
 fn usable(object: &Value) -> bool {
     let text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
     let metadata = &object["metadata"];
@@ -73,7 +73,7 @@ fn usable(object: &Value) -> bool {
 }
 
 #[test]
-fn every_type_at_every_place_is_usable_or_an_error_with_its_place() {
+fn every_type_at_every_position_is_usable_or_an_error_with_its_position() {
     let whole = object();
     parsed(&whole).expect("the object as it is");
     let mut all = Vec::new();
