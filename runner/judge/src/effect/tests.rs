@@ -27,7 +27,7 @@ fn judge(observations: &Observations, effect: serde_json::Value) -> ExpectationR
 }
 
 #[test]
-fn anything_is_seen_and_nothing_is_inconclusive() {
+fn any_change_passes_and_no_change_is_inconclusive() {
     let nothing = judge(&observe(10.0, 0), json!("any"));
     assert_eq!((nothing.verdict, nothing.kind.as_str(), nothing.line), (Verdict::Inconclusive, "effect", Some(9)));
     assert!(nothing.reason.starts_with("the faults of `cut` did not have the required effect"), "{}", nothing.reason);
@@ -61,7 +61,7 @@ fn a_demanded_effect_is_there_or_the_phase_is_inconclusive() {
     assert_eq!(judge(&observe(10.0, 10), json!({"errors": {"connection": {"min": 10}}})).verdict, Verdict::Pass);
 }
 #[test]
-fn an_effect_may_be_asked_of_one_load() {
+fn an_effect_may_cover_one_load() {
     let of = |load: &str| json!({"errors": {"connection": {"min": 10}, "load": load}});
     let seen = observe(10.0, 10);
     let asked = judge(&seen, of("load"));
