@@ -304,7 +304,7 @@ fn a_machine_without_files_to_open_is_not_held_against_the_service() {
     let count = |name: &str| load.stats.errors.get(name).copied().unwrap_or(0);
     assert!(count("not_sent_connections") >= 20 && count("timeout") >= 10, "{:?}", load.stats.errors);
     assert_eq!(count("not_sent_limit"), 0);
-    assert!(reports.text("report.html").contains("this machine could open no further connection"));
+    assert!(reports.text("report.html").contains("this machine could not open another connection"));
 }
 
 /// How many values a histogram in the exchange format has.

@@ -35,7 +35,7 @@ fn renderers() -> [(&'static str, Render); 6] {
     ]
 }
 
-/// The most memory that the process ever had, in kB. Linux tells; elsewhere it is not known.
+/// The peak memory of the process, in kB. Known on Linux only.
 fn memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));

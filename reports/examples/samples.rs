@@ -1,4 +1,4 @@
-//! Writes the reports of all synthetic results into a folder, to look at them:
+//! Writes the reports of all synthetic results to a folder for inspection:
 //! `cargo run -p shakedown-reports --features testing --example samples -- target/samples`.
 
 use std::error::Error;

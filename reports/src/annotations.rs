@@ -1,4 +1,4 @@
-//! Workflow commands for GitHub actions: what did not pass, on the lines of the scenario file that asked for it.
+//! Workflow commands for GitHub Actions: annotates the lines of the scenario file that did not pass.
 
 use shakedown_schemas::result::{RunResult, Verdict};
 
@@ -10,7 +10,7 @@ use crate::text::one_line;
 const LIMIT: usize = 10;
 
 /// At most ten `::error` commands, one for each expectation, fault or scenario that did not pass: failures first, then
-/// errors, then what is inconclusive. Print each on a line of its own.
+/// errors, then inconclusive ones. Print each on its own line.
 pub fn github_annotations(result: &RunResult) -> Vec<String> {
     let result = tamed(result);
     let mut found: Vec<(u8, String)> = Vec::new();
@@ -58,12 +58,12 @@ fn command(file: &str, line: Option<u32>, title: &str, message: &str) -> String 
     out
 }
 
-/// Escapes the text behind `::`.
+/// Escapes the text after `::`.
 fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// Escapes the value of a property, which `:` and `,` would end.
+/// Escapes the value of a property, which `:` or `,` would end.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
@@ -74,7 +74,7 @@ mod tests {
     use crate::sample;
 
     #[test]
-    fn failures_stand_on_their_lines() {
+    fn annotates_failures_on_their_lines() {
         assert_eq!(
             github_annotations(&sample::failing()),
             [
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn at_most_ten_and_failures_first() {
+    fn limits_annotations_to_ten_and_sorts_failures_first() {
         let mut result = sample::suite();
         let all = result.scenarios[1].expectations.clone();
         result.scenarios[0].expectations.extend(all.iter().cycle().take(40).cloned().map(|mut it| {
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn no_verdict_but_a_pass_is_silent() {
+    fn only_a_pass_has_no_annotation() {
         for result in [sample::errored(), sample::stillborn(), sample::inconclusive()] {
             assert!(!github_annotations(&result).is_empty(), "{}", result.scenarios[0].reason);
         }

@@ -1,7 +1,7 @@
-//! The history page: how every expectation fared over the last runs. Pure: results in, one self-contained page out.
+//! The history page: the results of every expectation over the last runs. Pure: takes results, returns one self-contained
+//! page.
 //!
-//! What belongs here: which runs belong together, which expectations are flaky, and the drawings. How a single run
-//! looks is `html`'s.
+//! This module groups runs, detects flaky expectations and draws the page. The page of a single run is in `html`.
 
 use indexmap::IndexMap;
 use minijinja::context;
@@ -16,7 +16,7 @@ use crate::{RenderError, words};
 
 const PAGE: &str = include_str!("../templates/history.html");
 
-/// An expectation is flaky when its verdict changed back and forth: at least so many times between pass and not.
+/// An expectation is flaky if its verdict changed at least this often between pass and not pass.
 const FLAKY_CHANGES: usize = 2;
 
 #[derive(Debug, Serialize)]
@@ -49,7 +49,7 @@ struct RunCell {
     run: String,
     when: String,
     sha: String,
-    /// It passed only after an attempt that failed.
+    /// It passed only after a failed attempt.
     flaky: bool,
     reason: String,
 }
@@ -77,17 +77,17 @@ struct Entry<'a> {
     scenario: &'a ScenarioResult,
 }
 
-/// The page over results in any order: of each scenario the last `last` runs, the oldest first.
+/// The page for results in any order: the last `last` runs of each scenario, oldest first.
 ///
 /// # Errors
-/// Only by a defect of the template: every result can be rendered.
+/// Only on a defect of the template: every result can be rendered.
 pub fn history(results: &[RunResult], last: usize) -> Result<String, RenderError> {
     let results: Vec<RunResult> = results.iter().map(tamed).collect();
     let mut by_name: IndexMap<&str, Vec<Entry<'_>>> = IndexMap::new();
     let mut trials = 0;
     for run in &results {
         for scenario in &run.scenarios {
-            // What was done to the faults on purpose says nothing of the service.
+            // Control and overkill runs change the faults and say nothing about the service.
             if scenario.trial.is_some() {
                 trials += 1;
                 continue;
@@ -122,11 +122,11 @@ pub fn history(results: &[RunResult], last: usize) -> Result<String, RenderError
 
 fn section(mut entries: Vec<Entry<'_>>, last: usize, index: usize) -> Section {
     entries.sort_by(|a, b| (a.scenario.started_at, &a.run.run.id).cmp(&(b.scenario.started_at, &b.run.run.id)));
-    // The same result may lie in two folders, such as a copy beside `latest`.
+    // The same result may be in two folders, such as in a copy next to `latest`.
     entries.dedup_by(|a, b| a.run.run.id == b.run.run.id && a.scenario.started_at == b.scenario.started_at);
     entries.drain(..entries.len().saturating_sub(last));
     let mut answers: IndexMap<(&str, &str, &str, &str), Vec<Option<&ExpectationResult>>> = IndexMap::new();
-    // From the newest backwards, so that the page has the order of today's file.
+    // From the newest backwards, so that the page has the order of the newest file.
     for (k, entry) in entries.iter().enumerate().rev() {
         for it in &entry.scenario.expectations {
             let key = (it.phase.as_str(), it.load.as_str(), it.kind.as_str(), title(it));
@@ -134,7 +134,7 @@ fn section(mut entries: Vec<Entry<'_>>, last: usize, index: usize) -> Section {
         }
     }
     let mut rows: Vec<Row> = answers.values().filter_map(|list| row(list)).collect();
-    // What needs a look comes first: flaky, then failing, then the rest in the file's order.
+    // Flaky expectations first, then failing ones, then the rest in the order of the file.
     rows.sort_by_key(|row| (!row.flaky, row.class == Verdict::Pass.word()));
     let newest = entries.last();
     let when = |entry: Option<&Entry<'_>>| {
@@ -154,7 +154,7 @@ fn section(mut entries: Vec<Entry<'_>>, last: usize, index: usize) -> Section {
     }
 }
 
-/// Titles hold limits; a limit that was moved does not make another expectation. What is in front of it stays.
+/// The title up to its limit. A changed limit does not make a different expectation.
 fn title(it: &ExpectationResult) -> &str {
     let cut = [" at least ", " at most "].into_iter().filter_map(|word| it.title.find(word)).min();
     cut.map_or(it.title.as_str(), |at| &it.title[..at])
@@ -174,7 +174,7 @@ fn run_cell(entry: &Entry<'_>) -> RunCell {
     }
 }
 
-/// How often a verdict changed between pass and not.
+/// The number of changes between pass and not pass.
 fn changes(list: &[Option<&ExpectationResult>]) -> usize {
     let passed: Vec<bool> = list.iter().flatten().map(|it| it.verdict == Verdict::Pass).collect();
     passed.windows(2).filter(|pair| pair[0] != pair[1]).count()
@@ -200,7 +200,7 @@ fn row(list: &[Option<&ExpectationResult>]) -> Option<Row> {
     })
 }
 
-/// Observed values over the runs, each with its interval and the limits of its own run.
+/// The observed values over the runs, each with its interval and the limits of its run.
 fn chart(list: &[Option<&ExpectationResult>], newest: &ExpectationResult) -> String {
     const WIDTH: f64 = 420.0;
     const HEIGHT: f64 = 84.0;
@@ -252,12 +252,12 @@ fn chart(list: &[Option<&ExpectationResult>], newest: &ExpectationResult) -> Str
         }
         svg.path("trend-line", &line);
         for (k, it) in &own {
-            // What has no value has a mark at the foot: its verdict is what there is to see.
+            // Without a value there is a mark at the bottom, which shows only the verdict.
             let y = it.observed.map_or(HEIGHT - 5.0, |value| scale.at(value));
             let (class, size) =
                 (format!("bar-point {}", it.verdict.word()), if it.observed.is_some() { 3.6 } else { 2.4 });
             if it.verdict == Verdict::Fail {
-                // A shape of its own: colours alone would not do.
+                // A distinct shape, because colours alone are not accessible.
                 let mut cross = Path::default();
                 for [dx, dy] in [[size, size], [size, -size]] {
                     cross.start(x(*k) - dx, y - dy);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expectation_that_changes_back_and_forth_is_flaky() {
+    fn an_expectation_that_alternates_is_flaky() {
         let (p, f) = (Verdict::Pass, Verdict::Fail);
         let page = |verdicts: &[Verdict]| {
             let runs: Vec<RunResult> = verdicts.iter().enumerate().map(|(day, it)| run(day as i64, *it)).collect();
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_moved_is_still_the_same_expectation() {
+    fn a_changed_limit_is_the_same_expectation() {
         let mut strict = run(1, Verdict::Pass);
         let it = &mut strict.scenarios[0].expectations[2];
         it.max = Some(2.5);
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_that_test_the_gate_are_left_out_and_flaky_ones_are_marked() {
+    fn omits_control_and_overkill_runs_and_marks_flaky_ones() {
         let mut runs: Vec<RunResult> = (0..4).map(|day| run(day, Verdict::Pass)).collect();
         runs[1] = run(1, Verdict::Fail);
         runs[1].scenarios[0].trial = Some(Trial::Overkill);
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_results_and_none_at_all_are_only_text() {
+    fn escapes_hostile_results_and_accepts_none() {
         let page = history(&[sample::hostile(), sample::stillborn(), sample::suite()], 30).unwrap();
         assert!(!page.contains("<img") && !page.contains('\u{1b}') && !page.contains('\u{202e}'));
         assert!(history(&[], 30).unwrap().contains("0 runs"));

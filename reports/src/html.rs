@@ -1,8 +1,8 @@
-//! The HTML report: one file that needs no network, reads well without JavaScript, and better with it.
+//! The HTML report: one file that needs no network and is readable without JavaScript.
 //!
-//! What belongs here: putting the page together. What it says is in `view`, what it draws in `timeline`, `quantiles`
-//! and `bar`, how it looks in the templates. Nothing in the page loads anything: the policy in its head forbids it, and
-//! lets run only the one script and the one style sheet that it was made with.
+//! This module assembles the page. `view` prepares its content; `timeline`, `quantiles` and `bar` draw; the templates
+//! define the layout. The page loads nothing: the policy in its head forbids it, and allows only the page's own script and
+//! style sheet.
 
 mod bar;
 mod heat;
@@ -35,7 +35,7 @@ const SCRIPT: &str = include_str!("../templates/report.js");
 /// The run as one self-contained HTML page.
 ///
 /// # Errors
-/// Only by a defect of the templates: every result can be rendered.
+/// Only on a defect of the templates: every result can be rendered.
 pub fn html(result: &RunResult) -> Result<String, RenderError> {
     let view = view::View::new(&tamed(result))?;
     let mut environment = environment()?;
@@ -52,7 +52,7 @@ pub fn html(result: &RunResult) -> Result<String, RenderError> {
     Ok(environment.get_template("report.html")?.render(context)?)
 }
 
-/// What renders all pages.
+/// The template environment of all pages.
 pub(crate) fn environment<'a>() -> Result<Environment<'a>, minijinja::Error> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -66,7 +66,7 @@ pub(crate) const fn style() -> &'static str {
     STYLE
 }
 
-/// How a content security policy names a script or a style sheet by what it contains.
+/// The hash source of a script or a style sheet in a content security policy.
 pub(crate) fn source_hash(text: &str) -> String {
     format!("sha256-{}", base64::engine::general_purpose::STANDARD.encode(Sha256::digest(text)))
 }

@@ -1,6 +1,6 @@
-//! JUnit: a suite for each scenario; a case for each expectation, each injection and each undo. A breached expectation
-//! is a failure; what is inconclusive or went wrong is an error. Nothing is ever skipped, and no scenario that did not
-//! pass is ever a green suite.
+//! JUnit: a suite for each scenario, and a case for each expectation, each injection and each undo. A breached expectation
+//! is a failure. An inconclusive verdict or an error is an error. No case is ever skipped, and a scenario that did not pass
+//! never has a green suite.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,22 +12,22 @@ use crate::tame::tamed;
 use crate::text::one_line;
 use crate::{RenderError, sentences, words};
 
-/// The longest body of a case; CI systems cut or refuse much longer ones.
+/// The longest body of a case, in characters. CI systems truncate or reject much longer ones.
 const BODY: usize = 20_000;
 
-/// So many kinds of failures are said with a request of theirs.
+/// The most kinds of failures that are shown with a sample.
 const KINDS: usize = 8;
 
-/// The HTML report, where both lie in the same folder.
+/// The HTML report in the same folder.
 const PAGE: &str = "report.html";
 
-/// The run as JUnit XML. Readable by Jenkins, GitLab, GitHub actions and Azure.
+/// The run as JUnit XML, for Jenkins, GitLab, GitHub Actions and Azure.
 pub fn junit(result: &RunResult) -> Result<String, RenderError> {
     junit_with(result, PAGE)
 }
 
-/// The same with the path of the HTML report as GitLab wants it: from the folder of the checkout. It shows the file beside a
-/// case whose output names it.
+/// The same with the path of the HTML report for GitLab, relative to the checkout. GitLab shows the file next to a case
+/// whose output names it.
 pub fn junit_with(result: &RunResult, page: &str) -> Result<String, RenderError> {
     let attachment = format!("[[ATTACHMENT|{}]]", one_line(page));
     let attachment = attachment.as_str();
@@ -45,7 +45,7 @@ pub fn junit_with(result: &RunResult, page: &str) -> Result<String, RenderError>
         suite.add_test_case(case("run", "shakedown", result.verdict.max(Verdict::Error), &reason, &reason, attachment));
         report.add_test_suite(suite);
     }
-    // The common schema knows this count of suites, not of the whole, whose tag is the first.
+    // The common schema allows this count for suites but not for the whole report, whose tag is the first.
     Ok(report.to_string()?.replacen(r#" skipped="0""#, "", 1))
 }
 
@@ -102,8 +102,7 @@ fn suite(result: &RunResult, scenario: &ScenarioResult, class: &str, attachment:
     suite
 }
 
-/// The case `run`: what went wrong with the scenario as a whole, and whatever makes its verdict that no other case
-/// shows.
+/// The case `run`: the errors of the scenario as a whole, and any verdict that no other case shows.
 fn run_case(
     scenario: &ScenarioResult,
     class: &str,
@@ -152,7 +151,7 @@ fn case(name: &str, class: &str, verdict: Verdict, reason: &str, body: &str, att
     case
 }
 
-/// The lines under an expectation's answer.
+/// The body of an expectation's case.
 fn expectation_body(scenario: &ScenarioResult, it: &ExpectationResult) -> String {
     let mut lines = vec![
         format!("verdict: {}", it.verdict.word()),
@@ -177,14 +176,14 @@ fn expectation_body(scenario: &ScenarioResult, it: &ExpectationResult) -> String
     lines.join("\n")
 }
 
-/// The sentence about an injection or an undo, and the lines of evidence under it.
+/// The sentence about an injection or an undo, and its evidence.
 fn fault_texts(it: &FaultResult, undo: bool, verdict: Verdict) -> (String, String) {
     let done = match undo {
         true => "undone, confirmed by reading back".to_owned(),
         false if it.is_claimed() => format!("applied; {}", sentences::injection(it)),
         false => "applied and proven".to_owned(),
     };
-    let not = if undo { "its removal is not confirmed" } else { "it is not proven that it acts" };
+    let not = if undo { "its removal is not confirmed" } else { "it is not proven to act" };
     let reason = match (verdict, &it.problem) {
         (Verdict::Pass, _) => format!("{}: {done}", it.name),
         (_, Some(problem)) => format!("{}: {not}: {problem}", it.name),
@@ -192,7 +191,7 @@ fn fault_texts(it: &FaultResult, undo: bool, verdict: Verdict) -> (String, Strin
     };
     let mut lines = vec![it.description.clone(), format!("targets: {}", sentences::pods(&it.targets, 20))];
     if it.felt == Some(false) && !undo {
-        lines.push("no request felt it: they went on as before".to_owned());
+        lines.push("it had no effect on the requests".to_owned());
     }
     for evidence in it.evidence.iter().filter(|evidence| (evidence.shows == Proof::Removed) == undo) {
         let holds = if evidence.holds { "holds" } else { "does not hold" };
@@ -206,13 +205,13 @@ fn fault_texts(it: &FaultResult, undo: bool, verdict: Verdict) -> (String, Strin
     (reason, lines.join("\n"))
 }
 
-/// The title with its phase, and with its load where there are several.
+/// The title with its phase, and with its load if there are several.
 fn expectation_name(scenario: &ScenarioResult, it: &ExpectationResult) -> String {
     let load = if sentences::names_loads(scenario) { format!(" [{}]", it.load) } else { String::new() };
     one_line(&format!("{}: {}{load}", it.phase, it.title))
 }
 
-/// A name that no other case of the suite has: CI systems merge cases with equal names.
+/// A name that is unique in the suite, because CI systems merge cases with equal names.
 fn unique(names: &mut BTreeSet<String>, name: String) -> String {
     let mut candidate = name.clone();
     let mut number = 2;
@@ -223,9 +222,9 @@ fn unique(names: &mut BTreeSet<String>, name: String) -> String {
     candidate
 }
 
-/// The path of the scenario's file without its ending, as packages: `team/checkout.yaml` is `team.checkout`. Files of one name
-/// in several folders have classes of their own. Where a checkout lies says nothing: of an absolute path the last folder counts.
-/// The scenario's name where there is no file.
+/// The path of the scenario's file without its extension, as packages: `team/checkout.yaml` is `team.checkout`. Files with
+/// the same name in several folders therefore have different classes. The location of the checkout is irrelevant: of an
+/// absolute path only the last folder counts. Without a file, the scenario's name.
 fn class(scenario: &ScenarioResult) -> String {
     let file = scenario.file.strip_suffix(".yaml").or_else(|| scenario.file.strip_suffix(".yml"));
     let file = file.unwrap_or(&scenario.file);
@@ -296,13 +295,13 @@ fn properties(result: &RunResult, scenario: &ScenarioResult) -> Vec<(String, Str
     list
 }
 
-/// The wall clock of a moment on the scenario's timeline.
+/// The wall-clock time of a moment on the scenario's timeline.
 fn moment(scenario: &ScenarioResult, seconds: f64) -> Option<String> {
     let offset = jiff::SignedDuration::try_from_secs_f64(seconds).ok()?;
     Some(scenario.started_at.checked_add(offset).ok()?.to_string())
 }
 
-/// Seconds as a duration; what is no length of time is zero.
+/// Seconds as a duration. Negative and undefined values are zero.
 fn duration(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default()
 }
@@ -332,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_reads_back() {
+    fn the_report_can_be_parsed() {
         let report = read(&sample::suite());
         assert_eq!(report.test_suites.len(), 3);
         let failing = &report.test_suites[1];
@@ -379,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_that_no_case_shows_has_a_case_of_its_own() {
+    fn a_verdict_that_no_case_shows_has_its_own_case() {
         let mut result = sample::passing();
         for verdict in [Verdict::Fail, Verdict::Inconclusive, Verdict::Error] {
             result.scenarios[0].verdict = verdict;
@@ -393,9 +392,9 @@ mod tests {
         assert_eq!(read(&result).tests, 1);
     }
 
-    /// CI systems merge cases of one class and name, across suites too.
+    /// CI systems merge cases with the same class and name, even across suites.
     #[test]
-    fn files_of_one_name_have_classes_of_their_own() {
+    fn files_with_the_same_name_have_different_classes() {
         let of = |files: &[&str]| -> Vec<String> {
             let mut result = sample::passing();
             let one = result.scenarios.remove(0);
@@ -413,14 +412,14 @@ mod tests {
     }
 
     #[test]
-    fn a_case_that_failed_says_what_a_request_said() {
+    fn a_failed_case_shows_a_failed_request() {
         let report = read(&sample::failing());
         let texts = format!("{report:?}");
         assert!(texts.contains("no worker is <ready>: NATS request timed out"), "{texts}");
     }
 
     #[test]
-    fn cases_have_names_of_their_own() {
+    fn cases_have_unique_names() {
         let mut result = sample::hour();
         let all = result.scenarios[0].expectations.clone();
         result.scenarios[0].expectations.extend(all);

@@ -1,9 +1,9 @@
-//! Reports: a result in, the bytes of JUnit, HTML and Markdown files out. Pure functions of the result, so that the
-//! same result always gives the same bytes. No tokio, no kube, no reqwest.
+//! Reports: renders a result as JUnit, HTML and Markdown. Pure functions of the result, so the same result always gives the
+//! same bytes. No tokio, no kube, no reqwest.
 //!
-//! Every report starts from a copy of the result in which all texts are tame (see `tame`), and escapes every text for
-//! its own format on top of that. [`words`] holds the one way in which numbers become text, [`sentences`] what all reports
-//! say alike, and [`text`] what makes a text safe to show; the terminal uses them too.
+//! Every report starts from a copy of the result with sanitised texts (see `tame`), and escapes every text for its own
+//! format. [`words`] formats numbers, [`sentences`] contains the sentences that reports share, and [`text`] makes text safe
+//! to show. The terminal uses these modules too.
 
 mod annotations;
 mod history;
@@ -30,7 +30,7 @@ pub use redact::{MASK, Redactor, SHORTEST};
 pub use tame::{tamed, tamed_event};
 pub use yaml::to_yaml;
 
-/// A report could not be made. That is a defect of this program: every result can be rendered.
+/// A report could not be rendered. This is a defect of the program: every result can be rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
     /// The HTML template failed.

@@ -1,5 +1,5 @@
-//! Markdown for a step summary or a comment on a merge request: the verdict, the expectations, the faults, a chart of
-//! text, what was left behind, and how to run it again.
+//! Markdown for a step summary or a comment on a merge request: the verdict, the expectations, the faults, a text chart,
+//! the leftovers, and the command that runs it again.
 
 use shakedown_schemas::result::{LoadSeries, RunResult, ScenarioResult, Verdict};
 
@@ -8,10 +8,10 @@ use crate::text::{one_line, tame};
 use crate::words::sparkline;
 use crate::{sentences, words};
 
-/// GitHub refuses step summaries from 1 MiB on; the rest is for the note that something is left out.
+/// GitHub rejects step summaries of 1 MiB or more. The rest is reserved for the note about omitted scenarios.
 const LIMIT: usize = 1_000_000;
 
-/// So many kinds of failures are listed, each with so many characters.
+/// The most kinds of failures that are listed, and the most characters of each.
 const FAILURES: usize = 12;
 const SAID: usize = 700;
 
@@ -38,10 +38,7 @@ pub fn markdown(result: &RunResult) -> String {
         }
     }
     if left_out > 0 {
-        out.push_str(&format!(
-            "\n{} did not fit here; the HTML report has all.\n",
-            words::plural(left_out, "scenario")
-        ));
+        out.push_str(&format!("\n{} did not fit here. See the HTML report.\n", words::plural(left_out, "scenario")));
     }
     let run = &result.run;
     let mut facts = vec![
@@ -131,7 +128,7 @@ fn section(result: &RunResult, scenario: &ScenarioResult) -> String {
 
 fn expectations(scenario: &ScenarioResult) -> String {
     if scenario.expectations.is_empty() {
-        return "No expectation was answered.\n\n".to_owned();
+        return "No expectation was evaluated.\n\n".to_owned();
     }
     let loads = sentences::names_loads(scenario);
     let mut out = String::from("| Verdict | Phase | Expectation | Observed | Interval | Limit | n | Why |\n");
@@ -160,7 +157,7 @@ fn expectations(scenario: &ScenarioResult) -> String {
     out
 }
 
-/// What failed requests said, one of each kind.
+/// One failed request for each failure.
 fn failures(scenario: &ScenarioResult) -> String {
     let all = sentences::failures(scenario);
     let mut out = String::new();
@@ -170,7 +167,7 @@ fn failures(scenario: &ScenarioResult) -> String {
         out.push_str(&format!("- {} in {}{load}: {}\n", inline(&it.counted()), inline(it.phase), inline(&said)));
     }
     if all.len() > FAILURES {
-        out.push_str(&format!("- {} more; the HTML report has all\n", all.len() - FAILURES));
+        out.push_str(&format!("- {} more in the HTML report\n", all.len() - FAILURES));
     }
     if out.is_empty() { out } else { format!("### What failed requests said\n\n{out}\n") }
 }
@@ -213,7 +210,7 @@ fn recoveries(scenario: &ScenarioResult) -> String {
     out
 }
 
-/// Two lines of blocks over the run's time, and above them which phase was when and when faults stood.
+/// A text chart: two lines of blocks over the run's time, and above them the phases and the faults.
 fn chart(scenario: &ScenarioResult, series: &LoadSeries) -> String {
     let Some(end) = series.points.iter().map(|p| p.t_s + p.length_s).reduce(f64::max).filter(|end| *end > 0.0) else {
         return String::new();
@@ -222,7 +219,7 @@ fn chart(scenario: &ScenarioResult, series: &LoadSeries) -> String {
     let mut p95: Vec<Option<f64>> = vec![None; COLUMNS];
     for point in &series.points {
         let column = ((point.t_s / end * COLUMNS as f64).max(0.0) as usize).min(COLUMNS - 1);
-        // The worst window of a column is shown: an average would hide what the reader looks for.
+        // Shows the worst window of a column, because an average would hide it.
         if point.requests > 0 {
             let rate = point.succeeded as f64 / point.requests as f64;
             success[column] = Some(success[column].map_or(rate, |lowest: f64| lowest.min(rate)));
@@ -233,7 +230,8 @@ fn chart(scenario: &ScenarioResult, series: &LoadSeries) -> String {
     }
     let lowest = success.iter().flatten().copied().reduce(f64::min);
     let highest = p95.iter().flatten().copied().reduce(f64::max);
-    // Success is drawn from its lowest value, so that one percent less is seen; latency from zero.
+    // The axis of the success rate starts near its lowest value, so that a loss of one percent is visible. Latency starts
+    // at zero.
     let floor = lowest.map_or(0.0, |lowest| (2.0 * lowest - 1.0).max(0.0));
     let mut phases = vec![' '; COLUMNS];
     for phase in &scenario.phases {
@@ -264,7 +262,7 @@ fn chart(scenario: &ScenarioResult, series: &LoadSeries) -> String {
         text.push_str(&format!("p95      {}  highest {}\n", sparkline(&p95, 0.0, highest), words::millis(highest)));
     }
     text.push_str(&format!("         0s{:>width$}\n", words::seconds(end), width = COLUMNS - 2));
-    format!("Load {}, its worst window in each column:\n\n{}\n", inline(&series.load), fence(&text))
+    format!("Load {}, the worst window of each column:\n\n{}\n", inline(&series.load), fence(&text))
 }
 
 fn badge(verdict: Verdict) -> String {
@@ -277,14 +275,14 @@ fn badge(verdict: Verdict) -> String {
     format!("{sign} {}", words::verdict(verdict))
 }
 
-/// Text within a line or a cell: nothing in it is markup, a mention or an entity, but that names in backticks are code.
+/// Escapes text for a line or a cell: no markup, mentions or entities. Names in backticks become code.
 fn inline(text: &str) -> String {
     let text = one_line(text);
     let mut out = String::with_capacity(text.len());
     let mut rest = text.as_str();
     while let Some((before, behind)) = rest.split_once('`') {
         escaped(&mut out, before);
-        // A backtick alone, or one with a blank behind it, is only text.
+        // A single backtick, or one followed by a blank, is plain text.
         match behind.split_once('`') {
             Some((name, after)) if !name.is_empty() && name.trim() == name => {
                 out.push_str(&code(name));
@@ -306,7 +304,7 @@ fn escaped(out: &mut String, text: &str) {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
-            // GitHub reads mentions in the rendered text; an empty comment between keeps a name from being one.
+            // GitHub finds mentions in the rendered text. An empty comment prevents them.
             '@' => out.push_str("@<!-- -->"),
             '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '#' | '|' | '~' | '$' | '!' => {
                 out.push('\\');
@@ -317,7 +315,7 @@ fn escaped(out: &mut String, text: &str) {
     }
 }
 
-/// A code span. Backticks and bars have no escape in there that all readers know, so the span's are HTML.
+/// A code span in HTML, because not all readers know an escape for backticks and bars in a Markdown span.
 fn code(text: &str) -> String {
     let mut out = String::from("<code>");
     for c in one_line(text).chars() {
@@ -333,7 +331,7 @@ fn code(text: &str) -> String {
     out
 }
 
-/// A block of text as it is, within a fence longer than any run of backticks in it.
+/// A code block, in a fence longer than any run of backticks in the text.
 fn fence(text: &str) -> String {
     let mut longest = 0;
     let mut run = 0;
@@ -386,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn always_less_than_a_mebibyte() {
+    fn stays_below_one_mebibyte() {
         let mut result = sample::hostile();
         let scenario = &mut result.scenarios[0];
         let one = scenario.expectations[0].clone();
@@ -406,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn fences_are_longer_than_what_they_hold() {
+    fn fences_are_longer_than_their_contents() {
         assert_eq!(fence("a ``` b"), "````text\na ``` b\n````\n");
         assert_eq!(sparkline(&[Some(0.0), None, Some(1.0)], 0.0, 1.0), "▁ █");
     }

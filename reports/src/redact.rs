@@ -1,9 +1,8 @@
-//! Secrets taken out of texts: the one place through which a result, an event and the terminal's text go before they
-//! leave the process.
+//! Redaction: every result, every event and the terminal's text pass through here before they leave the process.
 //!
-//! What belongs here: finding known secrets in a text, in the forms in which they travel, and texts that look like a
-//! secret wherever they are (an Authorization header, a password in a URL, a JSON web token). What does not: where
-//! secrets come from; the runner knows the command line, the scenario and the kubeconfig.
+//! This module finds known secrets in a text, in their common encodings, and texts that look like a secret (an
+//! Authorization header, a password in a URL, a JSON web token). It does not collect secrets: the runner knows the
+//! command line, the scenario and the kubeconfig.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,15 +16,15 @@ use shakedown_schemas::scenario::Secret;
 
 use crate::texts;
 
-/// What stands where a secret was.
+/// The replacement of a secret.
 pub const MASK: &str = "[redacted]";
-/// Shorter values are no secrets: to take `on` out of every text would leave no text.
+/// The minimum length of a secret, in bytes. Redacting shorter values such as `on` would make texts unreadable.
 pub const SHORTEST: usize = 4;
 
-/// Shorter paths with queries are no keys.
+/// The minimum length of a path with a query that is treated as a key, in bytes.
 const LINK: usize = 12;
 
-/// Names of headers whose values are secrets; a name that holds one of these words counts.
+/// Header names that contain one of these words have secret values.
 const HEADERS: [&str; 13] = [
     "authorization",
     "cookie",
@@ -42,8 +41,8 @@ const HEADERS: [&str; 13] = [
     "session",
 ];
 
-/// Names in a query, a form, a JSON object or a line of a log whose values are secrets; a name that ends with one of these
-/// words counts, whatever is between its parts.
+/// Names in a query, a form, a JSON object or a log line that end with one of these words have secret values, with any
+/// separator between their parts.
 const NAMES: [&str; 11] = [
     "password",
     "passwd",
@@ -57,25 +56,25 @@ const NAMES: [&str; 11] = [
     "signature",
     "sig",
 ];
-/// Shorter values behind such a name are none: `token=3` counts something.
+/// The minimum length of a value after such a name, in characters: `token=3` is a count.
 const VALUE: usize = 6;
 
-/// Takes secrets out of texts. Clones share what they know, so that a secret that is learned late is taken out
-/// everywhere from then on.
+/// Redacts secrets in texts. Clones share their secrets, so a secret that is learned late is redacted everywhere from then
+/// on.
 #[derive(Debug, Clone, Default)]
 pub struct Redactor {
-    known: Arc<RwLock<Known>>,
+    known: Arc<RwLock<KnownSecrets>>,
 }
 
-/// The secrets that were learned, in all their forms.
+/// The learned secrets in all their forms.
 #[derive(Debug, Default)]
-struct Known {
+struct KnownSecrets {
     forms: BTreeSet<String>,
-    /// Finds them all in one pass; none where there are none.
+    /// Finds all secrets in one pass. None without secrets.
     automaton: Option<AhoCorasick>,
 }
 
-impl Known {
+impl KnownSecrets {
     fn add(&mut self, forms: Vec<String>) {
         let before = self.forms.len();
         self.forms.extend(forms);
@@ -89,11 +88,11 @@ impl Known {
         }
     }
 
-    /// Where secrets are. Those that overlap are one range: no part of one is left beside another.
+    /// The ranges of secrets. Overlapping secrets are one range, so that no part of one remains.
     fn ranges(&self, text: &str) -> Vec<(usize, usize)> {
         let mut ranges: Vec<(usize, usize)> = Vec::new();
         let found = self.automaton.iter().flat_map(|automaton| automaton.find_overlapping_iter(text));
-        // Matches come by their ends, so that one may reach back over several before it.
+        // Matches are sorted by their end, so one may overlap several before it.
         for found in found {
             let mut from = found.start();
             while let Some(last) = ranges.pop_if(|last| from < last.1) {
@@ -106,8 +105,8 @@ impl Known {
 }
 
 impl Redactor {
-    /// Learns a secret and the forms in which it travels: as it is, line by line, and as JSON, a URL and base64 write
-    /// it. False when it is too short to be one.
+    /// Learns a secret and its common encodings: verbatim, line by line, in JSON, in a URL and in base64. Returns false if
+    /// it is too short.
     pub fn learn(&self, secret: &str) -> bool {
         let secret = secret.trim();
         if secret.chars().count() < SHORTEST {
@@ -128,8 +127,7 @@ impl Redactor {
         true
     }
 
-    /// Learns the value of a header, if the header's name says that it is a secret: the whole value, and what stands
-    /// behind its scheme.
+    /// Learns the value of a header whose name marks it as secret: the whole value, and the part after its scheme.
     pub fn learn_header(&self, name: &str, value: &str) {
         let name = name.to_ascii_lowercase();
         if HEADERS.iter().any(|word| name.contains(word)) {
@@ -140,14 +138,14 @@ impl Redactor {
         }
     }
 
-    /// Learns the password that a URL carries, if there is one.
+    /// Learns the password in a URL, if any.
     pub fn learn_url(&self, url: &str) {
         if let Some((_, password)) = user_info(url).and_then(|(from, to)| url[from..to].split_once(':')) {
             self.learn(password);
         }
     }
 
-    /// Learns what a scenario says is a secret, or may be one.
+    /// Learns a value that a scenario declares as secret, or that may be one.
     pub fn learn_secret(&self, secret: &Secret) {
         match secret {
             Secret::Header { name, value } => self.learn_header(name, value),
@@ -163,17 +161,17 @@ impl Redactor {
         }
     }
 
-    /// Learns the path and the query of a URL that is itself a key, as those of webhooks are.
+    /// Learns the path and the query of a URL that is itself a key, such as a webhook's.
     pub fn learn_link(&self, url: &str) {
         self.learn_url(url);
         let behind = url.split_once("://").and_then(|(_, rest)| Some(&rest[rest.find(['/', '?'])?..]));
-        // A short path is no key, and may well be a word of something else.
+        // A short path is not a key and may be an ordinary word.
         if let Some(link) = behind.filter(|it| it.len() >= LINK) {
             self.learn(link);
         }
     }
 
-    /// The text without secrets.
+    /// Redacts a text.
     pub fn text(&self, text: &str) -> String {
         let mut out = text.to_owned();
         self.clean(&mut out);
@@ -186,20 +184,20 @@ impl Redactor {
         mask_patterns(text);
     }
 
-    /// Takes the secrets out of every text of a result.
+    /// Redacts every text of a result.
     pub fn result(&self, result: &RunResult) -> RunResult {
         let mut out = result.clone();
         texts::of_result(&mut out, &mut |text, _| self.clean(text));
         let phases = out.scenarios.iter_mut().flat_map(|it| &mut it.phases);
         for sample in phases.flat_map(|phase| &mut phase.loads).flat_map(|load| &mut load.samples) {
-            // A connection that broke off cuts a body as well.
+            // A broken connection also truncates a body.
             self.clean_end(&mut sample.body);
             sample.headers.values_mut().chain([&mut sample.cause]).for_each(|text| self.clean_cuts(text));
         }
         out
     }
 
-    /// Takes out the beginnings of secrets before each sign that a text was cut there.
+    /// Redacts the beginning of a secret before each ellipsis that marks a cut.
     fn clean_cuts(&self, text: &mut String) {
         let mut pieces: Vec<String> = text.split('…').map(str::to_owned).collect();
         let cut = pieces.len() - 1;
@@ -207,7 +205,7 @@ impl Redactor {
         *text = pieces.join("…");
     }
 
-    /// Takes out the beginning of a secret with which a text ends that was cut there: what is known only as a whole would stay.
+    /// Redacts the beginning of a secret at the end of a truncated text, which no complete secret matches.
     fn clean_end(&self, text: &mut String) {
         const PAD: &str = "aaaaaaaaaaaaaaaa";
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -220,7 +218,7 @@ impl Redactor {
             text.replace_range(at.., MASK);
             return;
         }
-        // A web token that lacks its last parts, and a password whose `@` is missing.
+        // A web token without its last parts, and a password without its `@`.
         let mut begins = text.match_indices("eyJ").map(|(at, _)| at);
         let web_token = begins.find(|at| text.len() - at > 8 && token(&text[*at..]) == text.len() - at);
         let password = text.rfind("://").map(|at| at + 3).and_then(|at| {
@@ -231,7 +229,7 @@ impl Redactor {
             text.replace_range(at.., MASK);
             return;
         }
-        // The rest are known by what stands before them, if they are long enough.
+        // The others are recognised by the text before them, if they are long enough.
         let mut padded = format!("{text}{PAD}");
         mask_patterns(&mut padded);
         if !padded.ends_with(PAD) {
@@ -239,19 +237,19 @@ impl Redactor {
         }
     }
 
-    /// Takes the secrets out of every text of a JSON value, its keys included.
+    /// Redacts every text of a JSON value, including its keys.
     pub fn value(&self, mut value: Value) -> Value {
         texts::of_value(&mut value, &mut |text, _| self.clean(text));
         value
     }
 
-    /// Takes the secrets out of every text of an event.
+    /// Redacts every text of an event.
     pub fn event(&self, event: &mut Event) {
         texts::of_event(event, &mut |text, _| self.clean(text));
     }
 }
 
-/// The text as a part of a URL: everything but letters, digits and `-._~` by its bytes.
+/// Percent-encodes a text for a URL: every byte but letters, digits and `-._~`.
 fn percent_encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
@@ -261,10 +259,10 @@ fn percent_encoded(text: &str) -> String {
         .collect()
 }
 
-/// Masks what looks like a secret.
+/// Redacts texts that look like a secret.
 fn mask_patterns(text: &mut String) {
     let mut ranges = Vec::new();
-    // Byte positions in the lower case of ASCII are those of the text itself.
+    // ASCII lower case keeps byte positions.
     let lower = text.to_ascii_lowercase();
     for (at, word) in lower.match_indices("authorization") {
         let from = at + word.len();
@@ -274,7 +272,7 @@ fn mask_patterns(text: &mut String) {
         let value = value.trim_start_matches([' ', '"', '\'', '`']);
         let start = text.len() - value.len();
         let length = value.find(['\n', '"', '\'', '`', ',', '}']).unwrap_or(value.len());
-        // What is made by a template holds no secret itself.
+        // A template contains no secret itself.
         if !value[..length].contains("{{") {
             ranges.push((start, start + length));
         }
@@ -312,7 +310,7 @@ fn mask_patterns(text: &mut String) {
     replace(text, &joined);
 }
 
-/// Puts the mask into the place of each range; they are in order, and none overlaps another.
+/// Replaces each range with the mask. The ranges are sorted and do not overlap.
 fn replace(text: &mut String, ranges: &[(usize, usize)]) {
     if ranges.is_empty() {
         return;
@@ -328,12 +326,12 @@ fn replace(text: &mut String, ranges: &[(usize, usize)]) {
     *text = out;
 }
 
-/// Where values stand behind names that say that they are secrets: `api_key=VALUE` and `"password": "VALUE"`.
+/// The values after names that mark them as secret: `api_key=VALUE` and `"password": "VALUE"`.
 fn named(text: &str, lower: &str) -> Vec<(usize, usize)> {
     let mut ranges = Vec::new();
     let part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     for (at, sign) in lower.match_indices(['=', ':']) {
-        // A colon is one of JSON's, behind a name in quotes; elsewhere it is punctuation.
+        // A colon counts only in JSON, after a quoted name. Elsewhere it is punctuation.
         let before = &lower[..at];
         let before = if sign == ":" { before.strip_suffix('"').unwrap_or_default() } else { before };
         let name = before.rfind(|c| !part(c)).map_or(before, |gap| &before[gap..]);
@@ -359,12 +357,12 @@ fn named(text: &str, lower: &str) -> Vec<(usize, usize)> {
     ranges
 }
 
-/// How long the run of a token's characters is with which a text begins.
+/// The length of the token at the start of a text.
 fn token(text: &str) -> usize {
     text.find(|c: char| !(c.is_ascii_alphanumeric() || "-._~+/=".contains(c))).unwrap_or(text.len())
 }
 
-/// Where `user:password` stands in a text that begins with a URL (or with its `://`).
+/// The range of `user:password` in a text that begins with a URL (or with its `://`).
 fn user_info(url: &str) -> Option<(usize, usize)> {
     let from = url.find("://")? + 3;
     let length = url[from..].find(|c: char| "/?# \n\"'<>".contains(c)).unwrap_or(url.len() - from);
@@ -378,7 +376,7 @@ mod tests {
     use crate::sample;
 
     #[test]
-    fn a_secret_is_gone_in_every_form() {
+    fn redacts_a_secret_in_every_encoding() {
         let redactor = Redactor::default();
         assert!(redactor.learn("pa\"ss/wörd"));
         for text in ["pa\"ss/wörd", r#"{"a":"pa\"ss/wörd"}"#, "x?y=pa%22ss%2Fw%C3%B6rd", "cGEic3Mvd8O2cmQ="] {
@@ -389,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_secret_goes_first_and_short_ones_are_refused() {
+    fn prefers_the_longest_secret_and_rejects_short_ones() {
         let redactor = Redactor::default();
         assert!(redactor.learn("hunter"));
         assert!(redactor.learn("hunter2-and-more"));
@@ -400,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn of_secrets_that_overlap_nothing_is_left() {
+    fn redacts_overlapping_secrets_completely() {
         let redactor = Redactor::default();
         for secret in ["abcd", "cdefgh", "xabcdy", "hunter", "redacted"] {
             assert!(redactor.learn(secret));
@@ -417,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_is_cut_is_gone_too() {
+    fn redacts_a_truncated_secret() {
         let redactor = Redactor::default();
         redactor.learn("hunter2-and-more");
         for (body, is_cut, clean) in [
@@ -442,14 +440,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_several_lines_is_gone_line_by_line() {
+    fn redacts_a_multi_line_key_line_by_line() {
         let redactor = Redactor::default();
         redactor.learn("-----BEGIN KEY-----\nMIIEpAIBAAKC\n-----END KEY-----\n");
         assert_eq!(redactor.text("    MIIEpAIBAAKC"), "    [redacted]");
     }
 
     #[test]
-    fn what_looks_like_a_secret_goes_without_being_known() {
+    fn redacts_texts_that_look_like_a_secret() {
         let redactor = Redactor::default();
         for (text, clean) in [
             ("GET / Authorization: Basic dXNlcjpwYXNz\nHost: x", "GET / Authorization: [redacted]\nHost: x"),
@@ -473,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_and_urls_give_up_their_secrets() {
+    fn learns_secrets_from_headers_and_urls() {
         let redactor = Redactor::default();
         redactor.learn_header("X-Api-Key", "k3y-of-mine");
         redactor.learn_header("Authorization", "Bearer t0ken-of-mine");
@@ -492,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_scenario_says_is_a_secret_is_taken_out() {
+    fn redacts_secrets_of_a_scenario() {
         let redactor = Redactor::default();
         for secret in [
             Secret::Header { name: "Cookie".into(), value: "session=c00kie".into() },
@@ -507,9 +505,9 @@ mod tests {
         assert_eq!(redactor.text(text), [MASK; 5].join(" "));
     }
 
-    /// Plants a secret into every text of a result, and looks for it in every report.
+    /// Plants a secret in every text of a result, and searches for it in every report.
     #[test]
-    fn no_report_holds_a_planted_secret() {
+    fn no_report_contains_a_planted_secret() {
         let secret = "sup3r-s3cret";
         let text = serde_json::to_string(&sample::failing()).unwrap();
         let mut planted = serde_json::from_str::<RunResult>(&text).unwrap();

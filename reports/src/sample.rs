@@ -1,5 +1,5 @@
-//! Synthetic results for tests: the four verdicts, a long run, and one in which every text is hostile. Made from
-//! arithmetic only, so that they are the same everywhere and for ever.
+//! Synthetic results for tests: the four verdicts, a long run, and one with hostile text everywhere. Computed only from
+//! arithmetic, so that they are identical on every machine.
 
 mod parts;
 
@@ -12,7 +12,7 @@ use shakedown_schemas::result::{
 pub use self::parts::{SOURCE, phase_load, series};
 use self::parts::{at, events, expectations, fault, phase};
 
-/// A text with everything in it that has ever broken a report.
+/// A text that contains everything that has ever broken a report.
 pub const HOSTILE: &str =
     "</script><img src=x onerror=alert(1)>]]>\u{1b}[31m\u{0}|`$(id)`\"'&amp;\u{202e}txt.exe\u{fffe}\r\n::error::x%0A";
 
@@ -111,8 +111,7 @@ pub fn passing() -> RunResult {
     }
 }
 
-/// The same against a real cluster through a port-forward, with two expectations that do not hold, one of them
-/// censored.
+/// The same on a real cluster through a port-forward, with two failed expectations, one of them censored.
 pub fn failing() -> RunResult {
     let mut result = passing();
     result.verdict = Verdict::Fail;
@@ -130,9 +129,9 @@ pub fn failing() -> RunResult {
     scenario.loads[0].reach = "port-forward".to_owned();
     scenario.loads[0].address = "127.0.0.1:43121".to_owned();
     scenario.loads[0].reconnects = 1;
-    scenario
-        .warnings
-        .push("the port-forward to vllm-agg-0-frontend-5d8 was made anew once; 2 requests failed by that".to_owned());
+    scenario.warnings.push(
+        "the port-forward to vllm-agg-0-frontend-5d8 was reconnected once; 2 requests failed because of it".to_owned(),
+    );
     let ratio = &mut scenario.expectations[2];
     ratio.verdict = Verdict::Fail;
     ratio.observed = Some(3.8);
@@ -150,7 +149,7 @@ pub fn failing() -> RunResult {
     result
 }
 
-/// Makes the last event say what the scenario came to.
+/// Sets the scenario's verdict in the last event.
 fn end(scenario: &mut ScenarioResult) {
     let (word, said) = (scenario.verdict, crate::sentences::sentence(scenario).to_owned());
     for event in &mut scenario.events {
@@ -160,7 +159,7 @@ fn end(scenario: &mut ScenarioResult) {
     }
 }
 
-/// Not enough to tell: the fault is not proven, and a phase had too few requests.
+/// An inconclusive scenario: the fault is not proven, and a phase had too few requests.
 pub fn inconclusive() -> RunResult {
     let mut result = passing();
     result.verdict = Verdict::Inconclusive;
@@ -186,7 +185,7 @@ pub fn inconclusive() -> RunResult {
     result
 }
 
-/// The run itself went wrong: an undo failed, and no expectation was answered.
+/// An error of the run: an undo failed, and no expectation was evaluated.
 pub fn errored() -> RunResult {
     let mut result = passing();
     result.verdict = Verdict::Error;
@@ -214,7 +213,7 @@ pub fn errored() -> RunResult {
     result
 }
 
-/// A scenario that never got anywhere: an error, and nothing else.
+/// A scenario that never started: only an error.
 pub fn stillborn() -> RunResult {
     let mut result = errored();
     result.exit_code = 3;
@@ -246,8 +245,8 @@ pub fn suite() -> RunResult {
     result
 }
 
-/// Eight short phases with faults in half of them, names that are longer than their bands, a stretch without any
-/// request, latencies over three decades and seven kinds of errors.
+/// Eight short phases with faults in half of them, names that are longer than their bands, a period without requests,
+/// latencies over three decades and seven kinds of errors.
 pub fn busy() -> RunResult {
     let mut result = failing();
     let scenario = &mut result.scenarios[0];
@@ -298,7 +297,7 @@ pub fn busy() -> RunResult {
     result
 }
 
-/// An hour of windows of one second with two loads, as a soak test leaves it.
+/// An hour of 1 s windows with two loads, as in a soak test.
 pub fn hour() -> RunResult {
     let mut result = failing();
     let scenario = &mut result.scenarios[0];
@@ -332,8 +331,8 @@ pub fn hour() -> RunResult {
     result
 }
 
-/// A day at 1,000 requests a second, with every window of a second kept, which is far more than the judge leaves of it:
-/// its map of latencies, the histograms of three phases, and 3,000 events.
+/// A day at 1,000 requests per second, with every 1 s window, which is far more than the judge keeps: its heat map, the
+/// histograms of three phases, and 3,000 events.
 pub fn day() -> RunResult {
     let mut result = hour();
     let scenario = &mut result.scenarios[0];
@@ -352,7 +351,7 @@ pub fn day() -> RunResult {
     result
 }
 
-/// A result in which every free text is [`HOSTILE`], and names are a megabyte long.
+/// A result in which every free text is [`HOSTILE`] and names have a length of 1 MB.
 pub fn hostile() -> RunResult {
     let mut value = serde_json::to_value(errored()).expect("a sample is JSON");
     let failing = serde_json::to_value(failing()).expect("a sample is JSON");
@@ -365,7 +364,7 @@ pub fn hostile() -> RunResult {
     serde_json::from_value(value).expect("texts only")
 }
 
-/// Makes every free text hostile; enumerations, moments and the discriminants of events stay.
+/// Replaces every free text with a hostile one. Enumerations, times and the discriminants of events stay.
 fn poison(value: &mut Value, key: &str) {
     const FIXED: [&str; 12] = [
         "verdict",

@@ -1,7 +1,7 @@
-//! Facts of a result in one line, and in which order they are shown: the same in every report and on the terminal.
+//! Facts of a result as sentences, and their order: the same in every report and on the terminal.
 //!
-//! What belongs here: sentences that more than one report says. What does not: how a number is written (`words`) and
-//! any markup. Texts of the result come out as they are; every report tames and escapes them.
+//! This module contains the sentences that several reports share. It does not format numbers (`words` does) and contains no
+//! markup. Texts of the result are returned verbatim; every report sanitises and escapes them.
 
 mod around;
 mod failures;
@@ -19,7 +19,7 @@ pub use self::values::{names_loads, pods, variable};
 use crate::text::shell_word;
 use crate::words;
 
-/// How early a verdict is shown: failures first, then errors, then what could not be told.
+/// The order of verdicts in reports: failures first, then errors, then inconclusive ones.
 pub const fn rank(verdict: Verdict) -> u8 {
     match verdict {
         Verdict::Fail => 0,
@@ -29,39 +29,39 @@ pub const fn rank(verdict: Verdict) -> u8 {
     }
 }
 
-/// The expectations, failures first, in the order of the file otherwise.
+/// The expectations, failures first, otherwise in the order of the file.
 pub fn expectations(scenario: &ScenarioResult) -> Vec<&ExpectationResult> {
     let mut list: Vec<_> = scenario.expectations.iter().collect();
     list.sort_by_key(|it| rank(it.verdict));
     list
 }
 
-/// The sentence of a scenario's verdict without the verdict's own word, which stands beside it already.
+/// The sentence of a scenario's verdict without the word of the verdict, which reports show next to it.
 pub fn sentence(scenario: &ScenarioResult) -> &str {
     without_verdict(scenario.verdict, &scenario.reason)
 }
 
-/// The sentence's first line: what a reason has beyond it, such as help, stands with the errors.
+/// The first line of that sentence. Further lines, such as help, are shown with the errors.
 pub fn headline(scenario: &ScenarioResult) -> &str {
     sentence(scenario).lines().next().unwrap_or_default()
 }
 
-/// A reason without the verdict's own word in front.
+/// A reason without the word of its verdict.
 pub fn without_verdict(verdict: Verdict, reason: &str) -> &str {
     let word = [words::verdict(verdict), verdict.word()];
     let rest = word.iter().find_map(|word| reason.strip_prefix(word)?.strip_prefix(": "));
     rest.unwrap_or(reason)
 }
 
-/// The phase that the others are compared with: the last one before the first with faults, as the judge has it; the
-/// first one where there is none.
+/// The reference phase: the last one before the first phase with faults, as for the judge. The first phase if there is
+/// none.
 pub fn reference(scenario: &ScenarioResult) -> Option<&PhaseResult> {
     let has_faults = |phase: &PhaseResult| scenario.faults.iter().any(|fault| fault.phase == phase.name);
     let first_with_faults = scenario.phases.iter().position(has_faults).unwrap_or(0);
     scenario.phases.get(first_with_faults.saturating_sub(1))
 }
 
-/// The command line as a shell reads it, with the seed that was used, so that it chooses the same again.
+/// The command line for a shell, with the seed of the run, so that its random choices repeat.
 pub fn command(run: &RunInfo) -> String {
     let mut words: Vec<String> = run.command.iter().map(|word| shell_word(word)).collect();
     let seeded = run.command.iter().any(|word| word == "--seed" || word.starts_with("--seed="));
@@ -71,7 +71,7 @@ pub fn command(run: &RunInfo) -> String {
     words.join(" ")
 }
 
-/// What a reader must know about how the numbers came about, in sentences: a modelled network, a port-forward.
+/// Notes about how the numbers were measured: a simulated network, a port-forward.
 pub fn notes(scenario: &ScenarioResult) -> Vec<String> {
     let mut notes = Vec::new();
     if scenario.cluster.as_ref().is_some_and(|cluster| cluster.sandbox) {
@@ -84,11 +84,11 @@ pub fn notes(scenario: &ScenarioResult) -> Vec<String> {
     for load in scenario.loads.iter().filter(|load| load.reach == "port-forward") {
         let again = match load.reconnects {
             0 => String::new(),
-            1 => " It had to be made anew once.".to_owned(),
-            n => format!(" It had to be made anew {n} times."),
+            1 => " It was reconnected once.".to_owned(),
+            n => format!(" It was reconnected {n} times."),
         };
         notes.push(format!(
-            "Load {} went through a port-forward of the API server, which adds latency of its own to every \
+            "Load {} went through a port-forward of the API server, which adds its own latency to every \
              request.{again}",
             load.name
         ));
@@ -97,7 +97,7 @@ pub fn notes(scenario: &ScenarioResult) -> Vec<String> {
     notes
 }
 
-/// How the connections and requests of a load are spread over the addresses of its service; empty where there is one.
+/// The distribution of a load's connections and requests over the addresses of its service. Empty for one address.
 pub(crate) fn addresses(load: &LoadInfo) -> String {
     let sent: u64 = load.addresses.iter().map(|it| it.requests).sum();
     let each = load.addresses.iter().take(20).map(|it| {
@@ -110,7 +110,7 @@ pub(crate) fn addresses(load: &LoadInfo) -> String {
     each.chain(rest).collect::<Vec<_>>().join(", ")
 }
 
-/// What became of each of several requests of a load, by its name; empty for a load of one.
+/// The outcomes of each of several requests of a load. Empty for a load with one request.
 pub(crate) fn requests(load: &LoadInfo) -> String {
     let each = load.requests.iter().map(|it| {
         let sent = words::count((it.succeeded + it.failed) as f64);

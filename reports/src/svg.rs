@@ -1,16 +1,14 @@
-//! Small SVG drawings as text: scales with nice ticks, elements, and paths. Pure, and about nothing but geometry; what
-//! is drawn is in `html`.
+//! Small SVG drawings as text: scales with round ticks, elements, and paths. Pure geometry; `html` decides what to draw.
 //!
-//! Colours are never set here: each element has a class, and the page's style sheet knows what it looks like in light
-//! and dark. Inline styles would need a weaker content security policy.
+//! Colours are not set here: each element has a class, and the page's style sheet defines its look in light and dark mode.
+//! Inline styles would need a weaker content security policy.
 
 use std::fmt::{Display, Write as _};
 
-/// The width of a character of the charts' 11 px text, in pixels: on the wide side, so that text fits where it is
-/// measured to fit.
+/// The width of a character of the charts' 11 px text, in pixels. A generous estimate, so that measured text fits.
 const CHARACTER: f64 = 6.7;
 
-/// From values to pixels, on a straight or a logarithmic axis.
+/// Maps values to pixels, on a linear or a logarithmic axis.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scale {
     domain: (f64, f64),
@@ -19,20 +17,20 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// A straight axis. A domain without width gets one.
+    /// A linear axis. An empty domain is widened.
     pub(crate) fn linear(low: f64, high: f64, range: (f64, f64)) -> Self {
         let high = if high > low { high } else { low + 1.0 };
         Self { domain: (low, high), range, log: false }
     }
 
-    /// A logarithmic axis; `low` must be more than zero.
+    /// A logarithmic axis. `low` must be positive.
     pub(crate) fn log(low: f64, high: f64, range: (f64, f64)) -> Self {
         let low = low.max(1e-9);
         let high = if high > low { high } else { low * 10.0 };
         Self { domain: (low, high), range, log: true }
     }
 
-    /// The pixel of a value; values beyond the domain stay at its ends.
+    /// The pixel of a value. Values beyond the domain are clamped.
     pub(crate) fn at(&self, value: f64) -> f64 {
         let (low, high) = self.domain;
         let value = if value.is_finite() { value.clamp(low, high) } else { low };
@@ -40,12 +38,11 @@ impl Scale {
         self.range.0 + share * (self.range.1 - self.range.0)
     }
 
-    /// True for a logarithmic axis.
     pub(crate) const fn is_log(&self) -> bool {
         self.log
     }
 
-    /// Round values within the domain, about as many as asked.
+    /// About `about` round values within the domain.
     pub(crate) fn ticks(&self, about: usize) -> Vec<f64> {
         let (low, high) = self.domain;
         if !self.log {
@@ -65,7 +62,7 @@ impl Scale {
     }
 }
 
-/// Round moments for an axis of time in seconds, about as many as asked: steps that clocks have.
+/// About `about` round times for a time axis in seconds, in steps of clock units.
 pub(crate) fn time_ticks(length: f64, about: usize) -> Vec<f64> {
     const STEPS: [f64; 16] =
         [1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 21600.0];
@@ -90,11 +87,11 @@ fn nice_step(step: f64) -> f64 {
 fn linear_ticks(low: f64, high: f64, step: f64) -> Vec<f64> {
     let first = (low / step - 1e-9).ceil() as i64;
     let last = (high / step + 1e-9).floor() as i64;
-    // A domain so far from zero that steps vanish in its rounding has no ticks rather than endless ones.
+    // A domain so far from zero that rounding swallows the steps has no ticks.
     if last.saturating_sub(first) > 1000 { Vec::new() } else { (first..=last).map(|k| k as f64 * step).collect() }
 }
 
-/// The end of an axis that begins at zero and holds `value`: the next round one.
+/// The next round end of an axis that begins at zero and contains `value`.
 pub(crate) fn nice_end(value: f64, about: usize) -> f64 {
     let step = nice_step(value / about.max(1) as f64);
     ((value / step - 1e-9).ceil() * step).max(step)
@@ -106,12 +103,12 @@ pub(crate) fn px(value: f64) -> String {
     if tenths % 10 == 0 { (tenths / 10).to_string() } else { format!("{:.1}", tenths as f64 / 10.0) }
 }
 
-/// About how wide a text is drawn, in pixels.
+/// The approximate width of a text, in pixels.
 pub(crate) fn text_width(text: &str) -> f64 {
     text.chars().count() as f64 * CHARACTER
 }
 
-/// The text, cut to a width in pixels; empty where not even a few characters fit.
+/// The text, truncated to a width in pixels. Empty if not even a few characters fit.
 pub(crate) fn fit(text: &str, width: f64) -> String {
     let most = (width / CHARACTER).floor().max(0.0) as usize;
     if text.chars().count() <= most {
@@ -123,7 +120,7 @@ pub(crate) fn fit(text: &str, width: f64) -> String {
     }
 }
 
-/// Text made safe for the content and the attributes of elements.
+/// Escapes text for the content and the attributes of elements.
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -139,7 +136,7 @@ pub(crate) fn escape(text: &str) -> String {
     out
 }
 
-/// The side of a point at which a text stands.
+/// The alignment of a text at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Anchor {
     /// The text begins at the point.
@@ -150,14 +147,14 @@ pub(crate) enum Anchor {
     End,
 }
 
-/// A drawing under way.
+/// A drawing in progress.
 #[derive(Debug)]
 pub(crate) struct Svg {
     out: String,
 }
 
 impl Svg {
-    /// Begins a drawing of a size in pixels that scales with its box. The label is what a screen reader says.
+    /// Begins a drawing of a size in pixels that scales with its container. The label is for screen readers.
     pub(crate) fn new(class: &str, width: f64, height: f64, label: &str) -> Self {
         let out = format!(
             r#"<svg class="{class}" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" aria-label="{label}">"#,
@@ -174,14 +171,14 @@ impl Svg {
         self.out
     }
 
-    /// A rectangle; one without area is left out.
+    /// A rectangle. One without area is omitted.
     pub(crate) fn rect(&mut self, class: &str, [x, y, width, height]: [f64; 4]) {
         if width > 0.0 && height > 0.0 {
             self.empty("rect", class, &[("x", &px(x)), ("y", &px(y)), ("width", &px(width)), ("height", &px(height))]);
         }
     }
 
-    /// A rectangle that says more when it is pointed at.
+    /// A rectangle with a tooltip.
     pub(crate) fn titled_rect(&mut self, class: &str, [x, y, width, height]: [f64; 4], title: &str) {
         let (x, y, width, height) = (px(x), px(y), px(width.max(1.0)), px(height));
         let _ = write!(
@@ -201,14 +198,14 @@ impl Svg {
         self.empty("circle", class, &[("cx", &px(x)), ("cy", &px(y)), ("r", &px(radius))]);
     }
 
-    /// A path; an empty one is left out.
+    /// A path. An empty one is omitted.
     pub(crate) fn path(&mut self, class: &str, path: &Path) {
         if !path.data.is_empty() {
             self.empty("path", class, &[("d", &path.data)]);
         }
     }
 
-    /// A text. Empty ones are left out.
+    /// A text. An empty one is omitted.
     pub(crate) fn text(&mut self, class: &str, x: f64, y: f64, anchor: Anchor, text: &str) {
         if text.is_empty() {
             return;
@@ -248,17 +245,17 @@ impl Path {
         let _ = write!(self.data, "L{} {}", px(x), px(y));
     }
 
-    /// Draws on, level, to a place.
+    /// Draws a horizontal line to an x coordinate.
     pub(crate) fn across(&mut self, x: f64) {
         let _ = write!(self.data, "H{}", px(x));
     }
 
-    /// Draws on, upright, to a height.
+    /// Draws a vertical line to a y coordinate.
     pub(crate) fn upright(&mut self, y: f64) {
         let _ = write!(self.data, "V{}", px(y));
     }
 
-    /// Closes the line to an area.
+    /// Closes the path.
     pub(crate) fn close(&mut self) {
         self.data.push('Z');
     }

@@ -1,5 +1,4 @@
-//! A copy of a result in which every text is tame: see [`crate::text`]. Every report starts from it, so that none has
-//! to remember to.
+//! A copy of a result with sanitised texts: see [`crate::text`]. Every report starts from it, so that none can forget it.
 
 use std::borrow::Cow;
 
@@ -9,7 +8,7 @@ use shakedown_schemas::result::RunResult;
 use crate::text::tame;
 use crate::texts;
 
-/// The result with all its texts tame and bounded.
+/// The result with all texts sanitised and bounded.
 pub fn tamed(result: &RunResult) -> RunResult {
     let mut out = result.clone();
     texts::of_result(&mut out, &mut |text, limit| {
@@ -20,7 +19,7 @@ pub fn tamed(result: &RunResult) -> RunResult {
     out
 }
 
-/// The event with all its texts tame and bounded.
+/// The event with all texts sanitised and bounded.
 pub fn tamed_event(event: &Event) -> Event {
     let mut out = event.clone();
     texts::of_event(&mut out, &mut |text, limit| {
@@ -40,7 +39,7 @@ mod tests {
     use crate::text::SOURCE;
 
     #[test]
-    fn no_text_of_a_hostile_result_stays_wild() {
+    fn sanitises_every_text_of_a_hostile_result() {
         let hostile = sample::hostile();
         let wild = serde_json::to_string(&hostile).unwrap();
         assert!(wild.contains("\\u001b[31m") && wild.contains('\u{202e}'), "the sample is hostile");
@@ -48,9 +47,9 @@ mod tests {
         assert_all(&tame, "");
     }
 
-    /// Names of ten megabytes, wherever somebody else chooses a name.
+    /// Names of 10 MB, wherever others choose a name.
     #[test]
-    fn no_report_grows_with_the_names_in_it() {
+    fn reports_stay_small_with_long_names() {
         let mut result = sample::failing();
         let endless = "n".repeat(10_000_000);
         let scenario = &mut result.scenarios[0];

@@ -1,22 +1,22 @@
-//! Hostile text made harmless before any report sees it: control characters, terminal escapes, characters that reverse
-//! the reading direction, and texts without an end.
+//! Sanitises hostile text before any report shows it: control characters, terminal escapes, characters that reverse the
+//! reading direction, and endless texts.
 //!
-//! What belongs here: what is the same for every report. What does not: the escaping of HTML, XML, Markdown and
-//! workflow commands, which each report does for itself, on every text.
+//! This is the part that all reports share. Each report escapes HTML, XML, Markdown or workflow commands itself, in every
+//! text.
 
 use std::borrow::Cow;
 
-/// A name, an address or another text for one cell of a table: at most this many characters.
+/// The limit of a name, an address or another text in a table cell, in characters.
 pub const NAME: usize = 240;
-/// A sentence, a message or a command: at most this many characters.
+/// The limit of a sentence, a message or a command, in characters.
 pub const SENTENCE: usize = 4_000;
-/// The text of a scenario file: at most this many characters.
+/// The limit of a scenario file's text, in characters.
 pub const SOURCE: usize = 120_000;
 
-/// One text as reports may show it: terminal escape sequences are gone, control characters and those that change the
-/// reading direction are visible signs, `\r\n` is `\n`, and what is beyond `limit` characters is counted, not shown.
+/// A text as reports may show it: without terminal escape sequences, with visible signs for control characters and those
+/// that change the reading direction, with `\n` for `\r\n`, and with a count instead of the text beyond `limit` characters.
 pub fn tame(text: &str, limit: usize) -> Cow<'_, str> {
-    // Most texts are plain and short; they are not copied.
+    // Most texts are plain and short, and are not copied.
     if text.len() <= limit && !text.chars().any(|c| c == '\r' || stand_in(c).is_some()) {
         return Cow::Borrowed(text);
     }
@@ -50,12 +50,12 @@ pub fn tame(text: &str, limit: usize) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The text on one line: every run of white space is one space.
+/// The text on one line: each run of white space becomes one space.
 pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A word of a POSIX shell's command line, quoted where it must be.
+/// A word for a POSIX shell's command line, quoted if necessary.
 pub fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -65,7 +65,7 @@ pub fn shell_word(word: &str) -> String {
     }
 }
 
-/// What is shown instead of a character.
+/// The replacement of a character.
 enum StandIn {
     /// The control picture of a C0 control character.
     Picture(char),
@@ -73,13 +73,13 @@ enum StandIn {
     Code,
 }
 
-/// What is shown instead of a character; none for one that may be shown as it is.
+/// The replacement of a character. None if it may be shown.
 fn stand_in(c: char) -> Option<StandIn> {
     match c {
         '\t' | '\n' => None,
         '\0'..='\u{1f}' => char::from_u32(0x2400 + c as u32).map(StandIn::Picture),
         '\u{7f}' => Some(StandIn::Picture('␡')),
-        // C1 controls; invisible marks and overrides of direction; line separators; what XML 1.0 forbids.
+        // C1 controls; invisible marks and direction overrides; line separators; characters that XML 1.0 forbids.
         '\u{80}'..='\u{9f}'
         | '\u{61c}'
         | '\u{200b}'
@@ -95,7 +95,7 @@ fn stand_in(c: char) -> Option<StandIn> {
     }
 }
 
-/// Skips the rest of an escape sequence whose ESC was read (ECMA-48: CSI, OSC and the other strings, two-byte forms).
+/// Skips the rest of an escape sequence after its ESC (ECMA-48: CSI, OSC and the other strings, two-byte forms).
 fn skip_escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     match chars.peek() {
         Some('[') => {
@@ -104,7 +104,7 @@ fn skip_escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
         }
         Some(']' | 'P' | 'X' | '^' | '_') => {
             chars.next();
-            // A string ends at BEL or ST; one that never ends must not swallow the text behind it.
+            // A string ends at BEL or ST. One that never ends must not swallow the text after it.
             let mut previous = ' ';
             for (index, c) in chars.clone().take(256).enumerate() {
                 if c == '\u{7}' || (previous == '\u{1b}' && c == '\\') {
@@ -121,7 +121,7 @@ fn skip_escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     }
 }
 
-/// Skips the parameters and the final byte of a control sequence whose introducer was read.
+/// Skips the parameters and the final byte of a control sequence.
 fn skip_parameters(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     while chars.next_if(|c| matches!(c, '\u{20}'..='\u{3f}')).is_some() {}
     chars.next_if(|c| matches!(c, '\u{40}'..='\u{7e}'));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_and_controls_are_gone_or_visible() {
+    fn removes_escapes_and_shows_control_characters() {
         for (text, tamed) in [
             ("\u{1b}[31mred\u{1b}[0m", "red"),
             ("\u{1b}]8;;http://x\u{7}link\u{1b}]8;;\u{1b}\\", "link"),
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_is_counted() {
+    fn counts_truncated_characters() {
         let long = "é".repeat(1_000_000);
         let tamed = tame(&long, NAME);
         assert!(tamed.ends_with("é… (999760 more characters)"), "{}", tamed.len());

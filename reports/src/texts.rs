@@ -1,7 +1,6 @@
-//! Every text of a result, each once: the one place that knows where they are. What is done to them is `tame`'s and
-//! `redact`'s.
+//! Visits every text of a result, each once. `tame` and `redact` define the changes.
 //!
-//! A new text field in the result needs a line here; a test of `tame` finds one that was forgotten.
+//! A new text field in the result needs a line here. A test in `tame` finds a missing one.
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -12,7 +11,7 @@ use shakedown_schemas::result::{
 
 use crate::text::{NAME, SENTENCE, SOURCE};
 
-/// What is done to a text; the number is how many characters of it a report shows at most.
+/// A change of a text. The number is the most characters of it that a report shows.
 pub(crate) type Change<'a> = &'a mut dyn FnMut(&mut String, usize);
 
 /// Changes every text of a result.
@@ -110,7 +109,7 @@ fn phase(it: &mut PhaseResult, change: Change<'_>) {
             keys(&mut group.stats.failed_after, change);
         }
         load.samples.iter_mut().for_each(|it| sample(it, change));
-        // The histogram in base64 is decoded, never shown.
+        // The base64 histogram is decoded, never shown.
     }
 }
 
@@ -199,7 +198,7 @@ pub(crate) fn of_event(it: &mut Event, change: Change<'_>) {
     }
 }
 
-/// Changes the keys of a map, keeping its order. Keys that become equal keep the last value.
+/// Changes the keys of a map and keeps its order. Of keys that become equal, the last value remains.
 fn keys<V>(map: &mut IndexMap<String, V>, change: Change<'_>) {
     *map = std::mem::take(map)
         .into_iter()
@@ -225,7 +224,7 @@ pub(crate) fn of_value(value: &mut Value, change: Change<'_>) {
                 })
                 .collect();
         }
-        // A secret of digits may have been read as a number.
+        // A secret of digits may have been parsed as a number.
         Value::Number(number) => {
             let plain = number.to_string();
             let mut text = plain.clone();

@@ -1,12 +1,11 @@
-//! Numbers in words, the same in every report and on the terminal: durations, shares, factors, counts, rates.
+//! Formats numbers, the same in every report and on the terminal: durations, shares, factors, counts, rates.
 //!
-//! What belongs here: turning one number into short text that never claims more than the number says. What does not:
-//! sentences about a run (the judge writes those) and escaping (each report has its own).
+//! The text never claims more precision than the number has. Sentences about a run are the judge's, and each report does
+//! its own escaping.
 
 use shakedown_schemas::result::{Unit, Verdict};
 
-/// A length of time in seconds: `250µs`, `12.3ms`, `340ms`, `1.84s`, `42.5s`, `2m05s`, `1h02m`.
-/// Not a number gives `–`.
+/// A duration in seconds: `250µs`, `12.3ms`, `340ms`, `1.84s`, `42.5s`, `2m05s`, `1h02m`. NaN gives `–`.
 pub fn seconds(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();
@@ -31,7 +30,7 @@ pub fn seconds(value: f64) -> String {
     format!("{sign}{text}")
 }
 
-/// A length of time in milliseconds, in the words of [`seconds`].
+/// A duration in milliseconds, in the format of [`seconds`].
 pub fn millis(value: f64) -> String {
     seconds(value / 1e3)
 }
@@ -52,8 +51,8 @@ pub fn moment(value: f64) -> String {
     format!("{sign}{text}")
 }
 
-/// A share between 0 and 1 as a percentage with at most two decimals. `100%` means all and `0%` means none: a share
-/// that is only nearly so gets more decimals, or `>` and `<`.
+/// A share between 0 and 1 as a percentage with at most two decimals. `100%` means all and `0%` means none: a share close
+/// to them gets more decimals, or `>` and `<`.
 pub fn fraction(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();
@@ -80,7 +79,7 @@ pub fn times(value: f64) -> String {
     format!("{}x", digits(value))
 }
 
-/// A count with its thousands apart: `1,234,567`; with decimals only where it has them.
+/// A count with thousands separators: `1,234,567`. With decimals only if it has a fraction.
 pub fn count(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();
@@ -127,7 +126,7 @@ pub fn plural(number: usize, noun: &str) -> String {
     format!("{} {noun}{}", count(number as f64), if number == 1 { "" } else { "s" })
 }
 
-/// Values as blocks of rising height between two ends; a space where there is none.
+/// Values as blocks of rising height between two limits. A space for a missing value.
 pub fn sparkline(values: &[Option<f64>], low: f64, high: f64) -> String {
     const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let block = |value: f64| {
@@ -137,7 +136,7 @@ pub fn sparkline(values: &[Option<f64>], low: f64, high: f64) -> String {
     values.iter().map(|value| value.map_or(' ', block)).collect()
 }
 
-/// The verdict as a past participle, the way a sentence begins.
+/// The verdict as a past participle, for the start of a sentence.
 pub const fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "passed",
@@ -157,7 +156,7 @@ pub const fn symbol(verdict: Verdict) -> &'static str {
     }
 }
 
-/// What an exit code of the command means.
+/// The meaning of an exit code.
 pub const fn exit_code(code: u8) -> &'static str {
     match code {
         0 => "every scenario passed",
@@ -174,7 +173,7 @@ pub const fn exit_code(code: u8) -> &'static str {
     }
 }
 
-/// Three significant digits, without needless zeros; whole numbers from 100 up.
+/// Three significant digits, without trailing zeros. Whole numbers from 100 up.
 fn digits(value: f64) -> String {
     let size = value.abs();
     let decimals = if size >= 99.95 {
@@ -191,12 +190,12 @@ fn digits(value: f64) -> String {
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
-/// A number of large units and of small ones, without the small ones where there are none: `2m05s`, `2m`.
+/// A number of large units and of small ones. The small ones are omitted if zero: `2m05s`, `2m`.
 fn parts(large: u64, unit: &str, small: u64, small_unit: &str) -> String {
     if small == 0 { format!("{large}{unit}") } else { format!("{large}{unit}{small:02}{small_unit}") }
 }
 
-/// Cuts zeros after the decimal point, and the point.
+/// Removes trailing zeros after the decimal point, and the point.
 fn trim_zeros(text: &str) -> &str {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
@@ -206,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_pick_the_unit_that_people_use() {
+    fn durations_use_a_common_unit() {
         for (value, text) in [
             (0.0, "0s"),
             (0.000_25, "250µs"),
@@ -244,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn all_and_none_are_never_rounded_to() {
+    fn never_rounds_to_all_or_none() {
         for (value, text) in [
             (1.0, "100%"),
             (0.0, "0%"),

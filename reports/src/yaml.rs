@@ -1,4 +1,4 @@
-//! JSON values as YAML, for people who know Kubernetes objects in that form. Output only, and only what JSON can hold.
+//! JSON values as YAML, the usual form of Kubernetes objects. Output only, and only JSON's types.
 
 use serde_json::Value;
 
@@ -16,8 +16,8 @@ pub fn to_yaml(value: &Value) -> String {
     out
 }
 
-/// Writes a map or a list that is not empty, each entry on its own line. The cursor is at the start of a line, or
-/// behind `- ` at the same indentation.
+/// Writes a non-empty map or list, each entry on its own line. The cursor is at the start of a line, or after `- ` at the
+/// same indentation.
 fn block(value: &Value, indent: usize, out: &mut String) {
     let pad = |out: &mut String| {
         if out.is_empty() || out.ends_with('\n') {
@@ -65,7 +65,7 @@ fn block(value: &Value, indent: usize, out: &mut String) {
     }
 }
 
-/// A value on the line that it stands on.
+/// A value on the current line.
 fn flow(value: &Value) -> String {
     match value {
         Value::String(text) => scalar(text),
@@ -75,8 +75,8 @@ fn flow(value: &Value) -> String {
     }
 }
 
-/// A text, plain where no reader of YAML 1.1 or 1.2 takes it for anything else, and in double quotes otherwise. JSON's
-/// escapes are all valid in YAML's double quotes.
+/// A string: plain if every YAML 1.1 and 1.2 parser reads it as a string, otherwise in double quotes. All escapes of JSON
+/// are valid there.
 fn scalar(text: &str) -> String {
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./ @".contains(c))

@@ -1,4 +1,4 @@
-//! The small picture in an expectation's row: what passes, the interval, the observed value and the limits.
+//! The small chart in an expectation's row: the passing range, the interval, the observed value and the limits.
 
 use shakedown_schemas::result::{ExpectationResult, Unit};
 
@@ -8,7 +8,7 @@ use crate::words;
 const WIDTH: f64 = 170.0;
 const HEIGHT: f64 = 30.0;
 
-/// Draws the row's picture; empty without an observed value.
+/// Draws the chart. Empty without an observed value.
 pub(crate) fn interval_bar(it: &ExpectationResult) -> String {
     let Some(observed) = it.observed.filter(|value| value.is_finite()) else { return String::new() };
     let limits = [it.min, it.max].into_iter().flatten();
@@ -18,7 +18,7 @@ pub(crate) fn interval_bar(it: &ExpectationResult) -> String {
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let room = ((high - low) * 0.25).max(high.abs() * 0.02).max(1e-9);
     let (mut from, mut to) = (low - room, high + room);
-    // Never beyond what the unit can be.
+    // Never below zero.
     from = from.max(0.0_f64.min(low));
     if it.unit == Unit::Fraction {
         to = to.min(1.0_f64.max(high));
@@ -54,7 +54,7 @@ pub(crate) fn interval_bar(it: &ExpectationResult) -> String {
     }
     let x = scale.at(observed);
     if it.censored {
-        // The true value is somewhere to the right.
+        // The true value is at least this one.
         svg.line("bar-interval", [x, 11.0, WIDTH - 2.0, 11.0]);
         let mut arrow = Path::default();
         arrow.start(WIDTH - 6.0, 7.5);

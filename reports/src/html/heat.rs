@@ -1,5 +1,5 @@
-//! The map of latencies of a timeline: time by latency, stronger where more requests were. It shows what percentiles hide,
-//! such as two groups of answers, a fast one and a slow one.
+//! The latency heat map of a timeline: time by latency, darker with more requests. It shows patterns that percentiles hide,
+//! such as a fast and a slow group of answers.
 
 use shakedown_schemas::result::Heat;
 
@@ -7,7 +7,7 @@ use super::panels::Area;
 use crate::svg::{Path, Scale, Svg};
 use crate::words;
 
-/// How many shades there are.
+/// The number of shades.
 const SHADES: usize = 6;
 
 /// Draws the map: one path for each shade, so that thousands of cells stay small.
@@ -15,7 +15,7 @@ pub(crate) fn heat(svg: &mut Svg, area: &Area, heat: &Heat) {
     let edges: Vec<f64> = heat.edges_ms.iter().copied().filter(|edge| edge.is_finite() && *edge > 0.0).collect();
     let rows = || heat.cells.iter().map(|(_, row, _)| *row as usize).filter(|row| row + 1 < edges.len());
     let (Some(first), Some(last)) = (rows().min(), rows().max()) else { return };
-    // The rows that hold something, and one more at each end: empty decades would press them together.
+    // The non-empty rows, and one more at each end. Empty decades would compress them.
     let (low, high) = (edges[first.saturating_sub(1)], edges[(last + 2).min(edges.len() - 1)]);
     let scale = Scale::log(low, high, area.vertical());
     area.grid(svg, "Requests by latency (stronger: more requests)", scale, &scale.ticks(4), words::millis);
@@ -36,15 +36,15 @@ pub(crate) fn heat(svg: &mut Svg, area: &Area, heat: &Heat) {
     }
 }
 
-/// Cells of one shade that stand on each other.
+/// Adjacent cells of one shade, in a column.
 struct Run {
     column: u32,
-    /// The edges at its foot and at its head.
+    /// The lower and the upper edge.
     rows: (usize, usize),
     shade: usize,
 }
 
-/// The cells that are within the rows, joined where they look alike: a long run's page stays small.
+/// The cells within the rows. Cells of the same shade are joined, so that the page of a long run stays small.
 fn runs(heat: &Heat, edges: &[f64], most: f64) -> Vec<Run> {
     let mut list: Vec<Run> = Vec::new();
     for (column, row, count) in &heat.cells {
@@ -52,7 +52,7 @@ fn runs(heat: &Heat, edges: &[f64], most: f64) -> Vec<Run> {
         if *count == 0 || row + 1 >= edges.len() {
             continue;
         }
-        // By the logarithm: a single slow request is what the reader looks for, and must be seen.
+        // Logarithmic, so that a single slow request stays visible.
         let share = (*count as f64).ln() / most.ln();
         let shade = ((share * (SHADES - 1) as f64).round() as usize).min(SHADES - 1);
         match list.last_mut().filter(|run| (run.column, run.rows.1, run.shade) == (column, row, shade)) {
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_out_of_their_rows_are_left_out_and_few_requests_are_seen() {
+    fn omits_cells_outside_the_rows_and_shows_single_requests() {
         let mut svg = Svg::new("chart", 100.0, 100.0, "map");
         let area = Area { x: [0.0, 100.0], y: [10.0, 90.0], time: Scale::linear(0.0, 10.0, (0.0, 100.0)) };
         let map =
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_that_look_alike_are_one() {
+    fn joins_cells_of_the_same_shade() {
         let edges = [1.0, 2.0, 4.0, 8.0, 16.0];
         let cells = vec![(0, 0, 90), (0, 1, 100), (0, 2, 1), (0, 3, 100), (1, 3, 100)];
         let map = Heat { column_s: 1.0, edges_ms: edges.to_vec(), cells };

@@ -1,5 +1,4 @@
-//! The cluster's own story as a drawing: a lane for each pod that something happened to, on the timeline's axis, with the
-//! faults over them.
+//! The cluster's events as a drawing: a lane for each pod with an event, on the timeline's axis, with the faults above.
 
 use shakedown_schemas::result::{PodChange, PodEvent, PodRole, ScenarioResult};
 
@@ -7,10 +6,10 @@ use super::timeline::{Frame, end_of_scenario};
 use crate::svg::{Anchor, Path, Scale, Svg, fit, text_width, time_ticks};
 use crate::words;
 
-/// The most lanes; targets and peers come first.
+/// The maximum number of lanes. Targets and peers come first.
 const LANES: usize = 14;
 const LANE: f64 = 34.0;
-/// The signs, in the order in which the legend explains them.
+/// The signs, in the order of the legend.
 const SIGNS: [PodChange; 7] = [
     PodChange::Created,
     PodChange::Ready,
@@ -30,7 +29,7 @@ pub(crate) const fn role(it: PodRole) -> &'static str {
     }
 }
 
-/// What happened, in a word.
+/// A change in a word.
 pub(crate) const fn change(it: PodChange) -> &'static str {
     match it {
         PodChange::Created => "created",
@@ -43,7 +42,7 @@ pub(crate) const fn change(it: PodChange) -> &'static str {
     }
 }
 
-/// Draws the lanes; empty when nothing happened.
+/// Draws the lanes. Empty without events.
 pub(crate) fn lanes(scenario: &ScenarioResult, frame: Frame) -> String {
     let mut pods: Vec<(PodRole, &str, &str)> =
         scenario.pod_events.iter().map(|it| (it.role, it.namespace.as_str(), it.pod.as_str())).collect();
@@ -58,7 +57,7 @@ pub(crate) fn lanes(scenario: &ScenarioResult, frame: Frame) -> String {
     let end = end_of_scenario(scenario);
     let time = Scale::linear(0.0, end, (x0, x1));
     let label = format!(
-        "What the cluster says of {}, on the timeline's axis; the list below has the same.",
+        "The cluster's events of {} on the timeline's axis. The list below contains the same events.",
         words::plural(all, "pod")
     );
     let (legend, rows) = legend(scenario, x0, frame.width);
@@ -109,7 +108,7 @@ pub(crate) fn lanes(scenario: &ScenarioResult, frame: Frame) -> String {
     svg.finish()
 }
 
-/// Where each sign that occurs is explained, and in how many rows.
+/// The positions of the legend's entries, and the number of its rows.
 fn legend(scenario: &ScenarioResult, from: f64, width: f64) -> (Vec<(PodChange, f64, f64)>, usize) {
     let mut list = Vec::new();
     let (mut x, mut row) = (from + 6.0, 0);
@@ -124,7 +123,7 @@ fn legend(scenario: &ScenarioResult, from: f64, width: f64) -> (Vec<(PodChange, 
     (list, row as usize + 1)
 }
 
-/// What happened, as a sign with a shape of its own: colours alone would not do.
+/// Draws a change as a sign with a distinct shape, because colours alone are not accessible.
 fn sign(svg: &mut Svg, change: PodChange, x: f64, y: f64, title: &str) {
     let class = format!("sign {}", self::change(change).replace(' ', "-"));
     let mut path = Path::default();
@@ -157,7 +156,7 @@ mod tests {
     use crate::sample;
 
     #[test]
-    fn every_change_has_a_sign_that_is_explained() {
+    fn every_change_has_a_sign_in_the_legend() {
         let mut scenario = sample::passing().scenarios.remove(0);
         let one = scenario.pod_events[0].clone();
         scenario.pod_events = SIGNS.map(|change| PodEvent { change, ..one.clone() }).to_vec();

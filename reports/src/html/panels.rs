@@ -6,12 +6,12 @@ use super::slots::{Slot, Slots, Span};
 use crate::svg::{Anchor, Path, Scale, Svg, fit, nice_end, text_width};
 use crate::words;
 
-/// The room of a legend's key with the gap behind its word, of its longest word, and of the title in front, in pixels.
+/// The widths of a legend's key with its spacing, of its longest word, and of the title in front, in pixels.
 const KEY: f64 = 30.0;
 const WORD: f64 = 90.0;
 const TITLE: f64 = 270.0;
 
-/// How a panel's legend shows a colour.
+/// The shape of a colour in a panel's legend.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Key {
     /// A filled square.
@@ -20,17 +20,17 @@ pub(crate) enum Key {
     Stroke,
 }
 
-/// The place of one panel.
+/// The rectangle of one panel.
 pub(crate) struct Area {
-    /// Its left and its right edge.
+    /// The left and the right edge.
     pub(crate) x: [f64; 2],
-    /// Its upper and its lower edge.
+    /// The upper and the lower edge.
     pub(crate) y: [f64; 2],
     pub(crate) time: Scale,
 }
 
 impl Area {
-    /// The title, and the grid with the words of its ticks.
+    /// Draws the title, and the grid with its tick labels.
     pub(crate) fn grid(&self, svg: &mut Svg, title: &str, scale: Scale, ticks: &[f64], name: impl Fn(f64) -> String) {
         svg.text("panel-title", self.x[0], self.y[0] - 7.0, Anchor::Start, title);
         for tick in ticks {
@@ -40,8 +40,8 @@ impl Area {
         }
     }
 
-    /// What the panel's colours mean, on the line of its title, up to the right end. Where that is not wide enough, the
-    /// page has the same in words above the drawing.
+    /// Draws the panel's legend, right-aligned on the line of its title. If the drawing is too narrow, the legend above the
+    /// drawing contains the same.
     pub(crate) fn legend(&self, svg: &mut Svg, items: &[(Key, String, &str)]) {
         let y = self.y[0] - 7.0;
         let words: Vec<String> = items.iter().map(|(_, _, word)| fit(word, WORD)).collect();
@@ -64,7 +64,7 @@ impl Area {
     }
 }
 
-/// Requests that were due per second, stacked by how they ended.
+/// Requests that were due per second, stacked by outcome.
 pub(crate) fn requests(svg: &mut Svg, area: &Area, slots: &Slots) {
     let highest = slots.slots.iter().map(|slot| slot.rate(slot.requests)).fold(0.0, f64::max);
     let scale = Scale::linear(0.0, nice_end(highest, 4), area.vertical());
@@ -78,11 +78,11 @@ pub(crate) fn requests(svg: &mut Svg, area: &Area, slots: &Slots) {
         let class = if top == 0 { "succeeded".to_owned() } else { format!("error-{}", top - 1) };
         svg.path(&format!("area {class}"), &steps(area, scale, slots, |slot| slot.rate(sum(slot))));
     }
-    // Requests that are neither are under the line of all that were due.
+    // Requests without an outcome are the gap below the line of all due requests.
     svg.path("due", &outline(area, scale, slots));
 }
 
-/// Steps down to zero and back between stretches without windows.
+/// Steps that go down to zero between segments without windows.
 fn steps(area: &Area, scale: Scale, slots: &Slots, value: impl Fn(&Slot) -> f64) -> Path {
     let mut path = Path::default();
     let mut last: Option<&Slot> = None;
@@ -127,7 +127,8 @@ pub(crate) fn success(svg: &mut Svg, area: &Area, slots: &Slots, scenario: &Scen
     let limits = limits(scenario, load, "success_rate");
     let values = slots.slots.iter().filter_map(|slot| slot.success).map(|span| span.low);
     let lowest = values.chain(limits.iter().map(|limit| limit.value)).fold(1.0, f64::min);
-    // From below the lowest value, so that one percent less can be seen; from zero where it falls far.
+    // The axis starts slightly below the lowest value, so that a loss of one percent is visible, and at zero for a large
+    // loss.
     let floor = [0.99, 0.95, 0.9, 0.8, 0.5].into_iter().find(|floor| lowest > *floor).unwrap_or(0.0);
     let scale = Scale::linear(floor, 1.0, area.vertical());
     let middle = (1.0 + floor) / 2.0;
@@ -151,7 +152,7 @@ pub(crate) fn latency(svg: &mut Svg, area: &Area, slots: &Slots, scenario: &Scen
     let highest = spans().map(|span| span.high).fold(0.0, f64::max);
     let most_limit = limits.iter().map(|limit| limit.value * 1e3).filter(|limit| *limit < highest * 4.0);
     let top = most_limit.fold(highest, f64::max);
-    // A logarithmic axis where a straight one would press most of the lines to the floor.
+    // A logarithmic axis if a linear one would flatten most of the lines.
     let log = lowest.is_finite() && top / lowest > 20.0;
     let (scale, title) = if log {
         let high = 10_f64.powf(top.log10().ceil()).min(top * 2.0);
@@ -186,8 +187,8 @@ pub(crate) fn in_flight(svg: &mut Svg, area: &Area, slots: &Slots) {
     svg.path("area in-flight", &steps(area, scale, slots, |slot| slot.in_flight.map_or(0.0, |span| span.high)));
 }
 
-/// A level line over each slot from its begin to its end, at its lowest; a slot of several windows has a stroke up to its
-/// highest. Edges are where those of the requests' stack are.
+/// A horizontal line over each slot, at its lowest value. A slot of several windows has a vertical stroke up to its highest
+/// value. The edges match those of the stacked requests.
 fn levels(area: &Area, scale: Scale, slots: &Slots, pick: impl Fn(&Slot) -> Option<Span>) -> Path {
     let mut path = Path::default();
     let mut last = f64::NEG_INFINITY;
@@ -211,8 +212,8 @@ fn levels(area: &Area, scale: Scale, slots: &Slots, pick: impl Fn(&Slot) -> Opti
     path
 }
 
-/// A line through the slots, at the middle of each; broken where there are none. A slot of several windows is an
-/// upright stroke from its lowest to its highest.
+/// A line through the middle of the slots, with a break where there are none. A slot of several windows is a vertical
+/// stroke from its lowest to its highest value.
 fn draw_line(
     svg: &mut Svg,
     area: &Area,
@@ -235,7 +236,7 @@ fn draw_line(
             path.to(x, high);
         } else {
             path.start(x, high);
-            // A slot alone has no line; a short one makes it visible.
+            // A single slot would be invisible as a line, so it gets a short stroke.
             let next = slots.slots.get(index + 1).filter(|next| next.from - slot.to < 0.5 * slot.length());
             if next.and_then(&pick).is_none() {
                 path.to(x + 1.5, high);
@@ -253,7 +254,7 @@ fn limit_key() -> (Key, String, &'static str) {
     (Key::Stroke, "limit".to_owned(), "limit")
 }
 
-/// A limit over the part of a phase that is judged.
+/// A limit over the judged part of a phase.
 struct Limit {
     from: f64,
     to: f64,
@@ -261,7 +262,7 @@ struct Limit {
     title: String,
 }
 
-/// The limits that expectations of a kind set for a load.
+/// The limits of a load's expectations of one kind.
 fn limits(scenario: &ScenarioResult, load: &str, kind: &str) -> Vec<Limit> {
     let phase_of = |name: &str| scenario.phases.iter().find(|phase: &&PhaseResult| phase.name == name);
     let mut list = Vec::new();

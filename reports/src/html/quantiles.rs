@@ -1,4 +1,4 @@
-//! The latency distributions of a load's phases, one over the other, on an axis of quantiles that gives the tail room.
+//! The latency distributions of a load's phases, superimposed, on a quantile axis that expands the tail.
 
 use base64::Engine as _;
 use hdrhistogram::Histogram;
@@ -8,8 +8,8 @@ use shakedown_schemas::result::{LatencyStats, PhaseLoad, ScenarioResult};
 use crate::svg::{Anchor, Path, Scale, Svg, nice_end};
 use crate::{sentences, words};
 
-/// The classes that colour the phases of a scenario: the one that others are compared with, those before it, those with
-/// faults, and those after; each with three shades, then the same dashed.
+/// The colour classes of a scenario's phases: the reference, phases before it, phases with faults, and phases after. Each
+/// has three shades, and the same again dashed.
 pub(crate) fn phase_classes(scenario: &ScenarioResult) -> Vec<String> {
     let reference = sentences::reference(scenario).map(|phase| phase.name.as_str());
     let mut seen_reference = false;
@@ -32,7 +32,7 @@ pub(crate) fn phase_classes(scenario: &ScenarioResult) -> Vec<String> {
     classes.collect()
 }
 
-/// Draws the distributions of one load; empty without any.
+/// Draws the distributions of one load. Empty without any.
 pub(crate) fn quantiles(scenario: &ScenarioResult, load: &str, class: &str, width: f64) -> String {
     let classes = phase_classes(scenario);
     let curves: Vec<(usize, Vec<(f64, f64)>)> = scenario
@@ -53,7 +53,7 @@ pub(crate) fn quantiles(scenario: &ScenarioResult, load: &str, class: &str, widt
         return String::new();
     }
     let (x, y) = ((48.0, width - 12.0), (260.0, 22.0));
-    // Drawn by what is left above: 50 %, 10 %, 1 %. The logarithm gives each nine the same room.
+    // By the share above: 50 %, 10 %, 1 %. The logarithm gives each nine the same width.
     let across = Scale::log(thinnest, 1.0, (x.1, x.0));
     let up = if highest / lowest > 20.0 {
         Scale::log(lowest * 0.8, highest * 1.1, y)
@@ -73,7 +73,7 @@ pub(crate) fn quantiles(scenario: &ScenarioResult, load: &str, class: &str, widt
         [(1.0, "min"), (0.5, "p50"), (0.1, "p90"), (0.05, "p95"), (0.01, "p99"), (0.001, "p99.9"), (0.0001, "p99.99")]
     {
         if tail >= thinnest * 0.999 {
-            // Where the names would touch, p95 makes room.
+            // If the labels would touch, p95 is omitted.
             let crowded = name == "p95" && across.at(0.05) - across.at(0.1) < 34.0;
             svg.line("grid", [across.at(tail), y.1, across.at(tail), y.0]);
             if !crowded {
@@ -96,7 +96,7 @@ pub(crate) fn quantiles(scenario: &ScenarioResult, load: &str, class: &str, widt
     svg.finish()
 }
 
-/// Points of (share above, milliseconds): from the histogram, or else from the percentiles that are given.
+/// Points of (share above, milliseconds), from the histogram, otherwise from the percentiles.
 fn curve(load: &PhaseLoad) -> Vec<(f64, f64)> {
     if let Some(histogram) = load.latency_hdr.as_deref().and_then(decode) {
         let tail = (1.0 / histogram.len() as f64).max(1e-5);
@@ -127,7 +127,7 @@ fn points(it: &LatencyStats) -> Vec<(f64, f64)> {
     list
 }
 
-/// A histogram from its base64; none when it is not one of ours.
+/// A histogram from its base64. None if it is not in the expected format.
 fn decode(text: &str) -> Option<Histogram<u64>> {
     let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
     let histogram: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).ok()?;
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn phases_are_coloured_by_what_they_are() {
+    fn phases_are_coloured_by_their_role() {
         let mut scenario = sample::passing().scenarios.remove(0);
         assert_eq!(phase_classes(&scenario), ["phase-reference", "phase-fault-0", "phase-after-0"]);
         let busy = sample::busy().scenarios.remove(0);

@@ -1,14 +1,14 @@
-//! Sentences of the result as markup: what they quote in backticks stands out, and flags are never broken in two.
-//! Everything else is only text.
+//! Sentences of the result as markup: text in backticks is highlighted, and flags are never wrapped. Everything else is
+//! plain text.
 
 use crate::svg::escape;
 
-/// The sentence as markup that is safe in an element.
+/// The sentence as safe markup for an element.
 pub(super) fn rich(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 32);
     let mut rest = text;
     while let Some((before, behind)) = rest.split_once('`') {
-        // A quote ends on its own line and has no blank at its ends; any other backtick is one.
+        // A quote ends on its own line, and does not begin or end with a blank. Any other backtick is plain text.
         let end = behind.find(['`', '\n']).filter(|end| {
             let quoted = &behind[..*end];
             behind[*end..].starts_with('`') && !quoted.is_empty() && quoted.trim() == quoted
@@ -29,7 +29,7 @@ pub(super) fn rich(text: &str) -> String {
     out
 }
 
-/// Escapes, and keeps flags such as `--inject-anyway` on one line.
+/// Escapes text, and keeps flags such as `--inject-anyway` on one line.
 fn plain(out: &mut String, text: &str) {
     let mut rest = text;
     while let Some(at) = rest.find("--") {
@@ -52,7 +52,7 @@ mod tests {
     use crate::sample::HOSTILE;
 
     #[test]
-    fn quotes_and_flags_are_markup_and_everything_else_is_text() {
+    fn quotes_and_flags_are_markup_and_the_rest_is_text() {
         for (text, markup) in [
             ("p95 < 3 & more", "p95 &lt; 3 &amp; more"),
             ("`cut` never began", r#"<b class="quote">cut</b> never began"#),

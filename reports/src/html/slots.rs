@@ -1,10 +1,10 @@
-//! A load's windows, merged into at most so many slots for drawing. What stands out survives: each slot keeps the
-//! lowest and the highest of every line, so that one bad second of an hour is still seen.
+//! Merges a load's windows into a limited number of slots for drawing. Each slot keeps the lowest and the highest value of
+//! every line, so that one bad second of an hour stays visible.
 
 use indexmap::IndexMap;
 use shakedown_schemas::result::{LoadSeries, Point};
 
-/// The error kinds that a chart tells apart; the rest are one.
+/// The number of error kinds that a chart distinguishes. The rest are merged.
 pub(crate) const KINDS: usize = 5;
 
 /// The lowest and the highest of the windows of a slot.
@@ -14,14 +14,14 @@ pub(crate) struct Span {
     pub(crate) high: f64,
 }
 
-/// Some windows, merged.
+/// Several merged windows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Slot {
-    /// From when, in seconds since the load's start.
+    /// The start, in seconds since the load's start.
     pub(crate) from: f64,
-    /// Until when.
+    /// The end, in seconds since the load's start.
     pub(crate) to: f64,
-    /// How many windows it holds.
+    /// The number of windows.
     pub(crate) windows: usize,
     pub(crate) requests: u64,
     pub(crate) succeeded: u64,
@@ -40,7 +40,7 @@ impl Slot {
         self.to - self.from
     }
 
-    /// Requests that were due per second.
+    /// Converts a number of requests to a rate per second.
     pub(crate) fn rate(&self, requests: u64) -> f64 {
         if self.length() > 0.0 { requests as f64 / self.length() } else { 0.0 }
     }
@@ -50,19 +50,19 @@ impl Slot {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Slots {
     pub(crate) slots: Vec<Slot>,
-    /// The names of the error kinds, the most frequent first; the last may be `other`.
+    /// The names of the error kinds, most frequent first. The last may be `other`.
     pub(crate) kinds: Vec<String>,
 }
 
 impl Slots {
-    /// Merges a series into at most about `most` slots of equal length.
+    /// Merges a series into about `most` slots of equal length at most.
     pub(crate) fn new(series: &LoadSeries, most: usize) -> Self {
         let kinds = kinds(series);
         let mut points: Vec<&Point> = series.points.iter().filter(|p| p.t_s.is_finite() && p.length_s > 0.0).collect();
         points.sort_by(|a, b| a.t_s.total_cmp(&b.t_s));
         let end = points.iter().map(|p| p.t_s + p.length_s).fold(0.0, f64::max);
         let window = if series.window_s > 0.0 { series.window_s } else { 1.0 };
-        // Whole windows to a slot, so that windows do not fall on borders; none are merged where all fit.
+        // Whole windows per slot, so that no window crosses an edge. If all windows fit, none are merged.
         let per_slot = if points.len() <= most { 0.0 } else { (end / window / most.max(1) as f64).ceil() * window };
         let mut slots: Vec<Slot> = Vec::new();
         let mut current = f64::NAN;
@@ -87,7 +87,7 @@ impl Slot {
         self.requests += point.requests;
         self.succeeded += point.succeeded;
         for (kind, count) in &point.errors {
-            // What has no colour of its own is in the last kind, `other`.
+            // A kind without its own colour counts as the last kind, `other`.
             let index = kinds.iter().position(|it| it == kind).unwrap_or(kinds.len().saturating_sub(1));
             if let Some(sum) = self.errors.get_mut(index) {
                 *sum += count;
@@ -109,7 +109,7 @@ fn widen(span: &mut Option<Span>, value: Option<f64>) {
     *span = Some(Span { low: old.low.min(value), high: old.high.max(value) });
 }
 
-/// The kinds of errors of a series, the most frequent first, equal ones by name.
+/// The error kinds of a series, most frequent first; equal ones by name.
 fn kinds(series: &LoadSeries) -> Vec<String> {
     let mut sums: IndexMap<&str, u64> = IndexMap::new();
     for (kind, count) in series.points.iter().flat_map(|point| &point.errors) {
@@ -131,7 +131,7 @@ mod tests {
     use crate::sample;
 
     #[test]
-    fn nothing_is_lost_and_extremes_survive() {
+    fn merging_keeps_counts_and_extremes() {
         let mut series = sample::series("x", 3600, 50, (600.0, 1200.0));
         series.points[1777].p99_ms = Some(98_765.0);
         series.points[1777].succeeded = 1;
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn few_windows_stay_as_they_are() {
+    fn few_windows_are_not_merged() {
         let series = sample::series("x", 121, 20, (30.0, 90.0));
         let merged = Slots::new(&series, 500);
         assert_eq!(merged.slots.len(), 121);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn many_kinds_of_errors_become_few() {
+    fn merges_rare_error_kinds() {
         let mut series = sample::series("x", 10, 20, (30.0, 90.0));
         for k in 0..20_u64 {
             series.points[3].errors.insert(format!("http_{k}"), k + 1);

@@ -1,5 +1,5 @@
-//! What must hold for every page: it is well-formed, says every number, loads nothing, runs nothing of what the
-//! result's texts hold, and stays small. Read by a small strict parser, since browsers forgive too much.
+//! Properties of every page: it is well-formed, contains every number, loads nothing, runs nothing from the result's texts,
+//! and stays small. A small strict parser reads the pages, because browsers are too lenient.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,13 +15,13 @@ struct Tag {
     attributes: BTreeMap<String, String>,
 }
 
-/// A page, taken apart.
+/// A parsed page.
 #[derive(Debug, Default)]
 struct Page {
     tags: Vec<Tag>,
-    /// All text that a reader can see, with titles of drawings; scripts and styles are not in here.
+    /// All text that a reader can see, including the titles of drawings. Without scripts and styles.
     text: String,
-    /// What scripts and styles hold, by the tag's name.
+    /// The contents of scripts and styles, by the tag's name.
     raw: Vec<(String, String)>,
 }
 
@@ -43,7 +43,7 @@ fn decode(text: &str) -> String {
     out
 }
 
-/// Takes a page apart; panics at what is not well-formed.
+/// Parses a page. Panics if it is not well-formed.
 fn parse(page: &str) -> Page {
     let mut out = Page::default();
     let mut open: Vec<String> = Vec::new();
@@ -76,7 +76,7 @@ fn parse(page: &str) -> Page {
     out
 }
 
-/// The tag behind a `<`, whether it closes itself, and what comes after it.
+/// Parses the tag after a `<`: whether it closes itself, and the text after it.
 fn tag(mut rest: &str) -> (Tag, bool, &str) {
     let length = rest.find(|c: char| !c.is_ascii_alphanumeric()).expect("a tag ends");
     let mut tag = Tag { name: rest[..length].to_owned(), attributes: BTreeMap::new() };
@@ -106,7 +106,7 @@ fn tag(mut rest: &str) -> (Tag, bool, &str) {
     }
 }
 
-/// The page of a result; panics unless all that holds for every page holds.
+/// Renders and parses the page of a result. Panics unless the properties of every page hold.
 fn page(result: &RunResult) -> Page {
     let text = html(result).unwrap();
     assert_eq!(html(result).unwrap(), text, "the same result gives the same bytes");
@@ -167,7 +167,7 @@ fn every_number_of_an_expectation_is_on_the_page() {
 }
 
 #[test]
-fn failures_come_first_and_every_verdict_is_a_word() {
+fn sorts_failures_first_and_names_every_verdict() {
     let page = page(&sample::failing());
     let at = |text: &str| page.text.find(text).unwrap_or_else(|| panic!("{text} is missing"));
     assert!(at("p95 rose to 3.8 times the baseline (3.4 to 4.3), allowed 3") < at("Expectations"));
@@ -183,15 +183,15 @@ fn a_rehearsal_and_a_port_forward_are_named() {
     assert!(page(&sample::passing()).text.contains("modelled in one process"));
     let real = page(&sample::failing());
     assert!(!real.text.contains("modelled in one process"));
-    assert!(real.text.contains("port-forward of the API server, which adds latency of its own"));
-    assert!(real.text.contains("made anew once"));
+    assert!(real.text.contains("port-forward of the API server, which adds its own latency"));
+    assert!(real.text.contains("reconnected once"));
 }
 
 #[test]
-fn what_is_left_behind_stands_above_everything_else() {
+fn shows_leftovers_above_everything_else() {
     let page = page(&sample::errored());
     let at = |text: &str| page.text.find(text).unwrap_or_else(|| panic!("{text} is missing"));
-    assert!(at("kubectl delete networkpolicy shakedown-nats-cut-k3x9 -n dynamo") < at("No expectation was answered."));
+    assert!(at("kubectl delete networkpolicy shakedown-nats-cut-k3x9 -n dynamo") < at("No expectation was evaluated."));
     assert!(page.text.contains("removed: no"));
 }
 
@@ -220,12 +220,12 @@ fn the_scenario_can_be_run_again_from_the_page() {
     let page = page(&sample::passing());
     assert!(page.text.contains("shakedown run --sandbox scenarios/quickstart.yaml --seed 4242"));
     assert!(page.text.contains("4242"));
-    // Line numbers stand between; each line of the file is there as it was.
+    // Line numbers are in between. Each line of the file is unchanged.
     assert!(sample::SOURCE.lines().all(|line| page.text.contains(line)));
 }
 
 #[test]
-fn only_our_own_script_and_style_may_run() {
+fn allows_only_its_own_script_and_style() {
     for result in [sample::suite(), sample::hostile()] {
         let page = page(&result);
         let policy = page.tags.iter().find(|tag| tag.attributes.contains_key("http-equiv")).unwrap();
@@ -237,7 +237,7 @@ fn only_our_own_script_and_style_may_run() {
             if policy.contains(&hash) {
                 scripts += usize::from(name == "script");
             } else {
-                // Everything else is data, which no browser runs.
+                // All other scripts are data, which no browser runs.
                 assert_eq!(name, "script");
                 serde_json::from_str::<serde_json::Value>(content).unwrap();
             }
@@ -247,7 +247,7 @@ fn only_our_own_script_and_style_may_run() {
 }
 
 #[test]
-fn hostile_text_is_only_text() {
+fn escapes_hostile_text() {
     let result = sample::hostile();
     let page = page(&result);
     assert!(page.text.contains("</script><img src=x onerror=alert(1)>]]>"), "it is shown as it is");
@@ -265,7 +265,7 @@ fn an_hour_stays_below_a_megabyte_and_keeps_its_worst_second() {
     let text = html(&result).unwrap();
     assert!(text.len() < 1_000_000, "{} bytes", text.len());
     assert!(text.contains("p99 54.3s"));
-    assert!(page(&result).text.contains("events in the middle are left out here"));
+    assert!(page(&result).text.contains("events in the middle are omitted"));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The timeline of one load: one axis of time, and over it phases, faults, requests by outcome, success rate, latency
-//! and requests in flight. Drawn twice, for wide and for narrow screens.
+//! The timeline of one load: phases, faults, requests by outcome, success rate, latency and requests in flight, on one time
+//! axis. Drawn twice, for wide and for narrow screens.
 
 use shakedown_schemas::result::{FaultResult, LoadSeries, Recovery, ScenarioResult};
 
@@ -9,19 +9,19 @@ use super::slots::Slots;
 use crate::svg::{Anchor, Scale, Svg, fit, text_width, time_ticks};
 use crate::{sentences, words};
 
-/// What a drawing is made for.
+/// The format of a drawing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
     pub(crate) class: &'static str,
     pub(crate) width: f64,
-    /// The most slots that it draws.
+    /// The maximum number of slots.
     pub(crate) slots: usize,
-    /// Ticks on the axis of time.
+    /// The number of ticks on the time axis.
     pub(crate) time_ticks: usize,
 }
 
 impl Frame {
-    /// The pixels of the ends of its axis of time.
+    /// The ends of the time axis, in pixels.
     pub(crate) const fn across(&self) -> (f64, f64) {
         (LEFT, self.width - RIGHT)
     }
@@ -36,16 +36,16 @@ const LEFT: f64 = 48.0;
 const RIGHT: f64 = 10.0;
 const GAP: f64 = 30.0;
 
-/// One drawing and where its axis of time is, for reading values by pointing.
+/// A drawing, and the position of its time axis for reading values with the pointer.
 pub(crate) struct Timeline {
     pub(crate) svg: String,
-    /// Pixels of the axis' ends.
+    /// The ends of the axis, in pixels.
     pub(crate) x: [f64; 2],
-    /// Seconds at the axis' ends.
+    /// The ends of the axis, in seconds.
     pub(crate) t: [f64; 2],
 }
 
-/// The seconds at which a scenario's axis of time ends: the last of its phases, undos and windows.
+/// The end of a scenario's time axis, in seconds: the last of its phases, undos and windows.
 pub(crate) fn end_of(scenario: &ScenarioResult, series: &LoadSeries) -> f64 {
     let phases = scenario.phases.iter().map(|phase| phase.end_s);
     let faults = scenario.faults.iter().flat_map(|fault| [fault.undone_s, fault.undoing_s]).flatten();
@@ -53,7 +53,7 @@ pub(crate) fn end_of(scenario: &ScenarioResult, series: &LoadSeries) -> f64 {
     phases.chain(faults).chain(points).filter(|t| t.is_finite()).fold(1.0, f64::max)
 }
 
-/// The same of all of its loads.
+/// The same for all of its loads.
 pub(crate) fn end_of_scenario(scenario: &ScenarioResult) -> f64 {
     scenario.series.iter().map(|series| end_of(scenario, series)).fold(scenario.duration_s.max(1.0), f64::max)
 }
@@ -119,7 +119,7 @@ pub(crate) fn timeline(scenario: &ScenarioResult, series: &LoadSeries, frame: Fr
     Timeline { svg: svg.finish(), x, t: [0.0, end] }
 }
 
-/// Phases as bands: those with faults are shaded; a line under the name marks the part that is judged.
+/// Draws phases as bands. Those with faults are shaded. A line under the name marks the judged part.
 fn bands(svg: &mut Svg, scenario: &ScenarioResult, time: Scale, bottom: f64) {
     for phase in &scenario.phases {
         let (from, to) = (time.at(phase.start_s), time.at(phase.end_s));
@@ -140,11 +140,11 @@ fn bands(svg: &mut Svg, scenario: &ScenarioResult, time: Scale, bottom: f64) {
     }
 }
 
-/// A fault: its name and targets, and under them a bar that is light until it is proven and from the moment when it
-/// is being undone.
+/// Draws a fault: its name and targets, and below them a bar. The bar is light until the fault is proven, and again while
+/// it is being undone.
 fn fault_bar(svg: &mut Svg, fault: &FaultResult, time: Scale, y: f64, end: f64) {
     let Some(from) = fault.injecting_s else { return };
-    // What was never confirmed to be gone may still act.
+    // A fault without a confirmed removal may still act.
     let undone = fault.undone_s.unwrap_or(end);
     let proven = fault.proven_s.or(fault.injected_s).unwrap_or(undone);
     let undoing = fault.undoing_s.unwrap_or(undone);
@@ -161,7 +161,7 @@ fn fault_bar(svg: &mut Svg, fault: &FaultResult, time: Scale, y: f64, end: f64) 
     let right = time.at(end);
     let (room_right, room_left) = (right - x0, x1 - time.at(0.0));
     let wanted = text_width(&text);
-    // The name stands over its bar; where there is more room to the left of the bar's end, it ends there.
+    // The name is above the start of its bar. If there is more room to the left of the bar's end, it ends there.
     if wanted <= room_right || room_right >= room_left {
         svg.text("fault-label", x0, y + 11.0, Anchor::Start, &fit(&text, room_right));
     } else {
@@ -178,7 +178,7 @@ fn fault_bar(svg: &mut Svg, fault: &FaultResult, time: Scale, y: f64, end: f64) 
     }
 }
 
-/// Onset, failover and recovery as one load's requests saw them.
+/// Onset, failover and recovery as measured by one load's requests.
 fn moments(scenario: &ScenarioResult, load: &str) -> Vec<(f64, &'static str, String)> {
     let mut list = Vec::new();
     for Recovery { onset_s, failover_s, recovered_s, .. } in scenario.recoveries.iter().filter(|it| it.load == load) {
@@ -194,7 +194,7 @@ fn moments(scenario: &ScenarioResult, load: &str) -> Vec<(f64, &'static str, Str
     list
 }
 
-/// The row of each label, so that none covers another.
+/// The row of each label, so that labels do not overlap.
 fn label_rows(moments: &[(f64, &'static str, String)], time: Scale, frame: Frame) -> Vec<usize> {
     let mut taken: Vec<Vec<(f64, f64)>> = Vec::new();
     moments

@@ -1,18 +1,18 @@
-//! What the page says: a result turned into the words, numbers and drawings of each section, ready for the templates.
-//! Drawings are markup already; everything else is text that the templates escape.
+//! The content of the page: the texts, numbers and drawings of each section, ready for the templates. Drawings are markup;
+//! the templates escape everything else.
 
+mod diagnostics;
 mod generator;
 mod measures;
 mod parts;
 mod scenario;
-mod story;
 
 use serde::Serialize;
 use shakedown_schemas::result::{RunResult, ScenarioResult, Verdict};
 
+use self::diagnostics::{EventRow, event_row};
 use self::parts::{Badge, ROWS, anchor, clock, trial};
 use self::scenario::ScenarioView;
-use self::story::{EventRow, event_row};
 use crate::text::one_line;
 use crate::{RenderError, sentences, words};
 
@@ -31,7 +31,7 @@ pub(crate) struct View {
     events: Vec<EventRow>,
 }
 
-/// A scenario in the table at the top.
+/// A scenario in the overview table.
 #[derive(Debug, Serialize)]
 struct IndexRow {
     id: String,
@@ -40,14 +40,14 @@ struct IndexRow {
     flaky: bool,
     trial: &'static str,
     sentence: String,
-    /// How many expectations hold, of how many.
+    /// The expectations that hold, of all.
     hold: String,
     faults: String,
     took: String,
 }
 
 impl View {
-    /// The page of a result whose texts are tame.
+    /// The page of a result with sanitised texts.
     pub(crate) fn new(result: &RunResult) -> Result<Self, RenderError> {
         let run = &result.run;
         let scenarios = result
@@ -116,7 +116,7 @@ fn passed(verdicts: impl Iterator<Item = Verdict>) -> usize {
     verdicts.filter(|verdict| *verdict == Verdict::Pass).count()
 }
 
-/// How many scenarios came to which verdict, the worst first.
+/// The number of scenarios for each verdict, the worst first.
 fn summary(result: &RunResult) -> String {
     let count = |verdict| result.scenarios.iter().filter(|it| it.verdict == verdict).count();
     let parts: Vec<String> = [

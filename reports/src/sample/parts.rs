@@ -1,4 +1,4 @@
-//! The parts of a synthetic result: windows and histograms from arithmetic, one fault, its expectations and its events.
+//! The parts of a synthetic result: computed windows and histograms, one fault, its expectations and its events.
 
 use base64::Engine as _;
 use indexmap::IndexMap;
@@ -10,7 +10,7 @@ use shakedown_schemas::result::{
     Unit, Verdict,
 };
 
-/// The scenario that the samples claim to have run.
+/// The scenario of the samples.
 pub const SOURCE: &str = r#"version: 1
 name: worker-loses-nats
 description: One decode worker of three is cut off from NATS; the other two carry the load.
@@ -58,7 +58,7 @@ phases:
       - latency_ratio: {percentile: p95, to: baseline, max: 1.2}
 "#;
 
-/// Even noise between 0 and 1 for an index.
+/// Uniform noise between 0 and 1 for an index.
 fn noise(index: u64) -> f64 {
     let mut x = index.wrapping_add(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -66,12 +66,12 @@ fn noise(index: u64) -> f64 {
     ((x ^ (x >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// Three decimals, as a measured time has them.
+/// Rounds to three decimals, like a measured time.
 fn rounded(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }
 
-/// How the service does at a moment: (share that fails, factor on its latency).
+/// The state of the service at a moment: the share of failed requests, and a factor for its latency.
 fn weather(t: f64, start: f64, end: f64) -> (f64, f64) {
     if t < start + 1.0 || t >= end + 4.0 {
         (0.0, 1.0)
@@ -84,7 +84,7 @@ fn weather(t: f64, start: f64, end: f64) -> (f64, f64) {
     }
 }
 
-/// Windows of one second over `length` seconds at `rate` requests a second, with a fault between two moments.
+/// Windows of 1 s over `length` seconds at `rate` requests per second, with a fault between two moments.
 pub fn series(load: &str, length: u64, rate: u64, (start, end): (f64, f64)) -> LoadSeries {
     let points: Vec<Point> = (0..length)
         .map(|second| {
@@ -119,7 +119,7 @@ pub fn series(load: &str, length: u64, rate: u64, (start, end): (f64, f64)) -> L
     LoadSeries { load: load.to_owned(), window_s: 1.0, points, heat: Some(heat) }
 }
 
-/// A map of latencies of two groups, around the median and around p99, each spread over many rows as real ones are.
+/// A heat map with two groups, around the median and around p99, each spread over many rows as in real runs.
 fn heat(points: &[Point]) -> Heat {
     let column_s = (points.len() as f64 / 60.0).ceil().max(1.0);
     let edges_ms: Vec<f64> = (0..=40).map(|row| rounded(20.0 * 1.12_f64.powi(row))).collect();
@@ -138,7 +138,7 @@ fn heat(points: &[Point]) -> Heat {
     Heat { column_s, edges_ms, cells: cells.collect() }
 }
 
-/// What the cluster says of the target and its peer.
+/// The cluster's events of the target and its peer.
 pub(super) fn pod_events(start: f64) -> Vec<PodEvent> {
     let event = |at_s, role, change, reason: &str, detail: &str| PodEvent {
         at_s,
@@ -159,7 +159,7 @@ pub(super) fn pod_events(start: f64) -> Vec<PodEvent> {
     ]
 }
 
-/// What the target wrote when the fault began.
+/// The target's log lines at the beginning of the fault.
 pub(super) fn logs(start: f64) -> Vec<LogExcerpt> {
     let line = |at_s, text: &str| LogLine { at_s, text: text.to_owned() };
     let excerpt = |container: &str, lines, missing| LogExcerpt {
@@ -181,7 +181,7 @@ pub(super) fn logs(start: f64) -> Vec<LogExcerpt> {
     ]
 }
 
-/// One failed request of a kind.
+/// A sample of one kind of failure.
 fn failed(kind: &str, from: f64) -> FailureSample {
     let mut sample = FailureSample { failure: kind.to_owned(), at_s: from + 1.5, ..FailureSample::default() };
     match kind.strip_prefix("http_") {
@@ -198,7 +198,7 @@ fn failed(kind: &str, from: f64) -> FailureSample {
     sample
 }
 
-/// What a load's requests show between two moments of its series, with a matching histogram.
+/// The statistics of a load between two moments of its series, with a matching histogram.
 pub fn phase_load(series: &LoadSeries, from: f64, to: f64) -> PhaseLoad {
     let points: Vec<&Point> = series.points.iter().filter(|p| p.t_s >= from && p.t_s < to).collect();
     let mut histogram =
@@ -264,7 +264,7 @@ pub fn phase_load(series: &LoadSeries, from: f64, to: f64) -> PhaseLoad {
     }
 }
 
-/// How the generator did with so many requests: on time, and the latency nearly all the service's.
+/// The generator's measurements for `requests` requests: on time, with nearly all latency in the service.
 fn generator(requests: u64, seconds: f64, latency: Option<LatencyStats>) -> Generator {
     let timing = |share: f64| {
         latency.map(|l| Timing {
@@ -387,7 +387,7 @@ pub(super) fn fault(start: f64, end: f64) -> FaultResult {
     }
 }
 
-/// An expectation that is answered with `observed` within its interval.
+/// An expectation with the value `observed` within its interval.
 #[expect(clippy::too_many_arguments, reason = "a row of a table of literals, read column by column")]
 fn expectation(
     (phase, kind, title, line): (&str, &str, &str, u32),
@@ -513,7 +513,7 @@ pub(super) fn events(start: f64, end: f64) -> Vec<Event> {
     ]
 }
 
-/// The scenario as it ran, the part of it that variables change.
+/// The resolved part of the scenario that variables change.
 pub(super) fn resolved() -> Value {
     json!({
         "version": 1,

@@ -1,5 +1,5 @@
-//! The requests around the faults of a phase, in words: those in flight when the first fault struck, and those that failed
-//! while the faults were being injected and undone. They are apart from the judged ones.
+//! The requests around the faults of a phase: those in flight when the first fault struck, and those that failed while the
+//! faults were being injected and undone. They are separate from the judged ones.
 
 use shakedown_schemas::result::{Around, ScenarioResult, Stats};
 use shakedown_schemas::scenario::Including;
@@ -7,7 +7,7 @@ use shakedown_schemas::scenario::Including;
 use super::values::names_loads;
 use crate::words;
 
-/// A sentence for each group that has something to say: requests in flight, and failures during injection and removal.
+/// A sentence for each group with something to report: requests in flight, and failures during injection and removal.
 pub fn around(scenario: &ScenarioResult) -> Vec<String> {
     let several = names_loads(scenario);
     let mut sentences = Vec::new();
@@ -64,7 +64,7 @@ mod tests {
     use crate::sample;
 
     #[test]
-    fn requests_in_flight_always_have_a_sentence_and_the_others_where_some_failed() {
+    fn requests_in_flight_always_have_a_sentence_and_others_only_with_failures() {
         let mut scenario = sample::passing().scenarios.remove(0);
         assert_eq!(around(&scenario), [] as [String; 0]);
         let stats = |requests, failed: u64| Stats {

@@ -1,25 +1,25 @@
-//! What failed requests said, in one line each.
+//! Samples of failed requests, each on one line.
 
 use shakedown_schemas::result::{FailureSample, PhaseLoad, ScenarioResult};
 
 use crate::text::one_line;
 use crate::words;
 
-/// A kind of failure in one phase and load, with what one of its requests said.
+/// A failure in one phase and load, with a sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failure<'r> {
     /// The phase.
     pub phase: &'r str,
     /// The load.
     pub load: &'r str,
-    /// How many judged requests failed like this; 0 where only others of the phase did.
+    /// The number of judged requests with this failure. 0 if only others of the phase had it.
     pub count: u64,
-    /// One of them.
+    /// A sample.
     pub sample: &'r FailureSample,
 }
 
 impl Failure<'_> {
-    /// How many of what: `61 http_400`.
+    /// The count and the name of the failure: `61 http_400`.
     pub fn counted(&self) -> String {
         match self.count {
             0 => format!("{} outside the judged part", self.sample.failure),
@@ -28,13 +28,13 @@ impl Failure<'_> {
     }
 }
 
-/// How many failures of a kind the expectations of the phase see: the judged ones, and those of the groups that they include.
+/// The number of failures that the phase's expectations count: judged ones, and those of the groups that they include.
 fn counted(load: &PhaseLoad, kind: &str) -> u64 {
     let included = load.around.iter().filter(|group| group.included).map(|group| &group.stats);
     [&load.stats].into_iter().chain(included).filter_map(|stats| stats.errors.get(kind)).sum()
 }
 
-/// Every kind of failure of every phase and load that has a sample, in the order of the phases.
+/// Every failure with a sample, of every phase and load, in the order of the phases.
 pub fn failures(scenario: &ScenarioResult) -> Vec<Failure<'_>> {
     let mut found = Vec::new();
     for phase in &scenario.phases {
@@ -50,7 +50,7 @@ pub fn failures(scenario: &ScenarioResult) -> Vec<Failure<'_>> {
     found
 }
 
-/// The most frequent kinds of failures, each once, with where it was most frequent.
+/// The most frequent failures, each once, where it was most frequent.
 pub fn most_frequent(scenario: &ScenarioResult, most: usize) -> Vec<Failure<'_>> {
     let mut all = failures(scenario);
     all.sort_by_key(|it| std::cmp::Reverse(it.count));
@@ -63,7 +63,7 @@ pub fn most_frequent(scenario: &ScenarioResult, most: usize) -> Vec<Failure<'_>>
     kinds
 }
 
-/// What one failed request said: the cause, the status with headers, and the beginning of the body.
+/// The sample in one line: the cause, the status with headers, and the beginning of the body.
 pub fn said(it: &FailureSample) -> String {
     let mut parts = Vec::new();
     if !it.request.is_empty() {

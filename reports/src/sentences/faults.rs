@@ -1,4 +1,4 @@
-//! A fault in words: what was done to whom, and whether it was there and is gone.
+//! Faults in words: their action and targets, their proof and their undo.
 
 use serde_json::Value;
 use shakedown_schemas::result::{FaultResult, ScenarioResult, Verdict};
@@ -7,7 +7,7 @@ use shakedown_schemas::scenario::FaultInfo;
 use super::values::{pods, variable};
 use crate::words;
 
-/// A fault in one line: what was done to whom, the other end of it, and how strongly.
+/// A fault in one line: its kind, targets, peers and settings.
 pub fn fault(scenario: &ScenarioResult, it: &FaultResult) -> String {
     let peers: Vec<&str> = it.peers.iter().take(2).map(String::as_str).collect();
     let peers = match it.peers.len().saturating_sub(2) {
@@ -28,7 +28,7 @@ pub fn fault(scenario: &ScenarioResult, it: &FaultResult) -> String {
     text
 }
 
-/// What the file asks of a fault, setting by setting: `loss 20%`, `cpu workers 2`.
+/// The settings of a fault in the file: `loss 20%`, `cpu workers 2`.
 fn settings(scenario: &ScenarioResult, it: &FaultResult) -> Vec<String> {
     let phases = scenario.resolved["phases"].as_array().into_iter().flatten();
     let asked = phases.filter(|phase| phase["name"] == *it.phase).find_map(|phase| {
@@ -60,7 +60,7 @@ fn setting(list: &mut Vec<String>, name: &str, value: &Value) {
     }
 }
 
-/// Whether a fault was injected and proven, and when.
+/// Whether and when a fault was injected and proven.
 pub fn injection(it: &FaultResult) -> String {
     match (it.proven_s.or(it.claimed_s), it.injecting_s) {
         (Some(at), _) if it.is_claimed() => {
@@ -72,12 +72,12 @@ pub fn injection(it: &FaultResult) -> String {
     }
 }
 
-/// The engine as people write it.
+/// The display name of the engine.
 fn engine(it: &FaultResult) -> &str {
     if it.engine == "chaos-mesh" { "Chaos Mesh" } else { &it.engine }
 }
 
-/// Whether its removal was confirmed, and when.
+/// Whether and when its removal was confirmed.
 pub fn undo(it: &FaultResult) -> String {
     match (it.undone_s, it.injecting_s) {
         (Some(at), _) => format!("undone at {}", words::moment(at)),
@@ -87,7 +87,7 @@ pub fn undo(it: &FaultResult) -> String {
     }
 }
 
-/// The worse of a fault's two verdicts, for one line about it.
+/// The worse of a fault's two verdicts.
 pub fn fault_verdict(fault: &FaultResult) -> Verdict {
     fault.injection.max(fault.undo)
 }
@@ -100,7 +100,7 @@ mod tests {
     use crate::sample;
 
     #[test]
-    fn a_fault_says_what_was_done_to_whom_and_how_strongly() {
+    fn a_fault_names_its_targets_peers_and_settings() {
         let mut scenario = sample::passing().scenarios.remove(0);
         let it = scenario.faults[0].clone();
         let peer = "service nats (10.43.7.12:4222; pod nats-0 10.42.0.9)";
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_was_has_nothing_to_undo() {
+    fn a_fault_that_was_never_injected_has_nothing_to_undo() {
         let mut it = sample::passing().scenarios[0].faults[0].clone();
         assert_eq!((injection(&it), undo(&it)), ("proven at 30.8s".to_owned(), "undone at 1m31.3s".to_owned()));
         (it.proven_s, it.undone_s) = (None, None);

@@ -1,13 +1,13 @@
-//! What users felt of the faults of a phase, in words: how many were served and how fast beside the reference, since
-//! when, how fast the service failed over and recovered, and what it cost.
+//! The effect of a phase's faults on users: success rate and latency compared with the reference, the onset, failover and
+//! recovery, and the cost.
 
 use shakedown_schemas::result::{Recovery, ScenarioResult, Stats};
 
 use super::reference;
 use crate::words;
 
-/// How the requests of a phase with faults fared beside those of the reference: the share that succeeded, and p95. None
-/// where there is no reference, or where one of the two has no requests.
+/// The requests of a phase with faults compared with the reference: the success rate and p95. None without a reference, or
+/// if one of the two has no requests.
 pub fn felt(scenario: &ScenarioResult, it: &Recovery) -> Option<String> {
     let of = |phase: &str| -> Option<&Stats> {
         let phase = scenario.phases.iter().find(|known| known.name == phase)?;
@@ -29,12 +29,12 @@ pub fn felt(scenario: &ScenarioResult, it: &Recovery) -> Option<String> {
             before.name
         )),
         (_, Some(during)) => text.push_str(&format!(", p95 {}", words::millis(during.p95_ms))),
-        (_, None) => text.push_str(", and no answer to time"),
+        (_, None) => text.push_str(", no latency without answers"),
     }
     Some(text)
 }
 
-/// Since when, how fast the service failed over and recovered, and what it cost users, in one sentence.
+/// The onset, failover, recovery and cost in one sentence.
 pub fn recovery(it: &Recovery) -> String {
     let Some(onset) = it.onset_s else {
         return match it.failed_requests {
@@ -45,7 +45,7 @@ pub fn recovery(it: &Recovery) -> String {
     let failover = match it.failover_s {
         _ if it.struck_s.is_some() => String::new(),
         Some(at) => format!(", failed over after {}", words::seconds((at - onset).max(0.0))),
-        None => ", no failover while the fault stood".to_owned(),
+        None => ", no failover during the fault".to_owned(),
     };
     let recovered = match (it.struck_s.or(it.removed_s), it.recovered_s) {
         (Some(struck), Some(at)) if it.struck_s.is_some() => {
@@ -67,7 +67,7 @@ pub fn recovery(it: &Recovery) -> String {
         [.., last] => format!(", relapsed {} times, last at {}", it.relapses_s.len(), words::moment(*last)),
     };
     format!(
-        "out of tolerance from {}{failover}, {recovered}{relapsed}; {} out of tolerance in all, {}",
+        "out of tolerance from {}{failover}, {recovered}{relapsed}; {} out of tolerance in total, {}",
         words::moment(onset),
         words::seconds(it.out_of_tolerance_s),
         words::plural(it.failed_requests as usize, "failed request")
@@ -90,14 +90,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_felt_is_beside_what_was_before() {
+    fn compares_the_effect_with_the_reference() {
         let mut scenario = sample::passing().scenarios.remove(0);
         let it = scenario.recoveries[0].clone();
         let said = felt(&scenario, &it).unwrap();
         assert!(said.starts_with("success rate 98.36% ") && said.contains("(100% in baseline), p95 "), "{said}");
         assert!(said.ends_with("x that of baseline)"), "{said}");
         scenario.phases[1].loads[0].stats.latency = None;
-        assert!(felt(&scenario, &it).unwrap().ends_with("and no answer to time"));
+        assert!(felt(&scenario, &it).unwrap().ends_with("no latency without answers"));
         scenario.phases.truncate(1);
         assert_eq!(felt(&scenario, &it), None);
     }

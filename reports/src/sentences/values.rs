@@ -2,12 +2,12 @@
 
 use shakedown_schemas::result::{PodRef, ScenarioResult};
 
-/// True when a scenario has more than one load, so that an expectation must say which it asks.
+/// True when a scenario has more than one load, so that an expectation must name its load.
 pub fn names_loads(scenario: &ScenarioResult) -> bool {
     scenario.loads.len().max(scenario.series.len()) > 1
 }
 
-/// The names of pods, the first few of many.
+/// The names of the first `limit` pods.
 pub fn pods(pods: &[PodRef], limit: usize) -> String {
     let names: Vec<&str> = pods.iter().take(limit).map(|pod| pod.name.as_str()).collect();
     match pods.len().saturating_sub(limit) {
@@ -17,7 +17,7 @@ pub fn pods(pods: &[PodRef], limit: usize) -> String {
     }
 }
 
-/// The value of a variable as people write it: texts without quotes.
+/// The value of a variable. Strings are without quotes.
 pub fn variable(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -15,7 +15,7 @@ pub(super) const CONFIDENCE: f64 = 0.95;
 
 /// One expectation for one load.
 pub(super) struct Asked<'a> {
-    /// What was planned.
+    /// The planned scenario.
     pub(super) scenario: &'a Scenario,
     /// All observations.
     pub(super) observations: &'a Observations,
@@ -54,7 +54,7 @@ impl Asked<'_> {
         }
     }
 
-    /// What failed, for the end of a sentence: `: 400 of 400 requests failed (400 connection_refused)`.
+    /// The failures, for the end of a sentence: `: 400 of 400 requests failed (400 connection_refused)`.
     pub(super) fn failures(&self, requests: &Cell) -> String {
         let failed: u64 = requests.failed.values().sum();
         if failed == 0 {
@@ -82,7 +82,7 @@ pub(super) struct Rules {
     pub(super) confidence: f64,
     needed: u64,
     overridden: bool,
-    /// What is counted against `needed`.
+    /// The unit of `needed`.
     noun: &'static str,
 }
 
@@ -104,7 +104,7 @@ impl Rules {
         Self { noun, ..self }
     }
 
-    /// True when the expectation itself says how many are enough.
+    /// True when the expectation itself sets the minimum (`min_samples`).
     pub(super) const fn is_overridden(&self) -> bool {
         self.overridden
     }
@@ -157,7 +157,7 @@ impl Answer {
         }
     }
 
-    /// With what was observed.
+    /// Sets the observed value.
     pub(super) fn observed(mut self, value: f64, shown: String, interval: Option<[f64; 2]>) -> Self {
         self.observed = Some(value);
         self.observed_text = shown;
@@ -205,7 +205,7 @@ impl Answer {
         self
     }
 
-    /// Inconclusive although the observed value misses the limits, and why, with what to do about it.
+    /// Makes the answer inconclusive although the observed value misses the limits, with the reason and the next step.
     pub(super) fn unsure(mut self, rules: &Rules, fact: &str, why: &str, advice: &str) -> Self {
         self.term(&rules.needs(), rules.needed.to_string());
         self.term("decided by", why.to_owned());
@@ -228,7 +228,7 @@ impl Answer {
     /// The advice to lengthen the phase by a factor, for the end of a sentence. Without a factor the phase is too short
     /// for an estimate.
     pub(super) fn longer(&self, factor: Option<f64>) -> String {
-        // The interval of a ratio comes from both of its terms.
+        // A ratio needs both of its terms for an interval.
         let phases = if self.unit == Some(Unit::Times) { "both phases" } else { "a phase" };
         match factor {
             None => "; the phase is too short: an interval needs at least 6 s".to_owned(),

@@ -1,14 +1,14 @@
-//! The requests around the faults of a phase: those that were in flight when the first fault struck, and those that were due
-//! while the faults were being injected and undone. They are shown apart, and the phase says which of them its expectations
-//! include.
+//! The requests around the faults of a phase: those in flight when the first fault struck, and those that were due while
+//! the faults were being injected and undone. Reports show them separately, and the phase defines which of them its
+//! expectations include.
 //!
-//! - A request that was due before and had not ended when the fault struck is of the fault's phase, and no longer of the
-//!   phase before: what the fault did to it says nothing of the time before the fault. With answers of 10 to 60 s these are
-//!   the main damage.
-//! - Those in flight at a moment are longer than others, because a longer request is more likely to be met. Where answers
-//!   differ much in length, a percentile that includes them is higher even without a fault, and `including: []` leaves
-//!   them out.
-//! - Rates and counts of requests go by the moment when each request was due. For these, requests stay where they were due.
+//! - A request that was due before the strike and had not ended by then belongs to the fault's phase, not to the previous
+//!   one: its outcome is an effect of the fault. With answers of 10 to 60 s these requests are the main damage.
+//! - Requests in flight at a given moment take longer than others, because a longer request is more likely to be in flight.
+//!   If the durations of answers differ widely, a percentile that includes them is higher even without a fault, and
+//!   `including: []` excludes them.
+//! - Rates and counts of requests use the moment at which each request was due. For these, requests stay in the phase in
+//!   which they were due.
 
 use std::borrow::Cow;
 
@@ -21,13 +21,13 @@ use super::answer::named;
 use super::stats::{Placed, cells, stats, sum};
 use super::{seconds, text};
 
-/// What was seen, as expectations look at it.
+/// The observations as the different kinds of expectations use them.
 pub(super) struct Views<'a> {
-    /// Every group by itself.
+    /// Each group separate.
     pub(super) plain: &'a Observations,
     /// With the groups that phases include in their judged parts.
     included: Cow<'a, Observations>,
-    /// With each request where it was due.
+    /// Each request in the phase in which it was due.
     by_due: Cow<'a, Observations>,
 }
 
@@ -36,7 +36,7 @@ impl<'a> Views<'a> {
         Self { plain, included: included(scenario, plain), by_due: by_due(plain) }
     }
 
-    /// What an expectation looks at.
+    /// The observations that an expectation uses.
     pub(super) fn of(&self, expectation: &Expectation) -> &Observations {
         match expectation {
             Expectation::RecoveryTime(_) => self.plain,
@@ -46,7 +46,7 @@ impl<'a> Views<'a> {
     }
 }
 
-/// True when an expectation goes by the moment when requests were due: it has nothing to do with the groups around a fault.
+/// True when an expectation counts requests by their due moment, independent of the groups around a fault.
 pub(super) fn is_by_due(expectation: &Expectation) -> bool {
     expectation.info().facts.counts_work || matches!(expectation, Expectation::RecoveryTime(_))
 }
@@ -89,7 +89,7 @@ pub(super) fn around(scenario: &Scenario, load: &LoadObservations, phase: usize)
     Including::ALL.into_iter().filter_map(group).collect()
 }
 
-/// What an answer says of the groups of its phase: the requests in flight, and the others where some failed.
+/// The terms about the groups of the phase: the requests in flight, and the other groups if they had failures.
 pub(super) fn terms(
     scenario: &Scenario,
     observations: &Observations,
@@ -115,7 +115,7 @@ pub(super) fn terms(
     around(scenario, load, phase).into_iter().filter_map(term).collect()
 }
 
-/// With each request where it was due.
+/// Each request in the phase in which it was due.
 fn by_due(observations: &Observations) -> Cow<'_, Observations> {
     let stretches: Vec<Cow<'_, [Segment]>> = observations.loads.iter().map(LoadObservations::stretches).collect();
     if stretches.iter().all(|it| matches!(it, Cow::Borrowed(_))) {
@@ -161,7 +161,7 @@ fn included<'a>(scenario: &Scenario, observations: &'a Observations) -> Cow<'a, 
     Cow::Owned(changed)
 }
 
-/// Requests in flight as one cell of the judged part, at the moment when the phase's faults were in place.
+/// Requests in flight as one cell of the judged part, at the moment at which the phase's faults were in place.
 fn at_once(segment: Segment, observations: &Observations) -> Segment {
     let phase = segment.mark.phase;
     let at_ns = observations.phases.get(phase).map_or(segment.mark.at_ns, |span| span.judged_from_ns);

@@ -1,4 +1,4 @@
-//! One expectation, asked of one load.
+//! Evaluates one expectation for one load.
 
 use shakedown_schemas::Scenario;
 use shakedown_schemas::result::Verdict;
@@ -50,8 +50,8 @@ pub(super) fn one(
     unless_early(span, unless_late(&asked, expectation, answer))
 }
 
-/// The answer, unless the load generator was too late in one of its phases: then the delays of the service and of the
-/// machine cannot be separated. The number of due requests is known in any case.
+/// The answer, unless the load generator was too late in one of its phases: the delays of the service and of the machine
+/// cannot be separated then. The number of due requests is always known.
 fn unless_late(asked: &Asked<'_>, expectation: &Expectation, mut answer: Answer) -> Answer {
     let first = expectation.to().and_then(|name| asked.observations.phases.iter().position(|span| span.name == name));
     let late = [first, Some(asked.phase)].into_iter().flatten().find_map(|phase| {

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn how_many_there_were_is_not_asked_while_some_are_under_way() {
+    fn counts_are_not_checked_before_all_requests_have_ended() {
         let mut asked = scenario();
         asked.phases[1].expect = serde_json::from_value(json!([
             {"requests": {"min": 401}}, {"throughput_ratio": {"to": "warm-up", "min": 2}}, {"requests": {"max": 0}},
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expectation_of_one_load_is_not_asked_of_another() {
+    fn an_expectation_of_one_load_does_not_cover_another() {
         let refused = until_the_fault().answer(|it| it.refused()).observe();
         let about = |load: &str| {
             let mut two = scenario();

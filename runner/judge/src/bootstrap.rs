@@ -54,8 +54,8 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    /// Merges cells into windows of a second, or longer ones where there would be too many. A rest shorter than half
-    /// a window joins the last one.
+    /// Merges cells into windows of one second, or longer ones if there would be too many. A rest shorter than half a
+    /// window joins the last one.
     pub(super) fn new<'a>(cells: impl Iterator<Item = Placed<'a>>, pick: fn(&Cell) -> &Histogram) -> Self {
         let cells: Vec<Placed<'a>> = cells.collect();
         let shortest_ns = stats::window_ns(&cells);
@@ -90,7 +90,7 @@ impl Windows {
         self.at_most.last().copied().unwrap_or_default()
     }
 
-    /// The logarithm of the value with this rank, counted from 1, and between two of them where it lies between.
+    /// The logarithm of the value with this rank, counted from 1. A fractional rank is interpolated.
     fn ranked(&self, rank: f64) -> f64 {
         let rank = rank.clamp(1.0, self.values() as f64);
         let (whole, part) = (rank as u64, rank.fract());
@@ -107,8 +107,8 @@ impl Windows {
         self.ranked((quantile * self.values() as f64 - 1e-9).ceil())
     }
 
-    /// Of each window how many values' logarithms lie above a percentile's of another phase, and how many there are. Those
-    /// that are the same count as above only with `at`.
+    /// For each window, the number of values whose logarithm exceeds that of another phase's percentile, and the number of
+    /// all values. Equal values count as above only with `at`.
     pub(super) fn above(&self, logarithm_of: f64, at: bool) -> Vec<(f64, f64)> {
         let is_above = |value: f64| logarithm(value) > logarithm_of || at && logarithm(value) == logarithm_of;
         let above = |window: &Histogram| window.iter().filter(|it| is_above(it.0)).map(|it| it.1).sum::<u64>() as f64;
@@ -120,8 +120,8 @@ impl Windows {
         Some([*self.logarithms.first()?, *self.logarithms.last()?])
     }
 
-    /// For each window how many more of its values lie above the percentile than their share. Values that are the
-    /// percentile itself count as above it by as much as makes the sum nothing.
+    /// For each window, the excess of values above the percentile compared with their expected share. Values equal to the
+    /// percentile count as above by the fraction that makes the sum zero.
     pub(super) fn excess(&self, quantile: f64) -> Vec<f64> {
         let share = 1.0 - quantile;
         let n = self.values() as f64;
@@ -149,8 +149,8 @@ impl Windows {
         wanted.min(self.windows.len() / FEWEST_BLOCKS).max(1)
     }
 
-    /// How many times the variance of independent requests the phase shows around a percentile, when that is so much
-    /// that the service was drifting from second to second. None when it was steady, or when that cannot be told.
+    /// The variance around a percentile as a multiple of that of independent requests, if it is so large that the service
+    /// drifted from second to second. None if it was steady, or if there is too little data.
     pub(super) fn drift(&self, quantile: f64) -> Option<f64> {
         if self.windows.len() < FEWEST_WINDOWS || self.values() == 0 {
             return None;
@@ -193,7 +193,7 @@ impl<'a> Draws<'a> {
             (whole + rest[chance.below(n)]) * scale
         };
         let apart = (0..RESAMPLES).map(|_| draw()).collect();
-        // Half a rank more: of independent values the one with rank k is at most the percentile when so many are.
+        // Half a rank more: among independent values, the one with rank k is at most the percentile if at least k values are.
         let rank = quantile * windows.values() as f64 + 0.5;
         Some(Self { windows, rank, apart, freedom: long_run.freedom })
     }
@@ -225,13 +225,13 @@ fn middle(logarithms: impl Iterator<Item = f64>, confidence: f64) -> [f64; 2] {
     [sorted[outside].exp(), sorted[sorted.len() - 1 - outside].exp()]
 }
 
-/// The interval of a percentile, in the values' unit. None where there are too few windows to tell.
+/// The interval of a percentile, in the values' unit. None with too few windows.
 pub(super) fn percentile(windows: &Windows, quantile: f64, confidence: f64, mut chance: Chance) -> Option<[f64; 2]> {
     let draws = Draws::new(windows, quantile, &mut chance)?;
     Some(middle(draws.logarithms(stretch(confidence, draws.freedom)), confidence))
 }
 
-/// The interval of one phase's percentile divided by another's. None where either has too few windows to tell.
+/// The interval of one phase's percentile divided by another's. None if either has too few windows.
 pub(super) fn ratio(
     over: &Windows,
     under: &Windows,

@@ -26,9 +26,9 @@ pub struct Calibration {
     pub inconclusive: u64,
     /// The share of false alarms that this is compatible with, at 95 %.
     pub interval: [f64; 2],
-    /// The smallest, middle and largest observed value, in words; none where nothing was observed.
+    /// The smallest, median and largest observed value, in words. None without observed values.
     pub observed: Option<[String; 3]>,
-    /// The suggested limit, in words; none if the limit leaves room, or if too little is known.
+    /// The suggested limit, in words. None if the limit leaves room, or if there is too little data.
     pub suggestion: Option<String>,
 }
 
@@ -66,9 +66,9 @@ pub fn calibrate(runs: &[ScenarioResult]) -> Vec<Calibration> {
     by_question.into_iter().map(one).collect()
 }
 
-/// A limit that the next control run misses with a chance of 1 in 1,000, if its value is another one of these: the
-/// prediction interval of a normal sample, `mean + t * s * sqrt(1 + 1/n)`, of logarithms where the values are positive
-/// and not shares. Only where that is beyond the limit that there is.
+/// A limit that the next control run misses with a chance of 1 in 1,000, if its value has the same distribution: the
+/// prediction interval of a normal sample, `mean + t * s * sqrt(1 + 1/n)`, of logarithms for positive values other than
+/// shares. None unless it is beyond the current limit.
 fn suggestion(it: &ExpectationResult, values: &[f64]) -> Option<String> {
     if values.len() < RUNS {
         return None;
@@ -133,7 +133,7 @@ mod tests {
         let row = calibrate(&unsure).remove(0);
         assert_eq!((row.inconclusive, row.observed, row.interval[0]), (1, None, 0.0));
     }
-    /// Of five values in steps of 1 around 2 the next one lies within 7.173 * 1.581 * sqrt(1.2) = 12.42 of 2, where 7.173
+    /// For five values in steps of 1 around 2, the next one is within 7.173 * 1.581 * sqrt(1.2) = 12.42 of 2, where 7.173
     /// is Student's 99.9 % for four degrees of freedom.
     #[test]
     fn suggestions_are_the_limits_of_what_comes_next() {
@@ -151,7 +151,7 @@ mod tests {
         // Positive values vary by factors: two to the power of these steps.
         let powers = steps.map(f64::exp2);
         assert_eq!(of(Unit::Times, powers, Some(0.001), Some(20_000.0)), suggests("min: 0.000728, max: 21986"));
-        // Shares do not, and none is below nothing.
+        // Shares do not, and none is below zero.
         let shares = steps.map(|step| 0.9 + step / 100.0);
         assert_eq!(of(Unit::Fraction, shares, Some(0.9), None), suggests("min: 79.58%"));
         assert_eq!(of(Unit::Fraction, steps.map(|step| step / 10.0), Some(0.05), None), suggests("min: 0%"));

@@ -1,9 +1,9 @@
 //! Compares the same scenario in two or more results and finds the answers that changed significantly.
 //!
-//! - An answer moved when its interval and the other's do not overlap. Over many results the newest one is held against
-//!   the span of all the intervals before it; control and overkill runs are left out.
-//! - Answers without an interval (counts, recoveries that were not seen) moved when their verdict changed.
-//! - Which way is worse follows from the limits: up where only `max` is given, down where only `min` is.
+//! - An answer changed if its interval and the other's do not overlap. In a history, the newest interval is compared with
+//!   the span of all earlier ones. Control and overkill runs are ignored.
+//! - Answers without an interval (counts, censored recovery times) changed if their verdict changed.
+//! - The limits define which direction is worse: up with only `max`, down with only `min`.
 
 use indexmap::IndexMap;
 use shakedown_schemas::RunResult;
@@ -57,8 +57,8 @@ pub struct Change {
     pub moved: Moved,
 }
 
-/// The identity of an expectation: its phase, load and kind, and its number among those that share these. The title is
-/// not part of it, because it contains the limits, which may change.
+/// The identity of an expectation: its phase, load and kind, and its number among those that share these. The title is not
+/// part of it, because it contains the limits, which may change.
 type Key<'a> = (&'a str, &'a str, &'a str, usize);
 
 fn answers(scenario: &ScenarioResult) -> IndexMap<Key<'_>, &ExpectationResult> {
@@ -82,8 +82,8 @@ pub fn compare(before: &RunResult, after: &RunResult) -> Vec<Change> {
     changes
 }
 
-/// Of each scenario the newest run against all before it. Scenarios that ran once are left out, and so are runs that
-/// tested the gate: without faults, or with a full cut, other answers are right.
+/// For each scenario, the newest run against all earlier ones. Scenarios with one run are ignored. So are control and
+/// overkill runs, whose correct answers differ.
 pub fn history(results: &[RunResult]) -> Vec<Change> {
     let mut by_name: IndexMap<&str, Vec<&ScenarioResult>> = IndexMap::new();
     for scenario in results.iter().flat_map(|run| &run.scenarios).filter(|it| it.trial.is_none()) {
@@ -92,7 +92,7 @@ pub fn history(results: &[RunResult]) -> Vec<Change> {
     by_name.sort_unstable_keys();
     let newest = |mut runs: Vec<&ScenarioResult>| {
         runs.sort_by_key(|run| run.started_at);
-        // The same result may lie in two folders.
+        // The same result may be in two folders.
         runs.dedup_by_key(|run| run.started_at);
         let newest = runs.pop();
         newest.filter(|_| !runs.is_empty()).map_or_else(Vec::new, |newest| both(&runs, newest))
@@ -100,7 +100,7 @@ pub fn history(results: &[RunResult]) -> Vec<Change> {
     by_name.into_values().flat_map(newest).collect()
 }
 
-/// One scenario's answers now against those of earlier runs, at least one.
+/// One scenario's current answers against those of at least one earlier run.
 fn both(earlier: &[&ScenarioResult], now: &ScenarioResult) -> Vec<Change> {
     let then: Vec<IndexMap<Key<'_>, &ExpectationResult>> = earlier.iter().map(|run| answers(run)).collect();
     let new = answers(now);
@@ -148,7 +148,7 @@ fn spanned(before: &[&ExpectationResult]) -> String {
     }
 }
 
-/// From the lowest end of these intervals to the highest; none where one of them has none.
+/// The span of these intervals. None if an answer has no interval.
 fn span(answers: &[&ExpectationResult]) -> Option<[f64; 2]> {
     let mut span: Option<[f64; 2]> = None;
     for it in answers {
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_leaves_its_interval_moved() {
+    fn only_values_outside_the_interval_changed() {
         let at = |low: f64, high: f64| move |it: &mut ExpectationResult| it.interval = Some([low, high]);
         assert_eq!(between(|_| {}, at(2.1, 2.6)), Moved::Same);
         assert_eq!(between(|_| {}, at(2.2, 2.6)), Moved::Same, "they touch");
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_run_is_held_against_all_before_it() {
+    fn the_newest_run_is_compared_with_all_earlier_ones() {
         let on = |day: i64, low: f64, high: f64| {
             let mut run = run(|it| it.interval = Some([low, high]));
             run.scenarios[0].started_at = jiff::Timestamp::from_second(86_400 * day).unwrap();

@@ -65,8 +65,8 @@ pub(super) fn limits(it: CountLimits) -> Limits {
     Limits { min: it.min.map(|min| min as f64), max: it.max.map(|max| max as f64) }
 }
 
-/// `errors`: how many failed, by kind. Exact counts; too few requests are inconclusive unless a limit is missed
-/// already, because "none of three timed out" says nothing.
+/// `errors`: the number of failures by kind. Exact counts. Too few requests are inconclusive, because "none of three timed
+/// out" proves nothing, unless a limit is already exceeded.
 pub(super) fn errors(asked: &Asked<'_>, it: &Errors) -> Answer {
     let total = stats::total(asked.load, asked.phase);
     let n = total.requests();
@@ -146,7 +146,7 @@ mod tests {
     use serde_json::json;
     use shakedown_schemas::result::ExpectationResult;
 
-    /// So many requests, one expectation of them.
+    /// `count` requests and one expectation about them.
     fn judge(count: u32, answer: impl FnMut(Request<'_>) -> Outcome, expect: serde_json::Value) -> ExpectationResult {
         let scenario = scenario(&json!([{"name": "p", "duration": "20s", "expect": [expect]}]));
         let seen = Timeline::new(20.0).phase("p", f64::from(count) / 20.0).answer(answer).observe();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_rate_without_failures_speaks_of_none() {
+    fn a_success_rate_without_failures_names_none() {
         let all = judge(400, |it| it.ok_in(10.0), json!({"success_rate": {"min": "99%"}}));
         assert_eq!(all.reason, "100% of 400 requests succeeded (99.05% to 100%), expected at least 99%");
         assert_eq!(all.terms.keys().collect::<Vec<_>>(), ["requests", "succeeded", "decided by", "requests needed"]);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn twenty_requests_tell_whether_any_failed_or_hung() {
+    fn twenty_requests_decide_counts_of_failures() {
         for expect in [json!({"errors": {"any": {"max": 0}}}), json!({"stuck": {"max": 0}})] {
             let verdict = |count: u32| judge(count, |it| it.ok_in(10.0), expect.clone()).verdict;
             assert_eq!([verdict(20), verdict(19)], [Verdict::Pass, Verdict::Inconclusive], "{expect}");
@@ -199,7 +199,7 @@ mod tests {
         ];
         let mut all = Cell { succeeded: 1000, ..Cell::default() };
         let each = of_kind.iter().flat_map(|(_, failures)| *failures).chain(&[F::Status(302)]);
-        // Twice as many of each as of the one before it, so that no two sums are equal.
+        // Each count is twice the previous one, so that no two sums are equal.
         each.enumerate().for_each(|(at, failure)| *all.failed.entry(*failure).or_default() += 1 << at);
         for (kind, expected) in of_kind {
             let count: u64 = expected.iter().map(|failure| all.failed[failure]).sum();

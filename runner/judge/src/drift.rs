@@ -1,14 +1,14 @@
-//! A-B-A: after the recovery a second baseline is compared with the first. Where they differ by more than the noise, the
-//! run drifted, and a ratio to the first baseline mixes the fault with the drift.
+//! A-B-A: compares a second baseline, after the recovery, with the first. If they differ by more than the noise, the run
+//! drifted, and a ratio to the first baseline mixes the fault with the drift.
 //!
-//! - The second baseline is what follows the recovery (`recovery`) from the last fault until the load ends; it needs as
-//!   many requests as the percentile does.
-//! - They differ when the interval of their ratio leaves 1 out and the ratio is more than [`NOISE`] in either direction.
-//! - Ratios of phases between the two are marked; one that fails against the first baseline and would not against the
-//!   second is inconclusive.
-//! - A ratio is inconclusive as well where the second baseline lies outside the first one's own interval by more than the
-//!   limit's distance from 1 ([`Second::outside`]): a baseline that was still warming up passes anything. Only a ratio that
-//!   fails against both is a failure all the same.
+//! - The second baseline begins with the recovery (`recovery`) from the last fault and ends with the load. It needs as many
+//!   requests as the percentile does.
+//! - The baselines differ if the interval of their ratio excludes 1 and the ratio exceeds [`NOISE`] in either direction.
+//! - Ratios of phases between the two are marked. A ratio that fails against the first baseline but not against the second
+//!   is inconclusive.
+//! - A ratio is also inconclusive if the second baseline is outside the first one's own interval by more than the limit's
+//!   distance from 1 ([`Second::outside`]): every phase passes against a baseline that was still warming up. A ratio that
+//!   fails against both baselines remains a failure.
 
 use super::answer::CONFIDENCE;
 use super::bootstrap::{self, Windows};
@@ -18,7 +18,7 @@ use super::{samples, text};
 use shakedown_observe::chance::Chance;
 use shakedown_observe::{Cell, Histogram, LoadObservations, Observations};
 
-/// Ratios of two baselines up to this one are noise, whatever their interval says.
+/// Ratios of two baselines up to this one are noise, even if their interval excludes 1.
 const NOISE: f64 = 1.1;
 
 /// A second baseline, compared with the first.
@@ -26,19 +26,19 @@ const NOISE: f64 = 1.1;
 pub(super) struct Second {
     /// Its percentile, in microseconds.
     pub(super) value: f64,
-    /// Divided by the first one's.
+    /// Its percentile divided by the first one's.
     pub(super) ratio: f64,
     /// The ratio's interval.
     pub(super) interval: [f64; 2],
-    /// How many requests it has.
+    /// Its number of requests.
     pub(super) requests: u64,
-    /// The factor by which it lies outside the interval of the first one, in either direction; 1 within it.
+    /// The factor by which it is outside the interval of the first one, in either direction. 1 within the interval.
     pub(super) outside: f64,
 }
 
 impl Second {
-    /// The second baseline after a phase, beside a first one; none where there is none, or where it cannot carry the
-    /// percentile.
+    /// The second baseline after a phase, compared with a first one. None if there is no second baseline, or if it has too
+    /// few requests for the percentile.
     pub(super) fn new(
         observations: &Observations,
         load: &LoadObservations,
@@ -93,7 +93,7 @@ pub fn warnings(observations: &Observations, seed: u64) -> Vec<String> {
     let pick: fn(&Cell) -> &Histogram = |cell| &cell.latency;
     let of_load = |load: &LoadObservations| {
         [(0.5, "p50"), (0.95, "p95")].into_iter().find_map(|(quantile, name)| {
-            // Nothing of a phase between them: asked from where the first one is.
+            // No phase is in between, so the first baseline is its own phase.
             let second = Second::new(observations, load, (first, first), quantile, pick, seed)?;
             second.differs().then(|| {
                 format!(

@@ -22,18 +22,18 @@ pub struct Felt {
     pub load: String,
     /// The significant changes, in words; empty without any.
     pub changes: Vec<String>,
-    /// When the change was first seen, in seconds since the load's start: the first window out of tolerance, or the start
-    /// of the judged part where none is.
+    /// When the change was first observed, in seconds since the load's start: the first window out of tolerance, otherwise
+    /// the start of the judged part.
     pub at_s: f64,
-    /// How many windows were out of tolerance, in words, also where that is no more than chance; none where the baseline
-    /// has too few requests for a tolerance.
+    /// The number of windows out of tolerance, in words, even if it is no more than chance. None if the baseline has too
+    /// few requests for a tolerance.
     pub windows: Option<String>,
     /// More requests failed or were slow than in the baseline, in words, whether or not that is more than chance.
     pub hint: Option<String>,
 }
 
-/// What each load shows about each phase with faults. At most [`FALSE_PROOFS`] of the runs in which nothing changed have
-/// an entry with changes. Without a baseline there are no entries.
+/// The effects of each phase with faults on each load. Of the runs without any change, at most a share of [`FALSE_PROOFS`]
+/// has an entry with changes. Without a baseline there are no entries.
 pub fn effects(observations: &Observations) -> Vec<Felt> {
     let phases = observations.phases.iter().enumerate().filter(|(_, span)| span.has_faults);
     let of_phase = |(phase, span): (usize, &PhaseSpan)| {
@@ -53,14 +53,14 @@ pub fn effects(observations: &Observations) -> Vec<Felt> {
     phases.flat_map(of_phase).collect()
 }
 
-/// The changes in a phase, in one sentence; none without any.
+/// The changes in a phase, in one sentence. None without changes.
 pub fn changed(phase: &str, felt: &[Felt]) -> Option<String> {
     let by_load = felt.iter().filter(|it| it.phase == phase && !it.changes.is_empty());
     let words: Vec<String> = by_load.map(|it| format!("load {}: {}", it.load, it.changes.join(", "))).collect();
     (!words.is_empty()).then(|| format!("the requests changed ({})", words.join("; ")))
 }
 
-/// The answer to a phase's `effect`: one, from all the loads that it asks. Any of them suffices.
+/// The answer to a phase's `effect`: one for all the loads that it covers. An effect on any of them is enough.
 pub(super) fn result(
     scenario: &Scenario,
     views: &Views<'_>,

@@ -1,4 +1,4 @@
-//! Every expectation of a scenario, asked of every load that it means.
+//! Evaluates every expectation of a scenario for every load that it covers.
 
 use shakedown_schemas::Scenario;
 use shakedown_schemas::result::ExpectationResult;
@@ -12,12 +12,11 @@ use super::question::Question;
 use super::{effect, outside};
 use shakedown_observe::Observations;
 
-/// Answers every expectation, in the order of the file, once for each load that it asks, and what a phase's faults must
-/// change (`effect`) before the expectations of that phase.
+/// Evaluates every expectation in the order of the file, once for each load that it covers. A phase's `effect` comes before
+/// the expectations of that phase.
 ///
-/// `seed` makes the draws of the intervals repeatable; `line_of` says on which line a path such as
-/// `phases[1].expect[0]` stands. An expectation of a phase that never began, or of a load that sent nothing, is there
-/// too, as inconclusive.
+/// `seed` makes the draws of the intervals repeatable. `line_of` returns the line of a path such as `phases[1].expect[0]`.
+/// An expectation of a phase that never began, or of a load that sent nothing, is included as inconclusive.
 pub fn expectations(
     scenario: &Scenario,
     observations: &Observations,
@@ -52,7 +51,7 @@ pub fn expectations(
     results
 }
 
-/// An expectation about what others saw.
+/// An expectation about collected data.
 fn outside(
     scenario: &Scenario,
     observations: &Observations,

@@ -1,4 +1,4 @@
-//! What failed requests said: one sample of each kind and phase, for the reports. Nothing here judges.
+//! Samples of failed requests for the reports: one for each failure and phase. Nothing here judges.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,9 @@ use shakedown_schemas::result::FailureSample;
 
 use super::seconds;
 
-/// A body with a larger share of bytes that are no text is shown in hexadecimal digits.
+/// A body in which more than one byte in this many is not text is shown in hexadecimal.
 const MOST_UNREADABLE: usize = 10;
-/// So many bytes of such a body are shown.
+/// The number of bytes of such a body that are shown.
 const HEX: usize = 32;
 
 /// The samples of a phase, the most frequent kind of its judged requests first.
@@ -51,7 +51,7 @@ fn shown(failure: Failure, it: &Sample) -> FailureSample {
     }
 }
 
-/// The bytes of a body as text. A character that is cut at the end is left out.
+/// The bytes of a body as text, without a character that is cut at the end.
 fn text(body: &[u8], is_cut: bool) -> String {
     let mut text = String::from_utf8_lossy(body).into_owned();
     if is_cut {

@@ -7,7 +7,7 @@ use shakedown_schemas::scenario::{Model, ThinkTime};
 use super::{hdr, lateness, seconds, stats};
 use shakedown_observe::{Histogram, LoadObservations, PhaseSpan};
 
-/// How the generator did with a load in the judged part of a phase.
+/// The generator's measurements of a load in the judged part of a phase.
 pub(super) fn generator(scenario: &Scenario, load: &LoadObservations, phase: usize, span: &PhaseSpan) -> Generator {
     let timings = lateness::timings(load, phase);
     let total = stats::total(load, phase);
@@ -36,7 +36,7 @@ pub(super) fn generator(scenario: &Scenario, load: &LoadObservations, phase: usi
     }
 }
 
-/// The latencies of a closed loop with those that it did not see, at the interval at which its workers usually send.
+/// The latencies of a closed loop, corrected for coordinated omission at the interval at which its workers usually send.
 fn corrected(latency: &Histogram, think_time: Option<ThinkTime>) -> Option<Corrected> {
     let thinks_us = think_time.map_or(0.0, |time| time.mean().as_secs_f64() * 1e6);
     let interval_us = (latency.quantile(0.5)? + thinks_us).max(1.0);
@@ -71,8 +71,8 @@ mod tests {
         assert_eq!(generator.corrected, None);
     }
 
-    /// The stall of the project's fact sheet (section 2), seen by one worker that sends every millisecond: 8 s at 0.3 ms,
-    /// and one request of 2 s. What a schedule would have seen has p90 1,000 and p99 1,900 ms.
+    /// The stall of the project's fact sheet (section 2), measured by one worker that sends every millisecond: 8 s at 0.3
+    /// ms, and one request of 2 s. On a schedule, p90 would be 1,000 ms and p99 1,900 ms.
     #[test]
     fn a_closed_loop_that_hangs_is_corrected_beside_what_it_measured() {
         let mut observations = Timeline::new(100.0).phase("p", 20.0).observe();

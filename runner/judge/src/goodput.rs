@@ -1,8 +1,8 @@
-//! `goodput`: the share of requests that succeeded and met every bound, as vLLM's and AIPerf's benchmarks mean it, of all
-//! requests that were due. Whether a request did was found out when it ended; here they are counted.
+//! `goodput`: the share of requests that succeeded and met every bound, of all that were due, as defined by the benchmarks
+//! of vLLM and AIPerf. The load engine checks the bounds when a request ends; this module counts.
 //!
-//! The interval is Wilson's, as for `success_rate`. That of the ratio to the baseline is by the logarithm of a ratio of two
-//! shares (Katz, Baptista, Azen and Pike, "Obtaining Confidence Intervals for the Risk Ratio in Cohort Studies",
+//! The interval is Wilson's, as for `success_rate`. The interval of the ratio to the baseline uses the logarithm of a ratio
+//! of two shares (Katz, Baptista, Azen and Pike, "Obtaining Confidence Intervals for the Risk Ratio in Cohort Studies",
 //! Biometrics 34, 1978).
 
 use shakedown_schemas::result::Unit;
@@ -28,7 +28,7 @@ impl Share {
         self.good as f64 / self.of as f64
     }
 
-    /// This share divided by another, and the interval of that; none where there is nothing to divide by.
+    /// This share divided by another, with its interval. None if the other share is zero.
     fn ratio(self, to: Self, confidence: f64) -> Option<(f64, Option<[f64; 2]>)> {
         if self.of == 0 || to.good == 0 {
             return None;
@@ -107,7 +107,7 @@ pub(super) fn goodput(asked: &Asked<'_>, it: &Goodput) -> Answer {
     answer.too_few(&rules, &fact, &claim, &[(&phase, seen.of)], low || high)
 }
 
-/// The phase to compare with and its name: the one that is named, else the last before the first fault.
+/// The reference phase and its name: the named one, otherwise the last one before the first fault.
 fn reference<'a>(asked: &'a Asked<'_>, it: &Goodput) -> Option<(&'a str, usize)> {
     let phase = match &it.to {
         Some(name) => asked.complete_phase(name).ok()?,
@@ -125,7 +125,7 @@ mod tests {
     use crate::expectations;
     use crate::testing::{Timeline, scenario};
 
-    /// 400 requests in each of two phases; of the second so many are good, and one in ten fails.
+    /// 400 requests in each of two phases. In the second, `good` requests meet the bounds and one in ten fails.
     fn seen(good: u64) -> Observations {
         let timeline = Timeline::new(20.0).phase("baseline", 20.0).fault_phase("cut", 20.0);
         let mut seen = timeline

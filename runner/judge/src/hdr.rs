@@ -1,4 +1,4 @@
-//! Histograms as results have them: percentiles in milliseconds, and HdrHistogram's own exchange format.
+//! Histograms in the form of results: percentiles in milliseconds, and HdrHistogram's exchange format.
 
 use base64::Engine as _;
 use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
@@ -10,7 +10,7 @@ use shakedown_observe::Histogram;
 /// can add them.
 const LARGEST_US: u64 = 3_600_000_000;
 
-/// Percentiles in milliseconds; none of nothing.
+/// Percentiles in milliseconds. None for an empty histogram.
 pub(super) fn percentiles(histogram: &Histogram) -> Option<LatencyStats> {
     let at = |quantile| histogram.quantile(quantile).map(|microseconds| microseconds / 1e3);
     Some(LatencyStats {
@@ -26,7 +26,7 @@ pub(super) fn percentiles(histogram: &Histogram) -> Option<LatencyStats> {
     })
 }
 
-/// Percentiles and all values; none of nothing.
+/// Percentiles and all values. None for an empty histogram.
 pub(super) fn timing(histogram: &Histogram) -> Option<Timing> {
     percentiles(histogram).map(|stats| Timing { stats, hdr: hdr(histogram) })
 }

@@ -1,5 +1,5 @@
-//! The map of latencies over time that the reports draw: the cells of a run in a few columns and rows, so that the
-//! result stays small however long the run was.
+//! The latency heat map of the reports: the cells of a run in a few columns and rows, so that the result stays small for
+//! any length of the run.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use shakedown_observe::LoadObservations;
 const COLUMNS: u64 = 60;
 /// The most rows. They are equally high on a logarithmic axis.
 const ROWS: u32 = 40;
-/// The highest that the axis may be narrow, as a factor: two equal latencies are not spread over forty rows.
+/// The minimum range of the axis, as a factor, so that two equal latencies are not spread over forty rows.
 const LEAST_FACTOR: f64 = 4.0;
 
-/// The map of one load; none without latencies.
+/// The heat map of one load. None without latencies.
 pub(super) fn heat(load: &LoadObservations) -> Option<Heat> {
     let end_ns = load.segments.last()?.end_ns;
     let column_ns = end_ns.div_ceil(COLUMNS).div_ceil(1_000_000_000).max(1) * 1_000_000_000;

@@ -1,11 +1,11 @@
 //! Checks that the load generator kept its schedule. If it did not, the machine was too busy, and its delays cannot be
 //! separated from those of the service: the phase is inconclusive.
 //!
-//! - The generator is too late when its lateness exceeds [`LIMIT_US`] and half of the median latency in one request of
-//!   a hundred: then requests came in bursts instead of on their schedule.
-//! - It is too late as well when one request of a thousand was never sent because the generator came too late.
-//! - It is worth a warning from a tenth of these limits on.
-//! - Below the limits a percentile of the latency that is too high is not the service's when it would hold without the
+//! - The generator is too late if its lateness exceeds [`LIMIT_US`] and half of the median latency in one request of 100:
+//!   requests then arrived in bursts instead of on their schedule.
+//! - It is also too late if one of 1,000 requests was never sent because of its lateness.
+//! - A tenth of these limits gives a warning.
+//! - Below the limits, a percentile of the latency that exceeds its limit is inconclusive if it would hold without the
 //!   generator's lateness at the same percentile ([`share_of`]).
 
 use super::{stats, text};
@@ -17,10 +17,10 @@ const LIMIT_US: f64 = 250_000.0;
 /// Its limit as a share of the median latency.
 const SHARE: f64 = 0.5;
 
-/// The share of requests that may be lost because the generator came too late.
+/// The share of requests that the generator may fail to send because of its lateness.
 const LOST: f64 = 0.001;
 
-/// How the steps of the requests took that the expectations of a phase judge.
+/// The timings of the requests that the expectations of a phase judge.
 pub(super) fn timings(load: &LoadObservations, phase: usize) -> Timings {
     let mut sum = Timings::default();
     let judged = load.segments.iter().filter(|it| it.mark.phase == phase && it.mark.part == Part::Judged);
@@ -28,7 +28,7 @@ pub(super) fn timings(load: &LoadObservations, phase: usize) -> Timings {
     sum
 }
 
-/// How much of a percentile of the latency is the generator's lateness at most, in seconds.
+/// The maximum share of the generator's lateness in a percentile of the latency, in seconds.
 pub(super) fn share_of(load: &LoadObservations, phase: usize, quantile: f64) -> f64 {
     timings(load, phase).lateness.quantile(quantile).unwrap_or(0.0) / 1e6
 }
@@ -48,8 +48,7 @@ fn late(load: &LoadObservations, phase: usize) -> Option<(f64, String)> {
     Some((p99 / limit, words))
 }
 
-/// The reason why the results of a load in a phase cannot be separated from the delays of the machine; none if they
-/// can.
+/// Why the results of a load in a phase cannot be separated from the delays of the machine. None if they can.
 pub(super) fn too_late(load: &LoadObservations, phase: usize) -> Option<String> {
     let (_, words) = late(load, phase).filter(|(share, _)| *share > 1.0)?;
     Some(format!(
@@ -58,7 +57,7 @@ pub(super) fn too_late(load: &LoadObservations, phase: usize) -> Option<String> 
     ))
 }
 
-/// The warning about the lateness of the generator; none if it kept its schedule.
+/// The warning about the lateness of the generator. None if it kept its schedule.
 pub fn warning(load: &LoadObservations, phase: usize, name: &str) -> Option<String> {
     let (share, words) = late(load, phase)?;
     (share > 0.1).then(|| {
@@ -77,7 +76,7 @@ mod tests {
     use super::*;
     use crate::testing::Timeline;
 
-    /// Requests that take this long, of which one in fifty is sent this late, and so many of a thousand never.
+    /// Requests with a latency of `ms`. One in fifty is sent `late_ms` late, and `lost` of 1,000 are never sent.
     fn observe(ms: f64, late_ms: u64, lost: u64) -> LoadObservations {
         let answer = move |it: crate::testing::Request<'_>| {
             let mut outcome = it.ok_in(ms);
@@ -92,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generator_that_is_too_late_says_so() {
+    fn a_late_generator_has_a_reason() {
         for (ms, late_ms, lost, is_too_late, is_told) in [
             (10.0, 15, 0, false, false),
             (10.0, 40, 0, false, true),
@@ -115,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_judged_of_a_phase_counts() {
+    fn only_the_judged_part_of_a_phase_counts() {
         let seen = Timeline::new(10.0).phase("first", 10.0).phase("second", 10.0).settle(4.0).undoing(2.0).observe();
         let mut load = seen.loads.into_iter().next().unwrap();
         for segment in &mut load.segments {

@@ -1,4 +1,4 @@
-//! Limits, and how an observed value or its interval is held against them.
+//! Limits, and the comparison of an observed value or its interval with them.
 
 use shakedown_schemas::result::Verdict;
 use shakedown_schemas::scenario::Decide;
@@ -31,7 +31,7 @@ impl Limits {
         self.high_enough(value) && self.low_enough(value)
     }
 
-    /// The answer for a value, or for its interval where that is asked.
+    /// The verdict for a value, or for its interval with `decide: interval`.
     pub(super) fn judge(&self, decide: Decide, value: f64, interval: Option<[f64; 2]>) -> Verdict {
         match (decide, interval) {
             (Decide::Point, _) if self.hold(value) => Verdict::Pass,
@@ -59,7 +59,7 @@ impl Limits {
         }
     }
 
-    /// The limit that a sentence about this value ends with: the one that it misses, else all of them.
+    /// The limit in a sentence about this value: the one that it misses, otherwise all of them.
     pub(super) fn against(&self, value: f64, show: impl Fn(f64) -> String) -> String {
         match (self.min, self.max) {
             (_, Some(max)) if !self.low_enough(value) => format!("allowed {}", show(max)),
@@ -80,23 +80,23 @@ impl Limits {
         }
     }
 
-    /// How far a ratio may move from 1 before it comes to the nearest limit, as a factor of at least 1. None without a
-    /// limit above 0.
+    /// How far a ratio may move from 1 before it reaches the nearest limit, as a factor of at least 1. None without a limit
+    /// above 0.
     pub(super) fn room(&self) -> Option<f64> {
         let factors = [self.min, self.max].into_iter().flatten().filter(|limit| *limit > 0.0);
         factors.map(|limit| limit.max(1.0 / limit)).reduce(f64::min)
     }
 
-    /// How many times as long a phase would have to be for its interval to leave out each limit that it holds; `factor`
-    /// says it of one.
+    /// How many times as long a phase must be for its interval to exclude each limit within it. `factor` returns this for
+    /// one limit.
     pub(super) fn longer(&self, [low, high]: [f64; 2], factor: impl Fn(f64) -> f64) -> f64 {
         let inside = |limit: &f64| low <= *limit && *limit <= high;
         [self.min, self.max].into_iter().flatten().filter(inside).map(factor).fold(1.0, f64::max)
     }
 }
 
-/// How many times as long a phase would have to be for the interval of a value to leave out a limit that it holds, when
-/// it shrinks with the root of the time.
+/// How many times as long a phase must be for the interval of a value to exclude a limit within it, if the interval shrinks
+/// with the root of the time.
 pub(super) fn by_root(value: f64, [low, high]: [f64; 2], limit: f64) -> f64 {
     let half = if limit < value { value - low } else { high - value };
     (half / (limit - value)).powi(2)
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drift_is_told_from_no_change() {
+    fn distinguishes_drift_from_no_change() {
         let both = limits(Some(0.8), Some(1.25));
         assert_eq!([both.drift(1.3), both.drift(0.7), both.drift(1.0)], [Some((1.0, true)), Some((1.0, false)), None]);
         let faster = limits(None, Some(0.5));
@@ -145,7 +145,7 @@ mod tests {
         }
         let rounding = limits(Some(99.9 / 100.0), None);
         assert!(rounding.hold(999.0 / 1000.0));
-        // As much as the value is large: a thousandth at a million, and no more than that.
+        // The tolerance scales with the value: a thousandth at a million, and no more.
         let large = limits(Some(1e6), Some(1e6));
         assert!(large.hold(1e6 - 5e-4) && large.hold(1e6 + 5e-4));
         assert!(!large.hold(1e6 - 2e-3) && !large.hold(1e6 + 2e-3));

@@ -1,28 +1,27 @@
-//! How much a mean of neighbouring windows varies: the long-run variance, which counts that windows resemble those next
-//! to them.
+//! The long-run variance of a mean of windows: the variance under correlation between neighbouring windows.
 //!
-//! It is the mean of the first few cosine terms of the series, squared: a slow wave in the windows is what moves their
-//! mean (Müller, "A theory of robust long-run variance estimation", Journal of Econometrics 141, 2007; recommended for
-//! tests by Lazarus, Lewis, Stock and Watson, "HAR Inference: Recommendations for Practice", Journal of Business &
-//! Economic Statistics 36(4), 2018). Of independent windows it is the plain variance without a bias, and a mean divided
-//! by its root follows Student's distribution with as many degrees of freedom as there are terms.
+//! It is the mean of the first few squared cosine terms of the series, because a slow wave in the windows moves their mean
+//! (Müller, "A theory of robust long-run variance estimation", Journal of Econometrics 141, 2007; recommended for tests by
+//! Lazarus, Lewis, Stock and Watson, "HAR Inference: Recommendations for Practice", Journal of Business & Economic
+//! Statistics 36(4), 2018). For independent windows it is the plain variance without a bias, and a mean divided by its root
+//! follows Student's distribution with as many degrees of freedom as there are terms.
 
 use std::f64::consts::PI;
 
-/// The fewest windows that a variance is made of.
+/// The fewest windows for an estimate of the variance.
 pub(super) const FEWEST_WINDOWS: usize = 6;
 
-/// What the windows of a series show of the variance of their mean.
+/// The estimated variance of the mean of a series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct LongRun {
-    /// Per window: the variance of the mean of `n` windows is this, divided by `n`.
+    /// Per window: the variance of the mean of `n` windows is this value divided by `n`.
     pub(super) variance: f64,
     /// Its degrees of freedom.
     pub(super) freedom: f64,
 }
 
 impl LongRun {
-    /// Of a series around its mean, at least [`FEWEST_WINDOWS`] long.
+    /// The estimate for a series of deviations from its mean, with at least [`FEWEST_WINDOWS`] windows.
     pub(super) fn of(apart: &[f64]) -> Self {
         let terms = terms(apart.len());
         let mean = (1..=terms).map(|term| power(apart, term)).sum::<f64>() / terms as f64;
@@ -30,13 +29,13 @@ impl LongRun {
     }
 }
 
-/// How many cosine terms: half as many as Lazarus et al. recommend (`0.4 n^(2/3)`), because services are more alike from
-/// second to second than what they had in mind (a coefficient of 0.7), and at least three.
+/// The number of cosine terms: half as many as Lazarus et al. recommend (`0.4 n^(2/3)`), because services are more
+/// correlated from second to second than their examples (a coefficient of 0.7), and at least three.
 fn terms(n: usize) -> usize {
     (((n as f64).powf(2.0 / 3.0) * 0.2).round() as usize).max(3)
 }
 
-/// The square of one cosine term of the series, the frequency being half a wave for each.
+/// The square of one cosine term of the series. Each term adds half a wave.
 fn power(apart: &[f64], term: usize) -> f64 {
     let n = apart.len() as f64;
     let wave = |at: usize| (PI * term as f64 * (at as f64 + 0.5) / n).cos();
@@ -49,13 +48,13 @@ fn products(apart: &[f64], lag: usize) -> f64 {
     apart.iter().zip(&apart[lag..]).map(|(value, later)| value * later).sum()
 }
 
-/// How many times the mean of those terms is the variance of a mean of the whole series: the terms have frequencies above
-/// zero, where a correlated series has less.
+/// The ratio of the mean of those terms to the variance of a mean of the whole series. The terms have frequencies above
+/// zero, where a correlated series has less power.
 ///
-/// The series is taken for an AR(1) process with noise on top, as a level that wanders and requests that vary around it
-/// are. Its autocovariance falls as `s r^k` from lag 1 on; so the second divided by the first is `r`, and the first
-/// divided by `r` is the share `s` of what is not noise. Where the first is no more than chance makes it (Bartlett, 1946:
-/// two standard errors of `1/sqrt n`) there is nothing to correct.
+/// The model is an AR(1) process with white noise: a level that wanders, and requests that vary around it. Its
+/// autocovariance falls as `s r^k` from lag 1 on. The second lag divided by the first is therefore `r`, and the first
+/// divided by `r` is the share `s` that is not noise. If the first is within chance (Bartlett, 1946: two standard errors of
+/// `1/sqrt n`), there is no correction.
 fn curvature(apart: &[f64], terms: usize) -> f64 {
     let n = apart.len() as f64;
     let (all, first, second) = (products(apart, 0), products(apart, 1), products(apart, 2));
@@ -85,7 +84,7 @@ mod tests {
         }
     }
 
-    /// The terms are those of the discrete cosine transform: a wave is all in its own.
+    /// The terms are those of the discrete cosine transform: a wave contributes only to its own term.
     #[test]
     fn a_wave_is_all_in_its_term() {
         let wave: Vec<f64> = (0..40).map(|at| 3.0 * (PI * 2.0 * (f64::from(at) + 0.5) / 40.0).cos()).collect();
@@ -94,7 +93,7 @@ mod tests {
         near(power(&wave, 3), 0.0, 1e-9);
     }
 
-    /// Against a second program that was written from the description alone (in another language).
+    /// Compared with a second program, in another language, that was written from the description alone.
     #[test]
     fn whole_variances_agree_with_another_program() {
         let resembling = [0.5, 1.5, 2.0, 1.0, -0.5, -1.5, -2.0, -1.0, 0.5, 1.0, 0.0, -1.5];
@@ -104,10 +103,10 @@ mod tests {
         assert_eq!(LongRun::of(&[0.0; 8]), LongRun { variance: 0.0, freedom: 3.0 });
     }
 
-    /// Against the same program: a wave with noise on it, of which seven tenths are level, and a series whose resemblance
-    /// may be chance (a lag-one correlation of 0.31 of 16 values, where two standard errors are 0.5).
+    /// Compared with the same program: a wave with noise, of which seven tenths are the level, and a series whose
+    /// correlation may be chance (a lag-one correlation of 0.31 of 16 values, with two standard errors at 0.5).
     #[test]
-    fn only_a_resemblance_that_is_no_chance_is_corrected() {
+    fn corrects_only_a_significant_correlation() {
         let level: Vec<f64> = [
             14, 6, 5, 12, 11, 10, 0, -1, 5, -5, 1, -8, -2, -11, -12, -5, -6, -6, -14, -14, -5, -12, -3, -10, 0, -7, -5,
             5, 7, 8, 2, 3, 12, 5, 14, 6,
@@ -119,7 +118,7 @@ mod tests {
         assert_eq!(curvature(&chance, 3), 1.0);
     }
 
-    /// Of an AR(1) process with noise the variance of a mean of `n` is known: `1 + 2 sum (1 - k/n) r^k` for the process.
+    /// For an AR(1) process with noise the variance of a mean of `n` is known: `1 + 2 sum (1 - k/n) r^k` for the process.
     #[test]
     fn it_is_the_variance_of_a_mean() {
         let (n, runs) = (60, 2000);

@@ -16,7 +16,7 @@ fn normal_cdf(x: f64) -> f64 {
     }
 }
 
-/// Where a rising function reaches a target, between two bounds: bisection, to the last digit that matters here.
+/// Finds where a rising function reaches a target between two bounds, by bisection.
 fn invert(target: f64, mut low: f64, mut high: f64, function: impl Fn(f64) -> f64) -> f64 {
     for _ in 0..80 {
         let middle = (low + high) / 2.0;
@@ -88,7 +88,7 @@ pub(super) fn binomial_at_most(successes: u64, n: u64, p: f64) -> f64 {
     sum.min(1.0)
 }
 
-/// The chance that of `drawn` from `all`, of which `marked` are marked, at least `count` are marked, when each choice is
+/// The chance of at least `count` marked ones among `drawn` from `all`, of which `marked` are marked, if each choice is
 /// equally likely: the one-sided p-value of Fisher's exact test.
 pub(super) fn hypergeometric_at_least(count: u64, drawn: u64, marked: u64, all: u64) -> f64 {
     let most = drawn.min(marked);
@@ -128,9 +128,9 @@ pub(super) fn wilson(successes: u64, n: u64, confidence: f64) -> [f64; 2] {
     [low, high]
 }
 
-/// How many times as many trials, with the same share of successes, Wilson's interval takes to leave out a limit that it
-/// holds. It leaves out every chance from which the share is more standard errors away than the confidence has, where the
-/// standard error is that of the chance.
+/// How many times as many trials, with the same share of successes, Wilson's interval needs to exclude a limit within it.
+/// It excludes every probability from which the share differs by more standard errors than the confidence level allows,
+/// with the standard error at that probability.
 pub(super) fn wilson_factor(share: f64, limit: f64, n: u64, confidence: f64) -> f64 {
     if share == limit {
         return f64::INFINITY;
@@ -146,7 +146,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn so_many_times_the_trials_leave_the_limit_out() {
+    fn the_factor_of_trials_excludes_the_limit() {
         for (successes, n, limit) in [(320, 320, 0.999), (360, 400, 0.88), (0, 100, 0.01), (40, 100, 0.45)] {
             let share = successes as f64 / n as f64;
             let factor = wilson_factor(share, limit, n, 0.95);

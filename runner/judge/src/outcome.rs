@@ -1,13 +1,13 @@
-//! The time until a request's outcome, whatever the outcome was. A failure takes time as well: a client that waits 10 s
-//! for a 503 waits as long as one that waits 10 s for an answer.
+//! The time until a request's outcome, including failures: a client that waits 10 s for a 503 waits as long as one that
+//! waits 10 s for an answer.
 //!
-//! - Every request that was due counts with the time until its outcome; one that timed out with its timeout, which is a
-//!   lower bound.
-//! - A failure that was quicker than the percentile that is asked for says nothing about how long an answer takes: it
-//!   is left out, as the observations that are censored before the moment in question are from a reduced-sample estimate (Kaplan and
-//!   Meier, "Nonparametric Estimation from Incomplete Observations", Journal of the American Statistical Association 53,
-//!   1958). Else half of the requests refused at once would make a service look twice as fast.
-//! - `of: successes` leaves out all failures, those that were given up as well.
+//! - Every due request counts with the time until its outcome. One that timed out counts with its timeout, which is a lower
+//!   bound.
+//! - A failure that was faster than the requested percentile says nothing about the duration of an answer. It is excluded,
+//!   like observations that are censored before the moment in question in a reduced-sample estimate (Kaplan and Meier,
+//!   "Nonparametric Estimation from Incomplete Observations", Journal of the American Statistical Association 53, 1958).
+//!   Otherwise a service that refuses half of its requests at once would look twice as fast.
+//! - `of: successes` excludes all failures, including requests that were given up.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ use shakedown_schemas::scenario::LatencyOf;
 use super::stats::total;
 use super::text;
 
-/// The load with the latencies that a percentile is of.
+/// The load with the latencies for this percentile.
 pub(super) fn of(load: &LoadObservations, of: LatencyOf, quantile: f64) -> Cow<'_, LoadObservations> {
     let counts = |cell: &Cell| cell.failed_after.keys().any(|failure| failure.is_timed() != of.is_all());
     if !load.segments.iter().flat_map(|segment| &segment.cells).any(counts) {
@@ -66,7 +66,7 @@ fn percentile(requests: &Cell, quantile: f64) -> f64 {
     f64::INFINITY
 }
 
-/// How long the failures of each kind took, the most frequent kind first: `87 http_503 after 10s`. The middle one of each.
+/// The median duration of each kind of failure, the most frequent kind first: `87 http_503 after 10s`.
 pub(super) fn failed_after(requests: &Cell) -> String {
     let mut kinds: Vec<_> = requests.failed_after.iter().collect();
     kinds.sort_by_key(|(failure, after)| (std::cmp::Reverse(after.len()), **failure));
@@ -101,7 +101,7 @@ mod tests {
         let at = |ms, of, quantile| latency(failing(ms), of, quantile);
         assert_eq!([at(10_000.0, All, 0.95), at(10_000.0, All, 0.5)], [Some(10_002.0), Some(50.0)]);
         assert_eq!([at(10_000.0, Successes, 0.95), at(1.0, All, 0.95)], [Some(50.0); 2]);
-        // Half are refused at once, and one in twenty of the rest fails after 10 s: one in ten of what is left.
+        // Half are refused at once, and one in twenty of all fails after 10 s: one in ten of the rest.
         let both = |it: Request<'_>| match it.index % 20 {
             0..10 => it.refused(),
             10 => fails(&it, 10_000.0),
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn where_all_fail_their_times_are_all_that_there_is() {
+    fn latencies_come_from_failures_if_all_requests_fail() {
         let all = |ms: f64| latency(move |it| fails(&it, ms), LatencyOf::All, 0.95);
         assert_eq!(all(10_000.0), Some(10_002.0));
         assert_eq!(latency(|it| fails(&it, 9.0), LatencyOf::Successes, 0.95), None);

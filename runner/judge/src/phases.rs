@@ -1,4 +1,4 @@
-//! The phases as they were, with what each load's requests and the load generator did in them. Nothing here judges.
+//! The phases as executed, with the measurements of each load's requests and of the load generator. Nothing here judges.
 
 use shakedown_schemas::Scenario;
 use shakedown_schemas::result::{PhaseLoad, PhaseResult};
@@ -7,12 +7,12 @@ use super::stats::{judged_seconds, stats, total};
 use super::{around, failed, generator, hdr, seconds};
 use shakedown_observe::{Observations, PhaseSpan};
 
-/// How many phases come before the first one with faults; none without faults at all.
+/// The number of phases before the first one with faults. None without faults.
 pub(super) fn before_faults(scenario: &Scenario) -> usize {
     scenario.phases.iter().position(|phase| !phase.faults.is_empty()).unwrap_or_default()
 }
 
-/// The phases as they were, with what each load's judged requests show.
+/// The phases as executed, with the statistics of each load's judged requests.
 pub fn phases(scenario: &Scenario, observations: &Observations) -> Vec<PhaseResult> {
     let phase = |(index, span): (usize, &PhaseSpan)| PhaseResult {
         name: span.name.clone(),

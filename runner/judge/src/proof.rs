@@ -25,14 +25,14 @@ use super::steady::inflation;
 use super::{samples, shift, text};
 use shakedown_observe::{Cell, LoadObservations, Observations};
 
-/// At most this share of runs in which nothing changed counts as changed.
+/// The maximum share of runs without any change that count as changed.
 pub(super) const FALSE_PROOFS: f64 = 0.01;
 
-/// How many tests share what [`ONSET`] leaves, for each load and phase.
+/// The number of tests that share the error rate that [`ONSET`] leaves, for each load and phase.
 const TESTS: usize = 5;
 
-/// The share of the error rate that the test of failures from the start has. It needs a smaller chance only with a longer
-/// run, and 9 of 60 windows with failures, against none of 60, remain a proof.
+/// The share of the error rate for the test of failures from the start. This test reaches a smaller chance only in a longer
+/// run. With this share, 9 of 60 windows with failures, against none of 60, remain a proof.
 const ONSET: f64 = 0.29;
 
 /// The confidence of the baseline's intervals that a hint leaves.
@@ -41,8 +41,8 @@ const HINT: f64 = 0.99;
 /// A change of a percentile up to this factor is too small to matter, however certain it is.
 const NOISE: f64 = 1.1;
 
-/// How many times the least difference of a lasting change must be reached. Far out in the tails the long-run variance of
-/// few terms underestimates how much a level that wanders moves; the value is from the bench.
+/// The factor by which a lasting change must exceed the smallest significant difference. Far out in the tails, the long-run
+/// variance of few terms underestimates how much a wandering level moves. The value is from the bench.
 const MARGIN: f64 = 1.25;
 
 /// The number of standard deviations within which a level may reach the limit by chance.
@@ -51,25 +51,25 @@ const REACH: f64 = 5.0;
 /// The evidence of a load's requests about a phase.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Comparison {
-    /// The significant changes in words; empty without any.
+    /// The significant changes in words. Empty without changes.
     pub(super) changes: Vec<String>,
     /// When the first window was out of tolerance, in seconds since the load's start.
     pub(super) onset_s: Option<f64>,
-    /// The windows out of tolerance in words, whether or not they are more than chance.
+    /// The windows out of tolerance in words, significant or not.
     pub(super) windows: Option<String>,
     /// More requests failed or were slow than in the baseline, in words. Requests count as independent here, so this proves
     /// nothing. It only contradicts the claim that no request felt the fault.
     pub(super) hint: Option<String>,
 }
 
-/// The error rates in a run: of each of the tests, and of the one of failures from the start.
+/// The error rates in a run: that of each of the tests, and that of the test of failures from the start.
 fn chances(observations: &Observations) -> (f64, f64) {
     let phases = observations.phases.iter().filter(|span| span.has_faults).count();
     let here = FALSE_PROOFS / (phases.max(1) * observations.loads.len().max(1)) as f64;
     ((1.0 - ONSET) * here / TESTS as f64, ONSET * here)
 }
 
-/// Compares a phase of a load with the baseline. None where there is no baseline.
+/// Compares a phase of a load with the baseline. None without a baseline.
 pub(super) fn compare(observations: &Observations, load: &LoadObservations, phase: usize) -> Option<Comparison> {
     let first = baseline_index(observations).ok()?;
     let (chance, chance_of_onset) = chances(observations);
@@ -106,7 +106,7 @@ fn hint(load: &LoadObservations, first: usize, phase: usize) -> Option<String> {
         .then(|| format!("{slow} of {of} requests took longer than {}", text::seconds(p99 / 1e6)))
 }
 
-/// A change of the success rate that lasts.
+/// A lasting change of the success rate.
 fn success(load: &LoadObservations, (first, phase): (usize, usize), chance: f64) -> Option<String> {
     let share = |phase: usize| {
         let cells: Vec<_> = judged(load, phase).collect();
@@ -157,18 +157,18 @@ fn latency(
 
 /// The windows of two phases that are out of tolerance in one way.
 struct OutOfTolerance {
-    /// In which way, in words.
+    /// The kind of deviation, in words.
     how: &'static str,
-    /// How many are, and how many there are.
+    /// The number of windows out of tolerance, and of all windows.
     before: (u64, u64),
     during: (u64, u64),
-    /// How many neighbouring windows count for one.
+    /// The number of neighbouring windows that count as one.
     inflation: f64,
     onset_s: Option<f64>,
 }
 
 impl OutOfTolerance {
-    /// The windows with failures and those that are slow, while the faults of a phase stood and in the baseline. Apart,
+    /// The windows with failures and the slow windows, during the faults of a phase and in the baseline. They are separate,
     /// because slow windows of a noisy service say nothing about its failures.
     fn both(observations: &Observations, load: &LoadObservations, (first, phase): (usize, usize)) -> Option<Vec<Self>> {
         let (baseline, span) = (&observations.phases[first], observations.phases.get(phase)?);
@@ -216,8 +216,8 @@ impl OutOfTolerance {
     }
 }
 
-/// True when a level varies so much that it may come to the limit by itself: its mean lies within [`REACH`] standard
-/// deviations of it. For a level far below the limit, the order is irrelevant for windows out of tolerance.
+/// True when a level varies so much that it may reach the limit by chance: its mean is within [`REACH`] standard deviations
+/// of the limit. For a level far below the limit, the order of the windows is irrelevant.
 fn reaches(levels: &[f64], limit: f64) -> bool {
     let n = levels.len().max(1) as f64;
     let mean = levels.iter().sum::<f64>() / n;

@@ -1,9 +1,9 @@
-//! Expectations about how much gets done in a time: `throughput_ratio`, `output_tokens_per_second` and its ratio.
+//! Expectations about work per second: `throughput_ratio`, `output_tokens_per_second` and its ratio.
 //!
-//! A rate is a count divided by the judged seconds. Its interval comes from how the counts differ between windows of
-//! time: the long-run variance of the windows, as for percentiles, taken to logarithms by the delta method, and Student's
-//! quantile with its degrees of freedom. Where nothing came there is no such variance; then the rule of three says what
-//! could have come in that time: three answers at most, with 95 %.
+//! A rate is a count divided by the judged seconds. Its interval follows from the variation of the counts between windows:
+//! the long-run variance of the windows, as for percentiles, transferred to logarithms by the delta method, and Student's
+//! quantile with its degrees of freedom. A count of zero has no such variance. The rule of three then bounds it: at most
+//! three answers in that time, at 95 %.
 
 use shakedown_schemas::result::Unit;
 use shakedown_schemas::scenario::{RateRatio, TokenRate};
@@ -51,9 +51,9 @@ struct Term {
     count: u64,
     seconds: f64,
     per_second: f64,
-    /// How many requests per second the load was to send, on average; none in a closed loop.
+    /// The mean planned rate of the load, in requests per second. None in a closed loop.
     asked_for: Option<f64>,
-    /// The variance of the rate's logarithm and its degrees of freedom; none where there are too few windows.
+    /// The variance of the rate's logarithm and its degrees of freedom. None with too few windows.
     spread: Option<(f64, f64)>,
 }
 
@@ -64,7 +64,7 @@ impl Term {
         let seconds = span.map_or(0.0, stats::judged_seconds);
         let count = of.pick()(&total);
         let per_second = if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
-        // How many requests were planned from the phase's beginning to a moment: a ramp's windows differ by plan.
+        // The number of requests planned from the phase's beginning to a moment. The windows of a ramp differ by plan.
         let (active_ns, pace) = (span.map_or(0, |span| span.active_ns), asked.pace(phase));
         let duration = asked.scenario.phases.get(phase).map(|phase| phase.duration).unwrap_or_default();
         let planned = |at_ns: u64| {
@@ -73,7 +73,7 @@ impl Term {
         };
         let cells: Vec<Placed<'_>> = stats::judged(asked.load, phase).collect();
         let window_ns = stats::window_ns(&cells);
-        // The rest at the end is left out here: it says little, and is no whole window.
+        // The rest at the end is not a whole window and is ignored.
         let whole = stats::windows(&cells, window_ns).into_iter().filter(|(_, length_ns)| *length_ns >= window_ns);
         let windows: Vec<(f64, f64)> = whole
             .map(|(part, length_ns)| {
@@ -100,9 +100,9 @@ impl Term {
     }
 }
 
-/// The variance of the logarithm of the windows' mean, and its degrees of freedom. Each window has a count and how many
-/// requests were planned in it: what counts is by how much it lies off its share of the plan, as in a ratio estimator
-/// (Cochran, "Sampling Techniques", 1977, section 6.3), so that a ramp is no noise.
+/// The variance of the logarithm of the windows' mean, and its degrees of freedom. Each window has a count and the number
+/// of requests planned in it. The deviation from the planned share counts, as in a ratio estimator (Cochran, "Sampling
+/// Techniques", 1977, section 6.3), so that a ramp is not noise.
 fn spread(windows: &[(f64, f64)]) -> Option<(f64, f64)> {
     let n = windows.len() as f64;
     let (sum, planned) = windows.iter().fold((0.0, 0.0), |(sum, all), (count, planned)| (sum + count, all + planned));
@@ -172,7 +172,7 @@ pub(super) fn ratio(asked: &Asked<'_>, it: &RateRatio, of: Of) -> Answer {
     };
     // The throughput of a service changes with the rate of its requests.
     let asked_for = match (term.asked_for, baseline.asked_for) {
-        // In whole hundredths.
+        // In whole percent.
         (Some(now), Some(before)) if before > 0.0 && ((now / before - 1.0) * 100.0).trunc() != 0.0 => {
             format!(", while {} times as many requests were due", text::digits(now / before))
         }
@@ -206,7 +206,7 @@ fn nothing_came(term: &Term, per_answer: f64) -> Option<[f64; 2]> {
     nothing.then(|| [0.0, 3.0 * per_answer / term.seconds])
 }
 
-/// The requests of some phases, all together.
+/// The requests of several phases together.
 fn total_of(asked: &Asked<'_>, phases: impl Iterator<Item = usize>) -> Cell {
     let totals: Vec<Cell> = phases.map(|phase| stats::total(asked.load, phase)).collect();
     stats::sum(&totals.iter().collect::<Vec<_>>(), Cell::merge)

@@ -1,17 +1,18 @@
-//! Recovery from the requests themselves: a settling time, as control theory has it (the moment from which a value
-//! stays within a band), over windows of requests by the moment when they were due.
+//! Recovery from the requests themselves: a settling time as in control theory (the moment from which a value stays within
+//! a band), over windows of requests by their due moments.
 //!
-//! - The band: success rate at least the baseline's less `tolerance`, and p95 at most `latency_tolerance` times the
-//!   baseline's p95, or 10 ms more than it, whichever is more: below that a busy machine's own scheduling decides.
-//! - Windows have the length of `window`, or the smallest multiple of it in which the baseline's load has 20 requests.
-//!   They begin exactly at the moment that is counted from. A window with fewer than 10 requests is unknown, and an
+//! - The band: a success rate of at least the baseline's minus `tolerance`, and a p95 of at most `latency_tolerance` times
+//!   the baseline's p95, or 10 ms above it, whichever is more. Smaller differences depend on the scheduling of a busy
+//!   machine.
+//! - Windows have the length of `window`, or the smallest multiple of it in which the baseline's load has 20 requests. They
+//!   begin exactly at the moment from which recovery counts. A window with fewer than 10 requests is unknown, and an
 //!   unknown window is never good.
-//! - A window with fewer requests than tell the tolerance (100 for 1 %) that has failures is held against it together with
-//!   its neighbours.
-//! - Recovered is the start of the last run of good windows, which must last `hold`; what left the band again after such a
-//!   run is a relapse ([`settling`]). "So many successes in a row" would not do: with 5 % of requests failing, ten in a
-//!   row come after 13 requests on average.
-//! - Never recovered is censored: the true value is more than what was observed.
+//! - A window with failures that has too few requests for the tolerance (100 for 1 %) is compared with the band together
+//!   with its neighbours.
+//! - The recovery is the start of the last run of good windows, which must last `hold`. A window that leaves the band after
+//!   such a run is a relapse ([`settling`]). A number of consecutive successes would not be enough: with 5 % of requests
+//!   failing, ten successes in a row occur after 13 requests on average.
+//! - Without a recovery the answer is censored: the true value is more than the observed one.
 //! - The resolution is a window: the interval of an answer is one window to either side.
 
 use shakedown_schemas::Scenario;
@@ -35,8 +36,9 @@ pub(super) fn baseline_index(observations: &Observations) -> Result<usize, Strin
     baseline(observations, None)
 }
 
-/// The stretch after a phase with faults in which a load was itself again, from the first time that it held to the end of
-/// what can be seen; none where it never did. Relapses are a part of it: a second baseline is not better than it is.
+/// The time after a phase with faults in which a load was stable again: from its first recovery to the end of the
+/// observation. None without a recovery. Relapses are included, because a second baseline must be as realistic as the
+/// first.
 pub(super) fn recovered(
     observations: &Observations,
     load: &LoadObservations,
@@ -57,8 +59,8 @@ fn horizon(observations: &Observations, fault_phase: usize) -> u64 {
         .unwrap_or_default()
 }
 
-/// `recovery_time`: from the confirmed removal of the faults before this phase to the start of steadiness, in seconds. Faults
-/// that happen once have no removal: then from the strike.
+/// `recovery_time`: from the confirmed removal of the faults before this phase to the start of the steady state, in
+/// seconds. For faults that happen once: from the strike.
 pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
     let limits = Limits { min: it.min.map(|it| it.as_secs_f64()), max: it.max.map(|it| it.as_secs_f64()) };
     let observations = asked.observations;
@@ -145,7 +147,7 @@ pub(super) fn recovery_time(asked: &Asked<'_>, it: &RecoveryTime) -> Answer {
     }
 }
 
-/// The relapses in words, counted from the removal; none where there are none.
+/// The relapses in words, counted from the removal. None without relapses.
 fn relapses(settling: &Settling, removed_ns: u64) -> Option<String> {
     let after = |at_ns: &u64| text::seconds(seconds(at_ns.saturating_sub(removed_ns)));
     let first = after(&settling.first_ns?);
@@ -158,13 +160,13 @@ fn relapses(settling: &Settling, removed_ns: u64) -> Option<String> {
     })
 }
 
-/// How the service failed and recovered around each phase with faults, as each load saw it.
+/// The failure and recovery of the service around each phase with faults, for each load.
 ///
-/// The band is that of the first `recovery_time` that asks this load about this phase, else the default one. A load
-/// without a usable baseline has no entry.
+/// The band is that of the first `recovery_time` about this load and phase, otherwise the default one. A load without a
+/// usable baseline has no entry.
 ///
-/// `acting_s` says from when all faults of a phase, by its name, are known to act; none where that was never known. Nothing
-/// is a failover before.
+/// `acting_s` returns the moment from which all faults of a phase, by its name, are known to act. None if that was never
+/// known. There is no failover before that moment.
 pub fn recoveries(
     scenario: &Scenario,
     observations: &Observations,
@@ -183,7 +185,7 @@ pub fn recoveries(
     recoveries
 }
 
-/// The `recovery_time` that a load is asked after a phase with faults, else one with every default.
+/// The `recovery_time` of a load after a phase with faults, otherwise one with all defaults.
 fn settings(scenario: &Scenario, observations: &Observations, fault_phase: usize, load: &str) -> RecoveryTime {
     let next = observations.phases.iter().skip(fault_phase + 1).take_while(|span| !span.has_faults).count();
     let asked = scenario.phases.iter().skip(fault_phase + 1).take(next).flat_map(|phase| &phase.expect);
@@ -207,7 +209,7 @@ fn recovery(
     let from_ns = span.recovers_from_ns();
     let horizon_ns = horizon(observations, index);
     let after = from_ns.map_or_else(Vec::new, |from| band.windows(load, from, horizon_ns));
-    // What follows a strike is the recovery.
+    // Everything after a strike is recovery.
     let during = band.windows(load, span.start_ns, span.struck_ns.and(from_ns).unwrap_or(span.judged_to_ns));
     let is_bad = |window: &&Window| window.state == WindowState::Bad;
     let onset_ns = during.iter().find(is_bad).map(|window| window.start_ns);
@@ -244,8 +246,8 @@ fn recovery(
     }
 }
 
-/// How long the service was out of tolerance, in seconds. An unknown window is taken to be like the one before it: in
-/// a closed loop a service that hangs is not asked at all.
+/// How long the service was out of tolerance, in seconds. An unknown window counts like the previous one: in a closed loop,
+/// a service that hangs receives no requests.
 fn out_of_tolerance(windows: &[Window]) -> f64 {
     let mut bad = false;
     let mut sum_ns = 0;

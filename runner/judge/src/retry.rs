@@ -39,8 +39,8 @@ pub fn attempt(result: &ScenarioResult) -> Attempt {
     }
 }
 
-/// Puts the earlier attempts into the result of the last one. A pass after a failure is flaky: a failure, unless a flaky
-/// pass was asked to count.
+/// Adds the earlier attempts to the result of the last one. A pass after a failure is flaky. It is a failure, unless
+/// `--flaky pass` is set.
 pub fn settle(result: &mut ScenarioResult, earlier: Vec<Attempt>, retries: &Retries) {
     let Some(worst) = earlier.iter().max_by_key(|attempt| attempt.verdict).cloned() else { return };
     let tries = text::counted(earlier.len() as u64 + 1, "attempt");
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_are_told_whatever_they_came_to() {
+    fn attempts_are_listed_with_any_verdict() {
         let mut last = result(Verdict::Pass, "passed: 3 expectations hold");
         settle(&mut last, earlier(&[Verdict::Inconclusive]), &Retries::default());
         assert_eq!((last.verdict, last.flaky), (Verdict::Pass, false));

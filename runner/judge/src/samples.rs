@@ -1,4 +1,4 @@
-//! How many requests a question takes. Fewer make the answer inconclusive, never a pass; `min_samples` of the
+//! The minimum number of requests for each question. Fewer make the answer inconclusive, never a pass. `min_samples` of the
 //! expectation overrides each rule.
 
 use super::numbers::binomial_at_most;
@@ -36,9 +36,9 @@ pub(super) fn success_rate(min: Option<f64>, max: Option<f64>) -> u64 {
     low.max(high).max(FLOOR)
 }
 
-/// True when so few successes contradict "at least this share succeeds" although the sample is small: an exact
-/// one-sided binomial test at half of what the confidence level leaves. It needs ten requests, because those at the
-/// very beginning of a phase share their fate.
+/// True when the few successes contradict "at least this share succeeds" even in a small sample: an exact one-sided
+/// binomial test at half of the error rate of the confidence level. It needs ten requests, because requests at the very
+/// beginning of a phase are not independent.
 pub(super) fn too_few(successes: u64, n: u64, share: f64, confidence: f64) -> bool {
     n >= FLOOR_FOR_FAILURE && binomial_at_most(successes, n, share) < (1.0 - confidence) / 2.0
 }

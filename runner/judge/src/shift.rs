@@ -1,13 +1,14 @@
-//! Whether a percentile moved against that of an earlier phase by more than both phases drift by themselves.
+//! Whether a percentile changed relative to an earlier phase by more than the drift of both phases.
 //!
-//! Were nothing changed, as many of the phase's values would lie above the earlier phase's percentile as of the earlier
-//! phase's own: 5 % above p95. So that share is what is tested (Mathisen, "A method of testing the hypothesis that two
-//! samples are from the same population", Annals of Mathematical Statistics 14, 1943), with the long-run variances of the
-//! shares in both phases ([`LongRun`]), because requests are not independent, and Student's quantile.
+//! Without a change, the same share of values exceeds the earlier phase's percentile in both phases: 5 % above p95. This
+//! share is tested (Mathisen, "A method of testing the hypothesis that two samples are from the same population", Annals of
+//! Mathematical Statistics 14, 1943), with the long-run variances of the shares in both phases ([`LongRun`]), because
+//! requests are not independent, and with Student's quantile.
 //!
-//! The interval of the ratio answers the same question, but has to know how large the ratio is as well. For that it reaches
-//! into the tail of the earlier phase, where few values lie, and is often too wide to tell even a doubling from no change. On
-//! the other hand a share ends at none and all: where a phase drifts a lot, only the interval tells a large change.
+//! The interval of the ratio answers the same question but must also estimate the size of the ratio. For that it reaches
+//! into the tail of the earlier phase, which has few values, and is often too wide to distinguish even a doubling from no
+//! change. On the other hand a share is bounded by 0 and 1: in a phase with a large drift, only the interval detects a
+//! large change.
 
 use super::bootstrap::Windows;
 use super::long_run::{FEWEST_WINDOWS, LongRun};
@@ -25,7 +26,7 @@ pub(super) fn moved(
     if phase.len().min(earlier.len()) < FEWEST_WINDOWS || phase.values() == 0 || earlier.values() == 0 {
         return None;
     }
-    // A value that is the percentile itself speaks against either direction.
+    // A value equal to the percentile counts against either direction.
     let above = phase.above(earlier.logarithm_at(quantile) + times.ln(), !slower);
     let all = phase.values() as f64;
     let share = above.iter().map(|(above, _)| above).sum::<f64>() / all;
@@ -52,7 +53,7 @@ mod tests {
     use crate::stats::judged;
     use crate::testing::{Timeline, near};
 
-    /// Two phases of so many seconds at 20/s; each answer of the second takes so many times as long.
+    /// Two phases of `seconds` at 20/s. Answers in the second take `factor` times as long.
     fn look(seconds: f64, factor: f64, question: (f64, bool)) -> Option<f64> {
         let observations = Timeline::new(20.0)
             .phase("a", seconds)
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_told_in_its_direction() {
+    fn detects_a_change_in_its_direction() {
         let (slower, faster) = ((1.0, true), (1.0, false));
         assert!(look(40.0, 1.3, slower).unwrap() > 1.0 && look(40.0, 1.3, faster).unwrap() < -1.0);
         assert!(look(40.0, 0.7, slower).unwrap() < -1.0 && look(40.0, 0.7, faster).unwrap() > 1.0);
@@ -77,7 +78,8 @@ mod tests {
         assert!(look(40.0, 1.3, (1.6, false)).unwrap() > 1.0, "it is less than 1.6 times");
     }
 
-    /// Seconds in which so many of 20 requests take 200 ms and the others 100 ms; in a second of `None` all are refused.
+    /// One window per second, in which the given number of 20 requests takes 200 ms and the others 100 ms. In a second of
+    /// `None` all are refused.
     fn seconds(slow: &[Option<u64>]) -> Windows {
         let observations = Timeline::new(20.0)
             .phase("a", slow.len() as f64)
@@ -91,7 +93,7 @@ mod tests {
 
     /// Half of the earlier phase's requests are above its median, and 112 of the phase's 160.
     #[test]
-    fn it_is_the_difference_of_the_shares_in_what_chance_makes_it() {
+    fn is_the_difference_of_shares_in_standard_errors() {
         let earlier = [10, 12, 9, 8, 11, 10, 12, 8, 7, 13];
         let phase = [14, 15, 13, 16, 12, 15, 14, 13];
         let variance = |slow: &[u64], mean: f64, all: f64| {
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn too_short_or_empty_phases_tell_nothing() {
+    fn too_short_or_empty_phases_are_undecided() {
         assert!(look(6.0, 1.3, (1.0, true)).is_some());
         assert_eq!(look(5.0, 1.3, (1.0, true)), None);
         let (some, none) = (seconds(&[Some(10); 8]), seconds(&[None; 8]));

@@ -75,8 +75,8 @@ fn passed(expectations: u64, faults: u64) -> String {
     }
 }
 
-/// What a pass must say in its headline, because it shows less than it seems to: faults that only their engine claims, that no
-/// request felt, or that made a target start again.
+/// Limitations of a pass for its headline: faults that only their engine claims, that had no effect on any request, or that
+/// restarted a target.
 pub fn remarks(result: &ScenarioResult) -> Vec<String> {
     let injected = || result.faults.iter().filter(|fault| fault.injected_s.is_some());
     let claimed = injected()
@@ -97,7 +97,8 @@ pub fn remarks(result: &ScenarioResult) -> Vec<String> {
     remarks
 }
 
-/// Whether a target started again while a fault acted that is not meant to make it. The cluster tells moments to the second.
+/// Whether a target restarted while a fault acted that should not restart it. The cluster's timestamps have a resolution of
+/// 1 s.
 fn made_restart(fault: &FaultResult, event: &PodEvent) -> bool {
     let is_target = fault.targets.iter().any(|pod| pod.name == event.pod && pod.namespace == event.namespace);
     let from_s = fault.injecting_s.unwrap_or(f64::INFINITY) - 1.0;
@@ -106,9 +107,9 @@ fn made_restart(fault: &FaultResult, event: &PodEvent) -> bool {
     is_target && !is_meant && (from_s..to_s).contains(&event.at_s)
 }
 
-/// The exit code of a command that ran these scenarios: the first of 6 (something was left behind), 3 (error),
-/// 1 (fail) and 4 (inconclusive) that occurred, else 0; 5 when there was none. An interruption has its own code, which
-/// the command line knows.
+/// The exit code of a command that ran these scenarios: the first of 6 (leftovers), 3 (error), 1 (fail) and 4
+/// (inconclusive) that occurred, otherwise 0; 5 without scenarios. An interruption has its own code, which the command line
+/// sets.
 pub fn exit_code(scenarios: &[ScenarioResult]) -> u8 {
     let left =
         |it: &ScenarioResult| !it.leftovers.is_empty() || it.faults.iter().any(|fault| fault.state == FaultState::Left);

@@ -1,5 +1,5 @@
-//! Whether an answer is a success: reads its head and its body piece by piece, and knows nothing of connections and
-//! time. Never keeps more than a bounded part of a body.
+//! Whether an answer is a success. Parses its head and its body chunk by chunk, independent of connections and time.
+//! Buffers at most a bounded part of a body.
 
 mod assembled;
 mod echo;
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::headers::Headers;
 use super::path::TooMuch;
-use super::target::Kind;
+use super::target::AnswerFormat;
 use events::Events;
 pub(super) use found::Asked;
 use found::Found;
@@ -29,21 +29,21 @@ pub(super) struct Answer {
     body: Body,
 }
 
-/// How an answer ended.
+/// The outcome of an answer.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Outcome {
     pub(super) failure: Option<Failure>,
-    /// What the server says about the failure, at most [`object::MAX_WORDS`] bytes of it, or what is wrong with the answer.
+    /// The server's error message, at most [`object::MAX_WORDS`] bytes of it, or the defect of the answer.
     pub(super) words: Option<String>,
-    /// How many tokens the server says that a plain answer has.
+    /// The server's token count of an answer that is not a stream.
     pub(super) tokens: Option<u64>,
-    /// Why the model ended it.
+    /// The finish reason.
     pub(super) finish: Option<Finish>,
-    /// Its whole text, where it is wanted.
+    /// The whole text, if it is compared.
     pub(super) text: Option<Vec<u8>>,
-    /// A stream that brought text again after a gap.
+    /// The stream repeated text after a gap.
     pub(super) is_repeated: bool,
-    /// In what it departs from the API.
+    /// The deviations from the API.
     pub(super) odd: Peculiarities,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Outcome {
 enum Body {
     /// Only searched.
     Text,
-    /// Searched, and kept to be read as JSON.
+    /// Searched, and buffered to be parsed as JSON.
     Kept(Kept),
     /// An object of the API.
     Json(Kept),
@@ -72,19 +72,19 @@ impl Answer {
             let kind = headers.values(&CONTENT_TYPE).next().unwrap_or_default();
             kind.to_ascii_lowercase().starts_with(b"application/json")
         };
-        let body = match asked.kind {
-            Kind::Http if asked.expects.wants_json() => Body::Kept(Kept::new(asked.kept)),
-            Kind::Http => Body::Text,
-            Kind::Json => Body::Json(Kept::new(asked.kept)),
-            // A server that cannot stream answers with one object; it says what went wrong.
-            Kind::Stream if is_json() => Body::Json(Kept::new(asked.kept)),
-            Kind::Stream => Body::Events(Box::new(Events::new(asked))),
+        let body = match asked.format {
+            AnswerFormat::Http if asked.expects.wants_json() => Body::Kept(Kept::new(asked.kept)),
+            AnswerFormat::Http => Body::Text,
+            AnswerFormat::Json => Body::Json(Kept::new(asked.kept)),
+            // A server that cannot stream answers with one object, which explains the failure.
+            AnswerFormat::Stream if is_json() => Body::Json(Kept::new(asked.kept)),
+            AnswerFormat::Stream => Body::Events(Box::new(Events::new(asked))),
         };
         let text = asked.keeps_text.then(|| Kept::new(asked.kept));
         Self { found: Found { failure, text, ..Found::default() }, body }
     }
 
-    /// Takes the next piece of the body, which came `after_gap`, after a long silence, or did not.
+    /// Processes the next chunk of the body. `after_gap` is true if it arrived after a long silence.
     pub(super) fn piece(&mut self, asked: &Asked<'_>, piece: &[u8], after_gap: bool) {
         if self.found.failure.is_some() {
             return;
@@ -103,33 +103,33 @@ impl Answer {
         }
     }
 
-    /// True for a stream of events that was not refused.
+    /// True for a stream of events that was not rejected.
     pub(super) fn is_stream(&self) -> bool {
         matches!(&self.body, Body::Events(_)) && !matches!(self.found.failure, Some(Failure::Status(_)))
     }
 
-    /// How many events of a stream have brought tokens.
+    /// The number of events of a stream with tokens.
     pub(super) fn pieces(&self) -> u64 {
         if let Body::Events(events) = &self.body { events.pieces() } else { 0 }
     }
 
-    /// How many tokens the stream's server says that there were so far.
+    /// The server's token count of the stream so far.
     pub(super) fn tokens(&self) -> Option<u64> {
         if let Body::Events(events) = &self.body { events.tokens() } else { None }
     }
 
-    /// True once nothing that may still come can change the outcome.
+    /// True once the outcome is final, whatever is still received.
     pub(super) fn is_decided(&self) -> bool {
         self.found.failure.is_some() || matches!(&self.body, Body::Events(events) if events.has_end_mark())
     }
 
-    /// How it failed, as far as that is known.
+    /// The failure, as far as known.
     pub(super) const fn failure(&self) -> Option<Failure> {
         self.found.failure
     }
 
-    /// The outcome of an answer whose body came to its end, or that is decided. Which condition of `check` failed is put into
-    /// words only for a failure that `wants` words.
+    /// The outcome of an answer that is complete, or whose outcome is final. Explains which condition of `check` failed
+    /// only if `wants` is true for the failure.
     pub(super) fn outcome(self, asked: &Asked<'_>, wants: impl Fn(Failure) -> bool) -> Outcome {
         let Self { mut found, mut body } = self;
         let mut tokens = None;
@@ -148,10 +148,10 @@ impl Answer {
     }
 }
 
-/// A failure, and what is wrong in words.
+/// A failure and its explanation.
 type Failed = (Failure, Option<String>);
 
-/// Whether the words of a failure are wanted.
+/// Whether an explanation of a failure is needed.
 type Wants<'w> = &'w dyn Fn(Failure) -> bool;
 
 fn judged(
@@ -173,7 +173,7 @@ fn judged(
                 return Err((Failure::BrokenStream, Some("the stream ended without `[DONE]`".to_owned())));
             }
             if events.pieces() == 0 && found.finish.is_none() {
-                let words = "the stream brought neither text nor a `finish_reason`";
+                let words = "the stream contained neither text nor a `finish_reason`";
                 return Err((Failure::Protocol, Some(words.to_owned())));
             }
             if let Some((value, length)) = events.assembled() {
@@ -188,8 +188,8 @@ fn judged(
             match read {
                 Err(NoAnswer::Failed(words)) => return Err((Failure::ApiError, Some(words))),
                 Err(NoAnswer::NotJson) => return Err((Failure::Protocol, Some(object::unreadable(body.bytes())))),
-                Ok(_) if asked.kind == Kind::Stream => {
-                    return Err((Failure::BrokenStream, Some("the answer is no stream".to_owned())));
+                Ok(_) if asked.format == AnswerFormat::Stream => {
+                    return Err((Failure::BrokenStream, Some("the answer is not a stream".to_owned())));
                 }
                 Ok(object) if object.choices == 0 => {
                     return Err((Failure::Protocol, Some(object::unreadable(body.bytes()))));
@@ -211,7 +211,7 @@ fn judged(
     Err((Failure::Check, words.flatten()))
 }
 
-/// What is wrong with a body that must be JSON of which something is asked.
+/// The conditions that a JSON body fails.
 fn json_failure(asked: &Asked<'_>, body: &[u8], wants: Wants<'_>) -> Result<(), Failed> {
     let value = serde_json::from_slice(body)
         .map_err(|error| (Failure::Check, Some(format!("the body is not the JSON that is expected: {error}"))))?;

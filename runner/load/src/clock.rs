@@ -1,14 +1,14 @@
-//! The clock that paces requests. Tokio's timer has steps of 1 ms, which would add 1 ms to the median latency and
-//! release requests in bursts; this one is exact to some tens of microseconds.
+//! The clock that paces requests. Tokio's timer has steps of 1 ms, which would add 1 ms to the median latency and release
+//! requests in bursts. This clock is exact to some tens of microseconds.
 //!
-//! On Linux it is a timer file that wakes the runtime's own poll, so a tick costs one system call and no other thread.
-//! Elsewhere it is a thread that sleeps and then wakes the runtime.
+//! On Linux it is a timer file that wakes the runtime's own poll, so a tick costs one system call and no extra thread. On
+//! other systems it is a thread that sleeps and then wakes the runtime.
 
 use tokio::time::Instant;
 
-/// What wakes the pacer. The time itself is tokio's everywhere in this crate, so that tests can pause it.
+/// Wakes the pacer. The time itself is tokio's everywhere in this crate, so that tests can pause it.
 pub(super) trait Timer {
-    /// Waits until `at`. May return early; the caller looks at the time again.
+    /// Waits until `at`. May return early; the caller checks the time again.
     async fn until(&mut self, at: Instant);
 }
 
@@ -48,13 +48,14 @@ mod linux {
         /// When the process has no file descriptor left.
         pub(crate) fn new() -> io::Result<Self> {
             let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-            // SAFETY: the `AsyncFd` owns the descriptor, an `OwnedFd` always gives the same one, and nothing else closes it.
+            // SAFETY: the `AsyncFd` owns the descriptor, an `OwnedFd` always returns the same one, and nothing else closes
+            // it.
             #[expect(unsafe_code, reason = "tokio offers no safe way to wait for a descriptor of one's own")]
             let timer = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }?;
             Ok(Self { timer })
         }
 
-        /// Waits until `at`. Returns early only by error; the caller looks at the time again anyway.
+        /// Waits until `at`. Returns early only on an error; the caller checks the time again.
         pub(crate) async fn until(&mut self, at: Instant) {
             let wait = at.saturating_duration_since(Instant::now());
             if wait.is_zero() {
@@ -69,7 +70,7 @@ mod linux {
                 tokio::time::sleep(wait).await;
                 return;
             }
-            // Setting the timer empties it, so it needs no read; only tokio's note that it was readable must go.
+            // Setting the timer clears it, so no read is needed; only tokio's readiness flag must be cleared.
             loop {
                 match self.timer.readable().await {
                     Ok(mut ready) => ready.clear_ready(),
@@ -99,17 +100,17 @@ mod portable {
     }
 
     impl Clock {
-        /// A clock with a thread of its own, which ends with the clock.
+        /// A clock with its own thread, which ends with the clock.
         ///
         /// # Errors
-        /// When the process cannot have another thread.
+        /// When the process cannot start another thread.
         pub(crate) fn new() -> io::Result<Self> {
             let (sleeps, asked) = mpsc::channel::<Instant>();
             let woken = Arc::new(Notify::new());
             let wake = Arc::clone(&woken);
             std::thread::Builder::new().name("load-clock".to_owned()).spawn(move || {
                 while let Ok(mut at) = asked.recv() {
-                    // A newer question replaces the one that is being slept on.
+                    // A newer deadline replaces the current one.
                     loop {
                         match asked.recv_timeout(at.saturating_duration_since(Instant::now())) {
                             Ok(newer) => at = newer,
@@ -123,7 +124,7 @@ mod portable {
             Ok(Self { sleeps, woken })
         }
 
-        /// Waits until `at`. Returns early only by error; the caller looks at the time again anyway.
+        /// Waits until `at`. Returns early only on an error; the caller checks the time again.
         pub(crate) async fn until(&mut self, at: Instant) {
             if at <= Instant::now() || self.sleeps.send(at).is_err() {
                 tokio::task::yield_now().await;
@@ -143,13 +144,13 @@ mod tests {
     use super::Clock;
 
     #[tokio::test]
-    async fn never_wakes_too_early_and_can_be_abandoned() {
+    async fn never_wakes_early_and_can_be_cancelled() {
         let mut clock = Clock::new().unwrap();
         for step in [0_u64, 50, 300, 1_500] {
             let at = Instant::now() + Duration::from_micros(step);
             clock.until(at).await;
             assert!(Instant::now() >= at);
-            // What the pacer does when something else wakes it first.
+            // The pacer drops the future when another event wakes it first.
             let far = clock.until(Instant::now() + Duration::from_secs(3600));
             tokio::select! { biased; () = far => panic!("an hour has not passed"), () = std::future::ready(()) => () }
         }

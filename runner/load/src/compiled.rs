@@ -1,5 +1,4 @@
-//! A load that is ready to be sent: compiled once, with its target, its pace in each phase, and how long its requests are
-//! listened to.
+//! A compiled load: its requests, its pace in each phase, and its observation timeout.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,11 +19,11 @@ pub struct CompiledLoad {
 }
 
 impl CompiledLoad {
-    /// Checks a load and prepares its requests. Its first pace holds in all phases.
+    /// Checks a load and prepares its requests. Its first pace applies in all phases.
     ///
     /// # Errors
-    /// When the load cannot be sent: a URL, method, path or header that HTTP does not allow, a file that does not hold what
-    /// it should, or `https` on a system without trusted roots.
+    /// When the load cannot be sent: HTTP does not allow a URL, method, path or header, a file has the wrong content, or
+    /// the system has no trusted roots for `https`.
     pub fn new(planned: &PlannedLoad) -> Result<Self, LoadError> {
         Ok(Self { target: Target::new(planned)? })
     }
@@ -34,8 +33,8 @@ impl CompiledLoad {
         &self.target.name
     }
 
-    /// Gives the load the pace that each phase of the scenario gives it, listens to its requests for as long as the
-    /// scenario's expectations ask, and counts those that meet the bounds that they set.
+    /// Sets the pace of each phase of the scenario, the observation timeout that its expectations need, and the bounds of
+    /// their `goodput`.
     #[must_use]
     pub fn in_phases(mut self, scenario: &Scenario) -> Self {
         if let Some(pacing) = Pacing::in_phases(&self.target.name, scenario) {
@@ -53,30 +52,30 @@ impl CompiledLoad {
         let phase = same_as.and_then(|name| scenario.phases.iter().position(|phase| phase.name == *name));
         self.target.oracle = phase.map(Oracle::new);
         let times = scenario.linger(&self.target.name);
-        self.lingering(times)
+        self.observing_for(times)
     }
 
-    /// Listens to each request for so many times its timeout (1 to 10), to tell those that come late from those that never
-    /// end.
+    /// Sets the observation timeout of each request to `times` its timeout (1 to 10). A longer one distinguishes late
+    /// answers from requests that never end.
     #[must_use]
-    pub const fn lingering(mut self, times: f64) -> Self {
-        self.target.linger = times.clamp(1.0, 10.0);
+    pub const fn observing_for(mut self, times: f64) -> Self {
+        self.target.observed_timeouts = times.clamp(1.0, 10.0);
         self
     }
 
-    /// How long each request is listened to, from its due moment.
+    /// The observation timeout: how long each request is observed, from its due moment.
     pub fn listens(&self) -> Duration {
-        self.target.timeout.mul_f64(self.target.linger)
+        self.target.timeout.mul_f64(self.target.observed_timeouts)
     }
 
-    /// Connects to this address in place of the planned ones.
+    /// Replaces the planned addresses with this one.
     #[must_use]
     pub fn at(mut self, address: SocketAddr) -> Self {
         self.target.addresses = Addresses::new(&[address]);
         self
     }
 
-    /// Connects to these addresses in place of the planned ones, as they are at any moment of the run.
+    /// Replaces the planned addresses with a list that may change during the run.
     #[must_use]
     pub fn following(mut self, addresses: Addresses) -> Self {
         (self.target.addresses, self.target.is_followed) = (addresses, true);

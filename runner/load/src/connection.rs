@@ -1,177 +1,182 @@
-//! How a connection is made: the name resolved, TCP, TLS. `http1` or `http2` speaks HTTP on it; there is no pool, no redirect
-//! and no retry beneath.
+//! The state that the lane shares with its connections and with the engine's other threads.
 
-use std::io;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::client::TlsStream;
+use super::excerpt::Excerpt;
+use super::job::{Job, micros};
+use super::record::{AnswerTraits, Tokens};
+use shakedown_observe::Peculiarities;
 
-use super::failure::{Failed, words};
-use super::handle::Handle;
-use super::lane::Lane;
-use super::prompt::{Acknowledges, Prompt};
-use super::slot::Slot;
-use super::target::{Kind, Sharing};
-use super::{http1, http2, names};
-use shakedown_observe::Failure;
-
-/// A connection that takes longer than this to be made is waiting for the network.
-pub(super) const YOUNG: Duration = Duration::from_millis(5);
-
-/// Starts a task that makes a connection for this slot and serves the lane's requests on it.
-pub(super) fn open(lane: Rc<Lane>, slot: Rc<Slot>) {
-    tokio::task::spawn_local(run(lane, slot));
+/// One TCP connection, or one stream of an HTTP/2 connection, as the lane sees it.
+#[derive(Debug, Default)]
+pub(super) struct Connection {
+    pub(super) job: Cell<Option<Job>>,
+    /// The tokens of the current answer.
+    pub(super) tokens: RefCell<Option<Box<Tokens>>>,
+    /// When the head of the current answer arrived, in nanoseconds since the load's start. 0 until then.
+    pub(super) head_ns: Cell<u64>,
+    /// The properties of the current answer.
+    pub(super) traits: Cell<AnswerTraits>,
+    /// The parts of the current answer that a sample would show.
+    pub(super) excerpt: RefCell<Excerpt>,
+    waker: RefCell<Option<Waker>>,
+    pub(super) index: Cell<usize>,
+    /// The remote address, and its index among the addresses that the lane counts.
+    pub(super) address: Cell<Option<(SocketAddr, usize)>>,
+    /// It is a TCP connection, not a further stream of one.
+    pub(super) is_tcp: bool,
+    /// Its address was removed: it takes no further request.
+    pub(super) is_retired: Cell<bool>,
 }
 
-async fn run(lane: Rc<Lane>, slot: Rc<Slot>) {
-    let (made, was_young) = {
-        let mut attempt = Box::pin(connect(&lane, &slot));
-        match timeout(YOUNG, &mut attempt).await {
-            Ok(made) => (Some(made), true),
-            Err(_) => {
-                lane.connecting_is_slow();
-                let deadline =
-                    slot.job().map_or_else(|| Instant::now() + lane.target.timeout, |job| lane.deadline(&job));
-                (timeout_at(deadline, attempt).await.ok(), false)
-            }
+impl Connection {
+    /// A connection, with or without a request to send. `index` is its position in the lane's list.
+    pub(super) fn new(job: Option<Job>, index: usize) -> Self {
+        Self { job: Cell::new(job), index: Cell::new(index), is_tcp: true, ..Self::default() }
+    }
+
+    /// Another stream on the connection of `first`.
+    pub(super) fn stream_of(first: &Self, index: usize) -> Self {
+        Self { address: first.address.clone(), is_tcp: false, ..Self::new(None, index) }
+    }
+
+    /// Its address was removed. The task that waits for its next request closes it.
+    pub(super) fn retire(&self) {
+        self.is_retired.set(true);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
         }
-    };
-    let stream = match made {
-        Some(Ok(stream)) => stream,
-        Some(Err(NoConnection::OutOfFiles)) => return lane.out_of_files(&slot, was_young),
-        Some(Err(NoConnection::Failed(failed))) => return lane.connect_failed(&slot, was_young, Some(failed)),
-        None => return lane.connect_failed(&slot, was_young, None),
-    };
-    lane.connected(&slot, was_young);
-    let sharing = lane.target.sharing;
-    let handle = Handle::new(lane, slot);
-    match stream {
-        Stream::Plain(stream) => serve(&handle, stream, sharing).await,
-        Stream::Tls(stream) => serve(&handle, stream, sharing).await,
-        #[cfg(test)]
-        Stream::Memory(stream) => serve(&handle, stream, sharing).await,
     }
-    handle.closed();
-}
 
-/// Serves the lane's requests on a connection. Where the times of tokens are looked at, it acknowledges at once.
-async fn serve<T>(handle: &Handle, stream: T, sharing: Sharing)
-where
-    T: AsyncRead + AsyncWrite + Acknowledges + Unpin + 'static,
-{
-    let stream = Prompt::new(stream, handle.target().kind == Kind::Stream);
-    match sharing {
-        Sharing::InTurn => http1::serve(handle, stream).await,
-        Sharing::Streams(most) => http2::serve(handle, stream, most).await,
+    /// Waits until there is a request to send.
+    pub(super) async fn wait(&self) {
+        std::future::poll_fn(|context| self.poll_job(context)).await;
     }
-}
 
-/// What requests go over.
-enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-    /// A server of the tests, without sockets.
-    #[cfg(test)]
-    Memory(tokio::io::DuplexStream),
-}
+    /// Ready when there is a request to send, or when the connection takes no further request.
+    pub(super) fn poll_job(&self, context: &Context<'_>) -> Poll<()> {
+        if self.job.get().is_some() || self.is_retired.get() {
+            return Poll::Ready(());
+        }
+        *self.waker.borrow_mut() = Some(context.waker().clone());
+        Poll::Pending
+    }
 
-enum NoConnection {
-    /// By the service or the network.
-    Failed(Failed),
-    /// This process may open no more files, or this machine has no port left for that address.
-    OutOfFiles,
-}
+    /// The request under way.
+    pub(super) fn job(&self) -> Option<Job> {
+        self.job.get()
+    }
 
-impl From<io::Error> for NoConnection {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::ConnectionRefused => Self::Failed(Failed::by(Failure::Refused, &error)),
-            _ if is_out_of_files(&error) => Self::OutOfFiles,
-            _ => Self::Failed(Failed::by(Failure::Connect, &error)),
+    /// Takes the request that has just ended.
+    pub(super) fn take(&self) -> Option<Ended> {
+        let job = self.job.take()?;
+        let sent_ns = job.due_ns + u64::from(job.sent_us.unwrap_or(0)) * 1000;
+        let head_ns = self.head_ns.take();
+        let first_byte_us = (head_ns > 0).then(|| micros(head_ns.saturating_sub(sent_ns)));
+        Some(Ended { job, tokens: self.tokens.take(), first_byte_us, is_stuck: false, traits: self.traits.take() })
+    }
+
+    /// Assigns a request.
+    pub(super) fn give(&self, job: Job) {
+        self.tokens.take();
+        self.head_ns.set(0);
+        self.traits.take();
+        self.excerpt.borrow_mut().clear();
+        self.job.set(Some(job));
+        // A task that is not waiting finds the request by itself.
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
         }
     }
 }
 
-#[cfg(unix)]
-fn is_out_of_files(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    // That no port is left has the name of an address that is not available.
-    [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL]
-        .iter()
-        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+/// A request that ended, and the properties of its answer.
+pub(super) struct Ended {
+    pub(super) job: Job,
+    pub(super) tokens: Option<Box<Tokens>>,
+    pub(super) first_byte_us: Option<u32>,
+    pub(super) is_stuck: bool,
+    pub(super) traits: AnswerTraits,
 }
 
-#[cfg(not(unix))]
-fn is_out_of_files(_: &io::Error) -> bool {
-    false
-}
-
-async fn connect(lane: &Lane, slot: &Slot) -> Result<Stream, NoConnection> {
-    let begun = Instant::now();
-    let turn = lane.turn();
-    #[cfg(test)]
-    if let Some(wire) = &lane.target.wire {
-        lane.made(begun, Duration::ZERO, None);
-        return Ok(Stream::Memory(wire.connect()));
-    }
-    let given = lane.target.addresses.now();
-    let stream = match given.len() {
-        // A name's addresses are ways to the same service. Each client begins with another one.
-        0 if !lane.target.is_followed => {
-            lane.making.set("its name is not resolved");
-            let found = resolve(lane).await?;
-            lane.spread.set(names::preferred(&found));
-            lane.making.set("TCP is not connected");
-            names::connect(&names::from(&found, turn)).await?
-        }
-        0 => return Err(NoConnection::Failed(Failed::new(Failure::Refused, "the service has no ready endpoint"))),
-        count => {
-            // These are a service's pods: like its virtual address, one that refuses is a failure that clients see.
-            lane.spread.set(count);
-            lane.making.set("TCP is not connected");
-            TcpStream::connect(lane.choose(slot, &given, turn)).await?
-        }
-    };
-    stream.set_nodelay(true)?;
-    if let Ok(address) = stream.peer_addr() {
-        lane.reached(slot, address);
-    }
-    if lane.target.tls.is_some() {
-        lane.making.set("the TLS handshake has no answer: does the server speak TLS on this port?");
-    }
-    let connected = begun.elapsed();
-    match &lane.target.tls {
-        None => {
-            lane.made(begun, connected, None);
-            Ok(Stream::Plain(stream))
-        }
-        Some(tls) => {
-            let stream = tls.agree(stream).await.map_err(NoConnection::Failed)?;
-            lane.made(begun, connected, Some(begun.elapsed() - connected));
-            Ok(Stream::Tls(stream))
-        }
+impl Ended {
+    /// A request that was never sent.
+    pub(super) fn unsent(job: Job) -> Self {
+        Self { job, tokens: None, first_byte_us: None, is_stuck: false, traits: AnswerTraits::default() }
     }
 }
 
-async fn resolve(lane: &Lane) -> Result<Arc<[SocketAddr]>, NoConnection> {
-    let target = &lane.target;
-    if let Ok(ip) = target.host.parse() {
-        return Ok([SocketAddr::new(ip, target.port)].into());
+/// Numbers of one load for other threads. Each lane has its own, so that none waits for another.
+#[derive(Debug)]
+pub(super) struct Gauges {
+    in_flight: Vec<Padded>,
+    answered_ns: Vec<Padded>,
+    pub(super) resent: AtomicU64,
+    /// The deviations of answers from the API, as bits.
+    peculiarities: AtomicU32,
+    /// For each of several requests: how many succeeded and how many failed.
+    requests: Vec<[AtomicU64; 2]>,
+}
+
+/// On its own cache line (two, because processors prefetch pairs).
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Padded(AtomicU64);
+
+impl Gauges {
+    pub(super) fn new(parts: usize, requests: usize) -> Self {
+        let numbers = || (0..parts).map(|_| Padded::default()).collect();
+        Self {
+            in_flight: numbers(),
+            answered_ns: numbers(),
+            resent: AtomicU64::new(0),
+            peculiarities: AtomicU32::new(0),
+            requests: (0..requests).map(|_| Default::default()).collect(),
+        }
     }
-    if let Some(known) = lane.names.borrow().known() {
-        return Ok(known);
+
+    /// Counts the end of the request with this index.
+    pub(super) fn count(&self, place: usize, failed: bool) {
+        if let Some(counts) = self.requests.get(place) {
+            counts[usize::from(failed)].fetch_add(1, Ordering::Relaxed);
+        }
     }
-    let lookup = lane.names.borrow_mut().look_up(&target.resolver, &target.host, target.port);
-    let found = lookup.await;
-    lane.names.borrow_mut().learn(&found);
-    found.map_err(|error| match is_out_of_files(&error) {
-        true => NoConnection::OutOfFiles,
-        false => NoConnection::Failed(Failed::new(Failure::Dns, format!("`{}`: {}", target.host, words(&*error)))),
-    })
+
+    /// How many of each request succeeded, and how many failed.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.requests.iter().map(|[good, bad]| (good.load(Ordering::Relaxed), bad.load(Ordering::Relaxed)))
+    }
+
+    /// Records deviations of an answer from the API.
+    pub(super) fn note(&self, odd: Peculiarities) {
+        self.peculiarities.fetch_or(odd.bits(), Ordering::Relaxed);
+    }
+
+    /// All deviations of answers from the API so far.
+    pub(super) fn peculiarities(&self) -> Peculiarities {
+        Peculiarities::from_bits(self.peculiarities.load(Ordering::Relaxed))
+    }
+
+    /// Publishes the number of requests under way of a lane.
+    pub(super) fn show(&self, part: usize, in_flight: usize) {
+        self.in_flight[part].0.store(in_flight as u64, Ordering::Relaxed);
+    }
+
+    /// Publishes that every request of a lane that was due before this moment has ended.
+    pub(super) fn show_answered(&self, part: usize, answered_ns: u64) {
+        self.answered_ns[part].0.store(answered_ns, Ordering::Relaxed);
+    }
+
+    /// The moment before which every due request has ended, in nanoseconds since the load's start.
+    pub(super) fn answered_ns(&self) -> u64 {
+        self.answered_ns.iter().map(|part| part.0.load(Ordering::Relaxed)).min().unwrap_or(u64::MAX)
+    }
+
+    /// Requests under way now.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.in_flight.iter().map(|part| part.0.load(Ordering::Relaxed)).sum()
+    }
 }

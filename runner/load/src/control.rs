@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-/// How the engine tells a thread to stop, and how a lane tells its pacer to look at the time again.
+/// Stops a thread of the engine, and lets a lane wake its pacer.
 #[derive(Debug)]
 pub(super) struct Control {
-    /// Requests due from here on are not sent.
+    /// Requests that are due from then on are not sent.
     stop_ns: AtomicU64,
-    /// What is still under way then is given up.
+    /// Requests that are still under way at that moment are given up.
     halt_ns: AtomicU64,
     changed: Notify,
 }
@@ -19,7 +19,6 @@ impl Control {
         Self { stop_ns: AtomicU64::new(u64::MAX), halt_ns: AtomicU64::new(u64::MAX), changed: Notify::new() }
     }
 
-    /// Stops the thread.
     pub(super) fn stop(&self, stop_ns: u64, halt_ns: u64) {
         self.halt_ns.store(halt_ns, Ordering::SeqCst);
         self.stop_ns.store(stop_ns, Ordering::SeqCst);
@@ -31,17 +30,17 @@ impl Control {
         self.changed.notify_one();
     }
 
-    /// Requests due from here on are not sent.
+    /// Requests that are due from then on are not sent.
     pub(super) fn stop_ns(&self) -> u64 {
         self.stop_ns.load(Ordering::SeqCst)
     }
 
-    /// What is still under way then is given up.
+    /// Requests that are still under way at that moment are given up.
     pub(super) fn halt_ns(&self) -> u64 {
         self.halt_ns.load(Ordering::SeqCst)
     }
 
-    /// Waits until the thread is stopped or its pacer is to look at the time again.
+    /// Waits until the thread is stopped or its pacer must check the time again.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }

@@ -1,4 +1,4 @@
-//! The deadlines of the requests of one connection, on one timer.
+//! The deadlines of one connection's requests, on one timer.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,8 +8,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::handle::Handle;
 
-/// Fires at the latest when the request under way has taken too long. Requests on one connection have ever later
-/// deadlines, so it is set anew only when it has fired: once per timeout, not once per request.
+/// Fires at the latest at the deadline of the request under way. Later requests on a connection have later deadlines, so
+/// the timer is reset only after it has fired: once per timeout, not once per request.
 #[derive(Debug)]
 pub(super) struct Deadline {
     timer: Pin<Box<Sleep>>,
@@ -21,11 +21,11 @@ impl Deadline {
         Self { timer: Box::pin(sleep_until(Instant::now())), is_set: false }
     }
 
-    /// True when the slot's request has taken too long; else the task is woken when it has.
+    /// True when the request is past its deadline. Otherwise the task is woken at the deadline.
     pub(super) fn is_over(&mut self, handle: &Handle, context: &mut Context<'_>) -> bool {
         loop {
             let Some(job) = handle.job() else {
-                // An idle connection needs no clock; what is set stays, for the next request's deadline is later.
+                // An idle connection needs no timer. The old deadline may remain, because the next request's is later.
                 return false;
             };
             let deadline = handle.deadline(&job);

@@ -1,14 +1,14 @@
-//! Choices that follow from the run's seed and a request's number alone: whoever sends the request, this thread or another
-//! machine, chooses the same.
+//! Choices that depend only on the run's seed and the request's number. Every thread and every machine makes the same
+//! choice for the same request.
 
-/// Chooses for one load.
+/// The choices of one load.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Dice {
     key: u64,
 }
 
 impl Dice {
-    /// For the load of this name. Two loads of a run choose differently.
+    /// The choices for a load with this name. Two loads of a run choose differently.
     pub(super) fn new(seed: u64, load: &str) -> Self {
         // FNV-1a over the name.
         let hash = load
@@ -17,27 +17,27 @@ impl Dice {
         Self { key: mixed(hash ^ seed) }
     }
 
-    /// A number for this question about this request: any of 2^64, each as likely as the others.
+    /// A uniform number of 64 bits for this question and request.
     pub(super) fn number(self, question: Question, request: u64) -> u64 {
         mixed(mixed(self.key ^ question as u64).wrapping_add(request.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
 
-    /// A number below `bound` (more than zero).
+    /// A uniform number below `bound`, which must be positive.
     pub(super) fn below(self, question: Question, request: u64, bound: u64) -> u64 {
         ((u128::from(self.number(question, request)) * u128::from(bound)) >> 64) as u64
     }
 }
 
-/// What is chosen. The numbers are part of what a seed promises.
+/// What is chosen. The discriminants determine the choices of a seed and must not change.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Question {
-    /// Which of several requests is sent.
+    /// One of several requests.
     Request = 1,
-    /// Which row of the table it has.
+    /// The row of the table.
     Row = 2,
-    /// Which prompt it has.
+    /// The prompt.
     Prompt = 3,
-    /// The two halves of its UUID.
+    /// The two halves of the UUID.
     UuidHigh = 4,
     UuidLow = 5,
 }
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_choice_is_as_likely_and_repeats() {
+    fn choices_are_uniform_and_repeatable() {
         let dice = Dice::new(7, "load");
         let mut counts = [0_u32; 5];
         for request in 0..50_000 {

@@ -1,4 +1,4 @@
-//! The load driver: starts the threads, divides the loads among them, and collects what they counted.
+//! The load driver: starts the threads, divides the loads among them, and collects their counts.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,31 +10,31 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::compiled::CompiledLoad;
+use super::connection::Gauges;
 use super::control::Control;
 use super::lane::LaneStart;
 use super::pacing::{Pacing, Starter, share};
 use super::record::{Ledger, LiveCounts};
 use super::shard;
-use super::slot::Gauges;
 use super::target::Target;
 use super::{Live, LoadDriver, LoadError, PlannedLoad};
 use shakedown_observe::{LoadObservations, Marks};
 
-/// More threads than this would only take cores from the service.
+/// More threads would take cores from the service.
 const MAX_THREADS: usize = 4;
 
-/// One thread sends so many requests a second with ease, and so many at once. A second one costs more than it helps
-/// below that, because two threads wake up more often than one, each for fewer requests.
+/// The rate and the number of workers that one thread sends easily. Below them a second thread costs more than it helps,
+/// because two threads wake up more often than one, each for fewer requests.
 const RATE_PER_THREAD: f64 = 25_000.0;
 const WORKERS_PER_THREAD: usize = 16;
 
-/// Sends all loads of one scenario over HTTP, from threads of its own.
+/// Sends all loads of one scenario over HTTP, from its own threads.
 #[derive(Debug)]
 pub struct Engine {
     targets: Vec<Arc<Target>>,
-    /// The seed of everything that is chosen by chance.
+    /// The seed of all random choices.
     seed: u64,
-    /// Which part of the loads it sends, of how many.
+    /// The share of the loads that this engine sends: its index and the number of shares.
     part: (usize, usize),
     running: Option<Running>,
 }
@@ -44,21 +44,22 @@ struct Running {
     zero: Instant,
     marks: Arc<Marks>,
     loads: Vec<RunningLoad>,
-    threads: Vec<Paced>,
+    threads: Vec<EngineThread>,
 }
 
-/// A thread of the engine: how to stop it, its handle (none where it paces on the runtime of a test), and its end.
-type Paced = (Arc<Control>, Option<JoinHandle<()>>, oneshot::Receiver<()>);
+/// A thread of the engine: its control, its handle (none if a test's runtime paces it), and a receiver that resolves when
+/// it ends.
+type EngineThread = (Arc<Control>, Option<JoinHandle<()>>, oneshot::Receiver<()>);
 
 #[derive(Debug)]
 struct RunningLoad {
-    /// One for each thread that sends it.
+    /// One for each thread that sends the load.
     ledgers: Vec<Arc<Ledger>>,
     gauges: Arc<Gauges>,
 }
 
 impl RunningLoad {
-    /// What all threads saw, as one.
+    /// Merges the observations of all threads.
     fn joined(&self, target: &Target, seen: impl Fn(&Ledger) -> LoadObservations) -> LoadObservations {
         let mut joined = LoadObservations {
             name: target.name.clone(),
@@ -82,16 +83,16 @@ impl Engine {
         Ok(Self::of(loads.iter().map(Target::new).collect::<Result<_, _>>()?))
     }
 
-    /// An engine for loads that were compiled before. `seed` draws what comes by chance; the same seed gives the same
-    /// arrivals.
+    /// An engine for compiled loads. `seed` determines all random choices: the same seed gives the same arrivals.
     pub fn compiled(loads: Vec<CompiledLoad>, seed: u64) -> Self {
         let mut engine = Self::of(loads.into_iter().map(|load| load.target).collect());
         engine.seed = seed;
         engine
     }
 
-    /// Sends part `part` (from 0) of `parts` of each load. The parts together are the whole: each request of a schedule is
-    /// in exactly one of them, workers and limits are divided, and [`LoadObservations::merge`] joins what they saw.
+    /// Sends share `part` (from 0) of `parts` of each load. The shares together are the whole load: each request of a
+    /// schedule is in exactly one share, workers and limits are divided, and [`LoadObservations::merge`] joins the
+    /// observations.
     #[must_use]
     pub fn part(mut self, part: usize, parts: usize) -> Self {
         self.part = (part, parts.max(1));
@@ -103,7 +104,7 @@ impl Engine {
         Self { targets: targets.into_iter().map(Arc::new).collect(), seed: 0, part: (0, 1), running: None }
     }
 
-    /// Divides the loads among threads: the lanes of each thread, and what counts each load.
+    /// Divides the loads among threads: the lanes of each thread, and the ledgers of each load.
     fn divide(&self, zero: Instant, marks: &Arc<Marks>, threads: usize) -> (Vec<Vec<LaneStart>>, Vec<RunningLoad>) {
         let mut starts: Vec<Vec<LaneStart>> = (0..threads).map(|_| Vec::new()).collect();
         let mut loads = Vec::new();
@@ -114,7 +115,7 @@ impl Engine {
             let gauges = Arc::new(Gauges::new(lanes, target.requests.names().count()));
             let ledgers: Vec<_> = (0..lanes).map(|_| Arc::new(Ledger::new(Arc::clone(marks)))).collect();
             for (lane, ledger) in ledgers.iter().enumerate() {
-                // Of the requests that are ours, every so many-th: together exactly ours.
+                // This lane's part of all requests of the load, over all shares.
                 let of_all = (part + parts * lane, parts * lanes);
                 starts[next_thread % threads].push(LaneStart {
                     target: Arc::clone(target),
@@ -137,7 +138,7 @@ impl Engine {
         (starts, loads)
     }
 
-    /// Starts it on the current `LocalSet`, where paused time drives it.
+    /// Starts the engine on the current `LocalSet`, where paused time drives it.
     #[cfg(test)]
     pub(super) fn start_here(&mut self, zero: Instant, marks: Arc<Marks>) {
         let (mut starts, loads) = self.divide(zero, &marks, 1);
@@ -162,7 +163,7 @@ impl Engine {
 }
 
 impl Drop for Engine {
-    /// An engine that is given up stops sending at once.
+    /// An engine that is dropped stops sending at once.
     fn drop(&mut self) {
         for (control, ..) in self.running.iter().flat_map(|running| &running.threads) {
             control.stop(0, 0);
@@ -170,7 +171,7 @@ impl Drop for Engine {
     }
 }
 
-/// How many threads a load is divided among, and how many requests it may have under way at once.
+/// The number of threads for a load, and its maximum number of requests under way.
 fn threads_and_limit(target: &Target, most_threads: usize, (part, parts): (usize, usize)) -> (usize, usize) {
     let (wanted, limit) = if target.pacing.is_open() {
         let rate = target.pacing.highest_rate() / parts as f64;
@@ -179,20 +180,20 @@ fn threads_and_limit(target: &Target, most_threads: usize, (part, parts): (usize
         let workers = share(target.pacing.most_workers(), part, parts);
         (workers / WORKERS_PER_THREAD, workers)
     };
-    // A small limit is kept exactly by one thread; divided, one part could wait while another has room.
+    // One thread enforces a small limit exactly. Divided, one part could wait while another has room.
     (wanted.clamp(1, most_threads).min((limit / WORKERS_PER_THREAD).max(1)), limit)
 }
 
-/// Lets the process open as many files as the system allows: each connection needs one.
+/// Raises the limit of open files as far as the system allows: each connection needs one.
 fn raise_file_limit() {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, getrlimit, setrlimit};
         let mut limit = getrlimit(Resource::Nofile);
         limit.current = limit.maximum;
-        // Without it requests wait for a connection once the files run out, and are counted as not sent.
+        // With a low limit, requests wait for a connection once the files run out, and count as not sent.
         if let Err(error) = setrlimit(Resource::Nofile, limit) {
-            tracing::debug!(%error, "the limit of open files stays as it is");
+            tracing::debug!(%error, "cannot raise the limit of open files");
         }
     }
 }
@@ -214,7 +215,7 @@ impl LoadDriver for Engine {
                 let control = Arc::clone(&control);
                 move || {
                     shard::run(starts, zero, &control, is_ready);
-                    // Nobody waits for it when the engine was given up.
+                    // The receiver is gone if the engine was dropped.
                     is_over.send(()).ok();
                 }
             });
@@ -231,7 +232,7 @@ impl LoadDriver for Engine {
             match ready.await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(self.error(format!("the load engine cannot start: {error}"))),
-                Err(_) => return Err(self.error("a thread of the load engine ended before it began")),
+                Err(_) => return Err(self.error("a thread of the load engine ended before it was ready")),
             }
         }
         Ok(())
@@ -274,7 +275,7 @@ impl LoadDriver for Engine {
 
     async fn finish(&mut self, grace: Duration) -> Result<Vec<LoadObservations>, LoadError> {
         let Some(running) = &mut self.running else {
-            return Err(self.error("the load was never started"));
+            return Err(self.error("the load was not started"));
         };
         let zero = running.zero;
         let end_ns = running.marks.end_now(|| zero.elapsed().as_nanos() as u64);
@@ -284,7 +285,7 @@ impl LoadDriver for Engine {
         }
         let mut lost = false;
         for (_, handle, over) in std::mem::take(&mut running.threads) {
-            // The sender is dropped when the thread panics; then its counts are lost, and so is the load.
+            // A thread that panics drops its sender. Its counts are lost, so the load is invalid.
             lost |= over.await.is_err() | handle.is_some_and(|handle| handle.join().is_err());
         }
         let seen = self
@@ -293,6 +294,6 @@ impl LoadDriver for Engine {
             .zip(&running.loads)
             .map(|(target, load)| load.joined(target, |ledger| ledger.close(end_ns)))
             .collect();
-        if lost { Err(self.error("a thread of the load engine died")) } else { Ok(seen) }
+        if lost { Err(self.error("a thread of the load engine panicked")) } else { Ok(seen) }
     }
 }

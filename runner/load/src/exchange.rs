@@ -1,4 +1,4 @@
-//! One answer of a load, whatever it came on: its parts as they come, and how it ends.
+//! One answer of a load, independent of its protocol: its chunks as they arrive, and its outcome.
 
 use tokio::time::Instant;
 
@@ -6,8 +6,8 @@ use super::answer::{Answer, Asked};
 use super::failure::{Failed, Stage};
 use super::handle::Handle;
 use super::headers::Headers;
-use super::record::{GAP, Told};
-use super::target::Kind;
+use super::record::{AnswerTraits, GAP};
+use super::target::AnswerFormat;
 use shakedown_observe::{Failure, Sample};
 
 /// An answer that is being read.
@@ -16,20 +16,20 @@ pub(super) struct Exchange<'l> {
     asked: Asked<'l>,
     answer: Answer,
     stalls_at: Option<Instant>,
-    /// When the last token came.
+    /// When the last token arrived.
     last_token: Option<Instant>,
-    /// Why its head was refused, in words.
+    /// Why the head was rejected, in words.
     refused: Option<String>,
 }
 
 impl<'l> Exchange<'l> {
-    /// The answer with this head, to the slot's request, which is the one at `place` among the load's.
+    /// Begins the answer with this head, to the connection's request. `place` is the index of the request in the load.
     pub(super) fn begin(handle: &'l Handle, place: usize, status: u16, headers: &(impl Headers + ?Sized)) -> Self {
         let asked = Asked::of(handle.target(), place);
         let answer = Answer::new(&asked, status, headers);
         let keeps_body = asked.may_fail_later();
         handle.answering(status, keeps_body);
-        handle.told(Told { is_stream: answer.is_stream(), ..Told::default() });
+        handle.traits(AnswerTraits { is_stream: answer.is_stream(), ..AnswerTraits::default() });
         let wanted = answer.failure().filter(|failure| handle.wants(*failure));
         if wanted.is_some() || keeps_body && answer.failure().is_none() {
             handle.note(headers);
@@ -38,14 +38,14 @@ impl<'l> Exchange<'l> {
         Self { handle, asked, answer, stalls_at: None, last_token: None, refused }
     }
 
-    /// The next piece of its body.
+    /// Processes the next chunk of the body.
     pub(super) fn piece(&mut self, piece: &[u8]) {
         let before = self.answer.pieces();
         self.handle.piece(piece);
         let after_gap = self.last_token.is_some_and(|last| last.elapsed() >= GAP);
         self.answer.piece(&self.asked, piece, after_gap);
         self.handle.tokens(self.answer.pieces(), self.answer.tokens());
-        // Only tokens count: a server that says that it is still there has not said anything.
+        // Only tokens reset the stall timeout. Keep-alive comments do not.
         if self.answer.pieces() > before {
             let now = Instant::now();
             self.last_token = Some(now);
@@ -53,22 +53,23 @@ impl<'l> Exchange<'l> {
         }
     }
 
-    /// How far an answer is that breaks off now.
+    /// How far the answer is. It names the failure if the connection ends now.
     pub(super) fn stage(&self) -> Stage {
-        if self.handle.target().kind == Kind::Stream { Stage::Stream } else { Stage::Body }
+        if self.handle.target().format == AnswerFormat::Stream { Stage::Stream } else { Stage::Body }
     }
 
-    /// True once nothing that may still come can change how it ends.
+    /// True once the outcome is final, whatever is still received.
     pub(super) fn is_decided(&self) -> bool {
         self.answer.is_decided()
     }
 
-    /// When it is given up unless another token comes before.
+    /// When the answer is given up as stalled unless another token arrives.
     pub(super) fn stalls_at(&self) -> Option<Instant> {
         self.stalls_at
     }
 
-    /// Counts it: its body came to its end, or it is decided. Gives what a report shows of it, where it failed.
+    /// Counts the answer, because its body ended or its outcome is final. Returns the sample of a failure that a report
+    /// shows.
     pub(super) fn end(self) -> Option<(Failure, Sample)> {
         let is_stream = self.answer.is_stream();
         let (pieces, tokens) = (self.answer.pieces(), self.answer.tokens());
@@ -80,7 +81,7 @@ impl<'l> Exchange<'l> {
             (outcome.failure, outcome.words) = (Some(Failure::Check), Some(words));
         }
         self.handle.tokens(pieces, tokens.or(outcome.tokens));
-        self.handle.told(Told { is_stream, finish: outcome.finish, is_repeated: outcome.is_repeated });
+        self.handle.traits(AnswerTraits { is_stream, finish: outcome.finish, is_repeated: outcome.is_repeated });
         self.handle.peculiar(outcome.odd);
         let words = self.refused.or(outcome.words).unwrap_or_default();
         let cause = |kind| match kind {

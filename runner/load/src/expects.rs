@@ -1,4 +1,4 @@
-//! What an answer must be, made ready to be asked of every answer.
+//! The conditions on an answer, compiled once and checked for every answer.
 
 use http::header::HeaderName;
 use regex::Regex;
@@ -12,16 +12,16 @@ use super::path::{Path, TooMuch};
 use super::scan::{Needle, Search};
 use shakedown_observe::Finish;
 
-/// What an answer must be.
+/// The conditions on an answer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Expects {
-    /// The statuses that count as success; empty for 200 to 299.
+    /// The statuses that count as success. Empty for 200 to 299.
     statuses: Vec<u16>,
     headers: Vec<(HeaderName, TextRule)>,
     contains: Option<Needle>,
     matches: Option<Pattern>,
     json: Vec<JsonRule>,
-    /// The reasons with which a model may end an answer; empty for all that are no failure.
+    /// The accepted finish reasons. Empty for all that are not failures.
     finish: Vec<String>,
 }
 
@@ -35,14 +35,14 @@ struct TextRule {
 
 #[derive(Debug, Clone)]
 struct JsonRule {
-    /// The path as it is written.
+    /// The path as written in the scenario.
     written: String,
     path: Path,
-    wanted: Wanted,
+    wanted: JsonCondition,
 }
 
 #[derive(Debug, Clone)]
-enum Wanted {
+enum JsonCondition {
     Equals(Value),
     NotEquals(Value),
     Contains(String),
@@ -51,10 +51,10 @@ enum Wanted {
 }
 
 impl Expects {
-    /// Makes a check ready.
+    /// Compiles a check.
     ///
     /// # Errors
-    /// A sentence about a header, an expression or a path that is none.
+    /// A sentence about an invalid header, expression or path.
     pub(super) fn new(check: Option<&Check>) -> Result<Self, String> {
         let Some(check) = check else { return Ok(Self::default()) };
         let header = |(name, rule): (&String, &TextCheck)| -> Result<_, String> {
@@ -71,12 +71,11 @@ impl Expects {
         })
     }
 
-    /// Whether a status counts as success.
     pub(super) fn takes_status(&self, status: u16) -> bool {
         if self.statuses.is_empty() { (200..300).contains(&status) } else { self.statuses.contains(&status) }
     }
 
-    /// Whether a model may end an answer for this reason, or without any.
+    /// Whether this finish reason, or its absence, is accepted.
     pub(super) fn takes_finish(&self, name: Option<&str>) -> bool {
         match (self.finish.as_slice(), name) {
             ([], name) => !name.is_some_and(|name| Finish::of(name).is_failure()),
@@ -85,7 +84,7 @@ impl Expects {
         }
     }
 
-    /// Whether the headers are as they must be.
+    /// Whether the headers meet their conditions.
     pub(super) fn takes_headers(&self, headers: &(impl Headers + ?Sized)) -> bool {
         self.headers.iter().all(|(name, rule)| {
             let mut values = headers.values(name).map(String::from_utf8_lossy);
@@ -96,12 +95,12 @@ impl Expects {
         })
     }
 
-    /// Whether a body can fail.
+    /// Whether there are conditions on the body.
     pub(super) fn reads_body(&self) -> bool {
         self.wants_json() || self.contains.is_some() || self.matches.is_some()
     }
 
-    /// Which condition a refused head fails, with what is expected and what was found.
+    /// The condition that a rejected head fails: the expected and the actual value.
     pub(super) fn explain_head(&self, status: u16, headers: &(impl Headers + ?Sized)) -> String {
         if !self.takes_status(status) {
             return match self.statuses.as_slice() {
@@ -129,7 +128,7 @@ impl Expects {
         String::new()
     }
 
-    /// Which condition a body of JSON fails, if one does.
+    /// The condition that a JSON body fails, if any.
     pub(super) fn explain_json(&self, body: &Value, length: usize) -> Option<String> {
         let failed = self.json.iter().find(|rule| rule.takes(body, length) != Ok(true))?;
         let found = std::cell::RefCell::new(Vec::new());
@@ -138,14 +137,14 @@ impl Expects {
             found.borrow().len() >= 3
         };
         let found = match failed.path.any(body, length, &look) {
-            Err(TooMuch) => "too much to search".to_owned(),
+            Err(TooMuch) => "too much work to search".to_owned(),
             Ok(_) if found.borrow().is_empty() => "nothing there".to_owned(),
             Ok(_) => format!("`{}`", found.into_inner().join("`, `")),
         };
         Some(format!("`check.json` `{}`: expected {}, found {found}", failed.written, failed.wanted.words()))
     }
 
-    /// Which condition a text fails, if one does, now that it is over.
+    /// The condition that a complete text fails, if any.
     pub(super) fn explain_text(&self, search: &Search) -> Option<String> {
         if let Some(text) = self.contains.as_ref().filter(|text| !search.found(Some(text), None)) {
             return Some(format!("`check.contains`: expected `{}`, which is not in the body", short(&text.text())));
@@ -154,15 +153,15 @@ impl Expects {
         (!has_match).then(|| "`check.matches`: nothing in the body matches the expression".to_owned())
     }
 
-    /// Whether the body must be kept and read as JSON.
+    /// Whether the body must be buffered and parsed as JSON.
     pub(super) fn wants_json(&self) -> bool {
         !self.json.is_empty()
     }
 
-    /// Whether a body of JSON of this length in bytes is as it must be.
+    /// Whether a JSON body of `length` bytes meets its conditions.
     ///
     /// # Errors
-    /// When a path needs too much work to say so.
+    /// When a path needs too much work.
     pub(super) fn takes_json(&self, body: &Value, length: usize) -> Result<bool, TooMuch> {
         for rule in &self.json {
             if !rule.takes(body, length)? {
@@ -172,12 +171,12 @@ impl Expects {
         Ok(true)
     }
 
-    /// Looks through the next piece of a text.
+    /// Searches the next chunk of a text.
     pub(super) fn look(&self, search: &mut Search, piece: &[u8]) {
         search.feed(self.contains.as_ref(), self.matches.as_ref(), piece);
     }
 
-    /// Whether everything that must be in a text was found in it, now that it is over.
+    /// Whether everything was found in a complete text.
     pub(super) fn found(&self, search: &Search) -> bool {
         search.found(self.contains.as_ref(), self.matches.as_ref())
     }
@@ -193,7 +192,7 @@ impl TextRule {
         })
     }
 
-    /// What it expects, in words.
+    /// The condition in words.
     fn words(&self) -> String {
         let texts = [("", &self.equals), ("to contain ", &self.contains)];
         let mut words: Vec<String> = texts
@@ -220,11 +219,11 @@ impl JsonRule {
     fn new(check: &JsonCheck) -> Result<Self, String> {
         let path = Path::parse(&check.path)?;
         let wanted = match check {
-            JsonCheck { equals: Some(value), .. } => Wanted::Equals(value.clone()),
-            JsonCheck { not_equals: Some(value), .. } => Wanted::NotEquals(value.clone()),
-            JsonCheck { contains: Some(text), .. } => Wanted::Contains(text.clone()),
-            JsonCheck { matches: Some(text), .. } => Wanted::Matches(expression(text)?),
-            JsonCheck { exists, .. } => Wanted::Exists(exists.unwrap_or(true)),
+            JsonCheck { equals: Some(value), .. } => JsonCondition::Equals(value.clone()),
+            JsonCheck { not_equals: Some(value), .. } => JsonCondition::NotEquals(value.clone()),
+            JsonCheck { contains: Some(text), .. } => JsonCondition::Contains(text.clone()),
+            JsonCheck { matches: Some(text), .. } => JsonCondition::Matches(expression(text)?),
+            JsonCheck { exists, .. } => JsonCondition::Exists(exists.unwrap_or(true)),
         };
         Ok(Self { written: check.path.clone(), path, wanted })
     }
@@ -232,17 +231,19 @@ impl JsonRule {
     fn takes(&self, body: &Value, length: usize) -> Result<bool, TooMuch> {
         let any = |is_it: &dyn Fn(&Value) -> bool| self.path.any(body, length, is_it);
         match &self.wanted {
-            Wanted::Equals(wanted) => any(&|value| is_same(value, wanted)),
-            Wanted::NotEquals(wanted) => Ok(any(&|_| true)? && !any(&|value| is_same(value, wanted))?),
-            Wanted::Contains(wanted) => any(&|value| value.as_str().is_some_and(|text| text.contains(wanted.as_str()))),
-            Wanted::Matches(wanted) => any(&|value| value.as_str().is_some_and(|text| wanted.is_match(text))),
-            Wanted::Exists(wanted) => Ok(any(&|_| true)? == *wanted),
+            JsonCondition::Equals(wanted) => any(&|value| is_same(value, wanted)),
+            JsonCondition::NotEquals(wanted) => Ok(any(&|_| true)? && !any(&|value| is_same(value, wanted))?),
+            JsonCondition::Contains(wanted) => {
+                any(&|value| value.as_str().is_some_and(|text| text.contains(wanted.as_str())))
+            }
+            JsonCondition::Matches(wanted) => any(&|value| value.as_str().is_some_and(|text| wanted.is_match(text))),
+            JsonCondition::Exists(wanted) => Ok(any(&|_| true)? == *wanted),
         }
     }
 }
 
-impl Wanted {
-    /// What it is, in words.
+impl JsonCondition {
+    /// The condition in words.
     fn words(&self) -> String {
         match self {
             Self::Equals(value) => format!("`{}`", short(&value.to_string())),
@@ -255,12 +256,12 @@ impl Wanted {
     }
 }
 
-/// A text of a condition as a report shows it.
+/// Shortens a text for a report.
 fn short(text: &str) -> String {
     bounded(text, 120)
 }
 
-/// JSON has one kind of numbers: 1 and 1.0 are the same.
+/// JSON has one number type: 1 and 1.0 are equal.
 fn is_same(a: &Value, b: &Value) -> bool {
     a == b || a.as_f64().is_some_and(|a| b.as_f64() == Some(a))
 }
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_asked_by_each_of_their_values() {
+    fn a_header_condition_holds_for_any_of_its_values() {
         let mut headers = HeaderMap::new();
         for (name, value) in
             [("content-type", "application/json"), ("vary", "accept"), ("vary", "origin"), ("x-empty", "")]
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_asked_by_what_paths_find() {
+    fn a_json_condition_holds_for_any_value_of_its_path() {
         let body = json!({"status": "ok", "n": 3.0, "items": [{"id": "a-1", "price": 5}, {"id": "b-2", "price": 20}], "none": null});
         for (check, holds) in [
             (json!({"path": "$.status", "equals": "ok"}), true),
@@ -330,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_reasons_stands_for_those_that_are_no_failure() {
+    fn accepts_all_reasons_but_failures_unless_some_are_listed() {
         let any = Expects::default();
         assert!(any.takes_finish(None) && any.takes_finish(Some("length")) && any.takes_finish(Some("eos")));
         assert!(!any.takes_finish(Some("abort")) && !any.takes_finish(Some("error")));
@@ -340,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn statuses_are_200_to_299_unless_others_are_named() {
+    fn accepts_200_to_299_unless_statuses_are_listed() {
         assert!(Expects::default().takes_status(204) && !Expects::default().takes_status(304));
         let named = expects(json!({"status": [200, 404]}));
         assert!(named.takes_status(404) && !named.takes_status(204));

@@ -1,4 +1,4 @@
-//! The name of what went wrong with a request, and its cause in words, from the errors of the libraries beneath.
+//! Maps the errors of libraries to a failure and its cause in words.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -6,21 +6,19 @@ use std::io;
 
 use shakedown_observe::Failure;
 
-/// How a request failed.
+/// A failed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failed {
     pub(super) kind: Failure,
-    /// Why, in words; empty where the kind says it all.
+    /// The cause in words. Empty if the kind is enough.
     pub(super) cause: Cow<'static, str>,
 }
 
 impl Failed {
-    /// A failure with its cause in words.
     pub(super) fn new(kind: Failure, cause: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, cause: cause.into() }
     }
 
-    /// A failure whose cause is an error.
     pub(super) fn by(kind: Failure, error: &dyn Error) -> Self {
         Self::new(kind, words(error))
     }
@@ -32,7 +30,7 @@ impl From<Failure> for Failed {
     }
 }
 
-/// An error with its causes on one line; a cause that its error repeats is said once.
+/// An error with its causes on one line. Repeated causes are left out.
 pub(super) fn words(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -47,7 +45,7 @@ pub(super) fn words(error: &dyn Error) -> String {
     text
 }
 
-/// At most so many characters of a text. A sign shows where it was cut: a report takes out a secret that is cut there.
+/// Truncates a text to `most` characters. An ellipsis marks the cut, so that the report also redacts a secret that was cut.
 pub(super) fn bounded(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => text.to_owned(),
@@ -58,7 +56,7 @@ pub(super) fn bounded(text: &str, most: usize) -> String {
 /// How far an answer had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Nothing of it, or not the whole head.
+    /// Nothing, or an incomplete head.
     Head,
     /// A part of its body.
     Body,
@@ -67,7 +65,7 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    /// The name of an answer whose connection just ends there.
+    /// The failure if the connection ends at this stage.
     pub(super) const fn cut(self) -> Failure {
         match self {
             Self::Head => Failure::Closed,
@@ -76,7 +74,7 @@ impl Stage {
         }
     }
 
-    /// The failure of an answer whose connection just ends there.
+    /// The failure if the connection ends at this stage, with its cause.
     pub(super) fn ended(self) -> Failed {
         let cause = match self {
             Self::Head => "the server closed the connection before it answered",
@@ -87,7 +85,7 @@ impl Stage {
     }
 }
 
-/// The failure that an error of HTTP/2 is.
+/// The failure for an error of HTTP/2.
 pub(super) fn of_hyper(error: &hyper::Error, stage: Stage) -> Failed {
     Failed::by(kind_of_hyper(error, stage), error)
 }
@@ -116,7 +114,8 @@ fn kind_of_http2(error: &h2::Error, stage: Stage) -> Failure {
     if let Some(io) = error.get_io() {
         return kind_of_io(io, stage);
     }
-    // Whoever was first with the error named it; what we found wrong ourselves is a fault of the protocol.
+    // The side that detected the error first named it. An error that this client detected is a protocol error of the
+    // server.
     match error.reason() {
         Some(h2::Reason::REFUSED_STREAM) if error.is_remote() => Failure::StreamRefused,
         _ if error.is_remote() && error.is_go_away() => Failure::GoAway,
@@ -125,7 +124,7 @@ fn kind_of_http2(error: &h2::Error, stage: Stage) -> Failure {
     }
 }
 
-/// The failure that an error when reading or writing is.
+/// The failure for an I/O error.
 pub(super) fn of_io(error: &io::Error, stage: Stage) -> Failed {
     if error.kind() == io::ErrorKind::UnexpectedEof {
         stage.ended()
@@ -146,14 +145,14 @@ fn kind_of_io(error: &io::Error, stage: Stage) -> Failure {
     }
 }
 
-/// The failure of a connection that could not be agreed on by TLS.
+/// The failure for an error of the TLS handshake.
 pub(super) fn of_agreement(error: &io::Error) -> Failed {
     let kind = tls(error).map_or(Failure::Tls, kind_of_tls);
     let mut cause = match error.kind() {
         io::ErrorKind::UnexpectedEof => "the server closed the connection during the TLS handshake".to_owned(),
         _ => words(error),
     };
-    // What each of these means for the scenario is not in the library's words.
+    // The library's message does not say what to do.
     let advice = match tls(error) {
         Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
             "; no trusted root signed it: name its CA with `tls: {ca: FILE}`"

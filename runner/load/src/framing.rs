@@ -1,69 +1,68 @@
-//! Answers of HTTP/1.1, which come in pieces: where the head ends, how long the body is, where it ends, and whether the
-//! connection can be used again (RFC 9112, sections 4, 6, 7 and 9). Pure: no socket and no time. httparse reads the heads
-//! and the sizes of chunks.
+//! Incremental parsing of HTTP/1.1 answers: where the head ends, how long the body is, where it ends, and whether the
+//! connection can be reused (RFC 9112, sections 4, 6, 7 and 9). Pure: no socket and no clock. httparse parses the heads and
+//! the sizes of chunks.
 
 use std::mem::MaybeUninit;
 
 use http::header;
 use httparse::{Header, ParserConfig, Status};
 
-/// The most that the head of an answer may take, in bytes and in headers.
+/// The maximum size of a head, in bytes and in headers.
 const MAX_HEAD: usize = 64 << 10;
 const MAX_HEADERS: usize = MAX_HEAD / 4;
 
-/// So many headers are read without memory of their own: few servers send more.
+/// The number of headers that are parsed without an allocation. Few servers send more.
 const USUAL_HEADERS: usize = 100;
 
-/// Causes that several places have.
 const TOO_LONG: &str = "the head of the answer is longer than 64 KiB";
-const NO_HEAD: &str = "the answer does not begin as HTTP/1.1";
-const NO_CHUNK: &str = "the body is not in chunks, as its head says";
+const NO_HEAD: &str = "the answer is not HTTP/1.1";
+const NO_CHUNK: &str = "the body is not chunked as its head announces";
 
-/// The most that the size of a chunk with its extensions may take, and all trailers together, in bytes.
+/// The maximum size of a chunk's size line with its extensions, and of all trailers together, in bytes.
 const MAX_LINE: usize = 16 << 10;
 
-/// What came is no answer of HTTP/1.1.
+/// The bytes are not a valid HTTP/1.1 answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed(pub(super) &'static str);
 
-/// What an answer goes on with.
+/// The next part of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part<'b> {
-    /// Its head, which was shown already.
+pub(super) enum AnswerPart<'b> {
+    /// The head, which was passed to `show`.
     Head,
-    /// A piece of its body.
+    /// A piece of the body.
     Body(&'b [u8]),
-    /// Nothing: it is over.
+    /// The end of the answer.
     End,
 }
 
-/// How the end of the connection finds an answer.
+/// The state of an answer at the end of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cut {
-    /// Its head is not there yet.
+    /// The head is incomplete.
     Head,
-    /// Its body is not whole.
+    /// The body is incomplete.
     Body,
-    /// It ends with the connection, as it was meant to.
+    /// The answer is complete.
     End,
 }
 
-/// Reads the answers of one connection, one after the other.
+/// Parses the answers of one connection, one after the other.
 #[derive(Debug)]
 pub(super) struct Reader {
-    state: State,
-    /// The beginning of a head or a line whose end is still to come.
+    state: FramingState,
+    /// The beginning of an incomplete head or line.
     kept: Vec<u8>,
-    /// How long the trailers are so far.
+    /// The size of the trailers so far.
     trailers: usize,
     has_no_body: bool,
     is_last: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum FramingState {
     Head,
-    /// So many bytes of the body are still to come.
+    /// The remaining bytes of the body.
     Length(u64),
     ChunkSize,
     Chunk(u64),
@@ -74,14 +73,13 @@ enum State {
 }
 
 impl Reader {
-    /// Before the first answer.
     pub(super) const fn new() -> Self {
-        Self { state: State::End, kept: Vec::new(), trailers: 0, has_no_body: false, is_last: false }
+        Self { state: FramingState::End, kept: Vec::new(), trailers: 0, has_no_body: false, is_last: false }
     }
 
-    /// Another answer is to come. That to a `HEAD` has no body, whatever its head says.
+    /// Begins the next answer. An answer to `HEAD` has no body, regardless of its head.
     pub(super) fn begin(&mut self, has_no_body: bool) {
-        *self = Self { state: State::Head, kept: Vec::new(), trailers: 0, has_no_body, is_last: false };
+        *self = Self { state: FramingState::Head, kept: Vec::new(), trailers: 0, has_no_body, is_last: false };
     }
 
     /// True when no other answer can follow on the connection.
@@ -89,65 +87,65 @@ impl Reader {
         self.is_last
     }
 
-    /// Takes the next part of the answer from what was read; none when more must be read. Shows the status and the headers of
-    /// its head to `show`. Interim answers (1xx) are skipped: none was asked for.
+    /// Takes the next part of the answer from the bytes that were read. None if more bytes are needed. Passes the status
+    /// and the headers to `show`. Skips interim answers (1xx), because none was requested.
     ///
     /// # Errors
-    /// When these bytes cannot be what HTTP/1.1 wants here.
+    /// When the bytes are not valid HTTP/1.1 at this point.
     pub(super) fn next<'b>(
         &mut self,
         bytes: &mut &'b [u8],
         show: impl FnOnce(u16, &[Header<'_>]),
-    ) -> Result<Option<Part<'b>>, Malformed> {
+    ) -> Result<Option<AnswerPart<'b>>, Malformed> {
         let mut show = Some(show);
         loop {
-            if self.state == State::End {
-                return Ok(Some(Part::End));
+            if self.state == FramingState::End {
+                return Ok(Some(AnswerPart::End));
             }
             if bytes.is_empty() {
                 return Ok(None);
             }
             match self.state {
-                State::Head => {
+                FramingState::Head => {
                     if self.head(bytes, &mut show)? {
-                        return Ok(Some(Part::Head));
+                        return Ok(Some(AnswerPart::Head));
                     }
                 }
-                State::Length(left) => {
+                FramingState::Length(left) => {
                     let (piece, left) = take(bytes, left);
-                    self.state = if left == 0 { State::End } else { State::Length(left) };
-                    return Ok(Some(Part::Body(piece)));
+                    self.state = if left == 0 { FramingState::End } else { FramingState::Length(left) };
+                    return Ok(Some(AnswerPart::Body(piece)));
                 }
-                State::Chunk(left) => {
+                FramingState::Chunk(left) => {
                     let (piece, left) = take(bytes, left);
-                    self.state = if left == 0 { State::ChunkEnd } else { State::Chunk(left) };
-                    return Ok(Some(Part::Body(piece)));
+                    self.state = if left == 0 { FramingState::ChunkEnd } else { FramingState::Chunk(left) };
+                    return Ok(Some(AnswerPart::Body(piece)));
                 }
-                State::UntilClose => return Ok(Some(Part::Body(std::mem::take(bytes)))),
-                State::ChunkSize | State::ChunkEnd | State::Trailers => self.line(bytes)?,
-                State::End => {}
+                FramingState::UntilClose => return Ok(Some(AnswerPart::Body(std::mem::take(bytes)))),
+                FramingState::ChunkSize | FramingState::ChunkEnd | FramingState::Trailers => self.line(bytes)?,
+                FramingState::End => {}
             }
         }
     }
 
-    /// What the end of the connection means for the answer.
+    /// The state of the answer at the end of the connection.
     ///
     /// # Errors
-    /// When what came of its head is none.
+    /// When the incomplete head is already invalid.
     pub(super) fn cut(&self) -> Result<Cut, Malformed> {
         match self.state {
-            State::Head => {
+            FramingState::Head => {
                 if !self.kept.is_empty() {
                     read_head(&self.kept, |_, _, _| ())?;
                 }
                 Ok(Cut::Head)
             }
-            State::UntilClose | State::End => Ok(Cut::End),
+            FramingState::UntilClose | FramingState::End => Ok(Cut::End),
             _ => Ok(Cut::Body),
         }
     }
 
-    /// Reads a head. False when its end is still to come, or it was an interim one.
+    /// Reads a head. False if it is incomplete, or was that of an interim answer.
     fn head(
         &mut self,
         bytes: &mut &[u8],
@@ -159,7 +157,8 @@ impl Reader {
             *bytes
         } else {
             kept.extend_from_slice(bytes);
-            // Its end is looked for where it may be new, so that a head that drips is not read from its start each time.
+            // Only new bytes are searched for the end, so that a head that arrives byte by byte is not rescanned from its
+            // start.
             if !has_end(&kept[known.saturating_sub(3)..]) {
                 *bytes = &[];
                 return self.keep_head(kept);
@@ -199,7 +198,7 @@ impl Reader {
         Ok(false)
     }
 
-    /// Reads a line between the chunks, as far as it is there.
+    /// Reads a line between chunks, as far as it was received.
     fn line(&mut self, bytes: &mut &[u8]) -> Result<(), Malformed> {
         let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
         let (piece, rest) = bytes.split_at(end);
@@ -219,26 +218,28 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads a line, or its beginning: what is wrong already is not waited for.
+    /// Reads a line or its beginning: an error is reported before the line is complete.
     fn read_line(&mut self, line: &[u8]) -> Result<(), Malformed> {
         match self.state {
-            // To httparse nothing at all is a size of 0.
-            State::ChunkSize if !line.first().is_some_and(u8::is_ascii_hexdigit) => return Err(Malformed(NO_CHUNK)),
-            State::ChunkSize => match httparse::parse_chunk_size(line).map_err(|_| Malformed(NO_CHUNK))? {
+            // httparse accepts an empty size as 0.
+            FramingState::ChunkSize if !line.first().is_some_and(u8::is_ascii_hexdigit) => {
+                return Err(Malformed(NO_CHUNK));
+            }
+            FramingState::ChunkSize => match httparse::parse_chunk_size(line).map_err(|_| Malformed(NO_CHUNK))? {
                 Status::Partial => {}
-                Status::Complete((_, 0)) => self.state = State::Trailers,
-                Status::Complete((_, size)) => self.state = State::Chunk(size),
+                Status::Complete((_, 0)) => self.state = FramingState::Trailers,
+                Status::Complete((_, size)) => self.state = FramingState::Chunk(size),
             },
-            State::ChunkEnd => match line {
+            FramingState::ChunkEnd => match line {
                 b"\r" => {}
-                b"\r\n" => self.state = State::ChunkSize,
+                b"\r\n" => self.state = FramingState::ChunkSize,
                 _ => return Err(Malformed(NO_CHUNK)),
             },
-            _ if line == b"\r\n" => self.state = State::End,
-            // They are headers; whatever they say, nobody asked for them.
+            _ if line == b"\r\n" => self.state = FramingState::End,
+            // Trailers must be valid headers. Their contents are ignored.
             _ if line.ends_with(b"\n") => match httparse::parse_headers(line, &mut [httparse::EMPTY_HEADER]) {
                 Ok(Status::Partial) => self.trailers += line.len(),
-                _ => return Err(Malformed("a trailer is not a header")),
+                _ => return Err(Malformed("a trailer is not a valid header")),
             },
             _ => {}
         }
@@ -246,7 +247,7 @@ impl Reader {
     }
 }
 
-/// So many bytes at most, and how many are left after them.
+/// Takes at most `most` bytes, and returns how many are left after them.
 fn take<'b>(bytes: &mut &'b [u8], most: u64) -> (&'b [u8], u64) {
     let length = usize::try_from(most).unwrap_or(usize::MAX).min(bytes.len());
     let (piece, rest) = bytes.split_at(length);
@@ -254,13 +255,13 @@ fn take<'b>(bytes: &mut &'b [u8], most: u64) -> (&'b [u8], u64) {
     (piece, most - length as u64)
 }
 
-/// Whether a head ends in these bytes. Some servers leave out the carriage returns.
+/// Whether these bytes contain the end of a head. Some servers omit the carriage returns.
 fn has_end(bytes: &[u8]) -> bool {
     bytes.windows(2).any(|two| two == b"\n\n") || bytes.windows(3).any(|three| three == b"\n\r\n")
 }
 
-/// Reads a head that begins these bytes: how long it is, and what `seen` makes of its status, version and headers. None when
-/// its end is still to come.
+/// Parses a head at the start of these bytes: its length, and the result of `seen` for its status, version and headers.
+/// None if the head is incomplete.
 fn read_head<R>(bytes: &[u8], seen: impl FnOnce(u16, u8, &[Header<'_>]) -> R) -> Result<Option<(usize, R)>, Malformed> {
     let mut usual = [const { MaybeUninit::uninit() }; USUAL_HEADERS];
     let mut seen = Some(seen);
@@ -275,7 +276,7 @@ fn read_head<R>(bytes: &[u8], seen: impl FnOnce(u16, u8, &[Header<'_>]) -> R) ->
     .transpose()
 }
 
-/// How the records begin with which a TLS server refuses what is none (RFC 8446, section 5.1): an alert.
+/// How a TLS server's answer to plain text begins (RFC 8446, section 5.1): an alert record.
 const TLS: &[u8] = &[0x15, 0x03];
 const SPEAKS_TLS: &str = "the server speaks TLS on this port: use `https://`";
 
@@ -297,8 +298,14 @@ fn parse_head<'b, R>(
     }
 }
 
-/// How the body after a head is framed (RFC 9112, section 6.3), and whether it is the connection's last answer (section 9.3).
-fn framing(status: u16, version: u8, headers: &[Header<'_>], has_no_body: bool) -> Result<(State, bool), Malformed> {
+/// How the body after a head is framed (RFC 9112, section 6.3), and whether this is the connection's last answer (section
+/// 9.3).
+fn framing(
+    status: u16,
+    version: u8,
+    headers: &[Header<'_>],
+    has_no_body: bool,
+) -> Result<(FramingState, bool), Malformed> {
     let mut length = None;
     let mut coding: Option<&[u8]> = None;
     let (mut closes, mut stays) = (false, version > 0);
@@ -311,7 +318,7 @@ fn framing(status: u16, version: u8, headers: &[Header<'_>], has_no_body: bool) 
                 length = Some(if length.is_none_or(|known| known == number) {
                     number
                 } else {
-                    Err(Malformed("the answer has two lengths"))
+                    Err(Malformed("the answer has conflicting lengths"))
                 });
             }
         } else if is(header::TRANSFER_ENCODING) {
@@ -325,22 +332,24 @@ fn framing(status: u16, version: u8, headers: &[Header<'_>], has_no_body: bool) 
     }
     let is_last = closes || !stays;
     Ok(match (coding, length) {
-        // Something else is spoken from here on, by nobody's wish.
-        _ if status == 101 => (State::End, true),
-        _ if has_no_body || matches!(status, 204 | 304) => (State::End, is_last),
-        // HTTP/1.0 knows none (section 6.1).
-        (Some(_), _) if version == 0 => return Err(Malformed("the answer is in chunks, which HTTP/1.0 does not know")),
-        // A length beside it is wrong, and may be an attack: the connection is not trusted again.
-        (Some(coding), _) if coding.eq_ignore_ascii_case(b"chunked") => (State::ChunkSize, is_last || length.is_some()),
-        (Some(_), _) | (None, None) => (State::UntilClose, true),
+        // The server switched to another protocol, which was not requested.
+        _ if status == 101 => (FramingState::End, true),
+        _ if has_no_body || matches!(status, 204 | 304) => (FramingState::End, is_last),
+        // HTTP/1.0 has no chunks (section 6.1).
+        (Some(_), _) if version == 0 => return Err(Malformed("the answer is chunked, which HTTP/1.0 does not allow")),
+        // A length in addition to chunks is invalid and may be an attack. The connection is not reused.
+        (Some(coding), _) if coding.eq_ignore_ascii_case(b"chunked") => {
+            (FramingState::ChunkSize, is_last || length.is_some())
+        }
+        (Some(_), _) | (None, None) => (FramingState::UntilClose, true),
         (None, Some(length)) => match length? {
-            0 => (State::End, is_last),
-            length => (State::Length(length), is_last),
+            0 => (FramingState::End, is_last),
+            length => (FramingState::Length(length), is_last),
         },
     })
 }
 
-/// A number that has no sign.
+/// A number without a sign.
 fn digits(word: &[u8]) -> Result<u64, Malformed> {
     let is_number = !word.is_empty() && word.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(word)

@@ -1,13 +1,13 @@
-//! The ways in for the fuzz targets of `tests/fuzz`: what is inside of this crate and reads what servers send. The seeds
-//! are run as an ordinary test.
+//! Entry points for the fuzz targets of `tests/fuzz`: the code of this crate that parses what servers send. An ordinary
+//! test runs the seeds.
 
 use serde_json::Value;
 
-use crate::framing::{Cut, Part, Reader};
+use crate::framing::{AnswerPart, Cut, Reader};
 use crate::path::Path;
 use crate::sse::{Event, Parser, TooLarge};
 
-/// Cuts bytes into pieces whose lengths follow from the bytes themselves.
+/// Cuts bytes into pieces. The lengths follow from the bytes themselves.
 fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
@@ -18,18 +18,18 @@ fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Reads an answer of HTTP/1.1 whole and in pieces.
+/// Parses an HTTP/1.1 answer, as a whole and in pieces.
 ///
 /// # Panics
-/// When the two differ.
+/// When the results differ.
 pub fn framing(bytes: &[u8]) {
     for is_head in [false, true] {
         assert_eq!(answer(is_head, [bytes]), answer(is_head, pieces(bytes)));
     }
 }
 
-/// The status, the body, and how the end of the connection finds it; nothing of an answer that is malformed, of which
-/// more is read where it comes in pieces.
+/// The status, the body, and the state at the end of the connection. None for a malformed answer, of which more is read
+/// when it arrives in pieces.
 type Answer = Option<(Option<u16>, Vec<u8>, Cut)>;
 
 fn answer<'p>(is_head: bool, pieces: impl IntoIterator<Item = &'p [u8]>) -> Answer {
@@ -41,19 +41,19 @@ fn answer<'p>(is_head: bool, pieces: impl IntoIterator<Item = &'p [u8]>) -> Answ
             match reader.next(&mut bytes, |seen, _| status = Some(seen)) {
                 Err(_) => return None,
                 Ok(None) => break,
-                Ok(Some(Part::Head)) => {}
-                Ok(Some(Part::Body(piece))) => body.extend_from_slice(piece),
-                Ok(Some(Part::End)) => return Some((status, body, Cut::End)),
+                Ok(Some(AnswerPart::Head)) => {}
+                Ok(Some(AnswerPart::Body(piece))) => body.extend_from_slice(piece),
+                Ok(Some(AnswerPart::End)) => return Some((status, body, Cut::End)),
             }
         }
     }
     reader.cut().ok().map(|cut| (status, body, cut))
 }
 
-/// Reads a stream of events whole and in pieces.
+/// Parses a stream of events, as a whole and in pieces.
 ///
 /// # Panics
-/// When the two differ.
+/// When the results differ.
 pub fn sse(bytes: &[u8]) {
     assert_eq!(events(std::iter::once(bytes)), events(pieces(bytes)));
 }
@@ -69,11 +69,11 @@ fn events<'p>(mut pieces: impl Iterator<Item = &'p [u8]>) -> (Events, Result<(),
     (events, ended)
 }
 
-/// Asks a path (the first line) of an answer (the rest).
+/// Evaluates a path (the first line) on an answer (the rest).
 pub fn path(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Some((path, body)) = text.split_once('\n') else { return };
-    // Longer ones are refused when a scenario is checked.
+    // Validation of a scenario rejects longer paths.
     let (Ok(read), true) = (serde_json::from_str::<Value>(body), path.len() <= 500) else { return };
     if let Ok(path) = Path::parse(path) {
         _ = path.any(&read, body.len(), |_| false);
@@ -83,7 +83,7 @@ pub fn path(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_seeds_of_the_fuzz_targets_hold() {
+    fn the_fuzz_targets_accept_their_seeds() {
         let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds");
         for (target, run) in [("framing", super::framing as fn(&[u8])), ("sse", super::sse), ("path", super::path)] {
             let files: Vec<_> = std::fs::read_dir(seeds.join(target)).unwrap().collect();

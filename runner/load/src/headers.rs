@@ -1,13 +1,13 @@
-//! The headers of an answer, by the protocol that read them.
+//! The headers of an answer, independent of the protocol.
 
 use http::header::{HeaderMap, HeaderName};
 
 /// The headers of an answer.
 pub(super) trait Headers {
-    /// The values of all of this name.
+    /// The values of all headers with this name.
     fn values(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]>;
 
-    /// Shows the name and the value of each.
+    /// Calls `show` with the name and the value of each header.
     fn each(&self, show: &mut dyn FnMut(&str, &[u8]));
 }
 

@@ -1,8 +1,8 @@
-//! One connection of HTTP/1.1: writes the lane's requests, one after the other, and reads their answers. `framing` knows what
-//! the bytes mean, and `exchange` what becomes of an answer.
+//! One HTTP/1.1 connection: writes the lane's requests, one after the other, and reads their answers. `framing` parses the
+//! bytes, and `exchange` determines the outcome of an answer.
 //!
-//! A request costs one write and one read, in one task that nothing else wakes. What is read lies in a buffer that all
-//! connections of the lane share, so that one that waits has none.
+//! A request costs one write and one read, in one task that nothing else wakes. All connections of the lane share the read
+//! buffer, so that a waiting connection needs none.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -18,11 +18,11 @@ use tokio::time::{Instant, timeout_at};
 use super::deadline::Deadline;
 use super::exchange::Exchange;
 use super::failure::{Failed, Stage, of_io};
-use super::framing::{Cut, Malformed, Part, Reader};
+use super::framing::{AnswerPart, Cut, Malformed, Reader};
 use super::handle::Handle;
 use shakedown_observe::{Failure, Sample};
 
-/// What may follow an answer that is decided already before the connection is given up instead of reused.
+/// The most bytes that are read after an answer's outcome is final. Beyond that the connection is closed instead of reused.
 const MAX_DRAIN: usize = 256 << 10;
 const MAX_DRAIN_TIME: Duration = Duration::from_secs(1);
 
@@ -63,21 +63,21 @@ struct Connection<'l, T> {
     stream: T,
     reader: Reader,
     request: Outgoing,
-    /// Which of the load's requests is under way.
+    /// The index of the current request in the load.
     place: usize,
-    /// Its answer, from its head on until it is decided.
+    /// The answer, from its head until its outcome is final.
     answer: Option<Exchange<'l>>,
-    /// When it is given up: its next token comes too late, or the rest of one that is decided.
+    /// When the answer is given up: its next token is too late, or the rest of an answer whose outcome is final.
     until: Option<Instant>,
-    /// How much came after the answer was decided.
+    /// The bytes that were read after the outcome was final.
     drained: usize,
-    /// The request that failed, where the rest of its answer's body may say why.
+    /// The sample of a failed request, to which the rest of the answer's body is added.
     sample: Option<(Failure, Sample)>,
-    /// Nothing came behind the last answer.
+    /// No bytes followed the last answer.
     is_clean: bool,
 }
 
-/// A request on its way out.
+/// A request that is being written.
 #[derive(Debug, Default)]
 struct Outgoing {
     head: Vec<u8>,
@@ -87,11 +87,11 @@ struct Outgoing {
     error: Option<io::Error>,
 }
 
-/// How far an exchange is.
+/// The progress of an exchange.
 enum Step {
-    /// It goes on, and is given up at another time.
+    /// It continues with a new deadline.
     Later,
-    /// The answer came to its end.
+    /// The answer is complete.
     Whole,
     Failed(Failed),
     /// The connection was dead before a byte of the request was written.
@@ -116,11 +116,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
         }
     }
 
-    /// Waits for a request to send; gives how the connection ended if it does so before.
+    /// Waits for a request to send. Returns the failure if the connection ends first.
     fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Option<Failed>> {
         let unasked = |_: &mut Self, came: &[u8]| match came {
             [] => Stage::Head.ended(),
-            _ => Failed::new(Failure::Protocol, "bytes came that nothing asked for"),
+            _ => Failed::new(Failure::Protocol, "the server sent bytes without a request"),
         };
         match self.poll_read(context, unasked) {
             Poll::Ready(Ok(failure)) => Poll::Ready(Some(failure)),
@@ -129,7 +129,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
         }
     }
 
-    /// The request that it has, if any, could not be written.
+    /// The request, if any, could not be written.
     fn unsent(&self, is_reused: bool, failed: Failed) -> ControlFlow<()> {
         match is_reused {
             true => self.handle.resend(),
@@ -138,7 +138,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
         ControlFlow::Break(())
     }
 
-    /// Sends one request and reads its answer. Breaks when the connection takes no more.
+    /// Sends one request and reads its answer. Breaks when the connection takes no more requests.
     async fn exchange(&mut self, is_reused: bool) -> ControlFlow<()> {
         let handle = self.handle;
         let Some(job) = handle.job() else { return ControlFlow::Continue(()) };
@@ -156,7 +156,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
             let step = poll_fn(|context| self.poll_step(context));
             let step = match until {
                 None => step.await,
-                // What was decided before is counted already.
+                // An answer whose outcome is final was counted before.
                 Some(until) => timeout_at(until, step).await.unwrap_or_else(|_| {
                     Step::Failed(Failed::new(Failure::Stalled, "no further token came within `stall_after`"))
                 }),
@@ -187,7 +187,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
     fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
         let until = self.until;
         loop {
-            // The answer to one that is only half written may be there already.
+            // The answer to a half-written request may already have arrived.
             self.request.poll_write(&mut self.stream, context);
             let step = match ready!(self.poll_read(context, Self::take)) {
                 Ok(step) => step,
@@ -202,7 +202,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
         }
     }
 
-    /// Shows what was read to `take`; nothing at the connection's end.
+    /// Passes the bytes that were read to `take`. No bytes mean the end of the connection.
     fn poll_read<R>(
         &mut self,
         context: &mut Context<'_>,
@@ -214,7 +214,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
         Poll::Ready(Ok(take(self, buffer.filled())))
     }
 
-    /// Takes what was read of the answer.
+    /// Parses the bytes of the answer.
     fn take(&mut self, mut bytes: &[u8]) -> Option<Step> {
         if bytes.is_empty() {
             return Some(self.ended());
@@ -228,12 +228,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
             match (part, answer) {
                 (Err(Malformed(cause)), _) => return Some(Step::Failed(Failed::new(Failure::Protocol, cause))),
                 (Ok(None), _) => return None,
-                (Ok(Some(Part::Head)), _) => {}
-                (Ok(Some(Part::Body(piece))), Some(answer)) => {
+                (Ok(Some(AnswerPart::Head)), _) => {}
+                (Ok(Some(AnswerPart::Body(piece))), Some(answer)) => {
                     answer.piece(piece);
                     self.until = answer.stalls_at();
                 }
-                (Ok(Some(Part::Body(piece))), None) => {
+                (Ok(Some(AnswerPart::Body(piece))), None) => {
                     self.drained += piece.len();
                     if let Some((_, sample)) = &mut self.sample {
                         sample.add_body(piece);
@@ -242,7 +242,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
                         return Some(Step::Failed(Failure::TooLarge.into()));
                     }
                 }
-                (Ok(Some(Part::End)), answer) => {
+                (Ok(Some(AnswerPart::End)), answer) => {
                     answer.take().map(Exchange::end);
                     self.is_clean = bytes.is_empty();
                     return Some(Step::Whole);
@@ -268,7 +268,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
         }
     }
 
-    /// The connection broke, with this error when reading or an older one when writing.
+    /// The connection broke, with this read error or an earlier write error.
     fn broken(&mut self, error: Option<&io::Error>) -> Step {
         let stage = self.answer.as_ref().map_or(Stage::Head, Exchange::stage);
         let failed = match self.request.error.as_ref().or(error) {
@@ -280,7 +280,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
 }
 
 impl Outgoing {
-    /// Another request, whose head and small body `put` writes; it gives what else there is.
+    /// Starts another request. `put` writes its head and a small body, and returns a larger body.
     fn write<E>(&mut self, put: impl FnOnce(&mut Vec<u8>) -> Result<Bytes, E>) -> Result<(), E> {
         self.head.clear();
         (self.written, self.is_flushed, self.error) = (0, false, None);
@@ -288,7 +288,8 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Writes what the connection takes of it. An error is kept: the answer may be there all the same.
+    /// Writes as much as the connection accepts. Keeps an error for later, because the answer may have arrived all the
+    /// same.
     fn poll_write(&mut self, stream: &mut (impl AsyncWrite + Unpin), context: &mut Context<'_>) {
         if self.is_flushed || self.error.is_some() {
             return;

@@ -1,5 +1,5 @@
-//! Requests and their answers on one connection of HTTP/2, several at a time: each stream is a slot of the lane, as a
-//! connection of HTTP/1.1 is.
+//! Requests and answers on one HTTP/2 connection, several at a time. To the lane each stream is a connection, as one of
+//! HTTP/1.1 is.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -22,17 +22,17 @@ use super::failure::{self, Failed, Stage};
 use super::handle::Handle;
 use shakedown_observe::Failure;
 
-/// How much of one answer, and of all answers of a connection, the server may send ahead of us.
+/// How much of one answer, and of all answers of a connection, the server may send ahead.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 2 << 20;
 
-/// The most that the headers of an answer may take.
+/// The maximum size of an answer's headers, in bytes.
 const MAX_HEADERS: u32 = 64 << 10;
 
-/// How long the body of an answer that failed is waited for, where a report shows it.
+/// How long the body of a failed answer is read for the report.
 const MAX_DRAIN_TIME: Duration = Duration::from_secs(1);
 
-/// hyper's helpers run on the lane's own thread.
+/// Runs hyper's tasks on the lane's own thread.
 #[derive(Debug, Clone, Copy)]
 struct Local;
 
@@ -42,22 +42,22 @@ impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for Local {
     }
 }
 
-/// What the streams of a connection have in common.
+/// The state that the streams of a connection share.
 #[derive(Debug)]
-struct Connection {
-    /// It takes no more requests; those under way go on.
+struct Http2Connection {
+    /// The connection takes no more requests. Those under way continue.
     gone: CancellationToken,
     is_used: Cell<bool>,
-    /// How many streams the server takes at once, as far as it has said.
+    /// The number of concurrent streams that the server allows, as far as known.
     most: Cell<usize>,
     /// When an answer last began on it.
     heard: Cell<Option<Instant>>,
-    /// Why it ended, where that has a name.
+    /// Why the connection ended, if known.
     end: RefCell<Option<Failed>>,
 }
 
-/// Serves the lane's requests on a connection until it ends. `first` is its first stream; there are as many as `streams`, unless
-/// the server allows fewer or the lane needs no more.
+/// Serves the lane's requests on a connection until it ends. `first` is its first stream. There are up to `streams`
+/// streams, or fewer if the server allows fewer or the lane needs no more.
 pub(super) async fn serve<T>(first: &Handle, stream: T, streams: usize)
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -67,10 +67,11 @@ where
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(MAX_HEADERS)
-        // Until the server has said how many it takes, one: more could be refused, by no fault of the service.
+        // One stream until the server has announced its limit. It could refuse more, which would not be a failure of the
+        // service.
         .initial_max_send_streams(1);
     let Ok((sender, mut driver)) = builder.handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await else { return };
-    let connection = Rc::new(Connection {
+    let connection = Rc::new(Http2Connection {
         gone: CancellationToken::new(),
         is_used: Cell::new(false),
         most: Cell::new(1),
@@ -102,8 +103,8 @@ where
     drive(first, &connection, sender, 0).await;
 }
 
-/// Sends the requests of one stream after the other in the same slot.
-async fn drive(handle: &Handle, connection: &Connection, mut sender: SendRequest<Full<Bytes>>, place: usize) {
+/// Sends the requests of one stream, one after the other.
+async fn drive(handle: &Handle, connection: &Http2Connection, mut sender: SendRequest<Full<Bytes>>, place: usize) {
     if handle.job().is_none() && !handle.free() {
         return;
     }
@@ -126,8 +127,8 @@ async fn drive(handle: &Handle, connection: &Connection, mut sender: SendRequest
             Ok(ControlFlow::Break(())) => return,
             Err(_) => {
                 handle.gave_up();
-                // Nothing at all was heard since: the connection may be dead without anybody having said so, as one over
-                // HTTP/1.1 would be given up.
+                // Nothing was received since the request was sent: the connection may be dead without notice. It is given
+                // up, as an HTTP/1.1 connection would be.
                 if connection.heard.get().is_none_or(|heard| heard < sent) {
                     connection.gone.cancel();
                 }
@@ -140,8 +141,12 @@ async fn drive(handle: &Handle, connection: &Connection, mut sender: SendRequest
     }
 }
 
-/// Sends one request and reads its answer. Breaks when the connection takes no more.
-async fn exchange(handle: &Handle, connection: &Connection, sender: &mut SendRequest<Full<Bytes>>) -> ControlFlow<()> {
+/// Sends one request and reads its answer. Breaks when the connection takes no more requests.
+async fn exchange(
+    handle: &Handle,
+    connection: &Http2Connection,
+    sender: &mut SendRequest<Full<Bytes>>,
+) -> ControlFlow<()> {
     let Some(job) = handle.job() else { return ControlFlow::Continue(()) };
     handle.sending();
     let (place, request, data) = handle.target().requests.of(job.number);
@@ -152,20 +157,20 @@ async fn exchange(handle: &Handle, connection: &Connection, sender: &mut SendReq
     let response = match sender.try_send_request(request).await {
         Ok(response) => response,
         Err(mut error) => {
-            // hyper hands the request back only if none of it was written.
+            // hyper returns the request only if no part of it was written.
             if error.take_message().is_some() && connection.is_used.get() {
                 connection.gone.cancel();
                 handle.resend();
                 return ControlFlow::Break(());
             }
-            // A stream whose connection ended is told only that it did.
+            // A stream learns only that its connection ended, not why.
             let failed = match failure::of_hyper(error.error(), Stage::Head) {
                 failed if failed.kind == Failure::Closed => connection.end.borrow().clone().unwrap_or(failed),
                 failed => failed,
             };
             let failure = failed.kind;
             handle.failed(failed);
-            // What is wrong with one stream leaves the others alone.
+            // An error of one stream does not affect the others.
             if matches!(failure, Failure::StreamRefused | Failure::StreamReset) && !sender.is_closed() {
                 return ControlFlow::Continue(());
             }
@@ -175,12 +180,12 @@ async fn exchange(handle: &Handle, connection: &Connection, sender: &mut SendReq
     };
     connection.is_used.set(true);
     connection.heard.set(Some(Instant::now()));
-    // What is left of a body is not read: to drop it resets its stream alone.
+    // The rest of a body is not read. Dropping it resets this stream only.
     read(handle, place, response).await;
     if sender.is_closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
-/// Reads an answer until its outcome is known, and counts it.
+/// Reads an answer until its outcome is final, and counts it.
 async fn read(handle: &Handle, place: usize, response: hyper::Response<Incoming>) {
     let (head, mut body) = response.into_parts();
     let mut answer = Exchange::begin(handle, place, head.status.as_u16(), &head.headers);
@@ -207,7 +212,7 @@ async fn read(handle: &Handle, place: usize, response: hyper::Response<Incoming>
         }
     }
     let Some((kind, mut sample)) = answer.end() else { return };
-    // It is counted; what comes of its body may say why it failed.
+    // It is counted. The rest of its body may explain the failure.
     let until = Instant::now() + MAX_DRAIN_TIME;
     while !sample.is_full() && !body.is_end_stream() {
         let Ok(Some(Ok(frame))) = timeout_at(until, body.frame()).await else { break };

@@ -1,21 +1,21 @@
-//! A request on its way.
+//! One request of a load.
 
 /// A request that is due.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Job {
-    /// Its number in the load, from 0. Everything that is different from request to request follows from it.
+    /// Its number in the load, from 0. All its data follows from the number.
     pub(super) number: u64,
-    /// In nanoseconds since the load's start.
+    /// When it is due, in nanoseconds since the load's start.
     pub(super) due_ns: u64,
-    /// Requests under way when it was issued, with it.
+    /// The number of requests under way when it was issued, including itself.
     pub(super) in_flight: u32,
-    /// How late the engine was with it, in microseconds; none until that is known, and for one that cannot be late.
+    /// The engine's own delay, in microseconds. None until it is known, and for a request that cannot be late.
     pub(super) late_us: Option<u32>,
-    /// From its due moment to when it was sent, in microseconds; none until it is sent.
+    /// From due to sent, in microseconds. None until it is sent.
     pub(super) sent_us: Option<u32>,
-    /// It can be late.
+    /// It has a due moment that the engine can miss.
     pub(super) can_be_late: bool,
-    /// Was given to a connection that turned out to be dead before anything was written.
+    /// It was assigned to a connection that was dead before anything was written.
     pub(super) resent: bool,
 }
 
@@ -28,7 +28,7 @@ impl Job {
     }
 }
 
-/// Nanoseconds in whole microseconds; beyond an hour it stays at the largest value.
+/// Nanoseconds as whole microseconds, saturating.
 pub(super) fn micros(nanoseconds: u64) -> u32 {
     u32::try_from(nanoseconds / 1000).unwrap_or(u32::MAX)
 }

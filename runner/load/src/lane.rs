@@ -1,10 +1,10 @@
-//! One load on one engine thread: which requests are due, which wait, and which connection takes the next one. Touches
-//! no socket itself: a function that it is given makes a connection (`connection`), and the protocols reach it through a
+//! One load on one engine thread: which requests are due, which wait, and which connection takes the next one. A lane
+//! touches no socket itself: a function that it receives makes connections (`connect`), and the protocols use it through a
 //! `handle`.
 //!
-//! Requests that are due and find no idle connection wait in one queue, in order. Whatever becomes free first, an
-//! answered connection or a new one, takes the request that waits longest. New connections are opened a few at a time,
-//! because one connection per waiting request makes a service (and the engine) that is late for a moment collapse.
+//! Requests that are due and find no idle connection wait in one queue, in order. The first connection that is free,
+//! whether idle again or new, takes the request that has waited longest. Only a few new connections are opened at a time:
+//! with one connection per waiting request, a service (or the engine) that is late for a moment would collapse.
 
 mod outcome;
 
@@ -18,69 +18,72 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::connection::{Connection, Ended, Gauges};
 use super::control::Control;
 use super::failure::Failed;
 use super::job::Job;
 use super::names::Names;
 use super::pacing::Starter;
-use super::record::{Ledger, News, Reached, place_of};
-use super::slot::{Ended, Gauges, Slot};
+use super::record::{AddressUse, Batch, Ledger, segment_key};
 use super::target::Target;
-use shakedown_observe::{Failure, Known, Marks};
+use shakedown_observe::{Failure, Marks, MarksSnapshot};
 
-/// So many connections may be in the making at once, per load and thread. One that takes longer than
-/// [`super::connection::YOUNG`] is waiting for the network, costs nothing, and no longer counts. Few, because an engine that
-/// is late for a moment would otherwise answer with hundreds of connections, which make it later still.
+/// The most connections in the making at the same time, per load and thread. A connection that takes longer than
+/// [`super::connect::YOUNG`] is waiting for the network, costs nothing, and no longer counts. The limit is low, because an
+/// engine that is late for a moment would otherwise open hundreds of connections, which make it later still.
 const MAX_YOUNG: usize = 4;
 
-/// An open loop may have a connection more than it ever had so often, and so many at once. No less often: a service whose
-/// answers begin to take 2 s cannot be told from one that stands still until 2 s have passed, and what waits here meanwhile would
-/// be counted as its slowness. The price is that a server that stood still finds a connection to accept for each request.
+/// How often an open loop may exceed its previous maximum of connections by one, and how many it may save up. A lower rate
+/// would distort the measurement: until 2 s have passed, a service that begins to take 2 s per answer looks like one that
+/// hangs, and the time that requests wait here would count as the service's latency. The price: a server that hung finds
+/// one connection to accept per request.
 const GROWTH_NS: u64 = 1_000_000;
 const GROWTH_AT_ONCE: u64 = 32;
 
-/// When the pacer is late by this much, the engine has too little of the processor. Then requests wait for the engine,
-/// not for the service, and more connections would only cost more: for a moment there are none.
+/// When the pacer is this late, the engine lacks processor time. Requests then wait for the engine, not for the service,
+/// and more connections would make it worse: no connection is opened for a moment.
 const BUSY_NS: u64 = 1_000_000;
 const BUSY_PAUSE_NS: u64 = 5_000_000;
 
-/// How long no new connection is tried after the process ran out of file descriptors or ports.
+/// The pause before the next connection attempt after the process ran out of file descriptors or ports.
 const NO_FILES_NS: u64 = 50_000_000;
 
-/// A request may wait so long for others to go with it: each wake-up costs more than a request. Up to 6,000 a second none
-/// waits; at 20,000 it saves a third of the processor time, and nobody sees a seventh of a millisecond.
-const GATHER_NS: u64 = 160_000;
+/// How long a request may wait to be sent together with others, because a wake-up costs more than a request. At up to 6,000
+/// requests per second none waits. At 20,000 it saves a third of the processor time, at the cost of a seventh of a
+/// millisecond.
+const COALESCE_NS: u64 = 160_000;
 
-/// A connection is kept to each of so many addresses of a service, per load and thread; beyond it they are drawn by chance.
+/// The lane keeps a connection to each address of a service with up to this many addresses, per load and thread. Beyond
+/// that it draws addresses at random.
 const MOST_SPREAD: usize = 64;
 const SPREAD_PAUSE_NS: u64 = 1_000_000_000;
 
-/// Up to so many connections and streams they are counted by address when another is made.
-const FEW_SLOTS: usize = 256;
+/// Up to this many connections and streams, the lane counts those of each address when it makes another connection.
+const FEW_CONNECTIONS: usize = 256;
 
-/// So many bytes are read at once.
+/// The size of the read buffer, in bytes.
 const BUFFER: usize = 64 << 10;
 
-/// So many requests that ended are counted at once.
+/// The number of ended requests that are counted together.
 const BATCH: usize = 1024;
 
-/// Starts to make a connection for a slot, and returns at once.
-pub(super) type Opens = fn(Rc<Lane>, Rc<Slot>);
+/// Starts to make a connection, and returns at once.
+pub(super) type Opens = fn(Rc<Lane>, Rc<Connection>);
 
-/// What a lane needs to begin.
+/// The input of a new lane.
 #[derive(Debug)]
 pub(super) struct LaneStart {
     pub(super) target: Arc<Target>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) gauges: Arc<Gauges>,
     pub(super) marks: Arc<Marks>,
-    /// Which of the load's lanes this is.
+    /// The index of the lane among those of this engine's load.
     pub(super) part: usize,
-    /// Which part of the whole load it sends, of how many.
+    /// The share of the whole load that the lane sends: its index and the number of shares.
     pub(super) of_all: (usize, usize),
-    /// How many requests it may have under way at once.
+    /// The limit of requests under way.
     pub(super) limit: usize,
-    /// What starts its requests.
+    /// Starts the requests.
     pub(super) starter: Starter,
     pub(super) zero: Instant,
 }
@@ -93,80 +96,81 @@ pub(super) struct Lane {
     gauges: Arc<Gauges>,
     marks: Arc<Marks>,
     part: usize,
-    /// How many lanes there are of the whole load, on all machines.
+    /// The number of lanes of the whole load, on all machines.
     lanes: usize,
     limit: usize,
     is_open: bool,
     zero: Instant,
     timeout_ns: u64,
-    /// How long a request is listened to: its timeout, or longer where somebody asks what never ends.
-    patience_ns: u64,
-    state: RefCell<State>,
+    /// The observation timeout: the request's timeout, or longer if an expectation counts requests that never end.
+    observation_timeout_ns: u64,
+    state: RefCell<LaneState>,
     control: Arc<Control>,
     opens: Opens,
-    /// What the connection that was begun last waits for, in words.
+    /// What the latest connection attempt waits for, in words.
     pub(super) making: Cell<&'static str>,
-    /// How many addresses the service has, as far as is known.
+    /// The number of addresses of the service, as far as known.
     pub(super) spread: Cell<usize>,
     pub(super) names: RefCell<Names>,
-    /// Where connections read to, one after the other.
+    /// The read buffer, shared by the connections.
     pub(super) buffer: RefCell<Box<[u8]>>,
 }
 
-/// Where a request is counted: the beginning of its stretch, and the phase of the fault that struck while it was in flight.
-type Place = (u64, Option<usize>);
+/// The segment in which a request is counted: its beginning, and the phase of the fault that struck while the request was
+/// in flight.
+type SegmentKey = (u64, Option<usize>);
 
 #[derive(Debug)]
-struct State {
+struct LaneState {
     starter: Starter,
-    /// The marks that it follows, and the strikes.
-    known: Known,
-    /// The number of the next request: the lanes' requests take turns, as those of their schedules do.
+    /// The marks and strikes that the lane follows.
+    known: MarksSnapshot,
+    /// The number of the next request. The lanes take turns, as their schedules do.
     next_number: u64,
-    /// Due and not yet with a connection, in order of being due.
+    /// Requests that are due and have no connection yet, in order of their due moments.
     waiting: VecDeque<Job>,
-    /// Issued and not ended.
+    /// The number of requests that were issued and have not ended.
     open: usize,
-    slots: Vec<Rc<Slot>>,
-    idle: Vec<Rc<Slot>>,
-    /// Connections that are being made for those that wait, and all that count against [`MAX_YOUNG`].
+    connections: Vec<Rc<Connection>>,
+    idle: Vec<Rc<Connection>>,
+    /// Connections being made for waiting requests, and all that count against [`MAX_YOUNG`].
     connecting: usize,
     young: usize,
     no_files_until_ns: u64,
-    /// The most connections that there were at once, and when that many may be one more if none is saved up.
-    most_slots: usize,
+    /// The maximum number of connections so far, and when it may grow by one if no growth is saved up.
+    max_connections: usize,
     may_grow_ns: u64,
     next_address: usize,
     stop_ns: u64,
-    /// How many requests were issued, and what became of them since the last count.
+    /// The number of issued requests, and the outcomes since the last flush.
     issued: u64,
-    news: News,
-    /// The kinds of failures of which there is a sample, with the places where they are counted.
-    sampled: HashSet<(Place, Failure)>,
-    /// How many connections there are, however many streams each has.
-    connections: usize,
-    /// The addresses of a followed service when they were looked at last.
+    batch: Batch,
+    /// The failures that have a sample, with their segments.
+    sampled: HashSet<(SegmentKey, Failure)>,
+    /// The number of TCP connections, regardless of their streams.
+    tcp_connections: usize,
+    /// The addresses of a followed service at the last check.
     followed: Arc<[SocketAddr]>,
-    /// From when on a connection may be made only because an address has none.
+    /// From when the lane may open a connection only because an address has none.
     may_spread_ns: u64,
-    /// How many addresses came that have no connection yet.
-    owed: usize,
+    /// The number of new addresses that have no connection yet.
+    unconnected: usize,
 }
 
-impl State {
-    /// True when another connection would be one more than there ever were in an open loop. Replacing those that a
-    /// server closes is not limited, and a closed loop has as many as it has workers.
+impl LaneState {
+    /// True when another connection would exceed the previous maximum of an open loop. Replacing connections that a server
+    /// closes is not limited, and a closed loop has as many connections as workers.
     fn is_growing(&self) -> bool {
-        self.starter.is_open() && self.slots.len() >= self.most_slots
+        self.starter.is_open() && self.connections.len() >= self.max_connections
     }
 
-    /// Where a failure is counted, if there is none of this kind yet.
-    fn unseen(&self, due_ns: u64, end_ns: u64, kind: Failure) -> Option<Place> {
-        let place = place_of(&self.known.marks, &self.known.strikes, due_ns, end_ns);
+    /// The segment of a failure, if there is no sample of its kind yet.
+    fn unseen(&self, due_ns: u64, end_ns: u64, kind: Failure) -> Option<SegmentKey> {
+        let place = segment_key(&self.known.marks, &self.known.strikes, due_ns, end_ns);
         (!self.sampled.contains(&(place, kind))).then_some(place)
     }
 
-    /// From when on another connection may be opened.
+    /// When another connection may be opened.
     fn may_open_ns(&self) -> u64 {
         let may_grow_ns = self.may_grow_ns.saturating_sub(GROWTH_AT_ONCE * GROWTH_NS);
         if self.is_growing() { self.no_files_until_ns.max(may_grow_ns) } else { self.no_files_until_ns }
@@ -186,31 +190,31 @@ impl Lane {
             is_open: start.starter.is_open(),
             zero: start.zero,
             timeout_ns,
-            patience_ns: nanoseconds(start.target.timeout.mul_f64(start.target.linger)),
-            state: RefCell::new(State {
+            observation_timeout_ns: nanoseconds(start.target.timeout.mul_f64(start.target.observed_timeouts)),
+            state: RefCell::new(LaneState {
                 starter: start.starter,
-                // None of theirs: the first tick takes them up, whatever they are.
-                known: Known { version: u64::MAX, ..Known::default() },
+                // A version that never occurs, so that the first tick reads the marks.
+                known: MarksSnapshot { version: u64::MAX, ..MarksSnapshot::default() },
                 next_number: start.of_all.0 as u64,
                 waiting: VecDeque::new(),
                 open: 0,
-                slots: Vec::new(),
+                connections: Vec::new(),
                 idle: Vec::new(),
                 connecting: 0,
                 young: 0,
                 no_files_until_ns: 0,
-                most_slots: 0,
+                max_connections: 0,
                 may_grow_ns: 0,
-                // The threads begin with different addresses.
+                // The threads start with different addresses.
                 next_address: start.part,
                 stop_ns: u64::MAX,
                 issued: 0,
-                news: News::default(),
+                batch: Batch::default(),
                 sampled: HashSet::new(),
-                connections: 0,
+                tcp_connections: 0,
                 followed: start.target.addresses.now(),
                 may_spread_ns: 0,
-                owed: 0,
+                unconnected: 0,
             }),
             control,
             opens,
@@ -229,24 +233,24 @@ impl Lane {
 
     /// When a request is given up.
     pub(super) fn deadline(&self, job: &Job) -> Instant {
-        self.zero + Duration::from_nanos(job.due_ns.saturating_add(self.patience_ns))
+        self.zero + Duration::from_nanos(job.due_ns.saturating_add(self.observation_timeout_ns))
     }
 
-    /// Requests that are due from `stop_ns` on are not issued.
+    /// Stops issuing: requests that are due from `stop_ns` on are not sent.
     pub(super) fn stop(&self, stop_ns: u64) {
         let mut state = self.state.borrow_mut();
         state.stop_ns = state.stop_ns.min(stop_ns);
     }
 
-    /// What the pacer does at each tick: issues what is due, gives up what waited too long, and hands out the rest.
-    /// `lag_ns` says how much later it comes than it wanted to.
+    /// One tick of the pacer: issues requests that are due, gives up those that waited too long, and assigns the rest to
+    /// connections. `lag_ns` is the delay of the tick.
     pub(super) fn tick(self: &Rc<Self>, now_ns: u64, lag_ns: u64) {
         let mut state = self.state.borrow_mut();
-        if lag_ns >= BUSY_NS && state.most_slots as u64 >= GROWTH_AT_ONCE {
+        if lag_ns >= BUSY_NS && state.max_connections as u64 >= GROWTH_AT_ONCE {
             state.may_grow_ns = state.may_grow_ns.max(now_ns + BUSY_PAUSE_NS + GROWTH_AT_ONCE * GROWTH_NS);
         }
-        // After the look at the clock: all marks up to that moment are known.
-        if let Some(known) = self.marks.unless(state.known.version) {
+        // The clock was read before the marks, so all marks up to that moment are known.
+        if let Some(known) = self.marks.newer_than(state.known.version) {
             state.stop_ns = known.end_ns.unwrap_or(u64::MAX).min(state.stop_ns);
             state.starter.follow(&known.marks, now_ns);
             state.known = known;
@@ -266,37 +270,37 @@ impl Lane {
         }
         drop(state);
         self.pump();
-        // Those that an idle connection took are as late as it sends them. The others wait for a connection, which is
-        // the service's time, so the engine's delay ends here.
+        // A request that an idle connection took is late until it is sent. The others wait for a connection, which is the
+        // service's time, so the engine's delay ends here.
         let mut state = self.state.borrow_mut();
         for job in state.waiting.iter_mut().rev().take(issued) {
             job.end_lateness(now_ns);
         }
     }
 
-    /// When the pacer must come again, in nanoseconds since the load's start.
+    /// The time of the next tick, in nanoseconds since the load's start.
     pub(super) fn next_tick_ns(&self) -> u64 {
         let state = self.state.borrow();
         let is_due = state.starter.next_ns().is_some_and(|due| due < state.stop_ns);
-        let due = state.starter.release_ns(GATHER_NS).filter(|_| is_due);
+        let due = state.starter.release_ns(COALESCE_NS).filter(|_| is_due);
         let over = state.waiting.front().map(|job| job.due_ns.saturating_add(self.timeout_ns));
-        let wants_more = self.lacks_connections(&state) && state.slots.len() < self.limit;
+        let wants_more = self.lacks_connections(&state) && state.connections.len() < self.limit;
         let open = (wants_more && state.young < MAX_YOUNG).then(|| state.may_open_ns());
         [due, over, open].into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 
-    /// True when all requests that were issued have ended.
+    /// True when all issued requests have ended.
     pub(super) fn is_drained(&self) -> bool {
         self.state.borrow().open == 0
     }
 
-    /// Gives up everything that is under way.
+    /// Gives up all requests under way.
     pub(super) fn halt(&self, now_ns: u64) {
         let mut state = self.state.borrow_mut();
         state.stop_ns = state.stop_ns.min(now_ns);
-        let slots = std::mem::take(&mut state.slots);
-        for slot in &slots {
-            if let Some(mut ended) = slot.take() {
+        let connections = std::mem::take(&mut state.connections);
+        for connection in &connections {
+            if let Some(mut ended) = connection.take() {
                 ended.job.end_lateness(now_ns);
                 ended.is_stuck = true;
                 self.end(&mut state, ended, Some(Failure::Unfinished), now_ns);
@@ -309,22 +313,26 @@ impl Lane {
         state.idle.clear();
     }
 
-    /// Counts the requests that ended, and shows since when there are others.
+    /// Counts the requests that ended, and publishes the due moment of the oldest that has not.
     pub(super) fn flush(&self, now_ns: u64) {
         let mut state = self.state.borrow_mut();
-        let due = state.slots.iter().filter_map(|slot| slot.job()).chain(state.waiting.iter().take(1).copied());
+        let due = state
+            .connections
+            .iter()
+            .filter_map(|connection| connection.job())
+            .chain(state.waiting.iter().take(1).copied());
         let oldest_ns = due.map(|job| job.due_ns).min();
         let next_ns = state.starter.next_ns();
         self.gauges.show_answered(self.part, [oldest_ns, next_ns].into_iter().flatten().fold(now_ns, u64::min));
-        let State { news, issued, .. } = &mut *state;
-        self.ledger.take(news, *issued, now_ns);
+        let LaneState { batch, issued, .. } = &mut *state;
+        self.ledger.take(batch, *issued, now_ns);
     }
 
     fn is_over(&self, job: &Job, now_ns: u64) -> bool {
         now_ns >= job.due_ns.saturating_add(self.timeout_ns)
     }
 
-    fn issue(&self, state: &mut State, due_ns: u64) {
+    fn issue(&self, state: &mut LaneState, due_ns: u64) {
         state.open += 1;
         state.issued += 1;
         self.show(state);
@@ -336,30 +344,30 @@ impl Lane {
         state.waiting.push_back(job);
     }
 
-    fn show(&self, state: &State) {
-        // Those beyond the limit wait here; they are not under way.
+    fn show(&self, state: &LaneState) {
+        // Requests beyond the limit wait here and are not under way.
         self.gauges.show(self.part, state.open.min(self.limit));
     }
 
-    /// Gives waiting requests to idle connections, the one used last first, and opens new ones while some still wait.
+    /// Assigns waiting requests to idle connections, and opens new connections if some still wait.
     fn pump(self: &Rc<Self>) {
         let mut state = self.state.borrow_mut();
         let now_ns = self.now_ns();
         while self.lacks_addresses(&state) && now_ns >= state.may_open_ns().max(state.may_spread_ns) {
-            state.owed = state.owed.saturating_sub(1);
+            state.unconnected = state.unconnected.saturating_sub(1);
             self.open(&mut state, None);
         }
         while let Some(job) = state.waiting.front() {
-            let Some(slot) = self.pick(job.number, &mut state.idle) else { break };
+            let Some(connection) = self.pick(job.number, &mut state.idle) else { break };
             if let Some(job) = state.waiting.pop_front() {
-                slot.give(job);
+                connection.give(job);
             }
         }
         if !self.lacks_connections(&state) {
             return;
         }
         while self.lacks_connections(&state)
-            && state.slots.len() < self.limit
+            && state.connections.len() < self.limit
             && state.young < MAX_YOUNG
             && now_ns >= state.may_open_ns()
         {
@@ -370,13 +378,13 @@ impl Lane {
         }
     }
 
-    /// An idle connection: the one used last, so that others may end; one by chance where the service has several addresses,
-    /// so that each has its share of the requests, as it has of the users.
-    fn pick(&self, number: u64, idle: &mut Vec<Rc<Slot>>) -> Option<Rc<Slot>> {
+    /// Picks an idle connection: the one used last, so that others may close. If the service has several addresses, picks
+    /// one at random, so that requests are spread over them as those of independent users are.
+    fn pick(&self, number: u64, idle: &mut Vec<Rc<Connection>>) -> Option<Rc<Connection>> {
         if self.spread.get() < 2 || idle.len() < 2 {
             return idle.pop();
         }
-        // The finalizer of SplitMix64: neighbours have nothing in common.
+        // The finalizer of SplitMix64: it decorrelates neighbouring numbers.
         let mut mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -384,102 +392,104 @@ impl Lane {
         Some(idle.swap_remove(at as usize))
     }
 
-    /// True when a request waits and fewer connections are kept than the service has addresses: each is to have one.
-    fn lacks_addresses(&self, state: &State) -> bool {
+    /// True when a request waits and there are fewer connections than addresses. Each address should have one.
+    fn lacks_addresses(&self, state: &LaneState) -> bool {
         !self.target.fresh
             && self.spread.get() > 1
             && !state.waiting.is_empty()
-            && (state.owed > 0 || state.connections < self.spread.get().min(MOST_SPREAD))
-            && state.slots.len() < self.limit
+            && (state.unconnected > 0 || state.tcp_connections < self.spread.get().min(MOST_SPREAD))
+            && state.connections.len() < self.limit
             && state.young < MAX_YOUNG
     }
 
-    /// Takes up the addresses of a followed service: connections to those that are gone end with the request that they
-    /// have.
-    fn follow(&self, state: &mut State) {
+    /// Follows the addresses of a service. A connection to a removed address closes after its current request.
+    fn follow(&self, state: &mut LaneState) {
         let now = self.target.addresses.now();
         if Arc::ptr_eq(&now, &state.followed) {
             return;
         }
-        let is_gone = |slot: &Slot| slot.address.get().is_some_and(|(address, _)| !now.contains(&address));
-        state.slots.iter().filter(|slot| is_gone(slot)).for_each(|slot| slot.retire());
-        state.idle.retain(|slot| !slot.is_retired.get());
+        let is_gone =
+            |connection: &Connection| connection.address.get().is_some_and(|(address, _)| !now.contains(&address));
+        state.connections.iter().filter(|connection| is_gone(connection)).for_each(|connection| connection.retire());
+        state.idle.retain(|connection| !connection.is_retired.get());
         self.spread.set(now.len());
-        let has_none =
-            |it: &&SocketAddr| !state.slots.iter().any(|slot| slot.address.get().is_some_and(|at| at.0 == **it));
-        state.owed = now.iter().filter(has_none).count().min(MOST_SPREAD);
+        let has_none = |it: &&SocketAddr| {
+            !state.connections.iter().any(|connection| connection.address.get().is_some_and(|at| at.0 == **it))
+        };
+        state.unconnected = now.iter().filter(has_none).count().min(MOST_SPREAD);
         state.followed = now;
     }
 
-    /// The address that a connection is made to: the one with the fewest, from that of its turn on. Where there are many
-    /// connections turns are as even.
-    pub(super) fn choose(&self, slot: &Slot, addresses: &[SocketAddr], turn: usize) -> SocketAddr {
+    /// The address for a new connection: the one with the fewest connections, starting at `turn`. With many connections,
+    /// taking turns is as even.
+    pub(super) fn choose(&self, connection: &Connection, addresses: &[SocketAddr], turn: usize) -> SocketAddr {
         let state = self.state.borrow();
         let first = turn % addresses.len();
         let mut chosen = addresses[first];
-        if !self.target.fresh && state.slots.len() <= FEW_SLOTS {
+        if !self.target.fresh && state.connections.len() <= FEW_CONNECTIONS {
             let count = |address: &SocketAddr| {
-                let others = state.slots.iter().filter(|it| !std::ptr::eq(&***it, slot) && it.is_connection);
+                let others = state.connections.iter().filter(|it| !std::ptr::eq(&***it, connection) && it.is_tcp);
                 others.filter(|it| it.address.get().is_some_and(|(at, _)| at == *address)).count()
             };
             let in_turn = addresses[first..].iter().chain(&addresses[..first]);
             chosen = in_turn.min_by_key(|address| count(address)).copied().unwrap_or(chosen);
         }
-        // From now on, so that the next one that is made meanwhile goes elsewhere. It is counted once it is made.
-        slot.address.set(Some((chosen, usize::MAX)));
+        // Set now, so that a connection made meanwhile picks another address. It is counted once it is made.
+        connection.address.set(Some((chosen, usize::MAX)));
         chosen
     }
 
-    /// A connection was made to an address.
-    pub(super) fn reached(&self, slot: &Slot, address: SocketAddr) {
-        let reached = &mut self.state.borrow_mut().news.reached;
+    /// Counts a new connection to an address.
+    pub(super) fn reached(&self, connection: &Connection, address: SocketAddr) {
+        let reached = &mut self.state.borrow_mut().batch.reached;
         let place = reached.iter().position(|it| it.address == address).unwrap_or_else(|| {
-            reached.push(Reached::new(address));
+            reached.push(AddressUse::new(address));
             reached.len() - 1
         });
         reached[place].connections += 1;
-        slot.address.set(Some((address, place)));
+        connection.address.set(Some((address, place)));
     }
 
-    /// True when more requests wait than the connections in the making will take.
-    fn lacks_connections(&self, state: &State) -> bool {
+    /// True when more requests wait than the connections in the making can take.
+    fn lacks_connections(&self, state: &LaneState) -> bool {
         state.connecting.saturating_mul(self.target.per_connection()) < state.waiting.len()
     }
 
-    fn open(self: &Rc<Self>, state: &mut State, job: Option<Job>) {
-        let slot = Rc::new(Slot::new(job, state.slots.len()));
-        state.slots.push(Rc::clone(&slot));
-        state.most_slots = state.most_slots.max(state.slots.len());
-        state.connections += 1;
+    fn open(self: &Rc<Self>, state: &mut LaneState, job: Option<Job>) {
+        let connection = Rc::new(Connection::new(job, state.connections.len()));
+        state.connections.push(Rc::clone(&connection));
+        state.max_connections = state.max_connections.max(state.connections.len());
+        state.tcp_connections += 1;
         state.connecting += usize::from(job.is_none());
         state.young += 1;
-        (self.opens)(Rc::clone(self), slot);
+        (self.opens)(Rc::clone(self), connection);
     }
 
-    /// A connection in the making takes longer: another may be tried meanwhile.
+    /// A connection in the making is slow, so that another may be tried.
     pub(super) fn connecting_is_slow(self: &Rc<Self>) {
         self.state.borrow_mut().young -= 1;
         self.pump();
     }
 
     /// A connection is no longer in the making.
-    pub(super) fn connected(&self, slot: &Slot, was_young: bool) {
+    pub(super) fn connected(&self, connection: &Connection, was_young: bool) {
         let mut state = self.state.borrow_mut();
-        state.connecting -= usize::from(slot.job().is_none());
+        state.connecting -= usize::from(connection.job().is_none());
         state.young -= usize::from(was_young);
     }
 
-    /// A connection could not be made. The request that waits longest fails with it: it was opened for its sake.
-    /// Without a `failure` nobody does.
-    pub(super) fn connect_failed(self: &Rc<Self>, slot: &Slot, was_young: bool, failed: Option<Failed>) {
-        self.connected(slot, was_young);
+    /// A connection attempt failed. The request that has waited longest fails with it, because the connection was opened
+    /// for it. Without a `failure` no request fails.
+    pub(super) fn connect_failed(self: &Rc<Self>, connection: &Connection, was_young: bool, failed: Option<Failed>) {
+        self.connected(connection, was_young);
         let now_ns = self.now_ns();
         let mut state = self.state.borrow_mut();
-        // Unless the others in the making are enough for all that wait: an answered connection took it instead.
+        // If the other connections in the making suffice for all waiting requests, an idle connection took this one's
+        // request.
         let is_needed = failed.is_some() && self.lacks_connections(&state);
-        // An address that is down is not asked again for every request.
+        // Do not retry an unreachable address for every request.
         state.may_spread_ns = now_ns + SPREAD_PAUSE_NS;
-        let job = slot.job.take().or_else(|| if is_needed { state.waiting.pop_front() } else { None });
+        let job = connection.job.take().or_else(|| if is_needed { state.waiting.pop_front() } else { None });
         if let Some(mut job) = job {
             job.end_lateness(now_ns);
             let failed = failed.unwrap_or_else(|| self.no_connection());
@@ -487,52 +497,52 @@ impl Lane {
             self.end(&mut state, Ended::unsent(job), Some(failed.kind), now_ns);
         }
         drop(state);
-        self.closed(slot);
+        self.closed(connection);
     }
 
-    /// No connection could be made because the process has no file descriptor left. That is no fault of the service:
-    /// requests wait for a connection as they do at the limit.
-    pub(super) fn out_of_files(self: &Rc<Self>, slot: &Slot, was_young: bool) {
-        self.connected(slot, was_young);
+    /// The process has no file descriptor left for a connection. That is not a failure of the service: requests wait for a
+    /// connection as they do at the limit.
+    pub(super) fn out_of_files(self: &Rc<Self>, connection: &Connection, was_young: bool) {
+        self.connected(connection, was_young);
         let mut state = self.state.borrow_mut();
         state.no_files_until_ns = self.now_ns() + NO_FILES_NS;
-        if let Some(job) = slot.job.take() {
+        if let Some(job) = connection.job.take() {
             state.waiting.push_front(job);
         }
         drop(state);
-        self.closed(slot);
+        self.closed(connection);
     }
 
-    /// The address for the next connection, of several in turn.
+    /// A counter that rotates the address of each new connection.
     pub(super) fn turn(&self) -> usize {
         let mut state = self.state.borrow_mut();
         state.next_address = state.next_address.wrapping_add(1);
         state.next_address
     }
 
-    /// Another stream on a connection that is there, as long as there may be more under way at once.
-    pub(super) fn add_stream(&self, first: &Slot) -> Option<Rc<Slot>> {
+    /// Adds a stream to a connection, unless the limit of requests under way is reached.
+    pub(super) fn add_stream(&self, first: &Connection) -> Option<Rc<Connection>> {
         let mut state = self.state.borrow_mut();
-        (state.slots.len() < self.limit).then(|| {
-            let slot = Rc::new(Slot::stream_of(first, state.slots.len()));
-            state.slots.push(Rc::clone(&slot));
-            state.most_slots = state.most_slots.max(state.slots.len());
-            slot
+        (state.connections.len() < self.limit).then(|| {
+            let connection = Rc::new(Connection::stream_of(first, state.connections.len()));
+            state.connections.push(Rc::clone(&connection));
+            state.max_connections = state.max_connections.max(state.connections.len());
+            connection
         })
     }
 
-    /// The connection is free: it takes the request that waits longest, or becomes idle. False when it is to be closed
-    /// instead: it was made for one request, and none waits.
-    pub(super) fn free(self: &Rc<Self>, slot: &Rc<Slot>) -> bool {
-        if slot.is_retired.get() {
+    /// The connection is free: it takes the request that has waited longest, or becomes idle. Returns false if it must be
+    /// closed instead, because it was made for one request and none waits.
+    pub(super) fn free(self: &Rc<Self>, connection: &Rc<Connection>) -> bool {
+        if connection.is_retired.get() {
             return false;
         }
         let mut state = self.state.borrow_mut();
         match state.waiting.pop_front() {
-            Some(job) => slot.give(job),
+            Some(job) => connection.give(job),
             None if self.target.fresh => return false,
             None => {
-                state.idle.push(Rc::clone(slot));
+                state.idle.push(Rc::clone(connection));
                 return true;
             }
         }
@@ -541,32 +551,32 @@ impl Lane {
         true
     }
 
-    /// The connection was dead before a byte of the request was written: the server had closed it while it was idle,
-    /// which is no failure of the service. The request goes out once more, on a new connection.
-    pub(super) fn resend(self: &Rc<Self>, slot: &Slot) {
-        let Some(job) = slot.job.get() else { return };
+    /// The connection was dead before a byte of the request was written: the server closed it while it was idle, which is
+    /// not a failure of the service. The request is sent again on a new connection.
+    pub(super) fn resend(self: &Rc<Self>, connection: &Connection) {
+        let Some(job) = connection.job.get() else { return };
         if job.resent {
-            let cause = "the server closed two connections in turn before the request was written";
-            _ = self.answered(slot, Some(Failed::new(Failure::Reset, cause)));
+            let cause = "the server closed two connections in a row before the request was written";
+            _ = self.answered(connection, Some(Failed::new(Failure::Reset, cause)));
             return;
         }
-        slot.job.set(None);
+        connection.job.set(None);
         self.gauges.resent.fetch_add(1, Ordering::Relaxed);
         self.open(&mut self.state.borrow_mut(), Some(Job { resent: true, ..job }));
     }
 
-    /// The connection is gone.
-    pub(super) fn closed(self: &Rc<Self>, slot: &Slot) {
-        _ = self.answered(slot, Some(Failed::new(Failure::Reset, "the connection ended")));
+    /// The connection is closed.
+    pub(super) fn closed(self: &Rc<Self>, connection: &Connection) {
+        _ = self.answered(connection, Some(Failed::new(Failure::Reset, "the connection ended")));
         let mut state = self.state.borrow_mut();
-        if let Some(at) = state.idle.iter().position(|idle| std::ptr::eq(&**idle, slot)) {
+        if let Some(at) = state.idle.iter().position(|idle| std::ptr::eq(&**idle, connection)) {
             state.idle.swap_remove(at);
         }
-        let at = slot.index.get();
-        if state.slots.get(at).is_some_and(|known| std::ptr::eq(&**known, slot)) {
-            state.slots.swap_remove(at);
-            state.connections -= usize::from(slot.is_connection);
-            if let Some(moved) = state.slots.get(at) {
+        let at = connection.index.get();
+        if state.connections.get(at).is_some_and(|known| std::ptr::eq(&**known, connection)) {
+            state.connections.swap_remove(at);
+            state.tcp_connections -= usize::from(connection.is_tcp);
+            if let Some(moved) = state.connections.get(at) {
                 moved.index.set(at);
             }
         }

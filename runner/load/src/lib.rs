@@ -1,18 +1,20 @@
-//! Load: streams of requests on a schedule, and what came back.
+//! The load engine: sends streams of requests on a schedule and records the answers.
 //!
-//! What belongs here: the engine that sends, its clock, the protocols (`http`, `openai`), and counting each request
-//! into the cell in which it was due. What does not: where a service is (`cluster` resolves it to an address), when
-//! phases begin (the timeline marks it), and whether an answer was good enough (`judge`).
+//! This crate contains the engine, its clock, the protocols (`http`, `openai`), and the counting of each request in the
+//! cell in which it was due. It does not resolve services (`cluster` does), set the phases (the timeline marks them), or
+//! judge answers against expectations (`judge` does).
 
 mod addresses;
 mod answer;
 mod clock;
 mod compiled;
+mod connect;
 mod connection;
 mod control;
 mod deadline;
 mod dice;
 mod engine;
+mod excerpt;
 mod exchange;
 mod expects;
 mod failure;
@@ -35,9 +37,7 @@ mod record;
 mod request;
 mod scan;
 mod schedule;
-mod seen;
 mod shard;
-mod slot;
 mod sse;
 mod target;
 #[cfg(test)]
@@ -56,7 +56,7 @@ pub use compiled::CompiledLoad;
 pub use engine::Engine;
 pub use planned::{Endpoint, LoadError, PlannedLoad};
 
-/// Numbers for the live display: what happened since the last call.
+/// Numbers for the live display: the requests that ended since the last call.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Live {
     /// The load's name.
@@ -65,20 +65,20 @@ pub struct Live {
     pub ended: u64,
     /// Those of them that succeeded.
     pub succeeded: u64,
-    /// Half of their latencies are at most this, ms.
+    /// Their median latency, in milliseconds.
     pub p50_ms: Option<f64>,
-    /// 95 % of their latencies are at most this, ms.
+    /// The 95th percentile of their latency, in milliseconds.
     pub p95_ms: Option<f64>,
-    /// 99 % of their latencies are at most this, ms.
+    /// The 99th percentile of their latency, in milliseconds.
     pub p99_ms: Option<f64>,
-    /// Their latencies, in microseconds, for those who look at longer stretches.
+    /// Their latency histogram, in microseconds, so that several calls can be added.
     pub latency: Histogram,
     /// Requests under way now.
     pub in_flight: u64,
 }
 
 impl Live {
-    /// Adds what happened after this, so that both are one stretch.
+    /// Appends the numbers of the next call.
     pub fn add(&mut self, later: &Self) {
         self.ended += later.ended;
         self.succeeded += later.succeeded;
@@ -92,23 +92,23 @@ impl Live {
 /// Sends all loads of one scenario.
 #[async_trait]
 pub trait LoadDriver: Send {
-    /// Starts all loads; requests are due from `zero` on, by the pace of the phase that the marks say. Returns once the
-    /// engine is ready to send. A mark begins now or later, never in the past.
+    /// Starts all loads. Requests are due from `zero` on, at the pace of the current phase in `marks`. Returns once the
+    /// engine is ready to send. A mark must begin now or later, never in the past.
     async fn start(&mut self, zero: Instant, marks: Arc<Marks>) -> Result<(), LoadError>;
 
-    /// What happened since the last call, one entry per load.
+    /// The requests that ended since the last call, one entry per load.
     fn live(&mut self) -> Vec<Live>;
 
-    /// What ended so far, while the load goes on; requests that are under way are missing. One entry per load.
+    /// The requests that ended so far, while the load continues. Requests under way are missing. One entry per load.
     fn so_far(&mut self) -> Vec<LoadObservations> {
         Vec::new()
     }
 
-    /// Nanoseconds since the start, up to a moment ago: every request that was due before has ended.
+    /// A recent moment, in nanoseconds since the start. Every request that was due before it has ended.
     fn answered_ns(&self) -> u64;
 
-    /// Starts no more requests from now on, waits at most `grace` for those under way (never longer than their own
-    /// timeouts), counts the rest as unfinished, and hands over everything that was seen. `end_ns` of the last segment
-    /// is when this was called.
+    /// Sends no more requests, waits at most `grace` for those under way (never longer than their own
+    /// timeouts), counts the rest as unfinished, and returns all observations. `end_ns` of the last segment
+    /// is the moment of the call.
     async fn finish(&mut self, grace: Duration) -> Result<Vec<LoadObservations>, LoadError>;
 }

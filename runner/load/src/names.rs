@@ -1,5 +1,5 @@
-//! From a host's name to a connection: the name is looked up once for all that wait for it, and the addresses are tried as
-//! every client does, so that one that does not answer is not waited for (Happy Eyeballs, RFC 8305, sections 4 and 5).
+//! From a host name to a connection. A name is looked up once for all that wait for it. Its addresses are tried as every
+//! client does, without waiting for one that does not answer (Happy Eyeballs, RFC 8305, sections 4 and 5).
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -16,22 +16,22 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-/// How long the addresses of a name are used before it is looked up again: its answers change.
+/// How long the addresses of a name are used before the next lookup, because they may change.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// How long one address has before the next one is tried beside it.
+/// How long one address is tried alone before the next one is tried in parallel.
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 
-/// More addresses than this are not tried.
+/// The most addresses that are tried.
 const MAX_ADDRESSES: usize = 16;
 
-/// Who knows the addresses of names.
+/// The source of addresses.
 #[derive(Clone, Default)]
 pub(super) enum Resolver {
-    /// The system.
+    /// The system's resolver.
     #[default]
     System,
-    /// A test.
+    /// A test's resolver.
     #[cfg(test)]
     Test(Arc<dyn Fn() -> io::Result<Vec<SocketAddr>> + Send + Sync>),
 }
@@ -42,15 +42,15 @@ impl std::fmt::Debug for Resolver {
     }
 }
 
-/// What a look-up gave; errors are shared by all that waited for it.
+/// The result of a lookup. All that waited for it share its error.
 type Found = Result<Arc<[SocketAddr]>, Arc<io::Error>>;
 type Lookup = Shared<Pin<Box<dyn Future<Output = Found>>>>;
 
-/// The addresses of one name, as they were when it was last looked up.
+/// The addresses of one name at its last lookup.
 #[derive(Default)]
 pub(super) struct Names {
     known: Option<(Instant, Arc<[SocketAddr]>)>,
-    /// The look-up that is under way. There is never more than one, however long it takes: each takes a thread.
+    /// The lookup that is running. There is never more than one, however long it takes, because each needs a thread.
     asking: Option<Lookup>,
 }
 
@@ -66,12 +66,12 @@ impl Names {
         self.known.as_ref().filter(|(at, _)| at.elapsed() < LOOK_AGAIN).map(|(_, addresses)| Arc::clone(addresses))
     }
 
-    /// The look-up that is under way, or a new one.
+    /// The running lookup, or a new one.
     pub(super) fn look_up(&mut self, resolver: &Resolver, host: &str, port: u16) -> Lookup {
         self.asking.get_or_insert_with(|| ask(resolver.clone(), host.to_owned(), port).boxed_local().shared()).clone()
     }
 
-    /// Takes note of what a look-up gave.
+    /// Stores the result of a lookup.
     pub(super) fn learn(&mut self, found: &Found) {
         self.asking = None;
         if let Ok(addresses) = found {
@@ -95,7 +95,7 @@ async fn ask(resolver: Resolver, host: String, port: u16) -> Found {
     }
 }
 
-/// The families take turns, beginning with that of the first address: the system knows which it prefers.
+/// Alternates the address families, starting with that of the first address: the system knows which one it prefers.
 fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (mut one, mut other): (VecDeque<_>, VecDeque<_>) =
@@ -108,14 +108,14 @@ fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     turns
 }
 
-/// How many of a name's addresses are of the family that is tried first.
+/// The number of a name's addresses in the family that is tried first.
 pub(super) fn preferred(addresses: &[SocketAddr]) -> usize {
     let is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     addresses.iter().filter(|address| address.is_ipv6() == is_v6).count()
 }
 
-/// The addresses of a name as the client of this number tries them: each family begins with another of its addresses, so that
-/// the clients together are spread over all. Which family comes first stays as the system prefers it.
+/// The addresses of a name in the order in which client number `turn` tries them. Each family starts with a different
+/// address, so that the clients are spread over all of them. The system's preferred family stays first.
 pub(super) fn from(addresses: &[SocketAddr], turn: usize) -> Vec<SocketAddr> {
     let (mut v4, mut v6): (Vec<_>, Vec<_>) = addresses.iter().partition(|address| address.is_ipv4());
     let is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
@@ -126,10 +126,10 @@ pub(super) fn from(addresses: &[SocketAddr], turn: usize) -> Vec<SocketAddr> {
     in_turn(if is_v6 { [v6, v4] } else { [v4, v6] }.concat())
 }
 
-/// Connects to the first of these addresses that answers. The next one is tried when one fails, or when it takes its time.
+/// Connects to the first address that answers. The next address is tried when one fails or is slow.
 ///
 /// # Errors
-/// That of the address that failed last.
+/// The error of the address that failed last.
 pub(super) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut attempts = FuturesUnordered::new();
     let mut rest = addresses.iter();
@@ -140,8 +140,8 @@ pub(super) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
         } else if attempts.is_empty() {
             return Err(last);
         }
-        // Until one fails, or, while there are others, for a while.
-        let patience = async {
+        // Until one fails, or for a limited time if there are others.
+        let attempt_timeout = async {
             match rest.len() {
                 0 => std::future::pending().await,
                 _ => sleep(NEXT_ADDRESS).await,
@@ -152,7 +152,7 @@ pub(super) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = error,
             },
-            () = patience => {}
+            () = attempt_timeout => {}
         }
     }
 }
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn each_client_begins_with_another_address_of_the_preferred_family() {
+    fn each_client_starts_with_a_different_address_of_the_preferred_family() {
         let all = ["[::1]:1", "1.1.1.1:1", "[::2]:1", "1.1.1.2:1", "1.1.1.3:1"].map(address);
         assert_eq!(preferred(&all), 2);
         let firsts: Vec<_> = (0..3).map(|turn| from(&all, turn)[0]).collect();
@@ -184,16 +184,16 @@ mod tests {
         assert!(from(&[], 3).is_empty() && preferred(&[]) == 0);
     }
 
-    /// An address where nobody listens.
+    /// An address that refuses connections.
     async fn closed(host: &str) -> SocketAddr {
         let listener = TcpListener::bind((host, 0)).await.unwrap();
         listener.local_addr().unwrap()
     }
 
     #[tokio::test]
-    async fn an_address_that_refuses_is_passed_over_at_once() {
+    async fn skips_a_refusing_address_at_once() {
         let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        // IPv6 first, where there is any; where there is none, it fails as fast.
+        // IPv6 first if available. If not, it fails as fast.
         let v6 = match TcpListener::bind("[::1]:0").await {
             Ok(listener) => listener.local_addr().unwrap(),
             Err(_) => address("[::1]:9"),
@@ -209,8 +209,8 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn an_address_that_never_answers_is_not_waited_for() {
-        // A listener whose queue is full: the kernel drops what comes then.
+    async fn does_not_wait_for_an_address_that_never_answers() {
+        // A listener with a full queue: the kernel drops further connection attempts.
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind(address("127.0.0.1:0")).unwrap();
         let full = socket.listen(1).unwrap();
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_look_up_serves_all_that_wait_and_is_made_again_when_it_is_old() {
+    async fn one_lookup_serves_all_waiting_and_expires() {
         use std::sync::atomic::{AtomicUsize, Ordering};
         let asked = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&asked);

@@ -1,5 +1,5 @@
-//! Whether an answer is the one that the same prompt had before: with a model that answers a prompt always alike, a stream
-//! that lost or repeated tokens on its way differs from it.
+//! Compares answers with those to the same prompts in a reference phase. With a model whose answers are deterministic, a
+//! stream that lost or repeated tokens on its way differs.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -8,29 +8,29 @@ use bytes::Bytes;
 
 use super::failure::bounded;
 
-/// So many prompts are remembered.
+/// The most prompts whose answers are stored.
 const MOST_PROMPTS: usize = 10_000;
 
-/// So much of two answers that differ is shown.
+/// How many characters of two different answers are shown.
 const SHOWN: usize = 40;
 
-/// The answers of one phase, by the bodies of their requests.
+/// The reference answers of one phase, by request body.
 #[derive(Debug)]
 pub(super) struct Oracle {
-    /// The phase whose answers are the measure.
+    /// The reference phase.
     phase: usize,
-    known: Mutex<HashMap<Bytes, Known>>,
+    known: Mutex<HashMap<Bytes, Reference>>,
 }
 
-/// An answer that is the measure.
+/// A reference answer.
 #[derive(Debug)]
-struct Known {
+struct Reference {
     text: Vec<u8>,
     tokens: u64,
 }
 
 impl Clone for Oracle {
-    /// The same question, about another run.
+    /// The same reference phase without answers, for another run.
     fn clone(&self) -> Self {
         Self::new(self.phase)
     }
@@ -42,14 +42,15 @@ impl Oracle {
         Self { phase, known: Mutex::default() }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Bytes, Known>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<Bytes, Reference>> {
         self.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Compares a whole answer to a request that was due in a phase. The first in the oracle's own phase is the measure.
+    /// Compares a whole answer to a request that was due in `phase`. In the reference phase the first answer to a prompt
+    /// becomes its reference.
     ///
     /// # Errors
-    /// In words, what differs, or that there is nothing to compare with.
+    /// The difference in words, or that there is no reference.
     pub(super) fn compare(&self, body: Bytes, phase: usize, text: Vec<u8>, tokens: u64) -> Result<(), String> {
         if phase < self.phase {
             return Ok(());
@@ -59,15 +60,15 @@ impl Oracle {
         match known.get(&body) {
             Some(first) => same(&first.text, &text),
             None if phase == self.phase && has_room => {
-                known.insert(body, Known { text, tokens });
+                known.insert(body, Reference { text, tokens });
                 Ok(())
             }
-            None if has_room => Err("`same_as`: that phase has no answer to this prompt".to_owned()),
+            None if has_room => Err("`same_as`: the reference phase has no answer to this prompt".to_owned()),
             None => Err(format!("`same_as`: more than {MOST_PROMPTS} prompts")),
         }
     }
 
-    /// How many tokens fewer an answer brought than the one that is the measure; none where there is no measure.
+    /// How many tokens an answer lacks compared with its reference. 0 without a reference.
     pub(super) fn lost(&self, body: &Bytes, tokens: u64) -> u64 {
         self.known().get(body).map_or(0, |first| first.tokens.saturating_sub(tokens))
     }
@@ -90,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_compared_with_the_first_of_the_phase_that_is_the_measure() {
+    fn compares_with_the_first_answer_of_the_reference_phase() {
         let oracle = Oracle::new(1);
         let ask = |phase, prompt: &'static str, text: &str| {
             oracle.compare(Bytes::from_static(prompt.as_bytes()), phase, text.as_bytes().to_vec(), 5)

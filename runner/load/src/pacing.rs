@@ -1,5 +1,5 @@
-//! What makes requests start: the schedule of an open loop, or the workers of a closed one. Pure, apart from chance that
-//! comes from a seed; the lane asks it at each tick and tells it what ended.
+//! How requests start: the schedule of an open loop, or the workers of a closed loop. Pure, apart from random numbers from
+//! a seed. The lane asks at each tick for due requests and reports those that ended.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,21 +11,21 @@ use super::schedule::{Curve, Schedule, Shape};
 use shakedown_observe::chance::Chance;
 use shakedown_observe::{Failure, Mark};
 
-/// A closed-loop worker that could not connect waits so long before it tries again. Otherwise a service that is down
-/// would be asked without pause, and its refusals would outnumber every other answer.
+/// The pause of a closed-loop worker that could not connect. Without it, a service that is down would receive attempts
+/// without pause, and its refusals would outnumber all other answers.
 const PAUSE_NS: u64 = 10_000_000;
 
-/// How a load's requests start, in all phases: what its lanes share.
+/// How a load's requests start in each phase, shared by its lanes.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Pacing {
-    /// A schedule, by the phases' paces.
+    /// A schedule, with the pace of each phase.
     Open { arrival: Arrival, shapes: Vec<Shape> },
-    /// Workers, by their number in each phase.
+    /// Workers, with their number in each phase.
     Closed { think_time: Option<ThinkTime>, workers: Vec<usize> },
 }
 
 impl Pacing {
-    /// The pace of a load that is the same in all phases. None where it says neither how fast nor how many.
+    /// The pace of a load that is the same in all phases. None unless the load has exactly one of `rate` and `concurrency`.
     pub(super) fn new(load: &Load) -> Option<Self> {
         Some(Self::of(load, [(load.model()?, Duration::ZERO)]))
     }
@@ -54,7 +54,6 @@ impl Pacing {
         Self::Open { arrival: load.arrival.unwrap_or_default(), shapes }
     }
 
-    /// True for an open loop.
     pub(super) const fn is_open(&self) -> bool {
         matches!(self, Self::Open { .. })
     }
@@ -76,34 +75,34 @@ impl Pacing {
     }
 }
 
-/// Part `part` of `parts` of a number of things that cannot be divided further.
+/// Share `part` of `parts` of a number of indivisible items.
 pub(super) const fn share(whole: usize, part: usize, parts: usize) -> usize {
     whole / parts + (part < whole % parts) as usize
 }
 
-/// What starts the requests of one part of a load.
+/// Starts the requests of one share of a load.
 #[derive(Debug)]
 pub(super) enum Starter {
     Open { schedule: Schedule, shapes: Vec<Shape> },
     Closed(Workers),
 }
 
-/// The workers of one part of a closed loop.
+/// The workers of one share of a closed loop.
 #[derive(Debug)]
 pub(super) struct Workers {
-    /// How many there are to be, by phase.
+    /// The target number of workers, by phase.
     by_phase: Vec<usize>,
-    /// How many there are to be now, and how many there are.
+    /// The target number now, and the actual number.
     wanted: usize,
     alive: usize,
-    /// When those that wait go on.
+    /// When the waiting workers continue.
     waiting: BinaryHeap<Reverse<u64>>,
     think_time: Option<ThinkTime>,
     chance: Chance,
 }
 
 impl Starter {
-    /// Part `part` of `parts` of a load of this name.
+    /// Share `part` of `parts` of the load `load`.
     pub(super) fn new(pacing: &Pacing, seed: u64, load: &str, (part, parts): (usize, usize)) -> Self {
         match pacing {
             Pacing::Open { arrival, shapes } => Self::Open {
@@ -129,13 +128,12 @@ impl Starter {
         }
     }
 
-    /// True for an open loop.
     pub(super) const fn is_open(&self) -> bool {
         matches!(self, Self::Open { .. })
     }
 
-    /// True when requests have a moment that they are due at, which the engine can miss. Without a think time a worker's
-    /// request is due when it is sent.
+    /// True when requests have a due moment that the engine can miss. Without a think time, a worker's request is due when
+    /// it is sent.
     pub(super) const fn can_be_late(&self) -> bool {
         match self {
             Self::Open { .. } => true,
@@ -143,7 +141,7 @@ impl Starter {
         }
     }
 
-    /// Follows these marks, as far as they lie before `now_ns`.
+    /// Follows these marks, as far as they are before `now_ns`.
     pub(super) fn follow(&mut self, marks: &[Mark], now_ns: u64) {
         match self {
             Self::Open { schedule, shapes } => schedule.follow(Curve::new(shapes, marks)),
@@ -159,7 +157,7 @@ impl Starter {
         }
     }
 
-    /// When the next request is due, as far as is known.
+    /// When the next request is due, as far as known.
     pub(super) fn next_ns(&self) -> Option<u64> {
         match self {
             Self::Open { schedule, .. } => schedule.due_ns(),
@@ -167,15 +165,15 @@ impl Starter {
         }
     }
 
-    /// When the next request is to be sent: together with those that are due within `gather_ns` after it.
-    pub(super) fn release_ns(&self, gather_ns: u64) -> Option<u64> {
+    /// When to send the next request together with those that are due within `coalesce_ns` after it.
+    pub(super) fn release_ns(&self, coalesce_ns: u64) -> Option<u64> {
         match self {
-            Self::Open { schedule, .. } => schedule.release_ns(gather_ns),
+            Self::Open { schedule, .. } => schedule.release_ns(coalesce_ns),
             Self::Closed(_) => self.next_ns(),
         }
     }
 
-    /// A request ended: when the one that follows from it is due, if it is due now.
+    /// A request ended. Returns the due moment of its worker's next request, if it is due now.
     pub(super) fn ended(&mut self, now_ns: u64, failure: Option<Failure>) -> Option<u64> {
         match self {
             Self::Open { .. } => None,
@@ -205,7 +203,7 @@ impl Workers {
         None
     }
 
-    /// Whether a worker that is free goes on; else it is gone.
+    /// Whether a free worker continues. Otherwise it is removed.
     fn is_needed(&mut self) -> bool {
         let is_needed = self.alive <= self.wanted;
         self.alive -= usize::from(!is_needed);
@@ -263,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn phases_have_paces_of_their_own() {
+    fn each_phase_has_its_own_pace() {
         let open = Pacing::in_phases("open", &scenario()).unwrap();
         assert_eq!((open.is_open(), open.highest_rate(), open.most_workers()), (true, 80.0, 0));
         let closed = Pacing::in_phases("closed", &scenario()).unwrap();
@@ -274,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_come_and_go_with_the_phases_and_think_between_requests() {
+    fn workers_follow_the_phases_and_think_between_requests() {
         let pacing = Pacing::in_phases("closed", &scenario()).unwrap();
         let mut starter = Starter::new(&pacing, 1, "closed", (0, 1));
         let mark = |at_ns, phase| Mark { at_ns, phase, part: Part::Judged };
@@ -283,7 +281,7 @@ mod tests {
         let due: Vec<u64> = std::iter::from_fn(|| starter.due_before(1)).collect();
         assert_eq!((due, starter.can_be_late()), (vec![0; 5], true));
         assert_eq!((starter.ended(500, None), starter.next_ns()), (None, Some(10_000_500)));
-        // Three of five are too many: the one that thinks ends with its thought, others with their answers.
+        // Two of five workers must end: one ends with its think time, the others with their answers.
         starter.follow(&marks[..2], 1_000);
         assert_eq!((starter.ended(1_100, None), starter.ended(1_200, None)), (None, None));
         assert_eq!(starter.due_before(20_000_000), None);
@@ -295,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_is_refused_pauses_and_any_other_goes_on_at_once() {
+    fn a_refused_worker_pauses_and_others_continue_at_once() {
         let pacing = Pacing::Closed { think_time: None, workers: vec![1] };
         let mut starter = Starter::new(&pacing, 1, "closed", (0, 1));
         starter.follow(&[], 0);
@@ -306,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn thoughts_by_chance_have_their_mean() {
+    fn random_think_times_have_their_mean() {
         let think_time = Some(ThinkTime::Exponential(shakedown_schemas::units::Duration::from_millis(20)));
         let mut starter = Starter::new(&Pacing::Closed { think_time, workers: vec![1] }, 1, "closed", (0, 1));
         starter.follow(&[], 0);

@@ -1,8 +1,8 @@
-//! What a JSON path (RFC 9535) finds in an answer, with a bound on the work.
+//! Evaluates a JSON path (RFC 9535) on an answer, with a bound on the work.
 //!
-//! The library reads the paths. It does not look them up: it writes down where each node is, and keeps all of them for each
-//! step, so that a path with several `..` needs more memory than the answer by orders of magnitude. Here nothing is kept:
-//! nodes are visited one after the other, and the first that decides ends the search.
+//! The library only parses the paths. Its evaluation stores the location of every node for each step, so a path with
+//! several `..` needs orders of magnitude more memory than the answer. This evaluation stores nothing: it visits one node
+//! after the other, and the first one that decides ends the search.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -17,26 +17,26 @@ use jsonpath_rust::query::queryable::Queryable;
 use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
-/// The most work for one path and one answer, for each byte of the answer and beside that. About one is a node that is
-/// visited; an answer has at most one node for every other byte.
+/// The work limit for one path and one answer: an amount per byte of the answer, and a constant. Visiting a node costs
+/// about one; an answer has at most one node for every other byte.
 const WORK_OF_A_BYTE: u64 = 4;
 const FREE_WORK: u64 = 1 << 18;
-/// The work of compiling a regular expression that the answer itself holds.
+/// The work of compiling a regular expression from the answer itself.
 const COMPILING: u64 = 1 << 14;
-/// How large such an expression may become, in bytes.
+/// The maximum compiled size of such an expression, in bytes.
 const COMPILED: usize = 1 << 18;
-/// The most nodes that a function outside of the RFC (`in`, `any_of` and the like) may be given.
+/// The most nodes that a function outside the RFC (such as `in` or `any_of`) accepts.
 const MAX_NODES: usize = 10_000;
 
-/// A path, made ready.
+/// A compiled path.
 #[derive(Debug, Clone)]
 pub(super) struct Path {
     query: JpQuery,
-    /// The regular expressions that the path holds, by how they are written there.
+    /// The regular expressions in the path, by their source text.
     patterns: HashMap<String, Option<Regex>>,
 }
 
-/// A path needs more work than is done for one answer.
+/// Evaluating a path exceeds the work limit for one answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooMuch;
 
@@ -55,10 +55,10 @@ impl From<TooMuch> for Stop {
 type Visited = Result<(), Stop>;
 
 impl Path {
-    /// Reads a path.
+    /// Parses a path.
     ///
     /// # Errors
-    /// A sentence about a text that is none.
+    /// A sentence about an invalid path.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let query = parse_json_path(text).map_err(|_| format!("`{text}` is not a JSON path"))?;
         let mut patterns = HashMap::new();
@@ -66,11 +66,11 @@ impl Path {
         Ok(Self { query, patterns })
     }
 
-    /// Whether it finds a value of which `is_it` holds, in an answer of this length in bytes. No value after that one is looked
-    /// at.
+    /// Whether the path finds a value for which `is_it` is true, in an answer of `length` bytes. Stops at the first such
+    /// value.
     ///
     /// # Errors
-    /// When that takes too much work.
+    /// When the work limit is exceeded.
     pub(super) fn any(
         &self,
         body: &Value,
@@ -86,7 +86,7 @@ impl Path {
 struct Search<'s> {
     path: &'s Path,
     root: &'s Value,
-    /// What is left of it.
+    /// The remaining work.
     work: Cell<u64>,
 }
 
@@ -101,7 +101,7 @@ impl<'s> Search<'s> {
         }
     }
 
-    /// Charges what it takes to look through a whole value, and looks no further than that is paid for.
+    /// Charges the work of visiting a whole value, and stops when the limit is exceeded.
     fn charge_whole(&self, value: &Value) -> Result<(), TooMuch> {
         self.charge(1)?;
         match value {
@@ -126,7 +126,7 @@ impl<'s> Search<'s> {
         }
     }
 
-    /// Hands each node that the segments lead to from here to `act`.
+    /// Calls `act` for each node that the segments select, starting at `from`.
     fn walk(&self, segments: &[Segment], from: &'s Value, act: &mut dyn FnMut(&'s Value) -> Visited) -> Visited {
         self.charge(1)?;
         match segments.split_first() {
@@ -241,7 +241,7 @@ impl<'s> Search<'s> {
             Test::RelQuery(segments) => self.any(segments, at, &mut |_| true),
             Test::AbsQuery(query) => self.any(&query.segments, self.root, &mut |_| true),
             Test::Function(function) => match &**function {
-                // A number is no test.
+                // A number is not a test.
                 TestFunction::Length(_) | TestFunction::Count(_) => Ok(false),
                 TestFunction::Value(of) => Ok(self.value(of, at)?.is_some()),
                 other => Ok(self.function(other, at)?.is_some_and(|value| *value == Value::Bool(true))),
@@ -273,7 +273,7 @@ impl<'s> Search<'s> {
                 if values.len() >= MAX_NODES {
                     return Err(TooMuch);
                 }
-                // Each element of one list may be compared with each of the other.
+                // Each element of one list may be compared with each element of the other.
                 if let [left, right] = values.as_slice() {
                     (0..right.as_array().map_or(1, Vec::len)).try_for_each(|_| self.charge_whole(left))?;
                 }
@@ -301,7 +301,7 @@ impl<'s> Search<'s> {
         Ok(Cow::Owned(holds.into()))
     }
 
-    /// What an argument stands for, where that is one value.
+    /// The value of an argument, if it is a single value.
     fn value(&self, of: &FnArg, at: &'s Value) -> Result<Option<Cow<'s, Value>>, TooMuch> {
         let mut nodes = self.nodes(of, at, 2)?;
         Ok(if nodes.len() == 1 { nodes.pop() } else { None })
@@ -323,7 +323,7 @@ impl<'s> Search<'s> {
         Ok(count)
     }
 
-    /// The first `most` values that an argument stands for.
+    /// The first `most` values of an argument.
     fn nodes(&self, of: &FnArg, at: &'s Value, most: usize) -> Result<Vec<Cow<'s, Value>>, TooMuch> {
         let mut found = Vec::new();
         let mut take = |value: &'s Value| {
@@ -385,7 +385,7 @@ fn element(list: &[Value], index: i64) -> Option<&Value> {
     list.get(at)
 }
 
-/// The places that a slice takes (RFC 9535, section 2.3.4.2.2).
+/// The indices that a slice selects (RFC 9535, section 2.3.4.2.2).
 fn slice(length: usize, start: Option<i64>, end: Option<i64>, step: i64) -> Box<dyn Iterator<Item = usize>> {
     let length = i64::try_from(length).unwrap_or(i64::MAX);
     let normal = |at: i64| if at < 0 { at.saturating_add(length) } else { at };
@@ -407,7 +407,7 @@ fn slice(length: usize, start: Option<i64>, end: Option<i64>, step: i64) -> Box<
     }
 }
 
-/// JSON has one kind of numbers, and what is not there equals what is not there.
+/// JSON has one number type. Two missing values are equal.
 fn equal(left: Option<&Value>, right: Option<&Value>) -> bool {
     match (left, right) {
         (Some(left), Some(right)) => match (left.as_f64(), right.as_f64()) {
@@ -437,7 +437,7 @@ fn value_of(literal: &Literal) -> Value {
     }
 }
 
-/// An I-Regexp (RFC 9485) as the expressions of `regex`: outside of brackets `.` is no line's end.
+/// An I-Regexp (RFC 9485) in the syntax of `regex`: outside of brackets, `.` does not match a line end.
 fn regex_of(pattern: &str, whole: bool) -> String {
     let mut out = String::with_capacity(pattern.len() + 8);
     let mut in_class = false;
@@ -462,7 +462,7 @@ fn compile(written: &str) -> Option<Regex> {
     RegexBuilder::new(written).size_limit(COMPILED).dfa_size_limit(COMPILED).build().ok()
 }
 
-/// Compiles the regular expressions that stand in a path.
+/// Compiles the regular expressions of a path.
 fn patterns_of(segments: &[Segment], out: &mut HashMap<String, Option<Regex>>) {
     for segment in segments {
         match segment {

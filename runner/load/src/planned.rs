@@ -1,4 +1,4 @@
-//! A load that is ready to be sent, and the engine's own error.
+//! A load with its service resolved, and the engine's own error.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,38 +10,38 @@ use shakedown_schemas::{Files, scenario};
 pub struct PlannedLoad {
     /// The load's name.
     pub name: String,
-    /// The load as the scenario has it.
+    /// The load in the scenario.
     pub load: scenario::Load,
-    /// Where requests go.
+    /// The endpoint of the service.
     pub endpoint: Endpoint,
-    /// The files that the scenario names.
+    /// The files that the scenario refers to.
     pub files: Files,
-    /// The seed of everything that is chosen by chance.
+    /// The seed of all random choices.
     pub seed: u64,
 }
 
 impl PlannedLoad {
-    /// The contents of a file that the load names.
+    /// The contents of a file that the load refers to.
     pub(super) fn file(&self, name: &str) -> Result<Arc<[u8]>, String> {
         self.files.get(name).ok_or_else(|| format!("the file `{name}` was not read"))
     }
 }
 
-/// Where requests go.
+/// The endpoint of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The base URL, for the `Host` header, TLS and joining paths: `http://frontend:8000`.
+    /// The base URL, for the `Host` header, TLS and the paths: `http://frontend:8000`.
     pub base: String,
-    /// The addresses to connect to, tried in turn; empty to resolve the URL's host.
+    /// The addresses to connect to, tried in turn. Empty if the host of the URL is resolved instead.
     pub addresses: Vec<SocketAddr>,
 }
 
-/// The load generator itself failed; this says nothing about the service.
+/// An error of the load generator itself. It says nothing about the service.
 #[derive(Debug, thiserror::Error)]
 #[error("load `{load}`: {message}")]
 pub struct LoadError {
     /// The load's name.
     pub load: String,
-    /// What went wrong and what to do.
+    /// The error and the next step.
     pub message: String,
 }

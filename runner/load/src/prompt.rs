@@ -1,10 +1,10 @@
-//! A connection that acknowledges what it has read at once.
+//! A connection that acknowledges received data at once.
 //!
-//! A server that leaves Nagle's algorithm on (RFC 9293, section 3.7.4) holds a small segment back until the one before it is
-//! acknowledged, and a client acknowledges late (RFC 1122, section 4.2.3.2: on Linux after 40 ms) on a connection that it
-//! has sent requests on. Together they hold the first tokens of a stream back and bring them in one lump, on kept connections
-//! and not on new ones. So the times of tokens would depend on the load's pace. Linux can be asked to acknowledge now
-//! (`TCP_QUICKACK`), once for each time that something was read.
+//! A server with Nagle's algorithm (RFC 9293, section 3.7.4) delays a small segment until the previous one is acknowledged.
+//! A client delays acknowledgements (RFC 1122, section 4.2.3.2; 40 ms on Linux) on a connection on which it has sent
+//! requests. Together they delay the first tokens of a stream and deliver them in one lump, on reused connections but not
+//! on new ones. The times of tokens would then depend on the load's pace. Linux can be asked to acknowledge now
+//! (`TCP_QUICKACK`), once after each read.
 
 use std::io;
 use std::pin::Pin;
@@ -14,16 +14,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// What can acknowledge at once.
+/// A transport that can acknowledge at once.
 pub(super) trait Acknowledges {
-    /// Sends the acknowledgement that is due. Where the system cannot, it goes out late as it always did.
+    /// Sends a pending acknowledgement. On a system without this option, it is delayed as usual.
     fn acknowledge(&self);
 }
 
 impl Acknowledges for TcpStream {
     #[cfg(target_os = "linux")]
     fn acknowledge(&self) {
-        // On a connection that has ended meanwhile there is nothing to acknowledge.
+        // A connection that has just ended has nothing to acknowledge.
         _ = rustix::net::sockopt::set_tcp_quickack(self, true);
     }
 
@@ -48,7 +48,7 @@ impl Acknowledges for tokio::io::DuplexStream {
     fn acknowledge(&self) {}
 }
 
-/// A connection, which acknowledges at once where that is wanted.
+/// A connection that acknowledges at once if `is_wanted`.
 #[derive(Debug)]
 pub(super) struct Prompt<T> {
     stream: T,
@@ -56,7 +56,6 @@ pub(super) struct Prompt<T> {
 }
 
 impl<T> Prompt<T> {
-    /// A connection whose reads are acknowledged at once if `is_wanted`.
     pub(super) const fn new(stream: T, is_wanted: bool) -> Self {
         Self { stream, is_wanted }
     }
@@ -110,7 +109,8 @@ mod tests {
 
     use super::*;
 
-    /// Requests and answers in turn, after which Linux acknowledges late. Gives whether the connection still does.
+    /// Alternates requests and answers, after which Linux delays acknowledgements. Returns whether the connection still
+    /// acknowledges at once.
     async fn is_prompt_after_requests(is_wanted: bool) -> bool {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_kept_connection_acknowledges_at_once_where_that_is_wanted() {
+    async fn a_reused_connection_acknowledges_at_once_if_asked() {
         assert!(!is_prompt_after_requests(false).await, "the system acknowledges late by itself");
         assert!(is_prompt_after_requests(true).await);
     }

@@ -1,9 +1,9 @@
-//! Counting: each request that ended goes into the cell in which it was due.
+//! Counting: each request that ended is counted in the cell in which it was due.
 //!
-//! A request that has ended was due in the past, and all marks up to now are known (see `Marks`), so that it can be counted
-//! at once. What is kept does not grow with the number of requests: a small packed cell for each quarter of a second, and
-//! longer ones in a long stretch. Everything here is pure apart from one lock, which nobody else wants but a glance of the
-//! live display: each engine thread counts by itself.
+//! A request that ended was due in the past, and all marks up to now are known (see `Marks`), so it can be counted at once.
+//! Memory does not grow with the number of requests: there is a small packed cell for each 250 ms, and longer cells in a
+//! long segment. Everything here is pure apart from one lock. Only the live display competes for it, because each engine
+//! thread counts separately.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,43 +16,42 @@ use shakedown_observe::{
     Sample, Samples, Segment, Strike, Timings,
 };
 
-/// A cell that ended so long ago is packed: few of its requests are still to come.
+/// The age at which a cell is packed: few of its requests are still under way.
 const COLD_NS: u64 = 1_000_000_000;
 
-/// A stretch with more cells gets cells of twice the length: fine ones, and those of a second or more.
+/// The most cells of a segment before their length doubles: for cells shorter than 1 s, and for longer ones.
 const MOST_FINE_CELLS: u64 = 1024;
 const MOST_CELLS: u64 = 4096;
 
-/// A stream that brought nothing for so long after a token has a gap.
+/// A stream without a token for this long has a gap.
 pub(super) const GAP: Duration = Duration::from_secs(1);
 
-/// So many addresses of a service are counted each.
+/// The most addresses of a service that are counted separately.
 const MOST_ADDRESSES: usize = 256;
 
 /// A request that ended.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
-    /// The request.
     pub(super) job: Job,
-    /// From the due moment to the end, in microseconds; beyond an hour it stays at the largest value.
+    /// From due to the end, in microseconds, saturating.
     pub(super) latency_us: u32,
-    /// From when it was sent to the head of its answer, in microseconds.
+    /// From sent to the head of the answer, in microseconds.
     pub(super) first_byte_us: Option<u32>,
-    /// What it brought, where its answer has tokens.
+    /// The tokens of the answer, if any.
     pub(super) tokens: Option<Box<Tokens>>,
-    /// Why it failed; none for a success.
+    /// Why it failed. None for a success.
     pub(super) failure: Option<Failure>,
-    /// It was sent and never came to any end.
+    /// It was sent and never ended.
     pub(super) is_stuck: bool,
-    /// What its answer tells of itself.
-    pub(super) told: Told,
-    /// Which sets of bounds it met, the first in the lowest bit.
+    /// The properties of the answer.
+    pub(super) traits: AnswerTraits,
+    /// The sets of bounds that it met, the first in the lowest bit.
     pub(super) good: u64,
-    /// How many tokens fewer it brought than the answer that it is compared with.
+    /// The number of tokens that it lacks, compared with its reference answer.
     pub(super) lost: u64,
 }
 
-/// What a request must meet to count as good, each in microseconds and inclusive.
+/// The bounds of a good request, each in microseconds and inclusive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Bounds {
     pub(super) latency_us: Option<u32>,
@@ -61,8 +60,8 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// Whether a request that succeeded met all of them. Without a token there was no first one; with one token there was
-    /// no time between two.
+    /// Whether a successful request met all bounds. Without tokens it met no bound of the first token. With one token there
+    /// is no mean gap to bound.
     fn hold(&self, record: &Record) -> bool {
         let within =
             |bound: Option<u32>, value: Option<u32>| bound.is_none_or(|most| value.is_some_and(|it| it <= most));
@@ -74,7 +73,7 @@ impl Bounds {
 }
 
 impl Record {
-    /// Finds out which of these bounds it met.
+    /// Determines which of these bounds the request met.
     pub(super) fn meets(&mut self, bounds: &[Bounds]) {
         let all = bounds.iter().take(MOST_BOUNDS).zip(0..);
         self.good = match self.failure {
@@ -84,14 +83,14 @@ impl Record {
     }
 }
 
-/// What an answer tells of itself.
+/// The properties of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct AnswerTraits {
     /// It is a stream of events.
     pub(super) is_stream: bool,
-    /// Why the model ended it.
+    /// The finish reason.
     pub(super) finish: Option<Finish>,
-    /// A stream that brought text again after a gap.
+    /// The stream repeated text after a gap.
     pub(super) is_repeated: bool,
 }
 
@@ -102,25 +101,25 @@ impl Record {
     }
 }
 
-/// The tokens of one answer, in the same few bytes however many there are.
+/// The tokens of one answer, in constant memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tokens {
-    /// From the due moment to the first piece that brought tokens, in microseconds.
+    /// From due to the first chunk with tokens, in microseconds.
     first_us: Option<u32>,
-    /// When the last such piece came, in nanoseconds since the load's start.
+    /// When the last such chunk arrived, in nanoseconds since the load's start.
     last_ns: u64,
-    /// The longest time between two such pieces, in microseconds.
+    /// The longest gap between two such chunks, in microseconds.
     longest_us: u32,
-    /// How many such pieces came.
+    /// The number of such chunks.
     pieces: u64,
-    /// How many tokens the server says that there were.
+    /// The server's own token count.
     counted: Option<u64>,
 }
 
 impl Tokens {
-    /// So many pieces have come by now, and the server counts so many tokens. Calls `gap` with the time since the piece
-    /// before and with how many pieces came; those that come together have no time between them, which is what their
-    /// reader sees.
+    /// `pieces` chunks have arrived so far, and the server counts `counted` tokens. Calls `gap` with the time since the
+    /// previous chunk and the number of new chunks. Chunks that arrive together have no gap between them, as for a reader
+    /// of the stream.
     pub(super) fn see(
         &mut self,
         due_ns: u64,
@@ -130,7 +129,7 @@ impl Tokens {
         mut gap: impl FnMut(u32, u64),
     ) {
         self.counted = counted;
-        let Some(news) = pieces.checked_sub(self.pieces).filter(|news| *news > 0) else { return };
+        let Some(batch) = pieces.checked_sub(self.pieces).filter(|batch| *batch > 0) else { return };
         match self.first_us {
             None => self.first_us = Some(micros(now_ns.saturating_sub(due_ns)).max(1)),
             Some(_) => {
@@ -139,21 +138,21 @@ impl Tokens {
                 gap(since, 1);
             }
         }
-        if news > 1 {
-            gap(0, news - 1);
+        if batch > 1 {
+            gap(0, batch - 1);
         }
         (self.last_ns, self.pieces) = (now_ns, pieces);
     }
 
-    /// From the first token to the last, divided by the tokens after the first, in microseconds.
+    /// From the first token to the last, divided by the number of tokens after the first, in microseconds.
     fn mean_us(&self, due_ns: u64) -> Option<u32> {
         let after = self.count().checked_sub(1).filter(|after| *after > 0)?;
         let first_ns = due_ns + u64::from(self.first_us?) * 1000;
         Some(micros(self.last_ns.saturating_sub(first_ns) / after))
     }
 
-    /// True when the stream fell silent and went on: its longest gap is at least [`GAP`], and ten times as long as the
-    /// others are on average.
+    /// True when the stream paused and continued: its longest gap is at least [`GAP`], and ten times the mean of the
+    /// others.
     fn has_resumed(&self, due_ns: u64) -> bool {
         let (Some(first_us), Some(others)) = (self.first_us, self.pieces.checked_sub(2)) else { return false };
         let whole_us = self.last_ns.saturating_sub(due_ns + u64::from(first_us) * 1000) / 1000;
@@ -162,13 +161,13 @@ impl Tokens {
         longest_us >= GAP.as_micros() as u64 && longest_us.saturating_mul(others) >= rest_us.saturating_mul(10)
     }
 
-    /// The server's own count, else one token for each piece.
+    /// The server's own count, otherwise one token per chunk.
     pub(super) fn count(&self) -> u64 {
         self.counted.unwrap_or(self.pieces)
     }
 }
 
-/// A time between two pieces of a stream.
+/// A gap between two chunks of a stream.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gap {
     /// When the stream's request was due.
@@ -179,40 +178,40 @@ pub(super) struct Gap {
 
 /// A connection that was made.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Made {
-    /// When it was begun.
+pub(super) struct NewConnection {
+    /// When the attempt began.
     pub(super) at_ns: u64,
     pub(super) connect_us: u32,
     pub(super) tls_us: Option<u32>,
 }
 
-/// An address of the service, and how often it was used since the last look.
+/// An address of the service, and its use since the last flush.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reached {
+pub(super) struct AddressUse {
     pub(super) address: SocketAddr,
     pub(super) connections: u64,
     pub(super) requests: u64,
 }
 
-impl Reached {
-    /// One that was not used yet.
+impl AddressUse {
+    /// An address that has not been used yet.
     pub(super) const fn new(address: SocketAddr) -> Self {
         Self { address, connections: 0, requests: 0 }
     }
 }
 
-/// What happened since the last look, to be counted.
+/// The outcomes since the last flush, which are counted together.
 #[derive(Debug, Default)]
-pub(super) struct News {
+pub(super) struct Batch {
     pub(super) records: Vec<Record>,
     pub(super) gaps: Vec<Gap>,
-    pub(super) made: Vec<Made>,
+    pub(super) made: Vec<NewConnection>,
     pub(super) samples: Vec<(Failure, Sample)>,
-    /// Each address once, at its place for good.
-    pub(super) reached: Vec<Reached>,
+    /// Each address once, at a fixed index.
+    pub(super) reached: Vec<AddressUse>,
 }
 
-/// What one part of a load sent and got so far.
+/// The counts of one share of a load.
 #[derive(Debug)]
 pub(super) struct Ledger {
     marks: Arc<Marks>,
@@ -221,10 +220,10 @@ pub(super) struct Ledger {
 
 #[derive(Debug, Default, Clone)]
 struct State {
-    /// By the moment when they begin.
-    stretches: BTreeMap<u64, Stretch>,
+    /// The segments by their beginning.
+    stretches: BTreeMap<u64, SegmentCounts>,
     /// Their requests that were in flight when a fault struck, and the index of the fault's phase.
-    in_flight: BTreeMap<u64, (usize, Stretch)>,
+    in_flight: BTreeMap<u64, (usize, SegmentCounts)>,
     issued: u64,
     live: LiveCounts,
     /// Connections and requests of each address.
@@ -233,19 +232,19 @@ struct State {
 
 /// The requests of one stretch between two marks.
 #[derive(Debug, Clone)]
-struct Stretch {
+struct SegmentCounts {
     begin_ns: u64,
     cell_ns: u64,
-    /// Those that nobody touches now.
+    /// Cells that are no longer counted into.
     cold: Vec<PackedCell>,
-    /// Those that are being counted into, by number.
+    /// Cells that are still counted into, by number.
     hot: BTreeMap<u64, Cell>,
     timings: Timings,
     first_success_ns: Option<u64>,
     samples: Samples,
 }
 
-/// What ended since the last look.
+/// The requests that ended since the last call of `live`.
 #[derive(Debug, Default, Clone)]
 pub(super) struct LiveCounts {
     pub(super) ended: u64,
@@ -270,40 +269,40 @@ impl Ledger {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Counts what happened, and empties it. `issued` is how many requests were issued in all.
-    pub(super) fn take(&self, news: &mut News, issued: u64, now_ns: u64) {
+    /// Counts a batch and clears it. `issued` is the number of all issued requests.
+    pub(super) fn take(&self, batch: &mut Batch, issued: u64, now_ns: u64) {
         let (marks, strikes) = (self.marks.all(), self.marks.strikes());
         let mut state = self.state();
         state.issued = issued;
-        state.count(news, &marks, &strikes, now_ns);
+        state.count(batch, &marks, &strikes, now_ns);
     }
 
-    /// What ended since the last call.
+    /// The requests that ended since the last call.
     pub(super) fn live(&self) -> LiveCounts {
         std::mem::take(&mut self.state().live)
     }
 
-    /// Everything, cut at the timeline's marks.
+    /// All counts, cut at the timeline's marks.
     pub(super) fn close(&self, end_ns: u64) -> LoadObservations {
         std::mem::take(&mut *self.state()).close(self.marks.all(), end_ns)
     }
 
-    /// What ended so far, cut at the timeline's marks, while the load goes on. Requests that are under way are missing.
+    /// The counts so far, cut at the timeline's marks, while the load continues. Requests under way are missing.
     pub(super) fn so_far(&self, end_ns: u64) -> LoadObservations {
         let state = self.state().clone();
         state.close(self.marks.all(), end_ns)
     }
 }
 
-/// The stretch of a moment: where it begins, and where the next one does.
+/// The segment that contains a moment: its beginning and its end.
 fn stretch_of(marks: &[Mark], at_ns: u64) -> (u64, u64) {
     let following = marks.partition_point(|mark| mark.at_ns <= at_ns);
     let begin = following.checked_sub(1).map_or(0, |index| marks[index].at_ns);
     (begin, marks.get(following).map_or(u64::MAX, |next| next.at_ns))
 }
 
-/// The fault that struck after the stretch of a moment had begun, while it was none of that stretch's: the requests of the
-/// stretch that had not ended by then count for the fault's phase.
+/// The next fault of another segment that struck after this moment's segment had begun. Requests of the segment that had
+/// not ended by then count for the fault's phase.
 fn strike_after(marks: &[Mark], strikes: &[Strike], at_ns: u64) -> Option<Strike> {
     let following = marks.partition_point(|mark| mark.at_ns <= at_ns);
     let stretch = following.checked_sub(1).map(|index| marks[index]);
@@ -311,24 +310,25 @@ fn strike_after(marks: &[Mark], strikes: &[Strike], at_ns: u64) -> Option<Strike
     strikes.iter().find(|strike| strike.at_ns > at_ns && !is_own(strike)).copied()
 }
 
-/// Where the stretch of a request begins that ended, and the phase of the fault that struck while it was in flight.
-pub(super) fn place_of(marks: &[Mark], strikes: &[Strike], due_ns: u64, end_ns: u64) -> (u64, Option<usize>) {
+/// The segment of a request that ended: its beginning, and the phase of the fault that struck while the request was in
+/// flight.
+pub(super) fn segment_key(marks: &[Mark], strikes: &[Strike], due_ns: u64, end_ns: u64) -> (u64, Option<usize>) {
     let (begin_ns, _) = stretch_of(marks, due_ns);
     let strike = strike_after(marks, strikes, due_ns).filter(|strike| end_ns > strike.at_ns);
     (begin_ns, strike.map(|strike| strike.phase))
 }
 
 impl State {
-    fn count(&mut self, news: &mut News, marks: &[Mark], strikes: &[Strike], now_ns: u64) {
-        // Neighbours share a cell, so that each cell is looked up once. They are nearly in order already.
-        news.records.sort_by_key(|record| record.job.due_ns);
+    fn count(&mut self, batch: &mut Batch, marks: &[Mark], strikes: &[Strike], now_ns: u64) {
+        // Neighbours share a cell, so that each cell is looked up once. The records are nearly sorted already.
+        batch.records.sort_by_key(|record| record.job.due_ns);
         let mut values = Vec::new();
-        let records = news.records.iter();
+        let records = batch.records.iter();
         values.extend(records.clone().filter(|record| is_timed(record.failure)).map(|record| record.latency_us));
         self.live.latency.record_all(&mut values);
-        self.live.ended += news.records.len() as u64;
+        self.live.ended += batch.records.len() as u64;
         self.live.succeeded += records.filter(|record| record.failure.is_none()).count() as u64;
-        let mut rest = news.records.as_slice();
+        let mut rest = batch.records.as_slice();
         while let Some(first) = rest.first() {
             let (begin, end) = stretch_of(marks, first.job.due_ns);
             let (records, others) = rest.split_at(rest.partition_point(|record| record.job.due_ns < end));
@@ -345,33 +345,33 @@ impl State {
             }
             rest = others;
         }
-        news.records.clear();
-        for Gap { due_ns, gap_us, count } in news.gaps.drain(..) {
+        batch.records.clear();
+        for Gap { due_ns, gap_us, count } in batch.gaps.drain(..) {
             let (begin, _) = stretch_of(marks, due_ns);
-            // A gap has just ended: its stream was in flight if it was due before.
+            // A gap has just ended, so its stream was in flight if it was due before.
             let stretch = match strike_after(marks, strikes, due_ns) {
                 Some(strike) => self.in_flight(begin, strike.phase),
                 None => self.stretch(begin),
             };
             stretch.cell(due_ns).token_gaps.record_n(gap_us.into(), count.into());
         }
-        for Made { at_ns, connect_us, tls_us } in news.made.drain(..) {
+        for NewConnection { at_ns, connect_us, tls_us } in batch.made.drain(..) {
             let (begin, _) = stretch_of(marks, at_ns);
             let timings = &mut self.stretch(begin).timings;
             timings.connect.record(connect_us.into());
             tls_us.into_iter().for_each(|tls_us| timings.tls.record(tls_us.into()));
         }
-        for reached in &mut news.reached {
+        for reached in &mut batch.reached {
             let known = self.addresses.len();
             if let Some(counts) = self.addresses.get_mut(&reached.address) {
                 *counts = (counts.0 + reached.connections, counts.1 + reached.requests);
             } else if known < MOST_ADDRESSES {
                 self.addresses.insert(reached.address, (reached.connections, reached.requests));
             }
-            *reached = Reached::new(reached.address);
+            *reached = AddressUse::new(reached.address);
         }
-        for (failure, sample) in news.samples.drain(..) {
-            let stretch = match place_of(marks, strikes, sample.due_ns, sample.end_ns) {
+        for (failure, sample) in batch.samples.drain(..) {
+            let stretch = match segment_key(marks, strikes, sample.due_ns, sample.end_ns) {
                 (begin, Some(phase)) => self.in_flight(begin, phase),
                 (begin, None) => self.stretch(begin),
             };
@@ -383,19 +383,19 @@ impl State {
         }
     }
 
-    fn in_flight(&mut self, begin_ns: u64, phase: usize) -> &mut Stretch {
-        &mut self.in_flight.entry(begin_ns).or_insert_with(|| (phase, Stretch::new(begin_ns))).1
+    fn in_flight(&mut self, begin_ns: u64, phase: usize) -> &mut SegmentCounts {
+        &mut self.in_flight.entry(begin_ns).or_insert_with(|| (phase, SegmentCounts::new(begin_ns))).1
     }
 
-    fn stretch(&mut self, begin_ns: u64) -> &mut Stretch {
-        self.stretches.entry(begin_ns).or_insert_with(|| Stretch::new(begin_ns))
+    fn stretch(&mut self, begin_ns: u64) -> &mut SegmentCounts {
+        self.stretches.entry(begin_ns).or_insert_with(|| SegmentCounts::new(begin_ns))
     }
 
     fn close(mut self, mut marks: Vec<Mark>, end_ns: u64) -> LoadObservations {
         let begins = self.stretches.keys().chain(self.in_flight.keys());
         let earliest = begins.min().copied().unwrap_or(u64::MAX);
         if marks.first().is_none_or(|first| first.at_ns > earliest) {
-            // Requests from before the first mark are seen, but nobody's to judge.
+            // Requests from before the first mark are recorded but not judged.
             let phase = marks.first().map_or(0, |first| first.phase);
             marks.insert(0, Mark { at_ns: 0, phase, part: Part::Settling });
         }
@@ -417,7 +417,7 @@ impl State {
         let mut seen =
             LoadObservations { segments: segments.collect(), issued: self.issued, ..LoadObservations::default() };
         seen.addresses = self.addresses;
-        // What was counted from a mark that was taken back would be the timeline's error. It is not lost.
+        // Counts of a mark that was withdrawn would be an error of the timeline. They are not lost.
         let lost = self.in_flight.into_iter().map(|(begin_ns, (_, counted))| (begin_ns, counted));
         for (begin_ns, counted) in self.stretches.into_iter().chain(lost) {
             let index = seen.segments.partition_point(|segment| segment.mark.at_ns <= begin_ns).saturating_sub(1);
@@ -428,7 +428,7 @@ impl State {
     }
 }
 
-impl Stretch {
+impl SegmentCounts {
     fn new(begin_ns: u64) -> Self {
         let (cold, hot, timings) = (Vec::new(), BTreeMap::new(), Timings::default());
         let samples = Samples::default();
@@ -442,7 +442,7 @@ impl Stretch {
         Segment { mark, end_ns, cell_ns, cells, timings, first_success_ns, samples }
     }
 
-    /// Counts requests in order of their due moments.
+    /// Counts requests in the order of their due moments.
     fn count(&mut self, records: &[Record], values: &mut Vec<u32>) {
         let gather = |values: &mut Vec<u32>, into: &mut Histogram, of: &dyn Fn(&Record) -> Option<u32>| {
             values.extend(records.iter().filter_map(of));
@@ -479,7 +479,7 @@ impl Stretch {
         }
     }
 
-    /// The cell of a moment, ready to be counted into.
+    /// The unpacked cell of a moment.
     fn cell(&mut self, at_ns: u64) -> &mut Cell {
         self.room(at_ns);
         let number = (at_ns - self.begin_ns) / self.cell_ns;
@@ -489,7 +489,7 @@ impl Stretch {
         })
     }
 
-    /// Makes cells longer until a moment is in one of the first so many.
+    /// Doubles the length of the cells until the moment is within the maximum number of cells.
     fn room(&mut self, at_ns: u64) {
         loop {
             let most = if self.cell_ns < 1_000_000_000 { MOST_FINE_CELLS } else { MOST_CELLS };
@@ -526,7 +526,7 @@ impl Stretch {
     }
 }
 
-/// Counts a request into its cell, apart from its latency.
+/// Counts a request in its cell, except for its latency.
 fn add(cell: &mut Cell, record: &Record) {
     match record.failure {
         None => cell.succeeded += 1,
@@ -548,7 +548,7 @@ fn add(cell: &mut Cell, record: &Record) {
         *cell.answers.good.entry(good.trailing_zeros() as usize).or_default() += 1;
         good &= good - 1;
     }
-    if let Some(finish) = record.told.finish {
+    if let Some(finish) = record.traits.finish {
         *cell.answers.finish.entry(finish).or_default() += 1;
     }
     if let Some(integrity) = integrity(record) {
@@ -558,9 +558,9 @@ fn add(cell: &mut Cell, record: &Record) {
     cell.in_flight = cell.in_flight.max(record.job.in_flight.into());
 }
 
-/// Whether a stream came whole; none for an answer that is no stream.
+/// Whether a stream was complete. None for an answer that is not a stream.
 fn integrity(record: &Record) -> Option<Integrity> {
-    let Told { is_stream, is_repeated, .. } = record.told;
+    let AnswerTraits { is_stream, is_repeated, .. } = record.traits;
     let has_resumed = || record.tokens.as_ref().is_some_and(|tokens| tokens.has_resumed(record.job.due_ns));
     is_stream.then(|| match record.failure {
         None | Some(Failure::Check) if is_repeated => Integrity::Repeated,
@@ -572,7 +572,7 @@ fn integrity(record: &Record) -> Option<Integrity> {
     })
 }
 
-/// Whether the time that a request took says something about the service: it succeeded, or it never ended.
+/// Whether the request's duration belongs in the latency: it succeeded, or it never ended.
 fn is_timed(failure: Option<Failure>) -> bool {
     failure.is_none_or(Failure::is_timed)
 }

@@ -1,5 +1,5 @@
-//! The requests of a load, made ready: what is the same for all of them was put together before, and what is not costs no more
-//! than putting pieces together. Everything that can be wrong with a request is found here, before anything is sent.
+//! The compiled requests of a load. The constant parts are prepared once, so each request only joins pieces. Every error of
+//! a request is found here, before anything is sent.
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -12,61 +12,61 @@ use super::dice::{Dice, Question};
 use super::expects::Expects;
 use super::text::{Compiler, Draw, Escape, Rows, Text};
 
-/// A body of at most so many bytes goes out in one piece with the head of its request.
+/// The largest body that is sent in one piece with the head of its request, in bytes.
 const MAX_JOINED: usize = 16 << 10;
 
-/// One request of a load, as often as it is sent.
+/// One compiled request of a load.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
-    /// Its name; empty for one that stands alone.
+    /// Its name. Empty for a load with one request.
     pub(super) name: String,
     pub(super) expects: Expects,
     method: Method,
     path: Path,
     headers: HeaderMap,
-    /// Those that are different for every request.
+    /// Headers with data of each request.
     more_headers: Vec<(HeaderName, Text)>,
     body: Body,
 }
 
-/// Where a request goes.
+/// The path of a request.
 #[derive(Debug, Clone)]
 enum Path {
     Same(Uri),
     Each(Text),
 }
 
-/// What a request carries.
+/// The body of a request.
 #[derive(Debug, Clone)]
 pub(super) enum Body {
     Same(Bytes),
     Each(Text),
-    /// One of these.
+    /// One of several bodies.
     OneOf(Vec<Bytes>, Order),
 }
 
-/// What is the same for all requests of a load.
+/// The settings that all requests of a load share.
 #[derive(Debug)]
 pub(super) struct Base<'b> {
     pub(super) scheme: Scheme,
     pub(super) authority: Authority,
-    /// The path of the URL: where a request goes that says no path, and what stands before every other.
+    /// The path of the URL: the path of a request without its own, and the prefix of every other.
     pub(super) path: &'b str,
     pub(super) http2: bool,
-    /// Each request has a connection of its own.
+    /// Each request has its own connection.
     pub(super) fresh: bool,
-    /// Those that the scenario may replace.
+    /// Default headers, which the scenario may replace.
     pub(super) headers: HeaderMap,
-    /// How many rows the load's table has.
+    /// The number of rows of the load's table.
     pub(super) rows: usize,
     pub(super) dice: Dice,
 }
 
 impl Request {
-    /// Makes a request ready.
+    /// Compiles a request.
     ///
     /// # Errors
-    /// A sentence about a method, path or header that HTTP does not allow, or about data that is not there.
+    /// A sentence about a method, path or header that HTTP does not allow, or about missing data.
     pub(super) fn new(
         it: &HttpRequest,
         body: Body,
@@ -79,7 +79,7 @@ impl Request {
             let bad = || format!("the header `{name}` or its value cannot be sent over HTTP");
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
             if name == header::CONTENT_LENGTH || name == header::TRANSFER_ENCODING {
-                return Err(format!("the header `{name}` follows from the body: leave it out"));
+                return Err(format!("the header `{name}` follows from the body: remove it"));
             }
             let text = compiler.text(value, Escape::No)?;
             for value in text.each(base.rows, base.dice) {
@@ -88,7 +88,7 @@ impl Request {
             match text {
                 Text::Same(value) => drop(headers.insert(name, HeaderValue::from_bytes(&value).map_err(|_| bad())?)),
                 Text::Pieces(_) => {
-                    // The one that the scenario may replace is replaced.
+                    // The scenario's value replaces the default.
                     headers.remove(&name);
                     more_headers.push((name, text));
                 }
@@ -97,7 +97,8 @@ impl Request {
         let mut base =
             Base { authority: base.authority.clone(), scheme: base.scheme.clone(), headers: HeaderMap::new(), ..*base };
         if base.http2 {
-            // HTTP/2 has the host in the URI, and forbids what is about one connection (RFC 9113, sections 8.2.2 and 8.3.1).
+            // HTTP/2 has the host in the URI, and forbids headers about a single connection (RFC 9113, sections 8.2.2 and
+            // 8.3.1).
             if let Some(host) = headers.remove(header::HOST) {
                 base.authority = Authority::try_from(host.as_bytes()).map_err(|_| "`Host` is not a host".to_owned())?;
             }
@@ -107,7 +108,7 @@ impl Request {
         }
         let text = match &it.path {
             Some(path) => compiler.text(path, Escape::No)?,
-            // What the stem leaves of the URL's own path: together they are as it is written.
+            // The part of the URL's path that the stem omits: together they are the path as written.
             None => Text::Same(base.path[base.stem().len()..].into()),
         };
         for path in text.each(base.rows, base.dice) {
@@ -129,12 +130,11 @@ impl Request {
         })
     }
 
-    /// True when an answer to it has no body, whatever its head says.
+    /// True when the answer has no body, regardless of its head.
     pub(super) fn has_no_answer_body(&self) -> bool {
         self.method == Method::HEAD
     }
 
-    /// The body of one request.
     pub(super) fn body(&self, draw: &Draw) -> Bytes {
         match &self.body {
             Body::Same(body) => body.clone(),
@@ -154,11 +154,11 @@ impl Request {
         }
     }
 
-    /// Writes one request as HTTP/1.1 has it (RFC 9112, section 3). Gives its body if that is too large to be written with its
+    /// Writes one request as HTTP/1.1 (RFC 9112, section 3). Returns the body if it is too large to be written with the
     /// head.
     ///
     /// # Errors
-    /// When what was put together is none; [`Request::new`] tried all that can be.
+    /// When the result is not a valid request. [`Request::new`] has already tried all possible results.
     pub(super) fn write(&self, draw: &Draw, into: &mut Vec<u8>) -> Result<Bytes, http::Error> {
         let header = |name: &HeaderName, value: &[u8], into: &mut Vec<u8>| {
             [name.as_str().as_bytes(), b": ", value, b"\r\n"].iter().for_each(|part| into.extend_from_slice(part));
@@ -186,7 +186,7 @@ impl Request {
             header(name, HeaderValue::from_bytes(&value)?.as_bytes(), into);
         }
         let body = self.body(draw);
-        // A length of 0 is said where a body is expected (RFC 9110, section 8.6).
+        // Methods with an expected body announce a length of 0 (RFC 9110, section 8.6).
         if !body.is_empty() || [Method::POST, Method::PUT, Method::PATCH].contains(&self.method) {
             header(&header::CONTENT_LENGTH, body.len().to_string().as_bytes(), into);
         }
@@ -198,10 +198,10 @@ impl Request {
         Ok(Bytes::new())
     }
 
-    /// One request of HTTP/2.
+    /// One HTTP/2 request.
     ///
     /// # Errors
-    /// When what was put together is none; [`Request::new`] tried all that can be.
+    /// When the result is not a valid request. [`Request::new`] has already tried all possible results.
     pub(super) fn to_send(&self, draw: &Draw) -> Result<http::Request<Full<Bytes>>, http::Error> {
         let mut buffer = Vec::new();
         let mut request = http::Request::new(Full::new(self.body(draw)));
@@ -225,16 +225,16 @@ impl Request {
 }
 
 impl Base<'_> {
-    /// The path of the URL without a `/` at its end, to be joined with another.
+    /// The path of the URL without a trailing `/`, to be joined with another.
     fn stem(&self) -> &str {
         self.path.trim_end_matches('/')
     }
 
-    /// What stands before every path.
+    /// The prefix of every path.
     fn prefix(&self) -> String {
         match self.http2 {
             true => format!("{}://{}{}", self.scheme, self.authority, self.stem()),
-            // HTTP/1.1 has the host in a header, and its path alone on the line (RFC 9112, section 3.2.1).
+            // HTTP/1.1 has the host in a header, and only the path in the request line (RFC 9112, section 3.2.1).
             false => self.stem().to_owned(),
         }
     }
@@ -242,7 +242,7 @@ impl Base<'_> {
     fn uri(&self, path: &[u8]) -> Result<Uri, String> {
         let path = String::from_utf8_lossy(path);
         let bad = |cause: &dyn std::fmt::Display| format!("`{path}` is not a path ({cause})");
-        // Not through `Uri` alone, which takes `//host/path` for a host.
+        // Not through `Uri` alone, which parses `//host/path` as a host.
         let whole = format!("{}{path}", self.stem());
         let path_and_query = PathAndQuery::try_from(whole.as_str()).map_err(|cause| bad(&cause))?;
         if !whole.starts_with('/') {
@@ -263,18 +263,18 @@ impl Base<'_> {
     }
 }
 
-/// The requests of a load, and which of them is sent.
+/// The requests of a load, and the choice among them.
 #[derive(Debug, Clone)]
 pub(super) struct Requests {
     all: Vec<Request>,
-    /// The sum of the weights up to each, with it.
+    /// The cumulative weights.
     weights: Vec<u64>,
     rows: Rows,
     dice: Dice,
 }
 
 impl Requests {
-    /// Requests with their weights; at least one.
+    /// Requests with their weights, at least one.
     pub(super) fn new(all: Vec<(Request, u32)>, rows: Rows, dice: Dice) -> Self {
         let weights = all.iter().scan(0, |sum, (_, weight)| {
             *sum += u64::from(*weight);
@@ -283,7 +283,7 @@ impl Requests {
         Self { weights: weights.collect(), all: all.into_iter().map(|(request, _)| request).collect(), rows, dice }
     }
 
-    /// Which request has this number: its place among them.
+    /// The index of the request that is sent as number `number`.
     pub(super) fn choose(&self, number: u64) -> usize {
         let [.., total] = self.weights.as_slice() else { return 0 };
         if self.all.len() == 1 {
@@ -293,23 +293,22 @@ impl Requests {
         self.weights.partition_point(|sum| *sum <= drawn)
     }
 
-    /// The request at a place.
     pub(super) fn at(&self, place: usize) -> &Request {
         &self.all[place]
     }
 
-    /// The request of this number: its place, and its data.
+    /// The request with this number: its index, and its data.
     pub(super) fn of(&self, number: u64) -> (usize, &Request, Draw) {
         let place = self.choose(number);
         (place, self.at(place), self.rows.draw(number, self.dice))
     }
 
-    /// Whether they have names, by which each is counted.
+    /// Whether the requests have names, by which they are counted.
     pub(super) fn have_names(&self) -> bool {
         self.names().next().is_some()
     }
 
-    /// The names of those that have one.
+    /// The names of the named requests.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.all.iter().map(|request| request.name.as_str()).filter(|name| !name.is_empty())
     }

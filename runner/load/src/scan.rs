@@ -1,22 +1,22 @@
-//! Looks for texts and patterns in a body that arrives in pieces, without keeping the body. A text is found as Knuth, Morris and
-//! Pratt do it (1977), a pattern by a table of states.
+//! Searches for texts and patterns in a body that arrives in chunks, without buffering it. Texts are found by the algorithm
+//! of Knuth, Morris and Pratt (1977), patterns by a DFA.
 
 use regex_automata::Input;
 use regex_automata::dfa::Automaton;
 use regex_automata::util::primitives::StateID;
 use shakedown_schemas::pattern::Pattern;
 
-/// What was found so far in one body.
+/// The state of a search in one body.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Search {
     scan: Scan,
-    /// Where in its table a pattern is; none before the first byte.
+    /// The state of the pattern's DFA. None before the first byte.
     state: Option<StateID>,
     matched: bool,
 }
 
 impl Search {
-    /// Looks through the next piece of the body, for what there is to look for.
+    /// Searches the next chunk of the body.
     pub(super) fn feed(&mut self, text: Option<&Needle>, pattern: Option<&Pattern>, piece: &[u8]) {
         if let Some(text) = text {
             self.scan.feed(text, piece);
@@ -38,24 +38,24 @@ impl Search {
         self.state = Some(state);
     }
 
-    /// True when all of it was found in the body, which is over.
+    /// True when everything was found in the complete body.
     pub(super) fn found(&self, text: Option<&Needle>, pattern: Option<&Pattern>) -> bool {
         text.is_none_or(|text| self.scan.found(text))
             && pattern.is_none_or(|pattern| {
-                // The table is one byte late, and some patterns match only at the end.
+                // The DFA is one byte behind, and some patterns match only at the end.
                 let state = self.state.unwrap_or_else(|| start(pattern));
                 self.matched || pattern.is_match_state(pattern.next_eoi_state(state))
             })
     }
 }
 
-/// Where a search begins, at the body's first byte.
+/// The state at the body's first byte.
 fn start(pattern: &Pattern) -> StateID {
-    // It refuses only searches for which the table was not built; the state of nothing finds nothing.
+    // It rejects only searches for which the DFA was not built. The dead state matches nothing.
     pattern.start_state_forward(&Input::new("")).unwrap_or_default()
 }
 
-/// A text to look for, with the table that says where to go on after a mismatch.
+/// A text to search for, with its failure table.
 #[derive(Debug, Clone)]
 pub(super) struct Needle {
     text: Vec<u8>,
@@ -64,7 +64,6 @@ pub(super) struct Needle {
 }
 
 impl Needle {
-    /// The text.
     pub(super) fn text(&self) -> std::borrow::Cow<'_, str> {
         String::from_utf8_lossy(&self.text)
     }
@@ -86,14 +85,14 @@ impl Needle {
     }
 }
 
-/// How much of the text has been matched so far in one body.
+/// How much of the text has been matched in one body.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Scan {
     matched: usize,
 }
 
 impl Scan {
-    /// Takes the next piece of the body.
+    /// Searches the next chunk of the body.
     pub(super) fn feed(&mut self, needle: &Needle, piece: &[u8]) {
         for byte in piece {
             if self.found(needle) {
@@ -108,7 +107,7 @@ impl Scan {
         }
     }
 
-    /// True once the text was seen.
+    /// True once the text was found.
     pub(super) fn found(self, needle: &Needle) -> bool {
         self.matched == needle.text.len()
     }
@@ -121,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_text_is_everywhere() {
+    fn an_empty_text_always_matches() {
         let needle = Needle::new("");
         let mut scan = Scan::default();
         scan.feed(&needle, b"anything");
@@ -129,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_found_wherever_the_body_is_cut() {
+    fn finds_a_pattern_across_chunks() {
         let body = "one order-17 and a line\nend\u{e9}".as_bytes();
         for (text, found) in [
             (r"order-\d+", true),
@@ -151,7 +150,7 @@ mod tests {
         }
         let pattern = shakedown_schemas::pattern::compile("^$").unwrap();
         assert!(Search::default().found(None, Some(&pattern)), "an empty body");
-        // What is no UTF-8 is passed over.
+        // Invalid UTF-8 is skipped.
         let mut search = Search::default();
         search.feed(None, Some(&pattern), b"\xff");
         assert!(!search.found(None, Some(&pattern)));

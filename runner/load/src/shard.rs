@@ -1,4 +1,4 @@
-//! One thread of the engine: a runtime of its own, the pacer, and its lanes.
+//! One thread of the engine: its runtime, the pacer, and its lanes.
 
 use std::io;
 use std::rc::Rc;
@@ -10,17 +10,17 @@ use tokio::task::LocalSet;
 use tokio::time::Instant;
 
 use super::clock::{Clock, Timer};
-use super::connection;
+use super::connect;
 use super::control::Control;
 use super::lane::{Lane, LaneStart};
 
-/// How often what ended is handed to the ledger.
+/// How often ended requests are written to the ledger.
 const FLUSH_NS: u64 = 100_000_000;
 
-/// The pacer ticks no more often than this, whatever its lanes want.
+/// The shortest interval between two ticks of the pacer.
 const MIN_TICK_NS: u64 = 150_000;
 
-/// How often a thread that has been stopped looks whether its last requests have ended.
+/// How often a stopped thread checks whether its last requests have ended.
 const DRAIN_TICK_NS: u64 = 2_000_000;
 
 /// Runs the lanes on this thread until `control` stops it and their requests have ended.
@@ -38,7 +38,7 @@ pub(super) fn run(
     local.block_on(&runtime, async {
         match Clock::new() {
             Ok(clock) => {
-                // Nobody listens when the engine was dropped meanwhile; then `control` says so too.
+                // The receiver is gone if the engine was dropped. `control` stops the thread then.
                 drop(ready.send(Ok(())));
                 pace(clock, starts, zero, control).await;
             }
@@ -46,14 +46,14 @@ pub(super) fn run(
         }
     });
     drop(local);
-    // A name that is still being resolved must not hold up the run's end.
+    // A name resolution that is still running must not delay the end of the run.
     runtime.shutdown_background();
 }
 
 /// Paces the lanes until `control` stops them and their requests have ended.
 pub(super) async fn pace(mut clock: impl Timer, starts: Vec<LaneStart>, zero: Instant, control: &Arc<Control>) {
     let lanes: Vec<Rc<Lane>> =
-        starts.into_iter().map(|start| Lane::new(start, Arc::clone(control), connection::open)).collect();
+        starts.into_iter().map(|start| Lane::new(start, Arc::clone(control), connect::open)).collect();
     let mut next_flush_ns = FLUSH_NS;
     let mut wanted_ns = u64::MAX;
     loop {

@@ -1,13 +1,13 @@
-//! Server-sent events, read from bytes that may be cut anywhere.
+//! A parser for server-sent events, from bytes that may be cut anywhere.
 //!
-//! Follows the WHATWG HTML standard, section 9.2.6, as far as the OpenAI API uses it: lines end with LF, CR or CRLF, a
-//! line that starts with a colon is a comment, several `data` lines of an event are joined by LF, and an event ends at
-//! an empty line. Two things go beyond it. A field `error`, in which llama.cpp reports a failure, is an event with that
-//! name. And an event that the stream's proper end completes is not discarded: some servers end the last line with one
-//! line feed, or with none. It knows nothing about what the data means.
+//! It follows the WHATWG HTML standard, section 9.2.6, as far as the OpenAI API uses it: lines end with LF, CR or CRLF, a
+//! line that starts with a colon is a comment, several `data` lines of an event are joined by LF, and an event ends at an
+//! empty line. There are two extensions. A field `error`, in which llama.cpp reports a failure, is an event with that name.
+//! And an event that is terminated only by the regular end of the stream is not discarded, because some servers end the
+//! last line with one line feed, or with none. The parser does not interpret the data.
 
-/// An image as a part of an answer fits into one event. Beyond this the stream is refused, so that it cannot fill the
-/// memory.
+/// The maximum size of an event, in bytes. An image as a part of an answer fits. A larger event is rejected, so that a
+/// stream cannot exhaust the memory.
 pub(super) const MAX_EVENT: usize = 8 << 20;
 
 /// The name of an event that reports a failure.
@@ -16,9 +16,9 @@ pub(super) const ERROR: &[u8] = b"error";
 /// One event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Event<'p> {
-    /// Its name; empty for one that gives none.
+    /// Its name. Empty if it has none.
     pub(super) name: &'p [u8],
-    /// Its data lines.
+    /// Its data.
     pub(super) data: &'p [u8],
 }
 
@@ -26,29 +26,29 @@ pub(super) struct Event<'p> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooLarge;
 
-/// Reads one stream.
+/// The parser of one stream.
 #[derive(Debug, Default)]
 pub(super) struct Parser {
-    /// The line that has begun, where it was cut by the end of a piece.
+    /// The line that has begun, if a chunk ended within it.
     line: Vec<u8>,
-    /// The data of the event that has begun.
+    /// The data of the current event.
     data: Vec<u8>,
     has_data: bool,
-    /// The name of the event that has begun.
+    /// The name of the current event.
     name: Vec<u8>,
-    /// There was a comment.
+    /// The stream contains a comment.
     has_comments: bool,
-    /// The last byte was CR, so a LF that follows belongs to the same line end.
+    /// The last byte was CR, so a following LF belongs to the same line end.
     after_cr: bool,
-    /// Bytes of the byte order mark that may start the stream, already read over.
+    /// The byte order mark at the start, if any, was skipped.
     started: bool,
 }
 
 impl Parser {
-    /// Takes the next piece of the stream and calls `event` with each event that it completes.
+    /// Parses the next chunk of the stream and calls `event` for each event that it completes.
     ///
     /// # Errors
-    /// [`TooLarge`] when an event does not end within [`MAX_EVENT`].
+    /// [`TooLarge`] when an event exceeds [`MAX_EVENT`].
     pub(super) fn feed(&mut self, mut piece: &[u8], mut event: impl FnMut(Event<'_>)) -> Result<(), TooLarge> {
         while !piece.is_empty() {
             if std::mem::take(&mut self.after_cr) && piece[0] == b'\n' {
@@ -78,22 +78,22 @@ impl Parser {
         Ok(())
     }
 
-    /// The stream came to its end as HTTP has it: calls `event` with the event that no empty line has ended, if any.
+    /// The stream ended regularly: calls `event` for an event that was not terminated by an empty line, if any.
     pub(super) fn finish(&mut self, mut event: impl FnMut(Event<'_>)) {
         let line = std::mem::take(&mut self.line);
-        // What is too large by now is not the end mark.
+        // An event that exceeds the limit here is not the end mark.
         let read = if line.is_empty() { Ok(()) } else { self.line(&line, &mut event) };
         if read.is_ok() {
             self.dispatch(&mut event);
         }
     }
 
-    /// How many bytes it keeps of an event that has begun.
+    /// The number of buffered bytes of the current event.
     pub(super) fn kept(&self) -> usize {
         self.line.len() + self.data.len()
     }
 
-    /// Whether there was a comment, as servers send to keep a connection open.
+    /// Whether the stream contains comments, which servers send to keep a connection open.
     pub(super) const fn has_comments(&self) -> bool {
         self.has_comments
     }
@@ -139,7 +139,7 @@ impl Parser {
         Ok(())
     }
 
-    /// Ends the event that has begun. One without data is none, unless it reports a failure.
+    /// Ends the current event. An event without data is ignored unless it reports a failure.
     fn dispatch(&mut self, event: &mut impl FnMut(Event<'_>)) {
         if std::mem::take(&mut self.has_data) || self.name == ERROR {
             event(Event { name: &self.name, data: &self.data });
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_stream_ends_an_event_as_well() {
+    fn the_end_of_the_stream_terminates_an_event() {
         for (text, last) in [
             ("data: [DONE]", vec!["[DONE]"]),
             ("data: [DONE]\n", vec!["[DONE]"]),
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_are_read_over_and_known() {
+    fn skips_and_reports_comments() {
         let mut parser = Parser::default();
         parser.feed(b"data: a\n\n", |_| ()).unwrap();
         assert!(!parser.has_comments());
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_end_is_refused() {
+    fn rejects_an_event_that_does_not_end() {
         let mut parser = Parser::default();
         let piece = [b'x'; 1 << 16];
         assert!((0..200).any(|_| parser.feed(&piece, |_| ()) == Err(TooLarge)));

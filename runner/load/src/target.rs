@@ -1,5 +1,5 @@
-//! A planned load, turned into what the engine sends again and again: the requests, the pace, the limits, and what makes an answer
-//! a success. Everything that can be wrong with a load is found here, before anything is sent.
+//! A planned load, compiled to the form that the engine uses for every request: the requests, the pace, the limits, and the
+//! conditions of success. Every error of a load is found here, before anything is sent.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -25,15 +25,15 @@ use super::request::{Base, Body, Request, Requests};
 use super::text::{Compiler, Escape, Piece, Rows, Text};
 use super::tls::Tls;
 
-/// How many requests may be under way at once when the scenario does not say.
+/// The default limit of requests under way.
 pub(super) const DEFAULT_MAX_IN_FLIGHT: usize = 10_000;
 
-/// How many requests of HTTP/2 may be under way on one connection when the scenario does not say.
+/// The default limit of requests under way on one HTTP/2 connection.
 const DEFAULT_STREAMS: usize = 100;
 
-/// What an answer is read as.
+/// How an answer is parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum AnswerFormat {
     /// Any HTTP answer.
     Http,
     /// One JSON object of the OpenAI API.
@@ -42,51 +42,51 @@ pub(super) enum Kind {
     Stream,
 }
 
-/// How connections are used.
+/// How requests share a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sharing {
-    /// One request at a time on each, HTTP/1.1, one after the other.
+    /// HTTP/1.1: one request at a time.
     InTurn,
-    /// At most so many at a time on each, HTTP/2.
+    /// HTTP/2: at most this many requests at a time.
     Streams(usize),
 }
 
-/// What one load sends, and what it wants back.
+/// The requests of one load and the conditions on their answers.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub(super) name: String,
-    pub(super) kind: Kind,
+    pub(super) format: AnswerFormat,
     pub(super) pacing: Pacing,
     /// From the due moment to the last byte.
     pub(super) timeout: Duration,
-    /// How many times its timeout a request is listened to, at least once.
-    pub(super) linger: f64,
-    /// How many requests of an open loop may be under way at once.
+    /// The observation timeout as a multiple of the timeout, at least 1.
+    pub(super) observed_timeouts: f64,
+    /// The limit of requests under way of an open loop.
     pub(super) max_in_flight: usize,
-    /// Where to connect; empty to resolve `host`.
+    /// The addresses to connect to. Empty to resolve `host`.
     pub(super) addresses: Addresses,
-    /// They are replaced while the run goes on; one that is gone takes no request.
+    /// The addresses may change during the run. A removed address takes no further request.
     pub(super) is_followed: bool,
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) resolver: Resolver,
     pub(super) tls: Option<Tls>,
-    /// A server without sockets, which is connected to instead.
+    /// A test server without sockets, which replaces the network.
     #[cfg(test)]
     pub(super) wire: Option<super::tests::Wire>,
     pub(super) sharing: Sharing,
-    /// Each request has a connection of its own.
+    /// Each request has its own connection.
     pub(super) fresh: bool,
-    /// A stream that brings no token for so long after one is given up.
+    /// A stream without a token for this long after its last one is given up.
     pub(super) stall_after: Option<Duration>,
     pub(super) requests: Requests,
-    /// What requests must meet to count as good, for each that asks.
+    /// The bounds of each `goodput` expectation.
     pub(super) goodput: Vec<Bounds>,
-    /// What answers are compared with.
+    /// The reference answers.
     pub(super) oracle: Option<Oracle>,
-    /// How many bytes of answers are kept at the moment, over all of them.
+    /// The bytes of answers that are buffered at the moment, over all of them.
     pub(super) kept: Arc<AtomicUsize>,
-    /// Its credentials differ from request to request, so that no report knows them: what an answer says may repeat them.
+    /// The credentials differ from request to request, so that reports cannot redact them in answers that repeat them.
     pub(super) credentials_vary: bool,
 }
 
@@ -94,8 +94,8 @@ impl Target {
     /// Checks a load and prepares its requests.
     ///
     /// # Errors
-    /// When the load cannot be sent: a URL, method, path or header that HTTP does not allow, a file that does not hold what it
-    /// should, or TLS without any root.
+    /// When the load cannot be sent: HTTP does not allow a URL, method, path or header, a file has the wrong content, or
+    /// there are no trusted roots for TLS.
     pub(super) fn new(planned: &PlannedLoad) -> Result<Self, LoadError> {
         Self::prepared(planned).map_err(|message| LoadError { load: planned.name.clone(), message })
     }
@@ -158,10 +158,10 @@ impl Target {
                         Ok((Request::new(it, body, &base, &mut compiler)?, it.weight.max(1)))
                     })
                     .collect();
-                (Kind::Http, requests?, None)
+                (AnswerFormat::Http, requests?, None)
             }
             Sent::OpenAi(openai) => {
-                let kind = if openai.stream { Kind::Stream } else { Kind::Json };
+                let kind = if openai.stream { AnswerFormat::Stream } else { AnswerFormat::Json };
                 let body = openai_body(planned, openai, &mut compiler)?;
                 let request = Request::new(&openai_request(openai), body, &base, &mut compiler)?;
                 (kind, vec![(request, 1)], openai.stall_after.map(|it| it.get()))
@@ -179,10 +179,10 @@ impl Target {
         };
         Ok(Self {
             name: planned.name.clone(),
-            kind,
+            format: kind,
             pacing,
             timeout: load.timeout.get(),
-            linger: 1.0,
+            observed_timeouts: 1.0,
             max_in_flight: load.max_in_flight.map_or(DEFAULT_MAX_IN_FLIGHT, |limit| limit.max(1) as usize),
             addresses: Addresses::new(&planned.endpoint.addresses),
             is_followed: false,
@@ -209,7 +209,6 @@ impl Target {
         })
     }
 
-    /// How many requests may be under way on one connection.
     pub(super) fn per_connection(&self) -> usize {
         match self.sharing {
             Sharing::InTurn => 1,
@@ -227,7 +226,7 @@ fn vary<'h>(headers: impl IntoIterator<Item = (&'h String, &'h RequestText)>) ->
     })
 }
 
-/// The body of a request over HTTP.
+/// The body of an HTTP request.
 fn body(planned: &PlannedLoad, it: &HttpRequest, compiler: &mut Compiler<'_>) -> Result<Body, String> {
     let text = match (&it.body, &it.body_file, &it.body_template) {
         (None, None, None) => return Ok(Body::Same(Bytes::new())),
@@ -238,7 +237,7 @@ fn body(planned: &PlannedLoad, it: &HttpRequest, compiler: &mut Compiler<'_>) ->
             compiler.text(&RequestText::parse(text).map_err(|error| format!("`{file}`: {error}"))?, Escape::No)
         }
         (Some(text), None, None) => compiler.text(text, Escape::No),
-        _ => return Err("a request has several bodies".to_owned()),
+        _ => return Err("a request has more than one body".to_owned()),
     };
     Ok(match text? {
         Text::Same(body) => Body::Same(body.into()),
@@ -246,7 +245,7 @@ fn body(planned: &PlannedLoad, it: &HttpRequest, compiler: &mut Compiler<'_>) ->
     })
 }
 
-/// The request of the OpenAI API as one over HTTP, without its body.
+/// The HTTP request of a call of the OpenAI API, without its body.
 fn openai_request(openai: &OpenAi) -> HttpRequest {
     HttpRequest {
         name: String::new(),
@@ -285,7 +284,7 @@ fn openai_body(planned: &PlannedLoad, openai: &OpenAi, compiler: &mut Compiler<'
             false => Ok(Body::OneOf(bodies, set.order.unwrap_or(Order::Random))),
         };
     }
-    // The prompt is put between what stands before and behind it, where this mark is.
+    // This mark is where the prompt is inserted.
     const MARK: &str = "\u{1}the prompt of shakedown\u{1}";
     let content = match openai.endpoint {
         OpenAiEndpoint::Chat => chat(MARK.into()),
@@ -332,7 +331,6 @@ mod tests {
     use super::super::Endpoint;
     use super::*;
 
-    /// The request of this number.
     fn request(target: &Target, number: u64) -> http::Request<http_body_util::Full<Bytes>> {
         let (_, request, data) = target.requests.of(number);
         request.to_send(&data).unwrap()
@@ -374,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_where_a_request_goes_that_says_no_path() {
+    fn a_request_without_a_path_goes_to_the_url() {
         for (url, path, goes_to) in [
             ("http://x", None, "/"),
             ("http://x/", None, "/"),
@@ -396,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn http2_has_the_host_in_its_uri_and_a_fresh_connection_says_that_it_is() {
+    fn http2_has_the_host_in_its_uri_and_a_fresh_connection_is_closed() {
         let load = json!({"http": {"url": "http://x", "path": "/a", "headers": {"Host": "other.test", "Connection": "x"}},
                           "version": "http2", "rate": "1/s"});
         let request = request(&target("http://x:81/b", load).unwrap(), 0);
@@ -446,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn asks_the_openai_api_as_it_wants_to_be_asked() {
+    fn sends_valid_requests_of_the_openai_api() {
         let mut openai = json!({"openai": {"url": "http://x", "model": "m", "prompt": "say \"{{ n }}\"", "stream": true}, "rate": "1/s"});
         let asked = request(&target("http://x", openai.clone()).unwrap(), 5);
         assert_eq!(asked.uri(), "/v1/chat/completions");
@@ -466,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn prompts_are_chosen_by_length_and_turn() {
+    fn prompts_are_filtered_by_length_and_sent_in_turn() {
         let load = |words: serde_json::Value, order: &str| {
             json!({"openai": {"url": "http://x", "model": "m", "prompts": {"file": "prompts.jsonl", "words": words, "order": order}},
                    "rate": "1/s"})
@@ -487,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_cannot_be_sent() {
+    fn explains_invalid_requests() {
         let http = |more: serde_json::Value| {
             let mut http = json!({"url": "http://x"});
             http.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -501,7 +499,7 @@ mod tests {
             ("http://x", http(json!({"path": "/{{ row.q }}"})), "needs a `feeder`"),
             ("http://x", http(json!({"body_file": "none"})), "was not read"),
             ("http://x", http(json!({"headers": {"a b": "c"}})), "cannot be sent"),
-            ("http://x", http(json!({"headers": {"content-length": "7"}})), "leave it out"),
+            ("http://x", http(json!({"headers": {"content-length": "7"}})), "remove it"),
             ("http://x", json!({"http": {"url": "http://x"}}), "exactly one of `rate`"),
             (
                 "http://x",

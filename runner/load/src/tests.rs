@@ -1,7 +1,7 @@
-//! The engine against a server that misbehaves on demand: each outcome by its name, and the counts exactly.
+//! The engine against a server that misbehaves on demand: the name of each outcome, and exact counts.
 //!
-//! What depends on time runs on paused time with a server without sockets, so that no clock of the machine decides. What
-//! depends on sockets (refused, reset, several threads) runs on loopback, and asserts nothing about durations.
+//! Tests of timing run on paused time with a server without sockets, so that the machine's clock has no influence. Tests of
+//! sockets (refused, reset, several threads) run on loopback and assert nothing about durations.
 
 mod addresses;
 mod http1;
@@ -26,15 +26,15 @@ use shakedown_fakes::{HttpServer, MemoryServer};
 use shakedown_observe::{Cell, Failure, LoadObservations, Mark, Part};
 use shakedown_schemas::Files;
 
-/// A load of one server, as the scenario has it (without `url`).
+/// A load of one server, as in the scenario (without `url`).
 fn planned(server: &HttpServer, load: serde_json::Value) -> PlannedLoad {
     planned_at(server.address(), load)
 }
 
-/// A load of what listens at an address.
+/// A load of the server at an address.
 fn planned_at(address: SocketAddr, load: serde_json::Value) -> PlannedLoad {
     let mut load = load;
-    // Counts are exact to the request where requests are evenly spaced.
+    // Counts are exact to one request if requests are evenly spaced.
     if load.get("rate").is_some() && load.get("arrival").is_none() {
         load["arrival"] = "steady".into();
     }
@@ -52,7 +52,7 @@ fn planned_at(address: SocketAddr, load: serde_json::Value) -> PlannedLoad {
     }
 }
 
-/// Sends a load for so long, and waits for the rest of it for at most `grace`.
+/// Sends a load for `duration`, and waits for the rest of it for at most `grace`.
 async fn send(planned: PlannedLoad, duration: Duration, grace: Duration) -> LoadObservations {
     let mut engine = Engine::new(&[planned]).unwrap();
     let marks = Arc::new(Marks::default());
@@ -64,7 +64,7 @@ async fn send(planned: PlannedLoad, duration: Duration, grace: Duration) -> Load
     seen
 }
 
-/// How a lane connects to a server without sockets.
+/// The connections of a lane to a server without sockets.
 #[derive(Clone)]
 pub(super) struct Wire(Arc<dyn Fn() -> tokio::io::DuplexStream + Send + Sync>);
 
@@ -101,12 +101,12 @@ fn wired(server: &MemoryServer, planned: &PlannedLoad) -> Engine {
     Engine::of(vec![target])
 }
 
-/// What [`wired`] takes for a load, as the scenario has it (without `url`).
+/// The plan of a load for [`wired`], as in the scenario (without `url`).
 fn plan(load: serde_json::Value) -> PlannedLoad {
     planned_at(SocketAddr::from(([127, 0, 0, 1], 1)), load)
 }
 
-/// Sends a load on paused time for exactly this long, and waits for the rest of it for at most `grace`.
+/// Sends a load on paused time for exactly `duration`, and waits for the rest of it for at most `grace`.
 async fn send_paused(engine: Engine, duration: Duration, grace: Duration) -> LoadObservations {
     let seen = paused(engine, async |_, _| sleep(duration).await, grace).await;
     assert_eq!(end_ns(&seen), duration.as_nanos() as u64);
@@ -131,7 +131,7 @@ async fn paused(
     LocalSet::new().run_until(run).await
 }
 
-/// One step of the paused clock, to which tokio rounds each moment up, in microseconds and with the histogram's rounding.
+/// One step of the paused clock, to which tokio rounds up, in microseconds including the histogram's rounding.
 const STEP_US: f64 = 1_100.0;
 
 fn total(seen: &LoadObservations) -> Cell {
@@ -165,7 +165,7 @@ async fn a_healthy_server_answers_everything() {
     assert_eq!(server.count(), total.succeeded);
 }
 
-/// The load of a path, at a rate at which nothing queues.
+/// The load of a path, at a rate without queueing.
 fn http(path: &str) -> serde_json::Value {
     json!({"http": {"path": path}, "rate": "100/s"})
 }
@@ -178,7 +178,7 @@ fn openai(how: &str, stream: bool) -> serde_json::Value {
     json!({"openai": kind, "rate": "100/s"})
 }
 
-/// Asserts that every request of a load ended alike.
+/// Asserts that every request of a load had the same outcome.
 #[track_caller]
 fn expect_all(total: &Cell, load: &serde_json::Value, wanted: Option<Failure>, issued: u64) {
     let named = wanted.map_or(total.succeeded, |failure| total.failed.get(&failure).copied().unwrap_or(0));
@@ -216,7 +216,7 @@ async fn each_outcome_of_http_has_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_outcome_of_http_that_takes_time_has_its_name() {
+async fn each_slow_outcome_of_http_has_its_name() {
     let server = server::in_memory();
     for (path, wanted) in [
         ("/slow/20", None),
@@ -258,7 +258,7 @@ async fn each_outcome_of_the_openai_api_has_its_name() {
         let seen = send_paused(wired(&server, &planned), 100 * MS, 60_000 * MS).await;
         let total = total(&seen);
         expect_all(&total, &load, wanted, 10);
-        // Two pieces with a pause of 60 ms between them. The opening message of a stream is empty: it is no token.
+        // Two chunks with a pause of 60 ms between them. The opening message of a stream is empty and is not a token.
         let has_gap = matches!(how, "stream" | "no-done" | "stall");
         let has_tokens = stream && !matches!(how, "error" | "empty");
         assert_eq!(total.first_token.len(), if has_tokens { 10 } else { 0 }, "{how}");
@@ -266,31 +266,31 @@ async fn each_outcome_of_the_openai_api_has_its_name() {
         for gap in [total.token_gaps.min(), total.token_gaps.max()].into_iter().flatten() {
             assert!((59_000.0..=60_000.0 + STEP_US).contains(&gap), "{how}: {gap}");
         }
-        // The server counts no tokens: each piece is one.
+        // The server counts no tokens, so each chunk is one.
         assert_eq!(total.tokens, if how == "stream" { 20 } else { 0 }, "{how}");
         assert_eq!(total.stuck, if how == "hang" { 10 } else { 0 }, "{how}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_late_is_told_from_what_never_ends() {
+async fn distinguishes_late_answers_from_stuck_requests() {
     let server = server::in_memory();
-    for (path, linger, stuck) in [("/slow/300", 1.0, 5), ("/slow/300", 4.0, 0), ("/never", 2.0, 5)] {
+    for (path, timeouts, stuck) in [("/slow/300", 1.0, 5), ("/slow/300", 4.0, 0), ("/never", 2.0, 5)] {
         let load = json!({"http": {"path": path}, "rate": "100/s", "timeout": "150ms"});
-        let mut load = CompiledLoad::new(&plan(load)).unwrap().lingering(linger);
+        let mut load = CompiledLoad::new(&plan(load)).unwrap().observing_for(timeouts);
         load.target.wire = Some(Wire::to(&server));
         let engine = Engine::compiled(vec![load], 0);
         let total = total(&send_paused(engine, 50 * MS, 20_000 * MS).await);
         assert_eq!(total.failed, [(Failure::Timeout, 5)].into(), "{path}");
-        assert_eq!(total.stuck, stuck, "{path} {linger}");
-        // However long they are listened to, their clients gave them up at their timeout.
+        assert_eq!(total.stuck, stuck, "{path} {timeouts}");
+        // Their clients gave them up at the timeout, even though they were observed for longer.
         let took = total.latency.max();
         assert!(took.is_some_and(|took| (149_000.0..=150_000.0 + STEP_US).contains(&took)), "{took:?}");
     }
 }
 
 #[tokio::test]
-async fn nobody_there_and_no_such_name() {
+async fn names_refused_connections_and_unknown_hosts() {
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = closed.local_addr().unwrap();
     drop(closed);
@@ -313,20 +313,20 @@ async fn nobody_there_and_no_such_name() {
             let total = total(&seen);
             assert_eq!(total.failed, [(wanted, total.requests())].into(), "{host}");
             assert!(total.requests() > 0 && total.latency.is_empty());
-            // A worker that is refused pauses: a service that is down is not asked as fast as the processor can.
+            // A refused worker pauses, so that a service that is down does not receive attempts in a tight loop.
             assert!(total.requests() <= 2 * (2 + end_ns(&seen) / 10_000_000), "{}", total.requests());
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_under_way_at_the_end_is_unfinished() {
+async fn requests_under_way_at_the_end_are_unfinished() {
     let mut load = http("/never");
     load["timeout"] = "60s".into();
     let seen = send_paused(wired(&server::in_memory(), &plan(load)), 100 * MS, 50 * MS).await;
     let total = total(&seen);
     assert_eq!(total.failed, [(Failure::Unfinished, 10)].into());
-    // They count at the time that they had taken: the last was due at 90 ms, the first at 0, and all end at 150 ms.
+    // They count with the time until then: the last was due at 90 ms, the first at 0, and all end at 150 ms.
     assert_eq!(total.latency.len(), 10);
     let (least, most) = (total.latency.min().unwrap(), total.latency.max().unwrap());
     assert!((59_000.0..=60_000.0 + STEP_US).contains(&least), "{least}");
@@ -334,7 +334,7 @@ async fn what_is_under_way_at_the_end_is_unfinished() {
 }
 
 #[tokio::test]
-async fn a_large_body_is_searched_and_not_kept() {
+async fn searches_a_large_body_without_buffering() {
     let server = server::start();
     let load = |text| json!({"http": {"path": "/huge", "check": {"contains": text}}, "concurrency": 1});
     for (text, wanted) in [("zzneedle", None), ("needles", Some(Failure::Check))] {
@@ -348,19 +348,20 @@ async fn a_large_body_is_searched_and_not_kept() {
 #[tokio::test(start_paused = true)]
 async fn at_the_limit_requests_wait_and_are_timed_from_when_they_were_due() {
     let server = server::in_memory();
-    // Two at once, 50 ms each: 40 a second, asked 100 a second.
+    // Two at a time, 50 ms each: 40 per second, with 100 per second due.
     let load = json!({"http": {"path": "/slow/50"}, "rate": "100/s", "max_in_flight": 2, "timeout": "10s"});
     let seen = send_paused(wired(&server, &plan(load)), 500 * MS, 20_000 * MS).await;
     let all = total(&seen);
     assert_eq!(all.succeeded, 50, "{:?}", all.failed);
     assert_eq!((server.most_at_once(), all.in_flight, server.connections()), (2, 2, 2));
-    // Two leave every 50 ms: the last pair at 25 * 50 ms, of which the second was due at 490 ms. A step of the clock each.
+    // Two end every 50 ms. The last pair ends at 25 * 50 ms; its second request was due at 490 ms. Each may take one clock
+    // step more.
     let most = all.latency.max().unwrap();
     assert!((759_000.0..=760_000.0 + 26.0 * STEP_US).contains(&most), "{most}");
 
-    // Three are listened to for three times their timeout. The others wait for one of their places until their own time is over.
+    // Three are observed for three times their timeout. The others wait for one of their places until they time out.
     let load = json!({"http": {"path": "/never"}, "rate": "100/s", "max_in_flight": 3, "timeout": "150ms"});
-    let mut load = CompiledLoad::new(&plan(load)).unwrap().lingering(3.0);
+    let mut load = CompiledLoad::new(&plan(load)).unwrap().observing_for(3.0);
     load.target.wire = Some(Wire::to(&server));
     let engine = Engine::compiled(vec![load], 0);
     let all = total(&send_paused(engine, 100 * MS, 20_000 * MS).await);
@@ -368,14 +369,14 @@ async fn at_the_limit_requests_wait_and_are_timed_from_when_they_were_due() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closed_loop_has_as_many_under_way_as_it_has_workers() {
+async fn a_closed_loop_keeps_one_request_per_worker_under_way() {
     for workers in [1_u64, 5, 40] {
         let server = server::in_memory();
         let load = json!({"http": {"path": "/slow/20"}, "concurrency": workers});
         let seen = send_paused(wired(&server, &plan(load)), 200 * MS, 20_000 * MS).await;
         let total = total(&seen);
         assert_eq!(total.succeeded, total.requests(), "{:?}", total.failed);
-        // Each takes 20 ms, and at most two steps of the clock more.
+        // Each takes 20 ms, and at most two clock steps more.
         assert!((workers * 9..=workers * 11).contains(&total.succeeded), "{workers}: {}", total.succeeded);
         assert_eq!((total.in_flight, server.most_at_once(), server.connections()), (workers, workers, workers));
         assert!(total.latency.min().unwrap() >= 19_900.0, "{:?}", total.latency.min());
@@ -383,7 +384,7 @@ async fn a_closed_loop_has_as_many_under_way_as_it_has_workers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_tells_up_to_when_all_that_was_due_is_answered() {
+async fn reports_the_moment_before_which_all_requests_have_ended() {
     let server = server::in_memory();
     let load = json!({"http": {"path": "/slow/200"}, "rate": "50/s"});
     let watch = async |engine: &mut Engine, _: &Marks| {
@@ -392,7 +393,7 @@ async fn it_tells_up_to_when_all_that_was_due_is_answered() {
         while answered < 300 * MS {
             sleep(5 * MS).await;
             answered = Duration::from_nanos(engine.answered_ns());
-            // The last one before that moment was due at most 20 ms earlier, and took 200 ms.
+            // The last request before that moment was due at most 20 ms earlier and took 200 ms.
             assert!(
                 answered.is_zero() || answered + 180 * MS <= zero.elapsed(),
                 "{answered:?} at {:?}",
@@ -405,12 +406,12 @@ async fn it_tells_up_to_when_all_that_was_due_is_answered() {
 }
 
 #[tokio::test]
-async fn a_connection_that_died_while_idle_is_no_failure() {
+async fn a_connection_that_died_while_idle_is_not_a_failure() {
     let server = server::start();
     let load = json!({"http": {"path": "/close-when-idle"}, "rate": "400/s"});
     let seen = send(planned(&server, load), 300 * MS, 20_000 * MS).await;
     let total = total(&seen);
-    // A request that was written to a dying connection is not sent again: it may have been served.
+    // A request that was written to a dying connection is not sent again, because the server may have processed it.
     let of = |failure| total.failed.get(&failure).copied().unwrap_or(0);
     let reset = of(Failure::Reset) + of(Failure::Closed);
     assert_eq!(total.succeeded + reset, due(400, end_ns(&seen)), "{:?}", total.failed);
@@ -419,7 +420,7 @@ async fn a_connection_that_died_while_idle_is_no_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_belong_to_the_stretch_in_which_they_were_due() {
+async fn requests_belong_to_the_segment_in_which_they_were_due() {
     let server = server::in_memory();
     let load = json!({"http": {"path": "/slow/150"}, "rate": "200/s"});
     let phases = async |_: &mut Engine, marks: &Marks| {
@@ -441,7 +442,7 @@ async fn requests_belong_to_the_stretch_in_which_they_were_due() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stall_is_seen_as_long_as_it_was() {
+async fn measures_the_full_length_of_a_stall() {
     let server = server::in_memory();
     let load = json!({"http": {"path": "/"}, "rate": "400/s"});
     let stalls = async |engine: &mut Engine, _: &Marks| {
@@ -456,8 +457,8 @@ async fn a_stall_is_seen_as_long_as_it_was() {
     let seen = paused(wired(&server, &plan(load)), stalls, 5_000 * MS).await;
     let total = total(&seen);
     assert_eq!(total.succeeded, 800, "{:?}", total.failed);
-    // A request due at t of the stall waits for the rest of it. A quarter of all are due in it: of the slowest 1 - q, the
-    // fastest waits 500 ms - (1 - q) * 2 s.
+    // A request that is due at t within the stall waits for the rest of it. A quarter of all requests are due in the stall:
+    // the fastest of the slowest 1 - q waits 500 ms - (1 - q) * 2 s.
     for (quantile, wanted) in [(0.8, 100.0), (0.9, 300.0), (0.99, 480.0)] {
         let got = total.latency.quantile(quantile).unwrap() / 1e3;
         assert!((got - wanted).abs() < 10.0, "p{quantile}: {got} ms instead of {wanted} ms");
@@ -468,7 +469,7 @@ async fn a_stall_is_seen_as_long_as_it_was() {
 }
 
 #[tokio::test]
-async fn the_schedule_is_kept_by_several_threads_together() {
+async fn several_threads_share_a_schedule() {
     let server = server::start();
     let load = json!({"http": {"path": "/"}, "rate": "4500/s"});
     let seen = send(planned(&server, load), 300 * MS, 20_000 * MS).await;
@@ -479,7 +480,7 @@ async fn the_schedule_is_kept_by_several_threads_together() {
 }
 
 #[tokio::test]
-async fn an_engine_that_is_given_up_stops() {
+async fn a_dropped_engine_stops() {
     let server = server::start();
     let mut engine = Engine::new(&[planned(&server, http("/"))]).unwrap();
     assert!(engine.live().is_empty());

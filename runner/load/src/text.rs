@@ -1,5 +1,5 @@
-//! Text with data of each request, made ready: pieces of bytes that are put together for every request. Everything that
-//! takes time (escapes, encodings) was done before the first one.
+//! Compiled text templates: pieces of bytes that are joined for every request. Everything slow (escapes, encodings) is done
+//! at compile time.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -14,12 +14,12 @@ use super::dice::{Dice, Question};
 /// A value for each row.
 type Column = Arc<[Box<[u8]>]>;
 
-/// Text that may be different for every request.
+/// A compiled template.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Text {
-    /// The same for all.
+    /// The same text for all requests.
     Same(Vec<u8>),
-    /// Put together for each.
+    /// Joined for each request.
     Pieces(Vec<Piece>),
 }
 
@@ -31,12 +31,12 @@ pub(super) enum Piece {
     Column(Column),
 }
 
-/// What else happens to what stands in a text.
+/// The escaping of inserted values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Escape {
-    /// Nothing.
+    /// None.
     No,
-    /// It stands within the quotes of a JSON text.
+    /// Within a JSON string.
     Json,
 }
 
@@ -59,7 +59,7 @@ impl Draw {
     }
 }
 
-/// A load's rows: which one a request has. The values themselves are in the texts.
+/// The choice of a row for each request. The texts contain the values themselves.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rows {
     count: u64,
@@ -67,7 +67,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Rows of a table that has some; none for a load without one.
+    /// The rows of a non-empty table. None for a load without a table.
     pub(super) fn new(table: Option<(&Table, Order)>) -> Self {
         match table {
             Some((table, order)) => Self { count: table.rows.len().max(1) as u64, order },
@@ -75,7 +75,6 @@ impl Rows {
         }
     }
 
-    /// The data of a request.
     pub(super) fn draw(self, number: u64, dice: Dice) -> Draw {
         let row = match self.order {
             _ if self.count == 1 => 0,
@@ -86,7 +85,7 @@ impl Rows {
     }
 }
 
-/// Makes texts ready, each column once.
+/// Compiles templates. Each column is encoded once.
 pub(super) struct Compiler<'t> {
     table: Option<&'t Table>,
     columns: HashMap<(Data, Escape), Column>,
@@ -97,17 +96,17 @@ impl<'t> Compiler<'t> {
         Self { table, columns: HashMap::new() }
     }
 
-    /// Makes a text ready.
+    /// Compiles a template.
     ///
     /// # Errors
-    /// A sentence about a column that is not there.
+    /// A sentence about a column that does not exist.
     pub(super) fn text(&mut self, text: &RequestText, escape: Escape) -> Result<Text, String> {
         let mut pieces = Vec::new();
         let same = |text: &str| Piece::Same(escaped(text, escape).into_bytes().into());
         for part in text.parts() {
             match part {
                 Part::Text(text) => pieces.push(same(text)),
-                // A UUID has nothing that is escaped, apart from the quotes around it.
+                // A UUID needs no escaping, only quotes around it.
                 Part::Data(Data { source: Source::Uuid, filter: Some(Filter::ToJson) }) => {
                     pieces.extend([same("\""), Piece::Uuid, same("\"")]);
                 }
@@ -162,7 +161,7 @@ impl Text {
         }
     }
 
-    /// Adds the text of one request.
+    /// Appends the text of one request.
     pub(super) fn write(&self, draw: &Draw, out: &mut Vec<u8>) {
         match self {
             Self::Same(text) => out.extend_from_slice(text),
@@ -170,7 +169,7 @@ impl Text {
                 for piece in pieces {
                     match piece {
                         Piece::Same(text) => out.extend_from_slice(text),
-                        // Writing into memory does not fail.
+                        // Writing to memory cannot fail.
                         Piece::Number => drop(write!(out, "{}", draw.number)),
                         Piece::Uuid => {
                             let mut text = [0; 36];
@@ -183,8 +182,7 @@ impl Text {
         }
     }
 
-    /// Every text that a column can make of it, with the other data as it is in request 0: enough to see whether each can be
-    /// sent.
+    /// Every text that a column can produce, with the other data of request 0: enough to check whether each can be sent.
     pub(super) fn each(&self, rows: usize, dice: Dice) -> impl Iterator<Item = Vec<u8>> {
         let has_column = matches!(self, Self::Pieces(pieces) if pieces.iter().any(|it| matches!(it, Piece::Column(_))));
         (0..if has_column { rows } else { 1 }).map(move |row| {
@@ -205,7 +203,7 @@ fn escaped(text: &str, escape: Escape) -> String {
     }
 }
 
-/// A text as a part of a URL: everything but letters, digits and `-._~` by its bytes (RFC 3986, section 2.3).
+/// Percent-encodes a text for a URL: every byte but letters, digits and `-._~` (RFC 3986, section 2.3).
 fn percent_encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -234,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn data_stands_where_it_was_asked_for() {
+    fn inserts_data_with_its_filter_and_escape() {
         for (text, escape, number, wanted) in [
             ("plain", Escape::No, 0, "plain"),
             ("/{{ n }}/{{ row.a | urlencode }}?{{ n | urlencode }}", Escape::No, 4, "/4/x%20y%2F%C3%A9?4"),
@@ -247,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_uuid_is_of_its_request_and_its_seed() {
+    fn a_uuid_depends_on_its_request_and_seed() {
         let text = "{{ uuid }} {{ uuid }}";
         let written = |number| written(text, Escape::No, number, Order::Sequential);
         let (first, second) = (written(0), written(1));
@@ -260,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_begin_again_and_a_random_one_repeats() {
+    fn rows_start_again_and_random_rows_are_repeatable() {
         let of = |number, order| written("{{ row.b }}", Escape::No, number, order);
         let sequence: Vec<String> = (0..4).map(|number| of(number, Order::Sequential)).collect();
         assert_eq!(sequence, ["[1]", "2", "[1]", "2"]);
@@ -270,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_same_for_all_is_put_together_once() {
+    fn joins_constant_text_at_compile_time() {
         let text = RequestText::parse("a {{ \"{{\" }} b").unwrap();
         assert_eq!(Compiler::new(None).text(&text, Escape::No), Ok(Text::Same(b"a {{ b".to_vec())));
         let error = Compiler::new(None).text(&RequestText::parse("{{ row.a }}").unwrap(), Escape::No).unwrap_err();

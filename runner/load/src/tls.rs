@@ -1,5 +1,5 @@
-//! TLS for the connections of one load: 1.2 or 1.3, whom to trust, and who we are. The trusted roots are the system's
-//! (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others) unless the scenario names its own.
+//! TLS for the connections of one load: versions 1.2 and 1.3, the trusted roots, and the client certificate. The trusted
+//! roots are the system's (`SSL_CERT_FILE` and `SSL_CERT_DIR` override them) unless the scenario names its own.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio_rustls::client::TlsStream;
 use super::failure::{self, Failed};
 use shakedown_observe::Failure;
 
-/// Whom to trust, and whom to expect.
+/// The trusted roots, the client certificate and the expected server name.
 #[derive(Clone)]
 pub(super) struct Tls {
     connector: TlsConnector,
@@ -32,11 +32,11 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// TLS to a host of this name, as the scenario wants it; `file` gives the contents of its files.
+    /// TLS to this host, with the settings of the scenario. `file` reads the scenario's files.
     ///
     /// # Errors
-    /// When the name is none that a certificate could have, when there are no roots, or when a file holds no certificate or
-    /// no key that fits.
+    /// When the host cannot occur in a certificate, when there are no roots, or when a file contains no certificate or no
+    /// matching key.
     pub(super) fn new(
         host: &str,
         options: Option<&TlsOptions>,
@@ -59,10 +59,10 @@ impl Tls {
             (Some(cert), Some(key)) => {
                 let chain = certificates(cert, &file(cert)?)?;
                 let secret = PrivateKeyDer::from_pem_slice(&file(key)?)
-                    .map_err(|error| format!("`{key}` holds no private key: {error}"))?;
+                    .map_err(|error| format!("`{key}` contains no private key: {error}"))?;
                 builder
                     .with_client_auth_cert(chain, secret)
-                    .map_err(|error| format!("`{cert}` and `{key}` do not fit together: {error}"))?
+                    .map_err(|error| format!("`{cert}` and `{key}` do not match: {error}"))?
             }
             _ => builder.with_no_client_auth(),
         };
@@ -72,11 +72,11 @@ impl Tls {
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), name, http2 })
     }
 
-    /// Agrees on TLS over a connection.
+    /// Performs the TLS handshake on a connection.
     pub(super) async fn agree(&self, stream: TcpStream) -> Result<Box<TlsStream<TcpStream>>, Failed> {
         let made = self.connector.connect(self.name.clone(), stream).await;
         let stream = made.map_err(|error| failure::of_agreement(&error))?;
-        // A server that knows nothing of ALPN says nothing; then it is not known that it speaks HTTP/2.
+        // A server without ALPN sends nothing, so it is not known whether it speaks HTTP/2.
         if self.http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             let cause = "the server did not agree to HTTP/2 (ALPN): leave out `version: http2`";
             return Err(Failed::new(Failure::Protocol, cause));
@@ -102,7 +102,7 @@ fn roots_of(name: &str, pem: &[u8]) -> Result<RootCertStore, String> {
     for certificate in certificates(name, pem)? {
         roots
             .add(certificate)
-            .map_err(|error| format!("`{name}` holds a certificate that cannot be a root: {error}"))?;
+            .map_err(|error| format!("`{name}` contains a certificate that cannot be a root: {error}"))?;
     }
     Ok(roots)
 }
@@ -110,14 +110,14 @@ fn roots_of(name: &str, pem: &[u8]) -> Result<RootCertStore, String> {
 fn certificates(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match read {
-        Ok(certificates) if certificates.is_empty() => Err(format!("`{name}` holds no certificate")),
+        Ok(certificates) if certificates.is_empty() => Err(format!("`{name}` contains no certificate")),
         Ok(certificates) => Ok(certificates),
-        Err(error) => Err(format!("`{name}` holds no certificate: {error}")),
+        Err(error) => Err(format!("`{name}` contains no certificate: {error}")),
     }
 }
 
-/// Trusts everybody, because the scenario says so. Signatures are checked all the same: they show that the server has the key
-/// of the certificate that it shows.
+/// Trusts every certificate, because the scenario asks for it. Signatures are still verified: they prove that the server
+/// owns the key of its certificate.
 #[derive(Debug)]
 struct Trusting {
     provider: Arc<CryptoProvider>,

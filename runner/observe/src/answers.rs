@@ -1,5 +1,5 @@
-//! What is known of answers apart from whether they succeeded: why a model ended them, whether a stream came whole, and how
-//! many of them were good enough.
+//! Properties of answers other than success: why a model ended them, whether a stream was complete, and how many met the
+//! bounds of `goodput`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,10 +13,10 @@ macro_rules! words {
         }
 
         impl $type {
-            /// All of them, in order.
+            /// All variants, in order.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
-            /// The word that people see.
+            /// The word in reports.
             pub const fn word(self) -> &'static str {
                 match self { $(Self::$name => $word,)* }
             }
@@ -33,27 +33,27 @@ macro_rules! words {
 words! {
     /// Why a model ended an answer (`finish_reason` of the OpenAI API).
     Finish {
-        /// The model was done, or came to a stop sequence.
+        /// The model finished, or reached a stop sequence.
         Stop = "stop";
-        /// The answer had as many tokens as it may have.
+        /// The answer reached its token limit.
         Length = "length";
         /// The model calls tools.
         ToolCalls = "tool_calls";
-        /// The model calls a function, as the API had it before tools.
+        /// The model calls a function, by the API's predecessor of tools.
         FunctionCall = "function_call";
-        /// A filter held text back.
+        /// A content filter withheld text.
         ContentFilter = "content_filter";
-        /// The server gave the request up.
+        /// The server aborted the request.
         Abort = "abort";
         /// The server failed.
         Error = "error";
-        /// A reason that the API does not have.
+        /// A reason that the API does not define.
         Other = "other";
     }
 }
 
 impl Finish {
-    /// The reason with this name. Names that servers use for the same are known.
+    /// The reason with this name. Accepts the synonyms that servers use.
     pub fn of(name: &str) -> Self {
         match name.to_ascii_lowercase().as_str() {
             "stop" => Self::Stop,
@@ -67,57 +67,57 @@ impl Finish {
         }
     }
 
-    /// True when it says that the answer is not what was asked for.
+    /// True for a reason that means the request failed.
     pub const fn is_failure(self) -> bool {
         matches!(self, Self::Abort | Self::Error)
     }
 }
 
 words! {
-    /// Whether a stream came whole.
+    /// Whether a stream was complete.
     Integrity {
-        /// It came to its end without a long gap.
+        /// It ended normally, without a long gap.
         Complete = "complete";
-        /// It broke off.
+        /// It ended without its end mark.
         Cut = "cut";
-        /// It brought nothing more until it was given up.
+        /// It sent no further token until the request was given up.
         Stalled = "stalled";
-        /// It came to its end, after a gap of at least a second that was ten times as long as its other gaps.
+        /// It ended normally, after a gap of at least 1 s that was ten times as long as its other gaps.
         Resumed = "resumed after a gap";
-        /// It says that it failed.
+        /// It reported an error.
         Error = "ended with an error";
-        /// It came to its end, and after a gap it brought text again that had been there before the gap.
+        /// It ended normally, but after a gap it repeated text from before the gap.
         Repeated = "repeated text";
     }
 }
 
-/// What is known of the answers of one cell.
+/// The properties of the answers of one cell.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answers {
-    /// How many answers ended for each reason. One that gave none is not in it.
+    /// The number of answers for each finish reason. Answers without a reason are not included.
     pub finish: BTreeMap<Finish, u64>,
-    /// How many streams came how. An answer that is no stream is not in it.
+    /// The number of streams for each integrity. Answers that are not streams are not included.
     pub streams: BTreeMap<Integrity, u64>,
-    /// How many requests succeeded within all bounds, for each set of bounds that the load was asked for.
+    /// The number of requests that succeeded within all bounds, by the index of the set of bounds.
     pub good: BTreeMap<usize, u64>,
-    /// Tokens that came in answers that failed.
+    /// Tokens in answers that failed.
     pub tokens_failed: u64,
-    /// Tokens that failed answers lack, compared with the answers to the same prompts that are the measure.
+    /// Tokens that failed answers lack, compared with the reference answers to the same prompts.
     pub tokens_lost: u64,
 }
 
-/// Where the numbers of finish reasons, of integrities and of bounds begin, within this process.
+/// The first codes of finish reasons, integrities and bounds, within this process.
 const FINISH: u64 = 8;
 const STREAMS: u64 = 32;
 const GOOD: u64 = 64;
 
 impl Answers {
-    /// Adds other answers.
+    /// Adds the counts of other answers.
     pub fn merge(&mut self, other: &Self) {
         other.numbers().into_iter().for_each(|(code, count)| self.add(code, count));
     }
 
-    /// All counts that are not 0, each with a number that says what it is.
+    /// All counts other than 0, each with its code.
     pub(super) fn numbers(&self) -> Vec<(u64, u64)> {
         let finish = self.finish.iter().map(|(finish, count)| (FINISH + *finish as u64, *count));
         let streams = self.streams.iter().map(|(integrity, count)| (STREAMS + *integrity as u64, *count));
@@ -126,7 +126,7 @@ impl Answers {
         all.filter(|(_, count)| *count > 0).collect()
     }
 
-    /// Adds to the count with this number.
+    /// Adds to the count with this code.
     pub(super) fn add(&mut self, code: u64, count: u64) {
         match code {
             0 => self.tokens_failed += count,
@@ -148,17 +148,17 @@ impl Answers {
 
 macro_rules! peculiarities {
     ($($(#[doc = $doc:literal])+ $name:ident = $words:literal;)*) => {
-        /// Something in which a server's answers depart from the API, and which breaks no request.
+        /// A deviation of a server's answers from the API that does not fail a request.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Peculiarity {
             $($(#[doc = $doc])+ $name,)*
         }
 
         impl Peculiarity {
-            /// All of them, in order.
+            /// All variants, in order.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
-            /// What the server does, as the rest of a sentence that begins with its name.
+            /// The deviation as a predicate; the subject of the sentence is the server.
             pub const fn words(self) -> &'static str {
                 match self { $(Self::$name => $words,)* }
             }
@@ -167,32 +167,32 @@ macro_rules! peculiarities {
 }
 
 peculiarities! {
-    /// Both names of the same text.
+    /// Both names of the reasoning text.
     TwoReasonings = "sends `reasoning` and `reasoning_content` in one message; the text counts once";
-    /// A list in the place of a text.
+    /// A list instead of a string.
     ContentParts = "sends `content` as a list of parts";
-    /// What an event adds, and the whole so far.
+    /// The added text and the whole text in one event.
     DeltaAndMessage = "sends `delta` and `message` in one choice; `delta` counts";
-    /// An error that is none.
-    EmptyError = "sends an `error` that says nothing (`false`, `\"\"`, `{}`, `[]` or `0`) in events that are no error";
-    /// A count that is no whole number.
-    OddUsage = "counts tokens in `usage` by something else than a whole number; what cannot be a count is left out";
-    /// Something that is of no use here and has another type.
-    OddType = "sends a field with another type than the API's; it is left out";
+    /// An `error` field without an error.
+    EmptyError = "sends an `error` that says nothing (`false`, `\"\"`, `{}`, `[]` or `0`) in events that are not errors";
+    /// A token count that is not a whole number.
+    OddUsage = "counts tokens in `usage` with values that are not whole numbers; they are ignored where they cannot be a count";
+    /// An unused field of another type.
+    OddType = "sends a field with a type that the API does not define; it is ignored";
     /// Comments between events.
     Comments = "sends comments between events to keep the connection open";
     /// Events without data.
     EmptyEvents = "sends events whose data is empty";
-    /// Named events that are no JSON.
+    /// Named events that are not JSON.
     OtherEvents = "sends named events that are not JSON";
-    /// `[DONE]` with blanks.
+    /// `[DONE]` surrounded by blanks.
     BlanksAroundDone = "sends blanks around `[DONE]`";
-    /// The last event has no empty line behind it.
+    /// The last event is not terminated by an empty line.
     NoLastLine = "ends the stream without the empty line that ends its last event";
     /// An event of more than 1 MiB.
     LargeEvents = "sends events of more than 1 MiB";
-    /// A `finish_reason` that the API does not have.
-    OtherFinish = "gives a `finish_reason` that the API does not have; the answer counts as a success";
+    /// A `finish_reason` that the API does not define.
+    OtherFinish = "gives a `finish_reason` that the API does not define; the answer counts as a success";
 }
 
 /// A set of peculiarities.
@@ -200,34 +200,34 @@ peculiarities! {
 pub struct Peculiarities(u32);
 
 impl Peculiarities {
-    /// A set by its bits, as [`Peculiarities::bits`] gives them.
+    /// The set with these bits, as returned by [`Peculiarities::bits`].
     pub const fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
 
-    /// Its bits, within this process.
+    /// The bits of the set. They are valid only within this process.
     pub const fn bits(self) -> u32 {
         self.0
     }
 
-    /// Adds one.
+    /// Adds one member.
     pub const fn add(&mut self, peculiarity: Peculiarity) {
         self.0 |= 1 << peculiarity as u32;
     }
 
-    /// Adds one where something holds.
+    /// Adds one member if `holds` is true.
     pub const fn add_if(&mut self, holds: bool, peculiarity: Peculiarity) {
         if holds {
             self.add(peculiarity);
         }
     }
 
-    /// Adds those of another set.
+    /// Adds the members of another set.
     pub const fn merge(&mut self, other: Self) {
         self.0 |= other.0;
     }
 
-    /// Its members, in order.
+    /// The members, in order.
     pub fn iter(self) -> impl Iterator<Item = Peculiarity> {
         Peculiarity::ALL.iter().copied().filter(move |it| self.0 & (1 << *it as u32) != 0)
     }
@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_count_has_a_number_of_its_own() {
+    fn every_count_has_its_own_code() {
         let mut all = Answers { tokens_failed: 5, tokens_lost: 6, ..Answers::default() };
         Finish::ALL.iter().zip(10..).for_each(|(finish, count)| *all.finish.entry(*finish).or_default() = count);
         Integrity::ALL
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn finish_reasons_are_known_by_what_servers_call_them() {
+    fn recognises_the_finish_reasons_of_servers() {
         for (name, finish, fails) in [
             ("stop", Finish::Stop, false),
             ("length", Finish::Length, false),
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_has_what_was_added() {
+    fn a_set_contains_the_added_members() {
         let mut set = Peculiarities::default();
         set.add_if(false, Peculiarity::Comments);
         set.add_if(true, Peculiarity::OtherFinish);

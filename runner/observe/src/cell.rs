@@ -1,12 +1,12 @@
-//! The requests of one moment, and the small form in which the load engine keeps them until the run is over: a run of an
-//! hour has thousands of these.
+//! The requests that were due in one slice of time, and their packed form. The load engine keeps cells packed until the run
+//! ends, because a run of an hour has thousands of them.
 
 use std::collections::BTreeMap;
 
 use super::histogram::{read_number, write_number};
 use super::{Answers, Failure, Histogram};
 
-/// How many sets of bounds of `goodput` are counted apart for a load.
+/// The most sets of `goodput` bounds that are counted for one load.
 pub const MOST_BOUNDS: usize = 64;
 
 /// The requests that were due in one cell.
@@ -16,24 +16,24 @@ pub struct Cell {
     pub succeeded: u64,
     /// Requests that failed, by failure.
     pub failed: BTreeMap<Failure, u64>,
-    /// How long the failures of each kind took, from the due moment, in microseconds.
+    /// The duration of the failed requests from due to end, in microseconds, by failure.
     pub failed_after: BTreeMap<Failure, Histogram>,
-    /// Latency from the due moment, in microseconds: of requests that succeeded, and of those that never ended
-    /// (timeout, unfinished, not sent) at the time that they had taken when they were given up. Other failures are only in
-    /// `failed_after`: a refused connection is quick, and would make a broken service look fast.
+    /// Latency from due, in microseconds, of requests that succeeded and of requests that never ended (timeout, unfinished,
+    /// not sent). The latter count with the time until they were given up. Other failures are only in `failed_after`: a
+    /// refused connection is fast and would make a broken service look fast.
     pub latency: Histogram,
-    /// From the due moment to the first token, in microseconds, for streams that had one.
+    /// From due to the first token, in microseconds, for streams with tokens.
     pub first_token: Histogram,
-    /// Between two pieces of a stream that brought tokens, in microseconds: one value for each piece after the first.
+    /// The gaps between chunks with tokens of one stream, in microseconds: one value for each chunk after the first.
     pub token_gaps: Histogram,
-    /// The tokens of answers that succeeded: the server's own count where it gave one, else one for each piece.
+    /// The tokens of answers that succeeded: the server's own count if it sent one, otherwise one per chunk.
     pub tokens: u64,
-    /// Requests that were sent and never came to any end: none within the time that was waited for one, or still under
-    /// way when the run was over.
+    /// Requests that were sent and never ended: not within the observation timeout, or still under way at the end of the
+    /// run.
     pub stuck: u64,
-    /// The most requests that were under way at once.
+    /// The maximum number of requests under way at the same time.
     pub in_flight: u64,
-    /// What is known of the answers apart from that.
+    /// Other properties of the answers.
     pub answers: Answers,
 }
 
@@ -43,7 +43,7 @@ impl Cell {
         self.succeeded + self.failed.values().sum::<u64>()
     }
 
-    /// Adds another cell's requests to this one's.
+    /// Adds the requests of another cell.
     pub fn merge(&mut self, other: &Self) {
         self.succeeded += other.succeeded;
         for (failure, count) in &other.failed {
@@ -62,12 +62,12 @@ impl Cell {
     }
 }
 
-/// A cell in as few bytes as it takes: numbers in LEB128, histograms packed.
+/// A cell in compact form: numbers in LEB128, histograms packed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PackedCell(Box<[u8]>);
 
 impl PackedCell {
-    /// The small form of a cell.
+    /// Packs a cell.
     pub fn new(cell: &Cell) -> Self {
         let mut bytes = Vec::new();
         for number in [cell.succeeded, cell.tokens, cell.stuck, cell.in_flight, cell.failed.len() as u64] {
@@ -93,7 +93,7 @@ impl PackedCell {
         for histogram in [&cell.latency, &cell.first_token, &cell.token_gaps] {
             write(&mut bytes, histogram);
         }
-        // To the end, so that a cell without failures takes no byte for them.
+        // Last, so that a cell without failures needs no bytes for them.
         for (failure, after) in &cell.failed_after {
             write_number(&mut bytes, failure.code());
             write(&mut bytes, after);
@@ -101,7 +101,7 @@ impl PackedCell {
         Self(bytes.into())
     }
 
-    /// The cell; an empty one where nothing was put in.
+    /// Unpacks the cell. A default value gives an empty cell.
     pub fn unpack(&self) -> Cell {
         let mut bytes = self.0.iter().copied();
         let mut number = || read_number(&mut bytes).unwrap_or_default();
@@ -131,7 +131,7 @@ impl PackedCell {
         cell
     }
 
-    /// How many bytes it takes.
+    /// The size in bytes.
     pub fn size(&self) -> usize {
         self.0.len()
     }
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_small_form_loses_nothing() {
+    fn packing_is_lossless() {
         assert_eq!(PackedCell::default().unpack(), Cell::default());
         let mut cell = Cell { succeeded: 300, tokens: 12_000, stuck: 2, in_flight: 77, ..Cell::default() };
         for (failure, count) in [Failure::Timeout, Failure::NotSentLate, Failure::Status(503)].into_iter().zip(1..) {

@@ -1,15 +1,15 @@
-//! Chance from a seed: the same seed gives the same numbers on every machine and with every version of every
-//! dependency, which no generator of a library promises. For whatever must repeat: intervals of the judge, arrivals of
-//! the load.
+//! Pseudorandom numbers from a seed: the same seed gives the same numbers on every machine and with every version of the
+//! dependencies. No random number library promises that. For everything that must be repeatable: the judge's intervals and
+//! the load's arrivals.
 
 /// SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).
 #[derive(Debug, Clone)]
 pub struct Chance(u64);
 
 impl Chance {
-    /// A generator for one question: the run's seed and the question's words.
+    /// A generator for one purpose, from the run's seed and words that name the purpose.
     pub fn new(seed: u64, words: &[&str]) -> Self {
-        // FNV-1a over the words, with a separator that no word holds.
+        // FNV-1a over the words, with a separator that occurs in no word.
         let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ seed;
         for byte in words.iter().flat_map(|word| word.bytes().chain([0xff])) {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
@@ -25,12 +25,12 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number between 0 and 1, neither included.
+    /// A uniform number between 0 and 1, both excluded.
     pub fn uniform(&mut self) -> f64 {
         ((self.next() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
     }
 
-    /// An exponential number with mean 1.
+    /// An exponentially distributed number with mean 1.
     pub fn exponential(&mut self) -> f64 {
         -self.uniform().ln()
     }
@@ -40,7 +40,7 @@ impl Chance {
         (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
-    /// A number below `bound`, which is more than zero and small: the bias of the plain product is below 2^-40.
+    /// A uniform number below `bound`. `bound` is positive and small: the bias of the multiplication is below 2^-40.
     pub fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }
@@ -50,7 +50,7 @@ impl Chance {
 mod tests {
     use super::*;
 
-    /// The first outputs for the seed 1234567, as the generator's authors and its ports print them.
+    /// The first outputs for the seed 1234567, as published with the generator and its ports.
     #[test]
     fn it_is_splitmix64() {
         let mut chance = Chance(1_234_567);
@@ -67,7 +67,7 @@ mod tests {
 
     /// Published: FNV-1a of "a" with 64 bits is 0xaf63dc4c8601ec8c; the separator is one more step.
     #[test]
-    fn seeds_and_words_make_the_start() {
+    fn the_start_depends_on_seed_and_words() {
         let after_a = 0xaf63_dc4c_8601_ec8c_u64;
         assert_eq!(Chance::new(0, &["a"]).0, (after_a ^ 0xff).wrapping_mul(0x0100_0000_01b3));
         assert_eq!(Chance::new(7, &[]).0, 0xcbf2_9ce4_8422_2325 ^ 7);
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn its_numbers_have_the_moments_that_they_must_have() {
+    fn the_distributions_have_the_right_moments() {
         let mut chance = Chance::new(1, &["moments"]);
         let n = 100_000;
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;

@@ -4,16 +4,16 @@ use std::fmt;
 
 macro_rules! failures {
     ($($(#[doc = $doc:literal])+ $name:ident = $word:literal;)*) => {
-        /// How a request failed. Its name is what people see.
+        /// Why a request failed. Reports and results show the name.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Failure {
             $($(#[doc = $doc])+ $name,)*
-            /// A status other than those that count as success.
+            /// A status that does not count as success.
             Status(u16),
         }
 
         impl Failure {
-            /// All of them but the statuses.
+            /// All failures without a status.
             const PLAIN: &[Self] = &[$(Self::$name),*];
         }
 
@@ -29,71 +29,71 @@ macro_rules! failures {
 }
 
 failures! {
-    /// No end of the answer within the load's timeout.
+    /// The answer did not end within the load's timeout.
     Timeout = "timeout";
-    /// Still under way when the run was over.
+    /// The request was still under way at the end of the run.
     Unfinished = "unfinished";
     /// The name could not be resolved.
     Dns = "dns";
-    /// Nobody listens there.
+    /// Connection refused.
     Refused = "connection_refused";
-    /// The connection could not be made for another reason.
+    /// The connection failed for another reason.
     Connect = "connect";
-    /// TLS could not be agreed: the server's certificate is not trusted, or it does not speak TLS.
+    /// The TLS handshake failed: the server's certificate is not trusted, or the server does not speak TLS.
     Tls = "tls";
-    /// The server refused TLS with an alert, such as for a client certificate that it does not trust.
+    /// The server rejected the TLS handshake with an alert, for instance because it does not trust the client certificate.
     TlsAlert = "tls_alert";
     /// The connection was reset before the answer ended.
     Reset = "connection_reset";
     /// The server closed the connection, or its half of it, before an answer.
     Closed = "connection_closed";
-    /// The server closed the connection in the middle of a body.
+    /// The server closed the connection within a body.
     Truncated = "truncated";
-    /// HTTP/2: the server was about to close the connection, and did not take the request (GOAWAY).
+    /// HTTP/2: the server closed the connection without processing the request (GOAWAY).
     GoAway = "goaway";
     /// HTTP/2: the server refused the request's stream (REFUSED_STREAM).
     StreamRefused = "stream_refused";
     /// HTTP/2: the server reset the request's stream for another reason (RST_STREAM).
     StreamReset = "stream_reset";
-    /// The answer is not HTTP, or breaks its rules.
+    /// The answer violates HTTP, or is not HTTP.
     Protocol = "protocol";
-    /// A stream that ended without its end mark.
+    /// A stream ended without its end mark.
     BrokenStream = "broken_stream";
-    /// A stream that brought no token for as long as the load's `stall_after` after one.
+    /// A stream sent no further token for the load's `stall_after`.
     Stalled = "stalled";
-    /// A stream or an answer that carries the API's error object.
+    /// The stream or the answer contains the API's error object.
     ApiError = "api_error";
-    /// An answer whose `finish_reason` says that the server gave it up.
+    /// The answer's `finish_reason` says that the server aborted it.
     FinishAbort = "finish_abort";
-    /// An answer whose `finish_reason` says that the server failed.
+    /// The answer's `finish_reason` says that the server failed.
     FinishError = "finish_error";
     /// The answer fails the request's `check`.
     Check = "check";
-    /// The answer must be read as a whole, or searched by a JSON path, and is too large for that.
+    /// The answer is too large to be read as a whole or searched by a JSON path.
     TooLarge = "too_large";
-    /// It was due and never sent: as many requests as may be were under way, until its timeout or the run was over.
+    /// Not sent: `max_in_flight` requests were under way until its timeout or the end of the run.
     NotSentLimit = "not_sent_limit";
-    /// It was due and never sent: this machine could open no further connection, for want of file descriptors or ports.
+    /// Not sent: this machine could not open another connection, because file descriptors or ports ran out.
     NotSentConnections = "not_sent_connections";
-    /// It was due and never sent: the load engine itself came too late, for want of processor time.
+    /// Not sent: the load engine was too late, because it lacked processor time.
     NotSentLate = "not_sent_late";
 }
 
-/// Where the codes of statuses begin.
+/// The first code of a status.
 const STATUSES: u64 = 1000;
 
 impl Failure {
-    /// True when it was never sent, which is the load generator's affair.
+    /// True if the request was never sent. The load generator is the cause, not the service.
     pub const fn is_not_sent(self) -> bool {
         matches!(self, Self::NotSentLimit | Self::NotSentConnections | Self::NotSentLate)
     }
 
-    /// True when the time that it took says something about the service: it never came to an end.
+    /// True if the request never ended, so that its duration belongs in the latency.
     pub const fn is_timed(self) -> bool {
         matches!(self, Self::Timeout | Self::Unfinished) || self.is_not_sent()
     }
 
-    /// A number for it, within this process.
+    /// The code of the failure, within this process.
     pub(super) fn code(self) -> u64 {
         match self {
             Self::Status(status) => STATUSES + u64::from(status),
@@ -101,7 +101,7 @@ impl Failure {
         }
     }
 
-    /// The failure of a number.
+    /// The failure with this code.
     pub(super) fn from_code(code: u64) -> Option<Self> {
         match code.checked_sub(STATUSES) {
             Some(status) => u16::try_from(status).ok().map(Self::Status),
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_failure_has_a_number_and_a_name_of_its_own() {
+    fn every_failure_has_its_own_code_and_name() {
         let all = || Failure::PLAIN.iter().copied().chain([Failure::Status(100), Failure::Status(599)]);
         for failure in all() {
             assert_eq!(Failure::from_code(failure.code()), Some(failure));

@@ -1,20 +1,21 @@
-//! A sparse histogram of microseconds with three significant digits, small enough to keep one per cell.
+//! A sparse histogram of microseconds with three significant digits, small enough for one per cell.
 //!
-//! The buckets are HdrHistogram's (log-linear, 2048 linear sub-buckets, then 1024 per doubling), so that a merged
-//! histogram converts to the standard form without loss. Values and counts are kept only where something was counted.
+//! The buckets are those of HdrHistogram (log-linear: 2048 linear sub-buckets, then 1024 per doubling), so that a merged
+//! histogram converts to the standard form without loss. Only buckets with a count are stored.
 
 use std::fmt;
 
 /// Counts of values in microseconds, exact to three significant digits.
 ///
-/// New counts go into two sorted vectors; [`Histogram::pack`] moves them to two or three bytes each. The counts are
-/// the sum of both forms.
+/// New counts go into two sorted vectors. [`Histogram::pack`] moves them to a form of 2 or 3 bytes each. The counts are the
+/// sum of both forms.
 #[derive(Clone, Default)]
 pub struct Histogram {
     buckets: Vec<u32>,
     counts: Vec<u64>,
-    /// The buckets and counts in rising order, as LEB128 numbers: twice the step from the bucket before, and one more
-    /// where another number follows, the count less two. A bucket with a count of one takes a byte in most cases.
+    /// The buckets and counts in ascending order, as LEB128 numbers. The first number is twice the distance from the
+    /// previous bucket, plus 1 if a second number follows: the count minus 2. A bucket with a count of 1 takes one byte in
+    /// most cases.
     packed: Box<[u8]>,
     total: u64,
 }
@@ -33,7 +34,7 @@ impl fmt::Debug for Histogram {
     }
 }
 
-/// Two rising lists of buckets and counts as one.
+/// Merges two ascending lists of buckets.
 fn merged(
     left: impl Iterator<Item = (u32, u64)>,
     right: impl Iterator<Item = (u32, u64)>,
@@ -51,7 +52,7 @@ fn merged(
     })
 }
 
-/// Writes a number in LEB128: seven bits a byte, the lowest first.
+/// Writes a number in LEB128: seven bits per byte, the lowest first.
 pub(super) fn write_number(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
@@ -82,7 +83,7 @@ fn bucket(value: u64) -> u32 {
     shift * 1024 + (value >> shift) as u32
 }
 
-/// The smallest value of a bucket, and how many values it holds.
+/// The smallest value of a bucket, and the number of values in it.
 fn range(bucket: u32) -> (u64, u64) {
     if bucket < 2048 {
         return (u64::from(bucket), 1);
@@ -97,7 +98,7 @@ impl Histogram {
         self.record_n(microseconds, 1);
     }
 
-    /// Counts a value so many times.
+    /// Counts a value `count` times.
     pub fn record_n(&mut self, microseconds: u64, count: u64) {
         if count == 0 {
             return;
@@ -113,7 +114,7 @@ impl Histogram {
         self.total += count;
     }
 
-    /// Counts many values at once, and empties the list: cheaper than one by one.
+    /// Counts all values and clears the list. Faster than one call per value.
     pub fn record_all(&mut self, microseconds: &mut Vec<u32>) {
         microseconds.sort_unstable();
         self.total += microseconds.len() as u64;
@@ -134,7 +135,7 @@ impl Histogram {
         microseconds.clear();
     }
 
-    /// Adds another histogram's counts to this one's.
+    /// Adds the counts of another histogram.
     pub fn merge(&mut self, other: &Self) {
         if other.is_empty() {
             return;
@@ -144,16 +145,16 @@ impl Histogram {
         self.total += other.total;
     }
 
-    /// With the values that a sender who waits for each answer did not see: for each value longer than the interval at
-    /// which it usually sends, others shorter by one interval, by two, and so on, as long as they are not shorter than the
-    /// interval itself (HdrHistogram's `copyCorrectedForCoordinatedOmission`).
+    /// Corrects for coordinated omission: adds the values that a sender missed while it waited for an answer. For each
+    /// value longer than its usual interval, it adds values that are shorter by one interval, by two, and so on, down to
+    /// the interval itself (HdrHistogram's `copyCorrectedForCoordinatedOmission`).
     #[must_use]
     pub fn corrected(&self, interval_us: u64) -> Self {
         let mut corrected = self.clone();
         for (value, count) in self.iter().filter(|(value, _)| interval_us > 0 && *value >= 2.0 * interval_us as f64) {
             let value = value as u64;
             let missing = value / interval_us - 1;
-            // As many steps as buckets that they can fall into, each for as many as it stands for.
+            // At most as many steps as there are buckets in the range. Each step counts for `stride` values.
             let stride = missing.div_ceil(4096).max(1);
             for step in (0..missing).step_by(stride as usize) {
                 let together = stride.min(missing - step);
@@ -163,7 +164,7 @@ impl Histogram {
         corrected
     }
 
-    /// The counts of this one that are not in the other, which has no more of any value.
+    /// The counts minus those of `other`. `other` must not have a larger count of any value.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
         let mut less: std::collections::BTreeMap<u32, u64> = self.entries().collect();
@@ -179,7 +180,7 @@ impl Histogram {
         rest
     }
 
-    /// The counts of values of at least so many microseconds.
+    /// The counts of values of at least `microseconds`.
     #[must_use]
     pub fn at_least(&self, microseconds: f64) -> Self {
         let mut rest = Self::default();
@@ -192,14 +193,14 @@ impl Histogram {
         rest
     }
 
-    /// Makes it small, for histograms that are kept in great number: a run of an hour has 14,400 cells.
+    /// Packs the counts. A run of an hour keeps 14,400 cells, each with its histograms.
     pub fn pack(&mut self) {
         let mut bytes = Vec::new();
         self.write(&mut bytes);
         (self.buckets, self.counts, self.packed) = (Vec::new(), Vec::new(), bytes.into());
     }
 
-    /// Writes its packed form.
+    /// Writes the packed form.
     pub(super) fn write(&self, bytes: &mut Vec<u8>) {
         let mut before = 0;
         for (bucket, count) in self.entries() {
@@ -212,14 +213,14 @@ impl Histogram {
         }
     }
 
-    /// A histogram from its packed form.
+    /// Reads the packed form.
     pub(super) fn read(packed: Box<[u8]>) -> Self {
         let mut read = Self { packed, ..Self::default() };
         read.total = read.entries().map(|(_, count)| count).sum();
         read
     }
 
-    /// Forgets all counts, and keeps the memory for new ones.
+    /// Clears all counts and keeps the memory.
     pub fn clear(&mut self) {
         self.buckets.clear();
         self.counts.clear();
@@ -227,7 +228,7 @@ impl Histogram {
         self.total = 0;
     }
 
-    /// The buckets that hold something and their counts, in rising order.
+    /// The buckets with a count, in ascending order.
     fn entries(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
         let mut bytes = self.packed.iter().copied();
         let mut bucket = 0;
@@ -239,18 +240,18 @@ impl Histogram {
         merged(self.buckets.iter().copied().zip(self.counts.iter().copied()), packed)
     }
 
-    /// How many values were counted.
+    /// The number of counted values.
     pub const fn len(&self) -> u64 {
         self.total
     }
 
-    /// True when nothing was counted.
+    /// True if no value was counted.
     pub const fn is_empty(&self) -> bool {
         self.total == 0
     }
 
-    /// The value at a quantile between 0 and 1, in microseconds: the smallest value such that at least this share of
-    /// the counts is at most it (the largest value of its bucket, as HdrHistogram reports it). None when empty.
+    /// The value at a quantile between 0 and 1, in microseconds: the smallest value that at least this share of the counts
+    /// does not exceed (the largest value of its bucket, as HdrHistogram reports it). None when empty.
     pub fn quantile(&self, quantile: f64) -> Option<f64> {
         let rank = ((quantile.clamp(0.0, 1.0) * self.total as f64) - 1e-9).ceil().max(1.0) as u64;
         let mut seen = 0;
@@ -270,17 +271,17 @@ impl Histogram {
         (self.total > 0).then(|| sum / self.total as f64)
     }
 
-    /// The smallest value, in microseconds.
+    /// The smallest value, in microseconds. None when empty.
     pub fn min(&self) -> Option<f64> {
         self.entries().next().map(|(index, _)| range(index).0 as f64)
     }
 
-    /// The largest value, in microseconds.
+    /// The largest value, in microseconds. None when empty.
     pub fn max(&self) -> Option<f64> {
         self.quantile(1.0)
     }
 
-    /// The middle of each bucket that holds something and its count, in rising order.
+    /// The midpoint and the count of each bucket with a count, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
         self.entries().map(|(index, count)| {
             let (low, width) = range(index);
@@ -323,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn merging_parts_gives_the_whole() {
+    fn merged_shares_equal_the_whole() {
         let mut whole = Histogram::default();
         let mut parts = [Histogram::default(), Histogram::default(), Histogram::default()];
         for step in 0..3000_u64 {
@@ -340,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn many_at_once_are_each_of_them() {
+    fn record_all_equals_single_records() {
         let (mut one_by_one, mut at_once) = (Histogram::default(), Histogram::default());
         let mut values = Vec::new();
         for step in 0..5000_u64 {
@@ -360,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_waiting_sender_misses_is_added_as_hdrhistogram_adds_it() {
+    fn corrects_for_coordinated_omission_as_hdrhistogram_does() {
         let mut ours = Histogram::default();
         let mut theirs = hdrhistogram::Histogram::<u64>::new(3).unwrap();
         for step in 0..500_u64 {
@@ -371,7 +372,7 @@ mod tests {
         ours.record(2_000_000);
         theirs.record(2_000_000).unwrap();
         let (ours, theirs) = (ours.corrected(700), theirs.clone_correct(700));
-        // Both step down from the middle or the end of a bucket.
+        // One steps down from the middle of a bucket, the other from its end.
         assert!((ours.len() as f64 / theirs.len() as f64 - 1.0).abs() < 0.001, "{} {}", ours.len(), theirs.len());
         for quantile in [0.5, 0.9, 0.95, 0.99, 1.0] {
             let (one, other) = (ours.quantile(quantile).unwrap(), theirs.value_at_quantile(quantile) as f64);

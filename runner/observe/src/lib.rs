@@ -1,7 +1,7 @@
-//! What a run saw, as plain data: the timeline's marks and the requests of each load in small cells.
+//! The observations of a run as plain data: the timeline's marks and the requests of each load, counted in cells.
 //!
-//! Producers are the load engine (which counts each request into a cell) and the timeline (which says where phases
-//! begin and end). The only consumer is `judge`. Nothing here judges, and nothing here acts.
+//! The load engine counts each request into a cell, and the timeline records where phases begin and end. `judge` is the
+//! only consumer. This crate neither judges nor acts.
 
 mod answers;
 mod cell;
@@ -20,52 +20,52 @@ pub use cell::{Cell, MOST_BOUNDS, PackedCell};
 pub use failure::Failure;
 pub use histogram::Histogram;
 pub use load::{CELL_NS, LoadObservations, Segment, Timings};
-pub use marks::{Known, Mark, Marks, Part, Strike};
+pub use marks::{Mark, Marks, MarksSnapshot, Part, Strike};
 pub use outside::{LinesSeen, Outside, PodSeen, PodsSeen, SeriesSeen};
 pub use sample::{SAMPLE_BODY, Sample, Samples};
 
-/// Everything that one scenario's run saw. Times are nanoseconds since the load's start, by the monotonic clock.
+/// All observations of one scenario's run. Times are nanoseconds since the load's start, by the monotonic clock.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observations {
-    /// The phases as they really were, in order. One that never began is missing.
+    /// The phases as they were executed, in order. A phase that never began is missing.
     pub phases: Vec<PhaseSpan>,
-    /// What each load sent and got, in the order of the scenario.
+    /// The requests and answers of each load, in the order of the scenario.
     pub loads: Vec<LoadObservations>,
-    /// What others saw, by the path of the expectation that asks for it, such as `phases[1].expect[0]`.
+    /// The collected data, by the path of the expectation that uses it, such as `phases[1].expect[0]`.
     pub outside: BTreeMap<String, Outside>,
 }
 
-/// One phase as it really was.
+/// One phase as it was executed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PhaseSpan {
     /// The phase's name.
     pub name: String,
-    /// When it began.
+    /// When the phase began.
     pub start_ns: u64,
-    /// When its faults (those without `after`) were in place; `start_ns` without faults.
+    /// When all faults without `after` were in place. Without faults: `start_ns`.
     pub active_ns: u64,
-    /// When the part that expectations judge began: `active_ns` and the settling time.
+    /// When the judged part began: `active_ns` plus the settling time.
     pub judged_from_ns: u64,
-    /// When that part ended: the undo of its faults began.
+    /// When the judged part ended and the undo of the faults began.
     pub judged_to_ns: u64,
-    /// When it was over: the undo of its faults was confirmed.
+    /// When the undo of the faults was confirmed and the phase ended.
     pub end_ns: u64,
-    /// The duration that the scenario asks for.
+    /// The duration in the scenario.
     pub planned_ns: u64,
     /// True when the phase has faults.
     pub has_faults: bool,
-    /// When the removal of the last of its faults was confirmed; none without faults or when that failed.
+    /// When the removal of the last fault was confirmed. None without faults, or if the removal was not confirmed.
     pub removed_ns: Option<u64>,
-    /// When the last of its faults struck, where all of them happen once and leave nothing to remove (a pod that is killed):
-    /// recovery counts from then. None otherwise.
+    /// When the last fault struck, if every fault of the phase happens once and leaves nothing to remove (such as a killed
+    /// pod). Recovery counts from then. None for other faults.
     pub struck_ns: Option<u64>,
-    /// True when the phase lasted as long as the scenario asks for.
+    /// True when the phase lasted for its full duration.
     pub complete: bool,
 }
 
 impl PhaseSpan {
-    /// From when recovery counts: the strike of faults that happen once, else the confirmed removal. None where the removal
-    /// was not confirmed.
+    /// The start of the recovery time: the strike of faults that happen once, otherwise the confirmed removal. None if the
+    /// removal was not confirmed.
     pub fn recovers_from_ns(&self) -> Option<u64> {
         self.removed_ns.map(|removed| self.struck_ns.unwrap_or(removed))
     }

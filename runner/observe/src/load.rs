@@ -1,5 +1,5 @@
-//! What one load sent and got, and how the parts of a load become the whole: counts and histograms are sums, so that it
-//! makes no difference how many threads or machines sent it.
+//! The requests of one load. Counts and histograms are sums, so the result does not depend on how many threads or machines
+//! sent the load.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,77 +7,79 @@ use std::net::SocketAddr;
 
 use super::{Cell, Failure, Histogram, Mark, Part, Peculiarities, Samples};
 
-/// The length of the shortest cell, in nanoseconds: the finest grain in which requests can be told apart after the run.
+/// The length of the shortest cell, in nanoseconds: the time resolution of everything that is known about requests after
+/// the run.
 pub const CELL_NS: u64 = 250_000_000;
 
-/// What one load sent and got.
+/// The requests of one load and their outcomes.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LoadObservations {
     /// The load's name.
     pub name: String,
     /// True for an open loop, in which requests are due on a schedule.
     pub is_open: bool,
-    /// The stretches between the timeline's marks, in order, each followed by its requests that were in flight when a later
-    /// phase's fault struck ([`Part::InFlight`]). Every request is in exactly one, by the moment when it was due.
+    /// The segments between the timeline's marks, in order. Each is followed by its requests that were in flight when a
+    /// later phase's fault struck ([`Part::InFlight`]). Every request is in exactly one segment, by the moment at which it
+    /// was due.
     pub segments: Vec<Segment>,
-    /// How many requests the engine issued, counted apart from what became of them. It is the sum of all outcomes.
+    /// The number of issued requests, counted independently of their outcomes. It equals the sum of all outcomes.
     pub issued: u64,
-    /// Requests that were sent once more, because the server had closed the idle connection that they were first given to
-    /// before anything was written to it.
+    /// Requests that were sent twice: the server had closed the idle connection before the first byte was written.
     pub resent: u64,
-    /// Of several requests, each by its name: how many succeeded, and how many failed.
+    /// For a load with several requests: how many of each name succeeded and how many failed.
     pub requests: Vec<(String, (u64, u64))>,
-    /// How often a port-forward had to be made anew.
+    /// How often a port-forward was reconnected.
     pub reconnects: u64,
-    /// In what its server's answers depart from the API.
+    /// The deviations of the server's answers from the API.
     pub peculiarities: Peculiarities,
-    /// The addresses that connections were made to: how many to each, and how many requests went over them.
+    /// The addresses that the load connected to: the number of connections and of requests for each.
     pub addresses: BTreeMap<SocketAddr, (u64, u64)>,
 }
 
-/// One stretch of the timeline, of one phase and one part of it.
+/// One segment of the timeline: one phase, and one part of that phase.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Segment {
-    /// Where it begins and what it is.
+    /// Where the segment begins, and its part of the phase.
     pub mark: Mark,
-    /// Where it ends.
+    /// When the segment ends, in nanoseconds since the load's start.
     pub end_ns: u64,
-    /// The length of its cells, in nanoseconds: [`CELL_NS`] in a short stretch, a multiple of it in a long one.
+    /// The length of the cells, in nanoseconds: [`CELL_NS`] in a short segment, a multiple of it in a long one.
     pub cell_ns: u64,
-    /// Its requests; cell `k` holds those that were due from `mark.at_ns + k * cell_ns`.
+    /// The requests. Cell `k` holds those that were due from `mark.at_ns + k * cell_ns`.
     pub cells: Vec<Cell>,
-    /// How long the steps of its requests took.
+    /// The durations of the steps of these requests.
     pub timings: Timings,
-    /// When the first request that succeeded was due, in nanoseconds since the load's start.
+    /// When the first successful request was due, in nanoseconds since the load's start.
     pub first_success_ns: Option<u64>,
-    /// One failed request of each kind.
+    /// One failed request for each failure.
     pub samples: Samples,
 }
 
-/// How long the steps of requests took, in microseconds. Only the latency says what users felt; these say where it comes
-/// from, and how well the engine kept its schedule.
+/// The durations of the steps of requests, in microseconds. Latency is the only measure of what users experience. These
+/// durations show where the latency comes from, and how well the engine kept its schedule.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Timings {
-    /// How late the engine was with requests that were due, by no fault of the service: until it sent them, or found that
-    /// they had to wait for a connection. One value for each request of an open loop.
+    /// The engine's own delay with a request that was due, until it was sent or began to wait for a connection. One value
+    /// for each request of an open loop.
     pub lateness: Histogram,
-    /// From when a request was sent to its end, for requests that were sent and are in the latency.
+    /// From sent to the end, for requests that were sent and count in the latency.
     pub service: Histogram,
-    /// From when a request was sent to the head of its answer, for requests that succeeded.
+    /// From sent to the head of the answer, for requests that succeeded.
     pub first_byte: Histogram,
-    /// Making connections, with the resolution of names and without TLS.
+    /// Making connections, including name resolution and without TLS.
     pub connect: Histogram,
-    /// Agreeing on TLS.
+    /// TLS handshakes.
     pub tls: Histogram,
-    /// The longest time between two pieces of a stream that brought tokens, for streams with at least two.
+    /// The longest gap between two chunks with tokens, for streams with at least two such chunks.
     pub longest_gap: Histogram,
-    /// The mean time between the tokens of one answer: from its first token to its last, divided by the tokens after the
-    /// first. One value for each stream with at least two, so that a long answer weighs no more than a short one.
+    /// The mean time between the tokens of one answer: the time from its first token to its last, divided by the number of
+    /// tokens after the first. One value for each stream with at least two tokens, so that a long answer weighs no more
+    /// than a short one.
     pub mean_gap: Histogram,
 }
 
 impl Timings {
-    /// Adds what others took.
+    /// Adds the timings of other requests.
     pub fn merge(&mut self, other: &Self) {
         self.lateness.merge(&other.lateness);
         self.service.merge(&other.service);
@@ -90,12 +92,12 @@ impl Timings {
 }
 
 impl LoadObservations {
-    /// All requests, whatever became of them.
+    /// All requests, regardless of their outcome.
     pub fn requests(&self) -> u64 {
         self.segments.iter().flat_map(|segment| &segment.cells).map(Cell::requests).sum()
     }
 
-    /// How long the steps of all requests took.
+    /// The timings of all requests.
     pub fn timings(&self) -> Timings {
         let mut sum = Timings::default();
         self.segments.iter().for_each(|segment| sum.merge(&segment.timings));
@@ -108,7 +110,7 @@ impl LoadObservations {
         failed.filter(|(failure, _): &(&Failure, _)| failure.is_not_sent()).map(|(_, count)| count).sum()
     }
 
-    /// The stretches of time, with the requests that were in flight where they were due.
+    /// The segments by time alone: requests in flight are merged into the segment in which they were due.
     pub fn stretches(&self) -> Cow<'_, [Segment]> {
         let in_flight = |segment: &Segment| segment.mark.part == Part::InFlight;
         if !self.segments.iter().any(in_flight) {
@@ -124,7 +126,7 @@ impl LoadObservations {
         Cow::Owned(stretches)
     }
 
-    /// Adds what another part of the same load sent and got. Both know the same marks.
+    /// Adds the observations of another share of the same load. Both must have the same marks.
     pub fn merge(&mut self, other: Self) {
         self.issued += other.issued;
         self.resent += other.resent;
@@ -155,13 +157,13 @@ impl LoadObservations {
 }
 
 impl Segment {
-    /// A stretch without requests.
+    /// A segment without requests.
     pub fn new(mark: Mark, end_ns: u64) -> Self {
         let (timings, cells, samples) = (Timings::default(), Vec::new(), Samples::default());
         Self { mark, end_ns, cell_ns: CELL_NS, cells, timings, first_success_ns: None, samples }
     }
 
-    /// Adds the requests of another part of the load in the same stretch.
+    /// Adds the requests of the same segment from another share of the load.
     pub fn merge(&mut self, mut other: Self) {
         while self.cell_ns < other.cell_ns {
             self.coarsen();
@@ -181,7 +183,7 @@ impl Segment {
         self.first_success_ns = [self.first_success_ns, other.first_success_ns].into_iter().flatten().min();
     }
 
-    /// Makes its cells twice as long.
+    /// Doubles the length of the cells.
     fn coarsen(&mut self) {
         self.cell_ns *= 2;
         let pairs = std::mem::take(&mut self.cells).into_iter();

@@ -1,76 +1,76 @@
-//! Where the timeline's stretches begin. The timeline writes, the load engine reads: a request belongs to the stretch
-//! in which it was due to start, however late it ends, and a phase's pace holds from the mark of its beginning on.
+//! Where the segments of the timeline begin. The timeline writes the marks and the load engine reads them. A request
+//! belongs to the segment in which it was due, however late it ends. A phase's pace applies from the mark of its beginning.
 //!
-//! A stretch that begins now is given its moment here, under the lock. Whoever looked at the clock before it looks at the
-//! marks therefore knows all that begin up to then: no request is ever due by a pace that had ended already.
+//! A segment that begins now gets its timestamp here, under the lock. A reader that looks at the clock first and at the
+//! marks second therefore sees every mark up to that time, and no request is due by a pace that has already ended.
 
 use std::fmt;
 use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
-/// What a stretch of a phase is.
+/// A part of a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
-    /// The phase's faults wait for the answers that the phase before is owed. Nothing acts yet.
+    /// The faults wait for the answers to requests that were due in the previous phase. No fault acts yet.
     Waiting,
-    /// The phase's faults are being injected.
+    /// The faults are being injected.
     Injecting,
-    /// The phase settles: recorded, not judged.
+    /// The phase settles. Its requests are recorded but not judged.
     Settling,
-    /// What the phase's expectations judge.
+    /// The part that the expectations judge.
     Judged,
-    /// The phase's faults are being undone.
+    /// The faults are being undone.
     Undoing,
-    /// Not a stretch of time: requests that were due before the phase's first fault struck, and had not ended by then. Its
-    /// segment begins with the stretch in which they were due.
+    /// Not a stretch of time: requests that were due before the phase's first fault struck and had not ended by then. The
+    /// segment begins with the part in which they were due.
     InFlight,
 }
 
 /// The moment from which the first fault of a phase may act: its injection begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Strike {
-    /// When, in nanoseconds since the load's start.
+    /// When the fault strikes, in nanoseconds since the load's start.
     pub at_ns: u64,
     /// The index of the phase.
     pub phase: usize,
 }
 
-/// The beginning of a stretch.
+/// The beginning of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
-    /// When it begins, in nanoseconds since the load's start.
+    /// When the segment begins, in nanoseconds since the load's start.
     pub at_ns: u64,
     /// The index of its phase.
     pub phase: usize,
-    /// What it is.
+    /// The part of the phase.
     pub part: Part,
 }
 
-/// All that is known of the stretches at a moment.
+/// A copy of the timeline at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Known {
-    /// Rises with every change. The first is 0: nothing is known.
+pub struct MarksSnapshot {
+    /// Rises with every change. Version 0 is empty.
     pub version: u64,
     /// The marks, in order of time.
     pub marks: Vec<Mark>,
     /// When the first fault of each phase struck, in order of time.
     pub strikes: Vec<Strike>,
-    /// When the load ends: nothing is due from then on. None while it goes on.
+    /// When the load ends. No request is due from then on. None while the load continues.
     pub end_ns: Option<u64>,
 }
 
-/// The marks so far.
+/// The marks of a running timeline, shared by its writer and its readers.
 #[derive(Default)]
 pub struct Marks {
-    state: RwLock<State>,
+    state: RwLock<MarksState>,
 }
 
 #[derive(Default)]
-struct State {
-    known: Known,
+struct MarksState {
+    known: MarksSnapshot,
     listeners: Vec<Box<dyn Fn() + Send + Sync>>,
 }
 
-impl State {
+impl MarksState {
     fn begin(&mut self, mark: Mark) {
         self.known.marks.retain(|earlier| earlier.at_ns < mark.at_ns);
         self.known.marks.push(mark);
@@ -79,7 +79,7 @@ impl State {
 
     fn changed(&mut self) {
         self.known.version += 1;
-        self.listeners.iter().for_each(|tell| tell());
+        self.listeners.iter().for_each(|listener| listener());
     }
 }
 
@@ -90,17 +90,17 @@ impl fmt::Debug for Marks {
 }
 
 impl Marks {
-    fn write(&self) -> RwLockWriteGuard<'_, State> {
+    fn write(&self) -> RwLockWriteGuard<'_, MarksState> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a stretch at a moment that lies ahead. Marks that were set for later than this one (a settling time that was
-    /// cut short) are dropped.
+    /// Begins a segment in the future. Drops the marks that were set for later than this one, such as the end of a settling
+    /// time that was cut short.
     pub fn begin(&self, mark: Mark) {
         self.write().begin(mark);
     }
 
-    /// Begins a stretch now, and says when that is. Marks that were set for later are dropped.
+    /// Begins a segment now and returns its start. Drops the marks that were set for later.
     pub fn begin_now(&self, phase: usize, part: Part, now_ns: impl FnOnce() -> u64) -> u64 {
         let mut state = self.write();
         let at_ns = now_ns();
@@ -108,7 +108,7 @@ impl Marks {
         at_ns
     }
 
-    /// A fault of a phase strikes now. Only the first of a phase counts.
+    /// Records that a fault strikes now. Only the first strike of a phase counts.
     pub fn strike_now(&self, phase: usize, now_ns: impl FnOnce() -> u64) {
         let mut state = self.write();
         if state.known.strikes.iter().all(|strike| strike.phase != phase) {
@@ -118,7 +118,7 @@ impl Marks {
         }
     }
 
-    /// The load ends now, and says when that is.
+    /// Ends the load now and returns that moment.
     pub fn end_now(&self, now_ns: impl FnOnce() -> u64) -> u64 {
         let mut state = self.write();
         let end_ns = now_ns();
@@ -137,15 +137,15 @@ impl Marks {
         self.state.read().unwrap_or_else(PoisonError::into_inner).known.strikes.clone()
     }
 
-    /// What is known now, if that is another version than this.
-    pub fn unless(&self, version: u64) -> Option<Known> {
+    /// The current marks, unless their version is still `version`.
+    pub fn newer_than(&self, version: u64) -> Option<MarksSnapshot> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         (state.known.version != version).then(|| state.known.clone())
     }
 
-    /// Calls this whenever a stretch begins or is set. It must not wait, and not ask for marks.
-    pub fn listen(&self, tell: impl Fn() + Send + Sync + 'static) {
-        self.write().listeners.push(Box::new(tell));
+    /// Registers a callback for every change of the marks. The callback must neither block nor read the marks.
+    pub fn listen(&self, listener: impl Fn() + Send + Sync + 'static) {
+        self.write().listeners.push(Box::new(listener));
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_settling_time_that_was_cut_short_is_dropped() {
+    fn drops_the_end_of_a_settling_time_that_was_cut_short() {
         let marks = Marks::default();
         let mark = |at_ns, part| Mark { at_ns, phase: 0, part };
         marks.begin(mark(0, Part::Settling));
@@ -176,18 +176,18 @@ mod tests {
     }
 
     #[test]
-    fn tells_what_is_new_and_who_listens() {
+    fn notifies_listeners_and_returns_only_new_versions() {
         let marks = Marks::default();
-        let told = Arc::new(AtomicU64::new(0));
+        let calls = Arc::new(AtomicU64::new(0));
         marks.listen({
-            let told = Arc::clone(&told);
-            move || _ = told.fetch_add(1, Ordering::Relaxed)
+            let calls = Arc::clone(&calls);
+            move || _ = calls.fetch_add(1, Ordering::Relaxed)
         });
-        assert_eq!(marks.unless(0), None);
+        assert_eq!(marks.newer_than(0), None);
         marks.begin_now(1, Part::Judged, || 7);
         assert_eq!(marks.end_now(|| 9), 9);
-        let known = marks.unless(0).unwrap();
-        assert_eq!((known.marks.len(), known.end_ns, told.load(Ordering::Relaxed)), (1, Some(9), 2));
-        assert_eq!(marks.unless(known.version), None);
+        let known = marks.newer_than(0).unwrap();
+        assert_eq!((known.marks.len(), known.end_ns, calls.load(Ordering::Relaxed)), (1, Some(9), 2));
+        assert_eq!(marks.newer_than(known.version), None);
     }
 }

@@ -1,27 +1,27 @@
-//! What others saw of the service during a run: the cluster's pods, Prometheus, and the pods' logs. Plain data, gathered
-//! for the expectations that ask for it.
+//! Observations of the service other than requests: pods, Prometheus and logs. Plain data, collected for the expectations
+//! that use them.
 
 use std::collections::BTreeMap;
 
-/// What was gathered for one expectation. Times are nanoseconds since the load's start.
+/// The data that was collected for one expectation. Times are nanoseconds since the load's start.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outside {
-    /// The pods, as they were each time that somebody looked.
+    /// The pods at each poll.
     Pods(Vec<PodsSeen>),
-    /// What Prometheus said, by phase: its values, or why there are none.
+    /// The result of the Prometheus query for each phase, by its index: the values, or why there are none.
     Series(BTreeMap<usize, Result<SeriesSeen, String>>),
-    /// The lines that match, and what could not be read.
+    /// The matching log lines, and the logs that could not be read.
     Lines(LinesSeen),
 }
 
 /// The values of one query within a phase.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SeriesSeen {
-    /// The values, in order; NaN and infinite ones among them.
+    /// The values in order, including NaN and infinity.
     pub values: Vec<f64>,
-    /// How many there would be without a gap.
+    /// The number of values of a series without gaps.
     pub expected: usize,
-    /// What the server says about the answer, in its own words.
+    /// The warnings in the server's answer, verbatim.
     pub warnings: Vec<String>,
 }
 
@@ -35,30 +35,30 @@ impl From<Vec<f64>> for SeriesSeen {
 /// The pods at one moment.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PodsSeen {
-    /// When.
+    /// The moment.
     pub at_ns: u64,
-    /// Those that are meant, by their UIDs.
+    /// The selected pods, by UID.
     pub pods: BTreeMap<String, PodSeen>,
 }
 
 /// One pod at one moment.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PodSeen {
-    /// Its name.
+    /// The pod's name.
     pub name: String,
-    /// Whether it is ready and not being deleted.
+    /// True if the pod is ready and not being deleted.
     pub ready: bool,
-    /// How often its containers were started again, all together.
+    /// The restarts of all its containers.
     pub restarts: u64,
 }
 
-/// What the logs hold.
+/// The result of a search in the logs.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LinesSeen {
-    /// When each line that matches was written (by the cluster's clock), the pod, and the line's beginning.
+    /// For each matching line: when it was written (by the cluster's clock), its pod, and the beginning of the line.
     pub matching: Vec<(u64, String, String)>,
-    /// How many logs were read.
+    /// The number of logs that were read.
     pub read: u64,
-    /// What could not be read, or not as a whole, in words.
+    /// The logs that could not be read completely, and why.
     pub gaps: Vec<String>,
 }

@@ -1,58 +1,58 @@
-//! One failed request as it was, kept for the report: a name such as `check` or `tls` does not say what to mend. Of each kind
-//! of failure and stretch of the timeline there is one, so that memory does not grow with the number of failures.
+//! One failed request in detail, for the report: a name such as `check` or `tls` does not say what to fix. There is one
+//! sample per failure and segment, so memory does not grow with the number of failures.
 
 use std::collections::BTreeMap;
 
 use super::Failure;
 
-/// So much of an answer's body is kept, in bytes.
+/// The number of bytes of an answer's body that a sample keeps.
 pub const SAMPLE_BODY: usize = 512;
 
-/// So many kinds of failures have a sample within one stretch.
+/// The most failures that have a sample within one segment.
 const MOST_KINDS: usize = 24;
 
-/// One failed request, as far as it is known.
+/// One failed request. A field is empty if its value is unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sample {
     /// When it was due, in nanoseconds since the load's start.
     pub due_ns: u64,
     /// When it ended, in nanoseconds since the load's start.
     pub end_ns: u64,
-    /// The request's name; empty for a load of one request.
+    /// The request's name. Empty for a load with one request.
     pub request: String,
-    /// The status of its answer; none without one.
+    /// The status of the answer. None without an answer.
     pub status: Option<u16>,
-    /// Headers of the answer that may say why, in its order: names in lower case.
+    /// The headers that may explain the failure, in the order of the answer. Names are in lower case.
     pub headers: Vec<(String, String)>,
     /// The first [`SAMPLE_BODY`] bytes of the answer's body.
     pub body: Vec<u8>,
-    /// The body goes on after that.
+    /// True when the body was longer.
     pub is_cut: bool,
-    /// The error of TLS or of the connection with its causes, what the server of an API says about the failure, or the condition
-    /// of the `check` that failed, in words.
+    /// The cause in words: the error of TLS or of the connection with its causes, the error message of the API, or the
+    /// condition of the `check` that failed.
     pub cause: String,
 }
 
 impl Sample {
-    /// Adds a piece of the body, as far as there is room.
+    /// Appends a chunk of the body, up to [`SAMPLE_BODY`] bytes in total.
     pub fn add_body(&mut self, piece: &[u8]) {
         let room = SAMPLE_BODY - self.body.len().min(SAMPLE_BODY);
         self.body.extend_from_slice(&piece[..room.min(piece.len())]);
         self.is_cut |= piece.len() > room;
     }
 
-    /// True when nothing more of the body has room.
+    /// True when the sample has no room for more of the body.
     pub fn is_full(&self) -> bool {
         self.body.len() >= SAMPLE_BODY
     }
 }
 
-/// The samples of one stretch: the earliest of each kind of failure.
+/// The samples of one segment: the earliest for each failure.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Samples(BTreeMap<Failure, Sample>);
 
 impl Samples {
-    /// Keeps the sample if it is the first of its kind. One of the same request replaces what was known of it before.
+    /// Keeps the sample if it is the earliest of its failure. A later version of the same request's sample replaces it.
     pub fn keep(&mut self, failure: Failure, sample: Sample) {
         let has_room = self.0.len() < MOST_KINDS;
         match self.0.get_mut(&failure) {
@@ -62,12 +62,12 @@ impl Samples {
         }
     }
 
-    /// Adds those of another part of the load.
+    /// Adds the samples of another share of the load.
     pub fn merge(&mut self, other: Self) {
         other.0.into_iter().for_each(|(failure, sample)| self.keep(failure, sample));
     }
 
-    /// All of them, by kind.
+    /// All samples, by failure.
     pub fn iter(&self) -> impl Iterator<Item = (Failure, &Sample)> {
         self.0.iter().map(|(failure, sample)| (*failure, sample))
     }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_earliest_of_each_kind_is_kept_and_kinds_are_bounded() {
+    fn keeps_the_earliest_sample_of_each_failure_up_to_a_limit() {
         let at = |due_ns| Sample { due_ns, ..Sample::default() };
         let mut samples = Samples::default();
         for due_ns in [5, 3, 9] {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_bounded_and_says_that_it_goes_on() {
+    fn truncates_the_body_and_marks_it_as_cut() {
         let mut sample = Sample::default();
         (0..3).for_each(|_| sample.add_body(&[b'x'; 200]));
         assert!(sample.is_full() && sample.is_cut && sample.body.len() == SAMPLE_BODY);

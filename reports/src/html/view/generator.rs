@@ -1,24 +1,24 @@
-//! How the load generator did: a table for each load, phases side by side. It stands folded below everything that says
-//! how the service did, and opens by itself where it matters for believing that.
+//! The load generator's own measurements: a table for each load, phases side by side. It is folded at the end of the page,
+//! and open only if it affects the validity of the results.
 
 use serde::Serialize;
 use shakedown_schemas::result::{Generator, LatencyStats, LoadInfo, PhaseLoad, PhaseResult, ScenarioResult};
 
 use crate::words;
 
-/// The load generator and one load.
+/// The load generator's panel of one load.
 #[derive(Debug, Serialize)]
 pub(super) struct GeneratorView {
     load: String,
-    /// What the load is, in a sentence.
+    /// The load model in a sentence.
     model: String,
-    /// What a reader must know, where there is something.
+    /// Notes for the reader, if any.
     notes: Vec<String>,
     phases: Vec<String>,
     rows: Vec<(&'static str, Vec<String>)>,
 }
 
-/// One row of the table: its title, and what it says of a phase.
+/// One row of the table: its title, and its cell for a phase.
 type Row = (&'static str, fn(&PhaseLoad, &Generator) -> String);
 
 const ROWS: &[Row] = &[
@@ -36,17 +36,17 @@ const ROWS: &[Row] = &[
     ("TLS: p50 / p99", |_, it| timing(it.tls.as_ref().map(|it| &it.stats), false)),
     ("Mean gap in a stream: p50 / p99 / longest", |_, it| timing(it.mean_gap.as_ref().map(|it| &it.stats), true)),
     ("Longest gap in a stream: p50 / p99 / longest", |_, it| timing(it.longest_gap.as_ref().map(|it| &it.stats), true)),
-    ("Latency if it had kept to a schedule (estimate): p50 / p99", |_, it| {
+    ("Latency on a fixed schedule (estimate): p50 / p99", |_, it| {
         timing(it.corrected.as_ref().map(|it| &it.latency), false)
     }),
 ];
 
-/// The panels of a scenario, one for each load that says how its generator did.
+/// The panels of a scenario, one for each load with generator data.
 pub(super) fn generators(scenario: &ScenarioResult) -> Vec<GeneratorView> {
     scenario.loads.iter().filter_map(|load| generator(load, &scenario.phases)).collect()
 }
 
-/// True when a panel has something that a reader must know.
+/// True when a panel has a note or a warning.
 pub(super) fn matters(views: &[GeneratorView]) -> bool {
     views.iter().any(|view| !view.notes.is_empty())
 }
@@ -65,7 +65,7 @@ fn generator(load: &LoadInfo, phases: &[PhaseResult]) -> Option<GeneratorView> {
     let mut rows: Vec<(&'static str, Vec<String>)> = Vec::new();
     for (title, cell) in ROWS.iter().copied() {
         let cells: Vec<String> = found.iter().map(|(_, it, generator)| cell(it, generator)).collect();
-        // What no phase has, such as TLS, is no row.
+        // A measure that no phase has, such as TLS, has no row.
         if cells.iter().any(|cell| !cell.is_empty()) {
             rows.push((title, cells));
         }
@@ -81,7 +81,7 @@ fn generator(load: &LoadInfo, phases: &[PhaseResult]) -> Option<GeneratorView> {
 
 fn model(load: &LoadInfo) -> String {
     let issued = load.issued.map_or_else(String::new, |issued| {
-        format!(" {} were due in all, and each has exactly one outcome.", words::plural(issued as usize, "request"))
+        format!(" {} were due in total, and each has exactly one outcome.", words::plural(issued as usize, "request"))
     });
     if load.open_loop {
         format!(
@@ -97,7 +97,7 @@ fn notes(load: &LoadInfo, phases: &[(&PhaseResult, &PhaseLoad, &Generator)]) -> 
     let mut notes = Vec::new();
     if !load.open_loop {
         notes.push(
-            "A closed loop hides stalls: while the service hangs it is asked less often. Take `rate` to see what clients \
+            "A closed loop hides stalls: while the service hangs, it receives fewer requests. Use `rate` to see what clients \
              would have felt; the last row estimates it."
                 .to_owned(),
         );
@@ -107,19 +107,19 @@ fn notes(load: &LoadInfo, phases: &[(&PhaseResult, &PhaseLoad, &Generator)]) -> 
     }
     if load.resent > 0 {
         notes.push(format!(
-            "Sent once more, because the server had closed the idle connection before anything was written to it: {}.",
+            "Sent again, because the server had closed the idle connection before the first byte was written: {}.",
             words::plural(load.resent as usize, "request")
         ));
     }
     notes
 }
 
-/// Why requests were never sent, in words.
+/// The reasons why requests were never sent.
 fn reasons(load: &PhaseLoad) -> String {
     let words = |name: &str| match name {
-        "not_sent_limit" => Some("as many requests as may be were under way"),
-        "not_sent_connections" => Some("this machine could open no further connection"),
-        "not_sent_late" => Some("the generator had too little processor time"),
+        "not_sent_limit" => Some("the limit of requests under way was reached"),
+        "not_sent_connections" => Some("this machine could not open another connection"),
+        "not_sent_late" => Some("the load generator lacked processor time"),
         _ => None,
     };
     let parts = load.stats.errors.iter().filter_map(|(name, count)| Some(format!("{count} because {}", words(name)?)));
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn says_nothing_where_nothing_is_known_and_stays_calm_where_all_is_well() {
+    fn omits_unknown_measures_and_has_no_notes_if_all_is_well() {
         let mut scenario = sample::passing().scenarios.remove(0);
         let views = generators(&scenario);
         assert_eq!((views.len(), matters(&views)), (1, false));
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_was_not_sent_and_that_a_closed_loop_hides_stalls() {
+    fn notes_requests_that_were_not_sent_and_closed_loops() {
         let mut scenario = sample::passing().scenarios.remove(0);
         let load = &mut scenario.phases[1].loads[0];
         load.stats.errors.insert("not_sent_limit".to_owned(), 7);
@@ -181,8 +181,8 @@ mod tests {
         assert_eq!(
             views[0].notes,
             [
-                "In partition, 7 were never sent: 7 because as many requests as may be were under way.",
-                "Sent once more, because the server had closed the idle connection before anything was written to it: \
+                "In partition, 7 were never sent: 7 because the limit of requests under way was reached.",
+                "Sent again, because the server had closed the idle connection before the first byte was written: \
                  1 request."
             ]
         );

@@ -1,4 +1,4 @@
-//! What the requests show: the timeline of each load, and its phases side by side.
+//! The measurements of the requests: the timeline of each load, and its phases side by side.
 
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -10,7 +10,7 @@ use crate::html::slots::{Slot, Slots, Span};
 use crate::html::timeline::{NARROW, WIDE, timeline};
 use crate::{RenderError, sentences, words};
 
-/// Rows of the table that says what the timeline draws.
+/// The number of rows in the table of the timeline.
 const TABLE_SLOTS: usize = 40;
 
 #[derive(Debug, Serialize)]
@@ -19,7 +19,7 @@ pub(super) struct ChartView {
     load: String,
     wide: String,
     narrow: String,
-    /// What pointing at the drawing reads, as JSON.
+    /// The values for reading the drawing with the pointer, as JSON.
     data: String,
     kinds: Vec<String>,
     has_faults: bool,
@@ -41,7 +41,7 @@ pub(super) struct Comparison {
 pub(super) struct PhaseHead {
     name: String,
     class: String,
-    /// The others are compared with it.
+    /// It is the reference of the comparison.
     is_reference: bool,
     during: String,
 }
@@ -70,7 +70,7 @@ pub(super) fn chart(scenario: &ScenarioResult, series: &LoadSeries, id: String) 
         load: series.load.clone(),
         wide: wide.svg,
         narrow: narrow.svg,
-        // In a script element only `<` could end it or begin a comment.
+        // Only `<` could end a script element or begin a comment in it.
         data: serde_json::to_string(&data)?.replace('<', "\\u003c"),
         has_faults: !scenario.faults.is_empty(),
         merged: (longest > 1).then(|| {
@@ -89,7 +89,7 @@ fn tenth(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
-/// What pointing at a slot says.
+/// The text for a slot under the pointer.
 fn readout(scenario: &ScenarioResult, slot: &Slot, slots: &Slots) -> String {
     let span = |name: &str, span: Option<Span>| span.map(|it| format!("{name} {}", words::millis(it.high)));
     let mut parts = vec![
@@ -130,7 +130,7 @@ fn table_row(slot: &Slot, slots: &Slots) -> Vec<String> {
     ]
 }
 
-/// One table for each load: phases as columns, measures as rows, and how each compares with the baseline.
+/// One table for each load: phases as columns, measures as rows, and the ratio to the baseline.
 pub(super) fn comparisons(scenario: &ScenarioResult) -> Vec<Comparison> {
     let mut names: Vec<&str> = Vec::new();
     for load in scenario.phases.iter().flat_map(|phase| &phase.loads) {

@@ -1,14 +1,14 @@
-//! What all sections of the page have in common.
+//! Parts that several sections of the page use.
 
 use serde::Serialize;
 use shakedown_schemas::result::{Trial, Verdict};
 
 use crate::words;
 
-/// Rows of a table that may be long, such as events; the rest is counted.
+/// The most rows of a long table, such as events. The rest are only counted.
 pub(super) const ROWS: usize = 300;
 
-/// A verdict in a word, with a sign.
+/// A verdict as a word with a sign.
 #[derive(Debug, Serialize)]
 pub(super) struct Badge {
     pub(super) class: &'static str,
@@ -22,12 +22,12 @@ impl Badge {
     }
 }
 
-/// The fragment by which a scenario is linked to.
+/// The URL fragment of a scenario.
 pub(super) fn anchor(index: usize) -> String {
     format!("s{}", index + 1)
 }
 
-/// What kind of run it was, where it was no ordinary one.
+/// The kind of trial run. Empty for an ordinary run.
 pub(super) const fn trial(it: Trial) -> &'static str {
     match it {
         Trial::Control => "control run",
@@ -35,7 +35,7 @@ pub(super) const fn trial(it: Trial) -> &'static str {
     }
 }
 
-/// A moment of the wall clock, to the second.
+/// A wall-clock time, to the second.
 pub(super) fn clock(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }

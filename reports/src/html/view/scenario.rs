@@ -1,24 +1,25 @@
-//! One scenario of the page: its verdict, what was asked, done and felt, and how to run it again. Its drawings are in
-//! `measures`, its faults and events in `story`.
+//! One scenario of the page: its verdict, expectations, faults and effect, and the command that runs it again. Its drawings
+//! are in `measures`, its faults and events in `diagnostics`.
 
 use serde::Serialize;
 use shakedown_schemas::event::{Event, EventKind};
 use shakedown_schemas::result::{Attempt, ExpectationResult, Recovery, RunResult, ScenarioResult, Verdict};
 
+use super::diagnostics::{
+    EventRow, FaultView, PodDiagnostics, RecoveryRow, event_row, fault_view, first_and_last, pod_diagnostics,
+    recoveries,
+};
 use super::generator::{GeneratorView, generators, matters};
 use super::measures::{ChartView, Comparison, chart, comparisons};
 use super::parts::{Badge, ROWS, anchor, clock, trial};
-use super::story::{
-    EventRow, FaultView, PodStory, RecoveryRow, event_row, fault_view, first_and_last, pod_story, recoveries,
-};
 use crate::html::bar::interval_bar;
 use crate::text::{SOURCE, tame};
 use crate::{RenderError, sentences, words, yaml};
 
-/// Kinds of failures that are shown with what a request said.
+/// The most kinds of failures that are shown with a sample.
 const FAILURES: usize = 60;
 
-/// Sentences about what users felt beside the verdict; the section below has all.
+/// The most sentences about the effect on users next to the verdict. The section below contains all.
 const FELT: usize = 6;
 
 #[derive(Debug, Serialize)]
@@ -45,12 +46,12 @@ pub(super) struct ScenarioView {
     generators: Vec<GeneratorView>,
     generator_matters: bool,
     faults: Vec<FaultView>,
-    /// What users felt, load by load and fault by fault.
+    /// The effect on users, by load and fault.
     felt: Vec<Felt>,
     recoveries: Vec<RecoveryRow>,
-    pods: Option<PodStory>,
+    pods: Option<PodDiagnostics>,
     events: Vec<EventRow>,
-    events_told: String,
+    events_summary: String,
     events_left_out: usize,
     command: String,
     versions: String,
@@ -59,7 +60,7 @@ pub(super) struct ScenarioView {
     loads: Vec<LoadRow>,
     file: String,
     source: Vec<SourceLine>,
-    /// The scenario with its variables put in; empty where that is the file.
+    /// The scenario with its variables resolved. Empty if it equals the file.
     resolved: String,
 }
 
@@ -67,7 +68,7 @@ pub(super) struct ScenarioView {
 struct Felt {
     phase: String,
     load: String,
-    /// How the requests fared; empty where nothing can be compared.
+    /// The requests compared with the reference. Empty if there is nothing to compare.
     fared: String,
     text: String,
 }
@@ -105,11 +106,11 @@ struct LoadRow {
     schedule: String,
     model: &'static str,
     reach: String,
-    /// How its requests are spread over several addresses.
+    /// The distribution of its requests over several addresses.
     addresses: String,
 }
 
-/// A kind of failure, with what one of its requests said.
+/// A kind of failure, with a sample.
 #[derive(Debug, Serialize)]
 struct FailureRow {
     kind: String,
@@ -126,12 +127,12 @@ struct FailureRow {
 struct SourceLine {
     number: usize,
     text: String,
-    /// The worst verdict of what was asked on the line.
+    /// The worst verdict of the line's expectations and faults.
     class: &'static str,
 }
 
 impl ScenarioView {
-    /// What the page says of the scenario at a place among the others.
+    /// The content for the scenario with this index.
     pub(super) fn new(result: &RunResult, it: &ScenarioResult, index: usize) -> Result<Self, RenderError> {
         let id = anchor(index);
         let mut facts =
@@ -185,8 +186,8 @@ impl ScenarioView {
             faults: it.faults.iter().map(|fault| fault_view(it, fault)).collect(),
             felt: it.recoveries.iter().take(FELT).map(|recovery| felt(it, recovery)).collect(),
             recoveries: recoveries(it),
-            pods: pod_story(it),
-            events_told: events_told(&events),
+            pods: pod_diagnostics(it),
+            events_summary: events_summary(&events),
             events_left_out: events.len() - shown.len(),
             events: shown.into_iter().map(event_row).collect(),
             command: sentences::command(&result.run),
@@ -245,14 +246,14 @@ fn loads(scenario: &ScenarioResult) -> Vec<LoadRow> {
         reach: match (it.behind(), it.reconnects) {
             (None, _) => it.reach.clone(),
             (Some(address), 0) => format!("{}, {address}", it.reach),
-            (Some(address), n) => format!("{}, {address}, made anew {}", it.reach, words::plural(n as usize, "time")),
+            (Some(address), n) => format!("{}, {address}, reconnected {}", it.reach, words::plural(n as usize, "time")),
         },
     });
     rows.collect()
 }
 
-/// How many events there are, and how many of them are bad news.
-fn events_told(events: &[&Event]) -> String {
+/// The number of events, and how many of them are warnings.
+fn events_summary(events: &[&Event]) -> String {
     let count = |is: fn(&EventKind) -> bool| events.iter().filter(|it| is(&it.kind)).count();
     let bad = [
         (count(|it| matches!(it, EventKind::Error { .. })), "error"),
@@ -262,7 +263,7 @@ fn events_told(events: &[&Event]) -> String {
     std::iter::once(words::plural(events.len(), "event")).chain(bad).collect::<Vec<_>>().join(", ")
 }
 
-/// What it ran with and against.
+/// The versions of shakedown and of Kubernetes.
 fn versions(result: &RunResult, scenario: &ScenarioResult) -> String {
     let tool = format!("shakedown {}", result.run.tool_version);
     scenario.cluster.as_ref().map_or(tool.clone(), |cluster| format!("{tool}, Kubernetes {}", cluster.version))
@@ -285,7 +286,7 @@ fn attempt(it: &Attempt) -> AttemptRow {
     }
 }
 
-/// The scenario as it ran, where templates or the command line make it another than the file.
+/// The scenario as it ran, if templates or the command line changed it.
 fn resolved(scenario: &ScenarioResult) -> String {
     if scenario.resolved.is_null() || scenario.vars.is_empty() {
         return String::new();
@@ -293,7 +294,7 @@ fn resolved(scenario: &ScenarioResult) -> String {
     tame(&yaml::to_yaml(&scenario.resolved), SOURCE).into_owned()
 }
 
-/// The scenario's text, each line with the worst verdict of what it asked.
+/// The scenario's text, each line with the worst verdict of its expectations and faults.
 fn source(scenario: &ScenarioResult) -> Vec<SourceLine> {
     let asked = scenario.expectations.iter().map(|it| (it.line, it.verdict));
     let faults = scenario.faults.iter().map(|it| (it.line, sentences::fault_verdict(it)));

@@ -26,7 +26,7 @@ fn a_phase_to_compare_with_began_and_lasted() {
 }
 
 #[test]
-fn what_is_needed_is_named_as_what_is_counted() {
+fn names_the_counted_unit_of_the_minimum() {
     let requests = Rules::new(sampling(Decide::Point), 60);
     let decided = at_most(Unit::Times, 3.0).observed(2.0, "2x".to_owned(), None).decide(&requests, "it rose");
     assert_eq!((decided.verdict, decided.terms["requests needed"].as_str()), (Verdict::Pass, "60"));
@@ -40,7 +40,7 @@ fn what_is_needed_is_named_as_what_is_counted() {
 }
 
 #[test]
-fn what_is_open_says_how_long_it_would_take_to_tell() {
+fn an_undecided_interval_names_the_needed_length() {
     let rules = Rules::new(sampling(Decide::Interval), 20);
     let reason = |unit: Unit, value: f64, interval: Option<[f64; 2]>, max: f64| {
         let mut answer = at_most(unit, max).observed(value, String::new(), interval);

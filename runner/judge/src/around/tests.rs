@@ -39,7 +39,7 @@ fn judge(including: Option<&[&str]>, expect: serde_json::Value) -> ExpectationRe
 }
 
 #[test]
-fn what_a_fault_meets_in_flight_counts_in_its_phase() {
+fn requests_in_flight_at_a_strike_count_in_its_phase() {
     let stalled = json!({"errors": {"stalled": {"max": 0}}});
     let usual = judge(None, stalled.clone());
     assert_eq!((usual.verdict, usual.observed, usual.samples), (Verdict::Fail, Some(4.0), 110), "{}", usual.reason);

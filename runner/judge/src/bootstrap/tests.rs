@@ -25,7 +25,7 @@ fn near(actual: [f64; 2], expected: [f64; 2]) {
 }
 
 #[test]
-fn ranks_are_those_of_the_histogram_and_between_them_is_between_them() {
+fn ranks_match_the_histogram_and_are_interpolated() {
     let all = windows(50.0, 20.0, |index| 10.0 + (index * 37 % 100) as f64);
     assert_eq!((all.len(), all.values()), (20, 1000));
     let mut histogram = Histogram::default();
@@ -55,7 +55,7 @@ fn long_phases_are_merged() {
 }
 
 #[test]
-fn excess_is_what_lies_above_the_percentile_and_comes_to_nothing() {
+fn excess_above_the_percentile_sums_to_zero() {
     // Five values in each window: 1, 2, 3, 4, 5 ms; in the last one all of them are 5 ms.
     let all = windows(5.0, 6.0, |index| if index >= 25 { 5.0 } else { 1.0 + (index % 5) as f64 });
     // At 0.8 it is 5 ms: ten of the 30 values, of which six belong above it.
@@ -69,7 +69,7 @@ fn excess_is_what_lies_above_the_percentile_and_comes_to_nothing() {
 }
 
 #[test]
-fn drift_takes_six_windows_to_tell() {
+fn drift_needs_six_windows() {
     // Slower in its second half, at once.
     let drift = |seconds: f64| windows(20.0, seconds, |index| if index < 60 { 10.0 } else { 20.0 }).drift(0.5);
     assert!(drift(6.0).is_some_and(|factor| factor > DRIFT));

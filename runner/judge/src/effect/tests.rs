@@ -27,7 +27,7 @@ fn judge(observations: &Observations, effect: serde_json::Value) -> ExpectationR
 }
 
 #[test]
-fn anything_is_seen_and_nothing_is_inconclusive() {
+fn any_change_passes_and_no_change_is_inconclusive() {
     let nothing = judge(&observe(10.0, 0), json!("any"));
     assert_eq!((nothing.verdict, nothing.kind.as_str(), nothing.line), (Verdict::Inconclusive, "effect", Some(9)));
     assert!(nothing.reason.starts_with("the faults of `cut` did not have the required effect"), "{}", nothing.reason);
@@ -84,7 +84,7 @@ fn one_clump_in_a_short_run_is_no_proof_and_still_a_hint() {
 }
 
 #[test]
-fn an_effect_may_be_asked_of_one_load() {
+fn an_effect_may_cover_one_load() {
     let of = |load: &str| json!({"errors": {"connection": {"min": 10}, "load": load}});
     let seen = observe(10.0, 10);
     let asked = judge(&seen, of("load"));

@@ -157,7 +157,7 @@ fn every_kind_passes_on_something() {
 }
 
 #[test]
-fn what_asks_for_nothing_passes_on_nothing() {
+fn limits_of_zero_pass_without_requests() {
     let none = without_requests(|phase| phase == 2);
     let result = judge(&json!({"requests": {"max": 0}}), &none);
     assert_eq!((result.verdict, result.reason.as_str()), (Verdict::Pass, "0 requests were due, expected at most 0"));
@@ -168,7 +168,7 @@ fn what_asks_for_nothing_passes_on_nothing() {
 }
 
 #[test]
-fn no_effect_is_shown_by_nothing() {
+fn no_requests_show_no_effect() {
     let cut = json!({"cut": {"partition": {"pods": {"name": "w"}, "from": [{"service": "bus"}]}}});
     let ratio = json!({"percentile": "p95", "to": "baseline", "min": 0, "min_samples": 1});
     for effect in [

@@ -52,7 +52,7 @@ fn success_rates() {
 }
 
 #[test]
-fn an_interval_that_holds_the_limit_decides_nothing() {
+fn an_interval_that_contains_the_limit_decides_nothing() {
     let observations = observe(20.0, |it| if it.index % 10 == 0 { it.refused() } else { it.ok_in(10.0) });
     let expect = |min: &str| json!({"success_rate": {"min": min, "decide": "interval"}});
     assert_eq!(judge(&observations, expect("86%")).verdict, Verdict::Pass);
@@ -308,7 +308,7 @@ fn phases_that_never_began_or_ended_early_are_inconclusive() {
 }
 
 #[test]
-fn each_load_is_asked_by_itself_unless_one_is_named() {
+fn every_load_is_evaluated_unless_one_is_named() {
     let mut two = scenario(json!({"requests": {"min": 1}}));
     let load = two.load["load"].clone();
     two.load.insert("other".to_owned(), load);
@@ -452,7 +452,7 @@ fn throughput_ratios() {
 }
 
 #[test]
-fn throughput_says_what_was_asked_for_where_paces_differ() {
+fn throughput_names_the_planned_rates_if_they_differ() {
     // Twice as many are asked for in the second phase, where every other one fails: as many answers as before.
     let mut observations = observe(20.0, |it| if it.index % 2 == 0 { it.ok_in(10.0) } else { it.refused() });
     for cell in &mut observations.loads[0].segments[1].cells {
@@ -472,7 +472,7 @@ fn throughput_says_what_was_asked_for_where_paces_differ() {
 }
 
 #[test]
-fn a_generator_that_is_too_late_blames_nobody() {
+fn a_late_generator_makes_the_phase_inconclusive() {
     let slow = observe(20.0, |it| it.ok_in(80.0));
     let with = |late_ms: u64, phase: usize| {
         let mut observations = slow.clone();

@@ -86,7 +86,7 @@ fn ready_again_counts_from_the_beginning_of_the_phase() {
 }
 
 #[test]
-fn pods_that_nobody_could_look_at_pass_nothing() {
+fn unobserved_pods_are_inconclusive() {
     let within = json!({"pods": {"ready_within": "5s"}});
     let Outside::Pods(mut looks) = pods(|_| [(true, 0), (true, 0)]) else { panic!() };
     looks.retain(|look| look.at_ns % (5 * S) == 0);
@@ -195,7 +195,7 @@ fn lines_count_within_the_phase_only() {
 }
 
 #[test]
-fn what_nobody_gathered_is_inconclusive() {
+fn missing_data_is_inconclusive() {
     let expectation = expectation(json!({"logs": {"matches": "x", "max": 0}}));
     assert_eq!(answer(&observations(), 1, &expectation, "path").verdict, Verdict::Inconclusive);
 }

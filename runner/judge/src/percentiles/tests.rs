@@ -100,7 +100,7 @@ fn twenty_streams_are_enough() {
 
 /// 40 ms of lateness make a latency longer; they make no answer quicker, and no token of an answer wait.
 #[test]
-fn a_late_generator_is_no_excuse_for_what_it_does_not_change() {
+fn lateness_excuses_only_affected_percentiles() {
     let stream = |it: Request<'_>| Outcome { first_token_ms: Some(5.0), stream: Some((60.0, 10)), ..it.ok_in(10.0) };
     let mut observations = observe((20.0, 20.0), stream, stream);
     observations.loads[0].segments[1].timings.lateness.record_n(40_000, 400);
@@ -137,7 +137,7 @@ fn an_interval_that_ends_at_no_change_does_not_tell_a_change_from_drift() {
 
 /// Half of all values are above the median at most: in a baseline that drifts as much as this one a share tells nothing.
 #[test]
-fn the_interval_tells_from_drift_what_the_share_cannot() {
+fn the_interval_detects_changes_that_the_share_misses() {
     let drifting = |it: Request<'_>| it.ok_in(if it.into < 10.0 { 100.0 } else { 110.0 });
     let slower = judge(&observe((20.0, 20.0), drifting, |it| it.ok_in(300.0)), ratio("p50", "max", 1.1));
     assert_eq!((slower.verdict, slower.terms.contains_key("baseline drifts")), (Verdict::Fail, true));
@@ -147,7 +147,7 @@ fn the_interval_tells_from_drift_what_the_share_cannot() {
 
 /// Three stalls in a minute leave open how long the baseline's slowest requests take, but not that these are slower.
 #[test]
-fn the_share_tells_from_drift_what_the_interval_cannot() {
+fn the_share_detects_changes_that_the_interval_misses() {
     let stalls = |it: Request<'_>| it.ok_in(if it.into % 20.0 < 0.8 { 1000.0 } else { 100.0 });
     let result = judge(&observe((60.0, 60.0), stalls, |it| it.ok_in(200.0)), ratio("p95", "max", 1.1));
     assert_eq!((result.verdict, result.terms.contains_key("baseline drifts")), (Verdict::Fail, true));
@@ -156,7 +156,7 @@ fn the_share_tells_from_drift_what_the_interval_cannot() {
 
 /// The example of issue 19: 77 ms to 10 s for one request in twelve, by a service that drifts by itself.
 #[test]
-fn no_drift_swallows_an_effect_that_it_does_not_come_near() {
+fn drift_does_not_hide_an_effect_far_beyond_it() {
     let mut drifting = 0;
     for seed in 0..30 {
         let mut service = Service::new(Shape::Drifting(0.3), seed);
@@ -214,7 +214,7 @@ fn a_baseline_that_is_still_warming_up_passes_nothing_without_a_word() {
 /// The example of issue 19: 8.7 % wait ten seconds for a 503, and the others answer as ever. Where the same requests succeed
 /// after 10.1 s the ratio must not be worse.
 #[test]
-fn who_waits_ten_seconds_for_a_failure_has_waited() {
+fn slow_failures_count_in_the_latency() {
     let judge_with = |of: &str, victim: fn(&Request<'_>) -> Outcome| {
         let phase = move |it: Request<'_>| {
             if it.phase == "cut" && it.index % 23 < 2 { victim(&it) } else { it.ok_in(70.0 + (it.index % 7) as f64) }
@@ -243,7 +243,7 @@ fn who_waits_ten_seconds_for_a_failure_has_waited() {
 }
 
 #[test]
-fn where_all_fail_at_once_no_latency_passes() {
+fn no_latency_passes_if_all_requests_fail_at_once() {
     let refused = |it: Request<'_>| if it.phase == "cut" { it.refused() } else { it.ok_in(10.0) };
     let observations = observe((20.0, 20.0), refused, refused);
     for expect in [latency("p95", "max", "50ms"), ratio("p95", "max", 2.0), ratio("p95", "min", 0.5)] {

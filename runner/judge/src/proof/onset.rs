@@ -1,9 +1,9 @@
-//! Failures that begin with a fault and end soon: the test for one clump of them.
+//! Failures that begin with a fault and end soon: the test for a single clump of failures.
 //!
-//! Failures of one cause come together, so that their number proves nothing: one clump in the phase and none in the
-//! baseline is a coin toss. The moment says more. A service that has clumps of failures by itself has them at any moment;
-//! that the only one of a whole run begins with the fault is rare, however often they come. Nothing is assumed about how
-//! long they are and how many requests they take.
+//! Failures of one cause are clustered, so that their number proves nothing: one clump in the phase and none in the
+//! baseline has a chance of one half. The moment is more significant. A service with spontaneous clumps of failures has
+//! them at any moment. It is rare that the only one of a whole run begins with the fault, however frequent they are. The
+//! test assumes nothing about the length of clumps and their number of requests.
 
 use shakedown_observe::{LoadObservations, Observations, Part};
 
@@ -12,19 +12,20 @@ use crate::stats::{Placed, SECOND_NS, cells};
 /// The fewest failures that make a clump.
 const FEWEST: u64 = 5;
 
-/// A clump of failures at the start of a phase, with no other failure in what is compared.
+/// A clump of failures at the start of a phase, with no other failure in the compared time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Onset {
     /// The failures of the phase.
     failures: u64,
-    /// From the start of the phase until the first of them has been due, in seconds.
+    /// From the start of the phase until the first failed request was due, in seconds.
     delay_s: f64,
-    /// How long there was none: the phases without faults from the baseline on, and the second half of the phase.
+    /// The time without failures, in seconds: the phases without faults from the baseline on, and the second half of the
+    /// phase.
     free_s: f64,
 }
 
 impl Onset {
-    /// Of a phase with faults; none where it does not begin with failures, or they are not the only ones.
+    /// The clump of a phase with faults. None if the phase does not begin with failures, or if there are other failures.
     pub(super) fn of(observations: &Observations, load: &LoadObservations, first: usize, phase: usize) -> Option<Self> {
         let span = observations.phases.get(phase)?;
         let half_ns = span.active_ns + span.judged_to_ns.saturating_sub(span.active_ns) / 2;
@@ -33,10 +34,10 @@ impl Onset {
             let plain = it.mark.phase >= first && !observations.phases[it.mark.phase].has_faults && it.is_judged();
             plain || (it.mark.phase == phase && it.is_judged() && it.start_ns >= half_ns)
         };
-        // A clump that goes on from before the phase has not begun with it.
+        // A clump that began before the phase did not begin with it.
         let is_right_before = |it: &Placed<'_>| it.start_ns < span.start_ns && end_ns(it) + SECOND_NS > span.start_ns;
         let (mut failures, mut delay_ns, mut free_ns) = (0, None, 0);
-        // Requests in flight were due before the fault: when they were due says nothing about it.
+        // Requests in flight were due before the fault, so their due moments say nothing about it.
         for it in cells(load).filter(|it| it.mark.part != Part::InFlight) {
             let failed = it.cell.requests() - it.cell.succeeded;
             if failed > 0 && (is_free(&it) || is_right_before(&it)) {
@@ -56,8 +57,8 @@ impl Onset {
         Some(Self { failures, delay_s: seconds(delay_ns?), free_s: seconds(free_ns) })
     }
 
-    /// The chance of it in a service whose clumps begin at any moment with the same rate: none in the time without
-    /// failures and one within the delay, `exp(-rate free) (1 - exp(-rate delay))`, at the rate that makes it largest.
+    /// The chance of this clump in a service whose clumps begin at any moment with the same rate: none in the time without
+    /// failures and one within the delay, `exp(-rate free) (1 - exp(-rate delay))`, at the rate that maximises it.
     pub(super) fn chance(&self) -> f64 {
         if self.free_s <= 0.0 || self.delay_s <= 0.0 {
             return 1.0;
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn other_failures_and_a_late_start_take_the_proof_away() {
+    fn other_failures_and_a_late_start_invalidate_the_proof() {
         let at_start = |phase: &str, into: f64| phase == "cut" && into < 0.7;
         assert!(onset(|phase, into| at_start(phase, into) || (phase == "baseline" && into < 0.01)).is_none());
         assert!(onset(|phase, into| at_start(phase, into) || (phase == "baseline" && into > 59.9)).is_none());

@@ -18,7 +18,7 @@ fn log_normal(sigma: f64, seed: u64, mut answer: impl FnMut(Request<'_>, f64) ->
 /// The example of issue 17: log-normal latency with sigma 1 at 20/s in phases of 60 s. With a rate of 1 % there are five or
 /// more false proofs among 100 in 1 of 290 sets of seeds.
 #[test]
-fn an_unchanged_service_is_rarely_taken_for_a_changed_one() {
+fn an_unchanged_service_rarely_counts_as_changed() {
     let unchanged = |seed: &u64| log_normal(1.0, *seed, |it, ms| it.ok_in(ms)).changes;
     let proven: Vec<Vec<String>> = (0..100).map(|seed| unchanged(&seed)).filter(|it| !it.is_empty()).collect();
     assert!(proven.len() < 5, "{proven:?}");
@@ -82,7 +82,7 @@ fn one_clump_of_failures_is_a_change_where_it_begins_with_the_fault() {
 
 /// A service that has clumps of failures by itself, at any rate: the shapes of the bench have no failures.
 #[test]
-fn clumps_of_failures_without_a_fault_are_rarely_taken_for_one() {
+fn clumps_of_failures_without_a_fault_are_rarely_proof() {
     for every_s in [20.0, 60.0, 150.0, 400.0] {
         let proven = (0..200).filter(|seed| {
             let mut chance = Chance::new(*seed, &["clumps"]);
@@ -117,7 +117,7 @@ fn a_latency_changes_by_more_than_noise_and_chance() {
 }
 
 #[test]
-fn what_too_few_requests_say_is_no_change() {
+fn too_few_requests_show_no_change() {
     let slower = |seconds: [f64; 2]| changed(2.0, seconds, |it| it.ok_in(if it.phase == "cut" { 2.0 } else { 1.0 }));
     // 60 requests have a p95, 20 a median.
     let both = "p50 1ms to 2ms, p95 1ms to 2ms";

@@ -76,7 +76,7 @@ fn independent_windows_have_the_analytic_width() {
 
 /// 112 answers of 14 planned shares: each share is worth 8.
 #[test]
-fn what_counts_is_how_far_a_window_is_off_its_share_of_the_plan() {
+fn the_deviation_from_the_planned_share_counts() {
     let windows = [(7.0, 1.0), (9.0, 1.0), (17.0, 2.0), (15.0, 2.0), (26.0, 3.0), (22.0, 3.0), (10.0, 1.0), (6.0, 1.0)];
     let LongRun { variance, freedom } = LongRun::of(&[-1.0, 1.0, 1.0, -1.0, 2.0, -2.0, 2.0, -2.0]);
     let (of_logarithm, its_freedom) = spread(&windows).unwrap();
@@ -97,7 +97,7 @@ fn a_ratio_is_as_unsure_as_both_of_its_rates() {
 }
 
 #[test]
-fn paces_that_differ_are_told_from_a_hundredth_on() {
+fn paces_are_named_if_they_differ_by_one_percent() {
     let told = |rate: &str| {
         let result = judge(&observe(&[20; 8], &[20; 8]), rate, throughput());
         let (_, paces) = result.reason.split_once(", while ")?;
@@ -109,7 +109,7 @@ fn paces_that_differ_are_told_from_a_hundredth_on() {
 }
 
 #[test]
-fn where_nothing_came_three_answers_could_have() {
+fn zero_answers_may_be_up_to_three() {
     let ends = |after: &[u64]| judge(&observe(&[20; 8], after), "20/s", throughput()).interval;
     let [low, high] = ends(&[0; 4]).expect("an interval");
     assert!(low == 0.0 && (high - 3.0 / 4.0 / 20.0).abs() < 1e-9, "{low} to {high}");

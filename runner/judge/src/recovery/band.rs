@@ -6,7 +6,7 @@ use crate::stats::{Placed, cells, judged_seconds, total};
 use crate::{samples, text};
 use shakedown_observe::{CELL_NS, Cell, LoadObservations, Observations, Part};
 
-/// How many requests a window of the baseline's load has at least; shorter windows are lengthened.
+/// The minimum number of requests in a window at the baseline's rate. Shorter windows are lengthened.
 const WANTED: f64 = 20.0;
 
 /// A window with fewer requests is unknown.
@@ -15,7 +15,7 @@ pub(super) const KNOWN: u64 = 10;
 /// The tolerance of p95 above the baseline's that always applies, in microseconds.
 const LATENCY_FLOOR_US: f64 = 10_000.0;
 
-/// The band of one load, and how it is looked for.
+/// The band of one load, and the settings of its search.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Band {
     /// The least success rate.
@@ -26,11 +26,11 @@ pub(crate) struct Band {
     pub(crate) window_ns: u64,
     /// How long the service must stay within the band, in nanoseconds.
     pub(super) hold_ns: u64,
-    /// The fewest requests that can show the tolerance: among fewer, one failure exceeds it.
-    pub(super) told_with: u64,
+    /// The fewest requests that can resolve the tolerance: among fewer, one failure exceeds it.
+    pub(super) resolved_with: u64,
     /// The baseline's slowest request: the logarithm of its microseconds.
     pub(super) slowest: f64,
-    /// How many of the baseline's own windows are out of the band, and how many there are.
+    /// How many of the baseline's own windows are out of the band, and their total number.
     pub(super) usual: (u64, u64),
 }
 
@@ -39,13 +39,13 @@ pub(crate) struct Band {
 pub(crate) enum WindowState {
     /// Within the band.
     Good,
-    /// Out of it.
+    /// Out of the band.
     Bad,
-    /// It has too few requests for a decision.
+    /// Too few requests for a decision.
     Unknown,
 }
 
-/// A stretch of one window's length.
+/// One window of time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window {
     /// When it begins, in nanoseconds since the load's start.
@@ -56,12 +56,12 @@ pub(crate) struct Window {
     pub(crate) state: WindowState,
     /// True when too many of its requests failed.
     pub(crate) fails: bool,
-    /// The logarithm of its p95; none without a latency.
+    /// The logarithm of its p95. None without a latency.
     pub(crate) level: Option<f64>,
 }
 
 impl Band {
-    /// The band around a baseline phase, or why there is none.
+    /// The band around a baseline phase. An error says why there is none.
     pub(crate) fn new(observations: &Observations, load: &LoadObservations, it: &RecoveryTime) -> Result<Self, String> {
         let index = baseline(observations, it.to.as_deref())?;
         let span = &observations.phases[index];
@@ -75,10 +75,10 @@ impl Band {
             }
         };
         let rate = slowest(observations, load, index);
-        // A hair of slack: a schedule of 20/s may put 19.98 requests per second into the phase.
+        // A small tolerance: a schedule of 20/s may put 19.98 requests per second into the phase.
         let times = (WANTED / (rate * it.window.as_secs_f64().max(1e-3)) - 0.1).ceil().clamp(1.0, 3600.0) as u64;
         let nanoseconds = |duration: shakedown_schemas::units::Duration| duration.get().as_nanos() as u64;
-        // A stretch that was so long that its cells are longer than the window has a coarser resolution.
+        // The cells of a very long segment may be longer than the window. They limit the resolution.
         let cell_ns = load.segments.iter().skip(1).map(|segment| segment.cell_ns).fold(CELL_NS, u64::max);
         let tolerance = it.tolerance.fraction();
         let mut band = Self {
@@ -86,7 +86,7 @@ impl Band {
             p95_us: (p95 * it.latency_tolerance).max(p95 + LATENCY_FLOOR_US),
             window_ns: nanoseconds(it.window).max(cell_ns) * times,
             hold_ns: nanoseconds(it.hold),
-            told_with: if tolerance > 0.0 { (1.0 / tolerance - 1e-9).ceil() as u64 } else { 0 },
+            resolved_with: if tolerance > 0.0 { (1.0 / tolerance - 1e-9).ceil() as u64 } else { 0 },
             slowest: requests.latency.quantile(1.0).map_or(f64::INFINITY, |slowest| slowest.max(1.0).ln()),
             usual: (0, 0),
         };
@@ -110,7 +110,9 @@ impl Band {
         }
         let (mut succeeded, mut all) = (requests.succeeded, requests.requests());
         let mut reach = 0;
-        while !self.is_served(requests.succeeded, requests.requests()) && all < self.told_with && reach < windows.len()
+        while !self.is_served(requests.succeeded, requests.requests())
+            && all < self.resolved_with
+            && reach < windows.len()
         {
             reach += 1;
             let neighbours = [at.checked_sub(reach), Some(at + reach)].into_iter().flatten();
@@ -126,7 +128,7 @@ impl Band {
 
     /// The whole windows between two moments. A cell counts where it begins.
     pub(crate) fn windows(&self, load: &LoadObservations, from_ns: u64, to_ns: u64) -> Vec<Window> {
-        // The last window may lack a cell's breadth: phases end some microseconds early or late.
+        // The last window may be shorter by a cell, because phases end some microseconds early or late.
         let count = (to_ns.saturating_sub(from_ns) + CELL_NS / 2) / self.window_ns;
         let mut sums = vec![Cell::default(); count as usize];
         for placed in within(load, from_ns, to_ns) {
@@ -161,8 +163,8 @@ impl Band {
     }
 }
 
-/// The lowest rate at which a load was due in a phase and in those after it, per second: a window must hold enough of an
-/// open loop wherever it lies. In a closed loop the service decides how often it is asked, and the phase itself counts.
+/// The lowest rate at which a load was due in a phase and in later ones, per second, because every window of an open loop
+/// needs enough requests. In a closed loop the service determines the rate, and only the phase itself counts.
 fn slowest(observations: &Observations, load: &LoadObservations, phase: usize) -> f64 {
     let rate = |index: usize| {
         let seconds = judged_seconds(&observations.phases[index]);
@@ -174,14 +176,14 @@ fn slowest(observations: &Observations, load: &LoadObservations, phase: usize) -
     from_there.map(rate).filter(|rate| *rate > 0.0).fold(first, f64::min)
 }
 
-/// The cells that begin between two moments. Requests that were in flight when a fault struck are not among them: their
-/// outcome says nothing of the moment when they were due.
+/// The cells that begin between two moments, without requests that were in flight when a fault struck: their outcome says
+/// nothing about the moment at which they were due.
 pub(crate) fn within(load: &LoadObservations, from_ns: u64, to_ns: u64) -> impl Iterator<Item = Placed<'_>> {
     let is_there = move |placed: &Placed<'_>| placed.start_ns >= from_ns && placed.start_ns < to_ns;
     cells(load).filter(move |placed| placed.mark.part != Part::InFlight && is_there(placed))
 }
 
-/// The phase to compare with: the one that is named, else the last one without faults before the first with faults.
+/// The reference phase: the named one, otherwise the last one without faults before the first with faults.
 pub(super) fn baseline(observations: &Observations, name: Option<&str>) -> Result<usize, String> {
     let phases = &observations.phases;
     let index = match name {

@@ -1,24 +1,23 @@
 //! When a service settled: the moment from which it *stays* within the band, and its relapses before that.
 //!
-//! - Settled for the first time is the start of the first run of good windows that together last `hold`.
-//! - What leaves the band after that is a relapse, and the service settled at the start of the last good stretch. That one
-//!   must last `hold` as well, else the service may relapse again unseen.
-//! - A service that is noisy by itself is not expected to be better than its baseline. Windows that are only slow, that are
-//!   no slower than the baseline's slowest request, and that come no more often than in the baseline beyond chance
-//!   ([`USUAL`]) are no relapse.
+//! - The service first settled at the start of the first run of good windows that together last `hold`.
+//! - Leaving the band after that is a relapse, and the service settled at the start of the last good run. That run must
+//!   also last `hold`, because the service might otherwise relapse again unobserved.
+//! - A noisy service need not be better than its baseline. Windows are not a relapse if they are only slow, not slower than
+//!   the baseline's slowest request, and not significantly more frequent than in the baseline ([`USUAL`]).
 
 use super::band::{Band, Window, WindowState};
 use crate::numbers::hypergeometric_at_least;
 
-/// The chance below which slow windows come more often than in the baseline.
+/// The significance level at which slow windows are more frequent than in the baseline.
 const USUAL: f64 = 0.05;
 
 /// How a service settled.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Settling {
-    /// When it had stayed within the band for `hold` for the first time.
+    /// When it first began to stay within the band for `hold`.
     pub(super) first_ns: Option<u64>,
-    /// Since when it has stayed within the band; none where it left the band again and did not come back for `hold`.
+    /// Since when it has stayed within the band. None if it left the band again and did not return for `hold`.
     pub(super) settled_ns: Option<u64>,
     /// When each relapse began.
     pub(super) relapses_ns: Vec<u64>,
@@ -27,7 +26,7 @@ pub(super) struct Settling {
 }
 
 impl Settling {
-    /// How the service settled over these windows.
+    /// Evaluates these windows.
     pub(super) fn new(band: &Band, windows: &[Window]) -> Self {
         let trailing_ns = trailing(windows, &[]);
         let Some(first_ns) = band.settled(windows) else { return Self { trailing_ns, ..Self::default() } };
@@ -40,7 +39,7 @@ impl Settling {
             let settled_ns = Some(first_ns);
             return Self { first_ns: settled_ns, settled_ns, relapses_ns: Vec::new(), trailing_ns };
         };
-        // Bad windows with no good one between them are one relapse.
+        // Consecutive bad windows without a good one between them are one relapse.
         let is_begin = |index: usize| !bad.contains(&index.wrapping_sub(1)) || index == 0;
         let relapses_ns = bad.iter().filter(|index| is_begin(**index)).map(|index| tail[*index].start_ns).collect();
         let mut after: Vec<Window> = tail[last + 1..].to_vec();
@@ -52,7 +51,7 @@ impl Settling {
     }
 }
 
-/// The windows that are out of the band as the baseline's own are.
+/// The windows that are out of the band in the same way as the baseline's own.
 fn forgiven(band: &Band, tail: &[Window]) -> Vec<usize> {
     let is_slow = |window: &Window| {
         window.state == WindowState::Bad && !window.fails && window.level.is_some_and(|level| level <= band.slowest)

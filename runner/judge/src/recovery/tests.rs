@@ -82,7 +82,7 @@ fn flapping_does_not_count_until_it_ends() {
 
 /// The example of issue 19: bad windows at +11, +16 and +26 s after a recovery that had held for five.
 #[test]
-fn what_relapses_has_not_recovered_yet() {
+fn a_relapse_is_not_a_recovery() {
     let relapses = [11.0, 16.0, 22.0];
     let at = |into: f64| relapses.contains(&into.floor());
     let failing = down_while(|into| into < 2.0 || at(into));
@@ -256,7 +256,7 @@ fn nothing_is_a_failover_before_the_fault_is_proven() {
 
 /// Issue 18: a container that was away for 19 s "recovered 4 s after", because the end of its phase was taken for a removal.
 #[test]
-fn what_happens_once_recovers_from_its_strike() {
+fn faults_that_happen_once_recover_from_their_strike() {
     let observations = |back: f64| {
         Timeline::new(20.0)
             .phase("baseline", 20.0)
@@ -297,7 +297,7 @@ fn recovered_between_two_requests() {
 }
 
 #[test]
-fn a_record_of_one_that_never_recovers_and_one_that_nobody_noticed() {
+fn records_a_missing_recovery_and_a_fault_without_effect() {
     let recovery = seen(&scenario(json!({"max": "15s"})), &down_while(|_| true)).remove(0);
     assert_eq!((recovery.onset_s, recovery.failover_s, recovery.recovered_s), (Some(20.0), None, None));
     assert_eq!((recovery.out_of_tolerance_s, recovery.failed_requests, recovery.first_success_s), (50.0, 1000, None));
@@ -321,7 +321,7 @@ fn windows_begin_at_the_confirmed_removal_and_run_on_into_the_next_phase() {
 }
 
 #[test]
-fn what_follows_the_next_fault_is_not_recovery() {
+fn recovery_ends_at_the_next_fault() {
     let observations = Timeline::new(20.0)
         .phase("baseline", 20.0)
         .fault_phase("cut", 20.0)
@@ -482,8 +482,8 @@ proptest! {
     /// The band itself: at the tolerance a window is good, beyond it bad, and with few requests neither.
     #[test]
     fn a_window_is_good_exactly_within_the_band(succeeded in 0_u64..60, failed in 0_u64..60, ms in 1_u64..300) {
-        let (told_with, slowest, usual) = (0, 0.0, (0, 0));
-        let band = Band { success: 0.9 - 1e-9, p95_us: 100_000.0, window_ns: 1, hold_ns: 1, told_with, slowest, usual };
+        let (resolved_with, slowest, usual) = (0, 0.0, (0, 0));
+        let band = Band { success: 0.9 - 1e-9, p95_us: 100_000.0, window_ns: 1, hold_ns: 1, resolved_with, slowest, usual };
         let mut cell = Cell { succeeded, ..Cell::default() };
         cell.failed.insert(Failure::Reset, failed);
         cell.latency.record_n(ms * 1000, succeeded);

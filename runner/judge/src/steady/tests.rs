@@ -22,7 +22,7 @@ fn a_constant_and_a_short_stretch_are_steady() {
 }
 
 #[test]
-fn trends_are_told_in_both_directions() {
+fn trends_are_detected_in_both_directions() {
     assert_eq!(
         look(20.0, 30.0, |into| 100.0 * (1.0 + into / 30.0)).as_deref(),
         Some("p50 rises throughout, from 107ms to 205ms")
@@ -34,7 +34,7 @@ fn trends_are_told_in_both_directions() {
 }
 
 #[test]
-fn jumps_are_told_with_their_place() {
+fn jumps_are_reported_with_their_time() {
     let at = |second: f64| move |into: f64| if into < second { 100.0 } else { 180.0 };
     assert_eq!(look(20.0, 30.0, at(12.0)).as_deref(), Some("p50 jumps from 100ms to 180ms after 40% of the phase"));
     assert_eq!(look(20.0, 30.0, |into| if into < 15.0 { 100.0 } else { 145.0 }), None, "too little");
@@ -42,7 +42,7 @@ fn jumps_are_told_with_their_place() {
 }
 
 #[test]
-fn a_share_of_failures_that_begins_is_told() {
+fn detects_a_share_of_failures_that_begins() {
     let failing = |from: f64, every: u64| {
         let observations = Timeline::new(20.0)
             .phase("p", 30.0)
@@ -117,7 +117,7 @@ fn windows_hold_ten_requests_or_more_and_are_two_hundred_at_most() {
 
 /// A slope whose standard error is known: twelve values one above and below a line leave a variance of 12 / 10.
 #[test]
-fn a_trend_is_four_and_a_half_standard_errors() {
+fn a_trend_exceeds_four_and_a_half_standard_errors() {
     let error = (1.2_f64 * 12.0 / (12.0 * 143.0)).sqrt();
     let told = |slope: f64| trend(&noisy(12, 1.0, |at| slope * at as f64), &PLAIN);
     assert_eq!(told(4.505 * error).as_deref(), Some("it rises throughout, from 0 to 4.54"));

@@ -47,7 +47,7 @@ fn leftover() -> Leftover {
 const GOOD: Verdict = Verdict::Pass;
 
 #[test]
-fn everything_good_passes_and_says_what_was_done() {
+fn a_pass_lists_the_expectations_and_faults() {
     let held = [expectation(GOOD, ""), expectation(GOOD, "")];
     let (verdict, reason) = scenario_verdict(&held, &[fault(GOOD, GOOD)], &[], &[]);
     assert_eq!((verdict, reason.as_str()), (GOOD, "passed: 2 expectations hold, 1 fault applied and undone"));
@@ -83,7 +83,7 @@ fn the_worst_wins_and_is_named() {
 }
 
 #[test]
-fn several_loads_are_told_apart() {
+fn distinguishes_several_loads() {
     let other = ExpectationResult { load: "other".to_owned(), ..expectation(Verdict::Fail, "slow") };
     let (_, reason) = scenario_verdict(&[expectation(GOOD, ""), other], &[], &[], &[]);
     assert_eq!(reason, "failed: `partition` of load `other`: slow");
@@ -96,7 +96,7 @@ fn several_loads_are_told_apart() {
 
 /// A fault that was never begun because the baseline was none is no news; one that was injected before that is.
 #[test]
-fn why_no_fault_was_injected_comes_first_and_stands_for_those_that_were_not() {
+fn the_reason_for_no_injection_comes_first() {
     let refusal = ExpectationResult { kind: BASELINE.to_owned(), ..expectation(Verdict::Inconclusive, "unsteady") };
     let follows = expectation(Verdict::Inconclusive, "it never began");
     let planned = FaultResult { state: FaultState::Planned, ..fault(Verdict::Inconclusive, GOOD) };

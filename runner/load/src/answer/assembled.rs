@@ -1,5 +1,5 @@
-//! The answer that the events of a stream amount to, as the API would have given it without a stream: what a `check.json`
-//! looks at.
+//! Assembles the events of a stream into the answer that the API would have given without streaming. `check.json` searches
+//! it.
 
 use serde_json::{Map, Value, json};
 
@@ -17,14 +17,13 @@ impl Assembled {
             choices.into_iter().for_each(|choice| self.choice(choice));
         }
         for (key, value) in event {
-            // A null stands where there is nothing yet, as in `usage`.
+            // A null means that there is no value yet, as in `usage`.
             if !value.is_null() || !self.whole.contains_key(&key) {
                 self.whole.insert(key, value);
             }
         }
     }
 
-    /// The whole.
     pub(super) fn into_value(self) -> Value {
         Value::Object(self.whole)
     }
@@ -50,14 +49,15 @@ impl Assembled {
     }
 }
 
-/// Adds what an event brings: texts go on, lists grow by their elements' `index`, and anything else is replaced.
+/// Adds an event's content: strings are appended, lists are merged by their elements' `index`, and other values are
+/// replaced.
 fn merge(whole: &mut Value, more: Value) {
     match (whole, more) {
         (_, Value::Null) => {}
         (Value::Object(whole), Value::Object(more)) => {
             for (key, value) in more {
                 match whole.get_mut(&key) {
-                    // The names of things are said once, or again.
+                    // Names and types are not appended: they may be repeated.
                     Some(known) if !is_said_once(&key) => merge(known, value),
                     Some(known) if !value.is_null() => *known = value,
                     Some(_) => {}
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_is_what_its_events_amount_to() {
+    fn assembles_the_events_of_a_stream() {
         let mut all = Assembled::default();
         let delta = |delta: Value, finish: Value| json!({"id": "x", "usage": null, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
         for event in [
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn several_answers_and_texts_are_kept_apart() {
+    fn keeps_choices_and_texts_apart() {
         let mut all = Assembled::default();
         for (index, text) in [(1, "x"), (0, "a"), (1, "y")] {
             all.add(json!({"choices": [{"index": index, "text": text}]}).to_string().as_bytes());

@@ -1,26 +1,26 @@
-//! Whether a stream that went on after a gap brought text again that had been there before: a request that moves to another
-//! worker can begin anew, or with a token that was sent already. Keeps a few hundred bytes, however long the answer is.
+//! Detects whether a stream that continued after a gap repeated earlier text: a request that moves to another worker can
+//! start again, or with a token that was already sent. Keeps a few hundred bytes, regardless of the answer's length.
 
-/// A text is the same by no accident from so many bytes on.
+/// From this length on, in bytes, equal texts are no coincidence.
 const ENOUGH: usize = 16;
 
-/// So much of the beginning, of the end before a gap, and of what follows it is compared.
+/// The length of the compared texts, in bytes: the beginning, the end before a gap, and the text after it.
 const LOOKED_AT: usize = 128;
 
-/// The text of one answer, as far as it matters here.
+/// The text of one answer, as far as it is compared.
 #[derive(Debug, Default)]
 pub(super) struct Echo {
     /// Its beginning.
     first: Vec<u8>,
     /// Its end.
     last: Vec<u8>,
-    /// What followed the last gap; none before the first.
+    /// The text after the last gap. None before the first gap.
     after: Option<Vec<u8>>,
     is_repeated: bool,
 }
 
 impl Echo {
-    /// The text goes on; `after_gap` when it had been silent for long.
+    /// Appends text. `after_gap` is true if it arrived after a long silence.
     pub(super) fn text(&mut self, text: &[u8], after_gap: bool) {
         if after_gap && !self.last.is_empty() {
             self.settle();
@@ -33,13 +33,13 @@ impl Echo {
                 self.settle();
             }
         }
-        // What follows a gap is compared with what was there before it.
+        // The text after a gap is compared with the text before it.
         if self.after.is_none() {
             self.remember(text);
         }
     }
 
-    /// True when what followed a gap had been there before it.
+    /// True when text after a gap repeats text before it.
     pub(super) fn is_repeated(&mut self) -> bool {
         self.settle();
         self.is_repeated
@@ -74,7 +74,7 @@ mod tests {
     const TEXT: &str = "It was the best of times, it was the worst of times, it was the age of wisdom";
 
     #[test]
-    fn text_that_comes_again_after_a_gap_is_repeated() {
+    fn detects_repeated_text_after_a_gap() {
         let (before, rest) = TEXT.split_at(50);
         assert!(!repeats(&[(before, false), (rest, true)]), "it goes on where it was");
         assert!(repeats(&[(before, false), (TEXT, true)]), "it begins anew");

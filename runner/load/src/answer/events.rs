@@ -10,40 +10,39 @@ use super::object::{NoAnswer, unreadable, words};
 use crate::sse::{ERROR, Event, Parser};
 use shakedown_observe::{Failure, Peculiarity};
 
-/// An event of more bytes is a peculiarity.
+/// A larger event, in bytes, is a peculiarity.
 const LARGE_EVENT: usize = 1 << 20;
 
-/// The events of one answer, as far as they came.
+/// The events of one answer so far.
 #[derive(Debug)]
 pub(super) struct Events {
     parser: Parser,
     read: Progress,
-    /// What the parser and the assembled answer take.
+    /// The memory of the parser and the assembled answer.
     room: Room,
 }
 
-/// What events have brought.
+/// The content of the events so far.
 #[derive(Debug, Default)]
 struct Progress {
-    /// How many events brought tokens.
+    /// The number of events with tokens.
     pieces: u64,
-    /// How many tokens the server says that there were.
+    /// The server's token count.
     tokens: Option<u64>,
     has_end_mark: bool,
     echo: Echo,
-    /// What they amount to, and how many bytes they had, where something is asked of it.
+    /// The assembled answer and the bytes of its events, if there are conditions on it.
     assembled: Option<(Assembled, usize)>,
 }
 
 impl Events {
-    /// No events yet.
     pub(super) fn new(asked: &Asked<'_>) -> Self {
         let assembled = asked.expects.wants_json().then(Default::default);
         let read = Progress { assembled, ..Progress::default() };
         Self { parser: Parser::default(), read, room: Room::new(asked.kept) }
     }
 
-    /// Takes the next piece of the stream.
+    /// Parses the next chunk of the stream.
     pub(super) fn piece(&mut self, asked: &Asked<'_>, found: &mut Found, piece: &[u8], after_gap: bool) {
         let Self { parser, read, room } = self;
         let mut after_gap = after_gap;
@@ -57,14 +56,14 @@ impl Events {
         }
     }
 
-    /// The stream came to its end: an event that no empty line has ended counts.
+    /// The stream ended: an event that was not terminated by an empty line counts.
     pub(super) fn finish(&mut self, asked: &Asked<'_>, found: &mut Found) {
         let Self { parser, read, .. } = self;
         if read.has_end_mark {
             return;
         }
         parser.finish(|event| {
-            // A broken one is the end of a stream that broke off.
+            // An incomplete event means that the stream was cut.
             let is_whole = event.name == ERROR || is_end_mark(event.data) || is_json(event.data);
             if is_whole {
                 found.odd.add(Peculiarity::NoLastLine);
@@ -73,27 +72,27 @@ impl Events {
         });
     }
 
-    /// How many events brought tokens.
+    /// The number of events with tokens.
     pub(super) const fn pieces(&self) -> u64 {
         self.read.pieces
     }
 
-    /// How many tokens the server says that there were so far.
+    /// The server's token count so far.
     pub(super) const fn tokens(&self) -> Option<u64> {
         self.read.tokens
     }
 
-    /// Whether the mark came that ends a stream.
+    /// Whether the stream's end mark arrived.
     pub(super) const fn has_end_mark(&self) -> bool {
         self.read.has_end_mark
     }
 
-    /// Whether text came again after a gap.
+    /// Whether the stream repeated text after a gap.
     pub(super) fn is_repeated(&mut self) -> bool {
         self.read.echo.is_repeated()
     }
 
-    /// What the events amount to, and how many bytes they had, where something is asked of it.
+    /// The assembled answer and the bytes of its events, if there are conditions on it.
     pub(super) fn assembled(&mut self) -> Option<(Value, usize)> {
         self.read.assembled.take().map(|(whole, length)| (whole.into_value(), length))
     }
@@ -122,7 +121,7 @@ impl Progress {
         match read {
             Ok(object) => {
                 self.pieces += u64::from(object.has_text);
-                // Some servers count with every event: the last count is the whole.
+                // Some servers count in every event. The last count is the total.
                 self.tokens = object.tokens.or(self.tokens);
                 if let Some((whole, length)) = &mut self.assembled {
                     whole.add(data);
@@ -130,7 +129,7 @@ impl Progress {
                 }
             }
             Err(NoAnswer::Failed(words)) => found.fail(Failure::ApiError, Some(words)),
-            // Other kinds of events, such as `ping`, are not the API's.
+            // Other event types, such as `ping`, are not part of the API.
             Err(NoAnswer::NotJson) if !name.is_empty() && name != b"message" => found.odd.add(Peculiarity::OtherEvents),
             Err(NoAnswer::NotJson) => found.fail(Failure::Protocol, Some(unreadable(data))),
         }

@@ -1,4 +1,4 @@
-//! What is asked of an answer, and what its parts have shown so far.
+//! The conditions on an answer, and the findings so far.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -7,58 +7,58 @@ use super::kept::Kept;
 use super::object::{self, NoAnswer};
 use crate::expects::Expects;
 use crate::scan::Search;
-use crate::target::{Kind, Target};
+use crate::target::{AnswerFormat, Target};
 use shakedown_observe::{Failure, Finish, Peculiarities, Peculiarity};
 
-/// What is asked of an answer.
+/// The conditions on an answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked<'t> {
-    pub(super) kind: Kind,
+    pub(super) format: AnswerFormat,
     pub(super) expects: &'t Expects,
     pub(super) kept: &'t Arc<AtomicUsize>,
-    /// The whole text of the answer is wanted.
+    /// The whole text of the answer is compared.
     pub(super) keeps_text: bool,
 }
 
 impl<'t> Asked<'t> {
-    /// What a load asks of the answer to its request at this place.
+    /// The conditions on an answer to the request with this index.
     pub(crate) fn of(target: &'t Target, place: usize) -> Self {
         let expects = &target.requests.at(place).expects;
-        Self { kind: target.kind, expects, kept: &target.kept, keeps_text: target.oracle.is_some() }
+        Self { format: target.format, expects, kept: &target.kept, keeps_text: target.oracle.is_some() }
     }
 
-    /// What its status, headers and body must be.
+    /// The conditions on status, headers and body.
     pub(crate) const fn expects(&self) -> &'t Expects {
         self.expects
     }
 
-    /// Whether an answer whose head is as it must be can still fail by what is in its body.
+    /// Whether an answer with an accepted head can still fail by its body.
     pub(crate) fn may_fail_later(&self) -> bool {
-        self.kind != Kind::Http || self.expects.reads_body()
+        self.format != AnswerFormat::Http || self.expects.reads_body()
     }
 }
 
-/// What an answer's parts have shown so far.
+/// The findings in an answer so far.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) failure: Option<Failure>,
-    /// What the server says about the failure, or what is wrong with the answer.
+    /// The server's error message, or the defect of the answer.
     pub(super) words: Option<String>,
     pub(super) search: Search,
-    /// Why the model ended it; of several reasons a failure's, else the first.
+    /// The finish reason. Of several, a failure's reason, otherwise the first.
     pub(super) finish: Option<Finish>,
     pub(super) odd: Peculiarities,
-    /// The whole text, where it is wanted.
+    /// The whole text, if it is compared.
     pub(super) text: Option<Kept>,
 }
 
 impl Found {
-    /// It failed for this reason.
+    /// Records a failure.
     pub(super) fn fail(&mut self, failure: Failure, words: Option<String>) {
         (self.failure, self.words) = (Some(failure), words);
     }
 
-    /// Reads an object of the API: searches its texts, which `text` gets as well, and takes what it says about the end.
+    /// Processes an object of the API: searches its texts, passes them to `text`, and reads the finish reasons.
     pub(super) fn object(
         &mut self,
         asked: &Asked<'_>,

@@ -1,15 +1,15 @@
-//! What is kept of answers, within limits for each of them and for all together.
+//! Buffers of answers, with a limit for each and for all together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// An answer that is read as JSON is kept until it is whole, and must be smaller than this.
+/// The maximum size of a buffered JSON answer, in bytes.
 pub(super) const MAX_JSON: usize = 8 << 20;
 
-/// All answers of a load that are kept at the same time must be smaller than this.
+/// The maximum size of all buffered answers of a load, in bytes.
 pub(super) const MAX_KEPT: usize = 256 << 20;
 
-/// So many bytes of the memory that all answers of a load share, given back when this goes.
+/// A reservation in the memory that all answers of a load share. Dropping it releases the memory.
 #[derive(Debug)]
 pub(super) struct Room {
     taken: usize,
@@ -17,12 +17,12 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// No room yet, of what all answers share.
+    /// An empty reservation.
     pub(super) fn new(of_all: &Arc<AtomicUsize>) -> Self {
         Self { taken: 0, of_all: Arc::clone(of_all) }
     }
 
-    /// Takes as much as is needed in all, or gives back what is not; false when that would be too much.
+    /// Changes the reservation to `needed` bytes. Returns false if that exceeds a limit.
     pub(super) fn resize(&mut self, needed: usize) -> bool {
         if needed <= self.taken {
             self.of_all.fetch_sub(self.taken - needed, Ordering::Relaxed);
@@ -44,7 +44,7 @@ impl Drop for Room {
     }
 }
 
-/// A body in memory, counted as long as it is there.
+/// A buffered body with its reservation.
 #[derive(Debug)]
 pub(super) struct Kept {
     bytes: Vec<u8>,
@@ -52,12 +52,11 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// An empty body.
     pub(super) fn new(of_all: &Arc<AtomicUsize>) -> Self {
         Self { bytes: Vec::new(), room: Room::new(of_all) }
     }
 
-    /// Adds a piece; false when that would be too much.
+    /// Appends a chunk. Returns false if that exceeds a limit.
     pub(super) fn add(&mut self, piece: &[u8]) -> bool {
         let length = self.bytes.len() + piece.len();
         let has_room = length <= MAX_JSON && self.room.resize(length);
@@ -67,7 +66,6 @@ impl Kept {
         has_room
     }
 
-    /// All of it.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -1,39 +1,39 @@
-//! JSON as servers really send it: a field of another type than the API's is no error but an odd one, and left out.
+//! Lenient JSON parsing: a field whose type the API does not define is not an error. It is flagged as odd and ignored.
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// What is read whatever is there.
+/// A type that can be read from any JSON value.
 pub(super) trait Lenient: Default {
-    /// What a value of another type gives.
+    /// The result for a value of another type.
     fn odd() -> Self;
 
-    /// What a text gives.
+    /// The result for a string.
     fn text(_: &str) -> Self {
         Self::odd()
     }
 
-    /// What a number gives; `is_written_whole` unless it has a point or an exponent.
+    /// The result for a number. `is_written_whole` is true unless it has a point or an exponent.
     fn number(_: f64, _is_written_whole: bool) -> Self {
         Self::odd()
     }
 
-    /// What a list gives.
+    /// The result for a list.
     fn list<'de, A: SeqAccess<'de>>(list: A) -> Result<Self, A::Error> {
         skip_list(list)?;
         Ok(Self::odd())
     }
 
-    /// What an object gives.
+    /// The result for an object.
     fn object<'de, A: MapAccess<'de>>(object: A) -> Result<Self, A::Error> {
         skip_object(object)?;
         Ok(Self::odd())
     }
 }
 
-/// Reads over the rest of a list; gives how many elements it had.
+/// Skips the rest of a list and returns the number of its elements.
 pub(super) fn skip_list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<usize, A::Error> {
     let mut count = 0;
     while list.next_element::<IgnoredAny>()?.is_some() {
@@ -42,7 +42,7 @@ pub(super) fn skip_list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<usize, A:
     Ok(count)
 }
 
-/// Reads over the rest of an object; gives how many keys it had.
+/// Skips the rest of an object and returns the number of its keys.
 pub(super) fn skip_object<'de, A: MapAccess<'de>>(mut object: A) -> Result<usize, A::Error> {
     let mut count = 0;
     while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
@@ -98,7 +98,7 @@ impl<'de, T: Lenient> Visitor<'de> for Reader<T> {
     }
 }
 
-/// A key of an object: which of the known ones it is.
+/// A key of an object, as one of the known keys.
 pub(super) struct Key(pub(super) &'static [&'static str]);
 
 impl<'de> DeserializeSeed<'de> for Key {
@@ -121,7 +121,7 @@ impl Visitor<'_> for Key {
     }
 }
 
-/// A list, an empty one where another type is.
+/// A list. Empty for a value of another type.
 #[derive(Debug)]
 pub(super) struct List<T> {
     pub(super) all: Vec<T>,
@@ -154,14 +154,14 @@ impl<'de, T: for<'any> Deserialize<'any>> Deserialize<'de> for List<T> {
     }
 }
 
-/// An object with these keys; others are read over, and of one that is there twice the last counts.
+/// An object with these keys. Other keys are skipped; of a repeated key the last value counts.
 macro_rules! lenient_object {
     ($(#[doc = $doc:literal])+ $type:ident { $($field:ident: $of:ty,)* }) => {
         $(#[doc = $doc])+
         #[derive(Debug, Default)]
         pub(super) struct $type {
             $(pub(super) $field: $of,)*
-            /// It is of another type.
+            /// The value has another type.
             pub(super) is_odd: bool,
         }
 

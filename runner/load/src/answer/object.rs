@@ -1,6 +1,6 @@
-//! An answer or an event of the OpenAI API: <https://platform.openai.com/docs/api-reference>, the parts that count here.
-//! Only these may make an answer a failure: that it is no JSON, and that it says so itself. Everything else in which a
-//! server departs from the API is read as well as it can be, and known as its peculiarity.
+//! An answer or an event of the OpenAI API: <https://platform.openai.com/docs/api-reference>, as far as it is used here.
+//! Only two things make an answer a failure: it is not JSON, or it reports a failure itself. All other deviations from the
+//! API are read leniently and recorded as peculiarities.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess};
@@ -9,37 +9,37 @@ use serde_json::Value;
 use super::lenient::{Key, Lenient, List, lenient_object, read, skip_list, skip_object};
 use shakedown_observe::{Peculiarities, Peculiarity};
 
-/// So many bytes of a server's own words are kept.
+/// The maximum length of a server's error message, in bytes.
 pub(super) const MAX_WORDS: usize = 512;
 
-/// What one object brought.
+/// The content of one object.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Read {
     pub(super) choices: usize,
-    /// Text of the answer, of its reasoning or its refusal, or a call of a tool. The empty message that opens a stream is
-    /// none.
+    /// The object contains text of the answer, of its reasoning or its refusal, or a tool call. The empty message that
+    /// opens a stream does not count.
     pub(super) has_text: bool,
-    /// How many tokens the server counts.
+    /// The server's token count.
     pub(super) tokens: Option<u64>,
-    /// Why choices end, in the server's words.
+    /// The finish reasons of the choices, verbatim.
     pub(super) finish: Vec<String>,
     pub(super) odd: Peculiarities,
 }
 
-/// An object that is none, or that reports a failure.
+/// Bytes that are not JSON, or that report a failure.
 #[derive(Debug, PartialEq)]
 pub(super) enum NoAnswer {
     NotJson,
-    /// In the server's words.
+    /// The server's error message.
     Failed(String),
 }
 
-/// Reads an object, and calls `look` with each text that belongs to the answer.
+/// Parses an object, and calls `look` for each text of the answer.
 pub(super) fn object(json: &[u8], mut look: impl FnMut(&str)) -> Result<Read, NoAnswer> {
     let object: Object = serde_json::from_slice(json).map_err(|_| NoAnswer::NotJson)?;
     let mut read = Read { choices: object.choices.all.len(), ..Read::default() };
     if object.object.is("error") && is_nothing(&object.error) {
-        // Older servers of vLLM say it like this.
+        // Older vLLM servers report errors like this.
         return Err(NoAnswer::Failed(words(json)));
     }
     if let Some(why) = failure(&object.error, &mut read.odd) {
@@ -74,7 +74,7 @@ pub(super) fn object(json: &[u8], mut look: impl FnMut(&str)) -> Result<Read, No
     Ok(read)
 }
 
-/// What a server says about a failure: the message of an error object, or all that it sent.
+/// A server's error message: the message of an error object, or the whole body.
 pub(super) fn words(bytes: &[u8]) -> String {
     match serde_json::from_slice(bytes) {
         Ok(value) => words_of(&value),
@@ -82,7 +82,7 @@ pub(super) fn words(bytes: &[u8]) -> String {
     }
 }
 
-/// What is wrong with an answer or event that does not follow the API, with what it says.
+/// Describes an answer or event that does not follow the API, with its text.
 pub(super) fn unreadable(bytes: &[u8]) -> String {
     match words(bytes) {
         words if words.is_empty() => "the answer is empty".to_owned(),
@@ -99,7 +99,7 @@ fn failure(error: &Value, odd: &mut Peculiarities) -> Option<String> {
     None
 }
 
-/// True for an `error` that reports none.
+/// True for an `error` without an error.
 fn is_nothing(error: &Value) -> bool {
     match error {
         Value::Null => true,
@@ -124,12 +124,12 @@ fn words_of(value: &Value) -> String {
 
 fn bounded(text: &str) -> String {
     let end = (0..=MAX_WORDS.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
-    // A report takes out a secret that is cut at this sign.
+    // Reports redact a secret that is cut at this ellipsis.
     format!("{}{}", &text[..end], if end < text.len() { "…" } else { "" })
 }
 
 lenient_object! {
-    /// The whole.
+    /// The whole object.
     Object {
         choices: List<Choice>,
         error: Value,
@@ -139,7 +139,7 @@ lenient_object! {
 }
 
 lenient_object! {
-    /// How much there was. A null stands in every event but the last of servers that count.
+    /// The token counts. Servers that count send null in every event but the last.
     Usage {
         completion_tokens: Count,
     }
@@ -157,7 +157,7 @@ lenient_object! {
 }
 
 lenient_object! {
-    /// A message, or the part of one that an event adds.
+    /// A message, or the delta of an event.
     Message {
         content: Text,
         reasoning: Text,
@@ -168,7 +168,7 @@ lenient_object! {
     }
 }
 
-/// A text, or the texts of its parts one after the other.
+/// A string, or the joined texts of its parts.
 #[derive(Debug, Default)]
 pub(super) struct Text {
     text: String,
@@ -222,7 +222,7 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// A count, as far as the value can be one.
+/// A count, if the value can be one.
 #[derive(Debug, Default)]
 pub(super) struct Count {
     count: Option<u64>,
@@ -250,7 +250,7 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
-/// Whether there is anything.
+/// Whether the value is present and not empty.
 #[derive(Debug, Default)]
 pub(super) struct Something(bool);
 
@@ -292,9 +292,9 @@ mod tests {
         (read, text)
     }
 
-    /// Every case was reported from a real server. Each is accepted and brings this text, and is known by its name.
+    /// Every case was reported from a real server. Each is accepted with this text, and recorded as its peculiarity.
     #[test]
-    fn what_a_server_departs_in_breaks_nothing() {
+    fn accepts_deviations_of_real_servers() {
         use Peculiarity as P;
         let delta = |delta: Value| json!({"choices": [{"delta": delta}]});
         for (value, text, has_text, odd) in [
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_says_nothing_is_none() {
+    fn an_empty_error_is_not_a_failure() {
         for error in [json!(false), json!(""), json!({}), json!([]), json!(0), json!({"message": null, "code": 0})] {
             let (read, _) = seen(&json!({"error": error, "choices": []}));
             assert_eq!(read.unwrap().odd.iter().collect::<Vec<_>>(), [Peculiarity::EmptyError], "{error}");
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_keeps_the_servers_words() {
+    fn keeps_the_servers_error_message() {
         for (value, words) in [
             (json!({"error": {"message": "worker lost", "code": 500}}), "worker lost"),
             (json!({"error": "overloaded"}), "overloaded"),
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_counted_where_the_value_can_be_a_count() {
+    fn reads_token_counts_of_valid_values() {
         let of = |tokens: Value| {
             let (read, _) = seen(&json!({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": tokens}}));
             let read = read.unwrap();
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_are_those_that_are_there() {
+    fn reads_only_non_empty_finish_reasons() {
         let (read, _) = seen(&json!({"choices": [
             {"delta": {}, "finish_reason": "stop"}, {"delta": {}, "finish_reason": null}, {"delta": {}, "finish_reason": ""},
             {"text": "", "finish_reason": "abort"},

@@ -118,7 +118,7 @@ fn the_first_token_is_the_first_that_is_not_empty() {
 }
 
 #[test]
-fn json_and_patterns_are_asked_of_bodies() {
+fn checks_json_and_patterns_in_bodies() {
     let check = json!({"matches": "^.\"status", "json": [{"path": "$.status", "equals": "ok"}], "headers": {"content-type": {"contains": "json"}}});
     let checked = target(json!({"http": {"url": "http://x", "check": check}}));
     let json = "application/json";
@@ -129,7 +129,7 @@ fn json_and_patterns_are_asked_of_bodies() {
     assert_eq!(outcome(&checked, 200, "text/plain", r#"{"status":"ok"}"#), Some(Failure::Check));
     let large = format!(r#"{{"status":"{}"}}"#, "x".repeat(MAX_JSON));
     assert_eq!(outcome(&checked, 200, json, &large), Some(Failure::TooLarge));
-    // All answers together are limited, too.
+    // The memory of all answers together is limited, too.
     checked.kept.store(MAX_KEPT, Ordering::Relaxed);
     let asked = Asked::of(&checked, 0);
     let mut headers = HeaderMap::new();
@@ -139,7 +139,7 @@ fn json_and_patterns_are_asked_of_bodies() {
     assert_eq!(answer.outcome(&asked, |_| true).failure, Some(Failure::TooLarge));
 }
 
-/// A stream of chats without a check, or with this one.
+/// The target of a chat stream, with or without a check.
 fn stream(check: &serde_json::Value) -> Target {
     target(json!({"openai": {"url": "http://x", "model": "m", "prompt": "p", "stream": true, "check": check}}))
 }
@@ -159,7 +159,7 @@ fn end(reason: &str) -> String {
 const DONE: &str = "data: [DONE]\n\n";
 
 #[test]
-fn an_error_in_a_stream_fails_it_in_the_servers_words_whatever_follows() {
+fn an_error_event_fails_the_stream_with_the_servers_message() {
     let any = stream(&json!({}));
     for (reported, words) in [
         ("event: error\ndata: {\"message\": \"worker lost\", \"code\": 500}\n\n", "worker lost"),
@@ -178,7 +178,7 @@ fn an_error_in_a_stream_fails_it_in_the_servers_words_whatever_follows() {
 }
 
 #[test]
-fn a_finish_reason_says_whether_the_answer_is_one() {
+fn a_finish_reason_can_fail_the_answer() {
     let any = stream(&json!({}));
     let plain = openai(false);
     for (reason, failure, finish) in [
@@ -210,7 +210,7 @@ fn a_finish_reason_says_whether_the_answer_is_one() {
 }
 
 #[test]
-fn an_answer_with_a_reason_and_no_text_is_a_success_of_no_tokens() {
+fn an_answer_without_text_succeeds_with_no_tokens() {
     let target = stream(&json!({}));
     let asked = Asked::of(&target, 0);
     let mut answer = Answer::new(&asked, 200, &HeaderMap::new());
@@ -220,9 +220,9 @@ fn an_answer_with_a_reason_and_no_text_is_a_success_of_no_tokens() {
     assert_eq!(outcome(&target, 200, SSE, &[&text(""), DONE].concat()), Some(Failure::Protocol));
 }
 
-/// Every case was reported from a real server: the stream succeeds, brings two tokens, and its peculiarity is known.
+/// Every case was reported from a real server: the stream succeeds with two tokens, and its peculiarity is recorded.
 #[test]
-fn only_what_is_needed_breaks_a_stream() {
+fn peculiarities_do_not_break_a_stream() {
     use Peculiarity as P;
     let any = stream(&json!({}));
     let ab = [text("a"), text("b")].concat();
@@ -273,7 +273,7 @@ fn only_what_is_needed_breaks_a_stream() {
 }
 
 #[test]
-fn a_stream_that_breaks_off_is_still_broken() {
+fn a_truncated_stream_is_broken() {
     let any = stream(&json!({}));
     let half = "data: {\"choices\":[{\"delta\":{\"content\":\"b";
     for body in [[&text("a"), half].concat(), [&text("a"), "data: [DO"].concat(), [text("a"), text("b")].concat()] {
@@ -282,7 +282,7 @@ fn a_stream_that_breaks_off_is_still_broken() {
 }
 
 #[test]
-fn json_is_asked_of_what_a_stream_amounts_to() {
+fn checks_json_in_the_assembled_stream() {
     let checked = stream(&json!({"json": [
         {"path": "$.choices[0].finish_reason", "equals": "stop"},
         {"path": "$.choices[0].message.content", "equals": "hello"},
@@ -291,7 +291,7 @@ fn json_is_asked_of_what_a_stream_amounts_to() {
     assert_eq!(outcome(&checked, 200, SSE, &answer("stop")), None);
     assert_eq!(outcome(&checked, 200, SSE, &answer("length")), Some(Failure::Check));
     assert_eq!(outcome(&checked, 200, SSE, &text("hel")), Some(Failure::BrokenStream));
-    // What is kept for it is limited.
+    // The buffered memory is limited.
     checked.kept.store(MAX_KEPT, Ordering::Relaxed);
     let asked = Asked::of(&checked, 0);
     let mut full = Answer::new(&asked, 200, &HeaderMap::new());
@@ -300,7 +300,7 @@ fn json_is_asked_of_what_a_stream_amounts_to() {
 }
 
 #[test]
-fn text_that_comes_again_after_a_gap_is_known() {
+fn detects_repeated_text_after_a_gap() {
     let any = stream(&json!({}));
     let asked = Asked::of(&any, 0);
     for (after_gap, wanted) in [(true, true), (false, false)] {

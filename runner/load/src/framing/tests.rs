@@ -1,12 +1,12 @@
-//! Answers by hand, however they come in pieces, and beside hyper's reading of them.
+//! Hand-written answers, cut into any pieces, and compared with hyper's parser.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// What was read of an answer: its status, its body, whether it is over, whether it is the last one, and what is behind it.
+/// A parsed answer: its status and body, whether it is complete and the last one, and the bytes after it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Seen {
+struct ParsedAnswer {
     status: Option<u16>,
     body: Vec<u8>,
     is_over: bool,
@@ -14,19 +14,19 @@ struct Seen {
     rest: Vec<u8>,
 }
 
-/// Reads the answer to a `GET` or a `HEAD` from these pieces, after which the connection ends.
-fn read<'p>(is_head: bool, pieces: impl IntoIterator<Item = &'p [u8]>) -> (Seen, Result<Cut, Malformed>) {
+/// Parses the answer to a `GET` or a `HEAD` from these pieces, after which the connection ends.
+fn read<'p>(is_head: bool, pieces: impl IntoIterator<Item = &'p [u8]>) -> (ParsedAnswer, Result<Cut, Malformed>) {
     let mut reader = Reader::new();
     reader.begin(is_head);
-    let mut seen = Seen::default();
+    let mut seen = ParsedAnswer::default();
     for mut bytes in pieces {
         loop {
             match reader.next(&mut bytes, |status, _| seen.status = Some(status)) {
                 Err(error) => return (seen, Err(error)),
                 Ok(None) => break,
-                Ok(Some(Part::Head)) => {}
-                Ok(Some(Part::Body(piece))) => seen.body.extend_from_slice(piece),
-                Ok(Some(Part::End)) => {
+                Ok(Some(AnswerPart::Head)) => {}
+                Ok(Some(AnswerPart::Body(piece))) => seen.body.extend_from_slice(piece),
+                Ok(Some(AnswerPart::End)) => {
                     seen.is_over = true;
                     seen.rest.extend_from_slice(bytes);
                     break;
@@ -38,33 +38,33 @@ fn read<'p>(is_head: bool, pieces: impl IntoIterator<Item = &'p [u8]>) -> (Seen,
     (seen, reader.cut())
 }
 
-fn whole(text: &str) -> (Seen, Result<Cut, Malformed>) {
+fn whole(text: &str) -> (ParsedAnswer, Result<Cut, Malformed>) {
     read(false, [text.as_bytes()])
 }
 
 #[test]
 fn the_body_is_as_long_as_the_head_says() {
     const H: &str = "HTTP/1.1 200 OK\r\n";
-    // What comes after the head, the body, whether it is over before the connection is, and whether it is the last.
+    // The text after the status line, the body, whether the answer ends before the connection, and whether it is the last.
     for (text, body, is_over, is_last) in [
         ("content-length: 5\r\n\r\nhello", "hello", true, false),
         ("Content-Length: 5, 5\r\ncontent-length: 5\r\n\r\nhello", "hello", true, false),
         ("content-length: 0\r\nConnection: Upgrade, Close\r\n\r\n", "", true, true),
         ("Transfer-Encoding: Chunked\r\n\r\n2;a=b\r\nhe\r\n03\r\nllo\r\n0\r\nx: y\r\n\r\n", "hello", true, false),
         ("transfer-encoding: gzip, chunked\r\n\r\n1\r\nh\r\n0\r\n\r\n", "h", true, false),
-        // A length beside chunks is not believed, and the connection is not trusted again.
+        // A length in addition to chunks is ignored, and the connection is not reused.
         ("transfer-encoding: chunked\r\ncontent-length: 9\r\n\r\n1\r\nh\r\n0\r\n\r\n", "h", true, true),
         ("transfer-encoding: gzip\r\n\r\n1\r\nh", "1\r\nh", false, true),
         ("\r\nhello", "hello", false, true),
     ] {
         let (seen, cut) = whole(&(H.to_owned() + text));
-        let wanted = Seen { status: Some(200), body: body.into(), is_over, is_last, rest: Vec::new() };
+        let wanted = ParsedAnswer { status: Some(200), body: body.into(), is_over, is_last, rest: Vec::new() };
         assert_eq!((seen, cut), (wanted, Ok(Cut::End)), "{text}");
     }
 }
 
 #[test]
-fn some_answers_have_no_body_whatever_they_say() {
+fn some_answers_have_no_body_regardless_of_their_length() {
     for status in [204, 304] {
         let (seen, _) = whole(&format!("HTTP/1.1 {status} X\r\ncontent-length: 5\r\n\r\nmore"));
         assert_eq!((seen.is_over, seen.is_last, seen.rest), (true, false, b"more".to_vec()), "{status}");
@@ -95,7 +95,7 @@ fn old_servers_close_unless_they_say_otherwise() {
 }
 
 #[test]
-fn what_is_no_answer_is_malformed() {
+fn rejects_malformed_answers() {
     const H: &str = "HTTP/1.1 200 OK\r\n";
     for text in [
         "220 smtp.example ESMTP ready\r\n".to_owned(),
@@ -120,7 +120,7 @@ fn what_is_no_answer_is_malformed() {
 }
 
 #[test]
-fn the_end_of_the_connection_has_a_meaning() {
+fn interprets_the_end_of_the_connection() {
     const H: &str = "HTTP/1.1 200 OK\r\n";
     for (text, cut) in [
         (String::new(), Ok(Cut::Head)),
@@ -133,12 +133,12 @@ fn the_end_of_the_connection_has_a_meaning() {
     ] {
         assert_eq!(whole(&text).1, cut, "{text}");
     }
-    // A head that dripped in is looked at as a whole only then.
+    // A head that arrived byte by byte is parsed as a whole only at the end.
     assert!(read(false, [&b"HTTP/"[..], b"x"]).1.is_err());
 }
 
 #[test]
-fn what_has_no_end_is_given_up() {
+fn gives_up_endless_heads_and_lines() {
     let head = b"HTTP/1.1 200 OK\r\n".to_vec();
     let line = [b"x: ".to_vec(), vec![b'y'; 1000], b"\r\n".to_vec()].concat();
     let chunks = [head.clone(), b"transfer-encoding: chunked\r\n\r\n".to_vec()].concat();
@@ -158,7 +158,7 @@ fn what_has_no_end_is_given_up() {
     }
 }
 
-/// Answers, and what looks like them.
+/// Valid answers and almost valid ones.
 fn answers() -> impl Strategy<Value = Vec<u8>> {
     const LINES: &[&str] =
         &["HTTP/1.1 200 OK\r\n", "HTTP/1.1 204 No\r\n", "HTTP/1.0 404 No\n", "HTTP/1.1 100 Go\r\n\r\n"];
@@ -170,7 +170,7 @@ fn answers() -> impl Strategy<Value = Vec<u8>> {
         "connection: close\r\n",
         "x: y\n",
     ];
-    // Not the bare `\n` among trailers, where hyper takes whatever follows it.
+    // Without the bare `\n` among trailers, after which hyper accepts any bytes.
     const BODIES: &[&str] = &["5\r\nhello\r\n", "0\r\n", "\r\n", "3;x\r\n", "a", "\r", "\0", "x: y\r\n"];
     const ANY: &[&str] = &[LINES[0], HEADERS[0], BODIES[2], BODIES[0], BODIES[4], BODIES[5], "\n"];
     let some = |of: &'static [&'static str], count| prop::collection::vec(prop::sample::select(of), count);
@@ -181,7 +181,7 @@ fn answers() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![3 => well, 1 => badly].prop_map(String::into_bytes)
 }
 
-/// What hyper makes of an answer to a `GET` after which the connection ends: its status and its body, if both are whole.
+/// hyper's result for an answer to a `GET` after which the connection ends: status and body, if both are complete.
 async fn by_hyper(bytes: &[u8]) -> Option<(u16, Vec<u8>)> {
     use http_body_util::{BodyExt, Empty};
     use tokio::io::AsyncWriteExt;
@@ -196,7 +196,7 @@ async fn by_hyper(bytes: &[u8]) -> Option<(u16, Vec<u8>)> {
     let served = async {
         let mut request = [0; 1 << 10];
         tokio::io::AsyncReadExt::read(&mut server, &mut request).await.unwrap();
-        // It may have heard enough.
+        // hyper may have closed the connection already.
         server.write_all(bytes).await.ok();
         drop(server);
     };
@@ -205,9 +205,9 @@ async fn by_hyper(bytes: &[u8]) -> Option<(u16, Vec<u8>)> {
 }
 
 proptest! {
-    /// Where hyper understands an answer, so do we, and the other way round.
+    /// This parser accepts exactly the answers that hyper accepts.
     #[test]
-    fn hyper_reads_the_same(bytes in answers()) {
+    fn agrees_with_hyper(bytes in answers()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let theirs = runtime.block_on(by_hyper(&bytes));
         let (seen, cut) = read(false, (!bytes.is_empty()).then_some(bytes.as_slice()));
@@ -216,9 +216,9 @@ proptest! {
         prop_assert_eq!(ours, theirs, "{:?}", String::from_utf8_lossy(&bytes));
     }
 
-    /// However an answer comes in pieces, it is the same answer.
+    /// The result does not depend on how an answer is cut.
     #[test]
-    fn pieces_make_no_difference(bytes in answers(), cuts in prop::collection::vec(1..9_usize, 1..40)) {
+    fn cuts_do_not_change_the_result(bytes in answers(), cuts in prop::collection::vec(1..9_usize, 1..40)) {
         let mut rest = bytes.as_slice();
         let mut sizes = cuts.iter().cycle();
         let pieces = std::iter::from_fn(|| {

@@ -1,4 +1,4 @@
-//! What paths find, compared with the library's own search where that is small, and what they may cost.
+//! The values that paths find, compared with the library's own evaluation for small answers, and the limits of the work.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ fn found(path: &str, body: &Value) -> Result<Vec<Value>, TooMuch> {
     Ok(found)
 }
 
-/// How many values a path finds, without keeping them.
+/// The number of values that a path finds, without storing them.
 fn counted(path: &str, body: &Value) -> Result<usize, TooMuch> {
     let mut count = 0;
     Path::parse(path).unwrap().any(body, body.to_string().len(), |_| {
@@ -91,7 +91,7 @@ proptest! {
     #[test]
     fn paths_find_what_the_library_finds(body in body()) {
         for path in PATHS {
-            // The library finds all that one selector does before what the next one does, the RFC node by node.
+            // The library returns all values of one selector before those of the next. The RFC orders them node by node.
             let sorted = |values: Vec<Value>| {
                 let mut texts: Vec<String> = values.iter().map(Value::to_string).collect();
                 texts.sort();
@@ -120,7 +120,7 @@ fn functions_follow_the_rfc() {
     }
 }
 
-/// An answer of about 245 kB: lists within lists, and one key that is very long.
+/// An answer of about 245 kB: nested lists, and one key that is very long.
 fn large() -> Value {
     let mut value = Value::from(vec![json!({"a": 1, "b": [1, 2]}); 10_000]);
     for _ in 0..60 {
@@ -130,7 +130,7 @@ fn large() -> Value {
 }
 
 #[test]
-fn no_path_takes_more_than_its_share_of_time() {
+fn no_path_exceeds_the_work_limit() {
     let body = large();
     assert_eq!(counted("$..b[1]", &body), Ok(10_000), "one `..` sees all of a large answer");
     let begin = Instant::now();
@@ -148,13 +148,13 @@ fn no_path_takes_more_than_its_share_of_time() {
     let ended = bombs.iter().filter(|path| counted(path, &body).is_ok()).count();
     assert!(ended < 4, "{ended}");
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
-    // Answers choose the patterns as well.
+    // Answers can choose the patterns, too.
     let patterns: Vec<Value> = (0..5000).map(|number| json!({"p": format!("(a{{1,{number}}}){{1,1000}}")})).collect();
     assert_eq!(counted("$[?search('aaaa', @.p)]", &patterns.into()), Err(TooMuch));
 }
 
 #[test]
-fn the_first_that_decides_ends_the_search() {
+fn the_first_match_ends_the_search() {
     let body = large();
     let path = Path::parse(&format!("${}", "..*".repeat(100))).unwrap();
     assert_eq!(path.any(&body, 0, |_| true), Ok(true));

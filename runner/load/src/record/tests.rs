@@ -12,7 +12,7 @@ fn record(due_ns: u64) -> Record {
         tokens: None,
         failure: None,
         is_stuck: false,
-        told: Told::default(),
+        traits: AnswerTraits::default(),
         good: 0,
         lost: 0,
     }
@@ -24,13 +24,13 @@ fn mark(at_ns: u64, phase: usize, part: Part) -> Mark {
 
 fn take(ledger: &Ledger, records: Vec<Record>, now_ns: u64) {
     let issued = records.len() as u64;
-    let mut news = News { records, ..News::default() };
-    ledger.take(&mut news, issued, now_ns);
-    assert!(news.records.is_empty());
+    let mut batch = Batch { records, ..Batch::default() };
+    ledger.take(&mut batch, issued, now_ns);
+    assert!(batch.records.is_empty());
 }
 
 proptest! {
-    /// However late requests end and marks come, each is in exactly the stretch and the cell in which it was due.
+    /// However late requests end and marks arrive, each request is in exactly the segment and the cell in which it was due.
     #[test]
     fn every_request_is_counted_where_it_was_due(
         due in proptest::collection::vec(0_u64..20_000_000_000, 0..300),
@@ -42,7 +42,7 @@ proptest! {
         let ledger = Ledger::new(Arc::clone(&marks));
         let end_ns = 20_000_000_000;
         let mut cuts = cuts.into_iter().enumerate().peekable();
-        // Each request ends `took` after it was due, each mark is set when its moment is there.
+        // Each request ends `took` after it was due. Each mark is set at its moment.
         for now in (0..=end_ns + took).step_by(100_000_000) {
             while let Some((phase, at)) = cuts.next_if(|(_, at)| *at <= now + 99_999_999) {
                 marks.begin(mark(at, phase + 1, Part::Judged));
@@ -69,12 +69,12 @@ proptest! {
 }
 
 proptest! {
-    // Fifty minutes of cells take a while to compare.
+    // Comparing fifty minutes of cells takes a while.
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Parts that count by themselves, with cells of different lengths, are the whole once they are merged.
+    /// Shares that are counted separately, with cells of different lengths, equal the whole once merged.
     #[test]
-    fn merged_parts_are_the_whole(
+    fn merged_shares_equal_the_whole(
         requests in proptest::collection::vec((0_u64..3_000_000_000_000, 1_u32..90_000_000, 0_u8..6), 1..200),
         parts in 1_usize..5,
     ) {
@@ -102,7 +102,7 @@ proptest! {
         (0..parts).for_each(|part| merged.merge(counted(part, parts)));
         let whole = counted(0, 1);
         prop_assert_eq!(merged.issued, requests.len() as u64);
-        // A part without requests late in a stretch has shorter cells than the whole would have there.
+        // A share without requests late in a segment has shorter cells than the whole there.
         for (one, other) in merged.segments.iter().zip(&whole.segments) {
             prop_assert_eq!(one, other);
         }
@@ -111,7 +111,7 @@ proptest! {
 }
 
 #[test]
-fn a_long_stretch_has_longer_cells_and_loses_nothing() {
+fn a_long_segment_has_longer_cells_and_loses_nothing() {
     let ledger = Ledger::new(Arc::default());
     let hours = 2;
     let mut sizes = Vec::new();
@@ -128,7 +128,7 @@ fn a_long_stretch_has_longer_cells_and_loses_nothing() {
             sizes.push(stretch.cold.iter().map(PackedCell::size).sum::<usize>());
         }
     }
-    // Fifty requests that hardly share a bucket: less than 150 bytes a second, and less once cells are merged.
+    // Fifty requests that hardly share a bucket: less than 150 bytes per second, and less once cells are merged.
     assert!(sizes.iter().zip(1..).all(|(size, tenth)| *size < 150 * 600 * tenth), "{sizes:?}");
     let seen = ledger.close(hours * 3_600_000_000_000);
     let segment = &seen.segments[0];
@@ -137,7 +137,7 @@ fn a_long_stretch_has_longer_cells_and_loses_nothing() {
 }
 
 #[test]
-fn tokens_are_timed_by_piece_and_counted_by_the_server_where_it_counts() {
+fn tokens_are_timed_by_chunk_and_counted_by_the_server() {
     let mut tokens = Tokens::default();
     let mut gaps = Vec::new();
     for (now_ms, pieces, counted) in [(40, 1, None), (60, 2, None), (61, 2, None), (90, 5, None), (95, 5, Some(7))] {
@@ -149,14 +149,14 @@ fn tokens_are_timed_by_piece_and_counted_by_the_server_where_it_counts() {
     let all: Vec<_> = gaps.iter().map(|gap| (gap.gap_us, gap.count)).collect();
     assert_eq!(all, [(20_000, 1), (30_000, 1), (0, 2)]);
     assert_eq!((tokens.first_us, tokens.longest_us), (Some(30_000), 30_000));
-    // 50 ms from the first of the 7 tokens that the server counts to the last.
+    // 50 ms from the first to the last of the 7 tokens that the server counts.
     assert_eq!(tokens.mean_us(10_000_000), Some(8_333));
     let ledger = Ledger::new(Arc::new(Marks::default()));
     let mut broken = Record { failure: Some(Failure::BrokenStream), is_stuck: true, ..record(7) };
     broken.tokens = Some(Box::new(Tokens { pieces: 3, ..Tokens::default() }));
     let good = Record { tokens: Some(Box::new(tokens)), ..record(7) };
     let uncounted = Record { tokens: Some(Box::new(Tokens { pieces: 2, ..Tokens::default() })), ..record(7) };
-    ledger.take(&mut News { records: vec![broken, good, uncounted], gaps, ..News::default() }, 3, 10);
+    ledger.take(&mut Batch { records: vec![broken, good, uncounted], gaps, ..Batch::default() }, 3, 10);
     let early = ledger.so_far(20);
     assert_eq!(early, ledger.so_far(20), "looking changes nothing");
     let seen = ledger.close(20);
@@ -173,7 +173,7 @@ fn a_quick_failure_does_not_make_a_service_look_fast() {
     take(&ledger, failures.map(|failure| Record { failure, ..record(7) }).into(), 10);
     let mut unsent = Record { failure: Some(Failure::NotSentLimit), first_byte_us: None, ..record(7) };
     unsent.job.sent_us = None;
-    ledger.take(&mut News { records: vec![unsent], ..News::default() }, 5, 10);
+    ledger.take(&mut Batch { records: vec![unsent], ..Batch::default() }, 5, 10);
     let live = ledger.live();
     assert_eq!((live.ended, live.succeeded, live.latency.len()), (5, 1, 3));
     assert_eq!(ledger.live().ended, 0);
@@ -181,50 +181,50 @@ fn a_quick_failure_does_not_make_a_service_look_fast() {
     let cell = &seen.segments[0].cells[0];
     assert_eq!((cell.requests(), cell.succeeded, cell.latency.len(), cell.in_flight), (5, 1, 3, 3));
     assert_eq!(cell.failed[&Failure::Status(503)], 1);
-    // How long each failure took is known all the same, by its kind.
+    // The duration of each failure is recorded separately, by its kind.
     let after: Vec<_> = cell.failed_after.iter().map(|(failure, after)| (*failure, after.len())).collect();
     let kinds = [Failure::Timeout, Failure::Refused, Failure::NotSentLimit, Failure::Status(503)];
     assert_eq!(after, kinds.map(|failure| (failure, 1)));
     assert_eq!(cell.failed_after[&Failure::Refused].max(), Some(record(7).latency_us.into()));
     assert_eq!((seen.segments[0].first_success_ns, seen.issued, seen.not_sent()), (Some(7), 5, 1));
-    // One that was never sent has no time at the service, and only a success tells how quick an answer begins.
+    // A request that was not sent has no service time, and only a success has a first byte.
     let timings = seen.timings();
     assert_eq!((timings.lateness.len(), timings.service.len(), timings.first_byte.len()), (5, 2, 1));
     assert_eq!(timings.service.max(), Some(3.0));
 }
 
 #[test]
-fn connections_count_where_they_were_begun() {
+fn connections_count_in_the_segment_in_which_they_began() {
     let marks = Arc::new(Marks::default());
     let ledger = Ledger::new(Arc::clone(&marks));
     marks.begin(mark(0, 0, Part::Judged));
     marks.begin(mark(500, 1, Part::Judged));
-    let made = |at_ns, tls_us| Made { at_ns, connect_us: 40, tls_us };
+    let made = |at_ns, tls_us| NewConnection { at_ns, connect_us: 40, tls_us };
     let made = vec![made(100, None), made(600, Some(900)), made(700, None)];
-    ledger.take(&mut News { made, ..News::default() }, 0, 1000);
+    ledger.take(&mut Batch { made, ..Batch::default() }, 0, 1000);
     let seen = ledger.close(1000);
     let counts: Vec<_> = seen.segments.iter().map(|it| (it.timings.connect.len(), it.timings.tls.len())).collect();
     assert_eq!(counts, [(1, 0), (2, 1)]);
 }
 
 #[test]
-fn requests_from_before_the_first_mark_are_not_judged_and_none_is_lost() {
+fn requests_before_the_first_mark_are_counted_but_not_judged() {
     let marks = Arc::new(Marks::default());
     let ledger = Ledger::new(Arc::clone(&marks));
     marks.begin(mark(500, 0, Part::Judged));
     marks.begin(mark(800, 0, Part::Undoing));
     take(&ledger, vec![record(100), record(499), record(500), record(900)], 1000);
-    // A mark that is taken back although something was counted from it would be the timeline's error.
+    // Withdrawing a mark after requests were counted from it would be an error of the timeline.
     marks.begin(mark(700, 1, Part::Judged));
     let seen = ledger.close(1000);
     let counts: Vec<_> = seen.segments.iter().map(|segment| (segment.mark.part, segment.cells[0].succeeded)).collect();
     assert_eq!(counts, [(Part::Settling, 2), (Part::Judged, 1), (Part::Judged, 1)]);
 }
 
-/// The fault of phase 1 strikes at 800: what was due before and had not ended by then is of its phase, in which the same moment is
-/// no longer that of the phase before.
+/// The fault of phase 1 strikes at 800. Requests that were due before and had not ended by then belong to that phase, even
+/// though they were due in the previous one.
 #[test]
-fn what_is_in_flight_when_a_fault_strikes_is_apart() {
+fn requests_in_flight_at_a_strike_are_separate() {
     let marks = Arc::new(Marks::default());
     let ledger = Ledger::new(Arc::clone(&marks));
     let (ms, us) = (1_000_000, 1000);
@@ -239,9 +239,9 @@ fn what_is_in_flight_when_a_fault_strikes_is_apart() {
     let gaps = vec![Gap { due_ns: 450 * ms, gap_us: 7, count: 1 }, Gap { due_ns: 850 * ms, gap_us: 9, count: 1 }];
     let sample = |due_ms: u64, end_ms: u64| Sample { due_ns: due_ms * ms, end_ns: end_ms * ms, ..Sample::default() };
     let samples = vec![(Failure::Stalled, sample(600, 1000)), (Failure::Stalled, sample(610, 700))];
-    let mut news = News { records, gaps, samples, ..News::default() };
+    let mut batch = Batch { records, gaps, samples, ..Batch::default() };
     marks.begin(mark(1000 * ms, 1, Part::Judged));
-    ledger.take(&mut news, 7, 11_000 * ms);
+    ledger.take(&mut batch, 7, 11_000 * ms);
     marks.begin(mark(20_000 * ms, 2, Part::Judged));
     marks.strike_now(2, || 21_000 * ms);
     let seen = ledger.close(22_000 * ms);
@@ -273,33 +273,33 @@ fn what_is_in_flight_when_a_fault_strikes_is_apart() {
 }
 
 #[test]
-fn a_stream_is_whole_or_it_is_known_how_it_is_not() {
-    let told = Told { is_stream: true, finish: Some(Finish::Stop), is_repeated: false };
-    let streamed = |at_ms: &[u64], told: Told, failure: Option<Failure>| {
+fn determines_the_integrity_of_a_stream() {
+    let traits = AnswerTraits { is_stream: true, finish: Some(Finish::Stop), is_repeated: false };
+    let streamed = |at_ms: &[u64], traits: AnswerTraits, failure: Option<Failure>| {
         let mut tokens = Tokens::default();
         let pieces = at_ms.iter().zip(1..);
         pieces.for_each(|(at_ms, count)| tokens.see(7, at_ms * 1_000_000, count, None, |_, _| ()));
-        Record { tokens: Some(Box::new(tokens)), told, failure, ..record(7) }
+        Record { tokens: Some(Box::new(tokens)), traits, failure, ..record(7) }
     };
     let even: Vec<u64> = (1..=20).map(|piece| piece * 50).collect();
     let slow: Vec<u64> = (1..=5).map(|piece| piece * 1500).collect();
     let gap: Vec<u64> = (1..=20).map(|piece| piece * 50 + if piece > 10 { 2_000 } else { 0 }).collect();
-    let again = Told { is_repeated: true, ..told };
-    for (at_ms, told, failure, wanted) in [
-        (&even, told, None, Integrity::Complete),
-        (&even, told, Some(Failure::Check), Integrity::Complete),
-        (&slow, told, None, Integrity::Complete),
-        (&gap, told, None, Integrity::Resumed),
+    let again = AnswerTraits { is_repeated: true, ..traits };
+    for (at_ms, traits, failure, wanted) in [
+        (&even, traits, None, Integrity::Complete),
+        (&even, traits, Some(Failure::Check), Integrity::Complete),
+        (&slow, traits, None, Integrity::Complete),
+        (&gap, traits, None, Integrity::Resumed),
         (&gap, again, None, Integrity::Repeated),
-        (&even, told, Some(Failure::Stalled), Integrity::Stalled),
-        (&even, told, Some(Failure::Timeout), Integrity::Stalled),
-        (&even, told, Some(Failure::BrokenStream), Integrity::Cut),
-        (&even, told, Some(Failure::Reset), Integrity::Cut),
-        (&even, told, Some(Failure::ApiError), Integrity::Error),
-        (&even, told, Some(Failure::FinishAbort), Integrity::Error),
+        (&even, traits, Some(Failure::Stalled), Integrity::Stalled),
+        (&even, traits, Some(Failure::Timeout), Integrity::Stalled),
+        (&even, traits, Some(Failure::BrokenStream), Integrity::Cut),
+        (&even, traits, Some(Failure::Reset), Integrity::Cut),
+        (&even, traits, Some(Failure::ApiError), Integrity::Error),
+        (&even, traits, Some(Failure::FinishAbort), Integrity::Error),
     ] {
         let ledger = Ledger::new(Arc::new(Marks::default()));
-        take(&ledger, vec![streamed(at_ms, told, failure), record(7)], 10);
+        take(&ledger, vec![streamed(at_ms, traits, failure), record(7)], 10);
         let answers = &ledger.close(20).segments[0].cells[0].answers;
         assert_eq!(answers.streams, [(wanted, 1)].into(), "{failure:?}");
         assert_eq!(answers.finish, [(Finish::Stop, 1)].into());
@@ -308,7 +308,7 @@ fn a_stream_is_whole_or_it_is_known_how_it_is_not() {
 }
 
 #[test]
-fn a_request_is_good_when_it_succeeded_and_met_every_bound() {
+fn a_request_is_good_if_it_met_every_bound() {
     let bounds = [
         Bounds { latency_us: Some(5), ..Bounds::default() },
         Bounds { latency_us: Some(4), ..Bounds::default() },

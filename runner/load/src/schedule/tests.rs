@@ -33,7 +33,7 @@ fn even(curve: &Curve, end_ns: u64) -> Vec<u64> {
 }
 
 #[test]
-fn a_constant_rate_is_absolute_and_leaves_nothing_out() {
+fn a_constant_rate_is_exact() {
     let curve = |rate| Curve::new(&[constant(rate)], &[]);
     assert_eq!(even(&curve(4.0), SECOND), [0, 250_000_000, 500_000_000, 750_000_000]);
     for rate in [1.0, 3.0, 7.5, 400.0, 1_000.0, 20_000.0] {
@@ -45,7 +45,7 @@ fn a_constant_rate_is_absolute_and_leaves_nothing_out() {
 }
 
 #[test]
-fn what_is_due_in_a_phase_does_not_depend_on_whether_the_next_one_is_known() {
+fn a_phase_does_not_depend_on_knowing_the_next_one() {
     for (steps, milliseconds) in [(json!(["3/s", "35/s", "5/s", "169/s"]), 2430), (json!(["7/s", "30/s"]), 2000)] {
         for milliseconds in milliseconds - 100..milliseconds + 100 {
             let pace = serde_json::from_value(json!({"steps": steps})).unwrap();
@@ -59,7 +59,7 @@ fn what_is_due_in_a_phase_does_not_depend_on_whether_the_next_one_is_known() {
 }
 
 #[test]
-fn those_that_are_due_soon_go_together() {
+fn requests_due_soon_are_sent_together() {
     for (rate, parts, waits_ns) in [
         (0.0, 1, None),
         (1_000.0, 1, Some(0)),
@@ -70,14 +70,14 @@ fn those_that_are_due_soon_go_together() {
         let mut schedule = Schedule::new((Arrival::Steady, 1), 7, "load", (0, parts));
         schedule.follow(Curve::new(&[constant(rate)], &[]));
         assert_eq!(schedule.release_ns(200_000), waits_ns, "{rate}");
-        // The pacer wakes a little later, and takes all of them.
+        // The pacer wakes a little later and takes all of them.
         let taken = std::iter::from_fn(|| schedule.take_before(waits_ns? + 10)).count() as u64;
         assert_eq!(
             taken,
             waits_ns.map_or(0, |waits_ns| 1 + (waits_ns as f64 * rate / parts as f64 / 1e9).round() as u64)
         );
     }
-    // On a ramp it is the rate of the moment that counts.
+    // On a ramp the current rate counts.
     let mut schedule = Schedule::new((Arrival::Steady, 1), 7, "load", (0, 1));
     schedule.follow(Curve::new(&[shape(json!({"from": "100/s", "to": "10000/s"}), 10)], &judged(&[0.0])));
     assert_eq!(schedule.release_ns(200_000), Some(0));
@@ -87,14 +87,14 @@ fn those_that_are_due_soon_go_together() {
 }
 
 #[test]
-fn a_border_between_equal_paces_is_none() {
+fn a_boundary_between_equal_paces_changes_nothing() {
     let one = Curve::new(&[constant(3.0)], &judged(&[0.0]));
     let two = Curve::new(&[constant(3.0), constant(3.0)], &judged(&[0.0, 10.1]));
     assert_eq!(even(&two, 20 * SECOND), even(&one, 20 * SECOND));
 }
 
 #[test]
-fn a_ramp_sends_the_area_beneath_it() {
+fn a_ramp_sends_the_area_under_it() {
     for (pace, requests) in [
         (json!({"from": "0/s", "to": "200/s"}), 1000),
         (json!({"from": "200/s", "to": "0/s"}), 1000),
@@ -107,7 +107,7 @@ fn a_ramp_sends_the_area_beneath_it() {
         assert!(due.len().abs_diff(requests) <= 1, "{pace}: {}", due.len());
         assert!(due.is_sorted());
     }
-    // From nothing to 200/s in 10 s: after x seconds 10 x² are due, so that number i is due after sqrt(i / 10).
+    // From 0/s to 200/s in 10 s: after x seconds 10 x² are due, so request i is due after sqrt(i / 10).
     let curve = Curve::new(&[shape(json!({"from": "0/s", "to": "200/s"}), 10)], &judged(&[0.0]));
     for (number, due) in even(&curve, 10 * SECOND).into_iter().enumerate() {
         assert!((due as f64 / 1e9 - (number as f64 / 10.0).sqrt()).abs() < 1e-6, "{number}: {due}");
@@ -125,13 +125,13 @@ fn a_shape_waits_until_the_faults_are_in_place() {
     let curve = Curve::new(&shapes, &active);
     assert_eq!(even(&curve, 9 * SECOND), even(&early, 9 * SECOND));
     assert_eq!(even(&curve, 19 * SECOND).len(), 130 + 300);
-    // The removal of the faults takes longer than was planned: the last rate holds.
+    // The removal of the faults takes longer than planned: the last rate continues.
     let undoing = [active.as_slice(), &[mark(19 * SECOND, 1, Part::Undoing)]].concat();
     assert_eq!(even(&Curve::new(&shapes, &undoing), 21 * SECOND).len(), 130 + 300 + 80);
 }
 
 #[test]
-fn a_pause_sends_nothing_and_ends() {
+fn a_rate_of_zero_sends_nothing() {
     let curve = Curve::new(&[constant(10.0), constant(0.0), constant(5.0)], &judged(&[0.0, 2.0, 4.0]));
     let due = even(&curve, 6 * SECOND);
     assert_eq!(due.len(), 30);
@@ -141,7 +141,7 @@ fn a_pause_sends_nothing_and_ends() {
 }
 
 #[test]
-fn chance_has_the_rate_and_the_variance_of_a_poisson_process_and_repeats() {
+fn poisson_arrivals_have_the_right_rate_and_variance_and_repeat() {
     let curve =
         Curve::new(&[constant(500.0), shape(json!({"from": "0/s", "to": "1000/s"}), 100)], &judged(&[0.0, 100.0]));
     let due = all(Arrival::Poisson, &curve, (0, 1), 200 * SECOND);
@@ -158,15 +158,15 @@ fn chance_has_the_rate_and_the_variance_of_a_poisson_process_and_repeats() {
     assert_ne!(other.due_ns(), Some(due[0]));
 }
 
-/// A service with three backends in turn, one of them slow, and a probe of 10/s next to a load of 20/s: of three requests two
-/// are the load's, and evenly spaced they are always the same two.
+/// A service with three backends in turn, one of them slow, and a probe of 10/s next to a load of 20/s: two of three
+/// requests are the load's. Evenly spaced, they are always the same two.
 #[test]
-fn jitter_meets_every_backend_behind_a_round_robin_and_keeps_the_rate_exactly() {
+fn jitter_reaches_every_backend_of_a_round_robin_at_the_exact_rate() {
     let curve = Curve::new(&[constant(20.0)], &[]);
     let probe = all(Arrival::Steady, &Curve::new(&[constant(10.0)], &[]), (0, 1), 60 * SECOND);
     let met = |arrival| {
         let load = all(arrival, &curve, (0, 1), 60 * SECOND);
-        // The probe comes a little later than the load's request of the same moment.
+        // The probe arrives slightly after the load's request of the same moment.
         let mut order: Vec<(u64, bool)> = load.into_iter().map(|due| (due, true)).collect();
         order.extend(probe.iter().map(|due| (due + 1_000_000, false)));
         order.sort_unstable();
@@ -185,7 +185,7 @@ fn jitter_meets_every_backend_behind_a_round_robin_and_keeps_the_rate_exactly() 
 }
 
 #[test]
-fn a_block_is_a_second_or_a_whole_part_of_one() {
+fn a_block_is_a_second_or_a_fraction_of_one() {
     let block = |rate| constant(rate).block();
     let blocks = [0.1, 1.0, 7.0, 20.0, 50.0, 100.0, 4500.0, 23.0].map(block);
     assert_eq!(blocks, [1, 1, 7, 20, 10, 20, 20, 20]);
@@ -202,10 +202,10 @@ fn any_shape() -> impl Strategy<Value = Shape> {
 }
 
 proptest! {
-    /// Whenever phases begin, and however late a part hears of it, the parts together are the whole, each request once,
-    /// in each phase as many as its pace asks for.
+    /// Whenever phases begin, and however late a share learns of it, the shares together are the whole: each request once,
+    /// and in each phase as many as its pace requires.
     #[test]
-    fn parts_that_hear_of_borders_while_running_are_the_whole(
+    fn shares_that_learn_of_phases_late_equal_the_whole(
         shapes in proptest::collection::vec(any_shape(), 1..5),
         lengths in proptest::collection::vec(1_u64..5_000, 4),
         parts in 1_u64..6,

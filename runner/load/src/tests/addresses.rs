@@ -1,4 +1,4 @@
-//! A service with several addresses: each has its share of the connections and of the requests.
+//! A service with several addresses: each has its share of the connections and requests.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::names::Resolver;
 use crate::target::Target;
 
-/// Servers on so many addresses of loopback, on one port.
+/// Servers on `count` addresses of loopback, on the same port.
 fn servers(count: u8) -> (Vec<HttpServer>, Vec<SocketAddr>) {
     let servers: Vec<HttpServer> = (0..count).map(|_| server::start()).collect();
     let addresses = servers.iter().map(HttpServer::address).collect();
@@ -45,7 +45,7 @@ async fn the_connections_to_a_name_are_spread_over_its_addresses() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_gone_takes_no_further_request() {
+async fn a_removed_address_takes_no_further_request() {
     let (servers, addresses) = servers(3);
     let load = json!({"http": {}, "rate": "300/s"});
     let mut target = Target::new(&planned_at(addresses[0], load)).unwrap();
@@ -59,7 +59,7 @@ async fn an_address_that_is_gone_takes_no_further_request() {
     .await;
     assert_eq!(total(&seen).failed, Default::default());
     let since: Vec<u64> = servers.iter().map(|it| it.count() - before[&it.address()]).collect();
-    // At most those that were on their way when the list changed.
+    // At most those under way when the list changed.
     assert!(since[0] <= 3 && since[1] > 15 && since[2] > 15, "{since:?}");
     assert!(before[&addresses[0]] > 15 && before[&addresses[2]] == 0, "{before:?}");
 }

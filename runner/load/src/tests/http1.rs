@@ -1,11 +1,11 @@
-//! HTTP/1.1: what goes out, when a connection is used again, and answers that do not wait for their request.
+//! HTTP/1.1: the written requests, the reuse of connections, and answers that arrive early.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
 
-/// The bytes of the request of this number, and what of its body goes out after them.
+/// The bytes of the request with this number, and the size of the body that is written separately.
 fn written(load: serde_json::Value, number: u64) -> (String, usize) {
     let mut planned = planned_at(([127, 0, 0, 1], 1).into(), load);
     planned.endpoint.base = "http://server.test/base".to_owned();
@@ -18,7 +18,7 @@ fn written(load: serde_json::Value, number: u64) -> (String, usize) {
 }
 
 #[test]
-fn a_request_is_written_as_http_wants_it() {
+fn writes_requests_as_http1() {
     let agent = concat!("user-agent: shakedown/", env!("CARGO_PKG_VERSION"), "\r\n");
     let head =
         |line: &str, more: &str| format!("{line} HTTP/1.1\r\nhost: server.test\r\n{agent}accept: */*\r\n{more}\r\n");
@@ -32,7 +32,7 @@ fn a_request_is_written_as_http_wants_it() {
         (json!({"path": "/a?b=c"}), head("GET /base/a?b=c", ""), 0),
         (json!({"path": "/{{ n }}", "headers": {"x-n": "{{ n }}"}}), head("GET /base/7", "x-n: 7\r\n"), 0),
         (json!({"method": "POST", "body": "n{{ n }}"}), head("POST /base", "content-length: 2\r\n") + "n7", 0),
-        // A length of 0 tells those who wait for a body that there is none.
+        // A length of 0 tells the server that there is no body.
         (json!({"method": "PUT"}), head("PUT /base", "content-length: 0\r\n"), 0),
         (json!({"method": "DELETE"}), head("DELETE /base", ""), 0),
         (json!({"method": "POST", "body_file": "large"}), head("POST /base", "content-length: 40000\r\n"), 40_000),
@@ -41,7 +41,7 @@ fn a_request_is_written_as_http_wants_it() {
     }
 }
 
-/// What data brings cannot end a header early: it would begin another.
+/// Data cannot end a header early and begin another one.
 #[test]
 fn data_cannot_break_out_of_a_header() {
     let load = json!({"http": {"url": "http://x", "headers": {"x-name": "{{ row.name }}"}}, "feeder": {"file": "rows.csv"}, "rate": "1/s"});
@@ -51,16 +51,16 @@ fn data_cannot_break_out_of_a_header() {
 }
 
 #[tokio::test]
-async fn a_connection_is_used_again_unless_its_answer_ends_it() {
+async fn reuses_a_connection_unless_its_answer_ends_it() {
     for (path, is_reused) in [
         ("/", true),
-        // Failed by its status alone: the rest is read, and the connection stays.
+        // It fails by its status alone. The rest is read, and the connection is reused.
         ("/status/503", true),
         ("/status/204-empty", true),
         ("/hints", true),
         ("/until-close", false),
         ("/last", false),
-        // Something behind the answer that nobody asked for.
+        // Unexpected bytes after the answer.
         ("/more", false),
     ] {
         let server = server::start();
@@ -93,8 +93,8 @@ async fn a_large_body_arrives_whole() {
     assert!(server.requests().iter().all(|it| it.body == body));
 }
 
-/// A server that reads so many bytes on each connection, says this, and neither reads more nor hangs up.
-async fn server_that_says(reads: usize, says: &'static [u8]) -> (SocketAddr, tokio::task::JoinHandle<()>) {
+/// A server that reads `reads` times on each connection, sends `says`, and then neither reads nor closes.
+async fn server_that_sends(reads: usize, says: &'static [u8]) -> (SocketAddr, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let task = tokio::spawn(async move {
@@ -109,11 +109,11 @@ async fn server_that_says(reads: usize, says: &'static [u8]) -> (SocketAddr, tok
     (address, task)
 }
 
-/// A server that has seen enough of a request says so.
+/// A server may answer before it has read the whole request.
 #[tokio::test]
-async fn an_answer_that_comes_early_is_read() {
+async fn reads_an_early_answer() {
     let too_large = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n";
-    let (address, task) = server_that_says(64, too_large).await;
+    let (address, task) = server_that_sends(64, too_large).await;
     let large = vec![b'x'; 32 << 20];
     let load = json!({"http": {"method": "POST", "body_file": "large"}, "rate": "20/s", "timeout": "60s"});
     let mut planned = planned_at(address, load);
@@ -123,10 +123,10 @@ async fn an_answer_that_comes_early_is_read() {
     assert_eq!(total(&seen).failed, [(Failure::Status(413), due(20, end_ns(&seen)))].into());
 }
 
-/// A server that speaks first speaks something else.
+/// A server that speaks first does not speak HTTP.
 #[tokio::test]
-async fn a_greeting_is_no_answer() {
-    let (address, task) = server_that_says(0, b"SSH-2.0-server\r\n").await;
+async fn a_greeting_is_not_an_answer() {
+    let (address, task) = server_that_sends(0, b"SSH-2.0-server\r\n").await;
     let planned = planned_at(address, json!({"http": {}, "rate": "100/s", "timeout": "60s"}));
     let seen = send(planned, 100 * MS, 60_000 * MS).await;
     task.abort();

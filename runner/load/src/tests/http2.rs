@@ -1,4 +1,4 @@
-//! HTTP/2 against a server that can refuse, reset and go away.
+//! HTTP/2 with a server that can refuse, reset and shut down.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,7 +18,7 @@ pub(super) struct Counts {
     most_at_once: AtomicU64,
 }
 
-/// Answers requests on a connection as their paths say, at most `most` at a time.
+/// Answers requests on a connection as their paths say, at most `most` at the same time.
 pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(stream: T, most: Option<u32>, counts: Arc<Counts>) {
     counts.connections.fetch_add(1, Ordering::Relaxed);
     let mut builder = server::Builder::new();
@@ -31,7 +31,7 @@ pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(stream: T, most: Op
         counts.requests.fetch_add(1, Ordering::Relaxed);
         match request.uri().path() {
             "/goaway" => connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM),
-            // Takes no more, and ends what it has begun.
+            // Accepts no more requests, and completes those that it has begun.
             "/graceful" => connection.graceful_shutdown(),
             _ => {}
         }
@@ -94,8 +94,9 @@ fn at(address: SocketAddr, mut load: serde_json::Value) -> PlannedLoad {
 }
 
 #[tokio::test]
-async fn requests_share_connections_up_to_what_is_allowed() {
-    // Of 30 at a time: by us 10 on a connection; by the server 4; and 30 workers on as many as they need.
+async fn requests_share_connections_up_to_the_limit() {
+    // The limit for 30 concurrent requests: 10 per connection by the client; 4 by the server; and none, so that 30 workers
+    // need one connection.
     for (most, streams, connections) in [(None, 10, 3..=3), (Some(4), 10, 8..=8), (None, 100, 1..=1)] {
         let (address, counts, task) = start(most).await;
         let load = json!({"http": {"path": "/slow"}, "concurrency": 30, "streams": streams, "timeout": "20s"});
@@ -104,7 +105,7 @@ async fn requests_share_connections_up_to_what_is_allowed() {
         assert_eq!(total.succeeded, total.requests(), "{:?}", total.failed);
         assert_eq!(total.requests(), counts.requests.load(Ordering::Relaxed));
         let made = counts.connections.load(Ordering::Relaxed);
-        // Until a slow machine has read a server's settings some more are begun; one for each request would be 30.
+        // Until a slow machine has read a server's settings, more connections are made. One per request would be 30.
         assert!(
             made >= *connections.start() && made <= *connections.end() + 12,
             "{most:?} {streams}: {made} connections"
@@ -135,7 +136,7 @@ async fn each_outcome_of_http2_has_its_name() {
         let of = |failure| total.failed.get(&failure).copied().unwrap_or(0);
         let mut named = wanted.map_or(total.succeeded, of);
         if path == "/goaway" {
-            // Sometimes the end of the socket overtakes it.
+            // Sometimes the end of the socket is seen first.
             let overtaken = of(Failure::Reset) + of(Failure::Closed);
             assert!(named > overtaken, "{:?}", total.failed);
             named += overtaken;
@@ -147,24 +148,24 @@ async fn each_outcome_of_http2_has_its_name() {
 }
 
 #[tokio::test]
-async fn a_server_that_goes_away_in_peace_loses_nothing() {
+async fn a_graceful_shutdown_loses_no_request() {
     let (address, counts, task) = start(None).await;
     let load = json!({"http": {"path": "/graceful"}, "rate": "100/s", "timeout": "20s"});
     let seen = send(at(address, load), 200 * MS, 20_000 * MS).await;
     let total = total(&seen);
-    // What was on its way when the server said so is not sent again in silence: it has its name.
+    // Requests that were on their way at that time are not silently sent again. They have a named failure.
     let is_named = |it: &Failure| matches!(it, Failure::GoAway | Failure::Closed | Failure::Reset);
     assert!(total.failed.keys().all(is_named), "{:?}", total.failed);
     assert_eq!(total.requests(), due(100, end_ns(&seen)));
-    // What it took before was answered.
+    // The requests that the server accepted before were answered.
     assert_eq!(total.succeeded, counts.requests.load(Ordering::Relaxed), "{:?}", total.failed);
     assert!(counts.connections.load(Ordering::Relaxed) > 3);
     task.abort();
 }
 
 #[tokio::test]
-async fn a_connection_on_which_nothing_is_heard_is_given_up() {
-    // It accepts, reads, and says nothing, not even that it speaks HTTP/2.
+async fn gives_up_a_silent_connection() {
+    // The listener accepts and reads but sends nothing, not even its HTTP/2 settings.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let accepted = Arc::new(AtomicU64::new(0));
@@ -191,7 +192,7 @@ async fn a_connection_on_which_nothing_is_heard_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_server_that_speaks_http1_is_no_http2() {
+async fn rejects_a_server_that_speaks_http1() {
     let server = super::server::start();
     let seen =
         send(at(server.address(), json!({"http": {}, "rate": "100/s", "timeout": "5s"})), 50 * MS, 5_000 * MS).await;

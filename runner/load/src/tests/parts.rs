@@ -1,4 +1,4 @@
-//! A load that is divided: parts of a schedule, counted apart and merged, are the whole, whatever the pace.
+//! A divided load: the shares of a schedule, counted separately and merged, equal the whole at any pace.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use shakedown_schemas::scenario::Scenario;
 
 use super::super::job::Job;
 use super::super::pacing::{Pacing, Starter};
-use super::super::record::{Ledger, News, Record, Told};
+use super::super::record::{AnswerTraits, Batch, Ledger, Record};
 use shakedown_observe::{Failure, LoadObservations, Mark, Marks, Part};
 
-/// A made-up service: what becomes of a request depends on nothing but the moment when it is due.
+/// A simulated service: the outcome of a request depends only on its due moment.
 fn answered(due_ns: u64) -> Record {
     let draw = |salt: u64| (due_ns ^ salt).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
     let failure = match draw(1) % 20 {
@@ -39,13 +39,13 @@ fn answered(due_ns: u64) -> Record {
         tokens: None,
         failure,
         is_stuck: false,
-        told: Told::default(),
+        traits: AnswerTraits::default(),
         good: 0,
         lost: 0,
     }
 }
 
-/// What one part sees of a run with these phases, ticking this often.
+/// The observations of one share in a run with these phases, with this tick interval.
 fn run(pacing: &Pacing, marks: &[Mark], end_ns: u64, part: (usize, usize), tick: Duration) -> LoadObservations {
     let known = Arc::new(Marks::default());
     let ledger = Ledger::new(Arc::clone(&known));
@@ -61,7 +61,7 @@ fn run(pacing: &Pacing, marks: &[Mark], end_ns: u64, part: (usize, usize), tick:
         starter.follow(&known.all(), now_ns);
         let records: Vec<Record> = std::iter::from_fn(|| starter.due_before(now_ns)).map(answered).collect();
         issued += records.len() as u64;
-        ledger.take(&mut News { records, ..News::default() }, issued, now_ns);
+        ledger.take(&mut Batch { records, ..Batch::default() }, issued, now_ns);
     }
     ledger.close(end_ns)
 }

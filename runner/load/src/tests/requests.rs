@@ -1,10 +1,10 @@
-//! What is sent: each request with its own data, exactly once, however the load is divided.
+//! The sent requests: each with its own data, exactly once, however the load is divided.
 
 use shakedown_fakes::Request;
 
 use super::*;
 
-/// A load with a file beside it, sent until the server has seen a few.
+/// A load with its file, sent until the server has received some requests.
 async fn sent(load: serde_json::Value, files: Files) -> (Vec<Request>, LoadObservations, MemoryServer) {
     let server = server::in_memory();
     let mut planned = plan(load);
@@ -39,7 +39,7 @@ async fn every_number_is_sent_once_with_its_row() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closed_loop_has_numbers_of_its_own_too() {
+async fn a_closed_loop_numbers_its_requests() {
     let load = json!({"http": {"path": "/slow/10?{{ n }}"}, "concurrency": 40});
     let (seen, ..) = sent(load, Files::default()).await;
     let numbers: std::collections::BTreeSet<&str> = seen.iter().map(|it| it.line.as_str()).collect();
@@ -47,7 +47,7 @@ async fn a_closed_loop_has_numbers_of_its_own_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_seed_sends_the_same() {
+async fn the_same_seed_sends_the_same_requests() {
     let load = |seed| async move {
         let server = server::in_memory();
         let http = json!({"requests": [
@@ -68,7 +68,7 @@ async fn the_same_seed_sends_the_same() {
 #[tokio::test(start_paused = true)]
 async fn each_request_can_have_its_own_connection() {
     for pace in [json!({"rate": "300/s"}), json!({"concurrency": 3})] {
-        // Each answer takes a moment: without one, a closed loop on paused time would send without end.
+        // Each answer takes some time. Otherwise a closed loop on paused time would send without end.
         let mut load = json!({"http": {"path": "/slow/10"}, "connections": "per_request"});
         load.as_object_mut().unwrap().extend(pace.as_object().unwrap().clone());
         let (seen, observed, server) = sent(load, Files::default()).await;
@@ -80,7 +80,7 @@ async fn each_request_can_have_its_own_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_is_asked_of_its_own_request() {
+async fn each_request_has_its_own_check() {
     let load = json!({
         "http": {"check": {"contains": "hello"}, "requests": [
             {"name": "good"},
@@ -97,9 +97,9 @@ async fn a_check_is_asked_of_its_own_request() {
     assert_eq!(total.requests(), seen.len() as u64);
 }
 
-/// Answers of a name that change, fail and come back are followed: the name is looked up again while the load goes on.
+/// The addresses of a name may change, fail and return: the name is looked up again while the load continues.
 #[tokio::test]
-async fn a_names_answers_may_change_and_fail() {
+async fn follows_changing_and_failing_lookups() {
     let servers = [server::start(), server::start()];
     let addresses = servers.each_ref().map(HttpServer::address);
     let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));

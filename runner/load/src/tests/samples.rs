@@ -1,4 +1,4 @@
-//! What is kept of failed requests: one of each kind, with what its answer or its error said.
+//! Samples of failed requests: one for each failure, with its answer or its error.
 
 use shakedown_fakes::Answer;
 
@@ -11,7 +11,7 @@ async fn samples(server: &MemoryServer, load: serde_json::Value) -> Vec<(Failure
     seen.segments.iter().flat_map(|it| it.samples.iter()).map(|(kind, sample)| (kind, sample.clone())).collect()
 }
 
-/// That of a load whose requests all fail alike.
+/// The sample of a load whose requests all fail in the same way.
 async fn sample(server: &MemoryServer, load: serde_json::Value) -> (Failure, Sample) {
     let mut all = samples(server, load).await;
     assert_eq!(all.len(), 1, "{all:?}");
@@ -19,7 +19,7 @@ async fn sample(server: &MemoryServer, load: serde_json::Value) -> (Failure, Sam
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_answer_of_a_refused_request_is_kept_once() {
+async fn keeps_the_answer_of_one_rejected_request() {
     let body = format!(r#"{{"error": "Unsupported parameter: 'max_tokens'"}}{}"#, "x".repeat(2_000));
     let server = MemoryServer::new(move |_| {
         let long = "e".repeat(900);
@@ -37,7 +37,7 @@ async fn the_answer_of_a_refused_request_is_kept_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_condition_that_failed_is_said_with_what_was_expected_and_found() {
+async fn names_the_failed_condition_with_expected_and_actual_value() {
     let server = MemoryServer::new(|request| {
         let kind = if request.target() == "/html" { "text/html" } else { "application/json" };
         Answer::with_headers(200, &[("content-type", kind)], r#"{"status": "degraded", "n": [1, 2]}"#)
@@ -80,15 +80,15 @@ async fn the_condition_that_failed_is_said_with_what_was_expected_and_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn how_far_an_answer_came_is_said() {
+async fn names_the_progress_of_an_answer() {
     let server = server::in_memory();
     for (path, kind, cause) in [
         ("/never", Failure::Timeout, "the request was sent and no byte of an answer came"),
-        ("/never-ends", Failure::Timeout, "the answer began and did not end; 5 bytes of its body came"),
+        ("/never-ends", Failure::Timeout, "the answer began but did not end: 5 bytes of its body were received"),
         ("/close", Failure::Closed, "the server closed the connection before it answered"),
         ("/short", Failure::Truncated, "the server closed the connection before the body was whole"),
-        ("/garbage", Failure::Protocol, "the answer does not begin as HTTP/1.1"),
-        ("/bad-chunks", Failure::Protocol, "the body is not in chunks, as its head says"),
+        ("/garbage", Failure::Protocol, "the answer is not HTTP/1.1"),
+        ("/bad-chunks", Failure::Protocol, "the body is not chunked as its head announces"),
         ("/flood", Failure::Protocol, "the head of the answer is longer than 64 KiB"),
     ] {
         let load = json!({"http": {"path": path}, "rate": "20/s", "timeout": "1s"});
@@ -98,7 +98,7 @@ async fn how_far_an_answer_came_is_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_event_that_ends_a_stream_is_kept() {
+async fn keeps_the_event_that_ends_a_stream() {
     let server = server::in_memory();
     let mut load = openai("mid-error", true);
     load["openai"]["url"] = "http://server.test/mid-error".into();
@@ -110,7 +110,7 @@ async fn the_event_that_ends_a_stream_is_kept() {
     assert!(it.cause.contains("worker lost") && it.body.starts_with(b"data: "), "{it:?}");
 }
 
-/// What an `openai` load's sample says whose server answers each request with this stream, or with this object.
+/// The sample of an `openai` load whose server answers each request with this stream, or with this object.
 async fn said(kind: &'static str, body: &'static str, check: serde_json::Value) -> (Failure, String) {
     let server = MemoryServer::new(move |_| Answer::with_headers(200, &[("content-type", kind)], body));
     let openai = json!({"model": "m", "prompt": "p", "stream": kind == "text/event-stream", "check": check});
@@ -119,7 +119,7 @@ async fn said(kind: &'static str, body: &'static str, check: serde_json::Value) 
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_servers_own_words_are_the_cause() {
+async fn the_cause_is_the_servers_error_message() {
     let (sse, json) = ("text/event-stream", "application/json");
     let none = || json!({});
     for (kind, body, check, failure, cause) in [
@@ -167,7 +167,7 @@ async fn the_servers_own_words_are_the_cause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_phase_has_its_own() {
+async fn every_phase_has_its_own_samples() {
     let server = server::in_memory();
     let engine = wired(&server, &plan(json!({"http": {"path": "/status/503"}, "rate": "100/s"})));
     let during = async |_: &mut Engine, marks: &Marks| {
@@ -183,9 +183,10 @@ async fn every_phase_has_its_own() {
     assert_eq!(first.body, b"no");
 }
 
-/// A request that a fault strikes while it is in flight has a sample, although another of its stretch failed alike before.
+/// A request that a fault strikes while it is in flight has its own sample, even if another of its segment failed in the
+/// same way before.
 #[tokio::test(start_paused = true)]
-async fn those_in_flight_when_a_fault_strikes_have_their_own() {
+async fn requests_in_flight_at_a_strike_have_their_own_samples() {
     let server = server::in_memory();
     let load = json!({"http": {"path": "/never"}, "rate": "20/s", "timeout": "1s"});
     let strike = 1_020_000_000;
@@ -203,7 +204,7 @@ async fn those_in_flight_when_a_fault_strikes_have_their_own() {
 }
 
 #[tokio::test]
-async fn a_refused_connection_says_so() {
+async fn explains_a_refused_connection() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);

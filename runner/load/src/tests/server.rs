@@ -1,4 +1,4 @@
-//! A server that answers as the request's path says: well, badly, or not at all.
+//! A server that answers as the request's path says: correctly, incorrectly, or not at all.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn token(text: &str) -> String {
     chunk(&format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n"))
 }
 
-/// The start of a body that says it is this long.
+/// The start of a body with this announced length.
 fn begun(length: usize, start: &str) -> Answer {
     Answer::raw(format!("{OK}content-length: {length}\r\n\r\n{start}"))
 }
@@ -53,33 +53,33 @@ fn answer(request: &Request) -> Answer {
         ["close"] => Answer::nothing().then(Step::Close),
         ["half-close"] => Answer::nothing().then(Step::HalfClose),
         ["reset"] => Answer::nothing().then(Step::Reset),
-        // The client must have read the start first: a reset discards what is still on its way.
+        // The client must read the start first: a reset discards data that is still under way.
         ["reset-in-body"] => begun(100, "start").pause(Duration::from_millis(30)).then(Step::Reset),
         ["short"] => begun(100, "short").then(Step::Close),
         ["cut-chunks"] => Answer::raw(format!("{OK}transfer-encoding: chunked\r\n\r\n5\r\nhel")).then(Step::Close),
         ["bad-chunks"] => Answer::raw(format!("{OK}transfer-encoding: chunked\r\n\r\nxyz\r\nhello")).then(Step::Close),
-        // The size of a chunk without end.
+        // An endless chunk size.
         ["endless-chunk-size"] => Answer::raw(format!("{OK}transfer-encoding: chunked\r\n\r\n"))
             .then(Step::Repeat(vec![b'f'; 4096], Duration::ZERO)),
         ["garbage"] => Answer::raw("220 smtp.example ESMTP ready\r\n\r\n").then(Step::Close),
-        // Headers without end.
+        // Endless headers.
         ["flood"] => Answer::raw(OK).then(Step::Repeat(format!("x: {}\r\n", "y".repeat(1000)).into(), Duration::ZERO)),
         // Without a length: the body ends with the connection.
         ["until-close"] => Answer::raw(format!("{OK}\r\nall of it")).then(Step::Close),
-        // Half a megabyte twenty times, without saying how much it will be.
+        // Half a megabyte twenty times, without an announced length.
         ["huge"] => {
             let piece = chunk(&"z".repeat(512 << 10));
             let start = Answer::raw(format!("{OK}transfer-encoding: chunked\r\n\r\n"));
             (0..20).fold(start, |answer, _| answer.send(piece.clone())).send(format!("{}0\r\n\r\n", chunk("needle")))
         }
-        // Answers once and then closes the idle connection without having said so.
+        // Answers once, and then closes the idle connection without notice.
         ["close-when-idle"] => Answer::new(200, "ok").then(Step::Close),
         [how, "v1", ..] => openai(how),
         _ => Answer::new(200, "hello"),
     }
 }
 
-/// The OpenAI API, well or badly as `how` says.
+/// The OpenAI API, correct or not as `how` says.
 fn openai(how: &str) -> Answer {
     let json = |body: &str| Answer::with_headers(200, &[("content-type", "application/json")], body);
     match how {
@@ -99,7 +99,7 @@ fn openai(how: &str) -> Answer {
         "stream" => start.pause(gap).send(rest + &done),
         "no-done" => start.pause(gap).send(rest + "0\r\n\r\n"),
         "mid-error" => start.pause(gap).send(chunk("data: {\"error\":{\"message\":\"worker lost\"}}\n\n") + &done),
-        // Says again and again that it is still there, and brings no token.
+        // Sends keep-alive comments, but no token.
         "stall" => {
             let comment = chunk(": still there\n\n");
             start.pause(gap).send(rest).then(Step::Repeat(comment.into(), Duration::from_millis(10)))

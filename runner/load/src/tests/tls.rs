@@ -1,4 +1,4 @@
-//! TLS: agreed on with those whom we trust, and failures of their own names with everybody else.
+//! TLS: successful handshakes with trusted servers, and a named failure for each error.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
-/// Of these tests only, for `server.test`, until 2126.
+/// A certificate for these tests only, for `server.test`, valid until 2126.
 const CERTIFICATE: &[u8] = include_bytes!("certificates/server.crt");
-/// Of a server that nothing here has to do with.
+/// A certificate of an unrelated server.
 const OTHER: &[u8] = include_bytes!("certificates/other.crt");
 const KEY: &[u8] = include_bytes!("certificates/server.key");
 
@@ -26,23 +26,23 @@ fn files() -> Files {
     Files::of([("ca.pem", CERTIFICATE), ("key.pem", KEY), ("other.pem", OTHER)])
 }
 
-/// How a server speaks TLS.
+/// The TLS settings of a server.
 #[derive(Debug, Clone)]
-struct Ways {
+struct ServerTls {
     versions: Vec<&'static SupportedProtocolVersion>,
-    /// Wants a certificate of ours.
+    /// Requires a client certificate.
     asks: bool,
     alpn: Vec<Vec<u8>>,
 }
 
-impl Default for Ways {
+impl Default for ServerTls {
     fn default() -> Self {
         Self { versions: rustls::ALL_VERSIONS.to_vec(), asks: false, alpn: Vec::new() }
     }
 }
 
 /// A server that answers every request with `hello`, over TLS.
-async fn server(ways: Ways) -> (SocketAddr, tokio::task::JoinHandle<()>) {
+async fn server(ways: ServerTls) -> (SocketAddr, tokio::task::JoinHandle<()>) {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder =
         ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&ways.versions).unwrap();
@@ -70,7 +70,7 @@ async fn server(ways: Ways) -> (SocketAddr, tokio::task::JoinHandle<()>) {
                     return http2::serve(stream, None, Arc::default()).await;
                 }
                 let mut buffer = vec![0; 4096];
-                // A small request comes in one piece.
+                // A small request arrives in one read.
                 while stream.read(&mut buffer).await.is_ok_and(|size| size > 0) {
                     if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").await.is_err() {
                         return;
@@ -82,8 +82,7 @@ async fn server(ways: Ways) -> (SocketAddr, tokio::task::JoinHandle<()>) {
     (address, task)
 }
 
-/// Sends a load with these options of TLS, of which every request must end alike.
-/// Gives the cause that a report shows.
+/// Sends a load with these TLS options. Every request must have the same outcome. Returns the cause in the report.
 async fn all_end_as(
     address: SocketAddr,
     host: &str,
@@ -107,8 +106,8 @@ async fn all_end_as(
 }
 
 #[tokio::test]
-async fn each_cause_is_said_in_its_own_words() {
-    let (address, task) = server(Ways::default()).await;
+async fn each_cause_has_its_own_message() {
+    let (address, task) = server(ServerTls::default()).await;
     let of = async |host, tls| all_end_as(address, host, tls, "http1", Some(Failure::Tls)).await;
     let other = of("other.test", json!({"ca": "ca.pem"})).await;
     assert!(other.contains("not valid for name") && other.contains("server.test"), "{other}");
@@ -117,8 +116,8 @@ async fn each_cause_is_said_in_its_own_words() {
     let none = all_end_as(address, "server.test", json!({"ca": "ca.pem"}), "http2", Some(Failure::Protocol)).await;
     assert!(none.contains("ALPN"), "{none}");
     task.abort();
-    // HTTP to a server of TLS: it answers with an alert.
-    let (address, task) = server(Ways::default()).await;
+    // HTTP to a TLS server: it answers with an alert.
+    let (address, task) = server(ServerTls::default()).await;
     let planned = planned_at(address, json!({"http": {}, "rate": "100/s"}));
     let seen = send(planned, 50 * MS, 5_000 * MS).await;
     let causes: Vec<_> = seen.segments[0].samples.iter().map(|(_, sample)| sample.cause.as_str()).collect();
@@ -127,10 +126,11 @@ async fn each_cause_is_said_in_its_own_words() {
 }
 
 #[tokio::test]
-async fn with_those_whom_we_trust_by_either_version() {
+async fn accepts_trusted_servers_with_both_versions() {
     for versions in [vec![&rustls::version::TLS12], vec![&rustls::version::TLS13]] {
         let (address, task) =
-            server(Ways { versions, alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()], ..Ways::default() }).await;
+            server(ServerTls { versions, alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()], ..ServerTls::default() })
+                .await;
         for version in ["http1", "http2"] {
             all_end_as(address, "server.test", json!({"ca": "ca.pem"}), version, None).await;
             all_end_as(address, "other.test", json!({"ca": "ca.pem"}), version, Some(Failure::Tls)).await;
@@ -143,9 +143,9 @@ async fn with_those_whom_we_trust_by_either_version() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_is_shown_and_its_absence_is_an_alert() {
+async fn sends_a_client_certificate_and_names_its_absence() {
     for versions in [vec![&rustls::version::TLS12], vec![&rustls::version::TLS13]] {
-        let (address, task) = server(Ways { versions, asks: true, ..Ways::default() }).await;
+        let (address, task) = server(ServerTls { versions, asks: true, ..ServerTls::default() }).await;
         let with = json!({"ca": "ca.pem", "cert": "ca.pem", "key": "key.pem"});
         all_end_as(address, "server.test", with, "http1", None).await;
         all_end_as(address, "server.test", json!({"ca": "ca.pem"}), "http1", Some(Failure::TlsAlert)).await;
@@ -154,17 +154,17 @@ async fn a_client_certificate_is_shown_and_its_absence_is_an_alert() {
 }
 
 #[tokio::test]
-async fn a_server_without_http2() {
-    // One that knows nothing of ALPN, and one that says so.
+async fn names_a_server_without_http2() {
+    // One server without ALPN, and one with HTTP/1.1 only.
     for (alpn, wanted) in [(Vec::new(), Failure::Protocol), (vec![b"http/1.1".to_vec()], Failure::TlsAlert)] {
-        let (address, task) = server(Ways { alpn, ..Ways::default() }).await;
+        let (address, task) = server(ServerTls { alpn, ..ServerTls::default() }).await;
         all_end_as(address, "server.test", json!({"ca": "ca.pem"}), "http2", Some(wanted)).await;
         task.abort();
     }
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_speak_tls() {
+async fn names_a_server_without_tls() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let task = tokio::spawn(async move {
@@ -179,7 +179,7 @@ async fn a_server_that_does_not_speak_tls() {
 }
 
 #[test]
-fn files_that_hold_something_else_are_told() {
+fn rejects_files_with_the_wrong_content() {
     for (tls, words) in [
         (json!({"ca": "key.pem"}), "no certificate"),
         (json!({"cert": "ca.pem", "key": "ca.pem"}), "no private key"),

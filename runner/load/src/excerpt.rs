@@ -1,12 +1,12 @@
-//! What was seen of the answer under way, as far as a report would show it if it failed. A success costs no memory here: a
-//! slot's buffers are used again and again.
+//! The parts of the current answer that a report would show if it failed. A success needs no memory, because each
+//! connection reuses its buffers.
 
 use super::failure::{Failed, bounded};
 use super::headers::Headers;
 use super::job::Job;
 use shakedown_observe::{SAMPLE_BODY, Sample};
 
-/// Headers that may say why an answer failed. None of them carries a credential.
+/// Headers that may explain a failure. None of them contains a credential.
 const OF_NOTE: [&str; 18] = [
     "content-type",
     "content-encoding",
@@ -28,22 +28,22 @@ const OF_NOTE: [&str; 18] = [
     "x-envoy-response-flags",
 ];
 
-/// A value of a header is cut to this many characters.
+/// The maximum length of a header's value, in characters.
 const VALUE: usize = 200;
 
-/// One answer, as far as it came.
+/// One answer as far as it was received.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct Excerpt {
     status: Option<u16>,
     headers: Vec<(&'static str, Vec<u8>)>,
     body: Vec<u8>,
-    /// How many bytes of the body came.
+    /// The number of received bytes of the body.
     length: u64,
     keeps_body: bool,
 }
 
-impl Seen {
-    /// Nothing of an answer yet.
+impl Excerpt {
+    /// Resets everything for the next answer.
     pub(super) fn clear(&mut self) {
         self.status = None;
         self.headers.clear();
@@ -51,13 +51,13 @@ impl Seen {
         (self.length, self.keeps_body) = (0, false);
     }
 
-    /// The status of an answer whose body begins now. The beginning of the body is kept where `keeps_body` says so.
+    /// The body of an answer with this status begins. Its start is kept if `keeps_body` is true.
     pub(super) const fn begin(&mut self, status: u16, keeps_body: bool) {
         self.status = Some(status);
         self.keeps_body = keeps_body;
     }
 
-    /// Takes note of headers.
+    /// Keeps the headers that may explain a failure.
     pub(super) fn note(&mut self, headers: &(impl Headers + ?Sized)) {
         headers.each(&mut |name, value| {
             let is_it = |known: &&&str| known.len() == name.len() && known.eq_ignore_ascii_case(name);
@@ -67,7 +67,7 @@ impl Seen {
         });
     }
 
-    /// The next piece of the body.
+    /// The next chunk of the body.
     pub(super) fn piece(&mut self, piece: &[u8]) {
         self.length += piece.len() as u64;
         if self.keeps_body && self.body.len() < SAMPLE_BODY {
@@ -79,13 +79,15 @@ impl Seen {
     /// How far the answer came, in words.
     pub(super) fn progress(&self, sent: bool) -> String {
         match (self.status, sent) {
-            (Some(_), _) => format!("the answer began and did not end; {} bytes of its body came", self.length),
+            (Some(_), _) => {
+                format!("the answer began but did not end: {} bytes of its body were received", self.length)
+            }
             (None, true) => "the request was sent and no byte of an answer came".to_owned(),
             (None, false) => "no connection was made".to_owned(),
         }
     }
 
-    /// The request that failed, as a report may show it.
+    /// The sample of a failed request.
     pub(super) fn sample(&self, job: &Job, end_ns: u64, request: &str, failed: &Failed) -> Sample {
         let text = |value: &[u8]| bounded(&String::from_utf8_lossy(value), VALUE);
         Sample {

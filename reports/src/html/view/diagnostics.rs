@@ -1,4 +1,4 @@
-//! What was done and what happened: faults with their evidence, failure and recovery, events.
+//! Faults with their evidence, failure and recovery, and events.
 
 use serde::Serialize;
 use shakedown_schemas::event::{Event, EventKind};
@@ -10,9 +10,9 @@ use crate::html::timeline::{NARROW, WIDE};
 use crate::text::tame;
 use crate::{sentences, words, yaml};
 
-/// Log excerpts.
+/// The most log excerpts.
 const LOGS: usize = 40;
-/// Characters of all objects of one fault as YAML.
+/// The most characters of one fault's objects as YAML.
 const YAML: usize = 60_000;
 
 #[derive(Debug, Serialize)]
@@ -22,7 +22,7 @@ pub(super) struct FaultView {
     engine: String,
     phase: String,
     description: String,
-    /// What was done to whom, in a line.
+    /// The fault and its targets in one line.
     brief: String,
     state: String,
     injection: Badge,
@@ -134,7 +134,7 @@ pub(super) fn fault_view(scenario: &ScenarioResult, it: &FaultResult) -> FaultVi
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct PodStory {
+pub(super) struct PodDiagnostics {
     wide: String,
     narrow: String,
     rows: Vec<PodRow>,
@@ -159,8 +159,8 @@ pub(super) struct LogView {
     note: Option<String>,
 }
 
-/// What the cluster says; none when it says nothing.
-pub(super) fn pod_story(scenario: &ScenarioResult) -> Option<PodStory> {
+/// The cluster's events. None without any.
+pub(super) fn pod_diagnostics(scenario: &ScenarioResult) -> Option<PodDiagnostics> {
     if scenario.pod_events.is_empty() && scenario.logs.is_empty() {
         return None;
     }
@@ -188,12 +188,12 @@ pub(super) fn pod_story(scenario: &ScenarioResult) -> Option<PodStory> {
         lines: it.lines.iter().map(|line| format!("{:>9}  {}\n", words::moment(line.at_s), line.text)).collect(),
         note: match &it.missing {
             Some(missing) => Some(missing.clone()),
-            None => it.lines.is_empty().then(|| "nothing was written around it".to_owned()),
+            None => it.lines.is_empty().then(|| "no line was written around it".to_owned()),
         },
     };
     let mut events: Vec<&PodEvent> = scenario.pod_events.iter().collect();
     events.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
-    Some(PodStory {
+    Some(PodDiagnostics {
         wide: lanes::lanes(scenario, WIDE),
         narrow: lanes::lanes(scenario, NARROW),
         rows: events.into_iter().take(ROWS).map(row).collect(),
@@ -212,7 +212,7 @@ pub(super) fn recoveries(scenario: &ScenarioResult) -> Vec<RecoveryRow> {
         let since = |at: Option<f64>| between(it.removed_s, at, "removal");
         let faults = scenario.faults.iter().filter(|fault| fault.phase == it.phase);
         let injected = faults.filter_map(|fault| fault.injected_s).reduce(f64::min);
-        // What had not come when nobody could look any more took longer than that.
+        // A moment that was not reached by the end of the observation is censored: it took longer than that.
         let censored = |from: Option<f64>, until: Option<f64>, none: &str, what: &str| match (from, until) {
             (Some(from), Some(until)) => format!("> {} after the {what}", words::seconds((until - from).max(0.0))),
             _ => none.to_owned(),
@@ -222,7 +222,7 @@ pub(super) fn recoveries(scenario: &ScenarioResult) -> Vec<RecoveryRow> {
             None => "none was needed".to_owned(),
         };
         let not_yet = |none: &str| censored(it.removed_s, it.seen_until_s, none, "removal");
-        // A window that began before the injection and holds it is out of tolerance because of it.
+        // A window that began before the injection and contains it is out of tolerance because of it.
         let onset = match (injected, it.onset_s) {
             (Some(injected), Some(onset)) if onset <= injected => " (the window of the injection)".to_owned(),
             (injected, onset) => between(injected, onset, "injection"),
@@ -231,7 +231,7 @@ pub(super) fn recoveries(scenario: &ScenarioResult) -> Vec<RecoveryRow> {
         let mut facts = vec![
             ("Onset", moment(it.onset_s, "no request noticed") + &onset),
             (
-                "Failover while the fault stood",
+                "Failover during the fault",
                 moment(it.failover_s, &no_failover) + &between(injected, it.failover_s, "injection"),
             ),
             ("Removal confirmed", moment(it.removed_s, "never")),
@@ -250,7 +250,7 @@ pub(super) fn recoveries(scenario: &ScenarioResult) -> Vec<RecoveryRow> {
     rows.collect()
 }
 
-/// The first and the last of a list that is too long to show.
+/// The first and the last entries of a list that is too long to show.
 pub(super) fn first_and_last<'a>(events: &[&'a Event]) -> Vec<&'a Event> {
     if events.len() <= ROWS {
         return events.to_vec();
