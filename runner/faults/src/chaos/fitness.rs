@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(hindrances(&healthy(), &place(), ALL), []);
         let with = |variables: &[(&str, &str)]| Installation { controllers: vec![controller(variables)], ..healthy() };
         let scoped = with(&[("CLUSTER_SCOPED", "false"), ("TARGET_NAMESPACE", "shop")]);
-        names(&scoped, &place(), &["namespace shop only", "concerns bus", "clusterScoped=true"]);
+        names(&scoped, &place(), &["only in namespace shop", "concern bus", "clusterScoped=true"]);
         names(&with(&[("ENABLE_FILTER_NAMESPACE", "true")]), &place(), &["ignores namespace shop", "annotate"]);
 
         let mut down = healthy();
