@@ -70,7 +70,7 @@ fn every_kind_is_injected_proven_and_undone() {
     assert!(stopped.count() >= 2, "{:#?}", reports.scenario().faults[3].evidence);
     let killed = &reports.scenario().faults[4].evidence;
     assert!(killed.iter().any(|it| it.detail.contains("/sidecar was killed: it was started again")), "{killed:#?}");
-    let gone = lossy.evidence.iter().any(|it| it.detail.contains("was recovered, and is gone with its rules"));
+    let gone = lossy.evidence.iter().any(|it| it.detail.contains("was recovered and is gone with its rules"));
     assert!(gone, "{:#?}", lossy.evidence);
     stage.expect_clean();
 }
@@ -333,7 +333,7 @@ fn somebody_else_deletes_it_in_the_middle() {
     running.finish(LIMIT).expect_code(4);
     let reports = shakedown.reports("out");
     let problem = reports.fault().problem.clone().unwrap_or_default();
-    assert!(problem.contains("somebody else deleted it"), "{problem}");
+    assert!(problem.contains("another client deleted it"), "{problem}");
     assert_eq!(reports.fault().undo, Verdict::Pass);
     stage.expect_clean();
 }

@@ -309,6 +309,6 @@ phases:
     assert!(load.reconnects > 0, "it did not notice that its pod went away\n{finished}");
     assert!(reports.text("report.html").contains("port-forward"), "the page says how the service was reached");
     let warnings = reports.scenario().warnings.join("\n");
-    assert!(warnings.contains("latency of its own"), "{warnings}");
+    assert!(warnings.contains("adds its own latency"), "{warnings}");
     expect_clean(&shakedown, &inference, &reports);
 }

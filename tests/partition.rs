@@ -113,7 +113,7 @@ fn one_of_three_is_cut_off_and_peers_that_are_replaced_stay_cut() {
             for peer in ["server", "store"] {
                 shop.replace(peer, &shop.pods(peer)[0].0);
             }
-            running.stderr_line("came to be a peer", LIMIT);
+            running.stderr_line("is a new peer", LIMIT);
         }
         let other = shop.address("other");
         for (client, address) in shop.pods("client") {

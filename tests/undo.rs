@@ -187,7 +187,7 @@ async fn the_lock_of_a_killed_run_is_taken_over(place: &Place) {
     expect(&at_once, 3, &[&id, "--wait-lock"]);
     let args = [&beside(&dead, "brief.yaml", "out2")[..], &["--wait-lock", "2m"]].concat();
     let over = dead.end(dead.spawn(&args), "out2").await.expect("an end");
-    expect(&over, 0, &[&format!("run {id} held the namespace"), "is dead: what it left there is removed"]);
+    expect(&over, 0, &[&format!("run {id} held the namespace"), "is dead: removing its leftovers there"]);
     // It is watched for 30 s from the first look on, whatever time it states.
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     assert_eq!(dead.left().await, Vec::<String>::new(), "the dead run's faults went before the next run began");
@@ -203,7 +203,7 @@ async fn a_run_that_loses_its_lock_stops_and_undoes(place: &Place) {
     assert!(status.is_success(), "{status} {answer}");
     let begun = Instant::now();
     let ended = case.ended().await.expect("an end");
-    expect(&ended, 3, &["the lock of namespace", "run somebody-else has it"]);
+    expect(&ended, 3, &["the lock of namespace", "run somebody-else holds it"]);
     assert!(begun.elapsed() < SIGNALLED, "{:?}", begun.elapsed());
     let scenario = &ended.result["scenarios"][0];
     assert_eq!(scenario["verdict"], "error");

@@ -1,5 +1,5 @@
-//! From a plan to what acts: the drivers, the port-forwards and the load engine. Everything that holds a connection or
-//! watches the cluster for a run is made here, and in no other place.
+//! Makes the drivers, the port-forwards and the load engine from a plan. This is the only place where connections and
+//! watches of a run are made.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,21 +15,21 @@ use shakedown_faults::pod_kill::Kill;
 use shakedown_faults::{ArmedFault, FaultDriver};
 use shakedown_load::{Addresses, Engine};
 
-/// A plan that is ready to be carried out. Its port-forwards and watches last as long as this is kept.
+/// A plan that is ready to run. Dropping it closes its port-forwards and watches.
 pub struct Armed {
     /// The loads, in the order of the plan.
     pub loads: Vec<ArmedLoad>,
-    /// What sends them.
+    /// The engine that sends them.
     pub engine: Engine,
-    /// The faults, each with the driver that carries it out, in the order of the plan.
+    /// The faults with their drivers, in the order of the plan.
     pub faults: Vec<ArmedFault>,
 }
 
-/// A load, and the port-forward that it goes through.
+/// A load with its port-forward, if any.
 pub struct ArmedLoad {
     spec: LoadSpec,
     forward: Option<PortForward>,
-    /// What follows the endpoints that its requests go to.
+    /// The watch that updates the endpoints of its requests.
     _following: Option<Following>,
 }
 
@@ -46,24 +46,24 @@ impl ArmedLoad {
     }
 }
 
-/// A plan cannot be carried out.
+/// A plan cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum ArmError {
     /// The cluster refused or did not answer, or a port-forward cannot be opened.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// The plan acts on a cluster, and there is none.
+    /// The plan needs a cluster, and none is connected.
     #[error("{0} needs a cluster")]
     NoCluster(String),
-    /// The plan has a partition, and not what the partitions share. No plan that was made by [`crate::plan`] is like that.
+    /// The plan has a partition but no policies for partitions. Plans from [`crate::plan`] always have both.
     #[error("fault `{0}`: the plan has no policies for it")]
     NoPolicies(String),
 }
 
-/// Makes everything that a plan needs. It opens port-forwards and watches pods; it changes nothing.
+/// Makes the drivers and connections of a plan. It opens port-forwards and watches pods; it changes nothing.
 ///
 /// # Errors
-/// When a port-forward cannot be opened, or there is no cluster for what the plan does to one.
+/// When a port-forward cannot be opened, or the plan needs a cluster and none is connected.
 pub async fn arm(plan: &Plan, cluster: Option<&Cluster>) -> Result<Armed, ArmError> {
     let mut loads = Vec::new();
     let mut compiled = Vec::new();
@@ -95,7 +95,7 @@ pub async fn arm(plan: &Plan, cluster: Option<&Cluster>) -> Result<Armed, ArmErr
 fn drivers(plan: &Plan, cluster: Option<&Cluster>) -> Result<Vec<ArmedFault>, ArmError> {
     let Some(first) = plan.faults.first() else { return Ok(Vec::new()) };
     let cluster = cluster.ok_or_else(|| ArmError::NoCluster(format!("fault `{}`", first.plan.name)))?;
-    // From now on: a target that is replaced before its fault begins is followed, or an error then.
+    // The watch starts now, so that a target that is replaced before its fault begins is followed or reported.
     let partitions = plan.partitions.clone().map(|shared| {
         let switch = Switch::new(cluster.clone(), shared.scheme);
         let watching = Arc::new(watch(switch.clone(), shared.marked, shared.listed));
@@ -136,7 +136,7 @@ mod tests {
     use shakedown_fakes::kubernetes::{self, json_answer};
     use shakedown_fakes::{Answer, Request};
 
-    /// A cluster that answers each request but the first, for its version, by this function.
+    /// A cluster that answers each request with this function, except for the first, which asks for the version.
     async fn server(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Cluster {
         _ = rustls::crypto::ring::default_provider().install_default();
         let kubeconfig = kubernetes::server(answer);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_port_forward_is_opened_when_the_plan_is_armed_and_not_before() {
+    async fn a_port_forward_is_opened_only_when_the_plan_is_armed() {
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let cluster = server({
             let asked = asked.clone();
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_left_out_where_a_plan_is_not_whole() {
+    async fn a_load_by_service_cannot_be_armed_without_a_cluster() {
         let cluster = server(answer).await;
         let text = "version: 1\nname: t\nnamespace: shop\nload: {main: {http: {service: 'web:80', reach: port-forward}, rate: 1/s}}\n\
                     phases: [{name: only, duration: 1s, expect: [{requests: {min: 1}}]}]\n";

@@ -1,8 +1,8 @@
-//! Gathers what expectations ask others about: the cluster's pods once a second while the scenario runs, Prometheus and
-//! the pods' logs once it is over. Only what is asked for is looked at.
+//! Collects data other than requests for expectations: the cluster's pods once a second during the scenario, Prometheus
+//! and the pods' logs after it. Without a matching expectation, nothing is read.
 //!
-//! Nothing here judges, and nothing here fails a run: what could not be seen is a gap, and the judge knows what a gap
-//! leaves open.
+//! Collectors do not judge, and they never fail a run. Data that could not be read is recorded as a gap, and the judge
+//! decides which expectations a gap leaves inconclusive.
 
 mod logs;
 mod pods;
@@ -17,13 +17,13 @@ pub use self::zero::Zero;
 use shakedown_cluster::Cluster;
 use shakedown_observe::{Observations, Outside};
 
-/// Gathers for one scenario.
+/// The collectors of one scenario.
 pub struct Gatherer<'a> {
     scenario: &'a Scenario,
     cluster: Option<&'a Cluster>,
     namespace: String,
     watch: Option<pods::Watch>,
-    /// The pods whose logs are asked for, as they were at the beginning, by the expectation's path.
+    /// The pods of log expectations as they were at the beginning, by the expectation's path.
     before: Vec<(String, Vec<serde_json::Value>)>,
     warnings: Vec<String>,
 }
@@ -36,7 +36,7 @@ fn asked(scenario: &Scenario) -> impl Iterator<Item = (usize, String, &Expectati
     })
 }
 
-/// The pods that an expectation means: those that it names, else those that the scenario's faults may act on.
+/// The pods of an expectation: those that it selects, else those that the scenario's faults may act on.
 fn selectors(scenario: &Scenario, selector: Option<&PodSelector>) -> Selectors {
     match selector {
         Some(selector) => vec![selector.clone()],
@@ -49,7 +49,7 @@ fn selectors(scenario: &Scenario, selector: Option<&PodSelector>) -> Selectors {
 }
 
 impl<'a> Gatherer<'a> {
-    /// Begins to look at the pods, where somebody asks about them.
+    /// Starts to watch the pods of the expectations.
     pub async fn start(scenario: &'a Scenario, cluster: Option<&'a Cluster>, namespace: &str) -> Self {
         let mut gatherer = Self {
             scenario,
@@ -80,7 +80,7 @@ impl<'a> Gatherer<'a> {
         gatherer
     }
 
-    /// Ends the looking, asks the others, and hands everything over. The answer is what a reader should know.
+    /// Stops the watch, reads Prometheus and the logs, and adds everything to the observations. Returns warnings for the report.
     pub async fn finish(mut self, observations: &mut Observations, zero: Option<Zero>) -> Vec<String> {
         let Some(zero) = zero else { return self.warnings };
         if let Some(watch) = self.watch.take() {

@@ -1,8 +1,8 @@
-//! The cluster's own story of a scenario: what it says of the pods (events, restarts, readiness, who came and went) and
-//! what the targets wrote around the faults. Collected at the end, from what the cluster keeps anyway; only the pods are
-//! watched all along, because of their readiness a cluster keeps the last change alone.
+//! Diagnostics of a scenario: pod events, restarts, readiness changes, created and deleted pods, and the targets' logs
+//! around the faults. They are read at the end from the data that the cluster keeps. Only the pods are watched during the
+//! run, because a cluster keeps only the last change of readiness.
 //!
-//! Nothing here judges, and nothing here fails a run: what may not be read is said in the story itself.
+//! Diagnostics do not judge, and they never fail a run. Data that could not be read is listed among them.
 
 mod logs;
 mod object;
@@ -24,12 +24,12 @@ use self::watch::{Seen, Watch};
 use shakedown_cluster::{Cluster, Kind};
 use shakedown_policy::{Labels, Selector};
 
-/// The most pod events that are kept.
+/// The most pod events in the result.
 const EVENTS: usize = 400;
-/// How long all of it may take.
+/// How long the collection may take in total.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The pods of a scenario's namespaces as they were at its begin.
+/// The pods of a scenario's namespaces as they were at its beginning.
 #[derive(Debug, Default)]
 pub struct Before {
     namespaces: BTreeSet<String>,
@@ -38,7 +38,7 @@ pub struct Before {
 }
 
 impl Before {
-    /// Looks at the pods, and watches them from now on. What cannot be read is left out; the end says so.
+    /// Reads the pods and watches them from now on. Pods that cannot be read are left out; [`Self::tell`] reports them.
     pub async fn look(cluster: &Cluster, namespaces: BTreeSet<String>) -> Self {
         let mut pods = BTreeMap::new();
         for namespace in &namespaces {
@@ -51,7 +51,7 @@ impl Before {
         Self { namespaces, pods, watch: Some(watch) }
     }
 
-    /// Reads the rest of the story into the result. `zero` is the load's start by the monotonic clock.
+    /// Collects the diagnostics into the result. `zero` is the load's start by the monotonic clock.
     pub async fn tell(&self, cluster: &Cluster, zero: Option<Instant>, result: &mut ScenarioResult) {
         let told = tokio::time::timeout(LIMIT, self.collect(cluster, zero, result)).await;
         match told {
@@ -61,7 +61,7 @@ impl Before {
                 result.warnings.extend(gaps);
             }
             Err(_) => result.warnings.push(format!(
-                "the cluster's own story is missing: it took longer than {} s to read it",
+                "the cluster's diagnostics are missing: reading them took longer than {} s",
                 LIMIT.as_secs()
             )),
         }
@@ -83,10 +83,10 @@ impl Before {
                 Ok(pods) => after.extend(pods.into_iter().map(|pod| (uid(&pod).to_owned(), pod))),
                 Err(error) => {
                     all_seen = false;
-                    gaps.push(format!("the pods of {namespace} could not be looked at: {error}"));
+                    gaps.push(format!("the pods of {namespace} could not be read: {error}"));
                 }
             }
-            // A service that is a peer stands for the pods that it selects.
+            // When a service is a peer, the pods that it selects are peers.
             match cluster.services(namespace).await {
                 Ok(services) => story.peers.extend(peers(&services, namespace, result, self.pods.values())),
                 Err(error) => gaps.push(format!("the services of {namespace} could not be read: {error}")),
@@ -99,7 +99,7 @@ impl Before {
                 Err(error) => gaps.push(format!("the events of {namespace} could not be read: {error}")),
             }
         }
-        // A pod that was not seen is not gone.
+        // A failed list does not mean that the pods are gone.
         if all_seen {
             let watched: BTreeSet<&str> = seen.iter().map(|it| it.uid.as_str()).collect();
             story.changes(&self.pods, &after, &watched);
@@ -132,7 +132,7 @@ fn peers<'a>(
         let labels = Labels::deserialize(&service["spec"]["selector"]).unwrap_or_default();
         let selector = Selector::from(&labels);
         let selected = pods.clone().filter(|pod| {
-            // A service without a selector names its addresses itself.
+            // A service without a selector has manually maintained endpoints.
             pod["metadata"]["namespace"] == namespace
                 && !selector.is_everything()
                 && selector.holds(|key| pod["metadata"]["labels"][key].as_str())
@@ -167,7 +167,7 @@ impl Story {
         }
     }
 
-    /// Keeps what lies within the scenario. Clocks of clusters go by the second, so the end has one more.
+    /// Keeps events within the scenario. Times of a cluster have a resolution of 1 s, so 1 s is added at the end.
     fn add(
         &mut self,
         at_s: Option<f64>,
@@ -191,10 +191,10 @@ impl Story {
         });
     }
 
-    /// An Event of the cluster. Which time it has depends on who wrote it and how old the cluster is.
+    /// Adds an Event of the cluster. Its time field depends on its source and on the cluster's version.
     fn event(&mut self, event: &Value) {
         let about = &event["involvedObject"];
-        // What we made ourselves has no label here; its names begin with the run's.
+        // An Event has no labels of its pod. Our own pods are recognised by the beginning of their names.
         if about["kind"] != "Pod" || about["name"].as_str().is_some_and(|name| name.starts_with("shakedown-2")) {
             return;
         }
@@ -209,18 +209,18 @@ impl Story {
         self.add(at, (&namespace, &name, &uid), change, &reason, cut(&detail), count);
     }
 
-    /// What was seen of the pods as it happened.
+    /// Adds the changes that the watch observed.
     fn watched(&mut self, load_start: Option<Instant>, seen: Vec<Seen>) {
         let Some(zero) = load_start else { return };
         for it in seen {
-            // What happened before the load's start is before the story.
+            // Changes before the load's start are outside the scenario.
             let at_s = it.at.checked_duration_since(zero).map(|since| since.as_secs_f64());
             self.add(at_s, (&it.namespace, &it.name, &it.uid), it.change, "", it.detail, it.count);
         }
     }
 
-    /// What the pods' statuses show of those of which nothing was seen as it happened: who came and went, restarts, and
-    /// when each was last ready or not.
+    /// Adds changes from the statuses of pods that were not watched: created and deleted pods, restarts, and the last change of
+    /// readiness.
     fn changes(&mut self, before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>, watched: &BTreeSet<&str>) {
         let unseen = |uid: &str, pod: &Value| !watched.contains(uid) && !is_ours(pod);
         for (uid, pod) in after.iter().filter(|(uid, pod)| unseen(uid, pod)) {
@@ -229,7 +229,7 @@ impl Story {
             let who = (namespace.as_str(), name.as_str(), uid.as_str());
             if !before.contains_key(uid) {
                 let at = self.at_s(&pod["metadata"]["creationTimestamp"]);
-                self.add(at, who, PodChange::Created, "", "came to be".to_owned(), 1);
+                self.add(at, who, PodChange::Created, "", "created".to_owned(), 1);
             }
             for container in pod["status"]["containerStatuses"].as_array().into_iter().flatten() {
                 let restarts = container["restartCount"].as_u64().unwrap_or_default();
@@ -242,7 +242,8 @@ impl Story {
                         _ => String::new(),
                     };
                     let name = text(&container["name"]);
-                    let detail = format!("container {name} started again{why} ({} more than before)", restarts - had);
+                    let detail =
+                        format!("container {name} was restarted{why} (restarts: {} more than before)", restarts - had);
                     self.add(at.or(Some(self.end_s)), who, PodChange::Restarted, "", detail, restarts - had);
                 }
             }
@@ -258,11 +259,11 @@ impl Story {
         for (uid, pod) in before.iter().filter(|(uid, pod)| !after.contains_key(*uid) && unseen(uid, pod)) {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let (namespace, name) = (text(&pod["metadata"]["namespace"]), text(&pod["metadata"]["name"]));
-            // When it was told to end is in the events, if anywhere; that it is gone is known at the end.
+            // Only an Event has the time of the delete. That the pod is gone is known at the end.
             let told = self.events.iter().filter(|it| it.pod == name && it.namespace == namespace);
             let told = told.filter(|it| it.reason == "Killing").map(|it| it.at_s).next_back();
             let detail = match told {
-                Some(_) => "told to end; gone when the scenario ended".to_owned(),
+                Some(_) => "deleted; gone when the scenario ended".to_owned(),
                 None => "gone when the scenario ended".to_owned(),
             };
             self.add(told.or(Some(self.end_s)), (&namespace, &name, uid), PodChange::Gone, "", detail, 1);
@@ -272,7 +273,7 @@ impl Story {
     fn finish(mut self) -> Vec<PodEvent> {
         self.events
             .sort_by(|a, b| (a.role, a.at_s).partial_cmp(&(b.role, b.at_s)).unwrap_or(std::cmp::Ordering::Equal));
-        // Of too many, those of targets and peers stay.
+        // When there are too many, events of targets and peers are kept first.
         self.events.truncate(EVENTS);
         self.events.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
         self.events
@@ -315,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn statuses_show_restarts_readiness_and_who_came_and_went() {
+    fn statuses_show_restarts_readiness_and_created_and_deleted_pods() {
         let pod = |restarts: u64, ready: &str, since: &str| {
             json!({
                 "metadata": {"namespace": "n", "name": "p", "uid": "u1", "creationTimestamp": "2026-01-31T12:00:05Z"},

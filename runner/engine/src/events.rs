@@ -1,5 +1,5 @@
-//! The run's one stream of events, on its way from the timeline, the drivers and the command line to those who listen:
-//! the console, the file `events.ndjson`, and the result. Listeners do not talk back.
+//! The run's event stream. The timeline, the drivers and the command line emit events; the console, the file
+//! `events.ndjson` and the result receive them. Listeners cannot influence the run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
@@ -11,35 +11,35 @@ use tokio::time::Instant;
 
 use shakedown_load::Live;
 
-/// The numbers of the live display. They are shown and forgotten: the result has better ones.
+/// The numbers of the live display. They are approximate and not stored; the result has the exact ones.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
     /// The current phase.
     pub phase: String,
     /// Its number, from 1.
     pub phase_number: usize,
-    /// How many phases there are.
+    /// The number of phases.
     pub phases: usize,
-    /// Since the load's start.
+    /// The time since the load's start.
     pub elapsed: Duration,
-    /// Until the phase's end.
+    /// The time until the phase's end.
     pub left: Duration,
-    /// What each load did since the last time.
+    /// The numbers of each load since the previous update.
     pub loads: Vec<Live>,
-    /// The faults that stand, with their states.
+    /// The faults that act now, with their states.
     pub faults: Vec<String>,
 }
 
-/// Somebody who wants to know.
+/// A receiver of events.
 pub trait Listener: Send {
-    /// Something happened.
+    /// Receives one event.
     fn event(&mut self, event: &Event);
 
-    /// The numbers moved on.
+    /// Receives an update of the live display.
     fn progress(&mut self, _scenario: &str, _progress: &Progress) {}
 }
 
-/// The way into the stream. Clones go into the same stream.
+/// The sender of the stream. Clones send to the same stream.
 #[derive(Clone)]
 pub struct Events {
     scenario: Option<String>,
@@ -61,13 +61,13 @@ impl Events {
         }
     }
 
-    /// The same stream, with secrets taken out of everything before anybody hears of it.
+    /// The same stream, with secrets redacted before an event reaches a listener.
     pub fn redacted(mut self, redactor: Redactor) -> Self {
         self.redactor = redactor;
         self
     }
 
-    /// The same stream for the events of one scenario, which has a clock and a log of its own.
+    /// The same stream for the events of one scenario, with its own clock and log.
     pub fn scenario(&self, name: &str) -> Self {
         Self {
             scenario: Some(name.to_owned()),
@@ -88,7 +88,7 @@ impl Events {
         *lock(&self.zero)
     }
 
-    /// Says what happened, now.
+    /// Sends an event with the current time.
     pub fn emit(&self, kind: EventKind) {
         let elapsed_s = lock(&self.zero).map(|zero| zero.elapsed().as_secs_f64());
         let mut event = Event { at: jiff::Timestamp::now(), scenario: self.scenario.clone(), elapsed_s, kind };
@@ -98,7 +98,7 @@ impl Events {
         lock(&self.log).push(event);
     }
 
-    /// Shows the numbers.
+    /// Sends an update of the live display.
     pub fn progress(&self, mut progress: Progress) {
         for text in [&mut progress.phase].into_iter().chain(&mut progress.faults) {
             *text = self.redactor.text(text);
@@ -111,13 +111,13 @@ impl Events {
             .retain_mut(|listener| catch_unwind(AssertUnwindSafe(|| listener.progress(scenario, &progress))).is_ok());
     }
 
-    /// What was said so far through this scenario's clones.
+    /// The events of this scenario so far.
     pub fn log(&self) -> Vec<Event> {
         lock(&self.log).clone()
     }
 }
 
-/// A listener that panicked must not silence the others.
+/// Locks a mutex. A poisoned one is used as well: a listener that panicked must not silence the others.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

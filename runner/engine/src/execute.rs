@@ -1,4 +1,4 @@
-//! One scenario from its file to its result: plan, arm, run, judge, report, in this order and nothing else.
+//! One scenario from its file to its result, in five steps: plan, arm, run, judge, report.
 
 mod context;
 mod judge;
@@ -24,7 +24,7 @@ use shakedown_guard::Guard;
 
 pub use context::{Context, Signal, contained};
 
-/// Runs one scenario. Whatever happens, there is a result that says so.
+/// Runs one scenario. Errors and panics become part of the result.
 pub async fn execute(document: &Document, context: &Context<'_>, options: &Options, events: &Events) -> ScenarioResult {
     let (done, asked) = trial::documents(document, context.trial);
     let it = Execution { document: &asked, context, options, events };
@@ -43,7 +43,7 @@ pub async fn execute(document: &Document, context: &Context<'_>, options: &Optio
     result
 }
 
-/// The result of a scenario that could not even be planned.
+/// The result of a scenario that could not be planned.
 pub fn refused(document: &Document, options: &Options, message: &str) -> ScenarioResult {
     let mut result = report::empty(document, None, options);
     result.errors.push(message.to_owned());
@@ -52,7 +52,7 @@ pub fn refused(document: &Document, options: &Options, message: &str) -> Scenari
 }
 
 impl Execution<'_> {
-    /// Carries the scenario out. `done` is what is done: in a control run that is less than what is asked.
+    /// Runs the scenario. `done` is the document to run; in a control run it lacks the faults of the judged document.
     async fn carry_out(&self, done: &Document, result: &mut ScenarioResult) -> Result<(), String> {
         let cluster = self.context.cluster.map(|cluster| {
             let events = self.events.clone();
@@ -66,7 +66,7 @@ impl Execution<'_> {
         Ok(())
     }
 
-    /// The plan, made while no other run acts on the same namespaces, and what is armed from it.
+    /// Plans and arms the scenario, once no other run acts on the same namespaces.
     async fn ready(
         &self,
         done: &Document,

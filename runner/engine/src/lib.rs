@@ -1,9 +1,8 @@
 //! The engine: one scenario from its plan to its result.
 //!
-//! Data flows once, from left to right: a scenario is planned against the cluster (`plan`, which changes nothing and gives
-//! plain data), `arm` makes the drivers from the plan, the
-//! `timeline` is the only part that acts, through fault and load drivers; what they saw are plain observations, which
-//! the judge turns into verdicts without looking at anything else. `execute` joins these stages.
+//! Data flows in one direction. `plan` resolves a scenario against the cluster into plain data and changes nothing. `arm`
+//! makes the drivers from the plan. The `timeline` is the only part that acts, through fault and load drivers. It returns
+//! plain observations, the only input of the judge. `execute` joins these stages.
 
 pub mod arm;
 pub mod collectors;

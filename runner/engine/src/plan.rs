@@ -1,4 +1,4 @@
-//! Planning: a scenario and a cluster in, everything that the run will do out, as plain data. It reads and changes nothing,
+//! Planning: resolves a scenario against a cluster into plain data that describes the whole run. It only reads the cluster,
 //! so that `shakedown plan` shows exactly what `shakedown run` does.
 
 mod blast;
@@ -40,11 +40,11 @@ pub use spec::{Action, FaultSpec, LoadSpec, PhaseSpec, Plan, Route};
 /// Makes the plan of a scenario.
 ///
 /// # Errors
-/// When a service, a namespace or a target is not there, cannot be reached, or does not fit what the scenario asks for.
+/// When a service, a namespace or a target does not exist, cannot be reached, or does not fit the scenario.
 pub async fn plan(document: &Document, cluster: Option<&Cluster>, options: &Options) -> Result<Plan, PlanError> {
     let scenario = &document.scenario;
     let namespace = default_namespace(scenario, cluster, options);
-    // Targets before loads: a selector that matches no pod is reported before anything connects anywhere.
+    // Targets before loads: a selector that matches no pod is reported before any connection is opened.
     let faults::Faults { faults, partitions } = faults::plan(document, cluster, &namespace, options).await?;
     if let Some(cluster) = cluster {
         blast::check(scenario, &faults, cluster).await?;
@@ -67,14 +67,14 @@ pub async fn plan(document: &Document, cluster: Option<&Cluster>, options: &Opti
     })
 }
 
-/// The namespace of selectors that name none.
+/// The namespace of selectors without a namespace.
 fn default_namespace(scenario: &Scenario, cluster: Option<&Cluster>, options: &Options) -> String {
     let named = scenario.namespace.as_deref().or(options.namespace.as_deref());
     named.or_else(|| cluster.map(Cluster::default_namespace)).unwrap_or_default().to_owned()
 }
 
-/// The namespaces of the faults' targets, as the scenario names them: where no other run may act while this one is
-/// planned. What that run does there would be taken for how things are.
+/// The namespaces of the faults' targets, as the scenario names them. No other run may act there during planning: the plan
+/// would take its faults for the normal state.
 pub fn target_namespaces(scenario: &Scenario, cluster: &Cluster, options: &Options) -> BTreeSet<String> {
     let default = default_namespace(scenario, Some(cluster), options);
     let faults = scenario.phases.iter().flat_map(|phase| phase.faults.values());
@@ -82,12 +82,12 @@ pub fn target_namespaces(scenario: &Scenario, cluster: &Cluster, options: &Optio
     named.map(|named| named.unwrap_or_else(|| default.clone())).collect()
 }
 
-/// One fuse per namespace in which something will be created.
-fn fuses(faults: &[FaultSpec], wanted: &Fuse, options: &Options) -> Vec<Value> {
+/// One fuse per namespace in which objects will be created.
+fn fuses(faults: &[FaultSpec], settings: &Fuse, options: &Options) -> Vec<Value> {
     let namespaces: BTreeSet<&String> = faults.iter().flat_map(|fault| &fault.plan.namespaces).collect();
-    // An image that is good for the witnesses is good for a Job without pods.
+    // The cluster admits the witness image, so it also admits it in a Job without pods.
     let witness = options.proof.image.as_ref().map(|image| image.image.as_str());
-    let image = wanted.image.as_deref().or(witness);
-    let fuse = |namespace: &String| fuse::job(&options.run, options.serial, namespace, wanted.life, image);
+    let image = settings.image.as_deref().or(witness);
+    let fuse = |namespace: &String| fuse::job(&options.run, options.serial, namespace, settings.life, image);
     namespaces.into_iter().map(fuse).collect()
 }

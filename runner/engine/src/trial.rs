@@ -1,5 +1,5 @@
-//! Runs that test the gate itself: a control run leaves every fault out and must pass, an overkill run replaces every fault
-//! by a full cut and must fail. Pure: a scenario in, the scenario that is done and the one that is asked out.
+//! Runs that test the scenario itself. A control run leaves out every fault and must pass. An overkill run replaces every
+//! fault with a full cut and must fail. Pure: a scenario in; the scenario to run and the scenario to judge out.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use shakedown_schemas::result::Trial;
 use shakedown_schemas::scenario::{BlastRadius, Direction, Engine, Fault, Partition, Peer, Phase, PodSelector, Prove};
 use shakedown_schemas::units::Percent;
 
-/// What a reader of the result must know.
+/// The warning about a trial run in its result.
 pub fn warning(trial: Trial) -> String {
     match trial {
         Trial::Control => "this is a control run: every fault was left out, and it must pass".to_owned(),
@@ -21,9 +21,9 @@ pub fn warning(trial: Trial) -> String {
     }
 }
 
-/// The document that is carried out, and the one whose expectations are asked. In a control run they differ: the phases
-/// with faults keep their names and their places, so that recovery is asked as ever, but nothing is done to the cluster.
-/// No effect is demanded of faults that are not there.
+/// The document to run, and the document whose expectations are judged. They differ in a control run: no fault is
+/// injected, but phases with faults keep their names and places, so that recovery is judged as usual. A control run
+/// requires no effect of its faults.
 pub fn documents(document: &Document, trial: Option<Trial>) -> (Cow<'_, Document>, Cow<'_, Document>) {
     match trial {
         None => (Cow::Borrowed(document), Cow::Borrowed(document)),
@@ -44,13 +44,13 @@ pub fn documents(document: &Document, trial: Option<Trial>) -> (Cow<'_, Document
     }
 }
 
-/// Replaces a phase's faults by cuts of all pods that they may act on from all pods of their namespaces, for the whole
-/// phase. Of faults on the same pods one is left.
+/// Replaces a phase's faults with cuts: all pods that they may act on lose all pods of their namespaces, for the whole
+/// phase. Several faults on the same pods become one cut.
 fn cut(phase: &mut Phase) {
     let mut cuts: IndexMap<String, Fault> = IndexMap::new();
     for (name, fault) in std::mem::take(&mut phase.faults) {
         let Some(pods) = fault.pods() else {
-            // Nobody knows what a manifest acts on: it stays as it is.
+            // The pods that a manifest acts on are not known, so it is kept unchanged.
             cuts.insert(name, fault);
             continue;
         };
@@ -100,7 +100,7 @@ phases:
 "#;
 
     #[test]
-    fn a_control_run_does_nothing_and_asks_everything_but_the_effect() {
+    fn a_control_run_injects_nothing_and_judges_everything_but_the_effect() {
         let document = parse("test.yaml", TEXT.as_bytes(), &Overrides::default()).unwrap();
         let (done, asked) = documents(&document, Some(Trial::Control));
         assert!(done.scenario.phases.iter().all(|phase| phase.faults.is_empty()));

@@ -1,5 +1,5 @@
-//! The canary: finds out whether anything in a cluster enforces NetworkPolicy. One pod listens, another connects to it; a
-//! policy that allows the second one nothing must end that. What becomes of a connection that it held open is seen as well.
+//! The canary: finds out whether a cluster enforces NetworkPolicy. One pod listens, another connects to it. A policy that
+//! allows the second pod nothing must end that. The canary also observes whether an established connection survives.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,20 +16,20 @@ use shakedown_probe::{ProbeConfig, Round};
 
 /// The port on which the first pod listens.
 const PORT: u16 = 18_099;
-/// How long both pods have to run and meet.
+/// How long both pods may take to start and connect.
 const START_LIMIT: Duration = Duration::from_secs(45);
-/// How long a network plugin has to act on the policy.
+/// How long a network plugin may take to enforce the policy.
 const ACT_LIMIT: Duration = Duration::from_secs(15);
-/// So many rounds in a row without a connection are a cut.
+/// The number of rounds in a row without a connection that count as a cut.
 const ROUNDS: usize = 3;
-/// The pause between two looks.
+/// The interval of the checks.
 const PAUSE: Duration = Duration::from_millis(250);
-/// When the cluster itself removes the canary.
+/// The life of the fuse: after it, the cluster removes the canary.
 const FUSE: Duration = Duration::from_secs(120);
-/// The fuse's number: scenarios count from 0.
+/// The fuse's number. It is far above the numbers of scenarios, which count from 0.
 const SERIAL: usize = 9_999;
 
-/// The canary could not sing.
+/// The canary could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum CanaryError {
     /// The cluster refused or did not answer.
@@ -38,12 +38,12 @@ pub enum CanaryError {
     /// Its fuse could not be lit.
     #[error(transparent)]
     Fuse(#[from] FuseError),
-    /// Its pods do not run or do not meet.
+    /// Its pods do not run or do not connect.
     #[error("{0}")]
     Silent(String),
 }
 
-/// Finds out, and removes everything again.
+/// Runs the canary and removes it again.
 ///
 /// # Errors
 /// When the pods cannot run or cannot reach each other without a policy, or the cluster refuses.
@@ -98,7 +98,7 @@ impl Canary<'_> {
         self.cluster.create(kind, self.namespace, &object).await
     }
 
-    /// Whether policies are enforced, and where they are, whether connections that stand are left open.
+    /// Whether policies are enforced and, if so, whether established connections survive; `None` if that could not be seen.
     async fn ask(&self) -> Result<(bool, Option<bool>), CanaryError> {
         let deadline = Instant::now() + START_LIMIT;
         let listener = self.key(Kind::Pod, "listener");
@@ -128,7 +128,7 @@ impl Canary<'_> {
             )?;
             tokio::time::sleep(PAUSE).await;
         }
-        // The round after the last one that was printed may have begun already.
+        // The round after the last printed one may have begun before the cut.
         let cut_after = self.rounds(&caller).await.last().map_or(0, |round| round.round) + 1;
         self.create(Kind::NetworkPolicy, self.policy()).await?;
         let deadline = Instant::now() + ACT_LIMIT;
@@ -140,7 +140,7 @@ impl Canary<'_> {
             }
             tokio::time::sleep(PAUSE).await;
         }
-        // A caller that nobody can hear any more says nothing about the network.
+        // Without the caller's log, nothing is known about the network.
         let rounds = self.rounds(&caller).await;
         match rounds.last() {
             Some(round) if !round.open.is_empty() => match injected(&made) {
@@ -150,11 +150,11 @@ impl Canary<'_> {
                      added {others} to its pod, and a proxy there may accept them"
                 ))),
             },
-            _ => Err(CanaryError::Silent("the canary fell silent: its pod's log could not be read".to_owned())),
+            _ => Err(CanaryError::Silent("the log of the canary's pod could not be read".to_owned())),
         }
     }
 
-    /// What became of the connection that the caller held open; none where that could not be seen.
+    /// Whether the caller's established connection survived; `None` if that could not be seen.
     async fn keeps(&self, caller: &ObjectKey, cut_after: u64) -> Option<bool> {
         let cut = Instant::now();
         while cut.elapsed() < KEPT_AFTER + PAUSE * 4 {
@@ -199,7 +199,7 @@ impl Canary<'_> {
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// Each is tried, whatever happens to the others.
+    /// Removes all objects of the canary. A failure does not stop the others.
     async fn remove(&self) -> Result<(), ClusterError> {
         let mut problem = Ok(());
         for (kind, role) in [(Kind::NetworkPolicy, "policy"), (Kind::Pod, "caller"), (Kind::Pod, "listener")] {

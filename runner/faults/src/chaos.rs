@@ -1,9 +1,9 @@
-//! Faults by Chaos Mesh: its resources are created, their status is read until they act on exactly the planned pods, and
-//! they are deleted and watched until they went recovered.
+//! Faults by Chaos Mesh. The driver creates its resources, reads their status until they act on exactly the planned pods,
+//! and deletes them and watches until they are recovered and gone.
 //!
-//! What the resources are is worked out in `spec`, what their status means in `contract`, what a person can do about a
-//! failure in `diagnose`, and whether an installation can do it at all in `fitness`: these are pure. How the resources are
-//! looked at is in `proof`, how they are removed in `removal`, and what happens when a target is replaced in `follow`.
+//! Pure parts: `spec` computes the resources, `contract` interprets their status, `diagnose` finds remedies for failures,
+//! and `fitness` checks an installation. Acting parts: `proof` reads the resources, `removal` removes them, and `follow`
+//! handles replaced targets.
 
 mod contract;
 mod diagnose;
@@ -39,18 +39,18 @@ pub use follow::container_names;
 pub use recipe::Recipe;
 pub use removal::{Going, first_look, force, go, held};
 
-/// How often a status is read.
+/// The interval at which a status is read.
 const POLL: Duration = Duration::from_millis(200);
-/// How long Chaos Mesh's controller has to look at a new resource: it takes a second or two.
+/// How long Chaos Mesh's controller may take to process a new resource. It usually takes 1 s to 2 s.
 const UNTOUCHED_LIMIT: Duration = Duration::from_secs(15);
 
-/// How patient a fault is, and what it may do when Chaos Mesh is stuck.
+/// The limits of a fault, and its action when Chaos Mesh is stuck.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Limits {
     /// How long it may take until a fault is active.
     #[serde(serialize_with = "as_text::duration")]
     pub active: Duration,
-    /// How long a removal may hang before finalizers are taken off by force; none for never.
+    /// How long a removal may hang before finalizers are removed by force; `None` for never.
     #[serde(serialize_with = "as_text::optional", skip_serializing_if = "Option::is_none")]
     pub force_after: Option<Duration>,
 }
@@ -61,25 +61,25 @@ impl Default for Limits {
     }
 }
 
-/// How the resources of a fault are called.
+/// The names of a fault's resources.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Naming {
     /// The run's id.
     pub run: String,
     /// The scenario's number in the run.
     pub serial: usize,
-    /// The fault's number in the scenario: several names may look alike in an object's name.
+    /// The fault's number in the scenario. Names of faults alone may collide once shortened to object names.
     pub number: usize,
     /// The fault.
     pub fault: String,
-    /// The namespace of everything that is created: the targets'.
+    /// The namespace of the resources: the targets'.
     pub namespace: String,
-    /// Chaos Mesh's own limit, in case that nobody removes it, counted from its creation.
+    /// Chaos Mesh's own time limit, from the resource's creation, in case the runner and the fuse fail to remove it.
     #[serde(serialize_with = "as_text::duration")]
     pub duration: Duration,
 }
 
-/// A resource as an object. `round` counts how often the fault was injected anew for replaced targets.
+/// A resource as an object. `round` counts the injections for replaced targets.
 pub fn object(resource: &Resource, naming: &Naming, round: u32) -> Value {
     let Naming { run, serial, number, fault, namespace, duration } = naming;
     let again = if round == 0 { String::new() } else { format!("-{round}") };
@@ -103,22 +103,22 @@ pub fn object(resource: &Resource, naming: &Naming, round: u32) -> Value {
     })
 }
 
-/// Everything that a fault of Chaos Mesh is made of: plain data.
+/// The spec of a fault by Chaos Mesh: plain data.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ChaosSpec {
-    /// How its resources are called.
+    /// The names of its resources.
     pub naming: Naming,
     /// The targets, with their containers.
     pub targets: Vec<Inside>,
-    /// What its resources are made from.
+    /// The recipe of its resources.
     pub recipe: Recipe,
-    /// Whether replacements of targets are acted on as well.
+    /// Whether the fault also acts on replacements of targets.
     pub follow: bool,
-    /// How long its steps may take.
+    /// The limits of its steps.
     pub limits: Limits,
 }
 
-/// What the driver and the task that watches targets share.
+/// The state that the driver shares with the task that watches targets.
 struct Inner {
     cluster: Cluster,
     naming: Naming,
@@ -126,25 +126,24 @@ struct Inner {
     follow: bool,
     limits: Limits,
     state: Mutex<State>,
-    /// Held by whoever creates or removes.
+    /// Serialises creation and removal.
     gate: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct State {
     owner: Option<Value>,
-    /// Those that are acted on now.
+    /// The current targets.
     targets: Vec<Inside>,
     made: Vec<Made>,
     standing: bool,
     round: u32,
-    /// What happened to the targets while it stood, in words.
+    /// Changes to the targets while the fault acted, as text.
     notes: Vec<String>,
     undoing_since: Option<Instant>,
-    /// What was done by force, in words.
+    /// The forced removals, as text.
     forced: Option<String>,
-    /// How often the targets' containers had been started again before anything was done to them, by the ids of records: of
-    /// pods, and of containers.
+    /// The restarts of the targets before the fault, by the ids of records: of pods, and of containers.
     restarts: BTreeMap<String, u64>,
 }
 
@@ -159,21 +158,21 @@ impl State {
     }
 }
 
-/// A resource that was begun.
+/// A resource that may exist: its creation was requested.
 #[derive(Clone)]
 struct Made {
     key: ObjectKey,
     resource: Resource,
-    /// It is being removed, by us.
+    /// The runner is removing it.
     going: bool,
-    /// It is not there any more.
+    /// It is gone.
     gone: bool,
-    /// As it was when it went, where that was seen.
+    /// Its last state before it was gone, if a watch saw that.
     last: Option<Value>,
 }
 
 impl Made {
-    /// How Chaos Mesh names it as the source of rules.
+    /// Its name as the source of rules in Chaos Mesh.
     fn source(&self) -> String {
         format!("{}/{}", self.key.namespace, self.key.name)
     }
@@ -195,7 +194,7 @@ impl Inner {
             let name = sent["metadata"]["name"].as_str().unwrap_or_default().to_owned();
             let (kind, namespace) = (resource.kind, self.naming.namespace.clone());
             let key = ObjectKey { kind, namespace: namespace.clone(), name, uid: None };
-            // Noted before it is sent: an answer that never comes back may still have created it.
+            // Recorded before the request: the server may create it although its answer is lost.
             let place = {
                 let mut state = self.state();
                 state.made.push(Made { key, resource, going: false, gone: false, last: None });
@@ -205,7 +204,7 @@ impl Inner {
                 Ok(created) => created,
                 Err(error) => {
                     let mut state = self.state();
-                    // An object of that name may be there all the same; it is another client's.
+                    // An object of this name may still exist; it belongs to another client.
                     if !self.cluster.may_have_made(&state.made[place].key) {
                         state.made.truncate(place);
                     }
@@ -217,12 +216,12 @@ impl Inner {
         Ok(())
     }
 
-    /// Those that stand, or should.
+    /// The resources that exist or should exist.
     fn standing(&self) -> Vec<Made> {
         self.state().made.iter().filter(|made| !made.going && !made.gone).cloned().collect()
     }
 
-    /// An error when a target is gone and nobody has come in its place.
+    /// Returns an error when a target is gone without a replacement.
     async fn check_targets(&self) -> Result<(), FaultError> {
         let targets: Vec<PodRef> = self.state().targets.iter().map(|target| target.pod.clone()).collect();
         let mut gone = targets.is_empty().then(|| "every target is gone".to_owned());
@@ -230,7 +229,7 @@ impl Inner {
             let there = self.cluster.get(&pod_key(&pod)).await?;
             match there.filter(|object| object["metadata"]["deletionTimestamp"].is_null()) {
                 Some(object) => self.state().count_restarts(&pod_id(&pod), &object),
-                None => gone = Some(format!("target pod {} (uid {}) is not there any more", pod_id(&pod), pod.uid)),
+                None => gone = Some(format!("target pod {} (uid {}) no longer exists", pod_id(&pod), pod.uid)),
             }
         }
         match gone {
@@ -244,7 +243,7 @@ impl Inner {
 }
 
 impl Inner {
-    /// The same, and where Chaos Mesh refuses what this account may not do in some namespace, the rule that is missing.
+    /// The same. If Chaos Mesh refuses because of a missing permission, the help names the rule to add.
     async fn named(&self, resource: &Resource, error: ClusterError) -> FaultError {
         if !error.to_string().contains(diagnose::NOT_ALLOWED) {
             return refused(error);
@@ -274,7 +273,7 @@ impl Inner {
     }
 }
 
-/// A refusal of the API server or of a webhook, with what to do about it.
+/// A refusal of the API server or of a webhook, with a remedy if one is known.
 fn refused(error: ClusterError) -> FaultError {
     let text = error.to_string();
     match diagnose::remedy(&text) {

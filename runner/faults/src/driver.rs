@@ -1,4 +1,4 @@
-//! What the timeline may ask of a fault, and what it is answered.
+//! The interface between the timeline and the faults.
 
 use async_trait::async_trait;
 use shakedown_schemas::result::{Leftover, Proof};
@@ -6,84 +6,84 @@ use shakedown_schemas::result::{Leftover, Proof};
 use shakedown_cluster::ClusterError;
 use shakedown_guard::fuse::Fuses;
 
-/// Something that was looked at, and whether it is as it should be.
+/// One observation, and whether it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What it shows.
+    /// What it proves.
     pub shows: Proof,
     /// Whether it holds.
     pub holds: bool,
-    /// What was seen, in words.
+    /// A description of the observation.
     pub detail: String,
 }
 
-/// A fault could not be injected, looked at or undone.
+/// A fault could not be injected, observed or undone.
 #[derive(Debug, thiserror::Error)]
 pub enum FaultError {
     /// The cluster refused or did not answer.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// A target is not there any more.
+    /// A target no longer exists.
     #[error("{0}")]
     TargetGone(String),
-    /// What makes the fault was removed by somebody else.
+    /// Another client removed an object of the fault.
     #[error("{0}")]
     Gone(String),
     /// The engine cannot do it.
     #[error("{0}")]
     Impossible(String),
-    /// What makes the fault does not go, and may yet.
+    /// An object of the fault is not gone yet. A retry may succeed.
     #[error("{0}")]
     Stuck(String),
-    /// What makes the fault was removed by force: something of it may be left, and no further try changes that.
+    /// An object of the fault was removed by force. Effects may be left, and a retry does not help.
     #[error("{0}")]
     Dirty(String),
 }
 
-/// Carries out one fault. The calls come in this order, `undo` and `prove_undone` also after a failed `inject`, any
-/// number of times, and from a fresh state (then there is nothing to undo).
+/// The driver of one fault. The methods are called in this order. `undo` and `prove_undone` may be called any number of
+/// times, also after a failed `inject`, and on a driver that has done nothing.
 #[async_trait]
 pub trait FaultDriver: Send {
-    /// Tells the driver the owner for everything that it creates in a namespace: the fuse.
+    /// Sets the fuses that will own the driver's objects.
     fn owned_by(&mut self, fuses: &Fuses);
 
-    /// Whether it can be injected now, without changing anything.
+    /// Checks that it can be injected now, without changing anything.
     async fn preflight(&mut self) -> Result<(), FaultError>;
 
-    /// Gets ready what takes time (a witness), once there are fuses and before any load is sent. After an error, some of
-    /// it may be there, and `dismiss` removes it.
+    /// Runs slow preparations, such as a witness, once fuses exist and before the load starts. After an error, some objects
+    /// may exist; `dismiss` removes them.
     async fn prepare(&mut self) -> Result<(), FaultError> {
         Ok(())
     }
 
-    /// Removes what `prepare` made when the fault is never injected.
+    /// Removes the objects of `prepare` when the fault is never injected.
     async fn dismiss(&mut self) -> Result<(), FaultError> {
         Ok(())
     }
 
-    /// Creates what makes the fault. After an error, some of it may be there.
+    /// Creates the objects of the fault. After an error, some of them may exist.
     async fn inject(&mut self) -> Result<(), FaultError>;
 
-    /// Waits until what was created acts, where an engine takes its time. It only reads, and may be dropped half-way.
+    /// Waits until the fault acts. It only reads, and may be dropped at any time.
     async fn become_active(&mut self) -> Result<(), FaultError> {
         Ok(())
     }
 
-    /// Looks for evidence that the fault is applied and that it acts. Findings that do not hold mean "not proven".
+    /// Searches for evidence that the fault is applied and acts. If a finding does not hold, the fault is not proven.
     async fn prove(&mut self) -> Result<Vec<Finding>, FaultError>;
 
-    /// Looks once more, right before the undo, at what happened while the fault stood. Findings that do not hold take
-    /// the proof away.
+    /// Checks again, right before the undo, that the fault has lasted. If a finding does not hold, the fault loses its
+    /// proof.
     async fn settle(&mut self) -> Result<Vec<Finding>, FaultError> {
         Ok(Vec::new())
     }
 
-    /// Removes everything that `prepare` and `inject` did or may have done.
+    /// Removes all changes that `prepare` and `inject` made or may have made.
     async fn undo(&mut self) -> Result<(), FaultError>;
 
-    /// Reads back that everything is gone.
+    /// Checks in the cluster that everything is gone.
     async fn prove_undone(&mut self) -> Result<Vec<Finding>, FaultError>;
 
-    /// What is, or may be, still there.
+    /// The objects that exist or may exist.
     fn leftovers(&self) -> Vec<Leftover>;
 }

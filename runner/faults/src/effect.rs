@@ -1,5 +1,5 @@
-//! What has to show that a fault acts, and what to say when nothing does: pure, after the run, from the evidence and the
-//! run's own requests.
+//! The required proof that a fault acts, and the diagnosis when it is missing. Pure: it works after the run, from the
+//! evidence and the run's own requests.
 
 use std::fmt;
 
@@ -9,20 +9,19 @@ use shakedown_schemas::scenario::{Direction, FaultInfo};
 
 use super::witness::KEPT;
 
-/// What has to show that a fault acts.
+/// The required proof that a fault acts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wanted {
-    /// Nothing beside its objects being in place: the scenario says so, or its engine's own status is the proof.
+    /// Only that its objects are in place: the scenario requires no more, or the engine's status is the proof.
     Applied,
     /// A witness.
     Witness,
     /// The run's own requests.
     Traffic,
-    /// A witness; else the run's own requests. That the cluster is known to enforce policies proves nothing about this
-    /// fault.
+    /// A witness, else the run's own requests. That the cluster enforces policies in general proves nothing about this fault.
     Auto {
-        /// Why there is no witness, in words.
+        /// Why there is no witness, as text.
         #[serde(skip_serializing_if = "Option::is_none")]
         no_witness: Option<String>,
     },
@@ -31,9 +30,9 @@ pub enum Wanted {
 impl fmt::Display for Wanted {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Applied => out.write_str("its objects in place, and nothing more"),
+            Self::Applied => out.write_str("only that its objects are in place"),
             Self::Witness | Self::Auto { no_witness: None } => {
-                out.write_str("a witness that could connect to the peers before, and cannot while the fault stands")
+                out.write_str("a witness that could connect to the peers before, and cannot while the fault acts")
             }
             Self::Traffic => out.write_str("a change in the run's own requests"),
             Self::Auto { no_witness: Some(why) } => {
@@ -43,30 +42,30 @@ impl fmt::Display for Wanted {
     }
 }
 
-/// What the run's own requests show in the phase of a fault.
+/// The evidence of the run's own requests in the phase of a fault.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Traffic {
-    /// They changed by more than chance.
+    /// They changed significantly.
     Changed {
         /// When, in seconds since the load's start.
         at_s: f64,
-        /// What changed, in words.
+        /// The changes, as text.
         words: String,
     },
-    /// They went on as before, or changed by no more than chance.
+    /// They did not change significantly.
     Unchanged {
-        /// How many windows were out of tolerance, in words; empty where that is unknown.
+        /// The number of windows out of tolerance, as text; empty if unknown.
         windows: String,
         /// More requests failed or were slow than in the baseline, in words. It is no proof, but the requests did not go on
         /// as before; empty where they did.
         hint: String,
     },
-    /// There is nothing to compare with.
+    /// There is no earlier phase to compare with.
     Unknown,
 }
 
-/// Brings a fault's verdict in line with what shows that it acts. The answer is a warning for the report, where the
-/// fault acts and the requests go on all the same.
+/// Sets a fault's final state from the evidence that it acts. Returns a warning for the report when the fault acts but the
+/// requests did not change.
 pub fn conclude(fault: &mut FaultResult, wanted: &Wanted, direction: Direction, traffic: &Traffic) -> Option<String> {
     let effective = |holds: bool| move |it: &&Evidence| it.shows == Proof::Effective && it.holds == holds;
     let refuted = fault.evidence.iter().any(|it| effective(false)(&it));
@@ -111,12 +110,12 @@ pub fn conclude(fault: &mut FaultResult, wanted: &Wanted, direction: Direction, 
     }
     let is_unchanged = matches!(traffic, Traffic::Unchanged { hint, .. } if hint.is_empty());
     if fault.engine == "chaos-mesh" && is_unchanged {
-        return Some(format!("fault {} is injected by Chaos Mesh's word, and {}", fault.name, same_as_before(fault)));
+        return Some(format!("Chaos Mesh reports fault {} as injected, but {}", fault.name, same_as_before(fault)));
     }
     (is_unchanged && shown).then(|| unnoticed(fault, direction, kept))
 }
 
-/// What it may mean that the requests do not show a fault of Chaos Mesh.
+/// The possible reasons why a fault of Chaos Mesh did not change the requests.
 fn same_as_before(fault: &FaultResult) -> String {
     let info = FaultInfo::of(&fault.kind);
     let kind = info.map_or("", |info| info.facts.unfelt_because);
@@ -130,7 +129,7 @@ fn same_as_before(fault: &FaultResult) -> String {
     )
 }
 
-/// Nothing in the requests shows a fault that another engine vouches for.
+/// The problem of a fault whose engine reports it as injected while the requests do not show it.
 fn unfelt(fault: &FaultResult, traffic: &Traffic) -> String {
     match traffic {
         Traffic::Unknown => "not proven: there is no phase before it whose requests could be compared".to_owned(),
@@ -165,7 +164,7 @@ const fn enforcement_help() -> &'static str {
      Calico or Cilium does, flannel alone does not"
 }
 
-/// Nothing shows that the fault acts.
+/// The problem of a fault without any evidence that it acts.
 fn unproven(wanted: &Wanted, direction: Direction, traffic: &Traffic, kept: bool) -> String {
     let mut text = match traffic {
         Traffic::Unknown => {
@@ -200,7 +199,7 @@ const KEPT_HELP: &str = "its network plugin leaves established connections open,
                          connect anew during the phase (restart them, or limit how long they keep a connection), or use \
                          Chaos Mesh's partition, which drops packets of every connection";
 
-/// The fault acts and nobody noticed.
+/// The warning about a fault that acts without a change in the requests.
 fn unnoticed(fault: &FaultResult, direction: Direction, kept: bool) -> String {
     let name = &fault.name;
     if kept {

@@ -1,5 +1,5 @@
-//! What is known of a cluster from earlier: whether anything in it enforces NetworkPolicy. Kept in the user's cache
-//! folder, one small file per cluster, because finding it out takes pods and seconds.
+//! The cached answer to whether a cluster enforces NetworkPolicy: one small file per cluster in the user's cache folder.
+//! It is cached because the canary takes pods and seconds.
 
 use std::path::PathBuf;
 
@@ -8,25 +8,25 @@ use serde::{Deserialize, Serialize};
 
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey};
 
-/// How long an answer counts: network plugins are changed, but not every day.
+/// How long an answer is valid: network plugins change, but rarely.
 const MAX_AGE: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// Whether a cluster enforces NetworkPolicy, and since when that is known.
+/// Whether a cluster enforces NetworkPolicy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enforcement {
-    /// Whether it does.
+    /// Whether it enforces NetworkPolicy.
     pub enforced: bool,
-    /// Whether it leaves connections open that stood before a policy forbade them; none where nobody has seen that.
+    /// Whether established connections survive a policy that forbids them; `None` if not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keeps: Option<bool>,
-    /// When it was found out.
+    /// When this was observed.
     pub at: Timestamp,
-    /// How, in words.
+    /// How it was observed, as text.
     pub how: String,
 }
 
 impl Enforcement {
-    /// An answer that was found now.
+    /// An answer from now.
     pub fn now(enforced: bool, how: impl Into<String>) -> Self {
         Self { enforced, keeps: None, at: Timestamp::now(), how: how.into() }
     }
@@ -42,7 +42,7 @@ impl Enforcement {
         format!("{what} ({}, {})", self.how, self.at.strftime("%Y-%m-%d %H:%M UTC"))
     }
 
-    /// That established connections survive a policy here, in a sentence; none where that is not known.
+    /// The sentence that established connections survive a policy here; `None` if they do not or it is not known.
     pub fn leaves_open(&self) -> Option<String> {
         (self.enforced && self.keeps == Some(true)).then(|| {
             let when = self.at.strftime("%Y-%m-%d %H:%M UTC");
@@ -51,7 +51,7 @@ impl Enforcement {
     }
 }
 
-/// What is known of a cluster; none when it was never found out, or too long ago.
+/// The cached answer for a cluster; `None` without one, or when it is too old.
 ///
 /// # Errors
 /// When the cluster does not answer.
@@ -64,13 +64,15 @@ pub async fn recall(cluster: &Cluster) -> Result<Option<Enforcement>, ClusterErr
     Ok(known.filter(|known| Timestamp::now().duration_since(known.at) <= MAX_AGE))
 }
 
-/// Keeps an answer. Returns the file, or why there is none.
+/// Caches an answer. Returns the file, or why it could not be written.
 ///
 /// # Errors
 /// When the cluster does not answer.
 pub async fn remember(cluster: &Cluster, answer: &Enforcement) -> Result<Result<PathBuf, String>, ClusterError> {
     let Some(path) = path(cluster).await? else {
-        return Ok(Err("this account may not read the namespace kube-system, whose UID names the cluster".to_owned()));
+        return Ok(Err(
+            "this account may not read the namespace kube-system, whose UID identifies the cluster".to_owned()
+        ));
     };
     let written = path
         .parent()
@@ -79,7 +81,7 @@ pub async fn remember(cluster: &Cluster, answer: &Enforcement) -> Result<Result<
     Ok(written.map(|()| path.clone()).map_err(|error| format!("{}: {error}", path.display())))
 }
 
-/// The file of a cluster: by the UID of its oldest namespace, which no other cluster has.
+/// The file of a cluster. It is named by the UID of the namespace kube-system, which is unique to the cluster.
 async fn path(cluster: &Cluster) -> Result<Option<PathBuf>, ClusterError> {
     let key = ObjectKey { kind: Kind::Namespace, namespace: String::new(), name: "kube-system".to_owned(), uid: None };
     let object = match cluster.get(&key).await {
@@ -102,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_of_earlier_versions_read_back_and_say_what_is_known() {
+    fn answers_of_earlier_versions_can_be_read() {
         let old = r#"{"enforced": true, "at": "2026-03-01T12:00:00Z", "how": "a canary showed it"}"#;
         let old: Enforcement = serde_json::from_str(old).unwrap();
         assert_eq!((old.keeps, old.leaves_open()), (None, None));

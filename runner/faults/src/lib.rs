@@ -1,8 +1,7 @@
 //! Faults: how each kind and engine is injected, proven, undone and proven to be undone.
 //!
-//! A driver acts on the cluster and on nothing else; when it does so is the timeline's business, and which pods it acts
-//! on is the plan's. Adding an engine is one file here, one arm in the
-//! `plan::faults` and one in the `arm` of the crate `engine`, and its tests.
+//! A driver acts only on the cluster. The timeline decides when, the plan decides on which pods. A new engine takes one
+//! file here, one arm in `plan::faults` and one in `arm` of the crate `engine`, and its tests.
 
 pub mod canary;
 pub mod chaos;
@@ -20,7 +19,7 @@ use shakedown_schemas::units::as_text;
 
 pub use driver::{FaultDriver, FaultError, Finding};
 
-/// What a plan says of a fault: everything that is known before anything is done.
+/// The plan of a fault, complete before anything is changed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FaultPlan {
     /// The fault's name.
@@ -30,33 +29,33 @@ pub struct FaultPlan {
     pub phase: usize,
     /// Its kind, such as `partition`.
     pub kind: &'static str,
-    /// How it is done, such as `network-policy`.
+    /// Its engine, such as `network-policy`.
     pub engine: &'static str,
-    /// What it does and what it leaves, in one sentence.
+    /// What it does and what it leaves unchanged, in one sentence.
     pub description: String,
     /// The pods that it acts on.
     pub targets: Vec<PodRef>,
-    /// The other ends, in words.
+    /// The peers, as text.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<String>,
-    /// What will be created.
+    /// The objects that will be created.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub objects: Vec<ObjectRecord>,
-    /// What will be done to objects of others, in words.
+    /// The changes to existing objects, as text.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub marks: Vec<String>,
     /// The namespaces in which objects will be created.
     pub namespaces: Vec<String>,
-    /// How long after its phase's faults are due it is injected.
+    /// The delay of its injection after the phase's faults are due.
     #[serde(serialize_with = "as_text::duration")]
     pub after: std::time::Duration,
-    /// How long it lasts; none for the rest of the phase.
+    /// How long it lasts; `None` for the rest of the phase.
     #[serde(rename = "for", serialize_with = "as_text::optional", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<std::time::Duration>,
-    /// What has to show that it acts.
+    /// The required proof that it acts.
     #[serde(rename = "prove")]
     pub effect: effect::Wanted,
 }
 
-/// A planned fault with the driver that carries it out.
+/// A planned fault with its driver.
 pub type ArmedFault = (FaultPlan, Box<dyn FaultDriver>);

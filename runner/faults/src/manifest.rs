@@ -1,4 +1,4 @@
-//! Objects that the scenario writes out: created, watched until their conditions hold, deleted, and proven gone.
+//! Objects of the scenario's manifests: created, watched until their conditions hold, deleted, and proven gone.
 
 use std::time::Duration;
 
@@ -15,22 +15,22 @@ use super::{FaultDriver, FaultError, Finding};
 use shakedown_cluster::{Cluster, ClusterError, ObjectKey};
 use shakedown_guard::fuse::Fuses;
 
-/// How often conditions are looked at.
+/// The interval at which conditions are checked.
 const POLL: Duration = Duration::from_millis(200);
-/// How long one try waits for the object to go.
+/// How long one try of the undo waits for the object to be gone.
 const GOING: Duration = Duration::from_secs(10);
 
-/// A condition and the object that it looks at.
+/// A condition and its object.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Check {
-    /// Another object than the fault's own.
+    /// The object, if it is not the fault's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub of: Option<ObjectKey>,
     /// The condition.
     pub condition: Condition,
 }
 
-/// Creates an object and deletes it again.
+/// The driver that creates an object and deletes it again.
 pub struct Written {
     cluster: Cluster,
     key: ObjectKey,
@@ -41,48 +41,48 @@ pub struct Written {
     begun: bool,
     owner: Option<Value>,
     undoing_since: Option<Instant>,
-    /// As it was when it went, where that was seen.
+    /// Its last state before it was gone, if a watch saw that.
     last: Option<Value>,
-    /// What was done by force, in words.
+    /// The forced removal, as text.
     forced: Option<String>,
 }
 
-/// Everything that such a fault is made of: plain data.
+/// The spec of the driver: plain data.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ManifestSpec {
     /// The object's key.
     pub key: ObjectKey,
-    /// The object. A plan shows it among those that will be created.
+    /// The object. A plan lists it among the objects that will be created.
     #[serde(skip)]
     pub object: Value,
-    /// What holds once the fault acts.
+    /// The conditions that hold once the fault acts.
     pub active_when: Vec<Check>,
-    /// What holds once its effects are gone.
+    /// The conditions that hold once its effects are gone.
     pub gone_when: Vec<Check>,
-    /// How long its steps may take.
+    /// The limits of its steps.
     pub limits: Limits,
 }
 
-/// How long an object may take.
+/// The limits of an object's steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Limits {
-    /// Until its conditions hold.
+    /// The time until its conditions hold.
     #[serde(serialize_with = "as_text::duration")]
     pub within: Duration,
-    /// Until one of Chaos Mesh's is removed by force; none for never.
+    /// The time after which an object of Chaos Mesh is removed by force; `None` for never.
     #[serde(serialize_with = "as_text::optional", skip_serializing_if = "Option::is_none")]
     pub force_after: Option<Duration>,
 }
 
 impl Written {
-    /// An object that is ready to be created.
+    /// An object that is not created yet.
     pub fn new(cluster: Cluster, spec: ManifestSpec) -> Self {
         let ManifestSpec { key, object, active_when, gone_when, limits } = spec;
         let (begun, owner, undoing_since, last, forced) = (false, None, None, None, None);
         Self { cluster, key, object, active_when, gone_when, limits, begun, owner, undoing_since, last, forced }
     }
 
-    /// What Chaos Mesh fails at, where it is one of its objects.
+    /// The failure that Chaos Mesh reports, if the object is one of its kinds.
     async fn failing(&self) -> Option<String> {
         if !self.key.kind.is_chaos() || self.key.uid.is_none() {
             return None;
@@ -90,15 +90,15 @@ impl Written {
         failing(&self.cluster.get_once(&self.key).await.ok()??)
     }
 
-    /// Why our object is not there any more, by its UID. Another one of its name is not ours, and conditions that ask for
-    /// something not to be would hold for nothing at all.
+    /// Why the object with our UID no longer exists; `None` while it does. Another object of its name is not ours, and
+    /// conditions such as "does not exist" would hold without it.
     async fn missing(&self) -> Result<Option<String>, ClusterError> {
         let there = match &self.key.uid {
             Some(_) => self.cluster.get_once(&self.key).await?,
             None => None,
         };
         Ok(match there {
-            None => Some(format!("{} is not there any more: another client deleted it", self.key)),
+            None => Some(format!("{} no longer exists: another client deleted it", self.key)),
             Some(object) if !object["metadata"]["deletionTimestamp"].is_null() => {
                 Some(format!("{} is being deleted by another client", self.key))
             }
@@ -106,20 +106,20 @@ impl Written {
         })
     }
 
-    /// What each condition for being active says now. Without our object none of them holds.
+    /// The findings of the conditions for being active. Without our object, none of them holds.
     async fn active(&self) -> Result<Vec<Finding>, ClusterError> {
         if let Some(detail) = self.missing().await? {
             return Ok(vec![Finding { shows: Proof::Applied, holds: false, detail }]);
         }
         let findings = self.look(&self.active_when, Proof::Applied).await?;
-        // Looked at again afterwards: what was seen in between was seen of our object.
+        // Checked again afterwards, so that the conditions were read while our object existed.
         Ok(match self.missing().await? {
             Some(detail) => vec![Finding { shows: Proof::Applied, holds: false, detail }],
             None => findings,
         })
     }
 
-    /// What each condition says now.
+    /// The findings of the conditions now.
     async fn look(&self, checks: &[Check], shows: Proof) -> Result<Vec<Finding>, ClusterError> {
         let mut findings = Vec::new();
         for Check { of, condition } in checks {
@@ -128,7 +128,7 @@ impl Written {
             let holds = condition.holds(object.as_ref());
             let detail = match (holds, &object) {
                 (true, _) => format!("{key}: {}", condition.text()),
-                (false, None) => format!("{key} is not there, so it does not hold that {}", condition.text()),
+                (false, None) => format!("{key} does not exist, so it does not hold that {}", condition.text()),
                 (false, Some(_)) => format!("{key}: it does not hold that {}", condition.text()),
             };
             findings.push(Finding { shows, holds, detail });
@@ -146,7 +146,7 @@ impl FaultDriver for Written {
     async fn preflight(&mut self) -> Result<(), FaultError> {
         if self.cluster.get(&self.key).await?.is_some() {
             return Err(FaultError::Impossible(format!(
-                "{} is there already\nhelp: remove it, or leave `metadata.name` out: then each run has a name of its own",
+                "{} already exists\nhelp: remove it, or omit `metadata.name`: then each run uses its own name",
                 self.key
             )));
         }
@@ -162,11 +162,11 @@ impl FaultDriver for Written {
         if let Some(owner) = self.owner.clone() {
             sent["metadata"]["ownerReferences"] = Value::Array(vec![owner]);
         }
-        // Noted before it is sent: an answer that never comes back may still have created it.
+        // Recorded before the request: the server may create it although its answer is lost.
         self.begun = true;
         let made = self.cluster.create(self.key.kind, &self.key.namespace, &sent).await.map_err(|error| match error {
             ClusterError::Conflict { .. } => FaultError::Impossible(format!(
-                "{} is there already: another client created it after the run began, so it is left alone\nhelp: leave \
+                "{} already exists: another client created it after the run began, so it is not changed\nhelp: leave \
                  `metadata.name` out: then each run has a name of its own",
                 self.key
             )),
@@ -223,7 +223,7 @@ impl FaultDriver for Written {
         if let Some(forced) = &self.forced {
             return Err(FaultError::Dirty(forced.clone()));
         }
-        // An object of that name that we did not make stays.
+        // An object of this name that we did not create is kept.
         let Some(key) = self.cluster.own_key(&self.key).await? else { return Ok(()) };
         self.key = key;
         let of_chaos_mesh = self.key.kind.is_chaos();
@@ -242,13 +242,13 @@ impl FaultDriver for Written {
                 }
                 force(&self.cluster, &self.key).await?;
                 let forced =
-                    format!("{} was removed by force (--force-cleanup), without being recovered: {why}", self.key);
+                    format!("{} was removed by force (--force-cleanup) without being recovered: {why}", self.key);
                 self.last = Some(object);
                 self.forced = Some(forced.clone());
                 Err(FaultError::Dirty(forced))
             }
             Going::There(object) => Err(FaultError::Stuck(format!(
-                "{} is being deleted and does not go: its finalizers are {}",
+                "{} is being deleted but not gone: its finalizers are {}",
                 self.key, object["metadata"]["finalizers"]
             ))),
         }
@@ -260,16 +260,17 @@ impl FaultDriver for Written {
         }
         let key = &self.key;
         let gone = self.cluster.own(key).await?.is_none();
-        // One that happened once has nothing to recover.
+        // A one-time action has nothing to recover.
         let once = matches!(self.object["spec"]["action"].as_str(), Some("pod-kill" | "container-kill"));
         let last = self.last.as_ref().filter(|_| key.kind.is_chaos() && !once).map(recovered);
         let (holds, word) = match (gone, last) {
-            (false, _) => (false, "is still there".to_owned()),
+            (false, _) => (false, "still exists".to_owned()),
             (true, None) => (true, "is gone".to_owned()),
-            (true, Some(Ok(()))) => (true, "was recovered, and is gone".to_owned()),
-            (true, Some(Err(missing))) => {
-                (false, format!("went without being recovered ({}): somebody took its finalizer off", missing.text()))
-            }
+            (true, Some(Ok(()))) => (true, "was recovered and is gone".to_owned()),
+            (true, Some(Err(missing))) => (
+                false,
+                format!("is gone without being recovered ({}): another client removed its finalizer", missing.text()),
+            ),
         };
         let mut findings = vec![Finding { shows: Proof::Removed, holds, detail: format!("{key} {word}") }];
         findings.extend(self.look(&self.gone_when, Proof::Removed).await?);
@@ -284,7 +285,7 @@ impl FaultDriver for Written {
         let mut pods: Vec<&str> = self.last.iter().flat_map(unsettled).filter_map(|id| id.split('/').nth(1)).collect();
         pods.dedup();
         if self.key.kind.is_chaos() && !pods.is_empty() {
-            let what = format!("what {} has put into pods {}", self.key, pods.join(", "));
+            let what = format!("effects of {} in pods {}", self.key, pods.join(", "));
             let command = format!("kubectl -n {} delete pod {}", self.key.namespace, pods.join(" "));
             return vec![Leftover { what, command, error }];
         }

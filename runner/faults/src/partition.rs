@@ -1,8 +1,8 @@
-//! Partitions by NetworkPolicy: mark the targets with a run-scoped label, and have a policy that selects that label allow
-//! everything but the links to cut. How such a policy is made is in `policy`.
+//! Partitions by NetworkPolicy. The targets are marked with a label of the run. A policy that selects this label allows
+//! everything except the links to cut. The crate `policy` computes it.
 //!
-//! One driver per fault; all of a scenario's drivers act through one [`Switch`], because partitions that share a pod
-//! must share its policy.
+//! Each fault has one driver. All drivers of a scenario act through one [`Switch`], because partitions that share a pod must
+//! share its policy.
 
 mod follow;
 mod look;
@@ -31,12 +31,12 @@ pub use scheme::{Desired, Part, Scheme};
 pub use spec::{PartitionSpec, PartitionsSpec};
 pub use switch::Switch;
 
-/// Cuts links with NetworkPolicies.
+/// The driver that cuts links with NetworkPolicies.
 pub struct NetworkPolicyPartition {
     switch: Switch,
     part: usize,
     targets: Vec<PodRef>,
-    /// Whether a witness is demanded, or only taken where there is one.
+    /// Whether a witness is required. Otherwise it is optional.
     demanded: bool,
     witness: Option<Witness>,
     begun: bool,
@@ -44,14 +44,14 @@ pub struct NetworkPolicyPartition {
 }
 
 impl NetworkPolicyPartition {
-    /// A partition that is ready to be injected: one part of the switch's scheme.
+    /// A partition of the switch's scheme that is not injected yet.
     pub fn new(switch: Switch, spec: PartitionSpec, targets: Vec<PodRef>, watching: Arc<Watching>) -> Self {
         let PartitionSpec { part, witness, witness_demanded: demanded } = spec;
         let witness = witness.map(|spec| Witness::new(switch.cluster.clone(), spec));
         Self { switch, part, targets, demanded, witness, begun: false, _watching: watching }
     }
 
-    /// An error when a target is gone and nobody is to stand in for it.
+    /// Returns an error when a target is gone and replacements are not followed.
     async fn check_targets(&self) -> Result<(), FaultError> {
         for pod in self.targets.iter().filter(|pod| !self.switch.is_followed(pod)) {
             self.switch.target(pod).await?;
@@ -78,7 +78,7 @@ impl FaultDriver for NetworkPolicyPartition {
             Err(error) if self.demanded => Err(error),
             Err(error) => {
                 self.switch.cluster.tell(EventKind::Warning {
-                    message: format!("there is no witness, so the run's own requests have to show the effect: {error}"),
+                    message: format!("there is no witness, so the run's own requests must show the effect: {error}"),
                 });
                 witness.remove().await?;
                 self.witness = None;
@@ -110,7 +110,7 @@ impl FaultDriver for NetworkPolicyPartition {
             findings.push(Finding {
                 shows: Proof::Applied,
                 holds: false,
-                detail: "no target is there: they are gone, and nothing has replaced them yet".to_owned(),
+                detail: "all targets are gone and not replaced yet".to_owned(),
             });
         }
         if let Some(witness) = &mut self.witness {

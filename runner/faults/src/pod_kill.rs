@@ -1,5 +1,5 @@
-//! Pods that are deleted or evicted, once. There is nothing to undo: their owner makes new ones, and how fast the service is
-//! itself again is what its requests show.
+//! Deletes or evicts pods once. There is nothing to undo: their owner creates new pods. The requests show how fast the
+//! service recovers.
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use shakedown_guard::fuse::Fuses;
 /// How pods are ended: plain data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct KillSpec {
-    /// How many seconds containers get to end; none for what each pod says.
+    /// The grace period of the containers, in seconds; `None` for each pod's own.
     #[serde(rename = "grace_s", skip_serializing_if = "Option::is_none")]
     pub grace: Option<u32>,
     /// Whether they are evicted, which respects PodDisruptionBudgets.
@@ -28,17 +28,17 @@ pub struct Kill {
 }
 
 impl Kill {
-    /// A kill that is ready to be done.
+    /// A kill that is not done yet.
     pub const fn new(cluster: Cluster, targets: Vec<PodRef>, spec: KillSpec) -> Self {
         Self { cluster, targets, spec }
     }
 
-    /// An error when a target is not there any more.
+    /// Returns an error when a target no longer exists.
     async fn check(&self) -> Result<(), FaultError> {
         for pod in &self.targets {
             if !self.lives(pod).await? {
                 return Err(FaultError::TargetGone(format!(
-                    "target pod {}/{} (uid {}) is not there any more\nhelp: something replaces pods while the scenario runs; \
+                    "target pod {}/{} (uid {}) no longer exists\nhelp: something replaces pods while the scenario runs; \
                      wait until the workload is settled and run again",
                     pod.namespace, pod.name, pod.uid
                 )));
@@ -47,14 +47,15 @@ impl Kill {
         Ok(())
     }
 
-    /// Whether a pod is there and nobody has asked it to end.
+    /// Whether a pod exists and is not being deleted.
     async fn lives(&self, pod: &PodRef) -> Result<bool, ClusterError> {
         let there = self.cluster.get(&pod_key(pod)).await?;
         Ok(there.is_some_and(|object| object["metadata"]["deletionTimestamp"].is_null()))
     }
 }
 
-/// What a budget forbids, with what helps. The eviction API answers 429 then, which is no overload.
+/// Adds a help text to an eviction that a PodDisruptionBudget forbids. The API answers it with 429, as an overloaded server
+/// does.
 fn forbidden(error: ClusterError) -> FaultError {
     let text = error.to_string();
     if !text.contains("disruption budget") {
@@ -70,7 +71,7 @@ fn forbidden(error: ClusterError) -> FaultError {
 impl FaultDriver for Kill {
     fn owned_by(&mut self, _: &Fuses) {}
 
-    /// Whether they are all there, and where budgets are to be respected, whether those would forbid it as things are.
+    /// Checks that all targets exist and, for evictions, that no budget forbids them now.
     async fn preflight(&mut self) -> Result<(), FaultError> {
         self.check().await?;
         for pod in self.targets.iter().filter(|_| self.spec.evict) {
@@ -87,10 +88,9 @@ impl FaultDriver for Kill {
                 self.cluster.kill(&key, self.spec.grace).await?;
             } else if let Err(error) = self.cluster.evict(&key, self.spec.grace).await {
                 return Err(match forbidden(error) {
-                    FaultError::Impossible(text) if done > 0 => FaultError::Impossible(format!(
-                        "{done} of {} were evicted, and then: {text}",
-                        self.targets.len()
-                    )),
+                    FaultError::Impossible(text) if done > 0 => {
+                        FaultError::Impossible(format!("only {done} of {} were evicted: {text}", self.targets.len()))
+                    }
                     error => error,
                 });
             }
@@ -102,7 +102,7 @@ impl FaultDriver for Kill {
         let mut findings = Vec::new();
         for pod in &self.targets {
             let lives = self.lives(pod).await?;
-            let word = if lives { "is still there" } else { "is gone or ending" };
+            let word = if lives { "still exists" } else { "is gone or being deleted" };
             findings.push(Finding {
                 shows: Proof::Applied,
                 holds: !lives,
@@ -117,7 +117,7 @@ impl FaultDriver for Kill {
     }
 
     async fn prove_undone(&mut self) -> Result<Vec<Finding>, FaultError> {
-        let detail = "the kill happened once, and nothing of it is left in the cluster".to_owned();
+        let detail = "the kill happened once and left nothing in the cluster".to_owned();
         Ok(vec![Finding { shows: Proof::Removed, holds: true, detail }])
     }
 

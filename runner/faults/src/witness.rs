@@ -1,8 +1,8 @@
-//! Witnesses: a short-lived pod that carries the label which a partition's policy selects, and nothing else. It could
-//! connect to the peers before the cut, it cannot while the fault stands, and it prints what it sees.
+//! Witnesses: a witness is a short-lived pod with only the label that a partition's policy selects. It can connect to the
+//! peers before the cut and not while the fault acts, and it prints its observations.
 //!
-//! It serves nobody: no Service selects its labels, and a readiness gate that nobody ever opens keeps it from being
-//! Ready. What it runs is `probe`; here is when it is made, how its words are read, and what they prove.
+//! It receives no traffic: no Service selects its labels, and a readiness gate that is never set keeps it from being Ready.
+//! It runs `probe`. This file creates it, reads its log, and decides what the log proves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,23 +17,24 @@ use shakedown_cluster::labels;
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, WitnessImage};
 use shakedown_probe::{Held, LOST_AFTER, ProbeConfig, Round};
 
-/// How long a witness has to connect for the first time.
+/// How long a witness may take to connect for the first time.
 const START_LIMIT: Duration = Duration::from_secs(30);
-/// The pause between two looks.
+/// The interval of the checks.
 const PAUSE: Duration = Duration::from_millis(250);
-/// So many rounds in a row without a connection are a cut.
+/// The number of rounds in a row without a connection that count as a cut.
 const ROUNDS: usize = 2;
-/// How many lines are read.
+/// The number of log lines that are read.
 const LINES: u32 = 60;
 /// The most endpoints that a witness tries.
 const MOST: usize = 8;
-/// An established connection that lives so long after the cut is left open: its end would be known by then.
+/// A connection that is still established this long after the cut has survived it. Its loss would be known by then.
 pub(super) const KEPT_AFTER: Duration = LOST_AFTER.saturating_add(Duration::from_secs(2));
 
-/// The container of ours in a pod, by which its log is read: admission may add others.
+/// Our container in a pod. Its log is read by this name, because admission may add other containers.
 pub(super) const CONTAINER: &str = "witness";
 
-/// What keeps meshes and agents from adding containers of their own, as labels. A proxy would accept what a policy cuts.
+/// Labels that keep service meshes and agents from adding containers. A proxy would accept connections that the policy
+/// cuts.
 const NO_SIDECARS: [(&str, &str); 2] =
     [("sidecar.istio.io/inject", "false"), ("kuma.io/sidecar-injection", "disabled")];
 
@@ -46,13 +47,13 @@ const NO_SIDECARS_ANNOTATED: [(&str, &str); 5] = [
     ("vault.hashicorp.com/agent-inject", "false"),
 ];
 
-/// How evidence begins that says that established connections go on.
+/// The beginning of evidence that established connections survive.
 pub const KEPT: &str = "established connections are left open";
 
-/// How evidence begins that says that they do not.
+/// The beginning of evidence that established connections do not survive.
 pub const CUT_AS_WELL: &str = "established connections are cut as well";
 
-/// How evidence begins that says that a witness was cut off.
+/// The beginning of evidence that a witness was cut off.
 pub const CUT: &str = "a witness could connect to";
 
 /// A witness of one partition.
@@ -61,16 +62,16 @@ pub struct Witness {
     key: ObjectKey,
     manifest: Value,
     created: bool,
-    /// The containers that admission added to its pod, in words.
+    /// The containers that admission added to its pod, as text.
     injected: Option<String>,
-    /// The endpoints that it could reach right before the cut.
+    /// The endpoints that were reachable right before the cut.
     before: BTreeSet<String>,
     /// The last round that may have begun before the cut.
     cut_after: u64,
     cut_at: Option<Instant>,
 }
 
-/// What is asked of a witness.
+/// The parameters of a witness.
 pub struct WitnessRequest<'a> {
     /// The run's id.
     pub run: &'a str,
@@ -82,15 +83,15 @@ pub struct WitnessRequest<'a> {
     pub fault: &'a str,
     /// The label that the policy selects: key and value.
     pub label: (String, String),
-    /// A target: the witness runs beside it.
+    /// A target. The witness runs on the same node.
     pub beside: &'a PodRef,
-    /// What it tries to reach, as `address:port`.
+    /// The endpoints that it tries, as `address:port`.
     pub endpoints: Vec<String>,
     /// The image that it runs.
     pub image: &'a WitnessImage,
 }
 
-/// A witness's pod: plain data.
+/// The pod of a witness: plain data.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WitnessSpec {
     /// The pod's key.
@@ -116,7 +117,7 @@ impl WitnessSpec {
 }
 
 impl Witness {
-    /// A witness that is ready to be started.
+    /// A witness that is not started yet.
     pub fn new(cluster: Cluster, spec: WitnessSpec) -> Self {
         let WitnessSpec { key, manifest } = spec;
         Self {
@@ -139,12 +140,12 @@ impl Witness {
     /// Creates the pod, and waits until it has connected to a peer.
     ///
     /// # Errors
-    /// When it cannot run, or cannot reach any peer although nothing is cut yet.
+    /// When it cannot run, or cannot reach any peer before the cut.
     pub async fn start(&mut self, owner: Option<Value>) -> Result<(), FaultError> {
         if let Some(owner) = owner {
             self.manifest["metadata"]["ownerReferences"] = Value::Array(vec![owner]);
         }
-        // Noted before it is sent: an answer that never comes back may still have done it.
+        // Recorded before the request: the server may create the pod although its answer is lost.
         self.created = true;
         let made = self.cluster.create(Kind::Pod, &self.key.namespace, &self.manifest).await?;
         self.key.uid = made["metadata"]["uid"].as_str().map(str::to_owned);
@@ -155,7 +156,7 @@ impl Witness {
                 Ok(rounds) => match rounds.last() {
                     Some(round) if !round.open.is_empty() => return Ok(()),
                     Some(round) => (format!("it cannot connect to {}", join(&round.closed)), false),
-                    None => ("it has seen nothing yet".to_owned(), false),
+                    None => ("it has not tried to connect yet".to_owned(), false),
                 },
                 Err(error) => match self.cluster.get(&self.key).await? {
                     Some(pod) => pod_trouble(&pod).unwrap_or((error.to_string(), false)),
@@ -173,26 +174,26 @@ impl Witness {
         }
     }
 
-    /// Notes what it can reach right before the cut. False without anything: it proves nothing then, and neither does what
-    /// cannot be read.
+    /// Records the reachable endpoints right before the cut. Returns false when there are none or its log cannot be read: it
+    /// then proves nothing.
     pub async fn before(&mut self) -> bool {
         let rounds = self.rounds().await.unwrap_or_default();
         self.before = rounds.last().map(|round| round.open.clone()).unwrap_or_default();
         !self.before.is_empty()
     }
 
-    /// The cut is in place now.
+    /// Records that the cut is in place now.
     pub async fn cut_now(&mut self) {
         let rounds = self.rounds().await.unwrap_or_default();
-        // The round after the last one that was printed may have begun already.
+        // The round after the last printed one may have begun before the cut.
         self.cut_after = rounds.last().map_or(u64::MAX - 1, |round| round.round) + 1;
         self.cut_at = Some(Instant::now());
     }
 
-    /// Whether it is cut off now; none where it could not connect before.
+    /// Whether it is cut off now; `None` if it could not connect before.
     ///
     /// # Errors
-    /// When its words cannot be read.
+    /// When its log cannot be read.
     pub async fn look(&mut self) -> Result<Option<Finding>, FaultError> {
         if self.cut_after == u64::MAX {
             self.cut_now().await;
@@ -213,7 +214,7 @@ impl Witness {
         Some(finding)
     }
 
-    /// What it saw until the end.
+    /// Its findings at the end of the fault.
     pub async fn conclude(&mut self) -> Vec<Finding> {
         let Some(cut_at) = self.cut_at.filter(|_| !self.before.is_empty()) else { return Vec::new() };
         let Ok(rounds) = self.rounds().await else {
@@ -241,7 +242,7 @@ impl Witness {
         Ok(())
     }
 
-    /// Reads back that the pod is gone or going.
+    /// Checks that the pod is gone or being deleted.
     ///
     /// # Errors
     /// When the cluster refuses or does not answer.
@@ -256,7 +257,7 @@ impl Witness {
         Ok(vec![Finding { shows: Proof::Removed, holds, detail }])
     }
 
-    /// What may still be there.
+    /// The objects that may still exist.
     pub fn leftovers(&self) -> Vec<Leftover> {
         let error = "its removal could not be confirmed".to_owned();
         let left = Leftover { what: self.key.to_string(), command: self.key.delete_command(), error };
@@ -264,7 +265,7 @@ impl Witness {
     }
 
     async fn rounds(&self) -> Result<Vec<Round>, ClusterError> {
-        // Logs are read by name: a pod that another client made under it is no witness of ours.
+        // Logs are read by name, and another client may have created a pod of this name.
         if self.cluster.own(&self.key).await?.is_none() {
             return Err(ClusterError::NotFound(format!("{} was deleted by another client", self.key)));
         }
@@ -273,8 +274,8 @@ impl Witness {
     }
 }
 
-/// Whether the rounds after the cut show that nothing that was open is open. None where nothing was open: silence then
-/// neither proves the cut nor refutes it.
+/// Whether the rounds after the cut show that no endpoint from before is reachable. `None` if none was reachable before:
+/// that neither proves nor refutes the cut.
 fn judge(before: &BTreeSet<String>, cut_after: u64, rounds: &[Round]) -> Option<Finding> {
     let finding = |holds, detail| Some(Finding { shows: Proof::Effective, holds, detail });
     if before.is_empty() {
@@ -298,14 +299,14 @@ fn judge(before: &BTreeSet<String>, cut_after: u64, rounds: &[Round]) -> Option<
     }
 }
 
-/// The endpoints to which connections from before the cut live on, and those to which they are known to be lost.
+/// The endpoints whose connections survived the cut, and the endpoints whose connections were lost.
 pub(super) fn held_since(rounds: &[Round], cut_after: u64, since: Duration) -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut kept, mut lost) = (BTreeSet::new(), BTreeSet::new());
     let last = rounds.last().filter(|round| round.round > cut_after);
     for (endpoint, held) in last.into_iter().flat_map(|last| &last.held) {
         match held {
             Held::Alive if since >= KEPT_AFTER => _ = kept.insert(endpoint.clone()),
-            // The peer's farewell came through after the cut.
+            // The peer's FIN arrived after the cut, so the connection had survived until then.
             Held::Ended { round } if *round > cut_after => _ = kept.insert(endpoint.clone()),
             Held::Lost { round } if *round > cut_after => _ = lost.insert(endpoint.clone()),
             _ => {}
@@ -314,23 +315,23 @@ pub(super) fn held_since(rounds: &[Round], cut_after: u64, since: Duration) -> (
     (kept, lost)
 }
 
-/// What became of the connections that the witness held open from before the cut, where that can be told.
+/// Whether the witness's established connections survived the cut; `None` if that is not known.
 fn established(rounds: &[Round], cut_after: u64, since: Duration) -> Option<Finding> {
     let (kept, lost) = held_since(rounds, cut_after, since);
     let finding = |detail| Some(Finding { shows: Proof::Effective, holds: true, detail });
     if !kept.is_empty() {
         finding(format!(
-            "{KEPT} by this cluster's network plugin: the witness's own connection to {} lived on after the cut",
+            "{KEPT} by this cluster's network plugin: the witness's own connection to {} survived the cut",
             join(&kept)
         ))
     } else if !lost.is_empty() {
-        finding(format!("{CUT_AS_WELL}: the witness's own to {} went silent", join(&lost)))
+        finding(format!("{CUT_AS_WELL}: the witness's own connection to {} went silent", join(&lost)))
     } else {
         None
     }
 }
 
-/// Why a pod does not run, and whether there is no hope.
+/// Why a pod does not run, and whether that is final.
 pub fn pod_trouble(pod: &Value) -> Option<(String, bool)> {
     if pod["status"]["phase"] == "Failed" {
         let message =
@@ -339,7 +340,7 @@ pub fn pod_trouble(pod: &Value) -> Option<(String, bool)> {
     }
     let status = |list: &str| pod["status"][list].as_array().into_iter().flatten().collect::<Vec<_>>();
     let ours = status("containerStatuses").into_iter().find(|it| it["name"] == CONTAINER)?;
-    // What admission put before ours: an init container that waits keeps ours from starting.
+    // Admission may add init containers. One that waits keeps our container from starting.
     let before = status("initContainerStatuses");
     let waits = |it: &&&Value| it["state"]["waiting"]["reason"].as_str().is_some_and(|why| why != "PodInitializing");
     let state = &before.iter().find(waits).copied().unwrap_or(ours)["state"]["waiting"];
@@ -373,13 +374,13 @@ fn manifest(request: WitnessRequest<'_>) -> Value {
         &ProbeConfig { to: endpoints.join(","), listen: 0 },
     );
     if let Some(node) = &beside.node {
-        // The same node enforces the same: no scheduler is asked.
+        // The pod is bound to the target's node, which enforces policies in the same way.
         pod["spec"]["nodeName"] = json!(node);
     }
     pod
 }
 
-/// The containers that admission added to a pod of ours, in words; none where it added none.
+/// The containers that admission added to a pod, as text; `None` without any.
 pub(super) fn injected(pod: &Value) -> Option<String> {
     let names = |list: &str| {
         let list = pod["spec"][list].as_array().into_iter().flatten();
@@ -410,7 +411,7 @@ pub fn pod(
             "terminationGracePeriodSeconds": 0,
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
-            // Nobody ever sets this condition, so no Service ever sends anything here.
+            // This condition is never set, so no Service sends requests here.
             "readinessGates": [{"conditionType": "shakedown.dev/never"}],
             "containers": [{
                 "name": CONTAINER,

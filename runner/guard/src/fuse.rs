@@ -1,15 +1,15 @@
-//! The fuse: a Job in the cluster that removes a run's faults when the runner is not there to do it.
+//! The fuse: a Job in the cluster that removes a run's faults when the runner has died.
 //!
-//! The Job asks for no pod (`completions: 0`), so that it is complete at once and nothing has to be admitted, pulled or
-//! scheduled. From then on its `ttlSecondsAfterFinished` counts. At its end the TTL controller deletes the Job, and garbage
-//! collection deletes everything that names it as its owner: all of that in the cluster, with no runner alive. While the
-//! runner lives, it raises that time ([`keep`]).
+//! The Job asks for no pod (`completions: 0`), so that it completes at once and nothing has to be admitted, pulled or
+//! scheduled. Its `ttlSecondsAfterFinished` counts from then on. When the time is over, the TTL controller deletes the Job,
+//! and garbage collection deletes every object that it owns. None of this needs the runner. While the runner lives, it
+//! raises the time to live ([`keep`]).
 //!
-//! Why not `activeDeadlineSeconds`: a Job controller before Kubernetes 1.25 sets the timer of a deadline only when it changes,
-//! and of two timers it keeps the earlier. That one finds the raised deadline not yet over, and no other follows: a runner
-//! that died after a push would leave a fuse that never burns (kubernetes/kubernetes issues 107226 and 110239, pull request
-//! 110294). The TTL controller sets its timer again whenever one ends too early, and reads the Job once more right before it
-//! deletes it, in every release.
+//! Why not `activeDeadlineSeconds`: before Kubernetes 1.25, the Job controller sets the timer of a deadline only when the
+//! deadline changes, and keeps the earlier of two timers. That timer finds the raised deadline not yet over, and no other
+//! timer follows. A runner that died after a push would leave a fuse that never burns (kubernetes/kubernetes issues 107226
+//! and 110239, pull request 110294). In every release, the TTL controller sets its timer again when one ends too early, and
+//! reads the Job once more right before it deletes it.
 
 mod keep;
 mod pace;
@@ -29,11 +29,11 @@ use pace::Pace;
 use shakedown_cluster::labels;
 use shakedown_cluster::{Access, Cluster, ClusterError, Kind, ObjectKey};
 
-/// How long the Job controller has to complete a fuse's Job.
+/// How long the Job controller may take to complete a fuse's Job.
 const START_LIMIT: Duration = Duration::from_secs(15);
-/// How often it is looked at.
+/// The interval of the checks until then.
 const POLL: Duration = Duration::from_millis(100);
-/// The image of a fuse's pod, which never exists.
+/// The default image in the Job's template. No pod is created, so it is never pulled.
 const NO_IMAGE: &str = "shakedown.invalid/never-pulled";
 
 /// A fuse could not be lit.
@@ -42,13 +42,13 @@ pub enum FuseError {
     /// The cluster refused or did not answer.
     #[error("could not light the fuse: {0}\nhelp: --no-fuse injects without one")]
     Cluster(#[from] ClusterError),
-    /// Admission refused its Job.
+    /// Admission refused the Job.
     #[error(
-        "could not light the fuse: {0}\nhelp: the cluster must admit this Job, which never has a pod; --fuse-image names an \
-         image that its policies allow; --no-fuse injects without a fuse"
+        "could not light the fuse: {0}\nhelp: the cluster must admit this Job, which never creates a pod; --fuse-image names \
+         an image that its policies allow; --no-fuse injects without a fuse"
     )]
     Refused(ClusterError),
-    /// It would not burn down.
+    /// The fuse would not burn down.
     #[error("could not light the fuse: {0}\nhelp: --no-fuse injects without one")]
     NotHonoured(String),
 }
@@ -63,17 +63,18 @@ pub struct Fuses {
 #[derive(Debug)]
 struct Fuse {
     key: ObjectKey,
-    /// How long it lives after a push.
+    /// Its life after a push.
     life: Duration,
     /// Null until it burns.
     owner: Value,
-    /// What is known of it once it burns and is not pushed yet: its version and its times.
+    /// Its version and its times, while it burns and is not pushed yet.
     lit: Option<(Option<String>, Pace)>,
     pushing: Option<AbortOnDropHandle<()>>,
 }
 
-/// The Job that is a namespace's fuse. It burns down after `life`, unless it is pushed: whole seconds, at least one. `serial`
-/// tells the scenarios of a run apart. The image is never pulled; a cluster may refuse Jobs that name another registry.
+/// A namespace's fuse as a Job. It burns down after `life` unless it is pushed; `life` is rounded up to whole seconds, at
+/// least 1 s. `serial` distinguishes the scenarios of a run. The image is never pulled, but an admission policy may accept
+/// only some registries.
 pub fn job(run: &str, serial: usize, namespace: &str, life: Duration, image: Option<&str>) -> Value {
     json!({
         "apiVersion": "batch/v1",
@@ -93,7 +94,7 @@ pub fn job(run: &str, serial: usize, namespace: &str, life: Duration, image: Opt
                 "spec": {
                     "restartPolicy": "Never",
                     "automountServiceAccountToken": false,
-                    // There is no pod. Policies that look at the templates of Jobs ask for all of this.
+                    // There is no pod, but policies that check the templates of Jobs require all of this.
                     "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
                     "containers": [{
                         "name": "fuse",
@@ -115,18 +116,18 @@ pub fn job(run: &str, serial: usize, namespace: &str, life: Duration, image: Opt
 }
 
 impl Fuses {
-    /// Lights a namespace's fuse and makes sure that it burns: the server keeps its time to live, and the Job controller has
-    /// completed it. The TTL controller and the garbage collector run in the same process as the Job controller, and are on
-    /// by default in every version that keeps `ttlSecondsAfterFinished`. It burns down once, unless it is [kept](Self::keep).
+    /// Lights a namespace's fuse and checks that it burns: the server keeps the time to live, and the Job controller completes
+    /// the Job. The TTL controller and the garbage collector run in the same process as the Job controller, and are enabled by
+    /// default in every version that keeps `ttlSecondsAfterFinished`. The fuse burns down unless it is [kept](Self::keep).
     ///
     /// # Errors
-    /// When it would not burn down, or the server refuses or does not answer.
+    /// When the fuse would not burn down, or the server refuses or does not answer.
     pub async fn light(&mut self, cluster: &Cluster, job: &Value) -> Result<(), FuseError> {
         let record = ObjectRecord::from(job);
         let namespace = record.namespace.clone();
         let key = ObjectKey { kind: Kind::Job, namespace: record.namespace, name: record.name, uid: None };
         allowed(cluster, &namespace).await?;
-        // Noted before it is sent: an answer that never comes back may still have created it.
+        // Recorded before the request: the server may create the Job although its answer is lost.
         let life = Duration::from_secs(job["spec"]["ttlSecondsAfterFinished"].as_u64().unwrap_or(1));
         let fuse = Fuse { key: key.clone(), life, owner: Value::Null, lit: None, pushing: None };
         self.made.insert(namespace.clone(), fuse);
@@ -160,7 +161,7 @@ impl Fuses {
         Ok(())
     }
 
-    /// Pushes every fuse that burns, from now on until it is removed or this is dropped.
+    /// Pushes every burning fuse from now on, until the fuse is removed or this is dropped.
     pub fn keep(&mut self, cluster: &Cluster) {
         for fuse in self.made.values_mut() {
             if let Some((version, pace)) = fuse.lit.take() {
@@ -170,23 +171,23 @@ impl Fuses {
         }
     }
 
-    /// Why a fuse that was kept burned down, once one did.
+    /// The reason of the first kept fuse that burned down; `None` until then.
     pub fn burned(&self) -> watch::Receiver<Option<String>> {
         self.burned.subscribe()
     }
 
-    /// The fuse that burns in a namespace, where one does, and how long it lives after a push.
+    /// The burning fuse of a namespace, if any, and its life after a push.
     pub(crate) fn burning(&self, namespace: &str) -> Option<(ObjectKey, Duration)> {
         let fuse = self.made.get(namespace).filter(|fuse| !fuse.owner.is_null())?;
         Some((fuse.key.clone(), fuse.life))
     }
 
-    /// The owner reference for what is created in a namespace, where a fuse burns there.
+    /// The owner reference for objects in a namespace; `None` when no fuse burns there.
     pub fn owner(&self, namespace: &str) -> Option<&Value> {
         self.made.get(namespace).map(|fuse| &fuse.owner).filter(|owner| !owner.is_null())
     }
 
-    /// Removes all fuses, and with them whatever they still own. Each is tried, whatever happens to the others.
+    /// Removes all fuses, and with them the objects that they still own. A failure does not stop the others.
     pub async fn remove(&mut self, cluster: &Cluster) -> Vec<Leftover> {
         let mut left = Vec::new();
         let mut remaining = BTreeMap::new();
@@ -203,7 +204,8 @@ impl Fuses {
     }
 }
 
-/// Whether this account may light and remove a fuse. A server that does not answer such questions says so when it is lit.
+/// Checks that this account may light and remove a fuse. If the server does not support access reviews, lighting the fuse
+/// reports a missing permission.
 async fn allowed(cluster: &Cluster, namespace: &str) -> Result<(), FuseError> {
     let verbs = ["create", "get", "patch", "delete"];
     let asked = verbs.map(|verb| cluster.may(Access { group: "batch", resource: "jobs", verb }, namespace));
@@ -214,12 +216,12 @@ async fn allowed(cluster: &Cluster, namespace: &str) -> Result<(), FuseError> {
         return Ok(());
     }
     Err(FuseError::NotHonoured(format!(
-        "this account may not {} jobs in namespace {namespace}: give it a Role with these verbs on `jobs` in the group `batch`",
+        "this account may not {} jobs in namespace {namespace}: grant it a Role with these verbs on `jobs` in the group `batch`",
         missing.join(", ")
     )))
 }
 
-/// What the server did not keep of a fuse: an old server drops fields that its feature gates turn off, without a word.
+/// Why the created Job would not work as a fuse. An old server silently drops fields whose feature gate is off.
 fn dropped(sent: &Value, kept: &Value) -> Option<&'static str> {
     let (sent, kept) = (&sent["spec"], &kept["spec"]);
     let differs = |field: &str| sent[field] != kept[field];
@@ -229,15 +231,15 @@ fn dropped(sent: &Value, kept: &Value) -> Option<&'static str> {
              TTLAfterFinished in an older one",
         )
     } else if kept["suspend"] == true {
-        Some("suspends the fuse's Job: an admission webhook of a queue for Jobs, such as Kueue, does so")
+        Some("suspends the fuse's Job: an admission webhook of a job queue, such as Kueue, does this")
     } else if ["ttlSecondsAfterFinished", "completions", "parallelism", "managedBy"].into_iter().any(differs) {
-        Some("does not keep the fuse's Job as it was sent: an admission webhook changes it")
+        Some("does not create the fuse's Job as it was sent: an admission webhook changes it")
     } else {
         None
     }
 }
 
-/// Waits until the Job controller has completed the Job. Returns it, and a moment after `sent` at which it was not complete.
+/// Waits until the Job controller has completed the Job. Returns the Job, and the last moment at which it was not complete.
 async fn completed(cluster: &Cluster, key: &ObjectKey, sent: Instant) -> Result<(Value, Instant), FuseError> {
     let begun = Instant::now();
     let mut not_before = sent;
@@ -254,21 +256,21 @@ async fn completed(cluster: &Cluster, key: &ObjectKey, sent: Instant) -> Result<
         if failed.is_some() || begun.elapsed() >= START_LIMIT {
             let uid = key.uid.as_deref().unwrap_or_default();
             let events = cluster.events_of(&key.namespace, uid).await.unwrap_or_default();
-            return Err(FuseError::NotHonoured(format!("{key} {}", hindrance(&job, &events))));
+            return Err(FuseError::NotHonoured(format!("{key} {}", incomplete_reason(&job, &events))));
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
-/// A condition of a Job that holds.
+/// A condition of a Job with status `True`.
 fn condition<'a>(job: &'a Value, kind: &str) -> Option<&'a Value> {
     let conditions = job["status"]["conditions"].as_array()?;
     conditions.iter().find(|it| it["type"] == kind && it["status"] == "True")
 }
 
-/// Why a Job is not complete: what its conditions say, else its last warning.
-fn hindrance(job: &Value, events: &[Value]) -> String {
-    let words = |it: &Value| {
+/// Why a Job is not complete: from its conditions, else from its last warning event.
+fn incomplete_reason(job: &Value, events: &[Value]) -> String {
+    let describe = |it: &Value| {
         let text = |field: &str| it[field].as_str().filter(|text| !text.is_empty()).unwrap_or("no message").to_owned();
         format!("{} ({})", text("message"), text("reason"))
     };
@@ -276,7 +278,7 @@ fn hindrance(job: &Value, events: &[Value]) -> String {
     let last = events.iter().rfind(|event| event["type"] == "Warning");
     let seconds = START_LIMIT.as_secs();
     match said.or(last) {
-        Some(it) => format!("did not complete: {}", words(it)),
+        Some(it) => format!("did not complete: {}", describe(it)),
         None if job["status"]["startTime"].is_null() => {
             format!("was not completed by any Job controller within {seconds} s")
         }

@@ -1,7 +1,7 @@
-//! What protects a cluster while a scenario acts on it: the locks and fuses of its namespaces, put up before anything
-//! else and taken down last, with a look at what is left then.
+//! The protection of a cluster while a scenario acts on it: the locks and fuses of its namespaces. They are created before
+//! the first fault and removed last. A final check then reports the leftovers.
 //!
-//! What does not belong here: how a fault is undone (`faults`) and when (`timeline`).
+//! Not here: how a fault is undone (`faults`) and when (`timeline`).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,15 +17,15 @@ use crate::leftovers;
 use crate::lock::{Holder, LockError, Locks};
 use shakedown_cluster::{Cluster, ClusterError};
 
-/// How long the last acts are repeated: whatever they do not reach, the fuse does.
-const PATIENCE: Duration = Duration::from_secs(6);
-/// How long the cluster has to collect what depends on a fuse that is gone.
-const COLLECTION: Duration = Duration::from_secs(15);
-/// What is still there after this is not waited for any longer, but removed.
-const HURRY: Duration = Duration::from_secs(2);
-/// How often it is looked at.
+/// How long the final actions are retried. After that, the fuse removes the rest.
+const FINAL_RETRIES: Duration = Duration::from_secs(6);
+/// How long garbage collection may take to delete the dependents of a deleted fuse.
+const COLLECTION_TIMEOUT: Duration = Duration::from_secs(15);
+/// After this, the runner deletes the remaining objects itself.
+const COLLECTION_GRACE: Duration = Duration::from_secs(2);
+/// The interval of the checks while objects remain.
 const POLL: Duration = Duration::from_millis(250);
-/// How often it is looked at while nothing is there.
+/// The interval of the checks while no object remains.
 const SLOW_POLL: Duration = Duration::from_secs(1);
 
 /// The locks and fuses of one scenario.
@@ -33,19 +33,19 @@ pub struct Guard {
     cluster: Cluster,
     fuses: Fuses,
     locks: Locks,
-    /// The last act before this scenario's first one: what an earlier one left was told there.
+    /// The last action before the scenario's first one. Earlier scenarios have reported their own leftovers.
     since: u64,
-    /// Until when locks of other runs are waited for.
+    /// The deadline for locks of other runs.
     until: Instant,
 }
 
 /// The cluster could not be protected.
 #[derive(Debug, thiserror::Error)]
 pub enum GuardError {
-    /// A signal came while we waited for a lock.
+    /// A signal arrived during the wait for a lock.
     #[error("interrupted by {0}")]
     Interrupted(&'static str),
-    /// A lock could not be had.
+    /// A lock could not be acquired.
     #[error(transparent)]
     Lock(#[from] LockError),
     /// A fuse could not be lit.
@@ -53,17 +53,17 @@ pub enum GuardError {
     Fuse(#[from] crate::fuse::FuseError),
 }
 
-/// What is known at the end.
+/// The result of the final check.
 #[derive(Debug, Default)]
 pub struct Remains {
-    /// What could not be removed.
+    /// Objects that could not be removed.
     pub leftovers: Vec<Leftover>,
-    /// Why it is not known whether something is left.
+    /// Why the check could not decide whether leftovers exist.
     pub unknown: Option<String>,
 }
 
 impl Guard {
-    /// Nothing is put up yet. Other runs' locks are waited for so long from now on, all in all.
+    /// A guard that has created nothing yet. `wait_lock` limits the total wait for locks of other runs, from now on.
     pub fn new(cluster: &Cluster, wait_lock: Duration) -> Self {
         Self {
             fuses: Fuses::default(),
@@ -74,19 +74,19 @@ impl Guard {
         }
     }
 
-    /// Waits until no other run holds the locks of these namespaces, and removes what dead runs left there.
+    /// Waits until no other run holds the locks of these namespaces, and removes the leftovers of dead runs there.
     ///
     /// # Errors
-    /// When another run holds one for too long, a signal comes first, or the cluster refuses or does not answer.
+    /// When another run holds a lock for too long, a signal arrives first, or the cluster refuses or does not answer.
     pub async fn wait(
         &self,
         namespaces: &BTreeSet<String>,
         holder: &Holder,
         signal: &mut watch::Receiver<Option<&'static str>>,
     ) -> Result<(), GuardError> {
-        // In one order for all runs, so that no two of them wait for each other.
+        // All runs use the same order, so that two runs never wait for each other.
         for namespace in namespaces {
-            // Only the waiting gives way to a signal: an act that was cut off could still arrive after its undo.
+            // A signal interrupts the wait only. An interrupted action could still reach the server after its undo.
             tokio::select! {
                 free = self.locks.wait(namespace, holder, self.until) => free?,
                 Ok(name) = signal.wait_for(Option::is_some) => {
@@ -97,11 +97,11 @@ impl Guard {
         Ok(())
     }
 
-    /// Waits for the locks of these namespaces, lights the fuses, and takes the locks. After an error some of it may be
-    /// there; `stand_down` removes it.
+    /// Waits for the locks of these namespaces, lights the fuses, and takes the locks. After an error, some of them may
+    /// exist; `stand_down` removes them.
     ///
     /// # Errors
-    /// When another run holds a lock for too long, a signal comes first, a fuse would not burn down, or the cluster
+    /// When another run holds a lock for too long, a signal arrives first, a fuse would not burn down, or the cluster
     /// refuses or does not answer.
     pub async fn put_up(
         &mut self,
@@ -113,7 +113,7 @@ impl Guard {
         self.wait(&namespaces, holder, signal).await?;
         for job in jobs {
             self.fuses.light(&self.cluster, job).await?;
-            // From now on it burns down unless it is pushed, however long the next one, a lock or a witness takes.
+            // Push it at once: the next fuse, a lock or a witness may take longer than its life.
             self.fuses.keep(&self.cluster);
         }
         for namespace in &namespaces {
@@ -122,26 +122,26 @@ impl Guard {
         Ok(())
     }
 
-    /// The fuses that burn.
+    /// The burning fuses.
     pub const fn fuses(&self) -> &Fuses {
         &self.fuses
     }
 
-    /// Why a lock was lost, once one is.
+    /// The reason of the first lost lock; `None` until then.
     pub fn lost(&self) -> watch::Receiver<Option<String>> {
         self.locks.lost()
     }
 
-    /// Why a fuse burned down, once one does.
+    /// The reason of the first fuse that burned down; `None` until then.
     pub fn burned(&self) -> watch::Receiver<Option<String>> {
         self.fuses.burned()
     }
 
-    /// Gives the locks back, removes the fuses, and makes sure that nothing of this run is left: what depends on a fuse is
-    /// collected a moment after it, and an act whose answer never came may be carried out late. For that it waits, unless
-    /// `hurry` says that somebody waits for us.
+    /// Releases the locks, removes the fuses, and checks that nothing of this run is left. Dependents of a fuse are garbage
+    /// collected a moment after it, and the server may still carry out an action that it never answered. With `hurry`, after
+    /// a second signal for example, the check does not wait for such actions.
     pub async fn stand_down(mut self, holder: &Holder, hurry: bool) -> Remains {
-        let cluster = self.cluster.clone().with_patience(PATIENCE);
+        let cluster = self.cluster.clone().with_patience(FINAL_RETRIES);
         let mut leftovers = self.locks.release(&cluster, holder).await;
         leftovers.extend(self.fuses.remove(&cluster).await);
         let unclear = cluster.unclear_until();
@@ -149,15 +149,16 @@ impl Guard {
         if until > Instant::now() {
             cluster.tell(EventKind::Cluster {
                 message: format!(
-                    "the answer to an act never came, and it may be carried out late: watching for {} s that nothing comes",
+                    "the server did not answer an action and may still carry it out: watching for its effects for {} s",
                     (until - Instant::now()).as_secs()
                 ),
             });
         }
-        let looked = match tokio::time::timeout_at(until + COLLECTION, collected(&cluster, self.since, until)).await {
-            Ok(result) => result.map(|()| Vec::new()),
-            Err(_) => cluster.look_again(self.since).await,
-        };
+        let looked =
+            match tokio::time::timeout_at(until + COLLECTION_TIMEOUT, collected(&cluster, self.since, until)).await {
+                Ok(result) => result.map(|()| Vec::new()),
+                Err(_) => cluster.look_again(self.since).await,
+            };
         let mut unknown = None;
         match looked {
             Ok(items) => {
@@ -165,10 +166,10 @@ impl Guard {
                 leftovers.extend(items.iter().filter(|item| !known.contains(&item.to_string())).map(|item| Leftover {
                     what: item.to_string(),
                     command: item.command(),
-                    error: format!("it was deleted, and is there after {} s", COLLECTION.as_secs()),
+                    error: format!("it was deleted, but still exists after {} s", COLLECTION_TIMEOUT.as_secs()),
                 }));
                 if hurry && unclear.is_some() {
-                    unknown = Some("the answer to an act never came, and it may be carried out late".to_owned());
+                    unknown = Some("the server did not answer an action and may still carry it out".to_owned());
                 }
             }
             Err(error) => unknown = Some(error.to_string()),
@@ -177,9 +178,9 @@ impl Guard {
     }
 }
 
-/// Waits until nothing that this run made is left at a moment not before `until`, and lends a hand when that takes long.
-/// Every single thing is looked at: a sweep by label would find what others made with our labels, and not what they took
-/// our labels off.
+/// Waits, at least until `until`, for every object of this run to be gone, and deletes them itself when that takes long. It
+/// checks each object by its key: a search by label would find copies by other clients, and miss objects whose labels
+/// were removed.
 async fn collected(cluster: &Cluster, since: u64, until: Instant) -> Result<(), ClusterError> {
     let begun = Instant::now();
     loop {
@@ -187,7 +188,7 @@ async fn collected(cluster: &Cluster, since: u64, until: Instant) -> Result<(), 
         if items.is_empty() && Instant::now() >= until {
             return Ok(());
         }
-        if begun.elapsed() >= HURRY {
+        if begun.elapsed() >= COLLECTION_GRACE {
             for item in &items {
                 leftovers::remove(cluster, item).await?;
             }

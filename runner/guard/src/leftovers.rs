@@ -1,5 +1,4 @@
-//! Finding and removing what runs left in a cluster, by the labels that everything of ours carries. It needs no memory
-//! of the run that left it.
+//! Finds and removes the leftovers of runs by the labels on every object of ours. It needs no record of the run.
 
 use std::collections::BTreeSet;
 
@@ -9,20 +8,20 @@ use serde_json::Value;
 use shakedown_cluster::labels;
 use shakedown_cluster::{Cluster, ClusterError, Item, Kind, Listable, ObjectKey};
 
-/// How many kinds are listed at the same time.
+/// The number of concurrent list requests.
 const AT_ONCE: usize = 8;
 
-/// Where a sweep looks.
+/// The kinds that a search covers.
 #[derive(Debug, Clone, Default)]
 pub struct Kinds {
-    /// Kinds beside those that the runner makes by itself.
+    /// Kinds in addition to those that the runner itself creates.
     pub more: BTreeSet<Kind>,
-    /// What the API may serve as well, but did not tell.
+    /// API versions whose kinds could not be listed: the server behind them does not answer or refuses.
     pub unknown: BTreeSet<String>,
 }
 
 impl Kinds {
-    /// Those that the runner makes by itself, and these.
+    /// The kinds that the runner itself creates, and these.
     pub fn with(more: impl IntoIterator<Item = Kind>) -> Self {
         Self { more: more.into_iter().collect(), unknown: BTreeSet::new() }
     }
@@ -37,17 +36,17 @@ impl Kinds {
     }
 }
 
-/// What a sweep found.
+/// The result of a search for leftovers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sweep {
-    /// Everything of ours, each with its run, in the order in which it is to be removed.
+    /// The leftovers, each with its run, in the order of removal.
     pub found: Vec<(String, Item)>,
-    /// What could not be looked at, in words: kinds that this account may not list.
+    /// Kinds that could not be searched, by their kubectl names: this account may not list them.
     pub unseen: BTreeSet<String>,
 }
 
-/// Everything of ours in a namespace (in all of them when it is empty), of one run or of all of them, each with its run,
-/// in the order in which it is to be removed.
+/// The leftovers in a namespace (in all namespaces when it is empty), of one run or of all runs. Each comes with its run,
+/// in the order of removal.
 ///
 /// # Errors
 /// When the cluster refuses or does not answer.
@@ -59,7 +58,7 @@ pub async fn find(cluster: &Cluster, run: Option<&str>, namespace: &str, kinds: 
     Ok(sweep)
 }
 
-/// Our labels on the objects of others.
+/// Our marks on objects that runs did not create.
 async fn marks(
     cluster: &Cluster,
     run: Option<&str>,
@@ -67,7 +66,7 @@ async fn marks(
     kind: Kind,
 ) -> Result<Vec<(String, Item)>, ClusterError> {
     let objects = match kind {
-        // An account of one namespace may be allowed to read that one by its name.
+        // An account of one namespace may still be allowed to read that namespace by name.
         Kind::Namespace if !namespace.is_empty() => {
             let key = ObjectKey { kind, namespace: String::new(), name: namespace.to_owned(), uid: None };
             match cluster.get(&key).await {
@@ -103,12 +102,12 @@ pub async fn objects(
     if let Some(run) = run {
         selector.push_str(&format!(",{}={run}", labels::RUN));
     }
-    // Without Chaos Mesh there is nothing of it to ask for.
+    // Ask for Chaos Mesh's kinds only where the API serves them.
     let served = cluster.chaos_kinds().await?;
     let of_chaos = Kind::CHAOS.into_iter().filter(|kind| served.contains(kind.plural()));
     let own: Vec<Kind> = of_chaos.chain(Kind::CREATED).collect();
     let more = kinds.more.iter().copied().filter(|kind| !own.contains(kind));
-    // What a scenario wrote out goes before the fuse and the lock.
+    // Objects of a scenario's manifests are removed before the fuse and the lock.
     let (last, first): (Vec<Kind>, Vec<Kind>) =
         own.iter().copied().partition(|kind| matches!(kind, Kind::Lease | Kind::Job));
     let order: Vec<Kind> = first.into_iter().chain(more).chain(last).collect();
@@ -121,14 +120,14 @@ pub async fn objects(
     let mut controlled = Vec::new();
     while let Some((kind, objects)) = lists.next().await {
         let objects = match objects {
-            // An account of one namespace needs no leave to list locks for its runs.
+            // An account of one namespace does not need permission to list Leases for its runs.
             Err(ClusterError::Forbidden { .. })
                 if !Kind::CREATED.contains(&kind) || kind == Kind::Lease && !namespace.is_empty() =>
             {
                 sweep.unseen.insert(kind.kubectl());
                 continue;
             }
-            // It was served a moment ago, or is one of those that list nothing.
+            // The kind was removed since discovery, or it does not support listing.
             Err(ClusterError::NotFound(_)) => continue,
             Err(error) if kinds.more.contains(&kind) && !error.is_transient() => {
                 sweep.unseen.insert(kind.kubectl());
@@ -137,9 +136,9 @@ pub async fn objects(
             objects => objects?,
         };
         for object in objects.iter().filter(|object| labels::is_original(object)) {
-            // Every object of ours says of which run it is. Others of that manager (our own deployment, for one) do not.
+            // Every object of a run has a label with the run's id. Our own deployment, for example, does not.
             let Some(its) = object["metadata"]["labels"][labels::RUN].as_str() else { continue };
-            // A lock is its holder's, whoever made it.
+            // A lock belongs to its holder, whichever run created it.
             let its =
                 Some(its).filter(|_| kind != Kind::Lease).or(object["spec"]["holderIdentity"].as_str()).unwrap_or(its);
             let (key, item) = (key_of(kind, object), Item::Object(key_of(kind, object)));
@@ -152,7 +151,7 @@ pub async fn objects(
     for (controller, run, item) in controlled {
         let with_its_fuse = matches!(&item, Item::Object(key) if key.kind == Kind::Pod)
             && controller.as_ref().is_some_and(|owner| owner["kind"] == "Job");
-        // What a controller made of an object of ours, and copied its labels to, goes with that object.
+        // A controller may copy our labels to its dependents. They are removed with their owner.
         let with_its_owner =
             controller.as_ref().and_then(|owner| owner["uid"].as_str()).is_some_and(|uid| owners.contains(uid));
         if !with_its_fuse && !with_its_owner {
@@ -167,9 +166,9 @@ fn controller(object: &Value) -> Option<&Value> {
     owners.iter().find(|owner| owner["controller"] == true)
 }
 
-/// Those of the items that are really there, and of that run: a name alone may be another run's by now. Each comes back
-/// with its UID, so that nothing else is removed in its place. One whose name was taken out of the journal, because it
-/// holds a secret, is found by the run's label.
+/// The items that exist and belong to their run. The name alone is not enough: another run may use it by now. Each item is
+/// returned with its UID, so that no other object is removed in its place. An item whose name is redacted in the journal,
+/// because it contains a secret, is found by the run's label.
 ///
 /// # Errors
 /// When the cluster refuses or does not answer.
@@ -191,9 +190,9 @@ pub async fn existing(cluster: &Cluster, items: Vec<(String, Item)>) -> Result<V
         let Some(object) = cluster.get(key).await? else { continue };
         let there_labels = &object["metadata"]["labels"];
         let ours = match &item {
-            // A mark's key is its run's own; an object of that name may be another run's.
+            // The label of a mark contains the run's id; the name of an object does not.
             Item::Mark(_, label) => !there_labels[label].is_null(),
-            // A lock is its holder's, whichever run made it.
+            // A lock belongs to its holder, whichever run created it.
             Item::Object(key) if key.kind == Kind::Lease => object["spec"]["holderIdentity"] == run.as_str(),
             Item::Object(_) => there_labels[labels::RUN] == run.as_str() && labels::is_original(&object),
         };
@@ -209,12 +208,13 @@ pub async fn existing(cluster: &Cluster, items: Vec<(String, Item)>) -> Result<V
     Ok(there)
 }
 
-/// Whether a part of a name was taken out. No name of an object holds a bracket.
+/// Whether a name is redacted. No Kubernetes name contains a bracket.
 fn is_hidden(name: &str) -> bool {
     name.contains('[')
 }
 
-/// What an item that cannot be named may be: everything of its kind and run, or the very one where its UID is known.
+/// The candidates for an item with a redacted name: the object with its UID if known, else every object of its kind and
+/// run.
 async fn by_label(cluster: &Cluster, run: &str, item: &Item) -> Result<Vec<Item>, ClusterError> {
     let key = item.key();
     let namespace = if is_hidden(&key.namespace) { "" } else { &key.namespace };
@@ -232,7 +232,7 @@ async fn by_label(cluster: &Cluster, run: &str, item: &Item) -> Result<Vec<Item>
     Ok(found.into_iter().filter(is).collect())
 }
 
-/// The locks in a namespace; of all of them when it is empty.
+/// The locks in a namespace, or in all namespaces when it is empty.
 ///
 /// # Errors
 /// When the cluster refuses or does not answer.
@@ -240,7 +240,7 @@ pub async fn leases(cluster: &Cluster, namespace: &str) -> Result<Vec<Value>, Cl
     cluster.list(Kind::Lease, namespace, Some(&format!("{}={}", labels::MANAGED_BY, labels::MANAGER))).await
 }
 
-/// Removes it. What is gone already is fine.
+/// Removes an item. An item that no longer exists is not an error.
 ///
 /// # Errors
 /// When the cluster refuses or does not answer.
@@ -248,7 +248,7 @@ pub async fn remove(cluster: &Cluster, item: &Item) -> Result<(), ClusterError> 
     match item {
         Item::Object(key) => cluster.delete(key).await,
         Item::Mark(key, label) => match cluster.label(key, label, None).await {
-            // Gone, or replaced by another object of that name: with it our label.
+            // The object is gone or was replaced by another of that name; the label went with it.
             Err(ClusterError::NotFound(_) | ClusterError::Conflict { .. }) => Ok(()),
             other => other,
         },

@@ -1,7 +1,7 @@
-//! What keeps undo independent of the runner: locks on namespaces, fuses that remove a dead run's faults, and the search
-//! for leftovers by label.
+//! Locks on namespaces, fuses that remove a dead run's faults, and the search for leftovers by label. They make undo
+//! independent of the runner.
 //!
-//! What does not belong here: how a fault is undone (`shakedown-faults`) and when (`shakedown-engine`).
+//! Not here: how a fault is undone (`shakedown-faults`) and when (`shakedown-engine`).
 
 pub mod fuse;
 mod guard;

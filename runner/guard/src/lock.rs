@@ -1,5 +1,5 @@
-//! The lock: one Lease per namespace with faults, held and renewed while a run acts there. Two runs in one namespace
-//! would measure each other's faults.
+//! The lock: one Lease per namespace with faults. A run holds and renews it while it acts there. Without it, two runs in
+//! one namespace would measure each other's faults.
 
 mod watched;
 
@@ -24,67 +24,67 @@ use shakedown_cluster::{Cluster, ClusterError, Item, Kind, ObjectKey};
 use watched::DURATION;
 pub use watched::{Life, Watched};
 
-/// The Lease's name: the same for all runs, which is what makes it a lock.
+/// The Lease's name. It is the same for all runs, so that only one of them can create it.
 pub const NAME: &str = "shakedown-lock";
 const HOST: &str = "shakedown.dev/host";
 const CI_JOB_URL: &str = "shakedown.dev/ci-job-url";
-/// How often it is renewed: a few answers may fail before it is lost.
+/// The interval of renewals. A few of them may fail before the lock is lost.
 const RENEWAL: Duration = Duration::from_secs(5);
-/// The pause after a renewal that failed.
-const AGAIN: Duration = Duration::from_secs(1);
-/// A run that could not renew for so long stops: before anybody may take its lock.
-const GIVE_UP: Duration = Duration::from_secs(25);
-/// A run whose fuse lives no longer than its Lease ends by the fuse, whose pushes fail with the renewals. Only where they do
-/// not, its lock is lost this much after the fuse would have burned down.
+/// The pause after a failed renewal.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// A run that could not renew for this long stops, before another run may take its lock.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(25);
+/// When the fuse lives no longer than the Lease, failing pushes end the run before failing renewals do. If only the
+/// renewals fail, the lock is lost this long after the fuse would have burned down.
 const AFTER_FUSE: Duration = Duration::from_secs(10);
-/// How long what a dead run left has to go before the next run begins.
-const CLEARING: Duration = Duration::from_secs(30);
-/// How often a waiting run looks again.
+/// How long the removal of a dead run's leftovers may take before the next run begins.
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(30);
+/// The interval at which a waiting run reads the Lease.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Who holds a lock.
+/// The holder of a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// The run's id.
     pub run: String,
     /// The machine.
     pub host: String,
-    /// The CI job, where it is known.
+    /// The CI job, if known.
     pub ci_job_url: Option<String>,
 }
 
-/// What a Lease says to a run.
+/// What a Lease means for a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum State {
+enum LeaseState {
     /// It names no holder.
     Free,
     /// This run made it and holds it.
     Ours,
     /// Another run holds it.
     Held(Holder),
-    /// It is none of ours: why.
+    /// No run of this program made it, for this reason.
     Foreign(&'static str),
 }
 
-/// A lock could not be had.
+/// A lock could not be acquired.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another run holds it.
     #[error(
-        "run {} on {} holds the namespace `{namespace}`{}; {}\nhelp: wait for it with --wait-lock 5m, remove what a dead run \
-         left with `shakedown cleanup --run {}`, or choose another namespace",
+        "run {} on {} holds the namespace `{namespace}`{}; {}\nhelp: wait for it with --wait-lock 5m, remove the leftovers of a \
+         dead run with `shakedown cleanup --run {}`, or choose another namespace",
         holder.run, holder.host, url(holder), free(*life), holder.run
     )]
     Held {
         /// The namespace.
         namespace: String,
-        /// Who holds it.
+        /// The holder.
         holder: Holder,
-        /// What is known of it.
+        /// Whether the holder is alive, as far as known.
         life: Life,
     },
-    /// A Lease of the lock's name that no run of this program made.
-    #[error("{key} {why}\nhelp: it keeps every run out of this namespace; if nothing uses it, remove it: `{command}`")]
+    /// A Lease with the lock's name that no run of this program made.
+    #[error("{key} {why}\nhelp: it blocks every run in this namespace; if nothing uses it, remove it: `{command}`")]
     Foreign {
         /// The Lease.
         key: ObjectKey,
@@ -93,17 +93,17 @@ pub enum LockError {
         /// The command that removes it.
         command: String,
     },
-    /// What a dead run left does not go.
+    /// The leftovers of a dead run could not be removed in time.
     #[error(
-        "run {run} is dead, and what it left in the namespace `{namespace}` does not go: {left}\nhelp: `shakedown cleanup --run \
-         {run}` tells why"
+        "run {run} is dead, and its leftovers in the namespace `{namespace}` could not be removed: {left}\nhelp: see why with \
+         `shakedown cleanup --run {run}`"
     )]
     Remains {
         /// The namespace.
         namespace: String,
         /// The dead run.
         run: String,
-        /// What is still there.
+        /// The objects that still exist.
         left: String,
     },
     /// The cluster refused or did not answer.
@@ -115,7 +115,7 @@ fn url(holder: &Holder) -> String {
     holder.ci_job_url.as_ref().map(|url| format!(" ({url})")).unwrap_or_default()
 }
 
-/// When a lock is free, in words.
+/// The sentence about when a lock becomes free.
 fn free(life: Life) -> String {
     let seconds = |left: Duration| left.as_secs_f64().ceil();
     match life {
@@ -130,7 +130,7 @@ fn free(life: Life) -> String {
     }
 }
 
-/// The locks of one scenario. They are renewed until this is released or dropped.
+/// The locks of one scenario. They are renewed until they are released or this is dropped.
 pub struct Locks {
     cluster: Cluster,
     held: Vec<(ObjectKey, AbortOnDropHandle<()>)>,
@@ -145,48 +145,48 @@ impl Locks {
         Self { cluster, held: Vec::new(), lost, lose }
     }
 
-    /// Why a lock was lost, once one is.
+    /// The reason of the first lost lock; `None` until then.
     pub fn lost(&self) -> watch::Receiver<Option<String>> {
         self.lost.clone()
     }
 
-    /// Waits until no other run holds a namespace's lock, at most until the given moment. A lock that looks old by the clock is
-    /// watched for its whole duration also without `--wait-lock`. What a dead holder left in this namespace
-    /// is removed: its faults would be measured as ours.
+    /// Waits until no other run holds a namespace's lock, at most until `until`. A lock that looks expired by the clock is
+    /// watched for its whole duration even without `--wait-lock`. The leftovers of a dead holder in this namespace are
+    /// removed: this run would measure their effects as its own.
     ///
     /// # Errors
-    /// When another run holds it all that time, it is not a lock of ours, what a dead run left does not go, or the
-    /// cluster refuses or does not answer.
+    /// When another run still holds it at `until`, the Lease is not ours, the leftovers of a dead run cannot be removed, or
+    /// the cluster refuses or does not answer.
     pub async fn wait(&self, namespace: &str, me: &Holder, until: Instant) -> Result<(), LockError> {
         let key = key(namespace);
-        let mut told = false;
+        let mut announced = false;
         let mut watched = Watched::default();
         loop {
             let Some(lease) = self.cluster.get(&key).await? else { return Ok(()) };
             let holder = match state(&lease, me, &self.cluster) {
-                // An earlier scenario of this run could not give it back.
-                State::Ours | State::Free => {
+                // An earlier scenario of this run could not release it.
+                LeaseState::Ours | LeaseState::Free => {
                     if self.forget(&lease, namespace).await? {
                         return Ok(());
                     }
                     continue;
                 }
-                State::Foreign(why) => {
+                LeaseState::Foreign(why) => {
                     let command = self.cluster.by_hand(&key.delete_command());
                     return Err(LockError::Foreign { key, why, command });
                 }
-                State::Held(holder) => holder,
+                LeaseState::Held(holder) => holder,
             };
             watched.look(&self.locks_of(&holder.run, &lease).await?);
             let life = watched.life(&holder.run);
-            // The clock decides nothing but whether it is worth watching unasked.
+            // The clock decides only whether to watch without `--wait-lock`.
             let looks_old = || looks_old(&lease, Timestamp::now());
             match life {
                 Life::Dead => {
                     if self.clear(&lease, &holder.run, namespace).await? {
                         return Ok(());
                     }
-                    // It was renewed in the last moment.
+                    // It was renewed between the last read and the delete.
                     continue;
                 }
                 Life::Unknown(_) if looks_old() => {}
@@ -195,8 +195,8 @@ impl Locks {
                 }
                 _ => {}
             }
-            if !told {
-                told = true;
+            if !announced {
+                announced = true;
                 self.cluster.tell(EventKind::Cluster {
                     message: format!(
                         "waiting for run {} on {}{}, which holds the namespace {namespace}; {}",
@@ -211,7 +211,7 @@ impl Locks {
         }
     }
 
-    /// A run's locks, as far as this account may see them: a run that renews any of them lives.
+    /// A run's locks, as far as this account may list them. A run that renews any of them is alive.
     async fn locks_of(&self, run: &str, here: &Value) -> Result<Vec<Value>, ClusterError> {
         let mut all = match leftovers::leases(&self.cluster, "").await {
             Err(ClusterError::Forbidden { .. }) => Vec::new(),
@@ -224,14 +224,14 @@ impl Locks {
         Ok(all)
     }
 
-    /// Removes what a run that renews none of its locks left in a namespace, its lock last. False when the lock was
-    /// written once more in between.
+    /// Removes the leftovers of a dead run in a namespace, its lock last. Returns false when the lock was written in the
+    /// meantime.
     async fn clear(&self, lease: &Value, run: &str, namespace: &str) -> Result<bool, LockError> {
         self.cluster.tell(EventKind::Warning {
-            message: format!("run {run} held the namespace {namespace} and is dead: what it left there is removed"),
+            message: format!("run {run} held the namespace {namespace} and is dead: removing its leftovers there"),
         });
-        let deadline = Instant::now() + CLEARING;
-        // Its journal is not here, so any kind may be among it.
+        let deadline = Instant::now() + CLEANUP_TIMEOUT;
+        // Its journal is not available here, so the leftovers may be of any kind.
         let kinds = Kinds::every(&self.cluster).await?;
         loop {
             let mut found = leftovers::find(&self.cluster, Some(run), namespace, &kinds).await?.found;
@@ -252,18 +252,18 @@ impl Locks {
         }
     }
 
-    /// Deletes a lock, unless it was written since it was read: its holder may have come back. False then.
+    /// Deletes a lock. Returns false when it was written since it was read: its holder may be back.
     async fn forget(&self, lease: &Value, namespace: &str) -> Result<bool, ClusterError> {
         let uid = lease["metadata"]["uid"].as_str().map(str::to_owned);
         let version = lease["metadata"]["resourceVersion"].as_str().unwrap_or_default();
         self.cluster.delete_as_read(&ObjectKey { uid, ..key(namespace) }, version).await
     }
 
-    /// Takes a namespace's lock, which [`Self::wait`] found free. The Lease belongs to the namespace's fuse, where there
-    /// is one, so that it does not outlive the run.
+    /// Takes a namespace's lock, which [`Self::wait`] found free. If the namespace has a fuse, the fuse owns the Lease, so that
+    /// the lock does not outlive the run.
     ///
     /// # Errors
-    /// When another run was quicker, or the cluster refuses or does not answer.
+    /// When another run took it first, or the cluster refuses or does not answer.
     pub async fn take(&mut self, namespace: &str, me: &Holder, fuses: &Fuses) -> Result<(), LockError> {
         let mut key = key(namespace);
         match self.cluster.create(Kind::Lease, namespace, &lease(namespace, me, fuses.owner(namespace))).await {
@@ -271,8 +271,8 @@ impl Locks {
             Err(ClusterError::Conflict { .. }) => {
                 let lease = self.cluster.get(&key).await?.unwrap_or_default();
                 let holder = match state(&lease, me, &self.cluster) {
-                    State::Held(holder) => holder,
-                    State::Free | State::Ours | State::Foreign(_) => Holder::unknown(),
+                    LeaseState::Held(holder) => holder,
+                    LeaseState::Free | LeaseState::Ours | LeaseState::Foreign(_) => Holder::unknown(),
                 };
                 return Err(LockError::Held { namespace: namespace.to_owned(), holder, life: Life::Unknown(DURATION) });
             }
@@ -284,14 +284,14 @@ impl Locks {
         Ok(())
     }
 
-    /// Gives all locks back. One that is not ours any more is left alone.
+    /// Releases all locks. It does not touch a lock that another run has taken over.
     pub async fn release(&mut self, cluster: &Cluster, me: &Holder) -> Vec<Leftover> {
         let mut left = Vec::new();
         for (key, renewal) in std::mem::take(&mut self.held) {
             drop(renewal);
             let result = match cluster.get(&key).await {
                 Ok(Some(lease)) if lease["spec"]["holderIdentity"] == me.run.as_str() => cluster.delete(&key).await,
-                // Another run has it by now, and it is that run's to remove.
+                // Another run holds it now and will remove it.
                 Ok(_) => {
                     cluster.disown(&key);
                     Ok(())
@@ -315,12 +315,12 @@ struct Renewal {
     cluster: Cluster,
     key: ObjectKey,
     me: Holder,
-    /// The fuse that owns the Lease, and how long it lives after a push.
+    /// The fuse that owns the Lease, and its life after a push.
     fuse: Option<(ObjectKey, Duration)>,
 }
 
 impl Renewal {
-    /// Renews until it is lost: another run has it, or it could not be renewed for nearly as long as it lasts.
+    /// Renews until the lock is lost: another run holds it, or renewals failed for nearly the lease duration.
     async fn renew(self, lose: watch::Sender<Option<String>>) {
         let problem = match AssertUnwindSafe(self.until_lost()).catch_unwind().await {
             Ok(problem) => problem,
@@ -331,7 +331,7 @@ impl Renewal {
 
     async fn until_lost(&self) -> String {
         let by_fuse = self.fuse.as_ref().filter(|(_, life)| *life <= DURATION);
-        let give_up = by_fuse.map_or(GIVE_UP, |_| DURATION + AFTER_FUSE);
+        let give_up = by_fuse.map_or(RENEWAL_TIMEOUT, |_| DURATION + AFTER_FUSE);
         let mut renewed = Instant::now();
         let mut pause = RENEWAL;
         let mut attempt = 0;
@@ -347,32 +347,32 @@ impl Renewal {
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "no answer".to_owned(),
             };
-            if renewed.elapsed() + AGAIN >= give_up {
+            if renewed.elapsed() + RETRY_PAUSE >= give_up {
                 return format!("it could not be renewed for {} s: {error}", renewed.elapsed().as_secs());
             }
             attempt += 1;
-            pause = AGAIN;
+            pause = RETRY_PAUSE;
             self.cluster.tell(EventKind::ApiRetry { request: format!("renew {}", self.key), error, attempt });
         }
     }
 
-    /// None when it was renewed, else who took it.
+    /// Renews once. Returns `None` on success, else why the lock is lost.
     async fn once(&self) -> Result<Option<String>, ClusterError> {
         let Some(mut lease) = self.cluster.get_once(&self.key).await? else {
             if let Some((fuse, _)) = &self.fuse
                 && self.cluster.get_once(fuse).await?.is_none_or(|fuse| is_going(&fuse))
             {
-                // It went with its fuse, whose own task says so.
+                // Garbage collection removed it with its fuse. The fuse's own task reports that.
                 std::future::pending::<()>().await;
             }
-            return Ok(Some("it is gone: another client deleted it".to_owned()));
+            return Ok(Some("another client deleted it".to_owned()));
         };
-        // By its UID: one that was made anew under our name is not the lock that we took.
+        // The key has a UID, so a Lease that was recreated under this name is not taken for our lock.
         if lease["spec"]["holderIdentity"] != self.me.run.as_str() {
-            return Ok(Some(format!("run {} has it", lease["spec"]["holderIdentity"].as_str().unwrap_or("unknown"))));
+            return Ok(Some(format!("run {} holds it", lease["spec"]["holderIdentity"].as_str().unwrap_or("unknown"))));
         }
         lease["spec"]["renewTime"] = json!(micro(Timestamp::now()));
-        // A conflict is an error like others: somebody changed it between the two requests, so we look again.
+        // A conflict is retried like any error: another client wrote the Lease between the two requests.
         self.cluster.replace(&self.key, &lease).await.map(|_| None)
     }
 }
@@ -383,7 +383,7 @@ impl Holder {
     }
 }
 
-/// The time as Lease objects have it.
+/// The time in the format of Lease objects (`MicroTime`).
 fn micro(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
@@ -415,20 +415,24 @@ fn lease(namespace: &str, me: &Holder, owner: Option<&Value>) -> Value {
     lease
 }
 
-/// Whose a Lease is. When it runs out is not written in it: see [`Watched`].
-fn state(lease: &Value, me: &Holder, cluster: &Cluster) -> State {
+/// Whose a Lease is. Whether it has expired cannot be read from it: see [`Watched`].
+fn state(lease: &Value, me: &Holder, cluster: &Cluster) -> LeaseState {
     if lease["metadata"]["labels"][labels::MANAGED_BY] != labels::MANAGER {
-        return State::Foreign("carries no label of this program");
+        return LeaseState::Foreign("has no label of this program");
     }
     let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
     if holder.is_empty() {
-        return State::Free;
+        return LeaseState::Free;
     }
     if holder == me.run {
         let uid = lease["metadata"]["uid"].as_str().unwrap_or_default();
-        return if cluster.made(uid) { State::Ours } else { State::Foreign("names this run, which did not make it") };
+        return if cluster.made(uid) {
+            LeaseState::Ours
+        } else {
+            LeaseState::Foreign("names this run, which did not make it")
+        };
     }
-    State::Held(Holder {
+    LeaseState::Held(Holder {
         run: holder.to_owned(),
         host: host(lease).unwrap_or("an unknown host").to_owned(),
         ci_job_url: lease["metadata"]["annotations"][CI_JOB_URL].as_str().map(str::to_owned),
@@ -440,14 +444,14 @@ pub fn host(lease: &Value) -> Option<&str> {
     lease["metadata"]["annotations"][HOST].as_str()
 }
 
-/// Whether a lock was not renewed for its whole duration, if its holder's clock is right. A hint, and nothing else.
+/// Whether a lock has expired if its holder's clock is right. This is only a hint.
 fn looks_old(lease: &Value, now: Timestamp) -> bool {
     let renewed: Option<Timestamp> = lease["spec"]["renewTime"].as_str().and_then(|text| text.parse().ok());
     renewed.is_none_or(|renewed| now.duration_since(renewed).as_secs_f64() >= DURATION.as_secs_f64())
 }
 
-/// Which of the runs that hold these locks live, by watching the locks until it is known: no longer than one lease
-/// duration. `leases` reads them.
+/// The live runs among the holders of these locks. It watches the locks until each run is known to be alive or dead, at
+/// most one lease duration. `leases` reads them.
 ///
 /// # Errors
 /// When the cluster refuses or does not answer.

@@ -1,7 +1,7 @@
 //! Loopback addresses for pods and services.
 //!
-//! Linux routes all of 127.0.0.0/8 to itself, so every pod can have an address of its own with real ports on it. Each
-//! sandbox takes a /24 out of 127.64.0.0-127.191.255.255; several sandboxes on one machine never share one.
+//! Linux routes all of 127.0.0.0/8 to itself, so every pod can have its own address with real ports. Each sandbox takes a
+//! /24 out of 127.64.0.0-127.191.255.255. Several sandboxes on one machine never share one.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
@@ -9,12 +9,12 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 
-/// A socket bound on this host and port of the block says that the block is taken.
+/// A socket that is bound to this host and port of a block marks the block as taken.
 const CLAIM: (u8, u16) = (254, 47_254);
 const SERVICES: std::ops::RangeInclusive<u8> = 1..=63;
 const PODS: std::ops::RangeInclusive<u8> = 64..=250;
 
-/// One block of addresses, free again when this is dropped.
+/// One block of addresses. Dropping it releases the block.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     prefix: [u8; 3],
@@ -32,7 +32,7 @@ impl Addresses {
     /// Takes a random free block.
     ///
     /// # Errors
-    /// When 200 random blocks were all taken, or loopback addresses other than 127.0.0.1 do not work here.
+    /// When 200 random blocks were all taken, or loopback addresses other than 127.0.0.1 do not work on this machine.
     pub fn claim() -> anyhow::Result<Self> {
         let mut last = None;
         for _ in 0..200 {
@@ -54,7 +54,7 @@ impl Addresses {
         Some(self.at(host))
     }
 
-    /// An unused address for a pod. Addresses of deleted pods come back as late as possible.
+    /// An unused address for a pod. Addresses of deleted pods are reused as late as possible.
     pub fn pod(&self) -> Option<Ipv4Addr> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let after = PODS.filter(|host| *host > used.last_pod);
@@ -71,7 +71,7 @@ impl Addresses {
         mine && self.used.lock().unwrap_or_else(PoisonError::into_inner).hosts.insert(host)
     }
 
-    /// Gives an address back. Addresses of other blocks are ignored.
+    /// Releases an address. Addresses of other blocks are ignored.
     pub fn release(&self, address: Ipv4Addr) {
         let [a, b, c, host] = address.octets();
         if [a, b, c] == self.prefix {

@@ -1,4 +1,4 @@
-//! Completing objects: the defaults of each kind, and what the server fills in when an object is new.
+//! Completes objects: the defaults of each kind, and the fields that the server fills in for new objects.
 //!
 //! In scope: defaults that clients see when they read an object back. Out of scope: checks (`validate`).
 
@@ -12,7 +12,7 @@ use super::mesh::webhook;
 use super::object::{self, default_to, map_mut};
 use super::resource::Resource;
 
-/// Fills in the defaults of the object's kind. Doing it again changes nothing.
+/// Fills in the defaults of the object's kind. It is idempotent.
 pub(crate) fn complete(resource: &Resource, value: &mut Value) {
     if let Some(definition) = custom::of(resource) {
         definition.complete(value);
@@ -37,7 +37,7 @@ pub(crate) fn complete(resource: &Resource, value: &mut Value) {
     }
 }
 
-/// Gives a new object what the server decides: its first status, generated selectors.
+/// Fills in the fields of a new object that the server decides: its initial status, generated selectors.
 pub(crate) fn begin(resource: &Resource, value: &mut Value, clock: &Clock) {
     if resource.has("status") {
         map_mut_root(value).shift_remove("status");
@@ -206,7 +206,7 @@ fn complete_job(value: &mut Value) {
     if let Some(pod) = spec.get_mut("template").and_then(|t| t.get_mut("spec")).and_then(Value::as_object_mut) {
         complete_pod(pod);
     }
-    // The labels of a job are those of its pods when it has none itself.
+    // A job without labels takes those of its pod template.
     if let Some(labels) = labels.filter(|l| !l.is_empty()) {
         default_to(object::meta_mut(value), "labels", Value::Object(labels));
     }

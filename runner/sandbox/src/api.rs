@@ -45,7 +45,7 @@ use options::{ListOptions, Query};
 use route::Route;
 use verbs::{Answer, Verbs};
 
-/// The longest body that is read, as etcd's limit makes it on a real cluster.
+/// The longest body that is read, in bytes. On a real cluster, etcd sets this limit.
 const BODY_LIMIT: usize = 3 << 20;
 
 type Body = BoxBody<Bytes, Infallible>;
@@ -61,7 +61,7 @@ pub(crate) async fn serve(listener: TcpListener, registry: Arc<Registry>, access
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    // Watches send small lines that somebody waits for.
+                    // Watches send small lines, which must not be delayed.
                     let _ = stream.set_nodelay(true);
                     let (registry, address, access) = (registry.clone(), address.clone(), access.clone());
                     connections.spawn(async move {
@@ -84,7 +84,7 @@ pub(crate) async fn serve(listener: TcpListener, registry: Arc<Registry>, access
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the sandbox's API server cannot accept a connection");
-                    // Most often too many open files: give them time to be closed.
+                    // Usually too many open files. Wait until some are closed.
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },

@@ -1,4 +1,4 @@
-//! PodDisruptionBudgets as pure functions of the objects: which ones a pod has, and how many pods may be evicted.
+//! PodDisruptionBudgets as pure functions of the objects: the budgets of a pod, and the number of allowed evictions.
 
 use serde_json::Value;
 
@@ -8,25 +8,25 @@ use super::resource::{self, POD_DISRUPTION_BUDGETS, PODS};
 use super::selector::Labels;
 use super::store::{Inner, Key};
 
-/// What a budget comes to.
+/// The numbers of a budget.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Tally {
-    /// How many pods there ought to be.
+    /// The desired number of pods.
     pub expected: i64,
-    /// How many serve.
+    /// The number of healthy pods.
     pub healthy: i64,
-    /// How many have to.
+    /// The required number of healthy pods.
     pub desired: i64,
 }
 
 impl Tally {
-    /// How many may be evicted.
+    /// The number of pods that may be evicted.
     pub fn allowed(&self) -> i64 {
         if self.expected == 0 { 0 } else { (self.healthy - self.desired).max(0) }
     }
 }
 
-/// The budgets of a pod, with what they come to.
+/// The budgets of a pod, with their numbers.
 pub(crate) fn budgets(store: &Inner, pod: &Value) -> Vec<(String, Tally)> {
     let budgets = store.list(&POD_DISRUPTION_BUDGETS, object::namespace(pod));
     let its = budgets.iter().filter(|budget| is_meant(budget, pod));
@@ -39,13 +39,13 @@ fn is_meant(budget: &Value, pod: &Value) -> bool {
     selector.is_object() && Labels::from_selector(selector).matches(object::labels(pod))
 }
 
-/// What a budget comes to now.
+/// The current numbers of a budget.
 pub(crate) fn tally(store: &Inner, budget: &Value) -> Tally {
     let pods: Vec<_> =
         store.list(&PODS, object::namespace(budget)).into_iter().filter(|pod| is_meant(budget, pod)).collect();
     let healthy = pods.iter().filter(|pod| is_ready(pod)).count() as i64;
     let spec = &budget["spec"];
-    // A number of pods that must stay needs no owner; all else is a share of what the owners want.
+    // An absolute `minAvailable` needs no owner. Everything else is relative to the owners' replicas.
     if let Some(least) = spec["minAvailable"].as_i64() {
         return Tally { expected: pods.len() as i64, healthy, desired: least };
     }

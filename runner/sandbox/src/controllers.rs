@@ -26,7 +26,7 @@ use super::registry::Registry;
 pub(crate) async fn run(registry: Arc<Registry>, mut reconcile: impl FnMut(&Registry) -> Option<Duration> + Send) {
     let mut latest = registry.store.subscribe();
     loop {
-        // Marked as seen first: what changes during the call leads to another one.
+        // Marked as seen before the call, so that a change during the call leads to another call.
         latest.borrow_and_update();
         let next = reconcile(&registry);
         let timer = async {

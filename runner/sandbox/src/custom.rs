@@ -1,7 +1,7 @@
-//! Custom resources: the kinds of Chaos Mesh, described by structural schemas as a CustomResourceDefinition has them.
+//! Custom resources: the kinds of Chaos Mesh, described by the structural schemas of CustomResourceDefinitions.
 //!
 //! In scope: reading the schemas (`custom/definitions.yaml`), and completing, pruning and checking objects by
-//! them. Out of scope: the rules of Chaos Mesh's webhooks (`admission`, `validate`), and what the objects do
+//! them. Out of scope: the rules of Chaos Mesh's webhooks (`admission`, `validate`), and the effects of the objects
 //! (`controllers`).
 
 use std::sync::LazyLock;
@@ -347,7 +347,7 @@ mod tests {
         assert_eq!(compared, 7);
     }
 
-    /// Takes out what no check depends on.
+    /// Removes the parts that no check depends on.
     fn strip(schema: &mut Value) {
         let Some(map) = schema.as_object_mut() else { return };
         map.retain(|key, _| !matches!(key.as_str(), "description" | "format" | "x-kubernetes-list-type"));

@@ -23,12 +23,12 @@ impl Resolve for Dns {
 
     fn service(&self, host: &str, port: u16, namespace: &str) -> Option<SocketAddr> {
         let Some(Found::Service(service)) = self.find(host, namespace) else { return None };
-        // A headless one has the address `None`.
+        // A headless service has the address `None`.
         Some(SocketAddr::new(object::text(&service, "/spec/clusterIP").parse().ok()?, port))
     }
 }
 
-/// What a name is the name of.
+/// The object behind a name.
 enum Found {
     Service(Arc<Value>),
     Pod(IpAddr),
@@ -63,7 +63,7 @@ impl Dns {
         }
     }
 
-    /// The addresses that a name has for programs that ask DNS: a service's own, or of a headless one those of its pods.
+    /// The addresses of a name in DNS: the service's own, or the pods' for a headless service.
     pub fn addresses(&self, host: &str, namespace: &str) -> Vec<IpAddr> {
         match self.find(host, namespace) {
             Some(Found::Pod(ip)) => vec![ip],

@@ -13,22 +13,22 @@ use super::resource::Resource;
 pub(crate) struct ApiError {
     /// The HTTP status.
     pub code: u16,
-    /// The word for programs: `NotFound`.
+    /// The reason code: `NotFound`.
     pub reason: &'static str,
-    /// The sentence for people.
+    /// The message.
     pub message: String,
     /// `name`, `kind`, `group`, `causes` of the `Status`.
     pub details: Value,
 }
 
-/// One field that is not as it must be.
+/// One invalid field.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Cause {
-    /// The word for programs: `FieldValueInvalid`.
+    /// The reason code: `FieldValueInvalid`.
     pub reason: &'static str,
     /// The path: `spec.containers[0].name`.
     pub field: String,
-    /// The sentence, without the path.
+    /// The message, without the path.
     pub message: String,
 }
 
@@ -65,7 +65,7 @@ impl ApiError {
         Self::new(401, "Unauthorized", "Unauthorized".to_owned())
     }
 
-    /// 403: the request means another server.
+    /// 403: the request is meant for another server.
     pub fn other_host() -> Self {
         let message = "the sandbox answers requests for 127.0.0.1 and localhost only";
         Self::new(403, "Forbidden", message.to_owned())
@@ -109,7 +109,7 @@ impl ApiError {
         Self::new(415, "UnsupportedMediaType", message)
     }
 
-    /// 422: fields that are not as they must be.
+    /// 422: invalid fields.
     pub fn invalid(resource: &Resource, name: &str, causes: &[Cause]) -> Self {
         let lines: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
         let list = if lines.len() == 1 { lines.concat() } else { format!("[{}]", lines.join(", ")) };
@@ -146,12 +146,12 @@ impl ApiError {
             .about(resource, name)
     }
 
-    /// 403: an admission webhook says no.
+    /// 403: an admission webhook denies it.
     pub fn denied(webhook: &str, why: &str) -> Self {
         Self::new(403, "Forbidden", format!("admission webhook {webhook:?} denied the request: {why}"))
     }
 
-    /// 429: evicting the pod would leave too few.
+    /// 429: a PodDisruptionBudget forbids the eviction.
     pub fn disrupted(budget: &str, healthy: i64, desired: i64) -> Self {
         let message = "Cannot evict pod as it would violate the pod's disruption budget.";
         let mut error = Self::new(429, "TooManyRequests", message.into());
@@ -165,7 +165,7 @@ impl ApiError {
         Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource".into())
     }
 
-    /// 406: no format that the client takes.
+    /// 406: no format that the client accepts.
     pub fn not_acceptable() -> Self {
         Self::new(406, "NotAcceptable", "only the following media types are accepted: application/json".into())
     }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-/// The containers that run, by the uid of their pod and their name.
+/// The running containers, by the uid of their pod and their name.
 #[derive(Debug, Default)]
 pub(crate) struct Kills {
     running: Mutex<HashMap<(String, String), CancellationToken>>,
@@ -16,19 +16,19 @@ impl Kills {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A container starts; the token is cancelled when it is to be killed.
+    /// Registers a container. The token is cancelled to kill it.
     pub fn arm(&self, uid: &str, container: &str) -> CancellationToken {
         let token = CancellationToken::new();
         self.running().insert((uid.to_owned(), container.to_owned()), token.clone());
         token
     }
 
-    /// A container has ended.
+    /// Removes an ended container.
     pub fn disarm(&self, uid: &str, container: &str) {
         self.running().remove(&(uid.to_owned(), container.to_owned()));
     }
 
-    /// Kills a container as SIGKILL does; false when it does not run.
+    /// Kills a container like SIGKILL. Returns false when it does not run.
     pub fn kill(&self, uid: &str, container: &str) -> bool {
         let token = self.running().remove(&(uid.to_owned(), container.to_owned()));
         token.inspect(CancellationToken::cancel).is_some()

@@ -1,7 +1,7 @@
 //! The embedded cluster: a Kubernetes API on loopback, controllers, and pods that are tasks with real sockets.
 //!
-//! In scope: starting and stopping the whole. Out of scope: anything about scenarios; the rest of the runner
-//! reaches the sandbox as it reaches any cluster, through its kubeconfig.
+//! In scope: starting and stopping the cluster. Out of scope: scenarios. The rest of the runner uses the sandbox like any
+//! cluster, through its kubeconfig.
 
 mod addresses;
 mod admission;
@@ -139,13 +139,13 @@ impl Sandbox {
         }
     }
 
-    /// Where the API answers: `https://127.0.0.1:<port>`. It takes the kubeconfig to talk to it.
+    /// The URL of the API: `https://127.0.0.1:<port>`. Clients need the kubeconfig's token and certificate.
     pub fn server(&self) -> &str {
         &self.server
     }
 
-    /// A kubeconfig (YAML) for this cluster, as kubectl and kube take it, with the token without which nothing answers. Its
-    /// current namespace is the topology's.
+    /// A kubeconfig (YAML) for this cluster, for kubectl and kube. It contains the token that every request needs. Its current
+    /// namespace is the topology's.
     pub fn kubeconfig(&self) -> String {
         let (server, namespace, token) = (self.server(), &self.namespace, &self.access.token);
         let authority = base64::engine::general_purpose::STANDARD.encode(&self.access.certificate);

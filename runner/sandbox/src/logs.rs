@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-/// How many lines of a pod are kept.
+/// The most lines that are kept per pod.
 const KEPT: usize = 1000;
 
 /// The lines of all pods, by uid.
@@ -51,7 +51,7 @@ impl Logs {
         let mut text = String::new();
         for (at, line) in &lines[skipped..] {
             if wanted.timestamps {
-                // Nine digits, as every node writes them.
+                // Nine digits, as in the kubelet's logs.
                 text.push_str(&format!("{at:.9} "));
             }
             text.push_str(line);

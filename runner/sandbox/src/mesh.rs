@@ -2,7 +2,7 @@
 //! status, and the effects of its rules on a pod's packets.
 //!
 //! In scope: Chaos Mesh as functions of objects. Out of scope: when they are called (`controllers::chaos`,
-//! `controllers::links`), the shape of the objects (`custom`), and the links and programs that are hurt (`net`).
+//! `controllers::links`), the shape of the objects (`custom`), and the affected links and programs (`net`).
 
 pub(crate) mod ailing;
 pub(crate) mod daemon;
@@ -14,7 +14,7 @@ pub(crate) mod webhook;
 
 use super::resource::{DNS_CHAOS, HTTP_CHAOS, IO_CHAOS, NETWORK_CHAOS, POD_CHAOS, Resource, STRESS_CHAOS, TIME_CHAOS};
 
-/// The kinds that people create; a PodNetworkChaos is made by the controller.
+/// The kinds that users create. The controller creates PodNetworkChaos.
 pub(crate) static KINDS: [&Resource; 7] =
     [&NETWORK_CHAOS, &POD_CHAOS, &STRESS_CHAOS, &HTTP_CHAOS, &DNS_CHAOS, &IO_CHAOS, &TIME_CHAOS];
 
@@ -55,7 +55,7 @@ pub fn asked(chaos: &serde_json::Value) -> Result<serde_json::Value, String> {
 
 /// The finalizer of a chaos that may have something to recover.
 pub(crate) const FINALIZER: &str = "chaos-mesh/records";
-/// With the value `true`: what is injected is recovered, until the annotation goes.
+/// With the value `true`, the chaos is recovered until the annotation is removed.
 pub(crate) const PAUSE: &str = "experiment.chaos-mesh.org/pause";
-/// With the value `forced`, on a chaos that is to be deleted: its finalizers go without recovery.
+/// With the value `forced` on a deleted chaos, its finalizers are removed without recovery.
 pub(crate) const CLEAN: &str = "chaos-mesh.chaos-mesh.org/cleanFinalizer";

@@ -1,14 +1,14 @@
-//! How a program reaches the network: real TCP, on a real host as it is, and in the sandbox through links that the
-//! sandbox rules.
+//! A program's access to the network: real TCP. On a real host it is unrestricted; in the sandbox it passes through links
+//! that the sandbox controls.
 //!
-//! In scope: opening and accepting connections, finding a service's address, and the gate that every
-//! connection between pods of the sandbox passes (`links`). Out of scope: which links are open (the sandbox judges
-//! that from its NetworkPolicy and NetworkChaos objects) and what travels over them (`inference`).
+//! In scope: opening and accepting connections, resolving a service's address, and the gate for every connection between
+//! pods of the sandbox (`links`). Out of scope: which links are open (the sandbox derives that from its NetworkPolicy and
+//! NetworkChaos objects) and the protocols on top (`inference`).
 //!
-//! In the sandbox every pod has an address of its own in 127.0.0.0/8. A client socket is bound to its pod's address
-//! before it connects, so the other end knows who called. Both ends of a connection hold the same [`Link`], named after
-//! who opened it, and each end gates what it *reads*: bytes that were sent into a blocked link wait in the kernel, as
-//! they would wait in a sender's buffer for a retransmission.
+//! In the sandbox, every pod has its own address in 127.0.0.0/8. A client socket is bound to its pod's address before it
+//! connects, so that the other end knows the client. Both ends of a connection hold the same [`Link`], which is named after
+//! the client. Each end gates its *reads*: bytes sent into a blocked link wait in the kernel, as they would wait in a
+//! sender's buffer for a retransmission.
 
 mod ailments;
 mod files;
@@ -39,25 +39,25 @@ use links::{End, Gate};
 
 use super::mesh::units::glob;
 
-/// How often a client socket is bound anew when the kernel gave it a port that turned out to be taken.
+/// The number of tries to bind a client socket, if the port that the kernel chose is already taken.
 const BIND_TRIES: u32 = 16;
-/// How many connections may wait to be accepted.
+/// The length of the accept queue.
 const BACKLOG: u32 = 1024;
-/// How long the first packet of a connection may take to be answered before it is sent again (RFC 6298); this doubles.
+/// The time without an answer after which the first packet of a connection is retransmitted (RFC 6298). It doubles.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often it is sent again before the connect fails: `tcp_syn_retries` of Linux.
+/// The retransmissions after which the connect fails: `tcp_syn_retries` of Linux.
 const CONNECT_RETRIES: u32 = 6;
 /// The bytes of such a packet on Ethernet.
 const CONNECT_BYTES: usize = 74;
 
-/// Resolves a host name for a pod, like kube-dns and kube-proxy together.
+/// Resolves a host name for a pod, as kube-dns and kube-proxy do together.
 pub trait Resolve: Send + Sync {
-    /// The ready endpoints (with their own ports) behind `port` of the service that `host` names for a pod of
-    /// `namespace`. `host` is what the program wrote: `nats`, `nats.dynamo`, `nats.dynamo.svc.cluster.local` or an
-    /// address. `None` where no service has that name; an empty list where it has no ready endpoint.
+    /// The ready endpoints (with their own ports) behind `port` of the service `host`, as seen from `namespace`. `host` is
+    /// the program's text: `nats`, `nats.dynamo`, `nats.dynamo.svc.cluster.local` or an address. `None` if no service
+    /// has this name; an empty list if it has no ready endpoint.
     fn resolve(&self, host: &str, port: u16, namespace: &str) -> Option<Vec<SocketAddr>>;
 
-    /// The service's own address and port that a program calls by this name, where the service has one.
+    /// The service's own address and port behind this name; `None` if the service has none.
     fn service(&self, _host: &str, _port: u16, _namespace: &str) -> Option<SocketAddr> {
         None
     }
@@ -114,7 +114,7 @@ impl Net {
         }
     }
 
-    /// How many times as long work takes as with the processor to itself: 1, or more while others use it.
+    /// The factor by which work is slowed down: 1 on an idle processor, more while others use it.
     pub fn busy(&self) -> f64 {
         let factor = |ailment: &Ailment| if let Ailment::Busy(factor) = ailment { *factor } else { 1.0 };
         self.ailments().iter().map(factor).product()
@@ -129,11 +129,11 @@ impl Net {
 
     /// Opens a connection to `host`, which is a name or an address.
     ///
-    /// Waits as long as the link is blocked, like a connect whose packets are dropped: give it a timeout.
+    /// Waits while the link is blocked, like a connect whose packets are dropped. Callers need a timeout.
     ///
     /// # Errors
-    /// What the kernel says of the connection; `NotFound` for a name that means nothing in the sandbox, and
-    /// `ConnectionRefused` for a service without a ready endpoint, as kube-proxy answers.
+    /// The kernel's error; `NotFound` for an unknown name in the sandbox, and `ConnectionRefused` for a service without a
+    /// ready endpoint, as kube-proxy answers.
     pub async fn connect(&self, host: &str, port: u16) -> io::Result<Stream> {
         match &self.place {
             Place::Host => {
@@ -147,7 +147,7 @@ impl Net {
     /// Accepts connections on `port` of the pod's address, or of every address of a real host. Port 0 takes a free one.
     ///
     /// # Errors
-    /// What the kernel says; the message names the address.
+    /// The kernel's error, with the address in its message.
     pub async fn listen(&self, port: u16) -> io::Result<Listener> {
         let (tcp, links) = match &self.place {
             Place::Host => match bind(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)) {
@@ -165,12 +165,12 @@ impl Net {
 }
 
 impl Links {
-    /// The network of whatever is not a pod: it has the address 127.0.0.1, and looks no services up.
+    /// The network of a process outside the cluster: it has the address 127.0.0.1 and resolves no services.
     pub fn outside(&self) -> Net {
         self.pod(Ipv4Addr::LOCALHOST.into(), "", Arc::new(|_: &str, _: u16, _: &str| None))
     }
 
-    /// The network of a pod with this address (in 127.0.0.0/8 and not 127.0.0.1, which stands for the world outside).
+    /// The network of a pod with this address, in 127.0.0.0/8 but not 127.0.0.1, which represents the outside.
     pub fn pod(&self, address: IpAddr, namespace: impl Into<String>, resolver: Arc<dyn Resolve>) -> Net {
         Net::pod(address, namespace.into(), self.clone(), resolver)
     }
@@ -224,7 +224,7 @@ impl Pod {
         }
     }
 
-    /// Waits or fails where names do.
+    /// Applies DNS faults: waits or fails.
     async fn look_up(&self, host: &str) -> io::Result<()> {
         if host.parse::<IpAddr>().is_ok() {
             return Ok(());
@@ -277,8 +277,8 @@ impl Pod {
     }
 }
 
-/// Takes as long as the first two packets of a connection take, and fails when they do not get through. What is to come
-/// after them, the stream knows.
+/// Waits for the first two packets of a connection, and fails when they do not get through. The stream handles all later
+/// packets.
 async fn shake_hands(gate: &mut Gate) -> io::Result<()> {
     for retry in 0..=CONNECT_RETRIES {
         gate.open().await;
@@ -306,7 +306,7 @@ impl Listener {
     /// The next connection and who opened it.
     ///
     /// # Errors
-    /// What the kernel says, for example that the process has too many files open; the listener stays usable.
+    /// The kernel's error, such as too many open files. The listener stays usable.
     pub async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
         let (tcp, from) = self.tcp.accept().await?;
         // A client without a pod's address is outside of the cluster (the load generator, a probe, a browser) and has
@@ -332,7 +332,7 @@ impl Listener {
     /// Where it listens.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
     }

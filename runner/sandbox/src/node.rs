@@ -1,7 +1,6 @@
-//! The sandbox's only node: it takes pods, gives them addresses, and runs their programs as tasks.
+//! The sandbox's only node: it accepts pods, assigns them addresses, and runs their programs as tasks.
 //!
-//! In scope: scheduling, and starting and ending the lives of pods (`life`). Out of scope: which pods there
-//! ought to be (`controllers`).
+//! In scope: scheduling, starting and ending pods (`life`). Out of scope: creating and deleting pods (`controllers`).
 
 mod container;
 mod ground;
@@ -26,18 +25,18 @@ use super::registry::{Registry, WriteOptions};
 use super::resource::{NODES, PODS};
 use super::store::Key;
 
-/// The scheduler whose pods the node takes.
+/// The scheduler of the pods that the node accepts.
 const SCHEDULER: &str = "default-scheduler";
 
-/// A pod that lives here.
+/// A pod on this node.
 struct Living {
     stop: CancellationToken,
     life: AbortHandle,
-    /// The images that its containers are to have: the only part of a running pod that may change.
+    /// The desired images of its containers: the only part of a running pod that may change.
     images: watch::Sender<Vec<String>>,
 }
 
-/// The node and the pods that live on it, by uid.
+/// The node and its pods, by uid.
 pub(crate) struct Node {
     ground: Ground,
     pods: BTreeMap<String, Living>,
@@ -72,7 +71,7 @@ impl Node {
         Ok(())
     }
 
-    /// Takes new pods, and ends those that are to go or are gone.
+    /// Starts new pods, and ends pods that are deleted or gone.
     pub fn reconcile(&mut self) -> Option<Duration> {
         while self.lives.try_join_next().is_some() {}
         let pods = self.ground.registry.store.list(&PODS, "");
@@ -124,7 +123,7 @@ fn images_of(pod: &Value) -> Vec<String> {
     object::list(pod, "/spec/containers").iter().map(|c| object::text(c, "/image").to_owned()).collect()
 }
 
-/// Gives a pod to the node, if it asks for this scheduler. Pods of another scheduler wait without an event.
+/// Assigns a pod to the node, if it uses this scheduler. Pods of another scheduler wait without an event.
 fn schedule(registry: &Registry, pod: &Value) {
     if object::text(pod, "/spec/schedulerName") != SCHEDULER || !object::list(pod, "/spec/schedulingGates").is_empty() {
         return;

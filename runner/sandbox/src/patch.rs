@@ -67,7 +67,7 @@ fn require_map(patch: &Value) -> Result<(), ApiError> {
     if patch.is_object() { Ok(()) } else { Err(ApiError::bad_request("the patch must be an object")) }
 }
 
-/// The key by which the items of a list are told apart, for the lists of the served kinds that merge.
+/// The merge key of a list, for the merging lists of the served kinds.
 fn merge_key(field: &str, items: &[Value]) -> Option<&'static str> {
     match field {
         "containers" | "initContainers" | "ephemeralContainers" | "volumes" | "env" | "imagePullSecrets" => {
@@ -138,7 +138,7 @@ fn strategic_map(target: &mut Map<String, Value>, patch: Map<String, Value>) {
                 target.retain(|existing, _| kept.iter().any(|k| k == existing));
             }
         } else if key.starts_with("$setElementOrder/") {
-            // Only the order of items; nothing in the sandbox depends on it.
+            // It only orders items, and nothing in the sandbox depends on the order.
         } else if value.is_null() {
             target.shift_remove(&key);
         } else {

@@ -1,7 +1,7 @@
 //! The programs that containers of the sandbox can run, and how a container's command line names them.
 //!
-//! In scope: from a command line to settings, and back. Out of scope: what the programs do (`inference`),
-//! and when they run (`node`).
+//! In scope: converting a command line to settings, and back. Out of scope: the programs (`inference`), and when they run
+//! (`node`).
 //!
 //! The command line is that of the hidden command `shakedown pod`, so that the same pod runs here and, from an image
 //! with this program, on a real cluster: `shakedown pod worker --config '{"heartbeat":"500ms"}'`.
@@ -27,12 +27,12 @@ pub enum Program {
     Frontend(FrontendConfig),
     /// Answers requests.
     Worker(WorkerConfig),
-    /// Tries to connect, and prints what it can reach.
+    /// Tries to connect, and prints the reachable endpoints.
     Probe(ProbeConfig),
 }
 
 impl Program {
-    /// The word that names it in command lines: `bus`, `frontend`, `worker`.
+    /// Its name in command lines: `bus`, `frontend`, `worker`.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Bus(_) => "bus",
@@ -42,11 +42,10 @@ impl Program {
         }
     }
 
-    /// The program that a command line names: `bus`, or `bus --config '{"port":4222}'`. Settings that are left out have
-    /// their defaults.
+    /// The program of a command line: `bus`, or `bus --config '{"port":4222}'`. Omitted settings have their defaults.
     ///
     /// # Errors
-    /// A sentence that says what is wrong: no such program, no such flag, no such setting, or a bad value.
+    /// A sentence about the problem: an unknown program, flag or setting, or a bad value.
     pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Self, String> {
         let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
         let (name, flags) =
@@ -83,7 +82,7 @@ impl Program {
         words
     }
 
-    /// Runs the program until `stop` is cancelled. What it prints goes to `print`, line by line.
+    /// Runs the program until `stop` is cancelled. Its output goes to `print`, line by line.
     ///
     /// # Errors
     /// A setting that is not valid, or a port that cannot be listened on.

@@ -1,7 +1,7 @@
-//! Service addresses for the world outside of the pods: each ClusterIP listens, and hands connections to ready pods.
+//! Service addresses for clients outside the cluster: each ClusterIP listens, and forwards connections to ready pods.
 //!
-//! Pods do not come through here: like kube-proxy, their network turns a service into a pod's address before it
-//! connects, so that policies see who talks to whom.
+//! Pods do not use this proxy. Like kube-proxy, their network resolves a service to a pod's address before it connects, so
+//! that policies see both ends.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -123,11 +123,11 @@ fn choose(endpoints: &[SocketAddr]) -> Option<SocketAddr> {
 }
 
 async fn relay(mut client: TcpStream, net: Net, to: SocketAddr) {
-    // Small writes must not wait for each other: the latency that the load generator sees is the pods'.
+    // Small writes must not be delayed: the load must measure the latency of the pods.
     let _ = client.set_nodelay(true);
     match net.connect(&to.ip().to_string(), to.port()).await {
         Ok(mut server) => {
-            // How it ends is for the two ends to tell.
+            // The two ends report their errors themselves.
             let _ = copy_bidirectional(&mut client, &mut server).await;
         }
         Err(error) => {

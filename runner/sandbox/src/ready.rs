@@ -1,6 +1,6 @@
 //! When a started sandbox is ready for its first request.
 //!
-//! In scope: waiting for what the topology promises. Out of scope: making it so (`controllers`, `node`).
+//! In scope: waiting for the pods and services of the topology. Out of scope: running them (`controllers`, `node`).
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use super::topology::{Topology, Workload};
 const PODS_LIMIT: Duration = Duration::from_secs(30);
 /// How long services and frontends may take after that.
 const SERVICES_LIMIT: Duration = Duration::from_secs(10);
-/// How often a service is asked.
+/// The interval at which a service is probed.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Waits until all pods are ready, services answer, and frontends know their workers.
@@ -60,7 +60,7 @@ async fn pods(registry: &Registry, topology: &Topology) -> anyhow::Result<()> {
     }
 }
 
-/// Returns when the service's address answers; of a frontend, when it has heard of its workers as well.
+/// Returns when the service's address answers. A frontend must also know its workers.
 async fn service(registry: &Registry, topology: &Topology, workload: &Workload) {
     let namespace = topology.namespace_of(workload);
     loop {
@@ -81,7 +81,7 @@ async fn service(registry: &Registry, topology: &Topology, workload: &Workload) 
     }
 }
 
-/// How many workers share the frontend's bus and model.
+/// The number of workers that share the frontend's bus and model.
 fn workers(topology: &Topology, frontend: &Workload) -> usize {
     let Program::Frontend(front) = &frontend.program else { return 0 };
     let shares = |w: &&Workload| match &w.program {
@@ -95,7 +95,7 @@ fn workers(topology: &Topology, frontend: &Workload) -> usize {
     topology.workloads.iter().filter(shares).map(|w| w.replicas as usize).sum()
 }
 
-/// How many workers a frontend says it knows.
+/// The number of workers that a frontend reports.
 async fn known_workers(ip: &str, port: u16) -> Option<usize> {
     let asked = async {
         let mut stream = TcpStream::connect((ip, port)).await.ok()?;

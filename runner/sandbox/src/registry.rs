@@ -1,4 +1,4 @@
-//! Creating, updating and deleting objects, as an API server does it: one set of rules for requests and controllers.
+//! Creates, updates and deletes objects like an API server, by the same rules for requests and controllers.
 //!
 //! In scope: names, identities, versions, finalizers and grace periods. Out of scope: HTTP (`api`), the rules
 //! of single kinds (`admission`, `validate`) and consequences (`controllers`).
@@ -31,7 +31,7 @@ pub(crate) struct Registry {
     pub kills: Kills,
 }
 
-/// What is done about fields that a kind does not have.
+/// The handling of fields that a kind does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Unknown {
     /// Drop them silently.
@@ -43,12 +43,12 @@ pub(crate) enum Unknown {
     Refuse,
 }
 
-/// How a write is to be done.
+/// The options of a write.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct WriteOptions {
     /// Check everything, store nothing.
     pub dry_run: bool,
-    /// What is done about fields that a kind does not have.
+    /// The handling of fields that the kind does not have.
     pub unknown: Unknown,
 }
 
@@ -231,7 +231,7 @@ impl Registry {
         };
         let mut changed = Value::clone(&current);
         patch::apply(kind, &mut changed, patch)?;
-        // A patch is for a kind's path; it cannot make the object one of another kind.
+        // A patch cannot change the kind of an object.
         self.update_in(&mut tx, key, part, changed, options)
     }
 
@@ -326,7 +326,7 @@ fn generate_name(tx: &Transaction<'_>, resource: &'static Resource, namespace: &
     }
 }
 
-/// Letters and digits that cannot be misread or make words, as generated names have them.
+/// The characters of generated names. They cannot be misread or form words.
 pub(crate) fn random_suffix(length: usize) -> String {
     const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     (0..length).map(|_| char::from(ALPHABET[rand::random_range(0..ALPHABET.len())])).collect()
@@ -357,7 +357,7 @@ fn merge_parts(resource: &Resource, current: &Value, given: Value, part: ObjectP
 
 /// Keeps immutable fields, and derives the consequences of a change.
 fn carry_identity(resource: &Resource, current: &Value, next: &mut Value) {
-    // Of a custom resource that does not keep its status apart, everything but the metadata counts.
+    // In a custom resource without a status subresource, every field except the metadata counts.
     let whole = custom::of(resource).is_some() && !resource.has("status");
     let spec_changed =
         next.get("spec") != current.get("spec") || (whole && next.get("status") != current.get("status"));

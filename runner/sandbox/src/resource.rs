@@ -1,7 +1,7 @@
 //! The kinds that the sandbox serves, as one table.
 //!
-//! In scope: names, scopes and properties of kinds. Out of scope: how an object of a kind is checked and
-//! completed (`admission`) and what happens because of it (`controllers`).
+//! In scope: names, scopes and properties of kinds. Out of scope: checking and completing objects (`validate`,
+//! `admission`), and their consequences (`controllers`).
 
 /// One kind of object.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]

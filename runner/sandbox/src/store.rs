@@ -1,7 +1,7 @@
 //! The objects of the sandbox, their versions, and the log of changes that watches read.
 //!
-//! In scope: keeping objects, numbering changes, and looking back at an older version. Out of scope: rules
-//! about what may change (`registry`) and what follows from a change (`controllers`).
+//! In scope: storing objects, numbering changes, and reading an older version. Out of scope: rules for changes
+//! (`registry`) and the consequences of a change (`controllers`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -14,7 +14,7 @@ use super::clock::Clock;
 use super::object;
 use super::resource::Resource;
 
-/// How many changes watches can look back at by default.
+/// The default length of the change log for watches.
 const LOG_LENGTH: usize = 20_000;
 
 /// Where an object is kept. Cluster-wide objects have an empty namespace.
@@ -70,7 +70,7 @@ pub(crate) struct Inner {
     revision: u64,
 }
 
-/// The store was asked about a version that it no longer or not yet knows.
+/// A requested version that the store no longer or does not yet know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OutOfRange {
     /// Too old; the oldest version that can still be asked for.

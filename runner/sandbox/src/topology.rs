@@ -1,6 +1,6 @@
 //! The topology of the sandbox: a small file, and its Kubernetes objects.
 //!
-//! In scope: the file's form, its checks, and the objects. Out of scope: what becomes of the objects.
+//! In scope: the file's format, its checks, and the objects. Out of scope: running the objects (`controllers`, `node`).
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use shakedown_schemas::units::Duration;
 use super::inference::WorkerConfig;
 use super::program::Program;
 
-/// How many pods a sandbox can hold; each has an address of its own.
+/// The most pods of a sandbox. Each has its own address.
 const MAX_PODS: u32 = 100;
 /// The annotation of a pod with the time from its scheduling to the start of its program.
 pub(crate) const START_ANNOTATION: &str = "sandbox.shakedown.dev/start";
@@ -24,7 +24,7 @@ const IMAGE: &str = "shakedown:latest";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Topology {
-    /// The namespace of workloads that name none, and the current one of the kubeconfig.
+    /// The default namespace of workloads, and the current namespace of the kubeconfig.
     pub namespace: String,
     /// Further namespaces with their labels.
     #[serde(default)]
@@ -33,7 +33,7 @@ pub struct Topology {
     pub workloads: Vec<Workload>,
 }
 
-/// Some pods that run the same program.
+/// A group of pods that run the same program.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
@@ -42,26 +42,26 @@ pub struct Workload {
     /// The namespace, if not the topology's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Which kind of object owns the pods.
+    /// The kind of object that owns the pods.
     #[serde(default)]
     pub kind: WorkloadKind,
-    /// How many pods.
+    /// The number of pods.
     #[serde(default = "one")]
     pub replicas: u32,
-    /// Labels of the pods besides `app`.
+    /// Labels of the pods in addition to `app`.
     #[serde(default)]
     pub labels: IndexMap<String, String>,
     /// Whether a service of the same name leads to the pods.
     #[serde(default = "yes")]
     pub service: bool,
-    /// From the scheduling of a pod to the start of its program.
+    /// The time from the scheduling of a pod to the start of its program.
     #[serde(default = "default_start")]
     pub start: Duration,
     /// The program of the pods.
     pub program: Program,
 }
 
-/// Which kind of object owns pods.
+/// The kind of object that owns pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkloadKind {
@@ -101,8 +101,8 @@ impl Topology {
     /// Reads a topology from YAML.
     ///
     /// # Errors
-    /// Text that is not YAML, unknown keys, and what could not run: names that are no DNS labels or not unique, more
-    /// than 100 pods.
+    /// When the text is not YAML or has unknown keys, when names are not unique DNS labels, or when there are more than 100
+    /// pods.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         let topology: Self = serde_saphyr::from_str(text).context("the topology cannot be read")?;
         topology.check()?;
@@ -122,7 +122,7 @@ impl Topology {
         })
     }
 
-    /// Checks what the form of the file cannot say.
+    /// Checks the rules that the file's format cannot express.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         let mut names = BTreeSet::new();
         for namespace in self.namespaces.keys().chain([&self.namespace]) {
@@ -163,7 +163,7 @@ impl Topology {
             .collect()
     }
 
-    /// Services and workloads, in the order in which they are to be created.
+    /// Services and workloads, in the order of creation.
     pub(crate) fn objects(&self) -> Vec<Value> {
         let services = self.workloads.iter().filter(|w| w.service).map(|w| self.service(w));
         services.chain(self.workloads.iter().map(|w| self.owner(w))).collect()

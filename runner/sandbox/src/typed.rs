@@ -1,4 +1,4 @@
-//! Objects as the API's own types: what does not fit is refused, fields that no type knows are found and dropped.
+//! Objects as the API's own types: objects of the wrong shape are refused, unknown fields are reported and dropped.
 //!
 //! In scope: one pass through the types of `k8s-openapi`. Out of scope: rules across fields (`validate`).
 
@@ -52,7 +52,7 @@ pub(crate) fn normalise(resource: &Resource, value: &mut Value) -> Result<Vec<St
 }
 
 fn through<T: DeserializeOwned + Serialize>(value: &Value) -> Result<Value, serde_json::Error> {
-    // Values that the type does not have are told by what is missing after the way through it.
+    // Unknown fields are those that are missing after a round trip through the type.
     serde_json::to_value(T::deserialize(value)?)
 }
 

@@ -1,4 +1,4 @@
-//! Rules on what objects may say, with the texts of the real API server.
+//! Validation rules of objects, with the messages of the real API server.
 //!
 //! In scope: names, labels, and the rules across fields that clients rely on. Out of scope: the shape of
 //! objects (`typed`), and completing them (`admission`).
@@ -41,7 +41,7 @@ pub(crate) fn check(resource: &Resource, value: &Value) -> Result<(), ApiError> 
     if causes.is_empty() { Ok(()) } else { Err(ApiError::invalid(resource, name, &causes)) }
 }
 
-/// The sandbox serves the kinds that it has, whatever else is defined.
+/// The sandbox serves only its built-in kinds, so definitions of other kinds are refused.
 fn check_definition(name: &str, causes: &mut Vec<Cause>) {
     if !RESOURCES.iter().any(|resource| custom::of(resource).is_some() && resource.qualified() == name) {
         causes.push(Cause::invalid("metadata.name", name, "the sandbox cannot serve further kinds"));

@@ -1,4 +1,4 @@
-//! Looking for a pattern in the logs of pods.
+//! Searches the logs of pods for a pattern.
 
 use jiff::Timestamp;
 use regex::Regex;
@@ -10,19 +10,19 @@ use super::zero::Zero;
 use shakedown_cluster::Cluster;
 use shakedown_observe::LinesSeen;
 
-/// How much of one log is read, in bytes.
+/// The most bytes that are read of one log.
 const BYTES: usize = 4 << 20;
 /// The most containers whose logs are read.
 const CONTAINERS: usize = 50;
-/// How much of a line is kept, in characters, and of how many.
+/// The most characters that are kept of a line, and the most lines.
 const LINE: usize = 200;
 
-/// What is looked for, and where.
+/// The search: the pattern and the pods.
 pub(super) struct Wanted<'a> {
     pub(super) it: &'a Logs,
     pub(super) selectors: Selectors,
     pub(super) namespace: &'a str,
-    /// The pods at the scenario's begin.
+    /// The pods at the scenario's beginning.
     pub(super) before: &'a [Value],
     pub(super) end_ns: u64,
 }
@@ -31,7 +31,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// The lines that match since the load's start. What is gone with its pod or its container is a gap.
+/// The matching lines since the load's start. Logs that were lost with their pod or container are gaps.
 pub(super) async fn lines(cluster: &Cluster, wanted: &Wanted<'_>, zero: &Zero) -> LinesSeen {
     let mut seen = LinesSeen::default();
     let pattern = match Regex::new(&wanted.it.matches) {
@@ -45,9 +45,9 @@ pub(super) async fn lines(cluster: &Cluster, wanted: &Wanted<'_>, zero: &Zero) -
     for old in wanted.before {
         let name = text(&old["metadata"]["name"]);
         match after.iter().find(|pod| pod["metadata"]["uid"] == old["metadata"]["uid"]) {
-            None => seen.gaps.push(format!("pod {name} is gone, and its log with it")),
+            None => seen.gaps.push(format!("pod {name} is gone, and so is its log")),
             Some(now) if pods::restarts(now) > pods::restarts(old) => {
-                seen.gaps.push(format!("a container of pod {name} started again: what it wrote before is gone"));
+                seen.gaps.push(format!("a container of pod {name} was restarted: its earlier log is lost"));
             }
             Some(_) => {}
         }
@@ -78,7 +78,7 @@ pub(super) async fn lines(cluster: &Cluster, wanted: &Wanted<'_>, zero: &Zero) -
     seen
 }
 
-/// A line's moment, in nanoseconds since the load's start, and the rest of it.
+/// A line's time, in nanoseconds since the load's start, and its text.
 fn stamped<'l>(line: &'l str, zero: &Zero) -> Option<(u64, &'l str)> {
     let (stamp, rest) = line.split_once(' ').unwrap_or((line, ""));
     let at: Timestamp = stamp.parse().ok()?;
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_have_their_moment_and_match_somewhere() {
+    fn lines_have_a_time_and_match_at_any_place() {
         let zero = Zero { at: tokio::time::Instant::now(), wall: "2026-01-31T12:00:00Z".parse().unwrap() };
         let log = "2026-01-31T11:59:59Z panicked before\n\
                    2026-01-31T12:00:01.5Z all is well\n\

@@ -1,4 +1,4 @@
-//! Looking at pods once a second.
+//! Samples pods once a second.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,16 +13,16 @@ use shakedown_cluster::{Cluster, ClusterError, Kind};
 use shakedown_observe::{PodSeen, PodsSeen};
 
 const EVERY: Duration = Duration::from_secs(1);
-/// How long one look may take.
+/// How long one sample may take.
 const LIMIT: Duration = Duration::from_secs(3);
-/// A look that shows what the one before showed is kept all the same once so much time has passed: it shows that
-/// somebody looked.
+/// After this time, a sample is kept even if it equals the previous one. It shows that the pods were observed all the
+/// time.
 const KEEP: Duration = Duration::from_secs(2);
 
-/// The looks of each expectation, by its path, each with its moment.
+/// The samples of each expectation, by its path, each with its time.
 type Looks = BTreeMap<String, Vec<(Instant, PodsSeen)>>;
 
-/// Which pods an expectation means: any of these selectors.
+/// The pods of an expectation: those that match any of these selectors.
 pub(super) type Selectors = Vec<PodSelector>;
 
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ struct Seen {
     problems: BTreeSet<String>,
 }
 
-/// Somebody who looks, until this is dropped.
+/// The task that samples, until this is dropped.
 pub(super) struct Watch {
     seen: Arc<Mutex<Seen>>,
     _looking: AbortOnDropHandle<()>,
@@ -44,7 +44,7 @@ impl Watch {
         Self { seen, _looking: AbortOnDropHandle::new(tokio::spawn(looking)) }
     }
 
-    /// What was seen, in nanoseconds since a moment, and what could not be.
+    /// The samples, with times in nanoseconds since `zero`, and the problems.
     pub(super) fn end(self, zero: Instant) -> (BTreeMap<String, Vec<PodsSeen>>, Vec<String>) {
         let seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
         let since = |(at, look): (Instant, PodsSeen)| PodsSeen {
@@ -59,19 +59,19 @@ impl Watch {
 async fn look(cluster: Cluster, asked: Vec<(String, Selectors)>, namespace: String, seen: Arc<Mutex<Seen>>) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Whether a pod is meant does not change, and an owner is looked up in the cluster.
+    // Cached: whether a pod matches does not change, and its owner has to be read from the cluster.
     let mut known: HashMap<(usize, String), bool> = HashMap::new();
     loop {
         ticks.tick().await;
         for (number, (path, selectors)) in asked.iter().enumerate() {
             let looked = timeout(LIMIT, one(&cluster, number, selectors, &namespace, &mut known)).await;
-            // What was asked a moment ago is as it was then, not as it was when the answer came.
+            // The sample counts from the request, not from the answer.
             let at = Instant::now();
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
             match looked {
                 Ok(Ok(look)) => keep(seen.looks.entry(path.clone()).or_default(), at, look),
-                Ok(Err(error)) => drop(seen.problems.insert(format!("the pods could not be looked at: {error}"))),
-                Err(_) => drop(seen.problems.insert("the pods could not be looked at: no answer in time".to_owned())),
+                Ok(Err(error)) => drop(seen.problems.insert(format!("the pods could not be read: {error}"))),
+                Err(_) => drop(seen.problems.insert("the pods could not be read: no answer in time".to_owned())),
             }
         }
     }
@@ -123,7 +123,7 @@ async fn is_meant(
     Ok(false)
 }
 
-/// All pods of the namespaces that selectors name.
+/// All pods of the selectors' namespaces.
 async fn listed(cluster: &Cluster, selectors: &Selectors, namespace: &str) -> Result<Vec<Value>, ClusterError> {
     let namespaces: BTreeSet<&str> =
         selectors.iter().map(|selector| selector.namespace.as_deref().unwrap_or(namespace)).collect();
@@ -134,7 +134,7 @@ async fn listed(cluster: &Cluster, selectors: &Selectors, namespace: &str) -> Re
     Ok(pods)
 }
 
-/// The pods that selectors mean, whatever state they are in.
+/// The pods that match the selectors, in any state.
 pub(super) async fn matching(
     cluster: &Cluster,
     selectors: &Selectors,
@@ -149,7 +149,7 @@ pub(super) async fn matching(
     Ok(found)
 }
 
-/// How often a pod's containers were started again, all together.
+/// The restarts of a pod's containers in total.
 pub(super) fn restarts(pod: &Value) -> u64 {
     let containers = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
     containers.filter_map(|it| it["restartCount"].as_u64()).sum()
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_that_show_nothing_new_are_kept_now_and_then() {
+    fn unchanged_samples_are_kept_only_now_and_then() {
         let begun = Instant::now();
         let mut looks = Vec::new();
         for second in 0..10 {

@@ -1,4 +1,4 @@
-//! Asking Prometheus about phases: <https://prometheus.io/docs/prometheus/latest/querying/api/>.
+//! Queries Prometheus for phases: <https://prometheus.io/docs/prometheus/latest/querying/api/>.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use shakedown_observe::{Observations, PhaseSpan, SeriesSeen};
 
 /// How long an answer may take.
 const LIMIT: Duration = Duration::from_secs(15);
-/// The longest answer that is read, in bytes. One series of [`MOST`] values has some 10 KB.
+/// The longest answer that is read, in bytes. One series of [`MOST`] values has about 10 KB.
 const LONGEST: usize = 4 << 20;
-/// So many of the server's warnings are shown.
+/// The most warnings of the server that are shown.
 const MOST_WARNINGS: usize = 5;
-/// The most values of a phase, where the scenario does not say how far apart they are.
+/// The most values of a phase when the scenario does not set their distance.
 const MOST: f64 = 300.0;
 
-/// What Prometheus says of the phase that is asked and of the one that it is compared with.
+/// The values of the expectation's phase and of the phase that it is compared with.
 pub(super) async fn series(
     it: &Prometheus,
     phase: usize,
@@ -50,7 +50,7 @@ async fn values(it: &Prometheus, span: &PhaseSpan, zero: &Zero) -> Result<Series
     let expected = if it.over == Over::End { 1 } else { (lasted / step + 1e-6).floor() as usize + 1 };
     query.push(("query", it.query.clone()));
     let body: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-    // The headers hold what this server may know and no other one.
+    // The headers may contain credentials for this server only, so redirects are not followed.
     let builder = reqwest::Client::builder().timeout(LIMIT).redirect(reqwest::redirect::Policy::none());
     let client = builder.build().map_err(|error| error.to_string())?;
     let url = format!("{}/api/v1/{what}", it.url.trim_end_matches('/'));
@@ -71,18 +71,18 @@ async fn values(it: &Prometheus, span: &PhaseSpan, zero: &Zero) -> Result<Series
     let body = read_body(answer, LONGEST).await.map_err(unreachable)?;
     let body = body.ok_or_else(|| format!("the answer has more than {} MiB", LONGEST >> 20))?;
     let value: Value = serde_json::from_slice(&body)
-        .map_err(|_| format!("the server answered {} and is no Prometheus", status.as_u16()))?;
+        .map_err(|_| format!("the server answered {}, but not with the Prometheus API", status.as_u16()))?;
     Ok(SeriesSeen { values: read(&value)?, expected, warnings: warnings(&value) })
 }
 
-/// What the server says about its answer, such as that a part of its data could not be read.
+/// The server's warnings about its answer, such as a store that could not be read.
 fn warnings(answer: &Value) -> Vec<String> {
     let lists = ["warnings", "infos"].map(|key| answer[key].as_array().map_or(&[][..], Vec::as_slice));
     let words = lists.into_iter().flatten().filter_map(Value::as_str);
     words.take(MOST_WARNINGS).map(|text| text.chars().take(300).collect()).collect()
 }
 
-/// The body of an answer; none where it is longer than this.
+/// The body of an answer; `None` when it is longer than `longest` bytes.
 async fn read_body(mut answer: reqwest::Response, longest: usize) -> Result<Option<Vec<u8>>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await? {
@@ -94,7 +94,7 @@ async fn read_body(mut answer: reqwest::Response, longest: usize) -> Result<Opti
     Ok(Some(body))
 }
 
-/// The innermost cause says what happened.
+/// The innermost cause, which describes the problem best.
 fn cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
@@ -103,7 +103,7 @@ fn cause(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
-/// The values of an answer; none where there is no series.
+/// The values of an answer; empty without a series.
 fn read(answer: &Value) -> Result<Vec<f64>, String> {
     if answer["status"] != "success" {
         let message = answer["error"].as_str().unwrap_or("no reason given");
@@ -139,8 +139,8 @@ mod tests {
 
     use super::*;
 
-    /// Answers one request with these bytes and then, where it is endless, with more of the same until the client goes.
-    /// The task gives what was asked.
+    /// Answers one request with these bytes. If `endless`, it repeats them until the client disconnects. The task returns the
+    /// request.
     async fn server(answer: String, endless: bool) -> (SocketAddr, JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_other_server_is_told_the_headers() {
+    async fn the_headers_are_not_sent_to_another_server() {
         let (other, asked) = server(String::new(), false).await;
         let moved = format!("HTTP/1.1 307 X\r\nlocation: http://{other}/\r\ncontent-length: 0\r\n\r\n");
         let (first, _task) = server(moved, false).await;
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_servers_warnings_and_the_values_that_are_missing_are_kept() {
+    async fn the_servers_warnings_and_missing_values_are_kept() {
         let body = json!({
             "status": "success", "warnings": ["one store did not answer"], "infos": ["metric might not be a counter"],
             "data": {"resultType": "matrix", "result": [{"metric": {}, "values": [[1.5, "2"]]}]},

@@ -1,9 +1,9 @@
-//! The moment from which everything counts.
+//! The zero of all times of a scenario.
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// When the load started, by both clocks.
+/// The load's start, by both clocks.
 #[derive(Debug, Clone, Copy)]
 pub struct Zero {
     /// By the monotonic clock.
@@ -13,7 +13,7 @@ pub struct Zero {
 }
 
 impl Zero {
-    /// The wall clock at so many nanoseconds since the load's start.
+    /// The wall clock's time `nanoseconds` after the load's start, in microsecond resolution.
     pub(super) fn wall_at(&self, nanoseconds: u64) -> Timestamp {
         let microseconds = self.wall.as_microsecond().saturating_add((nanoseconds / 1000) as i64);
         Timestamp::from_microsecond(microseconds).unwrap_or(self.wall)

@@ -1,4 +1,4 @@
-//! What the targets wrote around the injection and the undo of their faults.
+//! The targets' log lines around the injection and the undo of their faults.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,9 @@ use shakedown_cluster::Cluster;
 
 /// The most containers whose logs are read.
 const CONTAINERS: usize = 12;
-/// How much of a log is read, in bytes.
+/// The most bytes that are read of one log.
 const LOG_BYTES: usize = 256 * 1024;
-/// How far around a mark lines are kept, in seconds.
+/// Lines are kept within this time before and after a mark, in seconds.
 const AROUND_S: f64 = 5.0;
 /// The most lines around one mark.
 const LINES: usize = 40;
@@ -84,7 +84,7 @@ fn parse(text: &str, zero: Timestamp) -> Vec<LogLine> {
     lines.collect()
 }
 
-/// The lines around a moment; of too many, those nearest to it.
+/// The lines around a mark. When there are too many, the nearest are kept.
 fn near(lines: &[LogLine], at_s: f64) -> Vec<LogLine> {
     let mut list: Vec<&LogLine> = lines.iter().filter(|line| (line.at_s - at_s).abs() <= AROUND_S).collect();
     list.sort_by(|a, b| (a.at_s - at_s).abs().total_cmp(&(b.at_s - at_s).abs()));
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_nearest_to_a_mark_stay() {
+    fn lines_nearest_to_a_mark_are_kept() {
         let zero: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
         let line =
             |ms: i64| format!("{} line {ms}\n", Timestamp::from_millisecond(zero.as_millisecond() + ms).unwrap());

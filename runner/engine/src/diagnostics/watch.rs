@@ -1,7 +1,7 @@
-//! Watching the pods of a scenario while it runs: when each ceased to be ready and was ready again, when a container
-//! started again, when it was told to end and was gone. What a cluster keeps of that is only the last change.
+//! Watches the pods of a scenario during the run: changes of readiness, restarts of containers, deletions. A cluster itself
+//! keeps only the last change.
 //!
-//! It takes the permission to watch pods; without it the story has what the cluster keeps.
+//! It needs the permission to watch pods. Without it, the diagnostics contain only the data that the cluster keeps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,13 +16,13 @@ use tokio_util::task::AbortOnDropHandle;
 use super::object::{cut, is_ours, uid};
 use shakedown_cluster::{Change, Cluster, ClusterError, Kind};
 
-/// The most changes that are kept; a pod that flaps all night must not take the memory.
+/// The most changes that are kept. It limits the memory when a pod flaps for hours.
 const CHANGES: usize = 4_000;
 
-/// A change that was seen.
+/// An observed change of a pod.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Seen {
-    /// When, by our clock.
+    /// When it was observed, by the local clock.
     pub at: Instant,
     /// The pod.
     pub uid: String,
@@ -30,15 +30,15 @@ pub(super) struct Seen {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// What happened.
+    /// The kind of change.
     pub change: PodChange,
-    /// What happened, in words.
+    /// A description.
     pub detail: String,
-    /// How often, for restarts.
+    /// The number of restarts; 1 for other changes.
     pub count: u64,
 }
 
-/// Somebody who watches, until this is dropped.
+/// The task that watches, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Watch {
     notes: Arc<Mutex<Notes>>,
@@ -68,13 +68,13 @@ impl Watch {
         Self { notes, _watching: AbortOnDropHandle::new(watching) }
     }
 
-    /// What was seen so far, in order.
+    /// The changes so far, in order.
     pub(super) fn seen(&self) -> Vec<Seen> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).seen.clone()
     }
 }
 
-/// A pod as it was last seen.
+/// The last observed state of a pod.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct State {
     ready: bool,
@@ -87,7 +87,7 @@ struct Notes {
     /// The pods by namespace and UID; each with its name.
     pods: BTreeMap<(String, String), (String, State)>,
     seen: Vec<Seen>,
-    /// The namespaces that were listed: what is seen before that is how things are, and no change.
+    /// The namespaces whose first list is complete. Pods seen before that are the initial state, not changes.
     begun: BTreeSet<String>,
 }
 
@@ -119,7 +119,7 @@ impl Notes {
         let before = self.pods.insert(key.clone(), (name.clone(), now.clone()));
         let Some((_, before)) = before else {
             if self.begun.contains(namespace) {
-                self.note(at, &key, &name, PodChange::Created, "came to be".to_owned(), 1);
+                self.note(at, &key, &name, PodChange::Created, "created".to_owned(), 1);
                 if now.ready {
                     self.note(at, &key, &name, PodChange::Ready, "ready".to_owned(), 1);
                 }
@@ -129,13 +129,15 @@ impl Notes {
         for (container, count) in &now.restarts {
             let more = count.saturating_sub(before.restarts.get(container).copied().unwrap_or_default());
             if more > 0 {
-                let detail =
-                    format!("container {container} started again{} ({more} more than before)", last(pod, container));
+                let detail = format!(
+                    "container {container} was restarted{} (restarts: {more} more than before)",
+                    last(pod, container)
+                );
                 self.note(at, &key, &name, PodChange::Restarted, detail, more);
             }
         }
         if now.ending && !before.ending {
-            self.note(at, &key, &name, PodChange::NotReady, "told to end".to_owned(), 1);
+            self.note(at, &key, &name, PodChange::NotReady, "deletion requested".to_owned(), 1);
         } else if now.ready != before.ready && !now.ending {
             let (change, detail) = match now.ready {
                 true => (PodChange::Ready, "ready".to_owned()),
@@ -160,7 +162,7 @@ impl Notes {
     }
 }
 
-/// How a pod is, and why it is not ready.
+/// A pod's state, and why it is not ready.
 fn state(pod: &Value) -> (State, String) {
     let ready = pod["status"]["conditions"].as_array().into_iter().flatten().find(|it| it["type"] == "Ready");
     let why = ready.and_then(|it| it["message"].as_str()).filter(|it| !it.is_empty());
@@ -174,7 +176,7 @@ fn state(pod: &Value) -> (State, String) {
     (state, why.map(|it| format!(": {}", cut(it))).unwrap_or_default())
 }
 
-/// Why a container ended the last time, for the end of a sentence.
+/// Why a container last ended, as the end of a sentence.
 fn last(pod: &Value, container: &str) -> String {
     let containers = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
     let ended = containers.into_iter().find(|it| it["name"] == container).map(|it| &it["lastState"]["terminated"]);
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_change_is_seen_and_how_things_were_is_none() {
+    async fn every_change_is_recorded_and_the_initial_state_is_none() {
         let found = seen(vec![
             Change::Listed(vec![pod(true, 0, false)]),
             Change::Applied(pod(true, 0, false)),
@@ -224,18 +226,21 @@ mod tests {
         ]);
         let wanted = [
             (PodChange::NotReady, "not ready: probe failed"),
-            (PodChange::Restarted, "container c started again after OOMKilled, exit code 137 (1 more than before)"),
+            (
+                PodChange::Restarted,
+                "container c was restarted after OOMKilled, exit code 137 (restarts: 1 more than before)",
+            ),
             (PodChange::Ready, "ready"),
-            (PodChange::NotReady, "told to end"),
+            (PodChange::NotReady, "deletion requested"),
             (PodChange::Gone, "gone"),
-            (PodChange::Created, "came to be"),
+            (PodChange::Created, "created"),
             (PodChange::Ready, "ready"),
         ];
         assert_eq!(found, wanted.map(|(change, text)| (change, text.to_owned())));
     }
 
     #[tokio::test]
-    async fn a_watch_that_begins_again_misses_no_end_and_our_own_pods_are_none() {
+    async fn a_restarted_watch_misses_no_deletion_and_ignores_our_own_pods() {
         let mut ours = pod(true, 0, false);
         ours["metadata"]["uid"] = json!("u2");
         ours["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "shakedown"});

@@ -1,4 +1,4 @@
-//! What all steps of an execution need.
+//! The context of an execution, which all of its steps share.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -14,42 +14,42 @@ use crate::timeline;
 use shakedown_cluster::Cluster;
 use shakedown_guard::lock::Holder;
 
-/// The signal that asks the run to end, once there is one.
+/// The name of the signal that asks the run to end; `None` until one arrives.
 pub type Signal = watch::Receiver<Option<&'static str>>;
 
-/// What holds for all scenarios of a run.
+/// The settings of a run, which all of its scenarios share.
 pub struct Context<'a> {
-    /// The cluster, where one is needed.
+    /// The cluster; `None` when no scenario needs one.
     pub cluster: Option<&'a Cluster>,
-    /// Who we are, for those who wait for us.
+    /// This run as the holder of locks, for the messages of waiting runs.
     pub holder: &'a Holder,
-    /// How long to wait for another run in the same namespace.
+    /// The longest wait for another run in the same namespace.
     pub wait_lock: Duration,
-    /// How long the undo of a fault is tried.
+    /// How long the undo of a fault is retried.
     pub undo_limit: Duration,
     /// The signal that asks the run to end.
     pub signal: Signal,
-    /// The seed of everything that is chosen by chance.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// What is done to the faults on purpose.
+    /// The trial, if this is a control run or an overkill run.
     pub trial: Option<Trial>,
-    /// Inject although the baseline is not healthy.
+    /// Inject even if the baseline is not healthy (`--inject-anyway`).
     pub inject_anyway: bool,
 }
 
-/// One execution of a scenario: what all of its steps need.
+/// The inputs of one execution of a scenario.
 pub(super) struct Execution<'a> {
-    /// The scenario whose expectations are asked.
+    /// The scenario whose expectations are judged.
     pub document: &'a Document,
     pub context: &'a Context<'a>,
     pub options: &'a Options,
     pub events: &'a Events,
 }
 
-/// Contains a bug of ours: a panic in one scenario must not take the results of the others with it.
+/// Catches a panic, so that a bug in one scenario does not discard the results of the others.
 ///
 /// # Errors
-/// With the panic, in words.
+/// With the message of the panic.
 pub async fn contained<T>(work: impl Future<Output = T>) -> Result<T, String> {
     AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| timeline::panicked(panic.as_ref()))
 }

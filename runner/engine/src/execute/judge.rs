@@ -1,4 +1,4 @@
-//! What was seen becomes answers: pure, from the plan and the observations.
+//! Judges a run: pure, from the plan and the observations.
 
 use shakedown_schemas::result::{
     Evidence, ExpectationResult, FaultResult, LoadInfo, LoadSeries, PhaseResult, Proof, Recovery, Verdict,
@@ -20,12 +20,12 @@ pub(super) struct Judged {
     pub phases: Vec<PhaseResult>,
     pub series: Vec<LoadSeries>,
     pub recoveries: Vec<Recovery>,
-    /// What the reader should know, in words.
+    /// Warnings for the report.
     pub warnings: Vec<String>,
 }
 
 impl Execution<'_> {
-    /// Judges what was seen.
+    /// Judges a run.
     pub(super) fn judge(&self, plan: &Plan, seen: &Seen) -> Judged {
         let scenario = &self.document.scenario;
         let (observations, seed) = (&seen.outcome.observations, self.options.seed);
@@ -47,7 +47,7 @@ impl Execution<'_> {
         }
     }
 
-    /// The answers to the expectations, after what ended the run early: everything else is less to the point.
+    /// The answers to the expectations. An early end of the run comes first, because it explains the rest.
     fn expectations(&self, seen: &Seen) -> Vec<ExpectationResult> {
         let (scenario, outcome) = (&self.document.scenario, &seen.outcome);
         let line = |path: &str| self.document.line(path);
@@ -73,8 +73,8 @@ impl Execution<'_> {
         early
     }
 
-    /// The faults at their places in the scenario, with what shows that they acted now that the requests can be asked as
-    /// well, and with what they changed. The latter is only in words: it proves nothing.
+    /// The faults with their places in the scenario, their proofs, now including the evidence of the requests, and their
+    /// effects. The effect is only described: it proves nothing.
     fn faults(&self, plan: &Plan, seen: &Seen, warnings: &mut Vec<String>) -> Vec<FaultResult> {
         let felt = judge::effects(&seen.outcome.observations);
         let concluded = plan.faults.iter().filter_map(|spec| {
@@ -102,38 +102,40 @@ impl Execution<'_> {
     }
 }
 
-/// From when all faults of a phase that were injected are known to act, or are claimed to; none where one never was.
+/// When all injected faults of a phase were proven, or at least claimed; `None` when one of them never was.
 fn acting_s(faults: &[FaultResult], phase: &str) -> Option<f64> {
     let injected = faults.iter().filter(|fault| fault.phase == phase && fault.injecting_s.is_some());
     let acting = injected.map(|fault| fault.proven_s.or(fault.claimed_s));
     acting.reduce(|a, b| a.zip(b).map(|(a, b)| a.max(b))).flatten()
 }
 
-/// What the way in which loads were sent does to their numbers.
+/// Warnings about how the sending of the loads affects their numbers.
 fn of_loads(loads: &[LoadInfo]) -> Vec<String> {
     let closed = loads.iter().filter(|load| !load.open_loop).map(|load| judge::closed_loop_warning(&load.name));
     let forwarded = loads.iter().filter(|load| load.reach == "port-forward").map(|load| {
         let anew = match load.reconnects {
             0 => String::new(),
-            times => format!(" and was made anew {times} times"),
+            times => format!(" and reconnected {times} times"),
         };
-        format!("load {} went through a port-forward by the API server, which adds latency of its own{anew}", load.name)
+        format!("load {} went through a port-forward of the API server, which adds its own latency{anew}", load.name)
     });
     let peculiar = loads.iter().filter(|load| !load.peculiarities.is_empty()).map(|load| {
         let all = load.peculiarities.join("; it ");
-        format!("the server of load {} departs from the API, and no request failed for it: it {all}", load.name)
+        format!(
+            "the server of load {} deviates from the API, although no request failed because of it: it {all}",
+            load.name
+        )
     });
     closed.chain(forwarded).chain(peculiar).collect()
 }
 
-/// A baseline that is not fit to compare with, as an expectation without an answer: nothing was injected, so that nothing
-/// was learnt.
+/// An unhealthy or unsteady baseline as an inconclusive expectation: no fault was injected, so the run shows nothing.
 fn unhealthy(problems: &[String], phase: &str, line: Option<u32>) -> ExpectationResult {
     ExpectationResult {
         observed_text: "unfit".to_owned(),
         limit_text: "healthy and steady".to_owned(),
         reason: format!(
-            "no fault was injected, because the baseline is not fit to compare with: {} (--inject-anyway)",
+            "no fault was injected, because the baseline is not healthy and steady: {} (--inject-anyway injects all the same)",
             problems.join("; ")
         ),
         line,
@@ -141,7 +143,7 @@ fn unhealthy(problems: &[String], phase: &str, line: Option<u32>) -> Expectation
     }
 }
 
-/// A fuse that burned down before the end of the run, as an expectation without an answer.
+/// A fuse that burned down before the end of the run, as an inconclusive expectation.
 fn burned(reason: &str, phase: &str) -> ExpectationResult {
     ExpectationResult {
         observed_text: "burned down".to_owned(),

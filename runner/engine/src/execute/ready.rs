@@ -1,4 +1,4 @@
-//! The last step before any load is sent: everything that can still refuse does so here.
+//! The last step before the load starts. Every check that can refuse the run is made here at the latest.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use super::context::{Context, Signal};
 use shakedown_faults::ArmedFault;
 use shakedown_guard::Guard;
 
-/// How long an action that is under way when a signal comes has to end.
+/// How long an action in progress may take to end after a signal.
 const ACTION_LIMIT: Duration = Duration::from_secs(2);
 
-/// Checks the faults, puts fuses and locks up, and prepares what faults need to be ready. Nothing else is made.
+/// Checks the faults, creates fuses and locks, and runs the preparations of the faults.
 pub(super) async fn prepare(
     context: &Context<'_>,
     faults: &mut [ArmedFault],
@@ -39,8 +39,8 @@ pub(super) async fn prepare(
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
 }
 
-/// Waits for what gets ready, which may take long; from a signal on only for what is under way: an action that is cut off
-/// could still arrive after its undo.
+/// Waits for the preparations, which may take long. After a signal, it waits at most [`ACTION_LIMIT`] for actions in
+/// progress: an interrupted action could still reach the server after its undo.
 async fn interruptible<T>(ready: impl Future<Output = T>, signal: &Signal) -> Result<T, String> {
     let mut signal = signal.clone();
     tokio::pin!(ready);

@@ -1,4 +1,4 @@
-//! The result of a scenario: empty at first, then with the answers next to the facts.
+//! The result of a scenario: first empty, then filled with the facts and the answers.
 
 use shakedown_schemas::Document;
 use shakedown_schemas::result::{ScenarioResult, Verdict};
@@ -12,7 +12,7 @@ use shakedown_cluster::Cluster;
 use shakedown_judge::{remarks, scenario_verdict};
 
 impl Execution<'_> {
-    /// Puts facts, answers and the cluster's diagnostics into the result.
+    /// Adds the facts, the answers and the cluster's diagnostics to the result.
     pub(super) async fn report(&self, seen: Seen, judged: Judged, result: &mut ScenarioResult) {
         let Seen { outcome, loads, warnings, before } = seen;
         let Outcome { errors, duration, .. } = outcome;
@@ -36,7 +36,7 @@ impl Execution<'_> {
     }
 }
 
-/// A result that says nothing yet.
+/// An empty result.
 pub(super) fn empty(document: &Document, cluster: Option<&Cluster>, options: &Options) -> ScenarioResult {
     let scenario = &document.scenario;
     ScenarioResult {
@@ -71,7 +71,7 @@ pub(super) fn empty(document: &Document, cluster: Option<&Cluster>, options: &Op
     }
 }
 
-/// The verdict from everything that is in the result.
+/// Sets the verdict, derived from the whole result.
 pub(super) fn conclude(result: &mut ScenarioResult) {
     (result.verdict, result.reason) =
         scenario_verdict(&result.expectations, &result.faults, &result.errors, &result.leftovers);

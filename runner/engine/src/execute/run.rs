@@ -1,4 +1,4 @@
-//! The part of an execution that acts: everything is put up, the timeline runs, and everything is taken down again.
+//! The acting part of an execution: it creates the guard, runs the timeline, and removes everything again.
 
 use std::collections::BTreeSet;
 
@@ -20,20 +20,20 @@ use shakedown_judge as judge;
 use shakedown_load::Engine;
 use shakedown_observe::LoadObservations;
 
-/// What a run has seen.
+/// The data that a run recorded.
 pub(super) struct Seen {
-    /// What happened.
+    /// The outcome of the timeline.
     pub outcome: Outcome,
-    /// The loads with what became of their requests.
+    /// The loads with the counts of their requests.
     pub loads: Vec<LoadInfo>,
-    /// What the reader should know, in words.
+    /// Warnings for the report.
     pub warnings: Vec<String>,
-    /// The pods as they were before, which the diagnostics compare with.
+    /// The pods before the run, for comparison in the diagnostics.
     pub before: Option<diagnostics::Before>,
 }
 
 impl Execution<'_> {
-    /// Runs what was armed. What could not be removed is in the result at once: whatever goes wrong later, it is reported.
+    /// Runs the armed plan. Leftovers enter the result at once, so that they are reported even if a later step fails.
     pub(super) async fn run(
         &self,
         plan: &Plan,
@@ -49,7 +49,7 @@ impl Execution<'_> {
             warnings.push("there was no fuse: the undo depended on the runner being alive (--no-fuse)".to_owned());
         }
         let collectors = Gatherer::start(&self.document.scenario, self.context.cluster, &plan.namespace).await;
-        // Whatever fails in here, what was put up is taken down.
+        // Errors and panics in here must not prevent the removal below.
         let acting = contained(self.act(plan, engine, &mut faults, guard.as_mut())).await;
         let mut outcome = acting.unwrap_or_else(|panic| Outcome { errors: vec![panic], ..Outcome::default() });
         result.leftovers = self.take_down(guard, &mut outcome).await;
@@ -69,7 +69,7 @@ impl Execution<'_> {
         self.context.signal.borrow().is_some()
     }
 
-    /// Says how the loads get to their services and which pods were chosen.
+    /// Reports how the loads reach their services, and the chosen targets.
     fn announce(&self, plan: &Plan, loads: &[ArmedLoad], result: &mut ScenarioResult) {
         result.namespace.clone_from(&plan.namespace);
         result.loads = loads.iter().map(ArmedLoad::info).collect();
@@ -82,7 +82,7 @@ impl Execution<'_> {
         }
     }
 
-    /// Looks at the pods of all namespaces that the scenario touches.
+    /// Records the pods of all namespaces of the scenario.
     async fn look_before(&self, plan: &Plan) -> Option<diagnostics::Before> {
         let cluster = self.context.cluster?;
         let namespaces = plan.faults.iter().flat_map(|fault| &fault.plan.namespaces).chain([&plan.namespace]);
@@ -90,7 +90,7 @@ impl Execution<'_> {
         Some(diagnostics::Before::look(cluster, namespaces).await)
     }
 
-    /// Gets everything ready and runs the timeline.
+    /// Prepares the run and runs the timeline.
     async fn act(
         &self,
         plan: &Plan,
@@ -104,7 +104,7 @@ impl Execution<'_> {
             let mut errors = vec![message];
             for (fault, driver) in faults {
                 if let Err(error) = driver.dismiss().await {
-                    errors.push(format!("what fault {} had got ready could not be removed: {error}", fault.name));
+                    errors.push(format!("the preparations of fault {} could not be removed: {error}", fault.name));
                 }
             }
             return Outcome { errors, ..Outcome::default() };
@@ -124,7 +124,7 @@ impl Execution<'_> {
         .await
     }
 
-    /// Takes locks and fuses down, and looks for what is left.
+    /// Removes locks and fuses, and checks for leftovers.
     async fn take_down(&self, guard: Option<Guard>, outcome: &mut Outcome) -> Vec<Leftover> {
         let cluster = self.context.cluster;
         let mut leftovers = std::mem::take(&mut outcome.leftovers);
@@ -135,19 +135,20 @@ impl Execution<'_> {
             if let Some(error) = remains.unknown {
                 let look = format!("shakedown cleanup --check --run {}", self.options.run);
                 let look = cluster.map_or_else(|| look.clone(), |cluster| cluster.by_hand(&look));
-                let message = format!("it is not known whether something is left: {error}\nhelp: `{look}` looks again");
+                let message =
+                    format!("it is not known whether leftovers exist: {error}\nhelp: check again with `{look}`");
                 outcome.errors.push(message);
             }
         }
         if let Some(cluster) = cluster {
-            // What made them knows the object, and not how this cluster is reached.
+            // The code that recorded the leftovers does not know the flags that reach this cluster.
             leftovers.iter_mut().for_each(|left| left.command = cluster.by_hand(&left.command));
         }
         leftovers
     }
 }
 
-/// A load with what became of its requests.
+/// A load with the counts of its requests.
 fn counted(info: LoadInfo, seen: &LoadObservations) -> LoadInfo {
     let requests = seen.requests.iter().map(|(name, (succeeded, failed))| RequestInfo {
         name: name.clone(),
@@ -159,7 +160,7 @@ fn counted(info: LoadInfo, seen: &LoadObservations) -> LoadInfo {
         connections: *connections,
         requests: *requests,
     });
-    // A single address is that of the target, which the report shows already.
+    // A single address is the target's, which the report already shows.
     let addresses = if seen.addresses.len() > 1 { addresses.collect() } else { Vec::new() };
     let peculiarities = seen.peculiarities.iter().map(|it| it.words().to_owned()).collect();
     let (requests, issued) = (requests.collect(), Some(seen.issued));
@@ -183,13 +184,13 @@ fn stops(signal: Signal, guard: Option<&Guard>, events: &Events) -> watch::Recei
             events.emit(EventKind::Error { message: format!("stopped: {reason}") });
         }
         _ = sender.send(Some(stop));
-        // A closed channel would mean that no stop can come any more.
+        // Keep the channel open: closed, it would mean that no stop can arrive.
         sender.closed().await;
     });
     receiver
 }
 
-/// The first value, which may never come.
+/// Waits for the first value, possibly for ever.
 async fn first<T: Clone>(receiver: Option<watch::Receiver<Option<T>>>) -> T {
     if let Some(mut receiver) = receiver {
         let value = receiver.wait_for(Option::is_some).await.ok().and_then(|value| value.clone());

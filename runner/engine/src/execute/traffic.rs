@@ -1,9 +1,9 @@
-//! What the judge found in the requests, as a proof of the faults: the faults know no judge, and the judge no faults.
+//! Converts the judge's findings about the requests into evidence for the faults. Neither crate depends on the other.
 
 use shakedown_faults::effect::Traffic;
 use shakedown_judge::Felt;
 
-/// What the requests show in a phase. A change of any load suffices; the earliest counts.
+/// The evidence of the requests in a phase. A change in any load suffices; the earliest counts.
 pub(super) fn of(phase: &str, felt: &[Felt]) -> Traffic {
     let of_phase: Vec<&Felt> = felt.iter().filter(|it| it.phase == phase).collect();
     if of_phase.is_empty() {

@@ -1,4 +1,4 @@
-//! How far a plan reaches, and whether the scenario allows that. Pure, but for the question of which pods a workload has.
+//! Checks the blast radius of a plan. Pure, except for reading the pods of workloads.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +9,10 @@ use super::error::PlanError;
 use super::spec::FaultSpec;
 use shakedown_cluster::{Cluster, Workload};
 
-/// Refuses a plan that reaches further than the scenario allows.
+/// Refuses a plan whose faults act on more pods than the scenario allows.
 ///
 /// # Errors
-/// When it does, or the cluster refuses or does not answer.
+/// When they do, or the cluster refuses or does not answer.
 pub(super) async fn check(scenario: &Scenario, faults: &[FaultSpec], cluster: &Cluster) -> Result<(), PlanError> {
     let namespaces: BTreeSet<&String> =
         faults.iter().flat_map(|fault| &fault.plan.targets).map(|pod| &pod.namespace).collect();
@@ -41,16 +41,16 @@ pub(super) async fn check(scenario: &Scenario, faults: &[FaultSpec], cluster: &C
 struct Reach<'a> {
     fault: &'a str,
     targets: &'a [PodRef],
-    /// Whether its selector says how many pods are meant.
+    /// Whether its selector limits the number of pods.
     explicit: bool,
 }
 
-/// Whether a selector says how many pods it means: an author who writes that has thought of it.
+/// Whether a selector limits the number of pods. Its author then chose the number on purpose.
 fn is_explicit(pods: &PodSelector) -> bool {
     pods.name.is_some() || pods.count.is_some() || pods.percent.is_some_and(|percent| percent.fraction() < 1.0)
 }
 
-/// Why the faults of a phase may not be injected; none when they may.
+/// Why the faults of a phase may not be injected; `None` when they may.
 fn refusal(phase: &str, faults: &[Reach<'_>], workloads: &[Workload], allowed: Option<&BlastRadius>) -> Option<String> {
     let Some(allowed) = allowed else {
         return faults.iter().filter(|fault| !fault.explicit).find_map(|fault| {
@@ -77,7 +77,7 @@ fn refusal(phase: &str, faults: &[Reach<'_>], workloads: &[Workload], allowed: O
     let most = allowed.max_percent?;
     shares(targets.into_values(), workloads).into_iter().find_map(|(workload, hit)| {
         let of = workload.pods.len();
-        // A rounding error of a share must not refuse what is just allowed.
+        // A rounding error must not refuse a share that equals the limit.
         (hit as f64 > most.fraction() * of as f64 + 1e-9).then(|| {
             format!(
                 "the faults of phase `{phase}` reach {hit} of the {of} pods of {}, and `blast_radius` allows {most}\nhelp: \
@@ -92,7 +92,7 @@ fn all(pods: usize) -> String {
     if pods == 1 { "the only pod".to_owned() } else { format!("all {pods} pods") }
 }
 
-/// The workloads that are hit, and how many of their pods.
+/// The affected workloads, each with the number of affected pods.
 fn shares<'a, 'w>(targets: impl Iterator<Item = &'a PodRef>, workloads: &'w [Workload]) -> Vec<(&'w Workload, usize)> {
     let uids: BTreeSet<&String> = targets.map(|pod| &pod.uid).collect();
     let hit = |workload: &Workload| workload.pods.iter().filter(|uid| uids.contains(uid)).count();
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn all_pods_of_a_workload_are_refused_unless_that_is_said() {
+    fn all_pods_of_a_workload_are_refused_unless_the_scenario_allows_it() {
         assert_eq!(ask(&[&["a", "b"]], false, None), None);
         assert_eq!(ask(&[&["a", "b", "c"]], true, None), None, "a count says it");
         assert!(ask(&[&["a", "b", "c"]], false, None).unwrap().contains("all 3 pods of deployment/web"));
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_allowed_counts_over_all_faults_of_a_phase() {
+    fn the_limit_counts_over_all_faults_of_a_phase() {
         let two = Some(r#"{"max_pods": 2}"#);
         assert_eq!(ask(&[&["a"], &["a", "b"]], false, two), None, "the same pod twice is one pod");
         assert!(ask(&[&["a"], &["b", "c"]], true, two).unwrap().contains("reach 3 pods"));

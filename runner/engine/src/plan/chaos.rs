@@ -30,7 +30,7 @@ use shakedown_faults::partition::pod_key;
 pub(super) use ends::can_tell;
 pub(super) use overlap::{Standing, check as check_overlaps};
 
-/// Where to get it.
+/// How to install Chaos Mesh.
 const INSTALL: &str = "install it (`helm install chaos-mesh chaos-mesh/chaos-mesh -n chaos-mesh --create-namespace`, with \
                        chaosDaemon.runtime and chaosDaemon.socketPath for the cluster's container runtime), then look with \
                        `shakedown doctor`";
@@ -86,7 +86,7 @@ pub(super) async fn plan(
         number: request.number,
         fault: request.name.to_owned(),
         namespace: home.clone(),
-        // The second line, behind the fuse: it has to be later than any undo of ours.
+        // The backup of the fuse. It must end later than any undo of the runner.
         duration: planned + MARGIN + options.chaos.active,
     };
     let objects: Vec<ObjectRecord> =
@@ -124,10 +124,10 @@ pub(super) async fn plan(
     Ok(((plan, Action::ChaosMesh(Box::new(spec))), standing))
 }
 
-/// The margin of Chaos Mesh's own limit.
+/// The margin of Chaos Mesh's own time limit.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// Whether Chaos Mesh can do a partition here. Definitions alone do nothing: somebody has to act on them.
+/// Whether Chaos Mesh can make a partition here. Its definitions are not enough: its controller has to run.
 pub(super) async fn can_partition(cluster: &Cluster) -> Result<bool, PlanError> {
     if !cluster.chaos_kinds().await?.contains(Kind::NetworkChaos.plural()) {
         return Ok(false);
@@ -136,7 +136,7 @@ pub(super) async fn can_partition(cluster: &Cluster) -> Result<bool, PlanError> 
         return Ok(true);
     }
     let installed = cluster.chaos_programs().await?;
-    // An account that may not look for it is believed that it is there.
+    // If the account may not look for the controller, assume that it runs.
     Ok(!installed.controllers.is_empty() || installed.unreadable.iter().any(|what| what == "deployments"))
 }
 

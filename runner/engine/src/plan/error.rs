@@ -14,7 +14,7 @@ pub enum PlanError {
 }
 
 impl PlanError {
-    /// What does not fit about one fault.
+    /// An error about one fault.
     pub(super) fn fault(name: &str, text: impl std::fmt::Display) -> Self {
         Self::Scenario(format!("fault `{name}`: {text}"))
     }

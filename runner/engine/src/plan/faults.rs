@@ -1,4 +1,4 @@
-//! From the faults of a scenario to their targets, their objects and what their drivers are made from.
+//! Plans the faults of a scenario: their targets, their objects and the specs of their drivers.
 
 use shakedown_schemas::Document;
 use shakedown_schemas::result::PodRef;
@@ -21,7 +21,7 @@ use shakedown_faults::partition::PartitionsSpec;
 pub(super) struct Faults {
     /// In the order of the file.
     pub faults: Vec<FaultSpec>,
-    /// What the partitions by NetworkPolicy share, where there are any.
+    /// The policies that all partitions by NetworkPolicy share, if there are any.
     pub partitions: Option<PartitionsSpec>,
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn plan(
         }
     }
     let Some(cluster) = cluster else { return Ok(Faults::default()) };
-    // A connection that stands goes on under a policy in some clusters: then Chaos Mesh's partition is the whole one.
+    // In some clusters, established connections survive a policy. Only Chaos Mesh's partition is complete there.
     let leaves_open = options.proof.enforcement.as_ref().and_then(Enforcement::leaves_open);
     if let Some(why) = &leaves_open
         && policies.iter().any(|request| may_choose(request.partition))
@@ -89,7 +89,7 @@ pub(super) async fn plan(
             }
         }
     }
-    // A partition that NetworkPolicy cannot do exactly is Chaos Mesh's, where the scenario leaves the choice.
+    // If the scenario leaves the choice, Chaos Mesh makes the partitions that NetworkPolicy cannot make exactly.
     let mut partitions = None;
     while !policies.is_empty() {
         match partition::plan(&policies, &scenario.phases, cluster, namespace, options).await {
@@ -108,7 +108,7 @@ pub(super) async fn plan(
         }
     }
     let mut standing = Vec::new();
-    // Where the cluster serves Chaos Mesh's objects itself, nothing is installed that could be looked at.
+    // A cluster that serves Chaos Mesh's objects itself has no installation to check.
     let installed = match resources.is_empty() || cluster.capabilities().serves_chaos {
         true => Installation::default(),
         false => cluster.chaos_programs().await?,
@@ -125,13 +125,13 @@ pub(super) async fn plan(
     Ok(Faults { faults, partitions })
 }
 
-/// Whether Chaos Mesh may do a partition as well: the scenario leaves the choice, and it would be the same one. In one
-/// direction it would not: Chaos Mesh drops packets, and those of both ends belong to every connection.
+/// Whether Chaos Mesh may make a partition as well: the scenario leaves the choice, and the effect is the same. A partition
+/// in one direction differs: Chaos Mesh drops packets, and every connection needs packets in both directions.
 fn may_choose(partition: &Partition) -> bool {
     partition.engine == Engine::Auto && partition.direction == Direction::Both && partition.prove != Prove::Witness
 }
 
-/// A partition that Chaos Mesh is to make, and why.
+/// The request for a partition by Chaos Mesh, with the reason.
 fn by_chaos<'a>(request: CutRequest<'a>, document: &'a Document, why: String) -> ChaosRequest<'a> {
     let CutRequest { name, number, phase, targets, .. } = request;
     let fault = &document.scenario.phases[phase].faults[name];

@@ -1,4 +1,4 @@
-//! Where each load's requests go, and how they are sent.
+//! Plans the loads: the address and the schedule of their requests.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::spec::{LoadSpec, Route};
 use shakedown_cluster::{Cluster, parse_service};
 use shakedown_load::{CompiledLoad, Endpoint, PlannedLoad};
 
-/// How long a URL's address has to accept a connection.
+/// How long a URL's address may take to accept a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) async fn plan(
@@ -32,7 +32,7 @@ pub(super) async fn plan(
     Ok(planned)
 }
 
-/// What a load calls.
+/// The target of a load.
 struct Called {
     /// In words.
     target: String,
@@ -72,7 +72,7 @@ fn spec(document: &Document, name: &str, load: &Load, called: Called, seed: u64)
     })
 }
 
-/// The pace of a load in words, as far as phases change nothing of it.
+/// The pace of a load as text, without changes by phases.
 fn schedule(load: &Load) -> String {
     let pace = load.model().map_or_else(String::new, |model| model.to_string());
     match (load.arrival, load.think_time) {
@@ -107,8 +107,8 @@ async fn by_service(
     })
 }
 
-/// Connects to a URL once before any load is sent: an address that refuses connections from the start says nothing about a
-/// service under a fault.
+/// Connects to a URL once before the load starts. If the service is down from the start, the run shows nothing about
+/// faults.
 async fn by_url(name: &str, url: &str) -> Result<Called, PlanError> {
     let wrong = |what: String| PlanError::Scenario(format!("load `{name}`: {what}"));
     let uri: http::Uri = url.parse().map_err(|error| wrong(format!("`{url}` is not a URL: {error}")))?;
@@ -119,12 +119,12 @@ async fn by_url(name: &str, url: &str) -> Result<Called, PlanError> {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => {
             return Err(wrong(format!(
-                "nothing answers at {host}:{port}: {error}\nhelp: start the service first, or correct `url` in the scenario"
+                "cannot connect to {host}:{port}: {error}\nhelp: start the service first, or correct `url` in the scenario"
             )));
         }
         Err(_) => {
             return Err(wrong(format!(
-                "nothing answers at {host}:{port} within {CONNECT_LIMIT:?}\nhelp: check the address and what lies between"
+                "cannot connect to {host}:{port} within {CONNECT_LIMIT:?}\nhelp: check the address, firewalls and proxies"
             )));
         }
     }

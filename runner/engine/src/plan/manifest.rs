@@ -1,4 +1,4 @@
-//! Planning objects that the scenario itself writes out.
+//! Plans the objects of the scenario's manifests.
 
 use serde_json::{Map, Value, json};
 use shakedown_schemas::result::ObjectRecord;
@@ -23,8 +23,9 @@ pub(super) async fn plan(
     let ManifestRequest { name, number, phase, manifest, targets, namespace } = request;
     let refuse = |text: String| PlanError::fault(name, text);
     if targets.is_empty() && scenario.blast_radius.is_some() {
-        let text = "how far a manifest reaches is only known by its `pods`, and this scenario has a `blast_radius`";
-        return Err(refuse(format!("{text}\nhelp: write `pods` beside `object`")));
+        let text =
+            "the scenario has a `blast_radius`, and without `pods` it is not known on which pods the manifest acts";
+        return Err(refuse(format!("{text}\nhelp: add `pods` next to `object`")));
     }
     let mut object = Value::Object(manifest.object.clone().into_iter().collect());
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -83,10 +84,10 @@ pub(super) async fn plan(
     Ok((plan, Action::Manifest(Box::new(spec))))
 }
 
-/// Adds what the scenario left out (the namespace and the name) and our labels.
+/// Adds the namespace and the name, if the scenario omits them, and our labels.
 ///
 /// # Errors
-/// A sentence about metadata that is not what Kubernetes takes. The scenario's own checks refuse it with its place.
+/// With a sentence about invalid metadata. `validate` reports it with its line and column.
 fn complete(object: &mut Value, namespace: &str, name: &str, own: &[(&str, &str)]) -> Result<(), String> {
     let metadata = map(object, "metadata")?;
     for (key, default) in [("namespace", namespace), ("name", name)] {
@@ -101,7 +102,7 @@ fn complete(object: &mut Value, namespace: &str, name: &str, own: &[(&str, &str)
     Ok(())
 }
 
-/// The map at a key of a map, made where there is none.
+/// The map at a key of a map. It is created if it is missing.
 fn map<'v>(value: &'v mut Value, key: &str) -> Result<&'v mut Map<String, Value>, String> {
     let wrong = || format!("the object's `{key}` is not a map");
     let value = value.as_object_mut().ok_or_else(wrong)?.entry(key).or_insert(Value::Null);
@@ -111,7 +112,7 @@ fn map<'v>(value: &'v mut Value, key: &str) -> Result<&'v mut Map<String, Value>
     value.as_object_mut().ok_or_else(wrong)
 }
 
-/// A condition with the object that it looks at.
+/// A condition with its object.
 async fn check(
     condition: &Condition,
     own: &ObjectKey,

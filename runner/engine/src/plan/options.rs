@@ -1,4 +1,4 @@
-//! What a plan depends on in addition to the scenario and the cluster.
+//! The inputs of a plan in addition to the scenario and the cluster.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use shakedown_cluster::WitnessImage;
 use shakedown_faults::chaos;
 use shakedown_faults::enforcement::Enforcement;
 
-/// What a plan depends on in addition to the scenario and the cluster.
+/// The inputs of a plan in addition to the scenario and the cluster.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The run's id.
     pub run: String,
     /// The scenario's number in the run, from 0.
     pub serial: usize,
-    /// The seed of everything that is chosen by chance.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// The namespace of scenarios that name none.
+    /// The namespace of scenarios without `namespace`.
     pub namespace: Option<String>,
-    /// The fuses of the run; none for no fuse.
+    /// The settings of fuses; `None` for a run without fuses.
     pub fuse: Option<Fuse>,
-    /// What can show that faults act.
+    /// The means to prove that faults act.
     pub proof: Proof,
     /// How long the steps of Chaos Mesh's faults may take.
     pub chaos: chaos::Limits,
@@ -27,7 +27,7 @@ pub struct Options {
 
 #[cfg(test)]
 impl Options {
-    /// Those of tests: without a fuse and without proofs.
+    /// The options of tests: without a fuse and without proofs.
     pub(crate) fn for_tests() -> Self {
         Self {
             run: "20260301-105959-abcde".into(),
@@ -41,12 +41,12 @@ impl Options {
     }
 }
 
-/// What is asked of fuses.
+/// The settings of fuses.
 #[derive(Debug, Clone)]
 pub struct Fuse {
-    /// How long after the runner's last sign of life the cluster undoes everything, in whole seconds.
+    /// The life of a fuse after a push, in whole seconds. After it, the cluster undoes everything.
     pub life: Duration,
-    /// The image that the Job names; none for one that does not exist, which is fine where no policy looks at it.
+    /// The image in the Job's template. It is never pulled; `None` is for clusters without a policy for images.
     pub image: Option<String>,
 }
 

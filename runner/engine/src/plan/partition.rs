@@ -1,4 +1,4 @@
-//! Planning partitions: all of a scenario's together, because those that share a target share its policy.
+//! Plans all partitions of a scenario together, because partitions with a common target share its policy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use shakedown_faults::partition::{PartitionSpec, PartitionsSpec, Scheme};
 use shakedown_faults::witness::{WitnessRequest, WitnessSpec};
 use shakedown_policy::{self as policy, Block};
 
-/// When a partition acts, in its phase.
+/// The time in which a partition acts, within its phase.
 struct Stretch {
     phase: usize,
     begin: Duration,
@@ -41,9 +41,9 @@ impl Stretch {
 
 /// Why partitions cannot be planned.
 pub(super) enum Refusal {
-    /// NetworkPolicy cannot do this one: its place, why, and the whole error.
+    /// NetworkPolicy cannot make this partition: its index, the reason, and the complete error.
     Unable(usize, String, PlanError),
-    /// Anything else.
+    /// Any other error.
     Other(PlanError),
 }
 
@@ -59,7 +59,7 @@ impl From<ClusterError> for Refusal {
     }
 }
 
-/// Plans all partitions of a scenario that NetworkPolicies are to do, each with the number of its request.
+/// Plans all partitions by NetworkPolicy, each with the number of its request.
 pub(super) async fn plan(
     requests: &[CutRequest<'_>],
     phases: &[Phase],
@@ -91,7 +91,7 @@ pub(super) async fn plan(
         parts.push(reader.part(place(request), &mut found).await?);
     }
     let other_ports = match cluster.version() {
-        // `endPort` came with 1.21 (off) and is on from 1.22; an older server drops it without a word.
+        // `endPort` was added in 1.21 (off by default) and is on since 1.22. An older server drops it silently.
         Some(version) if version < (1, 22) => policy::OtherPorts::Declared,
         _ => policy::OtherPorts::Ranges,
     };
@@ -123,7 +123,7 @@ pub(super) async fn plan(
     Ok((PartitionsSpec { scheme, marked: found.marked, listed: found.listed }, made))
 }
 
-/// What a partition does, checked in every state of the timeline in which it stands.
+/// The plan of a partition, checked for every set of partitions that act at the same time.
 fn fault_plan(
     request: &CutRequest<'_>,
     at: usize,
@@ -145,7 +145,7 @@ fn fault_plan(
     let mut limits = BTreeSet::new();
     for state in states.iter().chain([&alone]) {
         for (cut, built) in scheme.cuts(at, state).map_err(|error| refused(error.to_string()))? {
-            // Policies that stand already decide whether ours can work at all.
+            // Existing policies may prevent ours from having an effect.
             let conflicts: Vec<String> = scheme.conflicts(&cut, &built).iter().map(ToString::to_string).collect();
             if !conflicts.is_empty() {
                 let why = conflicts.join("; ");
@@ -210,7 +210,7 @@ fn shares(scheme: &Scheme, one: usize, other: usize) -> bool {
     scheme.groups_of(one).any(|group| scheme.parts_of(group).contains(&other))
 }
 
-/// The witness of a partition, where there is to be one, and what has to show that it acts.
+/// The witness of a partition, if any, and the required proof that it acts.
 fn witness(
     request: &CutRequest<'_>,
     at: usize,

@@ -1,4 +1,4 @@
-//! The peers of a partition: from what the scenario names to what a policy can say, and where a witness can try them.
+//! Resolves the peers of a partition to blocks of a policy, and to endpoints that a witness can try.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -21,18 +21,18 @@ pub(super) fn peer_namespace(peer: &scenario::Peer, default: &str) -> String {
         .unwrap_or_else(|| default.to_owned())
 }
 
-/// What is found on the way, beside the parts themselves.
+/// Results in addition to the parts themselves.
 #[derive(Default)]
 pub(super) struct Found {
     pub marked: Vec<MarkedPeer>,
     pub listed: Vec<ListedPeer>,
-    /// What a witness can try to reach, by partition.
+    /// The endpoints that a witness can try, by partition.
     pub endpoints: BTreeMap<usize, Vec<String>>,
-    /// Where ports of services cannot be exact, by partition.
+    /// Service ports that a policy cannot express exactly, by partition.
     pub notes: BTreeMap<usize, Vec<String>>,
 }
 
-/// A service with the ports of its own that are meant.
+/// A service and its selected ports, as text.
 pub(super) fn described_service(name: &str, namespace: &str, ports: &[PeerPort]) -> String {
     let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
     match ports.as_slice() {
@@ -42,7 +42,7 @@ pub(super) fn described_service(name: &str, namespace: &str, ports: &[PeerPort])
     }
 }
 
-/// What a witness can try of the ends of links.
+/// The TCP endpoints among the ends of links: the only ones that a witness can try.
 pub(super) fn tcp(ends: &BTreeSet<(IpAddr, Protocol, u16)>) -> impl Iterator<Item = SocketAddr> {
     let tcp = ends.iter().filter(|end| end.1 == Protocol::Tcp);
     tcp.map(|(ip, _, port)| SocketAddr::new(*ip, *port))
@@ -87,7 +87,7 @@ impl Reader<'_> {
         found: &mut Found,
     ) -> Result<Vec<Block>, PlanError> {
         let namespace = peer_namespace(peer, self.namespace);
-        // Names are a service's: `validate` refuses them elsewhere.
+        // Only ports of services have names: `validate` refuses them elsewhere.
         let numbers: Vec<PortRange> = peer.ports.iter().filter_map(PeerPort::numbers).collect();
         let mut endpoints = Vec::new();
         let direction = self.request.partition.direction;
@@ -108,7 +108,7 @@ impl Reader<'_> {
         Ok(blocks)
     }
 
-    /// The other end of links, where it is no service, and what it is called.
+    /// The other end of links that is not a service, with its description.
     async fn other_end(
         &self,
         peer: &scenario::Peer,
@@ -132,7 +132,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Where pods and single addresses can be tried.
+    /// Adds the endpoints of pods and single addresses.
     fn pod_endpoints(&self, numbers: &[PortRange], block: &Block, endpoints: &mut Vec<SocketAddr>) {
         let named: Vec<u16> = numbers.iter().filter(|range| !range.udp).map(|range| range.first).collect();
         match &block.peer {
@@ -183,7 +183,7 @@ impl Reader<'_> {
                      pods or addresses with `pods`, `cidr` or `host`"
                 )));
             }
-            // Another client keeps its endpoints: they are looked at again whenever they change.
+            // Another client maintains its endpoints, so they are watched.
             found.listed.push(ListedPeer {
                 part: self.at,
                 block: number,
@@ -196,7 +196,8 @@ impl Reader<'_> {
         Ok(behind)
     }
 
-    /// Pods by labels are meant now and later; pods by name, prefix or owner are marked, as no selector names them.
+    /// A selector by labels also matches future pods. Pods by name, prefix or owner are marked, because no label selector
+    /// matches them.
     async fn pods(
         &self,
         pods: &PodSelector,

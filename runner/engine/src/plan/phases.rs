@@ -1,4 +1,4 @@
-//! The timeline as a plan shows it. Pure.
+//! The timeline of a plan. Pure.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use shakedown_schemas::scenario::{Model, Scenario};
 
 use super::spec::PhaseSpec;
 
-/// The phases of a scenario, one after the other.
+/// The phases of a scenario, in order.
 pub(super) fn plan(document: &Document) -> Vec<PhaseSpec> {
     let scenario = &document.scenario;
     let mut at = Duration::ZERO;
@@ -27,7 +27,7 @@ pub(super) fn plan(document: &Document) -> Vec<PhaseSpec> {
     scenario.phases.iter().enumerate().map(spec).collect()
 }
 
-/// The pace of a load in a phase, where it is not simply the load's own constant one.
+/// The pace of a load in a phase; `None` when it is the load's own constant pace.
 fn pace(scenario: &Scenario, load: &str, index: usize) -> Option<String> {
     let phase = &scenario.phases[index];
     let model = scenario.model(load, index)?;

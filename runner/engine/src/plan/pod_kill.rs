@@ -1,4 +1,4 @@
-//! Planning pods that are deleted or evicted.
+//! Plans the deletion or eviction of pods.
 
 use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::PodKill;

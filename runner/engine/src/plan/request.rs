@@ -1,9 +1,9 @@
-//! What is asked of the engines: the faults of a scenario with their targets found.
+//! Requests to the engines: the faults of a scenario with their resolved targets.
 
 use shakedown_schemas::result::PodRef;
 use shakedown_schemas::scenario::{Fault, Manifest, Partition};
 
-/// A partition that a NetworkPolicy is to make.
+/// A partition by NetworkPolicy.
 #[derive(Clone)]
 pub(super) struct CutRequest<'a> {
     /// The fault's name.
@@ -16,7 +16,7 @@ pub(super) struct CutRequest<'a> {
     pub targets: Vec<PodRef>,
 }
 
-/// A fault that Chaos Mesh is to make.
+/// A fault by Chaos Mesh.
 pub(super) struct ChaosRequest<'a> {
     /// The fault's name.
     pub name: &'a str,
@@ -26,11 +26,11 @@ pub(super) struct ChaosRequest<'a> {
     pub phase: usize,
     pub fault: &'a Fault,
     pub targets: Vec<PodRef>,
-    /// Why Chaos Mesh makes it, where that was a choice.
+    /// Why Chaos Mesh was chosen, if there was a choice.
     pub why: Option<String>,
 }
 
-/// An object of the scenario that is to be created.
+/// An object of the scenario's manifest.
 pub(super) struct ManifestRequest<'a> {
     /// The fault's name.
     pub name: &'a str,

@@ -297,7 +297,7 @@ async fn what_somebody_else_does_to_the_policy_is_noticed() {
     assert!(findings.iter().any(|it| !it.holds && it.detail.contains("not as it was sent")), "{findings:?}");
     world.cluster.delete(&key).await.unwrap();
     let findings = faults[0].1.settle().await.unwrap();
-    assert!(findings.iter().any(|it| !it.holds && it.detail.contains("somebody else deleted it")), "{findings:?}");
+    assert!(findings.iter().any(|it| !it.holds && it.detail.contains("another client deleted it")), "{findings:?}");
     undo(&mut faults[0]).await;
     expect_clean(&world).await;
 }

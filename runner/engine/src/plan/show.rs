@@ -1,4 +1,4 @@
-//! A plan in words: the targets, the timeline, and every object that would be created.
+//! A plan as text: the targets, the timeline, and every object that would be created.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use shakedown_schemas::units::Duration;
 use super::spec::{FaultSpec, Plan};
 use shakedown_faults::effect::Wanted;
 
-/// The plan as text, for people.
+/// The plan as text, for `shakedown plan`.
 pub fn show(plan: &Plan) -> String {
     let mut out = String::new();
     _ = writeln!(out, "scenario {} ({})", plan.scenario, plan.file);
@@ -31,7 +31,7 @@ pub fn show(plan: &Plan) -> String {
         }
         let mut shown = Vec::new();
         for object in plan.faults.iter().flat_map(|fault| &fault.plan.objects) {
-            // Partitions that begin together on the same pods begin with the same policy.
+            // Partitions that begin together on the same pods share their first policy.
             if shown.contains(&object) {
                 continue;
             }

@@ -1,5 +1,4 @@
-//! The plan: plain data. It holds no connection, no driver, no port-forward and no watch; those are made from it in one
-//! place, in [`crate::arm`].
+//! The plan: plain data, without connections, drivers, port-forwards and watches. Only [`crate::arm`] makes those from it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,20 +19,20 @@ use shakedown_faults::partition::{PartitionSpec, PartitionsSpec};
 use shakedown_faults::pod_kill::KillSpec;
 use shakedown_load::CompiledLoad;
 
-/// Everything that the run of a scenario will do.
+/// The complete description of a scenario's run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Plan {
     /// The scenario's name.
     pub scenario: String,
-    /// Its file, as it was named on the command line.
+    /// Its file, as given on the command line.
     pub file: String,
     /// The run's id, which the names of all objects contain.
     pub run: String,
     /// The scenario's number in the run, from 0.
     pub serial: usize,
-    /// The seed of everything that is chosen by chance.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// The cluster, where one is needed.
+    /// The cluster; `None` when the scenario needs none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterInfo>,
     /// The default namespace.
@@ -44,7 +43,7 @@ pub struct Plan {
     pub phases: Vec<PhaseSpec>,
     /// The faults, in the order of the file.
     pub faults: Vec<FaultSpec>,
-    /// What all partitions by NetworkPolicy share, where there are any.
+    /// The policies that all partitions by NetworkPolicy share, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partitions: Option<PartitionsSpec>,
     /// The fuses, one Job per namespace with faults.
@@ -59,56 +58,56 @@ pub struct PhaseSpec {
     /// Its line in the file, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
-    /// When it begins, from the load's start, as far as that can be planned.
+    /// Its planned beginning, from the load's start.
     #[serde(serialize_with = "as_text::duration")]
     pub at: Duration,
     /// How long it takes.
     #[serde(rename = "for", serialize_with = "as_text::duration")]
     pub lasts: Duration,
-    /// How much of its beginning is not judged.
+    /// The length of its settle part, which is not judged.
     #[serde(serialize_with = "as_text::duration")]
     pub settle: Duration,
-    /// The paces in words of the loads that the phase changes.
+    /// The paces, as text, of the loads that the phase changes.
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub loads: IndexMap<String, String>,
-    /// What is expected of it.
+    /// Its expectations.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<Expectation>,
 }
 
-/// A load: where it goes and how it is sent.
+/// A load: its target and its schedule.
 #[derive(Debug, Clone, Serialize)]
 pub struct LoadSpec {
     /// Its name.
     pub name: String,
     /// `http` or `openai`.
     pub kind: &'static str,
-    /// What is called, in words.
+    /// The target as text.
     pub target: String,
     /// The base URL.
     pub base: String,
-    /// Which endpoint of an API is called; empty where there is none to choose.
+    /// The endpoint of the API; empty when the API has only one.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub endpoint: &'static str,
-    /// How its requests get there.
+    /// The route of its requests.
     pub route: Route,
     /// True for a schedule (`rate`), false for workers (`concurrency`).
     pub open_loop: bool,
-    /// The pace in words, where no phase changes it.
+    /// The pace as text, where no phase changes it.
     pub schedule: String,
     /// The time from due to the last byte after which a request has failed.
     #[serde(serialize_with = "as_text::duration")]
     pub timeout: Duration,
-    /// How long its requests are listened to, which can be longer than their timeout.
+    /// How long answers are read, which can be longer than the timeout.
     #[serde(serialize_with = "as_text::duration")]
     pub listens: Duration,
-    /// The load as it is sent. It was compiled from the scenario, which says the same in fewer words.
+    /// The compiled load. It is not serialised, because the scenario contains the same in fewer words.
     #[serde(skip)]
     pub compiled: CompiledLoad,
 }
 
 impl LoadSpec {
-    /// The load as the reports show it before anything was sent. `forwarded` is where a port-forward listens.
+    /// The load as the reports show it, without counts. `forwarded` is the local address of its port-forward.
     pub fn info(&self, forwarded: Option<SocketAddr>) -> LoadInfo {
         let (reach, address) = match &self.route {
             Route::Url => ("url", self.base.clone()),
@@ -135,7 +134,7 @@ impl LoadSpec {
     }
 }
 
-/// Endpoints in words: the first of them, and how many more there are.
+/// Endpoints as text: the first of them, and the number of others.
 pub(super) fn endpoints(addresses: &[SocketAddr]) -> String {
     let shown: Vec<String> = addresses.iter().take(3).map(ToString::to_string).collect();
     match addresses.len().saturating_sub(3) {
@@ -144,32 +143,32 @@ pub(super) fn endpoints(addresses: &[SocketAddr]) -> String {
     }
 }
 
-/// How requests get to what a load calls.
+/// The route of a load's requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "by", rename_all = "kebab-case")]
 pub enum Route {
     /// The URL's own host.
     Url,
-    /// An address of the service that answers from here.
+    /// An address of the service that is reachable from here.
     Direct {
         /// The address.
         address: SocketAddr,
     },
-    /// The ready endpoints of a headless service, as they are at any moment.
+    /// The ready endpoints of a headless service, updated during the run.
     Endpoints {
         /// The service.
         service: ServiceAddress,
-        /// The endpoints when the run was planned.
+        /// The endpoints at planning time.
         addresses: Vec<SocketAddr>,
     },
-    /// A port-forward through the API server, which is opened when the run begins.
+    /// A port-forward through the API server. It is opened when the run begins.
     PortForward {
         /// The service.
         service: ServiceAddress,
     },
 }
 
-/// A fault: on which pods, when, and what its driver does.
+/// A fault: its pods, its times, and the spec of its driver.
 #[derive(Debug, Clone, Serialize)]
 pub struct FaultSpec {
     /// The name of its phase.
@@ -177,13 +176,13 @@ pub struct FaultSpec {
     /// Its line in the file, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
-    /// The direction that the scenario asks for, where its kind has one.
+    /// The direction, if its kind has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,
-    /// What is known of it whatever its engine is.
+    /// The part of the plan that is the same for all engines.
     #[serde(flatten)]
     pub plan: FaultPlan,
-    /// What its driver is made from.
+    /// The spec of its driver.
     pub action: Action,
 }
 
@@ -201,19 +200,19 @@ impl FaultSpec {
     }
 }
 
-/// What a driver is made from, by engine.
+/// The spec of a driver, by engine.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Links are cut by NetworkPolicies.
+    /// NetworkPolicies cut links.
     NetworkPolicy(PartitionSpec),
     /// Chaos Mesh acts on its resources.
     ChaosMesh(Box<ChaosSpec>),
     /// Pods are deleted or evicted.
     PodKill(KillSpec),
-    /// An object of the scenario is created.
+    /// An object of the scenario's manifest is created.
     Manifest(Box<ManifestSpec>),
 }
 
-/// A fault that an engine planned, before its place in the scenario is added.
+/// A planned fault without its place in the scenario.
 pub(super) type Planned = (FaultPlan, Action);

@@ -1,8 +1,8 @@
-//! Selectors in words, for plans, reports and errors.
+//! Selectors as text, for plans, reports and errors.
 
 use shakedown_schemas::scenario::{LabelSelector, PodSelector};
 
-/// A selector for people.
+/// A selector as text.
 pub(super) fn selector_text(selector: &PodSelector) -> String {
     let mut parts = Vec::new();
     for (what, value) in [("name", &selector.name), ("prefix", &selector.prefix), ("owner", &selector.owner)] {

@@ -23,16 +23,16 @@ use shakedown_faults::FaultPlan;
 use shakedown_load::{Live, LoadDriver, LoadError};
 use shakedown_observe::{LoadObservations, Mark, Marks, Observations, Part, PhaseSpan};
 
-/// How often stop conditions are looked at.
+/// The interval at which stop conditions are checked.
 const TICK: Duration = Duration::from_millis(50);
 
-/// How often the live display is refreshed.
+/// The refresh interval of the live display.
 const PROGRESS: Duration = Duration::from_millis(500);
 
-/// How long the load engine has to get ready.
+/// How long the load engine may take to start.
 const LEAD: Duration = Duration::from_millis(100);
 
-/// How long requests that are under way get to end when a run is to end early.
+/// How long requests in flight may take to end when a run ends early.
 const STOPPED_GRACE: Duration = Duration::from_millis(500);
 
 /// The most panics after which the loop goes on.
@@ -114,7 +114,7 @@ impl<'a> Run<'a> {
     /// Starts the load, and one task for each fault, which waits for its commands.
     pub(super) fn new(timeline: Timeline<'a>) -> Self {
         let Timeline { scenario, faults, mut load, events, stop, undo_limit, gate } = timeline;
-        // A moment ahead, so that the engine is up when its first request is due.
+        // Slightly in the future, so that the engine runs when its first request is due.
         let zero = Instant::now() + LEAD;
         events.start_clock(zero);
         let plans = scenario.phases.iter();
@@ -382,7 +382,7 @@ impl<'a> Run<'a> {
             Action::AskGate => self.ask_gate(),
             Action::Begin(phase) => self.begin_phase(phase),
             Action::Unanswered => {
-                let message = "requests of the phase before are still under way: they count in the phase of the fault, as in flight";
+                let message = "requests of the previous phase have not ended: they count for the phase of the fault, as in flight";
                 self.events.emit(EventKind::Warning { message: message.to_owned() });
             }
             Action::Count(phase) => self.count(phase),

@@ -17,7 +17,7 @@ use super::panicked;
 use crate::events::Events;
 use shakedown_faults::{FaultDriver, FaultError, FaultPlan, Finding};
 
-/// The longest injection. It is far longer than the cluster client repeats a request.
+/// The longest injection. It is far longer than the cluster client retries a request.
 const INJECT_LIMIT: Duration = Duration::from_secs(300);
 /// The longest wait for an active fault. The drivers' own limits are shorter.
 const ACTIVE_LIMIT: Duration = Duration::from_secs(3600);
@@ -468,7 +468,7 @@ impl FaultTask {
         true
     }
 
-    /// Whether nothing but its engine's word says that it acts.
+    /// Whether only its engine reports that it acts.
     fn is_claimed(&self, findings: &[Finding]) -> bool {
         self.plan.engine == "chaos-mesh"
             && FaultInfo::of(self.plan.kind).is_some_and(FaultInfo::is_claimed)
@@ -556,7 +556,7 @@ impl FaultTask {
     async fn dismiss(&mut self) {
         if let Err(failure) = bounded(self.undo_limit, self.driver.dismiss()).await {
             let name = &self.plan.name;
-            self.problem = Some(format!("what fault {name} had got ready could not be removed: {}", failure.text()));
+            self.problem = Some(format!("the preparations of fault {name} could not be removed: {}", failure.text()));
         }
     }
 }

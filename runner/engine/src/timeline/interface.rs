@@ -1,4 +1,4 @@
-//! What the timeline is given, and what it hands over.
+//! The input and the outcome of the timeline.
 
 use std::any::Any;
 use std::time::Duration;
@@ -18,37 +18,37 @@ use shakedown_observe::Observations;
 pub struct Timeline<'a> {
     /// The scenario.
     pub scenario: &'a Scenario,
-    /// Its faults, each with the driver that carries it out.
+    /// Its faults with their drivers.
     pub faults: Vec<ArmedFault>,
     /// Its load.
     pub load: Box<dyn LoadDriver>,
-    /// Where events go. Its clock starts with the load.
+    /// The event stream. Its clock starts with the load.
     pub events: Events,
-    /// Why the run is to end early, once it is.
+    /// The reason to end the run early; `None` until there is one.
     pub stop: watch::Receiver<Option<Stop>>,
-    /// How long the undo of a fault is tried.
+    /// How long the undo of a fault is retried.
     pub undo_limit: Duration,
-    /// Asked once, before the first phase with faults.
+    /// The gate. It is called once, before the first phase with faults.
     pub gate: Option<Gate>,
 }
 
-/// Looks at what was seen until then, and says what speaks against any fault; nothing when nothing does. It is asked on a
-/// thread of its own.
+/// Returns the reasons not to inject any fault, from the observations so far; empty when faults may be injected. It runs on
+/// its own thread.
 pub type Gate = Box<dyn FnOnce(&Observations) -> Vec<String> + Send>;
 
-/// Why a run is to end early.
+/// The reason to end a run early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
     /// A signal, by name.
     Signal(&'static str),
-    /// A reason of our own, in words.
+    /// Another reason, as text.
     Because(String),
-    /// The fuse burned down, or the runner must take it for burned: why. The cluster removes the faults.
+    /// The fuse burned down, or the runner must assume so, for this reason. The cluster removes the faults.
     Fuse(String),
 }
 
 impl Stop {
-    /// The reason in words, where it is an error of the run.
+    /// The message, if the reason is an error of the run.
     pub fn error(&self) -> Option<String> {
         match self {
             Self::Signal(signal) => Some(format!("interrupted by {signal}")),
@@ -58,31 +58,31 @@ impl Stop {
     }
 }
 
-/// What happened.
+/// The outcome of a timeline.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// What was seen.
+    /// The observations.
     pub observations: Observations,
-    /// The results of the faults by name, in the order of the plan; none when the timeline never began. A scenario uses each
-    /// name once.
+    /// The results of the faults by name, in the order of the plan; empty when the timeline never began. Names are unique in a
+    /// scenario.
     pub faults: IndexMap<String, FaultResult>,
-    /// What went wrong with the run itself, in words.
+    /// Errors of the run itself.
     pub errors: Vec<String>,
-    /// The stop condition that ended the run, where one did.
+    /// The stop condition that ended the run, if any.
     pub breach: Option<Breach>,
-    /// What spoke against any fault, where that ended the run.
+    /// The gate's reasons not to inject, if they ended the run.
     pub refused: Vec<String>,
-    /// Why the fuse burned down, where that ended the run.
+    /// Why the fuse burned down, if that ended the run.
     pub burned: Option<String>,
-    /// What could not be removed.
+    /// Objects that could not be removed.
     pub leftovers: Vec<Leftover>,
-    /// From the load's start to the end of the last undo.
+    /// The time from the load's start to the end of the last undo.
     pub duration: Duration,
 }
 
-/// What a panic says, as an error of the run.
+/// The message of a panic, as an error of the run.
 pub fn panicked(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
-    format!("shakedown itself failed: {text}\nhelp: this is a bug; everything that was begun is undone")
+    format!("shakedown itself failed: {text}\nhelp: this is a bug; every fault that was begun is undone")
 }

@@ -1,4 +1,4 @@
-//! Asking a neighbour again and again whether it answers, beside everything else that happens.
+//! Probes a neighbour repeatedly during the run.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,25 +7,25 @@ use shakedown_schemas::scenario::StopHttp;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::task::AbortOnDropHandle;
 
-/// A neighbour that is being asked, until this is dropped.
+/// The probe of a neighbour, until this is dropped.
 pub(super) struct Probe {
     seen: Arc<Mutex<Seen>>,
     _asking: AbortOnDropHandle<()>,
 }
 
-/// What the neighbour answered.
+/// The neighbour's latest answers.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
-    /// Since when no answer was good.
+    /// Since when no answer was good; `None` while the last one was.
     pub(super) bad_since: Instant,
-    /// How many answers were not good since then.
+    /// The number of bad answers since then.
     pub(super) bad: u64,
-    /// What was wrong with the last of them.
+    /// The problem of the last bad answer.
     pub(super) problem: String,
 }
 
 impl Probe {
-    /// Begins to ask, now.
+    /// Starts to probe now.
     pub(super) fn start(of: &StopHttp) -> Self {
         let seen = Arc::new(Mutex::new(Seen { bad_since: Instant::now(), bad: 0, problem: String::new() }));
         let asking = ask(of.url.clone(), of.every.get(), of.timeout.get(), seen.clone());
@@ -71,7 +71,7 @@ fn note(seen: &Mutex<Seen>, problem: Option<String>) {
     }
 }
 
-/// The innermost cause says what happened.
+/// The innermost cause, which describes the problem best.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_neighbour_is_bad_until_it_answers_well() {
+    async fn a_neighbour_is_unhealthy_until_it_gives_a_good_answer() {
         _ = rustls::crypto::ring::default_provider().install_default();
         let status = Arc::new(AtomicU16::new(503));
         let answered = Arc::clone(&status);

@@ -25,7 +25,7 @@ pub(super) enum Action {
     AskGate,
     /// A phase begins.
     Begin(usize),
-    /// Requests of the phase before take too long. Go on without their answers.
+    /// Requests of the previous phase take too long. Continue without their answers.
     Unanswered,
     /// The phase's first faults are active. The phase counts from now; `counts_from` takes the exact moment.
     Count(usize),
@@ -67,7 +67,7 @@ enum Stage {
     Ready(Instant),
     /// Between two phases.
     Before(usize),
-    /// Waits for the answers to the requests of the phase before, at most until then.
+    /// Waits for the answers to the requests of the previous phase, at most until then.
     Calming { phase: usize, until: Instant, answered: bool, has_begun: bool },
     /// Waits for the gate's answer.
     Asking(usize),
@@ -97,7 +97,7 @@ enum Load {
 pub(super) struct RunState {
     phases: Vec<Plan>,
     timings: Vec<FaultTiming>,
-    /// The longest wait for the answers of the phase before.
+    /// The longest wait for the answers of the previous phase.
     calm: Duration,
     /// Whether a gate is still to be asked.
     gate: bool,
@@ -130,7 +130,7 @@ impl RunState {
         self.load = Load::Finished;
     }
 
-    /// Every request of the phases before was answered.
+    /// Every request of earlier phases was answered.
     pub(super) const fn answers_came(&mut self) {
         if let Stage::Calming { answered, .. } = &mut self.stage {
             *answered = true;

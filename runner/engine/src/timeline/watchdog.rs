@@ -1,5 +1,5 @@
-//! The stop conditions: what the load and the neighbours show lately, and whether it is time to stop. It looks only back
-//! over each condition's own stretch, and never before so much time has passed.
+//! The stop conditions. Each one evaluates the recent requests or answers of a neighbour over its own window, and not
+//! before the window is full.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,23 +17,23 @@ use shakedown_observe::Histogram;
 pub struct Breach {
     /// The phase in which it held.
     pub phase: String,
-    /// The load that showed it; empty for a neighbour.
+    /// The load for which it held; empty for a neighbour.
     pub load: String,
-    /// Where the condition stands in the file, such as `abort_if[0].latency`.
+    /// The condition's path in the file, such as `abort_if[0].latency`.
     pub path: String,
-    /// The condition in words.
+    /// The condition as text.
     pub title: String,
-    /// What was observed, in `unit`.
+    /// The observed value, in `unit`.
     pub observed: Option<f64>,
-    /// The same for people.
+    /// The observed value as text.
     pub observed_text: String,
     /// The unit.
     pub unit: Unit,
-    /// The limit for people.
+    /// The limit as text.
     pub limit_text: String,
-    /// How many requests it rests on.
+    /// The number of requests behind the value.
     pub samples: u64,
-    /// What happened, in one sentence.
+    /// The reason, in one sentence.
     pub reason: String,
 }
 
@@ -46,26 +46,26 @@ pub(super) struct Watchdog {
 struct Watched {
     condition: StopCondition,
     path: String,
-    /// Its phase; none for all of them.
+    /// Its phase; `None` for all phases.
     phase: Option<usize>,
-    /// Since when it is watched; none while it is not.
+    /// Since when it is watched; `None` while it is not.
     since: Option<Instant>,
-    /// What each load showed lately.
+    /// The recent numbers of each load.
     windows: Vec<Window>,
     probe: Option<Probe>,
 }
 
-/// How many pieces a window consists of at most.
+/// The most pieces of a window.
 const PIECES: u32 = 64;
 
-/// What one load showed over a stretch of time, in pieces that leave it one by one.
+/// The numbers of one load over a sliding window. It slides by whole pieces.
 struct Window {
     load: String,
     length: Duration,
     seen: VecDeque<Piece>,
 }
 
-/// What a load showed between two looks, or a few of them.
+/// The numbers of a load between two or more updates.
 struct Piece {
     begun: Instant,
     ended: Instant,
@@ -105,12 +105,12 @@ impl Watchdog {
         Self { watched: whole.chain(phases).collect() }
     }
 
-    /// Begins with those that are watched all the time.
+    /// Starts the conditions that are watched all the time.
     pub(super) fn start(&mut self) {
         self.watched.iter_mut().filter(|watched| watched.phase.is_none()).for_each(Watched::start);
     }
 
-    /// Begins with those of a phase, and ends with those of others.
+    /// Starts the conditions of a phase, and ends those of other phases.
     pub(super) fn enter(&mut self, phase: usize) {
         for watched in self.watched.iter_mut().filter(|watched| watched.phase.is_some()) {
             watched.end();
@@ -120,7 +120,7 @@ impl Watchdog {
         }
     }
 
-    /// Takes in what happened since the last time.
+    /// Adds the numbers since the previous update.
     pub(super) fn see(&mut self, loads: &[Live]) {
         let now = Instant::now();
         for watched in self.watched.iter_mut().filter(|watched| watched.since.is_some()) {
@@ -191,13 +191,13 @@ impl Window {
         }
     }
 
-    /// Nothing that ended is no share at all: a request that hangs counts at its timeout.
+    /// Without an ended request there is no rate. A request that hangs counts at its timeout.
     fn success_rate(&self, limit: &StopSuccessRate) -> Option<Breach> {
         let (ended, succeeded) =
             self.seen.iter().fold((0, 0), |sum, piece| (sum.0 + piece.requests, sum.1 + piece.succeeded));
         let rate = (ended > 0).then(|| succeeded as f64 / ended as f64)?;
         (rate < limit.below.fraction()).then(|| {
-            // Cut, not rounded: 49.96 % is below 50 %.
+            // Truncated, not rounded: 49.96 % is below 50 %.
             let observed_text = format!("{:.1}%", (rate * 1e3).floor() / 10.0);
             Breach {
                 title: format!("stop when the success rate is below {} over {}", limit.below, limit.lasts),
@@ -253,7 +253,7 @@ impl Window {
     }
 }
 
-/// A neighbour that did not answer once in all that time.
+/// The breach of a neighbour without a good answer for the whole time.
 fn answers(limit: &StopHttp, seen: &Seen, now: Instant) -> Option<Breach> {
     let long = now - seen.bad_since;
     (seen.bad > 0 && long >= limit.lasts.get()).then(|| Breach {

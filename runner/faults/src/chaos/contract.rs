@@ -1,7 +1,7 @@
-//! What the status of a resource says, read as its controllers mean it: pure.
+//! Interprets the status of a resource by the semantics of its controllers. Pure.
 //!
-//! `AllRecovered` is true before anything is injected as well, and `AllInjected` stays true when a target is replaced. So
-//! it takes all of it together: the phase that is wanted, the conditions, and the records of exactly the planned pods.
+//! `AllRecovered` is also true before the injection, and `AllInjected` stays true when a target is replaced. Only the desired
+//! phase, the conditions and the records of exactly the planned pods together are conclusive.
 
 use std::collections::BTreeSet;
 
@@ -12,21 +12,21 @@ use super::spec::Record;
 /// Why a resource does not count as injected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Missing {
-    /// No controller has looked at it.
+    /// No controller has processed it.
     Untouched,
-    /// It is on its way, or fails and may still succeed: what is missing, and the latest failure's own words.
+    /// It is in progress, or fails and may still succeed.
     Pending {
         /// What is missing.
         what: String,
-        /// The latest failure.
+        /// The message of the latest failure.
         failure: Option<String>,
     },
-    /// It acts, or will, on something that was not planned. That does not heal.
+    /// It acts or will act on a pod that was not planned. Waiting does not help.
     Wrong(String),
 }
 
 impl Missing {
-    /// What is missing, in words.
+    /// What is missing, as text.
     pub fn text(&self) -> String {
         match self {
             Self::Untouched => "no controller has looked at it".to_owned(),
@@ -53,10 +53,10 @@ fn id(record: &Value) -> &str {
     record["id"].as_str().unwrap_or_default()
 }
 
-/// Whether a resource is injected on exactly the planned records.
+/// Checks that a resource is injected on exactly the planned records.
 ///
 /// # Errors
-/// What is missing.
+/// With what is missing.
 pub fn injected(object: &Value, planned: &BTreeSet<Record>) -> Result<(), Missing> {
     let pending = |what: String, failure: Option<String>| Err(Missing::Pending { what, failure });
     let finalizers = object["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
@@ -92,10 +92,10 @@ pub fn injected(object: &Value, planned: &BTreeSet<Record>) -> Result<(), Missin
     Ok(())
 }
 
-/// Whether a resource, as it was when it went, had been recovered: its conditions lag one step behind its records.
+/// Checks that a resource was recovered, from its last state. Its conditions lag one step behind its records.
 ///
 /// # Errors
-/// What had not been.
+/// With the records that were not recovered.
 pub fn recovered(object: &Value) -> Result<(), Missing> {
     let standing: Vec<&Value> = records(object).filter(|record| record["phase"] != "Not Injected").collect();
     if let Some(first) = standing.first() {
@@ -104,7 +104,7 @@ pub fn recovered(object: &Value) -> Result<(), Missing> {
         let what = format!("{} is `{phase}`", ids.join(", "));
         return Err(Missing::Pending { what, failure: standing.iter().find_map(|it| failure(it, "Recover")) });
     }
-    // A resource that nobody ever injected has nothing to recover.
+    // A resource that was never injected has nothing to recover.
     if records(object).next().is_some() && desired_phase(object) != "Stop" {
         let what = format!("its desired phase is `{}` and not Stop", desired_phase(object));
         return Err(Missing::Pending { what, failure: None });
@@ -112,22 +112,22 @@ pub fn recovered(object: &Value) -> Result<(), Missing> {
     Ok(())
 }
 
-/// The latest event of a record, where that is a failure of an operation.
+/// The latest event of a record, if it is a failure of this operation.
 fn failure(record: &Value, operation: &str) -> Option<String> {
     let last = record["events"].as_array()?.last()?;
     let failed = last["type"] == "Failed" && last["operation"] == operation;
     failed.then(|| last["message"].as_str().unwrap_or_default().to_owned())
 }
 
-/// What a resource fails at now, in its controller's own words; none when it does not.
+/// The current failure of a resource, in its controller's words; `None` without one.
 pub fn failing(object: &Value) -> Option<String> {
     let wanted = if desired_phase(object) == "Stop" { ("Not Injected", "Recover") } else { ("Injected", "Apply") };
     records(object).filter(|record| record["phase"] != wanted.0).find_map(|record| failure(record, wanted.1))
 }
 
-/// What holds a resource back from being removed, in words.
+/// Why a resource cannot be removed yet, as text.
 pub fn stuck(object: &Value) -> String {
-    // An injection that keeps failing has to succeed before it can be recovered.
+    // A failing injection has to succeed before it can be recovered.
     let waits = records(object).find(|record| record["phase"] == "Not Injected/Wait");
     match (recovered(object), waits.and_then(|record| failure(record, "Apply"))) {
         (_, Some(failure)) => {
@@ -138,7 +138,7 @@ pub fn stuck(object: &Value) -> String {
     }
 }
 
-/// The pods on which a resource is neither whole nor done, as `namespace/pod` or with a container after that.
+/// The pods on which a resource is not recovered, as `namespace/pod` or `namespace/pod/container`.
 pub fn unsettled(object: &Value) -> impl Iterator<Item = &str> {
     records(object).filter(|record| record["phase"] != "Not Injected").map(id)
 }
@@ -147,13 +147,13 @@ fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
     pod["status"]["containerStatuses"].as_array().into_iter().flatten()
 }
 
-/// How often a pod's containers were started again, each by its name.
+/// The restarts of a pod's containers, by name.
 pub fn restarts(pod: &Value) -> impl Iterator<Item = (&str, u64)> {
     containers(pod).filter_map(|it| Some((it["name"].as_str()?, it["restartCount"].as_u64()?)))
 }
 
-/// How a pod's own status shows that its programs were stopped; none while they run. `before` counts its restarts before
-/// that was asked for: without probes a container with another image is ready again.
+/// How a pod's status shows that its programs were stopped; `None` while they run. `before` is the number of restarts before
+/// the fault: without probes, a container with another image becomes ready again.
 pub fn stopped(pod: &Value, before: u64) -> Option<String> {
     let name = |it: &Value| it["name"].as_str().unwrap_or_default().to_owned();
     if let Some(container) = containers(pod).find(|it| it["ready"] != true) {
@@ -169,8 +169,8 @@ pub fn stopped(pod: &Value, before: u64) -> Option<String> {
         .then(|| "its containers were started again, with the image that does nothing".to_owned())
 }
 
-/// How a pod's own status shows that a container was killed; none while it shows nothing. `before` counts how often it had
-/// been started again until then.
+/// How a pod's status shows that a container was killed; `None` while it does not. `before` is the number of its restarts
+/// before the fault.
 pub fn killed(pod: &Value, container: &str, before: u64) -> Option<String> {
     let container = containers(pod).find(|it| it["name"] == container)?;
     if container["restartCount"].as_u64().is_some_and(|count| count > before) {
@@ -180,7 +180,7 @@ pub fn killed(pod: &Value, container: &str, before: u64) -> Option<String> {
     Some(format!("it has ended ({})", ended["reason"].as_str().unwrap_or("for no reason that is told")))
 }
 
-/// What keeps happening to a pod's containers, in words; none when nothing does.
+/// A repeated failure of a pod's containers, as text; `None` without one.
 pub fn crash(pod: &Value) -> Option<String> {
     let container = containers(pod).find(|it| it["state"]["running"].is_null())?;
     let (name, count) = (container["name"].as_str().unwrap_or_default(), container["restartCount"].as_u64());
@@ -190,10 +190,10 @@ pub fn crash(pod: &Value) -> Option<String> {
     Some(format!("container {name} does not run ({reason}, started again {} times)", count.unwrap_or_default()))
 }
 
-/// Whether what Chaos Mesh keeps about a pod's network has the rules of a resource (`namespace/name`) in place.
+/// Checks that the PodNetworkChaos of a pod has the rules of a resource (`namespace/name`) in place.
 ///
 /// # Errors
-/// What is missing.
+/// With what is missing.
 pub fn in_place(network: Option<&Value>, pod: &str, source: &str) -> Result<(), Missing> {
     let Some(network) = network else {
         let what = format!("there is no PodNetworkChaos of pod {pod}");
@@ -215,7 +215,7 @@ pub fn in_place(network: Option<&Value>, pod: &str, source: &str) -> Result<(), 
     Ok(())
 }
 
-/// Whether the rules of a resource are among those of a pod.
+/// Whether a pod has rules of a resource.
 pub fn names(network: &Value, source: &str) -> bool {
     ["ipsets", "iptables", "tcs"].iter().any(|list| {
         let rules = network["spec"][list].as_array();
@@ -223,7 +223,7 @@ pub fn names(network: &Value, source: &str) -> bool {
     })
 }
 
-/// Why a pod's network is not fit for another resource: Chaos Mesh keeps one state for all of them.
+/// Why a pod's network cannot take another resource. Chaos Mesh keeps one state per pod for all resources.
 pub fn unfit(network: &Value, pod: &str) -> Option<String> {
     if let Some(message) = network["status"]["failedMessage"].as_str().filter(|message| !message.is_empty()) {
         return Some(format!(

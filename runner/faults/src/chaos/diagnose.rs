@@ -1,9 +1,9 @@
-//! From the words of Chaos Mesh, which name the step that failed, to what a person can do about it: pure.
+//! Finds the remedy for a failure from Chaos Mesh's message, which names the failed step. Pure.
 
-/// How Chaos Mesh refuses what an account may not do in some namespace.
+/// Part of Chaos Mesh's message about a missing permission in a namespace.
 pub const NOT_ALLOWED: &str = "is forbidden on namespace";
 
-/// What the words mean, by a part of them in lower case. The first that fits counts, so the more exact come first.
+/// Remedies by a part of the message in lower case. The first match counts, so the more specific parts come first.
 const CAUSES: &[(&str, &str)] = &[
     (
         "cannot find daemonip on node",
@@ -35,7 +35,7 @@ const CAUSES: &[(&str, &str)] = &[
     ("cannot find device", "the pod's network interface has another name than eth0: set `device`"),
     (
         "--set-class",
-        "the node's kernel lacks the module xt_CLASSIFY, which tells some packets from others: run `modprobe xt_CLASSIFY` there",
+        "the node's kernel lacks the module xt_CLASSIFY, which classifies packets: run `modprobe xt_CLASSIFY` there",
     ),
     (
         "kernel error received",
@@ -117,15 +117,15 @@ const CAUSES: &[(&str, &str)] = &[
     ("connection refused", "Chaos Mesh's controller does not reach the chaos-daemon on that node (port 31767)"),
 ];
 
-/// What to do about a failure of Chaos Mesh; none when its words are not known.
+/// The remedy for a failure of Chaos Mesh; `None` when its message is not known.
 pub fn remedy(words: &str) -> Option<&'static str> {
     let words = words.to_ascii_lowercase();
     CAUSES.iter().find(|(part, _)| words.contains(part)).map(|(_, remedy)| *remedy)
 }
 
-/// Steps that run a tool in the pod, of which Chaos Mesh tells only that they failed.
+/// Steps that run a tool in the pod. Chaos Mesh reports only that they failed.
 const TOOLS: &[&str] = &["unable to set tcs", "unable to flush ip sets", "unable to set iptables"];
-/// The words of those tools, in lower case.
+/// Parts of the tools' messages, in lower case.
 const TOOLS_SAY: &[&str] = &[
     "specified qdisc not found",
     "qdisc kind is unknown",
@@ -134,29 +134,29 @@ const TOOLS_SAY: &[&str] = &[
     "kernel error received",
     "can't initialize iptables",
 ];
-/// The most characters of a tool's words that are shown.
+/// The most characters of a tool's message that are shown.
 const LONGEST: usize = 200;
 
-/// Whether the daemon's log has to be read to know why.
+/// Whether the reason is only in the daemon's log.
 pub fn is_mute(words: &str) -> bool {
     let words = words.to_ascii_lowercase();
     TOOLS.iter().any(|part| words.contains(part)) && !TOOLS_SAY.iter().any(|part| words.contains(part))
 }
 
-/// What a tool last said in a daemon's log, where it said something that is known.
+/// The last known message of a tool in a daemon's log.
 pub fn last_words(log: &str) -> Option<String> {
     let known = |text: &&str| {
         let text = text.to_ascii_lowercase();
         TOOLS_SAY.iter().any(|part| text.contains(part))
     };
     let line = log.lines().rev().find(known)?;
-    // The tool's own words stand between quotes, with their end of line escaped.
+    // The tool's message is in quotes, with an escaped end of line.
     let said = line.split('"').flat_map(|part| part.split("\\n")).find(known)?;
     let said = said.rsplit_once("msg: ").map_or(said, |(_, said)| said);
     Some(said.trim_end_matches('\\').trim().chars().take(LONGEST).collect())
 }
 
-/// The words, and what to do about them.
+/// The message with its remedy.
 pub fn explained(words: &str) -> String {
     match remedy(words) {
         Some(remedy) => format!("{words}\nhelp: {remedy}"),
@@ -164,7 +164,7 @@ pub fn explained(words: &str) -> String {
     }
 }
 
-/// Nobody has looked at a resource.
+/// The message about a resource that no controller has processed.
 pub const NO_CONTROLLER: &str = "help: Chaos Mesh's controller is not running, or is installed for another namespace only (clusterScoped=false): \
      `shakedown doctor` looks";
 

@@ -12,14 +12,14 @@ use crate::{FaultDriver, FaultError, Finding};
 use shakedown_cluster::Cluster;
 use shakedown_guard::fuse::Fuses;
 
-/// Carries out a fault by Chaos Mesh.
+/// The driver of faults by Chaos Mesh.
 pub struct ChaosFault {
     pub(super) inner: Arc<Inner>,
     watching: Option<AbortOnDropHandle<()>>,
 }
 
 impl ChaosFault {
-    /// A fault that is ready to be injected.
+    /// A fault that is not injected yet.
     pub fn new(cluster: Cluster, spec: ChaosSpec) -> Self {
         let ChaosSpec { naming, targets, recipe, follow, limits } = spec;
         let state = State { targets, ..State::default() };
@@ -43,7 +43,7 @@ impl FaultDriver for ChaosFault {
         self.inner.state().owner = owner;
     }
 
-    /// The server, with its webhooks, is asked what it would make of each resource, and the pods' networks are looked at.
+    /// Creates each resource as a dry run, so that webhooks check it, and checks the state of the pods' networks.
     async fn preflight(&mut self) -> Result<(), FaultError> {
         let inner = &self.inner;
         inner.check_targets().await?;
@@ -66,7 +66,7 @@ impl FaultDriver for ChaosFault {
     }
 
     async fn prepare(&mut self) -> Result<(), FaultError> {
-        // From now on: a target that is replaced before its fault begins is followed, or an error then.
+        // The watch starts now, so that a target that is replaced before its fault begins is followed or reported.
         self.watching = Some(follow::watch(self.inner.clone()));
         Ok(())
     }
@@ -105,7 +105,7 @@ impl FaultDriver for ChaosFault {
         for made in self.inner.standing().into_iter().filter(|made| made.resource.lasts) {
             match self.inner.look(&made).await {
                 Ok(Ok(_)) => {}
-                // A target that was replaced is told of below.
+                // A replaced target is reported below.
                 Ok(Err(missing)) => {
                     let detail = format!("{}: {}", made.key, missing.text());
                     findings.push(Finding { shows: Proof::Applied, holds: false, detail });

@@ -1,5 +1,5 @@
-//! Whether an installation of Chaos Mesh can act on some pods, from what was read of it: pure. A plan refuses, and `doctor`
-//! tells, in the same words.
+//! Checks whether an installation of Chaos Mesh can act on some pods. Pure. `plan` and `doctor` report problems with the
+//! same messages.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use shakedown_cluster::Installation;
 
-/// What keeps Chaos Mesh from acting, and what to do about it.
+/// A problem that keeps Chaos Mesh from acting, with its remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hindrance {
-    /// What is wrong.
+    /// The problem.
     pub text: String,
-    /// What helps.
+    /// The remedy.
     pub help: String,
 }
 
@@ -20,17 +20,16 @@ fn hindrance(text: impl Into<String>, help: impl Into<String>) -> Hindrance {
     Hindrance { text: text.into(), help: help.into() }
 }
 
-/// The pods that are to be acted on, by where they are.
+/// The places of the target pods.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Place {
-    /// Their namespaces, each with whether it has the annotation that Chaos Mesh may ask for; none where that may not be
-    /// read.
+    /// Their namespaces, each with whether it has the annotation that Chaos Mesh may require; `None` if it may not be read.
     pub namespaces: BTreeMap<String, Option<bool>>,
-    /// Their nodes, each with what runs containers there (such as `containerd://1.7.2`) where that may be read.
+    /// Their nodes, each with its container runtime (such as `containerd://1.7.2`); `None` if it may not be read.
     pub nodes: BTreeMap<String, Option<String>>,
 }
 
-/// What a fault needs beside the controller.
+/// Components that a fault needs in addition to the controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
     /// A daemon on the pods' nodes.
@@ -39,7 +38,7 @@ pub struct Needs {
     pub names: bool,
 }
 
-/// Everything that keeps a fault from acting there.
+/// All problems that keep a fault from acting on these pods.
 pub fn hindrances(installed: &Installation, place: &Place, needs: Needs) -> Vec<Hindrance> {
     let mut all: Vec<Hindrance> = unavailable(installed).into_iter().collect();
     all.extend(out_of_scope(installed, place));
@@ -54,7 +53,7 @@ pub fn hindrances(installed: &Installation, place: &Place, needs: Needs) -> Vec<
     all
 }
 
-/// The version that a Deployment of Chaos Mesh says it is.
+/// The version of a Deployment of Chaos Mesh, by its label or image tag.
 pub fn version(deployment: &Value) -> String {
     let label = deployment["metadata"]["labels"]["app.kubernetes.io/version"].as_str();
     let image = deployment["spec"]["template"]["spec"]["containers"][0]["image"].as_str();
@@ -62,7 +61,7 @@ pub fn version(deployment: &Value) -> String {
     label.or(tag).unwrap_or("of unknown version").trim_start_matches('v').to_owned()
 }
 
-/// A variable of the controller.
+/// An environment variable of the controller.
 fn environment<'v>(installed: &'v Installation, name: &str) -> Option<&'v str> {
     let deployment = installed.controllers.first()?;
     let containers = deployment["spec"]["template"]["spec"]["containers"].as_array()?;
@@ -70,7 +69,7 @@ fn environment<'v>(installed: &'v Installation, name: &str) -> Option<&'v str> {
     variables.filter(|variable| variable["name"] == name).find_map(|variable| variable["value"].as_str())
 }
 
-/// The controller is there, and does not run.
+/// The controller is installed but not available.
 fn unavailable(installed: &Installation) -> Option<Hindrance> {
     let deployment = installed.controllers.first()?;
     let place = deployment["metadata"]["namespace"].as_str().unwrap_or_default();
@@ -85,7 +84,7 @@ fn unavailable(installed: &Installation) -> Option<Hindrance> {
     })
 }
 
-/// An installation for one namespace takes resources elsewhere and ignores them.
+/// An installation for one namespace accepts resources for other namespaces and ignores them.
 fn out_of_scope(installed: &Installation, place: &Place) -> Option<Hindrance> {
     if environment(installed, "CLUSTER_SCOPED") != Some("false") {
         return None;
@@ -95,7 +94,7 @@ fn out_of_scope(installed: &Installation, place: &Place) -> Option<Hindrance> {
     (!outside.is_empty()).then(|| {
         hindrance(
             format!(
-                "Chaos Mesh acts in namespace {only} only (clusterScoped=false): what concerns {} is taken and ignored",
+                "Chaos Mesh acts only in namespace {only} (clusterScoped=false) and ignores resources that concern {}",
                 outside.join(", ")
             ),
             format!("use namespace {only} alone, peers as well, or install it with clusterScoped=true"),
@@ -103,7 +102,7 @@ fn out_of_scope(installed: &Installation, place: &Place) -> Option<Hindrance> {
     })
 }
 
-/// With its filter on, Chaos Mesh sees no pods in namespaces without the annotation.
+/// With its filter enabled, Chaos Mesh ignores pods in namespaces without the annotation.
 fn filtered(installed: &Installation, place: &Place) -> Option<Hindrance> {
     if environment(installed, "ENABLE_FILTER_NAMESPACE") != Some("true") {
         return None;
@@ -121,7 +120,7 @@ fn filtered(installed: &Installation, place: &Place) -> Option<Hindrance> {
     })
 }
 
-/// No daemon, or none on one of the nodes.
+/// No daemon exists, or none is ready on one of the nodes.
 fn daemons_missing(installed: &Installation, place: &Place) -> Option<Hindrance> {
     if installed.controllers.is_empty() || installed.unreadable.iter().any(|what| what == "daemonsets") {
         return None;
@@ -143,7 +142,7 @@ fn daemons_missing(installed: &Installation, place: &Place) -> Option<Hindrance>
     })
 }
 
-/// The daemons look for another container runtime than a node has.
+/// The daemons are configured for another container runtime than a node has.
 fn other_runtime(installed: &Installation, place: &Place) -> Option<Hindrance> {
     let containers = installed.daemons.first()?["spec"]["template"]["spec"]["containers"].as_array()?;
     let words = containers.iter().flat_map(|container| [&container["command"], &container["args"]]);
@@ -165,7 +164,7 @@ fn other_runtime(installed: &Installation, place: &Place) -> Option<Hindrance> {
     })
 }
 
-/// Names are answered by a server of Chaos Mesh's own, which not every installation has.
+/// DNS faults need Chaos Mesh's own DNS server, which is optional in an installation.
 pub fn no_names(installed: &Installation) -> Option<Hindrance> {
     let looked = !installed.controllers.is_empty() && !installed.unreadable.iter().any(|what| what == "deployments");
     let answers = |server: &Value| server["status"]["availableReplicas"].as_u64().unwrap_or_default() > 0;
@@ -229,7 +228,7 @@ mod tests {
         assert_eq!(hindrances(&healthy(), &place(), ALL), []);
         let with = |variables: &[(&str, &str)]| Installation { controllers: vec![controller(variables)], ..healthy() };
         let scoped = with(&[("CLUSTER_SCOPED", "false"), ("TARGET_NAMESPACE", "shop")]);
-        names(&scoped, &place(), &["namespace shop only", "concerns bus", "clusterScoped=true"]);
+        names(&scoped, &place(), &["only in namespace shop", "concern bus", "clusterScoped=true"]);
         names(&with(&[("ENABLE_FILTER_NAMESPACE", "true")]), &place(), &["ignores namespace shop", "annotate"]);
 
         let mut down = healthy();
@@ -257,12 +256,12 @@ mod tests {
         let unreadable = ["deployments", "daemonsets", "pods"].map(str::to_owned).to_vec();
         let blind = Installation { unreadable, ..Installation::default() };
         assert_eq!(hindrances(&blind, &place(), ALL), []);
-        // Somebody else may play its part, as in tests: the fault's own status tells.
+        // Another component may act as the controller, as in tests; the fault's own status then decides.
         assert_eq!(hindrances(&Installation::default(), &place(), ALL), []);
         let no_pods = Installation { daemon_nodes: None, ..healthy() };
         let elsewhere = Place { nodes: [("node-9".to_owned(), None)].into(), ..place() };
         assert_eq!(hindrances(&no_pods, &elsewhere, ALL), []);
-        // What needs no daemon minds none that is missing.
+        // A fault that needs no daemon works without one.
         assert_eq!(hindrances(&healthy(), &elsewhere, Needs { daemon: false, names: false }), []);
     }
 }

@@ -1,5 +1,5 @@
-//! Targets that are replaced while a fault stands: Chaos Mesh keeps to the pods that it chose first, so a replacement is
-//! noticed here, reported, and where it is asked for acted on as well.
+//! Replaced targets while a fault acts. Chaos Mesh acts only on the pods that it selected first. This task watches for
+//! replacements, reports them and, with `follow`, injects the fault for them as well.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::FaultError;
 use crate::partition::{Note, Owners, Roster, Seen};
 use shakedown_cluster::{Change, ClusterError, Kind, pod_ref};
 
-/// Watches the targets for as long as this is kept.
+/// The task that watches the targets, until this is dropped.
 pub(super) fn watch(inner: Arc<Inner>) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         let namespace = inner.naming.namespace.clone();
@@ -26,8 +26,7 @@ pub(super) fn watch(inner: Arc<Inner>) -> AbortOnDropHandle<()> {
         while let Some(change) = changes.next().await {
             if let Change::Broken(error) = change {
                 if !std::mem::replace(&mut complained, true) {
-                    let text =
-                        format!("pods are not watched at the moment, so replaced ones are noticed late: {error}");
+                    let text = format!("the watch of pods failed, so replacements are noticed late: {error}");
                     follower.inner.cluster.tell(EventKind::Warning { message: text });
                 }
                 if matches!(error, ClusterError::Forbidden { .. }) {
@@ -46,7 +45,7 @@ struct Follower {
     owners: Owners,
     pods: BTreeMap<String, Seen>,
     roster: Roster,
-    /// Replacements that are not up yet.
+    /// Replacements that do not run yet.
     coming: Vec<PodRef>,
 }
 
@@ -122,7 +121,7 @@ impl Follower {
         self.inner.cluster.tell(EventKind::Cluster { message: format!("fault {fault}: {message}") });
     }
 
-    /// Acts on a replacement once it is up: Chaos Mesh selects pods that are not, and then waits for them.
+    /// Injects the fault for a replacement once it runs. Chaos Mesh would also select one that does not run, and wait for it.
     async fn up(&mut self, object: &Value) {
         let pod = pod_ref(object);
         let Some(place) = self.coming.iter().position(|coming| coming.uid == pod.uid) else { return };
@@ -150,7 +149,7 @@ pub fn container_names(pod: &Value) -> Vec<String> {
 }
 
 impl Inner {
-    /// Injects the fault anew for a target that came in another's place.
+    /// Injects the fault for a replacement of a target.
     async fn again(&self, target: Inside) -> Result<(), FaultError> {
         let _gate = self.gate.lock().await;
         let (targets, old) = {
@@ -161,14 +160,14 @@ impl Inner {
             }
             state.round += 1;
             let old: Vec<usize> = (0..state.made.len()).filter(|place| !state.made[*place].going).collect();
-            // Resources for some links override each other where they meet, on the peers: one for all takes their place.
+            // Resources for links override each other on common peers, so one resource for all targets replaces them.
             let filtered = old.iter().any(|place| state.made[*place].resource.filtered);
             if filtered { (state.targets.clone(), old) } else { (vec![target], Vec::new()) }
         };
         self.create(&targets).await?;
         for place in old {
             if let Err(error) = self.remove(place).await {
-                // What takes its place acts already; the undo tries again.
+                // The new resource acts already; the undo retries this removal.
                 let message = format!("fault {}: {error}", self.naming.fault);
                 self.cluster.tell(EventKind::Warning { message });
             }

@@ -1,4 +1,4 @@
-//! Looking at resources: whether each acts on exactly its targets, what is missing until then, and who says why.
+//! Reads the resources: whether each acts on exactly its targets, what is missing, and why.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::{Inner, Made, POLL, UNTOUCHED_LIMIT, diagnose, explained};
 use crate::{FaultError, Finding};
 use shakedown_cluster::{ClusterError, Kind, ObjectKey};
 
-/// How many records were planned, in words. Both ends of a link are among them.
+/// The number of planned records, as text. Both ends of a link count.
 fn planned(records: &BTreeSet<Record>) -> String {
     let in_pods = records.iter().any(|record| record.id.split('/').count() > 2);
     let what = if in_pods { "container" } else { "pod" };
@@ -24,13 +24,13 @@ fn planned(records: &BTreeSet<Record>) -> String {
 }
 
 impl Inner {
-    /// What holds and what does not, of one resource, as it is now.
+    /// The current findings about one resource.
     pub(super) async fn look(&self, made: &Made) -> Result<Result<Vec<Finding>, Missing>, FaultError> {
         let Some(object) = self.cluster.get_once(&made.key).await? else {
-            return Err(FaultError::Gone(format!("{} is not there any more: somebody else deleted it", made.key)));
+            return Err(FaultError::Gone(format!("{} no longer exists: another client deleted it", made.key)));
         };
         if !object["metadata"]["deletionTimestamp"].is_null() {
-            return Err(FaultError::Gone(format!("{} is on its way out: somebody else deleted it", made.key)));
+            return Err(FaultError::Gone(format!("{} is being deleted: another client deleted it", made.key)));
         }
         if let Err(missing) = contract::injected(&object, &made.resource.records) {
             return Ok(Err(missing));
@@ -59,12 +59,12 @@ impl Inner {
         Ok(Ok(findings))
     }
 
-    /// Whether the programs of the pods have ended. To Chaos Mesh they are once their images are changed, or a signal was sent:
-    /// the kubelet may take until their grace periods are over.
+    /// Whether the programs of the pods have ended. Chaos Mesh reports that as soon as their images are changed or a signal was
+    /// sent, but the kubelet may need until the grace periods are over.
     async fn ended(&self, made: &Made, shows: Shows) -> Result<Result<Vec<Finding>, Missing>, ClusterError> {
         let mut findings = Vec::new();
         for record in &made.resource.records {
-            // One that is gone is told of as a target that was replaced.
+            // A pod that is gone is reported as a replaced target.
             let Some(pod) = self.pod(&record.id).await? else { continue };
             let before = self.state().restarts.get(&record.id).copied().unwrap_or_default();
             let id = &record.id;
@@ -89,7 +89,7 @@ impl Inner {
         Ok(Ok(findings))
     }
 
-    /// A pod by the beginning of a record's id.
+    /// The pod that a record's id begins with.
     async fn pod(&self, id: &str) -> Result<Option<Value>, ClusterError> {
         let mut parts = id.split('/');
         let mut next = || parts.next().unwrap_or_default().to_owned();
@@ -97,7 +97,7 @@ impl Inner {
         self.cluster.get_once(&key).await
     }
 
-    /// What the pods' own containers have to say about a resource that does not come or go, in words.
+    /// The failures of the pods' containers, for a resource that is not applied or not removed in time.
     pub(super) async fn ailing(&self, object: &Value) -> String {
         let mut told = BTreeSet::new();
         for id in contract::unsettled(object) {
@@ -107,14 +107,14 @@ impl Inner {
         told.into_iter().collect()
     }
 
-    /// What Chaos Mesh keeps about a pod's network.
+    /// The PodNetworkChaos of a pod.
     pub(super) async fn network(&self, pod: &str) -> Result<Option<Value>, ClusterError> {
         let (namespace, name) = pod.split_once('/').unwrap_or(("", pod));
         let key = ObjectKey { kind: Kind::PodNetworkChaos, namespace: namespace.into(), name: name.into(), uid: None };
         self.cluster.get_once(&key).await
     }
 
-    /// What is missing, with the latest event where the status gives no reason, and what to do about it.
+    /// What is missing, with a remedy. If the status gives no reason, it includes the latest event.
     async fn diagnosis(&self, made: &Made, missing: &Missing) -> String {
         let mut text = missing.text();
         if !matches!(missing, Missing::Pending { failure: Some(_), .. })
@@ -132,7 +132,7 @@ impl Inner {
         format!("{}: {explained}", made.key)
     }
 
-    /// What the daemons on the nodes of the pods that fail say of it, or where to look for that.
+    /// The messages of the daemons on the nodes of failing pods, or the nodes if there are none.
     async fn asked_the_daemons(&self, made: &Made, missing: &Missing) -> String {
         let text = missing.text();
         let mut nodes = BTreeSet::new();
@@ -151,7 +151,7 @@ impl Inner {
         told
     }
 
-    /// The latest event of a failure.
+    /// The latest failure event.
     async fn event(&self, made: &Made) -> Option<String> {
         let events = self.cluster.events_of(&made.key.namespace, made.key.uid.as_deref()?).await.ok()?;
         let failed = events.iter().rev().find(|event| event["type"] == "Warning" || event["reason"] == "Failed")?;
@@ -178,7 +178,7 @@ impl Inner {
                     Missing::Untouched => UNTOUCHED_LIMIT.min(self.limits.active),
                     Missing::Pending { .. } => self.limits.active,
                 };
-                // Nothing is selected a second time, so there is nothing to wait for once that is told.
+                // Chaos Mesh does not select a second time, so waiting does not help.
                 let hopeless = matches!(&missing, Missing::Pending { what, failure: None } if what.starts_with("no target"))
                     && self.event(&made).await.is_some_and(|event| event.contains("Failed to select"));
                 if begun.elapsed() >= limit || hopeless {

@@ -1,5 +1,5 @@
-//! What the resources of a fault are made from: plain data, so that a plan can show it, and so that the driver can make the
-//! resources again for other targets.
+//! The recipe of a fault's resources: plain data, so that a plan can show it and the driver can make the resources again for
+//! replaced targets.
 
 use serde::Serialize;
 use shakedown_schemas::result::PodRef;
@@ -9,22 +9,22 @@ use shakedown_schemas::scenario::{
 
 use super::spec::{self, Ends, Inside, Resource};
 
-/// What a fault of Chaos Mesh does, and to which links.
+/// The action of a fault by Chaos Mesh, with its links.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recipe {
     /// Links are degraded.
     Netem {
-        /// What becomes worse.
+        /// The degradation.
         netem: Box<Netem>,
-        /// The other ends; none for everything that the targets send.
+        /// The peers; `None` for everything that the targets send.
         ends: Option<Ends>,
         /// Which packets, seen from the targets.
         direction: Direction,
     },
     /// Links are cut.
     Partition {
-        /// The other ends.
+        /// The peers.
         ends: Ends,
         /// Which packets, seen from the targets.
         direction: Direction,
@@ -33,15 +33,15 @@ pub enum Recipe {
     PodFailure(PodFailure),
     /// Containers are killed once.
     ContainerKill(ContainerKill),
-    /// Processor time and memory are taken.
+    /// CPU time and memory are consumed.
     Stress(Stress),
-    /// Requests are broken off, delayed or answered with another status.
+    /// Requests are aborted, delayed or answered with another status.
     Http(HttpFault),
     /// Names are not resolved.
     Dns(DnsFault),
-    /// Files are slow or broken.
+    /// File operations are slow or fail.
     Io(IoFault),
-    /// Clocks are wrong.
+    /// Clocks are shifted.
     Time(TimeFault),
 }
 

@@ -1,5 +1,5 @@
-//! Removing resources, and the proof that they went recovered: their controller takes its finalizer off only when every
-//! target is as before, unless somebody takes it off by force.
+//! Removes resources and proves that they were recovered. Their controller removes its finalizer only when every target is
+//! recovered, unless another client removes the finalizer by force.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use super::{Inner, POLL};
 use crate::{FaultError, Finding};
 use shakedown_cluster::{Change, Cluster, ClusterError, ObjectKey};
 
-/// How long one try waits for a resource to go.
+/// How long one try waits for a resource to be gone.
 const GOING: Duration = Duration::from_secs(5);
-/// How long a watch has to tell what a read has found out already: what the resource was like when it went.
+/// How long the watch may take to deliver the last state of a resource that a read has found to be gone.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How long a resource that no controller has seen is given, so that its controller does not begin after its end.
+/// How long to wait for the controller's first update of a new resource, so that it does not begin after the deletion.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
-/// How long the documented annotation gets before finalizers are taken off.
+/// How long the documented annotation may take to work before finalizers are removed.
 const ANNOTATED: Duration = Duration::from_secs(3);
 
-/// What was seen of an object that was to go.
+/// The result of waiting for a deletion.
 pub enum Going {
-    /// It is not there any more; as it was last, where a watch saw that.
+    /// The object is gone. Contains its last state, if a watch saw that.
     Gone(Option<Value>),
-    /// It is still there, like this.
+    /// The object still exists, in this state.
     There(Value),
 }
 
@@ -39,7 +39,7 @@ pub async fn go(cluster: &Cluster, key: &ObjectKey, patience: Duration) -> Resul
     let Some(key) = &cluster.own_key(key).await? else { return Ok(Going::Gone(None)) };
     let same = |object: &Value| key.uid.as_deref().is_some_and(|uid| object["metadata"]["uid"] == uid);
     let mut changes = cluster.watch(key.kind, &key.namespace).boxed();
-    // From before the delete, so that its last words are heard. Without leave to watch, reading has to do.
+    // Watch from before the delete, to get the last state. Without permission to watch, only reads are used.
     let listening = async { matches!(changes.next().await, Some(Change::Listed(_))) };
     let heard = tokio::time::timeout(LAST_WORDS, listening).await.unwrap_or(false);
     cluster.delete(key).await?;
@@ -75,11 +75,11 @@ pub async fn go(cluster: &Cluster, key: &ObjectKey, patience: Duration) -> Resul
     }
 }
 
-/// Takes an object's finalizers off without waiting for its recovery: first as Chaos Mesh documents it, then by hand.
-/// What it had put into pods may stay there.
+/// Removes an object's finalizers without waiting for its recovery: first by the documented annotation, then directly.
+/// Its effects in pods may remain.
 ///
 /// # Errors
-/// When it is still there, the cluster refuses or does not answer.
+/// When it still exists, or the cluster refuses or does not answer.
 pub async fn force(cluster: &Cluster, key: &ObjectKey) -> Result<(), ClusterError> {
     let annotation = json!({"metadata": {"annotations": {"chaos-mesh.chaos-mesh.org/cleanFinalizer": "forced"}}});
     if let Err(error) = cluster.patch(key, &annotation).await {
@@ -102,8 +102,8 @@ pub async fn force(cluster: &Cluster, key: &ObjectKey) -> Result<(), ClusterErro
     }
 }
 
-/// Gives the controller time for its first look: older versions leave rules behind when they see a resource for the first
-/// time while it is being deleted.
+/// Gives the controller time for its first update. Older versions leave rules behind when they first see a resource while it
+/// is being deleted.
 ///
 /// # Errors
 /// When the cluster refuses or does not answer.
@@ -121,20 +121,20 @@ pub async fn first_look(cluster: &Cluster, key: &ObjectKey) -> Result<(), Cluste
     Ok(())
 }
 
-/// What holds a resource back from going, with what helps.
+/// Why a resource is not gone yet, with a remedy.
 pub fn held(key: &ObjectKey, why: &str) -> String {
     let explained = match super::diagnose::remedy(why) {
         Some(remedy) => format!("{why} ({remedy})"),
         None => why.to_owned(),
     };
     format!(
-        "{key} is being deleted and does not go: {explained}\nhelp: remove the cause, or replace the pods that it acts on; as a \
+        "{key} is being deleted but not gone: {explained}\nhelp: remove the cause, or replace the pods that it acts on; as a \
          last resort `shakedown cleanup --force-cleanup` takes its finalizer off without recovering"
     )
 }
 
 impl Inner {
-    /// Removes everything that was begun.
+    /// Removes every resource that may exist.
     pub(super) async fn remove_all(&self) -> Result<(), FaultError> {
         {
             let mut state = self.state();
@@ -143,7 +143,7 @@ impl Inner {
         }
         let _gate = self.gate.lock().await;
         let count = self.state().made.len();
-        // All at once: one that hangs must not keep the others.
+        // All at once: one that hangs must not delay the others.
         let done = join_all((0..count).map(|place| self.remove(place))).await;
         if let Some(forced) = self.state().forced.clone() {
             return Err(FaultError::Dirty(forced));
@@ -176,16 +176,14 @@ impl Inner {
                 force(&self.cluster, &made.key).await?;
                 let mut state = self.state();
                 state.made[place].gone = true;
-                state.forced = Some(format!(
-                    "{} was removed by force (--force-cleanup), without being recovered: {why}",
-                    made.key
-                ));
+                state.forced =
+                    Some(format!("{} was removed by force (--force-cleanup) without being recovered: {why}", made.key));
                 Ok(())
             }
         }
     }
 
-    /// Reads back that nothing is left of it.
+    /// Checks that nothing of the fault is left.
     pub(super) async fn look_for_rests(&self) -> Result<Vec<Finding>, FaultError> {
         let mut findings = Vec::new();
         let made = self.state().made.clone();
@@ -193,7 +191,7 @@ impl Inner {
             let removed = |holds: bool, detail: String| Finding { shows: Proof::Removed, holds, detail };
             let key = &made.key;
             if self.cluster.own(key).await?.is_some() {
-                findings.push(removed(false, format!("{key} is still there")));
+                findings.push(removed(false, format!("{key} still exists")));
                 continue;
             }
             let mut still = Vec::new();
@@ -205,29 +203,32 @@ impl Inner {
             }
             let recovered = made.last.as_ref().map(contract::recovered);
             findings.push(match (&still[..], recovered) {
-                ([], _) if !made.resource.lasts => removed(true, format!("{key} is gone; what it did happened once")),
+                ([], _) if !made.resource.lasts => removed(true, format!("{key} is gone; it acted only once")),
                 ([], Some(Ok(()))) if made.resource.shapes.is_empty() => {
-                    removed(true, format!("{key} was recovered, and is gone"))
+                    removed(true, format!("{key} was recovered and is gone"))
                 }
                 ([], Some(Ok(()))) => {
-                    removed(true, format!("{key} was recovered, and is gone with its rules in the pods"))
+                    removed(true, format!("{key} was recovered and is gone with its rules in the pods"))
                 }
-                // Rules that are gone are gone however they went.
+                // The rules are gone, so it does not matter how the resource was removed.
                 ([], _) if !made.resource.shapes.is_empty() => {
                     removed(true, format!("{key} is gone, and none of its rules is left"))
                 }
                 ([], None) => removed(true, format!("{key} is gone")),
                 ([], Some(Err(missing))) => removed(
                     false,
-                    format!("{key} went without being recovered ({}): somebody took its finalizer off", missing.text()),
+                    format!(
+                        "{key} is gone without being recovered ({}): another client removed its finalizer",
+                        missing.text()
+                    ),
                 ),
-                (pods, _) => removed(false, format!("{key} is gone, and its rules are still in {}", pods.join(", "))),
+                (pods, _) => removed(false, format!("{key} is gone, but its rules are still in {}", pods.join(", "))),
             });
         }
         Ok(findings)
     }
 
-    /// What is, or may be, still there.
+    /// The objects that exist or may exist.
     pub(super) fn leftovers(&self) -> Vec<Leftover> {
         let state = self.state();
         let error = state.forced.clone().unwrap_or_else(|| "its removal could not be confirmed".to_owned());
@@ -244,7 +245,7 @@ impl Inner {
             let mut pods: Vec<&str> = made.resource.records.iter().filter_map(|it| it.id.split('/').nth(1)).collect();
             pods.dedup();
             Leftover {
-                what: format!("what {} has put into pods {}", made.key, pods.join(", ")),
+                what: format!("effects of {} in pods {}", made.key, pods.join(", ")),
                 command: format!("kubectl -n {} delete pod {}", made.key.namespace, pods.join(" ")),
                 error: error.clone(),
             }

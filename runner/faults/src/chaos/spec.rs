@@ -1,7 +1,7 @@
-//! Which resources of Chaos Mesh a fault takes, and what is in them: pure. What becomes of them is one folder up.
+//! Computes the resources of Chaos Mesh for a fault. Pure. The parent module creates and removes them.
 //!
-//! Always by the pods' exact names, with every default written out: what a webhook would fill in is missing where there is
-//! none, and a selector that was misspelled would mean the whole namespace.
+//! Resources select pods by their exact names and spell out every default. An installation without webhooks fills in
+//! nothing, and a misspelled selector would select the whole namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,37 +15,37 @@ use shakedown_schemas::scenario::{
 use super::units;
 use shakedown_cluster::Kind;
 
-/// One resource of Chaos Mesh that a fault takes.
+/// One resource of Chaos Mesh for a fault.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resource {
     /// Its kind.
     pub kind: Kind,
-    /// What tells it from the fault's others, in a word.
+    /// Its role: one word that distinguishes it from the fault's other resources.
     pub role: &'static str,
     /// Its spec, without `duration`.
     pub spec: Value,
-    /// What its status has to list: these, and nothing else.
+    /// The exact records that its status must list.
     pub records: BTreeSet<Record>,
     /// The pods on whose network it acts, as `namespace/name`.
     pub shapes: BTreeSet<String>,
-    /// Whether it acts on links to some peers only. Two of those on one pod override each other.
+    /// Whether it acts only on links to some peers. Two such resources on one pod override each other.
     pub filtered: bool,
-    /// Whether it lasts: kills do not.
+    /// Whether it lasts. Kills do not.
     pub lasts: bool,
-    /// What the pods' own status shows when it acts, where it shows anything.
+    /// What the pods' status shows while it acts; `None` if nothing.
     pub shows: Option<Shows>,
 }
 
-/// What becomes of programs, as the status of their pods has it.
+/// The effect on programs, as the status of their pods shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shows {
-    /// None runs while the resource acts.
+    /// No program runs while the resource acts.
     Stopped,
-    /// Those of the records have ended once.
+    /// The programs of the records have ended once.
     Killed,
 }
 
-/// One line of a resource's status: what was selected, and as which end.
+/// One record in a resource's status: the selected pod or container, and its end of the link.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Record {
     /// `namespace/pod` or `namespace/pod/container`.
@@ -54,14 +54,14 @@ pub struct Record {
     pub key: &'static str,
 }
 
-/// The other end of links, as Chaos Mesh can tell it.
+/// The peers of links, in the forms that Chaos Mesh supports.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Ends {
-    /// Pods, told by their addresses.
+    /// Pods, matched by their addresses.
     pub pods: Vec<PodRef>,
-    /// Addresses, blocks and addresses with ports that stand for the peers and nobody else: services' own, or outside.
+    /// Addresses, blocks and addresses with ports that belong only to the peers: services' own addresses, or external ones.
     pub addresses: BTreeSet<String>,
-    /// Addresses of services that stand for the fault's targets and nobody else, as the peers reach them.
+    /// Addresses of services that lead only to the fault's targets, as the peers use them.
     pub back: BTreeSet<String>,
 }
 
@@ -82,7 +82,7 @@ fn records(pods: &[PodRef], key: &'static str) -> impl Iterator<Item = Record> {
     pods.iter().map(move |pod| Record { id: pod_id(pod), key })
 }
 
-/// Which packets of the links between two ends are shaped, from the one that the resource selects.
+/// The shaped packets of the links between two ends, as seen from the end that the resource selects.
 struct Way<'a> {
     role: [&'static str; 2],
     direction: &'static str,
@@ -132,8 +132,8 @@ impl Way<'_> {
     }
 }
 
-/// The ways of links between targets and peers, for a direction seen from the targets. Without peers, everything that
-/// the targets send.
+/// The ways of links between targets and peers, for a direction seen from the targets. Without peers, they cover all
+/// packets that the targets send.
 fn ways<'a>(
     targets: &'a [PodRef],
     ends: Option<&'a Ends>,
@@ -156,7 +156,7 @@ fn ways<'a>(
     if direction == Direction::Both && ends.addresses.is_empty() && ends.back.is_empty() {
         return vec![Way { role: ["both", "both-rate"], direction: "both", ..to }];
     }
-    // What the peers send is shaped where they send it. Addresses can only stand at the far end, so this is another
+    // Packets of the peers are shaped at the peers. Addresses are only possible at the far end, so this is another
     // resource, seen from the peers.
     let back = Way {
         role: ["back", "back-rate"],
@@ -178,7 +178,7 @@ pub fn netem(netem: &Netem, targets: &[PodRef], ends: Option<&Ends>, direction: 
             continue;
         };
         if !blocks.is_empty() && way.to.is_some() {
-            // Two resources that act on some links of a pod override each other, so both have to be in one.
+            // Two resources on some links of a pod override each other, so one resource contains both.
             let mut blocks = blocks.clone();
             blocks.insert("rate".to_owned(), json!({"rate": units::rate(bandwidth)}));
             made.push(way.network(0, "netem", blocks));
@@ -194,7 +194,7 @@ pub fn netem(netem: &Netem, targets: &[PodRef], ends: Option<&Ends>, direction: 
     made
 }
 
-/// What becomes worse beside the bandwidth, as blocks of one resource.
+/// The degradations other than the bandwidth, as blocks of one resource.
 fn blocks(netem: &Netem) -> Map<String, Value> {
     let correlation = units::percent(netem.correlation.unwrap_or_default());
     let mut blocks = Map::new();
@@ -207,7 +207,7 @@ fn blocks(netem: &Netem) -> Map<String, Value> {
         let jitter = netem.jitter.map_or_else(|| "0ms".to_owned(), |jitter| units::time(jitter.get()));
         let mut delay = json!({"latency": units::time(latency.get()), "jitter": jitter, "correlation": correlation});
         if let Some(reorder) = netem.reorder {
-            // The gap is the kernel's own default: any packet may be the one that overtakes.
+            // The gap is the kernel's default: any packet may overtake.
             delay["reorder"] = json!({"reorder": units::percent(reorder), "correlation": correlation, "gap": 1});
         }
         blocks.insert("delay".to_owned(), delay);
@@ -215,7 +215,7 @@ fn blocks(netem: &Netem) -> Map<String, Value> {
     blocks
 }
 
-/// The resources of a partition. One does for all directions, and for addresses as well.
+/// The resources of a partition. One resource covers all directions and addresses.
 pub fn partition(targets: &[PodRef], ends: &Ends, direction: Direction) -> Vec<Resource> {
     let (word, role) = match direction {
         Direction::Egress => ("to", "to"),
@@ -227,7 +227,7 @@ pub fn partition(targets: &[PodRef], ends: &Ends, direction: Direction) -> Vec<R
     vec![way.network(0, "partition", Map::new())]
 }
 
-/// A target of a fault inside pods, and the container that is meant when none is named: the first.
+/// A target of a fault inside pods. Without a named container, the fault acts on the first one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Inside {
     /// The pod.
@@ -277,7 +277,7 @@ pub fn container_kill(kill: &ContainerKill, targets: &[Inside]) -> Resource {
     Resource { lasts: false, shows: Some(Shows::Killed), ..made }
 }
 
-/// The resource of processor time and memory that is taken.
+/// The resource that consumes CPU time and memory.
 pub fn stress(stress: &Stress, targets: &[Inside]) -> Resource {
     let mut stressors = json!({});
     if let Some(cpu) = &stress.cpu {
@@ -291,7 +291,7 @@ pub fn stress(stress: &Stress, targets: &[Inside]) -> Resource {
     within(Kind::StressChaos, "stress", targets, &stress.containers, json!({"stressors": stressors}))
 }
 
-/// The resource of requests that are broken, late or answered with another status.
+/// The resource for requests that are aborted, delayed or answered with another status.
 pub fn http(http: &HttpFault, targets: &[Inside]) -> Resource {
     let mut fields = json!({
         "target": if http.status.is_some() { "Response" } else { "Request" },
@@ -315,7 +315,7 @@ pub fn http(http: &HttpFault, targets: &[Inside]) -> Resource {
     whole(Kind::HttpChaos, "http", targets, fields)
 }
 
-/// The resource of names that are looked up in vain.
+/// The resource for names that cannot be resolved.
 pub fn dns(dns: &DnsFault, targets: &[Inside]) -> Resource {
     let action = match dns.answer {
         DnsAnswer::Error => "error",
@@ -328,7 +328,7 @@ pub fn dns(dns: &DnsFault, targets: &[Inside]) -> Resource {
     within(Kind::DnsChaos, "dns", targets, &[], fields)
 }
 
-/// The resource of files that are slow or broken.
+/// The resource for file operations that are slow or fail.
 pub fn io(io: &IoFault, targets: &[Inside]) -> Resource {
     let mut fields = json!({
         "action": if io.delay.is_some() { "latency" } else { "fault" },
@@ -350,7 +350,7 @@ pub fn io(io: &IoFault, targets: &[Inside]) -> Resource {
     within(Kind::IoChaos, "io", targets, &io.containers, fields)
 }
 
-/// The resource of clocks that are wrong.
+/// The resource for shifted clocks.
 pub fn time(time: &TimeFault, targets: &[Inside]) -> Resource {
     let clocks = if time.clocks.is_empty() { &[Clock::Realtime][..] } else { &time.clocks };
     let clocks: Vec<&str> = clocks.iter().map(|clock| clock.id()).collect();

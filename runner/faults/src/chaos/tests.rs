@@ -84,7 +84,7 @@ fn failing(phase: &str, operation: &str, message: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_may_not_be_done_in_a_peers_namespace_is_told_with_the_rule_that_is_missing() {
+async fn a_missing_permission_in_a_peers_namespace_is_reported_with_its_rule() {
     let cluster = server(|asked| match asked {
         asked if asked.contains("selfsubjectaccessreviews") => {
             let allowed = !asked.contains(r#""namespace":"bus""#);
@@ -138,7 +138,7 @@ async fn why_a_tool_failed_is_read_from_the_daemons_log_on_the_pods_node() {
 }
 
 #[tokio::test]
-async fn what_does_not_recover_is_told_with_what_its_pod_does() {
+async fn a_resource_that_does_not_recover_is_reported_with_its_pods_state() {
     let cluster = server(|_| ok(&worker())).await;
     let told = lossy(cluster).inner.ailing(&failing("Injected/Wait", "Recover", "no running task found")).await;
     assert!(

@@ -1,11 +1,11 @@
-//! From quantities as scenarios write them to the spellings of Chaos Mesh, exactly.
+//! Converts quantities of scenarios to the notation of Chaos Mesh, without rounding.
 
 use std::time::Duration;
 
 use shakedown_schemas::units::{Bandwidth, Percent, Size, short};
 
-/// A time in the largest unit that holds it as a whole number. Never with a decimal point: Chaos Mesh compares these as
-/// text, and silently drops `0.5ms`.
+/// A time in the largest unit in which it is a whole number. It never contains a decimal point: Chaos Mesh compares these as
+/// text and silently drops `0.5ms`.
 pub(super) fn time(duration: Duration) -> String {
     let nanoseconds = duration.as_nanos();
     const UNITS: [(u128, &str); 4] = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us"), (1, "ns")];
@@ -13,7 +13,7 @@ pub(super) fn time(duration: Duration) -> String {
     format!("{}{unit}", nanoseconds / scale)
 }
 
-/// A share as a number of percent without a sign.
+/// A share in percent, without the percent sign.
 pub(super) fn percent(share: Percent) -> String {
     short(share.fraction() * 100.0)
 }
@@ -26,11 +26,11 @@ pub(super) fn rate(bandwidth: Bandwidth) -> String {
     format!("{}{unit}", bits / scale)
 }
 
-/// The token bucket of a bandwidth: how much may wait (`limit`) and how much may pass at once (`buffer`), in bytes.
+/// The token bucket of a bandwidth, in bytes: the queue (`limit`) and the burst (`buffer`).
 ///
-/// At once: what flows in 10 ms, the longest tick of a kernel, and never less than ten full frames, of which a segment that
-/// the network card would split consists. Waiting: what flows in 200 ms, about the queue of a slow router, and twice what
-/// is under way during a delay that is added (below that, packets are lost that should only be late).
+/// The burst is the flow of 10 ms, the longest tick of a kernel, and at least ten full frames, the size of a segment that
+/// the network card would split. The queue is at least the flow of 200 ms, about the queue of a slow router, and at least
+/// twice the flow during an added delay (with less, packets are lost that should only be late).
 pub(super) fn bucket(bandwidth: Bandwidth, delay: Duration) -> (u32, u32) {
     const FRAME: u64 = 1_514;
     let bytes = bandwidth.bits_per_second().div_ceil(8);
@@ -41,7 +41,7 @@ pub(super) fn bucket(bandwidth: Bandwidth, delay: Duration) -> (u32, u32) {
     (fit(buffer + queue), fit(buffer))
 }
 
-/// A size in the largest binary unit that holds it as a whole number: Chaos Mesh reads `MB` as a binary unit as well.
+/// A size in the largest binary unit in which it is a whole number. Chaos Mesh reads `MB` as a binary unit as well.
 pub(super) fn size(size: Size) -> String {
     let bytes = size.bytes();
     const UNITS: [(u64, &str); 4] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")];

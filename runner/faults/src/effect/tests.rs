@@ -81,7 +81,7 @@ fn a_hint_proves_nothing_and_contradicts_that_all_went_on_as_before() {
 }
 
 #[test]
-fn what_was_asked_for_has_to_be_shown() {
+fn the_required_proof_decides() {
     use Traffic::Unknown;
     let verdict = |wanted: &Wanted, evidence: &[_], traffic: &Traffic| judged(wanted, evidence, traffic).0;
     for (wanted, evidence, traffic, expected) in [
@@ -113,7 +113,7 @@ fn a_change_of_the_requests_becomes_evidence_with_its_time() {
 }
 
 #[test]
-fn each_way_to_go_on_as_before_has_its_own_diagnosis() {
+fn each_reason_for_unchanged_requests_has_its_own_diagnosis() {
     let problem = |wanted: &Wanted, evidence: &[_], traffic: &Traffic| judged(wanted, evidence, traffic).1;
     let unknown = problem(&auto(), &[APPLIED], &unchanged());
     for part in [
@@ -147,7 +147,7 @@ fn one_way_partitions_name_the_other_way() {
 }
 
 #[test]
-fn a_witness_that_still_connects_says_that_nothing_enforces() {
+fn a_witness_that_still_connects_shows_missing_enforcement() {
     let mut fault = fault(&[APPLIED, OPEN], Verdict::Inconclusive);
     fault.problem = Some("not proven: a witness can still connect".to_owned());
     assert_eq!(conclude(&mut fault, &auto(), Direction::Both, &changed()), None);
@@ -156,14 +156,14 @@ fn a_witness_that_still_connects_says_that_nothing_enforces() {
 }
 
 #[test]
-fn what_failed_stays_failed() {
+fn a_failed_fault_stays_failed() {
     let mut fault = fault(&[], Verdict::Error);
     assert_eq!(conclude(&mut fault, &Wanted::Traffic, Direction::Both, &changed()), None);
     assert_eq!((fault.injection, fault.evidence.len()), (Verdict::Error, 0));
 }
 
 #[test]
-fn a_fault_by_chaos_meshs_word_that_nobody_felt_is_told_with_what_may_let_it_pass_by() {
+fn a_claimed_fault_without_an_effect_is_reported_with_the_possible_reasons() {
     for (kind, part, ask) in [
         ("netem", "a service mesh, Cilium in place of kube-proxy", "`prove: traffic`"),
         ("partition", "a kernel with nftables only", "`prove: traffic`"),
@@ -180,7 +180,7 @@ fn a_fault_by_chaos_meshs_word_that_nobody_felt_is_told_with_what_may_let_it_pas
         let warning = conclude(&mut fault, &Wanted::Applied, Direction::Both, &unchanged()).unwrap();
         assert_eq!(fault.injection, Verdict::Pass);
         assert!(
-            warning.contains("by Chaos Mesh's word") && warning.contains(part) && warning.contains(ask),
+            warning.contains("Chaos Mesh reports fault") && warning.contains(part) && warning.contains(ask),
             "{warning}"
         );
         let mut fault = by_chaos_mesh();

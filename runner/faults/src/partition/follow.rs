@@ -1,7 +1,7 @@
-//! Targets and peers that are replaced while a scenario runs: noticed by a watch, reported, and where it is asked for
-//! marked like those that they replace.
+//! Watches for replacements of targets and peers during a scenario. They are reported and, with `follow`, marked like the
+//! pods that they replace.
 //!
-//! Who replaces whom is found out in `roster`; this task feeds it and passes its answers on.
+//! `roster` decides which pod replaces which; this task feeds it and acts on its answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,12 +21,12 @@ use super::switch::Switch;
 use shakedown_cluster::{Change, Cluster, ClusterError, Kind, ObjectKey, pod_ref};
 use shakedown_policy::{Cidr, Peer, Pod, ServicePort, endpoints_behind};
 
-/// Peers that are told from other pods by our mark: whoever comes to match is marked as well.
+/// Peers with our mark. New pods that match are marked as well.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MarkedPeer {
     /// The partition.
     pub part: usize,
-    /// Which pods are meant.
+    /// The selector of the peers.
     pub selector: PodSelector,
     /// Their namespace.
     pub namespace: String,
@@ -34,7 +34,7 @@ pub struct MarkedPeer {
     pub label: (String, String),
 }
 
-/// Peers that are addresses behind a service without a selector.
+/// Addresses behind a service without a selector as peers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ListedPeer {
     /// The partition.
@@ -45,15 +45,15 @@ pub struct ListedPeer {
     pub namespace: String,
     /// The service.
     pub service: String,
-    /// Its ports that are meant; all without any.
+    /// Its selected ports; empty for all.
     #[serde(skip)]
     pub ports: Vec<ServicePort>,
 }
 
-/// The task that watches, for as long as this is kept.
+/// The watching task, until this is dropped.
 pub type Watching = AbortOnDropHandle<()>;
 
-/// Begins to watch targets and peers.
+/// Starts to watch targets and peers.
 pub fn watch(switch: Switch, marked: Vec<MarkedPeer>, listed: Vec<ListedPeer>) -> Watching {
     AbortOnDropHandle::new(tokio::spawn(async move {
         let mut namespaces: BTreeSet<(Kind, String)> = BTreeSet::new();
@@ -104,10 +104,10 @@ struct Follower {
 }
 
 impl Follower {
-    /// Says once that something may go unnoticed; true when there is no hope.
+    /// Reports a failed watch once. Returns true when a retry does not help.
     fn complain(&mut self, error: &ClusterError) -> bool {
         if !std::mem::replace(&mut self.complained, true) {
-            let text = format!("pods are not watched at the moment, so replaced ones are noticed late: {error}");
+            let text = format!("the watch of pods failed, so replacements are noticed late: {error}");
             self.switch.cluster.tell(EventKind::Warning { message: text });
         }
         matches!(error, ClusterError::Forbidden { .. })
@@ -155,7 +155,7 @@ impl Follower {
         }
     }
 
-    /// The roster of targets, once.
+    /// Builds the roster of targets, once.
     async fn begin(&mut self) {
         if std::mem::replace(&mut self.begun, true) {
             return;
@@ -172,7 +172,7 @@ impl Follower {
             }
         }
         for (pod, (group, follow)) in targets {
-            // From the plan's moment on: a target that is gone already cannot be asked for its owner.
+            // Built at planning time: the owner of a target that is gone cannot be read.
             let object = self.switch.cluster.get(&pod_key(&pod)).await.ok().flatten();
             let owner = match &object {
                 Some(object) => self.owners.top(&self.switch.cluster, object).await,
@@ -182,7 +182,7 @@ impl Follower {
         }
     }
 
-    /// What became of a target; true when labels have to be brought in line.
+    /// Handles a change of a target. Returns true when labels must be updated.
     fn take(&self, note: Note) -> bool {
         let mut state = self.switch.state();
         let (group, message, changed) = match note {
@@ -215,7 +215,7 @@ impl Follower {
         changed
     }
 
-    /// Marks a pod that came to be a peer; true when labels have to be brought in line.
+    /// Handles a new peer. Returns true when labels must be updated.
     async fn peer(&self, namespace: &str, object: &Value) -> bool {
         if !object["metadata"]["deletionTimestamp"].is_null() {
             return false;
@@ -238,7 +238,7 @@ impl Follower {
                 let standing = state.standing.contains(&peer.part);
                 let name = state.scheme.parts()[peer.part].name.clone();
                 drop(state);
-                let message = format!("fault {name}: pod {} came to be a peer and is cut off as well", pod.name);
+                let message = format!("fault {name}: pod {} is a new peer and is cut off as well", pod.name);
                 self.switch.cluster.tell(EventKind::Cluster { message });
                 changed |= standing;
             }
@@ -246,7 +246,7 @@ impl Follower {
         changed
     }
 
-    /// A peer's new address; true when policies have to be brought in line.
+    /// Handles a peer's new address. Returns true when policies must be updated.
     fn address(&self, object: &Value) -> bool {
         let pod = core::Pod::deserialize(object).ok().and_then(|pod| Pod::from_kubernetes(&pod));
         pod.is_some_and(|pod| {
@@ -268,7 +268,7 @@ impl Follower {
             };
             let Ok(endpoints) = core::Endpoints::deserialize(object) else { continue };
             let (addresses, ports) = endpoints_behind(&endpoints, &peer.ports);
-            // Without any, the last ones stay cut: there is nothing else to mean.
+            // Without any address, the last ones stay cut.
             if !addresses.is_empty() {
                 let cidrs = addresses.into_iter().map(Cidr::host).collect();
                 changed |= self.switch.set_peer(peer.part, peer.block, Peer::Addresses(cidrs), ports);
@@ -281,14 +281,14 @@ impl Follower {
     }
 }
 
-/// The workloads at the top of pods' owners: a Deployment owns its pods through ReplicaSets, which come and go.
+/// The top owners of pods. A Deployment owns its pods through ReplicaSets, which it replaces.
 #[derive(Default)]
 pub struct Owners {
     known: BTreeMap<String, String>,
 }
 
 impl Owners {
-    /// The UID of the top owner; none for a pod of its own.
+    /// The UID of the top owner; `None` for a pod without an owner.
     pub async fn top(&mut self, cluster: &Cluster, pod: &Value) -> Option<String> {
         let (kind, name, uid) = controller(pod)?;
         if kind != "ReplicaSet" {
@@ -303,7 +303,7 @@ impl Owners {
             name,
             uid: Some(uid.clone()),
         };
-        // Where it may not be read, or is gone by now, the ReplicaSet itself has to do.
+        // If the owner may not be read or is gone, the ReplicaSet itself is used.
         let set = cluster.get(&key).await.ok().flatten();
         let top = set.as_ref().and_then(controller).map_or_else(|| uid.clone(), |(_, _, top)| top);
         self.known.insert(uid, top.clone());

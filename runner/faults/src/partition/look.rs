@@ -1,5 +1,4 @@
-//! Reading back what a partition's labels and policies are in the cluster, from its injection to its undo. Nothing here
-//! changes anything there.
+//! Checks a partition's labels and policies in the cluster, from its injection to its undo. It only reads.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +13,10 @@ use shakedown_cluster::ObjectKey;
 use shakedown_cluster::keys::unmark_command;
 
 impl Switch {
-    /// Reads back whether a partition's labels and policies are in place.
+    /// Checks that a partition's labels and policies are in place.
     ///
     /// # Errors
-    /// When the cluster refuses or does not answer, or a target is gone that nobody stands in for.
+    /// When the cluster refuses or does not answer, or a target is gone and replacements are not followed.
     pub async fn look(&self, part: usize) -> Result<Vec<Finding>, FaultError> {
         let _gate = self.gate.lock().await;
         let sent: Vec<(ObjectKey, Sent)> = {
@@ -33,16 +32,18 @@ impl Switch {
                 shows: Proof::Applied,
                 holds: as_sent,
                 detail: match (&there, as_sent) {
-                    (Some(_), true) => format!("{key} is there as sent"),
-                    (Some(_), false) => format!("{key} is not as it was sent: the API server or somebody changed it"),
-                    (None, _) => format!("{key} is not there: somebody else deleted it"),
+                    (Some(_), true) => format!("{key} exists as it was sent"),
+                    (Some(_), false) => {
+                        format!("{key} is not as it was sent: the API server or another client changed it")
+                    }
+                    (None, _) => format!("{key} does not exist: another client deleted it"),
                 },
             });
         }
         for (pod, label, value) in self.marked(part) {
             let object = match self.target(&pod).await {
                 Err(FaultError::TargetGone(_)) if self.is_followed(&pod) => {
-                    let detail = format!("pod {} is gone, and its replacement is not seen yet", pod.name);
+                    let detail = format!("pod {} is gone and its replacement is not known yet", pod.name);
                     findings.push(Finding { shows: Proof::Applied, holds: false, detail });
                     continue;
                 }
@@ -62,7 +63,7 @@ impl Switch {
         Ok(findings)
     }
 
-    /// The pods that a partition acts on now, each with the label that it must carry.
+    /// The pods that a partition acts on now, each with its required label.
     pub fn marked(&self, part: usize) -> Vec<(PodRef, String, String)> {
         let state = self.state();
         let mut found = Vec::new();
@@ -77,35 +78,35 @@ impl Switch {
         found
     }
 
-    /// The target of that name and UID, as it is now.
+    /// The current state of the target with this name and UID.
     ///
     /// # Errors
-    /// When it is not there or going away, or the cluster does not answer.
+    /// When it does not exist or is being deleted, or the cluster does not answer.
     pub async fn target(&self, pod: &PodRef) -> Result<Value, FaultError> {
         match self.cluster.get(&pod_key(pod)).await? {
             Some(object) if object["metadata"]["deletionTimestamp"].is_null() => Ok(object),
             _ => Err(FaultError::TargetGone(format!(
-                "target pod {}/{} (uid {}) is not there any more\nhelp: something replaces pods while the scenario runs; \
+                "target pod {}/{} (uid {}) no longer exists\nhelp: something replaces pods while the scenario runs; \
                  wait until the workload is settled and run again, or write `follow: true`",
                 pod.namespace, pod.name, pod.uid
             ))),
         }
     }
 
-    /// Whether somebody is to stand in for a target that is gone.
+    /// Whether replacements of a lost target are followed.
     pub fn is_followed(&self, pod: &PodRef) -> bool {
         let state = self.state();
         let group = state.scheme.group_of(&pod.namespace, &pod.name);
         group.is_some_and(|group| state.scheme.parts_of(group).iter().any(|part| state.scheme.parts()[*part].follow))
     }
 
-    /// Looks once more, at the end of a partition's time, whether it stood until now: what does not hold takes the
-    /// proof away.
+    /// Checks at the end of a partition's time that it has lasted. If a finding does not hold, the partition loses its
+    /// proof.
     ///
     /// # Errors
     /// When the cluster refuses or does not answer.
     pub async fn conclude(&self, part: usize) -> Result<Vec<Finding>, FaultError> {
-        // What a watch that broke has missed.
+        // A broken watch may have missed this.
         for (pod, ..) in self.marked(part) {
             match self.target(&pod).await {
                 Err(FaultError::TargetGone(_)) => {
@@ -141,7 +142,7 @@ impl Switch {
         Ok(findings)
     }
 
-    /// Reads back that nothing of a partition is left, beyond what other partitions need.
+    /// Checks that a partition has left nothing, except objects that other partitions need.
     ///
     /// # Errors
     /// When the cluster refuses or does not answer.
@@ -159,7 +160,7 @@ impl Switch {
             let (holds, detail) = match (&there, wanted.policies.get(&key)) {
                 (None, None) => (true, format!("{key} is gone")),
                 (None, Some(_)) => (true, format!("{key} is gone, although another partition needs it")),
-                (Some(_), None) => (false, format!("{key} is still there")),
+                (Some(_), None) => (false, format!("{key} still exists")),
                 (Some(there), Some(sent)) => {
                     let without = same(&there["spec"], &sent["spec"]);
                     let text = if without { "cuts only what other partitions cut" } else { "still cuts it" };
@@ -177,7 +178,7 @@ impl Switch {
             findings.push(Finding {
                 shows: Proof::Removed,
                 holds: gone,
-                detail: format!("{} {} our label", mark.object, if gone { "is without" } else { "still carries" }),
+                detail: format!("{} {} our label", mark.object, if gone { "is without" } else { "still has" }),
             });
             if gone {
                 self.state().marks.remove(mark);
@@ -190,7 +191,7 @@ impl Switch {
         self.state().scheme.groups_of(part).collect()
     }
 
-    /// What may still be there of a partition, beyond what other partitions need.
+    /// The objects of a partition that may still exist, except those that other partitions need.
     pub fn leftovers(&self, part: usize) -> Vec<Leftover> {
         let error = "its removal could not be confirmed".to_owned();
         let state = self.state();

@@ -1,11 +1,11 @@
-//! The label that tells a target from other pods.
+//! The mark: the label that distinguishes a target from other pods.
 
 use serde::Serialize;
 use shakedown_schemas::result::PodRef;
 
 use shakedown_cluster::{Kind, ObjectKey};
 
-/// A label that is put on an object of somebody else while the fault lasts.
+/// A label on an existing object while the fault lasts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Mark {
     /// The object.
@@ -16,7 +16,7 @@ pub struct Mark {
     pub value: String,
 }
 
-/// The key of a pod, exactly.
+/// The key of a pod, with its UID.
 pub fn pod_key(pod: &PodRef) -> ObjectKey {
     ObjectKey { kind: Kind::Pod, namespace: pod.namespace.clone(), name: pod.name.clone(), uid: Some(pod.uid.clone()) }
 }

@@ -1,19 +1,19 @@
-//! Which targets are gone and who replaces them: a pure comparison of the pods that there were with those that there are.
+//! Finds lost targets and their replacements. Pure: it compares the pods before and now.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use shakedown_schemas::result::PodRef;
 
-/// A pod as far as its replacement is concerned.
+/// The properties of a pod that decide its replacement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// The pod.
     pub pod: PodRef,
-    /// The UID of the workload at the top of its owners; none for a pod of its own.
+    /// The UID of its top owner; `None` for a pod without an owner.
     pub owner: Option<String>,
-    /// When it was created: RFC 3339 in UTC, which sorts as text.
+    /// Its creation time in RFC 3339 and UTC, which sorts as text.
     pub created: String,
-    /// True when it is ending.
+    /// Whether it is being deleted.
     pub going: bool,
 }
 
@@ -34,17 +34,17 @@ enum Whereabouts {
     Replaced,
 }
 
-/// What became of a target.
+/// A change of a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
-    /// It is gone or ending.
+    /// It is gone or being deleted.
     Lost {
         /// Its group.
         group: usize,
         /// The target.
         pod: PodRef,
     },
-    /// Its workload made another pod in its place.
+    /// Its workload created a replacement.
     Replaced {
         /// Its group.
         group: usize,
@@ -52,29 +52,29 @@ pub enum Note {
         pod: PodRef,
         /// The replacement.
         by: PodRef,
-        /// Whether the replacement is to be cut off as well.
+        /// Whether the replacement is cut off as well.
         follow: bool,
     },
 }
 
-/// The targets, and the pods that were there before anything happened.
+/// The targets, and the pods from before the first change.
 #[derive(Debug, Default)]
 pub struct Roster {
     targets: Vec<Target>,
-    /// Pods that replace nobody: they were there at the beginning, or have their place.
+    /// Pods that cannot be a replacement: they existed at the beginning, or already replace a target.
     settled: BTreeSet<String>,
-    /// Namespaces whose first list was seen.
+    /// Namespaces whose first list was compared.
     listed: BTreeSet<String>,
 }
 
 impl Roster {
-    /// A target of a group, before anything is compared.
+    /// Adds a target of a group. To be called before the first comparison.
     pub fn expect(&mut self, group: usize, pod: PodRef, owner: Option<String>, follow: bool) {
         self.targets.push(Target { group, pod, owner, follow, state: Whereabouts::Here });
     }
 
-    /// Compares with the pods of a namespace as they are now, by UID. A replacement is a pod of the same workload that
-    /// came after the first comparison; a rolling update brings it before the old one goes.
+    /// Compares with the current pods of a namespace, by UID. A replacement is a pod of the same workload that was created
+    /// after the first comparison. In a rolling update it appears before the old pod is gone.
     pub fn compare(&mut self, namespace: &str, pods: &BTreeMap<String, Seen>) -> Vec<Note> {
         if self.listed.insert(namespace.to_owned()) {
             self.settled.extend(pods.keys().cloned());
@@ -95,7 +95,7 @@ impl Roster {
             if target.pod.namespace != namespace || target.owner.is_none() {
                 continue;
             }
-            // A StatefulSet gives the same name again.
+            // A StatefulSet reuses the name.
             let place = came
                 .iter()
                 .position(|seen| seen.owner == target.owner && seen.pod.name == target.pod.name)

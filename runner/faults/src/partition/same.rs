@@ -1,13 +1,13 @@
-//! Whether an object says what was sent.
+//! Compares an object in the cluster with the sent one.
 
 use serde_json::Value;
 
-/// Whether everything that was sent is there; what the server adds (defaults) is fine, but no list may be longer: a
-/// longer list of allowed peers is another policy.
+/// Whether the object contains everything that was sent. The server may add defaults, but no list may be longer: a longer
+/// list of allowed peers is another policy.
 pub(super) fn includes(there: &Value, sent: &Value) -> bool {
     match (there, sent) {
         (Value::Object(there), Value::Object(sent)) => {
-            // The server leaves empty lists out.
+            // The server omits empty lists.
             let empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
             sent.iter().all(|(key, value)| there.get(key).map_or_else(|| empty(value), |there| includes(there, value)))
         }
@@ -18,7 +18,7 @@ pub(super) fn includes(there: &Value, sent: &Value) -> bool {
     }
 }
 
-/// Whether both say the same, up to what the server leaves out.
+/// Whether both are equal, apart from fields that the server omits.
 pub(super) fn same(there: &Value, sent: &Value) -> bool {
     includes(there, sent) && includes(sent, there)
 }

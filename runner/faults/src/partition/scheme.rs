@@ -1,9 +1,9 @@
-//! Which labels and policies a set of standing partitions needs: pure data, worked out before anything is sent.
+//! Computes the labels and policies for a set of active partitions. Pure: all of it is computed before anything is sent.
 //!
-//! Policies only add up, so two policies on one pod would each allow what the other one is to cut. The pods of a scenario
-//! are therefore sorted into groups, once and for all: pods that are targets of the same partitions. A group has one
-//! label and one policy, which at any time cuts everything that the group's standing partitions cut. When one of them
-//! comes or goes the policy is replaced in place, in one step, and the pods' labels stay as they are.
+//! Policies are additive: of two policies on one pod, each would allow the links that the other one cuts. The pods of a
+//! scenario are therefore sorted once into groups: pods that are targets of the same partitions. A group has one label and
+//! one policy, which cuts everything that the group's active partitions cut. When a partition begins or ends, the policy is
+//! replaced in one step, and the pods' labels do not change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -29,15 +29,15 @@ pub struct Part {
     pub namespace: String,
     /// Its targets.
     pub targets: Vec<PodRef>,
-    /// What they lose.
+    /// The blocks that they are cut off from.
     pub blocks: Vec<Block>,
-    /// Labels by which peers are told from other pods.
+    /// Labels that distinguish peers from other pods.
     pub peer_marks: Vec<Mark>,
     /// Whether replacements of targets are cut off as well.
     pub follow: bool,
 }
 
-/// All partitions of a scenario, and what is known of the cluster.
+/// All partitions of a scenario, and the facts about the cluster's network.
 #[derive(Debug, Clone)]
 pub struct Scheme {
     run: String,
@@ -51,12 +51,12 @@ pub struct Scheme {
     namespace_key: String,
 }
 
-/// What must be in the cluster while some partitions stand.
+/// The required state of the cluster while some partitions are active.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Desired {
-    /// Labels on objects of others.
+    /// Labels on existing objects.
     pub marks: BTreeSet<Mark>,
-    /// The policies, whole, by their keys (without UIDs).
+    /// The complete policies by their keys (without UIDs).
     pub policies: BTreeMap<ObjectKey, Value>,
 }
 
@@ -96,7 +96,7 @@ impl Scheme {
         &self.parts
     }
 
-    /// A peer's addresses and ports are others by now. False when no policy can cut those: then the former ones stay.
+    /// Updates a peer's addresses and ports. Returns false when no policy can cut them: then the old ones are kept.
     pub fn set_peer(&mut self, part: usize, block: usize, peer: Peer, ports: PortSet) -> bool {
         let former = self.parts[part].blocks[block].clone();
         self.parts[part].blocks[block] = Block { peer, ports, ..former.clone() };
@@ -108,7 +108,7 @@ impl Scheme {
         possible
     }
 
-    /// The namespaces in which pods are peers.
+    /// The namespaces with pods as peers.
     pub fn peer_namespaces(&self) -> BTreeSet<String> {
         let blocks = self.parts.iter().flat_map(|part| &part.blocks);
         let namespaces = blocks.filter_map(|block| match &block.peer {
@@ -118,8 +118,8 @@ impl Scheme {
         namespaces.collect()
     }
 
-    /// Takes note of a pod that came later. True when it is a peer whose address no known range of pods covers: network
-    /// plugins that judge pods by address blocks as well let it through until the policies are made anew.
+    /// Adds a pod that was created later. Returns true when it is a peer outside all known pod ranges. Network plugins that
+    /// also match pods by address blocks let it through until the policies are replaced.
     pub fn see(&mut self, pod: &Pod) -> bool {
         let is_peer = self.parts.iter().flat_map(|part| &part.blocks).any(|block| match &block.peer {
             Peer::Pods { namespace, selector, .. } => pod.namespace == *namespace && selector.matches(&pod.labels),
@@ -129,12 +129,12 @@ impl Scheme {
             self.pod_cidrs.iter().any(|range| range.has(*ip))
                 || self.cluster.pods().iter().any(|it| it.ips.contains(ip))
         };
-        // One on its node's network was no peer when the plan was made, and no policy can make it one.
+        // A pod on its node's network was not a peer in the plan, and no policy can cut it off.
         if !is_peer || pod.host_network || pod.ips.iter().all(covered) {
             return false;
         }
         let mut pods = self.cluster.pods().to_vec();
-        // The address that a pod of that name had before stays cut as well: it does no harm.
+        // The previous address of a pod with this name stays cut, which does no harm.
         match pods.iter_mut().find(|it| it.namespace == pod.namespace && it.name == pod.name) {
             Some(known) => known.ips.extend(pod.ips.iter().copied()),
             None => pods.push(pod.clone()),
@@ -179,7 +179,7 @@ impl Scheme {
         }
     }
 
-    /// What a group loses while some partitions stand; none when that is nothing.
+    /// The blocks that a group is cut off from while some partitions are active; `None` without any.
     fn cut(&self, group: usize, standing: &BTreeSet<usize>) -> Option<Cut> {
         let it = &self.groups[group];
         let mut blocks: Vec<Block> = Vec::new();
@@ -208,7 +208,7 @@ impl Scheme {
         }
     }
 
-    /// What each group of a partition loses while these partitions stand, and the policy that does it.
+    /// The cut of each group of a partition while these partitions are active, and its policy.
     ///
     /// # Errors
     /// When no policy can do it.
@@ -217,7 +217,7 @@ impl Scheme {
         cuts.map(|cut| policy::build(&cut, &self.facts()).map(|built| (cut, built))).collect()
     }
 
-    /// What a partition cuts and what it leaves, in a sentence.
+    /// What a partition cuts and what it leaves unchanged, in a sentence.
     pub fn explain(&self, part: usize) -> String {
         let part = &self.parts[part];
         let cut = Cut {
@@ -229,12 +229,12 @@ impl Scheme {
         policy::explain(&cut, &self.facts())
     }
 
-    /// Why the partition must not be made among the policies that stand already.
+    /// Why existing policies forbid this partition; `None` if they do not.
     pub fn conflicts(&self, cut: &Cut, built: &Built) -> Vec<policy::Conflict> {
         policy::standing(cut, built, &self.facts())
     }
 
-    /// What must be there while these partitions stand. `lost` targets are gone, `followers` stand in for them.
+    /// The required state while these partitions are active. `lost` targets are gone, `followers` replace them.
     ///
     /// # Errors
     /// When no policy can do it.
@@ -297,8 +297,7 @@ impl Scheme {
     }
 }
 
-/// The groups with their faults, labels and policies. What was read of the cluster is left out: it is what the groups and
-/// policies were made from.
+/// The groups with their faults, labels and policies, without the facts about the cluster from which they were computed.
 impl Serialize for Scheme {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let groups: Vec<Value> = self

@@ -1,4 +1,4 @@
-//! What partitions by NetworkPolicy are made of: plain data.
+//! The specs of partitions by NetworkPolicy: plain data.
 
 use serde::Serialize;
 
@@ -6,16 +6,16 @@ use super::follow::{ListedPeer, MarkedPeer};
 use super::scheme::Scheme;
 use crate::witness::WitnessSpec;
 
-/// What all partitions of a scenario share, because those that share a pod share its policy.
+/// The data that all partitions of a scenario share, because partitions with a common pod share its policy.
 #[derive(Debug, Clone, Serialize)]
 pub struct PartitionsSpec {
-    /// Which labels and policies they need at any time.
+    /// The labels and policies that they need.
     #[serde(flatten)]
     pub scheme: Scheme,
-    /// Peers that are told from other pods by a mark, and are watched.
+    /// Peers with a mark, which are watched.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub marked: Vec<MarkedPeer>,
-    /// Peers that are addresses behind a service without a selector, and are watched.
+    /// Addresses behind services without a selector, which are watched.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub listed: Vec<ListedPeer>,
 }
@@ -25,9 +25,9 @@ pub struct PartitionsSpec {
 pub struct PartitionSpec {
     /// Its number in the scheme, from 0.
     pub part: usize,
-    /// The witness that shows that it acts, where there can be one.
+    /// The witness, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub witness: Option<WitnessSpec>,
-    /// Whether it is not proven without a witness.
+    /// Whether its proof requires a witness.
     pub witness_demanded: bool,
 }

@@ -1,8 +1,7 @@
-//! The one place from which a scenario's partitions act: it knows which of them stand, and brings labels and policies in
-//! line with that, one change at a time.
+//! The only place from which a scenario's partitions act. It tracks the active partitions and updates labels and policies,
+//! one change at a time.
 //!
-//! What is needed at any time is worked out in `scheme`; who replaces whom is found out in `follow`; what became of it is
-//! read back in `look`.
+//! `scheme` computes the required state, `follow` finds replacements of pods, and `look` checks the state in the cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,52 +18,52 @@ use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey};
 use shakedown_guard::fuse::Fuses;
 use shakedown_policy as policy;
 
-/// How often a policy is replaced anew when somebody else changes it at the same time.
+/// The number of tries to replace a policy that other clients change at the same time.
 const REPLACE_TRIES: u32 = 5;
 
 /// The pause between two such tries.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Acts for all partitions of one scenario. Clones act for the same ones.
+/// Acts for all partitions of one scenario. Clones share the state.
 #[derive(Clone)]
 pub struct Switch {
     pub(super) cluster: Cluster,
     pub(super) state: Arc<Mutex<State>>,
-    /// Held by whoever acts: changes come one after the other.
+    /// Serialises the changes.
     pub(super) gate: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// What stands, and what may be in the cluster because of it.
+/// The active partitions, and the objects that may exist because of them.
 pub(super) struct State {
     pub scheme: Scheme,
-    /// The owner of everything that is created in a namespace.
+    /// The owner of new objects, by namespace.
     owners: BTreeMap<String, Value>,
     pub standing: BTreeSet<usize>,
     /// The UIDs of targets and peers that are gone.
     pub lost: BTreeSet<String>,
-    /// Pods that stand in for lost targets, by group.
+    /// Replacements of lost targets, by group.
     pub followers: BTreeMap<usize, Vec<PodRef>>,
-    /// Peers' replacements that were marked as well, by partition.
+    /// Marked replacements of peers, by partition.
     pub peer_marks: BTreeMap<usize, Vec<Mark>>,
-    /// What happened to the targets of partitions that stood, in words.
+    /// Changes to the targets of active partitions, as text.
     pub notes: BTreeMap<usize, Vec<String>>,
-    /// Labels that were begun and are not known to be off.
+    /// Labels that may exist: set, and not confirmed to be removed.
     pub marks: BTreeSet<Mark>,
-    /// Policies that were begun and are not known to be gone.
+    /// Policies that may exist: created, and not confirmed to be gone.
     pub policies: BTreeMap<ObjectKey, Sent>,
 }
 
 /// A policy as it was last sent.
 #[derive(Clone)]
 pub(super) struct Sent {
-    /// Its UID, once the server has told it.
+    /// Its UID, once known.
     pub uid: Option<String>,
     /// The whole object.
     pub policy: Value,
 }
 
 impl State {
-    /// What must be there while these partitions stand, as things are now.
+    /// The required state while these partitions are active, with the current targets.
     pub fn desired(&self, standing: &BTreeSet<usize>) -> Result<Desired, FaultError> {
         let mut desired = self
             .scheme
@@ -84,7 +83,7 @@ impl State {
 }
 
 impl Switch {
-    /// Nothing stands yet.
+    /// A switch without active partitions.
     pub fn new(cluster: Cluster, scheme: Scheme) -> Self {
         let state = State {
             scheme,
@@ -104,7 +103,7 @@ impl Switch {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The owners for what is created from now on.
+    /// Sets the owners of objects that are created from now on.
     pub fn owned_by(&self, fuses: &Fuses) {
         let mut state = self.state();
         let namespaces: BTreeSet<String> = state.scheme.parts().iter().map(|part| part.namespace.clone()).collect();
@@ -115,15 +114,15 @@ impl Switch {
         }
     }
 
-    /// The owner for something else that is created in a namespace.
+    /// The owner for another object in a namespace.
     pub fn owner(&self, namespace: &str) -> Option<Value> {
         self.state().owners.get(namespace).cloned()
     }
 
-    /// Puts a partition up.
+    /// Activates a partition.
     ///
     /// # Errors
-    /// When a target or a peer is gone, or the cluster refuses or does not answer. Some of it may be there then.
+    /// When a target or a peer is gone, or the cluster refuses or does not answer. Some of its objects may then exist.
     pub async fn put_up(&self, part: usize) -> Result<(), FaultError> {
         let _gate = self.gate.lock().await;
         let wanted = {
@@ -142,23 +141,23 @@ impl Switch {
         Ok(())
     }
 
-    /// Takes a partition down, and leaves the others as they are. It can be called again and again.
+    /// Deactivates a partition without changing the others. It can be called repeatedly.
     ///
     /// # Errors
-    /// When the cluster refuses or does not answer. Then some of it may still be there.
+    /// When the cluster refuses or does not answer. Some of its objects may then still exist.
     pub async fn take_down(&self, part: usize) -> Result<(), FaultError> {
         let _gate = self.gate.lock().await;
         let (wanted, policies) = {
             let mut state = self.state();
             state.standing.remove(&part);
-            // Where it cannot be told what others need, the undo comes first.
+            // If the needs of other partitions are not known, the undo takes precedence.
             (state.desired(&state.standing).unwrap_or_default(), state.policies.clone())
         };
         let mut problem = Ok(());
         for (key, sent) in policies {
             let done = match wanted.policies.get(&key) {
                 Some(policy) => match self.replace(&key, sent.uid, policy).await {
-                    // Somebody deleted it: what was to go is gone, and what was to stay is reported when it is looked at.
+                    // Another client deleted it. If it was still needed, the next check reports that.
                     Err(FaultError::Gone(_)) => Ok(()),
                     other => other,
                 },
@@ -169,7 +168,7 @@ impl Switch {
         let superfluous: Vec<Mark> = self.state().marks.difference(&wanted.marks).cloned().collect();
         for mark in superfluous {
             match self.cluster.label(&mark.object, &mark.label, None).await {
-                // Gone, or replaced by another object of that name: with it our label.
+                // The object is gone or was replaced by another of that name; the label went with it.
                 Ok(()) | Err(ClusterError::NotFound(_) | ClusterError::Conflict { .. }) => {}
                 Err(error) => problem = problem.and(Err(error.into())),
             }
@@ -177,7 +176,7 @@ impl Switch {
         problem
     }
 
-    /// Brings labels and policies in line after targets or peers were replaced.
+    /// Updates labels and policies after targets or peers were replaced.
     ///
     /// # Errors
     /// When the cluster refuses or does not answer.
@@ -199,17 +198,17 @@ impl Switch {
     async fn mark(&self, wanted: &Desired) -> Result<(), FaultError> {
         let missing: Vec<Mark> = wanted.marks.difference(&self.state().marks).cloned().collect();
         for mark in missing {
-            // Noted before it is sent: an answer that never comes back may still have done it.
+            // Recorded before the request: the server may have done it although its answer is lost.
             self.state().marks.insert(mark.clone());
             match self.cluster.label(&mark.object, &mark.label, Some(&mark.value)).await {
                 Ok(()) => {}
-                // A peer that is gone needs no cutting off; whoever comes in its place is marked by the watch.
+                // A peer that is gone needs no mark. The watch marks its replacement.
                 Err(ClusterError::NotFound(_) | ClusterError::Conflict { .. }) if self.is_peer(&mark) => {
                     self.state().lost.extend(mark.object.uid.clone());
                 }
                 Err(ClusterError::NotFound(_) | ClusterError::Conflict { .. }) => {
                     return Err(FaultError::TargetGone(format!(
-                        "{} is not there any more\nhelp: something replaces pods while the scenario runs; wait until the \
+                        "{} no longer exists\nhelp: something replaces pods while the scenario runs; wait until the \
                          workload is settled and run again, or write `follow: true`",
                         mark.object
                     )));
@@ -235,14 +234,14 @@ impl Switch {
         Ok(())
     }
 
-    /// Replaces a policy in one step, unless it is as it should be.
+    /// Replaces a policy in one step, unless it is already up to date.
     async fn replace(&self, key: &ObjectKey, uid: Option<String>, policy: &Value) -> Result<(), FaultError> {
         let exact = ObjectKey { uid: uid.clone(), ..key.clone() };
         let note = || _ = self.state().policies.insert(key.clone(), Sent { uid: uid.clone(), policy: policy.clone() });
         let mut tries = 0;
         loop {
             let Some(mut object) = self.cluster.own(&exact).await? else {
-                return Err(FaultError::Gone(format!("{key} is not there any more: somebody else deleted it")));
+                return Err(FaultError::Gone(format!("{key} no longer exists: another client deleted it")));
             };
             if same(&object["spec"], &policy["spec"]) {
                 note();
@@ -265,7 +264,7 @@ impl Switch {
         }
     }
 
-    /// Tells that a peer has other addresses and ports now; false when no policy can cut those.
+    /// Updates the addresses and ports of a peer. Returns false when no policy can cut them.
     pub(super) fn set_peer(&self, part: usize, block: usize, peer: policy::Peer, ports: policy::PortSet) -> bool {
         self.state().scheme.set_peer(part, block, peer, ports)
     }

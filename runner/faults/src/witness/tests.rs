@@ -20,14 +20,14 @@ fn two_whole_rounds_without_what_was_open_are_a_cut() {
 }
 
 #[test]
-fn a_witness_that_reached_nobody_before_proves_nothing() {
+fn a_witness_that_reached_no_peer_before_proves_nothing() {
     for rounds in [&[round(3, &[]), round(4, &[])], &[round(3, &["a:1"]), round(4, &["a:1"])]] {
         assert!(judge(&BTreeSet::new(), 1, rounds).is_none(), "neither that it acts nor that it does not");
     }
 }
 
 #[test]
-fn established_connections_tell_what_became_of_them() {
+fn established_connections_are_reported_as_surviving_or_lost() {
     let rounds = |held: Held| {
         let mut last = round(30, &[]);
         last.held.insert("a:1".to_owned(), held);
@@ -74,7 +74,7 @@ fn a_witness_is_selected_by_the_policy_and_by_nothing_else() {
 }
 
 #[test]
-fn why_a_pod_does_not_run_is_said() {
+fn the_reason_why_a_pod_does_not_run_is_reported() {
     let state =
         |name: &str, reason: &str| json!({"name": name, "state": {"waiting": {"reason": reason, "message": "m"}}});
     let waiting = |reason: &str| {
@@ -119,7 +119,7 @@ fn a_pod_of_ours_is_admitted_and_left_alone() {
 
 /// A local proxy accepts what a policy forbids to everybody else.
 #[tokio::test]
-async fn a_witness_with_another_container_never_shows_that_nothing_enforces() {
+async fn a_witness_with_another_container_never_shows_missing_enforcement() {
     let store = shakedown_cluster::testing::store::Store::default();
     let key = ObjectKey { kind: Kind::Pod, namespace: "n".into(), name: "w".into(), uid: None };
     let mut witness = Witness::new(store.cluster(), WitnessSpec { key, manifest: json!({}) });

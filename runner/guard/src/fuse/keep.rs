@@ -1,4 +1,4 @@
-//! The pushes of a fuse, as long as the runner lives.
+//! Pushing a fuse while the runner lives.
 
 use std::panic::AssertUnwindSafe;
 
@@ -12,19 +12,19 @@ use tokio::time::Instant;
 use super::pace::Pace;
 use shakedown_cluster::{Cluster, ClusterError, ObjectKey};
 
-/// How often a push is sent again after a conflict, before that counts as a refusal.
+/// The number of conflicts in a row after which a push fails.
 const CONFLICTS: u32 = 5;
 
-/// What became of a push.
+/// The result of a push that the server answered.
 #[derive(Debug, PartialEq, Eq)]
 enum Pushed {
-    /// It got through: the Job's version since then.
+    /// The Job was updated. Contains its new version.
     Through(Option<String>),
     /// The Job is gone, or being deleted.
     Gone,
 }
 
-/// Pushes a fuse until it has burned down or is gone, and says why then.
+/// Pushes a fuse until it has burned down or is gone, then sends the reason to `burned`.
 pub(super) async fn keep(
     cluster: Cluster,
     key: ObjectKey,
@@ -80,7 +80,7 @@ async fn push_until_burned(cluster: &Cluster, key: &ObjectKey, mut version: Opti
     }
 }
 
-/// Raises a fuse's time to live. The version that is sent along keeps a push that arrives late from taking back a later one.
+/// Raises a fuse's time to live. The resource version in the request prevents a delayed push from undoing a later one.
 async fn push(
     cluster: &Cluster,
     key: &ObjectKey,
@@ -118,7 +118,7 @@ async fn push(
     }
 }
 
-/// The time to live that the server keeps.
+/// The time to live in the server's answer.
 fn kept(job: &Value) -> Option<u64> {
     job["spec"]["ttlSecondsAfterFinished"].as_u64()
 }
@@ -127,7 +127,7 @@ fn through(job: &Value) -> Pushed {
     if is_going(job) { Pushed::Gone } else { Pushed::Through(text(&job["metadata"]["resourceVersion"])) }
 }
 
-/// Whether a Job is being deleted. What it owns goes with it, whatever is written into it.
+/// Whether a Job is being deleted. Garbage collection then deletes its dependents, even if the Job is still updated.
 pub(crate) fn is_going(job: &Value) -> bool {
     !job["metadata"]["deletionTimestamp"].is_null()
 }

@@ -1,66 +1,66 @@
-//! When a fuse is pushed, and how far. Pure: the moments come from the caller.
+//! When a fuse is pushed, and to which time to live. Pure: the caller passes the current time.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The share of its life after which a fuse is pushed again: every 3 s of 30 s.
+/// A fuse is pushed every 1/10 of its life: every 3 s of 30 s.
 const PUSHES: u32 = 10;
-/// The same while a push has no answer, or was refused: every 2 s of 30 s. The next try does not wait for the last one,
-/// because a connection that fell silent may stay silent.
+/// After a push without an answer or with a refusal, the interval is 1/15 of the life: every 2 s of 30 s. The next push does
+/// not wait for the answer to the last one, because a connection that hangs may never answer.
 const TRIES: u32 = 15;
 
 /// The pushes of one fuse.
 #[derive(Debug, Clone)]
 pub(super) struct Pace {
-    /// How long the fuse lives after a push.
+    /// The life after a push.
     life: Duration,
-    /// When the Job was seen complete. The cluster counts from a moment that is not later.
+    /// When the Job was seen complete. The cluster counts from this moment or an earlier one.
     seen: Instant,
-    /// When the last push that got through was sent.
+    /// When the last successful push was sent.
     through: Instant,
     /// When the last push was sent.
     tried: Instant,
 }
 
 impl Pace {
-    /// A fuse that was created at `sent` with this life, and seen complete at `seen`.
+    /// The pace of a fuse that was created at `sent` with this life, and seen complete at `seen`.
     pub(super) const fn new(life: Duration, sent: Instant, seen: Instant) -> Self {
         Self { life, seen, through: sent, tried: sent }
     }
 
-    /// When to push next.
+    /// The time of the next push.
     pub(super) fn due(&self) -> Instant {
         let pause = if self.tried > self.through { self.life / TRIES } else { self.life / PUSHES };
         self.tried + pause
     }
 
-    /// The time to live that a push at `now` sets, in whole seconds since the Job was complete. The fuse then burns down one
-    /// life after `now`: at most a second later, and earlier by at most a second and what the Job took to complete.
+    /// The time to live for a push at `now`, in whole seconds since the Job was complete. The fuse then burns down one life
+    /// after `now`: at most 1 s later, and earlier by at most 1 s plus the time that the Job took to complete.
     pub(super) fn ttl(&self, now: Instant) -> u64 {
         now.saturating_duration_since(self.seen).as_secs_f64().ceil() as u64 + self.life.as_secs()
     }
 
-    /// A push is sent.
+    /// Records that a push was sent.
     pub(super) fn sent(&mut self, now: Instant) {
         self.tried = now;
     }
 
-    /// The push that was sent then got through.
+    /// Records that the push sent at `sent` succeeded.
     pub(super) fn got_through(&mut self, sent: Instant) {
         self.through = self.through.max(sent);
-        // Earlier ones that have no answer yet do not matter any more.
+        // Earlier pushes without an answer no longer matter.
         if self.through >= self.tried {
             self.tried = self.through;
         }
     }
 
-    /// When the fuse burns down, as far as is known here.
+    /// When the fuse burns down, as far as the runner knows.
     pub(super) fn end(&self) -> Instant {
         self.through + self.life
     }
 
-    /// How long a fuse lives after a push.
+    /// The life of the fuse after a push.
     pub(super) const fn life(&self) -> Duration {
         self.life
     }
@@ -92,9 +92,9 @@ mod tests {
         assert_eq!((pace.due(), pace.end()), (zero + ms(8000), zero + ms(35_000)), "an answer that was late");
     }
 
-    /// The cluster counts whole seconds from a moment between the request and the look, rounded down.
+    /// The cluster counts whole seconds from a moment between the request and the first complete state, rounded down.
     #[test]
-    fn whatever_the_cluster_wrote_down_a_push_gives_one_life() {
+    fn a_push_gives_one_life_for_every_completion_time_of_the_job() {
         for created in [0, 1, 499, 999] {
             for took in [0, 120, 980, 4000] {
                 for pushed in [500, 1000, 3000, 3001, 59_999, 21_600_000] {
@@ -111,7 +111,7 @@ mod tests {
         }
     }
 
-    /// A server that is away: how long before a run is over.
+    /// How long an API server may be unavailable before a run ends.
     #[test]
     fn an_outage_shorter_than_a_life_leaves_time_for_a_push() {
         for away in [1, 10, 20, 25] {

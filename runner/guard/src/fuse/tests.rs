@@ -1,4 +1,4 @@
-//! Fuses on paused time: which clusters are refused and why, and how a fuse follows its runner.
+//! Fuses on paused time: which clusters are refused and why, and how pushes keep a fuse alive.
 
 use super::*;
 use crate::lock::{Holder, Locks};
@@ -7,11 +7,11 @@ use shakedown_cluster::testing::store::{Fate, Store, Unanswered};
 const LIFE: Duration = Duration::from_secs(30);
 const PATH: &str = "/apis/batch/v1/namespaces/n/jobs/shakedown-fuse-r-0";
 
-fn wanted() -> Value {
+fn fuse_job() -> Value {
     job("r", 0, "n", LIFE, None)
 }
 
-/// A server whose Job controller does its work, and whose answers a test decides from then on.
+/// A server with a Job controller that completes the fuse. The test decides all other answers.
 fn server(mut fate: impl FnMut(&Store, &str) -> Fate + Send + 'static) -> (Store, Cluster) {
     let store = Store::default();
     store.script(move |store, asked| {
@@ -30,7 +30,7 @@ fn server(mut fate: impl FnMut(&Store, &str) -> Fate + Send + 'static) -> (Store
 
 async fn lit(cluster: &Cluster) -> Fuses {
     let mut fuses = Fuses::default();
-    fuses.light(cluster, &wanted()).await.unwrap();
+    fuses.light(cluster, &fuse_job()).await.unwrap();
     fuses
 }
 
@@ -39,7 +39,7 @@ fn ttl(store: &Store) -> u64 {
 }
 
 #[test]
-fn a_server_that_drops_or_changes_a_field_is_found_out() {
+fn a_dropped_or_changed_field_is_detected() {
     let sent = job("r", 0, "n", Duration::from_millis(6200), Some("registry.example/any"));
     assert_eq!(sent["spec"]["ttlSecondsAfterFinished"], 7);
     assert_eq!(sent["spec"]["template"]["spec"]["containers"][0]["image"], "registry.example/any");
@@ -60,7 +60,7 @@ fn a_server_that_drops_or_changes_a_field_is_found_out() {
 }
 
 #[test]
-fn what_keeps_a_job_from_completing_is_said() {
+fn the_reason_of_an_incomplete_job_is_reported() {
     let event = |kind: &str, message: &str| json!({"type": kind, "reason": "FailedCreate", "message": message});
     let with = |kind: &str| {
         let condition = json!({"type": kind, "status": "True", "reason": "R", "message": "because"});
@@ -75,25 +75,25 @@ fn what_keeps_a_job_from_completing_is_said() {
         (with("Suspended"), &events, "did not complete: because (R)"),
         (with("Failed"), &[], "did not complete: because (R)"),
     ] {
-        assert_eq!(hindrance(&job, events), says);
+        assert_eq!(incomplete_reason(&job, events), says);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn admission_is_told_from_the_cluster_and_its_words_are_kept() {
+async fn a_refusal_by_admission_keeps_its_message_and_has_its_own_help() {
     // A webhook, and a ValidatingAdmissionPolicy.
     for status in [403, 422] {
         let (_, cluster) = server(move |_, asked| match asked.starts_with("POST") {
             true => Fate::Refused(status),
             false => Fate::Answered,
         });
-        let error = Fuses::default().light(&cluster, &wanted()).await.unwrap_err().to_string();
+        let error = Fuses::default().light(&cluster, &fuse_job()).await.unwrap_err().to_string();
         assert!(error.contains("refused by the test") && error.contains("--fuse-image"), "{status}: {error}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fuse_stays_one_life_ahead_of_a_runner_that_lives_and_of_none_that_died() {
+async fn a_fuse_stays_one_life_ahead_of_a_live_runner_only() {
     let (store, cluster) = server(|_, _| Fate::Answered);
     let begun = Instant::now();
     let mut fuses = lit(&cluster).await;
@@ -104,7 +104,7 @@ async fn a_fuse_stays_one_life_ahead_of_a_runner_that_lives_and_of_none_that_die
         assert!((26.9..=31.0).contains(&ahead), "{minutes} min: {ahead}");
     }
     assert!(fuses.burned().borrow().is_none());
-    // As a killed runner: nothing is pushed from now on.
+    // Like a killed runner: no more pushes.
     drop(fuses);
     let last = ttl(&store);
     tokio::time::sleep(LIFE * 4).await;
@@ -112,7 +112,7 @@ async fn a_fuse_stays_one_life_ahead_of_a_runner_that_lives_and_of_none_that_die
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_shorter_than_a_life_loses_nothing_and_a_longer_one_burns_the_fuse() {
+async fn a_fuse_survives_an_outage_shorter_than_its_life_and_burns_in_a_longer_one() {
     for (how, name) in [(None, "refused"), (Some(Unanswered::Reset), "reset"), (Some(Unanswered::Silence), "silence")] {
         for (away, burns) in [(5, false), (15, false), (24, false), (31, true), (60, true)] {
             let begun = Instant::now();
@@ -145,9 +145,9 @@ async fn an_outage_shorter_than_a_life_loses_nothing_and_a_longer_one_burns_the_
     }
 }
 
-/// A server may carry a request out up to a minute after it was given up.
+/// A server may carry out a request up to a minute after the client gave up.
 #[tokio::test(start_paused = true)]
-async fn a_push_that_arrives_late_takes_nothing_back() {
+async fn a_delayed_push_does_not_undo_a_later_one() {
     let begun = Instant::now();
     let mut late = true;
     let (store, cluster) = server(move |_, asked| {
@@ -182,7 +182,7 @@ async fn another_client_that_changes_the_fuse_does_not_stop_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fuse_that_is_gone_is_known_at_the_next_push_and_the_lock_keeps_quiet() {
+async fn a_deleted_fuse_is_detected_at_the_next_push_and_its_lock_reports_nothing() {
     for what in ["gone", "going", "another"] {
         let (store, cluster) = server(|_, _| Fate::Answered);
         let mut fuses = lit(&cluster).await;
@@ -218,7 +218,7 @@ async fn a_fuse_that_is_gone_is_known_at_the_next_push_and_the_lock_keeps_quiet(
     }
 }
 
-/// The lock alone is deleted: that is the lock's own matter.
+/// Only the lock is deleted, so the lock reports it.
 #[tokio::test(start_paused = true)]
 async fn a_lock_that_another_client_deletes_is_lost_although_the_fuse_burns() {
     let (store, cluster) = server(|_, _| Fate::Answered);
@@ -234,9 +234,9 @@ async fn a_lock_that_another_client_deletes_is_lost_although_the_fuse_burns() {
     assert!(fuses.burned().borrow().is_none());
 }
 
-/// The runner cannot reach its cluster: it ends by its fuse, and not by its lock a moment before.
+/// When the cluster is unreachable, the fuse ends the run before the lock does.
 #[tokio::test(start_paused = true)]
-async fn of_a_silent_server_the_fuse_speaks_first() {
+async fn a_silent_server_burns_the_fuse_before_the_lock_is_lost() {
     let begun = Instant::now();
     let (_, cluster) = server(move |_, _| match begun.elapsed() < LIFE {
         true => Fate::Answered,
@@ -253,7 +253,7 @@ async fn of_a_silent_server_the_fuse_speaks_first() {
         reason = lost.wait_for(Option::is_some) => panic!("{:?}", *reason.unwrap()),
         reason = burned.wait_for(Option::is_some) => assert!(reason.unwrap().is_some()),
     }
-    // Where only the lock is not answered, that is the reason in the end.
+    // If only the lock's requests fail, the lock reports it later.
     let reason = lost.wait_for(Option::is_some).await.unwrap().clone().unwrap();
     assert!(reason.contains("could not be renewed for"), "{reason}");
 }

@@ -1,4 +1,4 @@
-//! The end of a scenario, on paused time: what is carried out late, what does not go, and what belongs to another client.
+//! The end of a scenario, on paused time: delayed actions, objects that cannot be removed, and objects of other clients.
 
 use serde_json::json;
 
@@ -23,11 +23,11 @@ impl World {
         Self { store, cluster, folder, holder: Holder { run: "r".into(), host: "h".into(), ci_job_url: None } }
     }
 
-    /// What the journal says may be left, each with whether it is unclear.
+    /// The outstanding items of the journal, each with whether its outcome is unclear.
     fn outstanding(&self) -> Vec<(String, bool)> {
         let text = std::fs::read_to_string(self.folder.path().join(journal::FILE)).unwrap();
-        let told = journal::read(&text).unwrap();
-        told.outstanding.iter().map(|left| (left.item.to_string(), left.unclear.is_some())).collect()
+        let journalled = journal::read(&text).unwrap();
+        journalled.outstanding.iter().map(|left| (left.item.to_string(), left.unclear.is_some())).collect()
     }
 
     async fn create(&self) -> Result<Value, ClusterError> {
@@ -51,7 +51,7 @@ const UNANSWERED: [Unanswered; 5] =
     [Unanswered::Reset, Unanswered::Status(500), Unanswered::Status(502), Unanswered::Status(504), Unanswered::Silence];
 
 #[tokio::test(start_paused = true)]
-async fn an_act_that_is_carried_out_late_is_waited_for_and_undone() {
+async fn the_end_waits_for_a_delayed_action_and_undoes_it() {
     for how in UNANSWERED {
         for tries in [1, 1000] {
             let world = World::new();
@@ -64,7 +64,7 @@ async fn an_act_that_is_carried_out_late_is_waited_for_and_undone() {
             });
             assert_eq!(world.create().await.is_ok(), tries == 1, "{how:?}");
             world.cluster.delete(&key()).await.unwrap();
-            assert_eq!(world.outstanding(), [(NAME.to_owned(), tries > 1)], "{how:?}: it may yet come");
+            assert_eq!(world.outstanding(), [(NAME.to_owned(), tries > 1)], "{how:?}: it may still arrive");
             let remains = guard.stand_down(&world.holder, false).await;
             assert!(remains.leftovers.is_empty() && remains.unknown.is_none(), "{how:?}: {remains:?}");
             assert_eq!(world.store.all(), Vec::<String>::new(), "{how:?}");
@@ -74,7 +74,7 @@ async fn an_act_that_is_carried_out_late_is_waited_for_and_undone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hurried_end_leaves_what_is_unclear_in_the_journal_and_says_so() {
+async fn a_hurried_end_reports_an_unclear_action_and_keeps_it_in_the_journal() {
     for how in UNANSWERED {
         let world = World::new();
         let guard = Guard::new(&world.cluster, Duration::ZERO);
@@ -90,7 +90,7 @@ async fn a_hurried_end_leaves_what_is_unclear_in_the_journal_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_refused_is_neither_waited_for_nor_outstanding() {
+async fn the_end_does_not_wait_for_a_refused_action() {
     for code in [400, 403, 409, 422, 429, 503] {
         let world = World::new();
         let guard = Guard::new(&world.cluster, Duration::ZERO);
@@ -118,7 +118,7 @@ async fn a_lost_answer_is_found_by_its_token_and_not_by_its_name() {
                 (false, _) => Fate::Answered,
                 (true, false) => Fate::AnswerLost,
                 (true, true) => {
-                    // Another client was quicker, with our labels.
+                    // Another client created it first, with our labels.
                     store.put(Kind::NetworkPolicy, policy("cut"));
                     Fate::Late(Unanswered::Reset, Duration::ZERO)
                 }
@@ -133,7 +133,7 @@ async fn a_lost_answer_is_found_by_its_token_and_not_by_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_that_was_accepted_is_not_done() {
+async fn an_accepted_delete_is_not_a_confirmed_one() {
     let world = World::new();
     let guard = Guard::new(&world.cluster, Duration::ZERO);
     world.create().await.unwrap();
@@ -150,7 +150,7 @@ async fn a_delete_that_was_accepted_is_not_done() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_others_made_with_our_labels_stays() {
+async fn objects_of_others_with_our_labels_are_kept() {
     let world = World::new();
     let guard = Guard::new(&world.cluster, Duration::ZERO);
     let made = world.create().await.unwrap();
@@ -162,5 +162,5 @@ async fn what_others_made_with_our_labels_stays() {
     assert!(remains.leftovers.is_empty(), "{remains:?}");
     assert_eq!(world.store.all(), [Store::path(Kind::NetworkPolicy, "n", "copy")]);
     let swept = leftovers::find(&world.cluster, Some("r"), "", &leftovers::Kinds::default()).await.unwrap();
-    assert_eq!(swept.found, [], "nor does a sweep take it for ours");
+    assert_eq!(swept.found, [], "a search by label does not list it either");
 }

@@ -1,4 +1,4 @@
-//! What a sweep finds: every kind, and nothing that is not ours.
+//! A search for leftovers finds every kind, and only our objects.
 
 use serde_json::json;
 
@@ -20,7 +20,7 @@ fn names(sweep: &Sweep) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn kinds_of_manifests_are_found_where_a_journal_or_discovery_names_them() {
+async fn kinds_of_manifests_are_found_by_journal_or_discovery() {
     let store = Store::default();
     store.put(config_maps(), object(config_maps(), "settings", "r"));
     store.put(config_maps(), object(config_maps(), "others", "s"));
@@ -40,7 +40,7 @@ async fn kinds_of_manifests_are_found_where_a_journal_or_discovery_names_them() 
 }
 
 #[tokio::test]
-async fn a_kind_that_may_not_be_listed_is_told() {
+async fn a_kind_that_may_not_be_listed_is_reported() {
     let store = Store::default();
     store.script(|_, asked| if asked.ends_with("/configmaps") { Fate::Refused(403) } else { Fate::Answered });
     let cluster = store.cluster();
@@ -49,7 +49,7 @@ async fn a_kind_that_may_not_be_listed_is_told() {
 }
 
 #[tokio::test]
-async fn what_a_controller_made_of_ours_goes_with_it() {
+async fn dependents_of_our_objects_are_not_listed() {
     let store = Store::default();
     let owner = store.put(config_maps(), object(config_maps(), "owner", "r"));
     let controlled = |name: &str, uid: &Value| {
@@ -64,7 +64,7 @@ async fn what_a_controller_made_of_ours_goes_with_it() {
 }
 
 #[tokio::test]
-async fn what_a_journal_names_is_ours_by_uid_and_label() {
+async fn a_journalled_item_is_ours_by_uid_and_label() {
     let store = Store::default();
     let made = store.put(config_maps(), object(config_maps(), "settings", "r"));
     let uid = made["metadata"]["uid"].as_str().unwrap().to_owned();

@@ -1,5 +1,5 @@
-//! Locks on paused time, against a server without a clock: a holder is alive while it renews, whatever time it
-//! writes, and dead when it does not for a whole lease duration of our own clock.
+//! Locks on paused time, against a server without a clock. A holder is alive while it renews, whichever time it writes. It is
+//! dead when it does not renew for a whole lease duration by the local clock.
 
 use std::cell::Cell;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ fn holder(run: &str) -> Holder {
     Holder { run: run.into(), host: "h".into(), ci_job_url: Some("https://ci/1".into()) }
 }
 
-/// What a holder's clock may say: now, some time ago or ahead, and nonsense.
+/// Times that a holder may write: right, behind, ahead, and invalid.
 fn clocks() -> Vec<(&'static str, String)> {
     let at = |seconds| micro(Timestamp::now() + jiff::SignedDuration::from_secs(seconds));
     vec![
@@ -38,7 +38,7 @@ fn path(namespace: &str) -> String {
     Store::path(Kind::Lease, namespace, NAME)
 }
 
-/// Renews the lock of a namespace every five seconds, with a clock that stands.
+/// Renews the lock of a namespace every 5 s without changing its times.
 fn renewing(store: &Store, namespace: &'static str) -> AbortOnDropHandle<()> {
     let store = store.clone();
     AbortOnDropHandle::new(tokio::spawn(async move {
@@ -49,7 +49,7 @@ fn renewing(store: &Store, namespace: &'static str) -> AbortOnDropHandle<()> {
     }))
 }
 
-/// What run `a` has in a namespace besides its lock.
+/// Creates a fault of run `a` in a namespace.
 fn fault(store: &Store, namespace: &str) -> String {
     let labels = json!({labels::MANAGED_BY: labels::MANAGER, labels::RUN: "a"});
     let metadata = json!({"name": "cut", "namespace": namespace, "labels": labels});
@@ -60,34 +60,34 @@ fn fault(store: &Store, namespace: &str) -> String {
     Store::path(Kind::NetworkPolicy, namespace, "cut")
 }
 
-fn told(cluster: Cluster) -> (Cluster, Arc<Mutex<Vec<String>>>) {
-    let told: Arc<Mutex<Vec<String>>> = Arc::default();
-    let heard = told.clone();
-    (cluster.notifying(Arc::new(move |event| heard.lock().unwrap().push(format!("{event:?}")))), told)
+fn recorded(cluster: Cluster) -> (Cluster, Arc<Mutex<Vec<String>>>) {
+    let events: Arc<Mutex<Vec<String>>> = Arc::default();
+    let sink = events.clone();
+    (cluster.notifying(Arc::new(move |event| sink.lock().unwrap().push(format!("{event:?}")))), events)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_live_run_keeps_its_lock_and_its_faults_whatever_its_clock_says() {
+async fn a_live_run_keeps_its_lock_and_its_faults_with_any_clock() {
     for (name, clock) in clocks() {
-        for patience in [Duration::ZERO, Duration::from_secs(100)] {
+        for wait in [Duration::ZERO, Duration::from_secs(100)] {
             let store = Store::default();
             store.put(Kind::Lease, theirs("n", &clock));
             let policy = fault(&store, "n");
             let _alive = renewing(&store, "n");
             let locks = Locks::new(store.cluster());
             let begun = Instant::now();
-            let error = locks.wait("n", &holder("b"), begun + patience).await.unwrap_err();
+            let error = locks.wait("n", &holder("b"), begun + wait).await.unwrap_err();
             let error = error.to_string();
             assert!(error.contains("run a on h holds the namespace `n` (https://ci/1)"), "{name}: {error}");
             let took = begun.elapsed();
-            assert!(took >= patience && took <= patience + Duration::from_secs(31), "{name}: refused after {took:?}");
+            assert!(took >= wait && took <= wait + Duration::from_secs(31), "{name}: refused after {took:?}");
             assert!(store.get(&path("n")).is_some() && store.get(&policy).is_some(), "{name}: it took something");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_runs_lock_is_free_after_one_lease_duration_whatever_its_clock_said() {
+async fn a_dead_runs_lock_is_free_after_one_lease_duration_with_any_clock() {
     for (name, clock) in clocks() {
         let store = Store::default();
         store.put(Kind::Lease, theirs("n", &clock));
@@ -102,7 +102,7 @@ async fn a_dead_runs_lock_is_free_after_one_lease_duration_whatever_its_clock_sa
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_that_looks_old_is_watched_unasked_and_another_one_is_refused_at_once() {
+async fn a_lock_that_looks_expired_is_watched_by_default_and_another_one_is_refused_at_once() {
     for (name, clock) in clocks() {
         let store = Store::default();
         store.put(Kind::Lease, theirs("n", &clock));
@@ -120,7 +120,7 @@ async fn a_lock_that_looks_old_is_watched_unasked_and_another_one_is_refused_at_
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_dead_run_left_is_removed_in_this_namespace_only() {
+async fn leftovers_of_a_dead_run_are_removed_in_this_namespace_only() {
     let store = Store::default();
     store.put(Kind::Lease, theirs("n", ""));
     let (here, there) = (fault(&store, "n"), fault(&store, "m"));
@@ -131,9 +131,9 @@ async fn what_a_dead_run_left_is_removed_in_this_namespace_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_names_a_run_which_lives_elsewhere_takes_nothing_from_it() {
+async fn a_stale_lease_of_a_run_that_is_alive_elsewhere_is_not_taken() {
     let store = Store::default();
-    // Forged, or left by the run in a namespace that it was cut off from.
+    // Forged, or left by the run in a namespace that it can no longer reach.
     store.put(Kind::Lease, theirs("n", ""));
     store.put(Kind::Lease, theirs("m", ""));
     let (here, there) = (fault(&store, "n"), fault(&store, "m"));
@@ -145,7 +145,7 @@ async fn a_lease_that_names_a_run_which_lives_elsewhere_takes_nothing_from_it() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_holder_that_comes_back_in_the_last_moment_keeps_its_lock() {
+async fn a_holder_that_renews_right_before_the_delete_keeps_its_lock() {
     let store = Store::default();
     store.put(Kind::Lease, theirs("n", ""));
     let renewed = Cell::new(false);
@@ -181,7 +181,7 @@ async fn a_foreign_lease_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_go_keeps_the_next_run_out() {
+async fn leftovers_that_cannot_be_removed_block_the_next_run() {
     let store = Store::default();
     store.put(Kind::Lease, theirs("n", ""));
     let policy = fault(&store, "n");
@@ -193,18 +193,18 @@ async fn what_does_not_go_keeps_the_next_run_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_is_held_by_its_uid_and_given_back() {
+async fn a_lock_is_held_by_its_uid_and_released() {
     for stolen in [false, true] {
         let store = Store::default();
-        let (cluster, told) = told(store.cluster());
+        let (cluster, events) = recorded(store.cluster());
         let mut locks = Locks::new(cluster.clone());
         let me = holder("b");
         locks.wait("n", &me, Instant::now()).await.unwrap();
         locks.take("n", &me, &Fuses::default()).await.unwrap();
         tokio::time::sleep(RENEWAL * 4).await;
-        assert!(locks.lost().borrow().is_none(), "{:?}", told.lock().unwrap());
+        assert!(locks.lost().borrow().is_none(), "{:?}", events.lock().unwrap());
         if stolen {
-            // Deleted, and made anew by another client with our run in it.
+            // Deleted, and recreated by another client with our run's id.
             let mut forged = store.remove(&path("n")).unwrap();
             forged["spec"]["acquireTime"] = json!("then");
             store.put(Kind::Lease, forged);
@@ -217,7 +217,7 @@ async fn a_lock_is_held_by_its_uid_and_given_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_that_another_run_took_over_is_not_ours_to_remove() {
+async fn a_lock_that_another_run_took_over_is_not_removed() {
     let store = Store::default();
     let cluster = store.cluster();
     let mut locks = Locks::new(cluster.clone());
@@ -231,12 +231,12 @@ async fn a_lock_that_another_run_took_over_is_not_ours_to_remove() {
         "the Lease has the UID that we were given, and another holder"
     );
     let left = vec![("b".to_owned(), Item::Object(key("n")))];
-    assert_eq!(leftovers::existing(&cluster, left).await.unwrap(), [], "nor does our journal say that it is ours");
+    assert_eq!(leftovers::existing(&cluster, left).await.unwrap(), [], "the journal's entry does not make it ours");
     assert!(store.get(&path("n")).is_some());
 }
 
 #[tokio::test(start_paused = true)]
-async fn cleanup_takes_a_run_for_dead_only_when_it_renews_nothing_whatever_its_clock_says() {
+async fn cleanup_takes_a_run_for_dead_only_when_it_renews_nothing_with_any_clock() {
     for (name, clock) in clocks() {
         for lives in [false, true] {
             let turn = Cell::new(0_i32);

@@ -25,9 +25,9 @@ const HOSTS: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 
 /// The server's certificate and its token, both made for one sandbox.
 pub(crate) struct Access {
-    /// What clients trust, as PEM.
+    /// The self-signed certificate that clients trust, as PEM.
     pub certificate: String,
-    /// What clients send, as `Authorization: Bearer TOKEN`.
+    /// The token of clients, sent as `Authorization: Bearer TOKEN`.
     pub token: String,
     /// TLS for accepted connections.
     pub tls: TlsAcceptor,

@@ -11,7 +11,7 @@ use crate::error::ApiError;
 use crate::object;
 use crate::resource::Resource;
 
-/// What the client asked for.
+/// The format that the client requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Whole,
@@ -91,7 +91,7 @@ impl Form {
     }
 }
 
-/// What a successful deletion answers.
+/// The answer to a successful deletion.
 pub(super) fn success(resource: &Resource, value: &Value) -> Value {
     let mut details = json!({"name": object::name(value)});
     if !resource.group.is_empty() {

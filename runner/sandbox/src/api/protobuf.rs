@@ -137,7 +137,7 @@ fn message(bytes: &[u8], fields: &[Field], depth: u32) -> Option<Value> {
             _ => return None,
         }
     }
-    // An empty text is what protobuf has for "not set".
+    // In protobuf, an empty string means "not set".
     object.retain(|_, value| value != "");
     Some(Value::Object(object))
 }

@@ -82,7 +82,7 @@ impl Watch {
         }
     }
 
-    /// Without a version to start from, a watch begins with what there is.
+    /// Without a start version, a watch begins with the existing objects.
     async fn send_existing(&self) -> Option<u64> {
         let (objects, version) = {
             let tx = self.registry.store.lock();

@@ -1,10 +1,10 @@
-//! Chaos Mesh's controller: every chaos goes from its finalizer over its targets and their records to its end.
+//! Chaos Mesh's controller. For every chaos, it sets the finalizer, selects the targets, and carries out their records.
 //!
-//! In scope: the order of the steps, when they are tried again, and what the status says. Out of scope: what a
+//! In scope: the order of the steps, their retries, and the status. Out of scope: what a
 //! step does to a target (`act`), and the rules of selectors and records (`mesh`).
 //!
-//! A step that fails is tried again, with pauses that double. What has begun to be injected has to be injected before it
-//! can be recovered, so a chaos that fails half-way also blocks its own deletion, as the real one does.
+//! A failed step is retried with exponential backoff. A started injection has to succeed before it can be recovered. A chaos
+//! that fails half-way therefore blocks its own deletion, as the real one does.
 
 mod act;
 #[cfg(test)]
@@ -30,29 +30,29 @@ use crate::resource::Resource;
 use crate::store::Key;
 
 const COMPONENT: &str = "chaos-controller-manager";
-/// The pause before a failed step is tried again, at first and at most.
+/// The first and the longest pause before a failed step is retried.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 
 /// The controller, and its state in addition to the objects.
 pub(crate) struct Controller {
     ailments: Ailments,
     dns: Arc<Dns>,
-    /// Chaos that selected nobody, by uid, with what may not have changed for that to be final.
+    /// Chaos that selected no pod, by uid, with the inputs that must be unchanged for that to be final.
     unlucky: BTreeMap<String, String>,
-    /// Steps that failed, by uid and record: when to try again, and the pause after that.
+    /// Failed steps, by uid and record: the time of the next try, and the pause after it.
     failed: BTreeMap<(String, String, String), (Instant, Duration)>,
-    /// Chaos whose time is known to be up.
+    /// Chaos whose duration is over.
     expired: BTreeSet<String>,
 }
 
 impl Controller {
-    /// Hurts pods through this board from now on.
+    /// Sets the board for the ailments of pods.
     pub fn new(ailments: Ailments, dns: Arc<Dns>) -> Self {
         let (unlucky, failed, expired) = Default::default();
         Self { ailments, dns, unlucky, failed, expired }
     }
 
-    /// Brings every chaos closer to what is wanted of it.
+    /// Reconciles every chaos.
     pub fn reconcile(&mut self, registry: &Registry) -> Option<Duration> {
         let all: Vec<(&'static Resource, Arc<Value>)> = {
             let store = registry.store.lock();
@@ -82,7 +82,7 @@ impl Controller {
             let message = "Time up according to the duration";
             events::emit(registry, chaos, COMPONENT, false, "TimeUp", message);
         }
-        // What happens once cannot be stopped by a pause or a time.
+        // A one-time action cannot be ended by a pause or a time limit.
         let stop = terminating || (!is_once && (paused || left == Some(Duration::ZERO)));
         let desired = if stop { Desired::Stop } else { Desired::Run };
         let mut records = record::read(chaos);
@@ -106,7 +106,7 @@ impl Controller {
             }
         });
         let whole = records.iter().flatten().all(|record| record.phase == Phase::NotInjected);
-        // The real controller does not come to this point either while a step fails, not even when it is forced.
+        // The real controller does not reach this point either while a step fails, not even with a forced removal.
         let forced = chaos["metadata"]["annotations"][CLEAN] == "forced" && !failing;
         if terminating && (whole || forced) {
             registry.modify(&key, &uid, |chaos| {
@@ -127,7 +127,7 @@ impl Controller {
             let store = registry.store.lock();
             let own = select::pods(&store, &chaos["spec"]).map(|pods| records(chaos, &pods, "."));
             match chaos["spec"].get("target") {
-                // Of a HTTPChaos a target is a word.
+                // In an HTTPChaos, `target` is a string.
                 Some(target @ Value::Object(_)) => own.and_then(|mut own| {
                     own.extend(records(chaos, &select::pods(&store, target)?, ".Target"));
                     Ok(own)
@@ -146,7 +146,7 @@ impl Controller {
         }
     }
 
-    /// Does what a record needs next, if it is time for it. Says when to come again, and whether something fails.
+    /// Carries out a record's next step, if it is due. Returns when to call again, and whether a step failed.
     #[allow(clippy::too_many_arguments, reason = "everything that a step reads and writes, in one place")]
     fn step(
         &mut self,
@@ -204,7 +204,7 @@ fn time_left(chaos: &Value, clock: &Clock) -> Option<Duration> {
     Some(end.duration_since(clock.now()).try_into().unwrap_or(Duration::ZERO))
 }
 
-/// The records of pods that were chosen: one for each pod, or for each container that is meant.
+/// The records of selected pods: one for each pod, or for each selected container.
 fn records(chaos: &Value, pods: &[Arc<Value>], selector_key: &str) -> Vec<Record> {
     let by_pod = matches!(object::text(chaos, "/kind"), "NetworkChaos" | "HTTPChaos")
         || matches!(object::text(chaos, "/spec/action"), "pod-kill" | "pod-failure");

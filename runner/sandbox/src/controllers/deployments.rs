@@ -15,7 +15,7 @@ use crate::store::Key;
 
 const HASH: &str = "pod-template-hash";
 
-/// Brings Deployments and ReplicaSets closer to what they are to be.
+/// Reconciles Deployments and ReplicaSets.
 pub(crate) fn reconcile(registry: &Registry) -> Option<Duration> {
     for deployment in registry.store.list(&DEPLOYMENTS, "").iter().filter(|d| !object::is_terminating(d)) {
         roll_out(registry, deployment);
@@ -151,7 +151,7 @@ fn template_hash(template: &Value) -> String {
         .collect()
 }
 
-/// The order of keys means nothing.
+/// Hashes a value with sorted keys, because their order has no meaning.
 fn hash_value(value: &Value, hasher: &mut DefaultHasher) {
     match value {
         Value::Object(map) => {
@@ -183,7 +183,7 @@ fn fill(registry: &Registry, set: &Value) {
         }
     }
     if living.len() > wanted {
-        // The ones that serve stay.
+        // Ready pods are kept.
         living.sort_by_key(|pod| pods::is_ready(pod));
         for pod in living.iter().take(living.len() - wanted) {
             pods::delete(registry, set, COMPONENT, pod);

@@ -1,4 +1,4 @@
-//! PodDisruptionBudgets: their status says how many pods may be evicted now.
+//! PodDisruptionBudgets: their status contains the number of pods that may be evicted now.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ mod tests {
     use crate::resource::{NAMESPACES, PODS, REPLICA_SETS, Resource};
     use crate::store::Store;
 
-    /// Three pods of a ReplicaSet that wants three, so many of which serve, under a budget.
+    /// A ReplicaSet with three of three pods, `ready` of which are ready, and a budget.
     fn cluster(budget: Value, ready: usize) -> Registry {
         let registry = Registry {
             store: Store::new(Clock::new()),

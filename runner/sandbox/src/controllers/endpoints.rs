@@ -1,4 +1,4 @@
-//! Endpoints and EndpointSlices: which pods a service leads to.
+//! Endpoints and EndpointSlices of services.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::resource::{ENDPOINT_SLICES, ENDPOINTS, PODS, Resource, SERVICES};
 use crate::selector::Labels;
 use crate::store::Key;
 
-/// Brings the endpoints of every service up to date, and removes those of deleted services.
+/// Updates the endpoints of every service, and removes those of deleted services.
 pub(crate) fn reconcile(registry: &Registry) -> Option<Duration> {
     for service in registry.store.list(&SERVICES, "").iter().filter(|s| !object::is_terminating(s)) {
-        // Without a selector, endpoints are the user's own business.
+        // Without a selector, the user manages the endpoints.
         if let Some(selector) = Labels::from_map(service["spec"].get("selector")) {
             update(registry, service, &selector);
         }
@@ -23,14 +23,14 @@ pub(crate) fn reconcile(registry: &Registry) -> Option<Duration> {
         let (namespace, name) = (object::namespace(&endpoints), object::name(&endpoints));
         if registry.store.get(&SERVICES, namespace, name).is_none() {
             let options = DeleteOptions::of(object::uid(&endpoints));
-            // Gone already: nothing is left to do.
+            // It is already gone.
             let _ = registry.delete(&Key::of(&ENDPOINTS, &endpoints), &options);
         }
     }
     None
 }
 
-/// A pod that a service leads to.
+/// A pod behind a service.
 struct Backend {
     address: Value,
     ip: String,
@@ -100,7 +100,7 @@ fn backend(service: &Value, pod: &Value) -> Backend {
     }
 }
 
-/// The number of the port of the pod that a port of the service leads to.
+/// The port number of the pod behind a port of the service.
 fn target_port(port: &Value, pod: &Value) -> Option<i64> {
     match &port["targetPort"] {
         Value::Number(number) => number.as_i64(),
@@ -142,13 +142,13 @@ fn slice_endpoint(backend: &Backend) -> Value {
     })
 }
 
-/// Creates the object or brings it to this state.
+/// Creates or updates the object.
 fn put(registry: &Registry, resource: &'static Resource, namespace: &str, mut wanted: Value) {
     let key = Key::new(resource, namespace, object::name(&wanted));
     match registry.store.get(resource, namespace, &key.name) {
         None => {
             let options = WriteOptions { unknown: Unknown::Ignore, ..WriteOptions::default() };
-            // Refused only while the namespace is being emptied.
+            // It is refused only while the namespace is being deleted.
             let _ = registry.create(resource, namespace, wanted, options);
         }
         Some(current) => registry.modify(&key, object::uid(&current), |object| {

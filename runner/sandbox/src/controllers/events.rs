@@ -1,4 +1,4 @@
-//! Events: what a cluster says about its objects, for people.
+//! Events: human-readable records about objects.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::registry::{Registry, WriteOptions, random_suffix};
 use crate::resource::EVENTS;
 use crate::store::Key;
 
-/// Says something about an object. The same thing said again is counted.
+/// Records an event about an object. Repeated events are counted.
 pub(crate) fn emit(registry: &Registry, about: &Value, component: &str, warning: bool, reason: &str, message: &str) {
     let namespace = match object::namespace(about) {
         "" => "default",
@@ -45,6 +45,6 @@ pub(crate) fn emit(registry: &Registry, about: &Value, component: &str, warning:
         "lastTimestamp": now,
         "count": 1,
     });
-    // Refused only while the namespace is being emptied; then nobody reads events there.
+    // It is refused only while the namespace is being deleted. Its events are then not needed.
     let _ = registry.create(&EVENTS, namespace, event, WriteOptions::default());
 }

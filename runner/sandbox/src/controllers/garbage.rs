@@ -1,4 +1,4 @@
-//! Garbage collection: objects whose owners are gone go as well.
+//! Garbage collection: deletes objects whose owners are gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::store::Key;
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
 
-/// Deletes dependants without owners, and lets owners go that waited for their dependants.
+/// Deletes dependants without owners, and releases owners that waited for their dependants.
 pub(crate) fn reconcile(registry: &Registry) -> Option<Duration> {
     let objects: Vec<(Key, Arc<Value>)> =
         registry.store.lock().all().map(|(key, object)| (key.clone(), object.clone())).collect();
@@ -68,7 +68,7 @@ fn collect(
             registry.modify(key, uid, |o| retain_owners(o, |r| !dangling.iter().any(|gone| r["uid"] == *gone)));
         }
     } else if !object::is_terminating(dependant) {
-        // What is deleted for an owner that waits has its own dependants deleted first as well.
+        // Dependants of an owner that waits are themselves deleted in the foreground.
         let propagation = if leaving > 0 { Propagation::Foreground } else { Propagation::Background };
         let options = DeleteOptions { propagation: Some(propagation), ..DeleteOptions::of(uid) };
         if let Err(error) = registry.delete(key, &options) {

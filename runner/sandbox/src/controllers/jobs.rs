@@ -13,7 +13,7 @@ use crate::store::Key;
 
 const COMPONENT: &str = "job-controller";
 
-/// Brings every job closer to its end.
+/// Reconciles every job.
 pub(crate) fn reconcile(registry: &Registry) -> Option<Duration> {
     let mut next = None;
     for job in registry.store.list(&JOBS, "") {

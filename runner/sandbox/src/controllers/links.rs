@@ -1,5 +1,5 @@
-//! Which links between pods carry data, and how: from NetworkPolicies, as a network plugin does it, and from the rules of
-//! each pod's PodNetworkChaos, as chaos-daemon does it on the node.
+//! Decides the state of the links between pods: from NetworkPolicies, like a network plugin, and from the rules of each
+//! pod's PodNetworkChaos, like chaos-daemon on the node.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -32,7 +32,7 @@ pub(crate) struct Plugin {
 #[derive(Debug)]
 struct Read {
     generation: i64,
-    /// Or why they cannot be had.
+    /// The rules, or why they are invalid.
     rules: Result<Arc<Rules>, String>,
 }
 
@@ -42,12 +42,12 @@ struct LinkInputs {
     pods: Vec<Pod>,
     namespaces: BTreeMap<String, Labels>,
     policies: Vec<NetworkPolicy>,
-    /// The pods with rules: their addresses, and which rules in which generation.
+    /// The pods with rules: their addresses, and the uid and generation of their rules.
     hurt: BTreeMap<IpAddr, (String, i64)>,
 }
 
 impl Plugin {
-    /// Rules these links from now on.
+    /// Controls these links from now on.
     pub fn new(links: Links) -> Self {
         Self { links, seen: None, rules: BTreeMap::new() }
     }
@@ -87,12 +87,12 @@ impl Plugin {
             self.links.update(Arc::new(move |link| carry(&cluster, &hurt, link)));
             self.seen = Some(seen);
         }
-        // Only now the rules act.
+        // The rules act from here on.
         self.tell(registry, &chaos);
         None
     }
 
-    /// Reads the rules that are new or have changed.
+    /// Reads new and changed rules.
     fn read(&mut self, chaos: &[Arc<Value>]) {
         self.rules.retain(|uid, _| chaos.iter().any(|object| object::uid(object) == uid));
         for object in chaos {
@@ -105,7 +105,7 @@ impl Plugin {
         }
     }
 
-    /// The address of a pod that has rules. A pod of the same name that is gone took its own with it.
+    /// The address of a pod with rules. Rules of an earlier pod with this name are gone with it.
     fn hurt(&self, pod: &Value, chaos: &[Arc<Value>]) -> Option<(IpAddr, (String, i64))> {
         let is_its = |object: &&Arc<Value>| {
             object::list(object, "/metadata/ownerReferences").iter().any(|owner| owner["uid"] == object::uid(pod))
@@ -116,7 +116,7 @@ impl Plugin {
         Some((ip, (uid.to_owned(), self.rules.get(uid)?.generation)))
     }
 
-    /// Says which generation of each pod's rules acts, or why it does not.
+    /// Reports the generation of each pod's rules that acts, or why it does not.
     fn tell(&self, registry: &Registry, chaos: &[Arc<Value>]) {
         for object in chaos {
             let Some(read) = self.rules.get(object::uid(object)) else { continue };
@@ -141,14 +141,14 @@ fn carry(cluster: &Cluster, hurt: &BTreeMap<IpAddr, Arc<Rules>>, link: Link) -> 
     if near.is_none() && far.is_none() {
         return Carry::open();
     }
-    // In the caller's own network a service's address is still the service's; answers come from it as well.
+    // In the client's own network, packets still have the service's address, in both directions.
     let callee = link.via.unwrap_or(SocketAddr::new(link.destination, link.port));
-    // A port of the caller's that no rule names.
+    // A port of the client that no rule contains.
     let caller = SocketAddr::new(link.source, 0);
     let dropped = near.is_some_and(|rules| rules.drops_to(callee) || rules.drops_from(callee.ip()))
         || far.is_some_and(|rules| rules.drops_to(caller) || rules.drops_from(caller.ip()));
     if dropped {
-        // One direction is enough: without acknowledgements the other stops as well.
+        // One blocked direction is enough: without acknowledgements, the other one stops as well.
         return Carry::blocked();
     }
     let way =
@@ -170,7 +170,7 @@ fn typed<T: DeserializeOwned>(objects: &[Arc<Value>]) -> Vec<T> {
     let parse = |object: &Arc<Value>| match T::deserialize(object.as_ref()) {
         Ok(typed) => Some(typed),
         Err(error) => {
-            // Everything that is stored went through these types; this would be a bug.
+            // Every stored object was parsed with these types, so this would be a bug.
             tracing::error!(name = object::name(object), %error, "a stored object cannot be read back");
             None
         }

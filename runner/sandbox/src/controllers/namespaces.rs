@@ -9,7 +9,7 @@ use crate::registry::{DeleteOptions, Propagation, Registry, WriteOptions};
 use crate::resource::{NAMESPACES, SERVICE_ACCOUNTS};
 use crate::store::Key;
 
-/// Brings every namespace closer to what it is to be.
+/// Reconciles every namespace.
 pub(crate) fn reconcile(registry: &Registry) -> Option<Duration> {
     for namespace in registry.store.list(&NAMESPACES, "") {
         let name = object::name(&namespace);
@@ -17,7 +17,7 @@ pub(crate) fn reconcile(registry: &Registry) -> Option<Duration> {
             empty(registry, name, object::uid(&namespace));
         } else if registry.store.get(&SERVICE_ACCOUNTS, name, "default").is_none() {
             let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
-            // Refused only when the namespace was deleted just now.
+            // It is refused only when the namespace was deleted in the meantime.
             let _ = registry.create(&SERVICE_ACCOUNTS, name, account, WriteOptions::default());
         }
     }
@@ -32,7 +32,7 @@ fn empty(registry: &Registry, name: &str, uid: &str) {
     for (key, object) in inside.iter().filter(|(_, object)| !object::is_terminating(object)) {
         let options =
             DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::of(object::uid(object)) };
-        // Gone already, or another object by now, which the next round sees.
+        // It is already gone, or replaced by another object, which the next round handles.
         let _ = registry.delete(key, &options);
     }
     if registry.store.lock().all().all(|(key, _)| key.namespace != name) {

@@ -1,4 +1,4 @@
-//! What the controllers that own pods have in common: whose a pod is, and making and deleting pods.
+//! Functions that all controllers of pods share: finding a pod's owner, creating and deleting pods.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::resource::{PODS, Resource};
 use crate::selector::Labels;
 use crate::store::Key;
 
-/// The pods that `owner` controls, after letting go of those whose labels no longer match its selector and adopting
-/// those without a controller whose labels do.
+/// The pods that `owner` controls, after it releases pods whose labels no longer match its selector, and adopts matching
+/// pods without a controller.
 pub(super) fn claim(registry: &Registry, resource: &'static Resource, owner: &Value) -> Vec<Arc<Value>> {
     let uid = object::uid(owner);
     let selector = Labels::from_selector(&owner["spec"]["selector"]);
@@ -49,7 +49,7 @@ pub(super) fn from_template(resource: &Resource, owner: &Value) -> Value {
     pod
 }
 
-/// Creates a pod for its owner; says so, or why not.
+/// Creates a pod for its owner, and records an event about the result.
 pub(super) fn create(registry: &Registry, owner: &Value, component: &str, pod: Value) -> bool {
     match registry.create(&PODS, object::namespace(owner), pod, WriteOptions::default()) {
         Ok(written) => {
@@ -64,7 +64,7 @@ pub(super) fn create(registry: &Registry, owner: &Value, component: &str, pod: V
     }
 }
 
-/// Deletes a pod for its owner, and says so.
+/// Deletes a pod for its owner, and records an event.
 pub(super) fn delete(registry: &Registry, owner: &Value, component: &str, pod: &Value) {
     if registry.delete(&Key::of(&PODS, pod), &DeleteOptions::of(object::uid(pod))).is_ok() {
         let message = format!("Deleted pod: {}", object::name(pod));

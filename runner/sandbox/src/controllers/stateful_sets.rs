@@ -12,7 +12,7 @@ use crate::store::Key;
 
 const COMPONENT: &str = "statefulset-controller";
 
-/// Brings StatefulSets closer to what they are to be.
+/// Reconciles StatefulSets.
 pub(crate) fn reconcile(registry: &Registry) -> Option<Duration> {
     for set in registry.store.list(&STATEFUL_SETS, "").iter().filter(|s| !object::is_terminating(s)) {
         fill(registry, set);

@@ -79,14 +79,14 @@ impl Cluster {
         assert!(waited.await.is_ok(), "never happened: {what}");
     }
 
-    /// Lets everything happen that happens without time passing.
+    /// Runs everything that can run without time passing.
     async fn settle(&self) {
         let mut latest = self.registry.store.subscribe();
-        // The clock only moves on when nobody has anything to do.
+        // The clock only advances when all tasks are idle.
         while timeout(Duration::from_millis(1), latest.changed()).await.is_ok() {}
     }
 
-    /// Plays the node: the pod runs and is ready.
+    /// Acts as the node: the pod runs and is ready.
     fn make_ready(&self, name: &str) {
         let pod = self.get(&PODS, name).unwrap();
         let ip = self.registry.addresses.pod().unwrap().to_string();

@@ -1,4 +1,4 @@
-//! The bus: a NATS server, as much of one as the deployment needs. No authentication, no headers, no clustering, no
+//! The bus: a NATS server with the features that the deployment needs. It has no authentication, headers, clustering or
 //! storage.
 //!
 //! In scope: client connections. Out of scope: who gets a message (`hub`) and the protocol's text (`nats`).
@@ -22,11 +22,11 @@ use super::log::Log;
 use super::nats::wire::{self, Info, Op};
 use crate::net::{Net, Stream};
 
-/// How long a client that is turned away or dropped may take to read why.
+/// How long a rejected or dropped client may take to read the reason.
 const FAREWELL: Duration = Duration::from_millis(100);
 /// The most characters of a client's name that are kept.
 const NAME: usize = 100;
-/// How long to wait when the kernel accepts no connection, for want of files or memory.
+/// The pause when the kernel accepts no connection, for lack of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs a bus until `stop` is cancelled.
@@ -62,7 +62,7 @@ pub async fn bus(net: Net, config: BusConfig, log: Log, stop: CancellationToken)
     }
 }
 
-/// Serves one client until it goes away or has to.
+/// Serves one client until it disconnects or is dropped.
 async fn serve(stream: Stream, from: SocketAddr, config: Arc<BusConfig>, hub: Arc<Hub>, log: Log) {
     let outbox = hub.join();
     let out = BytesMut::new();
@@ -76,7 +76,7 @@ async fn serve(stream: Stream, from: SocketAddr, config: Arc<BusConfig>, hub: Ar
         Ok(()) => log.info(format_args!("client {name} of {from} left")),
         Err(error) => {
             log.warn(format_args!("client {name} of {from} is dropped: {error}"));
-            // After what it was sent before, or it could not tell this from the middle of a message.
+            // The error follows all earlier output, so that it does not end up within a message.
             let mut last = client.out;
             last.unsplit(outbox.rest());
             wire::write(&Op::Err(error.to_string()), &mut last);
@@ -90,12 +90,12 @@ struct Client<'a> {
     hub: &'a Hub,
     config: &'a BusConfig,
     outbox: &'a Outbox,
-    /// What is being written.
+    /// The output that is being written.
     out: BytesMut,
     verbose: bool,
-    /// PINGs without any answer since.
+    /// The number of PINGs since the last answer.
     unanswered: u32,
-    /// What it calls itself.
+    /// Its name.
     name: Option<String>,
 }
 

@@ -11,15 +11,15 @@ use shakedown_schemas::units::Duration;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BusConfig {
-    /// Where clients connect.
+    /// The port for clients.
     pub port: u16,
-    /// How many clients there may be; more are turned away.
+    /// The most clients. Further ones are rejected.
     pub max_clients: usize,
-    /// How many bytes may wait for one client; one that falls further behind is dropped.
+    /// The most bytes that are queued for one client. A client that falls further behind is dropped.
     pub max_pending: usize,
     /// The largest message, bytes.
     pub max_payload: usize,
-    /// How often a silent client is asked whether it is there; after two unanswered questions it is dropped.
+    /// The interval of PINGs to a silent client. After two PINGs without an answer, it is dropped.
     pub ping_interval: Duration,
 }
 
@@ -36,7 +36,7 @@ impl Default for BusConfig {
 }
 
 impl BusConfig {
-    /// Checks what the types cannot.
+    /// Checks the rules that the types cannot express.
     ///
     /// # Errors
     /// A setting that the program cannot work with.
@@ -49,38 +49,38 @@ impl BusConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerConfig {
-    /// The worker's name among all workers of the deployment: a word without dots. Its pod's name fits.
+    /// The worker's name, unique in the deployment: a word without dots, such as its pod's name.
     pub id: String,
-    /// The model that it says it serves.
+    /// The model that it announces.
     pub model: String,
     /// The bus: `host:port`.
     pub bus: String,
-    /// Where `GET /health` and `GET /ready` answer.
+    /// The port of `GET /health` and `GET /ready`.
     pub health_port: u16,
     /// Whether `/ready` fails while the worker has no bus. Off, as in most deployments: then a cut from the bus does not
     /// restart or unlist the pod.
     pub ready_needs_bus: bool,
-    /// From taking a request to its first token, once its prompt is worked out.
+    /// The time from the start of a request to its first token, after its prefill.
     pub time_to_first_token: Duration,
-    /// How long it takes to work a prompt out, on top of that.
+    /// The additional time of a prompt's prefill.
     pub prefill: Duration,
-    /// A folder in which prompts that were worked out are kept, as a model's server offloads its KV cache: those need no
-    /// `prefill`. What cannot be read there is worked out again, and what cannot be written is not kept.
+    /// A folder for the results of prefills, as a model server offloads its KV cache. Cached prompts need no `prefill`. A
+    /// failed read repeats the prefill, and a failed write is ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<String>,
-    /// From each token to the next.
+    /// The time between tokens.
     pub inter_token: Duration,
-    /// Each of the two times varies by up to this share of itself, either way: 0 to 1.
+    /// Both times vary by up to this share in each direction: 0 to 1.
     pub jitter: f64,
     /// Makes the jitter repeatable; the worker's name is mixed in.
     pub seed: u64,
-    /// How many requests are answered at the same time.
+    /// The number of concurrent requests.
     pub slots: usize,
-    /// How many more may wait for a slot; further ones are refused.
+    /// The most requests that wait for a slot. Further ones are refused.
     pub queue: usize,
-    /// How often the worker says that it is there.
+    /// The interval of heartbeats.
     pub heartbeat: Duration,
-    /// How long it waits, when it lost the bus, before it looks for it again: what makes a deployment slow to recover.
+    /// The pause before it reconnects to a lost bus. A long one makes a deployment slow to recover.
     pub reconnect_after: Duration,
     /// How long a connection to a frontend may take.
     pub connect_timeout: Duration,
@@ -113,7 +113,7 @@ impl Default for WorkerConfig {
 }
 
 impl WorkerConfig {
-    /// Checks what the types cannot.
+    /// Checks the rules that the types cannot express.
     ///
     /// # Errors
     /// A setting that the program cannot work with.
@@ -141,25 +141,25 @@ pub struct FrontendConfig {
     pub model: String,
     /// The bus: `host:port`.
     pub bus: String,
-    /// Where the OpenAI API answers.
+    /// The port of the OpenAI API.
     pub port: u16,
-    /// Where workers connect to send their answers; 0 takes a free port.
+    /// The port to which workers send their answers; 0 takes a free port.
     pub response_port: u16,
     /// The address at which workers reach this frontend. Without it: the pod's address in the sandbox, elsewhere the
     /// address that the connection to the bus has at this end.
     pub advertise: Option<String>,
     /// A worker that was silent for this long is dropped, and its requests fail.
     pub heartbeat_timeout: Duration,
-    /// By how much a worker's clock may differ from the frontend's: the heartbeats of one that is further off are taken for
-    /// old ones that came late, and do not count.
+    /// The largest difference between a worker's clock and the frontend's. Heartbeats beyond it are taken for delayed old ones
+    /// and ignored.
     pub clock_tolerance: Duration,
-    /// How long a worker may take to its first token, and from each to the next.
+    /// How long a worker may take to its first token, and between tokens.
     pub response_timeout: Duration,
-    /// How long a worker gets no requests after it let one of them time out without sending anything to anybody.
+    /// How long a worker gets no requests after one of them timed out while the worker sent nothing at all.
     pub sidelined: Duration,
-    /// How many HTTP connections there may be; more wait to be accepted.
+    /// The most HTTP connections. Further ones wait to be accepted.
     pub max_connections: usize,
-    /// How many requests may be under way; more are refused with 503.
+    /// The most requests in flight. Further ones are refused with 503.
     pub max_requests: usize,
     /// The largest request body, bytes.
     pub max_body: usize,
@@ -188,7 +188,7 @@ impl Default for FrontendConfig {
 }
 
 impl FrontendConfig {
-    /// Checks what the types cannot.
+    /// Checks the rules that the types cannot express.
     ///
     /// # Errors
     /// A setting that the program cannot work with.
@@ -201,7 +201,7 @@ impl FrontendConfig {
     }
 }
 
-/// More than this many of anything at once is a typing error.
+/// The upper limit of all counts. A larger number is a typing error.
 const LIMIT: usize = 1 << 20;
 
 fn positive(name: &str, value: Duration) -> io::Result<()> {

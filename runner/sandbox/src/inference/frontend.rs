@@ -28,7 +28,7 @@ use super::nats::client::{ClientConfig, client};
 use super::protocol::{Heartbeat, decode, heartbeat_subject, millis};
 use crate::net::Net;
 
-/// How often to look for workers that fell silent.
+/// The interval of the check for silent workers.
 const EXPIRY: Duration = Duration::from_millis(50);
 
 /// Runs a frontend until `stop` is cancelled.
@@ -73,7 +73,7 @@ impl Frontend {
         expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                // First everything that has been heard, then who was not heard.
+                // Handle all received heartbeats first, then the silent workers.
                 biased;
                 () = stop.cancelled() => return,
                 Some(message) = heartbeats.next() => match decode::<Heartbeat>(&message.payload) {

@@ -1,4 +1,4 @@
-//! Serving HTTP/1.1 over the sandbox's network: connections and bodies. What is answered, the programs say.
+//! Serves HTTP/1.1 over the sandbox's network: connections and bodies. The programs supply the answers.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,13 +23,13 @@ use crate::net::{HttpRule, Listener};
 
 /// How long a client may take to send its headers, and how long an idle connection is kept.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long to wait when the kernel accepts no connection, for want of files or memory.
+/// The pause when the kernel accepts no connection, for lack of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A whole or streamed body.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// Answers requests until the future is dropped. Of more than `max_connections` connections, the later ones wait.
+/// Answers requests until the future is dropped. Connections beyond `max_connections` wait.
 pub async fn serve<H, F>(listener: Listener, max_connections: usize, handler: H)
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
@@ -44,7 +44,7 @@ where
                 Ok((stream, from)) => {
                     let handler = handler.clone();
                     let listener = Arc::clone(&listener);
-                    // A proxy in front of the program takes new connections only.
+                    // An HTTP fault applies only to new connections, as in a proxy in front of the program.
                     let proxied = !listener.http_rules().is_empty();
                     connections.spawn(async move {
                         let service = service_fn(move |request| {
@@ -73,7 +73,7 @@ where
 #[error("the connection was aborted on purpose")]
 struct Aborted;
 
-/// Lets the program answer a request, as far as the rules let it.
+/// Lets the program answer a request, subject to the HTTP faults.
 async fn interfere<H, F>(rules: &[HttpRule], request: Request<Incoming>, handler: H) -> Result<Response<Body>, Aborted>
 where
     H: Fn(Request<Incoming>) -> F,

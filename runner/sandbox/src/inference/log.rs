@@ -28,12 +28,12 @@ impl Log {
         Self::new(drop)
     }
 
-    /// Something that goes as it should.
+    /// Logs a normal event.
     pub fn info(&self, line: impl Display) {
         (self.0)(format!("INFO {line}"));
     }
 
-    /// Something that does not.
+    /// Logs a problem.
     pub fn warn(&self, line: impl Display) {
         (self.0)(format!("WARN {line}"));
     }

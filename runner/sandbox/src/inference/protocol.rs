@@ -8,9 +8,9 @@ use tokio_util::codec::{Framed, LinesCodec};
 
 use crate::net::Stream;
 
-/// Where workers send their heartbeats, followed by their name.
+/// The subject prefix of heartbeats, followed by the worker's name.
 const HEARTBEATS: &str = "inference.heartbeat";
-/// Where a worker takes requests, followed by its name.
+/// The subject prefix of requests, followed by the worker's name.
 const REQUESTS: &str = "inference.request";
 /// The longest line of an answer, bytes.
 const MAX_LINE: usize = 64 << 10;
@@ -33,18 +33,18 @@ pub fn request_subject(worker: &str) -> String {
     format!("{REQUESTS}.{worker}")
 }
 
-/// A worker is there.
+/// The heartbeat of a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// Its name.
     pub worker: String,
     /// Differs each time that the worker starts: requests of an earlier life are lost.
     pub life: u64,
-    /// What it serves.
+    /// The model that it serves.
     pub model: String,
-    /// Where it takes requests.
+    /// The subject of its requests.
     pub subject: String,
-    /// It stops: it takes no more requests, but ends those that it has.
+    /// Whether it is stopping: it accepts no new requests, but finishes the current ones.
     pub leaving: bool,
     /// When it was sent, by the worker's clock: milliseconds since 1970.
     pub at_ms: u64,
@@ -55,11 +55,11 @@ pub struct Heartbeat {
 pub struct Request {
     /// The request's name, which the answer starts with.
     pub id: String,
-    /// Where to connect with the answer: `host:port`.
+    /// The address for the answer: `host:port`.
     pub respond_to: String,
-    /// What to go on with.
+    /// The prompt.
     pub prompt: String,
-    /// How many tokens to make.
+    /// The number of tokens to generate.
     pub max_tokens: u32,
 }
 
@@ -78,11 +78,11 @@ pub enum Frame {
     Token(String),
     /// The answer is complete.
     End,
-    /// The worker has too much to do.
+    /// The worker is overloaded.
     Overloaded,
 }
 
-/// A clock's time as a heartbeat has it.
+/// A clock's time in the format of heartbeats.
 pub fn millis(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

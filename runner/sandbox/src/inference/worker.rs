@@ -1,4 +1,4 @@
-//! A worker: it takes requests from the bus and sends made-up tokens back, as slowly as a model would.
+//! A worker: it receives requests from the bus and returns generated tokens at the pace of a model.
 //!
 //! In scope: heartbeats, slots, answers, health. Out of scope: how messages look (`protocol`), how long things
 //! take (`worker::pace`), and which prompts are worked out already (`worker::cache`).
@@ -30,14 +30,14 @@ use super::protocol::{Frame, Heartbeat, Lines, Request, decode, encode, heartbea
 use super::{http as server, protocol};
 use crate::net::Net;
 
-/// How many refusals may be on their way at the same time; further requests are dropped without a word.
+/// The most concurrent refusals. Further requests are silently dropped.
 const MAX_REFUSALS: usize = 64;
-/// How often a worker writes how many requests it answered.
+/// The interval at which a worker logs the number of answered requests.
 const ACCOUNT: Duration = Duration::from_secs(5);
-/// How many connections may ask for the worker's health.
+/// The most connections to the health port.
 const MAX_HEALTH: usize = 64;
 
-/// Runs a worker until `stop` is cancelled; then it takes leave, and ends what it has begun within the configured time.
+/// Runs a worker until `stop` is cancelled. It then deregisters, and finishes its requests within the configured time.
 ///
 /// # Errors
 /// If a setting is not valid, or its health port cannot be listened on.
@@ -81,9 +81,9 @@ struct Worker {
     slots: Semaphore,
     /// Requests that hold a slot or wait for one.
     taken: AtomicUsize,
-    /// Answers that were sent to their end.
+    /// Completed answers.
     delivered: AtomicU64,
-    /// Answers that were not.
+    /// Incomplete answers.
     undelivered: AtomicU64,
 }
 
@@ -131,14 +131,14 @@ impl Worker {
         self.heartbeat(true);
         drop(requests);
         let _ = timeout(self.config.drain.get(), async {
-            // Without this, a worker that has nothing else to do would be gone before its farewell is.
+            // Without this, an idle worker would end before its farewell is sent.
             self.bus.flush().await;
             while answers.join_next().await.is_some() {}
         })
         .await;
     }
 
-    /// Writes what was answered since the last time. A worker that gets no requests says that once, too.
+    /// Logs the answers since the last line. A worker without requests logs that once.
     fn account(&self) {
         let delivered = self.delivered.swap(0, Ordering::Relaxed);
         let undelivered = self.undelivered.swap(0, Ordering::Relaxed);
@@ -183,8 +183,8 @@ impl Worker {
     async fn answer(&self, request: Request) {
         let answered = async {
             let (mut sink, mut incoming) = self.call_back(&request).await?.split();
-            // The frontend sends nothing: any input means that it closed, and that the rest of the answer is not
-            // needed.
+            // The frontend sends nothing. Any input means that it closed the connection and does not need the
+            // rest of the answer.
             tokio::select! {
                 done = self.generate(&request, &mut sink) => done,
                 _ = incoming.next() => Err(io::ErrorKind::ConnectionAborted.into()),
@@ -215,10 +215,10 @@ impl Worker {
                 cache.keep(&request.prompt).await;
             }
         }
-        // Each token has its time from the start: a timer's rounding must not add up over an answer.
+        // The time of each token counts from the start, so that the rounding of timers does not accumulate.
         let mut due = Instant::now();
         for index in 0..request.max_tokens {
-            // Read for each token: the processor may be shared from one to the next.
+            // Read for each token, because the share of the processor may change in between.
             due += pace.before(index).mul_f64(self.net.busy());
             sleep_until(due).await;
             send(sink, &Frame::Token(text(&request.prompt, index))).await?;

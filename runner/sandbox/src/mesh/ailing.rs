@@ -1,4 +1,4 @@
-//! What StressChaos, HTTPChaos, DNSChaos, IOChaos and TimeChaos do to a pod of the sandbox, and their limits there.
+//! The effects of StressChaos, HTTPChaos, DNSChaos, IOChaos and TimeChaos on a pod of the sandbox, and their limits.
 //!
 //! In scope: from a spec to an ailment. Everything else is refused with a message: the chaos then never counts as
 //! injected, and a rehearsal cannot pass with a fault without effect.

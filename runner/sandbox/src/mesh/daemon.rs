@@ -39,7 +39,7 @@ impl Rules {
     /// Reads the spec of a PodNetworkChaos.
     ///
     /// # Errors
-    /// The sentence of `failedMessage`: like the real one, it does not say what is wrong with the rules.
+    /// The message of `failedMessage`. Like the real one, it does not name the problem of the rules.
     pub fn read(object: &Value) -> Result<Self, String> {
         let pod = format!("{}/{}", object::namespace(object), object::name(object));
         let spec = &object["spec"];
@@ -81,12 +81,12 @@ impl Rules {
         Ok(rules)
     }
 
-    /// Whether a packet to this address does not leave the pod.
+    /// Whether packets to this address are dropped.
     pub fn drops_to(&self, to: SocketAddr) -> bool {
         self.drops_out.iter().any(|addresses| contains(addresses, to.ip(), to.port()))
     }
 
-    /// Whether a packet from this address does not come in.
+    /// Whether packets from this address are dropped.
     pub fn drops_from(&self, from: IpAddr) -> bool {
         self.drops_in.iter().any(|addresses| contains(addresses, from, 0))
     }
@@ -119,7 +119,7 @@ fn seed(pod: &str, index: usize) -> u64 {
     hasher.finish()
 }
 
-/// `None` where tc refuses the settings.
+/// `None` if tc refuses the settings.
 fn shaper(rule: &Value, seed: u64) -> Option<Shaper> {
     if rule["type"] == "bandwidth" {
         let block = rule.get("bandwidth")?;
@@ -129,7 +129,7 @@ fn shaper(rule: &Value, seed: u64) -> Option<Shaper> {
             rate: units::rate(object::text(block, "/rate")).filter(|rate| *rate > 0.0)?,
             limit: number("limit")?,
             buffer: number("buffer")?,
-            // Handed to tc as a bare number, which is bits.
+            // Passed to tc as a bare number, which means bits.
             peak: peak.map(|bits| bits / 8.0),
         }));
     }
@@ -153,8 +153,8 @@ fn shaper(rule: &Value, seed: u64) -> Option<Shaper> {
     };
     let time = |key: &str| {
         let text = object::text(delay, key);
-        // Chaos Mesh compares the text with "0ms" to see whether there is any: `0.5ms` comes before it, and is left out
-        // without a word.
+        // Chaos Mesh compares the text with "0ms" to detect a delay: `0.5ms` sorts before it, and is silently
+        // omitted.
         if text > "0ms" { units::duration(text).unwrap_or_default() } else { std::time::Duration::ZERO }
     };
     netem.delay = time("/latency");
@@ -184,7 +184,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// The delay of a packet to an address, in milliseconds; none when it is lost.
+    /// The delay of a packet to an address, in milliseconds; `None` when it is lost.
     fn delay(rules: &Rules, address: &str) -> Option<u128> {
         let now = Instant::now();
         ShaperChain::new(rules.shapers(to(address))).send(now, 100).map(|at| (at - now).as_millis())

@@ -1,6 +1,6 @@
 //! The rules that a NetworkChaos writes into the PodNetworkChaos of each of its pods.
 //!
-//! In scope: which pod gets which rules, for which addresses. Out of scope: what the rules do (`daemon`).
+//! In scope: the rules of each pod and their addresses. Out of scope: the effect of the rules (`daemon`).
 
 use std::net::Ipv4Addr;
 
@@ -8,14 +8,14 @@ use serde_json::{Map, Value, json};
 
 use crate::object;
 
-/// The two ends of a NetworkChaos and what is beyond the cluster, as addresses.
+/// The two ends of a NetworkChaos and the external targets, as addresses.
 #[derive(Debug, Default)]
 pub(crate) struct Ends {
     /// The addresses of the selector's pods.
     pub sources: Vec<Ipv4Addr>,
-    /// Of the target's pods.
+    /// The addresses of the target's pods.
     pub targets: Vec<Ipv4Addr>,
-    /// Of `externalTargets`: each a network in CIDR notation with a port, if it has one.
+    /// The addresses of `externalTargets`: networks in CIDR notation, each with an optional port.
     pub external: Vec<(String, Option<u16>)>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// Whether the pod is left alone.
+    /// Whether there are no rules for the pod.
     pub fn is_empty(&self) -> bool {
         self.iptables.is_empty() && self.tcs.is_empty()
     }
@@ -38,7 +38,7 @@ impl Rules {
 /// concern that end.
 ///
 /// # Errors
-/// A spec that asks for nothing, or for what the sandbox does not have.
+/// A spec without an effect, or with a feature that the sandbox does not have.
 pub(crate) fn rules(chaos: &Value, selector_key: &str, ends: &Ends) -> Result<Rules, String> {
     let spec = &chaos["spec"];
     if spec.get("remoteCluster").is_some() {
@@ -60,12 +60,12 @@ pub(crate) fn rules(chaos: &Value, selector_key: &str, ends: &Ends) -> Result<Ru
         if is_source { &ends.external } else { &[] },
         &source,
     );
-    // Without a target everything is meant.
+    // Without a target, the rules cover all addresses.
     let everything = is_source && spec.get("target").is_none() && object::list(spec, "/externalTargets").is_empty();
     let name = (!everything).then(|| set["name"].clone());
     let device = if is_source { spec.get("device") } else { spec.get("targetDevice") };
     if spec["action"] == "partition" {
-        // The source's way out is the target's way in.
+        // The source's outgoing packets are the target's incoming packets.
         let drops = [("output", if is_source { to } else { from }), ("input", if is_source { from } else { to })];
         for (chain, _) in drops.into_iter().filter(|(_, wanted)| *wanted) {
             let mut rule = json!({"name": format!("{}-{chain}", object::name(chaos)), "direction": chain, "source": source,
@@ -88,12 +88,12 @@ pub(crate) fn rules(chaos: &Value, selector_key: &str, ends: &Ends) -> Result<Ru
     Ok(rules)
 }
 
-/// The name under which the rules of a chaos stand in a PodNetworkChaos.
+/// The source name of a chaos's rules in a PodNetworkChaos.
 pub(crate) fn source_of(chaos: &Value) -> String {
     format!("{}/{}", object::namespace(chaos), object::name(chaos))
 }
 
-/// Replaces the rules of `source` in the spec of a PodNetworkChaos; what others wrote stays, and ours come last.
+/// Replaces the rules of `source` in the spec of a PodNetworkChaos. Other rules are kept, and the new ones come last.
 pub(crate) fn merge(spec: &mut Value, source: &str, rules: Rules) {
     for (list, new) in [("ipsets", rules.ipsets), ("iptables", rules.iptables), ("tcs", rules.tcs)] {
         let mut all: Vec<Value> =
@@ -128,7 +128,7 @@ fn ipset(name: &str, pods: &[Ipv4Addr], external: &[(String, Option<u16>)], sour
     set
 }
 
-/// All blocks of the spec that the kind of traffic control takes, whatever the action is called.
+/// All blocks of the spec for this kind of traffic control, for any action.
 fn traffic_control(spec: &Value) -> Result<Value, String> {
     let is_bandwidth = spec["action"] == "bandwidth";
     let blocks: &[&str] =

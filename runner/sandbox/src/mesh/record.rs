@@ -1,12 +1,12 @@
 //! The status of a chaos: one record per target, and the conditions that follow from all of them.
 //!
-//! In scope: the phases of a record and how they follow each other. Out of scope: doing what a step means
+//! In scope: the phases of a record and their transitions. Out of scope: carrying out a step
 //! (`controllers::chaos`).
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// How many events a record keeps.
+/// The most events that a record keeps.
 const EVENTS: usize = 100;
 
 /// The desired state of a chaos.
@@ -28,17 +28,17 @@ impl Desired {
     }
 }
 
-/// Where a target is on its way from whole to hurt and back. The phases only follow each other in a circle: what waits to
-/// be injected has to be injected before it can be recovered.
+/// The phase of a target. Phases follow each other only in a cycle: a target that waits for its injection has to be injected
+/// before it can be recovered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Phase {
-    /// Whole: before, and after.
+    /// Not injected: before the injection, and after the recovery.
     #[serde(rename = "Not Injected")]
     NotInjected,
     /// The rules are written, but the daemon has not read them yet.
     #[serde(rename = "Not Injected/Wait")]
     Injecting,
-    /// Hurt.
+    /// Injected.
     #[serde(rename = "Injected")]
     Injected,
     /// The rules are withdrawn, but the daemon has not read this yet.
@@ -46,12 +46,12 @@ pub(crate) enum Phase {
     Recovering,
 }
 
-/// What is to be done next.
+/// The next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     /// Inject.
     Apply,
-    /// Take back.
+    /// Recover.
     Recover,
 }
 
@@ -82,13 +82,13 @@ pub(crate) struct Event {
 }
 
 impl Record {
-    /// A target that nothing has been done about.
+    /// A target before any step.
     pub fn new(id: String, selector_key: &str) -> Self {
         let selector_key = selector_key.to_owned();
         Self { id, selector_key, phase: Phase::NotInjected, injected_count: 0, recovered_count: 0, events: Vec::new() }
     }
 
-    /// What is to be done next, if anything is.
+    /// The next step, if any.
     pub fn next(&self, desired: Desired) -> Option<Operation> {
         match (self.phase, desired) {
             (Phase::NotInjected, Desired::Run) | (Phase::Injecting, _) => Some(Operation::Apply),
@@ -97,7 +97,7 @@ impl Record {
         }
     }
 
-    /// Takes what came of a step: the next phase, or why there is none.
+    /// Applies the result of a step: the next phase, or the failure.
     pub fn take(&mut self, operation: Operation, came: &Result<Phase, Failed>, now: &str) {
         let (kind, message) = match came {
             Ok(phase) => {
@@ -132,17 +132,17 @@ impl Record {
     }
 }
 
-/// A step that did not come off.
+/// A failed step.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Failed {
-    /// The phase in which it leaves the target.
+    /// The target's phase after it.
     pub phase: Phase,
     /// Why.
     pub message: String,
 }
 
 impl Failed {
-    /// Nothing was done, and the target is whole.
+    /// A failure that changed nothing: the target is not injected.
     pub fn whole(message: impl Into<String>) -> Self {
         Self { phase: Phase::NotInjected, message: message.into() }
     }
@@ -160,14 +160,14 @@ pub(crate) fn read(chaos: &Value) -> Option<Vec<Record>> {
     }
 }
 
-/// The status of a chaos with these records. What else the status says is kept.
+/// The status of a chaos with these records. Its other fields are kept.
 pub(crate) fn write(chaos: &mut Value, desired: Desired, records: Option<&[Record]>, paused: bool) {
     let all = |phase| records.is_some_and(|records| records.iter().all(|record| record.phase == phase));
     let condition = |kind: &str, is_so: bool| json!({"type": kind, "status": if is_so { "True" } else { "False" }});
     let conditions = json!([
         condition("Selected", records.is_some()),
         condition("AllInjected", all(Phase::Injected)),
-        // Also true before anything was injected, as in Chaos Mesh.
+        // Also true before the injection, as in Chaos Mesh.
         condition("AllRecovered", all(Phase::NotInjected)),
         condition("Paused", paused),
     ]);

@@ -1,4 +1,4 @@
-//! Whom a selector of Chaos Mesh means: pods, in the order of their names, and then as many as the mode takes.
+//! The selection of Chaos Mesh: the matching pods in the order of their names, then as many as the mode selects.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::selector::Labels;
 use crate::store::Inner;
 use crate::store::Key;
 
-/// The reason for an empty selection, in the words of the event.
+/// The reason for an empty selection, as in the event.
 pub(crate) const NO_POD: &str = "no pod is selected";
 const NO_TARGET: &str = "no target has been selected";
 
-/// The pods that `selector`, `mode` and `value` of this part of a spec mean.
+/// The pods of `selector`, `mode` and `value` in this part of a spec.
 ///
 /// # Errors
 /// When no pod is selected: the message of the event.
@@ -43,7 +43,7 @@ pub(crate) fn pods(store: &Inner, part: &Value) -> Result<Vec<Arc<Value>>, &'sta
 
 fn candidates(store: &Inner, selector: &Value) -> Vec<Arc<Value>> {
     if let Some(named) = selector["pods"].as_object().filter(|named| !named.is_empty()) {
-        // Names replace everything else, and those that do not exist are passed over in silence.
+        // Names replace all other criteria, and names that do not exist are silently ignored.
         let pairs = named
             .iter()
             .flat_map(|(namespace, names)| names.as_array().into_iter().flatten().map(move |n| (namespace, n)));

@@ -1,4 +1,4 @@
-//! Numbers as Chaos Mesh's API writes them: Go's durations, percentages as text, rates in tc's units.
+//! Numbers in the notation of Chaos Mesh's API: Go's durations, percentages as text, rates in tc's units.
 //!
 //! The unit rules are those of Go's `time.ParseDuration` and of tc(8): `bit` counts bits, `bps` counts bytes.
 
@@ -61,7 +61,7 @@ pub(crate) fn rate(text: &str) -> Option<f64> {
     Some(number as f64 * factor / divisor)
 }
 
-/// Whether text matches a pattern in which `*` stands for any characters and `?` for one.
+/// Whether text matches a pattern, in which `*` matches any characters and `?` matches one.
 pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     match (pattern.chars().next(), text.chars().next()) {
         (None, None) => true,

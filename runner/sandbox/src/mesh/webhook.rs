@@ -9,7 +9,7 @@ use crate::error::ApiError;
 use crate::object::{self, default_to};
 use crate::resource::Resource;
 
-/// Sets what the mutating webhook sets. Doing it again changes nothing.
+/// Sets the defaults of the mutating webhook. It is idempotent.
 pub(crate) fn complete(resource: &Resource, value: &mut Value) {
     let namespace = object::namespace(value).to_string();
     let Some(spec) = value.get_mut("spec") else { return };
@@ -37,7 +37,7 @@ pub(crate) fn complete(resource: &Resource, value: &mut Value) {
     }
 }
 
-/// Refuses what the validating webhook refuses.
+/// Applies the checks of the validating webhook.
 pub(crate) fn check(resource: &Resource, value: &Value) -> Result<(), ApiError> {
     let spec = &value["spec"];
     let mut problems = Vec::new();
@@ -69,7 +69,7 @@ pub(crate) fn check(resource: &Resource, value: &Value) -> Result<(), ApiError> 
     refuse_if(resource, &problems)
 }
 
-/// Refuses any change of `spec`: an experiment is what it was created as.
+/// Refuses any change of `spec`: an experiment is immutable.
 pub(crate) fn check_update(resource: &Resource, before: &Value, after: &Value) -> Result<(), ApiError> {
     if resource.kind == "PodNetworkChaos" || before.get("spec") == after.get("spec") {
         return Ok(());
@@ -144,7 +144,7 @@ fn check_network(spec: &Value, problems: &mut Vec<String>) {
             problems.push(format!("Spec.TcParameter.{field}.Rate: Invalid value: {text:?}: invalid unit"));
         }
     }
-    // A partition passes here unseen, as in Chaos Mesh: it takes other targets than the rest.
+    // A partition is not checked here, as in Chaos Mesh: it supports other targets than the other actions.
     if spec["action"] == "partition" || matches!(object::text(spec, "/direction"), "to" | "") {
         return;
     }
@@ -243,7 +243,7 @@ mod tests {
             let start = "admission webhook \"vnetworkchaos.kb.io\" denied the request: ";
             assert!(error.message.starts_with(start) && error.message.contains(part), "{part}: {error}");
         }
-        // More than the whole passes here, and fails when tc is called.
+        // More than 100 % is accepted here, and fails when tc is called.
         check(&NETWORK_CHAOS, &network(json!({"loss": {"loss": "150"}}))).unwrap();
         check(&NETWORK_CHAOS, &network(json!({"action": "partition", "direction": "both"}))).unwrap();
         let kill = json!({"spec": {"action": "container-kill", "mode": "one"}});

@@ -1,8 +1,8 @@
-//! The ailments of a pod in addition to its links: less processor time, names that do not resolve, HTTP that goes
-//! wrong, files that are slow or broken, a wrong clock.
+//! The ailments of a pod in addition to its links: less CPU time, DNS failures, HTTP failures, slow or failing file
+//! operations, a shifted clock.
 //!
 //! In scope: the board on which the sandbox writes it, and how programs read it. Out of scope: why (the
-//! sandbox's chaos controller knows), and what a program does when it is ailing.
+//! sandbox's chaos controller knows), and the behaviour of an affected program.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::mesh::units::glob;
 
-/// One thing that ails a pod.
+/// One ailment of a pod.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ailment {
     /// Other programs use the processor: its work takes longer by this factor (1 or more).
@@ -21,21 +21,21 @@ pub enum Ailment {
     Names {
         /// Patterns of fully qualified names, with `*` and `?`.
         patterns: Vec<String>,
-        /// To an unused address.
+        /// Whether they resolve to an unused address.
         random: bool,
     },
-    /// Requests to a port go wrong.
+    /// Requests to a port fail.
     Http(HttpRule),
-    /// Operations on files go wrong.
+    /// Operations on files fail.
     Files(FileRule),
-    /// Its clock is wrong.
+    /// Its clock is shifted.
     Clock {
-        /// By how many milliseconds it is ahead; less than none when it is late.
+        /// The offset of the clock in milliseconds; negative when it is behind.
         ahead_ms: i64,
     },
 }
 
-/// Which requests go wrong, and how.
+/// The affected requests, and the failure.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct HttpRule {
     /// The port.
@@ -50,15 +50,15 @@ pub struct HttpRule {
     pub code: Option<u16>,
     /// Whether it acts on the answer, after the program has done its work.
     pub on_answer: bool,
-    /// How long it is held up.
+    /// The added delay.
     pub delay: Duration,
     /// Whether the connection is closed without an answer.
     pub abort: bool,
-    /// The status that the answer has instead.
+    /// The status that replaces the answer's.
     pub replace_code: Option<u16>,
 }
 
-/// Which operations on files go wrong, and how.
+/// The affected file operations, and the failure.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileRule {
     /// Where the volume is mounted.
@@ -69,9 +69,9 @@ pub struct FileRule {
     pub methods: Vec<String>,
     /// The share of operations, from 0 to 1.
     pub share: f64,
-    /// How much longer each takes.
+    /// The added delay of each operation.
     pub delay: Duration,
-    /// The number of the error with which it fails.
+    /// The error number with which it fails.
     pub error: Option<i32>,
 }
 
@@ -91,12 +91,12 @@ pub struct Ailments {
 }
 
 impl Ailments {
-    /// From now on this ails the pod. `key` names it among all that does.
+    /// Adds an ailment to a pod. `key` identifies it among all ailments.
     pub fn inflict(&self, pod: IpAddr, key: &str, ailment: Ailment) {
         self.board.write().unwrap_or_else(PoisonError::into_inner).insert((pod, key.to_owned()), ailment);
     }
 
-    /// Ends what `key` names, whoever has it.
+    /// Ends the ailment `key` on all pods.
     pub fn heal(&self, key: &str) {
         self.board.write().unwrap_or_else(PoisonError::into_inner).retain(|(_, known), _| known != key);
     }

@@ -1,12 +1,12 @@
-//! The files of a pod of the sandbox: kept in memory for as long as the pod lives.
+//! The files of a pod of the sandbox, kept in memory during the pod's life.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// As many bytes fit on the disk of a pod.
+/// The size of a pod's disk, in bytes.
 pub(super) const CAPACITY: usize = 16 << 20;
-/// What Linux says when no more fit.
+/// The error number of Linux for a full disk.
 pub(super) const NO_SPACE: i32 = 28;
 
 /// The files of a pod.

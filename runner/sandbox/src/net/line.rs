@@ -23,7 +23,7 @@ use super::shaper::ShaperChain;
 const SEGMENT: usize = 1448;
 /// The headers of a segment on Ethernet.
 pub(super) const HEADERS: usize = 66;
-/// How many bytes may be under way or wait to be read: as much as a kernel's buffers take.
+/// The most bytes in flight or waiting to be read: the size of a kernel's buffers.
 const ROOM: usize = 256 << 10;
 const LEAST_TIMEOUT: Duration = Duration::from_millis(200);
 const MOST_TIMEOUT: Duration = Duration::from_secs(120);
@@ -31,7 +31,7 @@ const RETRIES: u32 = 15;
 const DUPLICATES: u32 = 3;
 const WINDOW: f64 = 10.0;
 
-/// One direction of a connection, from what was sent to what can be read.
+/// One direction of a connection, from the sent bytes to the readable ones.
 #[derive(Debug)]
 pub(super) struct Line {
     segments: VecDeque<Segment>,
@@ -46,7 +46,7 @@ pub(super) struct Line {
 #[derive(Debug)]
 struct Segment {
     data: Bytes,
-    /// The end of the stream, with what it ends.
+    /// The end of the stream.
     end: Option<Result<(), io::ErrorKind>>,
     state: SegmentState,
     /// Attempts that ran into the timeout.
@@ -88,7 +88,7 @@ impl Line {
         }
     }
 
-    /// Whether nothing is on it.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.segments.is_empty()
     }
@@ -116,7 +116,7 @@ impl Line {
         self.segments.push_back(Segment { data, end, state: SegmentState::Waiting, tries: 0, passed: 0 });
     }
 
-    /// The way has changed: what was on the old one is lost, as when a queueing discipline is taken away.
+    /// Changes the path. Packets on the old path are lost, as when a queueing discipline is removed.
     pub fn reroute(&mut self, now: Instant, way: &ShaperChain, back: &ShaperChain) {
         for segment in &mut self.segments {
             if let SegmentState::UnderWay { sent, arrives } = segment.state
@@ -127,7 +127,7 @@ impl Line {
         }
     }
 
-    /// Does everything that happens until `now`.
+    /// Processes all events until `now`.
     pub fn advance(&mut self, now: Instant, way: &ShaperChain, back: &ShaperChain) {
         self.fill_window(now, way, back);
         while let Some((at, event)) = self.first_event().filter(|(at, _)| *at <= now) {
@@ -158,7 +158,7 @@ impl Line {
         }
     }
 
-    /// A segment arrived: those lost before it are missed, and sent again at `known` if it is the third that misses them.
+    /// A segment arrived. If it is the third after a lost segment, the lost one is retransmitted at `known`.
     fn pass(&mut self, arrived: usize, known: Instant) {
         for segment in self.segments.iter_mut().take(arrived) {
             if let SegmentState::Lost { again, by_timeout: true } = segment.state {
@@ -208,10 +208,10 @@ impl Line {
         self.first_event().map(|(at, _)| at)
     }
 
-    /// Moves what has arrived into `buf`. `None` when there is nothing to read yet; nothing in `buf` means the end.
+    /// Moves arrived bytes into `buf`. `None` when there is nothing to read yet; an empty `buf` means the end of the stream.
     ///
     /// # Errors
-    /// The end of a connection that broke, here or at its other end.
+    /// When the connection broke, here or at its other end.
     pub fn read(&mut self, buf: &mut ReadBuf<'_>) -> Option<io::Result<()>> {
         if self.is_broken {
             return Some(Err(io::Error::new(io::ErrorKind::TimedOut, "the other end acknowledges nothing")));
@@ -236,7 +236,7 @@ impl Line {
     }
 }
 
-/// The time after which a segment without an answer is sent again, for the `tries`-th time.
+/// The timeout before the `tries`-th retransmission of a segment.
 fn timeout(way: &ShaperChain, back: &ShaperChain, tries: u32) -> Duration {
     let round_trip = way.delay() + back.delay();
     let variation = LEAST_TIMEOUT.max((way.jitter() + back.jitter()) * 2);

@@ -1,6 +1,6 @@
-//! Links between pods and the gate that holds back what a link does not carry.
+//! Links between pods, and the gate that holds back the bytes of a blocked link.
 //!
-//! In scope: naming a link, asking the sandbox what it carries, waiting until that changes. Out of scope:
+//! In scope: naming a link, asking the sandbox for its state, waiting until that changes. Out of scope:
 //! sockets (`stream`), and why a link is blocked (the sandbox's judge knows).
 //!
 //! A gate asks again only after [`Links::update`]; between updates a judge has to answer the same for the same link.
@@ -17,8 +17,8 @@ use std::task::{Context, Poll, Waker};
 use super::ailments::Ailments;
 use super::shaper::ShaperChain;
 
-/// The way from one pod to a port of another. Both directions of a connection belong to the link of who opened it, as a
-/// NetworkPolicy means it: answers to an allowed connection are allowed.
+/// The path from one pod to a port of another. Both directions of a connection belong to the link of the client, as in
+/// NetworkPolicy: answers on an allowed connection are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Link {
     /// The address of the pod that opens connections.
@@ -27,8 +27,8 @@ pub struct Link {
     pub destination: IpAddr,
     /// The port that they go to.
     pub port: u16,
-    /// The service's address that the source called, where it called one. Whatever looks at packets in the source's own
-    /// network sees this one.
+    /// The service's address that the source connected to, if any. Packet rules in the source's own network see this
+    /// address.
     pub via: Option<SocketAddr>,
 }
 
@@ -36,7 +36,7 @@ pub struct Link {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Carry {
-    /// Whether anything passes at all.
+    /// Whether packets pass.
     pub open: bool,
     /// The shapers of the client's packets.
     pub there: ShaperChain,
@@ -55,13 +55,13 @@ impl Carry {
         Self { open: false, ..Self::open() }
     }
 
-    /// What passes goes through these ways.
+    /// Packets pass through these shapers.
     pub fn through(there: ShaperChain, back: ShaperChain) -> Self {
         Self { open: true, there, back }
     }
 }
 
-/// Says what each link carries. It is called from within reads and writes, so it has to be quick and must not block.
+/// Decides the state of each link. It is called from within reads and writes, so it must be fast and must not block.
 pub type Judge = Arc<dyn Fn(Link) -> Carry + Send + Sync>;
 
 /// The links of one sandbox; all its pods share them. Cheap to clone.
@@ -76,12 +76,12 @@ struct Board {
     version: AtomicU64,
     next_gate: AtomicU64,
     waiting: Mutex<HashMap<(u64, Side), Waker>>,
-    /// The services that connections under way were made to, by their address at the end that called.
+    /// The services of connections being opened, by the client's address.
     called: Mutex<HashMap<SocketAddr, SocketAddr>>,
     ailments: Ailments,
 }
 
-/// Which half of a connection waits: one task may read while another writes.
+/// The waiting half of a connection: one task may read while another writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Side {
     Read,
@@ -102,8 +102,8 @@ impl Links {
         Self { board: Arc::new(board) }
     }
 
-    /// From now on `judge` says what links carry, established connections included. Connections that waited for a link
-    /// go on if it is open now.
+    /// Sets the judge of all links, which also applies to established connections. Connections that waited for a link
+    /// continue if it is open now.
     pub fn update(&self, judge: Judge) {
         *self.board.judge.write().unwrap_or_else(PoisonError::into_inner) = judge;
         self.board.version.fetch_add(1, Ordering::AcqRel);
@@ -113,7 +113,7 @@ impl Links {
         }
     }
 
-    /// What ails the pods besides their links.
+    /// The pods' ailments other than those of their links.
     pub fn ailments(&self) -> &Ailments {
         &self.board.ailments
     }
@@ -151,7 +151,7 @@ impl Board {
     }
 
     fn judge(&self, link: Link) -> Carry {
-        // A pod always reaches itself; no policy speaks about that.
+        // A pod can always reach itself. Policies do not apply to that.
         if link.source == link.destination {
             return Carry::open();
         }
@@ -169,15 +169,15 @@ pub(super) enum End {
     Acceptor,
 }
 
-/// One end's hold on what its link carries.
+/// One end's gate on its link.
 pub(super) struct Gate {
     id: u64,
     link: Link,
     end: End,
-    /// Of the end that called a service: its own address, under which the other end finds the service.
+    /// The client's own address if it connected to a service. The other end finds the service by it.
     calls_from: Option<SocketAddr>,
     board: Arc<Board>,
-    /// The update that `carry` is the answer of.
+    /// The update at which `carry` was read.
     seen: Option<u64>,
     carry: Carry,
 }
@@ -189,7 +189,7 @@ impl Gate {
         Self { id, link, end, calls_from: None, board, seen: None, carry: Carry::blocked() }
     }
 
-    /// Says that the connection from `own` goes to the link's service, before the other end can accept it.
+    /// Registers the connection from `own` to the link's service, before the other end can accept it.
     pub(super) fn call(&mut self, own: SocketAddr) {
         self.hang_up();
         if let Some(service) = self.link.via {
@@ -227,15 +227,15 @@ impl Gate {
         }
     }
 
-    /// Has the task woken by the next update; false if there has been one meanwhile.
+    /// Registers the task to be woken by the next update. Returns false if an update happened in the meantime.
     fn wake_at_update(&self, cx: &mut Context<'_>, side: Side, version: u64) -> bool {
         self.board.waiting().insert((self.id, side), cx.waker().clone());
         // An update between the read and the entry into the list has woken no waiter here: read again.
         self.board.version.load(Ordering::Acquire) == version
     }
 
-    /// Has a reader woken by the next update, which may change what the answer of `poll_open` was; false if there has
-    /// been one meanwhile.
+    /// Registers a reader to be woken by the next update, which may change the result of `poll_open`. Returns false if an
+    /// update happened in the meantime.
     pub(super) fn watch(&self, cx: &mut Context<'_>) -> bool {
         self.wake_at_update(cx, Side::Read, self.seen.unwrap_or_default())
     }
@@ -244,7 +244,7 @@ impl Gate {
         poll_fn(|cx| self.poll_open(cx, Side::Write)).await;
     }
 
-    /// What the packets that this end reads go through, and what its own do, as of the last question.
+    /// The shapers of the packets to this end and from this end, as of the last read.
     pub(super) fn ways(&self) -> (&ShaperChain, &ShaperChain) {
         match self.end {
             End::Opener => (&self.carry.back, &self.carry.there),

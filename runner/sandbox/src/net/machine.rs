@@ -9,12 +9,12 @@ use tokio::time::sleep;
 use super::ailments::Ailment;
 use super::{Net, Place};
 
-/// What reading a whole file and writing one asks of a file system, as FUSE names it.
+/// The file system operations for reading and for writing a whole file, by their names in FUSE.
 const READING: &[&str] = &["open", "read"];
 const WRITING: &[&str] = &["create", "write", "flush"];
 
 impl Net {
-    /// What the program's clock shows.
+    /// The time of the program's clock.
     pub fn now(&self) -> SystemTime {
         let ahead = |ailment: &Ailment| if let Ailment::Clock { ahead_ms } = ailment { *ahead_ms } else { 0 };
         let ahead_ms: i64 = self.ailments().iter().map(ahead).sum();
@@ -26,7 +26,7 @@ impl Net {
     /// Reads a whole file.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The file system's error.
     pub async fn read_file(&self, path: &str) -> io::Result<Vec<u8>> {
         match &self.place {
             Place::Host => tokio::fs::read(path).await,
@@ -40,7 +40,7 @@ impl Net {
     /// Writes a whole file.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The file system's error.
     pub async fn write_file(&self, path: &str, content: &[u8]) -> io::Result<()> {
         match &self.place {
             Place::Host => tokio::fs::write(path, content).await,
@@ -51,7 +51,7 @@ impl Net {
         }
     }
 
-    /// Lets happen to each operation what ails the pod's files.
+    /// Applies the pod's file ailments to each operation.
     async fn operate(&self, path: &str, methods: &[&str]) -> io::Result<()> {
         for method in methods {
             for ailment in self.ailments() {

@@ -1,6 +1,6 @@
 //! The treatment of the packets of one direction: netem's and the token bucket's rules, as functions of time.
 //!
-//! In scope: when a packet arrives, or that it does not. Out of scope: what a connection makes of that
+//! In scope: whether and when a packet arrives. Out of scope: the connection's reaction to that
 //! (`line`), and whose packets go through which shaper (the sandbox's judge).
 //!
 //! The rules are those of the Linux queueing disciplines `netem` and `tbf` (tc-netem(8), tc-tbf(8)): losses, delays and
@@ -18,12 +18,12 @@ use tokio::time::Instant;
 /// How many packets netem keeps before it drops new ones: the kernel's default.
 const NETEM_LIMIT: usize = 1000;
 
-/// A share of packets, and how much each draw depends on the one before: both from 0 to 1.
+/// A share of packets, and the correlation of each draw with the previous one: both from 0 to 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Chance {
     /// The share.
     pub share: f64,
-    /// The weight of the draw before.
+    /// The weight of the previous draw.
     pub correlation: f64,
 }
 
@@ -32,19 +32,19 @@ pub struct Chance {
 pub struct Netem {
     /// The mean delay of a packet.
     pub delay: Duration,
-    /// How far a delay may be from the mean, either way.
+    /// The largest deviation of a delay from the mean, in both directions.
     pub jitter: Duration,
-    /// How much a delay depends on the one before.
+    /// The correlation of a delay with the previous one.
     pub delay_correlation: f64,
     /// Packets that never arrive.
     pub loss: Chance,
-    /// Packets that arrive broken.
+    /// Packets that arrive corrupted.
     pub corrupt: Chance,
-    /// Packets that arrive twice: TCP throws the copy away, but a rate has to carry it.
+    /// Packets that arrive twice. TCP discards the copy, but it consumes bandwidth.
     pub duplicate: Chance,
-    /// Packets that go without the delay, ahead of others.
+    /// Packets that skip the delay and overtake others.
     pub reorder: Chance,
-    /// Only every n-th packet may go ahead; 0 and 1 mean any.
+    /// Only every n-th packet may overtake; 0 and 1 mean every packet.
     pub gap: u32,
     /// Bytes per second.
     pub rate: Option<f64>,
@@ -55,11 +55,11 @@ pub struct Netem {
 pub struct Bucket {
     /// Bytes per second.
     pub rate: f64,
-    /// How many bytes may wait; a packet that finds no room is dropped.
+    /// The size of the queue, in bytes. A packet that does not fit is dropped.
     pub limit: f64,
     /// The bytes that may pass together; a larger packet never passes.
     pub buffer: f64,
-    /// Bytes per second while a burst goes.
+    /// Bytes per second during a burst.
     pub peak: Option<f64>,
 }
 
@@ -79,11 +79,11 @@ enum Rule {
 #[derive(Debug)]
 struct ShaperState {
     random: StdRng,
-    /// The draws before, for correlations.
+    /// The previous draws, for correlations.
     last: [f64; 5],
-    /// Packets since the last one that went ahead.
+    /// Packets since the last one that overtook.
     counter: u32,
-    /// When the packets that are inside leave, and how long they are.
+    /// The queued packets: when they leave, and their lengths.
     inside: VecDeque<(Instant, usize)>,
     bytes: usize,
     /// When the last packet left or will leave.
@@ -120,7 +120,7 @@ impl Shaper {
         Self { rule, state: Mutex::new(state) }
     }
 
-    /// When a packet of this length that comes at `now` leaves; `None` when it never does.
+    /// When a packet of this length that arrives at `now` leaves; `None` when it is lost.
     fn pass(&self, now: Instant, bytes: usize) -> Option<Instant> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         while state.inside.front().is_some_and(|(leaves, _)| *leaves <= now) {
@@ -187,7 +187,7 @@ impl ShaperState {
         if size > bucket.buffer || self.bytes as f64 + size > bucket.limit.max(size) {
             return None;
         }
-        // The tokens are those of the moment when the packet before left.
+        // The tokens are as of the moment when the previous packet left.
         let since = self.departed.unwrap_or(now);
         let start = since.max(now);
         self.tokens = (self.tokens + (start - since).as_secs_f64() * bucket.rate).min(bucket.buffer);
@@ -223,7 +223,7 @@ impl ShaperChain {
         self.0.is_empty()
     }
 
-    /// When a packet of this length that is sent at `now` arrives; `None` when it never does.
+    /// When a packet of this length that is sent at `now` arrives; `None` when it is lost.
     pub fn send(&self, now: Instant, bytes: usize) -> Option<Instant> {
         self.0.iter().try_fold(now, |at, shaper| shaper.pass(at, bytes))
     }
@@ -233,7 +233,7 @@ impl ShaperChain {
         self.netems().map(|netem| netem.delay).sum()
     }
 
-    /// How far a delay may be from the mean.
+    /// The largest deviation of a delay from the mean.
     pub(super) fn jitter(&self) -> Duration {
         self.netems().map(|netem| netem.jitter).sum()
     }

@@ -14,30 +14,30 @@ use super::line::Line;
 use super::links::{Gate, Side};
 use super::shaper::ShaperChain;
 
-/// How much is taken out of the kernel at a time.
+/// The size of one read from the kernel.
 const CHUNK: usize = 16 << 10;
 
-/// A TCP connection. While its link is blocked, reads wait, and writes go on until the kernel's buffers are full. While
-/// its link delays or loses, what was sent is read when it would have arrived.
+/// A TCP connection. While its link is blocked, reads wait, and writes continue until the kernel's buffers are full. While
+/// its link delays or loses packets, bytes are read when they would have arrived.
 #[derive(Debug)]
 pub struct Stream {
     tcp: TcpStream,
     gate: Option<Gate>,
-    /// What is on its way to this end; only while the way is one that takes time.
+    /// The bytes in flight to this end; only while the path has a delay or losses.
     incoming: Option<Box<Incoming>>,
 }
 
 #[derive(Debug)]
 struct Incoming {
     line: Line,
-    /// The way that the line was told of last.
+    /// The path that the line uses.
     way: ShaperChain,
     alarm: Pin<Box<Sleep>>,
 }
 
 impl Stream {
     pub(super) fn new(tcp: TcpStream, gate: Option<Gate>) -> io::Result<Self> {
-        // Tokens are small and each one counts: never wait to fill a packet.
+        // Tokens are small and must arrive one by one: never wait to fill a packet.
         tcp.set_nodelay(true)?;
         Ok(Self { tcp, gate, incoming: None })
     }
@@ -45,7 +45,7 @@ impl Stream {
     /// This end's address.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
     }
@@ -53,7 +53,7 @@ impl Stream {
     /// The other end's address.
     ///
     /// # Errors
-    /// What the kernel says, for example that the connection is gone.
+    /// The kernel's error, such as a reset connection.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.tcp.peer_addr()
     }
@@ -65,8 +65,8 @@ impl Stream {
         }
     }
 
-    /// Reads what has arrived by now from a way that takes time. A task that does not read for a while lets the time of
-    /// what is sent meanwhile begin late.
+    /// Reads the bytes that have arrived by now over a path with a delay. If a task does not read for a while, the delay of
+    /// bytes sent in the meantime begins late.
     fn poll_shaped(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.poll_gate(cx, Side::Read));
@@ -108,7 +108,7 @@ impl Stream {
         }
     }
 
-    /// The outcome of a write. That the other end is gone is news, too, and does not pass a blocked link.
+    /// The outcome of a write. The information that the other end is gone does not pass a blocked link either.
     fn poll_written<T>(
         &mut self,
         cx: &mut Context<'_>,

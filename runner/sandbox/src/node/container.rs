@@ -22,13 +22,13 @@ use crate::resource::PODS;
 use crate::store::Key;
 
 const COMPONENT: &str = "kubelet";
-/// How often a container is probed until it is ready for the first time.
+/// The probe interval until a container is first ready.
 const EAGER: Duration = Duration::from_millis(25);
-/// The first pause before a program that ended is started again; it doubles each time.
+/// The first pause before an ended program is restarted. It doubles each time.
 const BACKOFF: Duration = Duration::from_secs(1);
-/// The longest such pause, as on a real node.
+/// The longest pause before a restart, as on a real node.
 const MAX_BACKOFF: Duration = Duration::from_secs(300);
-/// A program that ran for this long starts again without a pause.
+/// A program that ran for this long is restarted without a pause.
 const STABLE: Duration = Duration::from_secs(600);
 
 /// A container of a living pod.
@@ -44,11 +44,11 @@ pub(super) struct Container {
 
 /// How a run of a container's program ended.
 enum Ended {
-    /// By itself, or because the pod is to go.
+    /// The program ended by itself, or the pod is being deleted.
     Program(io::Result<()>),
-    /// It was killed.
+    /// The program was killed.
     Killed,
-    /// It is to have another image.
+    /// Its image was changed.
     Replaced,
 }
 
@@ -95,7 +95,7 @@ impl Container {
             let (code, reason, message) = match &ended {
                 Ended::Program(Ok(())) => (0, "Completed", None),
                 Ended::Program(Err(error)) => (1, "Error", Some(error.to_string())),
-                // What a shell calls the end by SIGKILL.
+                // The exit code of SIGKILL by shell convention.
                 Ended::Killed | Ended::Replaced => (137, "Error", Some("it was killed".to_owned())),
             };
             let terminated = json!({"terminated": {"exitCode": code, "reason": reason, "message": message,

@@ -1,4 +1,4 @@
-//! The node's identity, and what pods need in order to live on it.
+//! The node's identity, and the shared resources of its pods.
 
 use std::sync::Arc;
 

@@ -19,12 +19,12 @@ use crate::resource::PODS;
 use crate::store::Key;
 use crate::topology::START_ANNOTATION;
 
-/// From the scheduling of a pod to the start of its program, unless the pod says otherwise.
+/// The default time from the scheduling of a pod to the start of its program.
 const START: Duration = Duration::from_millis(500);
-/// How long to wait before asking again for an address.
+/// The pause before the next try to get an address.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Lives until the pod's containers have ended for good; then, if the pod is to go, it is gone.
+/// Runs until the pod's containers have ended for good. Then it removes the pod if that is being deleted.
 pub(super) async fn live(
     ground: Ground,
     pod: Arc<Value>,
@@ -45,7 +45,7 @@ pub(super) async fn live(
         ground.registry.modify(&key, &uid, |pod| status::begin(pod, &ip.to_string(), ADDRESS, &now));
         let stored = ground.registry.store.get(key.resource, &key.namespace, &key.name);
         if stored.is_none_or(|stored| object::text(&stored, "/status/podIP") != ip.to_string()) {
-            // Deleted meanwhile: return the address here.
+            // The pod was deleted in the meantime: release the address here.
             ground.registry.addresses.release(ip);
             return;
         }

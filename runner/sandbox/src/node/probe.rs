@@ -1,4 +1,4 @@
-//! Readiness probes: whether a container serves, asked from the node.
+//! Readiness probes of containers, made from the node.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::object;
 /// A probe of a container.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Probe {
-    /// What to ask.
+    /// The kind of probe.
     kind: ProbeKind,
-    /// Where.
+    /// The port.
     address: SocketAddr,
-    /// From one question to the next.
+    /// The interval between probes.
     pub period: Duration,
-    /// How long to wait before the first question.
+    /// The delay before the first probe.
     pub delay: Duration,
     /// How long an answer may take.
     timeout: Duration,
@@ -36,8 +36,8 @@ enum ProbeKind {
 }
 
 impl Probe {
-    /// The readiness probe of a container. `None` where it has none, or one that the sandbox cannot make (`exec`,
-    /// `grpc`): then it is ready as soon as it runs.
+    /// The readiness probe of a container. `None` if it has none, or one that the sandbox does not support (`exec`,
+    /// `grpc`): it is then ready as soon as it runs.
     pub fn of(container: &Value, ip: Ipv4Addr) -> Option<Self> {
         let probe = container.get("readinessProbe")?;
         let (kind, port) = match (probe.get("httpGet"), probe.get("tcpSocket")) {
@@ -66,7 +66,7 @@ impl Probe {
         })
     }
 
-    /// Asks once, from outside of the pods.
+    /// Probes once, from outside the pods.
     pub async fn ask(&self, net: &Net) -> bool {
         let asked = async {
             let mut stream = net.connect(&self.address.ip().to_string(), self.address.port()).await?;

@@ -22,7 +22,7 @@ pub(super) fn set_condition(pod: &mut Value, kind: &str, is_true: bool, why: Opt
     object::map_mut(pod, "status").insert("conditions".into(), conditions.into());
 }
 
-/// The status of a pod that has an address and whose containers are about to be made.
+/// The status of a pod with an address whose containers are about to be created.
 pub(super) fn begin(pod: &mut Value, ip: &str, host: &str, now: &str) {
     let containers: Vec<Value> = object::list(pod, "/spec/containers")
         .iter()
@@ -45,7 +45,7 @@ pub(super) fn begin(pod: &mut Value, ip: &str, host: &str, now: &str) {
     refresh(pod, now);
 }
 
-/// Changes the status of one container and all that follows from it.
+/// Changes the status of one container, and the pod's phase and conditions.
 pub(super) fn set_container(pod: &mut Value, index: usize, change: impl FnOnce(&mut Value), now: &str) {
     if let Some(container) = pod.pointer_mut(&format!("/status/containerStatuses/{index}")) {
         change(container);

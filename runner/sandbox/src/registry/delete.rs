@@ -1,4 +1,4 @@
-//! Deleting: preconditions, grace, finalizers, and what happens to dependants.
+//! Deletion: preconditions, grace periods, finalizers and dependants.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
-//! Every combination of what a degradation may say, as a scenario writes it. For tests: those beside this file, and the one
-//! that asks a real API server what it makes of them.
+//! Every combination of the fields of a degradation, in the format of scenarios. For the tests next to this file, and for the
+//! test that sends them to a real API server.
 
 use serde_json::{Map, Value, json};
 
-/// The fields of a delay, in all ways in which they can stand together.
+/// The fields of a delay, in all valid combinations.
 const DELAYS: [&[(&str, &str)]; 5] = [
     &[],
     &[("delay", "100ms")],
@@ -11,17 +11,17 @@ const DELAYS: [&[(&str, &str)]; 5] = [
     &[("delay", "1500ms"), ("reorder", "25%")],
     &[("delay", "100ms"), ("jitter", "50ms"), ("reorder", "0.5%")],
 ];
-/// Those that are there or not, whatever the others are.
+/// Fields that are present or absent independently of the others.
 const FIELDS: [(&str, &str); 5] = [
     ("loss", "50%"),
     ("duplicate", "0.1%"),
     ("corrupt", "2%"),
     ("bandwidth", "1Mbit/s"),
-    // Last: alone it says nothing.
+    // Last, because it has no effect alone.
     ("correlation", "33.3%"),
 ];
 
-/// The fields of each combination that makes something worse.
+/// The fields of each combination that degrades something.
 pub fn combinations() -> Vec<Map<String, Value>> {
     let mut all = Vec::new();
     for delay in DELAYS {

@@ -17,12 +17,12 @@ use crate::store::Key;
 
 /// The image that containers have while their pod fails.
 const PAUSE_IMAGE: &str = "gcr.io/google-containers/pause:latest";
-/// Before a container's name, the annotation with the image that it had.
+/// The prefix, before a container's name, of the annotation with its original image.
 const IMAGE_ANNOTATION: &str = "sandbox.shakedown.dev/image-of-";
-/// Whose search path names of external targets have.
+/// The namespace whose DNS search path applies to names of external targets.
 const OWN_NAMESPACE: &str = "chaos-mesh";
 
-/// A chaos that something is to be done for.
+/// The chaos of a step.
 pub(super) struct ChaosAction<'a> {
     pub registry: &'a Registry,
     pub ailments: &'a Ailments,
@@ -34,7 +34,7 @@ pub(super) struct ChaosAction<'a> {
 type Step = Result<Phase, Failed>;
 
 impl ChaosAction<'_> {
-    /// Injects, or looks whether what was begun has come off.
+    /// Injects, or checks whether a started injection has succeeded.
     pub fn apply(&self, all: &[Record], record: &Record, instances: &mut Value) -> Step {
         if record.phase == Phase::Injecting {
             return self
@@ -59,7 +59,7 @@ impl ChaosAction<'_> {
         }
     }
 
-    /// Takes back, or looks whether what was begun has come off. A pod that is gone is whole.
+    /// Recovers, or checks whether a started recovery has succeeded. A pod that is gone counts as recovered.
     pub fn recover(&self, record: &Record, instances: &mut Value) -> Step {
         if record.phase == Phase::Recovering {
             return self.look(record, instances, Phase::NotInjected).unwrap_or(Ok(Phase::NotInjected));
@@ -85,7 +85,7 @@ impl ChaosAction<'_> {
         self.registry.store.get(&PODS, namespace, name)
     }
 
-    /// What names the ailment among all.
+    /// The key of the ailment.
     fn key(&self, record: &Record) -> String {
         format!("{}/{}", object::uid(self.chaos), record.id)
     }
@@ -121,7 +121,7 @@ impl ChaosAction<'_> {
         }
         let found = self.registry.store.get(&POD_NETWORK_CHAOS, namespace, name);
         let found = found.ok_or_else(|| Failed::whole(format!("podnetworkchaos {:?} not found", record.id)))?;
-        // The rules of a pod with the same name that is gone, about to be collected: they are not this pod's.
+        // These rules belong to a deleted pod of the same name and are about to be garbage collected.
         if object::list(&found, "/metadata/ownerReferences").iter().all(|owner| owner["uid"] != object::uid(pod)) {
             return Err(Failed::whole(format!("podnetworkchaos {:?} belongs to another pod", record.id)));
         }
@@ -198,7 +198,7 @@ impl ChaosAction<'_> {
             let annotations = object::map_mut(&mut pod["metadata"], "annotations");
             for (name, image) in images {
                 let key = format!("{IMAGE_ANNOTATION}{}", name.as_str().unwrap_or_default());
-                // Another failure of this pod knows the real one.
+                // Another failure of this pod already stored the original image.
                 annotations.entry(key).or_insert(image);
             }
         });

@@ -1,4 +1,4 @@
-//! Who gets a message: clients, their subscriptions, and what waits for each of them. No sockets.
+//! Routes messages: clients, their subscriptions, and their queues. No sockets.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::inference::nats::subject;
 use crate::inference::nats::wire::{self, Op};
 
-/// How many subscriptions a client may have.
+/// The most subscriptions of a client.
 const MAX_SUBSCRIPTIONS: usize = 4096;
 
 /// All clients of a bus.
@@ -41,7 +41,7 @@ struct Subscription {
     max: Option<u64>,
 }
 
-/// What waits to be written to one client.
+/// The output queue of one client.
 pub(super) struct Outbox {
     client: u64,
     max: usize,
@@ -55,7 +55,7 @@ impl Outbox {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an operation; too many bytes spoil the box for good.
+    /// Adds an operation. If there are too many bytes, the queue overflows for good.
     pub(super) fn push(&self, op: &Op) {
         let mut waiting = self.waiting();
         wire::write(op, &mut waiting);
@@ -66,12 +66,12 @@ impl Outbox {
         self.changed.notify_one();
     }
 
-    /// Takes what there is.
+    /// Takes the queued output.
     pub(super) fn rest(&self) -> BytesMut {
         std::mem::take(&mut *self.waiting())
     }
 
-    /// Waits for something and takes all of it.
+    /// Waits for output and takes all of it.
     pub(super) async fn take(&self) -> BytesMut {
         loop {
             let waiting = self.rest();
@@ -82,7 +82,7 @@ impl Outbox {
         }
     }
 
-    /// Waits until too much has waited.
+    /// Waits until the queue overflows.
     pub(super) async fn overflowed(&self) {
         self.overflowed.cancelled().await;
     }
@@ -97,7 +97,7 @@ impl Hub {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new client.
+    /// Adds a client.
     pub(super) fn join(&self) -> Arc<Outbox> {
         let mut state = self.state();
         state.next += 1;
@@ -114,7 +114,7 @@ impl Hub {
         outbox
     }
 
-    /// The client is gone.
+    /// Removes a client.
     pub(super) fn leave(&self, client: &Outbox) {
         self.state().clients.remove(&client.client);
     }
@@ -126,7 +126,7 @@ impl Hub {
         }
     }
 
-    /// The client wants what is published to `subject`. A repeated `sid` changes nothing.
+    /// Subscribes the client to `subject`. A repeated `sid` changes nothing.
     pub(super) fn subscribe(
         &self,
         client: &Outbox,
@@ -146,7 +146,7 @@ impl Hub {
         Ok(())
     }
 
-    /// The client wants no more than `max` messages in all for the subscription; without it, none from now on.
+    /// Ends the subscription after `max` messages in total; without `max`, at once.
     pub(super) fn unsubscribe(&self, client: &Outbox, sid: &str, max: Option<u64>) {
         let mut state = self.state();
         let Some(client) = state.clients.get_mut(&client.client) else { return };
@@ -156,8 +156,8 @@ impl Hub {
         }
     }
 
-    /// Puts a message into the outbox of everybody who is to get it: each matching subscription, and of those that
-    /// share a queue one in turn.
+    /// Queues a message for each matching subscription. Among subscriptions with the same queue, one gets it in
+    /// turn.
     pub(super) fn publish(
         &self,
         from: &Outbox,

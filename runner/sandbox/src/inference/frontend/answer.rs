@@ -1,6 +1,6 @@
-//! One request's way: to a worker over the bus, and back over the connection that the worker opens.
+//! The path of one request: to a worker over the bus, and back over a connection that the worker opens.
 //!
-//! Nothing is tried twice: a request that meets a fault fails, and the load generator sees it.
+//! There are no retries: a request that is affected by a fault fails, and the load generator sees it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use super::shared::Frontend;
 use crate::inference::protocol::{Frame, Lines, Request, decode, encode, lines};
 use crate::net::{Listener, Stream};
 
-/// How long a worker may take to say which request it answers.
+/// How long a worker may take to name the request that it answers.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(2);
-/// How many connections may be about to say that.
+/// The most connections that have not named their request yet.
 const MAX_GREETING: usize = 1024;
-/// How long to wait when the kernel accepts no connection, for want of files or memory.
+/// The pause when the kernel accepts no connection, for lack of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a request failed.
@@ -41,7 +41,7 @@ pub(super) enum Failure {
     TimedOut,
 }
 
-/// Takes the connections of workers and gives them to the requests that they answer.
+/// Accepts the connections of workers and passes them to the requests that they answer.
 pub(super) async fn accept(listener: Listener, frontend: Arc<Frontend>) {
     let mut greeting = JoinSet::new();
     loop {
@@ -70,13 +70,13 @@ impl Frontend {
         };
         self.registry().spoke(&worker, Instant::now());
         let receiver = self.expected.waiting().remove(&request);
-        // The client is gone: closing the connection stops the worker's answer.
+        // The client is gone. Closing the connection stops the worker's answer.
         if receiver.is_none_or(|receiver| receiver.send(lines).is_err()) {
             debug!(request, worker, "an answer arrived too late");
         }
     }
 
-    /// Gives a request to the next worker in turn.
+    /// Sends a request to the next worker in turn.
     pub(super) fn ask(self: &Arc<Self>, prompt: String, max_tokens: u32) -> Result<Answer, Failure> {
         let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Failure::Overloaded)?;
         let now = Instant::now();
@@ -103,12 +103,12 @@ impl Frontend {
     }
 }
 
-/// An answer as it comes in. Dropping it tells the worker to stop.
+/// A streaming answer. Dropping it cancels the request at the worker.
 pub(super) struct Answer {
     frontend: Arc<Frontend>,
     id: String,
     assigned: Assigned,
-    /// When the request was handed to the bus, until its first token is waited for.
+    /// When the request was sent to the bus; `None` once the wait for its first token has begun.
     asked: Option<Instant>,
     connection: Connection,
     _permit: OwnedSemaphorePermit,
@@ -122,12 +122,12 @@ enum Connection {
 impl Answer {
     /// The next token; `None` when the answer is complete.
     pub(super) async fn next(&mut self) -> Result<Option<String>, Failure> {
-        // Later waits begin when the client has room for the next token: its own slowness is not the worker's.
+        // Later waits begin when the client can take the next token, so that a slow client is not blamed on the worker.
         let since = self.asked.take().unwrap_or_else(Instant::now);
         let deadline = since + self.frontend.config.response_timeout.get();
         let gone = self.assigned.gone.clone();
         let frame = tokio::select! {
-            // What arrived counts, even if the worker was dropped at the same moment.
+            // A received token counts, even if the worker was dropped at the same moment.
             biased;
             frame = self.connection.frame() => frame?,
             () = gone.cancelled() => return Err(Failure::Gone),

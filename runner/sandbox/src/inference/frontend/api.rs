@@ -1,4 +1,4 @@
-//! HTTP: which path is which call, status codes, and streams of server-sent events.
+//! HTTP: paths, status codes, and streams of server-sent events.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ impl Frontend {
             Ok(answer) => answer,
             Err(failure) => return failure.response(),
         };
-        // Until the first token is here, a failure can still be a status code.
+        // Before the first token, a failure can still become a status code.
         let first = match answer.next().await {
             Ok(Some(text)) => text,
             Ok(None) => String::new(),

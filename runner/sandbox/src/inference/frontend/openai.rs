@@ -1,11 +1,11 @@
-//! The OpenAI API's JSON: what is asked, as far as it is understood, and what is answered. No HTTP.
+//! The OpenAI API's JSON: the supported parts of requests, and the answers. No HTTP.
 //!
-//! Unknown fields are ignored, as the real API's servers do: clients send many that do not matter here.
+//! Unknown fields are ignored, as in servers of the real API: clients send many that do not matter here.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// How many tokens a request gets that does not say.
+/// The default number of tokens of a request.
 const DEFAULT_TOKENS: u32 = 16;
 
 /// `POST /v1/completions`.
@@ -34,7 +34,7 @@ pub(super) struct ChatRequest {
 #[derive(Debug, Deserialize)]
 pub(super) struct ChatMessage {
     pub(super) role: String,
-    /// A text, or parts of which some are texts.
+    /// A text, or a list of parts, some of which are texts.
     #[serde(default)]
     pub(super) content: Value,
 }
@@ -67,7 +67,7 @@ impl Asked {
     /// Reads a request's body.
     ///
     /// # Errors
-    /// What is wrong with it, for the client's eyes.
+    /// The error message for the client.
     pub(super) fn read(kind: CallKind, body: &[u8]) -> Result<Self, String> {
         let asked = match kind {
             CallKind::Completion => {
@@ -213,7 +213,7 @@ impl Writer {
     }
 }
 
-/// An error as the API words it.
+/// An error in the API's format.
 pub(super) fn error(message: &str, kind: &str, code: &str) -> Value {
     json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
 }

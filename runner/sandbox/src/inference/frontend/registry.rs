@@ -1,4 +1,4 @@
-//! Which workers there are, and which is next. Pure: the time comes from the caller.
+//! The known workers and their rotation. Pure: the caller passes the time.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::inference::protocol::Heartbeat;
 
-/// How many workers there may be.
+/// The most workers.
 const MAX_WORKERS: usize = 1024;
 
-/// The workers that were heard lately.
+/// The workers with recent heartbeats.
 pub(super) struct Registry {
     heartbeat_timeout: Duration,
     sidelined: Duration,
@@ -54,11 +54,11 @@ impl Registry {
         Self { heartbeat_timeout, sidelined, workers: IndexMap::new(), turn: 0 }
     }
 
-    /// Takes a heartbeat; true if the worker was not there before.
+    /// Records a heartbeat. Returns true if the worker is new.
     pub(super) fn heard(&mut self, heartbeat: Heartbeat, now: Instant) -> bool {
         let known = self.workers.get_mut(&heartbeat.worker).filter(|known| known.heartbeat.life == heartbeat.life);
         if heartbeat.leaving {
-            // Its requests go on: it said that it ends them.
+            // Its requests continue: a stopping worker finishes them.
             if known.is_some() {
                 self.workers.shift_remove(&heartbeat.worker);
             }
@@ -95,8 +95,8 @@ impl Registry {
         dropped
     }
 
-    /// The next worker in turn that serves `model` and is not sidelined. A worker whose time aside is over gets one request
-    /// to try, and is aside again until it answers something: a fault that lasts costs one request at a time.
+    /// The next worker in turn that serves `model` and is not sidelined. When a worker's sidelined time is over, it gets one
+    /// request as a trial, and is sidelined again until it answers. A lasting fault thus costs one request at a time.
     pub(super) fn pick(&mut self, model: &str, now: Instant) -> Option<Assigned> {
         let count = self.workers.len();
         for step in 0..count {
@@ -118,7 +118,7 @@ impl Registry {
         None
     }
 
-    /// A worker sent part of an answer.
+    /// Records that a worker sent part of an answer.
     pub(super) fn spoke(&mut self, worker: &str, now: Instant) {
         if let Some(worker) = self.workers.get_mut(worker) {
             worker.spoke = Some(now);
@@ -126,8 +126,8 @@ impl Registry {
         }
     }
 
-    /// A worker has let a request wait for `waited`. If it sent nothing to anybody in the second half of that time, it is
-    /// out of reach, not only slow, and gets no requests for a while; then true.
+    /// Records that a worker let a request wait for `waited`. If it sent nothing at all in the second half of that time, it
+    /// is unreachable and not only slow. It is then sidelined, and this returns true.
     pub(super) fn timed_out(&mut self, worker: &str, waited: Duration, now: Instant) -> bool {
         let Some(worker) = self.workers.get_mut(worker) else { return false };
         let slow = worker.spoke.is_some_and(|spoke| now.saturating_duration_since(spoke) < waited / 2);

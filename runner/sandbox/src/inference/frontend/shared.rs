@@ -1,4 +1,4 @@
-//! What the parts of a frontend share.
+//! The shared state of a frontend.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use crate::inference::nats::client::Client;
 use crate::inference::protocol::Lines;
 use crate::net::Net;
 
-/// What the parts of a frontend share.
+/// The shared state of a frontend.
 pub(super) struct Frontend {
     pub(super) config: FrontendConfig,
     pub(super) log: Log,
@@ -30,7 +30,7 @@ impl Frontend {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where workers send answers; unknown as long as there has been no bus.
+    /// The address for workers' answers; unknown until the first connection to the bus.
     pub(super) fn respond_to(&self) -> Option<String> {
         let host = match &self.own_address {
             Some(address) => address.clone(),

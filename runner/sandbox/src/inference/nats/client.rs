@@ -1,4 +1,4 @@
-//! A NATS client that notices a dead bus quickly and comes back by itself.
+//! A NATS client that detects a dead bus quickly and reconnects.
 //!
 //! In scope: one connection at a time, kept alive and replaced; subscriptions that outlive it. Out of scope:
 //! the meaning of messages.
@@ -25,38 +25,38 @@ use super::wire::{self, Connect, Info, Op};
 use crate::inference::log::Log;
 use crate::net::{Net, Stream};
 
-/// How many operations may wait to be written, and messages to be read by one subscription.
+/// The length of the queues: operations to write, and messages of one subscription.
 const QUEUE: usize = 1024;
-/// How many bytes may wait for the kernel to take them before further operations wait in the queue.
+/// The most bytes in the write buffer. Beyond it, operations wait in the queue.
 const MAX_OUT: usize = 1 << 20;
-/// Of consecutive failed connection attempts, the first is logged, and then every n-th.
+/// Among consecutive failed connection attempts, the first and then every n-th are logged.
 const TOLD: u32 = 25;
 /// The largest message that is accepted from a server that does not say its own limit, bytes.
 const MAX_PAYLOAD: usize = 1 << 20;
 
-/// Where the bus is, and how patient to be with it.
+/// The address of the bus, and the timeouts.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
     /// `host:port`; `nats://host:port` is understood as well.
     pub bus: String,
     /// The name that the bus shows for this client.
     pub name: String,
-    /// How often to ask whether the bus is there.
+    /// The interval of PINGs.
     pub ping_interval: Duration,
-    /// A connection that brings nothing for this long is dead.
+    /// A connection without input for this long is dead.
     pub dead_after: Duration,
     /// How long connecting may take, up to the first answer to a PING.
     pub connect_timeout: Duration,
-    /// How long to wait after a failed connection before the next.
+    /// The pause after a failed connection attempt.
     pub retry: Duration,
-    /// How long to wait after a connection was lost before the next.
+    /// The pause after a lost connection.
     pub reconnect_after: Duration,
-    /// Where it says how the connection fares.
+    /// The log for the state of the connection.
     pub log: Log,
 }
 
 impl ClientConfig {
-    /// The usual patience: a dead bus is noticed within 2 s.
+    /// The default timeouts: a dead bus is detected within 2 s.
     pub fn new(bus: impl Into<String>, name: impl Into<String>, log: Log) -> Self {
         Self {
             bus: bus.into(),
@@ -80,7 +80,7 @@ pub enum PublishError {
     /// Too many messages wait to be written.
     #[error("too many messages wait for the bus")]
     Busy,
-    /// The bus takes no message of that size.
+    /// The message is larger than the bus accepts.
     #[error("the message is larger than the bus allows")]
     TooLarge,
     /// The subject is empty, has wildcards or white space.
@@ -88,12 +88,12 @@ pub enum PublishError {
     Subject,
 }
 
-/// The connection as it is now.
+/// The current state of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BusState {
     /// This end's address, while there is a connection.
     pub connected: Option<SocketAddr>,
-    /// How many connections there have been.
+    /// The number of connections so far.
     pub connections: u64,
 }
 
@@ -111,10 +111,10 @@ struct Shared {
     state: watch::Sender<BusState>,
 }
 
-/// What the handle asks of the future that does the work.
+/// A command of the handle to the connection task.
 enum Command {
     Send(Op),
-    /// Say when everything before this has been handed to the kernel.
+    /// Confirm when all earlier operations have been written to the kernel.
     Flush(oneshot::Sender<()>),
 }
 
@@ -127,15 +127,15 @@ struct Entry {
 /// A message that a subscription received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Where it was published.
+    /// The subject that it was published to.
     pub subject: String,
-    /// Where an answer should go.
+    /// The subject for an answer.
     pub reply: Option<String>,
     /// The message.
     pub payload: Bytes,
 }
 
-/// What is published to a subject, for as long as this value lives.
+/// A subscription, which ends when this is dropped.
 pub struct Subscription {
     sid: u64,
     messages: mpsc::Receiver<Message>,
@@ -157,10 +157,10 @@ pub fn client(net: Net, config: ClientConfig) -> (Client, impl Future<Output = (
 }
 
 impl Client {
-    /// Hands a message to the bus, without waiting.
+    /// Sends a message to the bus, without waiting.
     ///
     /// # Errors
-    /// See [`PublishError`]. Success says that the message was queued for a connection that seemed alive, no more.
+    /// See [`PublishError`]. Success only means that the message was queued for a connection that seemed alive.
     pub fn publish(&self, subject: &str, reply: Option<&str>, payload: Bytes) -> Result<(), PublishError> {
         if !subject::is_literal(subject) || reply.is_some_and(|reply| !subject::is_literal(reply)) {
             return Err(PublishError::Subject);
@@ -178,11 +178,11 @@ impl Client {
         })
     }
 
-    /// Returns when all that was published before has left this program, or cannot any more.
+    /// Returns when all earlier messages have been written or can no longer be written.
     pub async fn flush(&self) {
         let (done, flushed) = oneshot::channel();
         if self.is_connected() && self.shared.commands.send(Command::Flush(done)).await.is_ok() {
-            // An error says that the connection was lost, and the messages with it.
+            // An error means that the connection was lost, and the messages with it.
             let _ = flushed.await;
         }
     }
@@ -268,7 +268,7 @@ async fn drive(net: Net, config: ClientConfig, shared: Arc<Shared>, mut commands
         let opened = timeout(config.connect_timeout, Connection::open(&net, &config)).await;
         match opened.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"))) {
             Ok(mut connection) => {
-                // Whatever was queued for the connection before belongs to the past.
+                // Discard operations that were queued for the previous connection.
                 while commands.try_recv().is_ok() {}
                 shared.max_payload.store(connection.max_payload as u64, Ordering::Relaxed);
                 shared.state.send_modify(|state| {
@@ -294,7 +294,7 @@ async fn drive(net: Net, config: ClientConfig, shared: Arc<Shared>, mut commands
             }
             Err(error) => {
                 failed += 1;
-                // Tries come several times a second: one line for each would drown everything else.
+                // There are several attempts per second: one line for each would hide everything else.
                 if failed == 1 || failed.is_multiple_of(TOLD) {
                     log.warn(format_args!("cannot connect to the bus {bus}, try {failed}: {error}"));
                 }
@@ -314,7 +314,7 @@ struct Connection {
 }
 
 impl Connection {
-    /// Connects, greets, and waits for the answer to a first PING: only then is there a bus.
+    /// Connects, exchanges INFO and CONNECT, and waits for the answer to a first PING.
     async fn open(net: &Net, config: &ClientConfig) -> io::Result<Self> {
         let (host, port) = split_address(&config.bus)?;
         let stream = net.connect(host, port).await?;
@@ -366,7 +366,7 @@ impl Connection {
         }
     }
 
-    /// Works until the connection is dead; says why it is.
+    /// Serves a connection until it is dead, and returns the reason.
     async fn run(
         &mut self,
         config: &ClientConfig,

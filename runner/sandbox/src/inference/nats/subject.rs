@@ -1,4 +1,4 @@
-//! Subjects: words joined by dots. Subscriptions may have wildcards: `*` stands for one word, `>` as the last for one or
+//! Subjects: words joined by dots. Subscriptions may have wildcards: `*` matches one word, `>` as the last matches one or
 //! more.
 
 /// Whether messages can be published to this subject: no empty word, no wildcard, no white space.

@@ -3,10 +3,10 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
-/// The longest line with an operation, bytes: what the real server allows.
+/// The longest line with an operation, in bytes: the limit of the real server.
 pub const MAX_CONTROL_LINE: usize = 4096;
 
-/// The text breaks the protocol; the connection cannot go on. The message is worded as the server words it.
+/// A protocol violation, which ends the connection. The message is the server's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct WireError(pub &'static str);
@@ -25,9 +25,9 @@ pub struct Info {
     pub headers: bool,
     /// The largest payload, bytes.
     pub max_payload: usize,
-    /// Whether clients have to say who they are.
+    /// Whether clients have to authenticate.
     pub auth_required: bool,
-    /// Whether clients have to encrypt.
+    /// Whether clients have to use TLS.
     pub tls_required: bool,
 }
 
@@ -53,11 +53,11 @@ pub struct Connect {
     pub verbose: bool,
     /// Whether the server checks subjects strictly. We always do.
     pub pedantic: bool,
-    /// Whether the client needs encryption.
+    /// Whether the client requires TLS.
     pub tls_required: bool,
     /// The client's name.
     pub name: String,
-    /// What the client is written in.
+    /// The client's programming language.
     pub lang: String,
     /// The client's version.
     pub version: String,
@@ -85,41 +85,41 @@ impl Default for Connect {
 /// One operation, of either side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
-    /// Server: who I am.
+    /// Server: INFO.
     Info(Box<Info>),
-    /// Client: who I am.
+    /// Client: CONNECT.
     Connect(Box<Connect>),
-    /// Are you there?
+    /// PING, of either side.
     Ping,
-    /// I am.
+    /// PONG, of either side.
     Pong,
-    /// Server: done (only to verbose clients).
+    /// Server: the operation succeeded (only to verbose clients).
     Ok,
-    /// Server: not done, and why.
+    /// Server: the operation failed, with the reason.
     Err(String),
-    /// Client: send this to every subscriber of the subject.
+    /// Client: publish to a subject.
     Pub {
-        /// Where to.
+        /// The subject.
         subject: String,
         /// Where an answer should go.
         reply: Option<String>,
         /// The message.
         payload: Bytes,
     },
-    /// Client: send me what is published to the subject; of all subscribers with the same queue, only one gets it.
+    /// Client: subscribe to the subject. Among subscribers with the same queue, only one receives each message.
     Sub {
-        /// What to listen to; may have wildcards.
+        /// The subject; may have wildcards.
         subject: String,
         /// The group to share with.
         queue: Option<String>,
         /// The client's name for this subscription.
         sid: String,
     },
-    /// Client: no more of this.
+    /// Client: end a subscription.
     Unsub {
         /// The subscription.
         sid: String,
-        /// Not at once, but after this many messages since it began.
+        /// The number of messages after which it ends; `None` for at once.
         max: Option<u64>,
     },
     /// Server: a message for a subscription.
@@ -139,7 +139,7 @@ pub enum Op {
 /// bytes.
 ///
 /// # Errors
-/// Text that is no operation, or larger than allowed.
+/// When the text is not an operation, or is larger than allowed.
 pub fn read(buf: &mut BytesMut, max_payload: usize) -> Result<Option<Op>, WireError> {
     let Some(end) = buf.iter().take(MAX_CONTROL_LINE + 2).position(|byte| *byte == b'\n') else {
         return if buf.len() > MAX_CONTROL_LINE { Err(WireError("Maximum Control Line Exceeded")) } else { Ok(None) };

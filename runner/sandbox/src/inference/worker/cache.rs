@@ -38,7 +38,7 @@ impl Cache {
         }
     }
 
-    /// Keeps what a prompt came to.
+    /// Stores the result of a prompt's prefill.
     pub(super) async fn keep(&self, prompt: &str) {
         if let Err(error) = self.net.write_file(&self.path(prompt), &[1; SIZE]).await {
             self.failed("written", &error);
