@@ -22,6 +22,7 @@ mod partition;
 mod rehearsal;
 mod report;
 mod sandbox;
+mod scale;
 mod secrets;
 mod support;
 mod undo;

@@ -6,6 +6,7 @@ pub mod browser;
 pub mod chaos_mesh;
 pub mod deployment;
 pub mod kubectl;
+pub mod large;
 pub mod leftovers;
 pub mod numbers;
 pub mod process;

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::lists::Listed;
 use super::{Cluster, ClusterError, Kind};
 
 /// The installed parts of Chaos Mesh, as far as this account may read them.
@@ -81,22 +83,23 @@ impl Cluster {
     /// When the cluster does not answer.
     pub async fn chaos_programs(&self) -> Result<Installation, ClusterError> {
         let mut found = Installation::default();
-        let by = |component: &str| format!("labelSelector=app.kubernetes.io%2Fcomponent%3D{component}");
-        let controller = by("controller-manager");
-        found.controllers = self.readable("deployments", "apis/apps/v1/deployments", &controller, &mut found).await?;
-        found.controllers.retain(is_chaos_mesh);
+        let deployments = Kind::other("apps/v1", "Deployment", "deployments");
+        let controllers = |all: &mut Vec<Value>, object: Value| all.extend(is_chaos_mesh(&object).then_some(object));
+        found.controllers =
+            self.readable(deployments, &component("controller-manager"), &mut found, controllers).await?;
         if found.unreadable.is_empty() {
-            let names = by("chaos-dns-server");
-            found.name_servers = self.readable("deployments", "apis/apps/v1/deployments", &names, &mut found).await?;
+            let names = component("chaos-dns-server");
+            found.name_servers = self.readable(deployments, &names, &mut found, Vec::push).await?;
         }
-        found.daemons = self.readable("daemonsets", "apis/apps/v1/daemonsets", &by("chaos-daemon"), &mut found).await?;
+        let (daemon, daemons) = (component("chaos-daemon"), Kind::other("apps/v1", "DaemonSet", "daemonsets"));
+        found.daemons = self.readable(daemons, &daemon, &mut found, Vec::push).await?;
         let before = found.unreadable.len();
-        let pods = self.readable("pods", "api/v1/pods", &by("chaos-daemon"), &mut found).await?;
-        if found.unreadable.len() == before {
-            let ready = |pod: &&Value| condition(pod, "Ready") == Some("True");
-            let nodes = pods.iter().filter(ready).filter_map(|pod| pod["spec"]["nodeName"].as_str());
-            found.daemon_nodes = Some(nodes.map(str::to_owned).collect());
-        }
+        let ready = |all: &mut BTreeSet<String>, pod: Value| {
+            let node = pod["spec"]["nodeName"].as_str().filter(|_| condition(&pod, "Ready") == Some("True"));
+            all.extend(node.map(str::to_owned));
+        };
+        let nodes = self.readable(Kind::Pod, &daemon, &mut found, ready).await?;
+        found.daemon_nodes = (found.unreadable.len() == before).then_some(nodes);
         Ok(found)
     }
 
@@ -106,16 +109,19 @@ impl Cluster {
     /// When the cluster does not answer.
     pub async fn chaos_installation(&self) -> Result<Installation, ClusterError> {
         let mut found = self.chaos_programs().await?;
-        for kind in ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"] {
-            let path = format!("apis/admissionregistration.k8s.io/v1/{kind}");
-            let mut configurations = self.readable(kind, &path, "", &mut found).await?;
-            configurations.retain(is_chaos_webhook);
-            let names = configurations.iter().filter_map(|it| it["metadata"]["name"].as_str());
-            let single = kind.trim_end_matches('s');
-            found.webhooks.extend(names.map(|name| format!("{single}/{name}")));
+        for kind in ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {
+            let single = kind.to_ascii_lowercase();
+            let kind = Kind::other("admissionregistration.k8s.io/v1", kind, &format!("{single}s"));
+            let name = |all: &mut Vec<String>, it: Value| {
+                let name = it["metadata"]["name"].as_str().filter(|_| is_chaos_webhook(&it));
+                all.extend(name.map(|name| format!("{single}/{name}")));
+            };
+            let names = self.readable(kind, "", &mut found, name).await?;
+            found.webhooks.extend(names);
         }
-        let path = "apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-        for definition in self.readable("customresourcedefinitions", path, "", &mut found).await? {
+        let kind = Kind::other("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions");
+        let definitions: Vec<Value> = self.readable(kind, "", &mut found, Vec::push).await?;
+        for definition in definitions {
             if definition["spec"]["group"] == "chaos-mesh.org"
                 && let Some(plural) = definition["spec"]["names"]["plural"].as_str()
             {
@@ -129,30 +135,35 @@ impl Cluster {
     /// daemon, or if this account may not read its log.
     pub async fn chaos_daemon_log(&self, node: &str) -> Option<String> {
         const LINES: u32 = 200;
-        let path = "/api/v1/pods?labelSelector=app.kubernetes.io%2Fcomponent%3Dchaos-daemon";
-        let pods = self.raw("look for the chaos-daemons", path).await.ok()?;
-        let pod = pods["items"].as_array()?.iter().find(|pod| pod["spec"]["nodeName"] == node)?;
+        let labels = component("chaos-daemon");
+        let listed = Listed { labels: Some(&labels), ..Listed::default() };
+        let keep = |there: &mut Option<Value>, pod: Value| {
+            if pod["spec"]["nodeName"] == node {
+                there.get_or_insert(pod);
+            }
+        };
+        let pod = self.gather(Kind::Pod, listed, keep).await.ok()??;
         let name = |key: &str| pod["metadata"][key].as_str();
         self.pod_log(name("namespace")?, name("name")?, "chaos-daemon", LINES).await.ok()
     }
 
-    /// The objects of a list of the whole cluster, or none and a word about it.
-    async fn readable(
+    /// What is kept of the objects of the whole cluster. If this account may not read them, the kind is noted.
+    async fn readable<T: DeserializeOwned, C: Default>(
         &self,
-        what: &str,
-        path: &str,
-        query: &str,
+        kind: Kind,
+        labels: &str,
         found: &mut Installation,
-    ) -> Result<Vec<Value>, ClusterError> {
-        match self.raw(&format!("list {what}"), &format!("/{path}?{query}")).await {
-            Ok(list) => Ok(list["items"].as_array().cloned().unwrap_or_default()),
+        keep: impl Fn(&mut C, T),
+    ) -> Result<C, ClusterError> {
+        let listed = Listed { labels: Some(labels).filter(|labels| !labels.is_empty()), ..Listed::default() };
+        match self.gather(kind, listed, keep).await {
             Err(ClusterError::Forbidden { .. }) => {
-                found.unreadable.push(what.to_owned());
-                Ok(Vec::new())
+                found.unreadable.push(kind.plural().to_owned());
+                Ok(C::default())
             }
             // A server without that API has none of them.
-            Err(ClusterError::NotFound(_)) => Ok(Vec::new()),
-            Err(error) => Err(error),
+            Err(ClusterError::NotFound(_)) => Ok(C::default()),
+            other => other,
         }
     }
 }
@@ -163,6 +174,11 @@ fn resources(list: &Value) -> impl Iterator<Item = (&str, &str, bool)> {
         let plural = resource["name"].as_str().filter(|name| !name.contains('/'))?;
         Some((resource["kind"].as_str()?, plural, resource["namespaced"] == true))
     })
+}
+
+/// The label selector of a part of Chaos Mesh.
+fn component(name: &str) -> String {
+    format!("app.kubernetes.io/component={name}")
 }
 
 /// Other projects have controller managers as well.

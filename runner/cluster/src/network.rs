@@ -5,85 +5,139 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::lists::Listed;
 use super::{Cluster, ClusterError, Kind};
-use shakedown_policy::{self as policy, Cidr, Labels};
+use shakedown_policy::{self as policy, ApiPod, Cidr, Labels};
 
 /// The network's facts. Parts that this account may not read are missing.
 pub struct Network {
-    /// Pods, namespaces and the policies of the namespaces that were asked for.
+    /// Pods, namespaces and the policies of the targets' namespaces.
     pub cluster: policy::Cluster,
-    /// The policies themselves.
-    pub policies: Vec<NetworkPolicy>,
-    /// The blocks from which pods get their addresses; empty when unknown.
+    /// The blocks from which pods get their addresses, merged; empty when unknown.
     pub pod_cidrs: Vec<Cidr>,
     /// The nodes' addresses.
     pub nodes: Vec<IpAddr>,
-    /// True when only the given namespaces could be read.
-    pub partial: bool,
+}
+
+/// A node, as far as the network is concerned.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ApiNode {
+    spec: NodeSpec,
+    status: NodeStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NodeSpec {
+    #[serde(rename = "podCIDR")]
+    pod_cidr: Option<String>,
+    #[serde(rename = "podCIDRs")]
+    pod_cidrs: Option<Vec<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NodeStatus {
+    addresses: Option<Vec<NodeAddress>>,
+}
+
+#[derive(Deserialize)]
+struct NodeAddress {
+    address: String,
+}
+
+/// A namespace's name and labels.
+#[derive(Deserialize)]
+struct ApiNamespace {
+    metadata: NamespaceMetadata,
+}
+
+#[derive(Deserialize)]
+struct NamespaceMetadata {
+    name: String,
+    labels: Option<Labels>,
+}
+
+/// What nodes say about addresses.
+#[derive(Default)]
+struct NodeFacts {
+    pod_cidrs: Vec<Cidr>,
+    addresses: Vec<IpAddr>,
+}
+
+impl NodeFacts {
+    fn add(&mut self, node: ApiNode) {
+        let cidrs = node.spec.pod_cidrs.into_iter().flatten().chain(node.spec.pod_cidr);
+        self.pod_cidrs.extend(cidrs.filter_map(|text| text.parse::<Cidr>().ok()));
+        let addresses = node.status.addresses.into_iter().flatten();
+        self.addresses.extend(addresses.filter_map(|it| it.address.parse::<IpAddr>().ok()));
+    }
+}
+
+fn add_pod(pods: &mut Vec<policy::Pod>, object: ApiPod) {
+    pods.extend(policy::Pod::from_kubernetes(object));
 }
 
 impl Cluster {
-    /// Reads the whole cluster's pods, namespaces, policies and nodes; where the account may not, those of the given
-    /// namespaces.
+    /// Reads the whole cluster's pods, namespaces and nodes, and the policies in the namespaces of the targets, which no
+    /// other policies select. Where the account may not read all pods, those of `namespaces`, which are the targets' and
+    /// the peers'.
     ///
     /// # Errors
-    /// When even the given namespaces cannot be read, or the server does not answer.
-    pub async fn network(&self, namespaces: &BTreeSet<String>) -> Result<Network, ClusterError> {
-        let (pods, pods_partial) = self.everywhere_or(Kind::Pod, namespaces).await?;
-        let (policies, policies_partial) = self.everywhere_or(Kind::NetworkPolicy, namespaces).await?;
+    /// When even these namespaces cannot be read, or the server does not answer.
+    pub async fn network(
+        &self,
+        targets: &BTreeSet<String>,
+        namespaces: &BTreeSet<String>,
+    ) -> Result<Network, ClusterError> {
+        let pods = self.pods_everywhere_or_in(namespaces).await?;
+        let mut policies: Vec<NetworkPolicy> = Vec::new();
+        for namespace in targets {
+            policies.extend(self.gather(Kind::NetworkPolicy, Listed::of(namespace), Vec::push).await?);
+        }
         let namespace_labels = self.namespace_labels(namespaces).await?;
-        let nodes = match self.raw("list nodes", "/api/v1/nodes").await {
-            Ok(list) => list["items"].as_array().cloned().unwrap_or_default(),
-            Err(ClusterError::Forbidden { .. } | ClusterError::NotFound(_)) => Vec::new(),
-            Err(error) => return Err(error),
+        let nodes = Kind::other("v1", "Node", "nodes");
+        let nodes = match self.gather(nodes, Listed::default(), NodeFacts::add).await {
+            Err(ClusterError::Forbidden { .. } | ClusterError::NotFound(_)) => NodeFacts::default(),
+            nodes => nodes?,
         };
-        let policies: Vec<NetworkPolicy> = typed(policies);
-        let pods = typed::<core::Pod>(pods).iter().filter_map(policy::Pod::from_kubernetes).collect();
         Ok(Network {
             cluster: policy::Cluster::new(pods, namespace_labels, &policies),
-            policies,
-            pod_cidrs: pod_cidrs(&nodes),
-            nodes: node_addresses(&nodes),
-            partial: pods_partial || policies_partial,
+            pod_cidrs: Cidr::merged(nodes.pod_cidrs),
+            nodes: nodes.addresses,
         })
     }
 
-    async fn everywhere_or(
-        &self,
-        kind: Kind,
-        namespaces: &BTreeSet<String>,
-    ) -> Result<(Vec<Value>, bool), ClusterError> {
-        match self.list(kind, "", None).await {
+    async fn pods_everywhere_or_in(&self, namespaces: &BTreeSet<String>) -> Result<Vec<policy::Pod>, ClusterError> {
+        match self.gather(Kind::Pod, Listed::default(), add_pod).await {
             Err(ClusterError::Forbidden { .. }) => {}
-            other => return other.map(|items| (items, false)),
+            pods => return pods,
         }
-        let mut items = Vec::new();
+        let mut pods = Vec::new();
         for namespace in namespaces {
-            items.extend(self.list(kind, namespace, None).await?);
+            pods.extend(self.gather(Kind::Pod, Listed::of(namespace), add_pod).await?);
         }
-        Ok((items, true))
+        Ok(pods)
     }
 
     async fn namespace_labels(&self, wanted: &BTreeSet<String>) -> Result<BTreeMap<String, Labels>, ClusterError> {
-        let objects = match self.list(Kind::Namespace, "", None).await {
+        let listed = Listed { only_metadata: true, ..Listed::default() };
+        let keep = |all: &mut BTreeMap<String, Labels>, namespace: ApiNamespace| {
+            all.insert(namespace.metadata.name, namespace.metadata.labels.unwrap_or_default());
+        };
+        match self.gather(Kind::Namespace, listed, keep).await {
             // From Kubernetes 1.21 on every namespace carries its own name as a label.
             Err(ClusterError::Forbidden { .. }) => {
                 let label = |name: &String| Labels::from([("kubernetes.io/metadata.name".to_owned(), name.clone())]);
-                return Ok(wanted.iter().map(|name| (name.clone(), label(name))).collect());
+                Ok(wanted.iter().map(|name| (name.clone(), label(name))).collect())
             }
-            other => other?,
-        };
-        Ok(objects
-            .iter()
-            .filter_map(|object| {
-                let name = object["metadata"]["name"].as_str()?.to_owned();
-                let labels = serde_json::from_value(object["metadata"]["labels"].clone()).unwrap_or_default();
-                Some((name, labels))
-            })
-            .collect())
+            namespaces => namespaces,
+        }
     }
 
     /// A Service; none when it is not there.
@@ -130,8 +184,7 @@ impl Cluster {
     /// # Errors
     /// When the server refuses or does not answer.
     pub async fn pods_of(&self, namespace: &str) -> Result<policy::Cluster, ClusterError> {
-        let pods = typed::<core::Pod>(self.list(Kind::Pod, namespace, None).await?);
-        let pods = pods.iter().filter_map(policy::Pod::from_kubernetes).collect();
+        let pods = self.gather(Kind::Pod, Listed::of(namespace), add_pod).await?;
         Ok(policy::Cluster::new(pods, BTreeMap::new(), &[]))
     }
 }
@@ -142,31 +195,4 @@ fn read<T: DeserializeOwned>(what: &str, object: Value) -> Result<T, ClusterErro
         message: error.to_string(),
         transient: false,
     })
-}
-
-fn typed<T: DeserializeOwned>(objects: Vec<Value>) -> Vec<T> {
-    objects.into_iter().filter_map(|object| serde_json::from_value(object).ok()).collect()
-}
-
-fn pod_cidrs(nodes: &[Value]) -> Vec<Cidr> {
-    let mut found: Vec<Cidr> = Vec::new();
-    for node in nodes {
-        let many = node["spec"]["podCIDRs"].as_array().into_iter().flatten();
-        for text in many.chain([&node["spec"]["podCIDR"]]) {
-            if let Some(cidr) = text.as_str().and_then(|text| text.parse().ok())
-                && !found.contains(&cidr)
-            {
-                found.push(cidr);
-            }
-        }
-    }
-    found
-}
-
-fn node_addresses(nodes: &[Value]) -> Vec<IpAddr> {
-    nodes
-        .iter()
-        .flat_map(|node| node["status"]["addresses"].as_array().into_iter().flatten())
-        .filter_map(|address| address["address"].as_str()?.parse().ok())
-        .collect()
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::{Value, json};
 use shakedown_schemas::EventKind;
 use tokio::time::Instant;
@@ -17,8 +17,6 @@ use crate::labels;
 
 /// How long one request may take. Short enough that ten seconds of silence leave time for a second try.
 const REQUEST_LIMIT: Duration = Duration::from_secs(8);
-/// How many objects are asked for at a time.
-const PAGE: u32 = 500;
 
 impl Cluster {
     pub(super) fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
@@ -172,39 +170,6 @@ impl Cluster {
         self.note_gone(gone);
         let same = |object: &Value| key.uid.as_deref().is_none_or(|uid| object["metadata"]["uid"] == uid);
         Ok(there.filter(same))
-    }
-
-    /// Lists the objects of a kind; all namespaces when `namespace` is empty.
-    ///
-    /// # Errors
-    /// When the server refuses or does not answer.
-    pub async fn list(&self, kind: Kind, namespace: &str, labels: Option<&str>) -> Result<Vec<Value>, ClusterError> {
-        let api = self.api(kind, namespace);
-        let mut parameters = ListParams::default();
-        if let Some(labels) = labels {
-            parameters = parameters.labels(labels);
-        }
-        let place = if namespace.is_empty() { "all namespaces".to_owned() } else { format!("namespace {namespace}") };
-        let action = format!("list {} in {place}", kind.plural());
-        let mut objects = Vec::new();
-        let mut parameters = parameters.limit(PAGE);
-        loop {
-            let page = match self.repeated(&action, || api.list(&parameters)).await {
-                Ok(page) => page,
-                // The list is older than the server's history: list everything again immediately.
-                Err(ClusterError::Expired(_)) if parameters.limit.is_some() => {
-                    objects.clear();
-                    parameters = ListParams { limit: None, continue_token: None, ..parameters };
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            objects.extend(page.items.iter().map(to_value));
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => parameters.continue_token = Some(token),
-                None => return Ok(objects),
-            }
-        }
     }
 
     /// Deletes one of our objects and its dependants. An object that is already gone is no error, nor is one of

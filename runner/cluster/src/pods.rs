@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use serde::Deserialize;
 use serde_json::Value;
 use shakedown_schemas::result::PodRef;
-use shakedown_schemas::scenario::{LabelSelector, PodSelector};
+use shakedown_schemas::scenario::PodSelector;
 
+use super::lists::Listed;
 use super::{Cluster, ClusterError, Kind};
-use shakedown_policy::Selector;
+use shakedown_policy::{Labels, Selector};
 
 impl Cluster {
     /// The pods that a selector matches and that run now, in order of their names, not yet narrowed by `count` or
@@ -21,17 +23,23 @@ impl Cluster {
         default_namespace: &str,
     ) -> Result<Vec<PodRef>, ClusterError> {
         let namespace = selector.namespace.as_deref().unwrap_or(default_namespace);
-        let pods = self.list(Kind::Pod, namespace, None).await?;
         let owners = match &selector.owner {
             Some(owner) => Some(self.owner_uids(owner, namespace).await?),
             None => None,
         };
-        let mut found: Vec<PodRef> = pods
-            .iter()
-            .filter(|pod| runs(pod) && matches(pod, selector))
-            .filter(|pod| owners.as_ref().is_none_or(|owners| owned_by(pod, owners)))
-            .map(pod_ref)
-            .collect();
+        let (labels, fields) =
+            (server_labels(selector), selector.name.as_ref().map(|name| format!("metadata.name={name}")));
+        let listed = Listed { labels: labels.as_deref(), fields: fields.as_deref(), ..Listed::of(namespace) };
+        let keep = |all: &mut Vec<PodRef>, pod: ApiPod| {
+            // The whole selector: a server that ignores a part of the question sends more.
+            if pod.runs()
+                && pod.matches(selector)
+                && owners.as_ref().is_none_or(|owners| pod.metadata.is_owned_by(owners))
+            {
+                all.push(pod.into_ref());
+            }
+        };
+        let mut found = self.gather(Kind::Pod, listed, keep).await?;
         found.sort();
         if found.is_empty() {
             self.require_namespace(namespace).await?;
@@ -50,11 +58,12 @@ impl Cluster {
         default_namespace: &str,
     ) -> Result<bool, ClusterError> {
         let namespace = selector.namespace.as_deref().unwrap_or(default_namespace);
-        if pod["metadata"]["namespace"] != namespace || !matches(pod, selector) {
+        let pod = ApiPod::deserialize(pod).unwrap_or_default();
+        if pod.metadata.namespace.as_deref() != Some(namespace) || !pod.matches(selector) {
             return Ok(false);
         }
         match &selector.owner {
-            Some(owner) => Ok(owned_by(pod, &self.owner_uids(owner, namespace).await?)),
+            Some(owner) => Ok(pod.metadata.is_owned_by(&self.owner_uids(owner, namespace).await?)),
             None => Ok(true),
         }
     }
@@ -106,13 +115,12 @@ impl Cluster {
         let uid = workload["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
         let mut uids = BTreeSet::from([uid]);
         if plural == "deployments" {
-            let sets =
-                self.raw("list replicasets", &format!("/apis/apps/v1/namespaces/{namespace}/replicasets")).await?;
-            for set in sets["items"].as_array().into_iter().flatten() {
-                if owned_by(set, &uids.clone()) {
-                    uids.extend(set["metadata"]["uid"].as_str().map(str::to_owned));
-                }
-            }
+            let listed = Listed { only_metadata: true, ..Listed::of(namespace) };
+            let owners = uids.clone();
+            let keep = |all: &mut BTreeSet<String>, set: ApiObject| {
+                all.extend(set.metadata.is_owned_by(&owners).then_some(set.metadata.uid).flatten());
+            };
+            uids.extend(self.gather(Kind::ReplicaSet, listed, keep).await?);
         }
         Ok(uids)
     }
@@ -129,39 +137,106 @@ impl Cluster {
     }
 }
 
-pub(super) fn runs(pod: &Value) -> bool {
-    pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null()
+/// What of a pod's labels the server can select by itself.
+fn server_labels(selector: &PodSelector) -> Option<String> {
+    let pairs = selector.labels.as_ref()?.match_labels.iter().map(|(key, value)| format!("{key}={value}"));
+    Some(pairs.collect::<Vec<_>>().join(",")).filter(|text| !text.is_empty())
 }
 
-fn owned_by(object: &Value, owners: &BTreeSet<String>) -> bool {
-    object["metadata"]["ownerReferences"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .any(|owner| owner["uid"].as_str().is_some_and(|uid| owners.contains(uid)))
+/// An object of which only the metadata counts.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ApiObject {
+    pub metadata: ApiMetadata,
+}
+
+/// A pod, as far as selectors and workloads are concerned.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ApiPod {
+    pub metadata: ApiMetadata,
+    spec: PodSpec,
+    status: PodStatus,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct ApiMetadata {
+    namespace: Option<String>,
+    name: Option<String>,
+    pub uid: Option<String>,
+    labels: Option<Labels>,
+    owner_references: Option<Vec<Owner>>,
+    deletion_timestamp: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Owner {
+    kind: Option<String>,
+    name: Option<String>,
+    uid: Option<String>,
+    controller: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct PodSpec {
+    node_name: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct PodStatus {
+    phase: Option<String>,
+    #[serde(rename = "podIP")]
+    pod_ip: Option<String>,
+}
+
+impl ApiMetadata {
+    fn owners(&self) -> impl Iterator<Item = &Owner> {
+        self.owner_references.iter().flatten()
+    }
+
+    fn is_owned_by(&self, owners: &BTreeSet<String>) -> bool {
+        self.owners().any(|owner| owner.uid.as_ref().is_some_and(|uid| owners.contains(uid)))
+    }
+
+    /// The UID and the name of the object that keeps this one, such as `deployment/web`.
+    pub fn controller(&self) -> Option<(String, String)> {
+        let owner = self.owners().find(|owner| owner.controller == Some(true))?;
+        let kind = owner.kind.as_ref()?.to_ascii_lowercase();
+        Some((owner.uid.clone()?, format!("{kind}/{}", owner.name.as_ref()?)))
+    }
+}
+
+impl ApiPod {
+    pub fn runs(&self) -> bool {
+        self.status.phase.as_deref() == Some("Running") && self.metadata.deletion_timestamp.is_none()
+    }
+
+    fn matches(&self, selector: &PodSelector) -> bool {
+        let name = self.metadata.name.as_deref().unwrap_or_default();
+        let label = |key: &str| self.metadata.labels.as_ref()?.get(key).map(String::as_str);
+        selector.name.as_deref().is_none_or(|wanted| name == wanted)
+            && selector.prefix.as_deref().is_none_or(|prefix| name.starts_with(prefix))
+            && selector.labels.as_ref().is_none_or(|labels| Selector::from(labels).holds(label))
+    }
+
+    fn into_ref(self) -> PodRef {
+        PodRef {
+            namespace: self.metadata.namespace.unwrap_or_default(),
+            name: self.metadata.name.unwrap_or_default(),
+            uid: self.metadata.uid.unwrap_or_default(),
+            node: self.spec.node_name,
+            ip: self.status.pod_ip,
+        }
+    }
 }
 
 /// A pod's identity.
 pub fn pod_ref(pod: &Value) -> PodRef {
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    PodRef {
-        namespace: text(&pod["metadata"]["namespace"]).unwrap_or_default(),
-        name: text(&pod["metadata"]["name"]).unwrap_or_default(),
-        uid: text(&pod["metadata"]["uid"]).unwrap_or_default(),
-        node: text(&pod["spec"]["nodeName"]),
-        ip: text(&pod["status"]["podIP"]),
-    }
-}
-
-fn matches(pod: &Value, selector: &PodSelector) -> bool {
-    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-    selector.name.as_deref().is_none_or(|wanted| name == wanted)
-        && selector.prefix.as_deref().is_none_or(|prefix| name.starts_with(prefix))
-        && selector.labels.as_ref().is_none_or(|labels| has_labels(&pod["metadata"]["labels"], labels))
-}
-
-fn has_labels(labels: &Value, selector: &LabelSelector) -> bool {
-    Selector::from(selector).holds(|key| labels[key].as_str())
+    ApiPod::deserialize(pod).unwrap_or_default().into_ref()
 }
 
 /// Narrows pods by `count` or `percent` (rounded up). The choice depends on the seed, the fault's name and the pods'
@@ -234,6 +309,7 @@ mod tests {
 
     #[test]
     fn only_pods_that_run_and_stay_are_chosen() {
+        let runs = |pod: &Value| ApiPod::deserialize(pod).unwrap().runs();
         let pod = |phase: &str| json!({"metadata": {}, "status": {"phase": phase}});
         let picked: Vec<&str> = ["Pending", "Running", "Succeeded", "Failed", "Unknown"]
             .into_iter()
@@ -272,7 +348,7 @@ mod tests {
             (r#"{"labels": {"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}}"#, true),
             (r#"{"labels": {"matchExpressions": [{"key": "x", "operator": "Exists"}]}}"#, false),
         ] {
-            assert_eq!(matches(&pod, &selector(text)), expected, "{text}");
+            assert_eq!(ApiPod::deserialize(&pod).unwrap().matches(&selector(text)), expected, "{text}");
         }
     }
 }

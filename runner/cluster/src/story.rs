@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Cluster, ClusterError};
+use super::{Cluster, ClusterError, Kind};
 
 /// How long the reading of a log may take.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -26,7 +26,7 @@ impl Cluster {
     /// # Errors
     /// When the server refuses or does not answer.
     pub async fn services(&self, namespace: &str) -> Result<Vec<Value>, ClusterError> {
-        Ok(items(self.raw("list services", &format!("/api/v1/namespaces/{namespace}/services")).await?))
+        self.list(Kind::other("v1", "Service", "services"), namespace, None).await
     }
 
     /// The names of a pod's containers.

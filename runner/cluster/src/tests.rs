@@ -48,6 +48,26 @@ async fn a_list_that_expired_half_way_is_read_again_in_one_piece() {
 }
 
 #[tokio::test]
+async fn a_list_that_expired_half_way_is_read_again_page_by_page() {
+    // The first list expires after its first page, and the second one does not. The last page of the first is in neither.
+    let lists = AtomicUsize::new(0);
+    let cluster = server(move |asked| {
+        assert!(asked.target().contains("limit="), "{}", asked.target());
+        match (asked.target().contains("continue="), lists.load(Ordering::SeqCst)) {
+            (false, _) => {
+                let number = lists.fetch_add(1, Ordering::SeqCst);
+                json_answer(200, list(&[["old", "a"][number]], "more"))
+            }
+            (true, 1) => json_answer(410, status(410, "Expired").to_string()),
+            (true, _) => json_answer(200, list(&["b"], "")),
+        }
+    })
+    .await;
+    let pods = cluster.list(Kind::Pod, "n", None).await.unwrap();
+    assert_eq!(pods.iter().map(name).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[tokio::test]
 async fn the_endpoints_of_a_headless_service_are_followed() {
     let ready = std::sync::Arc::new(std::sync::Mutex::new(vec!["127.0.0.2", "127.0.0.3"]));
     let answered = ready.clone();

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-
-use super::pods::runs;
+use super::lists::Listed;
+use super::pods::{ApiObject, ApiPod};
 use super::{Cluster, ClusterError, Kind};
 
 /// The running pods of one workload, by UID.
@@ -23,28 +22,26 @@ impl Cluster {
     /// # Errors
     /// When the server refuses or does not answer.
     pub async fn workloads(&self, namespace: &str) -> Result<Vec<Workload>, ClusterError> {
-        let pods = self.list(Kind::Pod, namespace, None).await?;
-        let sets = match self.list(Kind::ReplicaSet, namespace, None).await {
-            Err(ClusterError::Forbidden { .. }) => Vec::new(),
+        let listed = Listed::of(namespace);
+        let add_pod = |all: &mut BTreeMap<String, Workload>, pod: ApiPod| {
+            let Some((uid, name)) = pod.metadata.controller().filter(|_| pod.runs()) else { return };
+            let workload = all.entry(uid).or_insert_with(|| Workload { name, pods: BTreeSet::new() });
+            workload.pods.extend(pod.metadata.uid);
+        };
+        let owners = self.gather(Kind::Pod, listed, add_pod).await?;
+        let add_set = |all: &mut BTreeMap<String, (String, String)>, set: ApiObject| {
+            all.extend(set.metadata.uid.clone().zip(set.metadata.controller()));
+        };
+        let sets = self.gather(Kind::ReplicaSet, Listed { only_metadata: true, ..listed }, add_set).await;
+        let deployments = match sets {
+            Err(ClusterError::Forbidden { .. }) => BTreeMap::new(),
             sets => sets?,
         };
-        let deployments: BTreeMap<&str, (&str, String)> =
-            sets.iter().filter_map(|set| Some((set["metadata"]["uid"].as_str()?, controller(set)?))).collect();
-        let mut workloads: BTreeMap<&str, Workload> = BTreeMap::new();
-        for pod in pods.iter().filter(|pod| runs(pod)) {
-            let Some((uid, name)) = controller(pod) else { continue };
-            let (uid, name) = deployments.get(uid).cloned().unwrap_or((uid, name));
-            let workload = workloads.entry(uid).or_insert_with(|| Workload { name, pods: BTreeSet::new() });
-            workload.pods.extend(pod["metadata"]["uid"].as_str().map(str::to_owned));
+        let mut workloads: BTreeMap<String, Workload> = BTreeMap::new();
+        for (uid, owner) in owners {
+            let (uid, name) = deployments.get(&uid).cloned().unwrap_or((uid, owner.name));
+            workloads.entry(uid).or_insert_with(|| Workload { name, pods: BTreeSet::new() }).pods.extend(owner.pods);
         }
         Ok(workloads.into_values().collect())
     }
-}
-
-/// The UID and the name of the object that keeps another one.
-fn controller(object: &Value) -> Option<(&str, String)> {
-    let owners = object["metadata"]["ownerReferences"].as_array()?;
-    let owner = owners.iter().find(|owner| owner["controller"] == true)?;
-    let kind = owner["kind"].as_str()?.to_ascii_lowercase();
-    Some((owner["uid"].as_str()?, format!("{kind}/{}", owner["name"].as_str()?)))
 }

@@ -18,6 +18,7 @@ mod sandboxed;
 #[cfg(test)]
 mod shipped;
 mod show;
+mod size;
 mod spec;
 #[cfg(test)]
 mod strangers;
@@ -46,6 +47,7 @@ pub async fn plan(document: &Document, cluster: Option<&Cluster>, options: &Opti
     let namespace = default_namespace(scenario, cluster, options);
     // Targets before loads: a selector that matches no pod is reported before any connection is opened.
     let faults::Faults { faults, partitions } = faults::plan(document, cluster, &namespace, options).await?;
+    size::check(&faults)?;
     if let Some(cluster) = cluster {
         blast::check(scenario, &faults, cluster).await?;
     }

@@ -34,7 +34,8 @@ pub fn build(cut: &Cut, facts: &Facts<'_>) -> Result<Built, BuildError> {
     if cut.blocks.iter().all(|block| block.ports.is_none() || !(block.egress || block.ingress)) {
         return Err(BuildError::Nothing);
     }
-    let mut builder = Builder { cut, facts, limits: BTreeSet::new(), namespace_labels: BTreeSet::new() };
+    let nodes = node_addresses(facts);
+    let mut builder = Builder { cut, facts, nodes, limits: BTreeSet::new(), namespace_labels: BTreeSet::new() };
     builder.check()?;
     let mut spec = NetworkPolicySpec {
         pod_selector: Some(Selector::label(&cut.label.0, &cut.label.1).to_kubernetes()),
@@ -72,6 +73,7 @@ pub fn build(cut: &Cut, facts: &Facts<'_>) -> Result<Built, BuildError> {
 struct Builder<'a> {
     cut: &'a Cut,
     facts: &'a Facts<'a>,
+    nodes: BTreeSet<Cidr>,
     limits: BTreeSet<Limit>,
     namespace_labels: BTreeSet<NamespaceLabel>,
 }
@@ -124,7 +126,7 @@ impl Builder<'_> {
 
     fn check_addresses(&mut self, block: &Block, cidr: Cidr) -> Result<(), BuildError> {
         let pods = || self.facts.cluster.pods().iter().filter(|pod| !pod.host_network).flat_map(|pod| &pod.ips);
-        let node = node_addresses(self.facts).contains(&cidr);
+        let node = self.nodes.contains(&cidr);
         let in_range = self.facts.pod_cidrs.iter().any(|range| range.contains(cidr)) && !node;
         if in_range || pods().any(|ip| Cidr::host(*ip) == cidr) {
             return Err(BuildError::PodAddresses { peer: block.described.clone(), cidr });
@@ -162,8 +164,7 @@ impl Builder<'_> {
         }
         let mut allowed = Allowed::new();
         self.allow_pods(&pods, &mut allowed)?;
-        let nodes: Vec<Cidr> = node_addresses(self.facts).into_iter().collect();
-        for open in blocks::complement(&self.families(), &peer_addresses, &nodes, &addresses) {
+        for open in blocks::complement(&self.families(), &peer_addresses, &self.nodes, &addresses) {
             let except: Vec<String> = open.except.iter().map(ToString::to_string).collect();
             allowed.entry(open.ports).or_default().push(NetworkPolicyPeer {
                 ip_block: Some(IPBlock { cidr: open.cidr.to_string(), except: (!except.is_empty()).then_some(except) }),

@@ -9,12 +9,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 use super::compiled::{Policy, Remote, Rule};
 use super::labels::Labels;
-use super::pod::{ContainerPort, Pod, PolicyName};
+use super::pod::{Pod, PolicyName};
 use super::policy_type::PolicyType;
 use super::ports::Protocol;
 
@@ -136,16 +135,15 @@ impl Cluster {
     pub fn set_policies(&mut self, policies: &[NetworkPolicy]) {
         self.policies = policies.iter().map(Policy::new).collect();
         self.policies.sort_by(|a, b| a.name.cmp(&b.name));
-        let selecting = |pod: &Pod, applies: fn(&Policy) -> bool| {
-            (0..self.policies.len())
-                .filter(|at| {
-                    let policy = &self.policies[*at];
-                    applies(policy)
-                        && !pod.host_network
-                        && policy.name.namespace == pod.namespace
-                        && policy.selector.matches(&pod.labels)
-                })
-                .collect::<Vec<_>>()
+        let mut by_namespace: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (at, policy) in self.policies.iter().enumerate() {
+            by_namespace.entry(&policy.name.namespace).or_default().push(at);
+        }
+        let selecting = |pod: &Pod, applies: fn(&Policy) -> bool| -> Vec<usize> {
+            let own = by_namespace.get(pod.namespace.as_str()).filter(|_| !pod.host_network).into_iter().flatten();
+            own.copied()
+                .filter(|at| applies(&self.policies[*at]) && self.policies[*at].selector.matches(&pod.labels))
+                .collect()
         };
         let egress = self.pods.iter().map(|pod| selecting(pod, |policy| policy.egress.is_some())).collect();
         let ingress = self.pods.iter().map(|pod| selecting(pod, |policy| policy.ingress.is_some())).collect();
@@ -296,50 +294,6 @@ enum Verdict {
     OwnNode,
     Rule { policy: usize, rule: usize },
     NoRule,
-}
-
-impl Pod {
-    /// From the API's object. None for a pod that has ended or has no address yet.
-    pub fn from_kubernetes(object: &core::Pod) -> Option<Self> {
-        let spec = object.spec.as_ref()?;
-        let status = object.status.as_ref()?;
-        if !matches!(status.phase.as_deref(), Some("Pending" | "Running" | "Unknown")) {
-            return None;
-        }
-        let mut ips: Vec<IpAddr> = Vec::new();
-        let plural = status.pod_ips.iter().flatten().map(|entry| entry.ip.as_str());
-        for ip in status.pod_ip.as_deref().into_iter().chain(plural).filter_map(|text| text.parse().ok()) {
-            if !ips.contains(&ip) {
-                ips.push(ip);
-            }
-        }
-        if ips.is_empty() {
-            return None;
-        }
-        let plural = status.host_ips.iter().flatten().map(|entry| entry.ip.as_str());
-        let node_ips = status.host_ip.as_deref().into_iter().chain(plural).filter_map(|text| text.parse().ok());
-        // A sidecar is an init container that keeps running.
-        let sidecars =
-            spec.init_containers.iter().flatten().filter(|one| one.restart_policy.as_deref() == Some("Always"));
-        let ports = spec.containers.iter().chain(sidecars).flat_map(|container| container.ports.iter().flatten());
-        Some(Self {
-            namespace: object.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
-            name: object.metadata.name.clone().unwrap_or_default(),
-            labels: object.metadata.labels.clone().unwrap_or_default(),
-            ips,
-            ports: ports
-                .filter_map(|port| {
-                    Some(ContainerPort {
-                        name: port.name.clone(),
-                        number: u16::try_from(port.container_port).ok()?,
-                        protocol: Protocol::from_name(port.protocol.as_deref())?,
-                    })
-                })
-                .collect(),
-            host_network: spec.host_network.unwrap_or(false),
-            node_ips: node_ips.collect(),
-        })
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! [`combine`]), and whether standing policies get in their way ([`standing()`]). Out of scope: a kube client, sockets,
 //! the clock, and the labels of pods.
 
+mod api;
 mod blocks;
 mod build;
 mod cluster;
@@ -22,6 +23,7 @@ mod service;
 mod standing;
 mod terms;
 
+pub use api::ApiPod;
 pub use build::build;
 pub use cluster::{Cluster, Connection, Decision, Endpoint, Side, Why};
 pub use combine::{Group, Part, combine};

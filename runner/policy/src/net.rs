@@ -47,6 +47,21 @@ impl Cidr {
         self.0.contains(&other.0)
     }
 
+    /// The block of twice the size around it; none for all addresses.
+    pub(super) fn parent(self) -> Option<Self> {
+        self.0.supernet().map(Self)
+    }
+
+    /// True when this is the lower and the other the upper half of one block.
+    pub(super) fn is_half_with(self, other: Self) -> bool {
+        self < other && self.0.prefix_len() == other.0.prefix_len() && self.parent() == other.parent()
+    }
+
+    /// The fewest blocks with exactly the addresses of all these, in order.
+    pub fn merged(blocks: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        IpNet::aggregate(&blocks.into_iter().map(|block| block.0).collect()).into_iter().map(Self).collect()
+    }
+
     /// True if the blocks share an address. One of them then contains the other.
     pub fn overlaps(self, other: Self) -> bool {
         self.contains(other) || other.contains(self)
@@ -92,6 +107,17 @@ mod tests {
         assert!(cidr("10.244.0.0/16").overlaps(cidr("10.0.0.0/8")));
         assert!(!Cidr::V6.has("10.0.0.1".parse().expect("an address")));
         assert!(Cidr::V4.has("::ffff:10.0.0.1".parse().expect("an address")));
+    }
+
+    #[test]
+    fn blocks_that_touch_or_nest_are_merged() {
+        let merged = |texts: &[&str]| -> Vec<String> {
+            Cidr::merged(texts.iter().map(|text| cidr(text))).iter().map(ToString::to_string).collect()
+        };
+        let texts = ["fd00::/64", "10.0.1.0/24", "10.0.0.0/24", "10.0.0.7/32", "10.0.2.0/24", "fd00:0:0:1::/64"];
+        assert_eq!(merged(&texts), ["10.0.0.0/23", "10.0.2.0/24", "fd00::/63"]);
+        assert!(merged(&[]).is_empty());
+        assert!(!cidr("10.0.1.0/24").is_half_with(cidr("10.0.2.0/24")), "neighbours, and no block is both of them");
     }
 
     #[test]

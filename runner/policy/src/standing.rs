@@ -66,6 +66,7 @@ impl fmt::Display for Conflict {
 /// they count as widened.
 pub fn standing(cut: &Cut, built: &Built, facts: &Facts<'_>) -> Vec<Conflict> {
     let mut found: BTreeMap<(ConflictKind, PolicyType, BTreeSet<PolicyName>), BTreeSet<String>> = BTreeMap::new();
+    let nodes = &node_addresses(facts);
     for target in targets(cut, facts) {
         for way in PolicyType::BOTH {
             let policies: Vec<&Policy> = facts.cluster.selecting(target, way).collect();
@@ -82,7 +83,7 @@ pub fn standing(cut: &Cut, built: &Built, facts: &Facts<'_>) -> Vec<Conflict> {
                 .iter()
                 .filter(|policy| {
                     // A policy that is not widened is refused only here, so future pods count as well.
-                    cut.blocks.iter().any(|block| keeps_open(policy, block, target, way, facts, !widens))
+                    cut.blocks.iter().any(|block| keeps_open(policy, block, (target, way), (facts, nodes), !widens))
                 })
                 .map(|policy| policy.name.clone())
                 .collect();
@@ -99,11 +100,17 @@ pub fn standing(cut: &Cut, built: &Built, facts: &Facts<'_>) -> Vec<Conflict> {
 
 /// True if the policy allows a link between the target and the block's peer. Future pods that may match the block count
 /// if `foresee`, or if there are none now.
-fn keeps_open(policy: &Policy, block: &Block, target: &Pod, way: PolicyType, facts: &Facts<'_>, foresee: bool) -> bool {
+fn keeps_open(
+    policy: &Policy,
+    block: &Block,
+    (target, way): (&Pod, PolicyType),
+    (facts, nodes): (&Facts<'_>, &BTreeSet<Cidr>),
+    foresee: bool,
+) -> bool {
     if !block.applies(way) {
         return false;
     }
-    let link = Link { policy, block, ports: &block.ports, target, way, facts };
+    let link = Link { policy, block, ports: &block.ports, target, way, facts, nodes };
     match &block.peer {
         Peer::Addresses(cidrs) => link.is_open_to_addresses(cidrs),
         Peer::Pods { namespace, selector, front, .. } => {
@@ -125,6 +132,7 @@ struct Link<'a> {
     target: &'a Pod,
     way: PolicyType,
     facts: &'a Facts<'a>,
+    nodes: &'a BTreeSet<Cidr>,
 }
 
 impl Link<'_> {
@@ -140,7 +148,7 @@ impl Link<'_> {
 
     fn is_open_to_addresses(&self, cidrs: &[Cidr]) -> bool {
         // A node may have an address in a range of pods.
-        let nodes = node_addresses(self.facts);
+        let nodes = self.nodes;
         let reaches = |peer: &compiled::Peer, cidr: Cidr| {
             peer.reaches(cidr, self.facts.pod_cidrs)
                 || nodes.iter().any(|node| cidr.contains(*node) && peer.reaches(*node, &[]))
@@ -159,9 +167,8 @@ impl Link<'_> {
         let is_other = |pod: &&Pod| pod.namespace != self.target.namespace || pod.name != self.target.name;
         let pods: Vec<&Pod> = peer_pods(self.block, facts).filter(is_other).collect();
         // No pod gets the address of a node, even if both are in one range.
-        let nodes = node_addresses(facts);
         let is_node =
-            |peer: &compiled::Peer| matches!(peer, compiled::Peer::Block { cidr, .. } if nodes.contains(cidr));
+            |peer: &compiled::Peer| matches!(peer, compiled::Peer::Block { cidr, .. } if self.nodes.contains(cidr));
         let may_select = |peer: &compiled::Peer| {
             !is_node(peer) && peer.may_select(own, (namespace, labels), selector, facts.pod_cidrs)
         };

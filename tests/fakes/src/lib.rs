@@ -7,6 +7,8 @@
 mod answer;
 mod http;
 pub mod kubernetes;
+mod large;
 
 pub use answer::{Answer, Step};
 pub use http::{HttpServer, MemoryServer, Request};
+pub use large::LargeCluster;

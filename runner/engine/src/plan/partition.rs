@@ -10,6 +10,7 @@ use super::error::PlanError;
 use super::options::Options;
 use super::peers::{Found, Reader, peer_namespace};
 use super::request::CutRequest;
+use super::size;
 use super::spec::{Action, Planned};
 use shakedown_cluster::{Cluster, ClusterError, Network};
 use shakedown_faults::FaultPlan;
@@ -80,10 +81,10 @@ pub(super) async fn plan(
         return Err(Refusal::Unable(at, why, error));
     }
     let place = |request: &CutRequest<'_>| request.partition.pods.namespace.as_deref().unwrap_or(namespace).to_owned();
-    let mut wanted: BTreeSet<String> = requests.iter().map(place).collect();
+    let targets: BTreeSet<String> = requests.iter().map(place).collect();
     let peers = requests.iter().flat_map(|request| &request.partition.from);
-    wanted.extend(peers.map(|peer| peer_namespace(peer, namespace)));
-    let network = cluster.network(&wanted).await?;
+    let peers = peers.map(|peer| peer_namespace(peer, namespace));
+    let network = cluster.network(&targets, &targets.iter().cloned().chain(peers).collect()).await?;
     let mut found = Found::default();
     let mut parts = Vec::new();
     for (at, request) in requests.iter().enumerate() {
@@ -150,6 +151,9 @@ fn fault_plan(
             if !conflicts.is_empty() {
                 let why = conflicts.join("; ");
                 return Err(Refusal::Unable(at, first_line(&why), refused(why)));
+            }
+            if let Some(why) = size::too_large("the NetworkPolicy", &built.spec) {
+                return Err(Refusal::Unable(at, why.clone(), refused(format!("{why}\nhelp: {}", size::HELP))));
             }
             limits.extend(built.limits.iter().map(ToString::to_string));
         }

@@ -47,6 +47,8 @@ fn masked(plan: &Plan) -> String {
     let mut text = serde_json::to_string(plan).unwrap();
     for (pattern, mask) in [
         (r"127\.\d+\.\d+\.\d+(:\d{5}\b)?", "[address]"),
+        // Addresses that are neighbours by chance are one block.
+        (r#""\[address\]/\d+"(,"\[address\]/\d+")*"#, r#""[blocks of addresses]""#),
         (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "[uid]"),
         (r"(vllm-agg-0-[a-z]+-[0-9a-z]{10})-[0-9a-z]{5}", "$1-[pod]"),
     ] {

@@ -19,7 +19,7 @@ use super::mark::{Mark, pod_key};
 use super::roster::{Note, Roster, Seen};
 use super::switch::Switch;
 use shakedown_cluster::{Change, Cluster, ClusterError, Kind, ObjectKey, pod_ref};
-use shakedown_policy::{Cidr, Peer, Pod, ServicePort, endpoints_behind};
+use shakedown_policy::{ApiPod, Cidr, Peer, Pod, ServicePort, endpoints_behind};
 
 /// Peers with our mark. New pods that match are marked as well.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -248,7 +248,7 @@ impl Follower {
 
     /// Handles a peer's new address. Returns true when policies must be updated.
     fn address(&self, object: &Value) -> bool {
-        let pod = core::Pod::deserialize(object).ok().and_then(|pod| Pod::from_kubernetes(&pod));
+        let pod = ApiPod::deserialize(object).ok().and_then(Pod::from_kubernetes);
         pod.is_some_and(|pod| {
             let mut state = self.switch.state();
             state.scheme.see(&pod) && !state.standing.is_empty()

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::{ApiPod, ContainerPort};
 
 fn pod(namespace: &str, name: &str, ip: &str, labels: Value) -> Pod {
     Pod {
@@ -231,7 +232,7 @@ fn missing_peers_mean_all_and_a_peer_without_a_field_means_none() {
 
 #[test]
 fn pods_are_read_from_the_wire_format_of_the_api() {
-    let object = |phase: &str| -> core::Pod {
+    let object = |phase: &str| -> ApiPod {
         serde_json::from_value(json!({
             "metadata": {"namespace": "shop", "name": "web", "labels": {"app": "web"}},
             "spec": {"containers": [{"name": "web", "ports": [{"containerPort": 53, "protocol": "UDP", "name": "dns"}]}]},
@@ -240,9 +241,9 @@ fn pods_are_read_from_the_wire_format_of_the_api() {
         }))
         .expect("a pod")
     };
-    let pod = Pod::from_kubernetes(&object("Running")).expect("it runs");
+    let pod = Pod::from_kubernetes(object("Running")).expect("it runs");
     assert_eq!(pod.ips.len(), 2);
     assert_eq!((pod.ports[0].number, pod.ports[0].protocol), (53, Protocol::Udp));
     assert_eq!(pod.node_ips.len(), 1);
-    assert!(Pod::from_kubernetes(&object("Succeeded")).is_none(), "its address may be another pod's by now");
+    assert!(Pod::from_kubernetes(object("Succeeded")).is_none(), "its address may be another pod's by now");
 }

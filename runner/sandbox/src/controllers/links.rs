@@ -6,7 +6,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -17,7 +16,7 @@ use crate::object;
 use crate::registry::Registry;
 use crate::resource::{NAMESPACES, NETWORK_POLICIES, POD_NETWORK_CHAOS, PODS};
 use crate::store::Key;
-use shakedown_policy::{Cluster, Connection, Endpoint, Labels, Pod, Protocol};
+use shakedown_policy::{ApiPod, Cluster, Connection, Endpoint, Labels, Pod, Protocol};
 
 /// Keeps the links in step with pods, namespaces and policies.
 #[derive(Debug)]
@@ -69,7 +68,7 @@ impl Plugin {
             pairs.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_string()))).collect()
         };
         let mut seen = LinkInputs {
-            pods: typed::<core::Pod>(&pods).iter().filter_map(Pod::from_kubernetes).collect(),
+            pods: typed::<ApiPod>(&pods).into_iter().filter_map(Pod::from_kubernetes).collect(),
             namespaces: namespaces.iter().map(|n| (object::name(n).to_string(), labels(n))).collect(),
             policies: typed(&policies),
             hurt: pods.iter().filter_map(|pod| self.hurt(pod, &chaos)).collect(),

@@ -7,7 +7,6 @@ use super::draft::Draft;
 use super::limits::check_memory;
 use super::links::wanted;
 use super::network::check_targets;
-use super::place::nodes;
 use crate::plan::error::PlanError;
 use crate::plan::request::ChaosRequest;
 use shakedown_cluster::Cluster;
@@ -158,10 +157,9 @@ fn check_volume(fault: &str, io: &IoFault, targets: &[(Inside, Value)]) -> Resul
 
 /// What does this to files is built for one kind of processor.
 async fn check_nodes(fault: &str, targets: &[(Inside, Value)], cluster: &Cluster) -> Result<(), PlanError> {
-    for node in nodes(cluster).await? {
-        let (name, architecture) = (&node["metadata"]["name"], &node["status"]["nodeInfo"]["architecture"]);
-        let here = targets.iter().find(|(_, there)| there["spec"]["nodeName"] == *name);
-        if let (Some((target, _)), Some(architecture)) = (here, architecture.as_str())
+    for node in cluster.nodes().await? {
+        let here = targets.iter().find(|(_, there)| there["spec"]["nodeName"] == *node.name);
+        if let (Some((target, _)), Some(architecture)) = (here, node.architecture)
             && architecture != "amd64"
             && !cluster.capabilities().shares_nodes
         {

@@ -1,6 +1,5 @@
 //! Where pods run, as far as an installation of Chaos Mesh has to be compared with it.
 
-use serde_json::Value;
 use shakedown_schemas::result::PodRef;
 
 use shakedown_cluster::{Cluster, ClusterError, Installation, Kind, ObjectKey};
@@ -18,7 +17,7 @@ pub(super) async fn find_place(
     if installed.controllers.is_empty() {
         return Ok(place);
     }
-    let all = nodes(cluster).await?;
+    let all = cluster.nodes().await?;
     for pod in pods {
         if !place.namespaces.contains_key(&pod.namespace) {
             let name = pod.namespace.clone();
@@ -33,18 +32,9 @@ pub(super) async fn find_place(
         // At an end that is only told by its address nothing has to be done.
         let acted = resources.iter().any(|it| it.shapes.is_empty() || it.shapes.contains(&pod_id(pod)));
         if let Some(node) = pod.node.as_ref().filter(|_| acted) {
-            let there = all.iter().find(|it| it["metadata"]["name"] == node.as_str());
-            let runtime = there.and_then(|it| it["status"]["nodeInfo"]["containerRuntimeVersion"].as_str());
-            place.nodes.insert(node.clone(), runtime.map(str::to_owned));
+            let runtime = all.iter().find(|it| it.name == *node).and_then(|it| it.runtime.clone());
+            place.nodes.insert(node.clone(), runtime);
         }
     }
     Ok(place)
-}
-
-/// The nodes, where this account may read them.
-pub(super) async fn nodes(cluster: &Cluster) -> Result<Vec<Value>, ClusterError> {
-    match cluster.list(Kind::other("v1", "Node", "nodes"), "", None).await {
-        Err(ClusterError::Forbidden { .. } | ClusterError::NotFound(_)) => Ok(Vec::new()),
-        nodes => nodes,
-    }
 }
