@@ -31,6 +31,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod unevaluated;
 mod watch;
 mod workloads;
 
@@ -49,6 +50,7 @@ pub use own::WitnessImage;
 pub use pods::{choose, pod_ref};
 pub use reach::{Following, PortForward, ServiceAddress, ServiceRoute, parse_service};
 pub use secrets::secrets;
+pub use unevaluated::Unevaluated;
 pub use watch::Change;
 pub use workloads::Workload;
 
