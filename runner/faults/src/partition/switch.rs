@@ -1,15 +1,21 @@
 //! The one place from which a scenario's partitions act: it knows which of them stand, and brings labels and policies in
-//! line with that, one change at a time.
+//! line with that.
+//!
+//! What adds something waits for its turn. What takes something away waits for nothing, and touches only what its own
+//! partition needed: an API that hangs for one partition must not keep another one standing. Partitions that share a
+//! policy meet at its version: a write is worked out after the read that it builds on, so that one that is late is refused.
 //!
 //! What is needed at any time is worked out in `scheme`; who replaces whom is found out in `follow`; what became of it is
 //! read back in `look`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
 use shakedown_schemas::result::PodRef;
+use tokio::sync::Notify;
 
 use super::mark::Mark;
 use super::same::same;
@@ -30,8 +36,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub struct Switch {
     pub(super) cluster: Cluster,
     pub(super) state: Arc<Mutex<State>>,
-    /// Held by whoever acts: changes come one after the other.
-    pub(super) gate: Arc<tokio::sync::Mutex<()>>,
+    /// Held while something is added.
+    gate: Arc<tokio::sync::Mutex<()>>,
+    /// Told when a label was taken off.
+    unmarked: Arc<Notify>,
 }
 
 /// What stands, and what may be in the cluster because of it.
@@ -50,17 +58,40 @@ pub(super) struct State {
     pub notes: BTreeMap<usize, Vec<String>>,
     /// Labels that were begun and are not known to be off.
     pub marks: BTreeSet<Mark>,
+    /// Labels that are being taken off, and how often.
+    unmarking: BTreeMap<Mark, usize>,
+    /// Labels that were taken off, and are not known to be off.
+    pub unmarked: BTreeSet<Mark>,
     /// Policies that were begun and are not known to be gone.
     pub policies: BTreeMap<ObjectKey, Sent>,
 }
 
-/// A policy as it was last sent.
+/// A policy as it was sent.
 #[derive(Clone)]
 pub(super) struct Sent {
     /// Its UID, once the server has told it.
     pub uid: Option<String>,
-    /// The whole object.
-    pub policy: Value,
+    /// As the server has confirmed it.
+    confirmed: Version,
+    /// As it was sent last, where the answer to that is still to come.
+    coming: Option<Version>,
+    /// The server has accepted its deletion.
+    deleted: bool,
+}
+
+/// A policy, and the partitions that it cuts.
+#[derive(Clone)]
+struct Version {
+    standing: BTreeSet<usize>,
+    policy: Value,
+}
+
+impl Sent {
+    /// The policies that may be there now and cut this partition, or do not.
+    pub fn versions(&self, part: usize, cuts_it: bool) -> impl Iterator<Item = &Value> {
+        let all = std::iter::once(&self.confirmed).chain(&self.coming);
+        all.filter(move |version| version.standing.contains(&part) == cuts_it).map(|version| &version.policy)
+    }
 }
 
 impl State {
@@ -81,6 +112,34 @@ impl State {
         }
         Ok(desired)
     }
+
+    /// A policy as it must be by now; none where nothing needs it. Where it cannot be told what others need, the undo comes
+    /// first.
+    fn wanted(&self, key: &ObjectKey) -> Option<Version> {
+        let policy = self.desired(&self.standing).unwrap_or_default().policies.remove(key)?;
+        Some(Version { standing: self.standing.clone(), policy })
+    }
+
+    /// Whether a label is there because of a partition.
+    pub fn concerns(&self, part: usize, mark: &Mark) -> bool {
+        let of = |part: usize| {
+            let peers =
+                self.scheme.parts()[part].peer_marks.iter().chain(self.peer_marks.get(&part).into_iter().flatten());
+            let alone = BTreeSet::from([part]);
+            match mark.object.kind {
+                Kind::Namespace => self.scheme.cuts(part, &alone).is_ok_and(|cuts| {
+                    let labels = cuts.iter().flat_map(|(_, built)| &built.namespace_labels);
+                    labels.into_iter().any(|label| label.namespace == mark.object.name && label.key == mark.label)
+                }),
+                _ => {
+                    self.scheme.groups_of(part).any(|group| self.scheme.label(group).0 == mark.label)
+                        || peers.into_iter().any(|known| known.label == mark.label)
+                }
+            }
+        };
+        // One that cannot be told belongs to all.
+        of(part) || !(0..self.scheme.parts().len()).any(of)
+    }
 }
 
 impl Switch {
@@ -95,9 +154,11 @@ impl Switch {
             peer_marks: BTreeMap::new(),
             notes: BTreeMap::new(),
             marks: BTreeSet::new(),
+            unmarking: BTreeMap::new(),
+            unmarked: BTreeSet::new(),
             policies: BTreeMap::new(),
         };
-        Self { cluster, state: Arc::new(Mutex::new(state)), gate: Arc::default() }
+        Self { cluster, state: Arc::new(Mutex::new(state)), gate: Arc::default(), unmarked: Arc::default() }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -126,55 +187,66 @@ impl Switch {
     /// When a target or a peer is gone, or the cluster refuses or does not answer. Some of it may be there then.
     pub async fn put_up(&self, part: usize) -> Result<(), FaultError> {
         let _gate = self.gate.lock().await;
-        let wanted = {
+        let (wanted, keys) = {
             let mut state = self.state();
             state.standing.insert(part);
-            state.desired(&state.standing)?
+            let keys: Vec<ObjectKey> =
+                state.scheme.groups_of(part).map(|group| state.scheme.policy_key(group)).collect();
+            (state.desired(&state.standing)?, keys)
         };
         self.mark(&wanted).await?;
-        for (key, policy) in &wanted.policies {
-            let there = self.state().policies.get(key).cloned();
-            match there {
-                Some(sent) => self.replace(key, sent.uid, policy).await?,
-                None => self.create(key, policy).await?,
-            }
+        for key in keys {
+            self.align(&key, true).await?;
         }
         Ok(())
     }
 
-    /// Takes a partition down, and leaves the others as they are. It can be called again and again.
+    /// Takes a partition down, and leaves the others as they are. It waits for no other change, and can be called again and
+    /// again.
     ///
     /// # Errors
     /// When the cluster refuses or does not answer. Then some of it may still be there.
     pub async fn take_down(&self, part: usize) -> Result<(), FaultError> {
-        let _gate = self.gate.lock().await;
-        let (wanted, policies) = {
+        let (keys, superfluous) = {
             let mut state = self.state();
             state.standing.remove(&part);
-            // Where it cannot be told what others need, the undo comes first.
-            (state.desired(&state.standing).unwrap_or_default(), state.policies.clone())
+            let wanted = state.desired(&state.standing).unwrap_or_default();
+            let keys = state.scheme.groups_of(part).map(|group| state.scheme.policy_key(group));
+            let keys: Vec<ObjectKey> = keys.filter(|key| state.policies.contains_key(key)).collect();
+            let superfluous = state.marks.difference(&wanted.marks).filter(|mark| state.concerns(part, mark));
+            (keys, superfluous.cloned().collect::<Vec<Mark>>())
         };
         let mut problem = Ok(());
-        for (key, sent) in policies {
-            let done = match wanted.policies.get(&key) {
-                Some(policy) => match self.replace(&key, sent.uid, policy).await {
-                    // Somebody deleted it: what was to go is gone, and what was to stay is reported when it is looked at.
-                    Err(FaultError::Gone(_)) => Ok(()),
-                    other => other,
-                },
-                None => self.cluster.delete(&ObjectKey { uid: sent.uid, ..key }).await.map_err(FaultError::from),
+        for key in keys {
+            let done = match self.align(&key, false).await {
+                // Somebody deleted it: what was to go is gone, and what was to stay is reported when it is looked at.
+                Err(FaultError::Gone(_)) => Ok(()),
+                other => other,
             };
             problem = problem.and(done);
         }
-        let superfluous: Vec<Mark> = self.state().marks.difference(&wanted.marks).cloned().collect();
         for mark in superfluous {
-            match self.cluster.label(&mark.object, &mark.label, None).await {
-                // Gone, or replaced by another object of that name: with it our label.
-                Ok(()) | Err(ClusterError::NotFound(_) | ClusterError::Conflict { .. }) => {}
-                Err(error) => problem = problem.and(Err(error.into())),
-            }
+            problem = problem.and(self.unmark(mark).await);
         }
         problem
+    }
+
+    /// Takes a label off, unless a partition that came meanwhile needs it.
+    async fn unmark(&self, mark: Mark) -> Result<(), FaultError> {
+        {
+            let mut state = self.state();
+            if state.desired(&state.standing).unwrap_or_default().marks.contains(&mark) {
+                return Ok(());
+            }
+            *state.unmarking.entry(mark.clone()).or_default() += 1;
+        }
+        let ending = Unmarking { switch: self, mark };
+        let Mark { object, label, .. } = &ending.mark;
+        match self.cluster.label(object, label, None).await {
+            // Gone, or replaced by another object of that name: with it our label.
+            Ok(()) | Err(ClusterError::NotFound(_) | ClusterError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Brings labels and policies in line after targets or peers were replaced.
@@ -188,19 +260,34 @@ impl Switch {
             (state.desired(&state.standing)?, state.policies.clone())
         };
         self.mark(&wanted).await?;
-        for (key, policy) in &wanted.policies {
-            if let Some(sent) = there.get(key) {
-                self.replace(key, sent.uid.clone(), policy).await?;
-            }
+        for key in wanted.policies.keys().filter(|key| there.contains_key(key)) {
+            self.align(key, false).await?;
         }
         Ok(())
     }
 
     async fn mark(&self, wanted: &Desired) -> Result<(), FaultError> {
-        let missing: Vec<Mark> = wanted.marks.difference(&self.state().marks).cloned().collect();
+        // A label that is taken off at the same time would go after it was put on.
+        loop {
+            let mut ended = pin!(self.unmarked.notified());
+            ended.as_mut().enable();
+            if !self.state().unmarking.keys().any(|mark| wanted.marks.contains(mark)) {
+                break;
+            }
+            ended.await;
+        }
+        let missing: Vec<Mark> = {
+            let state = self.state();
+            let there = |mark: &&Mark| !state.marks.contains(mark) || state.unmarked.contains(mark);
+            wanted.marks.iter().filter(there).cloned().collect()
+        };
         for mark in missing {
             // Noted before it is sent: an answer that never comes back may still have done it.
-            self.state().marks.insert(mark.clone());
+            {
+                let mut state = self.state();
+                state.marks.insert(mark.clone());
+                state.unmarked.remove(&mark);
+            }
             match self.cluster.label(&mark.object, &mark.label, Some(&mark.value)).await {
                 Ok(()) => {}
                 // A peer that is gone needs no cutting off; whoever comes in its place is marked by the watch.
@@ -226,33 +313,67 @@ impl Switch {
         planned.chain(state.peer_marks.values().flatten()).any(|known| known == mark)
     }
 
-    async fn create(&self, key: &ObjectKey, policy: &Value) -> Result<(), FaultError> {
-        let mut sent = Sent { uid: None, policy: policy.clone() };
+    async fn create(&self, key: &ObjectKey, version: &Version) -> Result<(), FaultError> {
+        let mut sent = Sent { uid: None, confirmed: version.clone(), coming: None, deleted: false };
         self.state().policies.insert(key.clone(), sent.clone());
-        let made = self.cluster.create(Kind::NetworkPolicy, &key.namespace, policy).await?;
+        let made = self.cluster.create(Kind::NetworkPolicy, &key.namespace, &version.policy).await?;
         sent.uid = made["metadata"]["uid"].as_str().map(str::to_owned);
         self.state().policies.insert(key.clone(), sent);
         Ok(())
     }
 
-    /// Replaces a policy in one step, unless it is as it should be.
-    async fn replace(&self, key: &ObjectKey, uid: Option<String>, policy: &Value) -> Result<(), FaultError> {
-        let exact = ObjectKey { uid: uid.clone(), ..key.clone() };
-        let note = || _ = self.state().policies.insert(key.clone(), Sent { uid: uid.clone(), policy: policy.clone() });
+    /// Brings one policy in line with what stands: each step is worked out after the read that it builds on. Only what adds
+    /// something creates a policy.
+    async fn align(&self, key: &ObjectKey, adds: bool) -> Result<(), FaultError> {
         let mut tries = 0;
         loop {
-            let Some(mut object) = self.cluster.own(&exact).await? else {
+            let (sent, wanted) = {
+                let state = self.state();
+                (state.policies.get(key).filter(|sent| !sent.deleted).cloned(), state.wanted(key))
+            };
+            let Some(sent) = sent else {
+                let Some(wanted) = wanted.filter(|_| adds) else { return Ok(()) };
+                self.create(key, &wanted).await?;
+                // Another partition may have ended meanwhile.
+                if self.state().wanted(key).is_some_and(|now| now.policy["spec"] == wanted.policy["spec"]) {
+                    return Ok(());
+                }
+                continue;
+            };
+            let there = self.cluster.own(&ObjectKey { uid: sent.uid.clone(), ..key.clone() }).await?;
+            let wanted = self.state().wanted(key);
+            let Some(mut object) = there else {
+                if wanted.is_none() {
+                    return Ok(());
+                }
+                if adds && self.state().policies.get(key).is_some_and(|sent| sent.deleted) {
+                    continue;
+                }
                 return Err(FaultError::Gone(format!("{key} is not there any more: somebody else deleted it")));
             };
-            if same(&object["spec"], &policy["spec"]) {
-                note();
+            let text = |field: &str| object["metadata"][field].as_str().map(str::to_owned);
+            let (exact, version) = (ObjectKey { uid: text("uid"), ..key.clone() }, text("resourceVersion"));
+            let Some(wanted) = wanted else {
+                if self.cluster.delete_as_read(&exact, &version.unwrap_or_default()).await? {
+                    if let Some(sent) = self.state().policies.get_mut(key) {
+                        sent.deleted = true;
+                    }
+                    return Ok(());
+                }
+                continue;
+            };
+            if same(&object["spec"], &wanted.policy["spec"]) {
+                self.confirm(key, wanted);
                 return Ok(());
             }
-            object["spec"] = policy["spec"].clone();
+            object["spec"] = wanted.policy["spec"].clone();
             tries += 1;
+            if let Some(sent) = self.state().policies.get_mut(key) {
+                sent.coming = Some(wanted.clone());
+            }
             match self.cluster.replace(&exact, &object).await {
                 Ok(_) => {
-                    note();
+                    self.confirm(key, wanted);
                     return Ok(());
                 }
                 Err(error) if tries < REPLACE_TRIES => match error {
@@ -265,8 +386,40 @@ impl Switch {
         }
     }
 
+    /// The server has a policy of this version.
+    fn confirm(&self, key: &ObjectKey, version: Version) {
+        if let Some(sent) = self.state().policies.get_mut(key) {
+            sent.confirmed = version;
+            sent.coming = None;
+        }
+    }
+
     /// Tells that a peer has other addresses and ports now; false when no policy can cut those.
     pub(super) fn set_peer(&self, part: usize, block: usize, peer: policy::Peer, ports: policy::PortSet) -> bool {
         self.state().scheme.set_peer(part, block, peer, ports)
     }
 }
+
+/// A label that is being taken off, until its request has ended.
+struct Unmarking<'a> {
+    switch: &'a Switch,
+    mark: Mark,
+}
+
+impl Drop for Unmarking<'_> {
+    fn drop(&mut self) {
+        let mut state = self.switch.state();
+        if let Some(count) = state.unmarking.get_mut(&self.mark) {
+            *count -= 1;
+            if *count == 0 {
+                state.unmarking.remove(&self.mark);
+            }
+        }
+        state.unmarked.insert(self.mark.clone());
+        drop(state);
+        self.switch.unmarked.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests;
