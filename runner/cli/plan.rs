@@ -2,12 +2,14 @@
 
 use serde_json::{Value, json};
 use shakedown_reports::Redactor;
+use shakedown_schemas::Document;
 
 use super::args;
 use super::console::Style;
 use super::sandbox::Environment;
 use super::{Failure, exit, print, proof, run, select};
-use shakedown_engine::plan::{self, Options, Plan};
+use shakedown_cluster::Cluster;
+use shakedown_engine::plan::{self, Options, Permissions, Plan, PlanError};
 
 /// Prints the plan of every selected scenario.
 ///
@@ -32,14 +34,43 @@ pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result
             proof: proof.clone(),
             chaos: args.safety.limits(),
         };
-        match plan::plan(document, environment.cluster(), &options).await {
-            Ok(planned) => plans.push(planned),
-            Err(error) => problems.push(format!("{}: {error}", document.file)),
+        let problem = |text: String| format!("{}: {text}", document.file);
+        let (planned, refusal) = permitted(document, environment.cluster(), &options).await;
+        match (planned, refusal) {
+            (Ok(planned), refusal) => {
+                plans.push(planned);
+                problems.extend(refusal.map(problem));
+            }
+            // What planning could not do is among what is missing.
+            (Err(error), refusal) => problems.push(problem(refusal.unwrap_or_else(|| error.to_string()))),
         }
     }
     environment.close().await;
     print::text(&printed(&plans, args.output, redactor).map_err(Failure::environment)?);
     if problems.is_empty() { Ok(exit::PASSED) } else { Err(Failure::environment(problems.join("\n"))) }
+}
+
+/// The plan of a scenario, and the error that names the permissions that this account lacks for it.
+async fn permitted(
+    document: &Document,
+    cluster: Option<&Cluster>,
+    options: &Options,
+) -> (Result<Plan, PlanError>, Option<String>) {
+    let asked = match cluster {
+        Some(cluster) => Permissions::of_scenario(document, cluster, options).await.map(Some),
+        None => Ok(None),
+    };
+    let mut permissions = match asked {
+        Ok(permissions) => permissions,
+        Err(error) => return (Err(error), None),
+    };
+    let planned = plan::plan(document, cluster, options).await;
+    let Some(permissions) = &mut permissions else { return (planned, None) };
+    let asked = permissions.of_plan(&planned).await;
+    if permissions.are_unknown() {
+        print::remark(format_args!("warning: {}", plan::REFUSED));
+    }
+    (planned.and_then(|plan| asked.map(|()| plan)), permissions.refusal().await)
 }
 
 /// The printed plans, without secrets.

@@ -69,7 +69,7 @@ impl Cluster {
     }
 
     /// A POST that does no harm when it is sent twice.
-    async fn post(&self, action: &str, path: &str, body: &Value) -> Result<Value, ClusterError> {
+    pub(super) async fn post(&self, action: &str, path: &str, body: &Value) -> Result<Value, ClusterError> {
         self.repeated(action, || async {
             let request = http::Request::post(path)
                 .header(http::header::CONTENT_TYPE, "application/json")

@@ -149,6 +149,11 @@ impl Kind {
         ApiResource::from_gvk_with_plural(&kube::core::GroupVersionKind::gvk(group, version, kind), plural)
     }
 
+    /// The API group; empty for the core group.
+    pub const fn group(self) -> &'static str {
+        self.parts().0
+    }
+
     /// The API version, such as `networking.k8s.io/v1`.
     pub fn api_version(self) -> String {
         let (group, version, ..) = self.parts();

@@ -33,6 +33,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod unevaluated;
 mod watch;
 mod workloads;
 
@@ -52,6 +53,7 @@ pub use own::WitnessImage;
 pub use pods::{choose, pod_ref};
 pub use reach::{Following, PortForward, ServiceAddress, ServiceRoute, parse_service};
 pub use secrets::secrets;
+pub use unevaluated::Unevaluated;
 pub use watch::Change;
 pub use workloads::Workload;
 

@@ -1,12 +1,16 @@
 //! The required and optional permissions of a run's account: those of every scenario, and those of the kinds of faults.
 //! `doctor` checks them, and the tables and Roles of PERMISSIONS.md are generated from them.
 
+mod grant;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use shakedown_schemas::scenario::{Access, Fault, FaultInfo, Means};
 
 use crate::CHAOS_GROUP;
+
+pub use grant::{Answers, Need, grant};
 
 /// The document, from the root of a checkout.
 pub const FILE: &str = "runner/cluster/PERMISSIONS.md";
@@ -45,14 +49,20 @@ pub struct Row {
 }
 
 /// A resource with its group and its verbs.
-type On = (&'static str, &'static str, &'static [&'static str]);
+pub type On = (&'static str, &'static str, &'static [&'static str]);
+
+/// The verbs of the fuse on Jobs.
+pub const FUSE: On = ("batch", "jobs", &["get", "list", "create", "patch", "delete"]);
+
+/// The verbs of the lock on Leases.
+pub const LOCK: On = ("coordination.k8s.io", "leases", &["get", "create", "update", "delete"]);
 
 /// The permissions that do not depend on the kinds of a scenario's faults.
 const EVERY_RUN: &[(Scope, &[On], &str)] = &[
     (Scope::Needed, &[("", "pods", &["get", "list", "patch"])], "targets and their marks"),
     (Scope::Needed, &[("", "services", &["get"]), ("", "endpoints", &["get"])], "the address of a load, and peers"),
-    (Scope::Needed, &[("batch", "jobs", &["get", "list", "create", "patch", "delete"])], "the fuse"),
-    (Scope::Needed, &[("coordination.k8s.io", "leases", &["get", "create", "update", "delete"])], "the lock"),
+    (Scope::Needed, &[FUSE], "the fuse"),
+    (Scope::Needed, &[LOCK], "the lock"),
     (
         Scope::Optional,
         &[("", "pods/portforward", &["create"])],
@@ -97,15 +107,17 @@ const EVERY_RUN: &[(Scope, &[On], &str)] = &[
 ];
 
 /// The verbs of a partition by NetworkPolicy on policies.
-const POLICIES: On = ("networking.k8s.io", "networkpolicies", &["get", "list", "create", "update", "delete"]);
+pub const POLICIES: On = ("networking.k8s.io", "networkpolicies", &["get", "list", "create", "update", "delete"]);
 
 /// The verbs of a fault by Chaos Mesh on its resource.
-const CHAOS_VERBS: [&str; 5] = ["get", "list", "watch", "create", "delete"];
+pub const CHAOS_VERBS: &[&str] = &["get", "list", "watch", "create", "delete"];
 
 /// The verbs of a fault by Chaos Mesh on links in the namespaces of the peers: its webhook requires them.
-const CHAOS_PEERS: [On; 2] = [(CHAOS_GROUP, "networkchaos", &["create"]), (CHAOS_GROUP, "podnetworkchaos", &["get"])];
+pub const CHAOS_PEERS: [On; 2] =
+    [(CHAOS_GROUP, "networkchaos", &["create"]), (CHAOS_GROUP, "podnetworkchaos", &["get"])];
 
-fn expand(on: &On) -> impl Iterator<Item = Access> {
+/// The permissions on a resource, one per verb.
+pub fn expand(on: &On) -> impl Iterator<Item = Access> {
     let (group, resource, verbs) = *on;
     verbs.iter().map(move |verb| Access { group, resource, verb })
 }
@@ -223,23 +235,29 @@ fn role(rows: &[Row], kind: &str, name: &str, scopes: &[(Scope, &str)]) -> Strin
             _ = writeln!(out, "  # {comment}");
         }
         let all: Vec<Access> = of(rows, *scope).flat_map(|row| row.all.iter().copied()).collect();
-        // Resources of one group with the same verbs share a rule.
-        let mut rules: Vec<(&str, Vec<&str>, Vec<&str>)> = Vec::new();
-        for ((group, resource), verbs) in by_resource(&all) {
-            match rules.iter_mut().find(|(other, _, same)| *other == group && *same == verbs) {
-                Some((_, resources, _)) => resources.push(resource),
-                None => rules.push((group, vec![resource], verbs)),
-            }
+        out.push_str(&rules(&all));
+    }
+    out
+}
+
+/// The rules of a Role that allow this, as YAML. Resources of one group with the same verbs share a rule.
+fn rules(all: &[Access]) -> String {
+    let mut rules: Vec<(&str, Vec<&str>, Vec<&str>)> = Vec::new();
+    for ((group, resource), verbs) in by_resource(all) {
+        match rules.iter_mut().find(|(other, _, same)| *other == group && *same == verbs) {
+            Some((_, resources, _)) => resources.push(resource),
+            None => rules.push((group, vec![resource], verbs)),
         }
-        for (group, resources, verbs) in rules {
-            let group = if group.is_empty() { "\"\"" } else { group };
-            _ = writeln!(
-                out,
-                "  - {{apiGroups: [{group}], resources: [{}], verbs: [{}]}}",
-                resources.join(", "),
-                verbs.join(", ")
-            );
-        }
+    }
+    let mut out = String::new();
+    for (group, resources, verbs) in rules {
+        let group = if group.is_empty() { "\"\"" } else { group };
+        _ = writeln!(
+            out,
+            "  - {{apiGroups: [{group}], resources: [{}], verbs: [{}]}}",
+            resources.join(", "),
+            verbs.join(", ")
+        );
     }
     out
 }

@@ -28,6 +28,31 @@ where
     Cluster { client, ledger: std::sync::Arc::default(), ..cluster.clone() }
 }
 
+/// The same connection, where a test answers some requests in the server's place, with a status and a body.
+pub fn answering<F>(cluster: &Cluster, answer: F) -> Cluster
+where
+    F: Fn(&Asked) -> Option<(u16, serde_json::Value)> + Send + Sync + 'static,
+{
+    let (answer, client) = (std::sync::Arc::new(answer), cluster.client.clone());
+    let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let (answer, client) = (answer.clone(), client.clone());
+        async move {
+            let (parts, body) = request.into_parts();
+            let bytes = body.collect_bytes().await?;
+            let sent = serde_json::from_slice(&bytes).unwrap_or_default();
+            let path = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+            if let Some((code, body)) = answer(&(parts.method.clone(), path, sent)) {
+                let mut response = http::Response::new(kube::client::Body::from(body.to_string().into_bytes()));
+                *response.status_mut() = http::StatusCode::from_u16(code).unwrap();
+                return Ok(response);
+            }
+            client.send(http::Request::from_parts(parts, bytes.to_vec().into())).await
+        }
+    });
+    let client = kube::Client::new(service, cluster.default_namespace.clone());
+    Cluster { client, ledger: std::sync::Arc::default(), ..cluster.clone() }
+}
+
 /// One request of another client; none where the answer is an error.
 pub async fn ask(
     cluster: &Cluster,

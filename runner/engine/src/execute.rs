@@ -9,6 +9,7 @@ mod run;
 mod tests;
 mod traffic;
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use shakedown_schemas::result::ScenarioResult;
@@ -16,7 +17,7 @@ use shakedown_schemas::{Document, EventKind};
 
 use crate::arm::{self, Armed};
 use crate::events::Events;
-use crate::plan::{self, Options, Plan};
+use crate::plan::{self, Options, Permissions, Plan, PlanError};
 use crate::trial;
 use context::Execution;
 use shakedown_cluster::Cluster;
@@ -66,26 +67,53 @@ impl Execution<'_> {
         Ok(())
     }
 
-    /// Plans and arms the scenario, once no other run acts on the same namespaces.
+    /// Plans and arms the scenario, once no other run acts on the same namespaces. Permissions are checked first: without them
+    /// the run waits for nothing.
     async fn ready(
         &self,
         done: &Document,
         cluster: Option<&Cluster>,
         guard: Option<&Guard>,
     ) -> Result<(Plan, Armed), String> {
-        let mut signal = self.context.signal.clone();
-        if let (Some(guard), Some(cluster)) = (guard, cluster) {
+        let mut permissions = match cluster {
+            Some(cluster) => {
+                Some(self.unless_interrupted(Permissions::of_scenario(done, cluster, self.options)).await?)
+            }
+            None => None,
+        };
+        let lacks_some = permissions.as_ref().is_some_and(Permissions::are_missing);
+        if let (Some(guard), Some(cluster), false) = (guard, cluster, lacks_some) {
             let namespaces = plan::target_namespaces(&done.scenario, cluster, self.options);
-            let waited = guard.wait(&namespaces, self.context.holder, &mut signal).await;
+            let waited = guard.wait(&namespaces, self.context.holder, &mut self.context.signal.clone()).await;
             waited.map_err(|error| error.to_string())?;
         }
-        let ready = async {
-            let plan = plan::plan(done, cluster, self.options).await.map_err(|error| error.to_string())?;
-            let armed = arm::arm(&plan, cluster).await.map_err(|error| error.to_string())?;
-            Ok((plan, armed))
+        let planning = async {
+            let planned = plan::plan(done, cluster, self.options).await;
+            let asked = match &mut permissions {
+                Some(permissions) => permissions.of_plan(&planned).await,
+                None => Ok(()),
+            };
+            Ok((planned, asked))
         };
+        let (planned, asked) = self.unless_interrupted::<_, PlanError>(planning).await?;
+        if let Some(permissions) = &permissions {
+            if let Some(message) = permissions.refusal().await {
+                return Err(message);
+            }
+            if permissions.are_unknown() {
+                self.events.emit(EventKind::Warning { message: plan::REFUSED.to_owned() });
+            }
+        }
+        let plan = planned.and_then(|plan| asked.map(|()| plan)).map_err(|error| error.to_string())?;
+        let armed = self.unless_interrupted(arm::arm(&plan, cluster)).await?;
+        Ok((plan, armed))
+    }
+
+    /// Waits for something that changes nothing in the cluster.
+    async fn unless_interrupted<T, E: Display>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+        let mut signal = self.context.signal.clone();
         tokio::select! {
-            ready = ready => ready,
+            done = work => done.map_err(|error| error.to_string()),
             Ok(name) = signal.wait_for(Option::is_some) => Err(format!("interrupted by {}", name.unwrap_or("a signal"))),
         }
     }

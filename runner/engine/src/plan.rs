@@ -10,6 +10,7 @@ mod manifest;
 mod options;
 mod partition;
 mod peers;
+mod permissions;
 mod phases;
 mod pod_kill;
 mod request;
@@ -28,13 +29,14 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use shakedown_schemas::Document;
-use shakedown_schemas::scenario::Scenario;
+use shakedown_schemas::scenario::{Fault, Scenario};
 
 use shakedown_cluster::Cluster;
 use shakedown_guard::fuse;
 
 pub use error::PlanError;
 pub use options::{Fuse, Options, Proof};
+pub use permissions::{Permissions, REFUSED};
 pub use show::show;
 pub use spec::{Action, FaultSpec, LoadSpec, PhaseSpec, Plan, Route};
 
@@ -75,13 +77,21 @@ fn default_namespace(scenario: &Scenario, cluster: Option<&Cluster>, options: &O
     named.or_else(|| cluster.map(Cluster::default_namespace)).unwrap_or_default().to_owned()
 }
 
-/// The namespaces of the faults' targets, as the scenario names them. No other run may act there during planning: the plan
+/// The namespaces in which the faults act, as the scenario names them. No other run may act there during planning: the plan
 /// would take its faults for the normal state.
 pub fn target_namespaces(scenario: &Scenario, cluster: &Cluster, options: &Options) -> BTreeSet<String> {
     let default = default_namespace(scenario, Some(cluster), options);
     let faults = scenario.phases.iter().flat_map(|phase| phase.faults.values());
-    let named = faults.map(|fault| fault.pods().and_then(|pods| pods.namespace.clone()));
-    named.map(|named| named.unwrap_or_else(|| default.clone())).collect()
+    faults.map(|fault| own_namespace(fault, &default).to_owned()).collect()
+}
+
+/// The namespace in which a fault creates its objects: that of its targets, or of the object that a manifest is.
+fn own_namespace<'a>(fault: &'a Fault, default: &'a str) -> &'a str {
+    let named = match fault {
+        Fault::Manifest(it) => it.object.get("metadata").and_then(|metadata| metadata["namespace"].as_str()),
+        fault => fault.pods().and_then(|pods| pods.namespace.as_deref()),
+    };
+    named.unwrap_or(default)
 }
 
 /// One fuse per namespace in which objects will be created.

@@ -84,7 +84,9 @@ pub(super) async fn plan(
     let targets: BTreeSet<String> = requests.iter().map(place).collect();
     let peers = requests.iter().flat_map(|request| &request.partition.from);
     let peers = peers.map(|peer| peer_namespace(peer, namespace));
-    let network = cluster.network(&targets, &targets.iter().cloned().chain(peers).collect()).await?;
+    let all: BTreeSet<String> = targets.iter().cloned().chain(peers).collect();
+    let network = cluster.network(&targets, &all).await?;
+    let unevaluated = cluster.unevaluated_policies(&all).await?.note();
     let mut found = Found::default();
     let mut parts = Vec::new();
     for (at, request) in requests.iter().enumerate() {
@@ -103,9 +105,17 @@ pub(super) async fn plan(
     let mut made = Vec::new();
     for (at, request) in requests.iter().enumerate() {
         let mut plan = fault_plan(request, at, &scheme, &stretches, vec![place(request)])?;
-        let (witness, effect) = witness(request, at, &scheme, &found, options)?;
+        let prove = match request.partition.prove {
+            // That a policy is in place says nothing where another one may overrule it.
+            Prove::Applied if unevaluated.is_some() => Prove::Auto,
+            prove => prove,
+        };
+        let (witness, effect) = witness(request, at, &scheme, &found, options, prove)?;
         plan.effect = effect;
         for note in found.notes.get(&at).into_iter().flatten() {
+            plan.description.push_str(&format!(" Note: {note}."));
+        }
+        if let Some(note) = &unevaluated {
             plan.description.push_str(&format!(" Note: {note}."));
         }
         if let Some(why) = &leaves_open {
@@ -221,8 +231,8 @@ fn witness(
     scheme: &Scheme,
     found: &Found,
     options: &Options,
+    prove: Prove,
 ) -> Result<(Option<WitnessSpec>, Wanted), PlanError> {
-    let prove = request.partition.prove;
     let endpoints = found.endpoints.get(&at).cloned().unwrap_or_default();
     let group = request.targets.first().and_then(|pod| Some((pod, scheme.group_of(&pod.namespace, &pod.name)?)));
     let missing = match (&options.proof.image, group) {
@@ -262,3 +272,6 @@ fn witness(
         Prove::Witness => Err(PlanError::fault(request.name, format!("there can be no witness: {missing}"))),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use shakedown_schemas::result::{Leftover, PodRef, Proof};
 
-use super::mark::pod_key;
+use super::mark::{Mark, pod_key};
 use super::same::{includes, same};
 use super::switch::{Sent, Switch};
 use crate::{FaultError, Finding};
@@ -18,16 +18,20 @@ impl Switch {
     /// # Errors
     /// When the cluster refuses or does not answer, or a target is gone and replacements are not followed.
     pub async fn look(&self, part: usize) -> Result<Vec<Finding>, FaultError> {
-        let _gate = self.gate.lock().await;
         let sent: Vec<(ObjectKey, Sent)> = {
             let state = self.state();
             let keys = state.scheme.groups_of(part).map(|group| state.scheme.policy_key(group));
             keys.filter_map(|key| Some((key.clone(), state.policies.get(&key)?.clone()))).collect()
         };
         let mut findings = Vec::new();
-        for (key, Sent { uid, policy: sent }) in sent {
-            let there = self.cluster.own(&ObjectKey { uid, ..key.clone() }).await?;
-            let as_sent = there.as_ref().is_some_and(|policy| includes(&policy["spec"], &sent["spec"]));
+        for (key, sent) in sent {
+            let there = self.cluster.own(&ObjectKey { uid: sent.uid.clone(), ..key.clone() }).await?;
+            // Another partition of these pods may change the policy at the same time.
+            let now = self.state().policies.get(&key).cloned();
+            let as_sent = there.as_ref().is_some_and(|policy| {
+                let versions = std::iter::once(&sent).chain(&now).flat_map(|sent| sent.versions(part, true));
+                versions.into_iter().any(|version| includes(&policy["spec"], &version["spec"]))
+            });
             findings.push(Finding {
                 shows: Proof::Applied,
                 holds: as_sent,
@@ -147,10 +151,12 @@ impl Switch {
     /// # Errors
     /// When the cluster refuses or does not answer.
     pub async fn look_for_rests(&self, part: usize) -> Result<Vec<Finding>, FaultError> {
-        let _gate = self.gate.lock().await;
         let (wanted, policies, marks) = {
             let state = self.state();
-            (state.desired(&state.standing).unwrap_or_default(), state.policies.clone(), state.marks.clone())
+            let wanted = state.desired(&state.standing).unwrap_or_default();
+            let marks = state.marks.difference(&wanted.marks).filter(|mark| state.concerns(part, mark));
+            let marks: Vec<Mark> = marks.cloned().collect();
+            (wanted, state.policies.clone(), marks)
         };
         let mut findings = Vec::new();
         for group in self.groups_of(part) {
@@ -161,18 +167,26 @@ impl Switch {
                 (None, None) => (true, format!("{key} is gone")),
                 (None, Some(_)) => (true, format!("{key} is gone, although another partition needs it")),
                 (Some(_), None) => (false, format!("{key} still exists")),
-                (Some(there), Some(sent)) => {
-                    let without = same(&there["spec"], &sent["spec"]);
+                (Some(there), Some(wanted)) => {
+                    // Other partitions of these pods may change the policy at the same time.
+                    let mut versions = sent.versions(part, false).chain([wanted]);
+                    let without = versions.any(|version| same(&there["spec"], &version["spec"]));
                     let text = if without { "cuts only what other partitions cut" } else { "still cuts it" };
                     (without, format!("{key} {text}"))
                 }
             };
             findings.push(Finding { shows: Proof::Removed, holds, detail });
             if holds && there.is_none() {
-                self.state().policies.remove(&key);
+                let mut state = self.state();
+                // One that came meanwhile has another UID, or none yet.
+                if state.policies.get(&key).is_some_and(|now| now.uid == sent.uid && sent.uid.is_some())
+                    || !state.desired(&state.standing).unwrap_or_default().policies.contains_key(&key)
+                {
+                    state.policies.remove(&key);
+                }
             }
         }
-        for mark in marks.difference(&wanted.marks) {
+        for mark in marks {
             let object = self.cluster.get(&mark.object).await?;
             let gone = object.is_none_or(|object| object["metadata"]["labels"][&mark.label].is_null());
             findings.push(Finding {
@@ -181,7 +195,11 @@ impl Switch {
                 detail: format!("{} {} our label", mark.object, if gone { "is without" } else { "still has" }),
             });
             if gone {
-                self.state().marks.remove(mark);
+                let mut state = self.state();
+                if !state.desired(&state.standing).unwrap_or_default().marks.contains(&mark) {
+                    state.marks.remove(&mark);
+                    state.unmarked.remove(&mark);
+                }
             }
         }
         Ok(findings)
@@ -203,7 +221,8 @@ impl Switch {
             .keys()
             .filter(|key| keys.contains(key) && !wanted.policies.contains_key(key))
             .map(|key| Leftover { what: key.to_string(), command: key.delete_command(), error: error.clone() });
-        let marks = state.marks.difference(&wanted.marks).map(|mark| Leftover {
+        let marks = state.marks.difference(&wanted.marks).filter(|mark| state.concerns(part, mark));
+        let marks = marks.map(|mark| Leftover {
             what: format!("the label {} of {}", mark.label, mark.object),
             command: unmark_command(&mark.object, &mark.label),
             error: error.clone(),

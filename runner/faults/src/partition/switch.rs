@@ -1,14 +1,19 @@
-//! The only place from which a scenario's partitions act. It tracks the active partitions and updates labels and policies,
-//! one change at a time.
+//! The only place from which a scenario's partitions act. It tracks the active partitions and updates labels and policies.
+//!
+//! Additions run one at a time. A removal waits for nothing and touches only the objects of its own partition: an API that
+//! hangs for one partition must not delay the end of another. Partitions that share a policy meet at its `resourceVersion`:
+//! each write is computed after the read that it builds on, so that the server refuses a late one.
 //!
 //! `scheme` computes the required state, `follow` finds replacements of pods, and `look` checks the state in the cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
 use shakedown_schemas::result::PodRef;
+use tokio::sync::Notify;
 
 use super::mark::Mark;
 use super::same::same;
@@ -29,8 +34,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub struct Switch {
     pub(super) cluster: Cluster,
     pub(super) state: Arc<Mutex<State>>,
-    /// Serialises the changes.
-    pub(super) gate: Arc<tokio::sync::Mutex<()>>,
+    /// Serialises additions.
+    gate: Arc<tokio::sync::Mutex<()>>,
+    /// Notified when the removal of a label has ended.
+    unmarked: Arc<Notify>,
 }
 
 /// The active partitions, and the objects that may exist because of them.
@@ -49,17 +56,40 @@ pub(super) struct State {
     pub notes: BTreeMap<usize, Vec<String>>,
     /// Labels that may exist: set, and not confirmed to be removed.
     pub marks: BTreeSet<Mark>,
+    /// Labels that are being removed, and the number of requests.
+    unmarking: BTreeMap<Mark, usize>,
+    /// Labels that were removed without a confirmation.
+    pub unmarked: BTreeSet<Mark>,
     /// Policies that may exist: created, and not confirmed to be gone.
     pub policies: BTreeMap<ObjectKey, Sent>,
 }
 
-/// A policy as it was last sent.
+/// A policy as it was sent.
 #[derive(Clone)]
 pub(super) struct Sent {
     /// Its UID, once known.
     pub uid: Option<String>,
-    /// The whole object.
-    pub policy: Value,
+    /// As the server has confirmed it.
+    confirmed: Version,
+    /// As it was sent last, where the answer to that is still to come.
+    coming: Option<Version>,
+    /// The server has accepted its deletion.
+    deleted: bool,
+}
+
+/// A policy, and the partitions that it cuts.
+#[derive(Clone)]
+struct Version {
+    standing: BTreeSet<usize>,
+    policy: Value,
+}
+
+impl Sent {
+    /// The policies that may be there now and cut this partition, or do not.
+    pub fn versions(&self, part: usize, cuts_it: bool) -> impl Iterator<Item = &Value> {
+        let all = std::iter::once(&self.confirmed).chain(&self.coming);
+        all.filter(move |version| version.standing.contains(&part) == cuts_it).map(|version| &version.policy)
+    }
 }
 
 impl State {
@@ -80,6 +110,34 @@ impl State {
         }
         Ok(desired)
     }
+
+    /// A policy as it must be by now; none where nothing needs it. Where it cannot be told what others need, the undo comes
+    /// first.
+    fn wanted(&self, key: &ObjectKey) -> Option<Version> {
+        let policy = self.desired(&self.standing).unwrap_or_default().policies.remove(key)?;
+        Some(Version { standing: self.standing.clone(), policy })
+    }
+
+    /// Whether a label is there because of a partition.
+    pub fn concerns(&self, part: usize, mark: &Mark) -> bool {
+        let of = |part: usize| {
+            let peers =
+                self.scheme.parts()[part].peer_marks.iter().chain(self.peer_marks.get(&part).into_iter().flatten());
+            let alone = BTreeSet::from([part]);
+            match mark.object.kind {
+                Kind::Namespace => self.scheme.cuts(part, &alone).is_ok_and(|cuts| {
+                    let labels = cuts.iter().flat_map(|(_, built)| &built.namespace_labels);
+                    labels.into_iter().any(|label| label.namespace == mark.object.name && label.key == mark.label)
+                }),
+                _ => {
+                    self.scheme.groups_of(part).any(|group| self.scheme.label(group).0 == mark.label)
+                        || peers.into_iter().any(|known| known.label == mark.label)
+                }
+            }
+        };
+        // One that cannot be told belongs to all.
+        of(part) || !(0..self.scheme.parts().len()).any(of)
+    }
 }
 
 impl Switch {
@@ -94,9 +152,11 @@ impl Switch {
             peer_marks: BTreeMap::new(),
             notes: BTreeMap::new(),
             marks: BTreeSet::new(),
+            unmarking: BTreeMap::new(),
+            unmarked: BTreeSet::new(),
             policies: BTreeMap::new(),
         };
-        Self { cluster, state: Arc::new(Mutex::new(state)), gate: Arc::default() }
+        Self { cluster, state: Arc::new(Mutex::new(state)), gate: Arc::default(), unmarked: Arc::default() }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -125,55 +185,65 @@ impl Switch {
     /// When a target or a peer is gone, or the cluster refuses or does not answer. Some of its objects may then exist.
     pub async fn put_up(&self, part: usize) -> Result<(), FaultError> {
         let _gate = self.gate.lock().await;
-        let wanted = {
+        let (wanted, keys) = {
             let mut state = self.state();
             state.standing.insert(part);
-            state.desired(&state.standing)?
+            let keys: Vec<ObjectKey> =
+                state.scheme.groups_of(part).map(|group| state.scheme.policy_key(group)).collect();
+            (state.desired(&state.standing)?, keys)
         };
         self.mark(&wanted).await?;
-        for (key, policy) in &wanted.policies {
-            let there = self.state().policies.get(key).cloned();
-            match there {
-                Some(sent) => self.replace(key, sent.uid, policy).await?,
-                None => self.create(key, policy).await?,
-            }
+        for key in keys {
+            self.align(&key, true).await?;
         }
         Ok(())
     }
 
-    /// Deactivates a partition without changing the others. It can be called repeatedly.
+    /// Deactivates a partition without changing the others. It waits for no other change and can be called repeatedly.
     ///
     /// # Errors
     /// When the cluster refuses or does not answer. Some of its objects may then still exist.
     pub async fn take_down(&self, part: usize) -> Result<(), FaultError> {
-        let _gate = self.gate.lock().await;
-        let (wanted, policies) = {
+        let (keys, superfluous) = {
             let mut state = self.state();
             state.standing.remove(&part);
-            // If the needs of other partitions are not known, the undo takes precedence.
-            (state.desired(&state.standing).unwrap_or_default(), state.policies.clone())
+            let wanted = state.desired(&state.standing).unwrap_or_default();
+            let keys = state.scheme.groups_of(part).map(|group| state.scheme.policy_key(group));
+            let keys: Vec<ObjectKey> = keys.filter(|key| state.policies.contains_key(key)).collect();
+            let superfluous = state.marks.difference(&wanted.marks).filter(|mark| state.concerns(part, mark));
+            (keys, superfluous.cloned().collect::<Vec<Mark>>())
         };
         let mut problem = Ok(());
-        for (key, sent) in policies {
-            let done = match wanted.policies.get(&key) {
-                Some(policy) => match self.replace(&key, sent.uid, policy).await {
-                    // Another client deleted it. If it was still needed, the next check reports that.
-                    Err(FaultError::Gone(_)) => Ok(()),
-                    other => other,
-                },
-                None => self.cluster.delete(&ObjectKey { uid: sent.uid, ..key }).await.map_err(FaultError::from),
+        for key in keys {
+            let done = match self.align(&key, false).await {
+                // Another client deleted it. If it was still needed, the next check reports that.
+                Err(FaultError::Gone(_)) => Ok(()),
+                other => other,
             };
             problem = problem.and(done);
         }
-        let superfluous: Vec<Mark> = self.state().marks.difference(&wanted.marks).cloned().collect();
         for mark in superfluous {
-            match self.cluster.label(&mark.object, &mark.label, None).await {
-                // The object is gone or was replaced by another of that name; the label went with it.
-                Ok(()) | Err(ClusterError::NotFound(_) | ClusterError::Conflict { .. }) => {}
-                Err(error) => problem = problem.and(Err(error.into())),
-            }
+            problem = problem.and(self.unmark(mark).await);
         }
         problem
+    }
+
+    /// Removes a label, unless a partition that was added meanwhile needs it.
+    async fn unmark(&self, mark: Mark) -> Result<(), FaultError> {
+        {
+            let mut state = self.state();
+            if state.desired(&state.standing).unwrap_or_default().marks.contains(&mark) {
+                return Ok(());
+            }
+            *state.unmarking.entry(mark.clone()).or_default() += 1;
+        }
+        let ending = Unmarking { switch: self, mark };
+        let Mark { object, label, .. } = &ending.mark;
+        match self.cluster.label(object, label, None).await {
+            // The object is gone or was replaced by another of that name; the label went with it.
+            Ok(()) | Err(ClusterError::NotFound(_) | ClusterError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Updates labels and policies after targets or peers were replaced.
@@ -187,19 +257,34 @@ impl Switch {
             (state.desired(&state.standing)?, state.policies.clone())
         };
         self.mark(&wanted).await?;
-        for (key, policy) in &wanted.policies {
-            if let Some(sent) = there.get(key) {
-                self.replace(key, sent.uid.clone(), policy).await?;
-            }
+        for key in wanted.policies.keys().filter(|key| there.contains_key(key)) {
+            self.align(key, false).await?;
         }
         Ok(())
     }
 
     async fn mark(&self, wanted: &Desired) -> Result<(), FaultError> {
-        let missing: Vec<Mark> = wanted.marks.difference(&self.state().marks).cloned().collect();
+        // A label that is taken off at the same time would go after it was put on.
+        loop {
+            let mut ended = pin!(self.unmarked.notified());
+            ended.as_mut().enable();
+            if !self.state().unmarking.keys().any(|mark| wanted.marks.contains(mark)) {
+                break;
+            }
+            ended.await;
+        }
+        let missing: Vec<Mark> = {
+            let state = self.state();
+            let there = |mark: &&Mark| !state.marks.contains(mark) || state.unmarked.contains(mark);
+            wanted.marks.iter().filter(there).cloned().collect()
+        };
         for mark in missing {
             // Recorded before the request: the server may have done it although its answer is lost.
-            self.state().marks.insert(mark.clone());
+            {
+                let mut state = self.state();
+                state.marks.insert(mark.clone());
+                state.unmarked.remove(&mark);
+            }
             match self.cluster.label(&mark.object, &mark.label, Some(&mark.value)).await {
                 Ok(()) => {}
                 // A peer that is gone needs no mark. The watch marks its replacement.
@@ -225,33 +310,67 @@ impl Switch {
         planned.chain(state.peer_marks.values().flatten()).any(|known| known == mark)
     }
 
-    async fn create(&self, key: &ObjectKey, policy: &Value) -> Result<(), FaultError> {
-        let mut sent = Sent { uid: None, policy: policy.clone() };
+    async fn create(&self, key: &ObjectKey, version: &Version) -> Result<(), FaultError> {
+        let mut sent = Sent { uid: None, confirmed: version.clone(), coming: None, deleted: false };
         self.state().policies.insert(key.clone(), sent.clone());
-        let made = self.cluster.create(Kind::NetworkPolicy, &key.namespace, policy).await?;
+        let made = self.cluster.create(Kind::NetworkPolicy, &key.namespace, &version.policy).await?;
         sent.uid = made["metadata"]["uid"].as_str().map(str::to_owned);
         self.state().policies.insert(key.clone(), sent);
         Ok(())
     }
 
-    /// Replaces a policy in one step, unless it is already up to date.
-    async fn replace(&self, key: &ObjectKey, uid: Option<String>, policy: &Value) -> Result<(), FaultError> {
-        let exact = ObjectKey { uid: uid.clone(), ..key.clone() };
-        let note = || _ = self.state().policies.insert(key.clone(), Sent { uid: uid.clone(), policy: policy.clone() });
+    /// Updates one policy to the active partitions. Each step is computed after the read that it builds on. Only an addition
+    /// creates a policy.
+    async fn align(&self, key: &ObjectKey, adds: bool) -> Result<(), FaultError> {
         let mut tries = 0;
         loop {
-            let Some(mut object) = self.cluster.own(&exact).await? else {
+            let (sent, wanted) = {
+                let state = self.state();
+                (state.policies.get(key).filter(|sent| !sent.deleted).cloned(), state.wanted(key))
+            };
+            let Some(sent) = sent else {
+                let Some(wanted) = wanted.filter(|_| adds) else { return Ok(()) };
+                self.create(key, &wanted).await?;
+                // Another partition may have ended meanwhile.
+                if self.state().wanted(key).is_some_and(|now| now.policy["spec"] == wanted.policy["spec"]) {
+                    return Ok(());
+                }
+                continue;
+            };
+            let there = self.cluster.own(&ObjectKey { uid: sent.uid.clone(), ..key.clone() }).await?;
+            let wanted = self.state().wanted(key);
+            let Some(mut object) = there else {
+                if wanted.is_none() {
+                    return Ok(());
+                }
+                if adds && self.state().policies.get(key).is_some_and(|sent| sent.deleted) {
+                    continue;
+                }
                 return Err(FaultError::Gone(format!("{key} no longer exists: another client deleted it")));
             };
-            if same(&object["spec"], &policy["spec"]) {
-                note();
+            let text = |field: &str| object["metadata"][field].as_str().map(str::to_owned);
+            let (exact, version) = (ObjectKey { uid: text("uid"), ..key.clone() }, text("resourceVersion"));
+            let Some(wanted) = wanted else {
+                if self.cluster.delete_as_read(&exact, &version.unwrap_or_default()).await? {
+                    if let Some(sent) = self.state().policies.get_mut(key) {
+                        sent.deleted = true;
+                    }
+                    return Ok(());
+                }
+                continue;
+            };
+            if same(&object["spec"], &wanted.policy["spec"]) {
+                self.confirm(key, wanted);
                 return Ok(());
             }
-            object["spec"] = policy["spec"].clone();
+            object["spec"] = wanted.policy["spec"].clone();
             tries += 1;
+            if let Some(sent) = self.state().policies.get_mut(key) {
+                sent.coming = Some(wanted.clone());
+            }
             match self.cluster.replace(&exact, &object).await {
                 Ok(_) => {
-                    note();
+                    self.confirm(key, wanted);
                     return Ok(());
                 }
                 Err(error) if tries < REPLACE_TRIES => match error {
@@ -264,8 +383,40 @@ impl Switch {
         }
     }
 
+    /// The server has a policy of this version.
+    fn confirm(&self, key: &ObjectKey, version: Version) {
+        if let Some(sent) = self.state().policies.get_mut(key) {
+            sent.confirmed = version;
+            sent.coming = None;
+        }
+    }
+
     /// Updates the addresses and ports of a peer. Returns false when no policy can cut them.
     pub(super) fn set_peer(&self, part: usize, block: usize, peer: policy::Peer, ports: policy::PortSet) -> bool {
         self.state().scheme.set_peer(part, block, peer, ports)
     }
 }
+
+/// A label that is being taken off, until its request has ended.
+struct Unmarking<'a> {
+    switch: &'a Switch,
+    mark: Mark,
+}
+
+impl Drop for Unmarking<'_> {
+    fn drop(&mut self) {
+        let mut state = self.switch.state();
+        if let Some(count) = state.unmarking.get_mut(&self.mark) {
+            *count -= 1;
+            if *count == 0 {
+                state.unmarking.remove(&self.mark);
+            }
+        }
+        state.unmarked.insert(self.mark.clone());
+        drop(state);
+        self.switch.unmarked.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,369 @@
+//! What a scenario is said to need, against what its run really asks of an API server, and against each refusal.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt;
+use http::Method;
+use serde_json::{Value, json};
+use shakedown_schemas::result::{ScenarioResult, Verdict};
+use shakedown_schemas::{EventKind, Overrides};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::*;
+use crate::events::Events;
+use crate::execute::{self, Context};
+use crate::plan::{self, Fuse, Proof};
+use shakedown_cluster::permissions::{Scope, rows};
+use shakedown_cluster::testing::{Asked, answering, watched};
+use shakedown_cluster::{ConnectOptions, WitnessImage, connect};
+use shakedown_guard::lock::Holder;
+use shakedown_sandbox::{Sandbox, Topology};
+
+/// Parts of scenarios, each with something of its own that it needs: the load, the fault, an expectation.
+const SCENARIOS: [(&str, &str, &str, &str); 11] = [
+    (
+        "labels",
+        "",
+        "{partition: {pods: {labels: {app: client}}, from: [{pods: {labels: {app: server}, namespace: two}}], prove: applied}}",
+        "",
+    ),
+    (
+        "owner",
+        "",
+        "{partition: {pods: {owner: deployment/client}, from: [{pods: {prefix: server, namespace: two}}], prove: applied, follow: true}}",
+        "",
+    ),
+    (
+        "witness",
+        "",
+        "{partition: {pods: {prefix: client}, from: [{service: server}], direction: egress, prove: witness}}",
+        "",
+    ),
+    ("chaos", "", "{partition: {pods: {prefix: client}, from: [{service: server}], engine: chaos-mesh}}", ""),
+    ("netem", "", "{netem: {pods: {prefix: client}, to: [{pods: {prefix: server, namespace: two}}], loss: 10%}}", ""),
+    ("kill", "", "{pod_kill: {pods: {prefix: client}, grace_period: 0s}}", "{pods: {restarts: {max: 5}}}"),
+    (
+        "evict",
+        "",
+        "{pod_kill: {pods: {prefix: client}, grace_period: 0s, evict: true}}",
+        "{logs: {matches: x, min: 0}}",
+    ),
+    ("failure", "", "{pod_failure: {pods: {prefix: client}}}", ""),
+    (
+        "manifest",
+        "",
+        "{manifest: {object: {apiVersion: v1, kind: ConfigMap, metadata: {namespace: two}}, active_when: [{field: metadata.name, \
+         exists: true}]}}",
+        "",
+    ),
+    ("service", "{http: {service: 'server:8080'}, rate: 1/s, timeout: 100ms}", "", ""),
+    // The sandbox carries no port-forwards, so this one can be planned and not run.
+    ("forward", "{http: {service: 'server:8080', reach: port-forward}, rate: 1/s, timeout: 100ms}", "", ""),
+];
+
+struct World {
+    _sandbox: Sandbox,
+    cluster: Cluster,
+    aside: SocketAddr,
+    _accepting: AbortOnDropHandle<()>,
+}
+
+impl World {
+    async fn new() -> Self {
+        _ = rustls::crypto::ring::default_provider().install_default();
+        let workload = |name: &str, namespace: &str| {
+            format!(
+                "- {{name: {name}, namespace: {namespace}, start: 20ms, program: {{probe: {{to: 'server.one:8080', listen: \
+                 8080}}}}}}\n"
+            )
+        };
+        let workloads = [("client", "one"), ("server", "one"), ("server", "two")].map(|(name, at)| workload(name, at));
+        let text = format!("namespace: one\nnamespaces: {{two: {{}}}}\nworkloads:\n{}", workloads.concat());
+        let sandbox = Sandbox::start(Topology::parse(&text).unwrap()).await.unwrap();
+        let options = ConnectOptions { kubeconfig_text: Some(sandbox.kubeconfig()), ..ConnectOptions::default() };
+        let cluster = connect(&options).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let aside = listener.local_addr().unwrap();
+        // It accepts connections, and answers nothing.
+        let accepting = tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+        let world = Self { _sandbox: sandbox, cluster, aside, _accepting: AbortOnDropHandle::new(accepting) };
+        world.ready().await;
+        world
+    }
+
+    /// The client runs, once: what an earlier scenario killed is replaced.
+    async fn ready(&self) {
+        loop {
+            let pods = self.cluster.list(Kind::Pod, "one", Some("app=client")).await.unwrap();
+            let runs = |pod: &Value| {
+                let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+                let ready = conditions.into_iter().any(|it| it["type"] == "Ready" && it["status"] == "True");
+                ready && pod["metadata"]["deletionTimestamp"].is_null()
+            };
+            if pods.len() == 1 && pods.iter().all(runs) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn document(&self, (name, load, fault, expect): (&str, &str, &str, &str)) -> Document {
+        let aside = format!("{{http: {{url: 'http://{}'}}, rate: 1/s, timeout: 100ms}}", self.aside);
+        let load = if load.is_empty() { &aside } else { load };
+        let faults = if fault.is_empty() { "{}" } else { &format!("{{only: {fault}}}") };
+        let more = if expect.is_empty() { String::new() } else { format!(", {expect}") };
+        let radius = if fault.contains("pods: {") { "blast_radius: {max_percent: 100%}\n" } else { "" };
+        let text = format!(
+            "version: 1\nname: {name}\nnamespace: one\n{radius}load: {{only: {load}}}\nphases:\n  - name: cut\n    \
+             duration: 1s\n    faults: {faults}\n    expect: [{{requests: {{min: 1}}}}{more}]\n"
+        );
+        shakedown_schemas::parse("it.yaml", text.as_bytes(), &Overrides::default())
+            .unwrap_or_else(|problems| panic!("{text}\n{problems:?}"))
+    }
+
+    fn options(&self, run: &str) -> Options {
+        Options {
+            run: run.to_owned(),
+            fuse: Some(Fuse { life: Duration::from_secs(30), image: None }),
+            proof: Proof { image: Some(WitnessImage::named("shakedown:latest")), enforcement: None },
+            ..Options::for_tests()
+        }
+    }
+
+    async fn run(&self, document: &Document, cluster: &Cluster, run: &str) -> ScenarioResult {
+        let (_sender, signal) = watch::channel(None);
+        let holder = Holder { run: run.to_owned(), host: "h".into(), ci_job_url: None };
+        let context = Context {
+            cluster: Some(cluster),
+            holder: &holder,
+            wait_lock: Duration::from_secs(60),
+            undo_limit: Duration::from_secs(20),
+            signal,
+            seed: 7,
+            trial: None,
+            inject_anyway: true,
+        };
+        let events = Events::new(Vec::new()).scenario(&document.scenario.name);
+        execute::execute(document, &context, &self.options(run), &events).await
+    }
+
+    async fn needs(&self, document: &Document) -> Needs {
+        let plan = plan::plan(document, Some(&self.cluster), &self.options("20260301-105959-plan")).await;
+        needs(document, "one", true, Some(&plan.unwrap()))
+    }
+}
+
+/// A request as the API server's authorizer sees it, as text: resources that no list of ours knows can come. None for
+/// what is about no object.
+fn attributes((method, path, _): &Asked) -> Option<(String, String)> {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let (group, rest) = match parts.as_slice() {
+        ["api", "v1", rest @ ..] => ("", rest),
+        ["apis", group, _, rest @ ..] => (*group, rest),
+        _ => return None,
+    };
+    let (namespace, rest) = match rest {
+        ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
+        rest => ("", rest),
+    };
+    let resource = match rest {
+        [] => return None,
+        [resource] | [resource, _] => (*resource).to_owned(),
+        [resource, _, part, ..] => format!("{resource}/{part}"),
+    };
+    let verb = match (method.as_str(), rest.len()) {
+        ("GET", 1) if query.contains("watch=") => "watch",
+        ("GET", 1) => "list",
+        ("GET", _) if resource.ends_with("portforward") => "create",
+        ("GET", _) => "get",
+        ("POST", _) => "create",
+        ("PUT", _) => "update",
+        ("PATCH", _) => "patch",
+        _ => "delete",
+    };
+    let dot = if group.is_empty() { "" } else { "." };
+    Some((namespace.to_owned(), format!("{verb} {resource}{dot}{group}")))
+}
+
+fn text(access: Access) -> String {
+    let need = Need { namespace: String::new(), access };
+    need.to_string().replace(" in the whole cluster", "")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_asks_nothing_of_the_cluster_that_was_not_named() {
+    let world = World::new().await;
+    let rows = rows();
+    let optional: BTreeSet<String> = rows
+        .iter()
+        .filter(|row| matches!(row.scope, Scope::Optional | Scope::Wide))
+        .flat_map(|row| row.all.iter().map(|access| text(*access)))
+        // Where it may not be read, a namespace is believed to be there. Without a watch, an object that goes is read.
+        .chain(
+            [
+                "get namespaces",
+                "list configmaps",
+                "watch configmaps",
+                "create selfsubjectaccessreviews.authorization.k8s.io",
+            ]
+            .map(str::to_owned),
+        )
+        .collect();
+    let mut problems = Vec::new();
+    for scenario in &SCENARIOS[..10] {
+        world.ready().await;
+        let document = world.document(*scenario);
+        let asked: Arc<Mutex<BTreeSet<(String, String)>>> = Arc::default();
+        let cluster = watched(&world.cluster, {
+            let asked = asked.clone();
+            move |request| {
+                asked.lock().unwrap().extend(attributes(&request));
+                async {}.boxed()
+            }
+        });
+        let needs = world.needs(&document).await;
+        let result = world.run(&document, &cluster, &format!("20260301-105959-{}", scenario.0)).await;
+        // Nothing answers the load, so nothing is proven; but everything was done.
+        assert!(result.errors.is_empty(), "{}: {:?}", scenario.0, result.errors);
+        assert!(result.faults.iter().all(|fault| fault.injected_s.is_some()), "{}: {:?}", scenario.0, result.faults);
+        assert_eq!(result.leftovers, [], "{}", scenario.0);
+        let named: BTreeSet<(String, String)> =
+            needs.certain.iter().map(|need| (need.namespace.clone(), text(need.access))).collect();
+        let asked = asked.lock().unwrap().clone();
+        // What is read of the whole cluster, and is optional, may be named by its namespaces instead.
+        let known = |it: &&(String, String)| !named.contains(it) && !optional.contains(&it.1) && it.1 != WIDE_POLICIES;
+        problems.extend(asked.iter().filter(known).map(|it| format!("{} asked {it:?}", scenario.0)));
+        let used = |it: &&(String, String)| !asked.contains(it) && !is_conditional(&it.1);
+        problems.extend(named.iter().filter(used).map(|it| format!("{} did not ask {it:?}", scenario.0)));
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// Policies of the whole cluster are read where that is allowed, else those of the namespaces.
+const WIDE_POLICIES: &str = "list networkpolicies.networking.k8s.io";
+
+/// What is needed at some moments only: when policies or locks are shared or taken over, when something is looked for that
+/// was left, when Chaos Mesh asks on behalf of peers, or where the whole cluster cannot be listed.
+fn is_conditional(access: &str) -> bool {
+    let moments =
+        ["update networkpolicies", "list networkpolicies", "get networkpolicies", "update leases", "list jobs"];
+    let lists = ["list pods", "watch pods", "get pods", "patch jobs", "get jobs"];
+    moments.iter().chain(&lists).any(|it| access.starts_with(it)) || access.contains(CHAOS_GROUP)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_missing_permission_is_an_error_before_anything_is_done() {
+    let world = World::new().await;
+    for scenario in SCENARIOS {
+        world.ready().await;
+        let document = world.document(scenario);
+        for need in world.needs(&document).await.certain {
+            let done: Arc<Mutex<Vec<Asked>>> = Arc::default();
+            let denied = need.clone();
+            let cluster = answering(&world.cluster, {
+                let done = done.clone();
+                move |asked| {
+                    let review = asked.1.contains("selfsubject");
+                    if asked.0 != Method::GET && !review {
+                        done.lock().unwrap().push(asked.clone());
+                    }
+                    (review && reviewed(&asked.2) == Some(reviewed_as(&denied)))
+                        .then(|| (201, json!({"status": {"allowed": false}})))
+                }
+            });
+            let result = world.run(&document, &cluster, "20260301-105959-denied").await;
+            let place = format!("{}: {need}", scenario.0);
+            assert_eq!(result.verdict, Verdict::Error, "{place}");
+            let error = result.errors.join("\n");
+            assert!(error.contains(&format!("\n  {need}\n")), "{place}: {error}");
+            let role = if need.namespace.is_empty() { "ClusterRole" } else { "Role" };
+            assert!(error.contains(&format!("kind: {role}\n")), "{place}: {error}");
+            assert!(error.contains(&format!("kind: {role}Binding\n")), "{place}: {error}");
+            assert!(result.loads.is_empty(), "{place}");
+            assert!(done.lock().unwrap().is_empty(), "{place}: {:?}", done.lock().unwrap());
+        }
+    }
+}
+
+/// What a review asks about.
+fn reviewed(review: &Value) -> Option<[String; 5]> {
+    let attributes = review["spec"]["resourceAttributes"].as_object()?;
+    let fields = ["namespace", "group", "resource", "subresource", "verb"];
+    Some(fields.map(|field| attributes[field].as_str().unwrap_or_default().to_owned()))
+}
+
+fn reviewed_as(need: &Need) -> [String; 5] {
+    let (resource, part) = need.access.resource.split_once('/').unwrap_or((need.access.resource, ""));
+    [&need.namespace, need.access.group, resource, part, need.access.verb].map(str::to_owned)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_refuses_reviews_is_a_warning() {
+    let world = World::new().await;
+    for code in [403, 404] {
+        let reviews = Arc::new(Mutex::new(0));
+        let cluster = answering(&world.cluster, {
+            let reviews = reviews.clone();
+            move |(_, path, _)| {
+                let review = path.contains("selfsubjectaccessreviews");
+                *reviews.lock().unwrap() += usize::from(review);
+                review.then(|| (code, json!({"kind": "Status", "status": "Failure", "code": code, "message": "no"})))
+            }
+        });
+        let document = world.document(SCENARIOS[0]);
+        let result = world.run(&document, &cluster, "20260301-105959-silent").await;
+        assert_eq!(result.errors, Vec::<String>::new(), "{code}");
+        let warned =
+            |it: &&shakedown_schemas::Event| matches!(&it.kind, EventKind::Warning { message } if message == REFUSED);
+        assert_eq!(result.events.iter().filter(warned).count(), 1, "{code}: {:?}", result.events);
+        // A handful here, and those of the fuse.
+        assert!(*reviews.lock().unwrap() <= 5 + 4, "{code}");
+    }
+}
+
+/// Planning fails at the first thing that it may not read. The error names all that may be needed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_that_is_refused_a_read_names_everything_at_once() {
+    let world = World::new().await;
+    let cluster = answering(&world.cluster, |asked| {
+        let policies = |text: &str| text.contains("networkpolicies");
+        if asked.1.contains("selfsubjectaccessreviews") {
+            return policies(&asked.2.to_string()).then(|| (201, json!({"status": {"allowed": false}})));
+        }
+        policies(&asked.1).then(|| (403, json!({"kind": "Status", "status": "Failure", "code": 403, "message": "no"})))
+    });
+    let fault = "{partition: {pods: {prefix: client}, from: [{pods: {prefix: server, namespace: two}}]}}";
+    let document = world.document(("open", "", fault, ""));
+    let result = world.run(&document, &cluster, "20260301-105959-open").await;
+    let error = result.errors.join("\n");
+    for verb in ["get", "list", "create", "update", "delete"] {
+        let missing = format!("\n  {verb} networkpolicies.networking.k8s.io in namespace one\n");
+        assert!(error.contains(&missing), "{missing}: {error}");
+    }
+    assert!(error.contains("\n  list networkpolicies.networking.k8s.io in namespace two\n"), "{error}");
+    assert!(error.contains("metadata: {name: shakedown-open, namespace: two}"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_the_scenario_uses_is_asked_for() {
+    let world = World::new().await;
+    let asked = |needs: Needs| -> BTreeSet<String> { needs.certain.iter().map(ToString::to_string).collect() };
+    assert!(asked(world.needs(&world.document(("aside", "", "", ""))).await).is_empty());
+    let forward = asked(world.needs(&world.document(SCENARIOS[10])).await);
+    let three = ["get services", "get endpoints", "create pods/portforward"].map(|it| format!("{it} in namespace one"));
+    assert_eq!(forward, BTreeSet::from(three));
+    let kill = asked(world.needs(&world.document(SCENARIOS[5])).await);
+    assert!(kill.contains("delete pods in namespace one") && !kill.contains("patch pods in namespace one"), "{kill:?}");
+    assert!(!kill.iter().any(|it| it.contains("networkpolicies") || it.contains("eviction")), "{kill:?}");
+    let evict = asked(world.needs(&world.document(SCENARIOS[6])).await);
+    assert!(evict.contains("create pods/eviction in namespace one") && !evict.contains("delete pods in namespace one"));
+    let manifest = asked(world.needs(&world.document(SCENARIOS[8])).await);
+    assert!(manifest.contains("create configmaps in namespace two"), "{manifest:?}");
+    assert!(manifest.contains("create jobs.batch in namespace two"), "{manifest:?}");
+}

@@ -1,0 +1,175 @@
+//! Partitions next to one whose requests hang: each undo begins at its own moment, whatever the others wait for.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use shakedown_schemas::scenario::Direction;
+use tokio::time::{sleep, timeout};
+
+use super::*;
+use crate::partition::Part;
+use shakedown_cluster::testing::store::{Fate, Store, Unanswered};
+use shakedown_policy::{Block, Front, OtherPorts, Peer, Pod, PortSet, Selector};
+
+/// By when an undo has begun, and here, where every answer but one comes at once, has ended.
+const AT_ONCE: Duration = Duration::from_millis(100);
+/// When a request that hangs is carried out after all: before its client gives it up. What comes later is looked for by the
+/// guard.
+const LATE: Duration = Duration::from_secs(5);
+
+/// Two partitions with these targets each, from the bus and from the store.
+fn switch(store: &Store, targets: [&[&str]; 2]) -> Switch {
+    let mut pods = Vec::new();
+    let mut refs = BTreeMap::new();
+    for (at, name) in ["w-0", "w-1", "bus", "store"].into_iter().enumerate() {
+        let object = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "n", "labels": {"app": name}},
+        });
+        let made = store.put(Kind::Pod, object);
+        let uid = made["metadata"]["uid"].as_str().unwrap().to_owned();
+        refs.insert(name, PodRef { namespace: "n".into(), name: name.into(), uid, node: None, ip: None });
+        pods.push(Pod {
+            namespace: "n".into(),
+            name: name.into(),
+            labels: [("app".to_owned(), name.to_owned())].into(),
+            ips: vec![format!("10.0.0.{}", at + 1).parse().unwrap()],
+            ..Pod::default()
+        });
+    }
+    let part = |name: &str, peer: &str, targets: &[&str]| Part {
+        name: name.into(),
+        namespace: "n".into(),
+        targets: targets.iter().map(|name| refs[name].clone()).collect(),
+        blocks: vec![Block::new(
+            peer,
+            Peer::Pods {
+                namespace: "n".into(),
+                selector: Selector::label("app", peer),
+                unmarked: BTreeSet::new(),
+                front: Front::default(),
+            },
+            PortSet::all(),
+            Direction::Both,
+        )],
+        peer_marks: Vec::new(),
+        follow: false,
+    };
+    let parts = vec![part("a", "bus", targets[0]), part("b", "store", targets[1])];
+    let label = ("kubernetes.io/metadata.name".to_owned(), "n".to_owned());
+    let cluster = policy::Cluster::new(pods, BTreeMap::from([("n".to_owned(), [label].into())]), &[]);
+    let network = (cluster, vec!["10.0.0.0/24".parse().unwrap()], Vec::new());
+    Switch::new(store.cluster(), Scheme::new("20260301-105959-abcde", 0, parts, network, OtherPorts::Ranges))
+}
+
+/// The objects of ours that are there: policies, and pods with a label of ours.
+fn left(store: &Store) -> Vec<String> {
+    let ours = |path: &String| {
+        let object = store.get(path).unwrap_or_default();
+        path.contains("networkpolicies") || object["metadata"]["labels"].to_string().contains("mark.shakedown.dev")
+    };
+    store.all().into_iter().filter(ours).collect()
+}
+
+/// Lets the nth request of those that one part sends hang, and be carried out late.
+fn hang(store: &Store, nth: usize, counts: impl Fn(&str) -> bool + Send + 'static) {
+    let count = AtomicUsize::new(0);
+    store.script(move |_, asked| match counts(asked) {
+        true if count.fetch_add(1, Ordering::Relaxed) == nth => Fate::Late(Unanswered::Silence, LATE),
+        _ => Fate::Answered,
+    });
+}
+
+/// Partitions on different pods. Each request of the first one hangs in turn, from its injection to the end of its undo.
+#[tokio::test(start_paused = true)]
+async fn no_request_of_one_partition_delays_the_undo_of_another() {
+    let mut hung = 0;
+    for nth in 0..20 {
+        let store = Store::default();
+        let switch = switch(&store, [&["w-0"], &["w-1"]]);
+        switch.put_up(1).await.unwrap();
+        let policy = switch.state().scheme.policy_key(0).name;
+        hang(&store, nth, move |asked| asked.contains("w-0") || asked.contains(&policy) || asked.starts_with("POST"));
+        let first = switch.clone();
+        let task = tokio::spawn(async move {
+            first.put_up(0).await?;
+            first.take_down(0).await
+        });
+        sleep(Duration::from_millis(10)).await;
+        hung += usize::from(!task.is_finished());
+        timeout(AT_ONCE, switch.take_down(1)).await.unwrap_or_else(|_| panic!("request {nth} delays it")).unwrap();
+        let findings = timeout(AT_ONCE, switch.look_for_rests(1)).await.expect("the look is not delayed").unwrap();
+        assert!(!findings.is_empty() && findings.iter().all(|it| it.holds), "{nth}: {findings:?}");
+        assert_eq!(switch.leftovers(1), [], "{nth}");
+        _ = task.await.unwrap();
+        sleep(2 * LATE).await;
+        switch.take_down(0).await.unwrap();
+        assert!(switch.look_for_rests(0).await.unwrap().iter().all(|it| it.holds), "{nth}");
+        assert_eq!(left(&store), Vec::<String>::new(), "{nth}");
+    }
+    assert!(hung > 4, "{hung} requests hung");
+}
+
+/// Partitions on the same pod share its policy. What hangs of the first one's undo, and is carried out late, neither delays
+/// nor reverts the second one's.
+#[tokio::test(start_paused = true)]
+async fn undos_of_one_policy_do_not_wait_for_each_other() {
+    let mut hung = 0;
+    for nth in 0..6 {
+        let store = Store::default();
+        let switch = switch(&store, [&["w-0"], &["w-0"]]);
+        switch.put_up(0).await.unwrap();
+        switch.put_up(1).await.unwrap();
+        hang(&store, nth, |asked| asked.starts_with("PUT") || asked.starts_with("GET") || asked.starts_with("DELETE"));
+        let first = switch.clone();
+        let task = tokio::spawn(async move { first.take_down(0).await });
+        sleep(Duration::from_millis(10)).await;
+        let hangs = !task.is_finished();
+        hung += usize::from(hangs);
+        let second = timeout(AT_ONCE, switch.take_down(1)).await;
+        // Without a hanging request of the first one it is the second one that waits for its own.
+        assert!(second.is_ok() || !hangs, "request {nth} delays it");
+        _ = task.await.unwrap();
+        sleep(2 * LATE).await;
+        switch.take_down(0).await.unwrap();
+        switch.take_down(1).await.unwrap();
+        for part in [0, 1] {
+            assert!(switch.look_for_rests(part).await.unwrap().iter().all(|it| it.holds), "{nth}");
+        }
+        assert_eq!(left(&store), Vec::<String>::new(), "{nth}");
+    }
+    assert!(hung > 0);
+}
+
+/// A partition that begins while another one's undo takes their label off waits for that, and has its label then.
+#[tokio::test(start_paused = true)]
+async fn a_label_that_is_taken_off_late_is_put_on_again() {
+    let store = Store::default();
+    let switch = switch(&store, [&["w-0"], &["w-0"]]);
+    switch.put_up(0).await.unwrap();
+    hang(&store, 0, |asked| asked.starts_with("PATCH"));
+    let first = switch.clone();
+    let undo = tokio::spawn(async move { first.take_down(0).await });
+    sleep(Duration::from_millis(10)).await;
+    assert!(!undo.is_finished());
+    switch.put_up(1).await.unwrap();
+    sleep(2 * LATE).await;
+    undo.await.unwrap().unwrap();
+    let findings = switch.look(1).await.unwrap();
+    assert!(findings.len() >= 2 && findings.iter().all(|it| it.holds), "{findings:?}");
+    switch.take_down(1).await.unwrap();
+    assert_eq!(left(&store), Vec::<String>::new());
+}
+
+/// The end of one partition and the beginning of the next one on the same pod: the policy that was deleted is made anew.
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_was_deleted_is_created_again() {
+    let store = Store::default();
+    let switch = switch(&store, [&["w-0"], &["w-0"]]);
+    switch.put_up(0).await.unwrap();
+    switch.take_down(0).await.unwrap();
+    switch.put_up(1).await.unwrap();
+    let findings = switch.look(1).await.unwrap();
+    assert!(findings.iter().all(|it| it.holds), "{findings:?}");
+}
