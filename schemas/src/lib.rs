@@ -5,15 +5,17 @@
 //! the files that a scenario names, and the JSON Schemas that are generated from the types. Out of scope: anything that
 //! runs, opens a socket or knows a cluster.
 //!
-//! A scenario file goes through four stages, each of which knows nothing of the next: `source` (YAML to a tree with
-//! places), `template` (expressions in the tree's strings), `typed` (the tree to serde's types, past all errors) and
-//! `check` (what must hold across fields). [`parse`] runs them all.
+//! A scenario file goes through five stages, each of which knows nothing of the next: `source` (YAML to a tree with
+//! places), `template` (expressions in the tree's strings), `expand` (short forms written out), `typed` (the tree to serde's
+//! types, past all errors) and `check` (what must hold across fields). [`parse`] runs them all.
 
 mod check;
 pub mod diagnostic;
 mod document;
 pub mod event;
+mod expand;
 mod files;
+mod foreign;
 pub mod json_schema;
 pub mod pattern;
 mod pieces;
@@ -21,6 +23,7 @@ pub mod reference;
 pub mod result;
 pub mod rule;
 pub mod scenario;
+mod short;
 mod source;
 pub mod tables;
 mod template;

@@ -31,7 +31,7 @@ use crate::units::Duration;
 pub const SCENARIO_VERSION: u32 = 1;
 
 /// One scenario: which load to send, which faults to inject, what must hold before, during and after them, and how
-/// fast the service must recover.
+/// fast the service must recover. Keys that begin with `x-` are ignored: a place for YAML's anchors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {

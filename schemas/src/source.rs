@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows what a scenario is.
 
+pub(crate) mod flow;
 pub(crate) mod node;
 
 use std::fmt;

@@ -33,6 +33,7 @@ codes! {
     Limit = "S004", "The file is nested too deeply, or its anchors expand to too much.";
     Documents = "S005", "The file has no content, or more than one document.";
     More = "S006", "There are more problems than are shown.";
+    OtherFile = "S007", "The file of another tool.";
     UnknownKey = "S010", "A key that does not exist here.";
     MissingKey = "S011", "A key that is needed is missing.";
     WrongType = "S012", "A value of the wrong type, such as text in the place of a number.";

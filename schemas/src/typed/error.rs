@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de;
 
+use super::guess;
 use crate::diagnostic::{Code, Diagnostic, suggestion, words};
 use crate::source::{Entry, Node, Span, Step, Value};
 
@@ -19,6 +20,8 @@ struct Inner {
     found: String,
     /// What a value of another type looks like it should have been.
     hint: Option<String>,
+    /// What to write in the place of what was guessed, and how many steps it is from there to the node that is wrong.
+    answer: Option<(String, usize)>,
     /// The steps from the node that is to be taken out up to the root: the last step is the first of the path.
     steps: Vec<Step>,
 }
@@ -37,7 +40,7 @@ enum Kind {
 
 impl ReadError {
     fn new(kind: Kind) -> Self {
-        Self(Box::new(Inner { kind, span: None, found: String::new(), hint: None, steps: Vec::new() }))
+        Self(Box::new(Inner { kind, span: None, found: String::new(), hint: None, answer: None, steps: Vec::new() }))
     }
 
     pub(super) fn wrong_type(expected: impl Into<String>) -> Self {
@@ -76,6 +79,21 @@ impl ReadError {
         self
     }
 
+    /// With what to write in the place of this entry of a map of a type, where that is known. What is known of the whole
+    /// is better than what is known of a part.
+    pub(super) fn guessed(mut self, of: &str, entry: &Entry) -> Self {
+        if let Some(answer) = guess::answer(of, &entry.key, &entry.node) {
+            self.0.answer = Some((answer, self.0.steps.len()));
+        }
+        self
+    }
+
+    /// The same for a text in the place of a kind.
+    pub(super) fn guessed_text(mut self, of: &str, text: &str) -> Self {
+        self.0.answer = guess::of_text(of, text).map(|answer| (answer, 0));
+        self
+    }
+
     pub(super) fn within(mut self, step: Step) -> Self {
         self.0.steps.push(step);
         self
@@ -84,6 +102,20 @@ impl ReadError {
     /// The path, from the root, of the node that is wrong.
     pub(super) fn path(&self) -> Vec<Step> {
         self.0.steps.iter().rev().cloned().collect()
+    }
+
+    /// The path of the entry that was guessed, where its answer is known.
+    pub(super) fn guess(&self) -> Option<Vec<Step>> {
+        let (_, inside) = self.0.answer.as_ref()?;
+        let mut path = self.path();
+        // An unknown kind has no step of its own: its whole is taken out.
+        path.truncate(path.len().saturating_sub(*inside).max(1));
+        Some(path)
+    }
+
+    /// True when something is missing that a guess may have been meant to be.
+    pub(super) fn lacks(&self) -> bool {
+        matches!(self.0.kind, Kind::Missing(_) | Kind::EmptyMap(..))
     }
 
     /// The key that is missing at the path, if that is what is wrong.
@@ -95,7 +127,7 @@ impl ReadError {
     }
 
     pub(super) fn into_diagnostic(self) -> Diagnostic {
-        let Inner { kind, span, found, hint, steps } = *self.0;
+        let Inner { kind, span, found, hint, answer, steps } = *self.0;
         let diagnostic = match kind {
             Kind::WrongType(expected) if found == "nothing" => {
                 let key = match steps.first() {
@@ -153,6 +185,7 @@ impl ReadError {
                 .help("make each an entry of its own, or indent what belongs under the first key")
             }
         };
+        let diagnostic = diagnostic.maybe_help(answer.map(|(text, _)| text));
         match span {
             Some(span) => diagnostic.at(span),
             None => diagnostic,
