@@ -1,6 +1,7 @@
 //! What must hold across the fields of a scenario, checked on the typed value and told at the place in the file. Only
 //! what can be known without a cluster. What a single value may look like is in `units` and the types.
 
+mod certain;
 pub(crate) mod expect;
 mod fault;
 mod findings;
@@ -35,6 +36,7 @@ pub(crate) fn scenario(scenario: &Scenario, map: &Map, reader: Reader) -> (Vec<D
     phase::check(scenario, &mut findings);
     expect::check(scenario, &mut findings);
     safety::check(scenario, &mut findings);
+    certain::check(scenario, &mut findings);
     (findings.found, findings.reader.files)
 }
 

@@ -22,6 +22,7 @@ mod pieces;
 pub mod reference;
 pub mod result;
 pub mod rule;
+pub mod samples;
 pub mod scenario;
 mod short;
 mod source;

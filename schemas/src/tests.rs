@@ -1,6 +1,7 @@
 //! Every file of `tests-cases`: the valid ones parse, the invalid ones give exactly the problems that are recorded
 //! beside them. `INSTA_UPDATE=always cargo test -p shakedown-schemas` records them anew; look at the difference.
 
+mod certain;
 mod guesses;
 mod kinds;
 

@@ -85,6 +85,9 @@ codes! {
     StopCondition = "S080", "A stop condition that can never hold, or always does.";
     BlastRadius = "S081", "A blast radius that says nothing or allows nothing.";
     Including = "S082", "Requests around a fault where there is none.";
+    TooFew = "S083", "A question that the requests of its phase are too few to answer.";
+    NotFelt = "S084", "A fault while no load is sent.";
+    LongTimeout = "S085", "A timeout that no request can reach within the run.";
 }
 
 #[cfg(test)]
