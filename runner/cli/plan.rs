@@ -15,6 +15,7 @@ use shakedown_engine::plan::{self, Options, Plan};
 /// When a file is not valid (2), the cluster does not answer or a target is missing (3).
 pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result<u8, Failure> {
     let documents = select::scenarios(&args.selection, style, redactor)?;
+    select::in_namespace(&documents, args.target.namespace.as_deref())?;
     let needed = documents.iter().any(|document| !document.scenario.needs_no_cluster());
     let environment = Environment::open(&args.target, needed, redactor).await?;
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
