@@ -34,6 +34,30 @@ phases:
     )
 }
 
+#[test]
+fn a_variable_is_of_the_suite_and_a_namespace_is_the_same_everywhere() {
+    let shakedown = Shakedown::new();
+    let plain = url_scenario("http://127.0.0.1:1/");
+    shakedown.file("suite/one.yaml", format!("{plain}description: \"{{{{ shop }}}}\"\nvars: {{shop: a}}\n"));
+    shakedown.file("suite/other.yaml", &plain);
+    shakedown.run(&["validate", "suite", "--var", "shop=b"]).expect_code(0);
+    shakedown.run(&["validate", "suite", "--var", "shpo=b"]).expect_code(2).expect_stderr(&["--var shpo", "`shop`"]);
+    shakedown.run(&["validate", "suite/other.yaml", "--var", "shop=b"]).expect_code(2).expect_stderr(&["--var shop"]);
+
+    shakedown.file("named.yaml", format!("{plain}namespace: shop\n"));
+    for command in ["plan", "run"] {
+        shakedown
+            .run(&[command, "named.yaml", "--namespace", "shpo"])
+            .expect_code(2)
+            .expect_stderr(&["named.yaml:", "`namespace: shop` does not match `--namespace shpo`"]);
+    }
+    // The same one is no problem, and nor is a file without one: these get as far as their service.
+    for file in ["named.yaml", "suite/other.yaml"] {
+        let planned = shakedown.run(&["plan", file, "--namespace", "shop"]);
+        planned.expect_code(3).expect_stderr(&["nothing answers at 127.0.0.1:1"]);
+    }
+}
+
 /// A scenario with a fault, which needs a cluster.
 fn cluster_scenario() -> String {
     std::fs::read_to_string(scenario("quickstart.yaml")).expect("the quickstart")
@@ -117,7 +141,8 @@ fn variables_come_from_the_file_then_the_vars_file_then_the_command_line() {
 #[test]
 fn the_terminal_says_as_much_as_is_asked_and_colours_only_where_it_may() {
     let shakedown = Shakedown::undisturbed();
-    shakedown.file("plain.yaml", url_scenario(&serve(200)).replace("duration: 2s", "duration: 1s"));
+    let short = url_scenario(&serve(200)).replace("duration: 2s", "duration: 1s").replace("timeout: 2s", "timeout: 1s");
+    shakedown.file("plain.yaml", short);
     let run = |flags: &[&str]| shakedown.run(&[&["run", "plain.yaml", "--out", "out"], flags].concat()).expect_code(0);
     let lines = |text: &str| text.lines().count();
     let usual =

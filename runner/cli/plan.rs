@@ -17,6 +17,7 @@ use shakedown_engine::plan::{self, Options, Permissions, Plan, PlanError};
 /// Exit code 2 if a file is invalid, 3 if the cluster does not answer or a target is missing.
 pub async fn plan(args: args::Plan, style: Style, redactor: &Redactor) -> Result<u8, Failure> {
     let documents = select::scenarios(&args.selection, style, redactor)?;
+    select::in_namespace(&documents, args.target.namespace.as_deref())?;
     let needed = documents.iter().any(|document| !document.scenario.needs_no_cluster());
     let environment = Environment::open(&args.target, needed, redactor).await?;
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));

@@ -30,6 +30,7 @@ const LAST_PATIENCE: Duration = Duration::from_secs(6);
 /// If the run cannot start, or the reports cannot be written. Other errors are in the result.
 pub async fn run(args: args::Run, style: Style, quiet: bool, verbose: u8, redactor: &Redactor) -> Result<u8, Failure> {
     let documents = select::scenarios(&args.selection, style, redactor)?;
+    select::in_namespace(&documents, args.target.namespace.as_deref())?;
     Ok(all(args, documents, style, quiet, verbose, redactor).await?.exit_code)
 }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use shakedown_reports::{Redactor, SHORTEST};
-use shakedown_schemas::{Document, MAX_FILE, Overrides, read_file};
+use shakedown_schemas::{Diagnostic, Document, MAX_FILE, Overrides, read_file};
 
 use super::args::Selection;
 use super::console::Style;
@@ -18,7 +18,7 @@ use super::{Failure, exit};
 /// left.
 pub fn scenarios(selection: &Selection, style: Style, redactor: &Redactor) -> Result<Vec<Document>, Failure> {
     let overrides = overrides(selection, style, redactor)?;
-    let mut documents = Vec::new();
+    let mut read = Vec::new();
     let mut broken = 0;
     let mut errors = 0;
     let (paths, missing) = files(&selection.paths)?;
@@ -38,7 +38,12 @@ pub fn scenarios(selection: &Selection, style: Style, redactor: &Redactor) -> Re
                 continue;
             }
         };
-        match shakedown_schemas::parse(&name, &bytes, &overrides) {
+        let parsed = shakedown_schemas::parse(&name, &bytes, &overrides);
+        read.push((name, bytes, parsed));
+    }
+    let mut documents = Vec::new();
+    for parsed in of_suite(read, &overrides) {
+        match parsed {
             Ok(document) => {
                 for warning in &document.warnings {
                     eprint_block(&redactor.text(&warning.render(style.colored())));
@@ -72,6 +77,56 @@ pub fn scenarios(selection: &Selection, style: Style, redactor: &Redactor) -> Re
         });
     }
     Ok(selected)
+}
+
+/// A file that was read: its name, its content, and what was found in it.
+type Read = (String, Vec<u8>, Result<Document, Vec<Diagnostic>>);
+
+/// The files of one suite. A variable of the command line must be one of some file, and not of each.
+fn of_suite(read: Vec<Read>, overrides: &Overrides) -> Vec<Result<Document, Vec<Diagnostic>>> {
+    let lacks = |name: &str, parsed: &Result<Document, Vec<Diagnostic>>| {
+        parsed.as_ref().is_err_and(|problems| Overrides::is_unknown(name, problems))
+    };
+    let is_of_some = |(name, _): &(String, _)| !read.iter().all(|(.., parsed)| lacks(name, parsed));
+    let of_some = overrides.vars.iter().filter(|it| is_of_some(it)).map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    let again = |(name, bytes, parsed): Read| {
+        let has_more = of_some.iter().any(|name| lacks(name, &parsed));
+        match parsed {
+            Err(problems) if has_more => {
+                let mut known = overrides.known_to(&problems);
+                known.vars.extend(overrides.vars.iter().filter(|(name, _)| !of_some.contains(name)).cloned());
+                shakedown_schemas::parse(&name, &bytes, &known)
+            }
+            parsed => parsed,
+        }
+    };
+    read.into_iter().map(again).collect()
+}
+
+/// Checks that the files name the namespace of the command line, where both name one: a typo in either would act on
+/// another namespace than its author thinks.
+///
+/// # Errors
+/// With exit code 2 when a file names another one.
+pub fn in_namespace(documents: &[Document], given: Option<&str>) -> Result<(), Failure> {
+    let Some(given) = given else { return Ok(()) };
+    let differs = |document: &&Document| document.scenario.namespace.as_deref().is_some_and(|named| named != given);
+    let problems: Vec<String> = documents
+        .iter()
+        .filter(differs)
+        .map(|document| {
+            let line = document.line("namespace").unwrap_or(1);
+            let named = document.scenario.namespace.as_deref().unwrap_or_default();
+            format!("{}:{line}: `namespace: {named}` does not match `--namespace {given}`", document.file)
+        })
+        .collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{}\nhelp: leave one of them out, or write `namespace: \"{{{{ namespace }}}}\"` and use `--var namespace={given}`",
+        problems.join("\n")
+    )))
 }
 
 fn eprint_block(text: &str) {

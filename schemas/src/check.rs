@@ -1,6 +1,7 @@
 //! Rules across the fields of a scenario, checked on the typed value and reported at the position in the file. They
 //! need no cluster. Rules on single values are in `units` and the types.
 
+mod certain;
 pub(crate) mod expect;
 mod fault;
 mod findings;
@@ -35,6 +36,7 @@ pub(crate) fn scenario(scenario: &Scenario, map: &Map, reader: Reader) -> (Vec<D
     phase::check(scenario, &mut findings);
     expect::check(scenario, &mut findings);
     safety::check(scenario, &mut findings);
+    certain::check(scenario, &mut findings);
     (findings.found, findings.reader.files)
 }
 

@@ -1,5 +1,5 @@
 //! From the bytes of a scenario file to a scenario, or to all of its problems: runs the stages `source`, `template`,
-//! `typed` and `check` in order.
+//! `expand`, `typed` and `check` in order.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +12,7 @@ use crate::scenario::Scenario;
 use crate::source::{self, Node, Span, Step, Value};
 use crate::template::{Templates, Vars};
 use crate::typed::{self, Reading};
+use crate::{expand, foreign};
 
 /// Values of variables from the command line.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -57,6 +58,19 @@ impl Overrides {
         }
         self.vars.push((name.to_owned(), json(source::scalar(value))));
         Ok(())
+    }
+
+    /// The values without the variables of the command line that a file does not have, according to its problems.
+    pub fn known_to(&self, problems: &[Diagnostic]) -> Self {
+        let mut known = self.clone();
+        known.vars.retain(|(name, _)| !Self::is_unknown(name, problems));
+        known
+    }
+
+    /// True if a file has no variable of this name, according to its problems.
+    pub fn is_unknown(name: &str, problems: &[Diagnostic]) -> bool {
+        let message = unknown_override(name);
+        problems.iter().any(|it| it.code == Code::UnknownOverride && it.message == message)
     }
 
     /// Adds a variable of the command line whose value is always text.
@@ -122,15 +136,20 @@ pub(crate) fn parse_with(
     reader: Reader,
 ) -> Result<Document, Vec<Diagnostic>> {
     let text = source::text(bytes).map_err(|problem| vec![problem.in_file(file, "")])?;
-    let tree = source::parse(text).map_err(|problem| vec![problem.in_file(file, text)])?;
+    let mut tree = source::parse(text).map_err(|problem| vec![foreign::syntax(*problem, text).in_file(file, text)])?;
+    if let Some(problem) = foreign::tool(&tree, text) {
+        return Err(vec![problem.in_file(file, text)]);
+    }
     if !matches!(tree.value, Value::Map(_)) {
         return Err(vec![not_a_map(&tree).in_file(file, text)]);
     }
 
     let mut templates = Templates::new(text);
+    drop_extensions(&mut tree);
     let (mut tree, vars) = render(tree, overrides, &mut templates);
     let mut found = std::mem::take(&mut templates.errors);
     put_vars(&mut tree, &vars.values);
+    expand::short_forms(&mut tree);
     found.extend(vars.problems);
 
     let resolved = json(tree.value.clone());
@@ -205,6 +224,17 @@ struct Variables {
     problems: Vec<Diagnostic>,
 }
 
+fn unknown_override(name: &str) -> String {
+    format!("`--var {name}` sets a variable that this scenario does not have")
+}
+
+/// Removes the keys that begin with `x-`. They hold YAML's anchors, which are expanded by now.
+fn drop_extensions(tree: &mut Node) {
+    if let Value::Map(entries) = &mut tree.value {
+        entries.retain(|entry| !entry.key.starts_with("x-"));
+    }
+}
+
 /// Overrides the file's variables with those of the command line, and renders the tree with them.
 fn render(mut tree: Node, overrides: &Overrides, templates: &mut Templates<'_>) -> (Node, Variables) {
     let mut problems = Vec::new();
@@ -253,11 +283,8 @@ fn render(mut tree: Node, overrides: &Overrides, templates: &mut Templates<'_>) 
         if !spans.contains_key(name) && !templates.used.contains(name) {
             let known: Vec<&str> = spans.keys().map(String::as_str).collect();
             problems.push(
-                Diagnostic::error(
-                    Code::UnknownOverride,
-                    format!("`--var {name}` sets a variable that this scenario does not have"),
-                )
-                .maybe_help(suggestion(name, &known, "variable")),
+                Diagnostic::error(Code::UnknownOverride, unknown_override(name))
+                    .maybe_help(suggestion(name, &known, "variable")),
             );
         }
     }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::rule::Rule;
 use crate::scenario::{CountLimits, Expectation, Fault, Load};
-use crate::{Event, RunResult, Scenario};
+use crate::{Event, RunResult, Scenario, short};
 
 /// Generates a schema.
 pub type Generate = fn() -> Value;
@@ -30,8 +30,7 @@ pub const REFRESH: &str = "cargo run -- schema --write";
 
 /// The schema of a scenario file.
 pub fn scenario_schema() -> Value {
-    let mut schema = generate::<Scenario>("shakedown scenario", "urn:shakedown:schema:scenario:1");
-    RecursiveTransform(without_null).transform(&mut schema);
+    let mut schema = without_templates();
     Templates.transform(&mut schema);
     let mut value = schema.to_value();
     if let Some(definitions) = value.get_mut("$defs").and_then(Value::as_object_mut) {
@@ -46,7 +45,20 @@ pub fn scenario_schema() -> Value {
         );
         choices(definitions);
     }
+    short::allow(&mut value);
+    value["patternProperties"] = json!({"^x-": {"description": "Ignored: a place for YAML's anchors."}});
     value
+}
+
+fn without_templates() -> Schema {
+    let mut schema = generate::<Scenario>("shakedown scenario", "urn:shakedown:schema:scenario:1");
+    RecursiveTransform(without_null).transform(&mut schema);
+    schema
+}
+
+/// The schema of a scenario as its types have it: without templates, rules and short forms.
+pub(crate) fn bare_scenario() -> Value {
+    without_templates().to_value()
 }
 
 /// The schema of `result.json`.

@@ -4,22 +4,26 @@
 //! it names, and the JSON Schemas, which are generated from the types. Out of scope: anything that runs, opens a socket
 //! or knows a cluster.
 //!
-//! A scenario file passes four stages, each independent of the next: `source` (YAML to a tree with positions),
-//! `template` (expressions in the tree's strings), `typed` (the tree to serde's types, past all errors) and `check`
-//! (rules across fields). [`parse`] runs all of them.
+//! A scenario file passes five stages, each independent of the next: `source` (YAML to a tree with positions),
+//! `template` (expressions in the tree's strings), `expand` (short forms written out), `typed` (the tree to serde's types,
+//! past all errors) and `check` (rules across fields). [`parse`] runs all of them.
 
 mod check;
 pub mod diagnostic;
 mod document;
 pub mod event;
+mod expand;
 mod files;
+mod foreign;
 pub mod json_schema;
 pub mod pattern;
 mod pieces;
 pub mod reference;
 pub mod result;
 pub mod rule;
+pub mod samples;
 pub mod scenario;
+mod short;
 mod source;
 pub mod tables;
 mod template;

@@ -109,7 +109,9 @@ impl Reference {
             match (option["const"].as_str(), inner) {
                 (Some(word), _) => _ = writeln!(out, "| `{word}` | {meaning} |"),
                 (None, Some((key, value))) => {
-                    _ = writeln!(out, "| `{key}`: {} | {meaning} |", cell(&self.type_of(value)));
+                    let text = text_of(value);
+                    let short = text.find("Short form:").map_or(String::new(), |at| format!(" {}", cell(&text[at..])));
+                    _ = writeln!(out, "| `{key}`: {} | {meaning}{short} |", cell(&self.type_of(value)));
                 }
                 (None, None) => {}
             }

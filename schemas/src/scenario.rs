@@ -31,7 +31,7 @@ use crate::units::Duration;
 pub const SCENARIO_VERSION: u32 = 1;
 
 /// One scenario: the load to send, the faults to inject, the expectations before, during and after the faults, and how
-/// fast the service must recover.
+/// fast the service must recover. Keys that begin with `x-` are ignored. They can hold YAML anchors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {

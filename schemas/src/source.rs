@@ -3,6 +3,7 @@
 //!
 //! It knows nothing about scenarios.
 
+pub(crate) mod flow;
 pub(crate) mod node;
 
 use std::fmt;

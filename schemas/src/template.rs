@@ -14,6 +14,7 @@ use minijinja::value::{Object, Serde, ValueKind};
 use minijinja::{Environment, ErrorKind, State, UndefinedBehavior};
 
 use crate::diagnostic::{Code, Diagnostic, closest, words};
+use crate::foreign;
 use crate::pieces::{Piece, pieces};
 use crate::scenario::{Data, LoadKindInfo, Part, REQUEST_NAMES, RequestText};
 use crate::source::{Node, Span, Step, Value, place};
@@ -135,6 +136,10 @@ impl<'t> Templates<'t> {
 
     fn render_at(&mut self, node: &mut Node, path: &mut Vec<Step>) {
         match &mut node.value {
+            Value::String(text) if text.contains("${") && foreign::shell(text, path).is_some() => {
+                self.errors.extend(foreign::shell(text, path).map(|problem| problem.at(node.span)));
+                node.value = Value::Hole(0);
+            }
             Value::String(text) if text.contains("{{") || text.contains("{%") => {
                 let text = std::mem::take(text);
                 let parts = self.parts(&text, node.span, is_sent(path));

@@ -1,6 +1,8 @@
 //! Every file of `tests-cases`: valid files parse, and invalid files give exactly the problems in the snapshots next to
 //! them. `INSTA_UPDATE=always cargo test -p shakedown-schemas` updates the snapshots. Check the difference.
 
+mod certain;
+mod guesses;
 mod kinds;
 
 use std::fs;
@@ -266,6 +268,30 @@ fn a_rendered_value_never_changes_the_structure() {
         assert_eq!(document.scenario.description.as_deref(), Some(value));
         assert_eq!(document.scenario.phases.len(), 1);
     }
+}
+
+#[test]
+fn keys_that_begin_with_x_can_hold_anchors() {
+    let text = "version: 1\nname: x\nx-pods: &pods {labels: app=web}\nload: {main: {http: {url: \"http://127.0.0.1:1\"}, rate: \
+                20/s}}\nphases:\n  - {name: p, duration: 10s, faults: {f: {pod_kill: {pods: *pods}}}}\n";
+    let document = parse("x.yaml", text.as_bytes(), &Overrides::default()).expect("a scenario");
+    assert!(document.resolved.get("x-pods").is_none());
+    let schema = jsonschema::validator_for(&json_schema::scenario_schema()).expect("the scenario's schema");
+    assert!(schema.is_valid(&as_json(text.as_bytes()).expect("YAML")));
+    assert_eq!(problems(&text.replace("x-pods", "y-pods"))[0].code, Code::UnknownKey);
+    // Only at the top.
+    assert_eq!(problems(&text.replace("duration: 10s", "duration: 10s, x-a: 1"))[0].code, Code::UnknownKey);
+}
+
+#[test]
+fn a_variable_of_another_file_can_be_left_out() {
+    let mut overrides = Overrides::default();
+    overrides.add_var("a=1").expect("a variable");
+    overrides.add_var("b=2").expect("a variable");
+    let text = format!("{HEAD}description: \"{{{{ a }}}}\"\nphases: [{{name: p, duration: 1s}}]\n");
+    let found = parse("x.yaml", text.as_bytes(), &overrides).expect_err("there is no `b`");
+    assert!(Overrides::is_unknown("b", &found) && !Overrides::is_unknown("a", &found));
+    parse("x.yaml", text.as_bytes(), &overrides.known_to(&found)).expect("a scenario");
 }
 
 #[test]

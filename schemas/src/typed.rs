@@ -2,6 +2,7 @@
 //! wrong type, the map with a missing key. Error recovery is in `recover`.
 
 mod error;
+mod guess;
 mod recover;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, VariantAccess, Visitor};
@@ -13,7 +14,7 @@ use crate::source::{Entry, Node, Span, Step, Value, scalar};
 
 /// Stand-ins for a missing or invalid value, tried in order until one is accepted: serde does not report the expected
 /// type. The first is long enough that no other duration in the file exceeds it.
-pub(crate) const STAND_INS: [&str; 7] = ["8760h", "50%", "p50", "1/s", "1", "1Mbit/s", "1MiB"];
+pub(crate) const STAND_INS: [&str; 8] = ["8760h", "50%", "p50", "1/s", "1", "1Mbit/s", "1MiB", "a=b"];
 
 /// A node to deserialise. `owner` is its key or list element, for the position of missing keys.
 #[derive(Clone, Copy)]
@@ -44,7 +45,7 @@ impl<'t> Reader<'t> {
             Value::Float(value) => visitor.visit_f64(*value),
             Value::String(text) | Value::Rendered(text) => visitor.visit_str(text),
             Value::Seq(nodes) => visitor.visit_seq(Elements { nodes: nodes.iter().enumerate() }),
-            Value::Map(entries) => visitor.visit_map(Entries { entries: entries.iter(), value: None }),
+            Value::Map(entries) => visitor.visit_map(Entries::new("", entries)),
             Value::Hole(index) => visitor.visit_str(STAND_INS.get(*index).copied().unwrap_or("x")),
             Value::Gone => visitor.visit_unit(),
         }
@@ -194,20 +195,21 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match &self.node.value {
-            Value::Map(entries) => self.locate(visitor.visit_map(Entries { entries: entries.iter(), value: None })),
-            Value::Hole(_) => self.locate(visitor.visit_map(Entries { entries: [].iter(), value: None })),
+            Value::Map(entries) => self.locate(visitor.visit_map(Entries::new("", entries))),
+            Value::Hole(_) => self.locate(visitor.visit_map(Entries::new("", &[]))),
             _ => self.expected("a map (`key: value`)"),
         }
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ReadError> {
         match &self.node.value {
-            Value::Map(_) | Value::Hole(_) => self.deserialize_map(visitor),
+            Value::Map(entries) => self.locate(visitor.visit_map(Entries::new(name, entries))),
+            Value::Hole(_) => self.deserialize_map(visitor),
             _ => self.expected(format!(
                 "a map with keys such as {}",
                 crate::diagnostic::words(&fields[..fields.len().min(3)])
@@ -223,11 +225,12 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     ) -> Result<V::Value, ReadError> {
         match &self.node.value {
             Value::String(text) | Value::Rendered(text) => {
-                self.locate(visitor.visit_enum(Variant { reader: self, name: text, content: None }))
+                self.locate(visitor.visit_enum(Variant { reader: self, of: name, name: text, content: None }))
             }
             Value::Map(entries) => match entries.as_slice() {
                 [entry] => {
-                    self.locate(visitor.visit_enum(Variant { reader: self, name: &entry.key, content: Some(entry) }))
+                    let variant = Variant { reader: self, of: name, name: &entry.key, content: Some(entry) };
+                    self.locate(visitor.visit_enum(variant))
                 }
                 [] => self.locate(Err(ReadError::no_kind(name, variants))),
                 [_, second, ..] => Err(ReadError::two_kinds(name, entries, second)),
@@ -261,8 +264,16 @@ impl<'de> SeqAccess<'de> for Elements<'_> {
 }
 
 struct Entries<'t> {
+    /// The name of the type that has them; empty for a map with any keys.
+    of: &'static str,
     entries: std::slice::Iter<'t, Entry>,
     value: Option<&'t Entry>,
+}
+
+impl<'t> Entries<'t> {
+    fn new(of: &'static str, entries: &'t [Entry]) -> Self {
+        Self { of, entries: entries.iter(), value: None }
+    }
 }
 
 impl<'de> MapAccess<'de> for Entries<'_> {
@@ -273,7 +284,9 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         self.value = Some(entry);
         let key: de::value::StrDeserializer<'_, ReadError> =
             de::IntoDeserializer::into_deserializer(entry.key.as_str());
-        seed.deserialize(key).map(Some).map_err(|error| error.at_key(entry).within(Step::Key(entry.key.clone())))
+        seed.deserialize(key)
+            .map(Some)
+            .map_err(|error| error.at_key(entry).guessed(self.of, entry).within(Step::Key(entry.key.clone())))
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, ReadError> {
@@ -281,13 +294,15 @@ impl<'de> MapAccess<'de> for Entries<'_> {
             return Err(de::Error::custom("a value was asked for before its key"));
         };
         seed.deserialize(Reader { node: &entry.node, owner: entry.key_span })
-            .map_err(|error| error.within(Step::Key(entry.key.clone())))
+            .map_err(|error| error.guessed(self.of, entry).within(Step::Key(entry.key.clone())))
     }
 }
 
 /// A kind: a single word, or a map with one key and the fields of the kind.
 struct Variant<'t> {
     reader: Reader<'t>,
+    /// The name of the type whose kind it is.
+    of: &'static str,
     name: &'t str,
     content: Option<&'t Entry>,
 }
@@ -301,8 +316,10 @@ impl<'de, 't> de::EnumAccess<'de> for Variant<'t> {
         match (seed.deserialize(name), self.content) {
             (Ok(variant), _) => Ok((variant, self)),
             // No `within`: the map is nothing without its one key, so the whole map is removed.
-            (Err(error), Some(entry)) => Err(error.at_key(entry)),
-            (Err(error), None) => Err(error.or_at(self.reader.node, self.reader.owner)),
+            (Err(error), Some(entry)) => Err(error.at_key(entry).guessed(self.of, entry)),
+            (Err(error), None) => {
+                Err(error.or_at(self.reader.node, self.reader.owner).guessed_text(self.of, self.name))
+            }
         }
     }
 }
@@ -321,7 +338,7 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
         match self.content {
             Some(entry) => seed
                 .deserialize(Reader { node: &entry.node, owner: entry.key_span })
-                .map_err(|error| error.within(Step::Key(entry.key.clone()))),
+                .map_err(|error| error.guessed(self.of, entry).within(Step::Key(entry.key.clone()))),
             None => self.reader.expected(format!("a map with the key `{}`", self.name)),
         }
     }

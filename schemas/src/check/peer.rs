@@ -98,6 +98,16 @@ fn service_peer(path: &str, service: &str, findings: &mut Findings<'_>) {
                 .help(format!("write `service: {name}` and `ports: [{port}]`")),
         );
     }
+    let is_address = service.parse::<IpNet>().is_ok() || service.parse::<IpAddr>().is_ok();
+    if is_address || service.split('.').count() > 2 {
+        let full = if service.contains('/') { "" } else { "/32" };
+        let line = if is_address { format!("cidr: {service}{full}") } else { format!("host: {service}") };
+        return findings.push(
+            &key,
+            Diagnostic::error(Code::Name, format!("`{service}` cannot be the name of a service"))
+                .help(format!("write `- {line}`")),
+        );
+    }
     match service.split_once('.') {
         Some((name, namespace)) if is_dns_label(name) && is_dns_label(namespace) => findings.push(
             &key,

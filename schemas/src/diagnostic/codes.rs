@@ -33,6 +33,7 @@ codes! {
     Limit = "S004", "The file is nested too deeply, or its anchors expand to too much.";
     Documents = "S005", "The file has no content, or more than one document.";
     More = "S006", "There are more problems than are shown.";
+    OtherFile = "S007", "The file of another tool.";
     UnknownKey = "S010", "A key that does not exist here.";
     MissingKey = "S011", "A required key is missing.";
     WrongType = "S012", "A value of the wrong type, such as text in place of a number.";
@@ -84,6 +85,9 @@ codes! {
     StopCondition = "S080", "A stop condition that can never hold, or always does.";
     BlastRadius = "S081", "A blast radius without a limit, or with a limit of zero.";
     Including = "S082", "Requests around a fault in a phase without faults.";
+    TooFew = "S083", "An expectation that needs more requests than its phase has.";
+    NotFelt = "S084", "A fault while no load is sent.";
+    LongTimeout = "S085", "A timeout that no request can reach within the run.";
 }
 
 #[cfg(test)]

@@ -42,7 +42,8 @@ pub struct PodSelector {
     pub percent: Option<Percent>,
 }
 
-/// Labels that a pod must have: `{app: worker}`, or `matchLabels` and `matchExpressions` as in Kubernetes.
+/// Labels that a pod must have: `{app: worker}`, `app=worker,tier!=test` as in kubectl, or `matchLabels` and
+/// `matchExpressions` as in Kubernetes.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct LabelSelector {
     /// Labels with their required values.
@@ -104,8 +105,16 @@ impl<'de> Deserialize<'de> for LabelSelector {
                 }
                 Ok(selector)
             }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<LabelSelector, E> {
+                LabelSelector::of_text(text).ok_or_else(|| {
+                    E::custom(format_args!(
+                        "`{text}` does not select by labels\nwrite `labels: {{app: worker}}` or `labels: app=worker`"
+                    ))
+                })
+            }
         }
-        deserializer.deserialize_map(Labels)
+        deserializer.deserialize_any(Labels)
     }
 }
 
@@ -117,8 +126,9 @@ impl JsonSchema for LabelSelector {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let expression = generator.subschema_for::<Expression>();
         json_schema!({
-            "type": "object",
-            "description": "Labels that a pod must have: `{app: worker}`, or `matchLabels` and `matchExpressions` as in Kubernetes.",
+            "type": ["object", "string"],
+            "description": "Labels that a pod must have: `{app: worker}`, `app=worker,tier!=test` as in kubectl, or `matchLabels` and `matchExpressions` as in Kubernetes.",
+            "pattern": Self::pattern(),
             "properties": {
                 "matchLabels": {
                     "description": "Labels with their required values.",
@@ -133,12 +143,47 @@ impl JsonSchema for LabelSelector {
             },
             "additionalProperties": {"type": "string"},
             "minProperties": 1,
-            "examples": [{"app": "worker"}],
+            "examples": [{"app": "worker"}, "app=worker"],
         })
     }
 }
 
 impl LabelSelector {
+    /// The notation of kubectl: `app=worker,tier!=test`. None for other text.
+    fn of_text(text: &str) -> Option<Self> {
+        let is_key = |text: &str| {
+            text.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '-'))
+        };
+        let is_value = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+        let mut selector = Self::default();
+        for term in text.split(',') {
+            let (key, value) = term.split_once('=')?;
+            let (key, is_not) = match key.strip_suffix('!') {
+                Some(key) => (key.trim(), true),
+                None => (key.trim(), false),
+            };
+            let value = value.strip_prefix('=').filter(|_| !is_not).unwrap_or(value).trim();
+            if !is_key(key) || !is_value(value) {
+                return None;
+            }
+            let (key, value) = (key.to_owned(), value.to_owned());
+            if is_not {
+                let operator = Operator::NotIn;
+                selector.match_expressions.push(Expression { key, operator, values: vec![value] });
+            } else {
+                selector.match_labels.insert(key, value);
+            }
+        }
+        Some(selector)
+    }
+
+    /// The same as a regular expression for the schema. The text can come from a template.
+    fn pattern() -> String {
+        const TERM: &str = r"\s*[A-Za-z0-9][A-Za-z0-9._/-]*\s*(==?|!=)\s*[A-Za-z0-9._-]*\s*";
+        format!(r"^{TERM}(,{TERM})*$|\{{\{{[\s\S]*\}}\}}")
+    }
+
     /// True if it matches every pod.
     pub fn is_empty(&self) -> bool {
         self.match_labels.is_empty() && self.match_expressions.is_empty()

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de;
 
+use super::guess;
 use crate::diagnostic::{Code, Diagnostic, suggestion, words};
 use crate::source::{Entry, Node, Span, Step, Value};
 
@@ -19,6 +20,8 @@ struct Inner {
     found: String,
     /// How to write the value that was probably meant.
     hint: Option<String>,
+    /// The text to write in place of the guess, and the number of steps from there to the invalid node.
+    answer: Option<(String, usize)>,
     /// The steps from the invalid node up to the root, in reverse order of the path.
     steps: Vec<Step>,
 }
@@ -37,7 +40,7 @@ enum ErrorKind {
 
 impl ReadError {
     fn new(kind: ErrorKind) -> Self {
-        Self(Box::new(Inner { kind, span: None, found: String::new(), hint: None, steps: Vec::new() }))
+        Self(Box::new(Inner { kind, span: None, found: String::new(), hint: None, answer: None, steps: Vec::new() }))
     }
 
     pub(super) fn wrong_type(expected: impl Into<String>) -> Self {
@@ -77,6 +80,21 @@ impl ReadError {
         self
     }
 
+    /// With what to write in the place of this entry of a map of a type, where that is known. What is known of the whole
+    /// is better than what is known of a part.
+    pub(super) fn guessed(mut self, of: &str, entry: &Entry) -> Self {
+        if let Some(answer) = guess::answer(of, &entry.key, &entry.node) {
+            self.0.answer = Some((answer, self.0.steps.len()));
+        }
+        self
+    }
+
+    /// The same for a text in the place of a kind.
+    pub(super) fn guessed_text(mut self, of: &str, text: &str) -> Self {
+        self.0.answer = guess::of_text(of, text).map(|answer| (answer, 0));
+        self
+    }
+
     pub(super) fn within(mut self, step: Step) -> Self {
         self.0.steps.push(step);
         self
@@ -85,6 +103,20 @@ impl ReadError {
     /// The path of the invalid node from the root.
     pub(super) fn path(&self) -> Vec<Step> {
         self.0.steps.iter().rev().cloned().collect()
+    }
+
+    /// The path of the guessed entry, if its answer is known.
+    pub(super) fn guess(&self) -> Option<Vec<Step>> {
+        let (_, inside) = self.0.answer.as_ref()?;
+        let mut path = self.path();
+        // An unknown kind has no step of its own: its whole is taken out.
+        path.truncate(path.len().saturating_sub(*inside).max(1));
+        Some(path)
+    }
+
+    /// True if a required key is missing that a guess may stand for.
+    pub(super) fn lacks(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Missing(_) | ErrorKind::EmptyMap(..))
     }
 
     /// The missing key at the path, for an error of that kind.
@@ -96,7 +128,7 @@ impl ReadError {
     }
 
     pub(super) fn into_diagnostic(self) -> Diagnostic {
-        let Inner { kind, span, found, hint, steps } = *self.0;
+        let Inner { kind, span, found, hint, answer, steps } = *self.0;
         let diagnostic = match kind {
             ErrorKind::WrongType(expected) if found == "nothing" => {
                 let key = match steps.first() {
@@ -156,6 +188,7 @@ impl ReadError {
                 .help("make each an entry of its own, or indent what belongs under the first key")
             }
         };
+        let diagnostic = diagnostic.maybe_help(answer.map(|(text, _)| text));
         match span {
             Some(span) => diagnostic.at(span),
             None => diagnostic,

@@ -24,11 +24,13 @@ pub(crate) struct Reading<T> {
     pub damage: Vec<Vec<Step>>,
     /// The errors, in the order of their discovery.
     pub errors: Vec<Diagnostic>,
+    /// The entries in the place of which something else is to be written.
+    guesses: Vec<Vec<Step>>,
 }
 
 /// Reads a type from a tree and collects all errors.
 pub(crate) fn read<T: DeserializeOwned>(tree: Node) -> Reading<T> {
-    let mut reading = Reading { value: None, tree, damage: Vec::new(), errors: Vec::new() };
+    let mut reading = Reading { value: None, tree, damage: Vec::new(), errors: Vec::new(), guesses: Vec::new() };
     for _ in 0..MAX_ROUNDS {
         match T::deserialize(Reader::new(&reading.tree)) {
             Ok(value) => {
@@ -54,6 +56,12 @@ impl<T> Reading<T> {
             // A stand-in was refused. Try the next one. After the last one, remove the map that needs it.
             return self.next_stand_in(hole);
         }
+        // With the right line in the place of a guess, nothing in it is wrong, and nothing next to it may be missing.
+        let of_guess = |guess: &Vec<Step>| {
+            path.starts_with(guess) || error.lacks() && guess.split_last().is_some_and(|(_, owner)| path == owner)
+        };
+        let follows_from_guess = self.guesses.iter().any(of_guess);
+        self.guesses.extend(error.guess());
         let missing = error.missing();
         if let Some(key) = missing {
             path.push(Step::Key(key.to_owned()));
@@ -61,6 +69,8 @@ impl<T> Reading<T> {
         let follows = self.damage.contains(&path);
         if !follows {
             self.damage.push(path.clone());
+        }
+        if !follows && !follows_from_guess {
             self.errors.push(error.into_diagnostic());
         }
         match missing {

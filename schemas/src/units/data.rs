@@ -120,13 +120,14 @@ impl FromStr for Size {
         let trimmed = text.trim();
         let help = "write a number and one of `kB`, `MB`, `GB`, `KiB`, `MiB`, `GiB`, such as `256MiB`";
         let (number, unit) = parts(trimmed);
-        if let Some(scale) = scale(unit, &SIZES) {
+        // Kubernetes leaves the `B` out.
+        let kubernetes = matches!(unit, "Ki" | "Mi" | "Gi").then(|| format!("{unit}B"));
+        if let Some(scale) = scale(kubernetes.as_deref().unwrap_or(unit), &SIZES) {
             return whole(number, scale)
                 .map(Self)
                 .ok_or_else(|| UnitError::new(format!("`{trimmed}` is not a whole number of bytes above zero"), help));
         }
         let guess = match unit {
-            "Ki" | "Mi" | "Gi" => Some(format!("write `{number}{unit}B`")),
             "k" | "M" | "G" => Some(format!("write `{number}{unit}B`, or `{number}{}iB`", unit.to_ascii_uppercase())),
             "" if !number.is_empty() => Some(format!("write `{number}MiB` for mebibytes or `{number}B` for bytes")),
             _ => None,
@@ -190,7 +191,7 @@ text_quantity!(
 text_quantity!(
     Size,
     "Size",
-    r"^\s*[0-9]+(\.[0-9]+)?\s*(B|kB|MB|GB|KiB|MiB|GiB)\s*$",
-    "an amount of data with its unit (`MB`, `GB`, `MiB`, `GiB`)",
+    r"^\s*[0-9]+(\.[0-9]+)?\s*(B|kB|MB|GB|KiB?|MiB?|GiB?)\s*$",
+    "an amount of data with its unit (`MB`, `GB`, `MiB`, `GiB`, or `Mi` and `Gi` as in Kubernetes)",
     ["256MiB", "1GB"]
 );

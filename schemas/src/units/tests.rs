@@ -74,7 +74,8 @@ fn bandwidths_are_exact_and_never_guessed() {
 fn sizes_and_offsets() {
     assert_eq!("256MiB".parse::<Size>().unwrap().bytes(), 256 << 20);
     assert_eq!("1.5GB".parse::<Size>().unwrap().to_string(), "1500MB");
-    assert_eq!("256Mi".parse::<Size>().unwrap_err().help.unwrap(), "write `256MiB`");
+    assert_eq!("256Mi".parse::<Size>().unwrap().to_string(), "256MiB", "as Kubernetes writes it");
+    assert_eq!("256M".parse::<Size>().unwrap_err().help.unwrap(), "write `256MB`, or `256MiB`");
     "0MiB".parse::<Size>().unwrap_err();
     for (text, shown) in [("-10m", "-10m"), ("+1h", "+1h"), ("90s", "+1m30s")] {
         assert_eq!(text.parse::<Offset>().unwrap().to_string(), shown);

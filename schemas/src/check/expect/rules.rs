@@ -42,6 +42,7 @@ pub(crate) fn limits(at: At<'_>, min: Option<f64>, max: Option<f64>, findings: &
             &format!("{path}.min"),
             Diagnostic::error(Code::Limits, "`min` is greater than `max`, so every value fails").help("swap them"),
         ),
+        (Some(min), None) if min <= 0.0 => always(path, findings),
         _ => {}
     }
 }

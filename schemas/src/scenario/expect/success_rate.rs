@@ -38,7 +38,7 @@ impl ExpectationKind for SuccessRate {
     fn check(&self, at: At<'_>, findings: &mut Findings<'_>) {
         let (min, max) = (self.min.map(Percent::fraction), self.max.map(Percent::fraction));
         check::limits(at, min, max, findings);
-        if (min.is_some() || max.is_some()) && min.is_none_or(|min| min <= 0.0) && max.is_none_or(|max| max >= 1.0) {
+        if min.is_none_or(|min| min <= 0.0) && max.is_some_and(|max| max >= 1.0) {
             check::always(at.path, findings);
         }
     }

@@ -1,0 +1,242 @@
+//! What is certain before a run: questions that its requests cannot answer, faults that no request meets, and timeouts that
+//! none can reach.
+
+use super::Findings;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::samples;
+use crate::scenario::{Arrival, Effect, Expectation, Including, Load, Model, Pace, Scenario, ThinkTime};
+use crate::units::{Duration, Percent, short};
+
+pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
+    for (index, phase) in scenario.phases.iter().enumerate() {
+        for (number, expectation) in phase.expect.iter().enumerate() {
+            let path = format!("phases[{index}].expect[{number}].{}", expectation.kind());
+            enough(scenario, index, expectation, &path, findings);
+        }
+        if let Some(expectation) = phase.effect.as_ref().and_then(Effect::expectation) {
+            enough(scenario, index, &expectation, &format!("phases[{index}].effect.{}", expectation.kind()), findings);
+        }
+        unfelt(scenario, index, findings);
+    }
+    timeouts(scenario, findings);
+}
+
+/// How many requests a question takes, and which.
+struct Need {
+    requests: u64,
+    /// What takes them, as the file has it.
+    what: String,
+    /// Below this number of requests of the expectation's own phase nothing is decided. A sample that is too small for a pass may still refute a limit, and one
+    /// failure decides a limit on their number.
+    decides: u64,
+    /// Whether a scenario can ask for fewer.
+    has_min_samples: bool,
+    /// The indexes of the phases that need them.
+    phases: Vec<usize>,
+}
+
+fn need(scenario: &Scenario, index: usize, expectation: &Expectation) -> Option<Need> {
+    let percents = |min: Option<Percent>, max: Option<Percent>| {
+        let words = match (min, max) {
+            (Some(min), _) => format!("`min: {min}`"),
+            (None, Some(max)) => format!("`max: {max}`"),
+            (None, None) => return None,
+        };
+        Some((samples::success_rate(min.map(Percent::fraction), max.map(Percent::fraction)), words, true))
+    };
+    let kind = format!("`{}`", expectation.kind());
+    let asked = match expectation {
+        Expectation::SuccessRate(it) => (percents(it.min, it.max)?, Some(it.sampling())),
+        Expectation::Goodput(it) => (percents(it.min, it.max)?, Some(it.sampling())),
+        Expectation::Latency(it) | Expectation::TimeToFirstToken(it) => {
+            let words = format!("`{}`", it.percentile);
+            ((samples::percentile(it.percentile.fraction()), words, true), Some(it.sampling()))
+        }
+        Expectation::LatencyRatio(it) | Expectation::TimeToFirstTokenRatio(it) => {
+            let words = format!("`{}`", it.percentile);
+            ((samples::percentile(it.percentile.fraction()), words, true), Some(it.sampling()))
+        }
+        // `min_samples` counts the gaps between tokens, and how many a stream has is not known.
+        Expectation::InterTokenLatency(it) if it.min_samples.is_some() => return None,
+        Expectation::InterTokenLatencyRatio(it) if it.min_samples.is_some() => return None,
+        Expectation::InterTokenLatency(it) => ((samples::FLOOR, kind, false), Some(it.sampling())),
+        Expectation::InterTokenLatencyRatio(it) => ((samples::FLOOR, kind, false), Some(it.sampling())),
+        Expectation::OutputTokensPerSecond(it) => ((samples::FLOOR, kind, false), Some(it.sampling())),
+        Expectation::OutputTokensPerSecondRatio(it) | Expectation::ThroughputRatio(it) => {
+            ((samples::FLOOR, kind, false), Some(it.sampling()))
+        }
+        Expectation::Errors(_) | Expectation::Stuck(_) => ((samples::FLOOR, kind, true), None),
+        Expectation::RecoveryTime(_) => {
+            ((samples::percentile(0.95), "the baseline of `recovery_time`".into(), false), None)
+        }
+        Expectation::Requests(_) | Expectation::Pods(_) | Expectation::Prometheus(_) | Expectation::Logs(_) => {
+            return None;
+        }
+    };
+    let ((requests, what, can_fail), sampling) = asked;
+    let named = expectation.to().and_then(|to| scenario.phases.iter().position(|phase| phase.name == to));
+    let phases = match expectation {
+        Expectation::RecoveryTime(it) => {
+            let first_fault = scenario.phases.iter().position(|phase| !phase.faults.is_empty());
+            let default = if it.to.is_none() { first_fault.and_then(|at| at.checked_sub(1)) } else { None };
+            named.or(default).into_iter().collect()
+        }
+        // The earlier phase of a goodput decides nothing.
+        Expectation::Goodput(_) => vec![index],
+        _ => named.into_iter().chain([index]).collect(),
+    };
+    let given = sampling.and_then(|it| it.min_samples);
+    Some(Need {
+        requests: given.unwrap_or(requests),
+        what: given.map_or(what, |given| format!("`min_samples: {given}`")),
+        decides: match (expectation, can_fail) {
+            (Expectation::Errors(_) | Expectation::Stuck(_), _) => 1,
+            (_, true) => samples::FLOOR_FOR_FAILURE,
+            (_, false) => u64::MAX,
+        },
+        has_min_samples: sampling.is_some() && given.is_none(),
+        phases,
+    })
+}
+
+/// How many requests of a load are judged in a phase.
+struct Count {
+    /// With its pace alone.
+    usual: f64,
+    /// With the most that a fault can add; none where that is not known.
+    most: Option<f64>,
+}
+
+fn count(scenario: &Scenario, name: &str, load: &Load, index: usize) -> Option<Count> {
+    let phase = &scenario.phases[index];
+    let seconds = phase.duration.as_secs_f64();
+    let settled = phase.settle.as_secs_f64();
+    let (usual, at_once) = match scenario.model(name, index)? {
+        Model::Open(pace) => {
+            let usual = pace.requests(phase.duration, seconds) - pace.requests(phase.duration, settled);
+            // By chance, or at the edges of the phase.
+            let chance = if load.arrival == Some(Arrival::Poisson) { 5.0 * usual.sqrt() } else { 0.0 };
+            (usual, chance + 1.0 + pace.highest() * load.timeout.as_secs_f64() * at_fault(scenario, index))
+        }
+        Model::Closed(0) => (0.0, 0.0),
+        // How many a worker sends depends on the service, unless it waits.
+        Model::Closed(workers) => match load.think_time {
+            Some(ThinkTime::Constant(time)) if !time.is_zero() => {
+                (f64::from(workers) * ((seconds - settled) / time.as_secs_f64()).ceil(), f64::from(workers))
+            }
+            _ => return None,
+        },
+    };
+    let is_open = phase.faults.is_empty() || phase.including.iter().all(|it| *it == Including::InFlight);
+    Some(Count { usual, most: is_open.then_some(usual + at_once) })
+}
+
+/// 1 where requests that a fault met in flight count as well.
+fn at_fault(scenario: &Scenario, index: usize) -> f64 {
+    let phase = &scenario.phases[index];
+    if phase.faults.is_empty() || phase.including.is_empty() { 0.0 } else { 1.0 }
+}
+
+/// That a question has as many requests as it takes.
+fn enough(scenario: &Scenario, index: usize, expectation: &Expectation, path: &str, findings: &mut Findings<'_>) {
+    let Some(need) = need(scenario, index, expectation) else { return };
+    let is_asked = |name: &str| expectation.load().is_none_or(|load| load == name);
+    for (name, load) in scenario.load.iter().filter(|(name, _)| is_asked(name)) {
+        for at in &need.phases {
+            let phase_path = format!("phases[{at}]");
+            let is_doubtful = |key: &str| findings.map.damaged(&format!("{phase_path}.{key}"));
+            if ["duration", "settle", "load", "faults", "including"].into_iter().any(is_doubtful)
+                || findings.map.damaged(&format!("load.{name}"))
+            {
+                continue;
+            }
+            let Some(count) = count(scenario, name, load, *at) else { continue };
+            // A schedule of 20/s may put 99 requests or 101 into five seconds.
+            if count.usual + 0.5 >= need.requests as f64 {
+                continue;
+            }
+            let key = if need.what.starts_with("`p") { "percentile" } else { "" };
+            let place = if key.is_empty() { path.to_owned() } else { format!("{path}.{key}") };
+            let decides = if *at == index { need.decides.min(need.requests) } else { need.requests };
+            let is_certain = count.most.is_some_and(|most| most < decides as f64);
+            findings.push(&place, too_few(scenario, name, *at, &need, &count, is_certain));
+            return;
+        }
+    }
+}
+
+fn too_few(scenario: &Scenario, load: &str, at: usize, need: &Need, count: &Count, is_certain: bool) -> Diagnostic {
+    let phase = &scenario.phases[at];
+    let sent = if count.usual < 0.5 { "none".to_owned() } else { format!("about {}", count.usual.round()) };
+    let fact = format!(
+        "{} needs {} requests, and `{load}` sends {sent} in the judged part of `{}`",
+        need.what, need.requests, phase.name
+    );
+    let problem = match is_certain {
+        true => Diagnostic::error(Code::TooFew, format!("{fact}: this is always inconclusive")),
+        false => Diagnostic::warning(Code::TooFew, format!("{fact}: it cannot pass unless there are more")),
+    };
+    let mut ways = Vec::new();
+    if let Some(Model::Open(Pace::Constant(rate))) = scenario.model(load, at) {
+        let judged = phase.duration.as_secs_f64() - phase.settle.as_secs_f64();
+        if rate.get() > 0.0 {
+            let seconds = (need.requests as f64 / rate.get() + phase.settle.as_secs_f64()).ceil();
+            let lasts = Duration::from(std::time::Duration::from_secs_f64(seconds.min(1e9)));
+            ways.push(format!("at least {lasts} at {rate}"));
+        }
+        if judged > 0.0 {
+            ways.push(format!("at least {}/s in {}", short((need.requests as f64 / judged).ceil()), phase.duration));
+        }
+    } else {
+        ways.push("a longer phase, or more load".to_owned());
+    }
+    if need.has_min_samples {
+        ways.push(format!("or `min_samples: {}`", (count.usual.floor() as u64).max(1)));
+    }
+    problem.help(format!("what would do: {}", ways.join(", ")))
+}
+
+/// That some load is sent while faults act.
+fn unfelt(scenario: &Scenario, index: usize, findings: &mut Findings<'_>) {
+    let phase = &scenario.phases[index];
+    let is_silent = |name: &String| match scenario.model(name, index) {
+        Some(Model::Open(pace)) => pace.highest() <= 0.0,
+        Some(Model::Closed(workers)) => workers == 0,
+        None => false,
+    };
+    if phase.faults.is_empty() || scenario.load.is_empty() || !scenario.load.keys().all(is_silent) {
+        return;
+    }
+    for name in phase.faults.keys() {
+        findings.push_at_key(
+            &format!("phases[{index}].faults.{name}"),
+            Diagnostic::warning(
+                Code::NotFelt,
+                format!("no load sends a request in `{}`, so none can meet this fault", phase.name),
+            )
+            .help("give a load a pace in this phase, such as `load: {main: {rate: 20/s}}`"),
+        );
+    }
+}
+
+/// That a request can reach its timeout before the run is over.
+fn timeouts(scenario: &Scenario, findings: &mut Findings<'_>) {
+    let all: f64 = scenario.phases.iter().map(|phase| phase.duration.as_secs_f64()).sum();
+    if scenario.phases.is_empty() || findings.map.gone("phases") {
+        return;
+    }
+    for (name, load) in &scenario.load {
+        let path = format!("load.{name}.timeout");
+        if findings.map.has(&path) && load.timeout.as_secs_f64() > all {
+            let whole = Duration::from(std::time::Duration::from_secs_f64(all));
+            findings.push(
+                &path,
+                Diagnostic::warning(
+                    Code::LongTimeout,
+                    format!("no request can reach this timeout: the phases last {whole} in all"),
+                )
+                .help(format!("write `timeout: {whole}` at most, or lengthen the phases")),
+            );
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! A part of a tree as YAML in one line, for a suggestion.
+
+use super::{Node, Value, scalar};
+
+/// The value in one line, with the quotes that it needs within a map.
+pub(crate) fn flow(node: &Node) -> String {
+    match &node.value {
+        Value::Null | Value::Gone | Value::Hole(_) => "null".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Int(value) => value.to_string(),
+        Value::Float(value) => value.to_string(),
+        Value::String(text) | Value::Rendered(text) => quoted(text),
+        Value::Seq(nodes) => format!("[{}]", nodes.iter().map(flow).collect::<Vec<_>>().join(", ")),
+        Value::Map(entries) => {
+            let entries = entries.iter().map(|entry| format!("{}: {}", quoted(&entry.key), flow(&entry.node)));
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// A text as it is written within a map in one line.
+pub(crate) fn quoted(text: &str) -> String {
+    let is_plain =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '.' | '_' | '/' | '%' | '-' | '=' | '(' | ')');
+    let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '.'));
+    if begins && !text.ends_with(' ') && text.chars().all(is_plain) && matches!(scalar(text), Value::String(_)) {
+        return text.to_owned();
+    }
+    serde_json::Value::from(text).to_string()
+}

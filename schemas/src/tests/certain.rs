@@ -1,0 +1,53 @@
+//! What `validate` says of too few requests: the smallest value that it names is enough, and less is not.
+
+use crate::diagnostic::Code;
+use crate::{Diagnostic, Overrides, parse};
+
+fn too_few(duration: &str, rate: &str, expect: &str) -> Option<Diagnostic> {
+    let text = format!(
+        "version: 1\nname: x\nload: {{main: {{http: {{url: \"http://127.0.0.1:1\"}}, rate: {rate}}}}}\nphases:\n  - {{name: p, \
+         duration: {duration}, settle: 1s, expect: [{expect}]}}\n"
+    );
+    let found = match parse("x.yaml", text.as_bytes(), &Overrides::default()) {
+        Ok(document) => document.warnings,
+        Err(problems) => problems,
+    };
+    found.into_iter().find(|it| it.code == Code::TooFew)
+}
+
+/// The words between two others.
+fn between<'t>(text: &'t str, before: &str, after: &str) -> &'t str {
+    text.split_once(before).and_then(|(_, rest)| rest.split_once(after)).map(|(inside, _)| inside).unwrap_or_default()
+}
+
+#[test]
+fn the_smallest_values_that_are_named_are_enough() {
+    for expect in [
+        "{success_rate: 99%}",
+        "{success_rate: 99.9%}",
+        "{latency: {percentile: p99, max: 1s}}",
+        "{latency: {percentile: p95, max: 1s}}",
+        "{goodput: {min: 95%, of: {latency: 1s}}}",
+    ] {
+        let problem = too_few("2s", "11/s", expect).unwrap_or_else(|| panic!("{expect}: nothing is said"));
+        assert!(!problem.is_error(), "eleven requests can still show a failure");
+        let help = problem.help.unwrap_or_default();
+        let duration = between(&help, "at least ", " at 11/s");
+        assert!(too_few(duration, "11/s", expect).is_none(), "{expect}: {help}");
+        let seconds: u64 = duration.trim_end_matches('s').parse().expect("seconds");
+        assert!(too_few(&format!("{}s", seconds - 1), "11/s", expect).is_some(), "{expect}: {help}");
+        let rate = between(&help, "at 11/s, at least ", " in 2s");
+        assert!(too_few("2s", rate, expect).is_none(), "{expect}: {help}");
+    }
+}
+
+#[test]
+fn what_nothing_can_decide_is_an_error() {
+    let is_error = |rate: &str, expect: &str| too_few("5s", rate, expect).map(|it| it.is_error());
+    let rate = "{success_rate: 99%}";
+    assert_eq!(is_error("1/s", rate), Some(true));
+    assert_eq!(is_error("3/s", rate), Some(false), "twelve failures of twelve are a failure");
+    assert_eq!(is_error("1/s", "{success_rate: {min: 99%, min_samples: 4}}"), None);
+    assert_eq!(is_error("1/s", "{errors: {any: {max: 0}}}"), Some(false), "one failure decides");
+    assert_eq!(is_error("0.1/s", "{output_tokens_per_second: {min: 1}}"), Some(true));
+}

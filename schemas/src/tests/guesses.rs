@@ -1,0 +1,301 @@
+//! The dialogue with a person who guesses: each guess, and its answer. A guess is either understood, as what stands next to
+//! it in the table, or its answer shows a line that is valid in its place.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::as_json;
+use crate::diagnostic::Code;
+use crate::{Diagnostic, Document, Overrides, json_schema, parse};
+
+/// Where a guess is written: the file before it, and behind it.
+fn around(spot: &str) -> (String, String) {
+    const HEAD: &str = "version: 1\nname: shop\n";
+    const LOAD: &str = "load:\n  main:\n    http: {service: \"shop:80\"}\n    rate: 20/s\n";
+    const BASELINE: &str = "  - {name: baseline, duration: 60s}\n";
+    const CUT: &str = "  - name: cut\n    duration: 60s\n    faults:\n      f:\n        ";
+    const KILL: &str = "pod_kill: {pods: {labels: {app: web}, count: 1}}";
+    const PODS: &str = "pods: {labels: {app: web}, count: 1}";
+    let after =
+        |text: &str| format!("{HEAD}{LOAD}phases:\n{BASELINE}{CUT}{KILL}\n  - name: after\n    duration: 60s\n{text}");
+    let fault = |text: &str| format!("{HEAD}{LOAD}phases:\n{BASELINE}{CUT}{text}");
+    let load = |text: &str| format!("{HEAD}load:\n  main:\n{text}");
+    let phases = format!("phases:\n{BASELINE}");
+    let (before, behind) = match spot {
+        "expectation" => (after("    expect:\n      - "), String::new()),
+        "latency" => (after("    expect:\n      - latency: {percentile: p95, "), "}".into()),
+        "success_rate" => (after("    expect:\n      - success_rate: {"), "}".into()),
+        "logs" => (after("    expect:\n      - logs: {matches: FATAL, max: 0, "), "}".into()),
+        "pods of an expectation" => (after("    expect:\n      - pods: {ready_within: 30s, "), "}".into()),
+        "effect" => (fault(&format!("{KILL}\n    effect:\n      ")), String::new()),
+        "phase" => (after("    "), String::new()),
+        "fault" => (fault(""), String::new()),
+        "netem" => (fault(&format!("netem: {{{PODS}, ")), "}".into()),
+        "netem with a delay" => (fault(&format!("netem: {{{PODS}, delay: 100ms, ")), "}".into()),
+        "partition with peers" => (fault(&format!("partition: {{{PODS}, from: postgres, ")), "}".into()),
+        "partition" => (fault(&format!("partition: {{{PODS}, ")), "}".into()),
+        "partition's peer" => (fault(&format!("partition: {{{PODS}, from: [{{")), "}]}".into()),
+        "service's peer" => (fault(&format!("partition: {{{PODS}, from: [{{service: postgres, ")), "}]}".into()),
+        "stress" => (fault(&format!("stress: {{{PODS}, ")), "}".into()),
+        "pod_kill" => (fault("pod_kill: {"), "}".into()),
+        "selector" => (fault("pod_kill: {pods: {"), "}}".into()),
+        "stop condition" => (format!("{HEAD}{LOAD}{phases}abort_if: [{{success_rate: {{for: 10s, "), "}}]".into()),
+        "load without a pace" => (load("    http: {service: \"shop:80\"}\n    "), format!("\n{phases}")),
+        "load without a kind" => (load("    rate: 20/s\n    "), format!("\n{phases}")),
+        "load" => (load("    http: {service: \"shop:80\"}\n    rate: 20/s\n    "), format!("\n{phases}")),
+        "http without a service" => (load("    rate: 20/s\n    http: {"), format!("}}\n{phases}")),
+        "http" => (load("    rate: 20/s\n    http: {service: \"shop:80\", "), format!("}}\n{phases}")),
+        "check" => (load("    rate: 20/s\n    http: {service: \"shop:80\", check: {"), format!("}}}}\n{phases}")),
+        "scenario" => (format!("{HEAD}{LOAD}{phases}"), String::new()),
+        "scenario without a load" => (HEAD.to_owned(), format!("\n{phases}")),
+        _ => (String::new(), String::new()),
+    };
+    (before, format!("{behind}\n"))
+}
+
+/// Guesses that are understood, and what they are the same as.
+const UNDERSTOOD: &[(&str, &str, &str)] = &[
+    ("expectation", "success_rate: 99%", "success_rate: {min: 99%}"),
+    ("expectation", "recovery_time: 15s", "recovery_time: {max: 15s}"),
+    ("pods of an expectation", "restarts: 0", "restarts: {max: 0}"),
+    ("pods of an expectation", "pods: {labels: app=web}", "select: {labels: {app: web}}"),
+    ("logs", "pods: {labels: app=web}", "select: {labels: {app: web}}"),
+    ("partition", "to: [{service: postgres}]", "from: [{service: postgres}]"),
+    ("partition", "to: postgres", "from: [{service: postgres}]"),
+    ("partition", "from: postgres", "from: [{service: postgres}]"),
+    ("partition", "from: [postgres, {host: db.example.org}]", "from: [{service: postgres}, {host: db.example.org}]"),
+    ("partition", "from: {service: postgres}", "from: [{service: postgres}]"),
+    ("netem", "delay: 100ms, from: postgres", "delay: 100ms, to: [{service: postgres}]"),
+    ("netem", "delay: 100ms, to: [postgres]", "delay: 100ms, to: [{service: postgres}]"),
+    ("service's peer", "ports: 5432", "ports: [5432]"),
+    ("service's peer", "ports: postgresql", "ports: [postgresql]"),
+    ("check", "status: 200", "status: [200]"),
+    ("stress", "memory: 512Mi", "memory: {size: 512MiB}"),
+    ("stress", "memory: {size: 1Gi}", "memory: {size: 1GiB}"),
+    ("stress", "memory: 1GiB, containers: web", "memory: {size: 1GiB}, containers: [web]"),
+    ("selector", "labels: app=checkout", "labels: {app: checkout}"),
+    (
+        "selector",
+        "labels: \"app==checkout,tier!=test\"",
+        "labels: {matchLabels: {app: checkout}, matchExpressions: [{key: tier, operator: NotIn, values: [test]}]}",
+    ),
+    ("scenario", "tags: fast", "tags: [fast]"),
+];
+
+/// Guesses that are answered with a line.
+const ANSWERED: &[(&str, &str)] = &[
+    ("expectation", "error_rate: 1%"),
+    ("expectation", "error_rate: {max: 1%}"),
+    ("expectation", "error_rate < 1%"),
+    ("expectation", "error-rate: 0.01"),
+    ("expectation", "http_req_failed: rate<0.01"),
+    ("expectation", "availability: 99.9%"),
+    ("expectation", "availability: {min: 99.9%}"),
+    ("expectation", "availability: 0.999"),
+    ("expectation", "p95: 500ms"),
+    ("expectation", "p95: {max: 500ms}"),
+    ("expectation", "p99.9: 2s"),
+    ("expectation", "latency_p99: {below: 1s}"),
+    ("expectation", "success_rate >= 99%"),
+    ("expectation", "success_rate: \">= 99%\""),
+    ("expectation", "success_rate: >= 99%"),
+    ("expectation", "success_rate: >99%"),
+    ("expectation", "latency: 500ms"),
+    ("expectation", "latency: {p95: 500ms}"),
+    ("expectation", "latency: p(95)<500"),
+    ("expectation", "latency.p95 < 500ms"),
+    ("expectation", "http_req_duration: [\"p(95)<500\"]"),
+    ("expectation", "response_time: 300ms"),
+    ("expectation", "time_to_first_token: 500ms"),
+    ("expectation", "ttft: {p95: 500ms}"),
+    ("expectation", "latency_ratio: 3"),
+    ("expectation", "latency_ratio: {p95: 3x}"),
+    ("expectation", "errors: {max: 1%}"),
+    ("expectation", "errors: {max: 5}"),
+    ("expectation", "errors: 0"),
+    ("expectation", "errors: 1%"),
+    ("expectation", "recovery: 15s"),
+    ("expectation", "restarts: 0"),
+    ("expectation", "ready_within: 30s"),
+    ("expectation", "rps: {min: 100}"),
+    ("latency", "below: 500ms"),
+    ("latency", "at_most: 500ms"),
+    ("success_rate", "above: 99%"),
+    ("success_rate", "at_least: 99%"),
+    ("logs", "labels: {app: web}"),
+    ("effect", "success_rate: 20%"),
+    ("effect", "error_rate: 80%"),
+    ("stop condition", "min: 50%"),
+    ("phase", "assert: [{success_rate: 99%}]"),
+    ("phase", "thresholds: [{requests: {min: 100}}]"),
+    ("phase", "warmup: 10s"),
+    ("phase", "fault: {pod_kill: {pods: {labels: {app: web}, count: 1}}}"),
+    ("fault", "delay: 200ms"),
+    ("fault", "delay: {pods: {labels: {app: web}}, delay: 200ms, duration: 20s}"),
+    ("fault", "latency: {target: web, latency: 200}"),
+    ("fault", "network_loss: {pods: {labels: {app: web}}, percent: 20}"),
+    ("fault", "network-loss: 20%"),
+    ("fault", "kill_pod: {pods: {labels: {app: web}}}"),
+    ("fault", "kill_pod: {pods: app=web}"),
+    ("fault", "kill_pod: web"),
+    ("fault", "delete_pod: {deployment: checkout}"),
+    ("fault", "cpu_stress: {pods: {deployment: checkout}, cpu: 80%}"),
+    ("fault", "cpu_stress: {pods: {labels: {app: web}}, workers: 2}"),
+    ("fault", "memory_stress: {pods: {labels: {app: web}}, size: 512Mi}"),
+    ("fault", "network_partition: {pods: {labels: {app: web}}, from: postgres}"),
+    ("netem", "latency: 200ms"),
+    ("netem", "packet_loss: 10%"),
+    ("netem with a delay", "duration: 20s"),
+    ("partition with peers", "duration: 20s"),
+    ("partition", "service: postgres"),
+    ("service's peer", "port: 5432"),
+    ("partition's peer", "name: postgres"),
+    ("partition's peer", "ip: 10.0.0.1"),
+    ("partition's peer", "deployment: postgres"),
+    ("stress", "cpu: 80%"),
+    ("stress", "cpu: 2"),
+    ("pod_kill", "pods: app=checkout"),
+    ("pod_kill", "pods: deployment/checkout"),
+    ("pod_kill", "pods: checkout"),
+    ("pod_kill", "target: {labels: {app: web}}"),
+    ("pod_kill", "labels: {app: web}"),
+    ("selector", "deployment: checkout"),
+    ("selector", "sts: postgres"),
+    ("selector", "app: checkout"),
+    ("selector", "labelSelectors: {app: checkout}"),
+    ("load without a pace", "rps: 20"),
+    ("load without a pace", "rate: 20"),
+    ("load without a pace", "rate: 20rps"),
+    ("load without a pace", "vus: 10"),
+    ("load without a pace", "users: 10"),
+    ("load without a pace", "stages: [{duration: 20s, target: 100}]"),
+    ("load without a pace", "stages: [{duration: 20s, target: 100}, {duration: 20s, target: 200}]"),
+    ("load without a kind", "url: \"http://127.0.0.1:8080\""),
+    ("load without a kind", "service: shop:80"),
+    ("load", "warmup: 10s"),
+    ("load", "duration: 60s"),
+    ("http", "status: 200"),
+    ("check", "status_code: 200"),
+    ("scenario", "warmup: 10s"),
+    ("scenario", "assert: [{success_rate: 99%}]"),
+    ("scenario", "namespace: ${NAMESPACE}"),
+    ("http without a service", "service: \"${SERVICE}:80\""),
+    ("scenario without a load", "load: [{http: {service: \"shop:80\"}, rate: 20/s}]"),
+    ("scenario without a load", "load: [{name: customers, http: {service: \"shop:80\"}, rate: 20/s}]"),
+    ("scenario without a load", "load: {http: {service: \"shop:80\"}, rate: 20/s}"),
+];
+
+/// Files of other tools.
+const OTHER_FILES: &[&str] = &[
+    "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop}\nspec: {replicas: 3}\n",
+    "apiVersion: chaos-mesh.org/v1alpha1\nkind: NetworkChaos\nmetadata: {name: delay}\nspec: {action: delay, mode: one}\n",
+    "apiVersion: litmuschaos.io/v1alpha1\nkind: ChaosEngine\nmetadata: {name: loss}\n",
+    "version: 1.0.0\ntitle: What if a pod goes?\nsteady-state-hypothesis: {title: ok, probes: []}\nmethod: []\nrollbacks: []\n",
+    "{\"title\": \"What if a pod goes?\", \"method\": [{\"type\": \"action\"}]}\n",
+    "import http from 'k6/http';\nexport const options = { vus: 10, duration: '30s' };\nexport default function () {\n  \
+     http.get('http://shop');\n}\n",
+    "stages: [{duration: 30s, target: 20}]\nthresholds: {http_req_duration: [\"p(95)<500\"]}\n",
+];
+
+fn file(spot: &str, line: &str) -> String {
+    let (before, behind) = around(spot);
+    format!("{before}{line}{behind}")
+}
+
+fn read(text: &str) -> Result<Document, Vec<Diagnostic>> {
+    let mut overrides = Overrides::default();
+    for name in ["namespace", "service"] {
+        if text.contains(&format!("{{{{ {name} }}}}")) {
+            overrides.add_var(&format!("{name}=shop")).expect("a variable");
+        }
+    }
+    parse("guess.yaml", text.as_bytes(), &overrides)
+}
+
+fn told(problems: &[Diagnostic]) -> String {
+    problems.iter().map(|it| it.render(false) + "\n").collect()
+}
+
+/// The file with the line that an answer shows, where the answer says.
+fn corrected(spot: &str, help: &str) -> Option<String> {
+    let line = help.split_once("write `")?.1.split('`').next()?;
+    if help.starts_with("remove it") {
+        return match line.starts_with("duration") {
+            // The phase has one.
+            true => Some(file("scenario", "")),
+            false => Some(file("phase", line)),
+        };
+    }
+    Some(file(spot, line))
+}
+
+#[test]
+fn short_forms_are_the_same_as_long_ones() {
+    let schema = jsonschema::validator_for(&json_schema::scenario_schema()).expect("the scenario's schema");
+    for (spot, guess, same) in UNDERSTOOD {
+        let [short, long] = [guess, same].map(|line| {
+            let text = file(spot, line);
+            let json = as_json(text.as_bytes()).expect("YAML");
+            let errors: Vec<String> = schema.iter_errors(&json).map(|it| it.to_string()).collect();
+            assert!(errors.is_empty(), "the schema refuses {line}: {errors:?}");
+            read(&text).unwrap_or_else(|problems| panic!("{line}: {}", told(&problems)))
+        });
+        assert_eq!(short.scenario, long.scenario, "{guess}");
+    }
+}
+
+#[test]
+fn every_guess_has_an_answer_that_is_valid_in_its_place() {
+    let schema = jsonschema::validator_for(&json_schema::scenario_schema()).expect("the scenario's schema");
+    let mut dialogue = String::new();
+    for (spot, guess, same) in UNDERSTOOD {
+        _ = writeln!(dialogue, "{spot}> {guess}\n  understood: {same}\n");
+    }
+    let mut wrong = Vec::new();
+    for (spot, guess) in ANSWERED {
+        let text = file(spot, guess);
+        let Err(problems) = read(&text) else {
+            wrong.push(format!("{spot}> {guess}: it is valid"));
+            continue;
+        };
+        // What is no YAML is beyond a schema.
+        if let Some(json) = as_json(text.as_bytes())
+            && schema.is_valid(&json)
+            && problems[0].code != Code::Template
+        {
+            wrong.push(format!("{spot}> {guess}: the schema takes it"));
+        }
+        let [problem] = problems.as_slice() else {
+            wrong.push(format!("{spot}> {guess}: several problems\n{}", told(&problems)));
+            continue;
+        };
+        let help = problem.help.clone().unwrap_or_default();
+        _ = writeln!(dialogue, "{spot}> {guess}\n  {}: {}\n  {help}\n", problem.code.id(), problem.message);
+        match corrected(spot, &help).map(|text| (read(&text), text)) {
+            None => wrong.push(format!("{spot}> {guess}: no line in `{help}`")),
+            Some((Ok(_), text)) => {
+                let json: Value = as_json(text.as_bytes()).expect("YAML");
+                if let Some(error) = schema.iter_errors(&json).next() {
+                    wrong.push(format!("{spot}> {guess}: the schema refuses `{help}`: {error}"));
+                }
+            }
+            Some((Err(problems), _)) => {
+                wrong.push(format!("{spot}> {guess}: `{help}` is not valid there\n{}", told(&problems)));
+            }
+        }
+    }
+    for text in OTHER_FILES {
+        let problems = read(text).expect_err("no scenario");
+        _ = writeln!(dialogue, "a file> {}", text.trim_end().replace('\n', "\n      > "));
+        for problem in &problems {
+            let help = problem.help.clone().unwrap_or_default();
+            _ = writeln!(dialogue, "  {}: {}\n  {help}\n", problem.code.id(), problem.message);
+        }
+        assert!(matches!(problems.as_slice(), [it] if it.code == Code::OtherFile), "{text}: {}", told(&problems));
+    }
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false, snapshot_path => "../../tests-cases" }, {
+        insta::assert_snapshot!("guesses", dialogue);
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}

@@ -1,0 +1,222 @@
+//! What people write who know other tools, or guess: the table of words, and the line that each of them means here.
+//!
+//! A line stands for the whole entry of the guess, its key included, and is written with the values of the guess.
+
+mod write;
+
+use crate::source::Node;
+use write::{comparison, folded, line_of_comparison};
+
+/// Words for one thing, where they may be tried, and how to write it.
+struct Guess {
+    /// The types, by their names in the code.
+    of: &'static [&'static str],
+    /// The words, in lower case, with `_` between their parts.
+    words: &'static [&'static str],
+    means: Means,
+}
+
+enum Means {
+    /// The same value under this key.
+    Key(&'static str),
+    /// This text, in which `{}` is the value.
+    Line(&'static str),
+    /// This text, after the entry is removed: it belongs somewhere else.
+    Elsewhere(&'static str),
+    /// What this function makes of the key and the value; none where they are not what it is about.
+    Made(fn(&str, &Node) -> Option<String>),
+}
+
+use Means::{Elsewhere, Key, Line, Made};
+
+const fn guess(of: &'static [&'static str], words: &'static [&'static str], means: Means) -> Guess {
+    Guess { of, words, means }
+}
+
+const EXPECTATION: &[&str] = &["Expectation"];
+const FAULT: &[&str] = &["Fault"];
+const LOAD: &[&str] = &["Load"];
+const PHASE: &[&str] = &["Phase"];
+const SCENARIO: &[&str] = &["Scenario"];
+const EFFECT: &[&str] = &["Effect"];
+
+/// Expectations with `min` and `max`.
+const LIMITED: &[&str] = &[
+    "SuccessRate",
+    "Latency",
+    "LatencyRatio",
+    "TokenRate",
+    "RateRatio",
+    "Goodput",
+    "RecoveryTime",
+    "Requests",
+    "Prometheus",
+    "Logs",
+    "Stuck",
+    "CountLimits",
+];
+
+/// Faults with target pods.
+const FAULTS: &[&str] = &[
+    "Partition",
+    "Netem",
+    "PodKill",
+    "PodFailure",
+    "ContainerKill",
+    "Stress",
+    "HttpFault",
+    "DnsFault",
+    "IoFault",
+    "TimeFault",
+];
+
+const LATENCIES: &[&str] = &["latency", "time_to_first_token", "inter_token_latency"];
+
+/// The table. Of several entries that fit, the first that has an answer counts.
+const TABLE: &[Guess] = &[
+    // Expectations.
+    guess(EXPECTATION, write::FAILURES, Made(write::limits)),
+    guess(EXPECTATION, write::SUCCESSES, Made(write::limits)),
+    guess(EXPECTATION, write::LATENCIES, Made(write::limits)),
+    guess(EXPECTATION, LATENCIES, Made(write::percentile)),
+    guess(EXPECTATION, &["latency_ratio"], Made(write::percentile_ratio)),
+    guess(EXPECTATION, &["success_rate"], Made(write::success_rate)),
+    guess(EXPECTATION, &["errors"], Made(write::errors)),
+    guess(EXPECTATION, &["ttft", "first_token"], Made(write::first_token)),
+    guess(EXPECTATION, &["itl", "tpot", "time_per_output_token"], Made(write::between_tokens)),
+    guess(EXPECTATION, &["mttr", "recovery", "recover", "recovers_within", "time_to_recover"], Made(write::recovery)),
+    guess(EXPECTATION, &["restarts", "pod_restarts"], Made(write::restarts)),
+    guess(EXPECTATION, &["ready", "pods_ready", "ready_within"], Line("pods: {ready_within: {}}")),
+    guess(
+        EXPECTATION,
+        &["rps", "qps", "throughput", "requests_per_second"],
+        Line("throughput_ratio: {to: baseline, min: 0.8}"),
+    ),
+    guess(EXPECTATION, &["log", "no_logs", "logs_contain"], Line("logs: {matches: {}, max: 0}")),
+    guess(EXPECTATION, &[""], Made(write::any_limit)),
+    guess(LIMITED, write::AT_MOST, Key("max")),
+    guess(LIMITED, write::AT_LEAST, Key("min")),
+    guess(&["Logs"], &["contains", "pattern", "match", "text", "grep", "regex"], Key("matches")),
+    guess(&["Pods", "Logs"], &["selector", "targets", "target"], Key("pods")),
+    guess(&["Pods", "Logs"], &["labels", "name", "prefix", "owner"], Made(write::in_pods)),
+    guess(&["LatencyRatio", "RateRatio"], &["baseline", "compare_to", "than", "versus", "from", "phase"], Key("to")),
+    guess(&["Latency", "LatencyRatio"], &["quantile", "p", "pct"], Key("percentile")),
+    guess(EFFECT, &["success_rate"], Made(write::effect)),
+    guess(EFFECT, write::FAILURES, Made(write::effect)),
+    guess(EFFECT, write::SUCCESSES, Made(write::effect)),
+    // Stop conditions.
+    guess(&["StopSuccessRate"], &["min", "less_than", "under", "lt"], Key("below")),
+    guess(&["StopLatency"], &["max", "more_than", "over", "gt"], Key("above")),
+    guess(&["StopSuccessRate", "StopLatency", "StopHttp"], &["duration", "lasts", "window", "during"], Key("for")),
+    // Faults.
+    guess(FAULT, write::DELAYS, Made(write::fault)),
+    guess(FAULT, write::LOSSES, Made(write::fault)),
+    guess(FAULT, write::BANDWIDTHS, Made(write::fault)),
+    guess(FAULT, write::KILLS, Made(write::fault)),
+    guess(FAULT, write::CPU, Made(write::fault)),
+    guess(FAULT, write::MEMORY, Made(write::fault)),
+    guess(FAULT, write::CUTS, Made(write::fault)),
+    guess(&["Netem"], &["latency", "lag", "delay_ms"], Key("delay")),
+    guess(&["Netem"], &["packet_loss", "drop", "loss_percent"], Key("loss")),
+    guess(&["Netem"], &["rate", "bandwidth_limit", "limit"], Key("bandwidth")),
+    guess(&["Partition"], &["peers", "with", "between", "target_service", "service"], Key("from")),
+    guess(FAULTS, &["pods"], Made(write::pods)),
+    guess(FAULTS, &["targets", "target", "selector", "select"], Made(write::pods)),
+    guess(FAULTS, &["labels", "name", "prefix", "owner", "deployment"], Made(write::in_pods)),
+    guess(FAULTS, &["duration", "lasts", "length"], Key("for")),
+    guess(FAULTS, &["start", "start_after", "wait", "at"], Key("after")),
+    guess(&["Stress"], &["cpu"], Made(write::cpu)),
+    guess(&["PodSelector"], write::WORKLOADS, Made(write::owner)),
+    guess(&["PodSelector"], &["app"], Line("labels: {app: {}}")),
+    guess(
+        &["PodSelector"],
+        &["label", "selector", "matchlabels", "label_selector", "labelselector", "labelselectors"],
+        Key("labels"),
+    ),
+    guess(&["PodSelector"], &["pod", "pod_name", "names"], Key("name")),
+    guess(&["PodSelector", "Peer"], &["ns", "namespaces"], Key("namespace")),
+    guess(&["PodSelector"], &["replicas", "amount", "number"], Key("count")),
+    guess(&["Peer"], &["port"], Line("ports: [{}]")),
+    guess(&["Peer"], &["svc", "name"], Key("service")),
+    guess(&["Peer"], &["ip", "address"], Line("cidr: {}/32")),
+    guess(&["Peer"], &["hostname", "domain", "dns"], Key("host")),
+    guess(&["Peer"], &["labels", "prefix", "owner", "deployment"], Made(write::in_pods)),
+    // Loads.
+    guess(LOAD, &["rps", "qps", "requests_per_second", "throughput", "target_rps", "frequency"], Made(write::rate)),
+    guess(LOAD, &["rate"], Made(write::rate)),
+    guess(LOAD, &["vus", "users", "workers", "clients", "threads", "virtual_users", "parallel"], Key("concurrency")),
+    guess(LOAD, &["stages", "ramp", "ramping", "ramp_up"], Made(write::stages)),
+    guess(LOAD, &["url", "service"], Line("http: {{KEY}: {}}")),
+    guess(LOAD, &["target", "host", "endpoint"], Line("http: {url: {}}")),
+    guess(LOAD, &["warmup", "warm_up"], Elsewhere("settle: {}")),
+    guess(LOAD, &["duration", "length"], Elsewhere("duration: {}")),
+    guess(
+        &["Http", "OpenAi", "HttpRequest"],
+        &["status", "expect_status", "expected_status"],
+        Line("check: {status: {}}"),
+    ),
+    guess(&["Check"], &["status_code", "code", "statuses", "statuscode"], Key("status")),
+    guess(&["Check"], &["body", "text", "response"], Key("contains")),
+    guess(SCENARIO, &["load"], Made(write::load)),
+    // Phases.
+    guess(
+        PHASE,
+        &["assert", "asserts", "assertions", "checks", "thresholds", "expectations", "verify", "should"],
+        Key("expect"),
+    ),
+    guess(PHASE, &["warmup", "warm_up", "ramp_up"], Key("settle")),
+    guess(PHASE, &["for", "time", "length", "lasts"], Key("duration")),
+    guess(PHASE, &["fault", "chaos", "inject", "attack", "action"], Made(write::faults)),
+    guess(SCENARIO, &["assert", "asserts", "assertions", "thresholds", "expect"], Elsewhere("expect: {}")),
+    guess(SCENARIO, &["warmup", "warm_up"], Elsewhere("settle: {}")),
+    guess(SCENARIO, &["title"], Key("description")),
+    guess(SCENARIO, &["steps", "timeline"], Key("phases")),
+    guess(SCENARIO, &["loads", "traffic"], Key("load")),
+    guess(SCENARIO, &["variables", "parameters", "configuration"], Key("vars")),
+];
+
+/// What to write in the place of an entry with this key and value, in a map of this type.
+pub(super) fn answer(of: &str, key: &str, node: &Node) -> Option<String> {
+    let word = folded(key);
+    let fits = |guess: &&Guess| guess.of.contains(&of) && (guess.words.contains(&word.as_str()) || guess.words == [""]);
+    TABLE.iter().filter(fits).find_map(|guess| {
+        let filled = |text: &str| text.replace("{KEY}", key).replace("{}", &crate::source::flow::flow(node));
+        Some(match guess.means {
+            Key(key) => format!("write `{key}: {}`", crate::source::flow::flow(node)),
+            Line(text) => format!("write `{}`", filled(text)),
+            Elsewhere(text) => format!("remove it, and write `{}` in a phase", filled(text)),
+            Made(make) => format!("write `{}`", make(&word, node)?),
+        })
+    })
+}
+
+/// What to write in the place of a text that should be a kind.
+pub(super) fn of_text(of: &str, text: &str) -> Option<String> {
+    match of {
+        "Expectation" => {
+            let (name, is_most, value) = comparison(text)?;
+            Some(format!("write `{}`", line_of_comparison(&folded(name), is_most, value)?))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_word_is_there_twice_and_none_is_a_key_of_the_format() {
+        let schema = crate::json_schema::bare_scenario();
+        let mut seen: Vec<(&str, &str)> = Vec::new();
+        for guess in TABLE {
+            for (of, word) in guess.of.iter().flat_map(|of| guess.words.iter().map(move |word| (*of, *word))) {
+                assert!(!seen.contains(&(of, word)), "{of}.{word}");
+                assert_eq!(word, folded(word));
+                seen.push((of, word));
+                let is_key = schema["$defs"][of]["properties"][word].is_object();
+                assert!(!is_key || matches!(guess.means, Made(_)), "{of}.{word} exists");
+            }
+        }
+    }
+}
