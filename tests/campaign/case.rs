@@ -2,61 +2,30 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use super::actor::Actor;
+use super::clock::Clock;
+use super::history::History;
+use super::mix::{Mix, PODS};
 use super::proxy::{Call, Deed, Proxy};
-use super::server::Server;
+use super::server::{Collection, Server};
+use crate::support::chaos_mesh::{ChaosMesh, Manner};
 use crate::support::shakedown::BINARY;
 
 /// What a fault may outlive its fuse's deadline: the controllers' own time.
 pub const GRACE: Duration = Duration::from_secs(10);
 /// No run may take longer, whatever the server does.
 const LIMIT: Duration = Duration::from_secs(150);
+/// The run of a case.
+const RUN: [&str; 6] = ["run", "scenario.yaml", "--kubeconfig", "kubeconfig", "--out", "out"];
 /// How often the server is asked what is left.
 const POLL: Duration = Duration::from_millis(200);
-
-/// A scenario whose second phase has these faults besides a partition with a witness.
-fn scenario(more: &str) -> String {
-    format!(
-        r#"version: 1
-name: campaign
-namespace: NAMESPACE
-load:
-  requests: {{http: {{url: "URL"}}, rate: 40/s, timeout: 2s}}
-phases:
-  - name: before
-    duration: 300ms
-  - name: cut
-    duration: 1600ms
-    faults:
-      first:
-        partition: {{pods: {{name: one}}, from: [{{pods: {{labels: {{app: peer}}}}, ports: [80]}}], for: 1200ms, prove: witness}}
-{more}
-    expect:
-      - success_rate: {{min: 50%}}
-"#
-    )
-}
-
-/// Another partition, which overlaps with the first, on a pod of its own.
-const SECOND: &str = "      second:
-        partition: {pods: {name: two}, from: [{cidr: 203.0.113.0/24}], after: 500ms, prove: applied}";
-
-/// Where Chaos Mesh is at hand, as it is in the sandbox: a degradation, an object that the scenario writes out, and a kill, so
-/// that every kind of act is among them.
-const OF_CHAOS_MESH: &str = "      second:
-        netem: {pods: {name: two}, to: [{cidr: 203.0.113.0/24}], loss: 10%, after: 500ms}
-      third:
-        manifest:
-          object: {apiVersion: v1, kind: ConfigMap, data: {key: value}}
-          active_when: [{field: data.key, equals: value}]
-          for: 800ms
-      fourth:
-        pod_kill: {pods: {name: victim}, grace_period: 0s, after: 700ms}";
 
 /// The image of witnesses: nobody has it, and the proxy speaks for them.
 pub const IMAGE: &str = "nothing.invalid/nothing";
@@ -74,12 +43,18 @@ pub struct Place {
 /// A case that is under way.
 pub struct Case {
     pub proxy: Proxy,
+    /// The other client in its namespace, whose objects must stay as they are.
+    pub actor: Arc<Actor>,
+    /// What really was there, and when.
+    pub history: History,
     server: Server,
     namespace: String,
     folder: TempDir,
     url: String,
     margin: Duration,
     child: Option<Child>,
+    /// The controller for objects of Chaos Mesh, where the server has none.
+    mesh: Option<ChaosMesh>,
 }
 
 /// How a run ended.
@@ -95,20 +70,37 @@ pub struct Ended {
 }
 
 impl Case {
-    /// Starts a run of the campaign's scenario in a new namespace.
+    /// Starts a run of a mix of faults in a new namespace.
     pub async fn start(
         place: &Place,
         name: &str,
+        mix: &Mix,
         margin: Duration,
         script: impl Fn(&Call) -> Deed + Send + Sync + 'static,
     ) -> Self {
-        let margin_text = format!("{}ms", margin.as_millis());
-        let args = ["--undo-timeout", "15s", "--fuse-margin", &margin_text, "--no-canary", "--witness-image", IMAGE];
-        let text = scenario(if place.server.has_chaos_mesh { OF_CHAOS_MESH } else { SECOND });
-        Self::of(place, name, &text, &args, margin, script).await
+        Self::with_clock(place, name, mix, margin, Clock::Right, script).await
     }
 
-    /// The same of another scenario, in which `NAMESPACE` and `URL` stand for those.
+    /// The same of a run whose wall clock may be wrong.
+    pub async fn with_clock(
+        place: &Place,
+        name: &str,
+        mix: &Mix,
+        margin: Duration,
+        clock: Clock,
+        script: impl Fn(&Call) -> Deed + Send + Sync + 'static,
+    ) -> Self {
+        let mut case = Self::prepare(place, name, &mix.scenario(), margin, script).await;
+        if mix.needs_chaos_mesh() && !place.server.plays_chaos_mesh {
+            case.mesh = Some(ChaosMesh::play(&place.server.kubeconfig, &case.namespace, Manner::Well));
+        }
+        let margin = format!("{}ms", margin.as_millis());
+        let args = ["--undo-timeout", "15s", "--fuse-margin", &margin, "--no-canary", "--witness-image", IMAGE];
+        case.child = Some(case.spawn_by(&[&RUN[..], &args].concat(), clock));
+        case
+    }
+
+    /// Starts a run of another scenario, in which `NAMESPACE` and `URL` stand for those.
     pub async fn of(
         place: &Place,
         name: &str,
@@ -117,16 +109,28 @@ impl Case {
         margin: Duration,
         script: impl Fn(&Call) -> Deed + Send + Sync + 'static,
     ) -> Self {
+        let mut case = Self::prepare(place, name, scenario, margin, script).await;
+        case.child = Some(case.spawn(&[&RUN[..], args].concat()));
+        case
+    }
+
+    async fn prepare(
+        place: &Place,
+        name: &str,
+        scenario: &str,
+        margin: Duration,
+        script: impl Fn(&Call) -> Deed + Send + Sync + 'static,
+    ) -> Self {
         let namespace = format!("{}-{name}", place.tag);
-        place.server.namespace(&namespace, &["one", "two", "peer", "victim"]).await;
-        let proxy = Proxy::start(&place.server, script).await;
+        place.server.namespace(&namespace, &PODS).await;
+        let actor = Actor::move_in(&place.server, &namespace).await;
+        let history = History::begin(&place.server, &namespace).await;
+        let proxy = Proxy::start(&place.server, actor.clone(), script).await;
         let folder = TempDir::with_prefix("shakedown-campaign-").expect("a temporary folder");
         proxy.write_kubeconfig(&folder.path().join("kubeconfig"));
-        let url = place.url.clone();
-        let mut case = Self { proxy, server: place.server.clone(), url, namespace, folder, margin, child: None };
+        let (server, url) = (place.server.clone(), place.url.clone());
+        let case = Self { proxy, actor, history, server, namespace, folder, url, margin, child: None, mesh: None };
         case.scenario("scenario.yaml", scenario);
-        case.child =
-            Some(case.spawn(&[&["run", "scenario.yaml", "--kubeconfig", "kubeconfig", "--out", "out"], args].concat()));
         case
     }
 
@@ -148,7 +152,12 @@ impl Case {
 
     /// Starts the program once more, in the same folder.
     pub fn spawn(&self, args: &[&str]) -> Child {
-        command(&self.folder).args(args).spawn().expect("a process")
+        self.spawn_by(args, Clock::Right)
+    }
+
+    /// The same by a wall clock that may be wrong.
+    pub fn spawn_by(&self, args: &[&str], clock: Clock) -> Child {
+        command(&self.folder).args(args).envs(clock.environment()).spawn().expect("a process")
     }
 
     /// Runs a command as somebody would type it there, with the program in the path.
@@ -193,6 +202,15 @@ impl Case {
         }
     }
 
+    /// Waits until one of its calls is held or told of, or the run is over without it.
+    pub async fn held(&mut self) {
+        while !self.is_over() {
+            if tokio::time::timeout(POLL, self.proxy.held()).await.is_ok() {
+                return;
+            }
+        }
+    }
+
     /// Whether the run is over already.
     pub fn is_over(&mut self) -> bool {
         self.child.as_mut().is_none_or(|child| child.try_wait().is_ok_and(|status| status.is_some()))
@@ -226,7 +244,7 @@ impl Case {
 
     /// What is in the namespace now, but the marks.
     pub async fn left(&self) -> Vec<String> {
-        self.server.left(&self.namespace).await
+        self.server.left(&self.namespace, &self.history.ours()).await
     }
 
     /// Waits until the cluster itself has removed everything: how long that took, or what is there too late.
@@ -279,6 +297,16 @@ impl Case {
     pub async fn close(mut self) {
         self.kill().await;
         self.server.forget(&self.namespace).await;
+        // A namespace waits for the finalizers in it, and no other controller takes these off.
+        let there = || async { self.server.items(&Collection::ALL[0].path(&self.namespace)).await };
+        let deadline = Instant::now() + GRACE;
+        while self.mesh.is_some() && Instant::now() < deadline && !there().await.is_empty() {
+            tokio::time::sleep(POLL).await;
+        }
+        if let Some(mesh) = self.mesh.take() {
+            // It waits for a thread.
+            _ = tokio::task::spawn_blocking(move || drop(mesh)).await;
+        }
     }
 }
 

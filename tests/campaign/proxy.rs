@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::actor::{Actor, Interference};
+use super::history::selects;
 use super::server::Server;
 
 /// One call of the runner.
@@ -57,6 +59,10 @@ pub enum Deed {
     Silence,
     /// It is carried out, and its answer is changed: another server would have given that one.
     Edit(fn(&mut Value)),
+    /// It is carried out and answered; whoever waits for this is told.
+    Tell,
+    /// Another actor does this first. The number chooses what it is done to.
+    Interfere(Interference, usize),
 }
 
 type Answer = Response<UnsyncBoxBody<Bytes, std::io::Error>>;
@@ -71,6 +77,7 @@ pub struct Proxy {
 
 struct Shared {
     server: Server,
+    actor: Arc<Actor>,
     script: Script,
     calls: Mutex<Vec<Call>>,
     acts: AtomicUsize,
@@ -78,20 +85,30 @@ struct Shared {
     witness: Witness,
 }
 
-/// What a witness would print, where no node runs it: it reaches its peer until a policy is made.
+/// What a witness would print, where no node runs it: it reaches its peer unless a policy of ours selects it.
 #[derive(Default)]
 struct Witness {
     round: AtomicUsize,
-    cut: AtomicBool,
 }
 
 impl Witness {
     /// The endpoint of the campaign's peer: the third pod of its namespace, and the port that its scenario names.
     const PEER: &str = "10.99.0.3:80";
 
-    fn log(&self) -> Answer {
+    /// The answer to a request for its log. The path is that of its pod.
+    async fn log(&self, server: &Server, pod: &str) -> Answer {
+        let (status, object) = server.ask(Method::GET, pod, None).await;
+        if !status.is_success() {
+            let text = Full::new(Bytes::from(object.to_string())).map_err(|never| match never {});
+            let mut answer = Response::new(text.boxed_unsync());
+            *answer.status_mut() = status;
+            return answer;
+        }
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+        let policies =
+            server.items(&format!("/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies")).await;
+        let cut = policies.iter().any(|policy| selects(policy, &object) && !allows_all(policy));
         let begun = self.round.fetch_add(3, Ordering::SeqCst);
-        let cut = self.cut.load(Ordering::SeqCst);
         let (open, closed) = if cut { (vec![], vec![Self::PEER]) } else { (vec![Self::PEER], vec![]) };
         let line = |round: usize| json!({"round": round, "open": open, "closed": closed, "held": {}}).to_string();
         let text = (begun + 1..=begun + 3).map(|round| line(round) + "\n").collect::<String>();
@@ -99,12 +116,22 @@ impl Witness {
     }
 }
 
+/// Whether another actor has opened a policy.
+fn allows_all(policy: &Value) -> bool {
+    policy["spec"]["ingress"].as_array().is_some_and(|rules| rules.contains(&json!({})))
+}
+
 impl Proxy {
-    pub async fn start(server: &Server, script: impl Fn(&Call) -> Deed + Send + Sync + 'static) -> Self {
+    pub async fn start(
+        server: &Server,
+        actor: Arc<Actor>,
+        script: impl Fn(&Call) -> Deed + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port of loopback");
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared {
             server: server.clone(),
+            actor,
             script: Arc::new(script),
             calls: Mutex::default(),
             acts: AtomicUsize::new(0),
@@ -173,6 +200,11 @@ fn is_act(request: &Request<Incoming>) -> bool {
     changes && !asks && !pushes
 }
 
+/// The path of the witness whose log a path is.
+fn witness_pod(path: &str) -> Option<&str> {
+    path.strip_suffix("/log").filter(|pod| pod.contains("/pods/shakedown-"))
+}
+
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer, std::io::Error> {
     let act = is_act(&request).then(|| shared.acts.fetch_add(1, Ordering::SeqCst));
     let call = {
@@ -186,12 +218,8 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
     };
     let deed = (shared.script)(&call);
     let forward = async |request: Request<Incoming>| {
-        let path = request.uri().path();
-        if path.contains("/pods/shakedown-") && path.ends_with("/log") {
-            return Ok(shared.witness.log());
-        }
-        if *request.method() == Method::POST && path.ends_with("/networkpolicies") {
-            shared.witness.cut.store(true, Ordering::SeqCst);
+        if let Some(pod) = witness_pod(request.uri().path()) {
+            return Ok(shared.witness.log(&shared.server, pod).await);
         }
         forward(&shared.server, request).await
     };
@@ -232,6 +260,20 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
             late.await.map_err(std::io::Error::other)?
         }
         Deed::Silence => std::future::pending().await,
+        Deed::Tell => {
+            shared.held.send_replace(true);
+            forward(request).await
+        }
+        Deed::Interfere(what, pick) => {
+            let (parts, body) = request.into_parts();
+            let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+            let sent = serde_json::from_slice(&body).unwrap_or_default();
+            shared.actor.act(what, pick, &parts.method, parts.uri.path(), &sent).await;
+            match witness_pod(parts.uri.path()) {
+                Some(pod) => Ok(shared.witness.log(&shared.server, pod).await),
+                None => forward_bytes(&shared.server, parts, body).await,
+            }
+        }
     }
 }
 
@@ -268,14 +310,11 @@ async fn forward_bytes(
         body = unscheduled(&body)?;
     }
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let mut request = server.client.request(parts.method, format!("{}{path}", server.url)).body(body);
+    let mut request = server.request(parts.method, path).body(body);
     for name in ["accept", "content-type", "user-agent"] {
         if let Some(value) = parts.headers.get(name) {
             request = request.header(name, value);
         }
-    }
-    if let Some(token) = &server.token {
-        request = request.bearer_auth(token);
     }
     let answer = request.send().await.map_err(std::io::Error::other)?;
     let mut response = Response::builder().status(answer.status());

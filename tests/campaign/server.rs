@@ -1,12 +1,14 @@
 //! An API server and what is in it, asked directly: by plain HTTP, with none of shakedown's own code.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
-use reqwest::{Certificate, Client, Method, StatusCode};
+use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
+use super::actor::is_strange;
 use crate::support::leftovers::MANAGED;
 
 /// The label that marks the campaign's own namespaces.
@@ -15,12 +17,50 @@ const OURS: &str = "shakedown-campaign";
 /// The name of the sandbox as a server.
 pub const SANDBOX: &str = "sandbox";
 
+/// A kind of objects that runs create.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Collection {
+    root: &'static str,
+    pub plural: &'static str,
+    pub kind: &'static str,
+}
+
+impl Collection {
+    /// The faults first.
+    pub const ALL: [Self; 6] = [
+        Self { root: "apis/chaos-mesh.org/v1alpha1", plural: "networkchaos", kind: "NetworkChaos" },
+        Self { root: "api/v1", plural: "configmaps", kind: "ConfigMap" },
+        Self { root: "apis/networking.k8s.io/v1", plural: "networkpolicies", kind: "NetworkPolicy" },
+        Self { root: "api/v1", plural: "pods", kind: "Pod" },
+        Self { root: "apis/coordination.k8s.io/v1", plural: "leases", kind: "Lease" },
+        Self { root: "apis/batch/v1", plural: "jobs", kind: "Job" },
+    ];
+
+    /// Where its objects are.
+    pub fn path(&self, namespace: &str) -> String {
+        format!("/{}/namespaces/{namespace}/{}", self.root, self.plural)
+    }
+
+    /// The version of the API.
+    pub fn version(&self) -> &'static str {
+        self.root.strip_prefix("apis/").unwrap_or("v1")
+    }
+}
+
+/// Whether an object carries the label of everything that runs create.
+pub fn is_managed(object: &Value) -> bool {
+    let (label, value) = MANAGED.split_once('=').expect("a label and its value");
+    object["metadata"]["labels"][label] == value
+}
+
 /// An API server.
 #[derive(Clone)]
 pub struct Server {
     pub name: &'static str,
-    /// Whether anybody acts on objects of Chaos Mesh there.
+    /// Whether it has the kinds of Chaos Mesh.
     pub has_chaos_mesh: bool,
+    /// Whether a controller of its own acts on objects of those kinds. Else a case brings one with it.
+    pub plays_chaos_mesh: bool,
     pub kubeconfig: PathBuf,
     pub url: String,
     pub client: Client,
@@ -45,7 +85,8 @@ impl Server {
         }
         Self {
             name,
-            has_chaos_mesh: name == SANDBOX,
+            has_chaos_mesh: true,
+            plays_chaos_mesh: name == SANDBOX,
             kubeconfig: kubeconfig.to_owned(),
             url: cluster["server"].as_str().expect("an address").trim_end_matches('/').to_owned(),
             client: builder.build().expect("an HTTP client"),
@@ -53,17 +94,43 @@ impl Server {
         }
     }
 
-    pub async fn ask(&self, method: Method, path: &str, body: Option<(&str, Value)>) -> (StatusCode, Value) {
-        let mut request = self.client.request(method.clone(), format!("{}{path}", self.url));
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
+    /// A request with this server's credentials.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
         }
+    }
+
+    pub async fn ask(&self, method: Method, path: &str, body: Option<(&str, Value)>) -> (StatusCode, Value) {
+        let answer = self.try_ask(method.clone(), path, body).await;
+        answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    /// The same where the server may be gone.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn try_ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, Value)>,
+    ) -> Result<(StatusCode, Value), reqwest::Error> {
+        let mut request = self.request(method, path);
         if let Some((kind, body)) = body {
             request = request.header("content-type", kind).body(body.to_string());
         }
-        let answer = request.send().await.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        let answer = request.send().await?;
         let status = answer.status();
-        (status, serde_json::from_slice(&answer.bytes().await.unwrap_or_default()).unwrap_or_default())
+        Ok((status, serde_json::from_slice(&answer.bytes().await.unwrap_or_default()).unwrap_or_default()))
+    }
+
+    /// The kinds of objects that runs create here.
+    pub fn collections(&self) -> Vec<Collection> {
+        let of_chaos_mesh = |it: &Collection| it.plural == "networkchaos";
+        Collection::ALL.into_iter().filter(|it| self.has_chaos_mesh || !of_chaos_mesh(it)).collect()
     }
 
     async fn create(&self, path: &str, object: Value) -> Value {
@@ -123,27 +190,24 @@ impl Server {
         self.ask(Method::DELETE, &format!("/api/v1/namespaces/{namespace}"), None).await;
     }
 
-    async fn items(&self, path: &str) -> Vec<Value> {
+    pub async fn items(&self, path: &str) -> Vec<Value> {
         let (status, answer) = self.ask(Method::GET, path, None).await;
         assert!(status.is_success(), "GET {path}: {status} {answer}");
         answer["items"].as_array().cloned().unwrap_or_default()
     }
 
-    /// Everything of shakedown's in a namespace but the marks, by kind and name; the faults first.
-    pub async fn left(&self, namespace: &str) -> Vec<String> {
+    /// Everything of shakedown's in a namespace but the marks, by kind and name; the faults first. What has one of these UIDs is
+    /// among it whatever labels it carries, and what another actor made is not.
+    pub async fn left(&self, namespace: &str, ours: &BTreeSet<String>) -> Vec<String> {
         let mut left = Vec::new();
-        let of_chaos_mesh = [("apis/chaos-mesh.org/v1alpha1", "networkchaos"), ("api/v1", "configmaps")];
-        let of_chaos_mesh = of_chaos_mesh.into_iter().filter(|_| self.has_chaos_mesh);
-        for (api, plural) in of_chaos_mesh.chain([
-            ("apis/networking.k8s.io/v1", "networkpolicies"),
-            ("api/v1", "pods"),
-            ("apis/coordination.k8s.io/v1", "leases"),
-            ("apis/batch/v1", "jobs"),
-        ]) {
-            let path = format!("/{api}/namespaces/{namespace}/{plural}?labelSelector={}", MANAGED.replace('=', "%3D"));
-            let names =
-                self.items(&path).await.into_iter().map(|item| item["metadata"]["name"].as_str().map(str::to_owned));
-            left.extend(names.flatten().map(|name| format!("{plural}/{name}")));
+        for collection in self.collections() {
+            for object in self.items(&collection.path(namespace)).await {
+                let made = object["metadata"]["uid"].as_str().is_some_and(|uid| ours.contains(uid));
+                if (made || is_managed(&object)) && !is_strange(&object) {
+                    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                    left.push(format!("{}/{name}", collection.plural));
+                }
+            }
         }
         if self.has_chaos_mesh {
             let path = format!("/apis/chaos-mesh.org/v1alpha1/namespaces/{namespace}/podnetworkchaos");
@@ -162,7 +226,8 @@ impl Server {
     /// The pods that carry a mark.
     pub async fn marked(&self, namespace: &str) -> Vec<String> {
         let pods = self.items(&format!("/api/v1/namespaces/{namespace}/pods")).await;
-        let marked = pods.iter().filter(|pod| crate::support::leftovers::marks(pod).next().is_some());
+        let is_marked = |pod: &&Value| crate::support::leftovers::marks(pod).next().is_some() && !is_strange(pod);
+        let marked = pods.iter().filter(is_marked);
         marked.map(|pod| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect()
     }
 }

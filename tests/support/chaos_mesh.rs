@@ -168,7 +168,18 @@ impl Player {
     }
 
     async fn select(&self, key: &ObjectKey, object: &Value) -> Result<(), ClusterError> {
-        if self.manner == Manner::SelectsNothing {
+        let mut records = Vec::new();
+        let ends = [(".", &object["spec"]["selector"]), (".Target", &object["spec"]["target"]["selector"])];
+        for (end, selector) in ends {
+            for (namespace, names) in selector["pods"].as_object().into_iter().flatten() {
+                for name in names.as_array().into_iter().flatten().filter_map(Value::as_str) {
+                    for id in self.ids(key.kind, object, namespace, name).await? {
+                        records.push(record(&id, end, "Not Injected", None));
+                    }
+                }
+            }
+        }
+        if records.is_empty() || self.manner == Manner::SelectsNothing {
             let event = json!({
                 "apiVersion": "v1", "kind": "Event", "type": "Warning", "reason": "Failed",
                 "metadata": {"name": format!("{}.1", key.name), "namespace": key.namespace},
@@ -182,31 +193,21 @@ impl Player {
                 Err(error) => Err(error),
             };
         }
-        let mut records = Vec::new();
-        let ends = [(".", &object["spec"]["selector"]), (".Target", &object["spec"]["target"]["selector"])];
-        for (end, selector) in ends {
-            for (namespace, names) in selector["pods"].as_object().into_iter().flatten() {
-                for name in names.as_array().into_iter().flatten().filter_map(Value::as_str) {
-                    for id in self.ids(key.kind, object, namespace, name).await? {
-                        records.push(record(&id, end, "Not Injected", None));
-                    }
-                }
-            }
-        }
         if self.manner == Manner::AnotherPod {
             records.push(record(&format!("{}/somebody-else", key.namespace), ".", "Not Injected", None));
         }
         self.write(key, "Run", &records, conditions(true, false, true)).await
     }
 
-    /// What a record is called: kinds that act on containers name those as well.
+    /// What a record is called: kinds that act on containers name those as well. A pod that is not there has none.
     async fn ids(&self, kind: Kind, object: &Value, namespace: &str, name: &str) -> Result<Vec<String>, ClusterError> {
+        let pod = ObjectKey { kind: Kind::Pod, namespace: namespace.into(), name: name.into(), uid: None };
+        let Some(pod) = self.cluster.get(&pod).await? else { return Ok(Vec::new()) };
         let whole = matches!(kind, Kind::NetworkChaos | Kind::HttpChaos) || object["spec"]["action"] == "pod-failure";
         if whole {
             return Ok(vec![format!("{namespace}/{name}")]);
         }
-        let pod = ObjectKey { kind: Kind::Pod, namespace: namespace.into(), name: name.into(), uid: None };
-        let first = self.cluster.get(&pod).await?.unwrap_or_default()["spec"]["containers"][0]["name"].clone();
+        let first = pod["spec"]["containers"][0]["name"].clone();
         let named = object["spec"]["containerNames"].as_array().cloned().unwrap_or_else(|| vec![first]);
         Ok(named.iter().filter_map(Value::as_str).map(|it| format!("{namespace}/{name}/{it}")).collect())
     }
