@@ -7,6 +7,7 @@
 mod answer;
 mod http;
 pub mod kubernetes;
+pub mod recordings;
 
 pub use answer::{Answer, Step};
 pub use http::{HttpServer, MemoryServer, Request};
