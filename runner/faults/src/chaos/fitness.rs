@@ -71,7 +71,7 @@ fn environment<'v>(installed: &'v Installation, name: &str) -> Option<&'v str> {
 }
 
 /// The controller is there, and does not run.
-fn unavailable(installed: &Installation) -> Option<Hindrance> {
+pub(super) fn unavailable(installed: &Installation) -> Option<Hindrance> {
     let deployment = installed.controllers.first()?;
     let place = deployment["metadata"]["namespace"].as_str().unwrap_or_default();
     (deployment["status"]["availableReplicas"].as_u64().unwrap_or_default() == 0).then(|| {
