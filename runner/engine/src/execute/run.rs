@@ -143,8 +143,15 @@ impl Execution<'_> {
             // What made them knows the object, and not how this cluster is reached.
             leftovers.iter_mut().for_each(|left| left.command = cluster.by_hand(&left.command));
         }
-        leftovers
+        once_each(leftovers)
     }
+}
+
+/// Each leftover once: the fault that made it knows best why it is left and what removes it, and the guard finds it again.
+pub(super) fn once_each(mut leftovers: Vec<Leftover>) -> Vec<Leftover> {
+    let mut told = BTreeSet::new();
+    leftovers.retain(|left| told.insert(left.what.clone()));
+    leftovers
 }
 
 /// A load with what became of its requests.
