@@ -94,7 +94,11 @@ phases:
     let refused = shakedown.reports("refused");
     let scenario = refused.scenario();
     assert_eq!(scenario.verdict, Verdict::Inconclusive);
-    assert!(scenario.reason.contains("no fault was injected, because the baseline is not healthy"), "{}", scenario.reason);
+    assert!(
+        scenario.reason.contains("no fault was injected, because the baseline is not healthy"),
+        "{}",
+        scenario.reason
+    );
     assert_eq!((refused.fault().state, refused.fault().injecting_s), (FaultState::Planned, None), "{finished}");
     assert_eq!(scenario.phases.len(), 1, "the phase with the fault never began");
     assert_eq!(refused.expectation("baseline", "latency").verdict, Verdict::Inconclusive);

@@ -16,7 +16,7 @@ use super::run::host;
 use super::sandbox::Environment;
 use super::{Failure, exit, print};
 use shakedown_cluster::journal::{self, Outstanding, Told};
-use shakedown_cluster::{Cluster, ClusterError, Item, ObjectKey};
+use shakedown_cluster::{Cluster, ClusterError, Item, ObjectKey, labels};
 use shakedown_faults::chaos;
 use shakedown_guard::leftovers::{self, Kinds};
 use shakedown_guard::lock;
@@ -146,14 +146,21 @@ fn check(cluster: &Cluster, items: &[Item]) -> u8 {
 
 async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
     let mut failed: Vec<(&Item, String)> = Vec::new();
-    let mut going = Vec::new();
+    let (mut going, mut forced) = (Vec::new(), false);
     for item in items {
         let removed = match item {
             Item::Object(key) if key.kind.is_chaos() => recovered(cluster, key, force).await,
-            item => leftovers::remove(cluster, item).await.map_err(|error| error.to_string()),
+            item => leftovers::remove(cluster, item).await.map_err(|error| Unremoved::There(error.to_string())),
         };
         match (removed, item) {
-            (Err(error), _) => failed.push((item, error)),
+            (Err(Unremoved::There(error)), _) => failed.push((item, error)),
+            (Err(Unremoved::Forced(why)), _) => {
+                forced = true;
+                print::line(format_args!("removed by force: {item}"));
+                print::remark(format_args!(
+                    "{item} was not recovered ({why}): its effects may stay in the pods until they are replaced"
+                ));
+            }
             // An accepted deletion does not mean that the object is gone.
             (Ok(()), Item::Object(key)) => going.push((item, key)),
             (Ok(()), Item::Mark(..)) => print::line(format_args!("removed: {item}")),
@@ -169,7 +176,15 @@ async fn remove(cluster: &Cluster, items: &[Item], force: bool) -> u8 {
     for (item, error) in &failed {
         print::remark(format_args!("could not remove {item}: {error}\n  {}", cluster.by_hand(&item.command())));
     }
-    if failed.is_empty() { exit::PASSED } else { exit::LEFTOVERS }
+    if failed.is_empty() && !forced { exit::PASSED } else { exit::LEFTOVERS }
+}
+
+/// Why an object does not count as removed.
+enum Unremoved {
+    /// It is still there, for this reason.
+    There(String),
+    /// It is gone without having been recovered, for this reason.
+    Forced(String),
 }
 
 /// Waits until a deleted object is gone.
@@ -185,25 +200,29 @@ async fn gone(cluster: &Cluster, key: &ObjectKey, deadline: Instant) -> Result<(
     }
 }
 
-/// Removes a resource of Chaos Mesh, which disappears after its recovery. A removal by force skips the recovery and is
-/// still an error.
-async fn recovered(cluster: &Cluster, key: &ObjectKey, force: bool) -> Result<(), String> {
-    let text = |error: ClusterError| error.to_string();
-    match chaos::go(cluster, key, RECOVERY).await.map_err(text)? {
-        chaos::Going::Gone(_) => Ok(()),
-        chaos::Going::There(object) if force => {
-            let why = chaos::stuck(&object);
-            chaos::force(cluster, key).await.map_err(text)?;
-            Err(format!(
-                "it was removed by force, without recovery ({why}): its effects may stay in the pods until they are \
-                 replaced"
-            ))
-        }
-        chaos::Going::There(object) => Err(format!(
-            "its deletion hangs: {}\nhelp: fix the cause, replace the pods that it acts on, or use --force-cleanup",
-            chaos::explained(&chaos::stuck(&object))
-        )),
+/// Removes a resource of Chaos Mesh, which disappears after its recovery, or is ended if it never took hold. A removal by
+/// force skips the recovery and is still an error.
+async fn recovered(cluster: &Cluster, key: &ObjectKey, force: bool) -> Result<(), Unremoved> {
+    let text = |error: ClusterError| Unremoved::There(error.to_string());
+    let object = match chaos::go(cluster, key, RECOVERY).await.map_err(text)? {
+        chaos::Going::Gone(_) => return Ok(()),
+        chaos::Going::There(object) => object,
+    };
+    if let Some(done) = chaos::end(cluster, key, &object).await.map_err(text)? {
+        print::remark(format_args!("{done}"));
+        return Ok(());
     }
+    let why = chaos::stuck(&object);
+    if force {
+        chaos::force(cluster, key).await.map_err(text)?;
+        return Err(Unremoved::Forced(why));
+    }
+    let run = object["metadata"]["labels"][labels::RUN].as_str().unwrap_or_default();
+    Err(Unremoved::There(format!(
+        "its deletion hangs: {}\nhelp: fix the cause, replace the pods that it acts on, or use `{}`",
+        chaos::explained(&why),
+        cluster.by_hand(&chaos::by_force(run))
+    )))
 }
 
 /// A journal, and the objects that may still exist according to it.
@@ -375,8 +394,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use shakedown_cluster::Kind;
     use shakedown_cluster::testing::store::Store;
-    use shakedown_cluster::{Kind, labels};
 
     fn config_map() -> Kind {
         Kind::other("v1", "ConfigMap", "configmaps")

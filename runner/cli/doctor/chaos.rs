@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::finding::{Finding, Level, access, name};
 use shakedown_cluster::permissions::{self, Scope};
-use shakedown_cluster::{Cluster, ClusterError, Installation, Kind};
-use shakedown_faults::chaos::{explained, failing, fitness, stuck};
+use shakedown_cluster::{Cluster, ClusterError, Installation, Kind, labels};
+use shakedown_faults::chaos::{by_force, explained, failing, fitness, stuck};
 
 /// The duration of a deletion, in seconds, after which it is reported.
 const GOING: f64 = 60.0;
@@ -264,9 +264,11 @@ fn standing(facts: &Facts, now: jiff::Timestamp, findings: &mut Vec<Finding>) {
             object["metadata"]["deletionTimestamp"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
         if since.is_some_and(|since| now.duration_since(since).as_secs_f64() > GOING) {
             let mut finding = words(&format!("{kind} {name} is being deleted, but its deletion hangs"), &stuck(object));
-            let force = "fix the cause, or replace its pods; `shakedown cleanup --force-cleanup` removes the \
-                finalizers of our resources";
-            finding.help = Some(finding.help.map_or_else(|| force.to_owned(), |help| format!("{help}; {force}")));
+            let force = match object["metadata"]["labels"][labels::RUN].as_str() {
+                Some(run) => format!("fix the cause, or replace its pods; `{}` removes its finalizer", by_force(run)),
+                None => "fix the cause, or replace its pods".to_owned(),
+            };
+            finding.help = Some(finding.help.map_or_else(|| force.clone(), |help| format!("{help}; {force}")));
             findings.push(finding);
         } else if let Some(message) = failing(object) {
             findings.push(words(&format!("{kind} {name} fails"), &message));

@@ -153,8 +153,9 @@ pub fn rows() -> Vec<Row> {
         }
     }
     let patch = |(resource, _): &(&'static str, _)| Access { group: CHAOS_GROUP, resource, verb: "patch" };
-    let force = chaos.iter().map(patch).collect();
-    let purpose = "`cleanup --force-cleanup`, which removes finalizers".to_owned();
+    let rules = Access { group: CHAOS_GROUP, resource: "podnetworkchaos", verb: "patch" };
+    let force = chaos.iter().map(patch).chain([rules]).collect();
+    let purpose = "`cleanup --force-cleanup`, and the end of a network fault that never took hold".to_owned();
     rows.push(Row { scope: Scope::Force, all: force, is_choice: false, purpose });
     for (resource, kinds) in chaos {
         let names: Vec<String> = kinds.iter().map(|kind| format!("`{}`", kind.name)).collect();
@@ -312,7 +313,13 @@ fn parts() -> BTreeMap<&'static str, String> {
                     &rows,
                     "Role",
                     "shakedown-chaos-mesh",
-                    &[(Scope::Chaos, "Needed."), (Scope::Force, "Only for `cleanup --force-cleanup`.")],
+                    &[
+                        (Scope::Chaos, "Needed."),
+                        (
+                            Scope::Force,
+                            "For `cleanup --force-cleanup`, and to end a network fault that never took hold.",
+                        ),
+                    ],
                 ),
                 role(&rows, "Role", "shakedown-chaos-mesh-peer", &[(Scope::Peers, "")]),
             ]),

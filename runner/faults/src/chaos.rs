@@ -8,6 +8,7 @@
 mod contract;
 mod diagnose;
 mod driver;
+mod ending;
 pub mod fitness;
 mod follow;
 mod proof;
@@ -35,14 +36,18 @@ use spec::{Inside, Resource, pod_id};
 pub use contract::{failing, recovered, stuck, unsettled};
 pub use diagnose::explained;
 pub use driver::ChaosFault;
+pub use ending::end;
 pub use follow::container_names;
 pub use recipe::Recipe;
-pub use removal::{Going, first_look, force, go, held};
+pub use removal::{Going, by_force, first_look, force, go, held};
 
 /// The interval at which a status is read.
 const POLL: Duration = Duration::from_millis(200);
 /// How long Chaos Mesh's controller may take to process a new resource. It usually takes 1 s to 2 s.
 const UNTOUCHED_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long Chaos Mesh's manager may take to answer for a pod's rules. After that it is stuck: it processes one at a time.
+const UNANSWERED: Duration = Duration::from_secs(60);
 
 /// The limits of a fault, and its action when Chaos Mesh is stuck.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -137,6 +142,8 @@ struct State {
     targets: Vec<Inside>,
     made: Vec<Made>,
     standing: bool,
+    /// When the first resource was sent.
+    begun: Option<Instant>,
     round: u32,
     /// Changes to the targets while the fault acted, as text.
     notes: Vec<String>,
@@ -169,6 +176,10 @@ struct Made {
     gone: bool,
     /// Its last state before it was gone, if a watch saw that.
     last: Option<Value>,
+    /// Its removal did not end.
+    stuck: bool,
+    /// How a resource that never took effect was ended, as text.
+    ended: Option<String>,
 }
 
 impl Made {
@@ -185,7 +196,11 @@ impl Inner {
 
     /// Creates the resources for some targets.
     async fn create(&self, targets: &[Inside]) -> Result<(), FaultError> {
-        let round = self.state().round;
+        let round = {
+            let mut state = self.state();
+            state.begun.get_or_insert_with(Instant::now);
+            state.round
+        };
         for resource in self.recipe.resources(targets) {
             let mut sent = object(&resource, &self.naming, round);
             if let Some(owner) = self.state().owner.clone() {
@@ -197,7 +212,8 @@ impl Inner {
             // Recorded before the request: the server may create it although its answer is lost.
             let place = {
                 let mut state = self.state();
-                state.made.push(Made { key, resource, going: false, gone: false, last: None });
+                let (going, gone, stuck) = (false, false, false);
+                state.made.push(Made { key, resource, going, gone, last: None, stuck, ended: None });
                 state.made.len() - 1
             };
             let created = match self.cluster.create(kind, &namespace, &sent).await {
@@ -282,5 +298,7 @@ fn refused(error: ClusterError) -> FaultError {
     }
 }
 
+#[cfg(test)]
+mod replay;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::chaos::{Going, explained, failing, first_look, force, go, held, recovered, stuck, unsettled};
 use super::{FaultDriver, FaultError, Finding};
-use shakedown_cluster::{Cluster, ClusterError, ObjectKey};
+use shakedown_cluster::{Cluster, ClusterError, ObjectKey, labels};
 use shakedown_guard::fuse::Fuses;
 
 /// The interval at which conditions are checked.
@@ -237,8 +237,9 @@ impl FaultDriver for Written {
             }
             Going::There(object) if of_chaos_mesh => {
                 let why = stuck(&object);
+                let run = object["metadata"]["labels"][labels::RUN].as_str().unwrap_or_default();
                 if self.limits.force_after.is_none_or(|limit| since.elapsed() < limit) {
-                    return Err(FaultError::Stuck(held(&self.key, &why)));
+                    return Err(FaultError::Stuck(held(&self.cluster, &self.key, run, &why)));
                 }
                 force(&self.cluster, &self.key).await?;
                 let forced =

@@ -8,6 +8,7 @@ mod answer;
 mod http;
 pub mod kubernetes;
 mod large;
+pub mod recordings;
 
 pub use answer::{Answer, Step};
 pub use http::{HttpServer, MemoryServer, Request};

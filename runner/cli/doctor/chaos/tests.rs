@@ -138,12 +138,16 @@ fn hanging_and_failing_resources_are_reported_with_their_cause() {
     };
     let stuck = json!({
         "kind": "NetworkChaos",
-        "metadata": {"name": "old", "deletionTimestamp": "2026-03-01T11:00:00Z", "finalizers": ["chaos-mesh/records"]},
+        "metadata": {"name": "old", "deletionTimestamp": "2026-03-01T11:00:00Z", "finalizers": ["chaos-mesh/records"],
+            "labels": {"shakedown.dev/run": "r-1"}},
         "status": {"experiment": {"desiredPhase": "Stop",
             "containerRecords": record("Not Injected/Wait", "Apply", "cannot find daemonIP on node node-3")}},
     });
     let facts = Facts { resources: vec![stuck.clone()], ..healthy() };
-    names(&facts, &["deletion hangs", "before it can be recovered", "DaemonSet", "--force-cleanup"]);
+    names(
+        &facts,
+        &["deletion hangs", "before it can be recovered", "DaemonSet", "`shakedown cleanup --run r-1 --force-cleanup`"],
+    );
     let mut fresh = stuck;
     fresh["metadata"]["deletionTimestamp"] = json!("2026-03-01T11:59:50Z");
     assert_eq!(complaints(&Facts { resources: vec![fresh], ..healthy() }), Vec::<String>::new());
@@ -253,7 +257,7 @@ async fn every_cause_is_found_by_reading_the_cluster() {
         ("ignores namespace shop", "chaos-mesh.org/inject=enabled"),
         ("failed calling webhook", "chaos-controller-manager running?"),
         ("may not create networkchaos in every namespace", "peers' namespaces"),
-        ("NetworkChaos old is being deleted, but its deletion hangs", "--force-cleanup"),
+        ("NetworkChaos old is being deleted, but its deletion hangs", "replace its pods"),
         ("the network rules of pod web-0 failed", "modprobe sch_netem"),
         ("the definition of iochaos is being deleted", "finalizers"),
         ("DNS server (chaos-dns-server) is not installed", "dnsServer.create"),

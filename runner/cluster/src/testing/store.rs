@@ -41,12 +41,27 @@ type Script = Box<dyn FnMut(&Store, &str) -> Fate + Send>;
 pub struct Store {
     inner: Arc<Mutex<Inner>>,
     script: Arc<Mutex<Option<Script>>>,
+    /// Rings when something has changed.
+    changed: Arc<tokio::sync::Notify>,
 }
 
 #[derive(Default)]
 struct Inner {
     objects: BTreeMap<String, Value>,
     version: u64,
+    /// Every change, for watches.
+    history: Vec<Past>,
+    /// How often the watches were cut off.
+    cuts: u64,
+    /// Whether the kinds of Chaos Mesh are served.
+    chaos: bool,
+}
+
+/// A change of an object.
+struct Past {
+    version: u64,
+    path: String,
+    event: Value,
 }
 
 impl Store {
@@ -105,7 +120,28 @@ impl Store {
 
     /// Takes an object away.
     pub fn remove(&self, path: &str) -> Option<Value> {
-        self.inner().objects.remove(path)
+        let removed = self.inner().remove(path);
+        self.changed.notify_waiters();
+        removed
+    }
+
+    /// Stores an object under its own UID, whether it is there or not.
+    pub fn set(&self, kind: Kind, object: Value) {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let path = Self::path(kind, &text(&object["metadata"]["namespace"]), &text(&object["metadata"]["name"]));
+        self.inner().keep(path, object);
+        self.changed.notify_waiters();
+    }
+
+    /// Serves the kinds of Chaos Mesh from now on.
+    pub fn serve_chaos(&self) {
+        self.inner().chaos = true;
+    }
+
+    /// Ends every watch that waits, as a connection that is lost does.
+    pub fn cut(&self) {
+        self.inner().cuts += 1;
+        self.changed.notify_waiters();
     }
 
     /// An object that is there.
@@ -120,7 +156,35 @@ impl Store {
 
     /// Carries a request out, as if it had been on its way until now.
     pub fn deliver(&self, method: &Method, uri: &http::Uri, body: &Value) -> (u16, Value) {
-        self.inner().answer(method, uri, body)
+        let answer = self.inner().answer(method, uri, body);
+        self.changed.notify_waiters();
+        answer
+    }
+
+    /// Waits for changes of the objects of a list and returns them; none when the watch is cut off. A watch that has told
+    /// something ends, and its client begins another one.
+    async fn watch(&self, path: &str, query: &str) -> Option<Vec<u8>> {
+        let since = query.split('&').find_map(|part| part.strip_prefix("resourceVersion="));
+        let since: u64 = since.and_then(|version| version.parse().ok()).unwrap_or_default();
+        let cuts = self.inner().cuts;
+        loop {
+            let changed = self.changed.notified();
+            {
+                let inner = self.inner();
+                if inner.cuts != cuts {
+                    return None;
+                }
+                let of_list = |past: &&Past| {
+                    past.version > since && past.path.rsplit_once('/').is_some_and(|(parent, _)| parent == path)
+                };
+                let lines: Vec<String> =
+                    inner.history.iter().filter(of_list).map(|past| format!("{}\n", past.event)).collect();
+                if !lines.is_empty() {
+                    return Some(lines.concat().into_bytes());
+                }
+            }
+            changed.await;
+        }
     }
 
     async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, std::io::Error> {
@@ -133,6 +197,13 @@ impl Store {
             None => Fate::Answered,
         };
         let reset = || Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+        let query = parts.uri.query().unwrap_or_default();
+        if matches!(fate, Fate::Answered) && parts.method == Method::GET && query.contains("watch=") {
+            return self
+                .watch(parts.uri.path(), query)
+                .await
+                .map_or_else(reset, |lines| Ok(Response::new(lines.into())));
+        }
         let (code, answer) = match fate {
             Fate::Answered => self.deliver(&parts.method, &parts.uri, &body),
             Fate::AnswerLost => {
@@ -170,10 +241,25 @@ impl Inner {
     }
 
     fn keep(&mut self, path: String, mut object: Value) -> Value {
+        let change = if self.objects.contains_key(&path) { "MODIFIED" } else { "ADDED" };
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        self.objects.insert(path, object.clone());
+        self.objects.insert(path.clone(), object.clone());
+        self.note(change, path, &object);
         object
+    }
+
+    fn remove(&mut self, path: &str) -> Option<Value> {
+        let mut object = self.objects.remove(path)?;
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        self.note("DELETED", path.to_owned(), &object);
+        Some(object)
+    }
+
+    fn note(&mut self, change: &str, path: String, object: &Value) {
+        let event = json!({"type": change, "object": object});
+        self.history.push(Past { version: self.version, path, event });
     }
 
     fn answer(&mut self, method: &Method, uri: &http::Uri, body: &Value) -> (u16, Value) {
@@ -210,6 +296,15 @@ impl Inner {
                     return conflict();
                 }
                 merge(&mut there, body);
+                if let Some(generation) = there["metadata"]["generation"].as_i64().filter(|_| !body["spec"].is_null()) {
+                    there["metadata"]["generation"] = json!(generation + 1);
+                }
+                let held = there["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
+                if !there["metadata"]["deletionTimestamp"].is_null() && !held {
+                    self.keep(path.clone(), there.clone());
+                    self.remove(&path);
+                    return (200, there);
+                }
                 (200, self.keep(path, there))
             }
             ("DELETE", Some(mut there)) => {
@@ -222,7 +317,7 @@ impl Inner {
                     there["metadata"]["deletionTimestamp"] = json!("2026-03-01T12:00:00Z");
                     return (200, self.keep(path, there));
                 }
-                self.objects.remove(&path);
+                self.remove(&path);
                 (200, json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}))
             }
             (other, _) => panic!("{other} {path}"),
@@ -242,7 +337,8 @@ impl Inner {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let base = if parts[0] == "api" { 2 } else { 3 };
         // One object, or a kind that is not served.
-        if parts.len() < base + 1 || parts.len() == base + 2 || parts.len() == base + 4 || path.contains("chaos-mesh") {
+        let unserved = path.contains("chaos-mesh") && !self.chaos;
+        if parts.len() < base + 1 || parts.len() == base + 2 || parts.len() == base + 4 || unserved {
             return (404, status(404, "there is no such object"));
         }
         let (root, plural) = (format!("/{}/", parts[..base].join("/")), parts[parts.len() - 1]);
@@ -261,7 +357,10 @@ impl Inner {
                 })
         });
         let items: Vec<&Value> = items.map(|(_, object)| object).collect();
-        (200, json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items}))
+        (
+            200,
+            json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": self.version.max(1).to_string()}, "items": items}),
+        )
     }
 }
 

@@ -144,8 +144,16 @@ impl Execution<'_> {
             // The code that recorded the leftovers does not know the flags that reach this cluster.
             leftovers.iter_mut().for_each(|left| left.command = cluster.by_hand(&left.command));
         }
-        leftovers
+        once_each(leftovers)
     }
+}
+
+/// Each leftover once. The entry of the fault comes first: it knows the reason and the command, and the guard finds the object
+/// again.
+pub(super) fn once_each(mut leftovers: Vec<Leftover>) -> Vec<Leftover> {
+    let mut seen = BTreeSet::new();
+    leftovers.retain(|left| seen.insert(left.what.clone()));
+    leftovers
 }
 
 /// A load with the counts of its requests.

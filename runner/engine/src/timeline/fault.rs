@@ -505,6 +505,7 @@ impl FaultTask {
             tokio::time::sleep_until(deadline.min(Instant::now() + LATE)).await;
         }
         let mut problem = "there was no time for it".to_owned();
+        let mut told = None;
         let mut pause = PAUSE;
         for attempt in 1.. {
             let mut wait = pause;
@@ -535,11 +536,15 @@ impl FaultTask {
             if Instant::now() + wait >= deadline {
                 break;
             }
-            self.events.emit(EventKind::ApiRetry {
-                request: format!("undo fault {}", self.plan.name),
-                error: problem.clone(),
-                attempt,
-            });
+            // A long undo fails again and again for one reason, which is told once.
+            if told.as_ref() != Some(&problem) {
+                self.events.emit(EventKind::ApiRetry {
+                    request: format!("undo fault {}", self.plan.name),
+                    error: problem.clone(),
+                    attempt,
+                });
+                told = Some(problem.clone());
+            }
             tokio::time::sleep(wait).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

@@ -20,6 +20,7 @@ use shakedown_faults::{ArmedFault, FaultDriver, FaultError, FaultPlan, Finding};
 use shakedown_guard::fuse::Fuses;
 use shakedown_load::{Live, LoadDriver, LoadError};
 use shakedown_observe::{LoadObservations, Marks, Part};
+use shakedown_schemas::EventKind;
 
 #[derive(Clone)]
 struct Log {
@@ -199,6 +200,8 @@ struct Case {
     log: Log,
     outcome: Outcome,
     marks: Vec<(f64, usize, Part)>,
+    /// How often a failed try of an undo was told.
+    retries: usize,
 }
 
 /// Runs phases given as YAML-like JSON with fakes for their faults.
@@ -275,11 +278,12 @@ async fn stopped(
     let marks = Arc::new(Mutex::new(None));
     let load =
         Box::new(FakeLoad { log: log.clone(), harm, marks: marks.clone(), zero: Instant::now().into_std(), latency });
+    let events = Events::new(Vec::new()).scenario("t");
     let outcome = run(Timeline {
         scenario: &scenario,
         faults: drivers,
         load,
-        events: Events::new(Vec::new()).scenario("t"),
+        events: events.clone(),
         stop,
         undo_limit: Duration::from_secs(60),
         gate: Some(Box::new({
@@ -295,7 +299,8 @@ async fn stopped(
     let marks = marks.lock().unwrap().as_ref().map(|marks| marks.all()).unwrap_or_default();
     let marks =
         marks.into_iter().map(|mark| ((mark.at_ns as f64 / 1e8).round() / 10.0, mark.phase, mark.part)).collect();
-    Case { log, outcome, marks }
+    let retries = events.log().iter().filter(|event| matches!(event.kind, EventKind::ApiRetry { .. })).count();
+    Case { log, outcome, marks, retries }
 }
 
 const FAULT: &str = r#"{"pods": {"name": "p"}, "from": [{"service": "s"}]}"#;
@@ -460,6 +465,8 @@ async fn what_stays_is_left_behind_and_said() {
     assert_eq!(case.outcome.faults[0].state, FaultState::Left);
     assert_eq!(case.outcome.faults[0].undo, Verdict::Error);
     assert_eq!(case.outcome.leftovers.len(), 1);
+    assert!(case.log.text().matches("undo cut").count() > 10, "{}", case.log.text());
+    assert_eq!(case.retries, 1, "the same problem is told once");
     assert_eq!(case.outcome.observations.phases[1].removed_ns, None);
 }
 

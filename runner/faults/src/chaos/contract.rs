@@ -125,6 +125,11 @@ pub fn failing(object: &Value) -> Option<String> {
     records(object).filter(|record| record["phase"] != wanted.0).find_map(|record| failure(record, wanted.1))
 }
 
+/// Whether a record reports a failure: then its controller is working.
+pub fn tells(object: &Value) -> bool {
+    records(object).any(|record| ["Apply", "Recover"].iter().any(|operation| failure(record, operation).is_some()))
+}
+
 /// Why a resource cannot be removed yet, as text.
 pub fn stuck(object: &Value) -> String {
     // A failing injection has to succeed before it can be recovered.
@@ -141,6 +146,28 @@ pub fn stuck(object: &Value) -> String {
 /// The pods on which a resource is not recovered, as `namespace/pod` or `namespace/pod/container`.
 pub fn unsettled(object: &Value) -> impl Iterator<Item = &str> {
     records(object).filter(|record| record["phase"] != "Not Injected").map(id)
+}
+
+/// The pods of a resource's records, as `namespace/pod`.
+pub fn pods(object: &Value) -> impl Iterator<Item = &str> {
+    records(object).map(|record| {
+        let id = id(record);
+        id.match_indices('/').nth(1).map_or(id, |(at, _)| &id[..at])
+    })
+}
+
+/// Whether the injection into a pod was never seen to succeed.
+pub fn waits(object: &Value, pod: &str) -> bool {
+    records(object).filter(|record| id(record) == pod).all(|record| {
+        record["injectedCount"].as_u64().unwrap_or_default() == 0
+            && record["phase"].as_str().is_some_and(|phase| phase.starts_with("Not Injected"))
+    })
+}
+
+/// How a child object, which Chaos Mesh keeps for each pod, is still without an answer: its generation.
+pub fn unanswered(child: &Value) -> Option<i64> {
+    let generation = child["metadata"]["generation"].as_i64()?;
+    (child["status"]["observedGeneration"].as_i64().unwrap_or_default() < generation).then_some(generation)
 }
 
 fn containers(pod: &Value) -> impl Iterator<Item = &Value> {

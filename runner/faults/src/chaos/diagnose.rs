@@ -32,6 +32,26 @@ const CAUSES: &[(&str, &str)] = &[
         "the node's kernel lacks the module sch_netem (or sch_tbf): run `modprobe sch_netem` there; on some \
          distributions it is in the package kernel-modules-extra",
     ),
+    (
+        "broute",
+        "the node's kernel lacks the ebtables table `broute`, without which Chaos Mesh cannot put its proxy before a pod: \
+         `modprobe ebtable_broute` there, and start chaos-controller-manager again, which may hang on it",
+    ),
+    (
+        "no default ipv4",
+        "Chaos Mesh's proxy finds no default IPv4 route in the pod any more and cannot take its rules back: replace the pod, and \
+         the resource goes",
+    ),
+    (
+        "ptrace",
+        "the node does not let the chaos-daemon trace the container's processes: its container has to be privileged \
+         (SYS_PTRACE), and the node's `kernel.yama.ptrace_scope` below 3",
+    ),
+    (
+        "cgroup",
+        "the chaos-daemon does not find, or may not change, the container's cgroup: its container has to be privileged and see \
+         the node's /sys/fs/cgroup",
+    ),
     ("cannot find device", "the pod's network interface has another name than eth0: set `device`"),
     (
         "--set-class",
@@ -125,6 +145,8 @@ pub fn remedy(words: &str) -> Option<&'static str> {
 
 /// Steps that run a tool in the pod. Chaos Mesh reports only that they failed.
 const TOOLS: &[&str] = &["unable to set tcs", "unable to flush ip sets", "unable to set iptables"];
+/// Parts of a status that reports a failed step in the container without its cause.
+const STEPS: &[&str] = &["rpc error", "exit status", "status("];
 /// Parts of the tools' messages, in lower case.
 const TOOLS_SAY: &[&str] = &[
     "specified qdisc not found",
@@ -133,6 +155,10 @@ const TOOLS_SAY: &[&str] = &[
     "--set-class",
     "kernel error received",
     "can't initialize iptables",
+    "broute",
+    "no default ipv4",
+    "ptrace",
+    "cgroup",
 ];
 /// The most characters of a tool's message that are shown.
 const LONGEST: usize = 200;
@@ -140,7 +166,9 @@ const LONGEST: usize = 200;
 /// Whether the reason is only in the daemon's log.
 pub fn is_mute(words: &str) -> bool {
     let words = words.to_ascii_lowercase();
-    TOOLS.iter().any(|part| words.contains(part)) && !TOOLS_SAY.iter().any(|part| words.contains(part))
+    let failed = TOOLS.iter().any(|part| words.contains(part))
+        || remedy(&words).is_none() && STEPS.iter().any(|part| words.contains(part));
+    failed && !TOOLS_SAY.iter().any(|part| words.contains(part))
 }
 
 /// The last known message of a tool in a daemon's log.
@@ -149,7 +177,9 @@ pub fn last_words(log: &str) -> Option<String> {
         let text = text.to_ascii_lowercase();
         TOOLS_SAY.iter().any(|part| text.contains(part))
     };
-    let line = log.lines().rev().find(known)?;
+    // Informational lines also name cgroups.
+    let failed = |line: &&str| !line.contains("\tINFO\t") && !line.contains("\tDEBUG\t");
+    let line = log.lines().rev().filter(failed).find(known)?;
     // The tool's message is in quotes, with an escaped end of line.
     let said = line.split('"').flat_map(|part| part.split("\\n")).find(known)?;
     let said = said.rsplit_once("msg: ").map_or(said, |(_, said)| said);
@@ -233,6 +263,36 @@ mod tests {
         assert_eq!(words, "Error: Specified qdisc not found.");
         assert!(remedy(&words).unwrap().contains("modprobe sch_netem"));
         assert_eq!(last_words("INFO all is well"), None);
+        // Each tool's own words, as the daemon logs them, and what helps.
+        for (message, quoted, helps) in [
+            (
+                "iptables v1.8.9 (legacy): can't initialize iptables table `filter': Table does not exist (do you need to insmod?)\\\\nPerhaps iptables or your kernel needs to be upgraded.",
+                "iptables v1.8.9 (legacy): can't initialize iptables table `filter': Table does not exist (do you need to insmod?)",
+                "modprobe ip_tables",
+            ),
+            (
+                "ipset v7.15: Kernel error received: Invalid argument",
+                "ipset v7.15: Kernel error received: Invalid argument",
+                "ip_set_hash_netport",
+            ),
+            (
+                "cannot find cgroup of process 4711: no such file or directory",
+                "cannot find cgroup of process 4711: no such file or directory",
+                "/sys/fs/cgroup",
+            ),
+            ("ptrace attach: operation not permitted", "ptrace attach: operation not permitted", "SYS_PTRACE"),
+            (
+                "The kernel doesn't support the ebtables 'broute' table.",
+                "The kernel doesn't support the ebtables 'broute' table.",
+                "ebtable_broute",
+            ),
+        ] {
+            let log = format!("{}\n2026-03-01T10:59:46Z\tINFO\tcgroup of the container is found\n", line(message));
+            let words = last_words(&log).unwrap_or_else(|| panic!("{message}"));
+            assert_eq!(words, quoted);
+            assert!(remedy(&words).unwrap().contains(helps), "{words}");
+        }
+        assert!(is_mute("unable to set iptables for pod worker-0") && is_mute("rpc error: code = Unknown desc = x"));
         assert_eq!(last_words(&line("Cannot find device \\\\\\\"eth1\\\\\\\"")).unwrap(), "Cannot find device");
         assert_eq!(
             last_words(&format!("Kernel error received: {}", "ü".repeat(500))).unwrap().chars().count(),

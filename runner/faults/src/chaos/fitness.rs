@@ -70,7 +70,7 @@ fn environment<'v>(installed: &'v Installation, name: &str) -> Option<&'v str> {
 }
 
 /// The controller is installed but not available.
-fn unavailable(installed: &Installation) -> Option<Hindrance> {
+pub(super) fn unavailable(installed: &Installation) -> Option<Hindrance> {
     let deployment = installed.controllers.first()?;
     let place = deployment["metadata"]["namespace"].as_str().unwrap_or_default();
     (deployment["status"]["availableReplicas"].as_u64().unwrap_or_default() == 0).then(|| {

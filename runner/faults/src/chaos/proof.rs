@@ -1,6 +1,7 @@
 //! Reads the resources: whether each acts on exactly its targets, what is missing, and why.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 
 use super::contract::{self, Missing};
 use super::spec::{Record, Shows};
-use super::{Inner, Made, POLL, UNTOUCHED_LIMIT, diagnose, explained};
+use super::{Inner, Made, POLL, UNANSWERED, UNTOUCHED_LIMIT, diagnose, explained, fitness};
 use crate::{FaultError, Finding};
 use shakedown_cluster::{ClusterError, Kind, ObjectKey};
 
@@ -115,15 +116,22 @@ impl Inner {
     }
 
     /// What is missing, with a remedy. If the status gives no reason, it includes the latest event.
-    async fn diagnosis(&self, made: &Made, missing: &Missing) -> String {
+    async fn diagnosis(&self, made: &Made, missing: &Missing, waited: Duration) -> String {
         let mut text = missing.text();
         if !matches!(missing, Missing::Pending { failure: Some(_), .. })
             && let Some(message) = self.event(made).await
         {
             text.push_str(&format!(": {message}"));
         }
-        if diagnose::is_mute(&text) {
-            text.push_str(&self.asked_the_daemons(made, missing).await);
+        let is_silent = matches!(missing, Missing::Untouched | Missing::Pending { failure: None, .. });
+        let ids: Vec<&str> = made.resource.records.iter().map(|record| record.id.as_str()).collect();
+        if is_silent {
+            text.push_str(&self.silence(&made.key, &ids, waited).await);
+        }
+        if diagnose::is_mute(&text) || is_silent && *missing != Missing::Untouched {
+            let words = missing.text();
+            let named: Vec<&str> = ids.into_iter().filter(|id| words.contains(id)).collect();
+            text.push_str(&self.asked_the_daemons(&named, !is_silent).await);
         }
         let mut explained = explained(&text);
         if *missing == Missing::Untouched && !explained.contains("\nhelp: ") {
@@ -132,23 +140,68 @@ impl Inner {
         format!("{}: {explained}", made.key)
     }
 
-    /// The messages of the daemons on the nodes of failing pods, or the nodes if there are none.
-    async fn asked_the_daemons(&self, made: &Made, missing: &Missing) -> String {
-        let text = missing.text();
+    /// The messages of the daemons on these pods' nodes, or where to find them.
+    async fn asked_the_daemons(&self, ids: &[&str], names_nodes: bool) -> String {
         let mut nodes = BTreeSet::new();
-        for record in made.resource.records.iter().filter(|record| text.contains(&record.id)) {
-            let pod = self.pod(&record.id).await.ok().flatten();
+        for id in ids {
+            let pod = self.pod(id).await.ok().flatten();
             nodes.extend(pod.and_then(|pod| pod["spec"]["nodeName"].as_str().map(str::to_owned)));
         }
         let mut told = String::new();
         for node in nodes {
             let log = self.cluster.chaos_daemon_log(&node).await.unwrap_or_default();
-            told.push_str(&match diagnose::last_words(&log) {
-                Some(words) => format!("; the chaos-daemon on node {node} says: {words}"),
-                None => format!("; on node {node}"),
-            });
+            match diagnose::last_words(&log) {
+                Some(words) => _ = write!(told, "; the chaos-daemon on node {node} says: {words}"),
+                None if names_nodes => _ = write!(told, "; on node {node}"),
+                None => {}
+            }
         }
         told
+    }
+
+    /// Why a resource has no status: its controller does not run, or has had no answer for a child object for that time.
+    /// Empty if neither is the case.
+    async fn silence(&self, key: &ObjectKey, ids: &[&str], waited: Duration) -> String {
+        let Ok(installed) = self.cluster.chaos_programs().await else { return String::new() };
+        if let Some(down) = fitness::unavailable(&installed) {
+            return format!("; {}: {}", down.text, down.help);
+        }
+        let (child, others) = match key.kind {
+            Kind::HttpChaos => (Kind::other("chaos-mesh.org/v1alpha1", "PodHttpChaos", "podhttpchaos"), "HTTPChaos"),
+            Kind::IoChaos => (Kind::other("chaos-mesh.org/v1alpha1", "PodIOChaos", "podiochaos"), "IOChaos"),
+            Kind::NetworkChaos => (Kind::PodNetworkChaos, "NetworkChaos"),
+            _ => return String::new(),
+        };
+        for id in ids {
+            let mut parts = id.split('/');
+            let mut next = || parts.next().unwrap_or_default().to_owned();
+            let child = ObjectKey { kind: child, namespace: next(), name: next(), uid: None };
+            let there = self.cluster.get_once(&child).await.ok().flatten();
+            let Some(generation) = there.as_ref().and_then(contract::unanswered) else { continue };
+            if waited < UNANSWERED {
+                return format!("; {child} (generation {generation}) has no answer yet");
+            }
+            let namespace = installed.controllers.first().and_then(|it| it["metadata"]["namespace"].as_str());
+            return format!(
+                "; the manager of Chaos Mesh is stuck on {child}: there was no answer for its generation {generation} within {} s, \
+                 and every other {others} waits behind it until it is started again (`kubectl -n {} rollout restart deployment \
+                 chaos-controller-manager`)",
+                UNANSWERED.as_secs(),
+                namespace.unwrap_or("chaos-mesh")
+            );
+        }
+        String::new()
+    }
+
+    /// Why a controller does not release a resource, if its status does not say so.
+    pub(super) async fn held_up(&self, key: &ObjectKey, object: &Value) -> String {
+        if contract::tells(object) {
+            return String::new();
+        }
+        let waited = self.state().begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+        let ids: Vec<&str> = contract::unsettled(object).collect();
+        let silence = self.silence(key, &ids, waited).await;
+        silence + &self.asked_the_daemons(&ids, false).await
     }
 
     /// The latest failure event.
@@ -184,7 +237,7 @@ impl Inner {
                 if begun.elapsed() >= limit || hopeless {
                     let diagnosis = match transient {
                         Some(_) => format!("{}: {}", made.key, missing.text()),
-                        None => self.diagnosis(&made, &missing).await,
+                        None => self.diagnosis(&made, &missing, begun.elapsed()).await,
                     };
                     return Err(FaultError::Impossible(diagnosis));
                 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::join_all;
 use serde_json::{Value, json};
+use shakedown_schemas::EventKind;
 use shakedown_schemas::result::{Leftover, Proof};
 use tokio::time::Instant;
 
 use super::contract;
+use super::ending::end;
 use super::{Inner, POLL};
 use crate::{FaultError, Finding};
 use shakedown_cluster::{Change, Cluster, ClusterError, ObjectKey};
@@ -121,15 +123,21 @@ pub async fn first_look(cluster: &Cluster, key: &ObjectKey) -> Result<(), Cluste
     Ok(())
 }
 
+/// The command that removes the leftovers of a run with their finalizers, without the flags that reach the cluster.
+pub fn by_force(run: &str) -> String {
+    format!("shakedown cleanup --run {run} --force-cleanup")
+}
+
 /// Why a resource is not gone yet, with a remedy.
-pub fn held(key: &ObjectKey, why: &str) -> String {
+pub fn held(cluster: &Cluster, key: &ObjectKey, run: &str, why: &str) -> String {
     let explained = match super::diagnose::remedy(why) {
         Some(remedy) => format!("{why} ({remedy})"),
         None => why.to_owned(),
     };
     format!(
         "{key} is being deleted but not gone: {explained}\nhelp: remove the cause, or replace the pods that it acts on; as a \
-         last resort `shakedown cleanup --force-cleanup` takes its finalizer off without recovering"
+         last resort `{}` takes its finalizer off without recovering",
+        cluster.by_hand(&by_force(run))
     )
 }
 
@@ -167,11 +175,20 @@ impl Inner {
                 Ok(())
             }
             Going::There(object) => {
-                let why = contract::stuck(&object) + &self.ailing(&object).await;
+                if let Some(done) = end(&self.cluster, &made.key, &object).await? {
+                    self.cluster.tell(EventKind::Cluster { message: format!("fault {}: {done}", self.naming.fault) });
+                    let mut state = self.state();
+                    let made = &mut state.made[place];
+                    (made.gone, made.ended) = (true, Some(done));
+                    return Ok(());
+                }
+                self.state().made[place].stuck = true;
+                let held_up = self.held_up(&made.key, &object).await;
+                let why = contract::stuck(&object) + &self.ailing(&object).await + &held_up;
                 let since = self.state().undoing_since.map_or(Duration::ZERO, |since| since.elapsed());
                 let may_force = self.limits.force_after.is_some_and(|limit| since >= limit);
                 if !may_force {
-                    return Err(FaultError::Stuck(held(&made.key, &why)));
+                    return Err(FaultError::Stuck(held(&self.cluster, &made.key, &self.naming.run, &why)));
                 }
                 force(&self.cluster, &made.key).await?;
                 let mut state = self.state();
@@ -200,6 +217,10 @@ impl Inner {
                 if network.is_some_and(|network| contract::names(&network, &made.source())) {
                     still.push(pod.clone());
                 }
+            }
+            if let (true, Some(done)) = (still.is_empty(), &made.ended) {
+                findings.push(removed(true, done.clone()));
+                continue;
             }
             let recovered = made.last.as_ref().map(contract::recovered);
             findings.push(match (&still[..], recovered) {
@@ -234,7 +255,7 @@ impl Inner {
         let error = state.forced.clone().unwrap_or_else(|| "its removal could not be confirmed".to_owned());
         let left = state.made.iter().filter(|made| !made.gone).map(|made| Leftover {
             what: made.key.to_string(),
-            command: made.key.delete_command(),
+            command: if made.stuck { by_force(&self.naming.run) } else { made.key.delete_command() },
             error: error.clone(),
         });
         let pods = state.made.iter().filter(|made| {

@@ -65,8 +65,12 @@ impl Controller {
         all.iter().map(|(resource, chaos)| self.advance(registry, resource, chaos)).fold(None, earlier)
     }
 
+    /// At most one write, as of several controllers that each keep one part of the object: its finalizer, the phase that is
+    /// wanted, its conditions, its records. What follows from a write is the next one's.
     fn advance(&mut self, registry: &Registry, resource: &'static Resource, chaos: &Value) -> Option<Duration> {
         let (key, uid) = (Key::of(resource, chaos), object::uid(chaos).to_string());
+        let say = |reason: &str, message: &str| events::emit(registry, chaos, COMPONENT, false, reason, message);
+        let updated = |what: &str| say("Updated", &format!("Successfully update {what} of resource"));
         let terminating = object::is_terminating(chaos);
         if !terminating && !object::has_finalizer(chaos, FINALIZER) {
             registry.modify(&key, &uid, |chaos| {
@@ -74,46 +78,93 @@ impl Controller {
                 finalizers.push(FINALIZER.into());
                 object::meta_mut(chaos).insert("finalizers".into(), finalizers.into());
             });
+            say("FinalizerInited", "Finalizer has been inited");
+            updated("finalizer");
+            return None;
         }
         let is_once = matches!(object::text(chaos, "/spec/action"), "pod-kill" | "container-kill");
         let paused = chaos["metadata"]["annotations"][PAUSE] == "true";
         let left = time_left(chaos, &registry.store.clock).filter(|_| !is_once);
         if left == Some(Duration::ZERO) && !terminating && self.expired.insert(uid.clone()) {
-            let message = "Time up according to the duration";
-            events::emit(registry, chaos, COMPONENT, false, "TimeUp", message);
+            say("TimeUp", "Time up according to the duration");
         }
         // A one-time action cannot be ended by a pause or a time limit.
         let stop = terminating || (!is_once && (paused || left == Some(Duration::ZERO)));
         let desired = if stop { Desired::Stop } else { Desired::Run };
-        let mut records = record::read(chaos);
-        if records.is_none() && !terminating {
-            records = self.select(registry, chaos, desired);
-        }
-        let mut instances = chaos["status"].get("instances").cloned().unwrap_or(json!({}));
-        let mut again = left.filter(|left| !left.is_zero());
-        let mut failing = false;
-        if let Some(records) = &mut records {
-            for index in 0..records.len() {
-                let (next, failed) = self.step(registry, resource, chaos, records, index, desired, &mut instances);
-                again = earlier(again, next);
-                failing |= failed;
-            }
-        }
-        registry.modify(&key, &uid, |chaos| {
-            record::write(chaos, desired, records.as_deref(), paused);
-            if instances.as_object().is_some_and(|instances| !instances.is_empty()) {
-                chaos["status"]["instances"] = instances;
-            }
-        });
-        let whole = records.iter().flatten().all(|record| record.phase == Phase::NotInjected);
-        // The real controller does not reach this point either while a step fails, not even with a forced removal.
-        let forced = chaos["metadata"]["annotations"][CLEAN] == "forced" && !failing;
-        if terminating && (whole || forced) {
+        let before = object::text(chaos, "/status/experiment/desiredPhase");
+        if before != desired.word() {
             registry.modify(&key, &uid, |chaos| {
-                object::meta_mut(chaos).insert("finalizers".into(), json!([]));
+                chaos["status"]["experiment"]["desiredPhase"] = desired.word().into();
             });
+            match (before, terminating) {
+                (_, true) => say("Deleted", "Experiment has been deleted"),
+                ("", _) => say("Started", "Experiment has started"),
+                _ => {}
+            }
+            updated("desiredPhase");
+            return None;
         }
-        again
+        let again = left.filter(|left| !left.is_zero());
+        let known = record::read(chaos);
+        if terminating && known.iter().flatten().all(|record| record.phase == Phase::NotInjected) {
+            self.let_go(registry, &key, chaos);
+            return None;
+        }
+        let conditions = record::conditions(known.as_deref(), paused);
+        if chaos["status"]["conditions"] != conditions {
+            registry.modify(&key, &uid, |chaos| chaos["status"]["conditions"] = conditions);
+            return None;
+        }
+        self.keep_records(registry, resource, chaos, known, desired).map_or(again, |next| earlier(again, next))
+    }
+
+    fn let_go(&self, registry: &Registry, key: &Key, chaos: &Value) {
+        registry.modify(key, object::uid(chaos), |chaos| {
+            object::meta_mut(chaos).insert("finalizers".into(), json!([]));
+        });
+        events::emit(registry, chaos, COMPONENT, false, "FinalizerInited", "Finalizer has been removed");
+        let said = "Successfully update finalizer of resource";
+        events::emit(registry, chaos, COMPONENT, false, "Updated", said);
+    }
+
+    /// Selects the targets and takes the next step of each record. Returns when to continue; none without records.
+    fn keep_records(
+        &mut self,
+        registry: &Registry,
+        resource: &'static Resource,
+        chaos: &Value,
+        known: Option<Vec<Record>>,
+        desired: Desired,
+    ) -> Option<Option<Duration>> {
+        let (key, uid) = (Key::of(resource, chaos), object::uid(chaos).to_string());
+        let terminating = object::is_terminating(chaos);
+        let mut records = match &known {
+            None if terminating => return None,
+            None => self.select(registry, chaos, desired)?,
+            Some(records) => records.clone(),
+        };
+        let (mut again, mut failing) = (None, false);
+        let mut instances = chaos["status"].get("instances").cloned().unwrap_or(json!({}));
+        for index in 0..records.len() {
+            let (next, failed) = self.step(registry, resource, chaos, &mut records, index, desired, &mut instances);
+            again = earlier(again, next);
+            failing |= failed;
+        }
+        if known.as_ref() != Some(&records) {
+            registry.modify(&key, &uid, |chaos| {
+                chaos["status"]["experiment"]["containerRecords"] = json!(records);
+                if instances.as_object().is_some_and(|instances| !instances.is_empty()) {
+                    chaos["status"]["instances"] = instances;
+                }
+            });
+            let said = "Successfully update records of resource";
+            events::emit(registry, chaos, COMPONENT, false, "Updated", said);
+        }
+        // The real controller does not reach this point either while a step fails, not even with a forced removal.
+        if terminating && chaos["metadata"]["annotations"][CLEAN] == "forced" && !failing {
+            self.let_go(registry, &key, chaos);
+        }
+        Some(again)
     }
 
     /// Chooses the targets, once. The targets stay the same until the chaos changes.

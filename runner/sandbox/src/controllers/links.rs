@@ -10,6 +10,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::events;
 use crate::mesh::daemon::Rules;
 use crate::net::{Carry, Link, Links, ShaperChain};
 use crate::object;
@@ -126,6 +127,13 @@ impl Plugin {
             if object.get("status") != Some(&status) {
                 let key = Key::of(&POD_NETWORK_CHAOS, object);
                 registry.modify(&key, object::uid(object), |object| object["status"] = status);
+                let said = "Successfully update ObservedGeneration and FailedMessage of resource";
+                events::emit(registry, object, "podnetworkchaos", false, "Updated", said);
+                if let Err(message) = &read.rules {
+                    let tool = if message.contains("set tcs") { "tc" } else { "iptables" };
+                    let said = format!("Failed to set {tool}: {message}");
+                    events::emit(registry, object, "podnetworkchaos", true, "Failed", &said);
+                }
             }
         }
     }

@@ -41,16 +41,19 @@ impl Rules {
     /// # Errors
     /// The message of `failedMessage`. Like the real one, it does not name the problem of the rules.
     pub fn read(object: &Value) -> Result<Self, String> {
-        let pod = format!("{}/{}", object::namespace(object), object::name(object));
+        let (name, pod) = (object::name(object), format!("{}/{}", object::namespace(object), object::name(object)));
         let spec = &object["spec"];
         let sets = object::list(spec, "/ipsets");
         let set = |name: &Value| -> Option<Addresses> {
-            let set = sets.iter().find(|set| set["name"] == *name)?;
-            addresses(set).map(Some)
+            let named = |name: &Value| sets.iter().find(|set| set["name"] == *name);
+            let set = named(name)?;
+            let parts = object::list(set, "/setNames").iter().map(named).collect::<Option<Vec<_>>>()?;
+            let all: Option<Vec<_>> = [set].into_iter().chain(parts).map(addresses).collect();
+            all.map(|all| Some(all.concat()))
         };
         let mut rules = Self::default();
         for rule in object::list(spec, "/iptables") {
-            let failed = || format!("unable to set iptables for pod {pod}");
+            let failed = || format!("failed to apply for pod {pod}: unable to set iptables for pod {name}");
             let names = object::list(rule, "/ipsets");
             let mut all = if names.is_empty() { vec![None] } else { Vec::new() };
             for name in names {
@@ -63,7 +66,7 @@ impl Rules {
             chain.append(&mut all);
         }
         for (index, rule) in object::list(spec, "/tcs").iter().enumerate() {
-            let failed = || format!("unable to set tcs for pod {pod}");
+            let failed = || format!("failed to apply for pod {pod}: unable to set tcs for pod {name}");
             let shaper =
                 shaper(rule, seed(&pod, index)).filter(|_| is_own_device(rule)).map(Arc::new).ok_or_else(failed)?;
             let Some(name) = rule["ipset"].as_str() else {
@@ -261,7 +264,10 @@ mod tests {
             slow_to("1ms", "nobody"),
             eth1,
         ] {
-            assert_eq!(rules(json!({"tcs": [rule]})).unwrap_err(), "unable to set tcs for pod a/p");
+            assert_eq!(
+                rules(json!({"tcs": [rule]})).unwrap_err(),
+                "failed to apply for pod a/p: unable to set tcs for pod p"
+            );
         }
     }
 }

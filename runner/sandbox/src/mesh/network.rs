@@ -2,6 +2,7 @@
 //!
 //! In scope: the rules of each pod and their addresses. Out of scope: the effect of the rules (`daemon`).
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::Ipv4Addr;
 
 use serde_json::{Map, Value, json};
@@ -54,24 +55,26 @@ pub(crate) fn rules(chaos: &Value, selector_key: &str, ends: &Ends) -> Result<Ru
     let others = if is_source { "tgt" } else { "src" };
     let mut rules = Rules::default();
     let addresses = if is_source { &ends.targets } else { &ends.sources };
-    let set = ipset(
-        &format!("{}-{others}", object::name(chaos)),
-        addresses,
-        if is_source { &ends.external } else { &[] },
-        &source,
-    );
+    let external: &[_] = if is_source { &ends.external } else { &[] };
     // Without a target, the rules cover all addresses.
     let everything = is_source && spec.get("target").is_none() && object::list(spec, "/externalTargets").is_empty();
-    let name = (!everything).then(|| set["name"].clone());
+    let sets = match everything {
+        true => Vec::new(),
+        false => ipsets(object::name(chaos), object::text(spec, "/action"), others, addresses, external, &source),
+    };
+    let name = sets.last().map(|set| set["name"].clone());
     let device = if is_source { spec.get("device") } else { spec.get("targetDevice") };
     if spec["action"] == "partition" {
         // The source's outgoing packets are the target's incoming packets.
         let drops = [("output", if is_source { to } else { from }), ("input", if is_source { from } else { to })];
         for (chain, _) in drops.into_iter().filter(|(_, wanted)| *wanted) {
-            let mut rule = json!({"name": format!("{}-{chain}", object::name(chaos)), "direction": chain, "source": source,
+            let mut rule = json!({"name": format!("{}/{}", chain.to_uppercase(), named(object::name(chaos), 13, "")),
+                "direction": chain, "source": source,
                 "ipsets": name.iter().collect::<Vec<_>>()});
             set_device(&mut rule, device);
             rules.iptables.push(rule);
+            // Each direction brings its sets along, even the same ones again.
+            rules.ipsets.extend(sets.iter().cloned());
         }
     } else if if is_source { to } else { from } {
         let mut rule = traffic_control(spec)?;
@@ -81,9 +84,7 @@ pub(crate) fn rules(chaos: &Value, selector_key: &str, ends: &Ends) -> Result<Ru
         }
         set_device(&mut rule, device);
         rules.tcs.push(rule);
-    }
-    if !everything && !rules.is_empty() {
-        rules.ipsets.push(set);
+        rules.ipsets.extend(sets);
     }
     Ok(rules)
 }
@@ -112,8 +113,24 @@ fn set_device(rule: &mut Value, device: Option<&Value>) {
     }
 }
 
-fn ipset(name: &str, pods: &[Ipv4Addr], external: &[(String, Option<u16>)], source: &str) -> Value {
-    let mut cidrs: Vec<Value> = pods.iter().map(|ip| format!("{ip}/32").into()).collect();
+/// The name of a set or a chain: the kernel allows few characters.
+fn named(chaos: &str, digits: usize, what: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    chaos.hash(&mut hasher);
+    let hash = format!("{:016x}", hasher.finish());
+    format!("{}_{}_{what}", chaos.get(..5).unwrap_or(chaos), &hash[..digits])
+}
+
+/// The sets of addresses of one end: of addresses, of addresses with ports, and the last of both.
+fn ipsets(
+    chaos: &str,
+    action: &str,
+    others: &str,
+    pods: &[Ipv4Addr],
+    external: &[(String, Option<u16>)],
+    source: &str,
+) -> Vec<Value> {
+    let mut cidrs: Vec<Value> = Vec::new();
     let mut with_ports: Vec<Value> = Vec::new();
     for (cidr, port) in external {
         match port {
@@ -121,11 +138,22 @@ fn ipset(name: &str, pods: &[Ipv4Addr], external: &[(String, Option<u16>)], sour
             None => cidrs.push(cidr.clone().into()),
         }
     }
-    let mut set = json!({"name": name, "ipsetType": "list:set", "source": source, "cidrs": cidrs});
-    if !with_ports.is_empty() {
-        set["cidrAndPorts"] = with_ports.into();
+    cidrs.extend(pods.iter().map(|ip| Value::from(format!("{ip}/32"))));
+    let prefix = if action == "partition" { "" } else { action.get(..2).unwrap_or_default() };
+    let name = |digits: usize, what: &str| named(chaos, digits, &format!("{what}_{prefix}{others}"));
+    let (net, port, both) = (name(11, "net"), name(7, "netport"), name(11, "set"));
+    let mut sets = [
+        json!({"name": net, "ipsetType": "hash:net", "source": source}),
+        json!({"name": port, "ipsetType": "hash:net,port", "source": source}),
+        json!({"name": both, "ipsetType": "list:set", "setNames": [net, port], "source": source}),
+    ];
+    if !cidrs.is_empty() {
+        sets[0]["cidrs"] = cidrs.into();
     }
-    set
+    if !with_ports.is_empty() {
+        sets[1]["cidrAndPorts"] = with_ports.into();
+    }
+    sets.to_vec()
 }
 
 /// All blocks of the spec for this kind of traffic control, for any action.
@@ -181,7 +209,7 @@ mod tests {
         let target = json!({"mode": "all", "selector": {}});
         let of = |direction: &str| json!({"direction": direction, "target": target});
         let (to_target, to_source) =
-            (vec!["127.64.0.2/32".to_string(), "10.1.0.0/16".into()], vec!["127.64.0.1/32".to_string()]);
+            (vec!["10.1.0.0/16".to_string(), "127.64.0.2/32".into()], vec!["127.64.0.1/32".to_string()]);
         assert_eq!(shown(of("to"), "."), (vec![], true, to_target.clone()));
         assert_eq!(shown(of("to"), ".Target"), (vec![], false, vec![]));
         assert_eq!(shown(of("from"), "."), (vec![], false, vec![]));
@@ -205,8 +233,8 @@ mod tests {
     #[test]
     fn ports_of_external_targets_are_kept() {
         let rules = rules(&chaos(json!({"externalTargets": ["x"]})), ".", &ends()).unwrap();
-        assert_eq!(rules.ipsets[0]["cidrAndPorts"], json!([{"cidr": "10.0.0.1/32", "port": 4222}]));
-        assert_eq!(rules.tcs[0]["ipset"], rules.ipsets[0]["name"]);
+        assert_eq!(rules.ipsets[1]["cidrAndPorts"], json!([{"cidr": "10.0.0.1/32", "port": 4222}]));
+        assert_eq!(rules.tcs[0]["ipset"], rules.ipsets[2]["name"]);
         assert_eq!(rules.tcs[0]["source"], "a/n");
     }
 

@@ -160,23 +160,17 @@ pub(crate) fn read(chaos: &Value) -> Option<Vec<Record>> {
     }
 }
 
-/// The status of a chaos with these records. Its other fields are kept.
-pub(crate) fn write(chaos: &mut Value, desired: Desired, records: Option<&[Record]>, paused: bool) {
+/// The conditions that follow from these records.
+pub(crate) fn conditions(records: Option<&[Record]>, paused: bool) -> Value {
     let all = |phase| records.is_some_and(|records| records.iter().all(|record| record.phase == phase));
     let condition = |kind: &str, is_so: bool| json!({"type": kind, "status": if is_so { "True" } else { "False" }});
-    let conditions = json!([
+    json!([
         condition("Selected", records.is_some()),
         condition("AllInjected", all(Phase::Injected)),
         // Also true before the injection, as in Chaos Mesh.
         condition("AllRecovered", all(Phase::NotInjected)),
         condition("Paused", paused),
-    ]);
-    let mut experiment = json!({"desiredPhase": desired.word()});
-    if let Some(records) = records {
-        experiment["containerRecords"] = json!(records);
-    }
-    chaos["status"]["conditions"] = conditions;
-    chaos["status"]["experiment"] = experiment;
+    ])
 }
 
 #[cfg(test)]
@@ -184,9 +178,10 @@ mod tests {
     use super::*;
     use crate::object;
 
-    fn conditions(chaos: &Value) -> Vec<bool> {
+    fn are(records: Option<&[Record]>, paused: bool) -> Vec<bool> {
+        let chaos = json!({"status": {"conditions": conditions(records, paused)}});
         ["Selected", "AllInjected", "AllRecovered", "Paused"]
-            .map(|kind| object::condition(chaos, kind) == Some("True"))
+            .map(|kind| object::condition(&chaos, kind) == Some("True"))
             .to_vec()
     }
 
@@ -211,22 +206,17 @@ mod tests {
 
     #[test]
     fn all_recovered_is_also_true_before_anything_was_injected() {
-        let mut chaos = json!({"status": {"instances": {"a/p": 3}}});
-        write(&mut chaos, Desired::Run, None, false);
-        assert_eq!(conditions(&chaos), [false; 4]);
-        assert_eq!(read(&chaos), None);
+        assert_eq!(are(None, false), [false; 4]);
+        assert_eq!(read(&json!({"status": {}})), None);
         let mut records = vec![Record::new("a/p".into(), "."), Record::new("a/q/c".into(), ".Target")];
-        write(&mut chaos, Desired::Run, Some(&records), true);
-        assert_eq!(conditions(&chaos), [true, false, true, true]);
+        assert_eq!(are(Some(&records), true), [true, false, true, true]);
         records[0].take(Operation::Apply, &Ok(Phase::Injected), "now");
-        write(&mut chaos, Desired::Run, Some(&records), false);
-        assert_eq!(conditions(&chaos), [true, false, false, false]);
+        assert_eq!(are(Some(&records), false), [true, false, false, false]);
         records[1].take(Operation::Apply, &Ok(Phase::Injected), "now");
-        write(&mut chaos, Desired::Run, Some(&records), false);
-        assert_eq!(conditions(&chaos), [true, true, false, false]);
+        assert_eq!(are(Some(&records), false), [true, true, false, false]);
+        let chaos = json!({"status": {"experiment": {"containerRecords": records}}});
         assert_eq!(read(&chaos).unwrap(), records);
         assert_eq!(records[1].parts(), ("a", "q", "c"));
-        assert_eq!(chaos["status"]["instances"]["a/p"], 3);
         let first = &chaos["status"]["experiment"]["containerRecords"][0];
         assert_eq!((&first["phase"], &first["injectedCount"]), (&json!("Injected"), &json!(1)));
         assert_eq!(first["events"][0]["type"], "Succeeded");

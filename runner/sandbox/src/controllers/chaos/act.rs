@@ -114,10 +114,13 @@ impl ChaosAction<'_> {
         let (namespace, name) = (object::namespace(pod), object::name(pod));
         if self.registry.store.get(&POD_NETWORK_CHAOS, namespace, name).is_none() {
             let owner = json!({"apiVersion": "v1", "kind": "Pod", "name": name, "uid": object::uid(pod)});
-            let new = json!({"apiVersion": POD_NETWORK_CHAOS.api_version(), "kind": POD_NETWORK_CHAOS.kind,
+            let mut new = json!({"apiVersion": POD_NETWORK_CHAOS.api_version(), "kind": POD_NETWORK_CHAOS.kind,
                 "metadata": {"name": name, "namespace": namespace, "ownerReferences": [owner]}, "spec": {}});
+            network::merge(&mut new["spec"], &network::source_of(self.chaos), rules);
             let created = self.registry.create(&POD_NETWORK_CHAOS, namespace, new, WriteOptions::default());
-            created.map_err(|error| Failed::whole(error.to_string()))?;
+            let created = created.map_err(|error| Failed::whole(error.to_string()))?;
+            instances[&record.id] = object::number(&created.object, "/metadata/generation").unwrap_or(0).into();
+            return Ok(Phase::Injecting);
         }
         let found = self.registry.store.get(&POD_NETWORK_CHAOS, namespace, name);
         let found = found.ok_or_else(|| Failed::whole(format!("podnetworkchaos {:?} not found", record.id)))?;
@@ -134,11 +137,7 @@ impl ChaosAction<'_> {
         let Some(found) = self.registry.store.get(&POD_NETWORK_CHAOS, namespace, name) else {
             return Phase::NotInjected;
         };
-        let source = network::source_of(self.chaos);
-        let ours = |list: &str| object::list(&found["spec"], list).iter().any(|rule| rule["source"] == source.as_str());
-        if !ours("/tcs") && !ours("/iptables") {
-            return Phase::NotInjected;
-        }
+        // A pod that carries no rule of this chaos is asked for an answer all the same.
         self.write_rules(&found, record, network::Rules::default(), instances);
         Phase::Recovering
     }

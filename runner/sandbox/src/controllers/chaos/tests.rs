@@ -1,6 +1,7 @@
 //! Chaos from its creation to its end, under a paused clock: with links, without HTTP and without a node.
 
 mod harness;
+mod recorded;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -176,16 +177,18 @@ async fn what_tc_refuses_is_told_and_blocks_its_own_deletion_until_the_pods_are_
         "bad",
         json!({"action": "netem", "loss": {"loss": "150"}, "selector": {"pods": {"a": ["w-0"]}}}),
     );
-    cluster.until("it fails", |c| c.said("Failed to apply chaos: unable to set tcs for pod a/w-0") == 1).await;
-    let failed = ("a/w-0".to_string(), "Not Injected/Wait".to_string(), "unable to set tcs for pod a/w-0".to_string());
+    cluster
+        .until("it fails", |c| {
+            c.said("Failed to apply chaos: failed to apply for pod a/w-0: unable to set tcs for pod w-0") == 1
+        })
+        .await;
+    let words = "failed to apply for pod a/w-0: unable to set tcs for pod w-0";
+    let failed = ("a/w-0".to_string(), "Not Injected/Wait".to_string(), words.to_string());
     assert_eq!(cluster.records(&NETWORK_CHAOS, "bad"), [failed]);
-    assert_eq!(
-        cluster.get(&POD_NETWORK_CHAOS, "w-0").unwrap()["status"]["failedMessage"],
-        "unable to set tcs for pod a/w-0"
-    );
+    assert_eq!(cluster.get(&POD_NETWORK_CHAOS, "w-0").unwrap()["status"]["failedMessage"], words);
     // Others on the same pod suffer from it.
     cluster.chaos(&NETWORK_CHAOS, "good", slow_to_nats());
-    cluster.until("it fails as well", |c| c.said("unable to set tcs for pod a/w-0") == 2).await;
+    cluster.until("it fails as well", |c| c.said("Failed to apply chaos: failed to apply for pod a/w-0") == 2).await;
 
     cluster.annotate(&NETWORK_CHAOS, "bad", "chaos-mesh.chaos-mesh.org/cleanFinalizer", "forced".into());
     cluster.delete(&NETWORK_CHAOS, "bad");

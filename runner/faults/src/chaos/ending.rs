@@ -1,0 +1,145 @@
+//! The way out of a network fault that never took hold. Chaos Mesh has to inject before it recovers, so an injection that
+//! cannot succeed keeps the resource for ever. Here its entries are taken out of what Chaos Mesh keeps about the pods, and
+//! once the daemons have put the rest in place without a failure, nothing of it is left and its finalizer may go.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use super::{POLL, contract};
+use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey};
+
+/// How long a daemon has to answer for the rules without those of the fault.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How often a write is repeated when somebody else wrote first.
+const WRITES: usize = 5;
+/// Chaos Mesh's finalizer.
+const FINALIZER: &str = "chaos-mesh/records";
+/// The rules in a PodNetworkChaos.
+const LISTS: [&str; 3] = ["ipsets", "iptables", "tcs"];
+
+/// Ends a NetworkChaos that is being deleted and never took hold, and says what was done. None when that is not certain: it
+/// took hold somewhere, a daemon does not answer or fails, or this account may not change these objects.
+///
+/// # Errors
+/// When the cluster does not answer.
+pub async fn end(cluster: &Cluster, key: &ObjectKey, object: &Value) -> Result<Option<String>, ClusterError> {
+    match tried(cluster, key, object).await {
+        Err(ClusterError::Forbidden { .. } | ClusterError::Conflict { .. } | ClusterError::NotFound(_)) => Ok(None),
+        other => other,
+    }
+}
+
+async fn tried(cluster: &Cluster, key: &ObjectKey, object: &Value) -> Result<Option<String>, ClusterError> {
+    let source = format!("{}/{}", key.namespace, key.name);
+    let pods: BTreeSet<String> = contract::pods(object).map(str::to_owned).collect();
+    if key.kind != Kind::NetworkChaos || pods.is_empty() || !is_going(object) {
+        return Ok(None);
+    }
+    let mut waiting = Vec::new();
+    for pod in &pods {
+        if contract::waits(object, pod) {
+            waiting.push(pod);
+        } else if network(cluster, pod).await?.is_some_and(|network| contract::names(&network, &source)) {
+            return Ok(None);
+        }
+        // Any other end was never touched, whatever its record says.
+    }
+    let mut answered = Vec::new();
+    for pod in &waiting {
+        // Without one nothing was ever written for this pod.
+        let Some(there) = network(cluster, pod).await? else { continue };
+        let generation = match contract::names(&there, &source) {
+            true => take_out(cluster, pod, &source).await?,
+            false => there["metadata"]["generation"].as_i64(),
+        };
+        let Some(generation) = generation else { return Ok(None) };
+        if !is_answered(cluster, pod, &source, generation).await? {
+            return Ok(None);
+        }
+        answered.push(format!("{pod} (generation {generation})"));
+    }
+    // As it is now: its controller may have come on.
+    let Some(now) = cluster.get_once(key).await? else { return Ok(Some(by_itself(key, &answered))) };
+    if !is_going(&now) || waiting.iter().any(|pod| !contract::waits(&now, pod)) {
+        return Ok(None);
+    }
+    let finalizers = now["metadata"]["finalizers"].as_array().into_iter().flatten();
+    let others: Vec<&Value> = finalizers.filter(|finalizer| *finalizer != FINALIZER).collect();
+    let version = &now["metadata"]["resourceVersion"];
+    cluster.patch_once(key, &json!({"metadata": {"finalizers": others, "resourceVersion": version}})).await?;
+    for pod in &waiting {
+        if network(cluster, pod).await?.is_some_and(|network| contract::names(&network, &source)) {
+            return Ok(None);
+        }
+    }
+    let rules = match answered.is_empty() {
+        true => "no PodNetworkChaos carries its rules".to_owned(),
+        false => format!(
+            "its rules were taken out of the PodNetworkChaos of {}, and the daemons have answered for that without a failure",
+            answered.join(", ")
+        ),
+    };
+    Ok(Some(format!("{key} never took hold: {rules}; its finalizer was taken off, and nothing of it is left")))
+}
+
+fn by_itself(key: &ObjectKey, answered: &[String]) -> String {
+    format!(
+        "{key} never took hold, and went once its rules were taken out of the PodNetworkChaos of {}",
+        answered.join(", ")
+    )
+}
+
+fn is_going(object: &Value) -> bool {
+    object["metadata"]["deletionTimestamp"].is_string()
+}
+
+fn network_key(pod: &str, uid: Option<String>) -> ObjectKey {
+    let (namespace, name) = pod.split_once('/').unwrap_or(("", pod));
+    ObjectKey { kind: Kind::PodNetworkChaos, namespace: namespace.into(), name: name.into(), uid }
+}
+
+async fn network(cluster: &Cluster, pod: &str) -> Result<Option<Value>, ClusterError> {
+    cluster.get_once(&network_key(pod, None)).await
+}
+
+/// Takes the rules of a source out of a pod's, and leaves those of others. Returns the generation that lacks them.
+async fn take_out(cluster: &Cluster, pod: &str, source: &str) -> Result<Option<i64>, ClusterError> {
+    for _ in 0..WRITES {
+        let Some(there) = network(cluster, pod).await? else { return Ok(None) };
+        let mut spec = Map::new();
+        for list in LISTS {
+            let Some(rules) = there["spec"][list].as_array() else { continue };
+            let others: Vec<&Value> = rules.iter().filter(|rule| rule["source"] != source).collect();
+            spec.insert(list.to_owned(), if others.is_empty() { Value::Null } else { json!(others) });
+        }
+        let uid = there["metadata"]["uid"].as_str().map(str::to_owned);
+        let version = &there["metadata"]["resourceVersion"];
+        let fields = json!({"metadata": {"resourceVersion": version}, "spec": spec});
+        match cluster.patch_once(&network_key(pod, uid), &fields).await {
+            Ok(written) => return Ok(written["metadata"]["generation"].as_i64()),
+            Err(ClusterError::Conflict { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the daemon has put a generation in place, or a later one, without a failure and without rules of the source.
+async fn is_answered(cluster: &Cluster, pod: &str, source: &str, generation: i64) -> Result<bool, ClusterError> {
+    let until = Instant::now() + ANSWER;
+    loop {
+        let Some(there) = network(cluster, pod).await? else { return Ok(true) };
+        let status = &there["status"];
+        if status["observedGeneration"].as_i64().unwrap_or_default() >= generation {
+            let failed = status["failedMessage"].as_str().is_some_and(|message| !message.is_empty());
+            return Ok(!failed && !contract::names(&there, source));
+        }
+        if Instant::now() >= until {
+            return Ok(false);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}

@@ -1,0 +1,428 @@
+//! Recordings of a real Chaos Mesh are the contract: the driver is fed their watch events, in order, in other orders, cut off
+//! and restarted. What it says is in golden files; `INSTA_UPDATE=always cargo test -p shakedown-faults replay` records them
+//! anew.
+
+mod stage;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde_json::Value;
+use shakedown_cluster::Kind;
+use shakedown_cluster::testing::store::Store;
+use shakedown_fakes::recordings::Recorded;
+use shakedown_schemas::scenario::{Fault, FaultInfo};
+use tokio::time::Instant;
+
+use self::stage::{Case, Stage, events, is_chaos, kind, mixed, turn};
+use super::{Going, contract, go};
+use crate::{FaultDriver, FaultError, Finding};
+
+const PODS: &str = "pods: {labels: {app: edge}}";
+/// How long an undo may take: `--undo-timeout`.
+const UNDO: Duration = Duration::from_secs(30);
+/// How many other orders of the kinds are played as whole runs.
+const ORDERS: u64 = 4;
+
+const CASES: [Case; 15] = [
+    Case { name: "delay", fault: "netem: {PODS, to: [{service: backend-0}], delay: 100ms, jitter: 50ms}" },
+    Case { name: "loss", fault: "netem: {PODS, to: [{service: backend-0}], loss: 20%}" },
+    Case { name: "bandwidth", fault: "netem: {PODS, to: [{service: backend-0}], bandwidth: 100kbit/s}" },
+    Case {
+        name: "combined",
+        fault: "netem: {PODS, to: [{service: backend-0}], delay: 60ms, jitter: 20ms, loss: 10%, corrupt: 1%, duplicate: 5%}",
+    },
+    Case { name: "graceful", fault: "netem: {PODS, delay: 40ms}" },
+    Case { name: "cut", fault: "partition: {engine: chaos-mesh, PODS, from: [{service: backend-0}]}" },
+    Case { name: "fail", fault: "pod_failure: {PODS}" },
+    Case { name: "ckill", fault: "container_kill: {PODS, containers: [nginx]}" },
+    Case { name: "stress", fault: "stress: {PODS, cpu: {workers: 2, load: 80%}}" },
+    Case { name: "memory", fault: "stress: {PODS, memory: {workers: 1, size: 128MB}}" },
+    Case { name: "memoom", fault: "stress: {PODS, memory: {workers: 1, size: 400MB}}" },
+    Case { name: "skew", fault: "time: {PODS, offset: -10m}" },
+    Case { name: "hostnode", fault: "netem: {PODS, delay: 40ms}" },
+    Case { name: "http503", fault: "http: {PODS, port: 8080, status: 503}" },
+    Case { name: "httpstuck", fault: "http: {PODS, port: 8080, status: 503}" },
+];
+
+fn cases() -> impl Iterator<Item = Case> {
+    CASES.into_iter().map(|case| Case { fault: case.fault.replace("PODS", PODS).leak(), ..case })
+}
+
+fn case(name: &str) -> Case {
+    cases().find(|case| case.name == name).expect("a recording")
+}
+
+/// Whether nothing but the engine's word says that a proven fault acts.
+fn word(case: Case, findings: &[Finding]) -> &'static str {
+    let fault: Fault = serde_saphyr::from_str(case.fault).expect("a fault");
+    let claimed = FaultInfo::of(fault.kind()).is_some_and(FaultInfo::is_claimed);
+    match findings.iter().all(|finding| finding.holds) {
+        false => "not proven",
+        true if claimed && !findings.iter().any(|it| it.shows == shakedown_schemas::result::Proof::Effective) => {
+            "claimed"
+        }
+        true => "proven",
+    }
+}
+
+fn lines(told: &mut String, findings: &[Finding]) {
+    for finding in findings {
+        writeln!(told, "  {}: {}", if finding.holds { "holds" } else { "does not hold" }, finding.detail).unwrap();
+    }
+}
+
+/// A whole run against a recording, as the timeline drives it: its states and sentences.
+async fn run(case: Case, events: &[Recorded], cut: Option<usize>) -> String {
+    run_until(case, events, turn(events), cut).await
+}
+
+/// The same, where the events from `turn` on follow from the removal.
+async fn run_until(case: Case, events: &[Recorded], turn: usize, cut: Option<usize>) -> String {
+    let mut stage = Stage::new(case, events);
+    let mut told = String::new();
+    stage.fault.prepare().await.unwrap();
+    stage.fault.inject().await.unwrap();
+    let playing = tokio::spawn(stage.player().play(events.to_vec(), turn, cut));
+    match stage.fault.become_active().await {
+        Ok(()) => {
+            // A proof is looked for again and again, as the timeline does it.
+            let mut findings = stage.fault.prove().await;
+            for _ in 0..20 {
+                if matches!(&findings, Ok(findings) if findings.iter().all(|finding| finding.holds)) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(250)).await;
+                findings = stage.fault.prove().await;
+            }
+            let findings = findings.unwrap();
+            writeln!(told, "{}", word(case, &findings)).unwrap();
+            lines(&mut told, &findings);
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let settled = stage.fault.settle().await.unwrap();
+            lines(&mut told, &settled);
+        }
+        Err(error) => writeln!(told, "not injected: {error}").unwrap(),
+    }
+    let deadline = Instant::now() + UNDO;
+    let mut problem = None;
+    loop {
+        let undone = tokio::time::timeout_at(deadline, stage.fault.undo()).await;
+        match undone {
+            Ok(Ok(())) => {
+                let findings = stage.fault.prove_undone().await.unwrap();
+                writeln!(told, "undone").unwrap();
+                lines(&mut told, &findings);
+                break;
+            }
+            Ok(Err(FaultError::Dirty(text))) => {
+                writeln!(told, "left: {text}").unwrap();
+                break;
+            }
+            Ok(Err(error)) => problem = Some(error.to_string()),
+            Err(_) => {
+                writeln!(told, "left: {}", problem.unwrap_or_default()).unwrap();
+                break;
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    for left in stage.fault.leftovers() {
+        writeln!(told, "leftover: {}\n  {}", left.what, left.command).unwrap();
+    }
+    playing.abort();
+    told
+}
+
+/// What is told without what depends on the moment: for verdicts that have to agree.
+fn verdict(told: &str) -> String {
+    told.lines()
+        .filter(|line| !line.starts_with(' '))
+        .map(|line| line.split(':').next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_recording_gives_its_verdict() {
+    let mut all = String::new();
+    for case in cases() {
+        let events = events(case);
+        writeln!(all, "== {}\n{}", case.name, run(case, &events, None).await).unwrap();
+    }
+    insta::assert_snapshot!("verdicts", all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_driver_makes_the_resources_that_were_recorded() {
+    for case in cases().filter(|case| !case.name.starts_with("http")) {
+        let events = events(case);
+        let mut stage = Stage::new(case, &events);
+        stage.fault.inject().await.unwrap();
+        for first in events.iter().filter(|event| is_chaos(event) && event.change == "ADDED") {
+            let made = stage.store.get(&Store::path(kind(&first.kind), "shop", &first.name));
+            let made = made.unwrap_or_else(|| panic!("{}: no {} among {:?}", case.name, first.name, stage.made()));
+            let mut made = made["spec"].clone();
+            let mut recorded = first.object["spec"].clone();
+            for spec in [&mut made, &mut recorded] {
+                // Chaos Mesh's webhook fills these in.
+                for block in ["delay", "loss", "corrupt", "duplicate"] {
+                    if let Some(block) = spec[block].as_object_mut() {
+                        block.remove("correlation");
+                        block.remove("jitter");
+                    }
+                }
+                spec.as_object_mut().unwrap().remove("rootKernelConfig");
+            }
+            assert_eq!(made, recorded, "{}", case.name);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_order_between_kinds_changes_no_verdict() {
+    for case in cases() {
+        let events = events(case);
+        let (before, after) = events.split_at(turn(&events));
+        let begun = before.iter().take_while(|event| !is_chaos(event)).count();
+        let expected = verdict(&run(case, &events, None).await);
+        for seed in 1..=ORDERS {
+            let mut all = before[..begun].to_vec();
+            all.extend(mixed(&before[begun..], seed));
+            all.extend(mixed(after, seed));
+            let told = run_until(case, &all, before.len(), None).await;
+            assert_eq!(verdict(&told), expected, "{}, order {seed}", case.name);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_lost_at_any_event_changes_no_verdict() {
+    for name in ["cut", "fail", "stress", "http503"] {
+        let (case, events) = (case(name), events(case(name)));
+        let expected = verdict(&run(case, &events, None).await);
+        for cut in 0..events.len() {
+            assert_eq!(verdict(&run(case, &events, Some(cut)).await), expected, "{name}, cut off at event {cut}");
+        }
+    }
+}
+
+/// A runner that is killed after any event: its cleanup takes over from what the server has.
+#[tokio::test(start_paused = true)]
+async fn a_cleanup_takes_over_at_any_event() {
+    let mut told = String::new();
+    for case in cases() {
+        let events = events(case);
+        let mut ends: Vec<(usize, usize, String)> = Vec::new();
+        for at in 0..=turn(&events) {
+            let mut stage = Stage::new(case, &events);
+            stage.fault.inject().await.unwrap();
+            let made = stage.made();
+            let (cluster, player) = (stage.cluster(), stage.player());
+            for event in &events[..at] {
+                player.show(event);
+            }
+            drop(stage);
+            let playing = tokio::spawn(player.play(events[at..].to_vec(), turn(&events) - at, None));
+            let going =
+                futures::future::join_all(made.iter().map(|key| go(&cluster, key, Duration::from_secs(20)))).await;
+            let ends_of = going.into_iter().map(|going| match going.unwrap() {
+                Going::Gone(Some(last)) if contract::recovered(&last).is_ok() => "gone, recovered".to_owned(),
+                Going::Gone(Some(last)) => format!("gone: {}", contract::recovered(&last).unwrap_err().text()),
+                Going::Gone(None) => "gone".to_owned(),
+                Going::There(object) => format!("hangs: {}", contract::stuck(&object)),
+            });
+            let mut ends_of: Vec<String> = ends_of.collect();
+            ends_of.dedup();
+            let end = ends_of.join("; ");
+            playing.abort();
+            match ends.last_mut() {
+                Some((_, to, known)) if *known == end => *to = at,
+                _ => ends.push((at, at, end)),
+            }
+        }
+        writeln!(told, "== {}", case.name).unwrap();
+        for (from, to, end) in ends {
+            writeln!(told, "killed after event {from} to {to}: {end}").unwrap();
+        }
+    }
+    insta::assert_snapshot!("restarts", told);
+}
+
+/// Lets a daemon answer for what is written into the pods' rules: without the rules that it cannot put in place it does not
+/// fail any more, as those of the other recordings; `failing` where it fails whatever the rules are.
+fn daemon(store: Store, failing: bool) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            for path in store.all().into_iter().filter(|path| path.contains("/podnetworkchaos/")) {
+                let there = store.get(&path).unwrap();
+                if there["spec"]["tcs"].is_null() && there["status"]["failedMessage"] != "" {
+                    store.change(&path, |object| {
+                        let generation = object["metadata"]["generation"].clone();
+                        object["status"] = serde_json::json!({"observedGeneration": generation,
+                            "failedMessage": if failing { "unable to flush ip sets" } else { "" }});
+                    });
+                }
+            }
+        }
+    })
+}
+
+/// The recording of a node without netem: the resource neither injects nor goes.
+async fn never_took_hold(failing: Option<bool>) -> (Stage, Result<(), FaultError>, Duration) {
+    let case = case("hostnode");
+    let events = events(case);
+    let mut stage = Stage::new(case, &events);
+    stage.fault.inject().await.unwrap();
+    for event in &events {
+        stage.player().show(event);
+    }
+    // The rules of another fault, which stay.
+    let path = Store::path(Kind::PodNetworkChaos, "shop", "backend-2-6548cfb857-r4n8m");
+    stage.store.change(&path, |network| {
+        network["spec"]["ipsets"] = serde_json::json!([{"name": "x", "ipsetType": "list:set", "source": "shop/other"}]);
+    });
+    let daemon = failing.map(|failing| daemon(stage.store.clone(), failing));
+    let begun = Instant::now();
+    let undone = stage.fault.undo().await;
+    let took = begun.elapsed();
+    if let Some(daemon) = daemon {
+        daemon.abort();
+    }
+    (stage, undone, took)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_took_hold_is_ended_once_the_daemon_has_answered() {
+    let (mut stage, undone, took) = never_took_hold(Some(false)).await;
+    undone.unwrap();
+    let findings = stage.fault.prove_undone().await.unwrap();
+    assert!(findings.iter().all(|finding| finding.holds), "{findings:?}");
+    for part in ["never took hold", "were taken out of the PodNetworkChaos", "(generation ", "finalizer was taken off"]
+    {
+        assert!(findings[0].detail.contains(part), "`{part}` is missing: {}", findings[0].detail);
+    }
+    assert_eq!(
+        (stage.fault.leftovers(), stage.store.all().iter().any(|path| path.contains("/networkchaos/"))),
+        (vec![], false)
+    );
+    let path = Store::path(Kind::PodNetworkChaos, "shop", "backend-2-6548cfb857-r4n8m");
+    let network = stage.store.get(&path).unwrap();
+    assert_eq!(
+        (&network["spec"]["ipsets"][0]["source"], &network["spec"]["tcs"]),
+        (&"shop/other".into(), &Value::Null)
+    );
+    assert!(took < Duration::from_secs(12), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_certain_to_be_gone_keeps_its_finalizer_and_is_told_with_a_command() {
+    for failing in [None, Some(true)] {
+        let (mut stage, undone, _) = never_took_hold(failing).await;
+        assert!(undone.is_err());
+        // The next try finds its rules taken out, and still no answer.
+        let undone = stage.fault.undo().await;
+        let error = undone.unwrap_err().to_string();
+        let command = "`shakedown cleanup --run 20261128-200150-vpz2c --force-cleanup`";
+        assert!(error.contains(command), "{error}");
+        assert!(stage.store.all().iter().any(|path| path.contains("/networkchaos/")));
+        let left = stage.fault.leftovers();
+        assert_eq!((left.len(), format!("`{}`", left[0].command)), (1, command.to_owned()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_took_hold_anywhere_is_not_ended_for_chaos_mesh() {
+    let case = case("cut");
+    let events = events(case);
+    let mut stage = Stage::new(case, &events);
+    stage.fault.inject().await.unwrap();
+    // One end is injected, the other one waits; then the removal begins and nothing moves any more.
+    let half = events
+        .iter()
+        .position(|event| event.object["status"]["experiment"]["containerRecords"][0]["phase"] == "Injected");
+    for event in &events[..=half.unwrap()] {
+        stage.player().show(event);
+    }
+    let daemon = daemon(stage.store.clone(), false);
+    let error = stage.fault.undo().await.unwrap_err().to_string();
+    daemon.abort();
+    assert!(error.contains("does not go"), "{error}");
+    let path = Store::path(Kind::PodNetworkChaos, "shop", "edge-7b76bbc7d8-lldt6");
+    assert_ne!(stage.store.get(&path).unwrap()["spec"], serde_json::json!({}));
+}
+
+/// Whether the objects, whichever of them is ahead, say that the fault acts: the conditions, and an answer of the daemon for
+/// the rules that are there.
+fn acts(store: &Store, chaos: &[(Kind, String)], networks: &[String]) -> bool {
+    let injected = chaos.iter().all(|(kind, name)| {
+        store.get(&Store::path(*kind, "shop", name)).is_some_and(|object| {
+            let conditions = object["status"]["conditions"].as_array();
+            let is = |condition: &&Value| condition["type"] == "AllInjected" && condition["status"] == "True";
+            let records = object["status"]["experiment"]["containerRecords"].as_array();
+            object["metadata"]["deletionTimestamp"].is_null()
+                && conditions.is_some_and(|all| all.iter().any(|it| is(&it)))
+                && records.is_some_and(|all| all.iter().all(|record| record["phase"] == "Injected"))
+        })
+    });
+    injected
+        && networks.iter().all(|name| {
+            store.get(&Store::path(Kind::PodNetworkChaos, "shop", name)).is_some_and(|object| {
+                object["spec"] != serde_json::json!({})
+                    && object["status"]["observedGeneration"] == object["metadata"]["generation"]
+                    && object["status"]["failedMessage"].as_str().unwrap_or_default().is_empty()
+            })
+        })
+}
+
+/// Every interleaving passes through states in which one kind is some events ahead of the other. The driver is asked in each of
+/// them.
+#[tokio::test(start_paused = true)]
+async fn every_state_between_two_kinds_is_judged_by_both() {
+    let mut told = String::new();
+    for name in ["delay", "cut", "graceful", "hostnode"] {
+        let (case, events) = (case(name), events(case(name)));
+        let (chaos, rest): (Vec<&Recorded>, Vec<&Recorded>) =
+            events.iter().filter(|event| event.kind != "Event").partition(|event| is_chaos(event));
+        let networks: Vec<&Recorded> = rest.into_iter().filter(|event| event.kind == "PodNetworkChaos").collect();
+        let mut stage = Stage::new(case, &events);
+        stage.fault.inject().await.unwrap();
+        let player = stage.player();
+        let keys: Vec<(Kind, String)> = stage.made().into_iter().map(|key| (key.kind, key.name)).collect();
+        let mut shaped: Vec<String> =
+            networks.iter().filter(|it| it.object["spec"] != serde_json::json!({})).map(|it| it.name.clone()).collect();
+        shaped.sort();
+        shaped.dedup();
+        let mut sentences: BTreeMap<String, usize> = BTreeMap::new();
+        for ahead in 0..=chaos.len() {
+            if ahead > 0 {
+                player.show(chaos[ahead - 1]);
+            }
+            for name in &shaped {
+                stage.store.remove(&Store::path(Kind::PodNetworkChaos, "shop", name));
+            }
+            for behind in 0..=networks.len() {
+                if behind > 0 {
+                    player.show(networks[behind - 1]);
+                }
+                let (holds, sentence) = match stage.fault.prove().await {
+                    Ok(findings) if findings.iter().all(|finding| finding.holds) => (true, "proven".to_owned()),
+                    Ok(findings) => {
+                        let missing = findings.iter().find(|finding| !finding.holds).expect("one");
+                        (false, missing.detail.clone())
+                    }
+                    Err(error) => (false, error.to_string()),
+                };
+                assert_eq!(holds, acts(&stage.store, &keys, &shaped), "{name}: {ahead}/{behind}: {sentence}");
+                *sentences.entry(sentence).or_default() += 1;
+            }
+        }
+        writeln!(told, "== {name}").unwrap();
+        for (sentence, states) in sentences {
+            writeln!(told, "in {states} states: {sentence}").unwrap();
+        }
+    }
+    insta::assert_snapshot!("states", told);
+}
