@@ -54,7 +54,7 @@ fn a_variable_is_of_the_suite_and_a_namespace_is_the_same_everywhere() {
     // The same one is no problem, and nor is a file without one: these get as far as their service.
     for file in ["named.yaml", "suite/other.yaml"] {
         let planned = shakedown.run(&["plan", file, "--namespace", "shop"]);
-        planned.expect_code(3).expect_stderr(&["nothing answers at 127.0.0.1:1"]);
+        planned.expect_code(3).expect_stderr(&["cannot connect to 127.0.0.1:1"]);
     }
 }
 

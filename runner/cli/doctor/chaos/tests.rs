@@ -103,7 +103,7 @@ fn each_reported_failure_has_its_cause_and_its_remedy() {
     let mut facts = healthy();
     facts.installed.controllers =
         vec![controller_with(&[("CLUSTER_SCOPED", "false"), ("TARGET_NAMESPACE", "elsewhere")])];
-    names(&facts, &["elsewhere only", "clusterScoped=true"]);
+    names(&facts, &["acts only in namespace elsewhere", "clusterScoped=true"]);
 
     let mut facts = healthy();
     facts.installed.controllers[0]["status"] = json!({});

@@ -349,7 +349,7 @@ async fn what_took_hold_anywhere_is_not_ended_for_chaos_mesh() {
     let daemon = daemon(stage.store.clone(), false);
     let error = stage.fault.undo().await.unwrap_err().to_string();
     daemon.abort();
-    assert!(error.contains("does not go"), "{error}");
+    assert!(error.contains("is being deleted but not gone"), "{error}");
     let path = Store::path(Kind::PodNetworkChaos, "shop", "edge-7b76bbc7d8-lldt6");
     assert_ne!(stage.store.get(&path).unwrap()["spec"], serde_json::json!({}));
 }
