@@ -192,7 +192,7 @@ async fn enforcement(args: &args::Proving, cluster: &Cluster, namespace: &str) -
             tell,
         )]);
     };
-    match canary::sing(cluster, &run::run_id(jiff::Timestamp::now()), namespace, &image).await {
+    match canary::run(cluster, &run::run_id(jiff::Timestamp::now()), namespace, &image, canary::START_LIMIT).await {
         Ok(answer) => {
             let mut findings = vec![tell(&answer)];
             if let Err(why) = enforcement::remember(cluster, &answer).await? {

@@ -80,7 +80,7 @@ pub async fn find(
         return Ok((proof, None));
     }
     let Some(image) = canary_image(args, cluster).await else { return Ok((proof, None)) };
-    match canary::sing(cluster, run, namespace, &image).await {
+    match canary::run(cluster, run, namespace, &image, canary::START_LIMIT).await {
         Ok(answer) => {
             _ = enforcement::remember(cluster, &answer).await;
             proof.enforcement = Some(answer);

@@ -61,7 +61,13 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
         return;
     }
     _ = writeln!(out, "{}  {}", style.verdict(scenario.verdict), style.bold(&scenario.name));
-    _ = writeln!(out, "  {}", short(sentences::sentence(scenario)));
+    let sentence = sentences::sentence(scenario);
+    let (sentence, help) = sentence.split_once("\nhelp: ").unwrap_or((sentence, ""));
+    _ = writeln!(out, "  {}", short(sentence));
+    // The rest of a long help, such as a Role, is in the log above and in the reports.
+    if let Some(line) = help.lines().next() {
+        _ = writeln!(out, "  help: {}", short(line));
+    }
     let several = scenario.loads.len() > 1;
     let title = |phase: &str, title: &str, load: &str| {
         if several { format!("{phase}: {title} [{load}]") } else { format!("{phase}: {title}") }
@@ -195,6 +201,15 @@ mod tests {
             }
             assert!(colored != plain && bare == plain, "colours are all that they add");
         }
+    }
+
+    #[test]
+    fn the_help_of_an_error_has_a_line_of_its_own() {
+        let mut result = sample::errored();
+        result.scenarios[0].reason = "error: there is no namespace `shop`\nhelp: apply this:\nkind: Role".to_owned();
+        let text = summary(&result);
+        assert!(text.contains("\n  there is no namespace `shop`\n  help: apply this:\n"), "{text}");
+        assert!(!text.contains("kind: Role"), "{text}");
     }
 
     #[test]

@@ -16,8 +16,8 @@ use shakedown_probe::{ProbeConfig, Round};
 
 /// The port on which the first pod listens.
 const PORT: u16 = 18_099;
-/// How long both pods may take to start and connect.
-const START_LIMIT: Duration = Duration::from_secs(45);
+/// How long both pods may take to start and connect in a real cluster.
+pub const START_LIMIT: Duration = Duration::from_secs(45);
 /// How long a network plugin may take to enforce the policy.
 const ACT_LIMIT: Duration = Duration::from_secs(15);
 /// The number of rounds in a row without a connection that count as a cut.
@@ -43,19 +43,20 @@ pub enum CanaryError {
     Silent(String),
 }
 
-/// Runs the canary and removes it again.
+/// Runs the canary and removes it again. Both pods must start and connect within `start_limit`.
 ///
 /// # Errors
 /// When the pods cannot run or cannot reach each other without a policy, or the cluster refuses.
-pub async fn sing(
+pub async fn run(
     cluster: &Cluster,
     run: &str,
     namespace: &str,
     image: &WitnessImage,
+    start_limit: Duration,
 ) -> Result<Enforcement, CanaryError> {
     let mut fuses = Fuses::default();
     let lit = fuses.light(cluster, &fuse::job(run, SERIAL, namespace, FUSE, Some(&image.image))).await;
-    let canary = Canary { cluster, run, namespace, image, owner: fuses.owner(namespace).cloned() };
+    let canary = Canary { cluster, run, namespace, image, start_limit, owner: fuses.owner(namespace).cloned() };
     let answer = match lit {
         Ok(()) => canary.ask().await,
         Err(error) => Err(error.into()),
@@ -72,6 +73,7 @@ struct Canary<'a> {
     run: &'a str,
     namespace: &'a str,
     image: &'a WitnessImage,
+    start_limit: Duration,
     owner: Option<Value>,
 }
 
@@ -100,7 +102,7 @@ impl Canary<'_> {
 
     /// Whether policies are enforced and, if so, whether established connections survive; `None` if that could not be seen.
     async fn ask(&self) -> Result<(bool, Option<bool>), CanaryError> {
-        let deadline = Instant::now() + START_LIMIT;
+        let deadline = Instant::now() + self.start_limit;
         let listener = self.key(Kind::Pod, "listener");
         let probe = ProbeConfig { to: String::new(), listen: PORT };
         let object = pod(&listener.name, self.namespace, self.labels("listener"), self.image, &probe);

@@ -174,7 +174,7 @@ fn too_few(scenario: &Scenario, load: &str, at: usize, need: &Need, count: &Coun
     );
     let problem = match is_certain {
         true => Diagnostic::error(Code::TooFew, format!("{fact}: this is always inconclusive")),
-        false => Diagnostic::warning(Code::TooFew, format!("{fact}: it cannot pass unless there are more")),
+        false => Diagnostic::warning(Code::TooFew, format!("{fact}: it can only pass with more")),
     };
     let mut ways = Vec::new();
     if let Some(Model::Open(Pace::Constant(rate))) = scenario.model(load, at) {
@@ -193,7 +193,7 @@ fn too_few(scenario: &Scenario, load: &str, at: usize, need: &Need, count: &Coun
     if need.has_min_samples {
         ways.push(format!("or `min_samples: {}`", (count.usual.floor() as u64).max(1)));
     }
-    problem.help(format!("what would do: {}", ways.join(", ")))
+    problem.help(format!("enough: {}", ways.join(", ")))
 }
 
 /// That some load is sent while faults act.
