@@ -47,8 +47,9 @@ impl<'a> Listed<'a> {
 struct Page<T> {
     #[serde(default)]
     metadata: PageMetadata,
-    #[serde(default = "Vec::new")]
-    items: Vec<T>,
+    /// Null when a list of metadata is empty (seen on Kubernetes 1.34).
+    #[serde(default = "Option::default")]
+    items: Option<Vec<T>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -100,7 +101,7 @@ impl Cluster {
                 }
                 Err(error) => return Err(error),
             };
-            page.items.into_iter().for_each(|item| keep(&mut found, item));
+            page.items.into_iter().flatten().for_each(|item| keep(&mut found, item));
             match page.metadata.go_on.filter(|token| !token.is_empty()) {
                 Some(token) => parameters.continue_token = Some(token),
                 None => return Ok(found),

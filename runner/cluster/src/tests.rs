@@ -180,3 +180,17 @@ async fn the_tries_have_an_end() {
     let error = cluster.get(&key).await.unwrap_err();
     assert!(error.is_transient() && begun.elapsed() < Duration::from_secs(2), "{error} after {:?}", begun.elapsed());
 }
+
+#[tokio::test]
+async fn an_empty_list_of_metadata_has_no_items() {
+    for items in ["null", "[]"] {
+        let answer = format!(
+            r#"{{"kind": "PartialObjectMetadataList", "metadata": {{"resourceVersion": "7"}}, "items": {items}}}"#
+        );
+        let cluster = server(move |_| json_answer(200, answer.as_str())).await;
+        let listed = super::lists::Listed { only_metadata: true, ..super::lists::Listed::of("n") };
+        let keep = |all: &mut Vec<Value>, object: Value| all.push(object);
+        let kind = Kind::other("apps/v1", "ReplicaSet", "replicasets");
+        assert_eq!(cluster.gather(kind, listed, keep).await.unwrap(), Vec::<Value>::new(), "{items}");
+    }
+}

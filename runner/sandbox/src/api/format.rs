@@ -81,6 +81,8 @@ impl Form {
             }
             Self::Metadata => {
                 let items: Vec<Value> = values.map(metadata).collect();
+                // The real server has no empty list here.
+                let items = if items.is_empty() { Value::Null } else { items.into() };
                 json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "items": items})
             }
             Self::Table { rows_hold_objects } => {
