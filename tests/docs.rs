@@ -92,7 +92,7 @@ fn every_scenario_and_every_load_of_the_documents_is_valid() {
             names.push(shakedown.file(&name, whole));
         }
     }
-    assert!(names.len() >= 3, "{names:?} are not all of them");
+    assert!(names.len() >= 2, "{names:?} are not all of them");
     for name in &names {
         let finished = shakedown.run(&["validate", name]).expect_code(0).expect_stdout(&["is valid"]);
         assert!(!finished.stderr.contains("warning"), "an example should be exemplary\n{finished}");
