@@ -89,6 +89,10 @@ impl fmt::Debug for Journal {
     }
 }
 
+/// How often the lock of a folder is tried again, and the pause before each try.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+
 impl Journal {
     /// Opens the journal of a run in its folder, at its end, and keeps it locked until it is dropped. `mask` takes secrets
     /// out of everything that is written.
@@ -97,11 +101,20 @@ impl Journal {
     /// When the file cannot be written, or another run that lives writes to it.
     pub fn open(folder: &Path, run: &str, mask: Mask) -> std::io::Result<Self> {
         let mut file = File::options().create(true).read(true).append(true).open(folder.join(FILE))?;
-        match file.try_lock() {
-            // A file system without locks only loses the protection of the lock.
-            Ok(()) | Err(TryLockError::Error(_)) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(std::io::Error::other("another run writes to this folder: choose another one with --out"));
+        let mut tries = 0;
+        loop {
+            match file.try_lock() {
+                // A file system without locks only loses the protection of the lock.
+                Ok(()) | Err(TryLockError::Error(_)) => break,
+                // A process that is being started shares the open files of its parent, and their locks, until it executes.
+                Err(TryLockError::WouldBlock) if tries < LOCK_TRIES => {
+                    tries += 1;
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let error = "another run writes to this folder: choose another one with --out";
+                    return Err(std::io::Error::other(error));
+                }
             }
         }
         // The torn last line of a run that was killed must not spoil our first one.
