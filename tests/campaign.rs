@@ -25,6 +25,22 @@
 //!
 //!     SHAKEDOWN_CAMPAIGN=full cargo test --test integration campaign:: -- --ignored --nocapture
 
+/// The text of a scenario from its name, the rate of its load and its phases. `Case` puts a namespace and an address in the place
+/// of `NAMESPACE` and `URL`.
+macro_rules! scenario {
+    ($name:literal, $rate:literal, $phases:literal) => {
+        concat!(
+            "version: 1\nname: ",
+            $name,
+            "\nnamespace: NAMESPACE\nload:\n  requests: {http: {url: \"URL\"}, rate: ",
+            $rate,
+            ", timeout: 2s}\nphases:\n",
+            $phases
+        )
+    };
+}
+pub(crate) use scenario;
+
 mod actor;
 mod adversary;
 pub mod case;
@@ -120,8 +136,10 @@ pub fn run(server: &Server, campaign: impl AsyncFnOnce(&Place)) {
     runtime.block_on(campaign(&place));
 }
 
-pub fn provide_tls() {
-    _ = rustls::crypto::ring::default_provider().install_default();
+/// Runs cases against a sandbox of their own, which takes its turn among the tests as `shakedown` does.
+pub fn on_a_sandbox(shakedown: &Shakedown, cases: impl AsyncFnOnce(&Place)) {
+    let sandbox = Sandbox::start(shakedown);
+    run(&sandbox.server(), cases);
 }
 
 /// The real control plane. A test fails here where there is none.
@@ -136,47 +154,35 @@ pub fn control_plane() -> Server {
 #[test]
 #[ignore = "takes minutes"]
 fn on_the_sandbox_a_killed_run_leaves_nothing() {
-    provide_tls();
-    let shakedown = Shakedown::undisturbed();
-    let sandbox = Sandbox::start(&shakedown);
-    run(&sandbox.server(), trouble::kill_campaign);
+    on_a_sandbox(&Shakedown::undisturbed(), trouble::kill_campaign);
 }
 
 #[test]
 #[ignore = "takes minutes"]
 fn on_the_sandbox_no_trouble_leaves_anything() {
-    provide_tls();
-    let shakedown = Shakedown::undisturbed();
-    let sandbox = Sandbox::start(&shakedown);
-    run(&sandbox.server(), trouble::trouble_campaign);
+    on_a_sandbox(&Shakedown::undisturbed(), trouble::trouble_campaign);
 }
 
 #[test]
 #[ignore = "needs a cluster, takes minutes"]
 fn on_the_control_plane_a_killed_run_leaves_nothing() {
-    provide_tls();
     run(&control_plane(), trouble::kill_campaign);
 }
 
 #[test]
 #[ignore = "needs a cluster, takes minutes"]
 fn on_the_control_plane_no_trouble_leaves_anything() {
-    provide_tls();
     run(&control_plane(), trouble::trouble_campaign);
 }
 
 #[test]
 #[ignore = "takes minutes"]
 fn on_the_sandbox_no_adversary_makes_it_lie() {
-    provide_tls();
-    let shakedown = Shakedown::undisturbed();
-    let sandbox = Sandbox::start(&shakedown);
-    run(&sandbox.server(), adversary::campaign);
+    on_a_sandbox(&Shakedown::undisturbed(), adversary::campaign);
 }
 
 #[test]
 #[ignore = "needs a cluster, takes minutes"]
 fn on_the_control_plane_no_adversary_makes_it_lie() {
-    provide_tls();
     run(&control_plane(), adversary::campaign);
 }

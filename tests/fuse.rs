@@ -9,20 +9,17 @@ use serde_json::json;
 
 use crate::campaign::case::{Case, GRACE, Place};
 use crate::campaign::proxy::{Call, Deed};
-use crate::campaign::{Sandbox, control_plane, provide_tls, run};
+use crate::campaign::{control_plane, on_a_sandbox, run, scenario};
 use crate::support::deployment::{Inference, TestCluster, api};
 use crate::support::scenario;
 use crate::support::shakedown::Shakedown;
 use crate::support::stage::{Stage, wait};
 
 /// A fault that lasts for `LASTS`.
-const LONG: &str = r#"version: 1
-name: long
-namespace: NAMESPACE
-load:
-  requests: {http: {url: "URL"}, rate: 5/s, timeout: 2s}
-phases:
-  - name: before
+const LONG: &str = scenario!(
+    "long",
+    "5/s",
+    r#"  - name: before
     duration: 1s
   - name: cut
     duration: LASTS
@@ -31,16 +28,14 @@ phases:
         partition: {pods: {name: one}, from: [{pods: {labels: {app: peer}}}], prove: applied}
     expect:
       - success_rate: {min: 50%}
-"#;
+"#
+);
 
 /// Two faults, one after the other.
-const TWO: &str = r#"version: 1
-name: two
-namespace: NAMESPACE
-load:
-  requests: {http: {url: "URL"}, rate: 40/s, timeout: 2s}
-phases:
-  - name: one
+const TWO: &str = scenario!(
+    "two",
+    "40/s",
+    r#"  - name: one
     duration: 1s
     faults:
       first:
@@ -52,7 +47,8 @@ phases:
       second:
         partition: {pods: {name: two}, from: [{cidr: 203.0.113.0/24}], prove: applied}
     expect: [success_rate: {min: 50%}]
-"#;
+"#
+);
 
 const PROVEN: &str = r#""fault":"first","state":"proven""#;
 /// The shortest fuse that can be asked for.
@@ -78,7 +74,6 @@ async fn killed_at_23_seconds(place: &Place, lasts: &str) -> Duration {
 #[test]
 #[ignore = "needs a cluster"]
 fn a_killed_runner_is_undone_half_a_minute_later_whatever_was_planned() {
-    provide_tls();
     run(&control_plane(), async |place| {
         let (minute, hour) = tokio::join!(killed_at_23_seconds(place, "60s"), killed_at_23_seconds(place, "1h"));
         println!("killed at 23 s, clean after: {minute:.1?} of a fault of 60 s, {hour:.1?} of a fault of 1 h");
@@ -150,16 +145,12 @@ async fn follows(place: &Place) {
 
 #[test]
 fn on_the_sandbox_the_fuse_follows_the_runner() {
-    provide_tls();
-    let shakedown = Shakedown::new();
-    let sandbox = Sandbox::start(&shakedown);
-    run(&sandbox.server(), follows);
+    on_a_sandbox(&Shakedown::new(), follows);
 }
 
 #[test]
 #[ignore = "needs a cluster"]
 fn on_the_control_plane_the_fuse_follows_the_runner() {
-    provide_tls();
     run(&control_plane(), follows);
 }
 

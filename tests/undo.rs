@@ -15,19 +15,16 @@ use serde_json::{Value, json};
 
 use crate::campaign::case::{Case, Ended, Place};
 use crate::campaign::proxy::{Call, Deed};
-use crate::campaign::{Sandbox, control_plane, provide_tls, run};
+use crate::campaign::{control_plane, on_a_sandbox, run, scenario};
 use crate::support::need;
 use crate::support::server::closed_port;
 use crate::support::shakedown::Shakedown;
 
 /// A fault that stands for a minute, and one that comes later.
-const STANDING: &str = r#"version: 1
-name: standing
-namespace: NAMESPACE
-load:
-  requests: {http: {url: "URL"}, rate: 40/s, timeout: 2s}
-phases:
-  - name: before
+const STANDING: &str = scenario!(
+    "standing",
+    "40/s",
+    r#"  - name: before
     duration: 300ms
   - name: cut
     duration: 60s
@@ -38,32 +35,28 @@ phases:
         partition: {pods: {name: two}, from: [{cidr: 203.0.113.0/24}], after: 40s, prove: applied}
     expect:
       - success_rate: {min: 50%}
-"#;
+"#
+);
 
 /// The same for a second, with one fault.
-const BRIEF: &str = r#"version: 1
-name: brief
-namespace: NAMESPACE
-load:
-  requests: {http: {url: "URL"}, rate: 40/s, timeout: 2s}
-phases:
-  - name: cut
+const BRIEF: &str = scenario!(
+    "brief",
+    "40/s",
+    r#"  - name: cut
     duration: 1s
     faults:
       first:
         partition: {pods: {name: one}, from: [{pods: {labels: {app: peer}}}], prove: applied}
     expect:
       - success_rate: {min: 50%}
-"#;
+"#
+);
 
 /// Two faults, of which the first ends while the server is away, where `LASTS` says so.
-const OUTAGE: &str = r#"version: 1
-name: outage
-namespace: NAMESPACE
-load:
-  requests: {http: {url: "URL"}, rate: 40/s, timeout: 2s}
-phases:
-  - name: before
+const OUTAGE: &str = scenario!(
+    "outage",
+    "40/s",
+    r#"  - name: before
     duration: 1s
   - name: cut
     duration: 15s
@@ -78,16 +71,14 @@ phases:
     duration: 1s
     expect:
       - success_rate: {min: 50%}
-"#;
+"#
+);
 
 /// Two partitions of one pod: they share a policy, which is replaced whenever one of them comes or goes.
-const SHARED: &str = r#"version: 1
-name: shared
-namespace: NAMESPACE
-load:
-  requests: {http: {url: "URL"}, rate: 40/s, timeout: 2s}
-phases:
-  - name: cut
+const SHARED: &str = scenario!(
+    "shared",
+    "40/s",
+    r#"  - name: cut
     duration: 12s
     faults:
       first:
@@ -96,7 +87,8 @@ phases:
         partition: {pods: {name: one}, from: [{cidr: 203.0.113.0/24}], after: 1s, for: 1s, prove: applied}
     expect:
       - success_rate: {min: 90%}
-"#;
+"#
+);
 
 const PROVEN: &str = r#""fault":"first","state":"proven""#;
 const MARGIN: Duration = Duration::from_secs(30);
@@ -218,7 +210,7 @@ async fn a_run_that_loses_its_lock_stops_and_undoes(place: &Place) {
 
 #[test]
 fn one_run_at_a_time_holds_a_namespace() {
-    on_a_sandbox(async |place| {
+    on_a_sandbox(&Shakedown::new(), async |place| {
         tokio::join!(
             a_second_run_is_refused_or_waits(place),
             the_lock_of_a_killed_run_is_taken_over(place),
@@ -315,7 +307,7 @@ async fn what_is_left_behind_is_named_with_its_command(place: &Place, runs_them:
 
 #[test]
 fn what_a_run_leaves_is_named_and_removed_once_it_is_dead() {
-    on_a_sandbox(async |place| {
+    on_a_sandbox(&Shakedown::new(), async |place| {
         tokio::join!(
             a_lost_journal_is_made_up_for_by_labels(place),
             a_journal_undoes_to_the_letter_and_twice(place),
@@ -328,7 +320,7 @@ fn what_a_run_leaves_is_named_and_removed_once_it_is_dead() {
 #[ignore = "needs kubectl"]
 fn the_named_commands_remove_what_a_run_leaves() {
     need("kubectl");
-    on_a_sandbox(async |place| what_is_left_behind_is_named_with_its_command(place, true).await);
+    on_a_sandbox(&Shakedown::new(), async |place| what_is_left_behind_is_named_with_its_command(place, true).await);
 }
 
 // ---------------------------------------------------------------- signals and stop conditions
@@ -399,7 +391,7 @@ async fn a_neighbour_that_suffers_ends_the_scenario(place: &Place) {
 
 #[test]
 fn signals_and_stop_conditions_end_a_run_early_and_undo() {
-    on_a_sandbox(async |place| {
+    on_a_sandbox(&Shakedown::new(), async |place| {
         tokio::join!(
             a_second_signal_ends_at_once_and_says_what_to_do(place),
             a_signal_ends_the_preparation(place),
@@ -489,13 +481,12 @@ async fn trouble_that_passes(place: &Place) {
 
 #[test]
 fn on_the_sandbox_a_run_goes_on_when_the_server_is_away() {
-    on_a_sandbox(trouble_that_passes);
+    on_a_sandbox(&Shakedown::new(), trouble_that_passes);
 }
 
 #[test]
 #[ignore = "needs a cluster"]
 fn on_the_control_plane_a_run_goes_on_when_the_server_is_away() {
-    provide_tls();
     run(&control_plane(), trouble_that_passes);
 }
 
@@ -554,7 +545,7 @@ fn a_cluster_in_which_no_fuse_burns_is_refused_unless_that_is_wanted() {
         }
     };
     let denied = |call: &Call| if call.what.contains("accessreviews") { Deed::Edit(deny) } else { Deed::Forward };
-    on_a_sandbox(async |place| {
+    on_a_sandbox(&Shakedown::new(), async |place| {
         tokio::join!(
             refused(place, "no-ttl", job("POST", drop_ttl), &[UNLIT, "TTLAfterFinished", "--no-fuse"]),
             refused(
@@ -573,12 +564,4 @@ fn a_cluster_in_which_no_fuse_burns_is_refused_unless_that_is_wanted() {
             without_a_fuse_on_demand(place),
         );
     });
-}
-
-/// Runs cases against a sandbox of their own.
-fn on_a_sandbox(cases: impl AsyncFnOnce(&Place)) {
-    provide_tls();
-    let shakedown = Shakedown::new();
-    let sandbox = Sandbox::start(&shakedown);
-    run(&sandbox.server(), cases);
 }

@@ -22,19 +22,17 @@ use super::{Form, Future, LONG_FUSE, SHORT_FUSE, form, seed};
 const STILL: Duration = Duration::from_secs(12);
 
 /// Another run, on a pod that the first one leaves alone.
-const SECOND: &str = r#"version: 1
-name: second
-namespace: NAMESPACE
-load:
-  requests: {http: {url: "URL"}, rate: 40/s, timeout: 2s}
-phases:
-  - name: cut
+const SECOND: &str = scenario!(
+    "second",
+    "40/s",
+    r#"  - name: cut
     duration: 1s
     faults:
       other:
         partition: {pods: {name: other}, from: [{cidr: 203.0.113.0/24}], prove: applied}
     expect: [success_rate: {min: 50%}]
-"#;
+"#
+);
 
 /// A scenario, and the calls of a run of it that nothing happens to.
 struct Drawn {

@@ -73,6 +73,7 @@ impl Server {
         let text = std::fs::read_to_string(kubeconfig).expect("a kubeconfig");
         let config: Value = serde_saphyr::from_str(&text).expect("YAML");
         let cluster = &config["clusters"][0]["cluster"];
+        _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder().no_proxy().timeout(Duration::from_secs(60));
         let authority = match (&cluster["certificate-authority"], &cluster["certificate-authority-data"]) {
             (Value::String(path), _) => Some(std::fs::read(path).expect("a certificate")),

@@ -2,17 +2,39 @@
 
 pub mod store;
 
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
+use serde_json::Value;
+
 use super::Cluster;
 
 /// A request to an API server: its method, its path with its query, and its body.
-pub type Asked = (http::Method, String, serde_json::Value);
+pub type Asked = (http::Method, String, Value);
 
 /// The same connection for a separate program, with a task that runs right before each request.
 pub fn watched<F>(cluster: &Cluster, before: F) -> Cluster
 where
-    F: Fn(Asked) -> futures::future::BoxFuture<'static, ()> + Send + Sync + 'static,
+    F: Fn(Asked) -> BoxFuture<'static, ()> + Send + Sync + 'static,
 {
-    let (before, client) = (std::sync::Arc::new(before), cluster.client.clone());
+    intercepted(cluster, move |asked| before(asked).map(|()| None).boxed())
+}
+
+/// The same connection, where a test answers some requests in the server's place, with a status and a body.
+pub fn answering<F>(cluster: &Cluster, answer: F) -> Cluster
+where
+    F: Fn(&Asked) -> Option<(u16, Value)> + Send + Sync + 'static,
+{
+    intercepted(cluster, move |asked| ready(answer(&asked)).boxed())
+}
+
+/// The same connection for a separate program. Each request is sent unless it is answered here, with a status and a body.
+fn intercepted<F>(cluster: &Cluster, before: F) -> Cluster
+where
+    F: Fn(Asked) -> BoxFuture<'static, Option<(u16, Value)>> + Send + Sync + 'static,
+{
+    let (before, client) = (Arc::new(before), cluster.client.clone());
     let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
         let (before, client) = (before.clone(), client.clone());
         async move {
@@ -20,28 +42,7 @@ where
             let bytes = body.collect_bytes().await?;
             let sent = serde_json::from_slice(&bytes).unwrap_or_default();
             let path = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-            before((parts.method.clone(), path, sent)).await;
-            client.send(http::Request::from_parts(parts, bytes.to_vec().into())).await
-        }
-    });
-    let client = kube::Client::new(service, cluster.default_namespace.clone());
-    Cluster { client, ledger: std::sync::Arc::default(), ..cluster.clone() }
-}
-
-/// The same connection, where a test answers some requests in the server's place, with a status and a body.
-pub fn answering<F>(cluster: &Cluster, answer: F) -> Cluster
-where
-    F: Fn(&Asked) -> Option<(u16, serde_json::Value)> + Send + Sync + 'static,
-{
-    let (answer, client) = (std::sync::Arc::new(answer), cluster.client.clone());
-    let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
-        let (answer, client) = (answer.clone(), client.clone());
-        async move {
-            let (parts, body) = request.into_parts();
-            let bytes = body.collect_bytes().await?;
-            let sent = serde_json::from_slice(&bytes).unwrap_or_default();
-            let path = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-            if let Some((code, body)) = answer(&(parts.method.clone(), path, sent)) {
+            if let Some((code, body)) = before((parts.method.clone(), path, sent)).await {
                 let mut response = http::Response::new(kube::client::Body::from(body.to_string().into_bytes()));
                 *response.status_mut() = http::StatusCode::from_u16(code).unwrap();
                 return Ok(response);
@@ -50,16 +51,11 @@ where
         }
     });
     let client = kube::Client::new(service, cluster.default_namespace.clone());
-    Cluster { client, ledger: std::sync::Arc::default(), ..cluster.clone() }
+    Cluster { client, ledger: Arc::default(), ..cluster.clone() }
 }
 
 /// One request of another client; none where the answer is an error.
-pub async fn ask(
-    cluster: &Cluster,
-    method: &str,
-    path: &str,
-    body: Option<&serde_json::Value>,
-) -> Option<serde_json::Value> {
+pub async fn ask(cluster: &Cluster, method: &str, path: &str, body: Option<&Value>) -> Option<Value> {
     let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
     let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
     let request = http::Request::builder().method(method).uri(path).header("content-type", kind).body(body).unwrap();
