@@ -18,19 +18,35 @@ impl Switch {
     /// # Errors
     /// When the cluster refuses or does not answer, or a target is gone and replacements are not followed.
     pub async fn look(&self, part: usize) -> Result<Vec<Finding>, FaultError> {
-        let sent: Vec<(ObjectKey, Sent)> = {
+        let sent: Vec<(ObjectKey, Option<Sent>)> = {
             let state = self.state();
+            let needed = state.desired(&state.standing).unwrap_or_default().policies;
             let keys = state.scheme.groups_of(part).map(|group| state.scheme.policy_key(group));
-            keys.filter_map(|key| Some((key.clone(), state.policies.get(&key)?.clone()))).collect()
+            let known = keys.map(|key| (state.policies.get(&key).cloned(), key));
+            known
+                .filter(|(sent, key)| sent.is_some() || needed.contains_key(key))
+                .map(|(sent, key)| (key, sent))
+                .collect()
         };
         let mut findings = Vec::new();
         for (key, sent) in sent {
+            let Some(sent) = sent else {
+                let detail = format!("{key} does not exist: another client deleted it");
+                findings.push(Finding { shows: Proof::Applied, holds: false, detail });
+                continue;
+            };
             let there = self.cluster.own(&ObjectKey { uid: sent.uid.clone(), ..key.clone() }).await?;
             // Another partition of these pods may change the policy at the same time.
-            let now = self.state().policies.get(&key).cloned();
+            let (now, needed) = {
+                let state = self.state();
+                let needed = state.wanted(&key).filter(|needed| needed.standing.contains(&part));
+                (state.policies.get(&key).cloned(), needed)
+            };
             let as_sent = there.as_ref().is_some_and(|policy| {
                 let versions = std::iter::once(&sent).chain(&now).flat_map(|sent| sent.versions(part, true));
-                versions.into_iter().any(|version| includes(&policy["spec"], &version["spec"]))
+                versions
+                    .chain(needed.as_ref().map(|needed| &needed.policy))
+                    .any(|version| includes(&policy["spec"], &version["spec"]))
             });
             findings.push(Finding {
                 shows: Proof::Applied,

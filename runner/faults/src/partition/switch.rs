@@ -36,8 +36,8 @@ pub struct Switch {
     pub(super) state: Arc<Mutex<State>>,
     /// Serialises additions.
     gate: Arc<tokio::sync::Mutex<()>>,
-    /// Notified when the removal of a label has ended.
-    unmarked: Arc<Notify>,
+    /// Notified when a removal has ended.
+    removed: Arc<Notify>,
 }
 
 /// The active partitions, and the objects that may exist because of them.
@@ -56,8 +56,8 @@ pub(super) struct State {
     pub notes: BTreeMap<usize, Vec<String>>,
     /// Labels that may exist: set, and not confirmed to be removed.
     pub marks: BTreeSet<Mark>,
-    /// Labels that are being removed, and the number of requests.
-    unmarking: BTreeMap<Mark, usize>,
+    /// Removals in flight, and the number of requests.
+    removing: BTreeMap<Removal, usize>,
     /// Labels that were removed without a confirmation.
     pub unmarked: BTreeSet<Mark>,
     /// Policies that may exist: created, and not confirmed to be gone.
@@ -75,13 +75,22 @@ pub(super) struct Sent {
     coming: Option<Version>,
     /// The server has accepted its deletion.
     deleted: bool,
+    /// A deletion was sent and has no definite answer: it may still be carried out.
+    may_be_deleted: bool,
+}
+
+/// What is being removed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Removal {
+    Label(Mark),
+    Policy(ObjectKey),
 }
 
 /// A policy, and the partitions that it cuts.
 #[derive(Clone)]
-struct Version {
-    standing: BTreeSet<usize>,
-    policy: Value,
+pub(super) struct Version {
+    pub standing: BTreeSet<usize>,
+    pub policy: Value,
 }
 
 impl Sent {
@@ -113,7 +122,7 @@ impl State {
 
     /// A policy as it must be by now; none where nothing needs it. Where it cannot be told what others need, the undo comes
     /// first.
-    fn wanted(&self, key: &ObjectKey) -> Option<Version> {
+    pub fn wanted(&self, key: &ObjectKey) -> Option<Version> {
         let policy = self.desired(&self.standing).unwrap_or_default().policies.remove(key)?;
         Some(Version { standing: self.standing.clone(), policy })
     }
@@ -152,11 +161,11 @@ impl Switch {
             peer_marks: BTreeMap::new(),
             notes: BTreeMap::new(),
             marks: BTreeSet::new(),
-            unmarking: BTreeMap::new(),
+            removing: BTreeMap::new(),
             unmarked: BTreeSet::new(),
             policies: BTreeMap::new(),
         };
-        Self { cluster, state: Arc::new(Mutex::new(state)), gate: Arc::default(), unmarked: Arc::default() }
+        Self { cluster, state: Arc::new(Mutex::new(state)), gate: Arc::default(), removed: Arc::default() }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -230,16 +239,14 @@ impl Switch {
 
     /// Removes a label, unless a partition that was added meanwhile needs it.
     async fn unmark(&self, mark: Mark) -> Result<(), FaultError> {
-        {
+        let _removing = {
             let mut state = self.state();
             if state.desired(&state.standing).unwrap_or_default().marks.contains(&mark) {
                 return Ok(());
             }
-            *state.unmarking.entry(mark.clone()).or_default() += 1;
-        }
-        let ending = Unmarking { switch: self, mark };
-        let Mark { object, label, .. } = &ending.mark;
-        match self.cluster.label(object, label, None).await {
+            Removing::begin(self, &mut state, Removal::Label(mark.clone()))
+        };
+        match self.cluster.label(&mark.object, &mark.label, None).await {
             // The object is gone or was replaced by another of that name; the label went with it.
             Ok(()) | Err(ClusterError::NotFound(_) | ClusterError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error.into()),
@@ -264,15 +271,7 @@ impl Switch {
     }
 
     async fn mark(&self, wanted: &Desired) -> Result<(), FaultError> {
-        // A label that is taken off at the same time would go after it was put on.
-        loop {
-            let mut ended = pin!(self.unmarked.notified());
-            ended.as_mut().enable();
-            if !self.state().unmarking.keys().any(|mark| wanted.marks.contains(mark)) {
-                break;
-            }
-            ended.await;
-        }
+        self.removals_end(|removal| matches!(removal, Removal::Label(mark) if wanted.marks.contains(mark))).await;
         let missing: Vec<Mark> = {
             let state = self.state();
             let there = |mark: &&Mark| !state.marks.contains(mark) || state.unmarked.contains(mark);
@@ -304,6 +303,18 @@ impl Switch {
         Ok(())
     }
 
+    /// Waits until no such removal is in flight. It would be carried out after what is added now.
+    async fn removals_end(&self, concerns: impl Fn(&Removal) -> bool) {
+        loop {
+            let mut ended = pin!(self.removed.notified());
+            ended.as_mut().enable();
+            if !self.state().removing.keys().any(&concerns) {
+                return;
+            }
+            ended.await;
+        }
+    }
+
     fn is_peer(&self, mark: &Mark) -> bool {
         let state = self.state();
         let planned = state.scheme.parts().iter().flat_map(|part| &part.peer_marks);
@@ -311,7 +322,8 @@ impl Switch {
     }
 
     async fn create(&self, key: &ObjectKey, version: &Version) -> Result<(), FaultError> {
-        let mut sent = Sent { uid: None, confirmed: version.clone(), coming: None, deleted: false };
+        let (confirmed, coming) = (version.clone(), None);
+        let mut sent = Sent { uid: None, confirmed, coming, deleted: false, may_be_deleted: false };
         self.state().policies.insert(key.clone(), sent.clone());
         let made = self.cluster.create(Kind::NetworkPolicy, &key.namespace, &version.policy).await?;
         sent.uid = made["metadata"]["uid"].as_str().map(str::to_owned);
@@ -324,6 +336,9 @@ impl Switch {
     async fn align(&self, key: &ObjectKey, adds: bool) -> Result<(), FaultError> {
         let mut tries = 0;
         loop {
+            if adds {
+                self.removals_end(|removal| matches!(removal, Removal::Policy(policy) if policy == key)).await;
+            }
             let (sent, wanted) = {
                 let state = self.state();
                 (state.policies.get(key).filter(|sent| !sent.deleted).cloned(), state.wanted(key))
@@ -338,26 +353,39 @@ impl Switch {
                 continue;
             };
             let there = self.cluster.own(&ObjectKey { uid: sent.uid.clone(), ..key.clone() }).await?;
-            let wanted = self.state().wanted(key);
             let Some(mut object) = there else {
-                if wanted.is_none() {
+                let mut state = self.state();
+                if state.wanted(key).is_none() {
                     return Ok(());
                 }
-                if adds && self.state().policies.get(key).is_some_and(|sent| sent.deleted) {
-                    continue;
+                match state.policies.get_mut(key) {
+                    Some(sent) if adds && (sent.deleted || sent.may_be_deleted) => sent.deleted = true,
+                    Some(_) => {
+                        return Err(FaultError::Gone(format!("{key} no longer exists: another client deleted it")));
+                    }
+                    None => {}
                 }
-                return Err(FaultError::Gone(format!("{key} no longer exists: another client deleted it")));
+                continue;
             };
             let text = |field: &str| object["metadata"][field].as_str().map(str::to_owned);
             let (exact, version) = (ObjectKey { uid: text("uid"), ..key.clone() }, text("resourceVersion"));
-            let Some(wanted) = wanted else {
-                if self.cluster.delete_as_read(&exact, &version.unwrap_or_default()).await? {
-                    if let Some(sent) = self.state().policies.get_mut(key) {
-                        sent.deleted = true;
-                    }
-                    return Ok(());
+            // What decides and what begins the deletion is one step: an addition after it waits, one before it is seen here.
+            let step = {
+                let mut state = self.state();
+                // A policy whose deletion may still be carried out is of no use to an addition.
+                let doomed = adds && state.policies.get(key).is_some_and(|sent| sent.may_be_deleted);
+                match state.wanted(key).filter(|_| !doomed) {
+                    Some(wanted) => Ok(wanted),
+                    None => Err(Removing::begin(self, &mut state, Removal::Policy(key.clone()))),
                 }
-                continue;
+            };
+            let wanted = match step {
+                Ok(wanted) => wanted,
+                Err(removing) => {
+                    let deleted = self.cluster.delete_as_read(&exact, &version.unwrap_or_default()).await?;
+                    removing.answered(deleted);
+                    continue;
+                }
             };
             if same(&object["spec"], &wanted.policy["spec"]) {
                 self.confirm(key, wanted);
@@ -397,24 +425,51 @@ impl Switch {
     }
 }
 
-/// A label that is being taken off, until its request has ended.
-struct Unmarking<'a> {
+/// A removal, until its request has ended.
+struct Removing<'a> {
     switch: &'a Switch,
-    mark: Mark,
+    what: Removal,
+    /// The server has answered whether it was carried out.
+    is_answered: bool,
 }
 
-impl Drop for Unmarking<'_> {
+impl<'a> Removing<'a> {
+    fn begin(switch: &'a Switch, state: &mut State, what: Removal) -> Self {
+        *state.removing.entry(what.clone()).or_default() += 1;
+        Self { switch, what, is_answered: false }
+    }
+
+    /// The server has deleted the policy, or refused because it had changed.
+    fn answered(mut self, deleted: bool) {
+        self.is_answered = true;
+        if let Removal::Policy(key) = &self.what
+            && let Some(sent) = self.switch.state().policies.get_mut(key)
+        {
+            sent.deleted |= deleted;
+        }
+    }
+}
+
+impl Drop for Removing<'_> {
     fn drop(&mut self) {
         let mut state = self.switch.state();
-        if let Some(count) = state.unmarking.get_mut(&self.mark) {
+        if let Some(count) = state.removing.get_mut(&self.what) {
             *count -= 1;
             if *count == 0 {
-                state.unmarking.remove(&self.mark);
+                state.removing.remove(&self.what);
             }
         }
-        state.unmarked.insert(self.mark.clone());
+        match &self.what {
+            Removal::Label(mark) => _ = state.unmarked.insert(mark.clone()),
+            Removal::Policy(key) if !self.is_answered => {
+                if let Some(sent) = state.policies.get_mut(key) {
+                    sent.may_be_deleted = true;
+                }
+            }
+            Removal::Policy(_) => {}
+        }
         drop(state);
-        self.switch.unmarked.notify_waiters();
+        self.switch.removed.notify_waiters();
     }
 }
 

@@ -21,6 +21,11 @@ const LATE: Duration = Duration::from_secs(5);
 
 /// Two partitions with these targets each, from the bus and from the store.
 fn switch(store: &Store, targets: [&[&str]; 2]) -> Switch {
+    switch_from(store, targets, ["bus", "store"])
+}
+
+/// Two partitions with these targets each, from these peers.
+fn switch_from(store: &Store, targets: [&[&str]; 2], peers: [&str; 2]) -> Switch {
     let mut pods = Vec::new();
     let mut refs = BTreeMap::new();
     for (at, name) in ["w-0", "w-1", "bus", "store"].into_iter().enumerate() {
@@ -56,7 +61,7 @@ fn switch(store: &Store, targets: [&[&str]; 2]) -> Switch {
         peer_marks: Vec::new(),
         follow: false,
     };
-    let parts = vec![part("a", "bus", targets[0]), part("b", "store", targets[1])];
+    let parts = vec![part("a", peers[0], targets[0]), part("b", peers[1], targets[1])];
     let label = ("kubernetes.io/metadata.name".to_owned(), "n".to_owned());
     let cluster = policy::Cluster::new(pods, BTreeMap::from([("n".to_owned(), [label].into())]), &[]);
     let network = (cluster, vec!["10.0.0.0/24".parse().unwrap()], Vec::new());
@@ -172,4 +177,51 @@ async fn a_policy_that_was_deleted_is_created_again() {
     switch.put_up(1).await.unwrap();
     let findings = switch.look(1).await.unwrap();
     assert!(findings.iter().all(|it| it.holds), "{findings:?}");
+}
+
+/// One partition ends and an equal one begins at the same moment. The deletion of their policy is carried out late, within the
+/// client's time or after it. The second one does not take the doomed policy for its own.
+#[tokio::test(start_paused = true)]
+async fn a_policy_whose_deletion_is_in_flight_is_not_relied_on() {
+    for (late, peers) in [(LATE, ["bus", "bus"]), (6 * LATE, ["bus", "bus"]), (LATE, ["bus", "store"])] {
+        let store = Store::default();
+        let switch = switch_from(&store, [&["w-0"], &["w-0"]], peers);
+        switch.put_up(0).await.unwrap();
+        store.script(move |_, asked| match asked.starts_with("DELETE") {
+            true => Fate::Late(Unanswered::Silence, late),
+            false => Fate::Answered,
+        });
+        let first = switch.clone();
+        let undo = tokio::spawn(async move { first.take_down(0).await });
+        sleep(Duration::from_millis(10)).await;
+        assert!(!undo.is_finished());
+        let second = switch.clone();
+        let begins = tokio::spawn(async move { second.put_up(1).await });
+        _ = undo.await.unwrap();
+        store.script(|_, _| Fate::Answered);
+        begins.await.unwrap().unwrap();
+        sleep(12 * LATE).await;
+        let findings = switch.look(1).await.unwrap();
+        assert!(findings.len() >= 2 && findings.iter().all(|it| it.holds), "{late:?} {peers:?}: {findings:?}");
+        switch.take_down(0).await.unwrap();
+        assert!(switch.look_for_rests(0).await.unwrap().iter().all(|it| it.holds));
+        assert!(switch.look(1).await.unwrap().iter().all(|it| it.holds));
+        switch.take_down(1).await.unwrap();
+        assert!(switch.look_for_rests(1).await.unwrap().iter().all(|it| it.holds));
+        assert_eq!(left(&store), Vec::<String>::new());
+    }
+}
+
+/// A policy that is gone shows no partition, also after the end of another partition has noticed it first.
+#[tokio::test(start_paused = true)]
+async fn a_missing_policy_is_no_proof() {
+    let store = Store::default();
+    let switch = switch_from(&store, [&["w-0"], &["w-0"]], ["bus", "bus"]);
+    switch.put_up(0).await.unwrap();
+    switch.put_up(1).await.unwrap();
+    let policy = store.all().into_iter().find(|path| path.contains("networkpolicies")).unwrap();
+    store.remove(&policy);
+    switch.take_down(0).await.unwrap();
+    _ = switch.look_for_rests(0).await.unwrap();
+    assert!(switch.look(1).await.unwrap().iter().any(|it| !it.holds));
 }
