@@ -242,10 +242,13 @@ pub fn in_place(network: Option<&Value>, pod: &str, source: &str) -> Result<(), 
     Ok(())
 }
 
+/// The lists of rules in a PodNetworkChaos.
+pub const LISTS: [&str; 3] = ["ipsets", "iptables", "tcs"];
+
 /// Whether a pod has rules of a resource.
 pub fn names(network: &Value, source: &str) -> bool {
-    ["ipsets", "iptables", "tcs"].iter().any(|list| {
-        let rules = network["spec"][list].as_array();
+    LISTS.iter().any(|list| {
+        let rules = network["spec"][*list].as_array();
         rules.into_iter().flatten().any(|rule| rule["source"] == source)
     })
 }
@@ -258,9 +261,9 @@ pub fn unfit(network: &Value, pod: &str) -> Option<String> {
              {message}\nhelp: remove what is left (`kubectl get networkchaos -A`), then replace the pod"
         ));
     }
-    let others: BTreeSet<&str> = ["ipsets", "iptables", "tcs"]
+    let others: BTreeSet<&str> = LISTS
         .iter()
-        .flat_map(|list| network["spec"][list].as_array().into_iter().flatten())
+        .flat_map(|list| network["spec"][*list].as_array().into_iter().flatten())
         .filter_map(|rule| rule["source"].as_str())
         .collect();
     (!others.is_empty()).then(|| {

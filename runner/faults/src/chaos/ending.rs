@@ -17,8 +17,6 @@ const ANSWER: Duration = Duration::from_secs(10);
 const WRITES: usize = 5;
 /// Chaos Mesh's finalizer.
 const FINALIZER: &str = "chaos-mesh/records";
-/// The rules in a PodNetworkChaos.
-const LISTS: [&str; 3] = ["ipsets", "iptables", "tcs"];
 
 /// Ends a NetworkChaos that is being deleted and never took hold, and says what was done. None when that is not certain: it
 /// took hold somewhere, a daemon does not answer or fails, or this account may not change these objects.
@@ -42,10 +40,15 @@ async fn tried(cluster: &Cluster, key: &ObjectKey, object: &Value) -> Result<Opt
     for pod in &pods {
         if contract::waits(object, pod) {
             waiting.push(pod);
-        } else if network(cluster, pod).await?.is_some_and(|network| contract::names(&network, &source)) {
+            continue;
+        }
+        // Rules may be out of the PodNetworkChaos and still in the pod, until its daemon has answered.
+        let Some(there) = network(cluster, pod).await? else { continue };
+        let generation = there["metadata"]["generation"].as_i64().unwrap_or_default();
+        if contract::names(&there, &source) || !is_answered(cluster, pod, &source, generation).await? {
             return Ok(None);
         }
-        // Any other end was never touched, whatever its record says.
+        // This end was never touched, whatever its record says.
     }
     let mut answered = Vec::new();
     for pod in &waiting {
@@ -101,7 +104,8 @@ fn network_key(pod: &str, uid: Option<String>) -> ObjectKey {
     ObjectKey { kind: Kind::PodNetworkChaos, namespace: namespace.into(), name: name.into(), uid }
 }
 
-async fn network(cluster: &Cluster, pod: &str) -> Result<Option<Value>, ClusterError> {
+/// The PodNetworkChaos of a pod.
+pub(super) async fn network(cluster: &Cluster, pod: &str) -> Result<Option<Value>, ClusterError> {
     cluster.get_once(&network_key(pod, None)).await
 }
 
@@ -110,7 +114,7 @@ async fn take_out(cluster: &Cluster, pod: &str, source: &str) -> Result<Option<i
     for _ in 0..WRITES {
         let Some(there) = network(cluster, pod).await? else { return Ok(None) };
         let mut spec = Map::new();
-        for list in LISTS {
+        for list in contract::LISTS {
             let Some(rules) = there["spec"][list].as_array() else { continue };
             let others: Vec<&Value> = rules.iter().filter(|rule| rule["source"] != source).collect();
             spec.insert(list.to_owned(), if others.is_empty() { Value::Null } else { json!(others) });

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::contract::{self, Missing};
 use super::spec::{Record, Shows};
-use super::{Inner, Made, POLL, UNANSWERED, UNTOUCHED_LIMIT, diagnose, explained, fitness};
+use super::{Inner, Made, POLL, UNANSWERED, UNTOUCHED_LIMIT, diagnose, ending, explained, fitness};
 use crate::{FaultError, Finding};
 use shakedown_cluster::{ClusterError, Kind, ObjectKey};
 
@@ -110,9 +110,7 @@ impl Inner {
 
     /// The PodNetworkChaos of a pod.
     pub(super) async fn network(&self, pod: &str) -> Result<Option<Value>, ClusterError> {
-        let (namespace, name) = pod.split_once('/').unwrap_or(("", pod));
-        let key = ObjectKey { kind: Kind::PodNetworkChaos, namespace: namespace.into(), name: name.into(), uid: None };
-        self.cluster.get_once(&key).await
+        ending::network(&self.cluster, pod).await
     }
 
     /// What is missing, with a remedy. If the status gives no reason, it includes the latest event.

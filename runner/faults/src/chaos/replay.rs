@@ -354,6 +354,44 @@ async fn what_took_hold_anywhere_is_not_ended_for_chaos_mesh() {
     assert_ne!(stage.store.get(&path).unwrap()["spec"], serde_json::json!({}));
 }
 
+/// Chaos Mesh takes the rules of an injected end out of its PodNetworkChaos, and the daemon there never answers: the rules may
+/// still be in the pod.
+#[tokio::test(start_paused = true)]
+async fn rules_that_no_daemon_has_removed_keep_the_finalizer() {
+    for is_answered in [false, true] {
+        let case = case("hostnode");
+        let events = events(case);
+        let mut stage = Stage::new(case, &events);
+        stage.fault.inject().await.unwrap();
+        for event in &events {
+            stage.player().show(event);
+        }
+        // Another end of the same resource was injected before, and is being recovered.
+        let all = stage.store.all();
+        let chaos = all.iter().find(|path| path.contains("/networkchaos/")).unwrap();
+        stage.store.change(chaos, |object| {
+            let records = object["status"]["experiment"]["containerRecords"].as_array_mut().unwrap();
+            let mut other = records[0].clone();
+            other["id"] = "shop/injected".into();
+            other["phase"] = "Injected/Wait".into();
+            records.push(other);
+        });
+        let network = all.iter().find(|path| path.contains("/podnetworkchaos/")).unwrap();
+        let mut other = stage.store.get(network).unwrap();
+        other["metadata"]["name"] = "injected".into();
+        other["metadata"]["generation"] = 3.into();
+        other["spec"] = serde_json::json!({});
+        let observed = if is_answered { 3 } else { 2 };
+        other["status"] = serde_json::json!({"observedGeneration": observed, "failedMessage": ""});
+        stage.store.set(Kind::PodNetworkChaos, other);
+        let daemon = daemon(stage.store.clone(), false);
+        _ = stage.fault.undo().await;
+        daemon.abort();
+        let is_there = stage.store.all().iter().any(|path| path == chaos);
+        assert_eq!(is_there, !is_answered, "answered: {is_answered}");
+    }
+}
+
 /// Whether the objects, whichever of them is ahead, say that the fault acts: the conditions, and an answer of the daemon for
 /// the rules that are there.
 fn acts(store: &Store, chaos: &[(Kind, String)], networks: &[String]) -> bool {
