@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::lists::Listed;
+use super::nodes::ApiNode;
 use super::{Cluster, ClusterError, Kind};
 use shakedown_policy::{self as policy, ApiPod, Cidr, Labels};
 
@@ -21,34 +22,6 @@ pub struct Network {
     pub pod_cidrs: Vec<Cidr>,
     /// The nodes' addresses.
     pub nodes: Vec<IpAddr>,
-}
-
-/// A node, as far as the network is concerned.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ApiNode {
-    spec: NodeSpec,
-    status: NodeStatus,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct NodeSpec {
-    #[serde(rename = "podCIDR")]
-    pod_cidr: Option<String>,
-    #[serde(rename = "podCIDRs")]
-    pod_cidrs: Option<Vec<String>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct NodeStatus {
-    addresses: Option<Vec<NodeAddress>>,
-}
-
-#[derive(Deserialize)]
-struct NodeAddress {
-    address: String,
 }
 
 /// A namespace's name and labels.
@@ -101,11 +74,7 @@ impl Cluster {
             policies.extend(self.gather(Kind::NetworkPolicy, Listed::of(namespace), Vec::push).await?);
         }
         let namespace_labels = self.namespace_labels(namespaces).await?;
-        let nodes = Kind::other("v1", "Node", "nodes");
-        let nodes = match self.gather(nodes, Listed::default(), NodeFacts::add).await {
-            Err(ClusterError::Forbidden { .. } | ClusterError::NotFound(_)) => NodeFacts::default(),
-            nodes => nodes?,
-        };
+        let nodes = self.gather_nodes(NodeFacts::add).await?;
         Ok(Network {
             cluster: policy::Cluster::new(pods, namespace_labels, &policies),
             pod_cidrs: Cidr::merged(nodes.pod_cidrs),
@@ -125,15 +94,20 @@ impl Cluster {
         Ok(pods)
     }
 
-    async fn namespace_labels(&self, wanted: &BTreeSet<String>) -> Result<BTreeMap<String, Labels>, ClusterError> {
+    pub(super) async fn namespace_labels(
+        &self,
+        wanted: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Labels>, ClusterError> {
         let listed = Listed { only_metadata: true, ..Listed::default() };
         let keep = |all: &mut BTreeMap<String, Labels>, namespace: ApiNamespace| {
             all.insert(namespace.metadata.name, namespace.metadata.labels.unwrap_or_default());
         };
         match self.gather(Kind::Namespace, listed, keep).await {
-            // From Kubernetes 1.21 on every namespace carries its own name as a label.
+            // From Kubernetes 1.21 on every namespace carries its own name as a label. On an older server it is to be marked.
             Err(ClusterError::Forbidden { .. }) => {
-                let label = |name: &String| Labels::from([("kubernetes.io/metadata.name".to_owned(), name.clone())]);
+                let is_old = self.version().is_some_and(|version| version < (1, 21));
+                let named = |name: &String| Labels::from([("kubernetes.io/metadata.name".to_owned(), name.clone())]);
+                let label = |name: &String| if is_old { Labels::new() } else { named(name) };
                 Ok(wanted.iter().map(|name| (name.clone(), label(name))).collect())
             }
             namespaces => namespaces,

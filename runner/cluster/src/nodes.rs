@@ -16,11 +16,14 @@ pub struct Node {
     pub architecture: Option<String>,
 }
 
+/// A node, as far as any part of planning reads it.
 #[derive(Deserialize)]
-struct ApiNode {
+pub(super) struct ApiNode {
     metadata: Metadata,
     #[serde(default)]
-    status: Status,
+    pub spec: Spec,
+    #[serde(default)]
+    pub status: Status,
 }
 
 #[derive(Deserialize)]
@@ -29,9 +32,24 @@ struct Metadata {
 }
 
 #[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Spec {
+    #[serde(rename = "podCIDR")]
+    pub pod_cidr: Option<String>,
+    #[serde(rename = "podCIDRs")]
+    pub pod_cidrs: Option<Vec<String>>,
+}
+
+#[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Status {
+pub(super) struct Status {
+    pub addresses: Option<Vec<Address>>,
     node_info: Info,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Address {
+    pub address: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -51,8 +69,13 @@ impl Cluster {
             let Info { container_runtime_version: runtime, architecture } = node.status.node_info;
             all.push(Node { name: node.metadata.name, runtime, architecture });
         };
+        self.gather_nodes(keep).await
+    }
+
+    /// Puts what is needed of each node into a collection; nothing where this account may not read them.
+    pub(super) async fn gather_nodes<C: Default>(&self, keep: impl Fn(&mut C, ApiNode)) -> Result<C, ClusterError> {
         match self.gather(Kind::other("v1", "Node", "nodes"), Listed::default(), keep).await {
-            Err(ClusterError::Forbidden { .. } | ClusterError::NotFound(_)) => Ok(Vec::new()),
+            Err(ClusterError::Forbidden { .. } | ClusterError::NotFound(_)) => Ok(C::default()),
             nodes => nodes,
         }
     }

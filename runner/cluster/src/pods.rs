@@ -11,6 +11,18 @@ use super::lists::Listed;
 use super::{Cluster, ClusterError, Kind};
 use shakedown_policy::{Labels, Selector};
 
+/// The resource of an owner such as `deployment/web`, or of `web`, a Deployment; none for a kind that is not supported.
+pub fn owner_plural(owner: &str) -> Option<&'static str> {
+    let kind = owner.split_once('/').map_or("deployment", |(kind, _)| kind).to_ascii_lowercase();
+    match kind.as_str() {
+        "deployment" | "deployments" | "deploy" => Some("deployments"),
+        "replicaset" | "replicasets" | "rs" => Some("replicasets"),
+        "statefulset" | "statefulsets" | "sts" => Some("statefulsets"),
+        "daemonset" | "daemonsets" | "ds" => Some("daemonsets"),
+        _ => None,
+    }
+}
+
 impl Cluster {
     /// The pods that a selector matches and that run now, in order of their names, not yet narrowed by `count` or
     /// `percent`. Pods that end or are being deleted do not count.
@@ -88,19 +100,12 @@ impl Cluster {
     /// The UIDs of the objects through which a workload owns its pods: its own, and for a Deployment those of its
     /// ReplicaSets.
     async fn owner_uids(&self, owner: &str, namespace: &str) -> Result<BTreeSet<String>, ClusterError> {
-        let (kind, name) = owner.split_once('/').unwrap_or(("deployment", owner));
-        let kind = kind.to_ascii_lowercase();
-        let plural = match kind.as_str() {
-            "deployment" | "deployments" | "deploy" => "deployments",
-            "replicaset" | "replicasets" | "rs" => "replicasets",
-            "statefulset" | "statefulsets" | "sts" => "statefulsets",
-            "daemonset" | "daemonsets" | "ds" => "daemonsets",
-            _ => {
-                return Err(ClusterError::NotFound(format!(
-                    "`{owner}`: this kind of owner is not supported\nhelp: write deployment/NAME, replicaset/NAME, \
-                     statefulset/NAME or daemonset/NAME, or select by labels"
-                )));
-            }
+        let name = owner.split_once('/').map_or(owner, |(_, name)| name);
+        let Some(plural) = owner_plural(owner) else {
+            return Err(ClusterError::NotFound(format!(
+                "`{owner}`: this kind of owner is not supported\nhelp: write deployment/NAME, replicaset/NAME, \
+                 statefulset/NAME or daemonset/NAME, or select by labels"
+            )));
         };
         let workload = self
             .raw(&format!("read {owner}"), &format!("/apis/apps/v1/namespaces/{namespace}/{plural}/{name}"))

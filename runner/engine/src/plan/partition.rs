@@ -83,6 +83,8 @@ pub(super) async fn plan(
     let place = |request: &CutRequest<'_>| request.partition.pods.namespace.as_deref().unwrap_or(namespace).to_owned();
     let targets: BTreeSet<String> = requests.iter().map(place).collect();
     let peers = requests.iter().flat_map(|request| &request.partition.from);
+    // Addresses are in no namespace.
+    let peers = peers.filter(|peer| peer.service.is_some() || peer.pods.is_some());
     let peers = peers.map(|peer| peer_namespace(peer, namespace));
     let all: BTreeSet<String> = targets.iter().cloned().chain(peers).collect();
     let network = cluster.network(&targets, &all).await?;

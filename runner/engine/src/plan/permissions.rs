@@ -15,7 +15,7 @@ use super::peers::peer_namespace;
 use super::spec::{Action, FaultSpec, Plan, Route};
 use super::{default_namespace, own_namespace};
 use shakedown_cluster::permissions::{self, Answers, FUSE, LOCK, Need, On, POLICIES, grant};
-use shakedown_cluster::{CHAOS_GROUP, Cluster, ClusterError, Kind, labels, parse_service};
+use shakedown_cluster::{CHAOS_GROUP, Cluster, ClusterError, Kind, labels, owner_plural, parse_service};
 use shakedown_faults::partition::PartitionsSpec;
 
 /// What the report says where the server answers no question about permissions.
@@ -31,6 +31,8 @@ pub struct Permissions<'a> {
     namespace: String,
     fuse: bool,
     needs: Needs,
+    /// What planning was refused, in the server's words.
+    refused: Option<String>,
     answers: Answers,
 }
 
@@ -54,7 +56,7 @@ impl<'a> Permissions<'a> {
         let namespace = default_namespace(&document.scenario, Some(cluster), options);
         let fuse = options.fuse.is_some();
         let needs = needs(document, &namespace, fuse, None);
-        let mut it = Self { document, cluster, namespace, fuse, needs, answers: Answers::default() };
+        let mut it = Self { document, cluster, namespace, fuse, needs, refused: None, answers: Answers::default() };
         cluster.ask(&it.needs.certain, &mut it.answers).await?;
         Ok(it)
     }
@@ -66,7 +68,8 @@ impl<'a> Permissions<'a> {
     pub async fn of_plan(&mut self, planned: &Result<Plan, PlanError>) -> Result<(), PlanError> {
         match planned {
             Ok(plan) => self.needs = needs(self.document, &self.namespace, self.fuse, Some(plan)),
-            Err(PlanError::Cluster(ClusterError::Forbidden { .. })) => {
+            Err(PlanError::Cluster(error @ ClusterError::Forbidden { .. })) => {
+                self.refused = Some(error.to_string());
                 let possible = std::mem::take(&mut self.needs.possible);
                 self.needs.certain.extend(possible);
             }
@@ -106,7 +109,10 @@ impl<'a> Permissions<'a> {
         let name = format!("shakedown-{}", labels::name_part(scenario));
         let roles = grant(&granted.collect(), name.trim_end_matches('-'), account.as_deref());
         let who = account.map(|name| format!(" ({name})")).unwrap_or_default();
-        let lines: String = missing.iter().map(|need| format!("\n  {need}")).collect();
+        let mut lines: String = missing.iter().map(|need| format!("\n  {need}")).collect();
+        if let Some(refused) = &self.refused {
+            lines.push_str(&format!("\nplanning ended with: {refused}"));
+        }
         Some(format!(
             "this account{who} lacks permissions that scenario {scenario} needs:{lines}\nhelp: `kubectl apply -f` this, as an \
              administrator:\n{roles}"
@@ -137,7 +143,7 @@ fn needs(document: &Document, namespace: &str, fuse: bool, plan: Option<&Plan>) 
             None => faults.filter_map(Fault::pods).collect(),
         };
         for pods in pods {
-            selected(&mut needs, pods, namespace);
+            selected(&mut |place, on| needs.certain(place, on), pods, namespace);
             if logs {
                 needs.certain(place(pods, namespace), &("", "pods/log", &["get"]));
             }
@@ -171,20 +177,14 @@ fn place<'a>(pods: &'a PodSelector, default: &'a str) -> &'a str {
     pods.namespace.as_deref().unwrap_or(default)
 }
 
-/// Finding the pods of a selector.
-fn selected(needs: &mut Needs, pods: &PodSelector, default: &str) {
+/// Finding the pods of a selector. Planning refuses other kinds of owners.
+fn selected(add: &mut impl FnMut(&str, &On), pods: &PodSelector, default: &str) {
     let namespace = place(pods, default);
-    needs.certain(namespace, &("", "pods", &["list"]));
-    let Some(owner) = &pods.owner else { return };
-    let kind = owner.split_once('/').map_or("deployment", |(kind, _)| kind).to_ascii_lowercase();
-    match kind.as_str() {
-        "replicaset" | "replicasets" | "rs" => needs.certain(namespace, &("apps", "replicasets", &["get"])),
-        "statefulset" | "statefulsets" | "sts" => needs.certain(namespace, &("apps", "statefulsets", &["get"])),
-        "daemonset" | "daemonsets" | "ds" => needs.certain(namespace, &("apps", "daemonsets", &["get"])),
-        _ => {
-            needs.certain(namespace, &("apps", "deployments", &["get"]));
-            needs.certain(namespace, &("apps", "replicasets", &["list"]));
-        }
+    add(namespace, &("", "pods", &["list"]));
+    let Some(plural) = pods.owner.as_deref().and_then(owner_plural) else { return };
+    add(namespace, &("apps", plural, &["get"]));
+    if plural == "deployments" {
+        add(namespace, &("apps", "replicasets", &["list"]));
     }
 }
 
@@ -220,7 +220,7 @@ struct FaultNeeds<'a> {
 impl FaultNeeds<'_> {
     fn add_to(&self, needs: &mut Needs) {
         if let Some(pods) = self.fault.pods() {
-            selected(needs, pods, self.namespace);
+            selected(&mut |place, on| needs.certain(place, on), pods, self.namespace);
             needs.certain(place(pods, self.namespace), &("", "pods", &["get"]));
         }
         let own = own_namespace(self.fault, self.namespace);
@@ -271,13 +271,20 @@ impl FaultNeeds<'_> {
     fn by_policy(&self, needs: &mut Needs, is_certain: bool, is_open: bool, peers: &[Peer]) {
         let own = own_namespace(self.fault, self.namespace);
         let mut add = |namespace: &str, on: &On| needs.open(is_certain, is_open, namespace, on);
-        add(own, &POLICIES);
+        let (group, resource, verbs) = POLICIES;
+        // A policy is changed where partitions of one pod share it, or where it follows a pod.
+        let changes = self.fault.follow() || self.shared.map_or(is_open, |shared| shared.scheme.parts().len() > 1);
+        for verb in verbs.iter().filter(|verb| changes || **verb != "update") {
+            add(own, &(group, resource, std::slice::from_ref(verb)));
+        }
         add(own, &("", "pods", &["patch"]));
         for peer in peers {
             let namespace = peer_namespace(peer, self.namespace);
-            add(&namespace, &("", "pods", &["list"]));
-            add(&namespace, &("networking.k8s.io", "networkpolicies", &["list"]));
+            if let Some(pods) = &peer.pods {
+                selected(&mut add, pods, &namespace);
+            }
             if peer.service.is_some() {
+                add(&namespace, &("", "pods", &["list"]));
                 add(&namespace, &("", "services", &["get"]));
             }
         }
@@ -288,7 +295,7 @@ impl FaultNeeds<'_> {
             let desired = shared.scheme.desired(&BTreeSet::from([it.part]), &BTreeSet::new(), &Default::default());
             for mark in desired.unwrap_or_default().marks {
                 match mark.object.kind {
-                    Kind::Namespace => add("", &("", "namespaces", &["patch"])),
+                    Kind::Namespace => add("", &("", "namespaces", &["get", "patch"])),
                     _ => add(&mark.object.namespace, &("", "pods", &["get", "patch"])),
                 }
             }
@@ -301,7 +308,9 @@ impl FaultNeeds<'_> {
         let Some(chaos) = self.fault.info().chaos_mesh() else { return };
         let own = own_namespace(self.fault, self.namespace);
         let mut add = |namespace: &str, on: &On| needs.open(is_certain, is_open, namespace, on);
-        add(own, &(CHAOS_GROUP, chaos.resource, permissions::CHAOS_VERBS));
+        // Without a watch the resource is read from time to time.
+        let verbs = permissions::CHAOS_VERBS.iter().filter(|verb| !["list", "watch"].contains(*verb));
+        verbs.for_each(|verb| add(own, &(CHAOS_GROUP, chaos.resource, std::slice::from_ref(verb))));
         if !chaos.is_link {
             return;
         }
@@ -312,6 +321,9 @@ impl FaultNeeds<'_> {
                 add(&namespace, &("", "services", &["get"]));
             }
             // Other peers are addresses, which are in no namespace.
+            if let Some(pods) = &peer.pods {
+                selected(&mut add, pods, &namespace);
+            }
             if peer.service.is_some() || peer.pods.is_some() {
                 add(&namespace, &("", "pods", &["get", "list"]));
                 permissions::CHAOS_PEERS.iter().for_each(|on| add(&namespace, on));

@@ -49,7 +49,8 @@ pub enum Prove {
     Strict,
     /// The run's own requests: their success rate or latency leaves the baseline's band while the fault acts.
     Traffic,
-    /// Nothing more. It is enough that the fault's objects are in place.
+    /// Nothing more. It is enough that the fault's objects are in place. If the cluster has policies of other APIs, which may
+    /// keep the link open, this is the same as `auto`.
     Applied,
 }
 
