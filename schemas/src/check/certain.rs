@@ -14,7 +14,8 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
             enough(scenario, index, expectation, &path, findings);
         }
         if let Some(expectation) = phase.effect.as_ref().and_then(Effect::expectation) {
-            enough(scenario, index, &expectation, &format!("phases[{index}].effect.{}", expectation.kind()), findings);
+            let path = format!("phases[{index}].effect.{}", expectation.kind());
+            enough_for_effect(scenario, index, &expectation, &path, findings);
         }
         unfelt(scenario, index, findings);
     }
@@ -33,6 +34,13 @@ struct Need {
     has_min_samples: bool,
     /// The indexes of the phases that need them.
     phases: Vec<usize>,
+}
+
+impl Need {
+    /// The place of the part of an expectation that needs them.
+    fn place(&self, path: &str) -> String {
+        if self.what.starts_with("`p") { format!("{path}.percentile") } else { path.to_owned() }
+    }
 }
 
 fn need(scenario: &Scenario, index: usize, expectation: &Expectation) -> Option<Need> {
@@ -140,29 +148,59 @@ fn at_fault(scenario: &Scenario, index: usize) -> f64 {
 /// That a question has as many requests as it takes.
 fn enough(scenario: &Scenario, index: usize, expectation: &Expectation, path: &str, findings: &mut Findings<'_>) {
     let Some(need) = need(scenario, index, expectation) else { return };
-    let is_asked = |name: &str| expectation.load().is_none_or(|load| load == name);
-    for (name, load) in scenario.load.iter().filter(|(name, _)| is_asked(name)) {
-        for at in &need.phases {
-            let phase_path = format!("phases[{at}]");
-            let is_doubtful = |key: &str| findings.map.damaged(&format!("{phase_path}.{key}"));
-            if ["duration", "settle", "load", "faults", "including"].into_iter().any(is_doubtful)
-                || findings.map.damaged(&format!("load.{name}"))
-            {
-                continue;
-            }
-            let Some(count) = count(scenario, name, load, *at) else { continue };
-            // A schedule of 20/s may put 99 requests or 101 into five seconds.
-            if count.usual + 0.5 >= need.requests as f64 {
-                continue;
-            }
-            let key = if need.what.starts_with("`p") { "percentile" } else { "" };
-            let place = if key.is_empty() { path.to_owned() } else { format!("{path}.{key}") };
-            let decides = if *at == index { need.decides.min(need.requests) } else { need.requests };
-            let is_certain = count.most.is_some_and(|most| most < decides as f64);
-            findings.push(&place, too_few(scenario, name, *at, &need, &count, is_certain));
-            return;
-        }
+    let mut loads = asked(scenario, expectation);
+    if let Some(problem) = loads.find_map(|(name, load)| lacking(scenario, index, &need, (name, load), findings)) {
+        findings.push(&need.place(path), problem);
     }
+}
+
+/// The same for an effect, which any load can show.
+fn enough_for_effect(
+    scenario: &Scenario,
+    index: usize,
+    expectation: &Expectation,
+    path: &str,
+    findings: &mut Findings<'_>,
+) {
+    let Some(need) = need(scenario, index, expectation) else { return };
+    let problems: Option<Vec<Diagnostic>> =
+        asked(scenario, expectation).map(|it| lacking(scenario, index, &need, it, findings)).collect();
+    // A warning where one of the loads might show it after all.
+    if let Some(problem) = problems.and_then(|all| all.into_iter().min_by_key(Diagnostic::is_error)) {
+        findings.push(&need.place(path), problem);
+    }
+}
+
+/// The loads that an expectation is asked of.
+fn asked<'s>(scenario: &'s Scenario, expectation: &'s Expectation) -> impl Iterator<Item = (&'s str, &'s Load)> {
+    let loads = scenario.load.iter().map(|(name, load)| (name.as_str(), load));
+    loads.filter(|(name, _)| expectation.load().is_none_or(|load| load == *name))
+}
+
+/// The first phase in which a load sends too few requests for a question, as a problem.
+fn lacking(
+    scenario: &Scenario,
+    index: usize,
+    need: &Need,
+    (name, load): (&str, &Load),
+    findings: &Findings<'_>,
+) -> Option<Diagnostic> {
+    need.phases.iter().find_map(|at| {
+        let is_doubtful = |key: &str| findings.map.damaged(&format!("phases[{at}].{key}"));
+        if ["duration", "settle", "load", "faults", "including"].into_iter().any(is_doubtful)
+            || findings.map.damaged(&format!("load.{name}"))
+        {
+            return None;
+        }
+        let count = count(scenario, name, load, *at)?;
+        // A schedule of 20/s may put 99 requests or 101 into five seconds.
+        if count.usual + 0.5 >= need.requests as f64 {
+            return None;
+        }
+        let decides = if *at == index { need.decides.min(need.requests) } else { need.requests };
+        let is_certain = count.most.is_some_and(|most| most < decides as f64);
+        Some(too_few(scenario, name, *at, need, &count, is_certain))
+    })
 }
 
 fn too_few(scenario: &Scenario, load: &str, at: usize, need: &Need, count: &Count, is_certain: bool) -> Diagnostic {
@@ -219,7 +257,7 @@ fn unfelt(scenario: &Scenario, index: usize, findings: &mut Findings<'_>) {
     }
 }
 
-/// That a request can reach its timeout before the run is over.
+/// That a timeout is not longer than all phases: the run waits for the last answers, and so takes longer than its phases.
 fn timeouts(scenario: &Scenario, findings: &mut Findings<'_>) {
     let all: f64 = scenario.phases.iter().map(|phase| phase.duration.as_secs_f64()).sum();
     if scenario.phases.is_empty() || findings.map.gone("phases") {
@@ -233,7 +271,10 @@ fn timeouts(scenario: &Scenario, findings: &mut Findings<'_>) {
                 &path,
                 Diagnostic::warning(
                     Code::LongTimeout,
-                    format!("no request can reach this timeout: the phases last {whole} in all"),
+                    format!(
+                        "the phases last {whole} in all, and the run then waits up to {} for answers",
+                        load.timeout
+                    ),
                 )
                 .help(format!("write `timeout: {whole}` at most, or lengthen the phases")),
             );

@@ -87,7 +87,7 @@ codes! {
     Including = "S082", "Requests around a fault in a phase without faults.";
     TooFew = "S083", "An expectation that needs more requests than its phase has.";
     NotFelt = "S084", "A fault while no load is sent.";
-    LongTimeout = "S085", "A timeout that no request can reach within the run.";
+    LongTimeout = "S085", "A timeout that is longer than all phases.";
 }
 
 #[cfg(test)]

@@ -51,3 +51,24 @@ fn what_nothing_can_decide_is_an_error() {
     assert_eq!(is_error("1/s", "{errors: {any: {max: 0}}}"), Some(false), "one failure decides");
     assert_eq!(is_error("0.1/s", "{output_tokens_per_second: {min: 1}}"), Some(true));
 }
+
+#[test]
+fn any_load_with_enough_requests_can_show_an_effect() {
+    let problem = |canary: &str, main: &str, load: &str| {
+        let text = format!(
+            "version: 1\nname: x\nload:\n  canary: {{http: {{url: \"http://127.0.0.1:1\"}}, rate: {canary}}}\n  main: {{http: \
+             {{url: \"http://127.0.0.1:1\"}}, rate: {main}}}\nphases:\n  - {{name: before, duration: 30s}}\n  - {{name: cut, \
+             duration: 30s, faults: {{f: {{pod_kill: {{pods: {{labels: app=web, count: 1}}}}}}}}, effect: {{success_rate: \
+             {{max: 50%{load}}}}}}}\n"
+        );
+        let found = match parse("x.yaml", text.as_bytes(), &Overrides::default()) {
+            Ok(document) => document.warnings,
+            Err(problems) => problems,
+        };
+        found.into_iter().find(|it| it.code == Code::TooFew).map(|it| it.is_error())
+    };
+    assert_eq!(problem("0.1/s", "50/s", ""), None);
+    assert_eq!(problem("50/s", "0.1/s", ""), None);
+    assert_eq!(problem("0.1/s", "50/s", ", load: canary"), Some(true));
+    assert_eq!(problem("0.1/s", "0.1/s", ""), Some(true));
+}
