@@ -35,6 +35,14 @@ phases:
 }
 
 #[test]
+fn what_is_no_id_of_a_run_is_refused() {
+    for id in ["", "a b/..", "RUN"] {
+        let refused = Shakedown::new().run(&["cleanup", "--check", "--run", id]);
+        refused.expect_code(2).expect_stderr(&["this is not the id of a run"]);
+    }
+}
+
+#[test]
 fn a_variable_is_of_the_suite_and_a_namespace_is_the_same_everywhere() {
     let shakedown = Shakedown::new();
     let plain = url_scenario("http://127.0.0.1:1/");

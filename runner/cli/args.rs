@@ -264,6 +264,15 @@ pub struct Safety {
     pub wait_lock: Duration,
 }
 
+/// A run's id as it is in labels. An empty one, such as that of a variable that is not set, would find nothing.
+fn run_id(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    match !text.is_empty() && text.len() <= 63 && text.chars().all(fits) {
+        true => Ok(text.to_owned()),
+        false => Err("this is not the id of a run, such as 20261128-200150-vpz2c".to_owned()),
+    }
+}
+
 /// A fuse counts whole seconds, and its pushes need some of them.
 fn fuse_margin(text: &str) -> Result<Duration, String> {
     let margin: Duration = text.parse().map_err(|error| format!("{error}"))?;
@@ -387,7 +396,7 @@ pub struct Cleanup {
     #[command(flatten)]
     pub target: Target,
     /// Remove everything of this run, found by its labels.
-    #[arg(long, value_name = "RUN-ID")]
+    #[arg(long, value_name = "RUN-ID", value_parser = run_id)]
     pub run: Option<String>,
     /// Remove everything of all runs that are not active, found by labels.
     #[arg(long, conflicts_with = "run")]

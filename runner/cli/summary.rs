@@ -64,9 +64,11 @@ fn one(out: &mut String, scenario: &ScenarioResult, style: Style, brief: bool) {
     let sentence = sentences::sentence(scenario);
     let (sentence, help) = sentence.split_once("\nhelp: ").unwrap_or((sentence, ""));
     _ = writeln!(out, "  {}", short(sentence));
-    // The rest of a long help, such as a Role, is in the log above and in the reports.
     if let Some(line) = help.lines().next() {
-        _ = writeln!(out, "  help: {}", short(line));
+        // A long help, such as a Role, would fill the screen.
+        let rest =
+            if help.trim_end().contains('\n') { " (the rest is in the log above and in the report)" } else { "" };
+        _ = writeln!(out, "  help: {}{rest}", short(line));
     }
     let several = scenario.loads.len() > 1;
     let title = |phase: &str, title: &str, load: &str| {
@@ -208,7 +210,10 @@ mod tests {
         let mut result = sample::errored();
         result.scenarios[0].reason = "error: there is no namespace `shop`\nhelp: apply this:\nkind: Role".to_owned();
         let text = summary(&result);
-        assert!(text.contains("\n  there is no namespace `shop`\n  help: apply this:\n"), "{text}");
+        assert!(
+            text.contains("\n  there is no namespace `shop`\n  help: apply this: (the rest is in the log"),
+            "{text}"
+        );
         assert!(!text.contains("kind: Role"), "{text}");
     }
 

@@ -177,7 +177,7 @@ impl FromStr for Percent {
             return Err(match trimmed.parse::<f64>() {
                 Ok(value) if value > 0.0 && value <= 1.0 => UnitError::new(
                     format!("the percentage `{trimmed}` has no `%`"),
-                    format!("write `{}%`", short(value * 100.0)),
+                    format!("write `{}%` for this share of 1, or `{trimmed}%`", short(value * 100.0)),
                 ),
                 Ok(_) => {
                     UnitError::new(format!("the percentage `{trimmed}` has no `%`"), format!("write `{trimmed}%`"))

@@ -38,7 +38,7 @@ pub fn felt(scenario: &ScenarioResult, it: &Recovery) -> Option<String> {
 pub fn recovery(it: &Recovery) -> String {
     let Some(onset) = it.onset_s else {
         return match it.failed_requests {
-            0 => "no request noticed the fault".to_owned(),
+            0 => "within tolerance all the time".to_owned(),
             count => format!("within tolerance all the time, {}", words::plural(count as usize, "failed request")),
         };
     };

@@ -89,6 +89,10 @@ pub(super) fn result(
         result.terms.insert("decided by".to_owned(), rule);
         result.samples = observations.loads.iter().map(|load| total(load, phase).requests()).sum();
         let felt = effects(observations);
+        if !felt.iter().any(|it| it.phase == span.name) {
+            result.reason = format!("there is no phase before the faults of `{name}` whose requests could be compared");
+            return result;
+        }
         (result.verdict, result.reason, result.observed_text) = match changed(&span.name, &felt) {
             Some(words) => (Verdict::Pass, words, "a change".to_owned()),
             None => {

@@ -35,7 +35,7 @@ const TESTS: usize = 5;
 /// run. With this share, 9 of 60 windows with failures, against none of 60, remain a proof.
 const ONSET: f64 = 0.29;
 
-/// The confidence of the baseline's intervals that a hint leaves.
+/// The confidence of the baseline's interval that a hint of slow requests leaves.
 const HINT: f64 = 0.99;
 
 /// A change of a percentile up to this factor is too small to matter, however certain it is.
@@ -86,16 +86,15 @@ pub(super) fn compare(observations: &Observations, load: &LoadObservations, phas
     Some(Comparison { changes, onset_s, windows, hint: hint(load, first, phase) })
 }
 
-/// Whether all requests of a phase, those due during the injection included, failed or were slow more often than the
-/// baseline's interval allows. Slow is above the baseline's p99.
+/// Whether more of all requests of a phase failed than in the baseline, or more were slow than its interval allows. The
+/// requests in flight and those due during the injection and the removal count as well. Slow is above the baseline's p99.
 fn hint(load: &LoadObservations, first: usize, phase: usize) -> Option<String> {
     let before = total(load, first);
     let cells: Vec<&Cell> = stats::cells(load).filter(|it| it.mark.phase == phase).map(|it| it.cell).collect();
     let during = stats::sum(&cells, Cell::merge);
     let (all_before, all) = (before.requests(), during.requests());
-    let failed = all - during.succeeded;
-    let most_failed = wilson(all_before - before.succeeded, all_before, HINT)[1];
-    if all > 0 && failed as f64 / all as f64 > most_failed {
+    let (failed_before, failed) = (all_before - before.succeeded, all - during.succeeded);
+    if failed as f64 * all_before as f64 > failed_before as f64 * all as f64 {
         return Some(format!("{failed} of {all} requests failed"));
     }
     let p99 = before.latency.quantile(0.99)? * NOISE;

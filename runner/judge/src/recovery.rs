@@ -220,6 +220,8 @@ fn recovery(
         }
         _ => Settling::default(),
     };
+    // What settles once the fault is gone is a recovery.
+    let failed_over_ns = failover.settled_ns.filter(|at| from_ns.is_none_or(|from| *at < from));
     let struck = after.iter().find(is_bad).filter(|_| span.struck_ns.is_some()).map(|window| window.start_ns);
     let onset_ns = onset_ns.or(struck);
     let recovered = Settling::new(&band, &after);
@@ -230,7 +232,7 @@ fn recovery(
         load: load.name.clone(),
         phase: span.name.clone(),
         onset_s: onset_ns.map(seconds),
-        failover_s: failover.settled_ns.map(seconds),
+        failover_s: failed_over_ns.map(seconds),
         removed_s: span.removed_ns.map(seconds),
         struck_s: span.struck_ns.map(seconds),
         first_success_s: first_success.filter(|first| *first < horizon_ns).map(seconds),

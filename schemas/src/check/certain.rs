@@ -228,7 +228,8 @@ fn too_few(scenario: &Scenario, load: &str, at: usize, need: &Need, count: &Coun
     } else {
         ways.push("a longer phase, or more load".to_owned());
     }
-    if need.has_min_samples {
+    // Without any request nothing can be asked.
+    if need.has_min_samples && count.usual >= 1.0 {
         ways.push(format!("or `min_samples: {}`", (count.usual.floor() as u64).max(1)));
     }
     problem.help(format!("enough: {}", ways.join(", ")))
@@ -242,7 +243,8 @@ fn unfelt(scenario: &Scenario, index: usize, findings: &mut Findings<'_>) {
         Some(Model::Closed(workers)) => workers == 0,
         None => false,
     };
-    if phase.faults.is_empty() || scenario.load.is_empty() || !scenario.load.keys().all(is_silent) {
+    let Some(load) = scenario.load.keys().next() else { return };
+    if phase.faults.is_empty() || !scenario.load.keys().all(is_silent) {
         return;
     }
     for name in phase.faults.keys() {
@@ -252,7 +254,7 @@ fn unfelt(scenario: &Scenario, index: usize, findings: &mut Findings<'_>) {
                 Code::NotFelt,
                 format!("no load sends a request in `{}`, so none can meet this fault", phase.name),
             )
-            .help("give a load a pace in this phase, such as `load: {main: {rate: 20/s}}`"),
+            .help(format!("give a load a pace in this phase, such as `load: {{{load}: {{rate: 20/s}}}}`")),
         );
     }
 }

@@ -29,6 +29,16 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
                     .help("move `effect` to the phase with the fault, or remove it"),
             );
         }
+        let first = phases.iter().position(|phase| phase.has_faults);
+        if phase.effect.as_ref().is_some_and(|effect| effect.expectation().is_none()) && first == Some(0) {
+            findings.push(
+                &format!("phases[{index}].effect"),
+                Diagnostic::error(Code::Effect, "there is no phase without faults before this one to compare with")
+                    .help(
+                        "add a phase without faults before the first fault, such as `{name: baseline, duration: 30s}`",
+                    ),
+            );
+        }
         if let Some(expectation) = phase.effect.as_ref().and_then(Effect::expectation) {
             let path = format!("phases[{index}].effect.{}", expectation.kind());
             load(&path, scenario, &expectation, findings);

@@ -81,7 +81,7 @@ codes! {
     RecoveryWindow = "S076", "Windows, a hold or tolerances with which recovery cannot be seen.";
     TightRatio = "S077", "A ratio so close to 1 that chance decides.";
     AlwaysTrue = "S078", "An expectation that cannot fail.";
-    Effect = "S079", "An effect in a phase without faults.";
+    Effect = "S079", "An effect in a phase without faults, or without a phase to compare with.";
     StopCondition = "S080", "A stop condition that can never hold, or always does.";
     BlastRadius = "S081", "A blast radius without a limit, or with a limit of zero.";
     Including = "S082", "Requests around a fault in a phase without faults.";

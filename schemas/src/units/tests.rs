@@ -30,7 +30,7 @@ fn durations_need_a_unit_and_read_back() {
 fn percentages_rates_and_percentiles() {
     assert_eq!("99.9%".parse::<Percent>().unwrap().to_string(), "99.9%");
     assert_eq!("99.9%".parse::<Percent>().unwrap().fraction(), 0.999);
-    assert_eq!("0.8".parse::<Percent>().unwrap_err().help.unwrap(), "write `80%`");
+    assert_eq!("0.8".parse::<Percent>().unwrap_err().help.unwrap(), "write `80%` for this share of 1, or `0.8%`");
     "101%".parse::<Percent>().unwrap_err();
     "-1%".parse::<Percent>().unwrap_err();
     assert_eq!("300/m".parse::<Rate>().unwrap().get(), 5.0);

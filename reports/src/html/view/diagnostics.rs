@@ -229,7 +229,7 @@ pub(super) fn recoveries(scenario: &ScenarioResult) -> Vec<RecoveryRow> {
         };
         let relapses = it.relapses_s.iter().map(|at| words::moment(*at)).collect::<Vec<_>>().join(", ");
         let mut facts = vec![
-            ("Onset", moment(it.onset_s, "no request noticed") + &onset),
+            ("Onset", moment(it.onset_s, "never out of tolerance") + &onset),
             (
                 "Failover during the fault",
                 moment(it.failover_s, &no_failover) + &between(injected, it.failover_s, "injection"),

@@ -81,6 +81,20 @@ fn one_clump_in_a_short_run_is_no_proof_and_still_a_hint() {
     let slow = "20 of 200 requests took longer than 11ms".to_owned();
     assert_eq!(clump(|into| (4.0..5.0).contains(&into), 90.0), (vec![], slow));
     assert_eq!(clump(|_| false, 0.0), (vec![], String::new()));
+    // A single one is no chance of a service that never failed before.
+    assert_eq!(clump(|into| (4.0..4.05).contains(&into), 0.0), (vec![], "1 of 200 requests failed".to_owned()));
+}
+
+#[test]
+fn an_effect_without_a_baseline_is_not_denied() {
+    let observations = Timeline::new(20.0)
+        .fault_phase("cut", 20.0)
+        .answer(|it| if it.index % 3 == 0 { it.refused() } else { it.ok_in(9.0) });
+    let fault = json!({"f": {"partition": {"pods": {"prefix": "a"}, "from": [{"service": "b"}]}}});
+    let scenario = scenario(&json!([{"name": "cut", "duration": "20s", "faults": fault, "effect": "any"}]));
+    let result = expectations(&scenario, &observations.observe(), 1, &|_| None).remove(0);
+    let reason = "there is no phase before the faults of `cut` whose requests could be compared";
+    assert_eq!((result.verdict, result.reason.as_str()), (Verdict::Inconclusive, reason));
 }
 
 #[test]

@@ -232,6 +232,26 @@ fn recovered_before_the_fault_ended() {
     assert_eq!(recovery, expected);
 }
 
+/// A fault of five seconds in a phase of twenty: what works again once it is gone did not fail over.
+#[test]
+fn nothing_is_a_failover_after_the_fault_is_gone() {
+    let observe = |bad_s: f64| {
+        Timeline::new(20.0)
+            .phase("baseline", 20.0)
+            .fault_phase("cut", 20.0)
+            .edit(|span| span.removed_ns = Some(25_000_000_000))
+            .phase("after", 20.0)
+            .answer(move |it| if it.phase == "cut" && it.into < bad_s { it.refused() } else { it.ok_in(10.0) })
+            .observe()
+    };
+    let failover = |bad_s: f64| {
+        let it = recoveries(&scenario(json!({"max": "15s"})), &observe(bad_s), &|_| Some(20.5)).remove(0);
+        (it.onset_s, it.failover_s, it.recovered_s)
+    };
+    assert_eq!(failover(2.0), (Some(20.0), Some(22.0), Some(25.0)));
+    assert_eq!(failover(7.0), (Some(20.0), None, Some(27.0)));
+}
+
 /// Issue 18: the first direction took hold at 2 s, the second at 9 s, and "failed over after 6 s" was said of what no service
 /// could have done.
 #[test]
