@@ -112,7 +112,12 @@ pub fn conclude(fault: &mut FaultResult, wanted: &Wanted, direction: Direction, 
     if fault.engine == "chaos-mesh" && is_unchanged {
         return Some(format!("Chaos Mesh reports fault {} as injected, but {}", fault.name, same_as_before(fault)));
     }
-    (is_unchanged && shown).then(|| unnoticed(fault, direction, kept))
+    // Connections that stay open weaken the cut, whatever a few requests hint at.
+    let weakened = kept && matches!(traffic, Traffic::Unchanged { .. });
+    ((is_unchanged || weakened) && shown).then(|| match kept {
+        true => weak(fault, is_unchanged),
+        false => unnoticed(fault, direction),
+    })
 }
 
 /// The possible reasons why a fault of Chaos Mesh did not change the requests.
@@ -200,17 +205,18 @@ const KEPT_HELP: &str = "its network plugin leaves established connections open,
                          Chaos Mesh's partition, which drops packets of every connection";
 
 /// The warning about a fault that acts without a change in the requests.
-fn unnoticed(fault: &FaultResult, direction: Direction, kept: bool) -> String {
-    let name = &fault.name;
-    if kept {
-        format!("fault {name}: new connections are cut, the requests went on as before, and {KEPT}; {KEPT_HELP}")
-    } else {
-        format!(
-            "fault {name} acts, and the requests went on as before: the service does not need this link, or others carry the \
-             load{}",
-            wrong_way(direction)
-        )
-    }
+fn unnoticed(fault: &FaultResult, direction: Direction) -> String {
+    format!(
+        "fault {} acts, and the requests went on as before: the service does not need this link, or others carry the load{}",
+        fault.name,
+        wrong_way(direction)
+    )
+}
+
+/// The fault cuts new connections only.
+fn weak(fault: &FaultResult, is_unchanged: bool) -> String {
+    let requests = if is_unchanged { "the requests went on as before, " } else { "" };
+    format!("fault {}: new connections are cut, {requests}and {KEPT}; {KEPT_HELP}", fault.name)
 }
 
 const fn wrong_way(direction: Direction) -> &'static str {

@@ -126,10 +126,12 @@ fn each_reason_for_unchanged_requests_has_its_own_diagnosis() {
         assert!(unknown.contains(part), "{part}: {unknown}");
     }
     assert!(problem(&auto(), &[APPLIED], &Traffic::Unknown).contains("no phase before it"));
-    let (verdict, _, warning) = judged(&auto(), &[APPLIED, CUT, LIVES_ON], &unchanged());
-    assert_eq!(verdict, Verdict::Pass);
-    for part in ["new connections are cut", "established connections are left open", "restart them", "Chaos Mesh"] {
-        assert!(warning.contains(part), "{part}: {warning}");
+    for (traffic, is_unchanged) in [(unchanged(), true), (hinted(), false)] {
+        let (verdict, _, warning) = judged(&auto(), &[APPLIED, CUT, LIVES_ON], &traffic);
+        assert_eq!((verdict, warning.contains("went on as before")), (Verdict::Pass, is_unchanged));
+        for part in ["new connections are cut", "established connections are left open", "restart them", "Chaos Mesh"] {
+            assert!(warning.contains(part), "{part}: {warning}");
+        }
     }
     let warning = judged(&auto(), &[APPLIED, CUT], &unchanged()).2;
     assert!(warning.contains("others carry the load"), "{warning}");
