@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use super::job::{Job, micros};
 use shakedown_observe::{
-    CELL_NS, Cell, Failure, Finish, Histogram, Integrity, LoadObservations, MOST_BOUNDS, Mark, Marks, PackedCell, Part,
-    Sample, Samples, Segment, Strike, Timings,
+    CELL_NS, Cell, Failure, Finish, Histogram, Integrity, LoadObservations, MOST_BOUNDS, Mark, Marks, PackedCell,
+    PhasePart, Sample, Samples, Segment, Strike, Timings,
 };
 
 /// The age at which a cell is packed: few of its requests are still under way.
@@ -306,7 +306,8 @@ fn stretch_of(marks: &[Mark], at_ns: u64) -> (u64, u64) {
 fn strike_after(marks: &[Mark], strikes: &[Strike], at_ns: u64) -> Option<Strike> {
     let following = marks.partition_point(|mark| mark.at_ns <= at_ns);
     let stretch = following.checked_sub(1).map(|index| marks[index]);
-    let is_own = |strike: &Strike| stretch.is_some_and(|mark| mark.phase == strike.phase && mark.part != Part::Waiting);
+    let is_own =
+        |strike: &Strike| stretch.is_some_and(|mark| mark.phase == strike.phase && mark.part != PhasePart::Waiting);
     strikes.iter().find(|strike| strike.at_ns > at_ns && !is_own(strike)).copied()
 }
 
@@ -397,7 +398,7 @@ impl State {
         if marks.first().is_none_or(|first| first.at_ns > earliest) {
             // Requests from before the first mark are recorded but not judged.
             let phase = marks.first().map_or(0, |first| first.phase);
-            marks.insert(0, Mark { at_ns: 0, phase, part: Part::Settling });
+            marks.insert(0, Mark { at_ns: 0, phase, part: PhasePart::Settling });
         }
         let ends = marks.iter().skip(1).map(|next| next.at_ns).chain([end_ns]);
         let segments = marks.iter().zip(ends).flat_map(|(mark, end)| {
@@ -408,10 +409,9 @@ impl State {
             };
             let whole = (end_ns - mark.at_ns).div_ceil(segment.cell_ns) as usize;
             segment.cells.resize(whole.max(segment.cells.len()), Cell::default());
-            let in_flight = self
-                .in_flight
-                .remove(&mark.at_ns)
-                .map(|(phase, counted)| counted.close(Mark { at_ns: mark.at_ns, phase, part: Part::InFlight }, end_ns));
+            let in_flight = self.in_flight.remove(&mark.at_ns).map(|(phase, counted)| {
+                counted.close(Mark { at_ns: mark.at_ns, phase, part: PhasePart::InFlight }, end_ns)
+            });
             [Some(segment), in_flight].into_iter().flatten().collect::<Vec<_>>()
         });
         let mut seen =

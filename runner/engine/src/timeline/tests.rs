@@ -19,7 +19,7 @@ use crate::events::Events;
 use shakedown_faults::{ArmedFault, FaultDriver, FaultError, FaultPlan, Finding};
 use shakedown_guard::fuse::Fuses;
 use shakedown_load::{Live, LoadDriver, LoadError};
-use shakedown_observe::{LoadObservations, Marks, Part};
+use shakedown_observe::{LoadObservations, Marks, PhasePart};
 use shakedown_schemas::EventKind;
 
 #[derive(Clone)]
@@ -199,7 +199,7 @@ impl LoadDriver for FakeLoad {
 struct Case {
     log: Log,
     outcome: Outcome,
-    marks: Vec<(f64, usize, Part)>,
+    marks: Vec<(f64, usize, PhasePart)>,
     /// How often a failed try of an undo was told.
     retries: usize,
 }
@@ -320,12 +320,12 @@ async fn a_phase_counts_from_the_injection_and_ends_with_the_confirmed_undo() {
     assert_eq!(
         case.marks,
         [
-            (0.0, 0, Part::Judged),
-            (10.0, 1, Part::Injecting),
-            (10.5, 1, Part::Settling),
-            (15.5, 1, Part::Judged),
-            (30.5, 1, Part::Undoing),
-            (30.7, 2, Part::Judged),
+            (0.0, 0, PhasePart::Judged),
+            (10.0, 1, PhasePart::Injecting),
+            (10.5, 1, PhasePart::Settling),
+            (15.5, 1, PhasePart::Judged),
+            (30.5, 1, PhasePart::Undoing),
+            (30.7, 2, PhasePart::Judged),
         ]
     );
     let during = &case.outcome.observations.phases[1];
@@ -342,7 +342,7 @@ async fn faults_start_after_and_last_for() {
     let case = play(&three_phases(body), &[("cut", Behaviour::Works)], None).await;
     // It is active from 13.5 on: its time and the phase's end count from then.
     assert_eq!(case.log.text(), "10.0 gate after 1\n13.0 inject cut\n17.5 undo cut\n40.5 load ends");
-    assert_eq!(case.marks[1], (10.0, 1, Part::Settling));
+    assert_eq!(case.marks[1], (10.0, 1, PhasePart::Settling));
     assert_eq!(case.outcome.faults[0].injection, Verdict::Pass);
 }
 
@@ -581,6 +581,10 @@ async fn a_fault_waits_for_the_answers_that_the_phase_before_is_owed() {
         let latency = Duration::from_secs_f64(latency);
         let case = play_slowly(latency, "[]", &three_phases(FAULT), &[("cut", Behaviour::Works)], None).await;
         assert!(case.log.text().contains(&format!("\n{injected}")), "{latency:?}: {}", case.log.text());
-        assert_eq!(case.marks[1], (10.0, 1, Part::Waiting), "what is due meanwhile is of neither phase's judged part");
+        assert_eq!(
+            case.marks[1],
+            (10.0, 1, PhasePart::Waiting),
+            "what is due meanwhile is of neither phase's judged part"
+        );
     }
 }
