@@ -69,9 +69,9 @@ impl Scheme {
         network: (policy::Cluster, Vec<Cidr>, Vec<IpAddr>),
         other_ports: OtherPorts,
     ) -> Self {
-        let given: Vec<policy::Part> = parts
+        let given: Vec<policy::Isolation> = parts
             .iter()
-            .map(|part| policy::Part {
+            .map(|part| policy::Isolation {
                 namespace: part.namespace.clone(),
                 targets: part.targets.iter().map(|pod| pod.name.clone()).collect(),
                 blocks: part.blocks.clone(),
