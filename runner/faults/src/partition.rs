@@ -27,7 +27,7 @@ pub(super) use follow::Owners;
 pub use follow::{ListedPeer, MarkedPeer, Watching, watch};
 pub use mark::{Mark, pod_key};
 pub(super) use roster::{Note, Roster, Seen};
-pub use scheme::{Desired, Part, Scheme};
+pub use scheme::{Desired, PlannedPartition, Scheme};
 pub use spec::{PartitionSpec, PartitionsSpec};
 pub use switch::Switch;
 

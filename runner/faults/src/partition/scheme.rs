@@ -22,7 +22,7 @@ use shakedown_policy::{
 
 /// One partition of a scenario.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Part {
+pub struct PlannedPartition {
     /// Its fault's name.
     pub name: String,
     /// Its targets' namespace.
@@ -42,7 +42,7 @@ pub struct Part {
 pub struct Scheme {
     run: String,
     serial: usize,
-    parts: Vec<Part>,
+    parts: Vec<PlannedPartition>,
     groups: Vec<Group>,
     cluster: policy::Cluster,
     pod_cidrs: Vec<Cidr>,
@@ -65,7 +65,7 @@ impl Scheme {
     pub fn new(
         run: &str,
         serial: usize,
-        parts: Vec<Part>,
+        parts: Vec<PlannedPartition>,
         network: (policy::Cluster, Vec<Cidr>, Vec<IpAddr>),
         other_ports: OtherPorts,
     ) -> Self {
@@ -92,7 +92,7 @@ impl Scheme {
     }
 
     /// The partitions.
-    pub fn parts(&self) -> &[Part] {
+    pub fn parts(&self) -> &[PlannedPartition] {
         &self.parts
     }
 

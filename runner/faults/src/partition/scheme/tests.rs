@@ -33,14 +33,14 @@ fn pod(name: &str) -> PodRef {
     PodRef { namespace: "shop".into(), name: name.into(), uid: format!("uid-{name}"), node: None, ip: None }
 }
 
-fn part(name: &str, targets: &[&str], app: &str) -> Part {
+fn part(name: &str, targets: &[&str], app: &str) -> PlannedPartition {
     let peer = Peer::Pods {
         namespace: "shop".into(),
         selector: Selector::label("app", app),
         unmarked: BTreeSet::new(),
         front: Front::default(),
     };
-    Part {
+    PlannedPartition {
         name: name.into(),
         namespace: "shop".into(),
         targets: targets.iter().map(|name| pod(name)).collect(),
@@ -50,7 +50,7 @@ fn part(name: &str, targets: &[&str], app: &str) -> Part {
     }
 }
 
-fn scheme(parts: Vec<Part>) -> Scheme {
+fn scheme(parts: Vec<PlannedPartition>) -> Scheme {
     let network = (cluster(true), vec!["10.0.0.0/24".parse().unwrap()], Vec::new());
     Scheme::new("20260301-105959-abcde", 0, parts, network, OtherPorts::Ranges)
 }

@@ -9,7 +9,7 @@ use shakedown_schemas::scenario::Direction;
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::partition::Part;
+use crate::partition::PlannedPartition;
 use shakedown_cluster::testing::store::{Fate, Store, Unanswered};
 use shakedown_policy::{Block, Front, OtherPorts, Peer, Pod, PortSet, Selector};
 
@@ -43,7 +43,7 @@ fn switch_from(store: &Store, targets: [&[&str]; 2], peers: [&str; 2]) -> Switch
             ..Pod::default()
         });
     }
-    let part = |name: &str, peer: &str, targets: &[&str]| Part {
+    let part = |name: &str, peer: &str, targets: &[&str]| PlannedPartition {
         name: name.into(),
         namespace: "n".into(),
         targets: targets.iter().map(|name| refs[name].clone()).collect(),
