@@ -12,7 +12,7 @@ use super::witness::KEPT;
 /// The required proof that a fault acts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Wanted {
+pub enum RequiredProof {
     /// Only that its objects are in place: the scenario requires no more, or the engine's status is the proof.
     Applied,
     /// A witness.
@@ -27,7 +27,7 @@ pub enum Wanted {
     },
 }
 
-impl fmt::Display for Wanted {
+impl fmt::Display for RequiredProof {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Applied => out.write_str("only that its objects are in place"),
@@ -66,7 +66,12 @@ pub enum Traffic {
 
 /// Sets a fault's final state from the evidence that it acts. Returns a warning for the report when the fault acts but the
 /// requests did not change.
-pub fn conclude(fault: &mut FaultResult, wanted: &Wanted, direction: Direction, traffic: &Traffic) -> Option<String> {
+pub fn conclude(
+    fault: &mut FaultResult,
+    wanted: &RequiredProof,
+    direction: Direction,
+    traffic: &Traffic,
+) -> Option<String> {
     let effective = |holds: bool| move |it: &&Evidence| it.shows == Proof::Effective && it.holds == holds;
     let refuted = fault.evidence.iter().any(|it| effective(false)(&it));
     let shown = fault.evidence.iter().any(|it| effective(true)(&it) && !it.detail.starts_with(KEPT)) && !refuted;
@@ -78,11 +83,11 @@ pub fn conclude(fault: &mut FaultResult, wanted: &Wanted, direction: Direction, 
         return None;
     }
     let by_traffic = match wanted {
-        Wanted::Traffic => true,
-        Wanted::Auto { .. } => !shown,
-        Wanted::Applied | Wanted::Witness => false,
+        RequiredProof::Traffic => true,
+        RequiredProof::Auto { .. } => !shown,
+        RequiredProof::Applied | RequiredProof::Witness => false,
     };
-    if *wanted == Wanted::Witness && !shown {
+    if *wanted == RequiredProof::Witness && !shown {
         fault.injection = Verdict::Inconclusive;
         fault.problem = Some("not proven: no witness has shown that it acts".to_owned());
         return None;
@@ -170,7 +175,7 @@ const fn enforcement_help() -> &'static str {
 }
 
 /// The problem of a fault without any evidence that it acts.
-fn unproven(wanted: &Wanted, direction: Direction, traffic: &Traffic, kept: bool) -> String {
+fn unproven(wanted: &RequiredProof, direction: Direction, traffic: &Traffic, kept: bool) -> String {
     let mut text = match traffic {
         Traffic::Unknown => {
             "not proven: the policy was in place, and there is no phase before it whose requests could be compared"
@@ -184,7 +189,7 @@ fn unproven(wanted: &Wanted, direction: Direction, traffic: &Traffic, kept: bool
             in_brackets(windows)
         ),
     };
-    if let Wanted::Auto { no_witness: Some(why) } = wanted {
+    if let RequiredProof::Auto { no_witness: Some(why) } = wanted {
         text.push_str(&format!("; there was no witness, because {why}"));
     }
     text.push_str(

@@ -54,7 +54,7 @@ pub struct FaultPlan {
     pub lasts: Option<std::time::Duration>,
     /// The required proof that it acts.
     #[serde(rename = "prove")]
-    pub effect: effect::Wanted,
+    pub effect: effect::RequiredProof,
 }
 
 /// A planned fault with its driver.

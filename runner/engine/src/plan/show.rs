@@ -6,7 +6,7 @@ use shakedown_schemas::scenario::FaultInfo;
 use shakedown_schemas::units::Duration;
 
 use super::spec::{FaultSpec, Plan};
-use shakedown_faults::effect::Wanted;
+use shakedown_faults::effect::RequiredProof;
 
 /// The plan as text, for `shakedown plan`.
 pub fn show(plan: &Plan) -> String {
@@ -81,7 +81,7 @@ fn targets(out: &mut String, fault: &FaultSpec) {
     for peer in &fault.peers {
         _ = writeln!(out, "  peer   {peer}");
     }
-    let own_word = fault.engine == "chaos-mesh" && fault.effect == Wanted::Applied;
+    let own_word = fault.engine == "chaos-mesh" && fault.effect == RequiredProof::Applied;
     if own_word {
         let more = FaultInfo::of(fault.kind).map_or("", |info| info.facts.confirmed_by);
         _ = writeln!(out, "  proof  Chaos Mesh's status: injected on exactly these pods{more}");

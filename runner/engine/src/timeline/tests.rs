@@ -85,7 +85,7 @@ fn plan(name: &str, phase: usize, fault: &Fault) -> FaultPlan {
         namespaces: Vec::new(),
         after: fault.after().get(),
         lasts: fault.lasts().map(|lasts| lasts.get()),
-        effect: shakedown_faults::effect::Wanted::Applied,
+        effect: shakedown_faults::effect::RequiredProof::Applied,
     }
 }
 

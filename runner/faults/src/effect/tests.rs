@@ -41,8 +41,8 @@ const CUT: (Proof, bool, &str) = (Proof::Effective, true, "a witness cannot conn
 const LIVES_ON: (Proof, bool, &str) = (Proof::Effective, true, "established connections are left open by this plugin");
 const OPEN: (Proof, bool, &str) = (Proof::Effective, false, "a witness can still connect");
 
-fn auto() -> Wanted {
-    Wanted::Auto { no_witness: Some("no image is known".to_owned()) }
+fn auto() -> RequiredProof {
+    RequiredProof::Auto { no_witness: Some("no image is known".to_owned()) }
 }
 
 fn changed() -> Traffic {
@@ -62,7 +62,7 @@ fn hinted() -> Traffic {
 }
 
 /// The verdict, the problem and the warning of a fault that was applied.
-fn judged(wanted: &Wanted, evidence: &[(Proof, bool, &str)], traffic: &Traffic) -> (Verdict, String, String) {
+fn judged(wanted: &RequiredProof, evidence: &[(Proof, bool, &str)], traffic: &Traffic) -> (Verdict, String, String) {
     let mut fault = fault(evidence, Verdict::Pass);
     let warning = conclude(&mut fault, wanted, Direction::Both, traffic);
     (fault.injection, fault.problem.unwrap_or_default(), warning.unwrap_or_default())
@@ -71,10 +71,10 @@ fn judged(wanted: &Wanted, evidence: &[(Proof, bool, &str)], traffic: &Traffic) 
 #[test]
 fn a_hint_proves_nothing_and_contradicts_that_all_went_on_as_before() {
     let effective = (Proof::Effective, true, "the witness cannot connect");
-    let auto = Wanted::Auto { no_witness: None };
+    let auto = RequiredProof::Auto { no_witness: None };
     assert!(judged(&auto, &[APPLIED, effective], &unchanged()).2.contains("went on as before"));
     assert_eq!(judged(&auto, &[APPLIED, effective], &hinted()), (Verdict::Pass, String::new(), String::new()));
-    let (verdict, problem, _) = judged(&Wanted::Traffic, &[APPLIED], &hinted());
+    let (verdict, problem, _) = judged(&RequiredProof::Traffic, &[APPLIED], &hinted());
     assert_eq!(verdict, Verdict::Inconclusive);
     let says = "not proven: the policy was in place, and 24 of 645 requests failed (load main), which may be chance";
     assert!(problem.starts_with(says), "{problem}");
@@ -83,17 +83,17 @@ fn a_hint_proves_nothing_and_contradicts_that_all_went_on_as_before() {
 #[test]
 fn the_required_proof_decides() {
     use Traffic::Unknown;
-    let verdict = |wanted: &Wanted, evidence: &[_], traffic: &Traffic| judged(wanted, evidence, traffic).0;
+    let verdict = |wanted: &RequiredProof, evidence: &[_], traffic: &Traffic| judged(wanted, evidence, traffic).0;
     for (wanted, evidence, traffic, expected) in [
-        (Wanted::Applied, &[APPLIED][..], unchanged(), Verdict::Pass),
-        (Wanted::Witness, &[APPLIED, CUT], unchanged(), Verdict::Pass),
-        (Wanted::Witness, &[APPLIED], changed(), Verdict::Inconclusive),
-        (Wanted::Traffic, &[APPLIED], changed(), Verdict::Pass),
-        (Wanted::Traffic, &[APPLIED], unchanged(), Verdict::Inconclusive),
-        (Wanted::Traffic, &[APPLIED], Unknown, Verdict::Inconclusive),
+        (RequiredProof::Applied, &[APPLIED][..], unchanged(), Verdict::Pass),
+        (RequiredProof::Witness, &[APPLIED, CUT], unchanged(), Verdict::Pass),
+        (RequiredProof::Witness, &[APPLIED], changed(), Verdict::Inconclusive),
+        (RequiredProof::Traffic, &[APPLIED], changed(), Verdict::Pass),
+        (RequiredProof::Traffic, &[APPLIED], unchanged(), Verdict::Inconclusive),
+        (RequiredProof::Traffic, &[APPLIED], Unknown, Verdict::Inconclusive),
         (auto(), &[APPLIED, CUT], unchanged(), Verdict::Pass),
-        (Wanted::Auto { no_witness: None }, &[APPLIED], unchanged(), Verdict::Inconclusive),
-        (Wanted::Auto { no_witness: None }, &[APPLIED], changed(), Verdict::Pass),
+        (RequiredProof::Auto { no_witness: None }, &[APPLIED], unchanged(), Verdict::Inconclusive),
+        (RequiredProof::Auto { no_witness: None }, &[APPLIED], changed(), Verdict::Pass),
         (auto(), &[APPLIED], changed(), Verdict::Pass),
         (auto(), &[APPLIED], unchanged(), Verdict::Inconclusive),
         (auto(), &[APPLIED], Unknown, Verdict::Inconclusive),
@@ -114,7 +114,7 @@ fn a_change_of_the_requests_becomes_evidence_with_its_time() {
 
 #[test]
 fn each_reason_for_unchanged_requests_has_its_own_diagnosis() {
-    let problem = |wanted: &Wanted, evidence: &[_], traffic: &Traffic| judged(wanted, evidence, traffic).1;
+    let problem = |wanted: &RequiredProof, evidence: &[_], traffic: &Traffic| judged(wanted, evidence, traffic).1;
     let unknown = problem(&auto(), &[APPLIED], &unchanged());
     for part in [
         "went on as before (load main: 1 of 60 windows",
@@ -160,7 +160,7 @@ fn a_witness_that_still_connects_shows_missing_enforcement() {
 #[test]
 fn a_failed_fault_stays_failed() {
     let mut fault = fault(&[], Verdict::Error);
-    assert_eq!(conclude(&mut fault, &Wanted::Traffic, Direction::Both, &changed()), None);
+    assert_eq!(conclude(&mut fault, &RequiredProof::Traffic, Direction::Both, &changed()), None);
     assert_eq!((fault.injection, fault.evidence.len()), (Verdict::Error, 0));
 }
 
@@ -179,17 +179,17 @@ fn a_claimed_fault_without_an_effect_is_reported_with_the_possible_reasons() {
             fault
         };
         let mut fault = by_chaos_mesh();
-        let warning = conclude(&mut fault, &Wanted::Applied, Direction::Both, &unchanged()).unwrap();
+        let warning = conclude(&mut fault, &RequiredProof::Applied, Direction::Both, &unchanged()).unwrap();
         assert_eq!(fault.injection, Verdict::Pass);
         assert!(
             warning.contains("Chaos Mesh reports fault") && warning.contains(part) && warning.contains(ask),
             "{warning}"
         );
         let mut fault = by_chaos_mesh();
-        assert_eq!(conclude(&mut fault, &Wanted::Traffic, Direction::Both, &unchanged()), None);
+        assert_eq!(conclude(&mut fault, &RequiredProof::Traffic, Direction::Both, &unchanged()), None);
         assert_eq!(fault.injection, Verdict::Inconclusive, "it was asked for");
         assert!(fault.problem.unwrap().contains(part));
         let mut fault = by_chaos_mesh();
-        assert_eq!(conclude(&mut fault, &Wanted::Applied, Direction::Both, &changed()), None);
+        assert_eq!(conclude(&mut fault, &RequiredProof::Applied, Direction::Both, &changed()), None);
     }
 }

@@ -5,7 +5,7 @@ use shakedown_schemas::scenario::{DnsAnswer, Fault, IoFault};
 
 use super::draft::Draft;
 use super::limits::check_memory;
-use super::links::wanted;
+use super::links::required_proof;
 use super::network::check_targets;
 use crate::plan::error::PlanError;
 use crate::plan::request::ChaosRequest;

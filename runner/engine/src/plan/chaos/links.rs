@@ -13,7 +13,7 @@ use crate::plan::request::ChaosRequest;
 use shakedown_cluster::Cluster;
 use shakedown_faults::chaos::Recipe;
 use shakedown_faults::chaos::spec::Inside;
-use shakedown_faults::effect::Wanted;
+use shakedown_faults::effect::RequiredProof;
 
 /// As many packets wait for their time in the queue that Chaos Mesh gives a delay; it cannot be made longer.
 const QUEUE: u32 = 1000;
@@ -23,10 +23,10 @@ const MANY: f64 = 10_000.0;
 const SMALL_LOSS: f64 = 0.05;
 
 /// What has to show that it acts: Chaos Mesh's own word, unless the requests are to.
-pub(super) const fn wanted(prove: Prove) -> Wanted {
+pub(super) const fn required_proof(prove: Prove) -> RequiredProof {
     match prove {
-        Prove::Traffic | Prove::Strict => Wanted::Traffic,
-        Prove::Auto | Prove::Witness | Prove::Applied => Wanted::Applied,
+        Prove::Traffic | Prove::Strict => RequiredProof::Traffic,
+        Prove::Auto | Prove::Witness | Prove::Applied => RequiredProof::Applied,
     }
 }
 
