@@ -97,7 +97,7 @@ impl<'a> Gatherer<'a> {
                     (Some(cluster), Some((_, before))) => {
                         let selectors = selectors(self.scenario, it.select.as_ref());
                         let end_ns = observations.phases.last().map_or(0, |span| span.end_ns);
-                        let wanted = logs::Wanted { it, selectors, namespace: &self.namespace, before, end_ns };
+                        let search = logs::LogSearch { it, selectors, namespace: &self.namespace, before, end_ns };
                         Some(Outside::Lines(logs::lines(cluster, &wanted, &zero).await))
                     }
                     _ => None,

@@ -21,7 +21,7 @@ use shakedown_load::Engine;
 use shakedown_observe::LoadObservations;
 
 /// The data that a run recorded.
-pub(super) struct Seen {
+pub(super) struct RunRecord {
     /// The outcome of the timeline.
     pub outcome: Outcome,
     /// The loads with the counts of their requests.
@@ -40,7 +40,7 @@ impl Execution<'_> {
         armed: Armed,
         mut guard: Option<Guard>,
         result: &mut ScenarioResult,
-    ) -> Seen {
+    ) -> RunRecord {
         let Armed { loads, engine, mut faults } = armed;
         self.announce(plan, &loads, result);
         let before = self.look_before(plan).await;
@@ -62,7 +62,7 @@ impl Execution<'_> {
             seen.map_or_else(|| load.info(), |seen| counted(load.info(), seen))
         };
         let loads = loads.iter().map(counted).collect();
-        Seen { outcome, loads, warnings, before }
+        RunRecord { outcome, loads, warnings, before }
     }
 
     pub(super) fn is_interrupted(&self) -> bool {
