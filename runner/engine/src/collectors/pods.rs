@@ -26,20 +26,20 @@ type Looks = BTreeMap<String, Vec<(Instant, PodsSeen)>>;
 pub(super) type Selectors = Vec<PodSelector>;
 
 #[derive(Debug, Default)]
-struct Seen {
+struct PodSamples {
     looks: Looks,
     problems: BTreeSet<String>,
 }
 
 /// The task that samples, until this is dropped.
 pub(super) struct Watch {
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<PodSamples>>,
     _looking: AbortOnDropHandle<()>,
 }
 
 impl Watch {
     pub(super) fn start(cluster: Cluster, asked: Vec<(String, Selectors)>, namespace: String) -> Self {
-        let seen = Arc::<Mutex<Seen>>::default();
+        let seen = Arc::<Mutex<PodSamples>>::default();
         let looking = look(cluster, asked, namespace, seen.clone());
         Self { seen, _looking: AbortOnDropHandle::new(tokio::spawn(looking)) }
     }
@@ -56,7 +56,7 @@ impl Watch {
     }
 }
 
-async fn look(cluster: Cluster, asked: Vec<(String, Selectors)>, namespace: String, seen: Arc<Mutex<Seen>>) {
+async fn look(cluster: Cluster, asked: Vec<(String, Selectors)>, namespace: String, seen: Arc<Mutex<PodSamples>>) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Cached: whether a pod matches does not change, and its owner has to be read from the cluster.
