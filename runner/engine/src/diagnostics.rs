@@ -20,7 +20,7 @@ use shakedown_schemas::{Event, EventKind};
 use tokio::time::Instant;
 
 use self::object::{cut, is_ours, uid};
-use self::watch::{Seen, Watch};
+use self::watch::{ObservedChange, Watch};
 use shakedown_cluster::{Cluster, Kind};
 use shakedown_policy::{Labels, Selector};
 
@@ -210,7 +210,7 @@ impl Story {
     }
 
     /// Adds the changes that the watch observed.
-    fn watched(&mut self, load_start: Option<Instant>, seen: Vec<Seen>) {
+    fn watched(&mut self, load_start: Option<Instant>, seen: Vec<ObservedChange>) {
         let Some(zero) = load_start else { return };
         for it in seen {
             // Changes before the load's start are outside the scenario.
