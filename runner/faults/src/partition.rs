@@ -26,7 +26,7 @@ use shakedown_guard::fuse::Fuses;
 pub(super) use follow::Owners;
 pub use follow::{ListedPeer, MarkedPeer, Watching, watch};
 pub use mark::{Mark, pod_key};
-pub(super) use roster::{Note, Roster, Seen};
+pub(super) use roster::{Note, Roster, RosterPod};
 pub use scheme::{Desired, PlannedPartition, Scheme};
 pub use spec::{PartitionSpec, PartitionsSpec};
 pub use switch::Switch;

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::spec::{Inside, pod_id};
 use super::{Inner, pod_key};
 use crate::FaultError;
-use crate::partition::{Note, Owners, Roster, Seen};
+use crate::partition::{Note, Owners, Roster, RosterPod};
 use shakedown_cluster::{Change, ClusterError, Kind, pod_ref};
 
 /// The task that watches the targets, until this is dropped.
@@ -43,7 +43,7 @@ pub(super) fn watch(inner: Arc<Inner>) -> AbortOnDropHandle<()> {
 struct Follower {
     inner: Arc<Inner>,
     owners: Owners,
-    pods: BTreeMap<String, Seen>,
+    pods: BTreeMap<String, RosterPod>,
     roster: Roster,
     /// Replacements that do not run yet.
     coming: Vec<PodRef>,
@@ -78,7 +78,7 @@ impl Follower {
             Change::Broken(_) => return,
         };
         for object in &objects {
-            let seen = Seen {
+            let seen = RosterPod {
                 pod: pod_ref(object),
                 owner: self.owners.top(&self.inner.cluster, object).await,
                 created: object["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned(),

@@ -16,7 +16,7 @@ use shakedown_schemas::scenario::PodSelector;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::mark::{Mark, pod_key};
-use super::roster::{Note, Roster, Seen};
+use super::roster::{Note, Roster, RosterPod};
 use super::switch::Switch;
 use shakedown_cluster::{Change, Cluster, ClusterError, Kind, ObjectKey, pod_ref};
 use shakedown_policy::{ApiPod, Cidr, Peer, Pod, ServicePort, endpoints_behind};
@@ -95,7 +95,7 @@ pub fn watch(switch: Switch, marked: Vec<MarkedPeer>, listed: Vec<ListedPeer>) -
 struct Follower {
     switch: Switch,
     owners: Owners,
-    pods: BTreeMap<String, BTreeMap<String, Seen>>,
+    pods: BTreeMap<String, BTreeMap<String, RosterPod>>,
     roster: Roster,
     begun: bool,
     complained: bool,
@@ -129,7 +129,7 @@ impl Follower {
             Change::Broken(_) => return,
         };
         for object in &objects {
-            let seen = Seen {
+            let seen = RosterPod {
                 pod: pod_ref(object),
                 owner: self.owners.top(&self.switch.cluster, object).await,
                 created: object["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned(),

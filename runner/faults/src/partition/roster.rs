@@ -6,7 +6,7 @@ use shakedown_schemas::result::PodRef;
 
 /// The properties of a pod that decide its replacement.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct RosterPod {
     /// The pod.
     pub pod: PodRef,
     /// The UID of its top owner; `None` for a pod without an owner.
@@ -75,7 +75,7 @@ impl Roster {
 
     /// Compares with the current pods of a namespace, by UID. A replacement is a pod of the same workload that was created
     /// after the first comparison. In a rolling update it appears before the old pod is gone.
-    pub fn compare(&mut self, namespace: &str, pods: &BTreeMap<String, Seen>) -> Vec<Note> {
+    pub fn compare(&mut self, namespace: &str, pods: &BTreeMap<String, RosterPod>) -> Vec<Note> {
         if self.listed.insert(namespace.to_owned()) {
             self.settled.extend(pods.keys().cloned());
         }
@@ -87,7 +87,7 @@ impl Roster {
                 notes.push(Note::Lost { group: target.group, pod: target.pod.clone() });
             }
         }
-        let mut came: Vec<&Seen> =
+        let mut came: Vec<&RosterPod> =
             pods.values().filter(|seen| !seen.going && !self.settled.contains(&seen.pod.uid)).collect();
         came.sort_by(|a, b| (&a.created, &a.pod).cmp(&(&b.created, &b.pod)));
         let mut followers = Vec::new();

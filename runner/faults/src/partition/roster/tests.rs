@@ -5,12 +5,12 @@ fn pod(name: &str, uid: &str) -> PodRef {
 }
 
 /// Pods as `name uid owner second [going]`.
-fn pods(lines: &[&str]) -> BTreeMap<String, Seen> {
+fn pods(lines: &[&str]) -> BTreeMap<String, RosterPod> {
     let parse = |line: &&str| {
         let words: Vec<&str> = line.split(' ').collect();
         let owner = (words[2] != "-").then(|| words[2].to_owned());
         let created = format!("2026-03-01T00:00:{:>02}Z", words[3]);
-        (words[1].to_owned(), Seen { pod: pod(words[0], words[1]), owner, created, going: words.len() > 4 })
+        (words[1].to_owned(), RosterPod { pod: pod(words[0], words[1]), owner, created, going: words.len() > 4 })
     };
     lines.iter().map(parse).collect()
 }
