@@ -130,13 +130,13 @@ struct Inner {
     recipe: Recipe,
     follow: bool,
     limits: Limits,
-    state: Mutex<State>,
+    state: Mutex<ChaosState>,
     /// Serialises creation and removal.
     gate: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
-struct State {
+struct ChaosState {
     owner: Option<Value>,
     /// The current targets.
     targets: Vec<Inside>,
@@ -154,7 +154,7 @@ struct State {
     restarts: BTreeMap<String, u64>,
 }
 
-impl State {
+impl ChaosState {
     fn count_restarts(&mut self, id: &str, pod: &Value) {
         let mut all = 0;
         for (container, count) in contract::restarts(pod) {
@@ -190,7 +190,7 @@ impl Made {
 }
 
 impl Inner {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ChaosState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use shakedown_schemas::result::{Leftover, Proof};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{ChaosSpec, Inner, State, contract, follow, object};
+use super::{ChaosSpec, ChaosState, Inner, contract, follow, object};
 use crate::{FaultDriver, FaultError, Finding};
 use shakedown_cluster::Cluster;
 use shakedown_guard::fuse::Fuses;
@@ -22,7 +22,7 @@ impl ChaosFault {
     /// A fault that is not injected yet.
     pub fn new(cluster: Cluster, spec: ChaosSpec) -> Self {
         let ChaosSpec { naming, targets, recipe, follow, limits } = spec;
-        let state = State { targets, ..State::default() };
+        let state = ChaosState { targets, ..ChaosState::default() };
         let inner = Inner {
             cluster,
             naming,
