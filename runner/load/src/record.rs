@@ -215,11 +215,11 @@ pub(super) struct Batch {
 #[derive(Debug)]
 pub(super) struct Ledger {
     marks: Arc<Marks>,
-    state: Mutex<State>,
+    state: Mutex<LedgerState>,
 }
 
 #[derive(Debug, Default, Clone)]
-struct State {
+struct LedgerState {
     /// The segments by their beginning.
     stretches: BTreeMap<u64, SegmentCounts>,
     /// Their requests that were in flight when a fault struck, and the index of the fault's phase.
@@ -265,7 +265,7 @@ impl Ledger {
         Self { marks, state: Mutex::default() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LedgerState> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -319,7 +319,7 @@ pub(super) fn segment_key(marks: &[Mark], strikes: &[Strike], due_ns: u64, end_n
     (begin_ns, strike.map(|strike| strike.phase))
 }
 
-impl State {
+impl LedgerState {
     fn count(&mut self, batch: &mut Batch, marks: &[Mark], strikes: &[Strike], now_ns: u64) {
         // Neighbours share a cell, so that each cell is looked up once. The records are nearly sorted already.
         batch.records.sort_by_key(|record| record.job.due_ns);

@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub struct Switch {
     pub(super) cluster: Cluster,
-    pub(super) state: Arc<Mutex<State>>,
+    pub(super) state: Arc<Mutex<SwitchState>>,
     /// Serialises additions.
     gate: Arc<tokio::sync::Mutex<()>>,
     /// Notified when a removal has ended.
@@ -41,7 +41,7 @@ pub struct Switch {
 }
 
 /// The active partitions, and the objects that may exist because of them.
-pub(super) struct State {
+pub(super) struct SwitchState {
     pub scheme: Scheme,
     /// The owner of new objects, by namespace.
     owners: BTreeMap<String, Value>,
@@ -101,7 +101,7 @@ impl Sent {
     }
 }
 
-impl State {
+impl SwitchState {
     /// The required state while these partitions are active, with the current targets.
     pub fn desired(&self, standing: &BTreeSet<usize>) -> Result<Desired, FaultError> {
         let mut desired = self
@@ -152,7 +152,7 @@ impl State {
 impl Switch {
     /// A switch without active partitions.
     pub fn new(cluster: Cluster, scheme: Scheme) -> Self {
-        let state = State {
+        let state = SwitchState {
             scheme,
             owners: BTreeMap::new(),
             standing: BTreeSet::new(),
@@ -168,7 +168,7 @@ impl Switch {
         Self { cluster, state: Arc::new(Mutex::new(state)), gate: Arc::default(), removed: Arc::default() }
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, SwitchState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -434,7 +434,7 @@ struct Removing<'a> {
 }
 
 impl<'a> Removing<'a> {
-    fn begin(switch: &'a Switch, state: &mut State, what: Removal) -> Self {
+    fn begin(switch: &'a Switch, state: &mut SwitchState, what: Removal) -> Self {
         *state.removing.entry(what.clone()).or_default() += 1;
         Self { switch, what, is_answered: false }
     }
