@@ -22,7 +22,7 @@ use shakedown_guard::lock::Holder;
 use shakedown_judge as judge;
 
 /// The time limit for the removal of an interrupted canary.
-const LAST_PATIENCE: Duration = Duration::from_secs(6);
+const CANARY_RETRY_LIMIT: Duration = Duration::from_secs(6);
 
 /// Runs, writes the reports, and prints the verdict.
 ///
@@ -260,7 +260,7 @@ fn ended(exit_code: u8, written: Result<(), Failure>) -> Result<u8, Failure> {
 /// Removes the objects of an interrupted canary. Its fuse does the same later.
 async fn forget_canary(cluster: Option<&Cluster>, run: &str) -> Result<(), Failure> {
     let Some(cluster) = cluster else { return Ok(()) };
-    let cluster = &cluster.clone().with_patience(LAST_PATIENCE);
+    let cluster = &cluster.clone().with_retry_limit(CANARY_RETRY_LIMIT);
     let unknown = |error: ClusterError| {
         let look = cluster.by_hand(&format!("shakedown cleanup --check --run {run}"));
         Failure::environment(format!("the canary could not be removed: {error}\nhelp: `{look}` checks again"))

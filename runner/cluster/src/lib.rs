@@ -71,7 +71,7 @@ use ledger::Ledger;
 pub type Notify = Arc<dyn Fn(EventKind) + Send + Sync>;
 
 /// How long a request that may be repeated is repeated.
-const PATIENCE: Duration = Duration::from_secs(20);
+const RETRY_LIMIT: Duration = Duration::from_secs(20);
 
 /// A connection to one cluster.
 #[derive(Clone)]
@@ -85,7 +85,7 @@ pub struct Cluster {
     notify: Notify,
     journal: Option<Arc<Journal>>,
     /// How long a request that may be repeated is repeated: no try begins later than this.
-    patience: Duration,
+    retry_limit: Duration,
     /// The objects that this connection created. Clones share them.
     ledger: Arc<Mutex<Ledger>>,
 }
@@ -118,8 +118,8 @@ impl Cluster {
     }
 
     /// The same connection with this time limit for retries.
-    pub const fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub const fn with_retry_limit(mut self, retry_limit: Duration) -> Self {
+        self.retry_limit = retry_limit;
         self
     }
 

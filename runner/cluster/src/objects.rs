@@ -80,7 +80,7 @@ impl Cluster {
             let Err(error) = &answer else { return answer };
             note(error);
             let wait = pause.max(error.wait());
-            if !error.is_transient() || begun.elapsed() + wait >= self.patience {
+            if !error.is_transient() || begun.elapsed() + wait >= self.retry_limit {
                 return answer;
             }
             (self.notify)(EventKind::ApiRetry { request: action.to_owned(), error: error.to_string(), attempt });

@@ -174,7 +174,7 @@ async fn an_overloaded_server_is_asked_again_when_it_said_and_that_is_visible() 
 
 #[tokio::test]
 async fn the_tries_have_an_end() {
-    let cluster = server(|_| json_answer(500, "")).await.with_patience(Duration::from_millis(500));
+    let cluster = server(|_| json_answer(500, "")).await.with_retry_limit(Duration::from_millis(500));
     let key = ObjectKey { kind: Kind::Pod, namespace: "n".into(), name: "a".into(), uid: None };
     let begun = Instant::now();
     let error = cluster.get(&key).await.unwrap_err();

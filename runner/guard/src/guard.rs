@@ -141,7 +141,7 @@ impl Guard {
     /// collected a moment after it, and the server may still carry out an action that it never answered. With `hurry`, after
     /// a second signal for example, the check does not wait for such actions.
     pub async fn stand_down(mut self, holder: &Holder, hurry: bool) -> Remains {
-        let cluster = self.cluster.clone().with_patience(FINAL_RETRIES);
+        let cluster = self.cluster.clone().with_retry_limit(FINAL_RETRIES);
         let mut leftovers = self.locks.release(&cluster, holder).await;
         leftovers.extend(self.fuses.remove(&cluster).await);
         let unclear = cluster.unclear_until();

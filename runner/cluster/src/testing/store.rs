@@ -82,7 +82,7 @@ impl Store {
             flags: String::new(),
             notify: Arc::new(|_| {}),
             journal: None,
-            patience: Duration::from_secs(20),
+            retry_limit: Duration::from_secs(20),
             ledger: Arc::default(),
         }
     }

@@ -251,7 +251,7 @@ impl World {
             let acting = acting.clone();
             async move { acting.lock().await.before(asked).await }.boxed()
         })
-        .with_patience(Duration::from_secs(2));
+        .with_retry_limit(Duration::from_secs(2));
         let failed = play(&cluster, &run, &stranger).await;
         let mut stranger = stranger.lock().await;
         stranger.count = None;
