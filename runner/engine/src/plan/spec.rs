@@ -100,7 +100,7 @@ pub struct LoadSpec {
     pub timeout: Duration,
     /// How long answers are read, which can be longer than the timeout.
     #[serde(serialize_with = "as_text::duration")]
-    pub listens: Duration,
+    pub observation_timeout: Duration,
     /// The compiled load. It is not serialised, because the scenario contains the same in fewer words.
     #[serde(skip)]
     pub compiled: CompiledLoad,
