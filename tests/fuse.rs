@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::campaign::case::{Case, GRACE, Place};
-use crate::campaign::proxy::{Call, Deed};
+use crate::campaign::proxy::{Call, Handling};
 use crate::campaign::{control_plane, on_a_sandbox, run, scenario};
 use crate::support::deployment::{Inference, TestCluster, api};
 use crate::support::scenario;
@@ -58,7 +58,7 @@ const SHORT_FUSE: [&str; 2] = ["--fuse-margin", "5s"];
 async fn killed_at_23_seconds(place: &Place, lasts: &str) -> Duration {
     const LIFE: Duration = Duration::from_secs(30);
     let begun = Instant::now();
-    let forward = |_: &Call| Deed::Forward;
+    let forward = |_: &Call| Handling::Forward;
     let mut case = Case::of(place, &format!("killed-{lasts}"), &LONG.replace("LASTS", lasts), &[], LIFE, forward).await;
     case.until("out/events.ndjson", PROVEN).await;
     tokio::time::sleep_until((begun + Duration::from_secs(23)).into()).await;
@@ -84,7 +84,7 @@ fn a_killed_runner_is_undone_half_a_minute_later_whatever_was_planned() {
 async fn an_outage_longer_than_the_fuse_ends_the_fault(place: &Place) {
     let silent = Arc::new(AtomicBool::new(false));
     let is_silent = silent.clone();
-    let script = move |_: &Call| if is_silent.load(Ordering::SeqCst) { Deed::Silence } else { Deed::Forward };
+    let script = move |_: &Call| if is_silent.load(Ordering::SeqCst) { Handling::Silence } else { Handling::Forward };
     let scenario = LONG.replace("LASTS", "60s");
     let mut case = Case::of(place, "outage-long", &scenario, &SHORT_FUSE, SHORT, script).await;
     case.until("out/events.ndjson", PROVEN).await;
@@ -108,7 +108,7 @@ async fn an_outage_longer_than_the_fuse_ends_the_fault(place: &Place) {
 /// Another client deletes the fuse, and the cluster everything that it owns.
 async fn a_fuse_that_is_deleted_ends_the_fault(place: &Place) {
     let scenario = LONG.replace("LASTS", "60s");
-    let mut case = Case::of(place, "deleted", &scenario, &SHORT_FUSE, SHORT, |_: &Call| Deed::Forward).await;
+    let mut case = Case::of(place, "deleted", &scenario, &SHORT_FUSE, SHORT, |_: &Call| Handling::Forward).await;
     case.until("out/events.ndjson", PROVEN).await;
     let namespace = case.namespace();
     let path = format!("/apis/batch/v1/namespaces/{namespace}/jobs/shakedown-fuse-{}-0", case.run_id());
@@ -125,8 +125,8 @@ async fn a_fuse_that_is_deleted_ends_the_fault(place: &Place) {
 /// Each injection takes longer than the fuse lives.
 async fn a_slow_run_does_not_burn_its_own_fuse(place: &Place) {
     let script = |call: &Call| match call.what.starts_with("POST ") && call.what.ends_with("/networkpolicies") {
-        true => Deed::Late(Duration::from_secs(6)),
-        false => Deed::Forward,
+        true => Handling::Late(Duration::from_secs(6)),
+        false => Handling::Forward,
     };
     let mut case = Case::of(place, "slow", TWO, &SHORT_FUSE, SHORT, script).await;
     let ended = case.ended().await.expect("an end");

@@ -13,7 +13,7 @@ use super::actor::Actor;
 use super::clock::Clock;
 use super::history::History;
 use super::mix::{Mix, PODS};
-use super::proxy::{Call, Deed, Proxy};
+use super::proxy::{Call, Handling, Proxy};
 use super::server::{Collection, Server};
 use crate::support::chaos_mesh::{ChaosMesh, Manner};
 use crate::support::shakedown::BINARY;
@@ -76,7 +76,7 @@ impl Case {
         name: &str,
         mix: &Mix,
         margin: Duration,
-        script: impl Fn(&Call) -> Deed + Send + Sync + 'static,
+        script: impl Fn(&Call) -> Handling + Send + Sync + 'static,
     ) -> Self {
         Self::with_clock(place, name, mix, margin, Clock::Right, script).await
     }
@@ -88,7 +88,7 @@ impl Case {
         mix: &Mix,
         margin: Duration,
         clock: Clock,
-        script: impl Fn(&Call) -> Deed + Send + Sync + 'static,
+        script: impl Fn(&Call) -> Handling + Send + Sync + 'static,
     ) -> Self {
         let mut case = Self::prepare(place, name, &mix.scenario(), margin, script).await;
         if mix.needs_chaos_mesh() && !place.server.plays_chaos_mesh {
@@ -107,7 +107,7 @@ impl Case {
         scenario: &str,
         args: &[&str],
         margin: Duration,
-        script: impl Fn(&Call) -> Deed + Send + Sync + 'static,
+        script: impl Fn(&Call) -> Handling + Send + Sync + 'static,
     ) -> Self {
         let mut case = Self::prepare(place, name, scenario, margin, script).await;
         case.child = Some(case.spawn(&[&RUN[..], args].concat()));
@@ -119,7 +119,7 @@ impl Case {
         name: &str,
         scenario: &str,
         margin: Duration,
-        script: impl Fn(&Call) -> Deed + Send + Sync + 'static,
+        script: impl Fn(&Call) -> Handling + Send + Sync + 'static,
     ) -> Self {
         let namespace = format!("{}-{name}", place.tag);
         place.server.namespace(&namespace, &PODS).await;
