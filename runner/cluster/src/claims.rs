@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::ledger::Ledger;
 use super::{Cluster, ClusterError};
 use crate::journal::Outcome;
-use crate::keys::{Act, Item, ObjectKey};
+use crate::keys::{Item, ObjectAction, ObjectKey};
 
 /// The longest time in which a request that timed out may still be carried out: an API server's limit for a request.
 pub const LATEST: Duration = Duration::from_secs(60);
@@ -98,12 +98,15 @@ impl Cluster {
     pub(super) fn begin(
         &self,
         action: &str,
-        act: &Act,
+        act: &ObjectAction,
         label: Option<&str>,
         token: &str,
     ) -> Result<Begun<'_>, ClusterError> {
         let entry = self.intend(action, act)?;
-        let (Act::Create(key) | Act::Delete(key) | Act::Mark(key, _) | Act::Unmark(key, _)) = act;
+        let (ObjectAction::Create(key)
+        | ObjectAction::Delete(key)
+        | ObjectAction::Mark(key, _)
+        | ObjectAction::Unmark(key, _)) = act;
         let claim = self.ledger().open(key.clone(), label, token, entry);
         Ok(Begun { cluster: self, claim, entry, ended: false })
     }

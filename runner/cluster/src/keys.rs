@@ -96,7 +96,7 @@ impl fmt::Display for Item {
 /// One thing done to a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Act {
+pub enum ObjectAction {
     /// An object is created.
     Create(ObjectKey),
     /// An object is deleted.
@@ -107,7 +107,7 @@ pub enum Act {
     Unmark(ObjectKey, String),
 }
 
-impl Act {
+impl ObjectAction {
     /// The item that its undo removes, if there is one.
     pub(crate) fn undo(&self) -> Option<Item> {
         match self {

@@ -44,7 +44,7 @@ pub use claims::LATEST;
 pub use connect::connect;
 pub use discover::Listable;
 pub use error::ClusterError;
-pub use keys::{Act, Item, ObjectKey};
+pub use keys::{Item, ObjectAction, ObjectKey};
 pub use kind::{CHAOS_GROUP, Kind};
 pub use network::Network;
 pub use nodes::Node;
