@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::context::{Execution, Signal, contained};
 use super::ready::prepare;
 use crate::arm::{Armed, ArmedLoad};
-use crate::collectors::{Gatherer, Zero};
+use crate::collectors::{Collectors, Zero};
 use crate::diagnostics;
 use crate::events::Events;
 use crate::plan::Plan;
@@ -48,7 +48,7 @@ impl Execution<'_> {
         if !plan.faults.is_empty() && plan.fuses.is_empty() {
             warnings.push("there was no fuse: the undo depended on the runner being alive (--no-fuse)".to_owned());
         }
-        let collectors = Gatherer::start(&self.document.scenario, self.context.cluster, &plan.namespace).await;
+        let collectors = Collectors::start(&self.document.scenario, self.context.cluster, &plan.namespace).await;
         // Errors and panics in here must not prevent the removal below.
         let acting = contained(self.act(plan, engine, &mut faults, guard.as_mut())).await;
         let mut outcome = acting.unwrap_or_else(|panic| Outcome { errors: vec![panic], ..Outcome::default() });
