@@ -142,7 +142,7 @@ impl Cluster {
                 there.get_or_insert(pod);
             }
         };
-        let pod = self.gather(Kind::Pod, listed, keep).await.ok()??;
+        let pod = self.fetch_all(Kind::Pod, listed, keep).await.ok()??;
         let name = |key: &str| pod["metadata"][key].as_str();
         self.pod_log(name("namespace")?, name("name")?, "chaos-daemon", LINES).await.ok()
     }
@@ -156,7 +156,7 @@ impl Cluster {
         keep: impl Fn(&mut C, T),
     ) -> Result<C, ClusterError> {
         let listed = Listed { labels: Some(labels).filter(|labels| !labels.is_empty()), ..Listed::default() };
-        match self.gather(kind, listed, keep).await {
+        match self.fetch_all(kind, listed, keep).await {
             Err(ClusterError::Forbidden { .. }) => {
                 found.unreadable.push(kind.plural().to_owned());
                 Ok(C::default())

@@ -66,14 +66,14 @@ impl Cluster {
     /// When the server refuses or does not answer.
     pub async fn list(&self, kind: Kind, namespace: &str, labels: Option<&str>) -> Result<Vec<Value>, ClusterError> {
         let listed = Listed { labels, ..Listed::of(namespace) };
-        self.gather(kind, listed, |all: &mut Vec<Value>, object: DynamicObject| all.push(to_value(&object))).await
+        self.fetch_all(kind, listed, |all: &mut Vec<Value>, object: DynamicObject| all.push(to_value(&object))).await
     }
 
     /// Lists the objects of a kind and puts what is needed of each into a collection.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
-    pub(super) async fn gather<T: DeserializeOwned, C: Default>(
+    pub(super) async fn fetch_all<T: DeserializeOwned, C: Default>(
         &self,
         kind: Kind,
         listed: Listed<'_>,

@@ -74,7 +74,7 @@ impl Cluster {
 
     /// Puts what is needed of each node into a collection; nothing where this account may not read them.
     pub(super) async fn gather_nodes<C: Default>(&self, keep: impl Fn(&mut C, ApiNode)) -> Result<C, ClusterError> {
-        match self.gather(Kind::other("v1", "Node", "nodes"), Listed::default(), keep).await {
+        match self.fetch_all(Kind::other("v1", "Node", "nodes"), Listed::default(), keep).await {
             Err(ClusterError::Forbidden { .. } | ClusterError::NotFound(_)) => Ok(C::default()),
             nodes => nodes,
         }

@@ -51,7 +51,7 @@ impl Cluster {
                 all.push(pod.into_ref());
             }
         };
-        let mut found = self.gather(Kind::Pod, listed, keep).await?;
+        let mut found = self.fetch_all(Kind::Pod, listed, keep).await?;
         found.sort();
         if found.is_empty() {
             self.require_namespace(namespace).await?;
@@ -125,7 +125,7 @@ impl Cluster {
             let keep = |all: &mut BTreeSet<String>, set: ApiObject| {
                 all.extend(set.metadata.is_owned_by(&owners).then_some(set.metadata.uid).flatten());
             };
-            uids.extend(self.gather(Kind::ReplicaSet, listed, keep).await?);
+            uids.extend(self.fetch_all(Kind::ReplicaSet, listed, keep).await?);
         }
         Ok(uids)
     }

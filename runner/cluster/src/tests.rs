@@ -191,7 +191,7 @@ async fn an_empty_list_of_metadata_has_no_items() {
         let listed = super::lists::Listed { only_metadata: true, ..super::lists::Listed::of("n") };
         let keep = |all: &mut Vec<Value>, object: Value| all.push(object);
         let kind = Kind::other("apps/v1", "ReplicaSet", "replicasets");
-        assert_eq!(cluster.gather(kind, listed, keep).await.unwrap(), Vec::<Value>::new(), "{items}");
+        assert_eq!(cluster.fetch_all(kind, listed, keep).await.unwrap(), Vec::<Value>::new(), "{items}");
     }
 }
 
