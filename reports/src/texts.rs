@@ -72,11 +72,11 @@ fn scenario(it: &mut ScenarioResult, change: Change<'_>) {
             change(text, SENTENCE);
         }
     }
-    story(it, change);
+    diagnostics(it, change);
     it.events.iter_mut().for_each(|it| of_event(it, change));
 }
 
-fn story(it: &mut ScenarioResult, change: Change<'_>) {
+fn diagnostics(it: &mut ScenarioResult, change: Change<'_>) {
     for event in &mut it.pod_events {
         for text in [&mut event.namespace, &mut event.pod, &mut event.reason] {
             change(text, NAME);

@@ -9,6 +9,7 @@ mod chaos;
 mod claims;
 mod config;
 mod connect;
+mod diagnostics;
 mod discover;
 mod error;
 pub mod journal;
@@ -27,7 +28,6 @@ pub mod permissions;
 mod pods;
 mod reach;
 mod secrets;
-mod story;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
