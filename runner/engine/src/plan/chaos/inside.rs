@@ -24,7 +24,7 @@ pub(super) async fn draft(
         peers: Vec::new(),
         far: Vec::new(),
         follow,
-        effect: wanted(request.fault.prove()),
+        effect: required_proof(request.fault.prove()),
     };
     Ok(match request.fault {
         Fault::PodFailure(it) => {

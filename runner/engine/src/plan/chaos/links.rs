@@ -38,7 +38,7 @@ pub(super) async fn netem(
     namespace: &str,
 ) -> Result<Draft, PlanError> {
     check_targets(request, targets)?;
-    let effect = wanted(netem.prove);
+    let effect = required_proof(netem.prove);
     let what = qualities(&netem);
     let follow = netem.follow;
     if netem.to.is_empty() {
@@ -133,7 +133,7 @@ pub(super) async fn partition(
     for note in found.notes.iter().filter(|note| !note.contains("answers")) {
         text.push_str(&format!(" Note: {note}."));
     }
-    let (far, follow, effect) = (found.ends.pods.clone(), partition.follow, wanted(partition.prove));
+    let (far, follow, effect) = (found.ends.pods.clone(), partition.follow, required_proof(partition.prove));
     let recipe = Recipe::Partition { ends: found.ends, direction };
     Ok(Draft { recipe, text, peers: found.described, far, follow, effect })
 }
