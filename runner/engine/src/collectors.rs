@@ -98,7 +98,7 @@ impl<'a> Collectors<'a> {
                         let selectors = selectors(self.scenario, it.select.as_ref());
                         let end_ns = observations.phases.last().map_or(0, |span| span.end_ns);
                         let search = logs::LogSearch { it, selectors, namespace: &self.namespace, before, end_ns };
-                        Some(Outside::Lines(logs::lines(cluster, &wanted, &zero).await))
+                        Some(Outside::Lines(logs::lines(cluster, &search, &zero).await))
                     }
                     _ => None,
                 },

@@ -50,7 +50,12 @@ pub struct Search {
 ///
 /// # Errors
 /// When the cluster refuses or does not answer.
-pub async fn find(cluster: &Cluster, run: Option<&str>, namespace: &str, kinds: &Kinds) -> Result<Search, ClusterError> {
+pub async fn find(
+    cluster: &Cluster,
+    run: Option<&str>,
+    namespace: &str,
+    kinds: &Kinds,
+) -> Result<Search, ClusterError> {
     let mut search = objects(cluster, run, namespace, kinds).await?;
     for kind in [Kind::Pod, Kind::Namespace] {
         search.found.extend(marks(cluster, run, namespace, kind).await?);
