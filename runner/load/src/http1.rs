@@ -24,6 +24,9 @@ use shakedown_observe::{Failure, Sample};
 
 /// The most bytes that are read after an answer's outcome is final. Beyond that the connection is closed instead of reused.
 const MAX_DRAIN: usize = 256 << 10;
+/// An answer of more bytes may be larger than the first window that the kernel offers (64 KiB): the server waits for reads.
+const LARGE: usize = 32 << 10;
+
 const MAX_DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// Serves the lane's requests on a connection until it ends.
@@ -41,6 +44,7 @@ pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(handle: &Handle, st
         until: None,
         drained: 0,
         sample: None,
+        received: 0,
         is_clean: true,
     };
     let mut served = pin!(connection.serve());
@@ -73,6 +77,8 @@ struct Connection<'l, T> {
     drained: usize,
     /// The sample of a failed request, to which the rest of the answer's body is added.
     sample: Option<(Failure, Sample)>,
+    /// The bytes of the current answer so far.
+    received: usize,
     /// No bytes followed the last answer.
     is_clean: bool,
 }
@@ -150,7 +156,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
             return ControlFlow::Continue(());
         }
         self.reader.begin(request.has_no_answer_body());
-        (self.answer, self.until, self.sample) = (None, None, None);
+        (self.answer, self.until, self.sample, self.received) = (None, None, None, 0);
         loop {
             let until = self.until;
             let step = poll_fn(|context| self.poll_step(context));
@@ -189,11 +195,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
         loop {
             // The answer to a half-written request may already have arrived.
             self.request.poll_write(&mut self.stream, context);
-            let step = match ready!(self.poll_read(context, Self::take)) {
+            let Poll::Ready(read) = self.poll_read(context, Self::take) else {
+                self.handle.busy(self.received > 0 || !self.request.is_flushed && self.request.error.is_none());
+                return Poll::Pending;
+            };
+            let step = match read {
                 Ok(step) => step,
                 Err(error) => Some(self.broken(Some(&error))),
             };
             if let Some(step) = step {
+                self.handle.busy(false);
                 return Poll::Ready(step);
             }
             if self.until != until {
@@ -218,6 +229,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
     fn take(&mut self, mut bytes: &[u8]) -> Option<Step> {
         if bytes.is_empty() {
             return Some(self.ended());
+        }
+        self.received += bytes.len();
+        if self.received > LARGE {
+            self.handle.large();
         }
         loop {
             let (handle, place) = (self.handle, self.place);
