@@ -7,6 +7,8 @@
 //! with one connection per waiting request, a service (or the engine) that is late for a moment would collapse.
 
 mod outcome;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
@@ -49,7 +51,7 @@ const BUSY_PAUSE_NS: u64 = 5_000_000;
 const NO_FILES_NS: u64 = 50_000_000;
 
 /// Requests that are due within this time are due and sent together, because a wake-up costs more than a request. This moves
-/// no request at up to 4,000 per second. Bursts of a quarter of a millisecond are the schedule's own, so they add nothing to
+/// no request below 4,000 per second. Bursts of a quarter of a millisecond are the schedule's own, so they add nothing to
 /// the measured latency.
 const COALESCE_NS: u64 = 250_000;
 

@@ -177,3 +177,63 @@ mod stamps {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Two ends of a connection; the first one notes arrivals in the returned connection.
+    async fn pair() -> (Socket, TcpStream, Rc<Connection>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let connection = Rc::new(Connection::new(None, 0));
+        (Socket::new(client, Some(&connection)), server, connection)
+    }
+
+    #[tokio::test]
+    async fn a_late_read_has_the_moment_of_arrival() {
+        let (mut client, mut server, connection) = pair().await;
+        let before = Instant::now();
+        server.write_all(b"answer").await.unwrap();
+        // The bytes are in the client's socket, which reads them only afterwards.
+        while client.get_ref().peek(&mut [0; 6]).await.unwrap() < 6 {}
+        let after = Instant::now();
+        let mut bytes = [0; 6];
+        client.read_exact(&mut bytes).await.unwrap();
+        let arrived = connection.arrived.get().expect("the kernel stamps");
+        assert!(before <= arrived && arrived <= after, "{:?} of {:?}", arrived - before, after - before);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_connection_has_no_old_moment() {
+        let (mut client, mut server, connection) = pair().await;
+        server.write_all(b"answer").await.unwrap();
+        client.read_exact(&mut [0; 6]).await.unwrap();
+        assert!(connection.arrived.get().is_some());
+        drop(server);
+        assert_eq!(client.read(&mut [0; 6]).await.unwrap(), 0);
+        assert_eq!(connection.arrived.get(), None, "the end of a connection carries no stamp");
+    }
+
+    #[tokio::test]
+    async fn reads_everything_in_pieces() {
+        let (mut client, mut server, _) = pair().await;
+        let sent: Vec<u8> = (0..300_000_u32).map(|number| number as u8).collect();
+        let (sending, mut got) = (sent.clone(), Vec::new());
+        let written = tokio::spawn(async move { server.write_all(&sending).await });
+        let mut small = [0; 777];
+        loop {
+            match client.read(&mut small).await.unwrap() {
+                0 => break,
+                count => got.extend_from_slice(&small[..count]),
+            }
+        }
+        written.await.unwrap().unwrap();
+        assert!(got == sent);
+    }
+}

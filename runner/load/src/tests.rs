@@ -32,7 +32,7 @@ fn planned(server: &HttpServer, load: serde_json::Value) -> PlannedLoad {
 }
 
 /// A load of the server at an address.
-fn planned_at(address: SocketAddr, load: serde_json::Value) -> PlannedLoad {
+pub(super) fn planned_at(address: SocketAddr, load: serde_json::Value) -> PlannedLoad {
     let mut load = load;
     // Counts are exact to one request if requests are evenly spaced.
     if load.get("rate").is_some() && load.get("arrival").is_none() {
