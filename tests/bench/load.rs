@@ -43,6 +43,7 @@ fn main() {
         Some("--bare") => return support::bare::run(&words[1..]),
         Some("--reference") => return support::reference::run(&words[1..]),
         Some("--server") => return support::server::run(&words[1..]),
+        Some("--waking") => return support::waking::run(&words[1..]),
         Some("--burn") => return support::burn(&words[1..]),
         _ => {}
     }

@@ -95,6 +95,8 @@ fn tell(seen: &LoadObservations, rate: Option<f64>) -> Value {
         "p90_ms": ms(&total.latency, 0.9),
         "p99_ms": ms(&total.latency, 0.99),
         "max_ms": ms(&total.latency, 1.0),
+        "service_p50_us": timings.service.quantile(0.5),
+        "service_p99_us": timings.service.quantile(0.99),
         "late_p50_ms": ms(&timings.lateness, 0.5),
         "late_p99_ms": ms(&timings.lateness, 0.99),
     })
