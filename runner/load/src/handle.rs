@@ -128,6 +128,11 @@ impl Handle {
         self.lane.busy(&self.connection, is_busy);
     }
 
+    /// A chunk of an answer was read.
+    pub(super) fn chunk(&self) {
+        self.lane.chunk(&self.connection);
+    }
+
     /// An answer is so large that the server may wait for it to be read.
     pub(super) fn large(&self) {
         self.lane.large();

@@ -101,6 +101,24 @@ mod stamps {
     /// against the monotonic one since the previous read.
     const MOST_DRIFT_NS: i128 = 100_000;
 
+    /// The thread may be interrupted between two clocks. They are read again if that took longer than this.
+    const AT_ONCE: Duration = Duration::from_micros(10);
+    const ATTEMPTS: usize = 10;
+
+    /// Reads both clocks at the same moment, as nearly as possible.
+    fn both_clocks() -> (Instant, SystemTime) {
+        let mut before = Instant::now();
+        for _ in 0..ATTEMPTS {
+            let system = SystemTime::now();
+            let after = Instant::now();
+            if after - before <= AT_ONCE {
+                return (before, system);
+            }
+            before = after;
+        }
+        (before, SystemTime::now())
+    }
+
     /// Notes the arrival of what is read from one socket.
     #[derive(Debug)]
     pub(super) struct Stamped {
@@ -127,8 +145,8 @@ mod stamps {
 
         /// Compares the clocks. Returns both, in nanoseconds, unless the system's clock was set.
         fn compare(&mut self) -> Option<(Instant, i128)> {
-            let now = Instant::now();
-            let system_ns = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_nanos().cast_signed();
+            let (now, system) = both_clocks();
+            let system_ns = system.duration_since(UNIX_EPOCH).ok()?.as_nanos().cast_signed();
             let offset_ns = system_ns - now.duration_since(self.since).as_nanos().cast_signed();
             let before_ns = std::mem::replace(&mut self.offset_ns, offset_ns);
             ((offset_ns - before_ns).abs() < MOST_DRIFT_NS).then_some((now, system_ns))
@@ -195,26 +213,40 @@ mod tests {
         (Socket::new(client, Some(&connection)), server, connection)
     }
 
+    /// Sends a byte and waits until it is in the client's socket. Returns moments before and after its arrival.
+    async fn send(client: &Socket, server: &mut TcpStream) -> (Instant, Instant) {
+        let before = Instant::now();
+        server.write_all(b"!").await.unwrap();
+        while client.get_ref().peek(&mut [0]).await.unwrap() < 1 {}
+        (before, Instant::now())
+    }
+
+    /// The kernel begins to stamp some time after the first socket asked it to.
+    async fn until_stamped(client: &mut Socket, server: &mut TcpStream, connection: &Connection) {
+        while connection.arrived.get().is_none() {
+            send(client, server).await;
+            client.read_exact(&mut [0]).await.unwrap();
+        }
+    }
+
     #[tokio::test]
     async fn a_late_read_has_the_moment_of_arrival() {
         let (mut client, mut server, connection) = pair().await;
-        let before = Instant::now();
-        server.write_all(b"answer").await.unwrap();
-        // The bytes are in the client's socket, which reads them only afterwards.
-        while client.get_ref().peek(&mut [0; 6]).await.unwrap() < 6 {}
-        let after = Instant::now();
-        let mut bytes = [0; 6];
-        client.read_exact(&mut bytes).await.unwrap();
-        let arrived = connection.arrived.get().expect("the kernel stamps");
-        assert!(before <= arrived && arrived <= after, "{:?} of {:?}", arrived - before, after - before);
+        until_stamped(&mut client, &mut server, &connection).await;
+        // A stamp is ignored if the thread was interrupted between two clocks.
+        loop {
+            let (before, after) = send(&client, &mut server).await;
+            client.read_exact(&mut [0]).await.unwrap();
+            let Some(arrived) = connection.arrived.get() else { continue };
+            assert!(before <= arrived && arrived <= after, "{arrived:?} is not from {before:?} to {after:?}");
+            return;
+        }
     }
 
     #[tokio::test]
     async fn the_end_of_a_connection_has_no_old_moment() {
         let (mut client, mut server, connection) = pair().await;
-        server.write_all(b"answer").await.unwrap();
-        client.read_exact(&mut [0; 6]).await.unwrap();
-        assert!(connection.arrived.get().is_some());
+        until_stamped(&mut client, &mut server, &connection).await;
         drop(server);
         assert_eq!(client.read(&mut [0; 6]).await.unwrap(), 0);
         assert_eq!(connection.arrived.get(), None, "the end of a connection carries no stamp");
