@@ -18,7 +18,7 @@ use super::handle::Handle;
 use super::lane::Lane;
 use super::prompt::{Acknowledges, Prompt};
 use super::socket::Socket;
-use super::target::{AnswerFormat, Reads, Sharing};
+use super::target::{AnswerFormat, Sharing};
 use super::{http1, http2, names};
 use shakedown_observe::Failure;
 
@@ -144,7 +144,7 @@ async fn connect(lane: &Lane, connection: &Rc<Connection>) -> Result<Stream, NoC
     if let Ok(address) = stream.peer_addr() {
         lane.reached(connection, address);
     }
-    let stream = Socket::new(stream, (lane.reads != Reads::AtOnce).then_some(connection));
+    let stream = Socket::new(stream, lane.naps.then_some(connection));
     if lane.target.tls.is_some() {
         lane.making.set("the TLS handshake has no answer: does the server speak TLS on this port?");
     }

@@ -128,9 +128,9 @@ impl Handle {
         self.lane.busy(&self.connection, is_busy);
     }
 
-    /// A chunk of an answer was read.
-    pub(super) fn chunk(&self) {
-        self.lane.chunk(&self.connection);
+    /// The connection read a part of an answer.
+    pub(super) fn received(&self) {
+        self.lane.received(&self.connection);
     }
 
     /// An answer is so large that the server may wait for it to be read.

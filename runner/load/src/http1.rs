@@ -20,7 +20,6 @@ use super::exchange::Exchange;
 use super::failure::{Failed, Stage, of_io};
 use super::framing::{AnswerPart, Cut, Malformed, Reader};
 use super::handle::Handle;
-use super::target::AnswerFormat;
 use shakedown_observe::{Failure, Sample};
 
 /// The most bytes that are read after an answer's outcome is final. Beyond that the connection is closed instead of reused.
@@ -197,8 +196,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
             // The answer to a half-written request may already have arrived.
             self.request.poll_write(&mut self.stream, context);
             let Poll::Ready(read) = self.poll_read(context, Self::take) else {
-                let reads_on = self.received > 0 && self.handle.target().format != AnswerFormat::Stream;
-                self.handle.busy(reads_on || !self.request.is_flushed && self.request.error.is_none());
+                self.handle.busy(self.received > 0 || !self.request.is_flushed && self.request.error.is_none());
                 return Poll::Pending;
             };
             let step = match read {
@@ -232,7 +230,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
         if bytes.is_empty() {
             return Some(self.ended());
         }
-        self.handle.chunk();
+        self.handle.received();
         self.received += bytes.len();
         if self.received > LARGE {
             self.handle.large();

@@ -27,7 +27,7 @@ use super::job::Job;
 use super::names::Names;
 use super::pacing::Starter;
 use super::record::{AddressUse, Batch, Ledger, segment_key};
-use super::target::{Reads, Target};
+use super::target::Target;
 use shakedown_observe::{Failure, Marks, MarksSnapshot};
 
 /// The most connections in the making at the same time, per load and thread. A connection that takes longer than
@@ -65,16 +65,6 @@ const FEW_CONNECTIONS: usize = 256;
 
 /// The size of the read buffer, in bytes.
 const BUFFER: usize = 64 << 10;
-
-/// The longest nap of an open loop. It delays the notice of a mark or a stop by as much, and costs one wake-up.
-const MAX_NAP: Duration = Duration::from_millis(2);
-
-/// How long chunks of streams wait for each other. Two chunks of one stream that arrive within this time have the moment of
-/// the second one.
-const TOGETHER: Duration = Duration::from_micros(250);
-
-/// How often the number of chunks is looked at.
-const CHUNKS_NS: u64 = 10_000_000;
 
 /// How long answers are read at once after a large one.
 const LARGE_NS: u64 = 1_000_000_000;
@@ -122,11 +112,10 @@ pub(super) struct Lane {
     state: RefCell<LaneState>,
     control: Arc<Control>,
     opens: Opens,
-    pub(super) reads: Reads,
+    /// It may read answers later than they arrive, because the kernel knows when they arrived and nothing waits for them.
+    pub(super) naps: bool,
     /// The moment of the last read is known. The kernel begins to stamp some time after it was asked to.
     has_stamps: Cell<bool>,
-    /// The chunks that were read, for [`Reads::Together`].
-    chunks: Cell<Chunks>,
     /// The number of connections that have to continue at once.
     busy: Cell<usize>,
     /// Until when answers are read at once, because one was large.
@@ -143,14 +132,6 @@ pub(super) struct Lane {
 /// The segment in which a request is counted: its beginning, and the phase of the fault that struck while the request was
 /// in flight.
 type SegmentKey = (u64, Option<usize>);
-
-/// How many chunks were read since a moment, and whether there were many before.
-#[derive(Debug, Clone, Copy, Default)]
-struct Chunks {
-    since_ns: u64,
-    count: u64,
-    are_many: bool,
-}
 
 #[derive(Debug)]
 struct LaneState {
@@ -222,9 +203,8 @@ impl Lane {
             lanes: start.of_all.1,
             limit: start.limit,
             is_open: start.starter.is_open(),
-            reads: start.target.reads(),
+            naps: cfg!(target_os = "linux") && start.starter.is_open() && start.target.can_wait_for_answers(),
             has_stamps: Cell::new(false),
-            chunks: Cell::default(),
             busy: Cell::new(0),
             large_until_ns: Cell::new(0),
             zero: start.zero,
@@ -332,34 +312,19 @@ impl Lane {
         [due, over, open].into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 
-    /// For how long the thread may sleep although answers arrive, if the next tick is after `wait`. A connection in the making,
-    /// a request that does not fit into the socket's buffer, or an answer in several parts would be delayed by it.
-    pub(super) fn nap(&self, now_ns: u64, wait: Duration) -> Option<Duration> {
-        let is_quiet = self.has_stamps.get() && self.busy.get() == 0 && self.state.borrow().connecting == 0;
-        match self.reads {
-            Reads::AtOnce => None,
-            Reads::Later => (is_quiet && now_ns >= self.large_until_ns.get() && wait <= MAX_NAP).then_some(wait),
-            Reads::Together => (self.has_many_chunks(now_ns) && is_quiet).then_some(wait.min(TOGETHER)),
-        }
+    /// True while nothing is lost if answers are read some milliseconds after their arrival. A connection in the making, a
+    /// request that does not fit into the socket's buffer, or an answer in several parts would be delayed by it.
+    pub(super) fn can_nap(&self, now_ns: u64) -> bool {
+        self.naps
+            && self.has_stamps.get()
+            && self.busy.get() == 0
+            && now_ns >= self.large_until_ns.get()
+            && self.state.borrow().connecting == 0
     }
 
-    /// Whether chunks arrive so often that reading them together saves wake-ups.
-    fn has_many_chunks(&self, now_ns: u64) -> bool {
-        let mut chunks = self.chunks.get();
-        let took_ns = now_ns.saturating_sub(chunks.since_ns);
-        if took_ns >= CHUNKS_NS {
-            let are_many = u128::from(chunks.count) * TOGETHER.as_nanos() >= 2 * u128::from(took_ns);
-            chunks = Chunks { since_ns: now_ns, count: 0, are_many };
-            self.chunks.set(chunks);
-        }
-        chunks.are_many
-    }
-
-    /// A chunk of an answer was read.
-    pub(super) fn chunk(&self, connection: &Connection) {
+    /// The connection read a part of an answer.
+    pub(super) fn received(&self, connection: &Connection) {
         self.has_stamps.set(connection.arrived.get().is_some());
-        let chunks = self.chunks.get();
-        self.chunks.set(Chunks { count: chunks.count + 1, ..chunks });
     }
 
     /// The connection has to continue at once, or no longer.

@@ -22,6 +22,9 @@ const FLUSH_NS: u64 = 100_000_000;
 /// The shortest interval between two ticks of the pacer.
 const MIN_TICK_NS: u64 = 150_000;
 
+/// The longest nap. It delays the notice of a mark or a stop by as much, and costs one wake-up.
+const MAX_NAP: Duration = Duration::from_millis(2);
+
 /// How often a stopped thread checks whether its last requests have ended.
 const DRAIN_TICK_NS: u64 = 2_000_000;
 
@@ -102,10 +105,8 @@ pub(super) async fn pace(mut clock: impl Timer, starts: Vec<LaneStart>, zero: In
         requeue().await;
         let now = Instant::now();
         let now_ns = now.saturating_duration_since(zero).as_nanos() as u64;
-        let wait = wake_at.saturating_duration_since(now);
-        // The shortest one of all lanes. None, if a lane must stay awake.
-        if let Some(nap) = lanes.iter().map(|lane| lane.nap(now_ns, wait)).min().flatten() {
-            clock.nap(now + nap).await;
+        if wake_at.saturating_duration_since(now) <= MAX_NAP && lanes.iter().all(|lane| lane.can_nap(now_ns)) {
+            clock.nap(wake_at).await;
             // The runtime polls the sockets, wakes the connections that have an answer, and then this task.
             tokio::task::yield_now().await;
             continue;

@@ -51,17 +51,6 @@ pub(super) enum Sharing {
     Streams(usize),
 }
 
-/// When answers have to be read. The kernel knows when they arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reads {
-    /// As soon as they arrive: a handshake, the window of an HTTP/2 connection or the next request waits for it.
-    AtOnce,
-    /// When the next request is sent.
-    Later,
-    /// With those of other streams, if there are many.
-    Together,
-}
-
 /// The requests of one load and the conditions on their answers.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
@@ -220,15 +209,10 @@ impl Target {
         })
     }
 
-    /// When answers have to be read.
-    pub(super) fn reads(&self) -> Reads {
-        match self.sharing {
-            _ if self.fresh || !cfg!(target_os = "linux") => Reads::AtOnce,
-            Sharing::Streams(_) => Reads::AtOnce,
-            Sharing::InTurn if self.format == AnswerFormat::Stream => Reads::Together,
-            Sharing::InTurn if self.pacing.is_open() => Reads::Later,
-            Sharing::InTurn => Reads::AtOnce,
-        }
+    /// Whether nothing needs an answer at once: neither a handshake, nor a stream's next chunk, nor another stream of the
+    /// connection.
+    pub(super) fn can_wait_for_answers(&self) -> bool {
+        !self.fresh && matches!(self.sharing, Sharing::InTurn) && self.format != AnswerFormat::Stream
     }
 
     pub(super) fn per_connection(&self) -> usize {

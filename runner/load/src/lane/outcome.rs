@@ -108,7 +108,7 @@ impl Lane {
         state.batch.records.push(record);
         state.open -= 1;
         if !self.is_open && now_ns < state.stop_ns {
-            match state.starter.ended(self.now_ns(), failure) {
+            match state.starter.ended(now_ns, failure) {
                 Some(due_ns) => self.issue(state, due_ns),
                 // It may be due before all others.
                 None => self.control.wake(),

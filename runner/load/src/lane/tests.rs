@@ -45,52 +45,33 @@ fn requests_of_one_wake_up_are_due_together() {
 }
 
 #[test]
-fn only_answers_that_nothing_waits_for_are_read_later() {
-    let reads = |load| lane(load).reads;
-    assert_eq!(reads(json!({"http": {}, "rate": "10/s"})), Reads::Later);
-    assert_eq!(reads(json!({"http": {}, "concurrency": 2})), Reads::AtOnce, "its next request waits for the answer");
-    assert_eq!(reads(json!({"http": {}, "version": "http2", "rate": "10/s"})), Reads::AtOnce, "streams share a window");
-    let fresh = json!({"http": {}, "connections": "per_request", "rate": "10/s"});
-    assert_eq!(reads(fresh), Reads::AtOnce, "each request has a handshake");
-    let tokens = json!({"openai": {"model": "m", "prompt": "p", "max_tokens": 1, "stream": true}, "concurrency": 2});
-    assert_eq!(reads(tokens), Reads::Together);
+fn only_an_open_loop_that_reads_small_whole_answers_naps() {
+    let naps = |load| lane(load).naps;
+    assert!(naps(json!({"http": {}, "rate": "10/s"})));
+    assert!(!naps(json!({"http": {}, "concurrency": 2})), "its next request waits for the answer");
+    assert!(!naps(json!({"http": {}, "version": "http2", "rate": "10/s"})), "streams share a window");
+    assert!(!naps(json!({"http": {}, "connections": "per_request", "rate": "10/s"})), "each request has a handshake");
+    let tokens = json!({"openai": {"model": "m", "prompt": "p", "max_tokens": 1, "stream": true}, "rate": "10/s"});
+    assert!(!naps(tokens), "each token has a moment of its own");
 }
 
 #[test]
 fn a_lane_stays_awake_while_a_connection_needs_it() {
     let lane = lane(json!({"http": {}, "rate": "10/s"}));
     let (one, other) = (Connection::new(None, 0), Connection::new(None, 1));
-    let wait = Duration::from_millis(1);
-    lane.chunk(&one);
-    assert_eq!(lane.nap(0, wait), None, "when the answer arrived is not known");
+    lane.received(&one);
+    assert!(!lane.can_nap(0), "when the answer arrived is not known");
     one.arrived.set(Some(Instant::now()));
-    lane.chunk(&one);
-    assert_eq!(lane.nap(0, wait), Some(wait));
-    assert_eq!(lane.nap(0, Duration::from_millis(3)), None, "a long sleep may as well be ended by an answer");
+    lane.received(&one);
+    assert!(lane.can_nap(0));
     lane.busy(&one, true);
     lane.busy(&one, true);
     lane.busy(&other, true);
     lane.busy(&one, false);
-    assert_eq!(lane.nap(0, wait), None, "the other connection is in the middle of an answer");
+    assert!(!lane.can_nap(0), "the other connection is in the middle of an answer");
     lane.busy(&other, false);
-    assert_eq!(lane.nap(0, wait), Some(wait));
+    assert!(lane.can_nap(0));
     lane.large();
-    assert_eq!(lane.nap(0, wait), None, "large answers need reads");
-    assert_eq!(lane.nap(lane.now_ns() + LARGE_NS, wait), Some(wait));
-}
-
-#[test]
-fn chunks_are_read_together_while_they_are_many() {
-    let tokens = json!({"openai": {"model": "m", "prompt": "p", "max_tokens": 1, "stream": true}, "concurrency": 2});
-    let lane = lane(tokens);
-    let wait = Duration::from_millis(5);
-    let one = Connection::new(None, 0);
-    one.arrived.set(Some(Instant::now()));
-    assert_eq!(lane.nap(CHUNKS_NS, wait), None);
-    (0..79).for_each(|_| lane.chunk(&one));
-    assert_eq!(lane.nap(2 * CHUNKS_NS, wait), None, "fewer than two wake-ups would be one");
-    (0..80).for_each(|_| lane.chunk(&one));
-    assert_eq!(lane.nap(3 * CHUNKS_NS, wait), Some(TOGETHER));
-    assert_eq!(lane.nap(3 * CHUNKS_NS, TOGETHER / 2), Some(TOGETHER / 2), "a request is due before");
-    assert_eq!(lane.nap(4 * CHUNKS_NS, wait), None, "no chunk came since");
+    assert!(!lane.can_nap(0), "large answers need reads");
+    assert!(lane.can_nap(lane.now_ns() + LARGE_NS));
 }
