@@ -19,8 +19,9 @@
 //! process stands still for longer than its fuse lives.
 //!
 //! They are ignored by default: they take minutes, and some need a cluster. `SHAKEDOWN_CAMPAIGN` is `short` (the default, as in
-//! `.ci/run`: a kill at every act, one kind of trouble for every call, and a sample of the adversary) or `full` (fifty random
-//! moments in addition, every kind of trouble for every call, and the adversary at every call).
+//! `.ci/run`: a kill at every act, a sample of the adversary, and one kind of trouble for every call, or on the real control plane
+//! for every act and a fourth of the other calls) or `full` (fifty random moments in addition, every kind of trouble for every
+//! call, and the adversary at every call).
 //! `SHAKEDOWN_CAMPAIGN_SEED` draws others:
 //!
 //!     SHAKEDOWN_CAMPAIGN=full cargo test --test integration campaign:: -- --ignored --nocapture

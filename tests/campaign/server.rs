@@ -68,6 +68,11 @@ pub struct Server {
 }
 
 impl Server {
+    /// Whether it is the sandbox and not a real control plane.
+    pub fn is_sandbox(&self) -> bool {
+        self.name == SANDBOX
+    }
+
     /// The server of a kubeconfig with one cluster and one user.
     pub fn of(name: &'static str, kubeconfig: &Path) -> Self {
         let text = std::fs::read_to_string(kubeconfig).expect("a kubeconfig");
