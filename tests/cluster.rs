@@ -109,7 +109,7 @@ fn pass_one_after_the_other(files: &[&str]) {
     }
 }
 
-/// The other direction of the strategies that a partition tests: nobody carries the load, and nobody is back in time.
+/// The strategies in the other direction: no replica takes over the load, and none recovers in time.
 #[test]
 #[ignore = "needs a cluster"]
 fn fault_tolerance_and_recovery_speed_fail_where_the_service_has_neither() {
