@@ -76,7 +76,7 @@ fn every_kind_is_injected_proven_and_undone() {
 }
 
 /// The guide's patterns, the files as they ship, against real pods: proven and undone, by a Chaos Mesh that keeps its side of
-/// the contract and shapes nothing. What asks whether anybody felt it must then fail; where it asks for little, a busy machine
+/// the contract and shapes nothing. An expectation of an effect must then fail; where it asks for little, a busy machine
 /// may be slow enough for it, so a copy asks for more.
 #[test]
 #[ignore = "needs a cluster"]

@@ -23,7 +23,7 @@ const MARK: &str = "pl4nted";
 
 const SCENARIO: &str = r#"version: 1
 name: secrets
-description: Somebody put {{ token }} into the description.
+description: The token {{ token }} is in the description.
 vars: {token: none, note: plain}
 load:
   direct:

@@ -20,7 +20,7 @@ use crate::support::need;
 use crate::support::server::closed_port;
 use crate::support::shakedown::Shakedown;
 
-/// A fault that stands for a minute, and one that comes later.
+/// A fault that acts for a minute, and one that follows.
 const STANDING: &str = scenario!(
     "standing",
     "40/s",
@@ -101,7 +101,7 @@ fn forward(_: &Call) -> Handling {
     Handling::Forward
 }
 
-/// A run whose first fault stands.
+/// A run whose first fault acts.
 async fn standing(
     place: &Place,
     name: &str,
@@ -113,7 +113,7 @@ async fn standing(
     case
 }
 
-/// The arguments of another run beside a case's, straight at the server.
+/// The arguments of a second run next to a case's, without the proxy.
 fn beside<'a>(case: &'a Case, scenario: &'a str, out: &'a str) -> Vec<&'a str> {
     let kubeconfig = case.server().kubeconfig.to_str().expect("a path in UTF-8");
     vec!["run", scenario, "--out", out, "--kubeconfig", kubeconfig]
@@ -148,7 +148,7 @@ async fn a_second_run_is_refused_or_waits(place: &Place) {
     expect(&refused, 3, &[&id, &host, "https://ci.example/job/7", "--wait-lock"]);
     assert_eq!(refused.verdict.as_deref(), Some("error"), "the reports say so as well");
 
-    // What a live run holds is nobody's to clean up, and is nothing that was left.
+    // The objects of a live run are no leftovers, and no cleanup removes them.
     let held = first.left().await;
     let here = ["--namespace", first.namespace()];
     let named = first.cleanup(&[&["--run", &id], &here[..]].concat()).await;
@@ -265,7 +265,7 @@ async fn a_journal_undoes_to_the_letter_and_twice(place: &Place) {
     case.close().await;
 }
 
-/// The server is gone for good: the run says what is left, and each command that it prints removes it, as it stands there.
+/// The server is gone for good: the run says what is left, and each printed command removes it as it is.
 async fn what_is_left_behind_is_named_with_its_command(place: &Place, runs_them: bool) {
     let dead = Arc::new(AtomicBool::new(false));
     let gone = dead.clone();
@@ -360,7 +360,7 @@ async fn a_second_signal_ends_at_once_and_says_what_to_do(place: &Place) {
     case.close().await;
 }
 
-/// A witness that never begins is no reason to let somebody wait.
+/// A witness that never starts does not keep a run waiting.
 async fn a_signal_ends_the_preparation(place: &Place) {
     let scenario =
         BRIEF.replace("app: peer}}}", "app: peer}}, ports: [80]}").replace("prove: applied", "prove: witness");
@@ -457,7 +457,7 @@ async fn a_run_goes_on_when_the_server_is_away_for_ten_seconds(place: &Place, aw
     case.close().await;
 }
 
-/// Somebody else writes to the same objects: each first try of a replacement meets a conflict.
+/// Another client writes to the same objects: each first attempt of a replacement meets a conflict.
 async fn a_conflict_is_tried_again(place: &Place) {
     let script = |call: &Call| {
         // Every other one: a try that is refused, and the next, which is not.

@@ -1,4 +1,4 @@
-//! What the load engine costs and whether its numbers are true, beside other load generators: one table, with the goal of
+//! The cost and the accuracy of the load engine, compared with other load generators: one table, with the goal of
 //! each row and whether it is met.
 //!
 //! `cargo bench --bench load` measures everything, in about a quarter of an hour. `-- --only closed,stall` measures some of it

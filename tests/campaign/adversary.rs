@@ -1,5 +1,5 @@
 //! Scenarios that are drawn from a seed, and an adversary: another actor in the namespace, wall clocks that are wrong, and a process
-//! that stands still. A run may fail under them. It must not pass without its faults, leave anything, or touch what is not its own.
+//! that is stopped. A run may fail under them. It must not pass without its faults, leave an object, or change objects of others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use super::table::Shown;
 use super::trouble::rehearse;
 use super::{Form, Future, LONG_FUSE, SHORT_FUSE, form, seed};
 
-/// How long a process stands still: longer than its fuse lives.
+/// How long a process is stopped: longer than its fuse lives.
 const STILL: Duration = Duration::from_secs(12);
 
 /// Another run, on a pod that the first one leaves alone.
@@ -139,7 +139,7 @@ async fn taken_over(place: Place, drawn: Arc<Drawn>, name: String, number: usize
     shown
 }
 
-/// The process stands still, as on a machine that is suspended, and goes on when its fuse has burned down.
+/// The process is stopped, as on a suspended machine, and continues after its fuse has burned down.
 async fn standing_still(place: Place, drawn: Arc<Drawn>, name: String, number: usize) -> Shown {
     let mut shown = Shown::of(format!("stands still for {} s", STILL.as_secs()), &name);
     let mut case = Case::start(&place, &name, &drawn.mix, SHORT_FUSE, at(number, Handling::Tell)).await;

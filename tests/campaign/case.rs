@@ -27,7 +27,7 @@ const RUN: [&str; 6] = ["run", "scenario.yaml", "--kubeconfig", "kubeconfig", "-
 /// How often the server is asked what is left.
 const POLL: Duration = Duration::from_millis(200);
 
-/// The image of witnesses: nobody has it, and the proxy speaks for them.
+/// The image of witnesses. It does not exist: the proxy answers for them.
 pub const IMAGE: &str = "nothing.invalid/nothing";
 
 /// Where and how a case runs.
@@ -160,7 +160,7 @@ impl Case {
         command(&self.folder).args(args).envs(clock.environment()).spawn().expect("a process")
     }
 
-    /// Runs a command as somebody would type it there, with the program in the path.
+    /// Runs a command in a shell, with the program in the path.
     pub async fn shell(&self, line: &str) -> (Option<i32>, String) {
         let programs = Path::new(BINARY).parent().expect("a folder").display().to_string();
         let path = format!("{programs}:{}", std::env::var("PATH").unwrap_or_default());
@@ -202,7 +202,7 @@ impl Case {
         }
     }
 
-    /// Waits until one of its calls is held or told of, or the run is over without it.
+    /// Waits until one of its calls is held or announced, or the run has ended.
     pub async fn held(&mut self) {
         while !self.is_over() {
             if tokio::time::timeout(POLL, self.proxy.held()).await.is_ok() {

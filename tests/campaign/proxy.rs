@@ -38,30 +38,30 @@ pub struct Call {
     pub what: String,
 }
 
-/// What is done to a call.
+/// How the proxy handles a call.
 #[derive(Debug, Clone, Copy)]
 pub enum Handling {
-    /// It is carried out and answered.
+    /// Forwards it, and its answer.
     Forward,
-    /// It never arrives; whoever waits for this is told.
+    /// Never forwards it, and announces it to the test.
     HoldBefore,
-    /// It is carried out, and its answer never comes back; whoever waits for this is told.
+    /// Forwards it, drops its answer, and announces it to the test.
     HoldAfter,
-    /// It is not carried out, and answered with this status.
+    /// Answers with this status instead of forwarding it.
     Refuse(StatusCode),
-    /// The connection ends, before it is carried out.
+    /// Closes the connection instead of forwarding it.
     Reset,
-    /// It is carried out, and the connection ends before its answer.
+    /// Forwards it, and closes the connection before the answer.
     ResetAfter,
-    /// It is carried out so much later, whether anybody still waits for it or not.
+    /// Forwards it after a delay, even if the client is gone.
     Late(Duration),
-    /// It is never carried out and never answered.
+    /// Neither forwards nor answers it.
     Silence,
-    /// It is carried out, and its answer is changed: another server would have given that one.
+    /// Forwards it and changes its answer, as another server would answer.
     Edit(fn(&mut Value)),
-    /// It is carried out and answered; whoever waits for this is told.
+    /// Forwards it, and its answer, and announces it to the test.
     Tell,
-    /// Another actor does this first. The number chooses what it is done to.
+    /// Another actor acts first. The number selects its object.
     Interfere(Interference, usize),
 }
 
@@ -250,7 +250,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
         }
         Handling::Late(delay) => {
             let server = shared.server.clone();
-            // In a task of its own: a server that is slow carries a call out even when nobody waits for it any more.
+            // In a task of its own: a slow server completes a call even after the client is gone.
             let late = tokio::spawn(async move {
                 let (parts, body) = request.into_parts();
                 let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();

@@ -31,7 +31,7 @@ pub enum Manner {
     FailsThenHeals,
     /// It injects, and never takes its finalizer off.
     Sticks,
-    /// It selects a pod that nobody asked for.
+    /// It selects a pod that the fault does not name.
     AnotherPod,
     /// It finds no pod.
     SelectsNothing,
@@ -90,7 +90,7 @@ struct Player {
     failures: Mutex<BTreeMap<String, usize>>,
     /// The pods and containers that have ended because of a resource, as `resource namespace/pod`.
     stopped: Mutex<BTreeSet<String>>,
-    /// Held by whoever reads and writes what is kept about a pod's network: several resources share it.
+    /// Held while the record of a pod's network is read and written: several resources share it.
     networks: tokio::sync::Mutex<()>,
 }
 
@@ -126,7 +126,7 @@ impl Player {
                     *at = Some(Instant::now());
                     let (kind, object, uid) = (*kind, object.clone(), uid.clone());
                     running.push(async move {
-                        // Somebody may delete it under our hands, as under those of any controller.
+                        // A client may delete it at any moment, as with any controller.
                         _ = self.step(kind, &object).await;
                         uid
                     });

@@ -443,7 +443,7 @@ mod tests {
         let addresses = [address];
         drop(listener);
         assert_eq!(first_that_answers(&addresses, Duration::ZERO).await, None);
-        // The first attempt is made before anybody listens.
+        // The first attempt is made before the port is open.
         let asked = first_that_answers(&addresses, Duration::from_secs(60));
         let (found, _listener) = tokio::join!(asked, async { TcpListener::bind(address).await.unwrap() });
         assert_eq!(found, Some(address));

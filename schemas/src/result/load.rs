@@ -185,7 +185,7 @@ pub struct Stats {
 /// How a model's answers ended, and whether its streams were complete.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AnswerStats {
-    /// The number of answers per `finish_reason`. `other` stands for reasons that the API does not define.
+    /// The number of answers per `finish_reason`. `other` contains reasons that the API does not define.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub finish_reasons: IndexMap<String, u64>,
     /// The number of streams per outcome: `complete`, `cut`, `stalled`, `resumed after a gap`, `ended with an error`,

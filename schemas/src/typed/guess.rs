@@ -1,19 +1,51 @@
 //! What people write who know other tools, or guess: the table of words, and the line that each of them means here.
 //!
-//! A line stands for the whole entry of the guess, its key included, and is written with the values of the guess.
+//! A line replaces the whole entry of the guess, its key included, and contains the values of the guess.
 
 mod write;
 
+use crate::rule::Rule;
+use crate::scenario::{Expectation, Fault};
 use crate::source::Node;
 use write::{comparison, folded, line_of_comparison};
 
 /// Words for one thing, where they may be tried, and how to write it.
 struct Guess {
-    /// The types, by their names in the code.
-    of: &'static [&'static str],
+    of: Of,
     /// The words, in lower case, with `_` between their parts.
     words: &'static [&'static str],
     means: Means,
+}
+
+/// The maps in which a word may be tried.
+#[derive(Clone, Copy)]
+enum Of {
+    /// Those of these types, by their names in the code.
+    Types(&'static [&'static str]),
+    /// Every kind of fault with target pods.
+    Faults,
+    /// Every kind of expectation with `min` and `max`, and limits on counts.
+    Limits,
+}
+
+impl Of {
+    /// The names of the types.
+    fn types(self) -> Vec<&'static str> {
+        match self {
+            Self::Types(names) => names.to_vec(),
+            Self::Faults => {
+                let targeted = Fault::KINDS.iter().filter(|kind| kind.shared_keys.contains(&"pods"));
+                targeted.map(|kind| kind.definition).collect()
+            }
+            Self::Limits => {
+                let limited = Expectation::KINDS.iter().filter(|kind| kind.rules.contains(&Rule::LIMITS));
+                let mut names: Vec<_> = limited.map(|kind| kind.definition).chain(["CountLimits"]).collect();
+                names.sort_unstable();
+                names.dedup();
+                names
+            }
+        }
+    }
 }
 
 enum Means {
@@ -30,7 +62,15 @@ enum Means {
 use Means::{Elsewhere, Key, Line, Made};
 
 const fn guess(of: &'static [&'static str], words: &'static [&'static str], means: Means) -> Guess {
-    Guess { of, words, means }
+    Guess { of: Of::Types(of), words, means }
+}
+
+const fn fault(words: &'static [&'static str], means: Means) -> Guess {
+    Guess { of: Of::Faults, words, means }
+}
+
+const fn limit(words: &'static [&'static str], means: Means) -> Guess {
+    Guess { of: Of::Limits, words, means }
 }
 
 const EXPECTATION: &[&str] = &["Expectation"];
@@ -39,36 +79,6 @@ const LOAD: &[&str] = &["Load"];
 const PHASE: &[&str] = &["Phase"];
 const SCENARIO: &[&str] = &["Scenario"];
 const EFFECT: &[&str] = &["Effect"];
-
-/// Expectations with `min` and `max`.
-const LIMITED: &[&str] = &[
-    "SuccessRate",
-    "Latency",
-    "LatencyRatio",
-    "TokenRate",
-    "RateRatio",
-    "Goodput",
-    "RecoveryTime",
-    "Requests",
-    "Prometheus",
-    "Logs",
-    "Stuck",
-    "CountLimits",
-];
-
-/// Faults with target pods.
-const FAULTS: &[&str] = &[
-    "Partition",
-    "Netem",
-    "PodKill",
-    "PodFailure",
-    "ContainerKill",
-    "Stress",
-    "HttpFault",
-    "DnsFault",
-    "IoFault",
-    "TimeFault",
-];
 
 const LATENCIES: &[&str] = &["latency", "time_to_first_token", "inter_token_latency"];
 
@@ -94,8 +104,8 @@ const TABLE: &[Guess] = &[
     ),
     guess(EXPECTATION, &["log", "no_logs", "logs_contain"], Line("logs: {matches: {}, max: 0}")),
     guess(EXPECTATION, &[""], Made(write::any_limit)),
-    guess(LIMITED, write::AT_MOST, Key("max")),
-    guess(LIMITED, write::AT_LEAST, Key("min")),
+    limit(write::AT_MOST, Key("max")),
+    limit(write::AT_LEAST, Key("min")),
     guess(&["Logs"], &["contains", "pattern", "match", "text", "grep", "regex"], Key("matches")),
     guess(&["Pods", "Logs"], &["selector", "targets", "target"], Key("pods")),
     guess(&["Pods", "Logs"], &["labels", "name", "prefix", "owner"], Made(write::in_pods)),
@@ -120,11 +130,11 @@ const TABLE: &[Guess] = &[
     guess(&["Netem"], &["packet_loss", "drop", "loss_percent"], Key("loss")),
     guess(&["Netem"], &["rate", "bandwidth_limit", "limit"], Key("bandwidth")),
     guess(&["Partition"], &["peers", "with", "between", "target_service", "service"], Key("from")),
-    guess(FAULTS, &["pods"], Made(write::pods)),
-    guess(FAULTS, &["targets", "target", "selector", "select"], Made(write::pods)),
-    guess(FAULTS, &["labels", "name", "prefix", "owner", "deployment"], Made(write::in_pods)),
-    guess(FAULTS, &["duration", "lasts", "length"], Key("for")),
-    guess(FAULTS, &["start", "start_after", "wait", "at"], Key("after")),
+    fault(&["pods"], Made(write::pods)),
+    fault(&["targets", "target", "selector", "select"], Made(write::pods)),
+    fault(&["labels", "name", "prefix", "owner", "deployment"], Made(write::in_pods)),
+    fault(&["duration", "lasts", "length"], Key("for")),
+    fault(&["start", "start_after", "wait", "at"], Key("after")),
     guess(&["Stress"], &["cpu"], Made(write::cpu)),
     guess(&["PodSelector"], write::WORKLOADS, Made(write::owner)),
     guess(&["PodSelector"], &["app"], Line("labels: {app: {}}")),
@@ -178,7 +188,9 @@ const TABLE: &[Guess] = &[
 /// What to write in the place of an entry with this key and value, in a map of this type.
 pub(super) fn answer(of: &str, key: &str, node: &Node) -> Option<String> {
     let word = folded(key);
-    let fits = |guess: &&Guess| guess.of.contains(&of) && (guess.words.contains(&word.as_str()) || guess.words == [""]);
+    let fits = |guess: &&Guess| {
+        guess.of.types().contains(&of) && (guess.words.contains(&word.as_str()) || guess.words == [""])
+    };
     TABLE.iter().filter(fits).find_map(|guess| {
         let filled = |text: &str| text.replace("{KEY}", key).replace("{}", &crate::source::flow::flow(node));
         Some(match guess.means {
@@ -210,7 +222,9 @@ mod tests {
         let schema = crate::json_schema::bare_scenario();
         let mut seen: Vec<(&str, &str)> = Vec::new();
         for guess in TABLE {
-            for (of, word) in guess.of.iter().flat_map(|of| guess.words.iter().map(move |word| (*of, *word))) {
+            for (of, word) in
+                guess.of.types().into_iter().flat_map(|of| guess.words.iter().map(move |word| (of, *word)))
+            {
                 assert!(!seen.contains(&(of, word)), "{of}.{word}");
                 assert_eq!(word, folded(word));
                 seen.push((of, word));

@@ -27,7 +27,7 @@ pub struct Options {
     only: Vec<String>,
     /// Where peers are looked for first.
     peers: Option<PathBuf>,
-    /// For how long to send with nothing beside it, in seconds.
+    /// How long to send while nothing else runs, in seconds.
     pub soak: Option<u64>,
     /// At which rate that is.
     pub rate: u64,
@@ -105,7 +105,7 @@ pub trait Place {
     fn arrivals(&self) -> (u64, f64);
 }
 
-/// Nobody counts.
+/// Nothing is counted.
 pub struct Nowhere;
 
 impl Place for Nowhere {
@@ -136,7 +136,7 @@ pub fn raise_file_limit() {
     setrlimit(Resource::Nofile, limit).ok();
 }
 
-/// Takes a share of a core for so many seconds: `SECONDS SHARE`.
+/// Uses a share of a core for some seconds: `SECONDS SHARE`.
 pub fn burn(words: &[String]) {
     let [seconds, share] = words else { panic!("seconds and a share") };
     let until = Instant::now() + Duration::from_secs(seconds.parse().expect("seconds"));
@@ -288,7 +288,7 @@ impl Nginx {
         took.get((took.len() as f64 * quantile) as usize).copied().unwrap_or(f64::NAN)
     }
 
-    /// Stops its worker for so long, so long from now.
+    /// Stops its worker for a time, after a time.
     pub fn stop_for(&self, from_now: Duration, duration: Duration) {
         // By then it has one, which is not so at once.
         std::thread::sleep(from_now);

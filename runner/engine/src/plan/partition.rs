@@ -242,7 +242,7 @@ fn witness(
             "this partition cuts only what the peers open, and a witness cannot speak for them".to_owned()
         }
         (None, _) => "no image for it is known (--witness-image)".to_owned(),
-        (_, None) => "there is no target beside which it could run".to_owned(),
+        (_, None) => "there is no target on whose node it could run".to_owned(),
         _ if endpoints.is_empty() => {
             "no port of the peers is known that it could try: name some in `ports`, or declare them in the pods"
                 .to_owned()

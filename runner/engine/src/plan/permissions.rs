@@ -254,13 +254,8 @@ impl FaultNeeds<'_> {
             }
             Fault::Manifest(_) => self.by_manifest(needs),
             Fault::Netem(netem) => self.by_chaos_mesh(needs, true, false, &netem.to),
-            Fault::PodFailure(_)
-            | Fault::ContainerKill(_)
-            | Fault::Stress(_)
-            | Fault::Http(_)
-            | Fault::Dns(_)
-            | Fault::Io(_)
-            | Fault::Time(_) => self.by_chaos_mesh(needs, true, false, &[]),
+            // The other kinds act inside pods, by Chaos Mesh. `plan/faults.rs` names each of them.
+            _ => self.by_chaos_mesh(needs, true, false, &[]),
         }
         if self.fault.follow() {
             needs.certain(own, &("", "pods", &["watch"]));

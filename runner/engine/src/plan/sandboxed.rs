@@ -26,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 struct World {
     _sandbox: Sandbox,
     cluster: Cluster,
-    /// Somebody who answers the scenario's load.
+    /// The server that answers the scenario's load.
     load: TcpListener,
 }
 

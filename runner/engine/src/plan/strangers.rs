@@ -311,16 +311,18 @@ async fn drive(mut driver: Box<dyn FaultDriver>) -> Option<String> {
     (!forced).then(|| format!("the undo is not proven: {last} (begun: {begun:?})"))
 }
 
+/// Both looks at the same time, each in a cluster of its own: most of the time is waited.
 async fn faults_meet_strangers(name: &str, fault: &str) {
-    let world = World::new().await;
-    for looks in [Looks::Alike, Looks::Labelled] {
+    let meet = async |looks| {
+        let world = World::new().await;
         let play = async |cluster: &Cluster, run: &str, stranger: &Shared| {
             let driver = world.plan(cluster, run, fault).await;
             stranger.lock().await.count = Some(0);
             drive(driver).await
         };
         world.play(name, looks, play).await;
-    }
+    };
+    tokio::join!(meet(Looks::Alike), meet(Looks::Labelled));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -536,7 +536,7 @@ impl FaultTask {
             if Instant::now() + wait >= deadline {
                 break;
             }
-            // A long undo fails again and again for one reason, which is told once.
+            // A long undo fails again and again for one reason. It is reported once.
             if told.as_ref() != Some(&problem) {
                 self.events.emit(EventKind::ApiRetry {
                     request: format!("undo fault {}", self.plan.name),

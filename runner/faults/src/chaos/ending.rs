@@ -13,7 +13,7 @@ use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey};
 
 /// How long a daemon has to answer for the rules without those of the fault.
 const ANSWER: Duration = Duration::from_secs(10);
-/// How often a write is repeated when somebody else wrote first.
+/// The number of attempts of a write that conflicts with another client's.
 const WRITES: usize = 5;
 /// Chaos Mesh's finalizer.
 const FINALIZER: &str = "chaos-mesh/records";

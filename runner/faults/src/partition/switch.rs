@@ -120,7 +120,7 @@ impl SwitchState {
         Ok(desired)
     }
 
-    /// A policy as it must be by now; none where nothing needs it. Where it cannot be told what others need, the undo comes
+    /// A policy as it must be by now; none where nothing needs it. Where the needs of others are unknown, the undo comes
     /// first.
     pub fn wanted(&self, key: &ObjectKey) -> Option<Version> {
         let policy = self.desired(&self.standing).unwrap_or_default().policies.remove(key)?;
@@ -144,7 +144,7 @@ impl SwitchState {
                 }
             }
         };
-        // One that cannot be told belongs to all.
+        // One whose partition is unknown belongs to all.
         of(part) || !(0..self.scheme.parts().len()).any(of)
     }
 }

@@ -143,7 +143,7 @@ impl RequestText {
         Self { parts: joined }
     }
 
-    /// Parses a text. `{{ "{{" }}` stands for literal braces.
+    /// Parses a text. `{{ "{{" }}` gives literal braces.
     ///
     /// # Errors
     /// A sentence about an expression that is not request data.

@@ -121,7 +121,7 @@ pub(super) async fn partition(
     check_targets(request, targets)?;
     let reader = ends::Reader { fault: request.name, cluster, namespace, targets: &request.targets };
     let found = reader.ends(&partition.from).await?;
-    // With ports only what goes to them can be told, and that suffices: no answer comes to what never arrived.
+    // With ports, only packets to them can be selected. That is enough: a packet that never arrives gets no answer.
     let by_ports = partition.from.iter().any(|peer| !peer.ports.is_empty());
     let direction = if by_ports { Direction::Egress } else { partition.direction };
     let mut text = match direction {
