@@ -134,10 +134,11 @@ impl Cluster {
         self
     }
 
-    /// The server's version as two numbers; none where it does not say (self-built servers leave them empty and only
-    /// fill the whole version).
+    /// The server's version as two numbers; `None` if it does not say. A server that was built without a version reports
+    /// `v0.0.0-master` and is not an old one.
     pub fn version(&self) -> Option<(u32, u32)> {
         let mut parts = self.info.version.trim_start_matches('v').split('.');
-        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+        let version = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        (version > (0, 0)).then_some(version)
     }
 }
