@@ -94,7 +94,7 @@ fn form() -> Form {
 }
 
 /// The seed of everything that is drawn.
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     std::env::var("SHAKEDOWN_CAMPAIGN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1)
 }
 

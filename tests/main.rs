@@ -19,6 +19,7 @@ mod input;
 mod junit;
 mod layers;
 mod partition;
+mod record;
 mod rehearsal;
 mod report;
 mod sandbox;

@@ -135,6 +135,10 @@ pub struct Run {
     /// Write the results to this folder. Default: shakedown-results/RUN-ID.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Record what Chaos Mesh does with the faults' objects in this folder, one folder per scenario. The recordings contain
+    /// names and addresses, but no secrets of the run.
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
     /// Set the seed of all random choices. Default: a new seed, which is printed.
     #[arg(long)]
     pub seed: Option<u64>,

@@ -46,17 +46,33 @@ pub async fn doctor(args: args::Doctor, redactor: &Redactor) -> Result<u8, Failu
     Ok(if worst == Some(Level::Problem) { exit::ENVIRONMENT } else { exit::PASSED })
 }
 
+/// The releases of Kubernetes on which every build is tested, in words.
+const TESTED: &str = "tested with 1.20 and 1.34";
+
 fn version(cluster: &Cluster) -> Finding {
     let info = cluster.info();
     let text = format!("Kubernetes {} at {}", info.version, info.server);
-    match cluster.version() {
-        Some(version) if version < (1, 20) => Finding::new(Level::Warning, text, "1.20 is the oldest tested version"),
+    if info.sandbox {
+        return Finding::ok(text);
+    }
+    of_version(cluster.version(), text)
+}
+
+/// The finding about a server's version; `None` if the server does not say.
+fn of_version(version: Option<(u32, u32)>, text: String) -> Finding {
+    match version {
+        Some(version) if version < (1, 20) => Finding::new(
+            Level::Warning,
+            format!("{text}: older than 1.20"),
+            format!("{TESTED}; older releases are not supported"),
+        ),
         Some(version) if version < (1, 22) => Finding::new(
             Level::Warning,
-            format!("{text}: `endPort` is not supported"),
+            format!("{text} ({TESTED}): `endPort` is not supported"),
             "a partition with `ports` keeps only the declared other ports of a peer open; 1.22 keeps all of them",
         ),
-        _ => Finding::ok(text),
+        Some(_) => Finding::ok(format!("{text} ({TESTED})")),
+        None => Finding::ok(format!("{text}: this server does not say which release it is ({TESTED})")),
     }
 }
 
@@ -213,4 +229,22 @@ async fn enforcement(args: &args::Proving, cluster: &Cluster, namespace: &str) -
 
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_does_not_say_its_release_is_not_an_old_one() {
+        let told = |version| {
+            let Finding { level, text, .. } = of_version(version, "Kubernetes".to_owned());
+            (level, text)
+        };
+        assert_eq!(told(Some((1, 34))), (Level::Ok, "Kubernetes (tested with 1.20 and 1.34)".to_owned()));
+        let unknown = "Kubernetes: this server does not say which release it is (tested with 1.20 and 1.34)";
+        assert_eq!(told(None), (Level::Ok, unknown.to_owned()));
+        assert_eq!(told(Some((1, 19))), (Level::Warning, "Kubernetes: older than 1.20".to_owned()));
+        assert!(told(Some((1, 20))).1.contains("`endPort` is not supported"));
+    }
 }

@@ -84,6 +84,10 @@ impl<'a> Session<'a> {
         let begun = Instant::now();
         let run = info(args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())));
         let output = Output::create(args.out.as_deref(), &run.id, redactor)?;
+        if let Some(folder) = &args.record {
+            let problem = |error| Failure::environment(format!("could not write to {}: {error}", folder.display()));
+            std::fs::create_dir_all(folder).map_err(problem)?;
+        }
         let mut listeners: Vec<Box<dyn Listener>> = vec![Box::new(output.recorder()?)];
         if !quiet {
             listeners.push(Box::new(Console::new(style, verbose)));
@@ -168,6 +172,7 @@ impl<'a> Session<'a> {
     async fn scenarios(&mut self, documents: &[Document], cluster: Option<&Cluster>, proof: &Proof) -> Option<Failure> {
         let run = self.result.run.clone();
         let holder = Holder { run: run.id, host: run.host, ci_job_url: run.ci_job_url };
+        let record = self.args.record.clone();
         let context = Context {
             cluster,
             holder: &holder,
@@ -177,6 +182,7 @@ impl<'a> Session<'a> {
             seed: run.seed,
             trial: trial(&self.args.gate),
             inject_anyway: self.args.gate.inject_anyway,
+            record: record.as_deref(),
         };
         let (retries, mut executions) = (retries(&self.args.gate), 0);
         for (number, document) in documents.iter().enumerate() {

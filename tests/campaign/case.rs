@@ -187,6 +187,18 @@ impl Case {
         assert!(tokio::time::timeout(LIMIT, wait).await.is_ok(), "no `{text}` in {file}:\n{}", content());
     }
 
+    /// The same; whether it did so before the run was over.
+    pub async fn comes_to(&mut self, file: &str, text: &str) -> bool {
+        loop {
+            let is_over = self.is_over();
+            let content = std::fs::read_to_string(self.path(file)).unwrap_or_default();
+            if content.contains(text) || is_over {
+                return !is_over;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// The run's id, once it has one.
     pub fn run_id(&self) -> String {
         let events = std::fs::read_to_string(self.path("out/events.ndjson")).expect("events");

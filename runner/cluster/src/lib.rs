@@ -50,7 +50,7 @@ pub use network::Network;
 pub use nodes::Node;
 pub use options::{ConnectOptions, quoted};
 pub use own::WitnessImage;
-pub use pods::{choose, owner_plural, pod_ref};
+pub use pods::{choose, lasting_statuses, owner_plural, pod_ref};
 pub use reach::{Following, PortForward, ServiceAddress, ServiceRoute, parse_service};
 pub use secrets::secrets;
 pub use unevaluated::Unevaluated;
@@ -134,10 +134,11 @@ impl Cluster {
         self
     }
 
-    /// The server's version as two numbers; none where it does not say (self-built servers leave them empty and only
-    /// fill the whole version).
+    /// The server's version as two numbers; `None` if it does not say. A server that was built without a version reports
+    /// `v0.0.0-master` and is not an old one.
     pub fn version(&self) -> Option<(u32, u32)> {
         let mut parts = self.info.version.trim_start_matches('v').split('.');
-        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+        let version = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        (version > (0, 0)).then_some(version)
     }
 }

@@ -23,6 +23,16 @@ pub fn owner_plural(owner: &str) -> Option<&'static str> {
     }
 }
 
+/// The statuses of the containers that run as long as their pod: its containers, and its init containers with
+/// `restartPolicy: Always` (native sidecars).
+pub fn lasting_statuses(pod: &Value) -> impl Iterator<Item = &Value> {
+    let list = |pointer: &str| pod.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+    let is_sidecar = move |status: &&Value| {
+        list("/spec/initContainers").any(|it| it["name"] == status["name"] && it["restartPolicy"] == "Always")
+    };
+    list("/status/containerStatuses").chain(list("/status/initContainerStatuses").filter(is_sidecar))
+}
+
 impl Cluster {
     /// The pods that a selector matches and that run now, in order of their names, not yet narrowed by `count` or
     /// `percent`. Pods that end or are being deleted do not count.

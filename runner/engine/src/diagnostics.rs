@@ -20,8 +20,8 @@ use shakedown_schemas::{Event, EventKind};
 use tokio::time::Instant;
 
 use self::object::{cut, is_ours, uid};
-use self::watch::{ObservedChange, Watch};
-use shakedown_cluster::{Cluster, Kind};
+use self::watch::{Seen, Watch};
+use shakedown_cluster::{Cluster, Kind, lasting_statuses};
 use shakedown_policy::{Labels, Selector};
 
 /// The most pod events in the result.
@@ -232,7 +232,7 @@ impl Diagnosis {
                 let at = self.at_s(&pod["metadata"]["creationTimestamp"]);
                 self.add(at, who, PodChange::Created, "", "created".to_owned(), 1);
             }
-            for container in pod["status"]["containerStatuses"].as_array().into_iter().flatten() {
+            for container in lasting_statuses(pod) {
                 let restarts = container["restartCount"].as_u64().unwrap_or_default();
                 let had = before.get(uid).map_or(0, |old| restarts_of(old, &container["name"]));
                 if restarts > had {
@@ -282,8 +282,10 @@ impl Diagnosis {
 }
 
 fn restarts_of(pod: &Value, container: &Value) -> u64 {
-    let all = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
-    all.filter(|it| it["name"] == *container).find_map(|it| it["restartCount"].as_u64()).unwrap_or_default()
+    lasting_statuses(pod)
+        .filter(|it| it["name"] == *container)
+        .find_map(|it| it["restartCount"].as_u64())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod context;
 mod judge;
 mod ready;
+mod record;
 mod report;
 mod run;
 #[cfg(test)]

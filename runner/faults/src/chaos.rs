@@ -3,7 +3,7 @@
 //!
 //! Pure parts: `spec` computes the resources, `contract` interprets their status, `diagnose` finds remedies for failures,
 //! and `fitness` checks an installation. Acting parts: `proof` reads the resources, `removal` removes them, and `follow`
-//! handles replaced targets.
+//! handles replaced targets. `recording` writes down what the API server tells of them.
 
 mod contract;
 mod diagnose;
@@ -13,6 +13,7 @@ pub mod fitness;
 mod follow;
 mod proof;
 mod recipe;
+mod recording;
 mod removal;
 pub mod spec;
 mod units;
@@ -39,6 +40,7 @@ pub use driver::ChaosFault;
 pub use ending::end;
 pub use follow::container_names;
 pub use recipe::Recipe;
+pub use recording::{Recording, Scope};
 pub use removal::{Going, by_force, first_look, force, go, held};
 
 /// The interval at which a status is read.
@@ -144,6 +146,8 @@ struct ChaosState {
     standing: bool,
     /// When the first resource was sent.
     begun: Option<Instant>,
+    /// How long after that each resource began to act, by name.
+    acting_since: BTreeMap<String, Duration>,
     round: u32,
     /// Changes to the targets while the fault acted, as text.
     notes: Vec<String>,

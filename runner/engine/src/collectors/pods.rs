@@ -9,7 +9,7 @@ use shakedown_schemas::scenario::PodSelector;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use shakedown_cluster::{Cluster, ClusterError, Kind};
+use shakedown_cluster::{Cluster, ClusterError, Kind, lasting_statuses};
 use shakedown_observe::{PodSeen, PodsSeen};
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -151,8 +151,7 @@ pub(super) async fn matching(
 
 /// The restarts of a pod's containers in total.
 pub(super) fn restarts(pod: &Value) -> u64 {
-    let containers = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
-    containers.filter_map(|it| it["restartCount"].as_u64()).sum()
+    lasting_statuses(pod).filter_map(|it| it["restartCount"].as_u64()).sum()
 }
 
 fn seen(pod: &Value) -> PodSeen {
@@ -187,6 +186,15 @@ mod tests {
         let mut ending = pod("True");
         ending["metadata"]["deletionTimestamp"] = json!("2026-01-31T12:00:00Z");
         assert!(!seen(&ending).ready);
+    }
+
+    #[test]
+    fn a_native_sidecar_is_a_container_and_another_init_container_is_not() {
+        let mut pod = pod("True");
+        pod["spec"]["initContainers"] = json!([{"name": "proxy", "restartPolicy": "Always"}, {"name": "migrate"}]);
+        pod["status"]["initContainerStatuses"] =
+            json!([{"name": "proxy", "restartCount": 4}, {"name": "migrate", "restartCount": 7}]);
+        assert_eq!(seen(&pod).restarts, 3 + 4);
     }
 
     #[test]

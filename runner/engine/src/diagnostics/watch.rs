@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::object::{cut, is_ours, uid};
-use shakedown_cluster::{Change, Cluster, ClusterError, Kind};
+use shakedown_cluster::{Change, Cluster, ClusterError, Kind, lasting_statuses};
 
 /// The most changes that are kept. It limits the memory when a pod flaps for hours.
 const CHANGES: usize = 4_000;
@@ -166,9 +166,9 @@ impl Notes {
 fn state(pod: &Value) -> (PodState, String) {
     let ready = pod["status"]["conditions"].as_array().into_iter().flatten().find(|it| it["type"] == "Ready");
     let why = ready.and_then(|it| it["message"].as_str()).filter(|it| !it.is_empty());
-    let containers = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
-    let restarts = containers.filter_map(|it| Some((it["name"].as_str()?.to_owned(), it["restartCount"].as_u64()?)));
-    let state = PodState {
+    let restarts =
+        lasting_statuses(pod).filter_map(|it| Some((it["name"].as_str()?.to_owned(), it["restartCount"].as_u64()?)));
+    let state = State {
         ready: ready.is_some_and(|it| it["status"] == "True"),
         ending: !pod["metadata"]["deletionTimestamp"].is_null(),
         restarts: restarts.collect(),
@@ -178,8 +178,7 @@ fn state(pod: &Value) -> (PodState, String) {
 
 /// Why a container last ended, as the end of a sentence.
 fn last(pod: &Value, container: &str) -> String {
-    let containers = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
-    let ended = containers.into_iter().find(|it| it["name"] == container).map(|it| &it["lastState"]["terminated"]);
+    let ended = lasting_statuses(pod).find(|it| it["name"] == container).map(|it| &it["lastState"]["terminated"]);
     match ended.map(|it| (it["reason"].as_str(), it["exitCode"].as_i64())) {
         Some((Some(reason), Some(code))) => format!(" after {reason}, exit code {code}"),
         _ => String::new(),

@@ -48,11 +48,15 @@ impl Execution<'_> {
         if !plan.faults.is_empty() && plan.fuses.is_empty() {
             warnings.push("there was no fuse: the undo depended on the runner being alive (--no-fuse)".to_owned());
         }
-        let collectors = Collectors::start(&self.document.scenario, self.context.cluster, &plan.namespace).await;
+        let recording = self.record(plan, &mut warnings).await;
+        let collectors = Gatherer::start(&self.document.scenario, self.context.cluster, &plan.namespace).await;
         // Errors and panics in here must not prevent the removal below.
         let acting = contained(self.act(plan, engine, &mut faults, guard.as_mut())).await;
         let mut outcome = acting.unwrap_or_else(|panic| Outcome { errors: vec![panic], ..Outcome::default() });
         result.leftovers = self.take_down(guard, &mut outcome).await;
+        if let Some(recording) = recording {
+            warnings.extend(recording.finish().await);
+        }
         let zero = self.events.zero().map(|at| Zero { at, wall: diagnostics::zero(result, &self.events.log()) });
         if !self.is_interrupted() {
             warnings.extend(collectors.finish(&mut outcome.observations, zero).await);

@@ -148,6 +148,7 @@ async fn a_panic_anywhere_leaves_nothing() {
             seed: 7,
             trial: None,
             inject_anyway: false,
+            record: None,
         };
         let events = Events::new(Vec::new()).scenario("panics");
         let mut result = report::empty(&document, Some(&cluster), &options);
@@ -202,6 +203,7 @@ async fn a_panic_in_one_scenario_takes_nothing_from_the_others() {
             seed: 7,
             trial: None,
             inject_anyway: false,
+            record: None,
         };
         let events = Events::new(Vec::new()).scenario("later");
         let result = contained(execute(&document, &context, &Options::for_tests(), &events)).await;

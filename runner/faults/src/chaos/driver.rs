@@ -88,9 +88,19 @@ impl FaultDriver for ChaosFault {
 
     async fn prove(&mut self) -> Result<Vec<Finding>, FaultError> {
         let mut findings = Vec::new();
-        for made in self.inner.standing() {
-            match self.inner.look(&made).await? {
-                Ok(found) => findings.extend(found),
+        let standing = self.inner.standing();
+        for made in &standing {
+            match self.inner.look(made).await? {
+                Ok(mut found) => {
+                    // The parts of a fault take hold one after the other: at worst seconds apart.
+                    let since =
+                        self.inner.state().acting_since.get(&made.key.name).filter(|_| standing.len() > 1).copied();
+                    if let (Some(first), Some(since)) = (found.first_mut(), since) {
+                        let text = format!(", {:.1} s after the injection began", since.as_secs_f64());
+                        first.detail.push_str(&text);
+                    }
+                    findings.extend(found);
+                }
                 Err(missing) => {
                     let detail = format!("{}: {}", made.key, missing.text());
                     findings.push(Finding { shows: Proof::Applied, holds: false, detail });

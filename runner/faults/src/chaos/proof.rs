@@ -209,40 +209,59 @@ impl Inner {
         failed["message"].as_str().map(str::to_owned)
     }
 
-    /// Waits until every resource acts on exactly its targets.
+    /// Waits until every resource acts on exactly its targets, and notes when each began to.
     pub(super) async fn wait(&self) -> Result<(), FaultError> {
         let begun = Instant::now();
-        for made in self.standing() {
-            let mut transient = None;
-            loop {
-                let missing = match self.look(&made).await {
-                    Ok(Ok(_)) => break,
-                    Ok(Err(missing)) => missing,
-                    Err(FaultError::Cluster(error)) if error.is_transient() => {
-                        transient = Some(error.to_string());
-                        Missing::Pending { what: "the cluster does not answer".to_owned(), failure: transient.clone() }
-                    }
-                    Err(error) => return Err(error),
-                };
-                let limit = match &missing {
-                    Missing::Wrong(_) => Duration::ZERO,
-                    Missing::Untouched => UNTOUCHED_LIMIT.min(self.limits.active),
-                    Missing::Pending { .. } => self.limits.active,
-                };
-                // Chaos Mesh does not select a second time, so waiting does not help.
-                let hopeless = matches!(&missing, Missing::Pending { what, failure: None } if what.starts_with("no target"))
-                    && self.event(&made).await.is_some_and(|event| event.contains("Failed to select"));
-                if begun.elapsed() >= limit || hopeless {
-                    let diagnosis = match transient {
-                        Some(_) => format!("{}: {}", made.key, missing.text()),
-                        None => self.diagnosis(&made, &missing, begun.elapsed()).await,
-                    };
-                    return Err(FaultError::Impossible(diagnosis));
+        let mut waiting = self.standing();
+        while !waiting.is_empty() {
+            let mut left = Vec::new();
+            for made in waiting {
+                if self.acts(&made, begun).await? {
+                    let mut state = self.state();
+                    let since = state.begun.unwrap_or(begun).elapsed();
+                    state.acting_since.entry(made.key.name).or_insert(since);
+                } else {
+                    left.push(made);
                 }
-                transient = None;
+            }
+            waiting = left;
+            if !waiting.is_empty() {
                 tokio::time::sleep(POLL).await;
             }
         }
         Ok(())
+    }
+
+    /// Whether a resource acts on exactly its targets.
+    ///
+    /// # Errors
+    /// With what is missing, once it has taken too long since `begun`.
+    async fn acts(&self, made: &Made, begun: Instant) -> Result<bool, FaultError> {
+        let mut transient = false;
+        let missing = match self.look(made).await {
+            Ok(Ok(_)) => return Ok(true),
+            Ok(Err(missing)) => missing,
+            Err(FaultError::Cluster(error)) if error.is_transient() => {
+                transient = true;
+                let failure = Some(error.to_string());
+                Missing::Pending { what: "the cluster does not answer".to_owned(), failure }
+            }
+            Err(error) => return Err(error),
+        };
+        let limit = match &missing {
+            Missing::Wrong(_) => Duration::ZERO,
+            Missing::Untouched => UNTOUCHED_LIMIT.min(self.limits.active),
+            Missing::Pending { .. } => self.limits.active,
+        };
+        // Chaos Mesh does not select a second time, so waiting does not help.
+        let hopeless = matches!(&missing, Missing::Pending { what, failure: None } if what.starts_with("no target"))
+            && self.event(made).await.is_some_and(|event| event.contains("Failed to select"));
+        if begun.elapsed() < limit && !hopeless {
+            return Ok(false);
+        }
+        Err(FaultError::Impossible(match transient {
+            true => format!("{}: {}", made.key, missing.text()),
+            false => self.diagnosis(made, &missing, begun.elapsed()).await,
+        }))
     }
 }

@@ -11,12 +11,12 @@ use std::time::Duration;
 use serde_json::Value;
 use shakedown_cluster::Kind;
 use shakedown_cluster::testing::store::Store;
-use shakedown_fakes::recordings::Recorded;
+use shakedown_fakes::recordings::{self, Recorded, Trace};
 use shakedown_schemas::scenario::{Fault, FaultInfo};
 use tokio::time::Instant;
 
 use self::stage::{Case, Stage, events, is_chaos, kind, mixed, turn};
-use super::{Going, contract, go};
+use super::{Going, Recording, contract, go};
 use crate::{FaultDriver, FaultError, Finding};
 
 const PODS: &str = "pods: {labels: {app: edge}}";
@@ -80,7 +80,11 @@ async fn run(case: Case, events: &[Recorded], cut: Option<usize>) -> String {
 
 /// The same, where the events from `turn` on follow from the removal.
 async fn run_until(case: Case, events: &[Recorded], turn: usize, cut: Option<usize>) -> String {
-    let mut stage = Stage::new(case, events);
+    run_on(&mut Stage::new(case, events), case, events, turn, cut).await
+}
+
+/// The same on a stage that exists.
+async fn run_on(stage: &mut Stage, case: Case, events: &[Recorded], turn: usize, cut: Option<usize>) -> String {
     let mut told = String::new();
     stage.fault.prepare().await.unwrap();
     stage.fault.inject().await.unwrap();
@@ -152,6 +156,61 @@ async fn each_recording_gives_its_verdict() {
         writeln!(all, "== {}\n{}", case.name, run(case, &events, None).await).unwrap();
     }
     insta::assert_snapshot!("verdicts", all);
+}
+
+/// What `--record` writes of a run is replayed as what was recorded of a real one: the same trace, and the same verdict.
+#[tokio::test(start_paused = true)]
+async fn a_recording_of_ours_is_replayed_as_a_real_one() {
+    for name in ["delay", "cut", "fail", "hostnode"] {
+        let (case, events) = (case(name), events(case(name)));
+        let folder = tempfile::tempdir().unwrap();
+        let mut stage = Stage::new(case, &events);
+        let recording = Recording::start(&stage.cluster(), &stage.scope(), folder.path(), Box::new(|it| it)).await;
+        let told = run_on(&mut stage, case, &events, turn(&events), None).await;
+        assert_eq!(recording.expect("a fault of Chaos Mesh").finish().await, Vec::<String>::new());
+        let ours = recordings::folder(folder.path());
+        let resource = &recordings::first(&events).expect("a resource").name;
+        let (ours_trace, trace) = (Trace::of(&ours, resource), Trace::of(&events, resource));
+        if name == "hostnode" {
+            // The driver takes the rules out in the end, which it did not when this was recorded.
+            assert_eq!((&ours_trace.milestones[..5], &ours_trace.events), (&trace.milestones[..5], &trace.events));
+        } else {
+            assert_eq!(
+                format!("{:#?}", ours_trace.since_the_fault()),
+                format!("{:#?}", trace.since_the_fault()),
+                "{name}"
+            );
+        }
+        assert_eq!(verdict(&run(case, &ours, None).await), verdict(&told), "{name}");
+    }
+}
+
+/// Recordings as they were sent to us, each in a folder with its scenario: those of `SHAKEDOWN_RECORDINGS`, or the ones of which
+/// `tests/recordings` is the short form.
+#[tokio::test(start_paused = true)]
+#[ignore = "needs recordings"]
+async fn recordings_that_were_sent_are_replayed() {
+    let root = std::env::var("SHAKEDOWN_RECORDINGS");
+    let root =
+        root.unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/chaos-mesh/recordings").into());
+    let mut folders: Vec<_> = std::fs::read_dir(&root).expect("recordings").map(|it| it.unwrap().path()).collect();
+    folders.retain(|folder| folder.join("scenario.yaml").is_file());
+    folders.sort();
+    assert!(!folders.is_empty(), "no recording in {root}");
+    for folder in folders {
+        let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
+        let scenario = std::fs::read_to_string(folder.join("scenario.yaml")).expect("a scenario");
+        let scenario: Value = serde_saphyr::from_str(&scenario).expect("YAML");
+        let phases = scenario["phases"].as_array().expect("phases");
+        let fault = phases.iter().find_map(|phase| phase["faults"].as_object()?.values().next()).expect("a fault");
+        let sent = Case { name: name.clone().leak(), fault: fault.to_string().leak() };
+        let events = stage::whole(recordings::folder(&folder));
+        let told = run(sent, &events, None).await;
+        println!("== {name}\n{told}");
+        if let Some(short) = cases().find(|case| case.name == name) {
+            assert_eq!(verdict(&told), verdict(&run(short, &stage::events(short), None).await), "{name}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

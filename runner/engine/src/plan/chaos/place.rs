@@ -13,7 +13,7 @@ pub(super) async fn find_place(
     cluster: &Cluster,
     installed: &Installation,
 ) -> Result<Place, ClusterError> {
-    let mut place = Place::default();
+    let mut place = Place { kubernetes: cluster.version(), ..Place::default() };
     if installed.controllers.is_empty() {
         return Ok(place);
     }

@@ -147,6 +147,7 @@ impl World {
             seed: 7,
             trial: None,
             inject_anyway: true,
+            record: None,
         };
         let events = Events::new(Vec::new()).scenario(&document.scenario.name);
         execute::execute(document, &context, &self.options(run), &events).await
