@@ -21,6 +21,7 @@ mod layers;
 mod partition;
 mod rehearsal;
 mod report;
+mod roles;
 mod sandbox;
 mod scale;
 mod secrets;
