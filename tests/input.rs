@@ -67,15 +67,17 @@ fn a_reader_that_goes_away_is_no_error() {
 fn a_run_whose_reader_goes_away_ends_as_it_would_have() {
     let shakedown = folder();
     let url = serve(200);
-    let short = format!(
-        "version: 1\nname: short\nload: {{main: {{http: {{url: '{url}'}}, rate: 20/s}}}}\nphases: [{{name: p, duration: 1s, expect: \
-         [{{requests: {{min: 1}}}}]}}]\n"
-    );
-    shakedown.file("short.yaml", short);
-    let short = |name: &'static str| vec!["--var", name];
-    let faults = [short("baseline=1s"), short("fault=1s"), short("recovery=1s")].concat();
+    let phase = |fault: &str| {
+        format!(
+            "version: 1\nname: short\nload: {{main: {{http: {{url: '{url}'}}, rate: 20/s}}}}\nphases:\n  - {{name: before, duration: \
+             1s}}\n  - {{name: p, duration: 1s{fault}, expect: [{{requests: {{min: 1}}}}]}}\n"
+        )
+    };
+    let kill = "{pod_kill: {pods: {prefix: vllm-agg-0-vllmdecodeworker, count: 1}, grace_period: 0s}}";
+    shakedown.file("short.yaml", phase(""));
+    shakedown.file("fault.yaml", phase(&format!(", faults: {{kill: {kill}}}")));
     for (args, reports) in [
-        ([vec!["run", "--sandbox", "--out", "one", "quickstart.yaml"], faults].concat(), Some("one/result.json")),
+        (vec!["run", "--sandbox", "--out", "one", "fault.yaml"], Some("one/result.json")),
         (vec!["run", "--out", "two", "short.yaml"], Some("two/result.json")),
         (vec!["calibrate", "--runs", "2", "short.yaml"], None),
     ] {
