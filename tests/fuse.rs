@@ -249,6 +249,25 @@ fn a_quota_that_refuses_our_pod_is_named_before_load() {
     stage.expect_clean();
 }
 
+/// A limit range that a witness is too small for. The fuse has no pod, so none is too small.
+#[test]
+#[ignore = "needs a cluster"]
+fn a_limit_range_that_refuses_our_pod_is_named_before_load() {
+    let stage = Stage::new(api());
+    let shakedown = Shakedown::new();
+    stage.kubectl.create(&json!({
+        "apiVersion": "v1", "kind": "LimitRange",
+        "metadata": {"name": "large", "namespace": stage.namespace},
+        "spec": {"limits": [{"type": "Container", "min": {"memory": "128Mi"}}]},
+    }));
+    let image = ["--witness-image", "shakedown.invalid/witness"];
+    let refused = stage.run(&shakedown, &CUT.replace("HOW", "witness"), &image);
+    let refused = refused.expect_code(3).expect_stderr(&["minimum memory usage per Container is 128Mi"]);
+    assert!(!refused.stderr.contains("phase before"), "{refused}");
+    stage.run(&shakedown, &CUT.replace("HOW", "applied"), &["--out", "applied"]).expect_code(0);
+    stage.expect_clean();
+}
+
 /// A policy that allows one registry. It looks at the templates of Jobs as well.
 #[test]
 #[ignore = "needs a cluster"]

@@ -22,6 +22,7 @@ mod partition;
 mod record;
 mod rehearsal;
 mod report;
+mod roles;
 mod sandbox;
 mod scale;
 mod secrets;

@@ -332,3 +332,10 @@ fn service_object(name: &str, port: u16) -> Value {
         "spec": {"selector": {"app": name}, "ports": [{"name": "main", "port": port}]},
     })
 }
+
+/// The path of a kubeconfig that authenticates as a service account.
+#[track_caller]
+pub fn token(namespace: &str, account: &str) -> String {
+    let finished = run(Command::new(scripts().join("token")).args([namespace, account]), LOADING);
+    finished.expect_code(0).stdout.trim().to_owned()
+}

@@ -10,7 +10,7 @@ use shakedown_schemas::scenario::{Access, Fault, FaultInfo, Means};
 
 use crate::CHAOS_GROUP;
 
-pub use grant::{Answers, Need, grant};
+pub use grant::{Answers, Names, Need, Needs, grant};
 
 /// The document, from the root of a checkout.
 pub const FILE: &str = "runner/cluster/PERMISSIONS.md";
