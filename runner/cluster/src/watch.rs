@@ -138,12 +138,12 @@ impl Watcher {
             Step::Begin(version) => {
                 let api = self.cluster.api(self.kind, &self.namespace);
                 let parameters = WatchParams::default().timeout(LIFE.as_secs() as u32);
-                let action = self.action();
+                let (action, begun) = (self.action(), Instant::now());
                 let events = match tokio::time::timeout(START_LIMIT, api.watch(&parameters, &version)).await {
                     Err(_) => return Err(ClusterError::Timeout { action, limit: START_LIMIT }),
                     Ok(events) => events.map_err(|error| ClusterError::from_kube(&action, &error))?.boxed(),
                 };
-                self.step = Step::Follow { events, version, begun: Instant::now(), is_empty: true };
+                self.step = Step::Follow { events, version, begun, is_empty: true };
                 Ok(None)
             }
             Step::Follow { mut events, version, begun, is_empty } => {
