@@ -191,8 +191,10 @@ fn faults(scenario: &ScenarioResult) -> String {
             _ => format!("**{text}**"),
         };
         let problem = it.problem.as_ref().map(|problem| format!(" ({})", inline(problem))).unwrap_or_default();
+        let unproven = sentences::unproven(it);
+        let unproven = if unproven.is_empty() { unproven } else { format!(" Without proof: {}.", inline(&unproven)) };
         out.push_str(&format!(
-            "- Fault {}, {}, in {}: {}, {}{problem}. {}\n",
+            "- Fault {}, {}, in {}: {}, {}{problem}. {}{unproven}\n",
             code(&it.name),
             inline(&sentences::fault(scenario, it)),
             inline(&it.phase),

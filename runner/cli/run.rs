@@ -273,8 +273,10 @@ async fn forget_canary(cluster: Option<&Cluster>, run: &str) -> Result<(), Failu
     };
     for item in cluster.look_again(0).await.map_err(unknown)? {
         if let Err(error) = leftovers::remove(cluster, &item).await {
-            let command = cluster.by_hand(&item.command());
-            let message = format!("{item} was left behind: {error}\n  {command}");
+            let remedy = cluster.remedy(&item).await;
+            let held = remedy.held.map(|held| format!(": {held}")).unwrap_or_default();
+            let command = cluster.by_hand(&remedy.command);
+            let message = format!("{item} was left behind: {error}{held}\n  {command}");
             return Err(Failure { message, code: exit::LEFTOVERS });
         }
     }

@@ -114,7 +114,7 @@ impl Player {
                     }
                     Change::Applied(object) => _ = known.insert(uid(&object), (kind, object, None)),
                     Change::Deleted(object) => _ = known.remove(&uid(&object)),
-                    Change::Broken(_) => {}
+                    Change::Broken { .. } => {}
                 },
                 Some(uid) = running.next() => {
                     busy.remove(&uid);

@@ -61,12 +61,13 @@ impl Cluster {
     /// # Errors
     /// When the cluster does not answer.
     pub async fn events_of(&self, namespace: &str, uid: &str) -> Result<Vec<Value>, ClusterError> {
-        let path = format!("/api/v1/namespaces/{namespace}/events?fieldSelector=involvedObject.uid%3D{uid}");
-        let list = match self.raw(&format!("list events in namespace {namespace}"), &path).await {
+        let of = format!("involvedObject.uid={uid}");
+        let listed = Listed { fields: Some(&of), ..Listed::of(namespace) };
+        let events = self.gather(Kind::other("v1", "Event", "events"), listed, Vec::push).await;
+        let mut events: Vec<Value> = match events {
             Err(ClusterError::Forbidden { .. } | ClusterError::NotFound(_)) => return Ok(Vec::new()),
             other => other?,
         };
-        let mut events = list["items"].as_array().cloned().unwrap_or_default();
         // A server that does not know this field selector gives all of them.
         events.retain(|event| event["involvedObject"]["uid"] == uid);
         let time = |event: &Value| {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::ledger::Ledger;
 use super::{Cluster, ClusterError};
 use crate::journal::Outcome;
-use crate::keys::{Item, ObjectAction, ObjectKey};
+use crate::keys::{Act, Item, ObjectKey, Remedy};
 
 /// The longest time in which a request that timed out may still be carried out: an API server's limit for a request.
 pub const LATEST: Duration = Duration::from_secs(60);
@@ -87,6 +87,17 @@ impl Cluster {
         there.sort();
         there.dedup();
         Ok(there)
+    }
+
+    /// How something that is left is removed by hand, in its present state. Where that cannot be read, by deleting it.
+    pub async fn remedy(&self, item: &Item) -> Remedy {
+        match item {
+            Item::Object(key) => match self.get_once(key).await {
+                Ok(Some(object)) => key.remedy(&object),
+                _ => Remedy { command: item.command(), held: None },
+            },
+            Item::Mark(..) => Remedy { command: item.command(), held: None },
+        }
     }
 
     /// Until when a try of an act whose answer never came may still be carried out; none when there was no such try.

@@ -28,6 +28,8 @@ pub mod permissions;
 mod pods;
 mod reach;
 mod secrets;
+pub mod size;
+mod story;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
@@ -44,7 +46,7 @@ pub use claims::LATEST;
 pub use connect::connect;
 pub use discover::Listable;
 pub use error::ClusterError;
-pub use keys::{Item, ObjectAction, ObjectKey};
+pub use keys::{Act, Item, ObjectKey, Remedy};
 pub use kind::{CHAOS_GROUP, Kind};
 pub use network::Network;
 pub use nodes::Node;

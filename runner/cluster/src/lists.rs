@@ -57,6 +57,9 @@ struct PageMetadata {
     /// Where the next part begins; none or empty after the last one.
     #[serde(rename = "continue")]
     go_on: Option<String>,
+    /// The version of the whole list.
+    #[serde(rename = "resourceVersion")]
+    version: Option<String>,
 }
 
 impl Cluster {
@@ -79,6 +82,16 @@ impl Cluster {
         listed: Listed<'_>,
         keep: impl Fn(&mut C, T),
     ) -> Result<C, ClusterError> {
+        self.gather_at(kind, listed, keep).await.map(|(found, _)| found)
+    }
+
+    /// The same, with the version of the list.
+    pub(super) async fn gather_at<T: DeserializeOwned, C: Default>(
+        &self,
+        kind: Kind,
+        listed: Listed<'_>,
+        keep: impl Fn(&mut C, T),
+    ) -> Result<(C, Option<String>), ClusterError> {
         let path = self.api(kind, listed.namespace).resource_url().to_owned();
         let place = match listed.namespace {
             "" => "all namespaces".to_owned(),
@@ -104,7 +117,7 @@ impl Cluster {
             page.items.into_iter().flatten().for_each(|item| keep(&mut found, item));
             match page.metadata.go_on.filter(|token| !token.is_empty()) {
                 Some(token) => parameters.continue_token = Some(token),
-                None => return Ok(found),
+                None => return Ok((found, page.metadata.version)),
             }
         }
     }

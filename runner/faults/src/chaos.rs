@@ -30,6 +30,7 @@ use tokio::time::Instant;
 
 use super::FaultError;
 use super::partition::pod_key;
+use super::stretch::Doubts;
 use shakedown_cluster::labels;
 use shakedown_cluster::{Access, CHAOS_GROUP, Cluster, ClusterError, ObjectKey};
 use spec::{Inside, Resource, pod_id};
@@ -156,6 +157,8 @@ struct ChaosState {
     forced: Option<String>,
     /// The restarts of the targets before the fault, by the ids of records: of pods, and of containers.
     restarts: BTreeMap<String, u64>,
+    /// What the watching task does not know, or could not do yet.
+    doubts: Doubts<()>,
 }
 
 impl ChaosState {
@@ -174,6 +177,8 @@ impl ChaosState {
 struct Made {
     key: ObjectKey,
     resource: Resource,
+    /// The number of its injection: 0, or that of a replaced target.
+    round: u32,
     /// The runner is removing it.
     going: bool,
     /// It is gone.
@@ -198,13 +203,9 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Creates the resources for some targets.
-    async fn create(&self, targets: &[Inside]) -> Result<(), FaultError> {
-        let round = {
-            let mut state = self.state();
-            state.begun.get_or_insert_with(Instant::now);
-            state.round
-        };
+    /// Creates the resources for some targets. A second try of a round creates those that are missing.
+    async fn create(&self, targets: &[Inside], round: u32) -> Result<(), FaultError> {
+        self.state().begun.get_or_insert_with(Instant::now);
         for resource in self.recipe.resources(targets) {
             let mut sent = object(&resource, &self.naming, round);
             if let Some(owner) = self.state().owner.clone() {
@@ -216,9 +217,12 @@ impl Inner {
             // Recorded before the request: the server may create it although its answer is lost.
             let place = {
                 let mut state = self.state();
-                let (going, gone, stuck) = (false, false, false);
-                state.made.push(Made { key, resource, going, gone, last: None, stuck, ended: None });
-                state.made.len() - 1
+                let known = state.made.iter().position(|made| (made.key.kind, &made.key.name) == (key.kind, &key.name));
+                known.unwrap_or_else(|| {
+                    let (going, gone, stuck) = (false, false, false);
+                    state.made.push(Made { key, resource, round, going, gone, last: None, stuck, ended: None });
+                    state.made.len() - 1
+                })
             };
             let created = match self.cluster.create(kind, &namespace, &sent).await {
                 Ok(created) => created,
@@ -226,7 +230,7 @@ impl Inner {
                     let mut state = self.state();
                     // An object of this name may still exist; it belongs to another client.
                     if !self.cluster.may_have_made(&state.made[place].key) {
-                        state.made.truncate(place);
+                        state.made.remove(place);
                     }
                     return Err(refused(error));
                 }

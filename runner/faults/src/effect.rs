@@ -90,6 +90,8 @@ pub fn conclude(
     if *wanted == RequiredProof::Witness && !shown {
         fault.injection = Verdict::Inconclusive;
         fault.problem = Some("not proven: no witness has shown that it acts".to_owned());
+        // Its objects were in place, and that was not the proof that was asked for.
+        fault.proven_s = None;
         return None;
     }
     if by_traffic {
@@ -105,6 +107,7 @@ pub fn conclude(
             }
             Traffic::Unchanged { .. } | Traffic::Unknown => {
                 fault.injection = Verdict::Inconclusive;
+                fault.proven_s = None;
                 fault.problem = Some(match fault.engine.as_str() {
                     "network-policy" => unproven(wanted, direction, traffic, kept),
                     _ => unfelt(fault, traffic),

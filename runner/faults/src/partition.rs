@@ -20,7 +20,7 @@ use shakedown_schemas::EventKind;
 use shakedown_schemas::result::{Leftover, PodRef, Proof};
 
 use super::witness::Witness;
-use super::{FaultDriver, FaultError, Finding};
+use super::{FaultDriver, FaultError, Finding, Stretch};
 use shakedown_guard::fuse::Fuses;
 
 pub(super) use follow::Owners;
@@ -125,6 +125,10 @@ impl FaultDriver for NetworkPolicyPartition {
             findings.extend(witness.conclude().await);
         }
         Ok(findings)
+    }
+
+    fn unproven(&self) -> Vec<Stretch> {
+        self.switch.unproven(self.part)
     }
 
     async fn undo(&mut self) -> Result<(), FaultError> {

@@ -3,7 +3,7 @@
 //!
 //! Not here: how a fault is undone (`faults`) and when (`timeline`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::fuse::Fuses;
 use crate::leftovers;
 use crate::lock::{Holder, LockError, Locks};
-use shakedown_cluster::{Cluster, ClusterError};
+use shakedown_cluster::{Cluster, ClusterError, Remedy};
 
 /// How long the final actions are retried. After that, the fuse removes the rest.
 const FINAL_RETRIES: Duration = Duration::from_secs(6);
@@ -60,6 +60,8 @@ pub struct Remains {
     pub leftovers: Vec<Leftover>,
     /// Why the check could not decide whether leftovers exist.
     pub unknown: Option<String>,
+    /// What holds an object whose deletion does not end, and the command that helps, by the object in words.
+    pub held: BTreeMap<String, (String, String)>,
 }
 
 impl Guard {
@@ -160,8 +162,13 @@ impl Guard {
                 Err(_) => cluster.look_again(self.since).await,
             };
         let mut unknown = None;
+        let mut held = BTreeMap::new();
         match looked {
             Ok(items) => {
+                for item in &items {
+                    let Remedy { command, held: why } = cluster.remedy(item).await;
+                    held.extend(why.map(|why| (item.to_string(), (command, why))));
+                }
                 let known: BTreeSet<String> = leftovers.iter().map(|left| left.what.clone()).collect();
                 leftovers.extend(items.iter().filter(|item| !known.contains(&item.to_string())).map(|item| Leftover {
                     what: item.to_string(),
@@ -174,7 +181,7 @@ impl Guard {
             }
             Err(error) => unknown = Some(error.to_string()),
         }
-        Remains { leftovers, unknown }
+        Remains { leftovers, unknown, held }
     }
 }
 

@@ -309,8 +309,9 @@ pub struct Recovery {
     pub failed_requests: u64,
     /// The length of a window, in seconds: the resolution of these times.
     pub resolution_s: f64,
-    /// The end of the observation: the start of the next phase with faults, or the end of the load. A recovery that has
-    /// not happened by then is censored: it takes longer.
+    /// The end of the observation: of the last window that has enough requests, before the next phase with faults or the end
+    /// of the load. A recovery that has not happened by then is censored: it takes longer. The moment of the removal if there
+    /// is no such window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_until_s: Option<f64>,
 }

@@ -59,7 +59,7 @@ impl Watch {
         let watching = tokio::spawn(async move {
             let mut changes = select_all(streams);
             while let Some((namespace, change)) = changes.next().await {
-                if let Change::Broken(ClusterError::Forbidden { .. }) = change {
+                if let Change::Broken { error: ClusterError::Forbidden { .. }, .. } = change {
                     return;
                 }
                 mine.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now(), &namespace, change);
@@ -105,7 +105,7 @@ impl Notes {
                 pods.iter().for_each(|pod| self.pod(at, namespace, pod));
                 self.begun.insert(namespace.to_owned());
             }
-            Change::Broken(_) => {}
+            Change::Broken { .. } => {}
         }
     }
 

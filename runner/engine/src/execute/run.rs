@@ -136,6 +136,11 @@ impl Execution<'_> {
             let remains = contained(guard.stand_down(self.context.holder, self.is_interrupted())).await;
             let remains = remains.unwrap_or_else(|panic| Remains { unknown: Some(panic), ..Remains::default() });
             leftovers.extend(remains.leftovers);
+            for left in leftovers.iter_mut().filter(|left| left.command.starts_with("kubectl ")) {
+                if let Some((command, why)) = remains.held.get(&left.what) {
+                    (left.command, left.error) = (command.clone(), why.clone());
+                }
+            }
             if let Some(error) = remains.unknown {
                 let look = format!("shakedown cleanup --check --run {}", self.options.run);
                 let look = cluster.map_or_else(|| look.clone(), |cluster| cluster.by_hand(&look));

@@ -13,7 +13,7 @@ use shakedown_schemas::scenario::FaultInfo;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::panicked;
+use super::{panicked, stretch};
 use crate::events::Events;
 use shakedown_faults::{FaultDriver, FaultError, FaultPlan, Finding};
 
@@ -170,6 +170,7 @@ pub(super) fn untouched(plan: &FaultPlan) -> FaultResult {
         undoing_s: None,
         undone_s: None,
         evidence: Vec::new(),
+        unproven: Vec::new(),
         injection: Verdict::Inconclusive,
         undo: Verdict::Pass,
         problem: Some("the run ended before it was injected".to_owned()),
@@ -475,8 +476,22 @@ impl FaultTask {
             && !findings.iter().any(|finding| finding.shows == Proof::Effective)
     }
 
-    /// Takes the proof away from a fault that did not last.
+    /// Takes the proof away from a fault that did not last, or not on everything.
     fn conclude(&mut self) {
+        self.conclude_last_check();
+        let driver = AssertUnwindSafe(&self.driver);
+        let stretches = std::panic::catch_unwind(|| driver.unproven()).unwrap_or_default();
+        let Some(from_s) = self.result.injected_s else { return };
+        self.result.unproven = stretch::clipped(stretches, self.zero, [from_s, self.seconds()]);
+        if self.result.injection == Verdict::Pass
+            && let Some(problem) = stretch::too_long(&self.result.unproven)
+        {
+            self.result.injection = Verdict::Inconclusive;
+            self.result.problem = Some(problem);
+        }
+    }
+
+    fn conclude_last_check(&mut self) {
         let hurried = self.commands.undo.unwrap_or(true);
         let acts = matches!(self.state, FaultState::Proven | FaultState::Claimed);
         let Some(looked) = self.last_check.take().filter(|_| acts && !hurried) else { return };

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{Outcome, Stop, Timeline, run};
 use crate::events::Events;
-use shakedown_faults::{ArmedFault, FaultDriver, FaultError, FaultPlan, Finding};
+use shakedown_faults::{ArmedFault, FaultDriver, FaultError, FaultPlan, Finding, Stretch};
 use shakedown_guard::fuse::Fuses;
 use shakedown_load::{Live, LoadDriver, LoadError};
 use shakedown_observe::{LoadObservations, Marks, PhasePart};
@@ -56,6 +56,8 @@ enum Behaviour {
     DoesNotLast,
     HangsInUndo,
     IsActiveLate,
+    /// Not proven for so many milliseconds, from 15 s on; until its end, where they are none.
+    IsBlind(Option<u64>),
 }
 
 struct FakeFault {
@@ -129,6 +131,13 @@ impl FaultDriver for FakeFault {
             Behaviour::NeverProven => Ok(finding(Proof::Applied, false)),
             _ => Ok(finding(Proof::Applied, true)),
         }
+    }
+
+    fn unproven(&self) -> Vec<Stretch> {
+        let Behaviour::IsBlind(lasts) = self.behaviour else { return Vec::new() };
+        // The load has a tenth of a second to get ready before its zero.
+        let from = self.log.begun + Duration::from_millis(15_100);
+        vec![Stretch { from, to: lasts.map(|lasts| from + Duration::from_millis(lasts)), why: "blind".to_owned() }]
     }
 
     async fn undo(&mut self) -> Result<(), FaultError> {
@@ -450,6 +459,27 @@ async fn an_unproven_fault_stands_and_is_inconclusive() {
     assert_eq!((fault.injection, fault.undo, fault.proven_s), (Verdict::Inconclusive, Verdict::Pass, None));
     assert!(fault.problem.as_deref().unwrap().starts_with("not proven"));
     assert!(case.outcome.errors.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stretch_without_proof_is_recorded_and_makes_a_fault_inconclusive_from_a_limit_on() {
+    for (lasts, to_s, problem) in [
+        (Some(1_800), 16.8, None),
+        // More than a tenth of its time.
+        (Some(2_500), 17.5, Some("in place for 20s of it, of which 2.5s are without proof")),
+        (Some(6_000), 21.0, Some("not proven from 15.0s to 21.0s, for more than 5s: blind")),
+        (None, 30.5, Some("not proven from 15.0s to 30.5s, for more than 5s: blind")),
+    ] {
+        let case = play(&three_phases(FAULT), &[("cut", Behaviour::IsBlind(lasts))], None).await;
+        let fault = &case.outcome.faults[0];
+        let [stretch] = &fault.unproven[..] else { panic!("{:?}", fault.unproven) };
+        assert!((stretch.from_s - 15.0).abs() < 0.05 && (stretch.to_s - to_s).abs() < 0.05, "{stretch:?}");
+        assert_eq!(stretch.why, "blind");
+        let verdict = if problem.is_some() { Verdict::Inconclusive } else { Verdict::Pass };
+        assert_eq!(fault.injection, verdict, "{lasts:?}: {:?}", fault.problem);
+        let told = fault.problem.clone().unwrap_or_default();
+        assert!(told.contains(problem.unwrap_or_default()), "{lasts:?}: {told}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use shakedown_schemas::result::{Leftover, Proof};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{ChaosSpec, ChaosState, Inner, contract, follow, object};
-use crate::{FaultDriver, FaultError, Finding};
+use super::{ChaosSpec, Inner, State, contract, follow, object};
+use crate::{FaultDriver, FaultError, Finding, Stretch};
 use shakedown_cluster::Cluster;
 use shakedown_guard::fuse::Fuses;
 
@@ -79,7 +79,7 @@ impl FaultDriver for ChaosFault {
             state.standing = true;
             state.targets.clone()
         };
-        self.inner.create(&targets).await
+        self.inner.create(&targets, 0).await
     }
 
     async fn become_active(&mut self) -> Result<(), FaultError> {
@@ -135,6 +135,10 @@ impl FaultDriver for ChaosFault {
             findings.push(Finding { shows: Proof::Applied, holds: targets > 0, detail });
         }
         Ok(findings)
+    }
+
+    fn unproven(&self) -> Vec<Stretch> {
+        if self.inner.follow { self.inner.state().doubts.of(0, &BTreeSet::from([()])) } else { Vec::new() }
     }
 
     async fn undo(&mut self) -> Result<(), FaultError> {

@@ -20,6 +20,7 @@ fn fault(evidence: &[(Proof, bool, &str)], injection: Verdict) -> FaultResult {
         proven_s: Some(2.0),
         undoing_s: Some(9.0),
         undone_s: Some(9.5),
+        unproven: Vec::new(),
         evidence: evidence
             .iter()
             .map(|(shows, holds, detail)| Evidence {

@@ -143,6 +143,9 @@ async fn an_accepted_delete_is_not_a_confirmed_one() {
     assert_eq!(world.outstanding(), [(NAME.to_owned(), false)], "accepted, and still there");
     let remains = guard.stand_down(&world.holder, false).await;
     assert_eq!(remains.leftovers.iter().map(|left| left.what.as_str()).collect::<Vec<_>>(), [NAME]);
+    let (command, why) = &remains.held[NAME];
+    assert!(command.starts_with("kubectl -n n patch networkpolicy cut --type=merge"), "{command}");
+    assert!(why.contains("the finalizer example.org/stuck"), "{why}");
     assert_eq!(world.outstanding(), [(NAME.to_owned(), false)]);
     world.store.remove(&path);
     assert_eq!(world.cluster.look_again(0).await.unwrap(), []);
