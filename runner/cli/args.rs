@@ -293,6 +293,7 @@ impl Safety {
     pub fn limits(&self) -> shakedown_faults::chaos::Limits {
         shakedown_faults::chaos::Limits {
             active: self.inject_timeout.get(),
+            failing: None,
             force_after: self.force_cleanup.then(|| self.undo_timeout.get() / 2),
         }
     }

@@ -99,7 +99,11 @@ impl Execution<'_> {
         mut guard: Option<&mut Guard>,
     ) -> Outcome {
         let context = self.context;
-        if let Err(message) = prepare(context, faults, &plan.fuses, guard.as_deref_mut()).await {
+        let prepared = prepare(context, faults, plan, guard.as_deref_mut()).await;
+        for message in prepared.iter().flatten() {
+            self.events.emit(EventKind::Warning { message: message.clone() });
+        }
+        if let Err(message) = prepared {
             self.events.emit(EventKind::Error { message: message.clone() });
             let mut errors = vec![message];
             for (fault, driver) in faults {

@@ -1,6 +1,8 @@
 //! A panic of a driver, wherever it happens, against the sandbox with a real partition: nothing stays in the cluster, and
 //! the result says what happened.
 
+mod canaries;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

@@ -227,6 +227,9 @@ impl Inner {
                 let limit = match &missing {
                     Missing::Wrong(_) => Duration::ZERO,
                     Missing::Untouched => UNTOUCHED_LIMIT.min(self.limits.active),
+                    Missing::Pending { failure: Some(_), .. } if transient.is_none() => {
+                        self.limits.failing.unwrap_or(self.limits.active)
+                    }
                     Missing::Pending { .. } => self.limits.active,
                 };
                 // Chaos Mesh does not select a second time, so waiting does not help.
