@@ -306,8 +306,8 @@ pub struct Proving {
     /// image, if it runs in a cluster.
     #[arg(long, value_name = "IMAGE")]
     pub witness_image: Option<String>,
-    /// Use this image for the canary, which tests the enforcement of NetworkPolicy. Default: the image of the
-    /// witnesses.
+    /// Use this image for canaries, which test the enforcement of NetworkPolicy and what Chaos Mesh can inject on a
+    /// node. Default: the image of the witnesses.
     #[arg(long, value_name = "IMAGE")]
     pub canary_image: Option<String>,
     /// Do not create canary pods.

@@ -36,7 +36,7 @@ use shakedown_cluster::labels;
 use shakedown_cluster::{Access, CHAOS_GROUP, Cluster, ClusterError, ObjectKey};
 use spec::{Inside, Resource, pod_id};
 
-pub use ability::{Ability, Trial, in_words, trials};
+pub use ability::{Ability, Trial, in_words, survey, trials};
 pub use contract::{failing, recovered, stuck, unsettled};
 pub use diagnose::explained;
 pub use driver::ChaosFault;

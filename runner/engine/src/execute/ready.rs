@@ -45,11 +45,11 @@ pub(super) async fn prepare(
     if problems.is_empty() { Ok(warnings) } else { Err(problems.join("\n")) }
 }
 
-/// Tries on each node what the plan says. Returns warnings. The fuse and the guard remove a canary that is interrupted.
+/// Runs the canaries of the plan. Returns warnings. The fuse and the guard remove a canary that is interrupted.
 async fn canaries(context: &Context<'_>, plan: &Plan, fuses: &Fuses) -> Result<Vec<String>, String> {
     let Some(cluster) = context.cluster.filter(|_| !plan.canaries.is_empty()) else { return Ok(Vec::new()) };
     let Some(image) = &plan.canary_image else {
-        return Ok(vec![format!("whether the nodes can inject the faults was {NO_CANARY}")]);
+        return Ok(vec![format!("canaries were {NO_CANARY}")]);
     };
     Canaries { cluster, run: &plan.run, serial: plan.serial, image, fuses }.check(&plan.canaries).await
 }

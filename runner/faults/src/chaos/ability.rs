@@ -1,4 +1,4 @@
-//! What a node has to be capable of for a fault, and the harmless form of a fault that shows it. Pure.
+//! The abilities of a node that a fault needs, and the harmless form of the fault that shows them. Pure.
 //!
 //! The tools of Chaos Mesh's daemon need parts of the node's kernel. A node that lacks one can never inject the fault.
 
@@ -19,7 +19,7 @@ use shakedown_cluster::Kind;
 /// An address that no host has (RFC 5737): a rule for it changes no connection.
 const NOWHERE: &str = "192.0.2.1";
 
-/// What a node can do by Chaos Mesh.
+/// A kind of injection that Chaos Mesh can perform on a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ability {
@@ -117,7 +117,7 @@ pub struct Trial {
     pub namespace: String,
     /// The node.
     pub node: String,
-    /// What it shows.
+    /// The abilities that it shows.
     pub abilities: BTreeSet<Ability>,
     /// The fault of the canary.
     #[serde(skip)]

@@ -1,11 +1,12 @@
 //! The canaries of Chaos Mesh: before any load, each node of a fault gets a pod of ours, and this pod the same kind of fault.
-//! What cannot be injected there can never be injected into the targets.
+//! A fault that cannot be injected there can never be injected into the targets.
 //!
 //! A canary touches no target. It is removed by the deletion of its pod: Chaos Mesh lets go of a pod that is gone, and none of
 //! its rules can be left.
 
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::join_all;
 use shakedown_cluster::{Cluster, ClusterError, Kind, ObjectKey, WitnessImage};
 use shakedown_guard::fuse::{self, Fuses};
@@ -20,14 +21,16 @@ use crate::canary::CanaryError;
 use crate::canary::pods::{PAUSE, PORT, Pods};
 use crate::{FaultDriver, FaultError};
 
-/// How long a canary's pod may take to run.
-const START: Duration = Duration::from_secs(20);
+/// How long a canary's pod may take to run. On a slow node of the test cluster it took 21 s.
+const START: Duration = Duration::from_secs(28);
+/// The same for `doctor`, which starts several pods on each node.
+const SURVEY_START: Duration = Duration::from_secs(60);
 /// How long its fault may take to be injected. Injections on a busy node took up to 14 s.
-const INJECT: Duration = Duration::from_secs(20);
+const INJECT: Duration = Duration::from_secs(17);
 /// How long a failure may take to heal, from the beginning of the injection.
 const FAIL: Duration = Duration::from_secs(10);
 /// How long its removal may take. Together, a canary takes less than 60 s.
-const REMOVE: Duration = Duration::from_secs(18);
+const REMOVE: Duration = Duration::from_secs(14);
 /// The time limit that Chaos Mesh has for its fault.
 const LIFE: Duration = Duration::from_secs(120);
 /// The numbers of canaries in object names begin here, far above those of faults.
@@ -50,14 +53,14 @@ pub struct Canaries<'a> {
 }
 
 impl Canaries<'_> {
-    /// Tries what is not known yet, and remembers it. Returns what could not be found out.
+    /// Tries the abilities that are not known yet, and caches the answers. Returns warnings about those that stay unknown.
     ///
     /// # Errors
     /// With the causes and remedies, when a node cannot inject a fault.
     pub async fn check(&self, trials: &[Trial]) -> Result<Vec<String>, String> {
         let mut memory = Memory::recall(self.cluster).await.unwrap_or_default();
         let open: Vec<&Trial> = trials.iter().filter(|trial| !memory.is_able(&trial.node, &trial.abilities)).collect();
-        let outcomes = self.run(&open).await;
+        let outcomes = self.run(&open, START).await;
         let (mut unable, mut unknown) = (Vec::new(), Vec::new());
         for (trial, outcome) in open.into_iter().zip(outcomes) {
             memory.learn(trial, &outcome);
@@ -81,18 +84,18 @@ impl Canaries<'_> {
     }
 
     /// Tries all of them at the same time.
-    async fn run(&self, trials: &[&Trial]) -> Vec<Outcome> {
-        join_all(trials.iter().enumerate().map(|(number, trial)| self.attempt(number, trial))).await
+    async fn run(&self, trials: &[&Trial], start: Duration) -> Vec<Outcome> {
+        join_all(trials.iter().enumerate().map(|(number, trial)| self.attempt(number, trial, start).boxed())).await
     }
 
-    async fn attempt(&self, number: usize, trial: &Trial) -> Outcome {
+    async fn attempt(&self, number: usize, trial: &Trial, start: Duration) -> Outcome {
         let Self { cluster, run, serial, image, fuses } = self;
         let owner = fuses.owner(&trial.namespace).cloned();
         let pods = Pods { cluster, run, namespace: &trial.namespace, image, owner };
         let role = format!("{serial}-{number}");
         let key = pods.key(Kind::Pod, &role);
         let mut fault = None;
-        let outcome = match self.pod(&pods, &key, &role, trial).await {
+        let outcome = match self.pod(&pods, &key, &role, trial, Instant::now() + start).await {
             Ok(target) => {
                 let naming = Naming {
                     run: (*run).to_owned(),
@@ -133,8 +136,8 @@ impl Canaries<'_> {
         key: &ObjectKey,
         role: &str,
         trial: &Trial,
+        deadline: Instant,
     ) -> Result<super::spec::Inside, CanaryError> {
-        let deadline = Instant::now() + START;
         let probe = ProbeConfig { to: String::new(), listen: PORT };
         pods.create(Kind::Pod, pods.pod(role, Some(&trial.node), &probe)).await?;
         let pod = pods.running(key, deadline, "its pod does not run").await?;
@@ -181,7 +184,7 @@ fn explained(trial: &Trial, why: &str) -> String {
     format!("{why}{joint} use the partition of Kubernetes (`engine: network-policy`)")
 }
 
-/// What the nodes can do, for `doctor`: each node with the result of each canary.
+/// The abilities of nodes, for `doctor`: the result of each canary.
 ///
 /// # Errors
 /// When the fuse of the canaries cannot be lit.
@@ -198,7 +201,7 @@ pub async fn look(
     let outcomes = match lit {
         Ok(()) => {
             let canaries = Canaries { cluster, run, serial: SERIAL, image, fuses: &fuses };
-            Ok(canaries.run(&trials.iter().collect::<Vec<_>>()).await)
+            Ok(canaries.run(&trials.iter().collect::<Vec<_>>(), SURVEY_START).await)
         }
         Err(error) => Err(error),
     };
@@ -216,7 +219,7 @@ pub async fn look(
         .collect())
 }
 
-/// What is remembered of a node, in a sentence; `None` when nothing is.
+/// The cached answers about nodes, one sentence for each node with answers.
 ///
 /// # Errors
 /// When the cluster does not answer.

@@ -1,4 +1,4 @@
-//! The cached answers to what each node can do by Chaos Mesh: one small file per cluster, next to that about NetworkPolicy. An
+//! The cached answers about the abilities of nodes: one small file per cluster, next to that about NetworkPolicy. An
 //! answer is valid for one kernel and one image of the daemon.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +34,7 @@ struct Answer {
     at: Timestamp,
 }
 
-/// The known answers, and what their nodes run now.
+/// The known answers, and the programs that the nodes run now.
 #[derive(Debug, Default)]
 pub struct Memory {
     path: Option<PathBuf>,

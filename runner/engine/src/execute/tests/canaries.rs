@@ -84,7 +84,7 @@ async fn run(lacks: &str, fault: &str, image: Option<&str>) -> Ran {
     });
     let events = Events::new(Vec::new()).scenario("impossible");
     let begun = Instant::now();
-    let result = execute(&document, &context, &options, &events).await;
+    let result = Box::pin(execute(&document, &context, &options, &events)).await;
     assert!(begun.elapsed() < WHOLE, "{:?}", begun.elapsed());
     connections.abort();
     let load_connected = events.log().iter().any(|event| event.kind == EventKind::LoadStarted);
@@ -129,10 +129,10 @@ fn refused(ran: &Ran, words: &[&str]) {
 async fn clusters_on_which_nothing_can_be_injected_are_refused_before_the_load() {
     let image = Some("shakedown-sandbox");
     let (netem, tables, old, links) = tokio::join!(
-        run("sch_netem", DELAY, image),
-        run("iptables", CUT, image),
-        run("discovery.k8s.io/v1", CLOCK, image),
-        run("iptables", DELAY_TO, image),
+        Box::pin(run("sch_netem", DELAY, image)),
+        Box::pin(run("iptables", CUT, image)),
+        Box::pin(run("discovery.k8s.io/v1", CLOCK, image)),
+        Box::pin(run("iptables", DELAY_TO, image)),
     );
     refused(&netem, &["fault late", "cannot inject netem on node", "unable to set tcs", "modprobe sch_netem"]);
     refused(&tables, &["cannot inject partition on node", "legacy tables", "engine: network-policy"]);
@@ -142,7 +142,8 @@ async fn clusters_on_which_nothing_can_be_injected_are_refused_before_the_load()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_can_is_used() {
-    let (able, untried) = tokio::join!(run("", DELAY, Some("shakedown-sandbox")), run("", CLOCK, None));
+    let (able, untried) =
+        tokio::join!(Box::pin(run("", DELAY, Some("shakedown-sandbox"))), Box::pin(run("", CLOCK, None)));
     let state = |ran: &Ran| ran.result.faults[0].injection;
     assert_eq!(state(&able), Verdict::Pass, "{:?}", able.result.errors);
     let chaos: Vec<&String> = able.created.iter().filter(|path| path.contains("networkchaos")).collect();

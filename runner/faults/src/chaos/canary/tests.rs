@@ -259,7 +259,7 @@ async fn doctor_looks_at_each_ability_of_each_node() {
     let trials = survey("shop", "node-1");
     let shown: BTreeSet<Ability> = trials.iter().flat_map(|trial| trial.abilities.clone()).collect();
     let networks: Vec<&Trial> = trials.iter().filter(|trial| !trial.abilities.contains(&Ability::Time)).collect();
-    let outcomes = canaries.run(&networks).await;
+    let outcomes = canaries.run(&networks, SURVEY_START).await;
     playing.abort();
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Able), "{outcomes:?}");
     assert_eq!((shown.len(), store.all()), (6, vec![]));
