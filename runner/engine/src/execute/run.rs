@@ -132,7 +132,8 @@ impl Execution<'_> {
     async fn take_down(&self, guard: Option<Guard>, outcome: &mut Outcome) -> Vec<Leftover> {
         let cluster = self.context.cluster;
         let mut leftovers = std::mem::take(&mut outcome.leftovers);
-        if let Some(guard) = guard {
+        if let Some(mut guard) = guard {
+            guard.gave_up(&leftovers);
             let remains = contained(guard.stand_down(self.context.holder, self.is_interrupted())).await;
             let remains = remains.unwrap_or_else(|panic| Remains { unknown: Some(panic), ..Remains::default() });
             leftovers.extend(remains.leftovers);

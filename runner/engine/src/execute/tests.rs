@@ -2,6 +2,7 @@
 //! the result says what happened.
 
 mod canaries;
+mod hanging;
 
 use std::time::Duration;
 
