@@ -297,6 +297,7 @@ impl Safety {
     pub fn limits(&self) -> shakedown_faults::chaos::Limits {
         shakedown_faults::chaos::Limits {
             active: self.inject_timeout.get(),
+            failing: None,
             force_after: self.force_cleanup.then(|| self.undo_timeout.get() / 2),
         }
     }
@@ -309,8 +310,8 @@ pub struct Proving {
     /// image, if it runs in a cluster.
     #[arg(long, value_name = "IMAGE")]
     pub witness_image: Option<String>,
-    /// Use this image for the canary, which tests the enforcement of NetworkPolicy. Default: the image of the
-    /// witnesses.
+    /// Use this image for canaries, which test the enforcement of NetworkPolicy and what Chaos Mesh can inject on a
+    /// node. Default: the image of the witnesses.
     #[arg(long, value_name = "IMAGE")]
     pub canary_image: Option<String>,
     /// Do not create canary pods.

@@ -1,8 +1,9 @@
-//! `shakedown doctor`: checks that a cluster can run scenarios. Each finding has a remedy. It creates only the canary,
-//! which removes itself. Its finding about enforcement is cached for `run`.
+//! `shakedown doctor`: checks that a cluster can run scenarios. Each finding has a remedy. It creates only canaries,
+//! which remove themselves. Their answers are cached for `run`.
 
 mod chaos;
 mod finding;
+mod nodes;
 
 use shakedown_reports::Redactor;
 
@@ -30,6 +31,7 @@ pub async fn doctor(args: args::Doctor, redactor: &Redactor) -> Result<u8, Failu
     findings.push(fuse_finding(cluster, &namespace, image.as_ref().map(|image| image.image.as_str())).await);
     findings.extend(enforcement(&args.proving, cluster, &namespace).await.map_err(Failure::environment)?);
     findings.extend(chaos::look(cluster, &namespace).await.map_err(Failure::environment)?);
+    findings.extend(nodes::look(&args.proving, cluster, &namespace).await.map_err(Failure::environment)?);
     for Finding { level, text, help } in &findings {
         let word = match level {
             Level::Ok => "ok     ",

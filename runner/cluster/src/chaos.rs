@@ -17,6 +17,8 @@ pub struct Installation {
     pub daemons: Vec<Value>,
     /// The nodes on which a daemon's pod is ready; none where its pods may not be read.
     pub daemon_nodes: Option<BTreeSet<String>>,
+    /// The images that these daemons run, by node: with their digests, where the kubelet knows them.
+    pub daemon_images: BTreeMap<String, String>,
     /// The Deployments of the DNS server that answers for it.
     pub name_servers: Vec<Value>,
     /// Its webhooks' configurations, as kubectl names them.
@@ -95,11 +97,14 @@ impl Cluster {
         let (daemon, daemons) = (component("chaos-daemon"), Kind::other("apps/v1", "DaemonSet", "daemonsets"));
         found.daemons = self.readable(daemons, &daemon, &mut found, Vec::push).await?;
         let before = found.unreadable.len();
-        let ready = |all: &mut BTreeSet<String>, pod: Value| {
+        let ready = |all: &mut BTreeMap<String, String>, pod: Value| {
             let node = pod["spec"]["nodeName"].as_str().filter(|_| condition(&pod, "Ready") == Some("True"));
-            all.extend(node.map(str::to_owned));
+            let digest = pod["status"]["containerStatuses"][0]["imageID"].as_str().filter(|digest| !digest.is_empty());
+            let image = digest.or(pod["spec"]["containers"][0]["image"].as_str()).unwrap_or_default();
+            all.extend(node.map(|node| (node.to_owned(), image.to_owned())));
         };
-        let nodes = self.readable(Kind::Pod, &daemon, &mut found, ready).await?;
+        found.daemon_images = self.readable(Kind::Pod, &daemon, &mut found, ready).await?;
+        let nodes = found.daemon_images.keys().cloned().collect();
         found.daemon_nodes = (found.unreadable.len() == before).then_some(nodes);
         Ok(found)
     }

@@ -14,6 +14,8 @@ pub struct Node {
     pub runtime: Option<String>,
     /// The kind of its processor, such as `amd64`.
     pub architecture: Option<String>,
+    /// The release of its kernel, such as `6.1.0-32-amd64`.
+    pub kernel: Option<String>,
 }
 
 /// A node, as far as any part of planning reads it.
@@ -57,6 +59,7 @@ pub(super) struct Address {
 struct Info {
     container_runtime_version: Option<String>,
     architecture: Option<String>,
+    kernel_version: Option<String>,
 }
 
 impl Cluster {
@@ -66,8 +69,9 @@ impl Cluster {
     /// When the server does not answer.
     pub async fn nodes(&self) -> Result<Vec<Node>, ClusterError> {
         let keep = |all: &mut Vec<Node>, node: ApiNode| {
-            let Info { container_runtime_version: runtime, architecture } = node.status.node_info;
-            all.push(Node { name: node.metadata.name, runtime, architecture });
+            let Info { container_runtime_version: runtime, architecture, kernel_version: kernel } =
+                node.status.node_info;
+            all.push(Node { name: node.metadata.name, runtime, architecture, kernel });
         };
         self.gather_nodes(keep).await
     }

@@ -5,12 +5,15 @@
 //! and `fitness` checks an installation. Acting parts: `proof` reads the resources, `removal` removes them, and `follow`
 //! handles replaced targets. `recording` writes down what the API server tells of them.
 
+mod ability;
+pub mod canary;
 mod contract;
 mod diagnose;
 mod driver;
 mod ending;
 pub mod fitness;
 mod follow;
+mod known;
 mod proof;
 mod recipe;
 mod recording;
@@ -35,6 +38,7 @@ use shakedown_cluster::labels;
 use shakedown_cluster::{Access, CHAOS_GROUP, Cluster, ClusterError, ObjectKey};
 use spec::{Inside, Resource, pod_id};
 
+pub use ability::{Ability, Trial, in_words, survey, trials};
 pub use contract::{failing, recovered, stuck, unsettled};
 pub use diagnose::explained;
 pub use driver::ChaosFault;
@@ -58,6 +62,9 @@ pub struct Limits {
     /// How long it may take until a fault is active.
     #[serde(serialize_with = "as_text::duration")]
     pub active: Duration,
+    /// How long it may take where Chaos Mesh reports a failure, which may heal; `None` for as long as anything else.
+    #[serde(skip)]
+    pub failing: Option<Duration>,
     /// How long a removal may hang before finalizers are removed by force; `None` for never.
     #[serde(serialize_with = "as_text::optional", skip_serializing_if = "Option::is_none")]
     pub force_after: Option<Duration>,
@@ -65,7 +72,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { active: Duration::from_secs(60), force_after: None }
+        Self { active: Duration::from_secs(60), failing: None, force_after: None }
     }
 }
 

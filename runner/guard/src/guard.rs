@@ -37,6 +37,8 @@ pub struct Guard {
     since: u64,
     /// The deadline for locks of other runs.
     until: Instant,
+    /// The objects that are known to be left.
+    left: BTreeSet<String>,
 }
 
 /// The cluster could not be protected.
@@ -73,7 +75,13 @@ impl Guard {
             since: cluster.last_act(),
             cluster: cluster.clone(),
             until: Instant::now() + wait_lock,
+            left: BTreeSet::new(),
         }
+    }
+
+    /// Objects that could not be removed in the time for it. The final check does not wait for them again.
+    pub fn gave_up(&mut self, leftovers: &[Leftover]) {
+        self.left.extend(leftovers.iter().map(|left| left.what.clone()));
     }
 
     /// Waits until no other run holds the locks of these namespaces, and removes the leftovers of dead runs there.
@@ -156,11 +164,15 @@ impl Guard {
                 ),
             });
         }
-        let looked =
-            match tokio::time::timeout_at(until + COLLECTION_TIMEOUT, collected(&cluster, self.since, until)).await {
-                Ok(result) => result.map(|()| Vec::new()),
-                Err(_) => cluster.look_again(self.since).await,
-            };
+        let looked = match tokio::time::timeout_at(
+            until + COLLECTION_TIMEOUT,
+            collected(&cluster, self.since, until, &self.left),
+        )
+        .await
+        {
+            Ok(result) => result.map(|()| Vec::new()),
+            Err(_) => cluster.look_again(self.since).await,
+        };
         let mut unknown = None;
         let mut held = BTreeMap::new();
         match looked {
@@ -187,11 +199,16 @@ impl Guard {
 
 /// Waits, at least until `until`, for every object of this run to be gone, and deletes them itself when that takes long. It
 /// checks each object by its key: a search by label would find copies by other clients, and miss objects whose labels
-/// were removed.
-async fn collected(cluster: &Cluster, since: u64, until: Instant) -> Result<(), ClusterError> {
+/// were removed. It does not wait for those that are known to be left.
+async fn collected(cluster: &Cluster, since: u64, until: Instant, left: &BTreeSet<String>) -> Result<(), ClusterError> {
     let begun = Instant::now();
+    for item in cluster.look_again(since).await?.iter().filter(|item| left.contains(&item.to_string())) {
+        // Once more: what could not be confirmed may be possible now.
+        _ = leftovers::remove(cluster, item).await;
+    }
     loop {
-        let items = cluster.look_again(since).await?;
+        let mut items = cluster.look_again(since).await?;
+        items.retain(|item| !left.contains(&item.to_string()));
         if items.is_empty() && Instant::now() >= until {
             return Ok(());
         }

@@ -103,7 +103,11 @@ impl Execution<'_> {
         mut guard: Option<&mut Guard>,
     ) -> Outcome {
         let context = self.context;
-        if let Err(message) = prepare(context, faults, &plan.fuses, guard.as_deref_mut()).await {
+        let prepared = prepare(context, faults, plan, guard.as_deref_mut()).await;
+        for message in prepared.iter().flatten() {
+            self.events.emit(EventKind::Warning { message: message.clone() });
+        }
+        if let Err(message) = prepared {
             self.events.emit(EventKind::Error { message: message.clone() });
             let mut errors = vec![message];
             for (fault, driver) in faults {
@@ -132,7 +136,8 @@ impl Execution<'_> {
     async fn take_down(&self, guard: Option<Guard>, outcome: &mut Outcome) -> Vec<Leftover> {
         let cluster = self.context.cluster;
         let mut leftovers = std::mem::take(&mut outcome.leftovers);
-        if let Some(guard) = guard {
+        if let Some(mut guard) = guard {
+            guard.gave_up(&leftovers);
             let remains = contained(guard.stand_down(self.context.holder, self.is_interrupted())).await;
             let remains = remains.unwrap_or_else(|panic| Remains { unknown: Some(panic), ..Remains::default() });
             leftovers.extend(remains.leftovers);

@@ -1,6 +1,9 @@
 //! A panic of a driver, wherever it happens, against the sandbox with a real partition: nothing stays in the cluster, and
 //! the result says what happened.
 
+mod canaries;
+mod hanging;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

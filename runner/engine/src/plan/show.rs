@@ -6,7 +6,8 @@ use shakedown_schemas::scenario::FaultInfo;
 use shakedown_schemas::units::Duration;
 
 use super::spec::{FaultSpec, Plan};
-use shakedown_faults::effect::RequiredProof;
+use shakedown_faults::chaos::in_words;
+use shakedown_faults::effect::Wanted;
 
 /// The plan as text, for `shakedown plan`.
 pub fn show(plan: &Plan) -> String {
@@ -24,6 +25,7 @@ pub fn show(plan: &Plan) -> String {
     for fault in &plan.faults {
         targets(&mut out, fault);
     }
+    canaries(&mut out, plan);
     if !plan.faults.is_empty() {
         out.push_str("\nobjects that will be created, and deleted again\n");
         for job in &plan.fuses {
@@ -70,6 +72,19 @@ fn timeline(out: &mut String, plan: &Plan) {
     }
     let end = plan.phases.last().map_or_else(Default::default, |phase| phase.at + phase.lasts);
     _ = writeln!(out, "  {:>7}  end", text(end));
+}
+
+fn canaries(out: &mut String, plan: &Plan) {
+    if plan.canaries.is_empty() {
+        return;
+    }
+    let image = plan.canary_image.as_ref();
+    let how = image.map_or(super::NO_CANARY, |_| "before the load, for nodes whose abilities are not known");
+    _ = writeln!(out, "\ncanaries ({how})");
+    for trial in &plan.canaries {
+        let (what, node) = (in_words(&trial.abilities), &trial.node);
+        _ = writeln!(out, "  {what} on node {node}, in a pod of ours in namespace {}", trial.namespace);
+    }
 }
 
 fn targets(out: &mut String, fault: &FaultSpec) {

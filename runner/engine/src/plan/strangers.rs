@@ -275,7 +275,7 @@ impl World {
             .unwrap_or_else(|problems| panic!("{text}\n{problems:?}"));
         let options = Options {
             run: run.to_owned(),
-            proof: Proof { image: Some(WitnessImage::named("shakedown:latest")), enforcement: None },
+            proof: Proof { image: Some(WitnessImage::named("shakedown:latest")), ..Proof::default() },
             ..Options::for_tests()
         };
         let plan = plan::plan(&document, Some(cluster), &options).await.unwrap();

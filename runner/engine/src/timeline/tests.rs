@@ -55,6 +55,7 @@ enum Behaviour {
     PanicsInUndo,
     DoesNotLast,
     HangsInUndo,
+    FailsInTwoWays,
     IsActiveLate,
     /// Not proven for so many milliseconds, from 15 s on; until its end, where they are none.
     IsBlind(Option<u64>),
@@ -147,6 +148,7 @@ impl FaultDriver for FakeFault {
         match self.behaviour {
             Behaviour::PanicsInUndo if self.undone == 1 => panic_any("boom"),
             Behaviour::HangsInUndo => std::future::pending().await,
+            Behaviour::FailsInTwoWays => Err(FaultError::Stuck(format!("reason {}", self.undone % 2))),
             _ => Ok(()),
         }
     }
@@ -211,6 +213,8 @@ struct Case {
     marks: Vec<(f64, usize, PhasePart)>,
     /// How often a failed try of an undo was told.
     retries: usize,
+    /// The messages of the cluster.
+    messages: Vec<String>,
 }
 
 /// Runs phases given as YAML-like JSON with fakes for their faults.
@@ -309,7 +313,11 @@ async fn stopped(
     let marks =
         marks.into_iter().map(|mark| ((mark.at_ns as f64 / 1e8).round() / 10.0, mark.phase, mark.part)).collect();
     let retries = events.log().iter().filter(|event| matches!(event.kind, EventKind::ApiRetry { .. })).count();
-    Case { log, outcome, marks, retries }
+    let messages = events.log().into_iter().filter_map(|event| match event.kind {
+        EventKind::Cluster { message } => Some(message),
+        _ => None,
+    });
+    Case { log, outcome, marks, retries, messages: messages.collect() }
 }
 
 const FAULT: &str = r#"{"pods": {"name": "p"}, "from": [{"service": "s"}]}"#;
@@ -497,7 +505,28 @@ async fn what_stays_is_left_behind_and_said() {
     assert_eq!(case.outcome.leftovers.len(), 1);
     assert!(case.log.text().matches("undo cut").count() > 10, "{}", case.log.text());
     assert_eq!(case.retries, 1, "the same problem is told once");
+    assert_eq!(case.messages.len(), 1, "and counted: {:?}", case.messages);
     assert_eq!(case.outcome.observations.phases[1].removed_ns, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn problems_that_take_turns_are_told_once_each_and_counted() {
+    let case = play(&three_phases(FAULT), &[("cut", Behaviour::FailsInTwoWays)], None).await;
+    assert_eq!((case.outcome.faults[0].state, case.retries), (FaultState::Left, 2));
+    let tries = case.log.text().matches("undo cut").count();
+    assert!(tries > 10, "{tries}");
+    let more: Vec<usize> = case
+        .messages
+        .iter()
+        .filter_map(|message| message.split_once('(')?.1.split_once(" times more): reason ")?.0.parse().ok())
+        .collect();
+    assert_eq!(more.len(), 2, "{:?}", case.messages);
+    // Each was told once, and the last try ended the undo.
+    assert_eq!(more.iter().sum::<usize>() + 2 + 1, tries);
+    let text = case.log.text();
+    let last = text.lines().rev().find(|line| line.ends_with("undo cut")).and_then(|line| line.split(' ').next());
+    let (last, begun): (f64, f64) = (last.unwrap().parse().unwrap(), case.outcome.faults[0].undoing_s.unwrap());
+    assert!(last - begun <= 60.0, "giving up takes at most the undo's limit: {begun} to {last}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,6 +21,11 @@ const CAUSES: &[(&str, &str)] = &[
         "Chaos Mesh looks for another container runtime than this cluster has: set chaosDaemon.runtime and \
          chaosDaemon.socketPath in its Helm chart",
     ),
+    (
+        "discovery.k8s.io/v1",
+        "this version of Chaos Mesh needs Kubernetes 1.21 or later, which serves EndpointSlices in discovery.k8s.io/v1: install \
+         a version of Chaos Mesh for this Kubernetes",
+    ),
     ("hostnetwork", "the pod uses its node's network, which Chaos Mesh does not touch: choose other pods"),
     (
         "specified qdisc not found",
@@ -207,6 +212,7 @@ mod tests {
         for (words, part) in [
             ("rpc error: cannot find daemonIP on node node-3 in related EndpointSlice", "DaemonSet"),
             ("expected docker:// but got container://", "socketPath"),
+            ("no matches for kind \"EndpointSlice\" in version \"discovery.k8s.io/v1\"", "1.21 or later"),
             ("unable to set tcs for pod worker-0", "modprobe sch_netem"),
             ("exit status 2: Error: Specified qdisc not found.", "modprobe sch_netem"),
             ("unable to flush ip sets for pod worker-0", "ip_set"),

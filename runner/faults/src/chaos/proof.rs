@@ -212,16 +212,35 @@ impl Inner {
     /// Waits until every resource acts on exactly its targets, and notes when each began to.
     pub(super) async fn wait(&self) -> Result<(), FaultError> {
         let begun = Instant::now();
-        let mut waiting = self.standing();
-        while !waiting.is_empty() {
-            let mut left = Vec::new();
-            for made in waiting {
-                if self.acts(&made, begun).await? {
-                    let mut state = self.state();
-                    let since = state.begun.unwrap_or(begun).elapsed();
-                    state.acting_since.entry(made.key.name).or_insert(since);
-                } else {
-                    left.push(made);
+        for made in self.standing() {
+            let mut transient = None;
+            loop {
+                let missing = match self.look(&made).await {
+                    Ok(Ok(_)) => break,
+                    Ok(Err(missing)) => missing,
+                    Err(FaultError::Cluster(error)) if error.is_transient() => {
+                        transient = Some(error.to_string());
+                        Missing::Pending { what: "the cluster does not answer".to_owned(), failure: transient.clone() }
+                    }
+                    Err(error) => return Err(error),
+                };
+                let limit = match &missing {
+                    Missing::Wrong(_) => Duration::ZERO,
+                    Missing::Untouched => UNTOUCHED_LIMIT.min(self.limits.active),
+                    Missing::Pending { failure: Some(_), .. } if transient.is_none() => {
+                        self.limits.failing.unwrap_or(self.limits.active)
+                    }
+                    Missing::Pending { .. } => self.limits.active,
+                };
+                // Chaos Mesh does not select a second time, so waiting does not help.
+                let hopeless = matches!(&missing, Missing::Pending { what, failure: None } if what.starts_with("no target"))
+                    && self.event(&made).await.is_some_and(|event| event.contains("Failed to select"));
+                if begun.elapsed() >= limit || hopeless {
+                    let diagnosis = match transient {
+                        Some(_) => format!("{}: {}", made.key, missing.text()),
+                        None => self.diagnosis(&made, &missing, begun.elapsed()).await,
+                    };
+                    return Err(FaultError::Impossible(diagnosis));
                 }
             }
             waiting = left;

@@ -376,6 +376,37 @@ async fn what_never_took_hold_is_ended_once_the_daemon_has_answered() {
     assert!(took < Duration::from_secs(12), "{took:?}");
 }
 
+/// As seen on Chaos Mesh 2.8.3: once the daemon has answered, it counts the resource as injected, recovers it and lets it go.
+#[tokio::test(start_paused = true)]
+async fn what_goes_by_itself_once_the_daemon_has_answered_is_told() {
+    let case = case("hostnode");
+    let events = events(case);
+    let mut stage = Stage::new(case, &events);
+    stage.fault.inject().await.unwrap();
+    for event in &events {
+        stage.player().show(event);
+    }
+    let store = stage.store.clone();
+    let manager = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let path = Store::path(Kind::PodNetworkChaos, "shop", "backend-2-6548cfb857-r4n8m");
+            if store.get(&path).is_some_and(|network| network["spec"]["tcs"].is_null()) {
+                store.change(&path, |object| object["status"] = serde_json::json!({"observedGeneration": 2}));
+                for made in store.all().iter().filter(|path| path.contains("/networkchaos/")) {
+                    store.remove(made);
+                }
+            }
+        }
+    });
+    stage.fault.undo().await.unwrap();
+    manager.abort();
+    let findings = stage.fault.prove_undone().await.unwrap();
+    assert!(findings.iter().all(|finding| finding.holds), "{findings:?}");
+    assert!(findings[0].detail.contains("never took hold, and went once its rules were taken out"), "{findings:?}");
+    assert_eq!(stage.fault.leftovers(), []);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_not_certain_to_be_gone_keeps_its_finalizer_and_is_told_with_a_command() {
     for failing in [None, Some(true)] {

@@ -152,6 +152,28 @@ async fn an_accepted_delete_is_not_a_confirmed_one() {
     assert_eq!(world.outstanding(), []);
 }
 
+/// An undo that was given up has taken its time. What it leaves is deleted once more, and not waited for.
+#[tokio::test(start_paused = true)]
+async fn the_end_does_not_wait_for_what_is_known_to_be_left() {
+    for held in [true, false] {
+        let world = World::new();
+        let mut guard = Guard::new(&world.cluster, Duration::ZERO);
+        world.create().await.unwrap();
+        let path = Store::path(Kind::NetworkPolicy, "n", "cut");
+        if held {
+            world.store.change(&path, |policy| policy["metadata"]["finalizers"] = json!(["example.org/stuck"]));
+        }
+        let left = Leftover { what: NAME.into(), command: "by its fault".into(), error: "stuck".into() };
+        guard.gave_up(std::slice::from_ref(&left));
+        let begun = Instant::now();
+        let remains = guard.stand_down(&world.holder, false).await;
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert_eq!(remains.leftovers, [], "its fault tells it");
+        let there = world.store.get(&path);
+        assert!(there.is_none_or(|policy| held && policy["metadata"]["deletionTimestamp"].is_string()));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn objects_of_others_with_our_labels_are_kept() {
     let world = World::new();

@@ -77,7 +77,8 @@ fn clock(spec: &Value, pod: &Value) -> Result<Ailment, String> {
     if !clocks.is_empty() && clocks.iter().all(|clock| clock != "CLOCK_REALTIME") {
         return Err(not_modelled("its programs ask only CLOCK_REALTIME"));
     }
-    if !runs(pod, "worker") && !runs(pod, "frontend") {
+    // A canary tries its node, not its program.
+    if !["worker", "frontend", "probe"].iter().any(|program| runs(pod, program)) {
         return Err(not_modelled("only workers and frontends ask a clock there"));
     }
     let text = object::text(spec, "/timeOffset");
@@ -94,7 +95,7 @@ fn stress(spec: &Value, pod: &Value) -> Result<Ailment, String> {
         return Err(not_modelled("only the stressor `cpu` is modelled"));
     }
     let Some(cpu) = stressors.get("cpu") else { return Err(not_modelled("the stressor `cpu` is missing")) };
-    if !runs(pod, "worker") {
+    if !runs(pod, "worker") && !runs(pod, "probe") {
         return Err(not_modelled("only workers take processor time there"));
     }
     let workers = cpu["workers"].as_u64().unwrap_or(0) as f64;

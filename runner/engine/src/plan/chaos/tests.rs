@@ -39,7 +39,7 @@ impl World {
         );
         let document: Document = shakedown_schemas::parse("it.yaml", text.as_bytes(), &Overrides::default())
             .unwrap_or_else(|problems| panic!("{text}\n{problems:?}"));
-        let options = Options { proof: Proof { image: None, enforcement }, ..Options::for_tests() };
+        let options = Options { proof: Proof { enforcement, ..Proof::default() }, ..Options::for_tests() };
         let made = plan::plan(&document, Some(&self.cluster), &options).await.map_err(|error| error.to_string())?;
         Ok(made.faults.into_iter().next().unwrap().plan)
     }

@@ -99,6 +99,7 @@ impl World {
         let proof = plan::Proof {
             image: image.then(|| WitnessImage::named("shakedown:latest")),
             enforcement: Some(Enforcement::now(true, "confirmed by a canary")),
+            ..plan::Proof::default()
         };
         let options = Options { proof, ..Options::for_tests() };
         let plan = plan::plan(&document, Some(cluster), &options).await.unwrap();

@@ -139,7 +139,7 @@ impl World {
         Options {
             run: run.to_owned(),
             fuse: Some(Fuse { life: Duration::from_secs(30), image: None }),
-            proof: Proof { image: Some(WitnessImage::named("shakedown:latest")), enforcement: None },
+            proof: Proof { image: Some(WitnessImage::named("shakedown:latest")), ..Proof::default() },
             ..Options::for_tests()
         }
     }
