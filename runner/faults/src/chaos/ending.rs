@@ -50,6 +50,10 @@ async fn tried(cluster: &Cluster, key: &ObjectKey, object: &Value) -> Result<Opt
         }
         // This end was never touched, whatever its record says.
     }
+    // It took hold, and its recovery takes its time: only Chaos Mesh may end that.
+    if waiting.is_empty() {
+        return Ok(None);
+    }
     let mut answered = Vec::new();
     for pod in &waiting {
         // Without one nothing was ever written for this pod.
@@ -89,10 +93,13 @@ async fn tried(cluster: &Cluster, key: &ObjectKey, object: &Value) -> Result<Opt
 }
 
 fn by_itself(key: &ObjectKey, answered: &[String]) -> String {
-    format!(
-        "{key} never took hold, and went once its rules were taken out of the PodNetworkChaos of {}",
-        answered.join(", ")
-    )
+    match answered.is_empty() {
+        true => format!("{key} never took hold, and no PodNetworkChaos carries its rules"),
+        false => format!(
+            "{key} never took hold, and went once its rules were taken out of the PodNetworkChaos of {}",
+            answered.join(", ")
+        ),
+    }
 }
 
 fn is_going(object: &Value) -> bool {

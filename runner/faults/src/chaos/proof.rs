@@ -14,6 +14,9 @@ use super::{Inner, Made, POLL, UNANSWERED, UNTOUCHED_LIMIT, diagnose, ending, ex
 use crate::{FaultError, Finding};
 use shakedown_cluster::{ClusterError, Kind, ObjectKey};
 
+/// How long Chaos Mesh may go on trying what no retry can mend: a node without the kernel's module.
+const LASTING: Duration = Duration::from_secs(10);
+
 /// The number of planned records, as text. Both ends of a link count.
 fn planned(records: &BTreeSet<Record>) -> String {
     let in_pods = records.iter().any(|record| record.id.split('/').count() > 2);
@@ -181,9 +184,9 @@ impl Inner {
             }
             let namespace = installed.controllers.first().and_then(|it| it["metadata"]["namespace"].as_str());
             return format!(
-                "; the manager of Chaos Mesh is stuck on {child}: there was no answer for its generation {generation} within {} s, \
-                 and every other {others} waits behind it until it is started again (`kubectl -n {} rollout restart deployment \
-                 chaos-controller-manager`)",
+                "; {child} has had no answer for its generation {generation} within {} s: the manager of Chaos Mesh hangs on a call, or the \
+                 node is very slow, and every other {others} waits behind it; if it hangs, only a restart helps (`kubectl -n {} rollout \
+                 restart deployment chaos-controller-manager`)",
                 UNANSWERED.as_secs(),
                 namespace.unwrap_or("chaos-mesh")
             );
@@ -213,7 +216,7 @@ impl Inner {
     pub(super) async fn wait(&self) -> Result<(), FaultError> {
         let begun = Instant::now();
         for made in self.standing() {
-            let mut transient = None;
+            let (mut transient, mut is_asked) = (None, false);
             loop {
                 let missing = match self.look(&made).await {
                     Ok(Ok(_)) => break,
@@ -235,6 +238,14 @@ impl Inner {
                 // Chaos Mesh does not select a second time, so waiting does not help.
                 let hopeless = matches!(&missing, Missing::Pending { what, failure: None } if what.starts_with("no target"))
                     && self.event(&made).await.is_some_and(|event| event.contains("Failed to select"));
+                let is_failing = transient.is_none() && matches!(&missing, Missing::Pending { failure: Some(_), .. });
+                if is_failing && !is_asked && begun.elapsed() >= LASTING {
+                    is_asked = true;
+                    let diagnosis = self.diagnosis(&made, &missing, begun.elapsed()).await;
+                    if diagnose::lasts(&diagnosis) {
+                        return Err(FaultError::Impossible(diagnosis));
+                    }
+                }
                 if begun.elapsed() >= limit || hopeless {
                     let diagnosis = match transient {
                         Some(_) => format!("{}: {}", made.key, missing.text()),

@@ -482,6 +482,128 @@ async fn rules_that_no_daemon_has_removed_keep_the_finalizer() {
     }
 }
 
+/// A slow node: the daemons have answered for the rules without those of the fault, and Chaos Mesh writes its records some
+/// seconds later. The finalizer is left to Chaos Mesh, and the fault did take hold.
+#[tokio::test(start_paused = true)]
+async fn a_slow_recovery_is_left_to_chaos_mesh() {
+    let case = case("delay");
+    let events = events(case);
+    let (before, after) = events.split_at(turn(&events));
+    let mut stage = Stage::new(case, &events);
+    stage.fault.inject().await.unwrap();
+    let player = stage.player();
+    for event in before {
+        player.show(event);
+    }
+    let (mut early, mut late) = (Vec::new(), Vec::new());
+    for event in after {
+        let is_recovered = event.change == "DELETED"
+            || contract::pods(&event.object).next().is_some() && contract::recovered(&event.object).is_ok();
+        if is_recovered { late.push(event.clone()) } else { early.push(event.clone()) }
+    }
+    assert!(late.len() >= 2 && early.iter().any(|event| event.kind == "PodNetworkChaos"));
+    let made = stage.made();
+    let playing = tokio::spawn({
+        let (player, made, store) = (player.clone(), made.clone(), stage.store.clone());
+        async move {
+            player.clone().play(early, 0, None).await;
+            tokio::time::sleep(Duration::from_secs(8)).await;
+            for key in made {
+                let there = store.get(&Store::path(key.kind, "shop", &key.name));
+                let there = there.expect("the resource is still Chaos Mesh's to release");
+                assert_eq!(there["metadata"]["finalizers"], serde_json::json!(["chaos-mesh/records"]));
+            }
+            player.play(late, 0, None).await;
+        }
+    });
+    while stage.fault.undo().await.is_err() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    playing.await.unwrap();
+    let findings = stage.fault.prove_undone().await.unwrap();
+    for finding in findings {
+        assert!(finding.holds, "{finding:?}");
+        assert!(finding.detail.ends_with("was recovered and is gone with its rules in the pods"), "{finding:?}");
+    }
+}
+
+/// A real Chaos Mesh answers the runner's write: it counts the injection without rules as a success, recovers it, and takes
+/// its finalizer off itself.
+#[tokio::test(start_paused = true)]
+async fn what_never_took_hold_goes_as_it_was_recorded() {
+    let case = Case { name: "hostended", fault: "netem: {pods: {labels: {app: edge}}, delay: 40ms}" };
+    let events = events(case);
+    let mut stage = Stage::new(case, &events);
+    stage.fault.inject().await.unwrap();
+    let written = |event: &Recorded| event.kind == "PodNetworkChaos" && event.object["metadata"]["generation"] == 4;
+    let written = events.iter().position(written).unwrap();
+    assert!(written > turn(&events));
+    for event in &events[..written] {
+        stage.player().show(event);
+    }
+    let path = Store::path(Kind::PodNetworkChaos, "shop", &events[written].name);
+    let (player, store, rest) = (stage.player(), stage.store.clone(), events[written..].to_vec());
+    let playing = tokio::spawn(async move {
+        while !store.get(&path).unwrap()["spec"]["tcs"].is_null() {
+            tokio::time::sleep(stage::STEP).await;
+        }
+        player.play(rest, 0, None).await;
+    });
+    while stage.fault.undo().await.is_err() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    playing.await.unwrap();
+    let findings = stage.fault.prove_undone().await.unwrap();
+    assert!(findings.iter().all(|finding| finding.holds), "{findings:?}");
+    let is_left = stage.store.all().iter().any(|path| path.contains("/networkchaos/"));
+    assert_eq!((stage.fault.leftovers(), is_left), (vec![], false));
+}
+
+/// The manager was stopped while the fault acted (`kill -STOP`): no object changes after the deletion.
+#[tokio::test(start_paused = true)]
+async fn a_manager_that_does_not_react_is_told() {
+    let case = case("delay");
+    let events = events(case);
+    let mut stage = Stage::new(case, &events);
+    stage.fault.inject().await.unwrap();
+    for event in &events[..turn(&events)] {
+        stage.player().show(event);
+    }
+    let error = stage.fault.undo().await.unwrap_err().to_string();
+    for part in
+        ["is `Injected`: Chaos Mesh has not taken up its deletion (chaos-controller-manager", "goes once it works"]
+    {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+/// What no retry mends is not waited for until the end of `--inject-timeout`; what may pass is.
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_lasts_is_given_up_early() {
+    const SAID: &str = "unable to set tcs for pod backend-2-6548cfb857-r4n8m";
+    for (words, lasts) in [
+        ("error code: exit status 2, msg: Error: Specified qdisc kind is unknown.", true),
+        (SAID, false),
+        ("rpc error: code = Unavailable desc = connection refused", false),
+    ] {
+        let case = case("hostnode");
+        let events = events(case);
+        let mut stage = Stage::new(case, &events);
+        stage.fault.inject().await.unwrap();
+        for event in &events[..turn(&events)] {
+            let mut event = event.clone();
+            let text = event.object.to_string().replace(SAID, words);
+            event.object = serde_json::from_str(&text).unwrap();
+            stage.player().show(&event);
+        }
+        let begun = Instant::now();
+        let error = stage.fault.become_active().await.unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+        let expected = if lasts { 10..12 } else { 60..62 };
+        assert!(expected.contains(&begun.elapsed().as_secs()), "{words}: {:?}", begun.elapsed());
+    }
+}
+
 /// Whether the objects, whichever of them is ahead, say that the fault acts: the conditions, and an answer of the daemon for
 /// the rules that are there.
 fn acts(store: &Store, chaos: &[(Kind, String)], networks: &[String]) -> bool {
