@@ -551,7 +551,7 @@ impl clap::builder::TypedValueParser for Topic {
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = clap::builder::PossibleValue> + '_>> {
-        Some(Box::new(shakedown_schemas::topics().into_iter().map(|it| clap::builder::PossibleValue::new(it))))
+        Some(Box::new(shakedown_schemas::topics().into_iter().map(clap::builder::PossibleValue::new)))
     }
 }
 
