@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 
 use crate::campaign::case::{Case, GRACE, Place};
-use crate::campaign::proxy::{Call, Deed};
+use crate::campaign::proxy::{Call, Handling};
 use crate::campaign::{control_plane, on_a_sandbox, run, scenario, seed};
 use crate::support::deployment::{Inference, TestCluster, api};
 use crate::support::scenario;
@@ -96,7 +96,7 @@ async fn killed(place: Place, number: usize, start: Duration, lasts: &'static st
     let scenario = LONG.replace("LASTS", lasts);
     for attempt in 1..=STARTS {
         let name = format!("killed-{number}-{attempt}");
-        let mut case = Case::of(&place, &name, &scenario, &[], LIFE, |_: &Call| Deed::Forward).await;
+        let mut case = Case::of(&place, &name, &scenario, &[], LIFE, |_: &Call| Handling::Forward).await;
         if case.comes_to("out/events.ndjson", PROVEN).await {
             tokio::time::sleep(after).await;
             if !case.is_over() {

@@ -65,7 +65,7 @@ impl Cluster {
     pub async fn events_of(&self, namespace: &str, uid: &str) -> Result<Vec<Value>, ClusterError> {
         let of = format!("involvedObject.uid={uid}");
         let listed = Listed { fields: Some(&of), ..Listed::of(namespace) };
-        let events = self.gather(Kind::other("v1", "Event", "events"), listed, Vec::push).await;
+        let events = self.fetch_all(Kind::other("v1", "Event", "events"), listed, Vec::push).await;
         let mut events: Vec<Value> = match events {
             Err(ClusterError::Forbidden { .. } | ClusterError::NotFound(_)) => return Ok(Vec::new()),
             other => other?,

@@ -19,7 +19,7 @@ impl Cluster {
     /// When the server refuses or does not answer.
     pub async fn pod_events(&self, namespace: &str) -> Result<Vec<Value>, ClusterError> {
         let listed = Listed { fields: Some("involvedObject.kind=Pod"), ..Listed::of(namespace) };
-        self.gather(Kind::other("v1", "Event", "events"), listed, Vec::push).await
+        self.fetch_all(Kind::other("v1", "Event", "events"), listed, Vec::push).await
     }
 
     /// The services of a namespace.

@@ -29,7 +29,6 @@ mod pods;
 mod reach;
 mod secrets;
 pub mod size;
-mod story;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
@@ -46,7 +45,7 @@ pub use claims::LATEST;
 pub use connect::connect;
 pub use discover::Listable;
 pub use error::ClusterError;
-pub use keys::{Act, Item, ObjectKey, Remedy};
+pub use keys::{ObjectAction, Item, ObjectKey, Remedy};
 pub use kind::{CHAOS_GROUP, Kind};
 pub use network::Network;
 pub use nodes::Node;

@@ -82,11 +82,11 @@ impl Cluster {
         listed: Listed<'_>,
         keep: impl Fn(&mut C, T),
     ) -> Result<C, ClusterError> {
-        self.gather_at(kind, listed, keep).await.map(|(found, _)| found)
+        self.fetch_all_at(kind, listed, keep).await.map(|(found, _)| found)
     }
 
     /// The same, with the version of the list.
-    pub(super) async fn gather_at<T: DeserializeOwned, C: Default>(
+    pub(super) async fn fetch_all_at<T: DeserializeOwned, C: Default>(
         &self,
         kind: Kind,
         listed: Listed<'_>,

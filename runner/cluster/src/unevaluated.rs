@@ -152,7 +152,7 @@ impl Cluster {
             *found |= is_own(policy["metadata"]["name"].as_str().unwrap_or_default());
         };
         let listed = Listed { only_metadata: true, ..Listed::of(namespace) };
-        match self.gather(kind, listed, keep).await {
+        match self.fetch_all(kind, listed, keep).await {
             Err(ClusterError::NotFound(_)) => Ok(false),
             other => other,
         }

@@ -54,7 +54,7 @@ impl Cluster {
     pub fn watch(&self, kind: Kind, namespace: &str) -> impl Stream<Item = Change> + Send + 'static {
         let watcher = Watcher {
             // The watch has pauses of its own, and its caller learns of each failure at once.
-            cluster: self.clone().with_patience(Duration::ZERO),
+            cluster: self.clone().with_retry_limit(Duration::ZERO),
             kind,
             namespace: namespace.to_owned(),
             step: Step::List,
@@ -125,7 +125,7 @@ impl Watcher {
                 let asked = Instant::now();
                 let listed = Listed::of(&self.namespace);
                 let keep = |all: &mut Vec<Value>, object: DynamicObject| all.push(to_value(&object));
-                let (objects, version) = self.cluster.gather_at(self.kind, listed, keep).await?;
+                let (objects, version) = self.cluster.fetch_all_at(self.kind, listed, keep).await?;
                 let version = version.filter(|version| !version.is_empty()).ok_or_else(|| ClusterError::Other {
                     action: self.action(),
                     message: "the list has no resourceVersion".to_owned(),

@@ -20,7 +20,7 @@ use shakedown_schemas::{Event, EventKind};
 use tokio::time::Instant;
 
 use self::object::{cut, is_ours, uid};
-use self::watch::{Seen, Watch};
+use self::watch::{ObservedChange, Watch};
 use shakedown_cluster::{Cluster, Kind, lasting_statuses};
 use shakedown_policy::{Labels, Selector};
 

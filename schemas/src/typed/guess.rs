@@ -1,6 +1,6 @@
 //! What people write who know other tools, or guess: the table of words, and the line that each of them means here.
 //!
-//! A line replaces the whole entry of the guess, its key included, and contains the values of the guess.
+//! A line stands for the whole entry of the guess, its key included, and is written with the values of the guess.
 
 mod write;
 
@@ -9,41 +9,11 @@ use write::{comparison, folded, line_of_comparison};
 
 /// Words for one thing, where they may be tried, and how to write it.
 struct Guess {
-    of: Of,
+    /// The types, by their names in the code.
+    of: &'static [&'static str],
     /// The words, in lower case, with `_` between their parts.
     words: &'static [&'static str],
     means: Means,
-}
-
-/// The maps in which a word may be tried.
-#[derive(Clone, Copy)]
-enum Of {
-    /// Those of these types, by their names in the code.
-    Types(&'static [&'static str]),
-    /// Every kind of fault with target pods.
-    Faults,
-    /// Every kind of expectation with `min` and `max`, and limits on counts.
-    Limits,
-}
-
-impl Of {
-    /// The names of the types.
-    fn types(self) -> Vec<&'static str> {
-        match self {
-            Self::Types(names) => names.to_vec(),
-            Self::Faults => {
-                let targeted = Fault::KINDS.iter().filter(|kind| kind.shared_keys.contains(&"pods"));
-                targeted.map(|kind| kind.definition).collect()
-            }
-            Self::Limits => {
-                let limited = Expectation::KINDS.iter().filter(|kind| kind.rules.contains(&Rule::LIMITS));
-                let mut names: Vec<_> = limited.map(|kind| kind.definition).chain(["CountLimits"]).collect();
-                names.sort_unstable();
-                names.dedup();
-                names
-            }
-        }
-    }
 }
 
 enum Means {
@@ -62,15 +32,7 @@ enum Means {
 use Means::{Elsewhere, Key, Line, Made, Remove};
 
 const fn guess(of: &'static [&'static str], words: &'static [&'static str], means: Means) -> Guess {
-    Guess { of: Of::Types(of), words, means }
-}
-
-const fn fault(words: &'static [&'static str], means: Means) -> Guess {
-    Guess { of: Of::Faults, words, means }
-}
-
-const fn limit(words: &'static [&'static str], means: Means) -> Guess {
-    Guess { of: Of::Limits, words, means }
+    Guess { of, words, means }
 }
 
 const EXPECTATION: &[&str] = &["Expectation"];
@@ -144,8 +106,8 @@ const TABLE: &[Guess] = &[
     ),
     guess(EXPECTATION, &["log", "no_logs", "logs_contain"], Line("logs: {matches: {}, max: 0}")),
     guess(EXPECTATION, &[""], Made(write::any_limit)),
-    limit(write::AT_MOST, Key("max")),
-    limit(write::AT_LEAST, Key("min")),
+    guess(LIMITED, write::AT_MOST, Key("max")),
+    guess(LIMITED, write::AT_LEAST, Key("min")),
     guess(&["Logs"], &["contains", "pattern", "match", "text", "grep", "regex"], Key("matches")),
     guess(&["Pods", "Logs"], &["selector", "targets", "target"], Key("pods")),
     guess(&["Pods", "Logs"], &["labels", "name", "prefix", "owner"], Made(write::in_pods)),
@@ -284,9 +246,7 @@ mod tests {
         let schema = crate::json_schema::bare_scenario();
         let mut seen: Vec<(&str, &str)> = Vec::new();
         for guess in TABLE {
-            for (of, word) in
-                guess.of.types().into_iter().flat_map(|of| guess.words.iter().map(move |word| (of, *word)))
-            {
+            for (of, word) in guess.of.iter().flat_map(|of| guess.words.iter().map(move |word| (*of, *word))) {
                 assert!(!seen.contains(&(of, word)), "{of}.{word}");
                 assert_eq!(word, folded(word));
                 seen.push((of, word));

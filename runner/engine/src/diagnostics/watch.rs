@@ -168,7 +168,7 @@ fn state(pod: &Value) -> (PodState, String) {
     let why = ready.and_then(|it| it["message"].as_str()).filter(|it| !it.is_empty());
     let restarts =
         lasting_statuses(pod).filter_map(|it| Some((it["name"].as_str()?.to_owned(), it["restartCount"].as_u64()?)));
-    let state = State {
+    let state = PodState {
         ready: ready.is_some_and(|it| it["status"] == "True"),
         ending: !pod["metadata"]["deletionTimestamp"].is_null(),
         restarts: restarts.collect(),

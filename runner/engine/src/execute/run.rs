@@ -49,7 +49,7 @@ impl Execution<'_> {
             warnings.push("there was no fuse: the undo depended on the runner being alive (--no-fuse)".to_owned());
         }
         let recording = self.record(plan, &mut warnings).await;
-        let collectors = Gatherer::start(&self.document.scenario, self.context.cluster, &plan.namespace).await;
+        let collectors = Collectors::start(&self.document.scenario, self.context.cluster, &plan.namespace).await;
         // Errors and panics in here must not prevent the removal below.
         let acting = contained(self.act(plan, engine, &mut faults, guard.as_mut())).await;
         let mut outcome = acting.unwrap_or_else(|panic| Outcome { errors: vec![panic], ..Outcome::default() });

@@ -7,7 +7,7 @@ use shakedown_schemas::units::Duration;
 
 use super::spec::{FaultSpec, Plan};
 use shakedown_faults::chaos::in_words;
-use shakedown_faults::effect::Wanted;
+use shakedown_faults::effect::RequiredProof;
 
 /// The plan as text, for `shakedown plan`.
 pub fn show(plan: &Plan) -> String {

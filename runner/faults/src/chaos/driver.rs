@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use shakedown_schemas::result::{Leftover, Proof};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{ChaosSpec, Inner, State, contract, follow, object};
+use super::{ChaosSpec, ChaosState, Inner, contract, follow, object};
 use crate::{FaultDriver, FaultError, Finding, Stretch};
 use shakedown_cluster::Cluster;
 use shakedown_guard::fuse::Fuses;

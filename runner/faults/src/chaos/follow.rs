@@ -16,12 +16,12 @@ use tokio_util::task::AbortOnDropHandle;
 use super::spec::{Inside, pod_id};
 use super::{Inner, Made, pod_key};
 use crate::FaultError;
-use crate::partition::{Note, Owners, Roster, Seen};
+use crate::partition::{Note, Owners, Roster, RosterPod};
 use crate::stretch::{BackOff, Cause, Gap, Waiting};
 use shakedown_cluster::{Change, Cluster, ClusterError, Kind, pod_ref};
 
 /// How long one read is tried before the watching task turns to other changes.
-const PATIENCE: Duration = Duration::from_secs(2);
+const RETRY_LIMIT: Duration = Duration::from_secs(2);
 
 /// The task that watches the targets, until this is dropped.
 pub(super) fn watch(inner: Arc<Inner>) -> AbortOnDropHandle<()> {
@@ -30,7 +30,7 @@ pub(super) fn watch(inner: Arc<Inner>) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         let mut changes = inner.cluster.watch(Kind::Pod, &inner.naming.namespace).boxed();
         let mut follower = Follower {
-            cluster: inner.cluster.clone().with_patience(PATIENCE),
+            cluster: inner.cluster.clone().with_retry_limit(RETRY_LIMIT),
             owners: Owners::default(),
             pods: BTreeMap::new(),
             roster: None,
@@ -77,7 +77,7 @@ struct Follower {
     /// The connection for reads, which do not hold up the other changes for long.
     cluster: Cluster,
     owners: Owners,
-    pods: BTreeMap<String, Seen>,
+    pods: BTreeMap<String, RosterPod>,
     /// The targets, once they could be read.
     roster: Option<Roster>,
     coming: Vec<Coming>,
@@ -163,7 +163,7 @@ impl Follower {
                     let created = object["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned();
                     let going = !object["metadata"]["deletionTimestamp"].is_null()
                         || matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
-                    let seen = Seen { pod: pod_ref(object), owner, created, going };
+                    let seen = RosterPod { pod: pod_ref(object), owner, created, going };
                     self.pods.insert(seen.pod.uid.clone(), seen);
                 }
                 Err(error) => taken = Err(error),

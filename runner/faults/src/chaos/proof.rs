@@ -215,43 +215,17 @@ impl Inner {
     /// Waits until every resource acts on exactly its targets, and notes when each began to.
     pub(super) async fn wait(&self) -> Result<(), FaultError> {
         let begun = Instant::now();
-        for made in self.standing() {
-            let (mut transient, mut is_asked) = (None, false);
-            loop {
-                let missing = match self.look(&made).await {
-                    Ok(Ok(_)) => break,
-                    Ok(Err(missing)) => missing,
-                    Err(FaultError::Cluster(error)) if error.is_transient() => {
-                        transient = Some(error.to_string());
-                        Missing::Pending { what: "the cluster does not answer".to_owned(), failure: transient.clone() }
-                    }
-                    Err(error) => return Err(error),
-                };
-                let limit = match &missing {
-                    Missing::Wrong(_) => Duration::ZERO,
-                    Missing::Untouched => UNTOUCHED_LIMIT.min(self.limits.active),
-                    Missing::Pending { failure: Some(_), .. } if transient.is_none() => {
-                        self.limits.failing.unwrap_or(self.limits.active)
-                    }
-                    Missing::Pending { .. } => self.limits.active,
-                };
-                // Chaos Mesh does not select a second time, so waiting does not help.
-                let hopeless = matches!(&missing, Missing::Pending { what, failure: None } if what.starts_with("no target"))
-                    && self.event(&made).await.is_some_and(|event| event.contains("Failed to select"));
-                let is_failing = transient.is_none() && matches!(&missing, Missing::Pending { failure: Some(_), .. });
-                if is_failing && !is_asked && begun.elapsed() >= LASTING {
-                    is_asked = true;
-                    let diagnosis = self.diagnosis(&made, &missing, begun.elapsed()).await;
-                    if diagnose::lasts(&diagnosis) {
-                        return Err(FaultError::Impossible(diagnosis));
-                    }
-                }
-                if begun.elapsed() >= limit || hopeless {
-                    let diagnosis = match transient {
-                        Some(_) => format!("{}: {}", made.key, missing.text()),
-                        None => self.diagnosis(&made, &missing, begun.elapsed()).await,
-                    };
-                    return Err(FaultError::Impossible(diagnosis));
+        let mut waiting = self.standing();
+        let mut diagnosed = BTreeSet::new();
+        while !waiting.is_empty() {
+            let mut left = Vec::new();
+            for made in waiting {
+                if self.acts(&made, begun, &mut diagnosed).await? {
+                    let mut state = self.state();
+                    let since = state.begun.unwrap_or(begun).elapsed();
+                    state.acting_since.entry(made.key.name).or_insert(since);
+                } else {
+                    left.push(made);
                 }
             }
             waiting = left;
@@ -262,11 +236,11 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether a resource acts on exactly its targets.
+    /// Whether a resource acts on exactly its targets. `diagnosed` are the failing resources whose cause was already looked up.
     ///
     /// # Errors
     /// With what is missing, once it has taken too long since `begun`.
-    async fn acts(&self, made: &Made, begun: Instant) -> Result<bool, FaultError> {
+    async fn acts(&self, made: &Made, begun: Instant, diagnosed: &mut BTreeSet<String>) -> Result<bool, FaultError> {
         let mut transient = false;
         let missing = match self.look(made).await {
             Ok(Ok(_)) => return Ok(true),
@@ -278,14 +252,22 @@ impl Inner {
             }
             Err(error) => return Err(error),
         };
+        let is_failing = !transient && matches!(&missing, Missing::Pending { failure: Some(_), .. });
         let limit = match &missing {
             Missing::Wrong(_) => Duration::ZERO,
             Missing::Untouched => UNTOUCHED_LIMIT.min(self.limits.active),
+            Missing::Pending { .. } if is_failing => self.limits.failing.unwrap_or(self.limits.active),
             Missing::Pending { .. } => self.limits.active,
         };
         // Chaos Mesh does not select a second time, so waiting does not help.
         let hopeless = matches!(&missing, Missing::Pending { what, failure: None } if what.starts_with("no target"))
             && self.event(made).await.is_some_and(|event| event.contains("Failed to select"));
+        if is_failing && begun.elapsed() >= LASTING && diagnosed.insert(made.key.name.clone()) {
+            let diagnosis = self.diagnosis(made, &missing, begun.elapsed()).await;
+            if diagnose::lasts(&diagnosis) {
+                return Err(FaultError::Impossible(diagnosis));
+            }
+        }
         if begun.elapsed() < limit && !hopeless {
             return Ok(false);
         }

@@ -136,7 +136,7 @@ async fn record(
         tokio::select! {
             biased;
             Some((place, change)) = changes.next() => {
-                if let Some((quiet, _)) = until.as_mut().filter(|_| !matches!(change, Change::Broken(_))) {
+                if let Some((quiet, _)) = until.as_mut().filter(|_| !matches!(change, Change::Broken { .. })) {
                     *quiet = Instant::now() + QUIET;
                 }
                 pages.take(place, change);
@@ -198,7 +198,7 @@ impl Pages {
                 self.known.remove(&(kind, namespace, text(&object, "/metadata/name").to_owned()));
                 self.write(kind, "DELETED", object);
             }
-            Change::Broken(error) => {
+            Change::Broken { error, .. } => {
                 if *self.begun.entry(place).or_insert(false) {
                     self.interrupted.insert(kind);
                 } else {
@@ -285,7 +285,7 @@ mod tests {
         pages.take(place(), Change::Listed(vec![object("a", 1), object("b", 2)]));
         pages.take(place(), Change::Applied(object("a", 3)));
         // The watch breaks: `a` is there as before, and `b` was deleted meanwhile.
-        pages.take(place(), Change::Broken(shakedown_cluster::ClusterError::Expired("gone".into())));
+        pages.take(place(), Change::Broken { error: shakedown_cluster::ClusterError::Expired("gone".into()), since: tokio::time::Instant::now() });
         pages.take(place(), Change::Listed(vec![object("a", 3)]));
         pages.take(place(), Change::Deleted(object("a", 4)));
         let told: Vec<String> = lines(folder.path(), "httpchaos.ndjson")
@@ -320,7 +320,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut pages = pages(folder.path());
         let place = || (Kind::PodNetworkChaos, "shop".to_owned());
-        pages.take(place(), Change::Broken(shakedown_cluster::ClusterError::Expired("no".into())));
+        pages.take(place(), Change::Broken { error: shakedown_cluster::ClusterError::Expired("no".into()), since: tokio::time::Instant::now() });
         assert_eq!(pages.missing.len(), 1);
         pages.take(place(), Change::Listed(Vec::new()));
         assert_eq!(pages.gaps(), Vec::<String>::new());

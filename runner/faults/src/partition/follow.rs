@@ -19,14 +19,14 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::mark::{Mark, pod_key};
-use super::roster::{Note, Roster, Seen};
+use super::roster::{Note, Roster, RosterPod};
 use super::switch::{Source, Switch};
 use crate::stretch::{BackOff, Cause, Gap, Waiting};
 use shakedown_cluster::{Change, Cluster, ClusterError, Kind, ObjectKey, pod_ref};
 use shakedown_policy::{ApiPod, Cidr, Peer, Pod, ServicePort, endpoints_behind};
 
 /// How long one read is tried before the watching task turns to other changes.
-const PATIENCE: Duration = Duration::from_secs(2);
+const RETRY_LIMIT: Duration = Duration::from_secs(2);
 /// How often Endpoints are read that this account may not watch.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -66,7 +66,7 @@ pub type Watching = AbortOnDropHandle<()>;
 pub fn watch(switch: Switch, marked: Vec<MarkedPeer>, listed: Vec<ListedPeer>) -> Watching {
     let sources = sources(&switch, &marked, &listed);
     let mut follower = Follower {
-        cluster: switch.cluster.clone().with_patience(PATIENCE),
+        cluster: switch.cluster.clone().with_retry_limit(RETRY_LIMIT),
         owners: Owners::default(),
         pods: BTreeMap::new(),
         roster: Roster::default(),
@@ -339,7 +339,7 @@ impl Follower {
                     continue;
                 }
             };
-            let seen = Seen {
+            let seen = RosterPod {
                 pod: pod_ref(object),
                 owner,
                 created: object["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned(),

@@ -77,7 +77,7 @@ impl Roster {
 
     /// Compares with the current pods of a namespace, by UID. A replacement is a pod of the same workload that was created
     /// after the first comparison. In a rolling update it appears before the old pod is gone.
-    pub fn compare(&mut self, namespace: &str, pods: &BTreeMap<String, Seen>) -> Vec<Note> {
+    pub fn compare(&mut self, namespace: &str, pods: &BTreeMap<String, RosterPod>) -> Vec<Note> {
         let is_first = self.listed.insert(namespace.to_owned());
         let mut notes = Vec::new();
         for target in &mut self.targets {
@@ -85,18 +85,18 @@ impl Roster {
             if target.pod.namespace == namespace && target.state == Whereabouts::Here && !here {
                 target.state = Whereabouts::Lost;
                 // A StatefulSet reuses the name.
-                let by_name = |seen: &Seen| is_renewed(target, seen) && !seen.going;
+                let by_name = |seen: &RosterPod| is_renewed(target, seen) && !seen.going;
                 let untraceable = is_first && target.follow && !pods.values().any(by_name);
                 notes.push(Note::Lost { group: target.group, pod: target.pod.clone(), untraceable });
             }
         }
         if is_first {
-            let renews = |seen: &Seen| {
+            let renews = |seen: &RosterPod| {
                 self.targets.iter().any(|target| target.state == Whereabouts::Lost && is_renewed(target, seen))
             };
             self.settled.extend(pods.iter().filter(|(_, seen)| !renews(seen)).map(|(uid, _)| uid.clone()));
         }
-        let mut came: Vec<&Seen> =
+        let mut came: Vec<&RosterPod> =
             pods.values().filter(|seen| !seen.going && !self.settled.contains(&seen.pod.uid)).collect();
         came.sort_by(|a, b| (&a.created, &a.pod).cmp(&(&b.created, &b.pod)));
         let mut followers = Vec::new();
@@ -123,7 +123,7 @@ impl Roster {
 }
 
 /// Whether a pod is the target's workload's with the target's name, and another one.
-fn is_renewed(target: &Target, seen: &Seen) -> bool {
+fn is_renewed(target: &Target, seen: &RosterPod) -> bool {
     target.owner.is_some()
         && seen.owner == target.owner
         && (&seen.pod.namespace, &seen.pod.name) == (&target.pod.namespace, &target.pod.name)

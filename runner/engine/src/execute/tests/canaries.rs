@@ -65,6 +65,7 @@ async fn run(lacks: &str, fault: &str, image: Option<&str>) -> Ran {
     let (_sender, signal) = watch::channel(None);
     let holder = Holder { run, host: "h".into(), ci_job_url: None };
     let context = Context {
+        record: None,
         cluster: Some(&cluster),
         holder: &holder,
         wait_lock: Duration::ZERO,

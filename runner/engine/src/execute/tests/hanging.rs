@@ -78,6 +78,7 @@ async fn lock_and_fuse_outlive_an_undo_that_hangs() {
     let (_sender, signal) = watch::channel(None);
     let holder = Holder { run, host: "h".into(), ci_job_url: None };
     let context = Context {
+        record: None,
         cluster: Some(&cluster),
         holder: &holder,
         wait_lock: Duration::ZERO,

@@ -159,7 +159,7 @@ async fn a_policy_is_not_taken_for_another_one() {
             }
         }
     });
-    assert_eq!(world.plan(&both, true).await.effect, Wanted::Applied);
+    assert_eq!(world.plan(&both, true).await.effect, RequiredProof::Applied);
     let lists = lists.lock().unwrap().clone();
     assert!(
         lists.len() == 1 && lists[0].starts_with("/apis/crd.projectcalico.org/v1/globalnetworkpolicies?"),

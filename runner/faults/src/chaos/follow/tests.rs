@@ -35,7 +35,7 @@ fn fault(store: &Store, targets: Vec<Inside>) -> ChaosFault {
         namespace: "n".into(),
         duration: Duration::from_secs(600),
     };
-    let limits = Limits { active: Duration::from_secs(60), force_after: None };
+    let limits = Limits { active: Duration::from_secs(60), failing: None, force_after: None };
     ChaosFault::new(
         store.cluster(),
         ChaosSpec { naming, targets, recipe: Recipe::Stress(stress), follow: true, limits },

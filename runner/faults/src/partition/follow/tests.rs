@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::Stretch;
-use crate::partition::{Part, Scheme};
+use crate::partition::{PlannedPartition, Scheme};
 use shakedown_cluster::testing::store::{Fate, Store, Unanswered};
 use shakedown_policy::{Block, Front, OtherPorts, PortSet, Selector};
 
@@ -69,7 +69,7 @@ impl World {
             front: Front::default(),
         };
         let mark = Mark { object: pod_key(&bus), label: label.0.clone(), value: label.1.clone() };
-        let part = Part {
+        let part = PlannedPartition {
             name: "cut".into(),
             namespace: "n".into(),
             targets,
@@ -118,7 +118,7 @@ impl World {
     }
 }
 
-fn switch(store: &Store, part: Part) -> Switch {
+fn switch(store: &Store, part: PlannedPartition) -> Switch {
     let name = ("kubernetes.io/metadata.name".to_owned(), "n".to_owned());
     let cluster = shakedown_policy::Cluster::new(Vec::new(), BTreeMap::from([("n".to_owned(), [name].into())]), &[]);
     let network = (cluster, vec!["10.0.0.0/16".parse().unwrap()], Vec::new());
@@ -348,7 +348,7 @@ async fn addresses_that_cannot_be_watched_are_read_and_too_many_are_reported() {
     };
     store.put(Kind::Endpoints, endpoints(&ips(1)));
     let one = Peer::Addresses(vec!["11.0.0.0/32".parse().unwrap()]);
-    let part = Part {
+    let part = PlannedPartition {
         name: "cut".into(),
         namespace: "n".into(),
         targets: vec![target],
