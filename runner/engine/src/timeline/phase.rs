@@ -10,9 +10,6 @@ use tokio::time::Instant;
 use super::stretch;
 use shakedown_observe::PhaseSpan;
 
-/// How long before its undo a fault is checked at the earliest. The undo does not wait for the result.
-pub(super) const LAST_CHECK: Duration = Duration::from_secs(5);
-
 /// The smallest share of its planned time that a fault has to last.
 const ENOUGH: f64 = 0.9;
 

@@ -4,8 +4,10 @@ use shakedown_reports::words;
 use shakedown_schemas::result::UnprovenStretch;
 use tokio::time::Instant;
 
-use super::phase::LAST_CHECK;
 use shakedown_faults::Stretch;
+
+/// How long before its undo a fault is checked at the earliest. The undo does not wait for the result.
+pub(super) const LAST_CHECK: Duration = Duration::from_secs(5);
 
 /// The longest stretch without proof of a fault that counts as proven, in seconds: as long as the end of a fault that its last
 /// check leaves open.
