@@ -29,6 +29,8 @@ fn printing() -> Vec<(Vec<&'static str>, i32)> {
         (vec!["--help"], 0),
         (vec!["run", "--help"], 0),
         (vec!["--version"], 0),
+        (vec!["explain"], 0),
+        (vec!["explain", "netem.loss"], 0),
         (vec!["schema"], 0),
         (vec!["schema", "result"], 0),
         (vec!["completions", "bash"], 0),

@@ -226,9 +226,9 @@ fn interrupted_in_the_middle_of_a_fault_it_undoes_everything_and_reports() {
     let standing = Standing::start(&shakedown);
     let file = scenario("fault-tolerance.yaml");
     for (signal, code, out) in [(Signal::INT, 130, "int"), (Signal::TERM, 143, "term"), (Signal::HUP, 129, "hup")] {
-        // The baseline does not matter here, so that it is short.
+        // The baseline does not matter here.
         let args = ["run", "--kubeconfig", &standing.kubeconfig, "--inject-anyway", "--out", out, &file];
-        let running = shakedown.start(&[&args[..], &["--var", "rate=12/s", "--var", "baseline=4s"]].concat());
+        let running = shakedown.start(&[&args[..], &SHORT[..]].concat());
         running.stderr_line("fault nats-cut: proven", LIMIT);
         // A live run keeps what it holds, also from its own user's cleanup.
         let live = shakedown.run(&["cleanup", out, "--kubeconfig", &standing.kubeconfig]);

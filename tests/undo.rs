@@ -449,6 +449,7 @@ async fn a_run_goes_on_when_the_server_is_away_for_ten_seconds(place: &Place, aw
         let reason = scenario["reason"].as_str().unwrap_or_default();
         assert!(reason.contains("`first`") && reason.contains("not proven to have lasted until its end"), "{reason}");
     } else {
+        assert_eq!(ended.code, Some(0), "{}: {:#}", scenario["reason"], scenario["faults"]);
         expect(&ended, 0, &[]);
     }
     let events = scenario["events"].as_array().expect("events");

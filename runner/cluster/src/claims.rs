@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::ledger::Ledger;
 use super::{Cluster, ClusterError};
 use crate::journal::Outcome;
-use crate::keys::{ObjectAction, Item, ObjectKey, Remedy};
+use crate::keys::{Item, ObjectAction, ObjectKey, Remedy};
 
 /// The longest time in which a request that timed out may still be carried out: an API server's limit for a request.
 pub const LATEST: Duration = Duration::from_secs(60);

@@ -45,7 +45,7 @@ pub use claims::LATEST;
 pub use connect::connect;
 pub use discover::Listable;
 pub use error::ClusterError;
-pub use keys::{ObjectAction, Item, ObjectKey, Remedy};
+pub use keys::{Item, ObjectAction, ObjectKey, Remedy};
 pub use kind::{CHAOS_GROUP, Kind};
 pub use network::Network;
 pub use nodes::Node;

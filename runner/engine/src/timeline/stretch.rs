@@ -1,5 +1,7 @@
 //! Stretches of a fault without proof: how they are recorded, and from when on the fault is not proven. Pure.
 
+use std::time::Duration;
+
 use shakedown_reports::words;
 use shakedown_schemas::result::UnprovenStretch;
 use tokio::time::Instant;

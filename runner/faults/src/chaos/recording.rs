@@ -285,7 +285,13 @@ mod tests {
         pages.take(place(), Change::Listed(vec![object("a", 1), object("b", 2)]));
         pages.take(place(), Change::Applied(object("a", 3)));
         // The watch breaks: `a` is there as before, and `b` was deleted meanwhile.
-        pages.take(place(), Change::Broken { error: shakedown_cluster::ClusterError::Expired("gone".into()), since: tokio::time::Instant::now() });
+        pages.take(
+            place(),
+            Change::Broken {
+                error: shakedown_cluster::ClusterError::Expired("gone".into()),
+                since: tokio::time::Instant::now(),
+            },
+        );
         pages.take(place(), Change::Listed(vec![object("a", 3)]));
         pages.take(place(), Change::Deleted(object("a", 4)));
         let told: Vec<String> = lines(folder.path(), "httpchaos.ndjson")
@@ -320,7 +326,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut pages = pages(folder.path());
         let place = || (Kind::PodNetworkChaos, "shop".to_owned());
-        pages.take(place(), Change::Broken { error: shakedown_cluster::ClusterError::Expired("no".into()), since: tokio::time::Instant::now() });
+        pages.take(
+            place(),
+            Change::Broken {
+                error: shakedown_cluster::ClusterError::Expired("no".into()),
+                since: tokio::time::Instant::now(),
+            },
+        );
         assert_eq!(pages.missing.len(), 1);
         pages.take(place(), Change::Listed(Vec::new()));
         assert_eq!(pages.gaps(), Vec::<String>::new());
