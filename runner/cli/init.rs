@@ -144,6 +144,10 @@ fn steps(args: &Init, complete: &Complete, facts: Option<&Facts>) -> Vec<String>
         lines.push(format!("preview it on your cluster:    shakedown plan {file}"));
         return lines;
     }
+    if target.sandbox {
+        lines.push("the sandbox cannot run it: write it again from your own cluster, without `--sandbox`".to_owned());
+        return lines;
+    }
     lines.push(format!("preview it:           shakedown plan{flags} {file}"));
     lines.push(format!("run it:               shakedown run{flags} {file}"));
     lines.push(format!("see that it can fail: shakedown run{flags} --overkill {file}"));

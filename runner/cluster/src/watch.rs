@@ -131,14 +131,17 @@ impl Watcher {
                 let asked = Instant::now();
                 let listed = Listed::of(&self.namespace);
                 let keep = |all: &mut Vec<Value>, object: DynamicObject| all.push(to_value(&object));
-                let limit = if self.failures % 4 == 3 { Duration::MAX } else { HASTE.max(self.took * 3) };
+                let is_patient = self.took.is_zero() || self.failures % 4 == 3;
+                let limit = if is_patient { Duration::MAX } else { HASTE.max(self.took * 3) };
                 let fetch = self.cluster.fetch_all_at(self.kind, listed, keep);
                 let Ok(fetched) = tokio::time::timeout(limit, fetch).await else {
                     let action = format!("list {} in namespace {}", self.kind.kubectl(), self.namespace);
                     return Err(ClusterError::Timeout { action, limit });
                 };
                 let (objects, version) = fetched?;
-                self.took = asked.elapsed();
+                if !is_patient || self.took.is_zero() {
+                    self.took = asked.elapsed();
+                }
                 let version = version.filter(|version| !version.is_empty()).ok_or_else(|| ClusterError::Other {
                     action: self.action(),
                     message: "the list has no resourceVersion".to_owned(),
@@ -180,6 +183,9 @@ impl Watcher {
                     None => {
                         if begun.elapsed() + Duration::from_secs(1) >= LIFE {
                             self.heard();
+                        } else if self.known.elapsed() > LIFE + MARGIN {
+                            // Something on the way ends the watches early. Nothing says that it lets changes through.
+                            return Err(ClusterError::Timeout { action, limit: LIFE + MARGIN });
                         } else if is_empty {
                             // A server that ends every watch at once is not asked in a loop.
                             self.pause = PAUSE;

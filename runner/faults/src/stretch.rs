@@ -160,7 +160,10 @@ impl BackOff {
 
     /// The next try is due after this time.
     pub fn again_in(&mut self, pause: Duration) {
-        (self.failures, self.at) = (0, Some(Instant::now() + pause));
+        // An earlier moment is kept: what comes often must not delay it for ever.
+        let now = Instant::now();
+        let at = self.at.filter(|at| *at > now).map_or(now + pause, |at| at.min(now + pause));
+        (self.failures, self.at) = (0, Some(at));
     }
 
     /// No try is due.

@@ -175,12 +175,19 @@ impl Guard {
         };
         let mut unknown = None;
         let mut held = BTreeMap::new();
+        // What a fault has left behind was not waited for. Its remedy is needed all the same.
+        let mut standing = looked.as_ref().map_or_else(|_| Vec::new(), Clone::clone);
+        if !self.left.is_empty()
+            && let Ok(there) = cluster.look_again(self.since).await
+        {
+            standing.extend(there.into_iter().filter(|item| self.left.contains(&item.to_string())));
+        }
+        for item in &standing {
+            let Remedy { command, held: why } = cluster.remedy(item).await;
+            held.extend(why.map(|why| (item.to_string(), (command, why))));
+        }
         match looked {
             Ok(items) => {
-                for item in &items {
-                    let Remedy { command, held: why } = cluster.remedy(item).await;
-                    held.extend(why.map(|why| (item.to_string(), (command, why))));
-                }
                 let known: BTreeSet<String> = leftovers.iter().map(|left| left.what.clone()).collect();
                 leftovers.extend(items.iter().filter(|item| !known.contains(&item.to_string())).map(|item| Leftover {
                     what: item.to_string(),

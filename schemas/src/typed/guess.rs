@@ -240,6 +240,8 @@ pub(super) fn of_text(of: &str, text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rule::Rule;
+    use crate::scenario::{Expectation, Fault};
 
     #[test]
     fn no_word_is_there_twice_and_none_is_a_key_of_the_format() {
@@ -254,5 +256,23 @@ mod tests {
                 assert!(!is_key || matches!(guess.means, Made(_)), "{of}.{word} exists");
             }
         }
+    }
+
+    fn sorted<'n>(names: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
+        let mut names: Vec<&str> = names.into_iter().collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    #[test]
+    fn no_kind_is_missing() {
+        // The pods of a manifest are not its targets.
+        let targeted = Fault::KINDS.iter().filter(|kind| kind.shared_keys.contains(&"pods") && kind.name != "manifest");
+        assert_eq!(sorted(FAULTS.iter().copied()), sorted(targeted.map(|kind| kind.definition)));
+        assert_eq!(sorted(FAULTS.iter().copied()), sorted(KILLS.iter().chain(LASTING).copied()));
+        let limited = Expectation::KINDS.iter().filter(|kind| kind.rules.contains(&Rule::LIMITS));
+        let limited = limited.map(|kind| kind.definition).chain(["CountLimits"]);
+        assert_eq!(sorted(LIMITED.iter().copied()), sorted(limited));
     }
 }

@@ -7,6 +7,8 @@ use shakedown_schemas::scenario::{
     ContainerKill, Direction, DnsFault, HttpFault, IoFault, Netem, PodFailure, Stress, TimeFault,
 };
 
+use shakedown_cluster::Kind;
+
 use super::spec::{self, Ends, Inside, Resource};
 
 /// The action of a fault by Chaos Mesh, with its links.
@@ -46,6 +48,19 @@ pub enum Recipe {
 }
 
 impl Recipe {
+    /// The kind of its resources.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Netem { .. } | Self::Partition { .. } => Kind::NetworkChaos,
+            Self::PodFailure(_) | Self::ContainerKill(_) => Kind::PodChaos,
+            Self::Stress(_) => Kind::StressChaos,
+            Self::Http(_) => Kind::HttpChaos,
+            Self::Dns(_) => Kind::DnsChaos,
+            Self::Io(_) => Kind::IoChaos,
+            Self::Time(_) => Kind::TimeChaos,
+        }
+    }
+
     /// The resources for some targets.
     pub fn resources(&self, targets: &[Inside]) -> Vec<Resource> {
         let pods = || -> Vec<PodRef> { targets.iter().map(|target| target.pod.clone()).collect() };

@@ -183,10 +183,20 @@ impl Scenario<'_> {
         }
     }
 
-    /// The canary, which looks before the first run whether the cluster enforces policies.
+    /// The canaries, which look before the load whether the cluster enforces policies, and whether Chaos Mesh can inject the
+    /// faults on the nodes.
     fn canary(&self, needs: &mut Sorted) {
         let proof = &self.options.proof;
-        if proof.enforcement.is_some() || proof.image.is_none() || self.faults().next().is_none() {
+        if proof.canary.is_none() || self.faults().next().is_none() {
+            return;
+        }
+        for trial in self.plan.iter().flat_map(|plan| &plan.canaries) {
+            needs.any(How::Optional, &trial.namespace, &FUSE);
+            needs.any(How::Optional, &trial.namespace, &("", "pods", &["get", "create", "delete"]));
+            let plural = trial.recipe.kind().plural();
+            needs.any(How::Optional, &trial.namespace, &(CHAOS_GROUP, plural, &["get", "create", "delete"]));
+        }
+        if proof.enforcement.is_some() {
             return;
         }
         needs.any(How::Optional, self.namespace, &FUSE);
