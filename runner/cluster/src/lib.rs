@@ -25,6 +25,7 @@ mod options;
 mod own;
 pub mod permissions;
 mod pods;
+mod quantity;
 mod reach;
 mod secrets;
 mod story;
@@ -34,6 +35,7 @@ pub mod testing;
 mod tests;
 mod transport;
 mod unevaluated;
+mod usage;
 mod watch;
 mod workloads;
 
@@ -51,9 +53,11 @@ pub use nodes::Node;
 pub use options::{ConnectOptions, quoted};
 pub use own::WitnessImage;
 pub use pods::{choose, owner_plural, pod_ref};
+pub use quantity::quantity;
 pub use reach::{Following, PortForward, ServiceAddress, ServiceRoute, parse_service};
 pub use secrets::secrets;
 pub use unevaluated::Unevaluated;
+pub use usage::{Usage, UsageSample, UsageSource};
 pub use watch::Change;
 pub use workloads::Workload;
 
