@@ -18,6 +18,7 @@ mod gate;
 mod input;
 mod junit;
 mod layers;
+mod observed;
 mod partition;
 mod rehearsal;
 mod report;

@@ -17,7 +17,7 @@ use serde::Serialize;
 use shakedown_schemas::result::{ObjectRecord, PodRef};
 use shakedown_schemas::units::as_text;
 
-pub use driver::{FaultDriver, FaultError, Finding};
+pub use driver::{FaultDriver, FaultError, Finding, Observed};
 
 /// The plan of a fault, complete before anything is changed.
 #[derive(Debug, Clone, PartialEq, Serialize)]

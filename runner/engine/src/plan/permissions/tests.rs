@@ -202,7 +202,7 @@ async fn a_run_asks_nothing_of_the_cluster_that_was_not_named() {
     let rows = rows();
     let optional: BTreeSet<String> = rows
         .iter()
-        .filter(|row| matches!(row.scope, Scope::Optional | Scope::Wide))
+        .filter(|row| matches!(row.scope, Scope::Optional | Scope::Wide | Scope::Usage))
         .flat_map(|row| row.all.iter().map(|access| text(*access)))
         // Where it may not be read, a namespace is believed to be there. Without a watch, an object that goes is read.
         .chain(
